@@ -1,0 +1,81 @@
+"""What a user can do wrong, each with its exit code; the message says what happened and what to do next.
+
+    UserError                   2
+    ├── UnknownName             2   no such model, dataset, protocol, run; near misses are suggested
+    ├── BadManifest             3   a manifest, card or lock that cannot be read
+    ├── BadVolume               4   an image or mask that cannot be read, or whose geometry is wrong
+    ├── DataProblem             5   a dataset that is missing or not what its manifest says
+    ├── EngineUnavailable       6   no container engine answers
+    ├── BuildFailed             7   an image that does not build
+    ├── HostFault               8   the machine's fault: disk full, engine gone; nothing is lost, run again
+    └── RunConflict             9   a run that is in use, or was made of other parts
+
+A model's failure is never one of these: it is data (``evaluator.types.Failure``).
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something the user can mend; ``str(error)`` is the whole message shown, without a traceback."""
+
+    exit_code = 2
+
+
+class UnknownName(UserError):
+    """A name that stands for nothing: ``UnknownName("model", "sam", ["sam-med3d"])``."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.kind, self.name = kind, name
+        names = sorted(known)
+        near = get_close_matches(name, names, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}"
+        super().__init__(f"there is no {kind} named {name!r}; {hint}")
+
+
+class BadManifest(UserError):
+    """A manifest, card or lock file that cannot be read; the message names the file and the field."""
+
+    exit_code = 3
+
+
+class BadVolume(UserError):
+    """An image or mask that cannot be read, or whose geometry is not what it must be."""
+
+    exit_code = 4
+
+
+class DataProblem(UserError):
+    """A dataset that is missing, or not what its manifest says."""
+
+    exit_code = 5
+
+
+class EngineUnavailable(UserError):
+    """No container engine answers; the message says how to get one."""
+
+    exit_code = 6
+
+
+class BuildFailed(UserError):
+    """An image that does not build; the message ends with the build's last lines."""
+
+    exit_code = 7
+
+
+class HostFault(UserError):
+    """The machine's fault (disk full, engine gone): it costs the model nothing, and the work is run again."""
+
+    exit_code = 8
+
+
+class RunConflict(UserError):
+    """A run that another process is writing, or that was made of other parts than those asked for now."""
+
+    exit_code = 9

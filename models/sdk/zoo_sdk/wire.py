@@ -1,0 +1,279 @@
+"""The container contract's words: a request, its targets and prompts, and the reply.
+
+Standard library only and Python >= 3.8, because this file goes into every image. The evaluator imports these
+types from here, so that both sides of the wire read one definition (``docs/contract.md`` says it in prose).
+
+Coordinates are always given twice: ``index`` counts voxels from 0 in the array order that nibabel shows for the
+request's grid, ``ras_mm`` is the same place in world millimetres, RAS+ (+x is Right, +y is Anterior, +z is Superior).
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+CONTRACT_VERSION = 1
+
+#: Every way in which a prediction can end, as written in records and tables.
+PREDICTION_STATUSES = (
+    "ok", "missing", "crashed", "out-of-memory", "timeout", "wrong-shape", "wrong-affine", "wrong-values",
+    "unsafe-file", "too-large", "unsupported", "error",
+)  # fmt: skip
+
+#: What a container may say of its own target.
+REPLY_STATUSES = ("ok", "unsupported", "error")
+
+#: Prompt kinds a model card may name in ``umd.prompts``.
+PROMPT_KINDS = ("point", "box", "scribble", "mask", "text")
+
+Index = Tuple[int, int, int]
+Millimetres = Tuple[float, float, float]
+Affine = Tuple[Tuple[float, float, float, float], ...]
+
+
+class WireError(ValueError):
+    """A request or reply that does not follow the contract; the message names the field."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The voxel grid an answer must have: ``shape`` in voxels, 4x4 ``affine`` from voxel index to RAS+ millimetres."""
+
+    shape: Index
+    affine: Affine
+
+
+@dataclass(frozen=True)
+class Point:
+    """One click: ``index`` on the request's grid, the same place in ``ras_mm``, and the ``round`` it was made in."""
+
+    index: Index
+    ras_mm: Millimetres
+    foreground: bool = True
+    round: int = 0
+
+
+@dataclass(frozen=True)
+class Box:
+    """A half-open box on the request's grid, like a slice: ``low`` is inside, ``high`` is the first index outside."""
+
+    low: Index
+    high: Index
+
+
+@dataclass(frozen=True)
+class Target:
+    """One structure that is asked for, and every prompt given for it so far (points of all rounds, oldest first)."""
+
+    name: str
+    text: Optional[str] = None
+    points: Tuple[Point, ...] = ()
+    box: Optional[Box] = None
+    #: mask files on the grid, relative to the input folder
+    scribble: Optional[str] = None
+    previous: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One image: ``path`` relative to the input folder, ``unit`` one of HU, SUVbw, or a.u. (arbitrary)."""
+
+    path: str
+    unit: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question to a model: image(s), the grid of the answer, and the targets. ``case`` is opaque."""
+
+    id: str
+    case: str
+    round: int
+    images: Mapping[str, ImageFile]  # by DICOM modality: CT, MR, PT
+    grid: Grid
+    targets: Tuple[Target, ...]
+    contract: int = CONTRACT_VERSION
+
+
+@dataclass(frozen=True)
+class TargetReply:
+    """What a model says of one target. ``kind`` and ``message`` explain an ``error``."""
+
+    status: str = "ok"
+    kind: Optional[str] = None
+    message: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a model says of one request; all of it is optional and none of it is believed about time."""
+
+    id: str = ""
+    targets: Mapping[str, TargetReply] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    gpu_peak_bytes: Optional[int] = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def dump_request(request: Request) -> Dict[str, Any]:
+    """The request as plain JSON values, in the contract's order of keys."""
+    body = asdict(request)
+    return {key: body[key] for key in ("contract", "id", "case", "round", "images", "grid", "targets")}
+
+
+def parse_request(body: Any) -> Request:
+    """Read a request from parsed JSON; raises WireError naming the first field that is wrong."""
+    _expect(isinstance(body, dict), "request", "a JSON object")
+    _expect(body.get("contract") == CONTRACT_VERSION, "contract", "the number %d" % CONTRACT_VERSION)
+    images = body.get("images")
+    _expect(isinstance(images, dict) and images, "images", "an object with at least one modality")
+    grid = _parse_grid(body.get("grid"))
+    targets = body.get("targets")
+    _expect(isinstance(targets, list) and targets, "targets", "a list with at least one target")
+    return Request(
+        id=_text(body.get("id"), "id"),
+        case=_text(body.get("case"), "case"),
+        round=_whole(body.get("round"), "round"),
+        images={str(name): _parse_image(image, "images." + str(name)) for name, image in images.items()},
+        grid=grid,
+        targets=tuple(_parse_target(target, "targets[%d]" % n) for n, target in enumerate(targets)),
+    )
+
+
+def dump_reply(reply: Reply) -> Dict[str, Any]:
+    """The reply as plain JSON values; empty fields are left out."""
+    body = {
+        "id": reply.id,
+        "targets": {
+            name: {key: value for key, value in asdict(target).items() if value is not None}
+            for name, target in reply.targets.items()
+        },
+        "seconds": dict(reply.seconds),
+        "gpu_peak_bytes": reply.gpu_peak_bytes,
+        "notes": dict(reply.notes),
+    }
+    return {key: value for key, value in body.items() if value not in (None, {}, "")}
+
+
+def parse_reply(body: Any) -> Reply:
+    """Read a reply from parsed JSON; raises WireError naming the first field that is wrong."""
+    _expect(isinstance(body, dict), "reply", "a JSON object")
+    targets = body.get("targets", {})
+    _expect(isinstance(targets, dict), "targets", "an object")
+    seconds = body.get("seconds", {})
+    _expect(isinstance(seconds, dict), "seconds", "an object of numbers")
+    peak = body.get("gpu_peak_bytes")
+    _expect(peak is None or _is_whole(peak), "gpu_peak_bytes", "a whole number")
+    notes = body.get("notes", {})
+    _expect(isinstance(notes, dict), "notes", "an object")
+    return Reply(
+        id=_text(body.get("id", ""), "id"),
+        targets={str(name): _parse_target_reply(target, str(name)) for name, target in targets.items()},
+        seconds={str(name): _number(value, "seconds." + str(name)) for name, value in seconds.items()},
+        gpu_peak_bytes=peak,
+        notes=notes,
+    )
+
+
+def loads(line: str) -> Any:
+    """Parse JSON that must be plain: NaN and Infinity are refused. Raises WireError."""
+
+    def refuse(constant: str) -> Any:
+        raise WireError("%s is not JSON" % constant)
+
+    try:
+        return json.loads(line, parse_constant=refuse)
+    except WireError:
+        raise
+    except ValueError as error:
+        raise WireError("not JSON: %s" % error) from None
+
+
+def _parse_grid(body: Any) -> Grid:
+    _expect(isinstance(body, dict), "grid", "an object")
+    affine = body.get("affine")
+    _expect(isinstance(affine, list) and len(affine) == 4, "grid.affine", "four rows of four numbers")
+    rows: List[Tuple[float, float, float, float]] = []
+    for row in affine:
+        _expect(isinstance(row, list) and len(row) == 4, "grid.affine", "four rows of four numbers")
+        a, b, c, d = (_number(value, "grid.affine") for value in row)
+        rows.append((a, b, c, d))
+    return Grid(shape=_index(body.get("shape"), "grid.shape"), affine=tuple(rows))
+
+
+def _parse_image(body: Any, where: str) -> ImageFile:
+    _expect(isinstance(body, dict), where, "an object with path and unit")
+    return ImageFile(path=_text(body.get("path"), where + ".path"), unit=_text(body.get("unit"), where + ".unit"))
+
+
+def _parse_target(body: Any, where: str) -> Target:
+    _expect(isinstance(body, dict), where, "an object")
+    points = body.get("points") or []
+    _expect(isinstance(points, list), where + ".points", "a list")
+    box = body.get("box")
+    return Target(
+        name=_text(body.get("name"), where + ".name"),
+        text=_optional_text(body.get("text"), where + ".text"),
+        points=tuple(_parse_point(point, "%s.points[%d]" % (where, n)) for n, point in enumerate(points)),
+        box=None if box is None else _parse_box(box, where + ".box"),
+        scribble=_optional_text(body.get("scribble"), where + ".scribble"),
+        previous=_optional_text(body.get("previous"), where + ".previous"),
+    )
+
+
+def _parse_point(body: Any, where: str) -> Point:
+    _expect(isinstance(body, dict), where, "an object")
+    millimetres = body.get("ras_mm")
+    _expect(isinstance(millimetres, list) and len(millimetres) == 3, where + ".ras_mm", "three numbers")
+    x, y, z = (_number(value, where + ".ras_mm") for value in millimetres)
+    foreground = body.get("foreground", True)
+    _expect(isinstance(foreground, bool), where + ".foreground", "true or false")
+    index = _index(body.get("index"), where + ".index")
+    return Point(index, (x, y, z), foreground, _whole(body.get("round", 0), where + ".round"))
+
+
+def _parse_box(body: Any, where: str) -> Box:
+    _expect(isinstance(body, dict), where, "an object with low and high")
+    return Box(low=_index(body.get("low"), where + ".low"), high=_index(body.get("high"), where + ".high"))
+
+
+def _parse_target_reply(body: Any, name: str) -> TargetReply:
+    where = "targets." + name
+    _expect(isinstance(body, dict), where, "an object")
+    status = body.get("status", "ok")
+    _expect(status in REPLY_STATUSES, where + ".status", "one of " + ", ".join(REPLY_STATUSES))
+    return TargetReply(
+        status, _optional_text(body.get("kind"), where + ".kind"), _optional_text(body.get("message"), where + ".message")
+    )
+
+
+def _index(value: Any, where: str) -> Index:
+    _expect(isinstance(value, list) and len(value) == 3 and all(map(_is_whole, value)), where, "three whole numbers")
+    return (value[0], value[1], value[2])
+
+
+def _whole(value: Any, where: str) -> int:
+    _expect(_is_whole(value), where, "a whole number")
+    return int(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value: Any, where: str) -> float:
+    _expect(isinstance(value, (int, float)) and not isinstance(value, bool), where, "a number")
+    return float(value)
+
+
+def _text(value: Any, where: str) -> str:
+    _expect(isinstance(value, str), where, "a string")
+    return str(value)
+
+
+def _optional_text(value: Any, where: str) -> Optional[str]:
+    return None if value is None else _text(value, where)
+
+
+def _expect(holds: Any, where: str, what: str) -> None:
+    if not holds:
+        raise WireError("%s: expected %s" % (where, what))
