@@ -1,0 +1,42 @@
+"""What a model author needs: write a class ``Adapter`` with ``setup()`` and ``predict(request)``, the rest is here.
+
+    from zoo_sdk import Prediction, Request, read_image
+
+    class Adapter:
+        def setup(self) -> None:
+            self.network = load_weights("/opt/ml/model")
+
+        def predict(self, request: Request) -> Prediction:
+            volume = read_image(request)
+            return Prediction({t.name: self.network(volume.array, t.points) for t in request.targets})
+
+``python -m zoo_sdk.serve adapter.py`` makes of it a model of the container contract (``docs/contract.md``).
+Standard library only at import, Python >= 3.8.
+"""
+
+from zoo_sdk.adapter import Adapter, Prediction, Seconds, Unsupported, each_target
+from zoo_sdk.files import BadMask, Volume, input_folder, output_folder, read_image, read_mask, read_volume, write_mask
+from zoo_sdk.wire import CONTRACT_VERSION, Box, Grid, ImageFile, Point, Request, Target
+
+__all__ = [
+    "CONTRACT_VERSION",
+    "Adapter",
+    "BadMask",
+    "Box",
+    "Grid",
+    "ImageFile",
+    "Point",
+    "Prediction",
+    "Request",
+    "Seconds",
+    "Target",
+    "Unsupported",
+    "Volume",
+    "each_target",
+    "input_folder",
+    "output_folder",
+    "read_image",
+    "read_mask",
+    "read_volume",
+    "write_mask",
+]

@@ -1,0 +1,32 @@
+"""Peak GPU memory of a request, where the model happens to use torch; torch is never imported from here."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+def forget_peak() -> None:
+    """Start counting anew."""
+    cuda = _cuda()
+    if cuda is not None:
+        cuda.reset_peak_memory_stats()
+
+
+def peak() -> int | None:
+    """Largest number of bytes that torch held on the current GPU since ``forget_peak``; None without torch or a GPU."""
+    cuda = _cuda()
+    return None if cuda is None else int(cuda.max_memory_allocated())
+
+
+def release() -> None:
+    """Give cached memory back after a failure, so that the next request finds it."""
+    cuda = _cuda()
+    if cuda is not None:
+        cuda.empty_cache()
+
+
+def _cuda() -> Any:
+    torch = sys.modules.get("torch")
+    cuda = getattr(torch, "cuda", None)
+    return cuda if cuda is not None and cuda.is_initialized() else None
