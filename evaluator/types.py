@@ -150,8 +150,9 @@ class PromptPlan:
     #: alternatives: the model gets the first kind that it understands
     kinds: tuple[PromptKind, ...]
     points: int = 1
+    #: deepest: farthest from the outside, further ones also far from those before; random: uniform over the interior
     point_rule: Literal["deepest", "random"] = "deepest"
-    #: random displacement of each point, millimetres (robustness)
+    #: each point is moved this far in a random direction, millimetres, before it is put on a grid (robustness)
     point_offset_mm: float = 0.0
     #: each face of the box moves by up to this many millimetres
     box_jitter_mm: float = 0.0
@@ -175,6 +176,10 @@ class RoundPlan:
     previous_mask: bool = False
     #: a target that reaches this Dice gets no more corrections
     stop_at_dice: float | None = None
+    #: a target gets at most so many clicks, round 0's points included; None: as many as there are rounds
+    max_clicks: int | None = None
+    #: umd: the project's own rule; cvpr25: the CVPR 2025 challenge's, tie-break included (``evaluator.rounds``)
+    click_rule: Literal["umd", "cvpr25"] = "umd"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +198,16 @@ class Protocol:
     failures_count_as: Literal["worst", "excluded"]
     #: stands for an infinite distance in means "with failures", millimetres
     distance_cap_mm: float
+    #: of the protocol's content; what ``manifests/protocols.lock`` holds
     sha256: str
+    #: one tolerance for every target, millimetres; None: each organ's own from ``manifests/organs.toml``
+    nsd_tolerance_mm: float | None = None
+    #: one for each seed, in the order of ``seeds``, where the seeds differ in what they ask (robustness); else empty
+    variants: tuple[PromptPlan, ...] = ()
+
+    def prompts_of(self, seed: int) -> PromptPlan:
+        """The prompts that this one of ``seeds`` gives: its variant, or the one plan that all seeds share."""
+        return self.variants[self.seeds.index(seed)] if self.variants else self.prompts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

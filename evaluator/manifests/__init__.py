@@ -1,0 +1,1 @@
+"""The facts in manifests/: datasets, protocols and organs, read and checked."""

@@ -1,0 +1,96 @@
+"""The organs that the project names: how far two surfaces may lie apart, and which words ask for them.
+
+Read from ``manifests/organs.toml``; every tolerance there says where it comes from.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from evaluator import places
+from evaluator.errors import BadManifest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Organ:
+    """One structure: its surface tolerance for NSD, where that figure comes from, and the words that ask for it."""
+
+    tolerance_mm: float
+    source: str
+    #: what a text-prompted model is asked for, the plainest wording first
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Organs:
+    """All organs by name, and what stands for a target that is not among them."""
+
+    organs: Mapping[str, Organ]
+    default_tolerance_mm: float
+    default_source: str
+
+    def names(self) -> tuple[str, ...]:
+        """Names in the manifest's order."""
+        return tuple(self.organs)
+
+    def tolerance_mm(self, name: str) -> float:
+        """The NSD tolerance in millimetres; the stated default where the name is not in the manifest."""
+        organ = self.organs.get(name)
+        return organ.tolerance_mm if organ else self.default_tolerance_mm
+
+    def source(self, name: str) -> str:
+        """Who published the tolerance, to be printed next to the figure."""
+        organ = self.organs.get(name)
+        return organ.source if organ else self.default_source
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Wordings that ask for the organ; for an unknown name the name itself, with its dashes read as spaces."""
+        organ = self.organs.get(name)
+        return organ.texts if organ else (name.replace("-", " "),)
+
+
+class _Default(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    tolerance_mm: float = Field(gt=0)
+    source: str = Field(min_length=1)
+
+
+class _Organ(_Default):
+    texts: list[str] = Field(min_length=1)
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    default: _Default
+    organs: dict[str, _Organ]
+
+
+@cache
+def load_organs(path: Path | None = None) -> Organs:
+    """Read ``manifests/organs.toml`` of the project, or the given file. Raises BadManifest."""
+    path = path or places.project() / "manifests" / "organs.toml"
+    try:
+        content = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise BadManifest(f"{path}: cannot be read ({error.strerror}); it lists the organs") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
+        raise BadManifest(f"{path}: {error}") from None
+    return Organs(
+        organs={
+            name: Organ(tolerance_mm=organ.tolerance_mm, source=organ.source, texts=tuple(organ.texts))
+            for name, organ in content.organs.items()
+        },
+        default_tolerance_mm=content.default.tolerance_mm,
+        default_source=content.default.source,
+    )

@@ -1,0 +1,148 @@
+"""Protocols: which prompts, how many rounds, which scores. Read from ``manifests/protocols/*.toml``.
+
+A protocol's id is immutable. ``manifests/protocols.lock`` holds the sha256 of each one's content (parsed, so layout and
+comments do not count), and a known id with other content is refused: tables with one protocol's name are comparable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from evaluator import places
+from evaluator.errors import BadManifest, UnknownName
+from evaluator.types import Modality, PromptPlan, Protocol, RoundPlan
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Prompts(_Table):
+    kinds: tuple[Literal["point", "box", "text", "class"], ...] = Field(min_length=1)
+    points: int = Field(default=1, ge=1)
+    point_rule: Literal["deepest", "random"] = "deepest"
+    point_offset_mm: float = Field(default=0.0, ge=0)
+    box_jitter_mm: float = Field(default=0.0, ge=0)
+    box_growth: float = Field(default=0.0, gt=-1)
+    anchor: tuple[Modality, ...] = Field(default=("CT", "MR", "PT"), min_length=1)
+
+
+class _Rounds(_Table):
+    count: int = Field(default=1, ge=1)
+    correction: Literal["none", "largest-error-click", "random-error-click", "boundary-click", "scribble"] = "none"
+    clicks: Literal["own", "shared"] = "own"
+    previous_mask: bool = False
+    stop_at_dice: float | None = Field(default=None, gt=0, le=1)
+    max_clicks: int | None = Field(default=None, ge=1)
+    click_rule: Literal["umd", "cvpr25"] = "umd"
+
+    @model_validator(mode="after")
+    def _corrections_have_rounds(self) -> _Rounds:
+        if (self.count > 1) != (self.correction != "none"):
+            raise ValueError("more than one round needs a correction, and a correction needs more than one round")
+        return self
+
+
+class _File(_Table):
+    id: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
+    title: str = Field(min_length=1)
+    description: str = Field(min_length=1)
+    prompts: _Prompts
+    rounds: _Rounds = Field(default_factory=_Rounds)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    metrics: tuple[str, ...] = Field(min_length=1)
+    failures_count_as: Literal["worst", "excluded"] = "worst"
+    distance_cap_mm: float = Field(gt=0)
+    nsd_tolerance_mm: float | None = Field(default=None, gt=0)
+    variants: list[dict[str, Any]] = []
+
+    @model_validator(mode="after")
+    def _one_variant_a_seed(self) -> _File:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("seeds: each may stand once only")
+        if self.variants and len(self.variants) != len(self.seeds):
+            raise ValueError(f"variants: {len(self.variants)} for {len(self.seeds)} seeds; one for each seed is needed")
+        return self
+
+    def variant_plans(self) -> tuple[PromptPlan, ...]:
+        """The common prompts with each variant's own fields put over them."""
+        given = self.prompts.model_dump(exclude_unset=True)
+        return tuple(PromptPlan(**_Prompts.model_validate({**given, **own}).model_dump()) for own in self.variants)
+
+
+def protocol_ids() -> list[str]:
+    """Ids of the project's protocols, sorted."""
+    return sorted(path.stem for path in _folder().glob("*.toml"))
+
+
+def load_protocol(name: str) -> Protocol:
+    """The protocol with this id, or the one in the file at this path if the name ends in ``.toml``.
+
+    Raises UnknownName (with near misses), or BadManifest for a file that cannot be read, whose id is not its file's
+    name, or whose content is not what the lock holds for its id.
+    """
+    if name.endswith(".toml"):
+        return _read(Path(name))
+    if name not in protocol_ids():
+        raise UnknownName("protocol", name, protocol_ids())
+    protocol = _read(_folder() / f"{name}.toml")
+    if protocol.id != name:
+        raise BadManifest(f"protocol file {name}.toml says id = {protocol.id!r}; the id must be the file's name")
+    return protocol
+
+
+def locked_hashes() -> dict[str, str]:
+    """What ``manifests/protocols.lock`` holds: protocol id -> sha256 of its content. Raises BadManifest."""
+    path = places.project() / "manifests" / "protocols.lock"
+    content = _parse(path)
+    if not all(isinstance(value, str) for value in content.values()):
+        raise BadManifest(f'{path}: expected lines of the form id = "sha256"')
+    return content
+
+
+def content_sha256(content: dict[str, Any]) -> str:
+    """The hash of a parsed TOML table: of its JSON with sorted keys, so that layout and comments do not count."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read(path: Path) -> Protocol:
+    content = _parse(path)
+    try:
+        file = _File.model_validate(content)
+        variants = file.variant_plans()
+    except ValidationError as error:
+        raise BadManifest(f"{path}: {error}") from None
+    sha256 = content_sha256(content)
+    if locked_hashes().get(file.id, sha256) != sha256:
+        raise BadManifest(
+            f"{path}: the content of protocol {file.id!r} is not what manifests/protocols.lock holds for that id. "
+            "A changed protocol is a new protocol: give it a new id (and file name), and put the old content back."
+        )
+    fields = file.model_dump(exclude={"prompts", "rounds", "variants"})
+    return Protocol(
+        **fields,
+        prompts=PromptPlan(**file.prompts.model_dump()),
+        rounds=RoundPlan(**file.rounds.model_dump()),
+        variants=variants,
+        sha256=sha256,
+    )
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadManifest(f"{path}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadManifest(f"{path}: not TOML: {error}") from None
+
+
+def _folder() -> Path:
+    return places.project() / "manifests" / "protocols"

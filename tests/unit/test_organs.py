@@ -1,0 +1,55 @@
+"""Organs: every UMD organ has a tolerance with a source, and words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from evaluator.errors import BadManifest
+from evaluator.manifests.organs import load_organs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+UMD = ["liver", "kidney-left", "kidney-right", "brain", "heart", "spleen", "aorta", "lung", "colon", "bladder"]
+UMD += ["pancreas", "esophagus", "stomach"]
+
+
+def test_the_thirteen_organs_and_the_lesion_are_there() -> None:
+    assert set(load_organs().names()) == {*UMD, "lesion"}
+
+
+@pytest.mark.parametrize("name", [*UMD, "lesion"])
+def test_each_organ_has_a_sourced_tolerance_and_words(name: str) -> None:
+    organs = load_organs()
+    assert 1.0 <= organs.tolerance_mm(name) <= 7.0
+    assert organs.source(name)
+    assert all(text == text.lower() and "-" not in text for text in organs.texts(name))
+
+
+def test_flare22s_figures_are_used_where_it_has_one() -> None:
+    """Liver 5, kidneys 3, spleen 3, pancreas 5, aorta 2, esophagus 3, stomach 5 mm: the challenge's own script."""
+    names = ("liver", "kidney-left", "kidney-right", "spleen", "pancreas", "aorta", "esophagus", "stomach")
+    assert [load_organs().tolerance_mm(name) for name in names] == [5, 3, 3, 3, 5, 2, 3, 5]
+    assert {load_organs().source(name) for name in names} == {"FLARE22"}
+
+
+def test_a_name_that_is_not_listed_gets_the_stated_default() -> None:
+    organs = load_organs()
+    assert organs.tolerance_mm("vena-cava") == 2.0
+    assert organs.source("vena-cava") == "no published figure; default"
+    assert organs.texts("vena-cava") == ("vena cava",)
+
+
+@pytest.mark.parametrize("text", ["[default]", "not toml", '[default]\ntolerance_mm = 0.0\nsource = "x"\n[organs]'])
+def test_a_wrong_file_is_told(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "organs.toml"
+    path.write_text(text)
+    with pytest.raises(BadManifest, match=r"organs\.toml"):
+        load_organs(path)
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BadManifest, match="cannot be read"):
+        load_organs(tmp_path / "organs.toml")

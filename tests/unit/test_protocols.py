@@ -1,0 +1,132 @@
+"""Protocols: read, complete, immutable."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from evaluator import places
+from evaluator.errors import BadManifest, UnknownName
+from evaluator.manifests.protocols import content_sha256, load_protocol, locked_hashes, protocol_ids
+from evaluator.types import PromptPlan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FOLDER = places.project() / "manifests" / "protocols"
+
+MINIMAL = """
+id = "mine"
+title = "Mine"
+description = "One point."
+metrics = ["dice"]
+distance_cap_mm = 500.0
+[prompts]
+kinds = ["point"]
+"""
+
+
+def written(folder: Path, text: str) -> str:
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_the_lock_holds_every_protocol_as_it_is() -> None:
+    now = {path.stem: content_sha256(tomllib.loads(path.read_text())) for path in FOLDER.glob("*.toml")}
+    assert now == locked_hashes(), "a changed protocol is a new protocol; a new one needs its line in protocols.lock"
+
+
+def test_the_lock_has_not_been_rewritten() -> None:
+    """The first release's ids; a line here never changes, so that lock and file cannot be changed together unseen."""
+    assert locked_hashes()["paper"] == "1f12a7422522a54ec272c21c900b37db5cc5f7dfaa7e51e71721a419ee2ee36c"
+    assert locked_hashes()["point-1"] == "8a4e38fce67359496aa3e636abc75e284ec57a0b11aa2839e9207c257f9d0a77"
+
+
+def test_the_protocols_that_the_issues_name_are_there() -> None:
+    wanted = {"paper", "point-1", "point-3", "point-5", "box", "text", "box-clicks-5", "clicks-10", "scribble-5"}
+    assert wanted | {"robust-point", "robust-box", "cvpr25"} <= set(protocol_ids())
+
+
+@pytest.mark.parametrize("name", protocol_ids())
+def test_each_protocol_loads_and_is_described(name: str) -> None:
+    protocol = load_protocol(name)
+    assert protocol.id == name
+    assert len(protocol.description.split()) > 30
+    assert protocol.sha256 == locked_hashes()[name]
+    assert protocol.metrics[0] == "dice"
+
+
+def test_paper_is_one_deterministic_point_or_the_name() -> None:
+    paper = load_protocol("paper")
+    assert paper.prompts == PromptPlan(kinds=("point", "text", "class"))
+    assert paper.metrics == ("dice", "nsd", "hd95", "assd", "rve")
+    assert paper.seeds == (0,)
+    assert paper.rounds.count == 1
+
+
+def test_variants_are_one_for_each_seed() -> None:
+    protocol = load_protocol("robust-box")
+    assert [protocol.prompts_of(seed).box_growth for seed in protocol.seeds] == [-0.2, -0.1, 0.0, 0.1, 0.2]
+    assert load_protocol("box").prompts_of(0) == load_protocol("box").prompts
+
+
+def test_an_unknown_id_suggests_near_ones() -> None:
+    with pytest.raises(UnknownName, match=r"no protocol named 'piont-1'; did you mean .*point-1"):
+        load_protocol("piont-1")
+
+
+def test_a_path_is_a_protocol_too(tmp_path: Path) -> None:
+    protocol = load_protocol(written(tmp_path, MINIMAL))
+    assert (protocol.id, protocol.prompts.kinds) == ("mine", ("point",))
+
+
+def test_a_known_id_with_other_content_is_refused(tmp_path: Path) -> None:
+    changed = (FOLDER / "paper.toml").read_text().replace("points = 1", "points = 2")
+    with pytest.raises(BadManifest, match="A changed protocol is a new protocol"):
+        load_protocol(written(tmp_path, changed))
+
+
+def test_layout_and_comments_do_not_change_a_protocol(tmp_path: Path) -> None:
+    commented = "# a comment\n\n" + (FOLDER / "paper.toml").read_text().replace("points = 1", "points   =   1 # one")
+    assert load_protocol(written(tmp_path, commented)).sha256 == load_protocol("paper").sha256
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('kinds = ["point"]', 'kinds = ["scribble"]', "prompts.kinds"),
+        ('kinds = ["point"]', 'kinds = ["point"]\npionts = 2', "pionts"),
+        ('kinds = ["point"]', 'kinds = ["point"]\n[rounds]\ncount = 3', "a correction"),
+        ('kinds = ["point"]', 'kinds = ["point"]\n[rounds]\ncorrection = "scribble"', "more than one round"),
+        (
+            'kinds = ["point"]',
+            'kinds = ["point"]\n[[variants]]\npoints = 2\n[[variants]]\npoints = 3',
+            "one for each seed",
+        ),
+        ('id = "mine"', 'id = "Mine!"', "id"),
+        ('metrics = ["dice"]', 'metrics = ["dice"]\nseeds = [1, 1]', "once only"),
+        ('id = "mine"', "id = mine", "not TOML"),
+    ],
+)
+def test_a_wrong_file_is_told_by_field(tmp_path: Path, old: str, new: str, said: str) -> None:
+    assert old in MINIMAL
+    with pytest.raises(BadManifest, match=said):
+        load_protocol(written(tmp_path, MINIMAL.replace(old, new)))
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BadManifest, match="cannot be read"):
+        load_protocol(str(tmp_path / "none.toml"))
+
+
+def test_the_id_must_be_the_files_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "manifests" / "protocols"
+    folder.mkdir(parents=True)
+    (tmp_path / "manifests" / "protocols.lock").write_text("")
+    (folder / "yours.toml").write_text(MINIMAL)
+    monkeypatch.setenv("UMD_PROJECT", str(tmp_path))
+    with pytest.raises(BadManifest, match="must be the file's name"):
+        load_protocol("yours")
