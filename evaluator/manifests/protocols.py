@@ -46,6 +46,8 @@ class _Rounds(_Table):
     def _corrections_have_rounds(self) -> _Rounds:
         if (self.count > 1) != (self.correction != "none"):
             raise ValueError("more than one round needs a correction, and a correction needs more than one round")
+        if self.click_rule == "cvpr25" and self.correction != "largest-error-click":
+            raise ValueError("click_rule cvpr25 is a rule for largest-error-click")
         return self
 
 

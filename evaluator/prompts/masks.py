@@ -84,6 +84,19 @@ def label_boxes(labels: NDArray[Any], largest: int) -> tuple[NDArray[np.int64], 
     return (lows[:, ::-1], highs[:, ::-1]) if turned else (lows, highs)
 
 
+def interior_of(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The voxels of a crop whose six neighbours are all in the mask; beyond the crop nothing is."""
+    padded = np.pad(inside, 1)
+    kept = inside.copy()
+    for axis in range(3):
+        for shift in (0, 2):
+            neighbour = tuple(
+                slice(shift, shift + n) if a == axis else slice(1, -1) for a, n in enumerate(inside.shape)
+            )
+            kept &= padded[neighbour]
+    return kept
+
+
 def _crop_target(
     labels: NDArray[Any], grid: Grid, values: tuple[int, ...], lows: NDArray[np.int64], highs: NDArray[np.int64]
 ) -> GridMask:

@@ -8,6 +8,7 @@ import numpy as np
 
 from evaluator.geometry import affine_of, nearest_index, spacing, to_index, to_world
 from evaluator.prompts.depth import TIE_MM, first_deepest, squared_depth, squared_distance_to
+from evaluator.prompts.masks import interior_of
 from zoo_sdk.wire import Millimetres, Point
 
 if TYPE_CHECKING:
@@ -72,24 +73,12 @@ def _deepest(mask: GridMask, count: int) -> list[tuple[int, int, int]]:
 
 
 def _random(mask: GridMask, count: int, chance: Chance) -> list[tuple[int, int, int]]:
-    interior = np.flatnonzero(_interior(mask.inside))
+    interior = np.flatnonzero(interior_of(mask.inside))
     if not interior.size:
         interior = np.flatnonzero(mask.inside)
     numbers = chance.distinct(count, len(interior))
     indices = np.unravel_index(interior[numbers], mask.inside.shape)
     return [(int(i), int(j), int(k)) for i, j, k in zip(*indices, strict=True)]
-
-
-def _interior(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    padded = np.pad(inside, 1)
-    kept = inside.copy()
-    for axis in range(3):
-        for shift in (0, 2):
-            neighbour = tuple(
-                slice(shift, shift + n) if a == axis else slice(1, -1) for a, n in enumerate(inside.shape)
-            )
-            kept &= padded[neighbour]
-    return kept
 
 
 def _nearest(mask: GridMask, place: Millimetres, *, foreground: bool) -> tuple[Index, float] | None:

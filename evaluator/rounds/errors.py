@@ -1,0 +1,90 @@
+"""What is wrong with a mask: the voxels missed, the voxels spilled, and the largest connected piece of either.
+
+All work is done on crops about the error, never on the volume. Voxels that touch at a face, an edge or a corner are
+connected (26-connectivity): a thin shell of errors about an organ is one error, not a hundred.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from evaluator.prompts.masks import GridMask, crop_mask
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from zoo_sdk.wire import Index
+
+TOUCHING = np.ones((3, 3, 3), dtype=bool)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorPiece:
+    """One connected error: its voxels, and whether they were missed (asks for foreground) or spilled (background)."""
+
+    region: GridMask
+    missed: bool
+
+
+def dice(reference: GridMask, prediction: GridMask) -> float:
+    """2 |A and B| / (|A| + |B|) of two masks on one grid; 1 if both are empty."""
+    both = np.count_nonzero(reference.inside & prediction.region(reference.corner, _end(reference)))
+    total = reference.voxels + prediction.voxels
+    return 2 * int(both) / total if total else 1.0
+
+
+def missed(reference: GridMask, prediction: GridMask) -> GridMask:
+    """The voxels that are in the reference and not in the prediction."""
+    return _without(reference, prediction)
+
+
+def spilled(reference: GridMask, prediction: GridMask) -> GridMask:
+    """The voxels that are in the prediction and not in the reference."""
+    return _without(prediction, reference)
+
+
+def largest_error(reference: GridMask, prediction: GridMask) -> ErrorPiece | None:
+    """The connected error of most voxels; None if the masks are equal.
+
+    Missed and spilled voxels are never one piece. Of equally large ones a missed one goes before a spilled one, then
+    the one whose first voxel in C order comes first.
+    """
+    pieces = [
+        (largest_piece(region), is_missed)
+        for region, is_missed in ((missed(reference, prediction), True), (spilled(reference, prediction), False))
+        if not region.empty
+    ]
+    if not pieces:
+        return None
+    region, is_missed = max(pieces, key=lambda piece: piece[0].voxels)
+    return ErrorPiece(region=region, missed=is_missed)
+
+
+def largest_piece(mask: GridMask) -> GridMask:
+    """The 26-connected piece of most voxels of a mask that is not empty; of equals the first in C order."""
+    labels, count = ndimage.label(mask.inside, structure=TOUCHING)
+    if count == 1:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    largest = np.flatnonzero(sizes == sizes.max())
+    label = int(largest[0]) if len(largest) == 1 else _first_label(labels, largest)
+    return crop_mask(labels == label, mask.grid, mask.corner)
+
+
+def _first_label(labels: NDArray[np.int32], wanted: NDArray[np.int64]) -> int:
+    flat = labels.ravel()
+    return int(flat[np.argmax(np.isin(flat, wanted))])
+
+
+def _without(mask: GridMask, other: GridMask) -> GridMask:
+    return crop_mask(mask.inside & ~other.region(mask.corner, _end(mask)), mask.grid, mask.corner)
+
+
+def _end(mask: GridMask) -> Index:
+    i, j, k = (c + n for c, n in zip(mask.corner, mask.inside.shape, strict=True))
+    return i, j, k
