@@ -1,0 +1,84 @@
+"""``umd``: the front door. Commands are imported when they are used, so that ``umd --help`` answers at once."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from typing import NoReturn
+
+import click
+
+from evaluator.errors import UserError
+
+#: command -> (module that holds a click command of that name, the line that ``umd --help`` shows)
+COMMANDS = {
+    "run": ("evaluator.cli.run", "Run a model over a dataset and score it."),
+    "score": ("evaluator.cli.score", "Score a run again, or any masks against references."),
+    "show": ("evaluator.cli.show", "Show the score table of a run."),
+    "models": ("evaluator.cli.models", "List, build and check the models of the zoo."),
+    "data": ("evaluator.cli.data", "List, verify and generate datasets."),
+    "doctor": ("evaluator.cli.doctor", "Say what this machine has and what it lacks."),
+}
+
+
+class LazyGroup(click.Group):
+    """A click group whose commands are modules imported on demand."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """The names, in the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the command's module; None for an unknown name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: umd run -m region-growing -d phantom -p paper",
+)
+@click.version_option(package_name="umd-evaluator", prog_name="umd")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def umd(debug: bool) -> None:
+    """Measure 3D segmentation models on whole-body PET/CT and PET/MRI, paired within the subject."""
+    if debug:
+        os.environ["UMD_DEBUG"] = "1"
+
+
+def main() -> NoReturn:
+    """Run the command; a UserError becomes its message and exit code, never a traceback."""
+    try:
+        umd(standalone_mode=False)
+    except UserError as error:
+        _fail(str(error), error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("stopped; finished work is kept, the same command goes on from here", 130)
+    except OSError as error:
+        if error.errno is None or isinstance(error, BrokenPipeError):
+            raise
+        _fail(f"{error.strerror}: {error.filename or 'this machine refused'}; free or mend it, then run again", 8)
+    except Exception as error:  # noqa: BLE001 - the last door: the user gets a sentence, a developer the traceback
+        _fail(f"this is a fault of umd itself ({type(error).__name__}: {error}); run again with UMD_DEBUG=1 and report it", 70)
+    sys.exit(0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    if os.environ.get("UMD_DEBUG"):
+        traceback.print_exc()
+    click.echo(f"umd: {message}", err=True)
+    sys.exit(code)
