@@ -4,7 +4,7 @@
       run.json                        what is needed to repeat it: identity, provenance, protocol
       prompts/<case>.json             the prompts of round 0, as drawn, with their hash
       records/<case>/<modality>.json  one scan's predictions: requests, statuses, seconds, masks by hash
-      masks/<case>/<modality>/r<k>/<target>.nii.gz
+      masks/<case>/<modality>/s<seed>/r<round>/<target>.nii.gz
       scores/<case>/<modality>.json   made from the two above and the references, at any time again
       scores.csv, scores.parquet      every score, one a row
       model.log                       what the container printed
@@ -64,9 +64,10 @@ class RunStore:
         """Where one case's drawn prompts lie."""
         return self.path / "prompts" / f"{safe_name(case)}.json"
 
-    def mask_path(self, case: str, modality: Modality, number: int, target: str) -> Path:
-        """Where the mask of one target and round lies."""
-        return self.path / "masks" / safe_name(case) / modality / f"r{number}" / f"{safe_name(target)}.nii.gz"
+    def mask_path(self, case: str, modality: Modality, *, seed: int, round_number: int, target: str) -> Path:
+        """Where the mask of one target, seed and round lies."""
+        folder = self.path / "masks" / safe_name(case) / modality / f"s{seed}" / f"r{round_number}"
+        return folder / f"{safe_name(target)}.nii.gz"
 
     def records(self) -> Iterator[Json]:
         """Every scan's record, in path order."""
@@ -75,7 +76,7 @@ class RunStore:
 
     def masks_are_intact(self, record: Json) -> bool:
         """True when every mask that the record names lies there with the hash it names."""
-        masks = (target.get("mask") for entry in record["rounds"] for target in entry["targets"].values())
+        masks = (target.get("mask") for entry in record.get("rounds", ()) for target in entry["targets"].values())
         return all(_hash_or_none(self.path / mask["file"]) == mask["sha256"] for mask in masks if mask)
 
     @contextmanager

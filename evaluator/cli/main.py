@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import traceback
 from typing import NoReturn
 
 import click
 
-from evaluator.errors import UserError
+from evaluator.errors import UnknownName, UserError
 
 #: command -> (module that holds a click command of that name, the line that ``umd --help`` shows)
 COMMANDS = {
@@ -30,10 +31,10 @@ class LazyGroup(click.Group):
         """The names, in the order of use."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import the command's module; None for an unknown name."""
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:  # noqa: ARG002
+        """Import the command's module; raises UnknownName with near misses."""
         if cmd_name not in COMMANDS:
-            return None
+            raise UnknownName("command", cmd_name, COMMANDS)
         command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
         assert isinstance(command, click.Command)  # noqa: S101
         return command
@@ -59,6 +60,7 @@ def umd(debug: bool) -> None:
 
 def main() -> NoReturn:
     """Run the command; a UserError becomes its message and exit code, never a traceback."""
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         umd(standalone_mode=False)
     except UserError as error:
@@ -75,6 +77,11 @@ def main() -> NoReturn:
     except Exception as error:  # noqa: BLE001 - the last door: the user gets a sentence, a developer the traceback
         _fail(f"this is a fault of umd itself ({type(error).__name__}: {error}); run again with UMD_DEBUG=1 and report it", 70)
     sys.exit(0)
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:  # noqa: ARG001
+    """A polite kill ends as Ctrl-C does, so that containers are taken down."""
+    raise KeyboardInterrupt
 
 
 def _fail(message: str, code: int) -> NoReturn:

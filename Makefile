@@ -1,0 +1,74 @@
+# umd: measure 3D segmentation models on paired PET/CT and PET/MRI. The two commands to know:
+#
+#   make eval MODEL=region-growing      a model in its container, on paired scans, scored
+#   make test                           lint, types and every test, with real containers
+#
+# Each sets up what it needs: the virtual environment from its lock, a container engine, base image, model image, data.
+
+MODEL    ?= region-growing
+DATA     ?= phantom
+PROTOCOL ?= paper
+GPUS     ?= all
+ENGINE   ?= auto
+PYTHON   ?= python3.11
+WHAT     ?= tests
+
+VENV := .venv
+BIN  := $(VENV)/bin
+UMD  := $(BIN)/umd
+
+.PHONY: help eval test lint test-oracles bench bench-score bench-overhead bench-rounds bench-statistics clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+eval: $(VENV)/run.done ## measure MODEL on DATA under PROTOCOL (GPUS=all|none|0,1 ENGINE=auto|docker|podman|local)
+	@[ "$(ENGINE)" = local ] || .ci/ensure-engine
+	$(UMD) run $(foreach model,$(MODEL),-m $(model)) -d $(DATA) -p $(PROTOCOL) --gpus $(GPUS) --engine $(ENGINE)
+
+test: $(VENV)/dev.done ## lint, types, and the tests of WHAT=tests
+	@.ci/ensure-engine
+	$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest $(WHAT)
+
+lint: $(VENV)/dev.done ## ruff, mypy and the layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test-oracles: $(VENV)/dev.done ## compare the metrics with other scorers, each in an environment of its own
+	$(BIN)/python -m pytest tests/oracles
+
+bench: bench-score bench-overhead bench-rounds ## every benchmark
+
+bench-score: $(VENV)/dev.done ## the scorer beside its peers
+	$(BIN)/python benchmarks/bench_score.py
+
+bench-overhead: $(VENV)/dev.done ## seconds a case beyond the model's own: one session against a container a case
+	@.ci/ensure-engine
+	$(BIN)/python benchmarks/bench_overhead.py
+
+bench-rounds: $(VENV)/dev.done ## six rounds in one session against a container a case and round
+	@.ci/ensure-engine
+	$(BIN)/python benchmarks/bench_rounds.py
+
+bench-statistics: $(VENV)/dev.done ## coverage and power of the paired statistics by simulation
+	$(BIN)/python benchmarks/bench_statistics.py
+
+clean: ## remove the environment and everything that can be made again; runs stay
+	rm -rf $(VENV) .umd
+
+$(VENV)/run.done: requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is needed; set PYTHON= to a Python 3.11 or newer"; exit 1; }
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+$(VENV)/dev.done: requirements-dev.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is needed; set PYTHON= to a Python 3.11 or newer"; exit 1; }
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@ $(VENV)/run.done

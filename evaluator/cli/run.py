@@ -1,0 +1,81 @@
+"""``umd run``: a model over a dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from evaluator.cli.progress import Progress
+from evaluator.cli.show import print_table
+
+
+@click.command(epilog="Example: umd run -m region-growing -d phantom -p paper")
+@click.option("-m", "--model", "models", multiple=True, required=True, help="Model of the zoo; may be given several times.")
+@click.option("-d", "--data", default="phantom", show_default=True, help="Dataset's name, or its manifest's path.")
+@click.option("-p", "--protocol", default="paper", show_default=True, help="Protocol's name, or its file's path.")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "docker", "podman", "local"]),
+    default="auto",
+    show_default=True,
+    help="What runs the model; local isolates nothing.",
+)
+@click.option("--gpus", default="all", show_default=True, help='"all", "none", or indices such as 0,1.')
+@click.option("--name", help="Name of the run; by default made of what goes into it, so that the same goes on.")
+@click.option("--prompts", metavar="RUN", help="Replay the prompts (and shared clicks) that this run recorded.")
+@click.option("--case", "cases", multiple=True, help="Only these cases or subjects (shell patterns).")
+@click.option("--data-root", type=click.Path(path_type=Path), help="Folder that the dataset's paths are relative to.")
+@click.option("--timeout", type=click.FloatRange(min=0.1), help="Seconds a request may take (default: the model's card).")
+@click.option("--batch", is_flag=True, help="Ask in batches even where the model can stay alive.")
+def run(
+    models: tuple[str, ...],
+    data: str,
+    protocol: str,
+    engine: str,
+    gpus: str,
+    name: str | None,
+    prompts: str | None,
+    cases: tuple[str, ...],
+    data_root: Path | None,
+    timeout: float | None,
+    batch: bool,
+) -> None:
+    """Run a model over a dataset, score it, and show the table.
+
+    Finished scans are kept: after a stop, the same command goes on from there.
+    """
+    from evaluator.execute import Order, run_model
+
+    if name and len(models) > 1:
+        raise click.UsageError("--name is for one model; leave it out for several")
+    for model in models:
+        order = Order(
+            model=model,
+            dataset=data,
+            protocol=protocol,
+            engine=engine,
+            gpus=parse_gpus(gpus),
+            name=name,
+            prompts=prompts,
+            cases=cases,
+            data_root=data_root,
+            timeout=timeout,
+            batch=batch,
+        )
+        with Progress(model) as progress:
+            made = run_model(order, say=progress.say, progress=progress.step)
+        print_table(made)
+        click.echo(f"run: {made.path}")
+
+
+def parse_gpus(text: str) -> tuple[int, ...] | None:
+    """What ``--gpus`` says: None for all, () for none, else indices."""
+    if text in ("all", ""):
+        return None
+    if text == "none":
+        return ()
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise click.UsageError(f'--gpus {text}: expected "all", "none", or indices such as 0,1') from None

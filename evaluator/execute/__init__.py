@@ -1,0 +1,240 @@
+"""Run a model over a dataset under a protocol: the way from names to a run folder with its scores."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evaluator import places
+from evaluator.build import ensure_image, find_model, local_digest
+from evaluator.datasets import load_dataset
+from evaluator.engines import open_engine
+from evaluator.engines.spec import Limits, Model, Workspace
+from evaluator.errors import UnknownName, UserError
+from evaluator.execute.drive import Shared, drive_batches, drive_session
+from evaluator.execute.prompting import replay_hash
+from evaluator.execute.provenance import provenance
+from evaluator.execute.records import Room
+from evaluator.execute.scan import talk_about, talk_about_case
+from evaluator.gpus import find_gpus, lease
+from evaluator.manifests.protocols import load_protocol
+from evaluator.plan import Plan
+from evaluator.sessions import Conversation, answer_batch
+from evaluator.store import create_run, fingerprint, open_run
+from evaluator.tables import gather
+from evaluator.volumes import MaskGate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from evaluator.engines import Engine
+    from evaluator.execute.drive import Talk
+    from evaluator.gpus import Gpu
+    from evaluator.sessions import Answer
+    from evaluator.store import RunStore
+    from evaluator.types import Case, Dataset, Modality
+    from zoo_sdk.wire import Request
+
+#: more than this in a container's output folder at once, and it is stopped (bytes)
+OUTPUT_LIMIT = 8 * 2**30
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What the user asks for, by name."""
+
+    model: str
+    dataset: str
+    protocol: str = "paper"
+    engine: str = "auto"
+    #: indices of the GPUs to use; None: all that are there, if the model can use one
+    gpus: tuple[int, ...] | None = None
+    #: name of the run; None: made of what goes into it
+    name: str | None = None
+    #: run whose prompts (and shared clicks) are replayed
+    prompts: str | None = None
+    #: ids of the cases to do, or patterns of them; empty: all
+    cases: tuple[str, ...] = ()
+    data_root: Path | None = None
+    #: seconds a request may take, instead of what the model's card says
+    timeout: float | None = None
+    #: answer requests in batches even where the model can stay alive
+    batch: bool = False
+
+
+def run_model(order: Order, *, say: Say, progress: Callable[[int, int, str], None]) -> RunStore:
+    """Do the order, or what is left of it; returns the run, scored, with its tables written.
+
+    ``progress`` is told (scans ended, scans in all, how the last one ended). Raises UserError for what the user can mend.
+    A HostFault stops the run; the scans that were done are kept, and the same order goes on from there.
+    """
+    zoo_model = find_model(order.model)
+    dataset = load_dataset(order.dataset, order.data_root)
+    protocol = load_protocol(order.protocol)
+    cases = choose_cases(dataset, order.cases)
+    engine = open_engine(order.engine)
+    if not engine.isolates:
+        say(f"engine {engine.name} isolates nothing: the model runs as you, and can read what you can read")
+    gpus = choose_gpus(order.gpus, zoo_model.card.gpu, zoo_model.card.name)
+    model = _prepare(zoo_model, engine, say)
+    replay = open_run(order.prompts) if order.prompts else None
+    plan = Plan(
+        card=model.card,
+        digest=model.digest,
+        dataset=dataset,
+        protocol=protocol,
+        replay=(replay.name, replay_hash(replay)) if replay else None,
+    )
+    about = {"identity": plan.identity} | provenance(plan, order, engine, gpus) | {"salt": secrets.token_hex(16)}
+    run = create_run(order.name or plan.run_name, about)
+    with run.writing():
+        engine.sweep(run.name)
+        work = places.cache() / "work" / fingerprint(run.name)[:12]
+        workspace = fresh_workspace(work)
+        try:
+            with MaskGate() as gate:
+                room = Room(
+                    plan=plan,
+                    run=run,
+                    workspace=workspace,
+                    gate=gate,
+                    salt=run.about()["salt"],
+                    replay=replay,
+                    progress=_count(sum(len(case.scans) for case in cases), progress),
+                )
+                _converse(room, cases, model, engine, gpus, order, say)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        gather(run)
+    return run
+
+
+def choose_cases(dataset: Dataset, wanted: Sequence[str]) -> list[Case]:
+    """The dataset's cases whose id or subject is among those wanted (shell patterns); all, if none is named."""
+    from fnmatch import fnmatchcase
+
+    if not wanted:
+        return list(dataset.cases)
+    chosen = [
+        case
+        for case in dataset.cases
+        if any(fnmatchcase(case.id, pattern) or fnmatchcase(case.subject, pattern) for pattern in wanted)
+    ]
+    if not chosen:
+        raise UnknownName("case", ", ".join(wanted), [case.id for case in dataset.cases])
+    return chosen
+
+
+def choose_gpus(wanted: tuple[int, ...] | None, need: str, model: str) -> tuple[Gpu, ...]:
+    """The GPUs to use; none for a model that has no use for one. Raises UserError where a needed one is not there."""
+    if need == "none" or wanted == ():
+        if need == "required":
+            raise UserError(f"model {model} needs a GPU, and the order says to use none")
+        return ()
+    found = find_gpus()
+    chosen = tuple(gpu for gpu in found if wanted is None or gpu.index in wanted)
+    if wanted is not None and len(chosen) < len(wanted):
+        raise UserError(f"GPUs {list(wanted)} were asked for; this machine has {[gpu.index for gpu in found]}")
+    if not chosen and need == "required":
+        raise UserError(f"model {model} needs a GPU and this machine shows none; see: umd doctor")
+    return chosen
+
+
+def fresh_workspace(folder: Path) -> Workspace:
+    """An empty folder for what goes into containers and comes out of them; leftovers of a killed run are removed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    workspace = Workspace(input=folder / "input", output=folder / "output")
+    for path in (workspace.input / "requests", workspace.input / "images", workspace.input / "masks", workspace.output):
+        path.mkdir(parents=True)
+    for path in (workspace.input, *workspace.input.iterdir()):
+        path.chmod(0o755)  # the container's user is another one
+    return workspace
+
+
+def _prepare(zoo_model: object, engine: Engine, say: Say) -> Model:
+    from evaluator.build import ZooModel
+
+    assert isinstance(zoo_model, ZooModel)  # noqa: S101
+    if engine.isolates:
+        built = ensure_image(zoo_model, say=say)
+        return Model(card=zoo_model.card, image=built.reference, digest=built.digest, adapter=None)
+    if zoo_model.adapter is None:
+        raise UserError(f"model {zoo_model.name} has no adapter.py, so that it runs in a container only")
+    return Model(
+        card=zoo_model.card, image=None, digest=local_digest(zoo_model), adapter=zoo_model.adapter
+    )
+
+
+def _converse(
+    room: Room,
+    cases: Sequence[Case],
+    model: Model,
+    engine: Engine,
+    gpus: Sequence[Gpu],
+    order: Order,
+    say: Say,
+) -> None:
+    card = model.card
+    limits = Limits(
+        timeout=order.timeout or card.timeout, memory=card.memory, shm=card.shm, output_bytes=OUTPUT_LIMIT
+    )
+    log = room.run.path / "model.log"
+    session = card.session and engine.sessions and not order.batch
+    if card.session and not engine.sessions and not order.batch:
+        say(f"engine {engine.name} cannot attach to a container: requests go in batches")
+
+    def work(gpu: Gpu | None) -> None:
+        with ExitStack() as stack:
+            uuid = gpu.uuid if gpu else None
+            if uuid:
+                stack.enter_context(lease(uuid, room.run.name))
+            if session:
+                talk = stack.enter_context(
+                    Conversation(engine, model, room.workspace, limits, run_id=room.run.name, gpu=uuid, log=log)
+                )
+                drive_session(talks, talk.ask, stop=stop)
+                return
+
+            def ask_all(requests: Sequence[Request]) -> Iterator[Answer]:
+                return answer_batch(
+                    engine, model, room.workspace, requests, limits, run_id=room.run.name, gpu=uuid, log=log
+                )
+
+            drive_batches(talks, ask_all)
+
+    stop = threading.Event()
+    talks = Shared(_talks(room, cases))
+    if len(gpus) < 2:
+        work(gpus[0] if gpus else None)
+        return
+    with ThreadPoolExecutor(max_workers=len(gpus), thread_name_prefix="gpu") as pool:
+        for future in [pool.submit(work, gpu) for gpu in gpus]:
+            future.result()
+
+
+def _count(total: int, progress: Callable[[int, int, str], None]) -> Callable[[str, Modality, str], None]:
+    ended = count(1)
+    return lambda case, modality, how: progress(next(ended), total, f"{case} {modality}: {how}")
+
+
+def _talks(room: Room, cases: Sequence[Case]) -> Iterator[Talk]:
+    """A conversation for each scan; for each case, where its scans replay the clicks of one of them."""
+    number = 0
+    for case in cases:
+        modalities: list[Modality] = sorted(case.scans)
+        if room.plan.protocol.rounds.clicks == "shared":
+            yield talk_about_case(room, case, number)
+        else:
+            for n, modality in enumerate(modalities):
+                yield talk_about(room, case, modality, number + n)
+        number += len(modalities)

@@ -1,0 +1,132 @@
+"""Dataset manifests: ``manifests/datasets/<name>.toml`` with its case list ``<name>.tsv``, or such a pair anywhere.
+
+A manifest holds facts and relative paths, never data. Where the files lie on a machine is found by ``root_of``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from evaluator import places
+from evaluator.errors import BadManifest, DataProblem
+from evaluator.manifests.case_lists import Name, Row, read_case_list
+
+
+def _one_or_more(value: Any) -> Any:
+    return (value,) if isinstance(value, int) else value
+
+
+LabelValues = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_one_or_more), Field(min_length=1)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Root(_Table):
+    """Where the files lie: below the folder that an environment variable names, else beside the manifest."""
+
+    variable: str | None = Field(default=None, pattern=r"^[A-Z][A-Z0-9_]*$")
+    folder: str = "."
+
+
+class PhantomPlan(_Table):
+    """What the synthetic generator makes: subjects alternate between PET/CT and PET/MR."""
+
+    cases: int = Field(ge=1, le=10_000)
+    #: voxels of the CT or MR along right, anterior, superior; PET has its own coarser grid
+    size: tuple[Annotated[int, Field(ge=8, le=1024)], Annotated[int, Field(ge=8, le=1024)], Annotated[int, Field(ge=8, le=2048)]]
+    seed: int = Field(default=0, ge=0)
+
+
+class DatasetManifest(_Table):
+    """A manifest as read; ``path`` is where it was, ``sha256`` that of its text and the case list's."""
+
+    path: Path
+    sha256: str
+    rows: tuple[Row, ...] = ()
+
+    name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
+    title: str = Field(min_length=1)
+    description: str = ""
+    license: str = Field(min_length=1)
+    citation: str = Field(min_length=1)
+    synthetic: bool
+    reference_origin: str = Field(min_length=1)
+    #: file of the case list beside the manifest; None: the manifest's own name with .tsv
+    cases: str | None = None
+    root: Root = Root()
+    #: label tables that rows name as @table: target -> value or values
+    labels: dict[str, dict[Name, LabelValues]] = {}
+    #: set for data that are generated; there is no case list then
+    phantom: PhantomPlan | None = None
+
+
+def dataset_manifests() -> dict[str, Path]:
+    """The project's datasets: name -> manifest, sorted by name."""
+    return {path.stem: path for path in sorted((places.project() / "manifests" / "datasets").glob("*.toml"))}
+
+
+def read_dataset_manifest(path: Path) -> DatasetManifest:
+    """Read a manifest and its case list. Raises BadManifest naming file, and line and column or field."""
+    text = _read_bytes(path)
+    try:
+        content = tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadManifest(f"{path}: not TOML: {error}") from None
+    if reserved := {"path", "sha256", "rows"} & content.keys():
+        raise BadManifest(f"{path}: unknown field {', '.join(sorted(reserved))}")
+    try:
+        manifest = DatasetManifest.model_validate({**content, "path": path, "sha256": hashlib.sha256(text).hexdigest()})
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+        raise BadManifest("\n  ".join([f"{path}:", *faults])) from None
+    if manifest.phantom:
+        return manifest
+    case_list = path.parent / (manifest.cases or f"{path.stem}.tsv")
+    rows = read_case_list(case_list, manifest.labels)
+    both = hashlib.sha256(text + b"\0" + _read_bytes(case_list)).hexdigest()
+    return manifest.model_copy(update={"rows": rows, "sha256": both})
+
+
+def root_of(manifest: DatasetManifest, data_root: Path | None) -> Path:
+    """The folder that rows' paths are relative to: below ``data_root``, the manifest's variable, ``UMD_DATA``, or beside it.
+
+    Raises DataProblem that says what to set where the folder is not there.
+    """
+    base, said = _base_of(manifest, data_root)
+    root = (base / manifest.root.folder).resolve()
+    if not root.is_dir():
+        variable = manifest.root.variable or "UMD_DATA"
+        raise DataProblem(
+            f"the data of {manifest.name} are not here: {root} is no folder ({said}). "
+            f"Give --data-root or set {variable} to the folder that holds {manifest.root.folder!r}."
+        )
+    return root
+
+
+def _base_of(manifest: DatasetManifest, data_root: Path | None) -> tuple[Path, str]:
+    variable = manifest.root.variable
+    if data_root is not None:
+        return data_root, "from --data-root"
+    if variable == "UMD_SHARED_DATA":
+        return places.shared_data(), f"{variable} is {'set' if os.environ.get(variable) else 'not set'}"
+    for name in filter(None, (variable, "UMD_DATA" if variable else None)):
+        if value := os.environ.get(name):
+            return Path(value), f"from {name}"
+    if variable:
+        raise DataProblem(f"where the data of {manifest.name} lie is not known; give --data-root or set {variable} or UMD_DATA")
+    return manifest.path.parent, "beside the manifest"
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadManifest(f"{path}: cannot be read ({error.strerror})") from None

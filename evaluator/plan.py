@@ -1,0 +1,106 @@
+"""What can be asked of a model, and what makes a run and a scan's result the same as before. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from evaluator.prompts import choose_kind
+from evaluator.store import fingerprint
+from evaluator.types import Failure, Status
+from zoo_sdk.wire import CONTRACT_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from evaluator.types import Case, Dataset, Modality, ModelCard, PromptKind, Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One model over one dataset under one protocol."""
+
+    card: ModelCard
+    #: of the image; for a model run without a container, of its files
+    digest: str
+    dataset: Dataset
+    protocol: Protocol
+    #: name of the run whose prompts are replayed, and their hash; None: prompts are drawn
+    replay: tuple[str, str] | None = None
+
+    @property
+    def kind(self) -> PromptKind | None:
+        """The kind of prompt that this model gets; None: it understands none that the protocol gives."""
+        return choose_kind(self.protocol.prompts, self.card)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What must be equal for two runs to be one: everything that can change a result."""
+        return {
+            "model": self.card.name,
+            "image": self.digest,
+            "dataset": self.dataset.name,
+            "dataset_sha256": self.dataset.sha256,
+            "protocol": self.protocol.id,
+            "protocol_sha256": self.protocol.sha256,
+            "contract": str(CONTRACT_VERSION),
+            "prompts": self.replay[1] if self.replay else "drawn",
+        }
+
+    @property
+    def run_name(self) -> str:
+        """The name of the run unless the user gives one: the same parts always make the same name."""
+        parts = (self.card.name, self.dataset.name, self.protocol.id, fingerprint(self.identity)[:8])
+        return ".".join(parts)
+
+
+def inputs_for(card: ModelCard, case: Case, modality: Modality) -> tuple[Modality, ...] | None:
+    """The images of one request about this scan, the one that is answered for first; None if the model takes none."""
+    return next(
+        (wanted for wanted in card.inputs if wanted[0] == modality and all(name in case.scans for name in wanted)), None
+    )
+
+
+def refusal(plan: Plan, case: Case, modality: Modality) -> Failure | None:
+    """Why the model cannot be asked about this scan at all, from its card alone."""
+    inputs = inputs_for(plan.card, case, modality)
+    if inputs is None:
+        return _unsupported(f"the model does not take {modality} from this case")
+    if plan.kind is None:
+        return _unsupported(
+            f"the protocol gives {' or '.join(plan.protocol.prompts.kinds)}; "
+            f"the model understands {', '.join(plan.card.prompts) or 'no prompts'}"
+        )
+    for name in inputs:
+        unit, wanted = case.scans[name].unit, plan.card.units.get(name)
+        if wanted not in (None, unit):
+            return _unsupported(f"the model wants {name} in {wanted}; this image is in {unit}")
+    return None
+
+
+def target_refusal(card: ModelCard, target: str) -> Failure | None:
+    """Why the model cannot be asked for this target."""
+    if card.targets is None or target in card.targets:
+        return None
+    return _unsupported("the target is not on the model's list")
+
+
+def scan_key(plan: Plan, files: Mapping[str, str], prompts: Mapping[str, object]) -> str:
+    """The key of one scan's result: equal keys mean that the same was asked of the same model.
+
+    ``files``: sha256 of each image and reference by role; ``prompts``: round 0's, as recorded.
+    """
+    return fingerprint(
+        {
+            "image": plan.digest,
+            "contract": CONTRACT_VERSION,
+            "protocol": plan.protocol.sha256,
+            "rounds": asdict(plan.protocol.rounds),
+            "files": dict(files),
+            "prompts": dict(prompts),
+        }
+    )
+
+
+def _unsupported(detail: str) -> Failure:
+    return Failure(status=Status.UNSUPPORTED, detail=detail)
