@@ -80,28 +80,29 @@ def write(path: Path, shape: Sequence[int], affine: Sequence[Sequence[float]], l
     The affine goes into sform, and into qform too when it has no shear (a qform can hold no shear).
     """
     with path.open("wb") as file, gzip.GzipFile("", "wb", 1, file, 0) as stream:
-        stream.write(_header(shape, affine, letter) + b"\0" * (VOXEL_OFFSET - HEADER_BYTES))
+        stream.write(header(shape, affine, letter))
         stream.write(data)
 
 
-def _header(shape: Sequence[int], affine: Sequence[Sequence[float]], letter: str) -> bytes:
+def header(shape: Sequence[int], affine: Sequence[Sequence[float]], letter: str) -> bytes:
+    """All bytes before the voxels: the header of a little-endian volume, and "no extension"."""
     zooms, quaternion, handedness = _decompose(affine)
     sheared = quaternion is None
-    header = bytearray(HEADER_BYTES)
+    made = bytearray(VOXEL_OFFSET)
     pack = struct.pack_into
-    pack("<i", header, 0, HEADER_BYTES)
-    pack("<8h", header, 40, 3, *shape, 1, 1, 1, 1)
-    pack("<2h", header, 70, CODES[letter], 8 * struct.calcsize("=" + letter))
-    pack("<8f", header, 76, handedness, *zooms, 1.0, 1.0, 1.0, 1.0)
-    pack("<3f", header, 108, VOXEL_OFFSET, 1.0, 0.0)
-    pack("<b", header, 123, MILLIMETRES)
-    pack("<2h", header, 252, 0 if sheared else SCANNER, SCANNER)
-    pack("<3f", header, 256, *(quaternion or (0.0, 0.0, 0.0)))
-    pack("<3f", header, 268, *(row[3] for row in affine[:3]))
+    pack("<i", made, 0, HEADER_BYTES)
+    pack("<8h", made, 40, 3, *shape, 1, 1, 1, 1)
+    pack("<2h", made, 70, CODES[letter], 8 * struct.calcsize("=" + letter))
+    pack("<8f", made, 76, handedness, *zooms, 1.0, 1.0, 1.0, 1.0)
+    pack("<3f", made, 108, VOXEL_OFFSET, 1.0, 0.0)
+    pack("<b", made, 123, MILLIMETRES)
+    pack("<2h", made, 252, 0 if sheared else SCANNER, SCANNER)
+    pack("<3f", made, 256, *(quaternion or (0.0, 0.0, 0.0)))
+    pack("<3f", made, 268, *(row[3] for row in affine[:3]))
     for n in range(3):
-        pack("<4f", header, 280 + 16 * n, *affine[n])
-    pack("<4s", header, 344, b"n+1\0")
-    return bytes(header)
+        pack("<4f", made, 280 + 16 * n, *affine[n])
+    pack("<4s", made, 344, b"n+1\0")
+    return bytes(made)
 
 
 def _decompose(

@@ -1,0 +1,19 @@
+"""Volumes on disk: reading images and masks of any format, writing them canonically, and the gate for strangers' files.
+
+Arrays are always indexed as nibabel shows them, (i, j, k), and mostly lie in memory as in the file, first index fastest.
+"""
+
+from evaluator.volumes.gate import MaskGate
+from evaluator.volumes.reading import file_sha256, read_grid, read_image, read_labels
+from evaluator.volumes.writing import stage_image, write_mask, write_volume
+
+__all__ = [
+    "MaskGate",
+    "file_sha256",
+    "read_grid",
+    "read_image",
+    "read_labels",
+    "stage_image",
+    "write_mask",
+    "write_volume",
+]
