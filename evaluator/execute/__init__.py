@@ -164,7 +164,7 @@ def fresh_workspace(folder: Path) -> Workspace:
 def _prepare(zoo_model: object, engine: Engine, say: Say) -> Model:
     from evaluator.build import ZooModel
 
-    assert isinstance(zoo_model, ZooModel)  # noqa: S101
+    assert isinstance(zoo_model, ZooModel)
     if engine.isolates:
         built = ensure_image(zoo_model, say=say)
         return Model(card=zoo_model.card, image=built.reference, digest=built.digest, adapter=None)

@@ -51,7 +51,7 @@ def case_prompts(
 
     ``usable``: modality -> sha256 of the scan's files by role. ``replay``: take them from this run instead of drawing.
     """
-    assert plan.kind is not None  # noqa: S101 - a model without a kind is refused before
+    assert plan.kind is not None
     source = fingerprint({"references": usable, "protocol": plan.protocol.sha256, "kind": plan.kind})
     path = run.prompts_path(case.id)
     if path.exists() and (kept := read_json(path))["source"] == source:

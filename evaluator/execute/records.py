@@ -95,14 +95,14 @@ def record_refusal(
 ) -> None:
     """Every target of the scan is unsupported, for each seed; the model is not asked."""
     key = scan_key(room.plan, files[modality], {"refused": why.detail})
-    failed = dict.fromkeys(case.scans[modality].targets, why)
+    refused = dict.fromkeys(case.scans[modality].targets, why)
     entries = [
-        {"seed": seed, "round": 0, "targets": {target: failed(why) for target in failed}}
+        {"seed": seed, "round": 0, "targets": {target: failed(why) for target in refused}}
         for seed in room.plan.protocol.seeds
     ]
     body = {"state": "done", "files": files[modality], "no_prompt": {}, "rounds": entries}
     write_json(room.run.record_path(case.id, modality), heading(case, modality, key) | body)
-    scores = score_failures(failed, room.plan.protocol)
+    scores = score_failures(refused, room.plan.protocol)
     rows = [row for seed in room.plan.protocol.seeds for row in score_rows(seed, 0, scores)]
     write_scores(room.run, case.id, modality, key, rows)
     room.progress(case.id, modality, f"unsupported: {why.detail}")

@@ -60,7 +60,7 @@ class MaskGate:
 
     def _inspect(self, body: bytes, grid: Grid) -> NDArray[np.uint8] | Failure:
         child = self._child = self._child or _start()
-        assert child.stdin and child.stdout  # noqa: S101
+        assert child.stdin and child.stdout
         question = json.dumps({"shape": grid.shape, "affine": grid.affine}).encode()
         try:
             for part in (question, body):
@@ -71,7 +71,7 @@ class MaskGate:
             if verdict["status"] != "ok":
                 return Failure(status=Status(verdict["status"]), detail=verdict["detail"])
             voxels = np.empty(grid.shape, dtype=np.uint8, order="F")
-            _fill(child.stdout, memoryview(voxels.reshape(-1, order="F")))
+            _fill(child.stdout, memoryview(voxels.reshape(-1, order="F").data))
         except (OSError, EOFError):
             code = self._end()
             return Failure(status=Status.UNSAFE_FILE, detail=f"the process that looked at the file died of it ({code})")
@@ -81,7 +81,7 @@ class MaskGate:
         child, self._child = self._child, None
         if child is None:
             return None
-        assert child.stdin and child.stdout  # noqa: S101
+        assert child.stdin and child.stdout
         try:
             child.stdin.close()
         except OSError:
@@ -106,10 +106,11 @@ def read_untrusted(path: Path, limit_bytes: int) -> bytes | Failure:
         return _unsafe(path, error.strerror or "cannot be opened")
     finally:
         os.close(folder)
+    about = os.fstat(file)
+    if not stat.S_ISREG(about.st_mode):
+        os.close(file)
+        return _unsafe(path, "not a regular file")
     with os.fdopen(file, "rb", buffering=0) as stream:
-        about = os.fstat(stream.fileno())
-        if not stat.S_ISREG(about.st_mode):
-            return _unsafe(path, "not a regular file")
         if about.st_nlink != 1:
             return _unsafe(path, "the file has a second name")
         if about.st_size > limit_bytes:
