@@ -230,7 +230,7 @@ def _follow(
     done, since, patience = 0, begun, limits.startup + limits.timeout
     while True:
         running = process.running()
-        while done < len(waiting) and (_answered(own, waiting[done]) or (not running and _begun(own, waiting[done]))):
+        while done < len(waiting) and _answered(own, waiting, done, running=running):
             now = time.perf_counter()
             yield _batch_answer(own, waiting[done], now - since)
             done, since, patience = done + 1, now, limits.timeout

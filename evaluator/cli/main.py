@@ -36,7 +36,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             raise UnknownName("command", cmd_name, COMMANDS)
         command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
-        assert isinstance(command, click.Command)  # noqa: S101
+        assert isinstance(command, click.Command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -74,7 +74,7 @@ def main() -> NoReturn:
         if error.errno is None or isinstance(error, BrokenPipeError):
             raise
         _fail(f"{error.strerror}: {error.filename or 'this machine refused'}; free or mend it, then run again", 8)
-    except Exception as error:  # noqa: BLE001 - the last door: the user gets a sentence, a developer the traceback
+    except Exception as error:
         _fail(f"this is a fault of umd itself ({type(error).__name__}: {error}); run again with UMD_DEBUG=1 and report it", 70)
     sys.exit(0)
 
