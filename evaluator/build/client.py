@@ -1,0 +1,113 @@
+"""The few things asked of the engine for building: find, build, import, pull, tag."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import docker.errors
+
+from evaluator.engines.docker import DockerEngine, engine_faults
+from evaluator.errors import BuildFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    Say = Callable[[str], None]
+
+TAIL_LINES = 30
+
+
+class BuildClient:
+    """A connection to the engine; raises EngineUnavailable where none answers."""
+
+    def __init__(self, client: Any = None) -> None:
+        self._client = client or DockerEngine.connect().client
+
+    def find(self, reference: str) -> str | None:
+        """The id of an image on this machine; None if it is not there."""
+        try:
+            with engine_faults_but_missing():
+                return str(self._client.images.get(reference).id)
+        except docker.errors.ImageNotFound:
+            return None
+
+    def labels(self, reference: str) -> dict[str, str]:
+        """An image's labels."""
+        with engine_faults():
+            return dict(self._client.images.get(reference).labels)
+
+    def also(self, reference: str, repository: str, tag: str) -> None:
+        """Give an image a second name."""
+        with engine_faults():
+            self._client.images.get(reference).tag(repository, tag)
+
+    def build(
+        self,
+        context: Path,
+        dockerfile: str,
+        reference: str,
+        *,
+        say: Say,
+        what: str,
+        arguments: Mapping[str, str] | None = None,
+    ) -> str:
+        """Build an image on the host's network and return its id; raises BuildFailed with the last lines."""
+        lines: list[str] = []
+        with engine_faults():
+            stream = self._client.api.build(
+                path=str(context),
+                dockerfile=dockerfile,
+                tag=reference,
+                buildargs=dict(arguments or {}),
+                network_mode="host",
+                rm=True,
+                forcerm=True,
+                decode=True,
+                timeout=3600,
+            )
+            failed = None
+            for event in stream:
+                text = str(event.get("stream") or event.get("status") or "").strip()
+                if text:
+                    lines.append(text)
+                if text.startswith("Step "):
+                    say(f"  {text}")
+                failed = event.get("error") or failed
+        digest = None if failed else self.find(reference)
+        if digest is None:
+            tail = "\n    ".join(lines[-TAIL_LINES:])
+            raise BuildFailed(f"{what} does not build: {failed}\n    {tail}")
+        return digest
+
+    def pull(self, reference: str) -> bool:
+        """Pull a public image; False where that does not work."""
+        try:
+            self._client.images.pull(reference)
+        except docker.errors.DockerException:
+            return False
+        return True
+
+    def import_tar(self, path: Path, repository: str, tag: str) -> None:
+        """Make an image of a file system."""
+        with engine_faults():
+            told = self._client.api.import_image_from_file(str(path), repository=repository, tag=tag)
+        if '"error"' in told:
+            raise BuildFailed(f"the engine did not take the base file system: {told[-500:]}")
+
+
+def engine_faults_but_missing() -> Any:
+    """As ``engine_faults``, but "no such image" passes."""
+    from contextlib import contextmanager
+
+    @contextmanager
+    def guard() -> Any:
+        try:
+            yield
+        except docker.errors.ImageNotFound:
+            raise
+        except docker.errors.APIError:
+            with engine_faults():
+                raise
+
+    return guard()
