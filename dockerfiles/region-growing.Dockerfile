@@ -1,0 +1,21 @@
+FROM umd/base
+COPY models/region-growing/adapter.py /opt/model/adapter.py
+ENTRYPOINT ["python3", "-m", "zoo_sdk.serve", "/opt/model/adapter.py"]
+
+LABEL umd.contract="1" \
+      umd.name="region-growing" \
+      umd.title="Region growing (confidence connected)" \
+      umd.citation="https://simpleitk.org" \
+      umd.inputs="CT | MR | PT" \
+      umd.units="" \
+      umd.prompts="point" \
+      umd.targets="*" \
+      umd.rounds="many" \
+      umd.session="stdio" \
+      umd.gpu="none" \
+      umd.memory="6GiB" \
+      umd.timeout="300" \
+      umd.weights.license="no weights" \
+      umd.trained-on="nothing" \
+      org.opencontainers.image.title="Region growing (confidence connected)" \
+      org.opencontainers.image.licenses="Apache-2.0"
