@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from evaluator.metrics.lattice import Labelled, Lattice
 
-Run = "Callable[[Callable[..., Any], Iterable[Any]], list[Any]]"
-
 SLABS_PER_THREAD = 4
 
 
@@ -83,6 +81,8 @@ def read_content(maps: list[Labelled], lattice: Lattice, crew: Workers) -> list[
     depth, height = maps[0].voxels.shape[:2]
     slabs = _slabs(depth, crew)
     rows = [(np.zeros((depth, height), np.int32), np.zeros((depth, height), np.int32)) for _ in maps]
+    if not maps[0].voxels.size:
+        return [_nothing(each.targets, own) for each, own in zip(maps, rows, strict=True)]
     counts = crew.run(
         count_targets,
         [(each.voxels, each.table, slab, *own) for each, own in zip(maps, rows, strict=True) for slab in slabs],
@@ -148,6 +148,11 @@ def _surface(own: tuple[Any, Any], other: Any, tolerance: float, lattice: Lattic
         return bare_surface(codes, lattice.areas)
     squares = nearest_squares(places, other, lattice.spacing, *near)
     return summarise(codes, squares, lattice.areas, tolerance)
+
+
+def _nothing(targets: int, rows: tuple[NDArray[np.int32], NDArray[np.int32]]) -> Content:
+    places, codes, starts = np.empty(0, np.int64), np.empty(0, np.uint8), np.zeros(targets + 2, np.int64)
+    return Content(voxels=np.zeros(targets + 1, np.int64), rows=rows, places=places, codes=codes, starts=starts)
 
 
 def _sorted(slabs: list[tuple[Any, Any, Any]], targets: int) -> tuple[Any, Any, Any]:

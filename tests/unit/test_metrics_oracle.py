@@ -1,4 +1,7 @@
-"""TEMPORARY: the plain way over crops and scipy's distance transform; becomes the tests' oracle."""
+"""The scorer against a plain one: dense crops, scipy's exact distance transform, a full sort and exact sums.
+
+Also that one against the definition itself: all distances from every corner to every other.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,11 @@ from math import fsum, prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 from scipy import ndimage
+from scipy.spatial.distance import cdist
 
+from evaluator.metrics import measure, measure_labels, measure_masks
 from evaluator.metrics.areas import surfel_areas
 from evaluator.metrics.measures import Measures, Surface
 
@@ -45,8 +51,8 @@ def measure_simply(
             continue
         distances = ndimage.distance_transform_edt(~borders[other], sampling=spacing)[borders[own]]
         order = np.lexsort((weights, distances))
-        within = np.cumsum(weights[order]) / np.sum(weights)
-        at = min(int(np.searchsorted(within, 0.95)), order.size - 1)
+        within = np.cumsum(weights[order])
+        at = min(int(np.searchsorted(within, 0.95 * within[-1] * (1 - 1e-12))), order.size - 1)
         surfaces.append(
             Surface(
                 area=fsum(weights),
@@ -67,3 +73,122 @@ def _codes(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     for at in np.ndindex(kernel.shape):
         codes += kernel[at] * padded[tuple(slice(i, i + n) for i, n in zip(at, codes.shape, strict=True))]
     return codes
+
+
+def same(ours: Measures, oracle: Measures) -> None:
+    for name in ("reference_voxels", "prediction_voxels", "shared_voxels"):
+        assert getattr(ours, name) == getattr(oracle, name), name
+    for side in ("reference", "prediction"):
+        one, other = getattr(ours, side), getattr(oracle, side)
+        assert one.corners == other.corners
+        for name in ("area", "area_within", "moment", "farthest", "percentile_95"):
+            assert getattr(one, name) == pytest.approx(getattr(other, name), rel=1e-13, abs=1e-12), (side, name)
+
+
+def blobs(rng: np.random.Generator, shape: Sequence[int]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Two masks between smooth and noisy, between alike and unrelated."""
+    grain = rng.uniform(0, 4)
+    one, other = (ndimage.gaussian_filter(rng.normal(size=shape), grain) for _ in range(2))
+    if rng.random() < 0.7:
+        other = one + rng.uniform(0, 0.5) * other
+    level = np.quantile(one, rng.uniform(0.2, 0.99))
+    return one > level, other > level
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_any_pair_of_masks_measures_as_the_plain_way_does(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    axes = 2 + seed % 2
+    shape = rng.integers(1, 30 if axes == 3 else 150, axes)
+    spacing = rng.uniform(0.3, 4, axes) if seed % 3 else rng.choice([0.5, 1, 1.5, 2, 5], axes)
+    one, other = (np.asarray(mask, order="FC"[int(rng.integers(2))]) for mask in blobs(rng, shape))
+    tolerance = float(rng.uniform(0.5, 6))
+    ours = measure(one, other, spacing, tolerance, threads=1 + seed % 4)
+    same(ours, measure_simply(one, other, spacing, tolerance))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("bad", ["mirrored", "islands", "salt", "all", "one voxel"])
+def test_bad_predictions_are_measured_exactly_too(bad: str, order: Any) -> None:
+    rng = np.random.default_rng(5)
+    shape, spacing = (120, 70, 50), (0.7, 1.1, 3.0)
+    reference = np.zeros(shape, dtype=np.uint8)
+    reference[3:30, 20:40, 5:30] = 1
+    reference[10:20, 25:60, 20:25] = 1
+    prediction = {
+        "mirrored": reference[::-1],
+        "islands": reference | (ndimage.gaussian_filter(rng.normal(size=shape), 2) > 0.25),
+        "salt": reference ^ (rng.random(shape) < 0.001),
+        "all": np.ones(shape),
+        "one voxel": np.arange(reference.size).reshape(shape) == reference.size - 1,
+    }[bad]
+    one, other = np.asarray(reference, order=order), np.asarray(prediction, dtype=np.uint8, order=order)
+    same(measure(one, other, spacing, 2.0), measure_simply(one, other, spacing, 2.0))
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", ">i2", "i4", "u4", "i8", ">u8"])
+def test_label_maps_of_any_integers_measure_as_their_masks_one_by_one(dtype: str) -> None:
+    rng = np.random.default_rng(2)
+    kinds = np.dtype(dtype)
+    top = min(np.iinfo(kinds).max, 2**40)
+    values = np.unique(np.r_[0, 1, rng.integers(max(np.iinfo(kinds).min, -(2**40)), top, 20), top])
+    place = ndimage.zoom(rng.integers(0, values.size, (6, 6, 4)), 4, order=0)
+    reference = values[place].astype(kinds)
+    prediction = np.asfortranarray(values[np.roll(place, 2, axis=0)].astype(kinds))
+    targets = {str(value): (int(value),) for value in values} | {"several": tuple(int(value) for value in values[:3])}
+    targets["absent"] = (7 if 7 not in values else 8,)
+    tolerances = dict.fromkeys(targets, 1.5)
+    measured = measure_labels(reference, prediction, targets, (1, 2, 3), tolerances, threads=2)
+    assert list(measured) == list(targets)
+    for name, labels in targets.items():
+        same(measured[name], measure_simply(np.isin(reference, labels), np.isin(prediction, labels), (1, 2, 3), 1.5))
+
+
+def test_a_thousand_labels_at_once() -> None:
+    place = np.arange(1000).reshape(10, 10, 10)
+    reference = np.kron(place, np.ones((3, 3, 3), dtype=int)).astype(np.int32)
+    prediction = np.roll(reference, 1, axis=2)
+    targets = {str(label): (label,) for label in range(1000)}
+    measured = measure_labels(reference, prediction, targets, (1, 1, 1), dict.fromkeys(targets, 0.5))
+    for label in (0, 1, 31, 32, 255, 256, 999):
+        same(measured[str(label)], measure_simply(reference == label, prediction == label, (1, 1, 1), 0.5))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_overlapping_masks_measure_each_against_its_own_target(order: Any) -> None:
+    rng = np.random.default_rng(3)
+    shape = (40, 30, 20)
+    labels = np.zeros(shape, dtype=np.int16, order=order)
+    labels[5:20, 5:20, 5:15] = 3
+    labels[20:35, 5:20, 5:15] = 300
+    targets = {"a": (3,), "b": (300,), "both": (3, 300), "none": (9,)}
+    masks = {
+        name: np.asarray(ndimage.gaussian_filter(np.isin(labels, v) + rng.normal(size=shape) / 2, 1) > 0.4, np.uint8)
+        for name, v in targets.items()
+    }
+    tolerances = {"a": 1.0, "b": 2.0, "both": 3.0, "none": 1.0}
+    for threads in (1, 3):
+        measured = measure_masks(labels, targets, masks, (1.5, 1, 2), tolerances, threads=threads)
+        for name, values in targets.items():
+            same(measured[name], measure_simply(np.isin(labels, values), masks[name], (1.5, 1, 2), tolerances[name]))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_plain_way_is_the_definition(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    axes = 2 + seed % 2
+    one, other = blobs(rng, (9,) * axes)
+    spacing = rng.uniform(0.5, 2, axes)
+    oracle = measure_simply(one, other, spacing, 1.0)
+    codes = [_codes(mask) for mask in (one, other)]
+    full = 2 ** (2**axes) - 1
+    places = [np.argwhere((code > 0) & (code < full)) * spacing for code in codes]
+    weights = [surfel_areas(spacing)[code[(code > 0) & (code < full)]] for code in codes]
+    apart = cdist(*places)
+    for surface, distances, own in (
+        (oracle.reference, apart.min(axis=1), weights[0]),
+        (oracle.prediction, apart.min(axis=0), weights[1]),
+    ):
+        assert surface.farthest == pytest.approx(distances.max(), rel=1e-12)
+        assert surface.mean == pytest.approx(np.average(distances, weights=own), rel=1e-12)
+        assert surface.area_within == pytest.approx(own[distances <= 1.0].sum(), rel=1e-12)
