@@ -1,0 +1,6 @@
+"""Datasets: loaded by name or manifest, generated where they are synthetic, and verified."""
+
+from evaluator.datasets.load import dataset_names, load_dataset, scan_problem
+from evaluator.datasets.verify import Finding, verify
+
+__all__ = ["Finding", "dataset_names", "load_dataset", "scan_problem", "verify"]

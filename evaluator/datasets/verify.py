@@ -1,0 +1,136 @@
+"""Look at every file of a dataset and tell what is wrong with it, or odd about it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from evaluator.datasets.load import scan_problem
+from evaluator.errors import BadVolume
+from evaluator.geometry import corners_mm
+from evaluator.volumes import file_sha256, read_grid, read_image, read_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from evaluator.types import Case, Dataset, Modality, Scan
+
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing found. error: the scan cannot be used; warning: it should be looked at; note: worth knowing."""
+
+    severity: Severity
+    case: str
+    modality: str
+    message: str
+
+
+def verify(dataset: Dataset) -> list[Finding]:
+    """Check files and hashes, geometry, labels, units, duplicates and pairs. Reads every file once."""
+    findings: list[Finding] = []
+    seen: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for case in dataset.cases:
+        for modality, scan in case.scans.items():
+            found = list(_check_scan(scan, seen, (case.id, modality)))
+            findings += [
+                Finding(severity=severity, case=case.id, modality=modality, message=message) for severity, message in found
+            ]
+        findings += _check_pair(case)
+    for users in seen.values():
+        if len(users) > 1:
+            first, *others = users
+            findings += [
+                Finding(
+                    severity="error", case=case, modality=modality, message=f"the image is the same file as {' '.join(first)}'s"
+                )
+                for case, modality in others
+            ]
+    return findings
+
+
+def _check_scan(
+    scan: Scan, seen: dict[str, list[tuple[str, str]]], who: tuple[str, str]
+) -> Iterator[tuple[Severity, str]]:
+    files = [(scan.image, scan.sha256), *((reference.path, reference.sha256) for reference in scan.references)]
+    for path, wanted in files:
+        if not path.is_file():
+            continue
+        found = file_sha256(path)
+        if path == scan.image:
+            seen[found].append(who)
+        if wanted and found != wanted:
+            yield "error", f"{path.name} is not the file that the case list was made of (sha256 differs)"
+    if problem := scan_problem(scan):
+        yield "error", problem
+        return
+    try:
+        yield from _check_image(scan.image, scan.modality)
+        for reference in scan.references:
+            yield from _check_labels(reference.path, reference.labels)
+    except BadVolume as error:
+        yield "error", str(error)
+
+
+def _check_image(path: Path, modality: Modality) -> Iterator[tuple[Severity, str]]:
+    """Are the numbers those of the unit: HU, SUV, or anything that is not constant."""
+    image, _ = read_image(path)
+    if not np.isfinite(image).all():
+        yield "error", "the image holds NaN or infinite values"
+        return
+    low, high = float(image.min()), float(image.max())
+    middle = float(np.median(image))
+    if low == high:
+        yield "error", f"every voxel of the image is {low:g}"
+    elif modality == "CT" and (low > -200 or low < -10000 or high > 40000):
+        yield "warning", f"values from {low:g} to {high:g} do not look like HU: no air"
+    elif modality == "PT" and low < -0.1:
+        yield "warning", f"negative values ({low:g}) do not look like SUV"
+    elif modality == "PT" and (middle > 20 or high > 1000 or high < 0.5):
+        yield "warning", f"median {middle:g} and maximum {high:g} do not look like SUV; Bq/ml perhaps?"
+    elif modality == "MR" and low < 0:
+        yield "note", f"negative values ({low:g}) in an MR image"
+
+
+def _check_labels(path: Path, declared: object) -> Iterator[tuple[Severity, str]]:
+    assert isinstance(declared, dict)
+    present = {int(value) for value in np.unique(read_labels(path)[0])}
+    if min(present) < 0:
+        yield "error", f"{path.name} holds negative labels"
+    wanted = {value for values in declared.values() for value in values}
+    if not present & wanted:
+        yield "warning", f"{path.name} is empty: it holds none of its declared labels"
+        return
+    for name, values in declared.items():
+        if not present & set(values):
+            yield "note", f"{name} is empty in {path.name}"
+    if unknown := sorted(present - wanted - {0}):
+        shown = ", ".join(map(str, unknown[:10])) + (" ..." if len(unknown) > 10 else "")
+        yield "note", f"{path.name} holds labels that no target uses: {shown}"
+
+
+def _check_pair(case: Case) -> list[Finding]:
+    """Do the images of a case lie in one world: their boxes must meet."""
+    boxes = {}
+    for modality, scan in case.scans.items():
+        try:
+            corners = corners_mm(read_grid(scan.image))
+        except (BadVolume, OSError):
+            continue
+        boxes[modality] = corners.min(axis=0), corners.max(axis=0)
+    findings = []
+    (first, (low, high)), *others = boxes.items() if boxes else [("", (0, 0))]
+    for modality, (other_low, other_high) in others:
+        if (np.maximum(low, other_low) > np.minimum(high, other_high)).any():
+            message = f"lies nowhere near the {first} image of the same case; not the same frame of reference"
+            findings.append(Finding(severity="error", case=case.id, modality=modality, message=message))
+    if len(case.scans) == 1:
+        message = "the only image of its case: nothing to pair"
+        findings.append(Finding(severity="note", case=case.id, modality=next(iter(case.scans)), message=message))
+    return findings
