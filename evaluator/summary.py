@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evaluator.errors import UnknownName
 from evaluator.manifests.protocols import load_protocol
 from evaluator.metrics import METRICS
 from evaluator.tables import read_scores
@@ -27,23 +28,35 @@ NOT_ASKED = (ScoreStatus.UNDEFINED, ScoreStatus.NOT_RUN)
 def summarise(
     run: RunStore, *, metrics: Sequence[str] = (), round_number: int | None = None
 ) -> list[dict[str, Any]]:
-    """One object for each model x target x modality x metric, in the table's order.
+    """One object for each model x target x modality, by name.
 
-    ``n`` predictions have a value or failed; ``failed`` of them have no mask; ``excluded`` could not be asked or scored.
-    mean, median, q1, q3 count a failure as the protocol says (``failures_count_as``), a distance without a number as the
-    protocol's cap; ``scored_mean`` and ``scored_median`` leave failures out. None where there is nothing to average.
+    ``n`` predictions have a value or failed; ``failed`` of them have no mask; ``excluded`` could not be asked or scored;
+    ``statuses`` counts all. mean, median, q1 and q3 are those of ``metric``, the first one asked for or the protocol's
+    first; ``metrics`` holds those of all. They count a failure as the protocol says (``failures_count_as``), and a
+    distance without a number as the protocol's cap; ``scored_mean`` and ``scored_median`` leave failures out. None where
+    there is nothing to average. Raises UnknownName for a metric that the run does not have.
     """
     protocol = load_protocol(run.about()["protocol_source"])
+    for name in metrics:
+        if name not in protocol.metrics:
+            raise UnknownName(f"metric in run {run.name}", name, protocol.metrics)
+    wanted = list(metrics or protocol.metrics)
     frame = at_round(read_scores(run), round_number)
-    if metrics:
-        frame = frame[frame["metric"].isin(metrics)]
-    order = {name: n for n, name in enumerate(protocol.metrics)}
-    groups = frame.groupby(["model", "target", "modality", "metric"], sort=False)
-    entries = [
-        {"model": model, "target": target, "modality": modality, "metric": metric} | figures(group, metric, protocol)
-        for (model, target, modality, metric), group in groups
-    ]
-    return sorted(entries, key=lambda e: (e["target"], e["modality"], order.get(e["metric"], 99)))
+    entries = []
+    for (model, target, modality), group in frame.groupby(["model", "target", "modality"], sort=True):
+        own = {name: figures(group[group["metric"] == name], name, protocol) for name in wanted}
+        main = group[group["metric"] == wanted[0]]
+        asked = ~main["status"].isin(NOT_ASKED)
+        scored = main["status"].isin(["ok", str(ScoreStatus.ONE_EMPTY)])
+        counts = {
+            "n": int(asked.sum()),
+            "failed": int((asked & ~scored).sum()),
+            "excluded": int((~asked).sum()),
+            "statuses": dict(sorted(Counter(str(status) for status in main["status"]).items())),
+        }
+        named = {"model": model, "target": target, "modality": modality}
+        entries.append(named | counts | {"metric": wanted[0]} | own[wanted[0]] | {"metrics": own})
+    return entries
 
 
 def at_round(frame: pd.DataFrame, number: int | None) -> pd.DataFrame:
@@ -54,9 +67,8 @@ def at_round(frame: pd.DataFrame, number: int | None) -> pd.DataFrame:
     return frame[frame["round"] == last]
 
 
-def figures(group: pd.DataFrame, metric: str, protocol: Protocol) -> dict[str, Any]:
+def figures(group: pd.DataFrame, metric: str, protocol: Protocol) -> dict[str, float | None]:
     """The figures of one metric over many predictions."""
-    statuses = Counter(str(status) for status in group["status"])
     asked = group[~group["status"].isin(NOT_ASKED)]
     known = asked.loc[asked["status"] == "ok", "value"].astype(float).to_list()
     one_empty = int((asked["status"] == ScoreStatus.ONE_EMPTY).sum())
@@ -67,10 +79,6 @@ def figures(group: pd.DataFrame, metric: str, protocol: Protocol) -> dict[str, A
     everything = scored + ([stand_in] * failed if protocol.failures_count_as == "worst" else [])
     q1, median, q3 = np.percentile(everything, (25, 50, 75)) if everything else (None, None, None)
     return {
-        "n": len(asked),
-        "failed": failed,
-        "excluded": len(group) - len(asked),
-        "statuses": dict(sorted(statuses.items())),
         "mean": _round(np.mean(everything)) if everything else None,
         "median": _round(median),
         "q1": _round(q1),
@@ -91,14 +99,6 @@ def header(run: RunStore) -> list[str]:
         f"{identity['model']}{isolated} on {dataset['title']}, protocol {identity['protocol']}, prompt: {kind}",
         f"{synthetic}References: {dataset['reference_origin']}.",
     ]
-
-
-def statuses(run: RunStore, metrics: Sequence[str] = (), number: int | None = None) -> dict[str, int]:
-    """How many predictions ended in each status that is not ok, by the run's first metric."""
-    frame = at_round(read_scores(run), number)
-    wanted = [name for name in frame["metric"].unique() if not metrics or name in metrics]
-    frame = frame[(frame["metric"] == wanted[0]) & (frame["status"] != "ok")] if wanted else frame
-    return dict(sorted(Counter(str(status) for status in frame["status"]).items()))
 
 
 def not_run(run: RunStore) -> list[str]:

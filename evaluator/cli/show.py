@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -38,34 +38,47 @@ def print_table(run: RunStore, *, metrics: tuple[str, ...] = (), number: int | N
 
     from evaluator.summary import header, summarise
 
-    console = Console(soft_wrap=True, highlight=False)
+    entries = summarise(run, metrics=metrics, round_number=number)
+    console = Console(highlight=False, soft_wrap=True)
     for line in header(run):
         console.print(line, markup=False)
+    if not entries:
+        console.print("no scores yet")
+        return
+    first, *others = entries[0]["metrics"]
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for title in ("target", "modality"):
-        table.add_column(title)
-    for title in ("n", "failed", "excluded", "metric", "mean", "median", "IQR"):
-        table.add_column(title, justify="left" if title == "metric" else "right")
-    before: tuple[str, str] | None = None
-    for entry in summarise(run, metrics=metrics, round_number=number):
-        this = (entry["target"], entry["modality"])
-        lead = ("", "", "", "", "") if this == before else (*this, *(str(entry[key]) for key in ("n", "failed", "excluded")))
-        spread = f"{entry['q1']:.3f}-{entry['q3']:.3f}" if entry["q1"] is not None else "-"
-        table.add_row(*lead, entry["metric"], _figure(entry["mean"]), _figure(entry["median"]), spread)
-        before = this
-    console.print(table, soft_wrap=False)
-    if table.row_count == 0:
-        console.print("no scores yet")
-    for line in footer(run, metrics, number):
+        table.add_column(title, no_wrap=True)
+    columns = ("n", "failed", "excluded", f"{first} mean", "median", "IQR", *(f"{name} median" for name in others))
+    for title in columns:
+        table.add_column(title, justify="right", no_wrap=True)
+    for entry in entries:
+        counts = (str(entry[key]) for key in ("n", "failed", "excluded"))
+        spread = "-" if entry["q1"] is None else f"{entry['q1']:.3f} to {entry['q3']:.3f}"
+        rest = (_figure(entry["metrics"][name]["median"]) for name in others)
+        table.add_row(
+            entry["target"], entry["modality"], *counts, _figure(entry["mean"]), _figure(entry["median"]), spread, *rest
+        )
+    wide = Console(highlight=False, width=None if console.is_terminal else 200)
+    wide.print(table)
+    for line in footer(run, entries):
         console.print(line, markup=False)
 
 
-def footer(run: RunStore, metrics: tuple[str, ...], number: int | None) -> list[str]:
-    """What the reader must know of the figures, and why scans are missing."""
-    from evaluator.summary import not_run, statuses
+def footer(run: RunStore, entries: list[dict[str, Any]]) -> list[str]:
+    """What the reader must know of the figures, how predictions failed, and why scans are missing."""
+    from collections import Counter
 
-    lines = ["n: predictions with a score; failed ones count as the metric's worst (distances: the protocol's cap)."]
-    lines += [f"{status}: {count}" for status, count in statuses(run, metrics, number).items()]
+    from evaluator.summary import not_run
+
+    ended: Counter[str] = Counter()
+    for entry in entries:
+        ended.update(entry["statuses"])
+    told = ", ".join(f"{count} {status}" for status, count in sorted(ended.items()))
+    lines = [
+        f"Predictions: {told}. A failed one counts as the protocol says, as the worst score or not at all; "
+        "distances without a number count as its cap. HD95 and ASSD in mm."
+    ]
     return lines + [f"not run: {line}" for line in not_run(run)]
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: seconds for any call to the engine that is not a wait for a model
 CALL_SECONDS = 120
-GONE = (requests.exceptions.RequestException, ConnectionError, BrokenPipeError)
+GONE = (requests.exceptions.ConnectionError, requests.exceptions.Timeout, ConnectionError)
 FRAME = struct.Struct(">BxxxL")
 STDOUT = 1
 

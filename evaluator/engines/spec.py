@@ -16,7 +16,8 @@ Mode = Literal["batch", "serve"]
 #: who a container runs as when the caller is root: "nobody"
 NOBODY = 65534
 PROCESSES = 1024
-OPEN_FILES = 65536
+#: more than any model needs, and no more than an engine in a container of its own may give
+OPEN_FILES = 4096
 TMP_BYTES = 4 * 2**30
 SHM_BYTES = 2**30
 #: what a container's own log may take on the host

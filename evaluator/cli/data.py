@@ -1,0 +1,125 @@
+"""``umd data``: the datasets."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+SEVERITIES = ("error", "warning", "note")
+DATA_PROBLEM = 5
+
+data_root = click.option(
+    "--data-root", type=click.Path(path_type=Path), help="Folder that the dataset's paths are relative to."
+)
+
+
+@click.group(epilog="Example: umd data verify ibsi-sts")
+def data() -> None:
+    """List, verify and generate datasets."""
+
+
+@data.command("list", epilog="Example: umd data list --json")
+@click.option("--json", "as_json", is_flag=True, help="One object for each dataset.")
+def list_(as_json: bool) -> None:
+    """List the project's datasets."""
+    from evaluator.manifests.datasets import dataset_manifests, read_dataset_manifest
+
+    for path in dataset_manifests().values():
+        manifest = read_dataset_manifest(path)
+        body = {key: getattr(manifest, key) for key in ("name", "title", "synthetic", "license", "reference_origin")}
+        if as_json:
+            click.echo(json.dumps(body))
+        else:
+            click.echo(f"{manifest.name:24} {manifest.title} (references: {manifest.reference_origin})")
+
+
+@data.command(epilog="Example: umd data show phantom")
+@click.argument("name")
+@data_root
+@click.option("--json", "as_json", is_flag=True, help="One object for each scan.")
+def show(name: str, data_root: Path | None, as_json: bool) -> None:
+    """Show the cases of dataset NAME (or of a manifest's path)."""
+    from evaluator.datasets import load_dataset
+
+    dataset = load_dataset(name, data_root)
+    if not as_json:
+        click.echo(f"{dataset.title}\nlicence: {dataset.license}\ncitation: {dataset.citation}")
+        click.echo(f"references: {dataset.reference_origin}\nsynthetic: {'yes' if dataset.synthetic else 'no'}")
+    for case in dataset.cases:
+        if as_json:
+            for scan in case.scans.values():
+                body = {"case": case.id, "subject": case.subject, "pair": case.pair, "modality": scan.modality}
+                click.echo(json.dumps(body | {"image": str(scan.image), "unit": scan.unit, "targets": scan.targets}))
+        else:
+            targets = {len(scan.targets) for scan in case.scans.values()}
+            click.echo(f"{case.id:24} {'+'.join(case.scans):10} {'/'.join(map(str, sorted(targets)))} targets")
+
+
+@data.command(epilog="Example: umd data path ibsi-sts")
+@click.argument("name")
+@data_root
+def path(name: str, data_root: Path | None) -> None:
+    """Print the folder that holds the files of dataset NAME."""
+    import os
+
+    from evaluator.datasets import load_dataset
+
+    images = [str(scan.image.parent) for case in load_dataset(name, data_root).cases for scan in case.scans.values()]
+    click.echo(os.path.commonpath(images))
+
+
+@data.command(epilog="Example: umd data verify phantom")
+@click.argument("name")
+@data_root
+@click.option("--json", "as_json", is_flag=True, help="One object for each finding.")
+def verify(name: str, data_root: Path | None, as_json: bool) -> None:
+    """Check every file of dataset NAME: hashes, geometry, labels, units, duplicates, pairs.
+
+    One line for each finding. Exit code 0: none, or notes alone; 1: warnings; 5: errors.
+    """
+    from evaluator.datasets import load_dataset
+    from evaluator.datasets import verify as verify_dataset
+
+    dataset = load_dataset(name, data_root)
+    findings = sorted(verify_dataset(dataset), key=lambda finding: SEVERITIES.index(finding.severity))
+    for finding in findings:
+        if as_json:
+            click.echo(json.dumps(asdict(finding)))
+        else:
+            click.echo(f"{finding.severity}: {finding.case} {finding.modality}: {finding.message}")
+    counts = [sum(finding.severity == severity for finding in findings) for severity in SEVERITIES]
+    scans = sum(len(case.scans) for case in dataset.cases)
+    told = ", ".join(f"{count} {severity}s" for count, severity in zip(counts, SEVERITIES, strict=True))
+    click.echo(f"{dataset.name}: {len(dataset.cases)} cases, {scans} scans: {told}", err=as_json)
+    raise SystemExit(DATA_PROBLEM if counts[0] else 1 if counts[1] else 0)
+
+
+@data.command(epilog="Example: umd data phantom --cases 4 --size 128 96 200 --seed 7 -o my-phantom")
+@click.option("--cases", type=click.IntRange(1, 10_000), default=4, show_default=True, help="How many subjects.")
+@click.option("--size", type=click.IntRange(8, 1024), nargs=3, default=(96, 72, 160), show_default=True, help="Voxels.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed makes the same files.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to be made.")
+def phantom(cases: int, size: tuple[int, int, int], seed: int, output: Path) -> None:
+    """Generate a SYNTHETIC whole-body PET/CT and PET/MR dataset, with manifest and case list."""
+    from evaluator.datasets.phantom import generate
+    from evaluator.errors import UserError
+    from evaluator.manifests.datasets import DatasetManifest, PhantomPlan
+
+    if output.exists():
+        raise UserError(f"{output} is there already; give -o a folder that is not")
+    manifest = DatasetManifest(
+        path=output,
+        sha256="",
+        name="my-phantom",
+        title="Synthetic whole-body PET/CT and PET/MR",
+        license="CC0-1.0",
+        citation="generated by umd",
+        synthetic=True,
+        reference_origin="generated with the images",
+        phantom=PhantomPlan(cases=cases, size=size, seed=seed),
+    )
+    generate(manifest, output.resolve())
+    click.echo(f"{cases} synthetic subjects; use them with: umd run -m MODEL -d {output / 'my-phantom.toml'}")

@@ -1,0 +1,121 @@
+"""Examine this machine: engine, GPUs, disk, base images, data, orphans."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Literal
+
+from evaluator import places
+from evaluator.build.zoo import BASES
+from evaluator.errors import EngineUnavailable, HostFault
+from evaluator.gpus import find_gpus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+State = Literal["ok", "note", "missing"]
+GIB = 2**30
+LEAST_FREE = 10 * GIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing looked at; "missing" is what stops models from running."""
+
+    state: State
+    what: str
+    detail: str
+    advice: str = ""
+
+
+def examine(*, sweep: bool = False) -> list[Finding]:
+    """All findings, the engine's first."""
+    return [*_engine(sweep), *_gpus(), *_disk(), *_host()]
+
+
+def _engine(sweep: bool) -> Iterator[Finding]:
+    from evaluator.engines.docker import DockerEngine
+
+    try:
+        engine = DockerEngine.connect()
+        about = engine.about()
+        told = f"{engine.name} {about['version']} (API {about['api']})"
+        yield Finding(state="ok", what="engine", detail=told)
+        if not engine.sessions:
+            yield Finding(state="note", what="sessions", detail="Podman cannot hold a conversation; requests go in batches")
+        yield from _images(engine)
+        yield from _orphans(engine, sweep)
+        if find_gpus() and "nvidia" not in engine.runtimes:
+            yield Finding(
+                state="note",
+                what="GPU in containers",
+                detail="the engine knows no nvidia runtime",
+                advice="install nvidia-container-toolkit, then: nvidia-ctk runtime configure --runtime=docker",
+            )
+    except EngineUnavailable as error:
+        first, _, advice = str(error).partition("\n")
+        yield Finding(state="missing", what="engine", detail=first, advice=advice.strip())
+    except HostFault as error:
+        yield Finding(state="missing", what="engine", detail=str(error))
+
+
+def _images(engine: Any) -> Iterator[Finding]:
+    from evaluator.build.client import BuildClient
+
+    client = BuildClient(engine.client)
+    for name in BASES:
+        digest = client.find(f"umd/{name}:latest")
+        detail = digest[:19] if digest else "not built yet; it is when a model needs it"
+        yield Finding(state="ok" if digest else "note", what=f"base image umd/{name}", detail=detail)
+
+
+def _orphans(engine: Any, sweep: bool) -> Iterator[Finding]:
+    names = engine.remove_orphans() if sweep else engine.orphans()
+    if not names:
+        yield Finding(state="ok", what="orphans", detail="no container of a run that is gone")
+    elif sweep:
+        yield Finding(state="ok", what="orphans", detail=f"removed {', '.join(names)}")
+    else:
+        yield Finding(state="note", what="orphans", detail=", ".join(names), advice="remove them with: umd doctor --sweep")
+
+
+def _gpus() -> Iterator[Finding]:
+    gpus = find_gpus()
+    for gpu in gpus:
+        detail = f"{gpu.name}, {gpu.memory / GIB:.0f} GiB, driver {gpu.driver}"
+        yield Finding(state="ok", what=f"GPU {gpu.index}", detail=detail)
+    if not gpus:
+        yield Finding(state="note", what="GPU", detail="none; umd/torch is built in its CPU flavour")
+
+
+def _disk() -> Iterator[Finding]:
+    for what, path in (("disk of runs", places.runs()), ("disk of the cache", places.cache())):
+        there = next(parent for parent in (path, *path.parents) if parent.exists())
+        free = shutil.disk_usage(there).free
+        yield Finding(
+            state="ok" if free > LEAST_FREE else "note",
+            what=what,
+            detail=f"{free / GIB:.0f} GiB free at {there}",
+            advice="" if free > LEAST_FREE else "images and masks of a large run need more",
+        )
+
+
+def _host() -> Iterator[Finding]:
+    yield Finding(state="ok", what="umd", detail=f"{version('umd-evaluator')} on Python {platform.python_version()}")
+    bootstrap = shutil.which("mmdebstrap")
+    yield Finding(
+        state="ok" if bootstrap else "note",
+        what="mmdebstrap",
+        detail=bootstrap or "not installed; needed only where no registry answers",
+        advice="" if bootstrap else "apt-get install mmdebstrap",
+    )
+    shared = places.shared_data()
+    yield Finding(
+        state="ok" if shared.is_dir() else "note",
+        what="sample scans",
+        detail=str(shared) if shared.is_dir() else "not here; ibsi-sts and totalsegmentator-sample need them",
+        advice="" if shared.is_dir() else "set UMD_SHARED_DATA to their folder",
+    )
