@@ -2,8 +2,7 @@
 
 Near corners (most of them, where a prediction is any good) are found in a bitset of the other surface: rows around the
 query are looked at in the order of their distance, 64 columns at a time, until no further row can be nearer. The rest
-go by blocks of 8x8x8 corners: the bounds of a whole block of queries say which blocks of the other surface can matter
-to any of them. Both give the exact minimum; only the time depends on which is taken.
+go by blocks: the bounds of a whole block of queries say which blocks of the other surface can matter to any of them. Both give the exact minimum; only the time depends on which is taken.
 """
 
 from __future__ import annotations
@@ -24,6 +23,9 @@ trailing_zeros: Any = _trailing_zeros
 
 REACH_ROWS = 9
 """Near is what lies within so many rows of the finer of the two slower axes (and within 32 columns)."""
+
+QUERY_BITS, POINT_BITS, CUBE_BITS = 3, 2, 4
+"""Far corners go by blocks of 8 a side, those that they look for by blocks of 4 in cubes of 16."""
 
 AFTER_FAR = 7
 """After a far corner, so many of the next are taken to be far without a look."""
@@ -115,94 +117,154 @@ def _search_near(
 
 
 @njit(cache=True, nogil=True)
-def _in_blocks(places: Any, chosen: Any, box: Any) -> Any:
-    """The chosen places, sorted by blocks of 8x8x8: (n, 3) coordinates, their order, block starts and block bounds."""
-    rows, columns = (box[1, 1] - box[0, 1]) // 8 + 1, (box[1, 2] - box[0, 2]) // 8 + 1
-    planes = (box[1, 0] - box[0, 0]) // 8 + 1
-    sizes = np.zeros(planes * rows * columns + 1, dtype=np.int64)
+def _block_of(place: int, box: Any, cubes: Any, bits: int) -> int:
+    """Number of a place's block of 2^bits corners a side, such that the blocks of one cube follow each other."""
+    z, y, x = (place >> 42) - box[0, 0], ((place >> 21) & 0x1FFFFF) - box[0, 1], (place & 0x1FFFFF) - box[0, 2]
+    cube = ((z >> CUBE_BITS) * cubes[1] + (y >> CUBE_BITS)) * cubes[2] + (x >> CUBE_BITS)
+    fine, last = CUBE_BITS - bits, (1 << (CUBE_BITS - bits)) - 1
+    within = ((((z >> bits) & last) << fine | ((y >> bits) & last)) << fine) | ((x >> bits) & last)
+    return (cube << (3 * fine)) | within
+
+
+@njit(cache=True, nogil=True)
+def _in_blocks(places: Any, chosen: Any, box: Any, bits: int) -> Any:
+    """The chosen places sorted by blocks.
+
+    Returns (3, n) coordinates and the places' numbers, both in that order; where each block starts, and the end;
+    (blocks, 6) first and last coordinates of each block; and the number of each block's cube.
+    """
+    cubes = ((box[1] - box[0]) >> CUBE_BITS) + 1
+    sizes = np.zeros((cubes[0] * cubes[1] * cubes[2] << (3 * (CUBE_BITS - bits))) + 1, dtype=np.int64)
     block = np.empty(chosen.size, dtype=np.int64)
     for i in range(chosen.size):
-        place = places[chosen[i]]
-        z, y, x = (place >> 42) - box[0, 0], ((place >> 21) & 0x1FFFFF) - box[0, 1], (place & 0x1FFFFF) - box[0, 2]
-        block[i] = ((z >> 3) * rows + (y >> 3)) * columns + (x >> 3)
+        block[i] = _block_of(places[chosen[i]], box, cubes, bits)
         sizes[block[i] + 1] += 1
     blocks = np.count_nonzero(sizes)
-    starts, limits = np.empty(blocks + 1, dtype=np.int64), np.empty((blocks, 6), dtype=np.int64)
+    starts, cube_of = np.empty(blocks + 1, dtype=np.int64), np.empty(blocks, dtype=np.int64)
     slot = 0
     for b in range(sizes.size - 1):
         if sizes[b + 1] > 0:
-            starts[slot] = sizes[b]
+            starts[slot], cube_of[slot] = sizes[b], b >> (3 * (CUBE_BITS - bits))
             slot += 1
         sizes[b + 1] += sizes[b]
     starts[blocks] = chosen.size
-    points, order = np.empty((chosen.size, 3), dtype=np.int64), np.empty(chosen.size, dtype=np.int64)
+    points, numbers = np.empty((3, chosen.size), dtype=np.float64), np.empty(chosen.size, dtype=np.int64)
     for i in range(chosen.size):
         at = sizes[block[i]]
         sizes[block[i]] += 1
         place = places[chosen[i]]
-        points[at, 0], points[at, 1], points[at, 2] = place >> 42, (place >> 21) & 0x1FFFFF, place & 0x1FFFFF
-        order[at] = chosen[i]
+        points[0, at], points[1, at], points[2, at] = place >> 42, (place >> 21) & 0x1FFFFF, place & 0x1FFFFF
+        numbers[at] = chosen[i]
+    limits = np.empty((blocks, 6), dtype=np.float64)
     for b in range(blocks):
         for axis in range(3):
-            values = points[starts[b] : starts[b + 1], axis]
+            values = points[axis, starts[b] : starts[b + 1]]
             limits[b, axis], limits[b, 3 + axis] = values.min(), values.max()
-    return points, order, starts, limits
+    return points, numbers, starts, limits, cube_of
 
 
 @njit(cache=True, nogil=True)
-def _candidates(box: Any, limits: Any, spacing: Any, lower: Any, chosen: Any) -> int:
-    """Blocks that can hold the nearest corner of something in ``box``, into ``chosen``, with ``lower`` bounds in mm^2."""
-    sz, sy, sx = spacing[0], spacing[1], spacing[2]
-    ceiling = np.inf
-    for b in range(limits.shape[0]):
-        gz = max(0, limits[b, 0] - box[3], box[0] - limits[b, 3]) * sz
-        gy = max(0, limits[b, 1] - box[4], box[1] - limits[b, 4]) * sy
-        gx = max(0, limits[b, 2] - box[5], box[2] - limits[b, 5]) * sx
-        lower[b] = gz * gz + gy * gy + gx * gx
-        if lower[b] < ceiling:
-            wz = max(limits[b, 3] - box[0], box[3] - limits[b, 0]) * sz
-            wy = max(limits[b, 4] - box[1], box[4] - limits[b, 1]) * sy
-            wx = max(limits[b, 5] - box[2], box[5] - limits[b, 2]) * sx
-            ceiling = min(ceiling, wz * wz + wy * wy + wx * wx)
+def _cubes(cube_of: Any, limits: Any) -> Any:
+    """Where the blocks of each cube start, and the end; (cubes, 6) first and last coordinates of what is in each."""
+    starts = np.append(np.flatnonzero(np.append(True, cube_of[1:] != cube_of[:-1])), cube_of.size)
+    walls = np.empty((starts.size - 1, 6), dtype=np.float64)
+    for c in range(starts.size - 1):
+        for axis in range(3):
+            walls[c, axis] = limits[starts[c] : starts[c + 1], axis].min()
+            walls[c, 3 + axis] = limits[starts[c] : starts[c + 1], 3 + axis].max()
+    return starts, walls
+
+
+@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
+def _closest(points: Any, first: int, last: int, at: Any, spacing: Any) -> float:
+    """Least squared distance from a place to the points [first, last) of (3, n) coordinates.
+
+    The two liberties taken with floats (there is no NaN, zeros have no sign) change no number; they let the loop run
+    over several points at a time.
+    """
+    (z, y, x), sz, sy, sx = at, spacing[0], spacing[1], spacing[2]
+    zs, ys, xs = points[0, first:last], points[1, first:last], points[2, first:last]
+    best = np.inf
+    for j in range(zs.size):
+        dz, dy, dx = (zs[j] - z) * sz, (ys[j] - y) * sy, (xs[j] - x) * sx
+        square = dz * dz + dy * dy + dx * dx
+        best = square if square < best else best
+    return best
+
+
+@njit(cache=True, nogil=True)
+def _gap(limits: Any, low: Any, high: Any, spacing: Any) -> float:
+    """Squared distance between the box of a block and the box from ``low`` to ``high``."""
+    gz = max(0.0, limits[0] - high[0], low[0] - limits[3]) * spacing[0]
+    gy = max(0.0, limits[1] - high[1], low[1] - limits[4]) * spacing[1]
+    gx = max(0.0, limits[2] - high[2], low[2] - limits[5]) * spacing[2]
+    return gz * gz + gy * gy + gx * gx
+
+
+@njit(cache=True, nogil=True)
+def _nearest_of(points: Any, firsts: Any, limits: Any, gaps: Any, order: Any, at: Any, spacing: Any, guess: int) -> Any:
+    """Squared distance to the nearest point, and its block. ``guess`` is a block that is likely to hold it."""
+    best, block = _closest(points, firsts[guess], firsts[guess + 1], at, spacing), guess
+    for b in order:
+        if gaps[b] >= best:
+            break
+        if b != guess and _gap(limits[b], at, at, spacing) < best:
+            square = _closest(points, firsts[b], firsts[b + 1], at, spacing)
+            if square < best:
+                best, block = square, b
+    return best, block
+
+
+@njit(cache=True, nogil=True)
+def _within_reach(
+    low: Any, high: Any, tree: Any, spacing: Any, guess: int, cube_gaps: Any, gaps: Any, chosen: Any
+) -> Any:
+    """The blocks that can hold the nearest point of any place between ``low`` and ``high``, by their ``gaps``."""
+    points, firsts, limits, cubes, walls = tree
+    nearest = 0
+    for c in range(walls.shape[0]):
+        cube_gaps[c] = _gap(walls[c], low, high, spacing)
+        if cube_gaps[c] < cube_gaps[nearest]:
+            nearest = c
+    # what is nearest to the middle is no farther from any place than half the diagonal more
+    middle = ((low[0] + high[0]) // 2, (low[1] + high[1]) // 2, (low[2] + high[2]) // 2)
+    first, last = firsts[cubes[nearest]], firsts[cubes[nearest + 1]]
+    ceiling = min(
+        _closest(points, first, last, middle, spacing),
+        _closest(points, firsts[guess], firsts[guess + 1], middle, spacing),
+    )
+    diagonal = 0.0
+    for axis in range(3):
+        diagonal += ((high[axis] - middle[axis]) * spacing[axis]) ** 2
+    ceiling = (np.sqrt(ceiling) + np.sqrt(diagonal)) ** 2 * (1 + 1e-9)
     kept = 0
-    for b in range(limits.shape[0]):
-        if lower[b] <= ceiling:
-            chosen[kept] = b
-            kept += 1
-    return kept
+    for c in range(walls.shape[0]):
+        if cube_gaps[c] <= ceiling:
+            for b in range(cubes[c], cubes[c + 1]):
+                gaps[b] = _gap(limits[b], low, high, spacing)
+                if gaps[b] <= ceiling:
+                    chosen[kept] = b
+                    kept += 1
+    return chosen[:kept][np.argsort(gaps[chosen[:kept]])]
 
 
 @njit(cache=True, nogil=True)
 def _search_far(queries: Any, far: Any, others: Any, box: Any, spacing: Any, out: Any) -> None:
     """Squared distances of the queries that are far."""
-    points, order, starts, limits = _in_blocks(queries, far, box)
-    targets, _, firsts, bounds_of = _in_blocks(others, np.arange(others.size), box)
-    lower = np.empty(bounds_of.shape[0], dtype=np.float64)
-    chosen = np.empty(bounds_of.shape[0], dtype=np.int64)
-    sz, sy, sx = spacing[0], spacing[1], spacing[2]
-    for block in range(limits.shape[0]):
-        kept = _candidates(limits[block], bounds_of, spacing, lower, chosen)
-        sorted_blocks = chosen[:kept][np.argsort(lower[chosen[:kept]])]
-        last = firsts[sorted_blocks[0]]
+    asked, numbers, starts, around, _ = _in_blocks(queries, far, box, QUERY_BITS)
+    points, _, firsts, limits, cube_of = _in_blocks(others, np.arange(others.size), box, POINT_BITS)
+    cubes, walls = _cubes(cube_of, limits)
+    tree = (points, firsts, limits, cubes, walls)
+    gaps, cube_gaps = np.empty(limits.shape[0], dtype=np.float64), np.empty(walls.shape[0], dtype=np.float64)
+    chosen = np.empty(limits.shape[0], dtype=np.int64)
+    guess = 0
+    for block in range(around.shape[0]):
+        low = (around[block, 0], around[block, 1], around[block, 2])
+        high = (around[block, 3], around[block, 4], around[block, 5])
+        order = _within_reach(low, high, tree, spacing, guess, cube_gaps, gaps, chosen)
         for i in range(starts[block], starts[block + 1]):
-            z, y, x = points[i, 0], points[i, 1], points[i, 2]
-            dz, dy, dx = (targets[last, 0] - z) * sz, (targets[last, 1] - y) * sy, (targets[last, 2] - x) * sx
-            best = dz * dz + dy * dy + dx * dx
-            for b in sorted_blocks:
-                if lower[b] >= best:
-                    break
-                gz = max(0, bounds_of[b, 0] - z, z - bounds_of[b, 3]) * sz
-                gy = max(0, bounds_of[b, 1] - y, y - bounds_of[b, 4]) * sy
-                gx = max(0, bounds_of[b, 2] - x, x - bounds_of[b, 5]) * sx
-                if gz * gz + gy * gy + gx * gx >= best:
-                    continue
-                for j in range(firsts[b], firsts[b + 1]):
-                    dz, dy, dx = (targets[j, 0] - z) * sz, (targets[j, 1] - y) * sy, (targets[j, 2] - x) * sx
-                    square = dz * dz + dy * dy + dx * dx
-                    if square < best:
-                        best = square
-                        last = j
-            out[order[i]] = best
+            at = (asked[0, i], asked[1, i], asked[2, i])
+            out[numbers[i]], guess = _nearest_of(points, firsts, limits, gaps, order, at, spacing, guess)
 
 
 @njit(cache=True, nogil=True)
