@@ -45,7 +45,9 @@ def _engine(sweep: bool) -> Iterator[Finding]:
         told = f"{engine.name} {about['version']} (API {about['api']})"
         yield Finding(state="ok", what="engine", detail=told)
         if not engine.sessions:
-            yield Finding(state="note", what="sessions", detail="Podman cannot hold a conversation; requests go in batches")
+            yield Finding(
+                state="note", what="sessions", detail="Podman cannot hold a conversation; requests go in batches"
+            )
         yield from _images(engine)
         yield from _orphans(engine, sweep)
         if find_gpus() and "nvidia" not in engine.runtimes:
@@ -79,7 +81,9 @@ def _orphans(engine: Any, sweep: bool) -> Iterator[Finding]:
     elif sweep:
         yield Finding(state="ok", what="orphans", detail=f"removed {', '.join(names)}")
     else:
-        yield Finding(state="note", what="orphans", detail=", ".join(names), advice="remove them with: umd doctor --sweep")
+        yield Finding(
+            state="note", what="orphans", detail=", ".join(names), advice="remove them with: umd doctor --sweep"
+        )
 
 
 def _gpus() -> Iterator[Finding]:

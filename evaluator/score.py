@@ -79,7 +79,12 @@ def score_masks(
     for labels, targets in references.maps:
         asked = {target: values for target, values in targets.items() if target in masks}
         measured = measure_masks(
-            labels, asked, {target: masks[target] for target in asked}, step, tolerances(protocol, asked), threads=threads
+            labels,
+            asked,
+            {target: masks[target] for target in asked},
+            step,
+            tolerances(protocol, asked),
+            threads=threads,
         )
         scores.update({target: score_measures(measures, protocol.metrics) for target, measures in measured.items()})
     return scores

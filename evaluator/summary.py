@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 NOT_ASKED = (ScoreStatus.UNDEFINED, ScoreStatus.NOT_RUN)
 
 
-def summarise(
-    run: RunStore, *, metrics: Sequence[str] = (), round_number: int | None = None
-) -> list[dict[str, Any]]:
+def summarise(run: RunStore, *, metrics: Sequence[str] = (), round_number: int | None = None) -> list[dict[str, Any]]:
     """One object for each model x target x modality, by name.
 
     ``n`` predictions have a value or failed; ``failed`` of them have no mask; ``excluded`` could not be asked or scored;

@@ -72,7 +72,7 @@ class BuildClient:
                 if text:
                     lines.append(text)
                 if text.startswith("Step "):
-                    say(f"  {text}")
+                    say(f"  {text[:100]}")
                 failed = event.get("error") or failed
         digest = None if failed else self.find(reference)
         if digest is None:

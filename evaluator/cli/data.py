@@ -100,7 +100,9 @@ def verify(name: str, data_root: Path | None, as_json: bool) -> None:
 @data.command(epilog="Example: umd data phantom --cases 4 --size 128 96 200 --seed 7 -o my-phantom")
 @click.option("--cases", type=click.IntRange(1, 10_000), default=4, show_default=True, help="How many subjects.")
 @click.option("--size", type=click.IntRange(8, 1024), nargs=3, default=(96, 72, 160), show_default=True, help="Voxels.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed makes the same files.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed makes the same files."
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to be made.")
 def phantom(cases: int, size: tuple[int, int, int], seed: int, output: Path) -> None:
     """Generate a SYNTHETIC whole-body PET/CT and PET/MR dataset, with manifest and case list."""

@@ -75,7 +75,10 @@ def main() -> NoReturn:
             raise
         _fail(f"{error.strerror}: {error.filename or 'this machine refused'}; free or mend it, then run again", 8)
     except Exception as error:
-        _fail(f"this is a fault of umd itself ({type(error).__name__}: {error}); run again with UMD_DEBUG=1 and report it", 70)
+        _fail(
+            f"this is a fault of umd itself ({type(error).__name__}: {error}); run again with UMD_DEBUG=1 and report it",
+            70,
+        )
     sys.exit(0)
 
 

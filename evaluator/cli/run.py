@@ -11,7 +11,9 @@ from evaluator.cli.show import print_table
 
 
 @click.command(epilog="Example: umd run -m region-growing -d phantom -p paper")
-@click.option("-m", "--model", "models", multiple=True, required=True, help="Model of the zoo; may be given several times.")
+@click.option(
+    "-m", "--model", "models", multiple=True, required=True, help="Model of the zoo; may be given several times."
+)
 @click.option("-d", "--data", default="phantom", show_default=True, help="Dataset's name, or its manifest's path.")
 @click.option("-p", "--protocol", default="paper", show_default=True, help="Protocol's name, or its file's path.")
 @click.option(
@@ -26,7 +28,9 @@ from evaluator.cli.show import print_table
 @click.option("--prompts", metavar="RUN", help="Replay the prompts (and shared clicks) that this run recorded.")
 @click.option("--case", "cases", multiple=True, help="Only these cases or subjects (shell patterns).")
 @click.option("--data-root", type=click.Path(path_type=Path), help="Folder that the dataset's paths are relative to.")
-@click.option("--timeout", type=click.FloatRange(min=0.1), help="Seconds a request may take (default: the model's card).")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0.1), help="Seconds a request may take (default: the model's card)."
+)
 @click.option("--batch", is_flag=True, help="Ask in batches even where the model can stay alive.")
 def run(
     models: tuple[str, ...],

@@ -75,11 +75,8 @@ def footer(run: RunStore, entries: list[dict[str, Any]]) -> list[str]:
     for entry in entries:
         ended.update(entry["statuses"])
     told = ", ".join(f"{count} {status}" for status, count in sorted(ended.items()))
-    lines = [
-        f"Predictions: {told}. A failed one counts as the protocol says, as the worst score or not at all; "
-        "distances without a number count as its cap. HD95 and ASSD in mm."
-    ]
-    return lines + [f"not run: {line}" for line in not_run(run)]
+    rule = "A failed one counts as the protocol says; a distance without a number as its cap. Distances in mm."
+    return [f"Predictions: {told}. {rule}", *(f"not run: {line}" for line in not_run(run))]
 
 
 def _figure(value: float | None) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from evaluator.datasets.load import scan_problem
 from evaluator.errors import BadVolume
-from evaluator.geometry import corners_mm
+from evaluator.geometry import affine_of, corners_mm, spacing, to_world
 from evaluator.volumes import file_sha256, read_grid, read_image, read_labels
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evaluator.types import Case, Dataset, Modality, Scan
+    from zoo_sdk.wire import Grid
 
 Severity = Literal["error", "warning", "note"]
 
@@ -40,7 +41,8 @@ def verify(dataset: Dataset) -> list[Finding]:
         for modality, scan in case.scans.items():
             found = list(_check_scan(scan, seen, (case.id, modality)))
             findings += [
-                Finding(severity=severity, case=case.id, modality=modality, message=message) for severity, message in found
+                Finding(severity=severity, case=case.id, modality=modality, message=message)
+                for severity, message in found
             ]
         findings += _check_pair(case)
     for users in seen.values():
@@ -48,7 +50,10 @@ def verify(dataset: Dataset) -> list[Finding]:
             first, *others = users
             findings += [
                 Finding(
-                    severity="error", case=case, modality=modality, message=f"the image is the same file as {' '.join(first)}'s"
+                    severity="error",
+                    case=case,
+                    modality=modality,
+                    message=f"the image is the same file as {' '.join(first)}'s",
                 )
                 for case, modality in others
             ]
@@ -116,15 +121,19 @@ def _check_labels(path: Path, declared: object) -> Iterator[tuple[Severity, str]
 
 
 def _check_pair(case: Case) -> list[Finding]:
-    """Do the images of a case lie in one world: their boxes must meet."""
+    """Do the images of a case lie in one world: their boxes must meet; and are PET and CT of one length."""
     boxes = {}
+    grids = {}
     for modality, scan in case.scans.items():
         try:
-            corners = corners_mm(read_grid(scan.image))
+            grids[modality] = read_grid(scan.image)
         except (BadVolume, OSError):
             continue
+        corners = corners_mm(grids[modality])
         boxes[modality] = corners.min(axis=0), corners.max(axis=0)
     findings = []
+    if {"CT", "PT"} <= grids.keys() and (apart := _slices_apart(grids["CT"], grids["PT"])):
+        findings.append(Finding(severity="warning", case=case.id, modality="PT", message=apart))
     (first, (low, high)), *others = boxes.items() if boxes else [("", (0, 0))]
     for modality, (other_low, other_high) in others:
         if (np.maximum(low, other_low) > np.minimum(high, other_high)).any():
@@ -134,3 +143,23 @@ def _check_pair(case: Case) -> list[Finding]:
         message = "the only image of its case: nothing to pair"
         findings.append(Finding(severity="note", case=case.id, modality=next(iter(case.scans)), message=message))
     return findings
+
+
+def _slices_apart(ct: Grid, pet: Grid) -> str | None:
+    """PET and CT of one examination with slices of one thickness should be cut alike; in what they are not."""
+    a, b = affine_of(ct), affine_of(pet)
+    step = spacing(a)[2]
+    along = a[:3, 2] / step
+    if abs(spacing(b)[2] / step - 1) > 0.01 or abs(along @ b[:3, 2]) / spacing(b)[2] < 0.999:
+        return None
+    ends = [
+        sorted(along @ to_world(affine, np.array([[0, 0, 0], [0, 0, n - 1]])).T)
+        for affine, n in ((a, ct.shape[2]), (b, pet.shape[2]))
+    ]
+    below, above = ends[1][0] - ends[0][0], ends[0][1] - ends[1][1]
+    if max(abs(below), abs(above)) < step / 2:
+        return None
+    return (
+        f"PET has {pet.shape[2]} slices of {step:.3g} mm and CT {ct.shape[2]}: PET begins {below:+.1f} mm and ends {above:+.1f} mm "
+        "inside the CT's field (negative: outside); what lies in one image alone cannot be compared"
+    )

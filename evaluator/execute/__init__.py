@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluator import places
-from evaluator.build import ensure_image, find_model, local_digest
+from evaluator.build import find_model
 from evaluator.datasets import load_dataset
 from evaluator.engines import open_engine
-from evaluator.engines.spec import Limits, Model, Workspace
+from evaluator.engines.spec import Limits, Workspace
 from evaluator.errors import UnknownName, UserError
 from evaluator.execute.drive import Shared, drive_batches, drive_session
 from evaluator.execute.prompting import replay_hash
@@ -27,6 +27,7 @@ from evaluator.execute.scan import talk_about, talk_about_case
 from evaluator.gpus import find_gpus, lease
 from evaluator.manifests.protocols import load_protocol
 from evaluator.plan import Plan
+from evaluator.prepare import prepare
 from evaluator.sessions import Conversation, answer_batch
 from evaluator.store import create_run, fingerprint, open_run
 from evaluator.tables import gather
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from evaluator.engines import Engine
+    from evaluator.engines.spec import Model
     from evaluator.execute.drive import Talk
     from evaluator.gpus import Gpu
     from evaluator.sessions import Answer
@@ -86,7 +88,7 @@ def run_model(order: Order, *, say: Say, progress: Callable[[int, int, str], Non
     if not engine.isolates:
         say(f"engine {engine.name} isolates nothing: the model runs as you, and can read what you can read")
     gpus = choose_gpus(order.gpus, zoo_model.card.gpu, zoo_model.card.name)
-    model = _prepare(zoo_model, engine, say)
+    model = prepare(zoo_model, engine, say)
     replay = open_run(order.prompts) if order.prompts else None
     plan = Plan(
         card=model.card,
@@ -161,20 +163,6 @@ def fresh_workspace(folder: Path) -> Workspace:
     return workspace
 
 
-def _prepare(zoo_model: object, engine: Engine, say: Say) -> Model:
-    from evaluator.build import ZooModel
-
-    assert isinstance(zoo_model, ZooModel)
-    if engine.isolates:
-        built = ensure_image(zoo_model, say=say)
-        return Model(card=zoo_model.card, image=built.reference, digest=built.digest, adapter=None)
-    if zoo_model.adapter is None:
-        raise UserError(f"model {zoo_model.name} has no adapter.py, so that it runs in a container only")
-    return Model(
-        card=zoo_model.card, image=None, digest=local_digest(zoo_model), adapter=zoo_model.adapter
-    )
-
-
 def _converse(
     room: Room,
     cases: Sequence[Case],
@@ -185,9 +173,7 @@ def _converse(
     say: Say,
 ) -> None:
     card = model.card
-    limits = Limits(
-        timeout=order.timeout or card.timeout, memory=card.memory, shm=card.shm, output_bytes=OUTPUT_LIMIT
-    )
+    limits = Limits(timeout=order.timeout or card.timeout, memory=card.memory, shm=card.shm, output_bytes=OUTPUT_LIMIT)
     log = room.run.path / "model.log"
     session = card.session and engine.sessions and not order.batch
     if card.session and not engine.sessions and not order.batch:

@@ -40,7 +40,11 @@ def provenance(plan: Plan, order: Order, engine: Engine, gpus: Sequence[Gpu]) ->
             "citation": plan.dataset.citation,
         },
         "protocol_source": order.protocol,
-        "protocol": {"title": plan.protocol.title, "metrics": list(plan.protocol.metrics), "seeds": list(plan.protocol.seeds)},
+        "protocol": {
+            "title": plan.protocol.title,
+            "metrics": list(plan.protocol.metrics),
+            "seeds": list(plan.protocol.seeds),
+        },
         "prompt_kind": plan.kind,
         "replayed_run": plan.replay[0] if plan.replay else None,
         "card": dict(plan.card.labels),
@@ -62,7 +66,9 @@ def _commit() -> str | None:
     where = ["git", "-C", str(places.project())]
     try:
         head = subprocess.run([*where, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=20)
-        changed = subprocess.run([*where, "status", "--porcelain"], capture_output=True, text=True, check=True, timeout=20)
+        changed = subprocess.run(
+            [*where, "status", "--porcelain"], capture_output=True, text=True, check=True, timeout=20
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return head.stdout.strip() + ("+changes" if changed.stdout.strip() else "")

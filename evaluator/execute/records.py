@@ -61,7 +61,9 @@ def _hashes(modality: Modality, scan: Scan) -> dict[str, str]:
     declared = [scan.sha256, *(own.sha256 for own in scan.references)]
     for wanted, (role, found) in zip(declared, hashes.items(), strict=True):
         if wanted not in (None, found):
-            raise DataProblem(f"{role}: the file is not the one that the dataset's case list was made of (sha256 differs)")
+            raise DataProblem(
+                f"{role}: the file is not the one that the dataset's case list was made of (sha256 differs)"
+            )
     return hashes
 
 
@@ -84,6 +86,7 @@ def done_before(room: Room, case: Case, modality: Modality, key: str) -> bool:
 
 
 def record_not_run(room: Room, case: Case, modality: Modality, reason: str) -> None:
+    """The data allow no fair question about this scan; it is looked at again when the run goes on."""
     body = heading(case, modality, "") | {"state": "not-run", "reason": reason}
     write_json(room.run.record_path(case.id, modality), body)
     write_scores(room.run, case.id, modality, "", rows_not_run(room.plan.protocol, case.scans[modality]))
@@ -109,10 +112,12 @@ def record_refusal(
 
 
 def heading(case: Case, modality: Modality, key: str) -> Json:
+    """What every record begins with."""
     return {"case": case.id, "subject": case.subject, "pair": case.pair, "modality": modality, "key": key}
 
 
 def failed(why: Failure) -> Json:
+    """A target's entry when there is no mask."""
     return {"status": str(why.status), "detail": why.detail}
 
 

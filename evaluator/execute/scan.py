@@ -123,13 +123,20 @@ class _Desk:
         plan = self.room.plan
         refused = {name: why for name in prompts.given[seed] if (why := target_refusal(plan.card, name))}
         if refused:
-            self._keep(seed, 0, dict(refused), record, rows, {"targets": {name: failed(w) for name, w in refused.items()}})
+            self._keep(
+                seed, 0, dict(refused), record, rows, {"targets": {name: failed(w) for name, w in refused.items()}}
+            )
         many = plan.protocol.rounds.count > 1
         first = {name: prompt for name, prompt in prompts.given[seed].items() if name not in refused}
         masks = self.references.masks() if many else {}
         replayed = _points(recorded, seed) if plan.protocol.rounds.clicks == "shared" else None
         rounds = correct_in_rounds(
-            _own_clicks(plan.protocol.rounds, replayed), first, masks, seed=seed, subject=self.case.id, recorded=replayed
+            _own_clicks(plan.protocol.rounds, replayed),
+            first,
+            masks,
+            seed=seed,
+            subject=self.case.id,
+            recorded=replayed,
         )
         answers: dict[str, GridMask | Failure] | None = None
         while True:
@@ -279,7 +286,9 @@ def _recording(room: Room, case: Case, modality: Modality) -> Json:
 
 def leading(plan: Plan, case: Case) -> Modality | None:
     """The scan whose clicks the case's other scans replay: the first in the anchor's order that the model takes."""
-    return next((name for name in plan.protocol.prompts.anchor if name in case.scans and not refusal(plan, case, name)), None)
+    return next(
+        (name for name in plan.protocol.prompts.anchor if name in case.scans and not refusal(plan, case, name)), None
+    )
 
 
 def _own_clicks(plan: RoundPlan, replayed: object) -> RoundPlan:
@@ -290,6 +299,6 @@ def _own_clicks(plan: RoundPlan, replayed: object) -> RoundPlan:
 def _points(recorded: Json, seed: int) -> dict[str, list[Point]] | None:
     if not recorded:
         return None
-    return {name: [point_of(point) for point in points] for name, points in recorded["clicks"].get(str(seed), {}).items()}
-
-
+    return {
+        name: [point_of(point) for point in points] for name, points in recorded["clicks"].get(str(seed), {}).items()
+    }

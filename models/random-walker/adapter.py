@@ -40,8 +40,12 @@ class Adapter(Base):
             every = _strides(inside.shape, step)
             coarse = tuple(slice(None, None, n) for n in every)
             # a seed between the coarse voxels must not be lost
-            fewer = [ndimage.maximum_filter(seeds, size=[2 * n - 1 for n in every])[coarse] for seeds in (inside, outside)]
-            smooth = ndimage.gaussian_filter(image.array[window].astype(np.float64), [n / 2 if n > 1 else 0 for n in every])
+            fewer = [
+                ndimage.maximum_filter(seeds, size=[2 * n - 1 for n in every])[coarse] for seeds in (inside, outside)
+            ]
+            smooth = ndimage.gaussian_filter(
+                image.array[window].astype(np.float64), [n / 2 if n > 1 else 0 for n in every]
+            )
             chance = random_walker(smooth[coarse], fewer[0], fewer[1] & ~fewer[0], step * every)
             back = ndimage.zoom(chance, [n / c for n, c in zip(inside.shape, chance.shape)], order=1, grid_mode=False)
             mask = np.zeros(request.grid.shape, dtype=np.uint8)

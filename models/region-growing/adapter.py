@@ -42,7 +42,12 @@ class Adapter(Base):
             seeds = [[int(i - s.start) for i, s in zip(point, window)] for point in points]
             radius = max(1, round(SEED_MM / max(image.spacing)))
             region = SimpleITK.ConfidenceConnected(
-                smooth, seeds, numberOfIterations=ITERATIONS, multiplier=MULTIPLIER, initialNeighborhoodRadius=radius, replaceValue=1
+                smooth,
+                seeds,
+                numberOfIterations=ITERATIONS,
+                multiplier=MULTIPLIER,
+                initialNeighborhoodRadius=radius,
+                replaceValue=1,
             )
             closing = [max(0, round(CLOSING_MM / step)) for step in image.spacing]
             region = SimpleITK.BinaryFillhole(SimpleITK.BinaryMorphologicalClosing(region, closing))

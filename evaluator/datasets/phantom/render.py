@@ -48,7 +48,9 @@ def render_labels(body: Body, grid: Grid) -> NDArray[np.uint8]:
     return labels
 
 
-def render_image(body: Body, grid: Grid, labels: NDArray[np.uint8], modality: Modality, chance: Generator) -> NDArray[Any]:
+def render_image(
+    body: Body, grid: Grid, labels: NDArray[np.uint8], modality: Modality, chance: Generator
+) -> NDArray[Any]:
     """The image (i, j, k): CT int16 HU, MR int16 a.u., PET float32 SUV."""
     column = ("CT", "PT", "MR").index(modality)
     looks = np.zeros(256, dtype=np.float32)

@@ -242,7 +242,9 @@ def _parse_target_reply(body: Any, name: str) -> TargetReply:
     status = body.get("status", "ok")
     _expect(status in REPLY_STATUSES, where + ".status", "one of " + ", ".join(REPLY_STATUSES))
     return TargetReply(
-        status, _optional_text(body.get("kind"), where + ".kind"), _optional_text(body.get("message"), where + ".message")
+        status,
+        _optional_text(body.get("kind"), where + ".kind"),
+        _optional_text(body.get("message"), where + ".message"),
     )
 
 
