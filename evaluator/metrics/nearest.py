@@ -117,7 +117,7 @@ def _search_near(
 
 
 @njit(cache=True, nogil=True)
-def _block_of(place: int, box: Any, cubes: Any, bits: int) -> int:
+def _block_of(place: int, box: Any, cubes: Any, bits: int) -> Any:
     """Number of a place's block of 2^bits corners a side, such that the blocks of one cube follow each other."""
     z, y, x = (place >> 42) - box[0, 0], ((place >> 21) & 0x1FFFFF) - box[0, 1], (place & 0x1FFFFF) - box[0, 2]
     cube = ((z >> CUBE_BITS) * cubes[1] + (y >> CUBE_BITS)) * cubes[2] + (x >> CUBE_BITS)
@@ -188,12 +188,12 @@ def _closest(points: Any, first: int, last: int, at: Any, spacing: Any) -> float
     for j in range(zs.size):
         dz, dy, dx = (zs[j] - z) * sz, (ys[j] - y) * sy, (xs[j] - x) * sx
         square = dz * dz + dy * dy + dx * dx
-        best = square if square < best else best
+        best = min(best, square)
     return best
 
 
 @njit(cache=True, nogil=True)
-def _gap(limits: Any, low: Any, high: Any, spacing: Any) -> float:
+def _gap(limits: Any, low: Any, high: Any, spacing: Any) -> Any:
     """Squared distance between the box of a block and the box from ``low`` to ``high``."""
     gz = max(0.0, limits[0] - high[0], low[0] - limits[3]) * spacing[0]
     gy = max(0.0, limits[1] - high[1], low[1] - limits[4]) * spacing[1]
