@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from evaluator.metrics.lattice import lay_out, make_lattice
+from evaluator.metrics.lesions import Lesions, measure_lesions
 from evaluator.metrics.measures import Measures, Surface
 from evaluator.metrics.pairs import measure_targets, read_content, shared_voxels, workers
 from evaluator.metrics.table import METRICS, Metric, score
@@ -15,7 +16,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["METRICS", "Measures", "Metric", "Surface", "measure", "measure_labels", "measure_masks", "score"]
+__all__ = [
+    "METRICS",
+    "Lesions",
+    "Measures",
+    "Metric",
+    "Surface",
+    "measure",
+    "measure_labels",
+    "measure_lesions",
+    "measure_masks",
+    "score",
+]
 
 
 def measure_labels(
