@@ -134,9 +134,11 @@ def _check_pair(case: Case) -> list[Finding]:
     findings = []
     if {"CT", "PT"} <= grids.keys() and (apart := _slices_apart(grids["CT"], grids["PT"])):
         findings.append(Finding(severity="warning", case=case.id, modality="PT", message=apart))
-    (first, (low, high)), *others = boxes.items() if boxes else [("", (0, 0))]
-    for modality, (other_low, other_high) in others:
-        if (np.maximum(low, other_low) > np.minimum(high, other_high)).any():
+    first = next(iter(boxes), None)
+    for modality in boxes:
+        assert first
+        low, high = (np.maximum(boxes[first][0], boxes[modality][0]), np.minimum(boxes[first][1], boxes[modality][1]))
+        if (low > high).any():
             message = f"lies nowhere near the {first} image of the same case; not the same frame of reference"
             findings.append(Finding(severity="error", case=case.id, modality=modality, message=message))
     if len(case.scans) == 1:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,8 @@ class Room:
     salt: str
     #: prompts and clicks are taken from this run
     replay: RunStore | None = None
+    #: two scans of a case are prepared at once, and both need its prompts: one draws them, the other reads them
+    drawing: threading.Lock = field(default_factory=threading.Lock)
     #: told of each scan as it ends: case, modality, how (done, done before, unsupported, not run)
     progress: Callable[[str, Modality, str], None] = lambda *_: None
 

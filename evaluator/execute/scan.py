@@ -69,7 +69,8 @@ def talk_about(room: Room, case: Case, modality: Modality, number: int) -> Gener
         record_not_run(room, case, modality, lacking[0])
         return
     usable = {name: own for name, own in files.items() if name not in problems}
-    prompts = case_prompts(plan, room.run, case, usable, room.replay)[modality]
+    with room.drawing:
+        prompts = case_prompts(plan, room.run, case, usable, room.replay)[modality]
     recorded = _recording(room, case, modality)
     key = scan_key(
         plan, {role: value for name in inputs for role, value in files[name].items()}, prompts.as_json() | recorded

@@ -59,19 +59,22 @@ def render_image(
         own = LOOKS[name][column]
         # uptake differs much between subjects, density hardly
         looks[label] = own * (body.vigour[name] ** (1.0 if modality == "PT" else 0.3 if modality == "MR" else 0.0))
-    image = looks[labels]
+    image: Any = looks[labels]
     step = np.array(spacing(affine_of(grid)))
     if modality == "PT":
         image = gaussian_filter(image, PET_FWHM_MM / FWHM / step)
         noise = chance.standard_normal(grid.shape, dtype=np.float32)
-        return np.maximum(image + PET_NOISE * np.sqrt(np.maximum(image, 0)) * noise, 0).astype(np.float32)
+        pet: NDArray[Any] = np.maximum(image + PET_NOISE * np.sqrt(np.maximum(image, 0)) * noise, 0).astype(np.float32)
+        return pet
     image = gaussian_filter(image, CT_BLUR_MM / step)
     noise = chance.standard_normal(grid.shape, dtype=np.float32)
     if modality == "CT":
-        return np.clip(image + CT_NOISE_HU * noise, -1024, 3071).astype(np.int16)
+        ct: NDArray[Any] = np.clip(image + CT_NOISE_HU * noise, -1024, 3071).astype(np.int16)
+        return ct
     other = chance.standard_normal(grid.shape, dtype=np.float32)
     shaped = np.hypot(image * _bias(grid.shape, chance) + MR_NOISE * noise, MR_NOISE * other)
-    return shaped.astype(np.int16)
+    mr: NDArray[Any] = shaped.astype(np.int16)
+    return mr
 
 
 def _paint(labels: NDArray[np.uint8], grid: Grid, part: Part, label: int) -> None:
