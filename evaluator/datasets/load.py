@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluator import places
-from evaluator.datasets.phantom import generate
+from evaluator.datasets.phantom import generate, version
 from evaluator.errors import BadVolume, UnknownName
 from evaluator.geometry import difference
 from evaluator.manifests.datasets import DatasetManifest, dataset_manifests, read_dataset_manifest, root_of
@@ -35,7 +36,8 @@ def load_dataset(source: str | Path, data_root: Path | None = None) -> Dataset:
         path = known[str(source)]
     manifest = read_dataset_manifest(path)
     if manifest.phantom:
-        made = places.cache() / "data" / f"{manifest.name}-{manifest.sha256[:12]}"
+        plan = hashlib.sha256(f"{manifest.sha256} {version()}".encode()).hexdigest()
+        made = places.cache() / "data" / f"{manifest.name}-{plan[:12]}"
         generate(manifest, made)
         manifest = read_dataset_manifest(made / f"{manifest.name}.toml")
         data_root = None

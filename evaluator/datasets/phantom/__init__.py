@@ -5,9 +5,12 @@ It looks roughly like a patient and is good for tests and demonstrations; scores
 
 from __future__ import annotations
 
-import os
+import hashlib
+import json
 import shutil
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +21,6 @@ from evaluator.datasets.phantom.render import render_image, render_labels
 from evaluator.volumes import write_volume
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from evaluator.manifests.datasets import DatasetManifest, PhantomPlan
     from evaluator.types import Modality
 
@@ -28,26 +29,41 @@ STREAMS: tuple[Modality, ...] = ("CT", "MR", "PT")
 
 
 def generate(manifest: DatasetManifest, folder: Path) -> None:
-    """Write a generated dataset to ``folder``, whole or not at all; does nothing where it is there already."""
-    assert manifest.phantom
-    if (folder / f"{manifest.name}.toml").exists():
+    """Write a generated dataset to ``folder``, whole or not at all; does nothing where it is there already.
+
+    Any number of processes and threads may ask for the same folder at once.
+    """
+    done = folder / f"{manifest.name}.toml"
+    if done.exists():
         return
-    making = folder.with_name(f".making-{os.getpid()}-{folder.name}")
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir(parents=True)
-    plan = manifest.phantom
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        rows = list(pool.map(lambda number: _write_case(making, plan, number), range(plan.cases)))
-    header = "subject\tpair\tmodality\timage\treference\tunit\tlabels\tsha256\treference_sha256"
-    lines = [header, *(line for case in rows for line in case)]
-    (making / f"{manifest.name}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    (making / f"{manifest.name}.toml").write_text(_toml(manifest), encoding="utf-8")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    making = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
     try:
+        _write_all(manifest, making)
+        making.chmod(0o755)
         making.rename(folder)
     except OSError:
-        shutil.rmtree(making)  # another process was faster, with the same files
-        if not folder.exists():
+        if not done.exists():  # else another was faster, with the same files
             raise
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+
+
+def version() -> str:
+    """A hash of the generator's own text: what an older one made is not taken for what this one would make."""
+    own = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in own)).hexdigest()
+
+
+def _write_all(manifest: DatasetManifest, folder: Path) -> None:
+    plan = manifest.phantom
+    assert plan
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        rows = list(pool.map(lambda number: _write_case(folder, plan, number), range(plan.cases)))
+    header = "subject\tpair\tmodality\timage\treference\tunit\tlabels\tsha256\treference_sha256"
+    lines = [header, *(line for case in rows for line in case)]
+    (folder / f"{manifest.name}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / f"{manifest.name}.toml").write_text(_toml(manifest), encoding="utf-8")
 
 
 def _write_case(folder: Path, plan: PhantomPlan, number: int) -> list[str]:
@@ -70,6 +86,7 @@ def _write_case(folder: Path, plan: PhantomPlan, number: int) -> list[str]:
 
 def _toml(manifest: DatasetManifest) -> str:
     said = ("name", "title", "description", "license", "citation", "reference_origin")
-    facts = [f'{field} = "{getattr(manifest, field)}"' for field in said]
+    # a string of JSON is one of TOML
+    facts = [f"{field} = {json.dumps(getattr(manifest, field), ensure_ascii=False)}" for field in said]
     organs = [f"{name} = {value}" for value, name in enumerate(ORGANS, 1)]
     return "\n".join([*facts, "synthetic = true", "", "[labels.organs]", *organs, ""])
