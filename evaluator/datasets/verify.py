@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from evaluator.geometry import affine_of, corners_mm, spacing, to_world
 from evaluator.volumes import file_sha256, read_grid, read_image, read_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from evaluator.types import Case, Dataset, Modality, Scan
@@ -30,57 +31,49 @@ class Finding:
     severity: Severity
     case: str
     modality: str
+    #: of the file that it was found in
+    path: str
     message: str
 
 
 def verify(dataset: Dataset) -> list[Finding]:
-    """Check files and hashes, geometry, labels, units, duplicates and pairs. Reads every file once."""
+    """Check files and hashes, geometry, labels, units, duplicates and pairs, in the order of the cases."""
     findings: list[Finding] = []
-    seen: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    first: dict[str, str] = {}
     for case in dataset.cases:
         for modality, scan in case.scans.items():
-            found = list(_check_scan(scan, seen, (case.id, modality)))
-            findings += [
-                Finding(severity=severity, case=case.id, modality=modality, message=message)
-                for severity, message in found
-            ]
-        findings += _check_pair(case)
-    for users in seen.values():
-        if len(users) > 1:
-            first, *others = users
-            findings += [
-                Finding(
-                    severity="error",
-                    case=case,
-                    modality=modality,
-                    message=f"the image is the same file as {' '.join(first)}'s",
+            for severity, path, message in _check_scan(scan, f"{case.id} {modality}", first):
+                findings.append(
+                    Finding(severity=severity, case=case.id, modality=modality, path=str(path), message=message)
                 )
-                for case, modality in others
-            ]
+        findings += _check_pair(case)
     return findings
 
 
-def _check_scan(
-    scan: Scan, seen: dict[str, list[tuple[str, str]]], who: tuple[str, str]
-) -> Iterator[tuple[Severity, str]]:
+def _check_scan(scan: Scan, who: str, first: dict[str, str]) -> Iterator[tuple[Severity, Path, str]]:
+    """One scan's findings; ``first`` remembers by sha256 who was the first to have each image."""
     files = [(scan.image, scan.sha256), *((reference.path, reference.sha256) for reference in scan.references)]
     for path, wanted in files:
         if not path.is_file():
             continue
         found = file_sha256(path)
-        if path == scan.image:
-            seen[found].append(who)
+        if path == scan.image and (other := first.setdefault(found, who)) != who:
+            yield "error", path, f"the image is the same file as {other}'s"
         if wanted and found != wanted:
-            yield "error", f"{path.name} is not the file that the case list was made of (sha256 differs)"
+            yield "error", path, f"{path.name} is not the file that the case list was made of (sha256 differs)"
     if problem := scan_problem(scan):
-        yield "error", problem
+        yield "error", scan.image, problem
         return
+    path = scan.image
     try:
-        yield from _check_image(scan.image, scan.modality)
+        for severity, message in _check_image(path, scan.modality):
+            yield severity, path, message
         for reference in scan.references:
-            yield from _check_labels(reference.path, reference.labels)
+            path = reference.path
+            for severity, message in _check_labels(path, reference.labels):
+                yield severity, path, message
     except BadVolume as error:
-        yield "error", str(error)
+        yield "error", path, str(error)
 
 
 def _check_image(path: Path, modality: Modality) -> Iterator[tuple[Severity, str]]:
@@ -103,8 +96,7 @@ def _check_image(path: Path, modality: Modality) -> Iterator[tuple[Severity, str
         yield "note", f"negative values ({low:g}) in an MR image"
 
 
-def _check_labels(path: Path, declared: object) -> Iterator[tuple[Severity, str]]:
-    assert isinstance(declared, dict)
+def _check_labels(path: Path, declared: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[Severity, str]]:
     present = {int(value) for value in np.unique(read_labels(path)[0])}
     if min(present) < 0:
         yield "error", f"{path.name} holds negative labels"
@@ -122,29 +114,30 @@ def _check_labels(path: Path, declared: object) -> Iterator[tuple[Severity, str]
 
 def _check_pair(case: Case) -> list[Finding]:
     """Do the images of a case lie in one world: their boxes must meet; and are PET and CT of one length."""
-    boxes = {}
-    grids = {}
+    grids: dict[Modality, Grid] = {}
     for modality, scan in case.scans.items():
-        try:
+        with suppress(BadVolume, OSError):  # told by _check_scan
             grids[modality] = read_grid(scan.image)
-        except (BadVolume, OSError):
-            continue
-        corners = corners_mm(grids[modality])
-        boxes[modality] = corners.min(axis=0), corners.max(axis=0)
-    findings = []
+    told: list[tuple[Severity, Modality, str]] = []
     if {"CT", "PT"} <= grids.keys() and (apart := _slices_apart(grids["CT"], grids["PT"])):
-        findings.append(Finding(severity="warning", case=case.id, modality="PT", message=apart))
-    first = next(iter(boxes), None)
-    for modality in boxes:
-        assert first
-        low, high = (np.maximum(boxes[first][0], boxes[modality][0]), np.minimum(boxes[first][1], boxes[modality][1]))
-        if (low > high).any():
-            message = f"lies nowhere near the {first} image of the same case; not the same frame of reference"
-            findings.append(Finding(severity="error", case=case.id, modality=modality, message=message))
+        told.append(("warning", "PT", apart))
+    for one, other in combinations(grids, 2):
+        if not _meet(grids[one], grids[other]):
+            message = f"lies nowhere near the {one} image of the same case; not the same frame of reference"
+            told.append(("error", other, message))
     if len(case.scans) == 1:
-        message = "the only image of its case: nothing to pair"
-        findings.append(Finding(severity="note", case=case.id, modality=next(iter(case.scans)), message=message))
-    return findings
+        told.append(("note", next(iter(case.scans)), "the only image of its case: nothing to pair"))
+    return [
+        Finding(severity=severity, case=case.id, modality=who, path=str(case.scans[who].image), message=message)
+        for severity, who, message in told
+    ]
+
+
+def _meet(a: Grid, b: Grid) -> bool:
+    """Have the boxes about two grids, along the world's axes, a place in common."""
+    low = np.maximum(corners_mm(a).min(axis=0), corners_mm(b).min(axis=0))
+    high = np.minimum(corners_mm(a).max(axis=0), corners_mm(b).max(axis=0))
+    return bool((low <= high).all())
 
 
 def _slices_apart(ct: Grid, pet: Grid) -> str | None:
