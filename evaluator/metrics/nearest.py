@@ -166,7 +166,14 @@ def _in_blocks(places: Any, chosen: Any, box: Any, bits: int) -> Any:
 @njit(cache=True, nogil=True)
 def _cubes(cube_of: Any, limits: Any) -> Any:
     """Where the blocks of each cube start, and the end; (cubes, 6) first and last coordinates of what is in each."""
-    starts = np.append(np.flatnonzero(np.append(True, cube_of[1:] != cube_of[:-1])), cube_of.size)
+    starts = np.empty(cube_of.size + 1, dtype=np.int64)
+    found = 0
+    for b in range(cube_of.size):
+        if b == 0 or cube_of[b] != cube_of[b - 1]:
+            starts[found] = b
+            found += 1
+    starts[found] = cube_of.size
+    starts = starts[: found + 1]
     walls = np.empty((starts.size - 1, 6), dtype=np.float64)
     for c in range(starts.size - 1):
         for axis in range(3):

@@ -90,7 +90,8 @@ def count_shared(a: Any, a_table: Any, a_rows: Any, b: Any, b_table: Any, b_rows
 @njit(cache=True, nogil=True)
 def _grown(array: Any) -> Any:
     larger = np.empty(2 * array.size, dtype=array.dtype)
-    larger[: array.size] = array
+    for i in range(array.size):
+        larger[i] = array[i]
     return larger
 
 
