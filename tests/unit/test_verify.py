@@ -137,6 +137,8 @@ def test_an_empty_reference(folder: Path) -> None:
         (CT, lambda a: np.full_like(a, 7), "error", "every voxel"),
         (CT, lambda a: np.where(a > 100, np.nan, a), "error", "NaN"),
         (PET, lambda a: a * 5000, "warning", "SUV"),
+        (PET, lambda a: a + 30, "warning", "median"),
+        (PET, lambda a: a / 100, "warning", "SUV"),
         (PET, lambda a: a - 2, "warning", "negative"),
         ("phantom-002/MR.nii.gz", lambda a: a - 100, "note", "negative"),
     ],
