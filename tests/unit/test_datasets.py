@@ -15,7 +15,7 @@ from evaluator.cli.data import data
 from evaluator.datasets import dataset_names, load_dataset, scan_problem
 from evaluator.datasets.phantom import ORGANS, generate
 from evaluator.errors import BadManifest, DataProblem, UnknownName, UserError
-from evaluator.geometry import affine_of, make_grid, to_world
+from evaluator.geometry import affine_of, make_grid, to_world, voxel_ml
 from evaluator.manifests.datasets import dataset_manifests, read_dataset_manifest
 from evaluator.types import Reference, Scan
 from evaluator.volumes import file_sha256, read_labels, write_volume
@@ -160,6 +160,7 @@ def test_a_real_pet_that_has_not_its_masks_slices(shared_data: Path) -> None:
 def test_real_sts(shared_data: Path) -> None:
     dataset = load_dataset("ibsi-sts")
     assert not dataset.synthetic
+    assert "one for each subject" in dataset.reference_origin
     assert [case.subject for case in dataset.cases] == [f"STS_{n:03d}" for n in (1, 2, 8, 19, 25, 35, 42)]
     for case in dataset.cases:
         assert set(case.scans) == {"CT", "MR", "PT"}
@@ -167,6 +168,21 @@ def test_real_sts(shared_data: Path) -> None:
             assert scan.targets == ("lesion",)
             assert scan_problem(scan) is None
             assert file_sha256(scan.image) == scan.sha256
+
+
+def test_real_sts_has_one_contour_for_each_subject(shared_data: Path) -> None:
+    """As the manifest says: volume and place are the same in all images, but for STS_019, whose CT lies apart."""
+    for case in load_dataset("ibsi-sts").cases:
+        places, volumes = {}, []
+        for modality, scan in case.scans.items():
+            labels, grid = read_labels(scan.references[0].path)
+            voxels = np.argwhere(labels == 1)
+            places[modality] = to_world(affine_of(grid), voxels).mean(axis=0)
+            volumes.append(len(voxels) * voxel_ml(affine_of(grid)))
+        assert max(volumes) < 1.03 * min(volumes)
+        assert np.linalg.norm(places["MR"] - places["PT"]) < 0.5
+        apart = np.linalg.norm(places["CT"] - places["MR"])
+        assert 7 < apart < 8 if case.subject == "STS_019" else apart < 0.1
 
 
 def test_real_totalsegmentator_names_what_the_labels_are(shared_data: Path) -> None:
