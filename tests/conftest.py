@@ -28,3 +28,50 @@ def shared_data() -> Path:
 def _own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test writes into the user's runs."""
     monkeypatch.setenv("UMD_RUNS", str(tmp_path / "runs"))
+
+
+@pytest.fixture(scope="session")
+def docker_engine():
+    """A Docker engine that answers; in CI it must."""
+    from evaluator.engines.docker import DockerEngine
+    from evaluator.errors import EngineUnavailable
+
+    try:
+        return DockerEngine.connect()
+    except EngineUnavailable as error:
+        if CI:
+            pytest.fail(str(error))
+        pytest.skip(str(error).splitlines()[0])
+
+
+@pytest.fixture(params=["docker", "local"])
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """Both ways to run a model."""
+    if request.param == "docker":
+        request.getfixturevalue("docker_engine")
+    return str(request.param)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Make the project that all paths are taken from: ``project({"painter": PAINTER})``."""
+    from tests.tiny import make_project
+
+    def use(models: dict[str, str], **labels: str) -> Path:
+        folder = make_project(tmp_path / "project", models, **labels)
+        monkeypatch.setenv("UMD_CACHE", str(places.cache()))
+        monkeypatch.setenv("UMD_PROJECT", str(folder))
+        return folder
+
+    return use
+
+
+def order(model: str, dataset: Path | str, protocol: str = "point-1", **more: object):
+    """Run an order quietly; returns the run."""
+    from evaluator.execute import Order, run_model
+
+    return run_model(
+        Order(model=model, dataset=str(dataset), protocol=protocol, **more),
+        say=lambda _: None,
+        progress=lambda *_: None,
+    )

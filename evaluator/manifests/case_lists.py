@@ -128,7 +128,9 @@ def _row(line: int, fields: dict[str, str], tables: LabelTables, faults: list[st
         return None
     if row.unit != UNITS[row.modality]:
         wanted = UNITS[row.modality]
-        faults.append(f"line {line}, column unit: {row.modality} must be in {wanted}, not {row.unit}; convert the image")
+        faults.append(
+            f"line {line}, column unit: {row.modality} must be in {wanted}, not {row.unit}; convert the image"
+        )
     return row
 
 
@@ -160,14 +162,20 @@ def _faults_between(rows: list[Row]) -> list[str]:
     """What is wrong between rows that are right by themselves."""
     faults = []
     for (_, _, modality), group in _grouped(rows, lambda row: (row.subject, row.pair, row.modality)).items():
-        first, targets, references = group[0], {name.lower(): group[0] for name in group[0].labels}, {group[0].reference}
+        first, targets, references = (
+            group[0],
+            {name.lower(): group[0] for name in group[0].labels},
+            {group[0].reference},
+        )
         for row in group[1:]:
             for column in ("image", "unit", "sha256"):
                 if getattr(row, column) != getattr(first, column):
                     why = f"line {first.line} has another {column} for {modality} of {row.case}"
                     faults.append(f"line {row.line}, column {column}: {why}; a second sitting is another pair")
             if row.reference in references:
-                faults.append(f"line {row.line}, column reference: a duplicate; {row.reference} stands above for the same image")
+                faults.append(
+                    f"line {row.line}, column reference: a duplicate; {row.reference} stands above for the same image"
+                )
             references.add(row.reference)
             for name in row.labels:
                 if before := targets.get(name.lower()):
@@ -191,7 +199,9 @@ def _collisions(rows: list[Row]) -> list[str]:
     for row in rows:
         other = seen.setdefault(row.case.lower(), row)
         if (other.subject, other.pair) != (row.subject, row.pair):
-            faults.append(f"line {row.line}, column subject: {row.case} and {other.case} in line {other.line} are one folder name")
+            faults.append(
+                f"line {row.line}, column subject: {row.case} and {other.case} in line {other.line} are one folder name"
+            )
     return faults
 
 

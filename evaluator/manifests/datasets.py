@@ -41,7 +41,9 @@ class PhantomPlan(_Table):
 
     cases: int = Field(ge=1, le=10_000)
     #: voxels of the CT or MR along right, anterior, superior; PET has its own coarser grid
-    size: tuple[Annotated[int, Field(ge=8, le=1024)], Annotated[int, Field(ge=8, le=1024)], Annotated[int, Field(ge=8, le=2048)]]
+    size: tuple[
+        Annotated[int, Field(ge=8, le=1024)], Annotated[int, Field(ge=8, le=1024)], Annotated[int, Field(ge=8, le=2048)]
+    ]
     seed: int = Field(default=0, ge=0)
 
 
@@ -121,7 +123,9 @@ def _base_of(manifest: DatasetManifest, data_root: Path | None) -> tuple[Path, s
         if value := os.environ.get(name):
             return Path(value), f"from {name}"
     if variable:
-        raise DataProblem(f"where the data of {manifest.name} lie is not known; give --data-root or set {variable} or UMD_DATA")
+        raise DataProblem(
+            f"where the data of {manifest.name} lie is not known; give --data-root or set {variable} or UMD_DATA"
+        )
     return manifest.path.parent, "beside the manifest"
 
 

@@ -1,0 +1,152 @@
+"""Each way for a model to be bad has its status, and the rest of the run is unharmed."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import order
+from tests.tiny import PAINTER, add_model, make_dataset
+
+BAD = """
+import os, sys, time
+import numpy as np
+from zoo_sdk import output_folder
+from zoo_sdk import nifti
+from zoo_sdk.wire import Reply
+
+class Adapter:
+    def setup(self):
+        pass
+
+    def predict(self, request):
+        target = request.targets[0]
+        how, grid = target.name, request.grid
+        good = np.ones(grid.shape, np.uint8)
+        folder = output_folder() / request.id
+        folder.mkdir(exist_ok=True)
+        path = folder / (how + ".nii.gz")
+
+        if how == "crash": os._exit(3)
+        if how == "hang": time.sleep(3600)
+        if how == "raises": raise RuntimeError("no such layer")
+        if how == "nothing": return {}
+        if how == "memory":
+            hog = []
+            while True: hog.append(np.ones(2**24))
+        if how == "flood":
+            for n in range(10**6):
+                (folder / str(n)).write_bytes(bytes(2**20))
+                time.sleep(0.005)
+        if how == "noise": print("progress: 100%" * 1000); sys.stdout.flush(); os.write(1, b"{not a reply}\\n")
+        if how in OWN:
+            shape, affine, letter, data = OWN[how](grid, good)
+            nifti.write(path, shape, affine, letter, data)
+            return Reply(request.id)
+        if how == "link":
+            path.symlink_to("/etc/passwd")
+            return Reply(request.id)
+        return {how: good}
+
+EYE = ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1))
+OWN = {
+    "wrong-grid": lambda g, m: ((10, 10, 10), g.affine, "B", bytes(1000)),
+    "wrong-affine": lambda g, m: (g.shape, EYE, "B", bytes(m.size)),
+    "labelmap": lambda g, m: (g.shape, g.affine, "B", b"\\5" * m.size),
+    "nan": lambda g, m: (g.shape, g.affine, "f", np.full(m.size, np.nan, np.float32).tobytes()),
+}
+
+# what the SDK does not let a model write is written behind its back, and so is the reply
+serve = sys.modules["__main__"]
+honest = serve.answer
+
+def answer(adapter, name):
+    request = serve._read_request(name)
+    if request.targets[0].name in [*OWN, "link"]:
+        return serve._finish(adapter.predict(request))
+    return honest(adapter, name)
+
+serve.answer = answer
+"""
+
+STATUSES = {
+    "crash": "crashed",
+    "hang": "timeout",
+    "raises": "error",
+    "nothing": "error",
+    "memory": "out-of-memory",
+    "flood": "too-large",
+    "noise": "ok",
+    "wrong-grid": "wrong-shape",
+    "wrong-affine": "wrong-affine",
+    "labelmap": "wrong-values",
+    "nan": "wrong-values",
+    "link": "unsafe-file",
+    "good": "ok",
+}
+
+
+@pytest.fixture
+def bad_data(tmp_path):
+    """A subject for each behaviour, which is its target's name; good ones between them."""
+    import shutil
+
+    rows, header = [], None
+    for n, how in enumerate(STATUSES):
+        for name in dict.fromkeys((how, "good")):
+            folder = tmp_path / f"{n}-{name}"
+            make_dataset(folder, [f"{n:02d}-{name}-{how}"], ("CT",), (name,))
+            header, row = (folder / "tiny.tsv").read_text().splitlines()
+            rows.append(row)
+            (tmp_path / "all").mkdir(exist_ok=True)
+            for file in folder.glob("*.nii.gz"):
+                shutil.move(file, tmp_path / "all")
+            toml = (folder / "tiny.toml").read_text()
+    (tmp_path / "all" / "tiny.tsv").write_text("\n".join([header, *rows]) + "\n")
+    (tmp_path / "all" / "tiny.toml").write_text(toml)
+    return tmp_path / "all" / "tiny.toml"
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("batch", [False, True], ids=["session", "batch"])
+def test_every_way_to_be_bad(project, bad_data, docker_engine, batch, monkeypatch):
+    import evaluator.execute
+
+    monkeypatch.setattr(evaluator.execute, "OUTPUT_LIMIT", 2**26)
+    project({"bad": BAD}, memory="192MiB")
+    run = order("bad", bad_data, batch=batch, timeout=4.0)
+    found = {}
+    for record in run.records():
+        ((target, made),) = record["rounds"][0]["targets"].items()
+        if target == "good":
+            assert made["status"] == "ok", (record["case"], made)
+        else:
+            found[target] = made["status"]
+    assert found == {how: status for how, status in STATUSES.items() if how != "good"}
+    rows = run.path.joinpath("scores.csv").read_text().splitlines()
+    assert len(rows) == 1 + (2 * len(STATUSES) - 1) * len(run.about()["protocol"]["metrics"])
+    assert docker_engine._labelled(f"umd.run={run.name}") == []
+
+
+NEVER = "class Adapter:\n    def setup(self):\n        raise OSError('no weights at /opt/ml/model')\n"
+
+
+@pytest.mark.docker
+def test_a_model_that_cannot_be_set_up_is_not_started_for_every_scan(project, tmp_path, docker_engine):
+    project({"never": NEVER})
+    run = order("never", make_dataset(tmp_path / "data", list("abcdef")))
+    made = [record["rounds"][0]["targets"]["liver"] for record in run.records()]
+    assert [one["status"] for one in made] == ["crashed"] * 12
+    assert all("no weights at /opt/ml/model" in one["detail"] for one in made)
+    assert sum("not started again" in one["detail"] for one in made) == 9
+
+
+@pytest.mark.docker
+def test_an_image_that_does_not_build_says_why(project, tmp_path, docker_engine):
+    from evaluator.errors import BuildFailed
+
+    folder = project({})
+    add_model(folder, "broken", PAINTER)
+    file = folder / "dockerfiles/broken.Dockerfile"
+    file.write_text(file.read_text().replace("ENTRYPOINT", "RUN cat /no/such/file\nENTRYPOINT"))
+    with pytest.raises(BuildFailed, match="/no/such/file"):
+        order("broken", make_dataset(tmp_path / "data", ["a"]))

@@ -1,0 +1,109 @@
+"""A model that paints the prompted voxel must be found at exactly that world point, on any grid, however it is run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from evaluator.geometry import affine_of, to_world
+from evaluator.volumes import read_image, read_labels
+from tests.conftest import order
+from tests.tiny import GRIDS, PAINTER, make_dataset
+
+
+@pytest.mark.docker
+def test_the_painted_voxel_lies_at_the_prompted_place(project, tmp_path, engine_name):
+    project({"painter": PAINTER})
+    data = make_dataset(tmp_path / "data", ["a", "b"], ("CT", "MR", "PT"), ("liver", "spleen"))
+    run = order("painter", data, engine=engine_name)
+    seen = 0
+    for record in run.records():
+        prompts = _prompts(run, record)
+        for entry in record["rounds"]:
+            for target, made in entry["targets"].items():
+                mask, grid = read_labels(run.path / made["mask"]["file"])
+                (index,) = np.argwhere(mask)
+                point = prompts[target]["points"][0]
+                np.testing.assert_allclose(to_world(affine_of(grid), index), point["ras_mm"], atol=1e-4)
+                np.testing.assert_allclose(affine_of(grid), affine_of(GRIDS[record["modality"]]), atol=1e-6)
+                seen += 1
+    assert seen == 2 * 3 * 2
+
+
+@pytest.mark.docker
+def test_random_grids(project, tmp_path, engine_name):
+    """Oblique, flipped, anisotropic, not square, at random: each is a scan of one run."""
+    from evaluator.geometry import make_grid, nearest_index
+    from evaluator.volumes import write_volume
+
+    chance = np.random.default_rng(11)
+    project({"painter": PAINTER})
+    make_dataset(tmp_path / "data", ["s0"], ("CT",))
+    rows = ["subject\tpair\tmodality\timage\treference\tunit\tlabels"]
+    places = {}
+    for n in range(12):
+        Q, _ = np.linalg.qr(chance.normal(size=(3, 3)))
+        affine = np.eye(4)
+        affine[:3, :3] = Q @ np.diag(chance.uniform(0.6, 5, 3) * chance.choice([-1, 1], 3))
+        affine[:3, 3] = chance.uniform(-300, 300, 3)
+        grid = make_grid(tuple(chance.integers(5, 17, 3)), affine.astype(np.float32))
+        index = tuple(int(chance.integers(0, size)) for size in grid.shape)
+        reference = np.zeros(grid.shape, np.uint8)
+        reference[index] = 1
+        places[f"s{n}"] = to_world(affine_of(grid), np.array(index))
+        assert nearest_index(grid, places[f"s{n}"]) == index
+        write_volume(tmp_path / "data" / f"{n}.nii.gz", chance.normal(size=grid.shape).astype(np.float32), grid)
+        write_volume(tmp_path / "data" / f"{n}_r.nii.gz", reference, grid)
+        rows.append(f"s{n}\ta\tCT\t{n}.nii.gz\t{n}_r.nii.gz\tHU\tliver=1")
+    (tmp_path / "data" / "tiny.tsv").write_text("\n".join(rows) + "\n")
+    run = order("painter", tmp_path / "data" / "tiny.toml", engine=engine_name)
+    for record in run.records():
+        mask, grid = read_labels(run.path / record["rounds"][0]["targets"]["liver"]["mask"]["file"])
+        (index,) = np.argwhere(mask)
+        np.testing.assert_allclose(to_world(affine_of(grid), index), places[record["subject"]], atol=1e-3)
+    assert len(places) == 12
+
+
+SEES = """
+import numpy as np
+from zoo_sdk import Prediction, read_image
+
+class Adapter:
+    def setup(self):
+        pass
+
+    def predict(self, request):
+        volume = read_image(request)
+        return {t.name: volume.array == volume.array.max() for t in request.targets}
+"""
+
+
+@pytest.mark.docker
+def test_the_model_sees_the_image_that_the_dataset_has(project, tmp_path, engine_name):
+    project({"sees": SEES})
+    data = make_dataset(tmp_path / "data", ["a"], ("CT", "MR", "PT"))
+    run = order("sees", data, engine=engine_name)
+    for record in run.records():
+        image, _ = read_image(tmp_path / "data" / f"a_{record['modality']}_image.nii.gz")
+        mask, _ = read_labels(run.path / record["rounds"][0]["targets"]["liver"]["mask"]["file"])
+        np.testing.assert_array_equal(mask, image == image.max())
+
+
+def _prompts(run, record):
+    from evaluator.store import read_json
+
+    return read_json(run.prompts_path(record["case"]))["prompts"][record["modality"]]["0"]
+
+
+@pytest.mark.docker
+def test_docker_and_local_give_the_same_by_hash(project, tmp_path, docker_engine):
+    project({"painter": PAINTER})
+    data = make_dataset(tmp_path / "data", ["a", "b"], ("CT", "MR", "PT"))
+    runs = [order("painter", data, "clicks-10", engine=name) for name in ("docker", "local")]
+    told = [[(p.name, p.read_bytes()) for p in sorted((run.path / "prompts").glob("*.json"))] for run in runs]
+    assert told[0] == told[1]
+    masks = [sorted(p.read_bytes() for p in (run.path / "masks").rglob("*.nii.gz")) for run in runs]
+    assert masks[0] == masks[1]
+    assert len(masks[0]) > 6
+    scores = [run.path.joinpath("scores.csv").read_text().replace(run.name, "run") for run in runs]
+    assert scores[0] == scores[1]

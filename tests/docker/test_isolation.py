@@ -1,0 +1,120 @@
+"""A container is under every limit of the contract; the model itself tells what it can and cannot do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from evaluator.engines.spec import Caller, Limits, Model, Workspace, container_arguments
+from tests.conftest import order
+from tests.tiny import make_dataset
+
+PROBE = """
+import os, socket, resource
+from pathlib import Path
+import numpy as np
+from zoo_sdk import Prediction
+
+def attempt(action):
+    try:
+        action()
+    except OSError as error:
+        return os.strerror(error.errno) if error.errno else str(error)
+    return "allowed"
+
+class Adapter:
+    def setup(self):
+        pass
+
+    def predict(self, request):
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+        seen = sorted(str(path.relative_to("/input")) for path in Path("/input").rglob("*"))
+        notes = {
+            "uid": os.getuid(), "gid": os.getgid(), "home": os.environ["HOME"],
+            "capabilities": int(status["CapEff"], 16), "no_new_privileges": status["NoNewPrivs"].strip(),
+            "interfaces": sorted(os.listdir("/sys/class/net")),
+            "connect": attempt(lambda: socket.create_connection(("1.1.1.1", 53), 2)),
+            "write_root": attempt(lambda: Path("/opt/model/x").write_text("x")),
+            "write_input": attempt(lambda: Path("/input/x").write_text("x")),
+            "write_tmp": attempt(lambda: Path("/tmp/x").write_text("x")),
+            "core": resource.getrlimit(resource.RLIMIT_CORE)[0],
+            "environment": sorted(os.environ),
+            "shm": os.statvfs("/dev/shm").f_blocks * os.statvfs("/dev/shm").f_frsize,
+            "seen": seen,
+        }
+        return Prediction({t.name: np.zeros(request.grid.shape) for t in request.targets}, notes=notes)
+"""
+
+
+@pytest.mark.docker
+def test_what_a_model_can_do_and_see(project, tmp_path, docker_engine, monkeypatch):
+    monkeypatch.setenv("SECRET_TOKEN", "of the host")
+    project({"probe": PROBE}, shm="64MiB")
+    run = order("probe", make_dataset(tmp_path / "data", ["secretname"], ("CT",)))
+    (record,) = run.records()
+    told = record["rounds"][0]["reply"]["notes"]
+    assert told["uid"] != 0
+    assert told["gid"] != 0
+    assert told["capabilities"] == 0
+    assert told["no_new_privileges"] == "1"
+    assert told["interfaces"] == ["lo"]
+    assert told["connect"] == "Network is unreachable"
+    assert told["write_root"] == told["write_input"] == "Read-only file system"
+    assert told["write_tmp"] == "allowed"
+    assert told["home"] == "/tmp"
+    assert told["core"] == 0
+    assert told["shm"] == 64 * 2**20
+    assert "SECRET_TOKEN" not in told["environment"]
+    assert "secretname" not in json.dumps(told)
+    assert "reference" not in json.dumps(told["seen"])
+    assert sorted({name.split("/")[0] for name in told["seen"]}) == ["images", "masks", "requests"]
+
+
+def test_what_docker_is_asked_for(tmp_path):
+    from evaluator.cards import parse_card
+
+    card = parse_card({"umd.contract": "1", "umd.name": "m", "umd.inputs": "CT"})
+    model = Model(card=card, image="umd/m:1", digest="sha256:0", adapter=None)
+    workspace = Workspace(input=tmp_path / "in", output=tmp_path / "out")
+    caller = Caller(uid=1000, gid=1001, pid=7, host="box", memory=10 * 2**30)
+    limits = Limits(timeout=9, memory=2**30, output_bytes=2**20)
+    asked = container_arguments(model, workspace, limits, caller, name="n", run_id="r", mode="serve", gpu="GPU-1")
+    assert asked == {
+        "image": "umd/m:1",
+        "command": ["serve"],
+        "name": "n",
+        "labels": {"umd.run": "r", "umd.pid": "7", "umd.host": "box"},
+        "user": "1000:1001",
+        "environment": {"HOME": "/tmp"},
+        "working_dir": "/tmp",
+        "network_mode": "none",
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "pids_limit": 1024,
+        "mem_limit": 2**30,
+        "memswap_limit": 2**30,
+        "shm_size": 2**30,
+        "tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,size={4 * 2**30}"},
+        "volumes": {
+            str(tmp_path / "in"): {"bind": "/input", "mode": "ro"},
+            str(tmp_path / "out"): {"bind": "/output", "mode": "rw"},
+        },
+        "ulimits": [
+            {"name": "fsize", "soft": 2**20, "hard": 2**20},
+            {"name": "core", "soft": 0, "hard": 0},
+            {"name": "nofile", "soft": 4096, "hard": 4096},
+        ],
+        "device_requests": [{"device_ids": ["GPU-1"], "capabilities": [["gpu"]]}],
+        "stdin_open": True,
+        "log_config": {"max-size": "20m", "max-file": "1"},
+    }
+    root = Caller(uid=0, gid=0, pid=7, host="box", memory=10 * 2**30)
+    asked = container_arguments(
+        model, workspace, Limits(timeout=1), root, name="n", run_id="r", mode="batch", podman=True
+    )
+    assert asked["user"] == "65534:65534"
+    assert asked["mem_limit"] == asked["memswap_limit"] == 9 * 2**30
+    assert {"name": "nproc", "soft": 1024, "hard": 1024} in asked["ulimits"]
+    assert asked["device_requests"] == []
