@@ -1,0 +1,87 @@
+"""The SDK makes a class a conforming model; its files are what nibabel reads; and it runs without any package."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from tests.tiny import GRIDS, PAINTER
+from zoo_sdk import BadMask, nifti, write_mask
+from zoo_sdk.files import read_volume
+
+SDK = Path(__file__).parents[2] / "models/sdk/zoo_sdk"
+
+
+@pytest.mark.parametrize("modality", GRIDS)
+def test_its_nifti_is_nibabels(tmp_path, modality):
+    grid = GRIDS[modality]
+    mask = np.random.default_rng(0).random(grid.shape) > 0.5
+    write_mask(tmp_path / "m.nii.gz", mask, grid)
+    image = nibabel.load(tmp_path / "m.nii.gz")
+    np.testing.assert_array_equal(np.asarray(image.dataobj), mask)
+    np.testing.assert_allclose(image.affine, grid.affine, atol=1e-5)
+    sheared = modality == "MR"  # a quaternion can hold no shear, so that none is written
+    assert int(image.header["qform_code"]) == (0 if sheared else 1)
+    if not sheared:
+        np.testing.assert_allclose(image.header.get_qform(), grid.affine, atol=1e-3)
+    array, affine = read_volume(tmp_path / "m.nii.gz")
+    np.testing.assert_array_equal(array, mask)
+    np.testing.assert_allclose(affine, grid.affine, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["u1", ">i2", "<f4", ">f8", "<u2"])
+def test_it_reads_what_nibabel_writes(tmp_path, dtype):
+    array = np.random.default_rng(1).integers(0, 100, (4, 5, 6)).astype(dtype)
+    header = nibabel.Nifti1Header(endianness=">" if dtype[0] == ">" else "<")
+    image = nibabel.Nifti1Image(array, np.array(GRIDS["MR"].affine), header)
+    image.header.set_data_dtype(dtype)
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    np.testing.assert_allclose(read_volume(tmp_path / "a.nii.gz")[0], array)
+    assert nifti.read(tmp_path / "a.nii.gz").shape == (4, 5, 6)
+
+
+@pytest.mark.parametrize(
+    "bad", [np.full((14, 12, 10), 2), np.full((14, 12, 10), 0.5), np.zeros((10, 12, 14)), np.full((14, 12, 10), np.nan)]
+)
+def test_no_bad_mask_leaves_the_model(tmp_path, bad):
+    with pytest.raises(BadMask), np.errstate(invalid="ignore"):
+        write_mask(tmp_path / "m.nii.gz", bad, GRIDS["CT"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_check_passes_a_good_model_and_fails_bad_ones(tmp_path):
+    adapters = {
+        "good": (PAINTER, 0, "ok"),
+        "chatty": (PAINTER.replace("def predict(self, request):", "def predict(self, request):\n        print('hello')"), 0, "ok"),
+        "noisy-c-library": (PAINTER.replace("def predict(self, request):", "def predict(self, request):\n        import os; os.write(1, b'x')"), 0, "ok"),
+        "raises": (PAINTER.replace("mask = np.zeros", "mask = np.ze_ros"), 1, "AttributeError"),
+        "no-setup": (PAINTER.replace("        pass", "        raise OSError('no weights')"), 1, "exit status 1"),
+    }  # fmt: skip
+    for name, (text, code, said) in adapters.items():
+        path = tmp_path / f"{name}.py"
+        path.write_text(text)
+        command = [sys.executable, "-m", "zoo_sdk.check", "--", sys.executable, "-m", "zoo_sdk.serve", str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == code, (name, done.stdout, done.stderr)
+        assert said in done.stdout, name
+
+
+def test_it_imports_nothing_but_the_standard_library_and_speaks_python_3_8():
+    for path in SDK.glob("*.py"):
+        tree = ast.parse(path.read_text(), feature_version=(3, 8))
+        for node in tree.body:
+            names = (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+            for name in names:
+                assert name.split(".")[0] in sys.stdlib_module_names | {"zoo_sdk"}, (path.name, name)

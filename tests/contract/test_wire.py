@@ -1,0 +1,133 @@
+"""Both sides of the wire and the shipped schemas agree on what a request and a reply are."""
+
+from __future__ import annotations
+
+import copy
+import json
+from importlib.resources import files
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluator.types import Status
+from zoo_sdk.wire import (
+    PREDICTION_STATUSES,
+    Box,
+    Grid,
+    ImageFile,
+    Point,
+    Reply,
+    Request,
+    Target,
+    TargetReply,
+    WireError,
+    dump_reply,
+    dump_request,
+    loads,
+    parse_reply,
+    parse_request,
+)
+
+SCHEMAS = {
+    name: json.loads(files("zoo_sdk").joinpath(f"schemas/{name}.json").read_text()) for name in ("request", "reply")
+}
+
+EYE = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+whole = st.integers(0, 500)
+index = st.tuples(whole, whole, whole)
+number = st.floats(-1e4, 1e4)
+points = st.builds(Point, index, st.tuples(number, number, number), st.booleans(), st.integers(0, 9))
+text = st.none() | st.text(min_size=1, max_size=8)
+targets = st.builds(
+    Target,
+    st.text(min_size=1, max_size=9),
+    text,
+    st.lists(points, max_size=3).map(tuple),
+    st.none() | st.builds(Box, index, index),
+    text,
+    text,
+)
+requests = st.builds(
+    Request,
+    st.text(min_size=1, max_size=8),
+    st.text(max_size=8),
+    whole,
+    st.dictionaries(
+        st.sampled_from(["CT", "MR", "PT"]),
+        st.builds(ImageFile, st.just("a.nii.gz"), st.sampled_from(["HU", "SUVbw", "a.u."])),
+        min_size=1,
+    ),
+    st.builds(Grid, index, st.just(EYE)),
+    st.lists(targets, min_size=1, max_size=3).map(tuple),
+)
+replies = st.builds(
+    Reply,
+    st.text(max_size=8),
+    st.dictionaries(
+        st.text(max_size=5), st.builds(TargetReply, st.sampled_from(["ok", "unsupported", "error"]), text, text)
+    ),
+    st.dictionaries(st.text(max_size=5), number),
+    st.none() | whole,
+    st.dictionaries(st.text(max_size=5), whole),
+)
+
+
+@given(requests)
+def test_requests_there_and_back(request):
+    body = json.loads(json.dumps(dump_request(request)))
+    jsonschema.validate(body, SCHEMAS["request"])
+    assert parse_request(body) == request
+
+
+@given(replies)
+def test_replies_there_and_back(reply):
+    body = json.loads(json.dumps(dump_reply(reply)))
+    jsonschema.validate(body, SCHEMAS["reply"])
+    assert parse_reply(body) == reply
+
+
+GOOD = dump_request(
+    Request(
+        "r1",
+        "c",
+        0,
+        {"CT": ImageFile("i", "HU")},
+        Grid((3, 4, 5), EYE),
+        (Target("liver", points=(Point((1, 2, 3), (0.0, 0.0, 0.0)),)),),
+    )
+)
+BROKEN = {
+    "contract": lambda b: b.update(contract=2),
+    "images": lambda b: b.update(images={}),
+    "unit": lambda b: b["images"]["CT"].pop("unit"),
+    "shape": lambda b: b["grid"].update(shape=[1, 2]),
+    "affine": lambda b: b["grid"].update(affine=[[1, 2, 3, 4]]),
+    "targets": lambda b: b.update(targets=[]),
+    "index": lambda b: b["targets"][0]["points"][0].update(index=[0.5, 1, 2]),
+    "ras_mm": lambda b: b["targets"][0]["points"][0].update(ras_mm="here"),
+    "foreground": lambda b: b["targets"][0]["points"][0].update(foreground=1),
+    "box": lambda b: b["targets"][0].update(box={"low": [0, 0, 0]}),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_one_refuses_the_other_refuses(name):
+    body = json.loads(json.dumps(GOOD))
+    jsonschema.validate(body, SCHEMAS["request"])
+    BROKEN[name](body)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(body, SCHEMAS["request"])
+    with pytest.raises(WireError):
+        parse_request(copy.deepcopy(body))
+
+
+def test_json_is_plain():
+    for line in ('{"seconds": {"a": NaN}}', '{"a": Infinity}', "{", ""):
+        with pytest.raises(WireError):
+            loads(line)
+
+
+def test_statuses_are_said_once():
+    assert tuple(Status) == PREDICTION_STATUSES

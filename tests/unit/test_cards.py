@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import pytest
+
+from evaluator.build import broken_models, find_model, zoo
+from evaluator.build.images import copied_paths, from_images
+from evaluator.cards import dockerfile_labels, parse_card
+from evaluator.errors import BadManifest, UnknownName
+
+LEAST = {"umd.contract": "1", "umd.name": "m", "umd.inputs": "CT | PT+CT"}
+
+
+def test_the_least_card():
+    card = parse_card(LEAST)
+    assert card.inputs == (("CT",), ("PT", "CT"))
+    assert card.prompts == ()
+    assert card.targets is None
+    assert (card.gpu, card.session, card.many_rounds, card.timeout) == ("none", False, False, 300.0)
+
+
+def test_a_full_card():
+    more = {
+        "umd.prompts": "point, box",
+        "umd.targets": "liver,spleen",
+        "umd.units": "CT=HU,PT=SUVbw",
+        "umd.gpu": "required",
+        "umd.gpu-memory": "10GiB",
+        "umd.memory": "1.5GB",
+        "umd.shm": "64MiB",
+        "umd.timeout": "12.5",
+        "umd.rounds": "many",
+        "umd.session": "stdio",
+        "umd.weights.sha256": "ab",
+        "maintainer": "someone",
+    }
+    card = parse_card(LEAST | more)
+    assert card.prompts == ("point", "box")
+    assert card.targets == ("liver", "spleen")
+    assert (card.gpu_memory, card.memory, card.shm) == (10 * 2**30, 1_500_000_000, 64 * 2**20)
+    assert (card.timeout, card.many_rounds, card.session, card.weights_sha256) == (12.5, True, True, "ab")
+    assert "maintainer" not in card.labels
+
+
+@pytest.mark.parametrize(
+    ("label", "value"),
+    [
+        ("umd.contract", "2"),
+        ("umd.name", "My Model"),
+        ("umd.inputs", "CT | SPECT"),
+        ("umd.prompts", "click"),
+        ("umd.units", "CT=Hounsfield"),
+        ("umd.targets", ""),
+        ("umd.gpu", "yes"),
+        ("umd.memory", "10 gigs"),
+        ("umd.timeout", "-1"),
+        ("umd.rounds", "2"),
+        ("umd.session", "http"),
+    ],
+)
+def test_every_wrong_label_is_named(label, value):
+    with pytest.raises(BadManifest, match=label.replace(".", r"\.")):
+        parse_card(LEAST | {label: value})
+
+
+def test_all_faults_at_once():
+    with pytest.raises(BadManifest) as error:
+        parse_card({"umd.gpu": "yes"})
+    assert all(name in str(error.value) for name in ("umd.contract", "umd.name", "umd.inputs", "umd.gpu"))
+
+
+def test_labels_of_a_dockerfile():
+    text = """
+    FROM a AS first
+    LABEL umd.name="wrong stage"
+    FROM b
+    # LABEL umd.name="a comment"
+    LABEL a=1 b="two words" \\
+          c='single' \\
+    # a comment between
+          d=x=y
+    label e="small"
+    """
+    assert dockerfile_labels(text) == {"a": "1", "b": "two words", "c": "single", "d": "x=y", "e": "small"}
+    with pytest.raises(BadManifest, match="key=value"):
+        dockerfile_labels("FROM x\nLABEL old style")
+    with pytest.raises(BadManifest, match="cannot be read"):
+        dockerfile_labels('FROM x\nLABEL a="unclosed')
+
+
+def test_what_a_dockerfile_builds_on_and_copies():
+    text = 'FROM --platform=linux/amd64 umd/base AS x\nFROM umd/torch:latest\nCOPY --chown=1 models/a models/b /opt/\nADD ["c", "/"]\nCOPY --from=x /y /z\n'
+    assert from_images(text) == {"umd/base", "umd/torch"}
+    assert copied_paths(text) == ["models/a", "models/b", "c"]
+
+
+def test_the_zoo_is_whole():
+    assert {model.name for model in zoo()} >= {"ellipsoid", "random-walker", "region-growing", "threshold"}
+    assert broken_models() == {}
+
+
+def test_names_that_are_not_there(project):
+    folder = project({})
+    (folder / "dockerfiles/bare.Dockerfile").write_text("FROM scratch\n")
+    (folder / "dockerfiles/other.Dockerfile").write_text(
+        "FROM x\nLABEL umd.contract=1 umd.name=another umd.inputs=CT\n"
+    )
+    with pytest.raises(UnknownName, match="did you mean bare"):
+        find_model("bear")
+    with pytest.raises(BadManifest, match=r"umd\.contract: is missing"):
+        find_model("bare")
+    with pytest.raises(BadManifest, match="must be the file's"):
+        find_model("other")
+    assert set(broken_models()) == {"bare", "other"}
+    assert zoo() == []

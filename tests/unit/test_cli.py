@@ -1,0 +1,128 @@
+"""The command line: clear lines, exit codes, JSON, and no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import order
+from tests.tiny import PAINTER, make_dataset
+
+UMD = Path(sys.executable).with_name("umd")
+
+
+def umd(*arguments, **environment):
+    done = subprocess.run(
+        [UMD, *map(str, arguments)], capture_output=True, text=True, env=os.environ | environment, check=False
+    )
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_help_needs_nothing_heavy():
+    code = "import sys; sys.argv = ['umd', '--help']\nfrom evaluator.cli.main import main\ntry:\n main()\nexcept SystemExit: pass\nprint(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    modules = set(told.splitlines()[-1].split())
+    assert not modules & {"numpy", "docker", "pandas", "nibabel", "rich", "pydantic"}
+    assert "Run a model over a dataset" in told
+
+
+@pytest.mark.parametrize("command", ["run", "score", "show", "models", "data", "doctor"])
+def test_every_command_has_an_example(command):
+    assert "Example: umd" in umd(command, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["run", "-m", "region-growth"], 2, "did you mean region-growing"),
+        (["run", "-m", "ellipsoid", "-d", "phantm"], 2, "did you mean phantom"),
+        (["run", "-m", "ellipsoid", "-d", "phantom-toy", "-p", "papr"], 2, "did you mean paper"),
+        (["run", "-m", "ellipsoid", "--gpus", "first"], 2, "expected"),
+        (["shw"], 2, "did you mean show"),
+        (["show", "nothing"], 2, "no run named"),
+        (["show"], 2, "there is no run in"),
+        (["data", "verify", "/no/such.toml"], 3, "cannot be read"),
+        (["run", "-m", "ellipsoid", "-d", "phantom-toy", "--case", "nobody"], 2, "no case named"),
+    ],
+)
+def test_mistakes_get_a_sentence(arguments, code, said):
+    done = umd(*arguments)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+
+
+def test_no_engine_says_what_to_do(tmp_path):
+    done = umd("run", "-m", "ellipsoid", "-d", "phantom-toy", DOCKER_HOST=f"unix://{tmp_path}/no.sock")
+    assert done.returncode == 6
+    assert "apt-get install docker.io" in done.stderr
+    done = umd("doctor", "--json", DOCKER_HOST=f"unix://{tmp_path}/no.sock")
+    assert done.returncode == 1
+    assert any(f["what"] == "engine" and f["state"] == "missing" for f in map(json.loads, done.stdout.splitlines()))
+    listed = umd("models", "list", "--json", DOCKER_HOST=f"unix://{tmp_path}/no.sock")
+    assert listed.returncode == 0
+    assert {json.loads(line)["built"] for line in listed.stdout.splitlines()} == {None}
+
+
+def test_no_disk_is_the_hosts_fault(project, tmp_path):
+    """A file-size limit on the evaluator stands for a full disk: exit code 8, and no half-written record."""
+    import resource
+
+    project({"painter": PAINTER})
+    data = make_dataset(tmp_path / "data", ["a"])
+    done = subprocess.run(
+        [UMD, "run", "-m", "painter", "-d", data, "--engine", "local"],
+        capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300)),
+    )  # fmt: skip
+    assert done.returncode == 8, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_show_json_is_one_object_for_each_target_and_modality(project, tmp_path):
+    project({"painter": PAINTER})
+    run = order(
+        "painter", make_dataset(tmp_path / "data", ["a", "b"], ("CT", "PT"), ("liver", "spleen")), engine="local"
+    )
+    told = [json.loads(line) for line in umd("show", run.path, "--json").stdout.splitlines()]
+    assert [(o["model"], o["target"], o["modality"]) for o in told] == [
+        ("painter", target, modality) for target in ("liver", "spleen") for modality in ("CT", "PT")
+    ]
+    assert all(o["n"] == 2 and o["statuses"] == {"ok": 2} and o["metric"] == "dice" for o in told)
+    assert all(0 < o["mean"] < 0.5 and 0 < o["median"] < 0.5 for o in told)
+    shown = umd("show", run.path).stdout
+    assert "SYNTHETIC DATA" in shown
+    assert "(without a container)" in shown
+    assert umd("show", run.path, "--metric", "dise").returncode == 2
+    assert len(umd("score", run.path).stdout.splitlines()) > 5
+
+
+def test_missing_and_corrupt_files_cost_their_scan_alone(project, tmp_path):
+    project({"painter": PAINTER})
+    data = make_dataset(tmp_path / "data", ["a", "b", "c", "d"])
+    folder = tmp_path / "data"
+    (folder / "a_CT_image.nii.gz").unlink()
+    whole = (folder / "b_PT_image.nii.gz").read_bytes()
+    (folder / "b_PT_image.nii.gz").write_bytes(whole[: len(whole) // 2])
+    (folder / "c_CT_reference.nii.gz").write_bytes((folder / "c_PT_reference.nii.gz").read_bytes())
+    done = umd("run", "-m", "painter", "-d", data, "--engine", "local", "--name", "x", UMD_RUNS=str(tmp_path / "r"))
+    assert done.returncode == 0, done.stderr
+    assert "not run: a.a CT" in done.stdout
+    assert "not run: b.a PT" in done.stdout
+    assert "not run: c.a CT" in done.stdout
+    entries = [json.loads(line) for line in umd("show", tmp_path / "r/x", "--json").stdout.splitlines()]
+    assert {o["modality"]: (o["n"], o["excluded"]) for o in entries} == {"CT": (2, 2), "PT": (3, 1)}
+    found = umd("data", "verify", data, "--json")
+    assert found.returncode == 5
+    assert sum(json.loads(line)["severity"] == "error" for line in found.stdout.splitlines()) >= 3
+
+    # mended, the same command does what is left and nothing else
+    (folder / "b_PT_image.nii.gz").write_bytes(whole)
+    again = umd("run", "-m", "painter", "-d", data, "--engine", "local", "--name", "x", UMD_RUNS=str(tmp_path / "r"))
+    assert again.stderr.count("done before") == 5
+    assert again.stderr.count(": done\n") == 1
