@@ -1,0 +1,184 @@
+"""A simulated user corrects models whose behaviour is known: the curves and statuses are known too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from evaluator.check_model import check_model
+from evaluator.tables import read_scores
+from tests.conftest import order
+from tests.tiny import make_dataset
+
+MODEL = """
+import os
+import numpy as np
+from zoo_sdk import each_target, read_image, read_mask
+
+class Adapter:
+    def setup(self):
+        self.before = None
+
+    def predict(self, request):
+        seen = read_image(request).array > 25  # the image shows the organ as it is
+        return each_target(request, lambda target: self.answer(request, target, seen))
+
+    def answer(self, request, target, seen):
+        BODY
+"""
+BODIES = {
+    "perfect": "return seen",
+    "empty": "return np.zeros_like(seen)",
+    "inverted": "return ~seen",
+    "ignores": "mask = np.zeros_like(seen); mask[tuple(target.points[0].index)] = 1; return mask",
+    "crashes": "if request.round == 3: os._exit(7)\n        return np.zeros_like(seen)",
+    "paints": "mask = read_mask(target.previous, request.grid) if target.previous else np.zeros_like(seen)\n"
+    "        for point in target.points: mask[tuple(point.index)] = point.foreground\n"
+    "        return mask",
+    "remembers": "mask = np.zeros_like(seen) if self.before is None or self.before.shape != seen.shape else self.before\n"
+    "        self.before = mask | seen\n        return mask",
+}
+
+
+def models():
+    return {name: MODEL.replace("BODY", body) for name, body in BODIES.items()}
+
+
+@pytest.fixture
+def curves(project, tmp_path, engine_name):
+    project(models())
+    data = make_dataset(tmp_path / "data", ["a"], ("CT", "PT"))
+
+    def measure(model, **more):
+        run = order(model, data, "clicks-10", engine=engine_name, **more)
+        frame = read_scores(run)
+        dice = frame[frame["metric"] == "dice"]
+        table = {
+            modality: [
+                (None if own.value is None or np.isnan(own.value) else float(own.value), own.status)
+                for own in group.itertuples()
+            ]
+            for modality, group in dice.astype({"value": "float64"}).groupby("modality")
+        }
+        endings = {record["modality"]: record["endings"]["0"]["liver"]["reason"] for record in run.records()}
+        return table, endings, run
+
+    return measure
+
+
+@pytest.mark.docker
+def test_a_perfect_model_is_asked_once(curves):
+    table, endings, _ = curves("perfect")
+    assert table == {"CT": [(1.0, "ok")], "PT": [(1.0, "ok")]}
+    assert endings == {"CT": "no-error", "PT": "no-error"}
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("model", ["empty", "inverted"])
+def test_models_that_never_learn_spend_all_rounds(curves, model):
+    table, endings, _ = curves(model)
+    assert table == {modality: [(0.0, "ok")] * 10 for modality in ("CT", "PT")}
+    assert set(endings.values()) == {"all-rounds"}
+
+
+@pytest.mark.docker
+def test_a_model_that_ignores_corrections_stays_where_it_was(curves):
+    table, _, _ = curves("ignores")
+    for modality in ("CT", "PT"):
+        assert len(set(table[modality])) == 1
+        assert 0 < table[modality][0][0] < 1
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("batch", [False, True], ids=["session", "batch"])
+def test_a_crash_at_round_three_is_a_crash_and_no_older_mask(curves, batch):
+    table, _, run = curves("crashes", batch=batch)
+    for modality in ("CT", "PT"):
+        assert table[modality] == [(0.0, "ok")] * 3 + [(None, "crashed")] + [(0.0, "ok")] * 6
+    for record in run.records():
+        third, fourth = record["rounds"][3:5]
+        assert "mask" not in third["targets"]["liver"]
+        assert third["targets"]["liver"]["clicks"] == fourth["targets"]["liver"]["clicks"]  # asked again, no new click
+
+
+@pytest.mark.docker
+def test_every_click_of_a_faithful_painter_counts(curves):
+    table, _, run = curves("paints")
+    for modality in ("CT", "PT"):
+        values = [value for value, _ in table[modality]]
+        assert values == sorted(values)
+        assert values[-1] > values[0]
+        assert len(set(values)) == 10  # one voxel more with each click
+    for record in run.records():
+        assert [entry["targets"]["liver"]["clicks"] for entry in record["rounds"]] == list(range(1, 11))
+
+
+@pytest.mark.docker
+def test_a_model_that_keeps_state_is_found(project, engine_name):
+    project(models())
+    results = {result.check: result.ok for result in check_model("remembers", engine_name)}
+    assert results["session equals batch"] is True  # the same order, the same state
+    assert results["the same question gets the same answer, whatever was asked before"] is False
+    assert all(result.ok for result in check_model("perfect", engine_name))
+
+
+SHARED = """
+id = "shared-clicks"
+title = "Three clicks, the same for all"
+description = "A test's own."
+metrics = ["dice"]
+failures_count_as = "worst"
+distance_cap_mm = 500.0
+
+[prompts]
+kinds = ["point"]
+
+[rounds]
+count = 4
+correction = "largest-error-click"
+clicks = "shared"
+previous_mask = true
+"""
+
+
+@pytest.mark.docker
+def test_shared_clicks_are_the_leaders_in_every_modality_and_for_every_model(project, tmp_path, engine_name):
+    project(models())
+    (tmp_path / "shared-clicks.toml").write_text(SHARED)
+    data = make_dataset(tmp_path / "data", ["a", "b"], ("CT", "MR", "PT"))
+    first = order("paints", data, str(tmp_path / "shared-clicks.toml"), engine=engine_name)
+    second = order("empty", data, str(tmp_path / "shared-clicks.toml"), engine=engine_name, prompts=first.name)
+    for run in (first, second):
+        clicks = {}
+        for record in run.records():
+            added = [entry["added"].get("liver", []) for entry in record["rounds"]]
+            clicks.setdefault(record["case"], {})[record["modality"]] = [p["ras_mm"] for one in added for p in one]
+        for case in clicks.values():
+            assert len(case["CT"]) == 3
+            for modality in ("MR", "PT"):
+                assert len(case[modality]) == 3
+                # the same place, to within what a coarser voxel and "the nearest inside" cost
+                assert np.abs(np.array(case[modality]) - case["CT"]).max() < 8
+    told = [
+        {
+            record["case"] + record["modality"]: [entry.get("added") for entry in record["rounds"]]
+            for record in run.records()
+        }
+        for run in (first, second)
+    ]
+    assert told[0] == told[1]
+
+
+@pytest.mark.docker
+def test_prompts_of_a_run_are_replayed(project, tmp_path, engine_name):
+    from evaluator.errors import RunConflict
+
+    project(models())
+    data = make_dataset(tmp_path / "data", ["a"], ("CT", "PT"))
+    first = order("paints", data, "point-1", engine=engine_name)
+    second = order("ignores", data, "point-1", engine=engine_name, prompts=first.name)
+    assert second.about()["replayed_run"] == first.name
+    (one,), (two,) = (list((run.path / "prompts").glob("*.json")) for run in (first, second))
+    assert one.read_text() == two.read_text()
+    with pytest.raises(RunConflict, match="has no prompts of"):
+        order("ignores", data, "box", engine=engine_name, prompts=first.name)
