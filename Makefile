@@ -17,7 +17,7 @@ VENV := .venv
 BIN  := $(VENV)/bin
 UMD  := $(BIN)/umd
 
-.PHONY: help eval test lint test-oracles bench bench-score bench-overhead bench-rounds bench-statistics clean
+.PHONY: help eval test lint bench bench-score bench-overhead bench-rounds clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -37,9 +37,6 @@ lint: $(VENV)/dev.done ## ruff, mypy and the layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-test-oracles: $(VENV)/dev.done ## compare the metrics with other scorers, each in an environment of its own
-	$(BIN)/python -m pytest tests/oracles
-
 bench: bench-score bench-overhead bench-rounds ## every benchmark
 
 bench-score: $(VENV)/dev.done ## the scorer beside its peers
@@ -51,10 +48,7 @@ bench-overhead: $(VENV)/dev.done ## seconds a case beyond the model's own: one s
 
 bench-rounds: $(VENV)/dev.done ## six rounds in one session against a container a case and round
 	@.ci/ensure-engine
-	$(BIN)/python benchmarks/bench_rounds.py
-
-bench-statistics: $(VENV)/dev.done ## coverage and power of the paired statistics by simulation
-	$(BIN)/python benchmarks/bench_statistics.py
+	PYTHONPATH=. $(BIN)/python benchmarks/bench_rounds.py
 
 clean: ## remove the environment and everything that can be made again; runs stay
 	rm -rf $(VENV) .umd

@@ -1,14 +1,59 @@
-"""``umd score``: scores made again from a run's masks."""
+"""``umd score``: a run's masks again, or any masks against references."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
 
+if TYPE_CHECKING:
+    from evaluator.score_files import Settings
 
-@click.command(epilog="Example: umd score region-growing.phantom.paper.1a2b3c4d")
-@click.argument("name", metavar="RUN")
-def score(name: str) -> None:
-    """Score the masks of RUN (its name or folder) again, without any container."""
+BAD_VOLUME = 4
+
+
+@click.command(
+    epilog="Examples: umd score region-growing.phantom.paper.1a2b3c4d   |   "
+    "umd score --prediction predicted/ --reference references/ --labels labels.json --json"
+)
+@click.argument("name", metavar="[RUN]", required=False)
+@click.option(
+    "--prediction", type=click.Path(path_type=Path, exists=True), help="Mask or label map, or a folder of them."
+)
+@click.option("--reference", type=click.Path(path_type=Path, exists=True), help="The same, to be compared with.")
+@click.option(
+    "--labels", type=click.Path(path_type=Path), help='JSON: {"liver": 5}, {"5": "liver"}, or nnU-Net\'s dataset.json.'
+)
+@click.option(
+    "--prediction-labels", type=click.Path(path_type=Path), help="The same for predictions with other numbers."
+)
+@click.option("--tolerance-mm", type=click.FloatRange(min=0, min_open=True), help="One NSD tolerance for every target.")
+@click.option(
+    "--tolerances", type=click.Path(path_type=Path), help="NSD tolerances as in organs.toml (default: that one)."
+)
+@click.option("--metrics", help="Names, with commas between them (default: all that need masks alone).")
+@click.option(
+    "--resample", type=click.Choice(["no", "nearest"]), default="no", show_default=True, help="For other grids."
+)
+@click.option("--lesions", is_flag=True, help="Count connected pieces, too (18 neighbours).")
+@click.option("--threads", type=click.IntRange(1), help="Pairs scored at once (default: one for each core).")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Append objects to this file; go on where it ends."
+)
+@click.option("--json", "as_json", is_flag=True, help="One object for each pair, one a line.")
+def score(name: str | None, prediction: Path | None, reference: Path | None, **options: Any) -> None:
+    """Score the masks of RUN again without any container; or --prediction against --reference, files or folders."""
+    if name and not (prediction or reference):
+        _score_run(name)
+    elif prediction and reference and not name:
+        _score_files(prediction, reference, options)
+    else:
+        raise click.UsageError("give a RUN, or --prediction and --reference")
+
+
+def _score_run(name: str) -> None:
     from evaluator.cli.show import print_table
     from evaluator.score import score_run
     from evaluator.store import open_run
@@ -16,3 +61,80 @@ def score(name: str) -> None:
     run = open_run(name)
     score_run(run, say=lambda line: click.echo(line, err=True))
     print_table(run)
+
+
+def _score_files(prediction: Path, reference: Path, options: dict[str, Any]) -> None:
+    from evaluator.errors import BadVolume
+    from evaluator.score_files import find_pairs, score_pairs
+
+    pairs, strangers = find_pairs(prediction, reference)
+    for stranger in strangers:
+        click.echo(f"{stranger}: a prediction without a reference is not scored", err=True)
+    output: Path | None = options["output"]
+    done = _scored_before(output) if output else {}
+    failed = 0
+    for number, made in enumerate(score_pairs(pairs, _settings(options), threads=options["threads"], done=done), 1):
+        if "error" in made and len(pairs) == 1:
+            raise BadVolume(made["error"])
+        failed += "error" in made
+        line = json.dumps(made, allow_nan=False)
+        if output:
+            with output.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        if options["as_json"]:
+            click.echo(line)
+        else:
+            _print(made)
+        if len(pairs) > 1:
+            click.echo(f"{number}/{len(pairs)} {made['name']}", err=True)
+    raise SystemExit(BAD_VOLUME if failed else 0)
+
+
+def _settings(options: dict[str, Any]) -> Settings:
+    from evaluator.errors import UnknownName
+    from evaluator.manifests.organs import load_organs
+    from evaluator.metrics import METRICS
+    from evaluator.score_files import DEFAULT_METRICS, Settings, read_label_names
+
+    names = tuple(part.strip() for part in options["metrics"].split(",")) if options["metrics"] else DEFAULT_METRICS
+    for name in names:
+        if name not in METRICS:
+            raise UnknownName("metric", name, METRICS)
+    if options["prediction_labels"] and not options["labels"]:
+        raise click.UsageError("--prediction-labels needs --labels, whose names it shares")
+    organs, one = load_organs(options["tolerances"]), options["tolerance_mm"]
+    return Settings(
+        tolerance_mm=(lambda _: one) if one else organs.tolerance_mm,
+        labels=read_label_names(options["labels"]) if options["labels"] else None,
+        prediction_labels=read_label_names(options["prediction_labels"]) if options["prediction_labels"] else None,
+        metrics=names,
+        resample=options["resample"],
+        lesions=options["lesions"],
+    )
+
+
+def _scored_before(path: Path) -> dict[str, str]:
+    """Names and keys in an output file; a line that a kill cut short is cut off."""
+    done: dict[str, str] = {}
+    whole = []
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                made = json.loads(line)
+            except ValueError:
+                continue
+            if "key" in made:
+                done[made["name"]] = made["key"]
+                whole.append(line)
+        path.write_text("".join(line + "\n" for line in whole), encoding="utf-8")
+    return done
+
+
+def _print(made: dict[str, Any]) -> None:
+    if "error" in made:
+        click.echo(f"{made['name']}: {made['error']}")
+        return
+    for target in made["targets"]:
+        values = {key: value for key, value in target.items() if isinstance(value, float)}
+        told = "  ".join(f"{key} {value:.4g}" for key, value in values.items())
+        click.echo(f"{made['name']}  {target['name']}  {target['status']}  {told}")
