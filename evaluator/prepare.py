@@ -19,7 +19,9 @@ def prepare(zoo_model: ZooModel, engine: Engine, say: Callable[[str], None]) -> 
     """The model for this engine, built if it has to be. Raises UserError, BuildFailed."""
     card = zoo_model.card
     if engine.isolates:
-        built = ensure_image(zoo_model, say=say)
+        from evaluator.engines.docker import DockerEngine
+
+        built = ensure_image(zoo_model, say=say, client=engine.client if isinstance(engine, DockerEngine) else None)
         return Model(card=card, image=built.reference, digest=built.digest, adapter=None)
     if zoo_model.adapter is None:
         raise UserError(f"model {zoo_model.name} has no adapter.py, so that it runs in a container only")

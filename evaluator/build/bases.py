@@ -17,7 +17,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from evaluator import places
 from evaluator.build.zoo import hash_files
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 Flavour = Literal["auto", "cpu", "cuda"]
 
-REGISTRY = "https://registry-1.docker.io/v2/"
 BOOTSTRAP = "umd/bootstrap:bookworm"
 TORCH = "torch==2.13.0"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -85,10 +84,12 @@ def choose_flavour(flavour: Flavour) -> Literal["cpu", "cuda"]:
     return flavour
 
 
-def registry_answers() -> bool:
-    """Does the public registry answer this machine, within seconds."""
+def registry_answers(address: str) -> bool:
+    """Does the registry at this address answer this machine, within seconds; an engine's pull may wait for minutes."""
+    if not address:
+        return False
     try:
-        with urllib.request.urlopen(REGISTRY, timeout=ANSWER_SECONDS):
+        with urllib.request.urlopen(urljoin(address, "/v2/"), timeout=ANSWER_SECONDS):
             return True
     except urllib.error.HTTPError as error:
         return error.code == 401  # the registry's own answer to a stranger; a proxy's refusal is another
@@ -107,7 +108,7 @@ def _under(name: str, flavour: str, builder: BuildClient, say: Say) -> str:
     text = (places.project() / f"dockerfiles/{name}.Dockerfile").read_text(encoding="utf-8")
     public = re.search(r"^ARG BASE=(\S+)$", text, flags=re.MULTILINE)
     assert public, "a base image's Dockerfile names its pinned base"
-    if builder.find(public[1]) or (registry_answers() and _pull(public[1], builder, say)):
+    if builder.find(public[1]) or (registry_answers(builder.registry()) and _pull(public[1], builder, say)):
         return public[1]
     if name == "torch":
         ensure_base("base", builder, say=say)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import docker.errors
@@ -80,6 +81,11 @@ class BuildClient:
             raise BuildFailed(f"{what} does not build: {failed}\n    {tail}")
         return digest
 
+    def registry(self) -> str:
+        """Address of the registry that short names stand for; empty if the engine does not tell."""
+        with engine_faults():
+            return str(self._client.info().get("IndexServerAddress") or "")
+
     def pull(self, reference: str) -> bool:
         """Pull a public image; False where that does not work."""
         try:
@@ -91,9 +97,12 @@ class BuildClient:
     def import_tar(self, path: Path, repository: str, tag: str) -> None:
         """Make an image of a file system."""
         with engine_faults():
-            told = self._client.api.import_image_from_file(str(path), repository=repository, tag=tag)
-        if '"error"' in told:
-            raise BuildFailed(f"the engine did not take the base file system: {told[-500:]}")
+            told = self._client.api.import_image_from_file(str(path))
+            made = re.findall(r'"status":\s*"(?:sha256:)?([0-9a-f]{12,64})"', told)
+            if not made:
+                raise BuildFailed(f"the engine did not take the base file system: {told[-500:]}")
+            # Podman forgets a tag given at import, and looks for short names under this registry's
+            self._client.images.get(made[-1]).tag(f"docker.io/{repository}", tag)
 
 
 def engine_faults_but_missing() -> Any:
