@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 @click.argument("name", metavar="[RUN]", required=False)
 @click.option("--metric", "metrics", multiple=True, help="Only these metrics (default: all that the run has).")
 @click.option("--round", "number", type=int, help="This round of corrections (default: the last).")
+@click.option("--rounds", is_flag=True, help="Figures over the rounds of corrections instead.")
 @click.option("--json", "as_json", is_flag=True, help="One object for each model, target and modality.")
-def show(name: str | None, metrics: tuple[str, ...], number: int | None, as_json: bool) -> None:
+def show(name: str | None, metrics: tuple[str, ...], number: int | None, rounds: bool, as_json: bool) -> None:
     """Show the score table of RUN (its name or folder; the newest, if left out)."""
     from evaluator.store import newest_run, open_run
 
     run = open_run(name) if name else newest_run()
-    if as_json:
+    if rounds:
+        print_rounds(run, as_json=as_json)
+    elif as_json:
         from evaluator.summary import summarise
 
         for entry in summarise(run, metrics=metrics, round_number=number):
@@ -63,6 +66,28 @@ def print_table(run: RunStore, *, metrics: tuple[str, ...] = (), number: int | N
     wide.print(table)
     for line in footer(run, entries):
         console.print(line, markup=False)
+
+
+def print_rounds(run: RunStore, *, as_json: bool) -> None:
+    """Print score per round, area, clicks to a wanted Dice, first gain, instability and seconds."""
+    from evaluator.interaction import summarise_rounds
+    from evaluator.summary import header
+
+    entries = summarise_rounds(run)
+    if as_json:
+        for entry in entries:
+            click.echo(json.dumps(entry, allow_nan=False))
+        return
+    for line in header(run):
+        click.echo(line)
+    for entry in entries:
+        curve = " ".join(f"{value:.3f}" for value in entry["curve"])
+        noc = ", ".join(f"{wanted}: {one['clicks']:.1f} ({one['never']} never)" for wanted, one in entry["noc"].items())
+        click.echo(f"{entry['target']} {entry['modality']} (n {entry['n']}, {entry['failed_rounds']} failed rounds)")
+        click.echo(f"  {entry['metric']} by round  {curve}   area {entry['area']:.3f}")
+        click.echo(f"  clicks to Dice {noc}")
+        gain, loss, seconds = (_figure(entry[key]) for key in ("first_gain", "instability", "seconds"))
+        click.echo(f"  first correction {gain}, lost by a correction {loss}, {seconds} s a request")
 
 
 def footer(run: RunStore, entries: list[dict[str, Any]]) -> list[str]:

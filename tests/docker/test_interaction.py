@@ -182,3 +182,28 @@ def test_prompts_of_a_run_are_replayed(project, tmp_path, engine_name):
     assert one.read_text() == two.read_text()
     with pytest.raises(RunConflict, match="has no prompts of"):
         order("ignores", data, "box", engine=engine_name, prompts=first.name)
+
+
+@pytest.mark.docker
+def test_figures_over_the_rounds(curves):
+    from evaluator.interaction import summarise_rounds
+
+    _, _, run = curves("perfect")
+    for entry in summarise_rounds(run):
+        assert entry["curve"] == [1.0] * 10
+        assert (entry["area"], entry["n"], entry["failed_rounds"]) == (1.0, 1, 0)
+        assert entry["noc"]["0.90"] == {"clicks": 1, "never": 0}
+        assert entry["first_gain"] is None
+    table, _, run = curves("crashes")
+    for entry in summarise_rounds(run):
+        assert entry["curve"] == [0.0] * 10
+        assert entry["failed_rounds"] == 1
+        assert entry["noc"]["0.80"] == {"clicks": 9, "never": 1}  # the round after the crash brought no new click
+        assert (entry["first_gain"], entry["instability"]) == (0.0, 0.0)
+    table, _, run = curves("paints")
+    for entry in summarise_rounds(run):
+        values = [value for value, _ in table[entry["modality"]]]
+        assert entry["curve"] == pytest.approx(values, abs=1e-6)
+        assert entry["area"] == pytest.approx(np.trapezoid(values) / 9, abs=1e-6)
+        assert entry["first_gain"] == pytest.approx(values[1] - values[0], abs=1e-6)
+        assert entry["seconds"] > 0
