@@ -1,0 +1,98 @@
+"""The engine goes away in the middle: the host's fault, nothing is lost, and the same command goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import PAINTER, make_dataset
+
+SLOW = "import time\n" + PAINTER.replace("        def paint(", "        time.sleep(0.3)\n        def paint(")
+REAL = "/var/run/docker.sock"
+
+
+class Door:
+    """A socket in front of the engine's that can be shut."""
+
+    def __init__(self, path: Path) -> None:
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen(64)
+        self._open: list[socket.socket] = []
+        self._pumps: list[threading.Thread] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            engine = socket.socket(socket.AF_UNIX)
+            engine.connect(REAL)
+            self._open += [client, engine]
+            for source, sink in ((client, engine), (engine, client)):
+                self._pumps.append(threading.Thread(target=self._pump, args=(source, sink), daemon=True))
+                self._pumps[-1].start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while part := source.recv(65536):
+                sink.sendall(part)
+            sink.shutdown(socket.SHUT_WR)
+
+    def shut(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for one in self._open:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        for pump in self._pumps:
+            pump.join(10)
+        for one in self._open:
+            one.close()
+
+
+@pytest.mark.docker
+def test_the_engine_goes_away(project, tmp_path, docker_engine):
+    if os.environ.get("DOCKER_HOST", f"unix://{REAL}") != f"unix://{REAL}":
+        pytest.skip("the engine is not at its usual socket")
+    project({"slow": SLOW})
+    data = make_dataset(tmp_path / "data", list("abcdef"))
+    command = [
+        Path(sys.executable).with_name("umd"),
+        "run",
+        "-m",
+        "slow",
+        "-d",
+        data,
+        "-p",
+        "point-1",
+        "--name",
+        "gone",
+    ]
+    environment = os.environ | {"UMD_RUNS": str(tmp_path / "r")}
+    door = Door(tmp_path / "door.sock")
+    through = environment | {"DOCKER_HOST": f"unix://{tmp_path}/door.sock"}
+    process = subprocess.Popen(command, env=through, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if line.rstrip().endswith(": done"):
+            break
+    door.shut()
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 8, told
+    assert "nothing is lost" in told
+    assert "Traceback" not in told
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert ": done before" in done.stderr
+    assert "12 ok" in done.stdout
+    assert docker_engine._labelled("umd.run=gone") == []
