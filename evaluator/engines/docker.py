@@ -40,14 +40,22 @@ HOW_TO_GET = """no container engine answers ({why}).
 
 
 @contextlib.contextmanager
-def engine_faults() -> Iterator[None]:
-    """The engine's own trouble becomes a HostFault; what the caller asked wrongly stays as it is."""
+def engine_gone() -> Iterator[None]:
+    """Only a lost connection becomes a HostFault."""
     try:
         yield
     except GONE as error:
         raise HostFault(
             f"the container engine is gone ({_brief(error)}); start it and run again, nothing is lost"
         ) from error
+
+
+@contextlib.contextmanager
+def engine_faults() -> Iterator[None]:
+    """A lost connection, and whatever the engine refuses, becomes a HostFault."""
+    try:
+        with engine_gone():
+            yield
     except docker.errors.APIError as error:
         raise HostFault(f"the container engine refused: {error.explanation or error}; see: umd doctor") from error
 
@@ -237,25 +245,12 @@ class ContainerProcess:
         return Exit(code=state.get("ExitCode"), out_of_memory=bool(state.get("OOMKilled")), tail=self._log.tail())
 
     def _state(self) -> dict[str, Any]:
-        try:
-            with engine_gone():
+        with engine_faults():
+            try:
                 self._container.reload()
-        except docker.errors.NotFound:
-            return {"Running": False, "ExitCode": None}
-        except docker.errors.APIError as error:
-            raise HostFault(f"the container engine refused: {error.explanation or error}; see: umd doctor") from error
+            except docker.errors.NotFound:
+                return {"Running": False, "ExitCode": None}
         return dict(self._container.attrs["State"])
-
-
-@contextlib.contextmanager
-def engine_gone() -> Iterator[None]:
-    """Only a lost connection becomes a HostFault."""
-    try:
-        yield
-    except GONE as error:
-        raise HostFault(
-            f"the container engine is gone ({_brief(error)}); start it and run again, nothing is lost"
-        ) from error
 
 
 def _docker_types(asked: dict[str, Any]) -> dict[str, Any]:

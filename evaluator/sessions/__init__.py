@@ -1,0 +1,11 @@
+"""Ask a model: one request at a time in a session that stays alive, or many in a batch.
+
+Whatever the model does ends in one ``Answer`` for each request, with the evaluator's own clock beside it. A session
+that dies is started again for the next request; a batch that dies goes on without the request that it died of.
+"""
+
+from evaluator.sessions.answers import Answer
+from evaluator.sessions.batch import answer_batch
+from evaluator.sessions.conversation import Conversation
+
+__all__ = ["Answer", "Conversation", "answer_batch"]
