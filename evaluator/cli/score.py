@@ -15,7 +15,7 @@ BAD_VOLUME = 4
 
 
 @click.command(
-    epilog="Examples: umd score region-growing.phantom.paper.1a2b3c4d   |   "
+    epilog="Example: umd score region-growing.phantom.paper.1a2b3c4d, or "
     "umd score --prediction predicted/ --reference references/ --labels labels.json --json"
 )
 @click.argument("name", metavar="[RUN]", required=False)
