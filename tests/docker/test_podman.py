@@ -20,8 +20,10 @@ def podman_socket(tmp_path_factory):
             pytest.fail("podman is not installed; .ci/run installs it")
         pytest.skip("podman is not installed")
     socket = tmp_path_factory.mktemp("podman") / "podman.sock"
+    # Podman's usual crun refuses hosts with hybrid cgroups, which runc takes
+    runtime = ["--runtime", "runc"] if shutil.which("runc") else []
     service = subprocess.Popen(
-        ["podman", "system", "service", "--time=0", f"unix://{socket}"], stderr=subprocess.DEVNULL
+        ["podman", *runtime, "system", "service", "--time=0", f"unix://{socket}"], stderr=subprocess.DEVNULL
     )
     end = time.monotonic() + 30
     while not socket.exists() and time.monotonic() < end:
