@@ -10,6 +10,8 @@ DATA     ?= phantom
 PROTOCOL ?= paper
 GPUS     ?= all
 ENGINE   ?= auto
+WEIGHTS  ?= published
+OPTIONS  ?=
 PYTHON   ?= python3.11
 WHAT     ?= tests
 
@@ -24,7 +26,8 @@ help: ## show this list
 
 eval: $(VENV)/run.done ## measure MODEL on DATA under PROTOCOL (GPUS=all|none|0,1 ENGINE=auto|docker|podman|local)
 	@[ "$(ENGINE)" = local ] || .ci/ensure-engine
-	$(UMD) run $(foreach model,$(MODEL),-m $(model)) -d $(DATA) -p $(PROTOCOL) --gpus $(GPUS) --engine $(ENGINE)
+	$(UMD) run $(foreach model,$(MODEL),-m $(model)) -d $(DATA) -p $(PROTOCOL) --gpus $(GPUS) --engine $(ENGINE) \
+		--weights $(WEIGHTS) $(foreach option,$(OPTIONS),--option $(option))
 
 test: $(VENV)/dev.done ## lint, types, and the tests of WHAT=tests
 	@.ci/ensure-engine

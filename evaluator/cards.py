@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 CONTRACTS = ("1",)
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+WEIGHTS = ("", "published", "random:small", "random:full", "mounted")
 GPU_NEEDS = ("required", "optional", "none")
 
 
@@ -47,6 +48,8 @@ def parse_card(labels: Mapping[str, str], where: str = "the image") -> ModelCard
         "memory": read("umd.memory", _size, ""),
         "shm": read("umd.shm", _size, ""),
         "timeout": read("umd.timeout", _seconds, "300"),
+        "weights": read("umd.weights", _one_of(WEIGHTS), ""),
+        "options": read("umd.options", _options, ""),
     }
     if faults:
         raise BadManifest("\n  ".join([f"{where} has no usable model card:", *faults]))
@@ -129,6 +132,18 @@ def _targets(text: str) -> tuple[str, ...] | None:
     if not targets:
         raise ValueError('is empty; write "*" for anything that is prompted, or the organs')
     return targets
+
+
+def _options(text: str) -> dict[str, tuple[str, ...]]:
+    options: dict[str, tuple[str, ...]] = {}
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        name, equals, rest = part.partition("=")
+        values = tuple(value.strip() for value in rest.split("|"))
+        well_named = all(re.fullmatch(r"[a-z0-9][a-z0-9.-]*", word) for word in (name.strip(), *values))
+        if not equals or not well_named or len(set(values)) != len(values) or name.strip() in options:
+            raise ValueError(f"{part!r}: write name=default|other, separated by semicolons, each once")
+        options[name.strip()] = values
+    return options
 
 
 def _size(text: str) -> int | None:

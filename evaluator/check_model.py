@@ -48,7 +48,7 @@ def check_model(
 ) -> Iterator[Result]:
     """Check a model of the zoo; yields results as they are known. Raises UserError for what the user can mend."""
     engine = open_engine(engine_name)
-    model = prepare(find_model(name), engine, say)
+    model = prepare(find_model(name), engine, say).model
     (places.cache() / "work").mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=places.cache() / "work"))
     run_id, log = f"check-{folder.name}", folder / "model.log"

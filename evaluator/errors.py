@@ -8,7 +8,8 @@
     ├── EngineUnavailable       6   no container engine answers
     ├── BuildFailed             7   an image that does not build
     ├── HostFault               8   the machine's fault: disk full, engine gone; nothing is lost, run again
-    └── RunConflict             9   a run that is in use, or was made of other parts
+    ├── RunConflict             9   a run that is in use, or was made of other parts
+    └── PartsProblem           10   weights, packages or source of a model that are missing, refused, or not what was pinned
 
 A model's failure is never one of these: it is data (``evaluator.types.Failure``).
 """
@@ -73,6 +74,12 @@ class HostFault(UserError):
     """The machine's fault (disk full, engine gone): it costs the model nothing, and the work is run again."""
 
     exit_code = 8
+
+
+class PartsProblem(UserError):
+    """What a model's image is made of (weights, packages, source) is missing, not accepted, or not what was pinned."""
+
+    exit_code = 10
 
 
 class RunConflict(UserError):

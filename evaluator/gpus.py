@@ -12,10 +12,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evaluator import places
+from evaluator.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from evaluator.types import ModelCard
+
+#: a "24 GB" card shows a little less than 24 GiB
+ROUNDED = 0.95
 QUERY = "index,uuid,name,memory.total,driver_version"
 
 
@@ -54,6 +59,33 @@ def parse_gpus(told: str) -> tuple[Gpu, ...]:
                 Gpu(index=int(parts[0]), uuid=parts[1], name=parts[2], memory=mebibytes * 2**20, driver=parts[4])
             )
     return tuple(gpus)
+
+
+def choose_gpus(
+    found: Sequence[Gpu], wanted: tuple[int, ...] | None, card: ModelCard, say: Callable[[str], None]
+) -> tuple[Gpu, ...]:
+    """Those of the machine's GPUs that a model is run on; ``wanted``: None for all, () for none, else indices.
+
+    None for a model that has no use for one, and for one that can do without where all are too small (it is told).
+    Raises UserError where a GPU that is needed is not there, or has less memory than the card says.
+    """
+    if card.gpu == "none" or wanted == ():
+        if card.gpu == "required":
+            raise UserError(f"model {card.name} needs a GPU, and the order says to use none")
+        return ()
+    chosen = tuple(gpu for gpu in found if wanted is None or gpu.index in wanted)
+    if wanted is not None and len(chosen) < len(wanted):
+        raise UserError(f"GPUs {list(wanted)} were asked for; this machine has {[gpu.index for gpu in found]}")
+    if not chosen and card.gpu == "required":
+        raise UserError(f"model {card.name} needs a GPU and this machine shows none; see: umd doctor")
+    fit = tuple(gpu for gpu in chosen if not card.gpu_memory or gpu.memory >= card.gpu_memory * ROUNDED)
+    if small := [gpu for gpu in chosen if gpu not in fit]:
+        told = ", ".join(f"GPU {gpu.index} ({gpu.name}) has {gpu.memory / 2**30:.1f} GiB" for gpu in small)
+        lacks = f"model {card.name} needs {(card.gpu_memory or 0) / 2**30:.1f} GiB of GPU memory by its card; {told}"
+        if not fit and card.gpu == "required":
+            raise UserError(f"{lacks}. Use a larger one")
+        say(f"{lacks}: {'runs without a GPU' if not fit else 'not used'}")
+    return fit
 
 
 @contextmanager

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
+from evaluator.errors import UnknownName, UserError
 from evaluator.prompts import choose_kind
 from evaluator.store import fingerprint
 from evaluator.types import Failure, Status
 from zoo_sdk.wire import CONTRACT_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from evaluator.types import Case, Dataset, Modality, ModelCard, PromptKind, Protocol
 
@@ -27,6 +28,10 @@ class Plan:
     protocol: Protocol
     #: name of the run whose prompts are replayed, and their hash; None: prompts are drawn
     replay: tuple[str, str] | None = None
+    #: which weights the model runs with: the label's word, and a hash of those that are mounted
+    weights: str = ""
+    #: the value of each of the model's options
+    options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kind(self) -> PromptKind | None:
@@ -45,6 +50,8 @@ class Plan:
             "protocol_sha256": self.protocol.sha256,
             "contract": str(CONTRACT_VERSION),
             "prompts": self.replay[1] if self.replay else "drawn",
+            "weights": self.weights,
+            "options": " ".join(f"{name}={value}" for name, value in sorted(self.options.items())),
         }
 
     @property
@@ -93,6 +100,8 @@ def scan_key(plan: Plan, files: Mapping[str, str], prompts: Mapping[str, object]
     return fingerprint(
         {
             "image": plan.digest,
+            "weights": plan.weights,
+            "options": dict(plan.options),
             "contract": CONTRACT_VERSION,
             "protocol": plan.protocol.sha256,
             "rounds": asdict(plan.protocol.rounds),
@@ -100,6 +109,21 @@ def scan_key(plan: Plan, files: Mapping[str, str], prompts: Mapping[str, object]
             "prompts": dict(prompts),
         }
     )
+
+
+def choose_options(card: ModelCard, given: Sequence[str]) -> dict[str, str]:
+    """The value of every option of a card: as given by ``name=value``, else its default. Raises UserError, UnknownName."""
+    chosen = {name: values[0] for name, values in card.options.items()}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--option {text}: write name=value")
+        if name not in card.options:
+            raise UnknownName(f"option of {card.name}", name, card.options)
+        if value not in card.options[name]:
+            raise UnknownName(f"value of option {name} of {card.name}", value, card.options[name])
+        chosen[name] = value
+    return chosen
 
 
 def _unsupported(detail: str) -> Failure:

@@ -14,7 +14,7 @@ from evaluator.tables import read_scores
 from evaluator.types import ScoreStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -29,7 +29,7 @@ def summarise(run: RunStore, *, metrics: Sequence[str] = (), round_number: int |
     """One object for each model x target x modality, by name.
 
     ``n`` predictions have a value or failed; ``failed`` of them have no mask; ``excluded`` could not be asked or scored;
-    ``statuses`` counts all. mean, median, q1 and q3 are those of ``metric``, the first one asked for or the protocol's
+    ``statuses`` counts all; ``random_weights`` is there, and true, where no figure is a result. mean, median, q1 and q3 are those of ``metric``, the first one asked for or the protocol's
     first; ``metrics`` holds those of all. They count a failure as the protocol says (``failures_count_as``), and a
     distance without a number as the protocol's cap; ``scored_mean`` and ``scored_median`` leave failures out. None where
     there is nothing to average. Raises UnknownName for a metric that the run does not have.
@@ -40,6 +40,7 @@ def summarise(run: RunStore, *, metrics: Sequence[str] = (), round_number: int |
             raise UnknownName(f"metric in run {run.name}", name, protocol.metrics)
     wanted = list(metrics or protocol.metrics)
     frame = at_round(read_scores(run), round_number)
+    random = is_random(run.about()["card"])
     entries = []
     for (model, target, modality), group in frame.groupby(["model", "target", "modality"], sort=True):
         own = {name: figures(group[group["metric"] == name], name, protocol) for name in wanted}
@@ -52,7 +53,7 @@ def summarise(run: RunStore, *, metrics: Sequence[str] = (), round_number: int |
             "excluded": int((~asked).sum()),
             "statuses": dict(sorted(Counter(str(status) for status in main["status"]).items())),
         }
-        named = {"model": model, "target": target, "modality": modality}
+        named = {"model": model, "target": target, "modality": modality} | ({"random_weights": True} if random else {})
         entries.append(named | counts | {"metric": wanted[0]} | own[wanted[0]] | {"metrics": own})
     return entries
 
@@ -97,13 +98,20 @@ def header(run: RunStore) -> list[str]:
     """What was measured on what, in lines to stand above every table."""
     about = run.about()
     identity, dataset = about["identity"], about["dataset"]
+    card = about["card"]
+    random = f"RANDOM WEIGHTS, NOT A RESULT ({card['umd.weights']}). " if is_random(card) else ""
     synthetic = "SYNTHETIC DATA: these scores say nothing about patients. " if dataset["synthetic"] else ""
     isolated = "" if about["engine"]["isolates"] else " (without a container)"
     kind = about["prompt_kind"] or "no prompt that the model understands"
     return [
         f"{identity['model']}{isolated} on {dataset['title']}, protocol {identity['protocol']}, prompt: {kind}",
-        f"{synthetic}References: {dataset['reference_origin']}.",
-    ]
+        f"{random}{synthetic}References: {dataset['reference_origin']}.",
+    ] + ([f"options: {options}"] if (options := identity.get("options")) else [])
+
+
+def is_random(card: Mapping[str, str]) -> bool:
+    """Do a card's labels say that the weights are random numbers, so that no figure is a result."""
+    return card.get("umd.weights", "").startswith("random")
 
 
 def not_run(run: RunStore) -> list[str]:

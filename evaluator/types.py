@@ -141,6 +141,10 @@ class ModelCard:
     weights_sha256: str = ""
     weights_license: str = ""
     trained_on: str = ""
+    #: which are in the image: "published", "random:small", "random:full", "mounted" (none); empty where it has none
+    weights: str = ""
+    #: choices that decide the score: name -> the values it can have, the default first
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: every label as written, the source of all of the above
     labels: Mapping[str, str] = field(default_factory=dict)
 

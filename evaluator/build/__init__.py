@@ -1,6 +1,17 @@
-"""From Dockerfiles to images: the zoo as it stands in the checkout, and each model's image, built when it is not there."""
+"""From Dockerfiles to images: the zoo as it stands in the checkout, what its images are made of, and each model's image."""
 
-from evaluator.build.images import BuiltImage, ensure_image, is_built
+from evaluator.build.images import BuiltImage, ImageOrder, ensure_image, is_built, open_bundle
 from evaluator.build.zoo import ZooModel, broken_models, find_model, local_digest, zoo
 
-__all__ = ["BuiltImage", "ZooModel", "broken_models", "ensure_image", "find_model", "is_built", "local_digest", "zoo"]
+__all__ = [
+    "BuiltImage",
+    "ImageOrder",
+    "ZooModel",
+    "broken_models",
+    "ensure_image",
+    "find_model",
+    "is_built",
+    "local_digest",
+    "open_bundle",
+    "zoo",
+]

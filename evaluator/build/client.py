@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import docker.errors
 
 from evaluator.engines.docker import DockerEngine, engine_faults
-from evaluator.errors import BuildFailed
+from evaluator.errors import BuildFailed, HostFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,8 +52,12 @@ class BuildClient:
         say: Say,
         what: str,
         arguments: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> str:
-        """Build an image on the host's network and return its id; raises BuildFailed with the last lines."""
+        """Build an image on the host's network and return its id; raises BuildFailed with the last lines.
+
+        ``labels`` stand above those of the Dockerfile.
+        """
         lines: list[str] = []
         with engine_faults():
             stream = self._client.api.build(
@@ -61,6 +65,7 @@ class BuildClient:
                 dockerfile=dockerfile,
                 tag=reference,
                 buildargs=dict(arguments or {}),
+                labels=dict(labels or {}),
                 network_mode="host",
                 rm=True,
                 forcerm=True,
@@ -93,6 +98,24 @@ class BuildClient:
         except docker.errors.DockerException:
             return False
         return True
+
+    def save(self, reference: str, path: Path) -> None:
+        """Write an image to a file that is either whole or not there. Raises HostFault when the disk refuses."""
+        part = path.with_name(f"{path.name}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with engine_faults(), part.open("wb") as file:
+                for chunk in self._client.images.get(reference).save(named=reference):
+                    file.write(chunk)
+            part.replace(path)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise HostFault(f"could not write {path}: {error.strerror}; free some space and run again") from error
+
+    def load(self, path: Path) -> None:
+        """Read an image that ``save`` wrote."""
+        with engine_faults(), path.open("rb") as file:
+            self._client.images.load(file)
 
     def import_tar(self, path: Path, repository: str, tag: str) -> None:
         """Make an image of a file system."""

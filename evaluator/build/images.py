@@ -2,67 +2,114 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluator import places
-from evaluator.build.bases import Flavour, ensure_base
+from evaluator.build.bases import Flavour, choose_flavour, ensure_base
+from evaluator.build.bundles import Bundle, Fetch, fetch, identity_of
+from evaluator.build.carried import load_base
 from evaluator.build.client import BuildClient
+from evaluator.build.context import build_context
+from evaluator.build.variants import Weights
+from evaluator.build.wheels import ImagePlatform
 from evaluator.build.zoo import BASES, hash_files
-from evaluator.cards import parse_card
+from evaluator.cards import dockerfile_labels, parse_card
 from evaluator.errors import BadManifest
+from evaluator.manifests.sources import read_sources, sources_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from evaluator.build.zoo import ZooModel
+    from evaluator.types import ModelCard
 
     Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltImage:
-    """An image on this machine: its tag, and the digest of its content."""
+    """An image on this machine: its tag, the digest of its content, its card, and sha256 of the weights in it by name."""
 
     reference: str
     digest: str
+    card: ModelCard
+    weights: dict[str, str]
 
 
-def ensure_image(model: ZooModel, *, say: Say, flavour: Flavour = "auto", client: Any = None) -> BuiltImage:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageOrder:
+    """How an image is wanted."""
+
+    weights: Weights = Weights(kind="published")  # noqa: RUF009 - frozen
+    flavour: Flavour = "auto"
+    #: a bundle that holds all of it, so that no network is needed; None: the cache's own, fetched as needed
+    bundle: Path | None = None
+    fetch: Fetch = field(default_factory=Fetch)
+
+
+def ensure_image(model: ZooModel, order: ImageOrder | None = None, *, say: Say, client: Any = None) -> BuiltImage:
     """The model's image, built (with the base image under it) unless it is there already.
 
-    The tag is a hash of the Dockerfile, of all that it copies, and of the base image. Raises BuildFailed,
-    BadManifest if the image's labels are not the Dockerfile's, EngineUnavailable.
+    The tag is a hash of the Dockerfile, of all that it copies, of the parts that sources.toml pins, and of the base
+    image. Raises BuildFailed, PartsProblem, BadManifest if the image's labels are not the Dockerfile's, EngineUnavailable.
     """
+    order = order or ImageOrder()
     builder = BuildClient(client)
     text = model.dockerfile.read_text(encoding="utf-8")
-    bases = [
-        ensure_base(name, builder, say=say, flavour=flavour) for name in BASES if f"umd/{name}" in from_images(text)
-    ]
-    reference = f"umd/{model.name}:{_content(model, text, bases)[:16]}"
+    bases = [_base(name, order, builder, say) for name in BASES if f"umd/{name}" in from_images(text)]
+    bundle = open_bundle(model.name, order.bundle, order.flavour)
+    weights = order.weights if bundle and bundle.sources.weights else Weights(kind="none")
+    reference = _reference(model, text, bases, bundle, weights)
     digest = builder.find(reference)
     if digest is None:
+        if bundle and order.bundle is None:
+            fetch(bundle, order.fetch, weights.parts)
+            reference = _reference(model, text, bases, bundle, weights)
         say(f"building {reference}")
-        digest = builder.build(
-            places.project(), f"dockerfiles/{model.dockerfile.name}", reference, say=say, what=f"model {model.name}"
-        )
-    builder.also(reference, f"umd/{model.name}", "latest")
+        with build_context(model.dockerfile, bundle, weights) as folder:
+            digest = builder.build(
+                folder,
+                "Dockerfile",
+                reference,
+                say=say,
+                what=f"model {model.name}",
+                arguments={"WEIGHTS": weights.label} if re.search(r"^ARG WEIGHTS\b", text, flags=re.MULTILINE) else {},
+                labels=weights.labels,
+            )
+    builder.also(reference, f"umd/{model.name}", weights.tag.rstrip("-") or "latest")
     card = parse_card(builder.labels(reference), f"image {reference}")
-    if card != model.card:
+    if card != parse_card(dockerfile_labels(text) | weights.labels, model.dockerfile.name):
         raise BadManifest(
             f"image {reference} has other labels than dockerfiles/{model.dockerfile.name}; "
             "write every umd.* label in the last stage, with plain values"
         )
-    return BuiltImage(reference=reference, digest=digest)
+    known = bundle.known_hashes(weights.parts) if bundle else {}
+    return BuiltImage(reference=reference, digest=digest, card=card, weights=known)
+
+
+def open_bundle(model: str, root: Path | None, flavour: Flavour) -> Bundle | None:
+    """The model's folder in a bundle, or in the cache's own; None for a model whose image has no parts to be fetched."""
+    sources = read_sources(model)
+    if sources is None:
+        return None
+    image = ImagePlatform(flavour=choose_flavour(flavour) if sources.base == "umd/torch" else "cpu")
+    return Bundle(model=model, root=root or places.cache() / "bundle", sources=sources, image=image)
 
 
 def is_built(model: ZooModel, client: Any = None) -> bool:
-    """Is an image of the model as it stands now on this machine. Raises EngineUnavailable."""
+    """Is an image of the model as it stands now, with its published weights, on this machine. Raises EngineUnavailable."""
     builder = BuildClient(client)
     text = model.dockerfile.read_text(encoding="utf-8")
     bases = [builder.find(f"umd/{name}:latest") for name in BASES if f"umd/{name}" in from_images(text)]
-    return None not in bases and builder.find(f"umd/{model.name}:{_content(model, text, bases)[:16]}") is not None
+    if None in bases:
+        return False
+    bundle = open_bundle(model.name, None, "auto")
+    weights = Weights(kind="published" if bundle and bundle.sources.weights else "none")
+    return builder.find(_reference(model, text, [str(base) for base in bases], bundle, weights)) is not None
 
 
 def from_images(text: str) -> set[str]:
@@ -84,10 +131,22 @@ def copied_paths(text: str) -> list[str]:
     return paths
 
 
-def _content(model: ZooModel, text: str, bases: list[str | None] | list[str]) -> str:
-    import hashlib
+def _base(name: str, order: ImageOrder, builder: BuildClient, say: Say) -> str:
+    """The base image's id: the one that the bundle carries, else the one made here."""
+    if order.bundle is not None:
+        image = ImagePlatform(flavour=choose_flavour(order.flavour) if name == "torch" else "cpu")
+        if carried := load_base(order.bundle, name, image, builder, say):
+            return carried
+    return ensure_base(name, builder, say=say, flavour=order.flavour)
 
+
+def _reference(model: ZooModel, text: str, bases: list[str], bundle: Bundle | None, weights: Weights) -> str:
     root = places.project()
     files = sorted({found for path in copied_paths(text) for found in root.glob(path.strip("/"))})
-    parts = [hash_files([model.dockerfile, *files], root), *(str(base) for base in bases)]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    own = [model.dockerfile, *files]
+    parts = list(bases)
+    if bundle:
+        own += [sources_path(model.name), *([bundle.lock] if bundle.lock else [])]
+        parts += [weights.label, identity_of(bundle.known_hashes(weights.parts)), bundle.image.name]
+    content = hashlib.sha256("\0".join([hash_files(own, root), *parts]).encode()).hexdigest()
+    return f"umd/{model.name}:{weights.tag}{content[:16]}"

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import click
+
+FLAVOUR = click.option(
+    "--flavour", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Of umd/torch."
+)
+ACCEPT = click.option(
+    "--accept-licence",
+    "accepted",
+    multiple=True,
+    metavar="ID",
+    help="A licence that does not allow every use; may be repeated.",
+)
 
 
 @click.group(epilog="Example: umd models list")
@@ -49,16 +62,82 @@ def list_(as_json: bool) -> None:
 
 @models.command(epilog="Example: umd models build region-growing")
 @click.argument("names", nargs=-1, required=True)
+@FLAVOUR
+@ACCEPT
 @click.option(
-    "--flavour", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Of umd/torch."
+    "--bundle", type=click.Path(path_type=Path), help="Folder that umd models fetch made: no network is needed."
 )
-def build(names: tuple[str, ...], flavour: str) -> None:
+@click.option(
+    "--weights",
+    default="published",
+    show_default=True,
+    metavar="published|random[:full]|DIR",
+    help="Baked in; random numbers (no result); or none, for a folder that umd run --weights mounts.",
+)
+def build(names: tuple[str, ...], flavour: Any, accepted: tuple[str, ...], bundle: Path | None, weights: str) -> None:
     """Build the images of models NAMES (and the base images under them)."""
-    from evaluator.build import ensure_image, find_model
+    from evaluator.build import ImageOrder, ensure_image, find_model
+    from evaluator.build.bundles import Fetch
+    from evaluator.build.variants import choose_weights
+    from evaluator.cli.progress import Downloads
+    from evaluator.manifests.sources import read_sources
 
     for model in [find_model(name) for name in names]:
-        image = ensure_image(model, say=lambda line: click.echo(line, err=True), flavour=flavour)  # type: ignore[arg-type]
+        with Downloads() as downloads:
+            order = ImageOrder(
+                weights=choose_weights(weights, model.name, read_sources(model.name)),
+                flavour=flavour,
+                bundle=bundle,
+                fetch=Fetch(accepted=frozenset(accepted), say=downloads.say, progress=downloads.step),
+            )
+            image = ensure_image(model, order, say=downloads.say)
         click.echo(f"{image.reference} {image.digest}")
+
+
+@models.command(epilog="Example: umd models fetch sam-med3d --into bundle")
+@click.argument("names", nargs=-1, required=True)
+@click.option(
+    "--into", type=click.Path(path_type=Path), required=True, help="Folder of the bundle; may hold several models."
+)
+@FLAVOUR
+@ACCEPT
+@click.option(
+    "--machine", default="", metavar="x86_64|aarch64", help="Processor of the machine that builds (default: as here)."
+)
+@click.option(
+    "--base/--no-base", default=True, show_default=True, help="Save the base image too, which needs an engine."
+)
+def fetch(
+    names: tuple[str, ...], into: Path, flavour: Any, accepted: tuple[str, ...], machine: str, base: bool
+) -> None:
+    """Fetch all that the images of models NAMES are made of, for a machine without a network.
+
+    Licences are shown; one that does not clearly allow every use has to be accepted. What was stopped goes on.
+    """
+    from evaluator.build import find_model
+    from evaluator.build.bases import choose_flavour
+    from evaluator.build.bundles import Bundle, Fetch
+    from evaluator.build.bundles import fetch as fetch_parts
+    from evaluator.build.carried import save_base
+    from evaluator.build.client import BuildClient
+    from evaluator.build.wheels import ImagePlatform
+    from evaluator.cli.progress import Downloads
+    from evaluator.errors import UserError
+    from evaluator.manifests.sources import read_sources
+
+    for name in [find_model(name).name for name in names]:
+        sources = read_sources(name)
+        if sources is None:
+            raise UserError(f"model {name} has no models/{name}/sources.toml, which says what it is made of")
+        image = ImagePlatform(
+            flavour=choose_flavour(flavour) if sources.base == "umd/torch" else "cpu", machine=machine
+        )
+        with Downloads() as downloads:
+            how = Fetch(accepted=frozenset(accepted), say=downloads.say, progress=downloads.step)
+            fetch_parts(Bundle(model=name, root=into, sources=sources, image=image), how)
+            if base:
+                save_base(into, sources.base.removeprefix("umd/"), image, BuildClient(), downloads.say)
+        click.echo(f"{into / name}")
 
 
 @models.command(epilog="Example: umd models check region-growing")

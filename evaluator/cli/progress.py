@@ -6,7 +6,7 @@ import sys
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 
@@ -48,3 +48,38 @@ class Progress:
             self._bar.update(self._task, completed=ended, total=total, last=line)
         else:
             self._console.print(f"{self._title} {ended}/{total} {line}", markup=False)
+
+
+class Downloads:
+    """``with Downloads() as downloads``: a bar for each file on a terminal, a line a tenth of it elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._live = sys.stderr.isatty()
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        self._bar = Bar(*columns, console=self._console, disable=not self._live, transient=True)
+        self._tasks: dict[str, TaskID] = {}
+        self._told: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        """Show the bars."""
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the bars away."""
+        self._bar.stop()
+
+    def say(self, line: str) -> None:
+        """Print a line."""
+        self._console.print(line, markup=False)
+
+    def step(self, name: str, there: int, total: int | None) -> None:
+        """So many bytes of a file are there."""
+        if self._live:
+            if name not in self._tasks:
+                self._tasks[name] = self._bar.add_task(name)
+            self._bar.update(self._tasks[name], completed=there, total=total)
+        elif total and (tenth := 10 * there // total) > self._told.get(name, 0):
+            self._told[name] = tenth
+            self.say(f"  {name}: {there / 1e6:.0f} of {total / 1e6:.0f} MB")

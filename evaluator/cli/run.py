@@ -32,6 +32,15 @@ from evaluator.cli.show import print_table
     "--timeout", type=click.FloatRange(min=0.1), help="Seconds a request may take (default: the model's card)."
 )
 @click.option("--batch", is_flag=True, help="Ask in batches even where the model can stay alive.")
+@click.option(
+    "--weights",
+    default="published",
+    show_default=True,
+    metavar="published|random[:full]|DIR",
+    help="Random numbers (no result, for tests and speed), or a folder mounted in the place of the image's own.",
+)
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="A choice of the model's card.")
+@click.option("--accept-licence", "accepted", multiple=True, metavar="ID", help="Of parts that have to be fetched.")
 def run(
     models: tuple[str, ...],
     data: str,
@@ -44,6 +53,9 @@ def run(
     data_root: Path | None,
     timeout: float | None,
     batch: bool,
+    weights: str,
+    options: tuple[str, ...],
+    accepted: tuple[str, ...],
 ) -> None:
     """Run a model over a dataset, score it, and show the table.
 
@@ -66,6 +78,9 @@ def run(
             data_root=data_root,
             timeout=timeout,
             batch=batch,
+            weights=weights,
+            options=options,
+            accepted=frozenset(accepted),
         )
         with Progress(model) as progress:
             made = run_model(order, say=progress.say, progress=progress.step)

@@ -48,7 +48,9 @@ class LocalEngine:
             raise UserError(f"model {model.card.name} has no adapter.py, so that it runs in a container only")
         command = [sys.executable, "-m", "zoo_sdk.serve", str(model.adapter)] + (["serve"] if mode == "serve" else [])
         environment = os.environ | {"UMD_INPUT": str(workspace.input), "UMD_OUTPUT": str(workspace.output)}
-        environment |= {"CUDA_VISIBLE_DEVICES": gpu or ""}
+        environment |= {"CUDA_VISIBLE_DEVICES": gpu or ""} | (
+            {"UMD_WEIGHTS": str(model.weights)} if model.weights else {}
+        )
         try:
             process = subprocess.Popen(
                 command,

@@ -20,6 +20,8 @@ PROCESSES = 1024
 OPEN_FILES = 4096
 TMP_BYTES = 4 * 2**30
 SHM_BYTES = 2**30
+#: where a container finds its weights
+WEIGHTS = "/opt/ml/model"
 #: what a container's own log may take on the host
 LOG_OPTIONS = {"max-size": "20m", "max-file": "1"}
 
@@ -33,6 +35,8 @@ class Model:
     #: of the image; without one, of the adapter's files
     digest: str
     adapter: Path | None
+    #: folder that is mounted in the place of the image's own weights; None: nothing is
+    weights: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +135,8 @@ def container_arguments(
         "volumes": {
             str(workspace.input): {"bind": "/input", "mode": "ro"},
             str(workspace.output): {"bind": "/output", "mode": "rw"},
-        },
+        }
+        | ({str(model.weights): {"bind": WEIGHTS, "mode": "ro"}} if model.weights else {}),
         "ulimits": [
             {"name": "fsize", "soft": limits.output_bytes, "hard": limits.output_bytes},
             {"name": "core", "soft": 0, "hard": 0},

@@ -14,19 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluator import places
-from evaluator.build import find_model
+from evaluator.build import ImageOrder, find_model
+from evaluator.build.bundles import Fetch
 from evaluator.datasets import load_dataset
 from evaluator.engines import open_engine
 from evaluator.engines.spec import Limits, Workspace
-from evaluator.errors import UnknownName, UserError
+from evaluator.errors import UnknownName
 from evaluator.execute.drive import Shared, drive_batches, drive_session
 from evaluator.execute.prompting import replay_hash
 from evaluator.execute.provenance import provenance
 from evaluator.execute.records import Room
 from evaluator.execute.scan import talk_about, talk_about_case
-from evaluator.gpus import find_gpus, lease
+from evaluator.gpus import choose_gpus, find_gpus, lease
 from evaluator.manifests.protocols import load_protocol
-from evaluator.plan import Plan
+from evaluator.plan import Plan, choose_options
 from evaluator.prepare import prepare
 from evaluator.sessions import Conversation, answer_batch
 from evaluator.store import create_run, fingerprint, open_run
@@ -72,6 +73,12 @@ class Order:
     timeout: float | None = None
     #: answer requests in batches even where the model can stay alive
     batch: bool = False
+    #: published, random, random:full, or a folder that holds the weights
+    weights: str = "published"
+    #: choices of the model's card, each as name=value
+    options: tuple[str, ...] = ()
+    #: licences that the user accepts, where something has to be fetched
+    accepted: frozenset[str] = frozenset()
 
 
 def run_model(order: Order, *, say: Say, progress: Callable[[int, int, str], None]) -> RunStore:
@@ -87,8 +94,11 @@ def run_model(order: Order, *, say: Say, progress: Callable[[int, int, str], Non
     engine = open_engine(order.engine)
     if not engine.isolates:
         say(f"engine {engine.name} isolates nothing: the model runs as you, and can read what you can read")
-    gpus = choose_gpus(order.gpus, zoo_model.card.gpu, zoo_model.card.name)
-    model = prepare(zoo_model, engine, say)
+    options = choose_options(zoo_model.card, order.options)
+    gpus = choose_gpus(find_gpus(), order.gpus, zoo_model.card, say)
+    how = ImageOrder(fetch=Fetch(accepted=order.accepted, say=say))
+    ready = prepare(zoo_model, engine, say, weights=order.weights, order=how)
+    model = ready.model
     replay = open_run(order.prompts) if order.prompts else None
     plan = Plan(
         card=model.card,
@@ -96,8 +106,10 @@ def run_model(order: Order, *, say: Say, progress: Callable[[int, int, str], Non
         dataset=dataset,
         protocol=protocol,
         replay=(replay.name, replay_hash(replay)) if replay else None,
+        weights=ready.identity,
+        options=options,
     )
-    about = {"identity": plan.identity} | provenance(plan, order, engine, gpus) | {"salt": secrets.token_hex(16)}
+    about = {"identity": plan.identity} | provenance(plan, order, engine, gpus, ready) | {"salt": secrets.token_hex(16)}
     run = create_run(order.name or plan.run_name, about)
     with run.writing():
         engine.sweep(run.name)
@@ -134,21 +146,6 @@ def choose_cases(dataset: Dataset, wanted: Sequence[str]) -> list[Case]:
     ]
     if not chosen:
         raise UnknownName("case", ", ".join(wanted), [case.id for case in dataset.cases])
-    return chosen
-
-
-def choose_gpus(wanted: tuple[int, ...] | None, need: str, model: str) -> tuple[Gpu, ...]:
-    """The GPUs to use; none for a model that has no use for one. Raises UserError where a needed one is not there."""
-    if need == "none" or wanted == ():
-        if need == "required":
-            raise UserError(f"model {model} needs a GPU, and the order says to use none")
-        return ()
-    found = find_gpus()
-    chosen = tuple(gpu for gpu in found if wanted is None or gpu.index in wanted)
-    if wanted is not None and len(chosen) < len(wanted):
-        raise UserError(f"GPUs {list(wanted)} were asked for; this machine has {[gpu.index for gpu in found]}")
-    if not chosen and need == "required":
-        raise UserError(f"model {model} needs a GPU and this machine shows none; see: umd doctor")
     return chosen
 
 

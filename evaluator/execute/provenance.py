@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from evaluator.execute import Order
     from evaluator.gpus import Gpu
     from evaluator.plan import Plan
+    from evaluator.prepare import Ready
     from evaluator.store import Json
 
 PACKAGES = ("numpy", "scipy", "numba", "nibabel", "SimpleITK", "pandas", "docker")
 
 
-def provenance(plan: Plan, order: Order, engine: Engine, gpus: Sequence[Gpu]) -> Json:
+def provenance(plan: Plan, order: Order, engine: Engine, gpus: Sequence[Gpu], ready: Ready) -> Json:
     """Everything beside the identity: sources by name, the model's card, versions, the machine, the command."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -48,6 +49,8 @@ def provenance(plan: Plan, order: Order, engine: Engine, gpus: Sequence[Gpu]) ->
         "prompt_kind": plan.kind,
         "replayed_run": plan.replay[0] if plan.replay else None,
         "card": dict(plan.card.labels),
+        "weights": {"which": ready.identity, "sha256": dict(ready.hashes)},
+        "options": dict(plan.options),
         "engine": {"name": engine.name, "isolates": engine.isolates} | engine.about(),
         "gpus": [{"index": gpu.index, "name": gpu.name, "driver": gpu.driver} for gpu in gpus],
         "umd": {"version": version("umd-evaluator"), "commit": _commit()},

@@ -196,6 +196,7 @@ class _Desk:
             images=self.images,
             grid=self.grid,
             targets=tuple(self._target(name, n, asked, files) for n, asked in enumerate(ask.targets.values())),
+            options=self.room.plan.options,
         )
         path = self.room.workspace.input / "requests" / f"{name}.json"
         write_json(path, dump_request(request))

@@ -92,6 +92,8 @@ class Request:
     grid: Grid
     targets: Tuple[Target, ...]
     contract: int = CONTRACT_VERSION
+    #: choices of the model's card, name -> value; what is not named has the card's default
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,10 @@ class Reply:
 
 
 def dump_request(request: Request) -> Dict[str, Any]:
-    """The request as plain JSON values, in the contract's order of keys."""
+    """The request as plain JSON values, in the contract's order of keys; options only where there are any."""
     body = asdict(request)
-    return {key: body[key] for key in ("contract", "id", "case", "round", "images", "grid", "targets")}
+    keys = ("contract", "id", "case", "round", "images", "grid", "targets") + (("options",) if request.options else ())
+    return {key: body[key] for key in keys}
 
 
 def parse_request(body: Any) -> Request:
@@ -129,6 +132,8 @@ def parse_request(body: Any) -> Request:
     grid = _parse_grid(body.get("grid"))
     targets = body.get("targets")
     _expect(isinstance(targets, list) and targets, "targets", "a list with at least one target")
+    options = body.get("options", {})
+    _expect(isinstance(options, dict), "options", "an object of strings")
     return Request(
         id=_text(body.get("id"), "id"),
         case=_text(body.get("case"), "case"),
@@ -136,6 +141,7 @@ def parse_request(body: Any) -> Request:
         images={str(name): _parse_image(image, "images." + str(name)) for name, image in images.items()},
         grid=grid,
         targets=tuple(_parse_target(target, "targets[%d]" % n) for n, target in enumerate(targets)),
+        options={str(name): _text(value, "options." + str(name)) for name, value in options.items()},
     )
 
 

@@ -1,0 +1,311 @@
+"""A bundle is fetched whole and of the right hashes, or not at all; and what broke off goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import resource
+import subprocess
+import sys
+import tarfile
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+
+import pytest
+
+from evaluator.build import download as download_module
+from evaluator.build.bundles import Bundle, Fetch, fetch
+from evaluator.build.context import build_context
+from evaluator.build.variants import Weights, check_mounted, choose_weights
+from evaluator.build.wheels import ImagePlatform
+from evaluator.errors import HostFault, PartsProblem, UserError
+from evaluator.manifests.sources import Sources
+from tests.tiny import PAINTER
+
+BODY = bytes(range(256)) * 40_000
+SHA = hashlib.sha256(BODY).hexdigest()
+
+
+class Server(BaseHTTPRequestHandler):
+    """Gives files with Range and ETag; ``breaks`` is after how many bytes each of the next answers ends."""
+
+    files: ClassVar[dict[str, bytes]] = {}
+    breaks: ClassVar[list[int]] = []
+    seen: ClassVar[list[tuple[str, dict[str, str]]]] = []
+    ranges = True
+
+    def do_GET(self):
+        Server.seen.append((self.path, dict(self.headers)))
+        if self.path not in self.files:
+            self.send_error(403 if "gated" in self.path else 404)
+            return
+        body = self.files[self.path]
+        tag = f'"{hashlib.sha256(body).hexdigest()[:8]}"'
+        asked, start = self.headers.get("Range"), 0
+        if asked and self.ranges and self.headers.get("If-Range") == tag:
+            start = int(asked.removeprefix("bytes=").rstrip("-"))
+            self.send_response(206)
+        else:
+            self.send_response(200)
+        self.send_header("ETag", tag)
+        self.send_header("Content-Length", str(len(body) - start))
+        self.end_headers()
+        stop = start + self.breaks.pop(0) if self.breaks else len(body)
+        self.wfile.write(body[start:stop])
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    Server.files, Server.breaks, Server.seen, Server.ranges = {"/a": BODY}, [], [], True
+    monkeypatch.setattr(download_module, "WAIT_SECONDS", (0, 0, 0))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+def sources(*weights, **more):
+    return Sources.model_validate(
+        {"base": "umd/torch", "code": {"origin": "x", "license": "y"}, "weights": weights} | more
+    )
+
+
+def one(server, **more):
+    return {"into": "a.pth", "url": f"{server}/a", "sha256": SHA, "license": "MIT", "commercial": "yes"} | more
+
+
+def bundle(tmp_path, made):
+    return Bundle(
+        model="m", root=tmp_path / "bundle", sources=made, image=ImagePlatform(flavour="cpu", machine="x86_64")
+    )
+
+
+def test_it_fetches_once_and_says_the_licence(tmp_path, server):
+    own, said, seen = bundle(tmp_path, sources(one(server))), [], []
+    fetch(own, Fetch(say=said.append, progress=lambda *told: seen.append(told)))
+    assert (own.weights / "a.pth").read_bytes() == BODY
+    assert any("MIT (commercial use allowed)" in line for line in said)
+    assert seen[-1] == ("a.pth", len(BODY), len(BODY))
+    record = json.loads((own.folder / "bundle.json").read_text())["files"]["weights/a.pth"]
+    assert (record["sha256"], record["hash"], record["bytes"]) == (SHA, "stated in sources.toml", len(BODY))
+    fetch(own, Fetch())
+    assert len(Server.seen) == 1
+    assert own.weight_hashes(("weights",)) == own.known_hashes(("weights",)) == {"a.pth": SHA}
+    assert sorted(path.name for path in own.weights.iterdir()) == ["a.pth"]
+
+
+def test_a_connection_that_breaks_is_gone_on_from(tmp_path, server):
+    Server.breaks = [3_000_000, 3_000_000]
+    own = bundle(tmp_path, sources(one(server)))
+    fetch(own, Fetch())
+    assert (own.weights / "a.pth").read_bytes() == BODY
+    first, *later = [headers.get("Range") for _, headers in Server.seen]
+    assert first is None
+    assert [int(asked[6:-1]) // 2**20 for asked in later] == [2, 4]  # whole MiB that had come
+
+    # a fetch that was given up, and another that goes on; a server that has no ranges; a file that changed meanwhile
+    for again, changed in ((True, False), (False, False), (True, True)):
+        other = bundle(tmp_path / f"{again}{changed}", sources(one(server, sha256="unverified")))
+        Server.breaks, Server.ranges, Server.files["/a"] = [1_500_000] * 4, again, BODY
+        with pytest.raises(PartsProblem, match="run again, it goes on from there"):
+            fetch(other, Fetch())
+        Server.files["/a"], Server.breaks = BODY[::-1] if changed else BODY, []
+        fetch(other, Fetch())
+        assert (other.weights / "a.pth").read_bytes() == Server.files["/a"]
+
+
+def test_a_wrong_hash_is_refused_and_what_was_there_stays(tmp_path, server):
+    own = bundle(tmp_path, sources(one(server)))
+    fetch(own, Fetch())
+    other = bundle(tmp_path, sources(one(server, sha256="0" * 64)))
+    with pytest.raises(PartsProblem, match=f"has sha256 {SHA}; sources.toml says 0000"):
+        fetch(other, Fetch())
+    assert (own.weights / "a.pth").read_bytes() == BODY
+    assert sorted(path.name for path in own.weights.iterdir()) == ["a.pth"]
+    with pytest.raises(PartsProblem, match="of another version"):
+        other.weight_hashes(("weights",))
+
+
+def test_an_unstated_hash_is_trusted_once_and_loudly(tmp_path, server):
+    own, said = bundle(tmp_path, sources(one(server, sha256="unverified"))), []
+    assert own.known_hashes(("weights",)) == {"a.pth": ""}
+    fetch(own, Fetch(say=said.append))
+    assert any(line.startswith("UNVERIFIED") and SHA in line for line in said)
+    assert json.loads((own.folder / "bundle.json").read_text())["files"]["weights/a.pth"]["hash"].startswith(
+        "UNVERIFIED"
+    )
+    (own.weights / "a.pth").unlink()
+    Server.files["/a"] = BODY + b"changed"
+    with pytest.raises(PartsProblem, match="was discarded"):
+        fetch(own, Fetch())
+
+
+def test_restricted_parts_must_be_accepted_before_anything_comes(tmp_path, server):
+    own = bundle(
+        tmp_path,
+        sources(
+            one(server, license="CC-BY-NC-4.0", commercial="no"),
+            one(server, into="b", license="?", commercial="not stated"),
+        ),
+    )
+    said = []
+    with pytest.raises(PartsProblem, match=r"--accept-licence \? --accept-licence CC-BY-NC-4\.0"):
+        fetch(own, Fetch(say=said.append))
+    assert Server.seen == []
+    assert any("NON-COMMERCIAL" in line for line in said)
+    fetch(own, Fetch(accepted=frozenset({"CC-BY-NC-4.0", "?"})))
+    assert sorted(path.name for path in own.weights.iterdir()) == ["a.pth", "b"]
+    fetch(
+        bundle(tmp_path / "other", own.sources), Fetch(), ("packages", "upstream", "auxiliary")
+    )  # random weights need no licence
+
+
+def test_refusals_say_what_to_do(tmp_path, server, monkeypatch):
+    with pytest.raises(PartsProblem, match="HF_TOKEN"):
+        fetch(bundle(tmp_path, sources(one(server, url=f"{server}/gated"))), Fetch())
+    with pytest.raises(PartsProblem, match="answered 404"):
+        fetch(bundle(tmp_path, sources(one(server, url=f"{server}/gone"))), Fetch())
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    monkeypatch.setenv("HF_ENDPOINT", server)
+    Server.files["/w/r/resolve/main/f"] = BODY
+    hub = one(server, hub="w/r", revision="main", path="f")
+    hub.pop("url")
+    fetch(bundle(tmp_path, sources(hub, one(server.replace("127.0.0.1", "localhost"), into="b"))), Fetch())
+    tokens = {path: headers.get("Authorization") for path, headers in Server.seen}
+    assert tokens["/w/r/resolve/main/f"] == "Bearer secret"
+    assert tokens["/a"] is None
+
+
+def test_a_full_disk_is_the_hosts_fault_and_costs_nothing(tmp_path, server):
+    own = bundle(tmp_path, sources(one(server, bytes=2**60)))
+    with pytest.raises(HostFault, match="MB free"):
+        fetch(own, Fetch())
+    assert Server.seen == []
+    # a limit on file sizes stands for a disk that fills up on the way
+    code = (
+        "import resource, sys, pathlib\nfrom evaluator.build.download import download\nfrom evaluator.errors import HostFault\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, resource.RLIM_INFINITY))\n"
+        f"try: download('{server}/a', pathlib.Path(r'{tmp_path}/full/a'), sha256=None, size=None, headers={{}}, progress=lambda *_: None)\n"
+        "except HostFault as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "run again, it goes on from there" in done.stdout, done.stderr
+    assert 0 < (tmp_path / "full/a.part").stat().st_size <= 4_000_000
+    download_module.download(
+        f"{server}/a", tmp_path / "full/a", sha256=SHA, size=None, headers={}, progress=lambda *_: None
+    )
+    assert Server.seen[-1][1]["Range"].startswith("bytes=")
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+def zipped(**files):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace("__", "/"), content)
+    return buffer.getvalue()
+
+
+def test_archives_are_unpacked_and_watched(tmp_path, server):
+    Server.files["/a"] = zipped(Dataset1__fold_0__w="weights", plans="{}")
+    own = bundle(tmp_path, sources(one(server, into="nets", unpack=True, sha256="unverified")))
+    fetch(own, Fetch())
+    assert (own.weights / "nets/Dataset1/fold_0/w").read_text() == "weights"
+    assert not (own.folder / "archives/nets.zip").exists()
+    fetch(own, Fetch())
+    assert len(Server.seen) == 1
+    assert check_mounted(own.weights, "m", own.sources, lambda _: None) == own.weight_hashes(("weights",))
+    (own.weights / "nets/plans").write_text("tampered")
+    with pytest.raises(PartsProblem, match="not as it was unpacked"):
+        own.weight_hashes(("weights",))
+    fetch(own, Fetch())
+    assert (own.weights / "nets/plans").read_text() == "{}"
+    for number, (body, said) in enumerate(
+        {zipped(**{"..__evil": "x"}): "leave its folder", b"PK not": "no whole zip"}.items()
+    ):
+        Server.files["/a"] = body
+        with pytest.raises(PartsProblem, match=said):
+            fetch(bundle(tmp_path / str(number), own.sources), Fetch())
+        assert not (tmp_path / "evil").exists()
+
+
+def test_mounted_weights_are_the_published_ones(tmp_path, server):
+    made = sources(one(server))
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    with pytest.raises(PartsProblem, match=r"does not hold a\.pth.*umd models fetch m"):
+        check_mounted(folder, "m", made, lambda _: None)
+    (folder / "a.pth").write_bytes(BODY)
+    assert check_mounted(folder, "m", made, lambda _: None) == {"a.pth": SHA}
+    (folder / "a.pth").write_bytes(BODY[1:])
+    with pytest.raises(PartsProblem, match="Other weights are another model"):
+        check_mounted(folder, "m", made, lambda _: None)
+    said = []
+    check_mounted(folder, "m", sources(one(server, sha256="unverified")), said.append)
+    assert said[0].startswith("UNVERIFIED")
+
+
+def test_the_choice_of_weights(tmp_path):
+    made = sources(one("http://x"))
+    assert choose_weights("published", "m", made) == Weights(kind="published")
+    assert choose_weights("published", "m", sources()) == choose_weights("published", "m", None) == Weights(kind="none")
+    assert choose_weights("random", "m", made).label == "random:small"
+    assert choose_weights("random:full", "m", made).labels["umd.weights"] == "random:full"
+    assert choose_weights(str(tmp_path), "m", made).folder == tmp_path
+    for text, who in (("random:huge", made), ("/no/such/folder", made), ("random", sources())):
+        with pytest.raises(UserError, match="weights"):
+            choose_weights(text, "m", who)
+
+
+def test_the_build_context_holds_what_the_bundle_brings(tmp_path, server, project):
+    root = project({"m": PAINTER})
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        info = tarfile.TarInfo("SAT-0123/model/net.py")
+        info.size = 4
+        archive.addfile(info, io.BytesIO(b"net\n"))
+    commit = "0123456789" * 4
+    Server.files[f"/sat/archive/{commit}.tar.gz"] = buffer.getvalue()
+    upstream = {
+        "git": "https://forge/sat",
+        "commit": commit,
+        "sha256": "unverified",
+        "into": "sat",
+        "license": "MIT",
+        "commercial": "yes",
+    }
+    made = sources(one(server), upstream=[upstream], auxiliary=[one(server, into="text/tower.bin")])
+    own = bundle(tmp_path, made)
+    fetch(own, Fetch(), ("auxiliary", "weights"))
+    source = own.folder / "upstream" / made.upstream[0].file
+    download_module.download(
+        f"{server}/sat/archive/{commit}.tar.gz", source, sha256=None, size=None, headers={}, progress=lambda *_: None
+    )
+    own.note({f"upstream/{source.name}": {"sha256": hashlib.sha256(source.read_bytes()).hexdigest()}})
+    for weights, inside in (
+        (Weights(kind="published"), {"a.pth", "text/tower.bin"}),
+        (Weights(kind="random", size="small"), {"text/tower.bin"}),
+    ):
+        with build_context(root / "dockerfiles/m.Dockerfile", own, weights) as folder:
+            assert (folder / "parts/upstream/sat/model/net.py").read_text() == "net\n"
+            assert (folder / "models/m/adapter.py").exists()
+            files = {
+                str(path.relative_to(folder / "parts/weights"))
+                for path in (folder / "parts/weights").rglob("*")
+                if path.is_file()
+            }
+            assert files == inside
+    (own.weights / "a.pth").write_bytes(b"short")
+    with (
+        pytest.raises(PartsProblem, match="was changed"),
+        build_context(root / "dockerfiles/m.Dockerfile", own, Weights(kind="published")),
+    ):
+        pass

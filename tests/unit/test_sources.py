@@ -1,0 +1,94 @@
+"""sources.toml as data: what it must say, and what it may not."""
+
+from __future__ import annotations
+
+import pytest
+
+from evaluator.build import zoo
+from evaluator.errors import BadManifest
+from evaluator.manifests.sources import UNVERIFIED, locked, read_sources, sources_path
+
+LEAST = 'base = "umd/torch"\n[code]\norigin = "this project"\nlicense = "Apache-2.0"\n'
+WEIGHTS = (
+    '[[weights]]\ninto = "a.pth"\nhub = "who/what"\nrevision = "main"\npath = "a.pth"\nsha256 = "unverified"\n'
+    'license = "CC-BY-NC-4.0"\ncommercial = "no"\n'
+)
+
+
+def write(project, text, **files):
+    folder = project({}) / "models" / "m"
+    folder.mkdir()
+    (folder / "sources.toml").write_text(text)
+    for name, content in files.items():
+        (folder / name.replace("_", ".")).write_text(content)
+    return folder
+
+
+def test_every_model_of_the_zoo_says_where_it_comes_from():
+    for model in zoo():
+        sources = read_sources(model.name)
+        assert sources is not None, model.name
+        assert f"FROM {sources.base}" in model.dockerfile.read_text()
+        stated = [one.sha256 for one in sources.weights if one.sha256 != UNVERIFIED]
+        if len(sources.weights) == 1:
+            assert model.card.weights_sha256 == "".join(stated), "the card tells the hash that is known"
+
+
+def test_addresses(project, monkeypatch):
+    write(project, LEAST + WEIGHTS)
+    sources = read_sources("m")
+    assert sources is not None
+    (one,) = sources.weights
+    assert one.address == "https://huggingface.co/who/what/resolve/main/a.pth"
+    assert not one.pinned
+    monkeypatch.setenv("HF_ENDPOINT", "http://mirror/")
+    assert one.address == "http://mirror/who/what/resolve/main/a.pth"
+    assert sources.must_be_accepted == (("CC-BY-NC-4.0", "a.pth"),)
+    assert read_sources("nothing-of-that-name") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("base = ", "not TOML"),
+        (LEAST.replace("umd/torch", "ubuntu"), "base"),
+        (LEAST + WEIGHTS.replace('"a.pth"\nhub', '"../a.pth"\nhub'), "stays inside"),
+        (LEAST + WEIGHTS.replace("unverified", "unknown"), "weights.0.sha256"),
+        (LEAST + WEIGHTS.replace('revision = "main"\n', ""), "by one of the two"),
+        (LEAST + WEIGHTS + 'url = "https://x/y"\n', "by one of the two"),
+        (LEAST + WEIGHTS + WEIGHTS, "two files would lie at a.pth"),
+        (LEAST + WEIGHTS.replace('"no"', '"maybe"'), "weights.0.commercial"),
+        (LEAST + "[extra]\n", "extra"),
+        (LEAST + '[packages]\nlock = "p.lock"\nbuild = ["other"]\n', "names other, which the lock does not have"),
+    ],
+)
+def test_every_fault_names_its_field(project, text, said):
+    write(project, text, p_lock="x==1 --hash=sha256:" + "0" * 64)
+    with pytest.raises(BadManifest, match=said) as error:
+        read_sources("m")
+    assert str(sources_path("m").parent) in str(error.value)
+
+
+def test_a_lock_names_versions_and_hashes_and_leaves_torch_alone(project):
+    folder = write(project, LEAST + '[packages]\nlock = "p.lock"\n')
+    good = (
+        "# a comment\nA_b==1.0 \\\n    --hash=sha256:"
+        + "0" * 64
+        + " \\\n    --hash=sha256:"
+        + "1" * 64
+        + "\n    # via x\n"
+    )
+    (folder / "p.lock").write_text(good)
+    assert read_sources("m") is not None
+    assert locked(folder / "p.lock") == {"a-b": ("A_b==1.0", ("0" * 64, "1" * 64))}
+    for bad, said in ((good + "c==1\n", "every line"), ("c>=1 --hash=sha256:" + "0" * 64, "every line")):
+        (folder / "p.lock").write_text(bad)
+        with pytest.raises(BadManifest, match=said):
+            read_sources("m")
+    for name in ("torch", "nvidia-cublas-cu12", "triton"):
+        (folder / "p.lock").write_text(good.replace("A_b", name))
+        with pytest.raises(BadManifest, match="base image's"):
+            read_sources("m")
+    (folder / "p.lock").unlink()
+    with pytest.raises(BadManifest, match="cannot be read"):
+        read_sources("m")
