@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 from evaluator.build.download import download, file_sha256
 from evaluator.build.wheels import ImagePlatform, collect_wheels
 from evaluator.errors import HostFault, PartsProblem
-from evaluator.manifests.sources import HUB, UNVERIFIED, Sources, sources_path
+from evaluator.manifests.sources import HUB, UNVERIFIED, Sources, lock_path
 from evaluator.store import read_json, write_json
 
 if TYPE_CHECKING:
@@ -105,8 +105,7 @@ class Bundle:
     @property
     def lock(self) -> Path | None:
         """The lock file of the model's packages."""
-        packages = self.sources.packages
-        return sources_path(self.model).parent / packages.lock if packages else None
+        return lock_path(self.sources.packages) if self.sources.packages else None
 
     @property
     def lock_sha256(self) -> str:

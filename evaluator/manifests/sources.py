@@ -50,7 +50,7 @@ class Code(_Table):
 class Packages(_Table):
     """Python packages beside those of the base image."""
 
-    #: requirements with hashes, without dependencies to be resolved; a path in the model's folder
+    #: requirements with hashes, without dependencies to be resolved; a path under models/, so that models may share one
     lock: Inside
     #: packages of the lock that their index has as source only: pure Python, built to a wheel when fetched
     build: tuple[str, ...] = ()
@@ -151,6 +151,11 @@ def sources_path(model: str) -> Path:
     return places.project() / "models" / model / "sources.toml"
 
 
+def lock_path(packages: Packages) -> Path:
+    """Where the lock of these packages lies."""
+    return places.project() / "models" / packages.lock
+
+
 def read_sources(model: str) -> Sources | None:
     """The sources of a model; None for one that has no such file. Raises BadManifest naming file and field."""
     path = sources_path(model)
@@ -164,7 +169,7 @@ def read_sources(model: str) -> Sources | None:
         faults = [f"{'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg']}" for fault in error.errors()]
         raise BadManifest("\n  ".join([f"{path}:", *faults])) from None
     if sources.packages:
-        _check_lock(path.parent / sources.packages.lock, sources.packages)
+        _check_lock(lock_path(sources.packages), sources.packages)
     return sources
 
 

@@ -61,6 +61,7 @@ requests = st.builds(
     ),
     st.builds(Grid, index, st.just(EYE)),
     st.lists(targets, min_size=1, max_size=3).map(tuple),
+    options=st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
 )
 replies = st.builds(
     Reply,
@@ -109,6 +110,8 @@ BROKEN = {
     "ras_mm": lambda b: b["targets"][0]["points"][0].update(ras_mm="here"),
     "foreground": lambda b: b["targets"][0]["points"][0].update(foreground=1),
     "box": lambda b: b["targets"][0].update(box={"low": [0, 0, 0]}),
+    "options": lambda b: b.update(options={"large": 1}),
+    "options list": lambda b: b.update(options=["large"]),
 }
 
 

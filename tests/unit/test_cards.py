@@ -5,7 +5,8 @@ import pytest
 from evaluator.build import broken_models, find_model, zoo
 from evaluator.build.images import copied_paths, from_images
 from evaluator.cards import dockerfile_labels, parse_card
-from evaluator.errors import BadManifest, UnknownName
+from evaluator.errors import BadManifest, UnknownName, UserError
+from evaluator.plan import choose_options
 
 LEAST = {"umd.contract": "1", "umd.name": "m", "umd.inputs": "CT | PT+CT"}
 
@@ -55,11 +56,31 @@ def test_a_full_card():
         ("umd.timeout", "-1"),
         ("umd.rounds", "2"),
         ("umd.session", "http"),
+        ("umd.weights", "random"),
+        ("umd.options", "large"),
+        ("umd.options", "large=a|a"),
+        ("umd.options", "large=a; large=b"),
+        ("umd.options", "Large=a"),
+        ("umd.options", "large=a||b"),
     ],
 )
 def test_every_wrong_label_is_named(label, value):
     with pytest.raises(BadManifest, match=label.replace(".", r"\.")):
         parse_card(LEAST | {label: value})
+
+
+def test_options_of_a_card():
+    card = parse_card(LEAST | {"umd.options": "intensity=auto|as-published; large=single|sliding;centre=click"})
+    assert card.options == {"intensity": ("auto", "as-published"), "large": ("single", "sliding"), "centre": ("click",)}
+    assert choose_options(card, ()) == {"intensity": "auto", "large": "single", "centre": "click"}
+    assert choose_options(card, ("large=sliding",))["large"] == "sliding"
+    for wrong, said in (
+        ("large", "write name=value"),
+        ("lrage=single", "did you mean large"),
+        ("large=slide", "did you mean sliding"),
+    ):
+        with pytest.raises(UserError, match=said):
+            choose_options(card, (wrong,))
 
 
 def test_all_faults_at_once():

@@ -14,7 +14,7 @@
 Standard library only at import, Python >= 3.8.
 """
 
-from zoo_sdk.adapter import Adapter, Prediction, Seconds, Unsupported, each_target
+from zoo_sdk.adapter import Adapter, Prediction, Seconds, Unsupported, choose_options, each_target
 from zoo_sdk.files import BadMask, Volume, input_folder, output_folder, read_image, read_mask, read_volume, write_mask
 from zoo_sdk.wire import CONTRACT_VERSION, Box, Grid, ImageFile, Point, Request, Target
 
@@ -32,6 +32,7 @@ __all__ = [
     "Target",
     "Unsupported",
     "Volume",
+    "choose_options",
     "each_target",
     "input_folder",
     "output_folder",

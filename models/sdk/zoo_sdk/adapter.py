@@ -7,7 +7,7 @@ import time
 import traceback
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Sequence, Union
 
 if TYPE_CHECKING:
     from zoo_sdk.wire import Request, Target
@@ -55,6 +55,18 @@ class Seconds(Dict[str, float]):
             yield
         finally:
             self[stage] = self.get(stage, 0.0) + time.perf_counter() - start
+
+
+def choose_options(request: Request, options: Mapping[str, Sequence[str]]) -> Dict[str, str]:
+    """The value of each of the model's options (name -> its values, the default first): the request's, else the default.
+
+    Raises ValueError for a name or value that the model does not have.
+    """
+    for name, value in request.options.items():
+        if value not in options.get(name, ()):
+            known = "; ".join("%s=%s" % (own, "|".join(values)) for own, values in options.items())
+            raise ValueError("option %s=%s; this model has %s" % (name, value, known or "none"))
+    return {name: request.options.get(name, values[0]) for name, values in options.items()}
 
 
 def each_target(request: Request, segment: Callable[[Target], Outcome]) -> Dict[str, Outcome]:

@@ -13,12 +13,17 @@ from typing import TYPE_CHECKING, Any, Tuple
 
 from zoo_sdk import nifti
 from zoo_sdk.geometry import same_grid, spacing
+from zoo_sdk.recent import Recent
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from zoo_sdk.wire import Grid, Request
+
+
+#: the images of the last requests
+_READ = Recent(2)
 
 
 class BadMask(ValueError):
@@ -36,6 +41,8 @@ class Volume:
     array: Any
     affine: Any
     unit: str = "a.u."
+    #: does the file store whole numbers, without a scale
+    whole: bool = False
 
     @property
     def spacing(self) -> Tuple[float, float, float]:
@@ -60,8 +67,13 @@ def read_image(request: Request, modality: str | None = None) -> Volume:
             raise KeyError("the request has %s: say which" % ", ".join(request.images))
         (modality,) = request.images
     image = request.images[modality]
-    array, affine = read_volume(input_folder() / image.path)
-    return Volume(array, affine, image.unit)
+    path = input_folder() / image.path
+    about = path.stat()
+    # the targets and rounds of a case share an image: it is read once
+    key = (str(path), about.st_ino, about.st_size, about.st_mtime_ns)
+    array, affine, whole = _READ.get(key, lambda: _read(path))
+    array.flags.writeable = False
+    return Volume(array, affine, image.unit, whole)
 
 
 def read_mask(path: str, grid: Grid) -> NDArray[np.bool_]:
@@ -75,17 +87,23 @@ def read_mask(path: str, grid: Grid) -> NDArray[np.bool_]:
 
 def read_volume(path: Path) -> Tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Scaled values as float32 (i, j, k) and the affine of any file that the image's libraries can read."""
+    array, affine, _ = _read(path)
+    return array, affine
+
+
+def _read(path: Path) -> Tuple[NDArray[np.float32], NDArray[np.float64], bool]:
     import numpy as np
 
     try:
         stored = nifti.read(path)
     except nifti.NotNifti:
-        return _read_with_a_library(path)
+        return (*_read_with_a_library(path), False)
     flat = np.frombuffer(stored.data, dtype=np.dtype(stored.order + _numpy_letter(stored.letter)))
     array = flat.reshape(stored.shape, order="F").astype(np.float32, order="F")
     if (stored.slope, stored.intercept) != (1.0, 0.0):
         array = array * np.float32(stored.slope) + np.float32(stored.intercept)
-    return array, np.array(stored.affine, dtype=np.float64)
+    whole = stored.letter not in "fd" and (stored.slope, stored.intercept) == (1.0, 0.0)
+    return array, np.array(stored.affine, dtype=np.float64), whole
 
 
 def write_mask(path: Path, array: Any, grid: Grid) -> None:

@@ -1,0 +1,32 @@
+FROM umd/torch
+COPY parts/packages /opt/umd/model-packages
+ENV PYTHONPATH=/opt/umd/sdk:/opt/umd/model-packages:/opt/umd/torch-packages:/opt/umd/packages
+COPY models/sam-med3d/*.py /opt/model/
+COPY parts/weights /opt/ml/model
+# random:small or random:full: weights are made up here; published: nothing is done
+ARG WEIGHTS=published
+RUN python3 -m zoo_sdk.random_weights /opt/model/random_weights.py "$WEIGHTS"
+ENTRYPOINT ["python3", "-m", "zoo_sdk.serve", "/opt/model/adapter.py"]
+
+LABEL umd.contract="1" \
+      umd.name="seganypet-v1" \
+      umd.title="SegAnyPET v1" \
+      umd.citation="arXiv:2502.14351" \
+      umd.inputs="PT" \
+      umd.units="" \
+      umd.prompts="point" \
+      umd.targets="*" \
+      umd.rounds="many" \
+      umd.session="stdio" \
+      umd.options="large=single|sliding; clicks=one-by-one|together" \
+      umd.gpu="optional" \
+      umd.gpu-memory="6GiB" \
+      umd.memory="12GiB" \
+      umd.timeout="1200" \
+      umd.weights="published" \
+      umd.weights.license="not stated" \
+      umd.trained-on="5,731 whole-body PET scans, among them AutoPET and scans of the institutions whose data the UMD paper uses" \
+      org.opencontainers.image.title="SegAnyPET v1" \
+      org.opencontainers.image.source="https://github.com/YichiZhang98/SegAnyPET" \
+      org.opencontainers.image.revision="e53e9b2b6e8508bb4acde0023b43ea5d34258a88" \
+      org.opencontainers.image.licenses="Apache-2.0"

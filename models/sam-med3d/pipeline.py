@@ -1,0 +1,187 @@
+"""SAM-Med3D's way from an image and clicks to masks, with the network given: pure functions of their arguments.
+
+As upstream's inference does it (uni-medical/SAM-Med3D, utils/infer_utils.py at f3de1fa): resample to 1.5 mm, turn to
+RAS+, crop or pad 128 voxels, standardise by the positive voxels of the crop, click after click with the low-resolution
+mask fed back, sigmoid above one half, nearest voxel back. Two things differ, because upstream takes them from the
+reference: the clicks are the request's, and the crop is centred on the first foreground click (as upstream's training
+can do it, utils/data_loader.py, ``pcc``).
+
+``large=sliding`` is ours: where a mask meets the crop's border, the crop moves on by half its size, and a voxel is
+decided by the crop in which it lies deepest.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Protocol, Tuple
+
+import numpy as np
+from scipy import ndimage
+
+from zoo_sdk import Prediction, Request, Seconds, Target, Unsupported, Volume, each_target
+from zoo_sdk.intensities import standardised
+from zoo_sdk.spaces import Space, canonical, put_back, respaced, sample, space_of, voxel_of, window
+
+SPACING = (1.5, 1.5, 1.5)
+EDGE = 128
+#: more crops than these are not looked at for one target
+MOST_CROPS = 64
+
+OPTIONS = {"large": ("single", "sliding"), "clicks": ("one-by-one", "together")}
+
+Index = Tuple[int, int, int]
+#: places in the crop, oldest first, and whether each is foreground
+Clicks = Tuple[Tuple[Index, bool], ...]
+
+
+class Network(Protocol):
+    """What the pipeline needs: SAM's three steps."""
+
+    def embed(self, crop: Volume) -> Any:
+        """The image's embedding, once for a crop."""
+
+    def decode(self, embedding: Any, clicks: Clicks, previous: Any) -> Any:
+        """The low-resolution mask, from all clicks and the one before (None at first)."""
+
+    def mask(self, low: Any) -> Any:
+        """A low-resolution mask as the crop's voxels, bool (128, 128, 128)."""
+
+
+def predict(image: Volume, request: Request, network: Network, options: Mapping[str, str]) -> Prediction:
+    """Answer a request about one image; ``options`` has a value for each of ``OPTIONS``."""
+    lattice = network_space(space_of(request.grid))
+    seconds, told = Seconds(), {}  # type: Seconds, Dict[str, Any]
+
+    def segment(target: Target) -> Any:
+        first = next((point for point in target.points if point.foreground), None)
+        if first is None:
+            return Unsupported("needs a foreground click")
+        work = _Work(image, lattice, target, network, options, seconds)
+        start = crop_start(lattice, first.ras_mm)
+        if options["large"] == "sliding":
+            mask, space = work.slide(start)
+        else:
+            mask, space = work.segment(start), window(lattice, start, (EDGE,) * 3)
+        told[target.name] = work.told
+        with seconds.of("postprocess"):
+            return put_back(mask, space, request.grid)
+
+    masks = each_target(request, segment)
+    notes = {"options": dict(options), "crop": "centred on the first foreground click", "targets": told}
+    return Prediction(masks, notes=notes, seconds=seconds)
+
+
+def network_space(own: Space) -> Space:
+    """The lattice that every crop is cut from."""
+    return canonical(respaced(own, SPACING))
+
+
+def crop_start(lattice: Space, ras_mm: Any) -> Index:
+    """First voxel of the crop that has a place's voxel at its middle; a place beyond the lattice counts at its border."""
+    near = [min(max(n, 0), size - 1) for n, size in zip(voxel_of(lattice, ras_mm), lattice.shape)]
+    return (near[0] - EDGE // 2, near[1] - EDGE // 2, near[2] - EDGE // 2)
+
+
+def network_input(image: Volume, crop: Space) -> Volume:
+    """The crop's values as the network gets them, float32. Raises ValueError for a crop without positive voxels."""
+    values = sample(image.array, image.affine, crop)
+    if image.whole:
+        # resampled whole numbers stay whole upstream, cut towards zero
+        values = np.trunc(values + np.copysign(1e-6, values))
+    return Volume(standardised(values, values > 0), crop.affine)
+
+
+class _Work:
+    """One target on one image."""
+
+    def __init__(
+        self,
+        image: Volume,
+        lattice: Space,
+        target: Target,
+        network: Network,
+        options: Mapping[str, str],
+        seconds: Seconds,
+    ) -> None:
+        self._image, self._lattice, self._network = image, lattice, network
+        self._points = [(voxel_of(lattice, point.ras_mm), point.foreground) for point in target.points]
+        self._one_by_one, self._seconds = options["clicks"] == "one-by-one", seconds
+        self.told: Dict[str, Any] = {}
+
+    def segment(self, start: Index, derived: Index | None = None) -> Any:
+        """The mask of one crop; ``derived`` stands for a click where the user made none in it (index of the lattice)."""
+        clicks = [(_minus(index, start), foreground) for index, foreground in self._points]
+        inside = [click for click in clicks if all(0 <= n < EDGE for n in click[0])]
+        if derived is not None and not any(foreground for _, foreground in inside):
+            inside.insert(0, (_minus(derived, start), True))
+        elif derived is None:
+            self.told = {"crop_start": list(start), "clicks_outside": len(clicks) - len(inside)}
+        with self._seconds.of("preprocess"):
+            crop = network_input(self._image, window(self._lattice, start, (EDGE,) * 3))
+        with self._seconds.of("infer"):
+            embedding = self._network.embed(crop)
+            low = None
+            for count in range(1 if self._one_by_one else len(inside), len(inside) + 1):
+                low = self._network.decode(embedding, tuple(inside[:count]), low)
+            return self._network.mask(low)
+
+    def slide(self, first: Index) -> Tuple[Any, Space]:
+        """The mask of as many crops as the object reaches into, on the whole lattice."""
+        whole = np.zeros(self._lattice.shape, dtype=bool)
+        decided = np.zeros(self._lattice.shape, dtype=np.uint8)
+        waiting: List[Tuple[Index, Index | None]] = [(first, None)]
+        seen = {first}
+        done = 0
+        while waiting and done < MOST_CROPS:
+            start, derived = waiting.pop(0)
+            mask = self.segment(start, derived)
+            done += 1
+            here, part = _overlap(start, self._lattice.shape)
+            deeper = _DEPTH[part] > decided[here]
+            whole[here] = np.where(deeper, mask[part], whole[here])
+            decided[here] = np.maximum(decided[here], _DEPTH[part])
+            for neighbour in _neighbours(mask, start, self._lattice.shape):
+                if neighbour not in seen:
+                    seen.add(neighbour)
+                    click = _deepest(whole, neighbour)
+                    if click is not None:
+                        waiting.append((neighbour, click))
+        self.told |= {"crops": done, "crops_left_out": len(waiting)}
+        return whole, self._lattice
+
+
+#: of each voxel of a crop: how far it lies from the crop's border, from 1
+_LINE = np.minimum(np.arange(EDGE), np.arange(EDGE)[::-1]) + 1
+_DEPTH = np.minimum(np.minimum(_LINE[:, None, None], _LINE[None, :, None]), _LINE[None, None, :]).astype(np.uint8)
+
+
+def _neighbours(mask: Any, start: Index, shape: Index) -> List[Index]:
+    """Crops half a crop away across the faces that a mask meets, unless the image ends there."""
+    found = []
+    for axis in range(3):
+        for face, step in ((0, -EDGE // 2), (-1, EDGE // 2)):
+            ends = start[axis] <= 0 if face == 0 else start[axis] + EDGE >= shape[axis]
+            if not ends and mask.take(face, axis).any():
+                found.append(tuple(n + (step if axis == own else 0) for own, n in enumerate(start)))
+    return found
+
+
+def _deepest(whole: Any, start: Index) -> Index | None:
+    """The lattice's voxel that lies deepest in what a crop can see of the mask so far."""
+    here, _ = _overlap(start, whole.shape)
+    seen = whole[here]
+    if not seen.any():
+        return None
+    depth = ndimage.distance_transform_cdt(np.pad(seen, 1), metric="taxicab")[1:-1, 1:-1, 1:-1]
+    index = np.unravel_index(int(np.argmax(depth)), depth.shape)
+    a, b, c = (int(n) + own.start for n, own in zip(index, here))
+    return (a, b, c)
+
+
+def _overlap(start: Index, shape: Index) -> Tuple[Any, Any]:
+    """Where a crop lies on the lattice, and which part of the crop that is."""
+    here = tuple(slice(max(n, 0), min(n + EDGE, size)) for n, size in zip(start, shape))
+    return here, tuple(slice(own.start - n, own.stop - n) for own, n in zip(here, start))
+
+
+def _minus(index: Index, start: Index) -> Index:
+    return (index[0] - start[0], index[1] - start[1], index[2] - start[2])

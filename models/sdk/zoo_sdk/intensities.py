@@ -1,0 +1,23 @@
+"""Voxel values on the way into a network. Needs numpy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def standardised(array: Any, where: Any) -> NDArray[np.float32]:
+    """Minus the mean and by the standard deviation (n - 1) of the voxels ``where``; all voxels are changed, float32.
+
+    Raises ValueError where these voxels are all alike, or fewer than two: the mapping is not defined then.
+    """
+    import numpy as np
+
+    values = array[where].astype(np.float64)
+    deviation = values.std(ddof=1) if values.size > 1 else 0.0
+    if not deviation > 0:
+        raise ValueError("nothing to standardise by: %d voxels, all alike" % values.size)
+    return np.asarray((array - values.mean()) / deviation, dtype=np.float32)

@@ -1,0 +1,178 @@
+"""Grids on the way into a network and back: turned to RAS+, resampled, cropped about a place; each knows where it lies.
+
+A ``Space`` is a grid in the world. From an image's own one derives that of a network (``canonical``, ``respaced``,
+``window``), takes the image's values there (``sample``), finds a click in it (``voxel_of``), and puts what the network
+says back on the image (``put_back``). Nothing is remembered between the steps, so nothing can be undone in the wrong order.
+
+Derived spaces keep the image's axes, perhaps in another order or direction: an oblique image stays oblique, as it does
+in the pipelines that models were trained with. Resampling is then separable, exact, and quick. Needs numpy alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import permutations
+from typing import TYPE_CHECKING, Any, List, NamedTuple, Sequence, Tuple
+
+from zoo_sdk.geometry import spacing as spacing_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from zoo_sdk.wire import Grid
+
+Shape = Tuple[int, int, int]
+
+#: affines come from 32-bit headers: what differs by less is equal (voxels)
+SAME_VOXEL = 1e-4
+
+
+@dataclass(frozen=True)
+class Space:
+    """A grid: ``shape`` in voxels, ``affine`` (4, 4) from index to RAS+ mm. May reach beyond the image it was derived from."""
+
+    shape: Shape
+    affine: Any
+
+    @property
+    def spacing(self) -> Tuple[float, float, float]:
+        """Distance between neighbouring voxels along each index axis, mm."""
+        return spacing_of(self.affine)
+
+
+def space_of(grid: Grid) -> Space:
+    """The space of a request's grid."""
+    import numpy as np
+
+    return Space(shape=grid.shape, affine=np.asarray(grid.affine, dtype=np.float64))
+
+
+def canonical(space: Space) -> Space:
+    """The same voxels with axes ordered and directed to be closest to Right, Anterior, Superior; nothing is resampled."""
+    import numpy as np
+
+    cosines = np.asarray(space.affine)[:3, :3] / np.array(space.spacing)
+    order = max(
+        permutations(range(3)), key=lambda axes: sum(abs(cosines[world, axis]) for world, axis in enumerate(axes))
+    )
+    turn = np.zeros((4, 4))
+    turn[3, 3] = 1.0
+    for new, old in enumerate(order):
+        forward = cosines[new, old] >= 0
+        turn[old, new] = 1.0 if forward else -1.0
+        turn[old, 3] = 0.0 if forward else space.shape[old] - 1
+    a, b, c = (space.shape[old] for old in order)
+    return Space(shape=(a, b, c), affine=np.asarray(space.affine) @ turn)
+
+
+def respaced(space: Space, millimetres: Sequence[float]) -> Space:
+    """A grid of another spacing with the same axes and centre: as many voxels as fit in the extent, at least one.
+
+    One voxel thick stays one voxel thick. It is the rule of torchio's and SimpleITK-based pipelines that avoid extrapolation.
+    """
+    import numpy as np
+
+    old, new = np.array(space.spacing), np.array(millimetres, dtype=np.float64)
+    size = np.maximum(np.floor(np.array(space.shape) * old / new), 1).astype(int)
+    size[np.array(space.shape) == 1] = 1
+    step = np.diag([*(new / old), 1.0])
+    step[:3, 3] = (np.array(space.shape) - 1) / 2 - (size - 1) / 2 * (new / old)
+    a, b, c = (int(count) for count in size)
+    return Space(shape=(a, b, c), affine=np.asarray(space.affine) @ step)
+
+
+def window(space: Space, start: Sequence[int], shape: Shape) -> Space:
+    """A box of the grid's own lattice from index ``start``, which may reach beyond the grid on every side."""
+    import numpy as np
+
+    shift = np.eye(4)
+    shift[:3, 3] = start
+    return Space(shape=shape, affine=np.asarray(space.affine) @ shift)
+
+
+def voxel_of(space: Space, ras_mm: Sequence[float]) -> Shape:
+    """The voxel that holds a place of the world (half-way: the higher one); may lie outside the grid."""
+    import numpy as np
+
+    index = np.linalg.inv(space.affine) @ np.array([*ras_mm, 1.0])
+    a, b, c = (int(np.floor(value + 0.5 + SAME_VOXEL / 10)) for value in index[:3])
+    return (a, b, c)
+
+
+def sample(array: Any, affine: Any, space: Space, *, nearest: bool = False, outside: float = 0.0) -> NDArray[Any]:
+    """The values of an image in a space derived from it: (a, b, c) of ``space.shape``; linear (float64), or nearest (same type).
+
+    Up to half a voxel beyond the image's outermost voxel centres their value goes on; farther out stands ``outside``.
+    Raises ValueError for a space whose axes are not the image's (use ``zoo_sdk.geometry.on_grid``).
+    """
+    import numpy as np
+
+    lines = _lines(affine, array.shape, space)
+    made = np.full(space.shape, outside, dtype=array.dtype if nearest else np.float64)
+    if any(line.stop <= line.start for line in lines):
+        return made
+    values = array
+    # the axis that loses most voxels first, for speed
+    for axis in sorted(range(3), key=lambda n: len(lines[n].places) / array.shape[n]):
+        values = _take(values, axis, lines[axis], nearest)
+    inside: List[slice] = [slice(0)] * 3
+    for line in lines:
+        inside[line.axis] = slice(line.start, line.stop)
+    made[tuple(inside)] = values.transpose([[line.axis for line in lines].index(n) for n in range(3)])
+    return made
+
+
+def put_back(mask: Any, space: Space, grid: Grid) -> NDArray[np.bool_]:
+    """A mask that lies in a derived space, on the grid of the answer, by nearest voxel; background outside the space."""
+    import numpy as np
+
+    back: NDArray[np.bool_] = sample(
+        np.asarray(mask, dtype=bool), space.affine, space_of(grid), nearest=True, outside=False
+    )
+    return back
+
+
+class _Line(NamedTuple):
+    """One axis of the image: the places along it (voxels) that axis ``axis`` of the space, from start to stop, falls on."""
+
+    axis: int
+    start: int
+    stop: int
+    places: Any
+
+
+def _lines(affine: Any, shape: Shape, space: Space) -> List[_Line]:
+    import numpy as np
+
+    across = np.linalg.inv(np.asarray(affine, dtype=np.float64)) @ np.asarray(space.affine)
+    linear, offset = across[:3, :3], across[:3, 3]
+    axes = [int(np.argmax(abs(linear[n]))) for n in range(3)]
+    stray = linear.copy()
+    stray[range(3), axes] = 0
+    if sorted(axes) != [0, 1, 2] or (abs(stray) * np.array(space.shape)).max() > 100 * SAME_VOXEL:
+        raise ValueError("the space was not derived from this image: its axes are others")
+    lines = []
+    for n, axis in enumerate(axes):
+        places = linear[n, axis] * np.arange(space.shape[axis]) + offset[n]
+        whole = np.round(places)
+        places = np.where(abs(places - whole) < SAME_VOXEL, whole, places)
+        inside = np.flatnonzero((places >= -0.5 - SAME_VOXEL) & (places < shape[n] - 0.5 + SAME_VOXEL))
+        start, stop = (int(inside[0]), int(inside[-1]) + 1) if len(inside) else (0, 0)
+        lines.append(_Line(axis, start, stop, places[start:stop]))
+    return lines
+
+
+def _take(values: Any, axis: int, line: _Line, nearest: bool) -> Any:
+    import numpy as np
+
+    last = values.shape[axis] - 1
+    if nearest:
+        return values.take(np.clip(np.floor(line.places + 0.5), 0, last).astype(int), axis=axis)
+    low = np.clip(np.floor(line.places), 0, last).astype(int)
+    part = np.clip(line.places - low, 0, 1).reshape([-1 if n == axis else 1 for n in range(3)])
+    first = values.take(low, axis=axis)
+    if not part.any():
+        return first
+    # this form keeps a constant image constant to the last bit
+    return first + (values.take(np.minimum(low + 1, last), axis=axis) - first) * part

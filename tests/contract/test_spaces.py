@@ -1,0 +1,129 @@
+"""Spaces against what others compute: nibabel's orientations, scipy's and SimpleITK's interpolation; and there and back."""
+
+from __future__ import annotations
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import map_coordinates
+
+from evaluator.geometry import make_grid
+from zoo_sdk.intensities import standardised
+from zoo_sdk.recent import Recent
+from zoo_sdk.spaces import Space, canonical, put_back, respaced, sample, space_of, voxel_of, window
+
+
+@st.composite
+def grids(draw):
+    """Oblique, flipped, permuted, anisotropic, not square; without a tie between two orientations."""
+    chance = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    small = np.linalg.qr(np.eye(3) + chance.uniform(-0.25, 0.25, (3, 3)))[0]
+    turned = (small * np.sign(np.diag(small)))[:, chance.permutation(3)] @ np.diag(chance.choice([-1, 1], 3))
+    affine = np.eye(4)
+    affine[:3, :3] = turned @ np.diag(chance.uniform(0.7, 4, 3))
+    affine[:3, 3] = chance.uniform(-200, 200, 3)
+    shape = tuple(int(n) for n in chance.integers(4, 15, 3))
+    return make_grid(shape, affine.astype(np.float32)), chance.normal(size=shape).astype(np.float32)
+
+
+@given(grids())
+def test_canonical_is_nibabels(made):
+    grid, array = made
+    space = canonical(space_of(grid))
+    theirs = nibabel.as_closest_canonical(nibabel.Nifti1Image(array, np.array(grid.affine)))
+    np.testing.assert_allclose(space.affine, theirs.affine, atol=1e-5)
+    np.testing.assert_array_equal(sample(array, grid.affine, space), np.asarray(theirs.dataobj))
+    np.testing.assert_array_equal(put_back(np.asarray(theirs.dataobj) > 0, space, grid), array > 0)
+
+
+def in_image(space, grid):
+    """Index of each voxel of a space in the image: (3, ...)."""
+    index = np.indices(space.shape).reshape(3, -1)
+    across = np.linalg.inv(np.array(grid.affine)) @ space.affine
+    return across[:3, :3] @ index + across[:3, 3:]
+
+
+@settings(deadline=None)
+@given(grids(), st.floats(0.6, 5), st.integers(-9, 9))
+def test_sampling_is_scipys(made, step, start):
+    grid, array = made
+    space = window(canonical(respaced(space_of(grid), (step, 1.3, 2.0))), (start, -2, 3), (9, 8, 11))
+    places = in_image(space, grid)
+    inside = np.all((places > -0.499) & (places < np.array(grid.shape)[:, None] - 0.501), axis=0)
+    expected = map_coordinates(array.astype(float), places, order=1, mode="nearest")
+    mine = sample(array, grid.affine, space, outside=-77).reshape(-1)
+    np.testing.assert_allclose(mine[inside], expected[inside], atol=2e-4)
+    beyond = np.any((places < -0.501) | (places > np.array(grid.shape)[:, None] - 0.499), axis=0)
+    assert (mine[beyond] == -77).all()
+    sure = inside & np.all(abs(places - np.floor(places) - 0.5) > 1e-3, axis=0)
+    nearest = sample(array, grid.affine, space, nearest=True).reshape(-1)
+    np.testing.assert_array_equal(nearest[sure], array[tuple(np.floor(places[:, sure] + 0.5).astype(int))])
+
+
+@pytest.mark.parametrize("step", [1.5, 2.0, 0.9])
+def test_respacing_is_simpleitks_between_equal_centres(step):
+    """The grid about the centre, floor of the extent: what torchio's Resample makes of a spacing."""
+    grid = make_grid((20, 15, 11), np.diag([1.2, 1.2, 3.0, 1.0]))
+    array = np.random.default_rng(0).normal(size=grid.shape)
+    image = SimpleITK.GetImageFromArray(array.transpose(2, 1, 0))
+    image.SetSpacing((1.2, 1.2, 3.0))
+    size = [int(np.floor(n * old / step)) for n, old in zip(grid.shape, (1.2, 1.2, 3.0), strict=True)]
+    origin = [((n - 1) * old - (m - 1) * step) / 2 for n, m, old in zip(grid.shape, size, (1.2, 1.2, 3.0), strict=True)]
+    resampler = SimpleITK.ResampleImageFilter()
+    resampler.SetSize(size)
+    resampler.SetOutputSpacing((step,) * 3)
+    resampler.SetOutputOrigin(origin)
+    theirs = SimpleITK.GetArrayFromImage(resampler.Execute(image)).transpose(2, 1, 0)
+    space = respaced(space_of(grid), (step,) * 3)
+    assert space.shape == theirs.shape
+    np.testing.assert_allclose(space.affine[:3, 3], origin, atol=1e-9)
+    np.testing.assert_allclose(sample(array, grid.affine, space), theirs, atol=1e-9)
+
+
+@given(grids())
+def test_a_click_is_found_where_it_was_made(made):
+    grid, _ = made
+    space = canonical(space_of(grid))
+    index = tuple(n // 2 for n in grid.shape)
+    mask = np.zeros(grid.shape, bool)
+    mask[index] = True
+    place = (np.array(grid.affine) @ [*index, 1])[:3]
+    found = np.argwhere(sample(mask, grid.affine, space, nearest=True, outside=False))
+    assert [voxel_of(space, place)] == [tuple(row) for row in found]
+    start = (-3, 2, 1)
+    inside = voxel_of(window(space, start, (9, 9, 9)), place)
+    assert inside == tuple(a - b for a, b in zip(voxel_of(space, place), start, strict=True))
+
+
+def test_what_was_not_derived_is_refused():
+    grid = make_grid((8, 8, 8), np.eye(4))
+    tilted = np.eye(4)
+    tilted[:2, :2] = [[0.9, -0.4], [0.4, 0.9]]
+    with pytest.raises(ValueError, match="not derived"):
+        sample(np.zeros(grid.shape), grid.affine, Space((8, 8, 8), tilted))
+    far = window(space_of(grid), (100, 0, 0), (4, 4, 4))
+    assert (sample(np.ones(grid.shape), grid.affine, far, outside=5) == 5).all()
+    assert not put_back(np.ones((4, 4, 4), bool), far, grid).any()
+    flat = respaced(space_of(make_grid((9, 1, 9), np.eye(4))), (2, 2, 20))
+    assert flat.shape == (4, 1, 1)
+
+
+def test_standardised():
+    values = np.random.default_rng(0).normal(5, 3, 1000)
+    made = standardised(values, values > 0)
+    assert made.dtype == np.float32
+    np.testing.assert_allclose(made[values > 0].mean(), 0, atol=1e-6)
+    np.testing.assert_allclose(made[values > 0].std(ddof=1), 1, atol=1e-6)
+    for nothing in (np.zeros(9), np.full(9, 3.0), np.eye(1)):
+        with pytest.raises(ValueError, match="nothing to standardise by"):
+            standardised(nothing, nothing > 0)
+
+
+def test_recent_drops_the_least_recently_used():
+    made, recent = [], Recent(2)
+    for key in "abacab":
+        recent.get(key, lambda key=key: made.append(key) or key)
+    assert "".join(made) == "abcb"

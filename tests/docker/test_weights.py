@@ -1,0 +1,175 @@
+"""An image with published, random or mounted weights: built, told, stamped, and another run each; bundles need no network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+
+from evaluator.build import BuiltImage, ImageOrder, ensure_image, find_model
+from evaluator.build.bundles import Fetch
+from evaluator.build.carried import load_base
+from evaluator.build.client import BuildClient
+from evaluator.build.variants import Weights
+from evaluator.build.wheels import ImagePlatform
+from evaluator.errors import PartsProblem, UserError
+from evaluator.summary import header, summarise
+from tests.conftest import order
+from tests.tiny import make_dataset
+from tests.unit.test_bundles import Server, server
+
+__all__ = ["server"]
+
+BODY = b"published weights"
+SHA = hashlib.sha256(BODY).hexdigest()
+
+ADAPTER = """
+import numpy as np
+from zoo_sdk import Prediction, choose_options, each_target
+from zoo_sdk.weights import WrongWeights, only_file, which_weights
+
+class Adapter:
+    def setup(self):
+        self.read = only_file("*.pth").read_text()
+        if "wrong" in self.read:
+            raise WrongWeights("w.pth is no checkpoint of this network: 1 missing (a)")
+
+    def predict(self, request):
+        chosen = choose_options(request, {"size": ("small", "large")})
+        def paint(target):
+            mask = np.zeros(request.grid.shape, np.uint8)
+            n = 2 if chosen["size"] == "large" else 1
+            i, j, k = target.points[0].index
+            mask[i:i + n, j:j + n, k:k + n] = 1
+            return mask
+        return Prediction(each_target(request, paint), notes={"read": self.read, "weights": which_weights(), **chosen})
+"""
+SCRIPT = "def write(size, folder):\n    (folder / 'w.pth').write_text('random ' + size)\n"
+SOURCES = """base = "umd/base"
+[code]
+origin = "a test"
+license = "MIT"
+[[weights]]
+into = "w.pth"
+url = "{url}"
+sha256 = "{sha}"
+license = "CC-BY-NC-4.0"
+commercial = "no"
+"""
+
+
+@pytest.fixture
+def weighted(project, tmp_path, monkeypatch, server, docker_engine):
+    """A model with weights that a server on this machine publishes; downloads go to a cache of the test's own."""
+    Server.files["/w.pth"] = BODY
+    folder = project({"weighted": ADAPTER}, options="size=small|large", weights="published", **{"weights.sha256": SHA})
+    dockerfile = folder / "dockerfiles/weighted.Dockerfile"
+    text = dockerfile.read_text()
+    step = (
+        "COPY models/weighted/random_weights.py /opt/model/\nCOPY parts/weights /opt/ml/model\nARG WEIGHTS=published\n"
+        'RUN python3 -m zoo_sdk.random_weights /opt/model/random_weights.py "$WEIGHTS"\nENTRYPOINT'
+    )
+    dockerfile.write_text(f"# {tmp_path} makes these images this test's own\n" + text.replace("ENTRYPOINT", step))
+    monkeypatch.setenv("UMD_CACHE", str(tmp_path / "cache"))
+    (folder / "models/weighted/random_weights.py").write_text(SCRIPT)
+    (folder / "models/weighted/sources.toml").write_text(SOURCES.format(url=f"{server}/w.pth", sha=SHA))
+    yield folder
+    for image in docker_engine.client.images.list("umd/weighted"):
+        docker_engine.client.images.remove(image.id, force=True)
+
+
+def build(weights: Weights, **more) -> BuiltImage:
+    fetch = Fetch(accepted=frozenset({"CC-BY-NC-4.0"}))
+    return ensure_image(find_model("weighted"), ImageOrder(weights=weights, fetch=fetch, **more), say=lambda _: None)
+
+
+@pytest.mark.docker
+def test_every_kind_of_weights(weighted, tmp_path, monkeypatch):
+    data = make_dataset(tmp_path / "data", ["a"], ("CT",))
+    accepted = frozenset({"CC-BY-NC-4.0"})
+    with pytest.raises(PartsProblem, match=r"w\.pth: CC-BY-NC-4\.0"):
+        order("weighted", data)
+    folder = tmp_path / "mounted"
+    folder.mkdir(mode=0o755)
+    (folder / "w.pth").write_bytes(BODY)
+    runs = {
+        "published": order("weighted", data, accepted=accepted),
+        "random:small": order("weighted", data, weights="random"),
+        "mounted": order("weighted", data, weights=str(folder)),
+        "large": order("weighted", data, weights=str(folder), options=("size=large",)),
+    }
+    assert len({run.name for run in runs.values()}) == 4
+    read = {
+        "published": BODY.decode(),
+        "random:small": "random small",
+        "mounted": BODY.decode(),
+        "large": BODY.decode(),
+    }
+    for kind, run in runs.items():
+        about = run.about()
+        which = "mounted" if kind == "large" else kind
+        (record,) = run.records()
+        (entry,) = record["rounds"]
+        notes = entry["reply"]["notes"]
+        assert notes["read"] == read[kind]
+        assert about["card"]["umd.weights"] == which
+        assert about["weights"]["which"].startswith(which)
+        assert about["options"] == {"size": notes["size"]} == {"size": "large" if kind == "large" else "small"}
+        assert entry["targets"]["liver"]["mask"]["voxels"] == (8 if kind == "large" else 1)
+        stamped = any("RANDOM WEIGHTS, NOT A RESULT" in line for line in header(run))
+        assert stamped == (kind == "random:small") == all(row.get("random_weights") for row in summarise(run))
+    assert (
+        runs["published"].about()["weights"]["sha256"] == runs["mounted"].about()["weights"]["sha256"] == {"w.pth": SHA}
+    )
+    assert runs["random:small"].about()["weights"]["sha256"] == {}
+    assert runs["random:small"].about()["card"]["umd.weights.sha256"] == ""
+
+    (folder / "w.pth").write_bytes(b"another checkpoint")
+    with pytest.raises(PartsProblem, match="the published weights of weighted have"):
+        order("weighted", data, weights=str(folder))
+    local = order("weighted", data, weights="published", engine="docker", accepted=accepted)
+    assert local.name == runs["published"].name
+    with pytest.raises(UserError, match="needs --weights FOLDER"):
+        order("weighted", data, engine="local")
+    (folder / "w.pth").write_bytes(BODY)
+    (record,) = order("weighted", data, engine="local", weights=str(folder)).records()
+    assert record["rounds"][0]["reply"]["notes"]["read"] == BODY.decode()
+
+
+@pytest.mark.docker
+def test_a_wrong_checkpoint_in_an_image_says_which_keys(weighted, tmp_path):
+    (weighted / "models/weighted/random_weights.py").write_text(SCRIPT.replace("random ", "wrong "))
+    run = order("weighted", make_dataset(tmp_path / "data", ["a"], ("CT",)), weights="random")
+    (record,) = run.records()
+    made = record["rounds"][0]["targets"]["liver"]
+    assert made["status"] == "crashed"
+    assert "WrongWeights: w.pth is no checkpoint of this network: 1 missing (a)" in made["detail"]
+
+
+@pytest.mark.docker
+def test_a_bundle_needs_no_network(weighted, tmp_path, server):
+    from click.testing import CliRunner
+
+    from evaluator.cli.models import models
+
+    bundle = tmp_path / "bundle"
+    told = CliRunner().invoke(models, ["fetch", "weighted", "--into", str(bundle)])
+    assert isinstance(told.exception, PartsProblem)
+    assert Server.seen == []
+    told = CliRunner().invoke(models, ["fetch", "weighted", "--into", str(bundle), "--accept-licence", "CC-BY-NC-4.0"])
+    assert told.exit_code == 0, told.output
+    seen = len(Server.seen)
+    Server.files.clear()
+    built = build(Weights(kind="published"), bundle=bundle)
+    assert built.weights == {"w.pth": SHA}
+    assert len(Server.seen) == seen
+    image = ImagePlatform(flavour="cpu")
+    digest = load_base(bundle, "base", image, BuildClient(), lambda _: None)
+    assert digest == json.loads((bundle / "images/images.json").read_text())[f"base-{image.name}.tar"]["id"]
+    (bundle / "weighted/weights/w.pth").write_bytes(b"damaged")
+    (weighted / "models/weighted/adapter.py").write_text(ADAPTER + "\n# another image\n")
+    with pytest.raises(PartsProblem, match="was changed"):
+        build(Weights(kind="published"), bundle=bundle)
+    with pytest.raises(PartsProblem, match="umd models fetch weighted --into BUNDLE"):
+        build(Weights(kind="published"), bundle=tmp_path / "empty")

@@ -1,0 +1,62 @@
+"""Which GPUs a model gets is said before it runs, from its card and from what the driver shows."""
+
+from __future__ import annotations
+
+import pytest
+
+from evaluator.cards import parse_card
+from evaluator.errors import UserError
+from evaluator.gpus import choose_gpus, parse_gpus
+
+TOLD = """0, GPU-a, NVIDIA H100 80GB HBM3, 81559, 550.54
+1, GPU-b, NVIDIA GeForce RTX 3070, 8192, 550.54
+[N/A], broken line
+"""
+
+
+def card(**labels):
+    return parse_card(
+        {"umd.contract": "1", "umd.name": "m", "umd.inputs": "CT"}
+        | {f"umd.{k.replace('_', '-')}": v for k, v in labels.items()}
+    )
+
+
+def test_the_drivers_words():
+    large, small = parse_gpus(TOLD)
+    assert (large.index, large.uuid, large.memory // 2**30) == (0, "GPU-a", 79)
+    assert small.name == "NVIDIA GeForce RTX 3070"
+
+
+def test_a_gpu_that_is_too_small_is_not_used():
+    found, said = parse_gpus(TOLD), []
+    assert choose_gpus(found, None, card(gpu="optional", gpu_memory="10GiB"), said.append) == found[:1]
+    assert "needs 10.0 GiB" in said[0]
+    assert "GPU 1 (NVIDIA GeForce RTX 3070) has 8.0 GiB: not used" in said[0]
+    assert choose_gpus(found, (1,), card(gpu="optional", gpu_memory="10GiB"), said.append) == ()
+    assert "runs without a GPU" in said[1]
+    assert choose_gpus(found, None, card(gpu="required", gpu_memory="8GiB"), said.append) == found
+    assert (
+        choose_gpus(found, None, card(gpu="none"), said.append)
+        == choose_gpus(found, (), card(gpu="optional"), said.append)
+        == ()
+    )
+    assert len(said) == 2
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "labels", "said"),
+    [
+        (
+            parse_gpus(TOLD),
+            (1,),
+            {"gpu": "required", "gpu_memory": "10GiB"},
+            "10.0 GiB of GPU memory by its card; GPU 1",
+        ),
+        ((), None, {"gpu": "required"}, "shows none"),
+        (parse_gpus(TOLD), (), {"gpu": "required"}, "says to use none"),
+        (parse_gpus(TOLD), (5,), {"gpu": "optional"}, r"GPUs \[5\] were asked for"),
+    ],
+)
+def test_no_gpu_where_one_is_required(found, wanted, labels, said):
+    with pytest.raises(UserError, match=said):
+        choose_gpus(found, wanted, card(**labels), lambda _: None)

@@ -1,0 +1,90 @@
+"""The models whose adapters are tested: each registers its pipeline and how its ideal network is made.
+
+A model is added here by one entry; ``tests/zoo/test_ideal.py`` then asks of it what it asks of all.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from tests.tiny import ROOT
+from tests.zoo.bodies import Body
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registered:
+    """One adapter."""
+
+    #: the models' names, whose images share the adapter
+    images: tuple[str, ...]
+    #: folder under models/ with pipeline.py
+    folder: str
+    #: the network that answers from the reference
+    ideal: Callable[[Body], Any]
+    #: options under which organs larger than the network's patch come back whole
+    whole: dict[str, str] = field(default_factory=dict)
+    #: does the default show an organ as a whole however large it is
+    whole_by_default: bool = True
+    modalities: tuple[str, ...] = ("CT", "MR", "PT")
+
+    @property
+    def name(self) -> str:
+        return self.images[0]
+
+    @property
+    def pipeline(self) -> ModuleType:
+        return load(self.folder, "pipeline")
+
+
+def load(folder: str, module: str) -> ModuleType:
+    """A module of a model, under a name of its own."""
+    name = f"zoo_{folder.replace('-', '_')}_{module}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(ROOT, "models", folder, f"{module}.py"))
+        assert spec
+        assert spec.loader
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+class IdealSam:
+    """SAM's three steps, answered from the reference: the organ that lies at the first foreground click."""
+
+    def __init__(self, body: Body) -> None:
+        self.body, self.embedded, self.decoded = body, 0, []
+
+    def embed(self, crop):
+        assert crop.array.shape == (128, 128, 128)
+        assert crop.array.dtype == np.float32
+        self.body.shows(crop)
+        self.embedded += 1
+        return crop
+
+    def decode(self, embedding, clicks, previous):
+        self.decoded.append((clicks, previous is not None))
+        index = next(index for index, foreground in clicks if foreground)
+        label = self.body.label_at((embedding.affine @ [*index, 1])[:3])
+        return (self.body.labels_in(embedding) == label) & (label > 0)
+
+    def mask(self, low):
+        return low
+
+
+MODELS = (
+    Registered(
+        images=("sam-med3d", "seganypet-v1", "seganypet-v2"),
+        folder="sam-med3d",
+        ideal=IdealSam,
+        whole={"large": "sliding"},
+        whole_by_default=False,
+    ),
+)

@@ -1,0 +1,24 @@
+"""What a model's card promises, its adapter keeps: the same options with the same defaults."""
+
+from __future__ import annotations
+
+import pytest
+
+from evaluator.build import find_model
+from evaluator.build.images import copied_paths
+from evaluator.manifests.sources import read_sources
+from tests.zoo.models import MODELS
+
+
+@pytest.mark.parametrize(("model", "image"), [(model, image) for model in MODELS for image in model.images])
+def test_options_and_parts(model, image):
+    card = find_model(image).card
+    assert card.options == {name: tuple(values) for name, values in model.pipeline.OPTIONS.items()}
+    assert {inputs[0] for inputs in card.inputs} <= set(model.modalities)
+    sources = read_sources(image)
+    assert sources
+    copied = copied_paths(find_model(image).dockerfile.read_text())
+    assert ("parts/packages" in copied) == bool(sources.packages)
+    assert ("parts/upstream" in copied) == bool(sources.upstream)
+    assert ("parts/weights" in copied) == bool(sources.weights or sources.auxiliary)
+    assert card.weights == ("published" if sources.weights else "")
