@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     #: told of (file, bytes that are there, bytes in all or None)
     Progress = Callable[[str, int, int | None], None]
 
-TRIES = 4
+#: between connections that each brought something
 WAIT_SECONDS = (1, 5, 20)
 TIMEOUT_SECONDS = 60
 CHUNK = 2**20
@@ -71,26 +71,36 @@ def file_sha256(path: Path) -> str:
 def _receive_in_tries(address: str, part: Path, headers: dict[str, str], progress: Progress) -> None:
     import requests
 
-    for number in range(TRIES):
+    for wait in (*WAIT_SECONDS, None):
+        before = _size(part)
         try:
             _receive(address, part, headers, progress)
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-            if number + 1 < TRIES:
-                time.sleep(WAIT_SECONDS[number])
+            there = _size(part)
+            if there == 0:
+                raise PartsProblem(
+                    f"{address} cannot be reached ({str(error)[:200]}). On a machine that reaches it, umd models fetch makes a "
+                    "bundle for umd models build --bundle; --weights random needs no weights and gives no result"
+                ) from error
+            if wait is not None and there != before:
+                time.sleep(wait)
                 continue
-            there = part.stat().st_size if part.exists() else 0
             raise PartsProblem(
-                f"{address} broke off after {there} bytes, {TRIES} times ({str(error)[:200]}). What came is kept; run again, "
-                "it goes on from there"
+                f"{address} broke off after {there} bytes ({str(error)[:200]}). What came is kept; run again, it goes on "
+                "from there"
             ) from error
         return
+
+
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
 
 
 def _receive(address: str, part: Path, headers: dict[str, str], progress: Progress) -> None:
     """One connection: all of the file, or its rest."""
     import requests
 
-    there = part.stat().st_size if part.exists() else 0
+    there = _size(part)
     version = _version_file(part).read_text(encoding="utf-8") if _version_file(part).exists() else ""
     asked = {"Accept-Encoding": "identity"} | headers
     if there and version:
@@ -148,7 +158,7 @@ def _forget(part: Path) -> None:
 def _check_space(to: Path, part: Path, size: int | None) -> None:
     if size is None:
         return
-    wanted = size - (part.stat().st_size if part.exists() else 0)
+    wanted = size - _size(part)
     free = shutil.disk_usage(to.parent).free
     if wanted > free:
         raise HostFault(

@@ -143,16 +143,38 @@ def fetch(
 @models.command(epilog="Example: umd models check region-growing")
 @click.argument("name")
 @click.option("--engine", type=click.Choice(["auto", "docker", "podman", "local"]), default="auto", show_default=True)
+@click.option(
+    "--weights", default="published", show_default=True, metavar="published|random[:full]|DIR", help="As for umd run."
+)
+@click.option("--huge/--no-huge", default=True, show_default=True, help="Ask about a volume of 512 x 512 x 400 too.")
+@click.option("--record", is_flag=True, help="Keep the results in docs/checks/NAME.json, for the README's table.")
 @click.option("--json", "as_json", is_flag=True, help="One object for each check.")
-def check(name: str, engine: str, as_json: bool) -> None:
+def check(name: str, engine: str, weights: str, huge: bool, record: bool, as_json: bool) -> None:
     """Ask model NAME questions in its container and see whether it keeps the contract. Exit code 1 if it does not."""
+    from dataclasses import asdict
+
+    from evaluator.badges import write_record
     from evaluator.check_model import check_model
 
-    kept = True
-    for result in check_model(name, engine, say=lambda line: click.echo(line, err=True)):
-        kept = kept and result.ok
+    ready, results = check_model(name, engine, weights=weights, large=huge, say=lambda line: click.echo(line, err=True))
+    done = []
+    for result in results:
+        done.append(result)
         if as_json:
-            click.echo(json.dumps({"check": result.check, "ok": result.ok, "detail": result.detail}))
+            click.echo(json.dumps(asdict(result)))
         else:
-            click.echo(f"{'ok  ' if result.ok else 'FAIL'} {result.check}: {result.detail}")
-    raise SystemExit(0 if kept else 1)
+            told = "".join(f", {what.replace('_', ' ')} {value:g}" for what, value in result.measured.items())
+            click.echo(f"{'ok  ' if result.ok else 'FAIL'} {result.check}: {result.detail}{told}")
+    if record:
+        click.echo(
+            f"recorded in {write_record(name, ready, done)}; umd models badges puts it into the README", err=True
+        )
+    raise SystemExit(0 if all(result.ok for result in done) else 1)
+
+
+@models.command(epilog="Example: umd models badges")
+def badges() -> None:
+    """Make the README's table of checked models from docs/checks."""
+    from evaluator.badges import update_readme
+
+    click.echo("README.md is new" if update_readme() else "README.md is as it should be")

@@ -27,6 +27,9 @@ class Process(Protocol):
     def running(self) -> bool:
         """Is it still there."""
 
+    def peak_memory(self) -> int | None:
+        """Most bytes that its main process has held until now; None where this machine cannot tell."""
+
     def finish(self, timeout: float) -> Exit:
         """Close its input and wait for its end; after ``timeout`` seconds it is killed. Leaves nothing behind."""
 

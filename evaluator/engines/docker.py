@@ -18,7 +18,7 @@ import docker.errors
 import requests
 from docker.types import DeviceRequest, LogConfig, Ulimit
 
-from evaluator.engines.output import Lines, LogFile
+from evaluator.engines.output import Lines, LogFile, peak_memory_of
 from evaluator.engines.spec import Caller, Exit, container_arguments
 from evaluator.errors import EngineUnavailable, HostFault
 
@@ -214,6 +214,10 @@ class ContainerProcess:
     def running(self) -> bool:
         """See ``evaluator.engines.Process``."""
         return bool(self._state().get("Running"))
+
+    def peak_memory(self) -> int | None:
+        """See ``evaluator.engines.Process``."""
+        return peak_memory_of(self._state().get("Pid") or 0)
 
     def finish(self, timeout: float) -> Exit:
         """See ``evaluator.engines.Process``."""

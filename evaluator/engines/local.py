@@ -11,7 +11,7 @@ import sys
 import threading
 from typing import IO, TYPE_CHECKING
 
-from evaluator.engines.output import Lines, LogFile
+from evaluator.engines.output import Lines, LogFile, peak_memory_of
 from evaluator.engines.spec import Exit
 from evaluator.errors import HostFault, UserError
 
@@ -112,6 +112,10 @@ class LocalProcess:
     def running(self) -> bool:
         """See ``evaluator.engines.Process``."""
         return self._process.poll() is None
+
+    def peak_memory(self) -> int | None:
+        """See ``evaluator.engines.Process``."""
+        return peak_memory_of(self._process.pid)
 
     def finish(self, timeout: float) -> Exit:
         """See ``evaluator.engines.Process``."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import queue
+import re
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 LONGEST_LINE = 2**20
 LOG_BYTES = 50 * 2**20
@@ -76,3 +74,12 @@ class LogFile:
         """The last lines."""
         with self._lock:
             return "\n".join(self._tail)
+
+
+def peak_memory_of(pid: int) -> int | None:
+    """Most bytes that a process of this machine has held; None for one that is not here or may not be looked at."""
+    try:
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), flags=re.MULTILINE)
+    except OSError:
+        return None
+    return int(found[1]) * 1024 if found else None

@@ -72,6 +72,10 @@ class Conversation:
             request=request, folder=folder, reply=said, failure=None, seconds=seconds, load_seconds=load_seconds
         )
 
+    def peak_memory(self) -> int | None:
+        """Most bytes that the open session's process has held until now; None where there is none, or nobody can tell."""
+        return self._open.process.peak_memory() if self._open else None
+
     def _end(self, request: Request, failure: Failure, seconds: float, load_seconds: float | None) -> Answer:
         assert self._open
         self._open.close(0)
@@ -92,8 +96,8 @@ class _Open:
 
     def __init__(self, start: Any, workspace: Workspace, output_bytes: int) -> None:
         self.workspace = Workspace(input=workspace.input, output=own_output(workspace))
-        self._process: Process = start(self.workspace)
-        self._watch = Watch(self.workspace.output, output_bytes, self._process)
+        self.process: Process = start(self.workspace)
+        self._watch = Watch(self.workspace.output, output_bytes, self.process)
 
     def wait_until_ready(self, timeout: float) -> Failure | None:
         """None when it is; else why not."""
@@ -109,7 +113,7 @@ class _Open:
 
     def ask(self, name: str, timeout: float) -> Reply | Failure:
         """Send a request's id and wait for the reply."""
-        self._process.send_line(name)
+        self.process.send_line(name)
         said = self._read(timeout, "no answer")
         if isinstance(said, Failure):
             return said
@@ -125,15 +129,15 @@ class _Open:
         """End the process; its answers stay until the workspace goes."""
         self._watch.end()
         if patience:
-            self._process.finish(patience)
+            self.process.finish(patience)
         else:
-            self._process.kill()
+            self.process.kill()
 
     def _read(self, timeout: float, what: str) -> dict[str, Any] | Failure:
         try:
-            line = self._process.read_line(timeout)
+            line = self.process.read_line(timeout)
         except EOFError:
-            return self._watch.failure or explain(self._process.finish(END_SECONDS))
+            return self._watch.failure or explain(self.process.finish(END_SECONDS))
         if line is None:
             return Failure(status=Status.TIMEOUT, detail=f"{what} after {timeout:g} s")
         try:

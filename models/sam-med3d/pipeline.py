@@ -18,11 +18,12 @@ import numpy as np
 from scipy import ndimage
 
 from zoo_sdk import Prediction, Request, Seconds, Target, Unsupported, Volume, each_target
-from zoo_sdk.intensities import standardised
-from zoo_sdk.spaces import Space, canonical, put_back, respaced, sample, space_of, voxel_of, window
+from zoo_sdk.intensities import Undefined, standardised
+from zoo_sdk.spaces import Space, canonical, overlap, put_back, respaced, sample_box, space_of, voxel_of, window
 
 SPACING = (1.5, 1.5, 1.5)
 EDGE = 128
+SHAPE = (EDGE, EDGE, EDGE)
 #: more crops than these are not looked at for one target
 MOST_CROPS = 64
 
@@ -60,7 +61,7 @@ def predict(image: Volume, request: Request, network: Network, options: Mapping[
         if options["large"] == "sliding":
             mask, space = work.slide(start)
         else:
-            mask, space = work.segment(start), window(lattice, start, (EDGE,) * 3)
+            mask, space = work.segment(start), window(lattice, start, SHAPE)
         told[target.name] = work.told
         with seconds.of("postprocess"):
             return put_back(mask, space, request.grid)
@@ -81,13 +82,13 @@ def crop_start(lattice: Space, ras_mm: Any) -> Index:
     return (near[0] - EDGE // 2, near[1] - EDGE // 2, near[2] - EDGE // 2)
 
 
-def network_input(image: Volume, crop: Space) -> Volume:
-    """The crop's values as the network gets them, float32. Raises ValueError for a crop without positive voxels."""
-    values = sample(image.array, image.affine, crop)
+def network_input(image: Volume, lattice: Space, start: Index) -> Volume:
+    """A crop's values as the network gets them, float32. Raises Undefined for a crop without positive voxels."""
+    values = sample_box(image.array, image.affine, lattice, start, SHAPE)
     if image.whole:
         # resampled whole numbers stay whole upstream, cut towards zero
         values = np.trunc(values + np.copysign(1e-6, values))
-    return Volume(standardised(values, values > 0), crop.affine)
+    return Volume(standardised(values, values > 0), window(lattice, start, SHAPE).affine)
 
 
 class _Work:
@@ -116,7 +117,7 @@ class _Work:
         elif derived is None:
             self.told = {"crop_start": list(start), "clicks_outside": len(clicks) - len(inside)}
         with self._seconds.of("preprocess"):
-            crop = network_input(self._image, window(self._lattice, start, (EDGE,) * 3))
+            crop = network_input(self._image, self._lattice, start)
         with self._seconds.of("infer"):
             embedding = self._network.embed(crop)
             low = None
@@ -133,9 +134,14 @@ class _Work:
         done = 0
         while waiting and done < MOST_CROPS:
             start, derived = waiting.pop(0)
-            mask = self.segment(start, derived)
             done += 1
-            here, part = _overlap(start, self._lattice.shape)
+            try:
+                mask = self.segment(start, derived)
+            except Undefined:
+                if derived is None:
+                    raise
+                continue  # nothing to be seen there
+            here, part = overlap(start, SHAPE, self._lattice.shape)
             deeper = _DEPTH[part] > decided[here]
             whole[here] = np.where(deeper, mask[part], whole[here])
             decided[here] = np.maximum(decided[here], _DEPTH[part])
@@ -167,7 +173,7 @@ def _neighbours(mask: Any, start: Index, shape: Index) -> List[Index]:
 
 def _deepest(whole: Any, start: Index) -> Index | None:
     """The lattice's voxel that lies deepest in what a crop can see of the mask so far."""
-    here, _ = _overlap(start, whole.shape)
+    here, _ = overlap(start, SHAPE, whole.shape)
     seen = whole[here]
     if not seen.any():
         return None
@@ -175,12 +181,6 @@ def _deepest(whole: Any, start: Index) -> Index | None:
     index = np.unravel_index(int(np.argmax(depth)), depth.shape)
     a, b, c = (int(n) + own.start for n, own in zip(index, here))
     return (a, b, c)
-
-
-def _overlap(start: Index, shape: Index) -> Tuple[Any, Any]:
-    """Where a crop lies on the lattice, and which part of the crop that is."""
-    here = tuple(slice(max(n, 0), min(n + EDGE, size)) for n, size in zip(start, shape))
-    return here, tuple(slice(own.start - n, own.stop - n) for own, n in zip(here, start))
 
 
 def _minus(index: Index, start: Index) -> Index:

@@ -66,12 +66,12 @@ def test_sampling_is_scipys(made, step, start):
 @pytest.mark.parametrize("step", [1.5, 2.0, 0.9])
 def test_respacing_is_simpleitks_between_equal_centres(step):
     """The grid about the centre, floor of the extent: what torchio's Resample makes of a spacing."""
-    grid = make_grid((20, 15, 11), np.diag([1.2, 1.2, 3.0, 1.0]))
+    grid = make_grid((20, 15, 11), np.diag([1.25, 1.25, 3.0, 1.0]))
     array = np.random.default_rng(0).normal(size=grid.shape)
     image = SimpleITK.GetImageFromArray(array.transpose(2, 1, 0))
-    image.SetSpacing((1.2, 1.2, 3.0))
-    size = [int(np.floor(n * old / step)) for n, old in zip(grid.shape, (1.2, 1.2, 3.0), strict=True)]
-    origin = [((n - 1) * old - (m - 1) * step) / 2 for n, m, old in zip(grid.shape, size, (1.2, 1.2, 3.0), strict=True)]
+    image.SetSpacing((1.25, 1.25, 3.0))
+    size = [int(np.floor(n * old / step)) for n, old in zip(grid.shape, (1.25, 1.25, 3.0), strict=True)]
+    origin = [((n - 1) * old - (m - 1) * step) / 2 for n, m, old in zip(grid.shape, size, (1.25, 1.25, 3.0), strict=True)]
     resampler = SimpleITK.ResampleImageFilter()
     resampler.SetSize(size)
     resampler.SetOutputSpacing((step,) * 3)

@@ -73,8 +73,9 @@ def respaced(space: Space, millimetres: Sequence[float]) -> Space:
     """
     import numpy as np
 
-    old, new = np.array(space.spacing), np.array(millimetres, dtype=np.float64)
-    size = np.maximum(np.floor(np.array(space.shape) * old / new), 1).astype(int)
+    # a file's header tells voxel sizes in 32 bits: an affine's rounding must not cost a voxel
+    old, new = np.array(space.spacing, dtype=np.float32).astype(np.float64), np.array(millimetres, dtype=np.float64)
+    size = np.maximum(np.floor(np.array(space.shape) * old / new * (1 + 1e-12)), 1).astype(int)
     size[np.array(space.shape) == 1] = 1
     step = np.diag([*(new / old), 1.0])
     step[:3, 3] = (np.array(space.shape) - 1) / 2 - (size - 1) / 2 * (new / old)
@@ -112,15 +113,39 @@ def sample(array: Any, affine: Any, space: Space, *, nearest: bool = False, outs
     made = np.full(space.shape, outside, dtype=array.dtype if nearest else np.float64)
     if any(line.stop <= line.start for line in lines):
         return made
-    values = array
-    # the axis that loses most voxels first, for speed
-    for axis in sorted(range(3), key=lambda n: len(lines[n].places) / array.shape[n]):
+    # only what the places touch; then the axis that loses most voxels first: for speed
+    values = array[tuple(slice(line.first, line.last + 1) for line in lines)]
+    for axis in sorted(range(3), key=lambda n: len(lines[n].places) / values.shape[n]):
         values = _take(values, axis, lines[axis], nearest)
     inside: List[slice] = [slice(0)] * 3
     for line in lines:
         inside[line.axis] = slice(line.start, line.stop)
     made[tuple(inside)] = values.transpose([[line.axis for line in lines].index(n) for n in range(3)])
     return made
+
+
+def sample_box(
+    array: Any, affine: Any, lattice: Space, start: Sequence[int], shape: Shape, *, outside: float = 0.0
+) -> NDArray[np.float64]:
+    """As ``sample`` of a window, but what lies beyond the lattice is ``outside``, also where the image reaches there.
+
+    That is cropping and padding a volume that was resampled as a whole.
+    """
+    import numpy as np
+
+    here, part = overlap(start, shape, lattice.shape)
+    made = np.full(shape, outside, dtype=np.float64)
+    size = tuple(own.stop - own.start for own in here)
+    if min(size) > 0:
+        inner = window(lattice, [own.start for own in here], (size[0], size[1], size[2]))
+        made[part] = sample(array, affine, inner, outside=outside)
+    return made
+
+
+def overlap(start: Sequence[int], shape: Shape, whole: Shape) -> Tuple[Any, Any]:
+    """Where a box lies on a grid of shape ``whole``, and which part of the box that is, as slices; perhaps empty ones."""
+    here = tuple(slice(min(max(n, 0), size), max(min(n + own, size), 0)) for n, own, size in zip(start, shape, whole))
+    return here, tuple(slice(own.start - n, own.stop - n) for own, n in zip(here, start))
 
 
 def put_back(mask: Any, space: Space, grid: Grid) -> NDArray[np.bool_]:
@@ -134,11 +159,14 @@ def put_back(mask: Any, space: Space, grid: Grid) -> NDArray[np.bool_]:
 
 
 class _Line(NamedTuple):
-    """One axis of the image: the places along it (voxels) that axis ``axis`` of the space, from start to stop, falls on."""
+    """One axis of the image, from voxel ``first`` to ``last``: the places after ``first`` that an axis of the space falls on."""
 
     axis: int
+    #: of the space's axis: the part that lies in the image
     start: int
     stop: int
+    first: int
+    last: int
     places: Any
 
 
@@ -159,7 +187,11 @@ def _lines(affine: Any, shape: Shape, space: Space) -> List[_Line]:
         places = np.where(abs(places - whole) < SAME_VOXEL, whole, places)
         inside = np.flatnonzero((places >= -0.5 - SAME_VOXEL) & (places < shape[n] - 0.5 + SAME_VOXEL))
         start, stop = (int(inside[0]), int(inside[-1]) + 1) if len(inside) else (0, 0)
-        lines.append(_Line(axis, start, stop, places[start:stop]))
+        places = places[start:stop]
+        first, last = (
+            (np.clip((np.floor(places.min()), np.floor(places.max()) + 1), 0, shape[n] - 1)) if len(places) else (0, 0)
+        )
+        lines.append(_Line(axis, start, stop, int(first), int(last), places - first))
     return lines
 
 

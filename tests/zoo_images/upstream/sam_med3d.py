@@ -1,0 +1,207 @@
+"""Our SAM-Med3D beside upstream's, on the same files with the same random weights: a JSON line for each volume and click count.
+
+Runs in an environment of its own (``sam_med3d.lock``), where torchio is of the version that upstream's code needs.
+Upstream's preprocessing is called through torchio, by what utils/infer_utils.py does with it. With a checkout of
+github.com/uni-medical/SAM-Med3D as argument, its own functions are called instead (docs/decisions/0071).
+
+    python sam_med3d.py SIZE [CHECKOUT]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import SimpleITK
+import torch
+import torchio
+
+ROOT = Path(__file__).parents[3]
+sys.path[:0] = [str(ROOT / "models/sdk"), str(ROOT / "models/sam-med3d")]
+
+import network  # noqa: E402
+import pipeline  # noqa: E402
+import random_weights  # noqa: E402
+
+from zoo_sdk import Grid, ImageFile, Point, Request, Target, Volume  # noqa: E402
+from zoo_sdk.files import _read  # noqa: E402
+from zoo_sdk.spaces import space_of, voxel_of  # noqa: E402
+
+OPTIONS = {"large": "single", "clicks": "one-by-one"}
+#: name -> index of the RAS-like axes and their signs, Euler angles in degrees, voxel sizes, shape, number type
+VOLUMES = {
+    "RAS CT int16": ((0, 1, 2), (1, 1, 1), (0, 0, 0), (0.9, 0.9, 2.5), (220, 200, 90), np.int16),
+    "LPS CT int16": ((0, 1, 2), (-1, -1, 1), (0, 0, 0), (1.37, 1.37, 3.0), (180, 170, 80), np.int16),
+    "PIR PET float32": ((1, 2, 0), (-1, -1, 1), (0, 0, 0), (4.07, 4.07, 4.07), (60, 70, 64), np.float32),
+    "oblique MR float32": ((0, 1, 2), (1, 1, 1), (12, -7, 20), (1.2, 1.9, 1.2), (150, 100, 160), np.float32),
+    "oblique LPI MR uint16": ((0, 1, 2), (-1, 1, -1), (-5, 9, 4), (2.03, 2.03, 5.1), (120, 110, 40), np.uint16),
+    "anisotropic PET float32": ((0, 1, 2), (1, -1, 1), (0, 0, 0), (2.0, 2.0, 3.0), (100, 120, 90), np.float32),
+}
+
+
+def main(size: str, checkout: str | None) -> None:
+    """Compare all volumes."""
+    theirs = load_checkout(checkout) if checkout else None
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["UMD_WEIGHTS"] = folder
+        random_weights.write(size, Path(folder))
+        Path(folder, "random-weights.json").write_text(json.dumps({"weights": f"random:{size}"}))
+        net = network.SamMed3D()
+        for number, name in enumerate(VOLUMES):
+            path = Path(folder, "image.nii.gz")
+            write_volume(path, number, *VOLUMES[name])
+            for clicks in (1, 3):
+                print(
+                    json.dumps({"volume": name, "clicks": clicks} | compare(path, number, clicks, net, theirs)),
+                    flush=True,
+                )
+
+
+def compare(path: Path, seed: int, count: int, net: network.SamMed3D, theirs) -> dict[str, object]:
+    """Largest differences at each stage."""
+    array, affine, whole = _read(path)
+    image = Volume(array, affine, whole=whole)
+    grid = Grid(shape=array.shape, affine=tuple(map(tuple, affine.tolist())))
+    lattice = pipeline.network_space(space_of(grid))
+    points = clicks_in(grid, seed, count)
+    start = pipeline.crop_start(lattice, points[0].ras_mm)
+    places = [tuple(a - b for a, b in zip(voxel_of(lattice, p.ras_mm), start, strict=True)) for p in points]
+    inside = tuple(
+        (place, p.foreground) for place, p in zip(places, points, strict=True) if all(0 <= n < 128 for n in place)
+    )
+
+    subject = torchio.Subject(image=torchio.ScalarImage(path))
+    own = subject.image.affine.copy(), subject.image.spatial_shape
+    canonical = torchio.ToCanonical()(torchio.Resample(target=pipeline.SPACING)(subject))
+    same_lattice = tuple(canonical.spatial_shape) == lattice.shape
+    label = torch.zeros_like(canonical.image.data, dtype=torch.uint8)
+    label[0][voxel_of(lattice, points[0].ras_mm)] = 1
+    canonical.add_image(torchio.LabelMap(tensor=label, affine=canonical.image.affine), "label")
+    crop, standardise = (
+        torchio.CropOrPad(mask_name="label", target_shape=(128,) * 3),
+        torchio.ZNormalization(lambda x: x > 0),
+    )
+    if theirs:
+        roi, mask, low, back = theirs(canonical, own, crop, standardise, net._module, inside)
+    else:
+        roi, mask, low, back = reenact(canonical, own, crop, standardise, net._module, inside)
+
+    ours = pipeline.network_input(image, lattice, start)
+    request = Request("r", "c", 0, {"CT": ImageFile("i", "HU")}, grid, (Target("t", points=points),))
+    put = pipeline.predict(image, request, net, OPTIONS).masks["t"]
+    state, embedding = None, net.embed(ours)
+    for number in range(1, len(inside) + 1):
+        state = net.decode(embedding, inside[:number], state)
+    differ, tie = put != back, half_way(lattice, grid)
+    return {
+        "shown": len(inside),
+        "lattice": same_lattice,
+        "affine": float(abs(canonical.image.affine - lattice.affine).max()),
+        "input": float(abs(ours.array - roi[0, 0].numpy()).max()),
+        "grey_value": float(1 / array[array > 0].std()) if whole else 0.0,
+        "logits": float((state[1] - low).abs().max() / (low.max() - low.min())),
+        "mask_voxels": int(mask.sum()),
+        "mask_differs": int((net.mask(state) != mask).sum()),
+        "back_differs": int(differ.sum()),
+        "back_differs_off_ties": int((differ & ~tie).sum()),
+        "back_voxels": int(back.sum()),
+    }
+
+
+def reenact(canonical, own, crop, standardise, module, clicks):
+    """What upstream does, by the transforms and network parts that it calls."""
+    cut = crop(canonical)
+    roi = standardise(cut.image).data[None]
+    low = torch.zeros(1, 1, 32, 32, 32)
+    with torch.inference_mode():
+        embedding = module.image_encoder(roi)
+        for number in range(1, len(clicks) + 1):
+            points = torch.tensor([[list(place) for place, _ in clicks[:number]]]).float()
+            labels = torch.tensor([[float(foreground) for _, foreground in clicks[:number]]])
+            sparse, dense = module.prompt_encoder(points=[points, labels], boxes=None, masks=low)
+            low, _ = module.mask_decoder(
+                image_embeddings=embedding,
+                image_pe=module.prompt_encoder.get_dense_pe(),
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense,
+            )
+        high = torch.nn.functional.interpolate(low, size=roi.shape[-3:], mode="trilinear", align_corners=False)
+    mask = torch.sigmoid(high)[0, 0].numpy() > 0.5
+    label = torchio.LabelMap(tensor=torch.from_numpy(mask[None].astype(np.float32)), affine=cut.image.affine)
+    reference = torchio.ScalarImage(tensor=torch.zeros(1, *own[1]), affine=own[0])
+    return roi, mask, low, torchio.Resample(target=reference)(label).data[0].numpy() > 0
+
+
+def load_checkout(folder: str):
+    """Upstream's own functions."""
+    sys.path.insert(0, folder)
+    from utils import infer_utils
+
+    def run(canonical, own, crop, standardise, module, clicks):
+        meta = {"original_subject_affine": own[0], "original_subject_spatial_shape": own[1]}
+        roi, _, meta = infer_utils.get_roi_from_subject(canonical, meta, crop, standardise)
+        given = iter(clicks)
+
+        def next_click(*_):
+            place, foreground = next(given)
+            return torch.tensor([[list(place)]]), torch.tensor([[int(foreground)]])
+
+        mask, low = infer_utils.sam_model_infer(
+            module, roi, roi_gt=torch.ones_like(roi), prompt_generator=next_click, num_clicks=len(clicks)
+        )
+        return roi, mask > 0, low, infer_utils.data_postprocess(mask, meta).transpose(2, 1, 0) > 0
+
+    return run
+
+
+def half_way(lattice, grid) -> np.ndarray:
+    """Voxels of the image that lie half-way between two of the lattice: rounding noise decides for which one ITK takes."""
+    across = np.linalg.inv(lattice.affine) @ np.asarray(grid.affine)
+    places = np.tensordot(across[:3, :3], np.indices(grid.shape), 1) + across[:3, 3].reshape(3, 1, 1, 1)
+    return (abs(places - np.floor(places) - 0.5) < 1e-3).any(axis=0)
+
+
+def clicks_in(grid: Grid, seed: int, count: int) -> tuple[Point, ...]:
+    """Clicks in the middle half of the volume; the second is background."""
+    chance = np.random.default_rng(seed)
+    points = []
+    for number in range(count):
+        index = tuple(int(chance.integers(size // 4, 3 * size // 4)) for size in grid.shape)
+        x, y, z = (np.asarray(grid.affine) @ [*index, 1])[:3]
+        points.append(Point(index=index, ras_mm=(x, y, z), foreground=number != 1))
+    return tuple(points)
+
+
+def write_volume(path: Path, seed: int, order, signs, angles, sizes, shape, dtype) -> None:
+    """Smooth noise with many values below zero (none where the type or PET has none)."""
+    chance = np.random.default_rng(seed)
+    array = SimpleITK.GetArrayFromImage(
+        SimpleITK.SmoothingRecursiveGaussian(SimpleITK.GetImageFromArray(chance.normal(size=shape[::-1])), 4.0)
+    ).T
+    array = array / array.std() * 300 + 100
+    if dtype != np.int16:
+        array = abs(array)
+    turned = torch.zeros(3, 3, dtype=torch.float64)
+    for column, (row, sign) in enumerate(zip(order, signs, strict=True)):
+        turned[row, column] = sign
+    direction = euler(angles) @ turned.numpy()
+    image = SimpleITK.GetImageFromArray(np.ascontiguousarray(array.astype(dtype).T))
+    image.SetSpacing(sizes)
+    image.SetDirection((np.diag([-1.0, -1.0, 1.0]) @ direction).ravel().tolist())
+    image.SetOrigin(chance.uniform(-200, 200, 3).tolist())
+    SimpleITK.WriteImage(image, str(path))
+
+
+def euler(angles) -> np.ndarray:
+    """Rotation by angles in degrees about x, y, z."""
+    transform = SimpleITK.Euler3DTransform()
+    transform.SetRotation(*np.radians(angles))
+    return np.array(transform.GetMatrix()).reshape(3, 3)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:], *[None] * (3 - len(sys.argv)))
