@@ -19,7 +19,7 @@ VENV := .venv
 BIN  := $(VENV)/bin
 UMD  := $(BIN)/umd
 
-.PHONY: help eval test lint bench bench-score bench-overhead bench-rounds clean
+.PHONY: help eval test test-zoo lint bench bench-score bench-overhead bench-rounds bench-zoo clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -33,6 +33,10 @@ test: $(VENV)/dev.done ## lint, types, and the tests of WHAT=tests
 	@.ci/ensure-engine
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest $(WHAT)
+
+test-zoo: $(VENV)/dev.done ## build the models' images with random weights, check and run them (UMD_BUNDLE=folder for what no index has)
+	@.ci/ensure-engine
+	UMD_TEST_ZOO=1 $(BIN)/python -m pytest tests/zoo tests/zoo_images -rs
 
 lint: $(VENV)/dev.done ## ruff, mypy and the layers
 	$(BIN)/ruff check .
@@ -52,6 +56,10 @@ bench-overhead: $(VENV)/dev.done ## seconds a case beyond the model's own: one s
 bench-rounds: $(VENV)/dev.done ## six rounds in one session against a container a case and round
 	@.ci/ensure-engine
 	PYTHONPATH=. $(BIN)/python benchmarks/bench_rounds.py
+
+bench-zoo: $(VENV)/dev.done ## MODEL at work with WEIGHTS=random:full: targets and rounds in one session against each alone
+	@.ci/ensure-engine
+	$(BIN)/python benchmarks/bench_zoo.py $(MODEL) --weights $(WEIGHTS) $(ARGS)
 
 clean: ## remove the environment and everything that can be made again; runs stay
 	rm -rf $(VENV) .umd

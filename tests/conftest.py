@@ -10,6 +10,8 @@ import pytest
 from evaluator import places
 
 CI = os.environ.get("CI") == "true"
+#: builds the models' images; make test-zoo runs it
+collect_ignore = [] if os.environ.get("UMD_TEST_ZOO") else ["zoo_images"]
 
 
 @pytest.fixture(scope="session")

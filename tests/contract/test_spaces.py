@@ -71,7 +71,9 @@ def test_respacing_is_simpleitks_between_equal_centres(step):
     image = SimpleITK.GetImageFromArray(array.transpose(2, 1, 0))
     image.SetSpacing((1.25, 1.25, 3.0))
     size = [int(np.floor(n * old / step)) for n, old in zip(grid.shape, (1.25, 1.25, 3.0), strict=True)]
-    origin = [((n - 1) * old - (m - 1) * step) / 2 for n, m, old in zip(grid.shape, size, (1.25, 1.25, 3.0), strict=True)]
+    origin = [
+        ((n - 1) * old - (m - 1) * step) / 2 for n, m, old in zip(grid.shape, size, (1.25, 1.25, 3.0), strict=True)
+    ]
     resampler = SimpleITK.ResampleImageFilter()
     resampler.SetSize(size)
     resampler.SetOutputSpacing((step,) * 3)

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import nibabel
 import numpy as np
 
 from tests.tiny import ROOT
@@ -65,6 +66,8 @@ class IdealSam:
     def embed(self, crop):
         assert crop.array.shape == (128, 128, 128)
         assert crop.array.dtype == np.float32
+        assert nibabel.aff2axcodes(crop.affine) == ("R", "A", "S")
+        assert np.allclose(crop.spacing, 1.5)
         self.body.shows(crop)
         self.embedded += 1
         return crop

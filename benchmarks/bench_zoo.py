@@ -1,0 +1,143 @@
+"""A model's image at work: seconds for each target in the first round and in later ones, against one container a request.
+
+    make bench-zoo MODEL=sam-med3d WEIGHTS=random:full
+
+One volume, several targets, a click more each round. In the session, what targets and rounds share is made once; the
+other way asks each target of each round alone, of a container that knows nothing, as a model's demo does. The masks of
+both must be equal. With random weights the figures are of speed alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from evaluator import places
+from evaluator.build import find_model
+from evaluator.engines import open_engine
+from evaluator.engines.spec import Limits, Workspace
+from evaluator.geometry import make_grid
+from evaluator.gpus import choose_gpus, find_gpus
+from evaluator.prepare import prepare
+from evaluator.sessions import Conversation
+from evaluator.volumes import write_volume
+from zoo_sdk.nifti import read
+from zoo_sdk.wire import ImageFile, Point, Request, Target, dump_request
+
+UNITS = {"CT": "HU", "MR": "a.u.", "PT": "SUVbw"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("--weights", default="random")
+    parser.add_argument("--shape", type=int, nargs=3, default=(400, 400, 350))
+    parser.add_argument("--targets", type=int, default=13)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--alone", type=int, default=4, help="how many requests are also asked alone; the rest is multiplied"
+    )
+    asked = parser.parse_args()
+    engine = open_engine("docker")
+    model = prepare(find_model(asked.model), engine, print, weights=asked.weights).model
+    gpus = choose_gpus(find_gpus(), None, model.card, print)
+    gpu = gpus[0].uuid if gpus else None
+    folder = Path(tempfile.mkdtemp(dir=places.cache()))
+    try:
+        workspace = Workspace(input=folder / "input", output=folder / "output")
+        requests = make_requests(workspace.input, model.card.inputs[0], asked)
+        workspace.output.mkdir()
+        for path in (folder, *workspace.input.rglob("*")):
+            path.chmod(0o755)
+        limits = Limits(timeout=3600, memory=model.card.memory, shm=model.card.shm)
+        how = {"run_id": folder.name, "log": folder / "log", "gpu": gpu}
+        report(asked, gpus, *in_a_session(engine, model, workspace, limits, how, requests, asked.alone))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def in_a_session(engine, model, workspace, limits, how, requests, alone):
+    """Answers of a session, and some of the same requests asked alone; raises where a mask differs."""
+    with Conversation(engine, model, workspace, limits, **how) as talk:
+        answers = [talk.ask(request) for request in requests]
+        peak = talk.peak_memory()
+    single = []
+    for answer in answers[:: max(1, len(answers) - 1)]:
+        for target in answer.request.targets[: max(1, alone // 2)]:
+            one = replace(answer.request, id=f"{answer.request.id}-{target.name}", targets=(target,))
+            write(workspace.input, one)
+            begun = time.perf_counter()
+            with Conversation(engine, model, workspace, limits, **how) as talk:
+                other = talk.ask(one)
+            single.append(time.perf_counter() - begun)
+            masks = [read(a.folder / f"{target.name}.nii.gz").data for a in (answer, other)]
+            assert masks[0] == masks[1], f"{one.id}: the mask differs from the session's"
+    return answers, single, peak
+
+
+def report(asked, gpus, answers, single, peak) -> None:
+    first, later = answers[0], answers[1:]
+    n = asked.targets
+    print(f"{asked.model} {asked.weights} on {' x '.join(map(str, asked.shape))}, {n} targets, {asked.rounds} rounds,")
+    print(f"on {gpus[0].name if gpus else 'the CPU'}; seconds of one run")
+    rows = {
+        "start and load": f"{first.load_seconds:.1f}",
+        "first round, a target": f"{first.seconds / n:.2f}",
+        "later rounds, a target": f"{median(answer.seconds for answer in later) / n:.2f}" if later else "-",
+        "all rounds in one session": f"{first.load_seconds + sum(answer.seconds for answer in answers):.1f}",
+        "one target of one round alone": f"{median(single):.2f}",
+        "all of them alone (multiplied)": f"{median(single) * n * len(answers):.1f}",
+        "peak memory, GiB": f"{(peak or 0) / 2**30:.2f}",
+        "the model's own words": json.dumps(dict(first.reply.seconds)) if first.reply else "-",
+    }
+    print("\n| | |\n|---|---|")
+    for name, value in rows.items():
+        print(f"| {name} | {value} |")
+    whole = first.load_seconds + sum(answer.seconds for answer in answers)
+    print(
+        f"\n{median(single) * n * len(answers) / whole:.1f} times as fast, equal masks in {len(single)} requests asked both ways"
+    )
+
+
+def make_requests(folder: Path, modalities, asked) -> list[Request]:
+    """Round by round, a click more for each target."""
+    for name in ("requests", "images"):
+        (folder / name).mkdir(parents=True)
+    shape = tuple(asked.shape)
+    chance = np.random.default_rng(0)
+    coarse = chance.normal(size=tuple(n // 10 + 1 for n in shape))
+    array = coarse.repeat(10, 0).repeat(10, 1).repeat(10, 2)[: shape[0], : shape[1], : shape[2]] * 200 + 300
+    grid = make_grid(shape, np.diag([1.5, 1.5, 1.5, 1.0]))
+    images = {}
+    for modality in modalities:
+        write_volume(folder / f"images/{modality}.nii.gz", array.astype(np.int16), grid)
+        images[modality] = ImageFile(f"images/{modality}.nii.gz", UNITS[modality])
+    middles = [np.array([int(chance.integers(n // 4, 3 * n // 4)) for n in shape]) for _ in range(asked.targets)]
+    requests = []
+    for number in range(asked.rounds):
+        targets = []
+        for name, middle in enumerate(middles):
+            indices = [tuple(int(n) for n in middle + 4 * k) for k in range(number + 1)]
+            points = tuple(Point(i, tuple(1.5 * n for n in i), round=k) for k, i in enumerate(indices))
+            targets.append(Target(f"organ-{name:02d}", text="liver", points=points))
+        requests.append(Request(f"r{number}", "case", number, images, grid, tuple(targets)))
+        write(folder, requests[-1])
+    return requests
+
+
+def write(folder: Path, request: Request) -> None:
+    path = folder / "requests" / f"{request.id}.json"
+    path.write_text(json.dumps(dump_request(request)))
+    path.chmod(0o644)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Each image whose parts come from packages, built with random weights, checked, and run over the phantom.
+
+Run by ``make test-zoo``, not by ``make test``. An image that needs a bundle (upstream source that no index has) is built
+where ``UMD_BUNDLE`` names a folder that holds it, and told as not run elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from evaluator.build import find_model, zoo
+from evaluator.check_model import check_model
+from evaluator.manifests.sources import read_sources
+from evaluator.summary import header
+from tests.conftest import order
+from tests.tiny import make_dataset
+from tests.zoo.models import MODELS
+
+BUNDLE = os.environ.get("UMD_BUNDLE")
+IMAGES = [image for model in MODELS for image in model.images]
+
+
+def needs(image: str) -> str | None:
+    """What this machine lacks to build the image with random weights; None if nothing."""
+    sources = read_sources(image)
+    assert sources
+    lacking = [source.git for source in sources.upstream] + [one.into for one in sources.auxiliary]
+    there = BUNDLE and Path(BUNDLE, image).is_dir()
+    return None if there or not lacking else f"{', '.join(lacking)} (no bundle: set UMD_BUNDLE)"
+
+
+@pytest.fixture(params=IMAGES)
+def image(request, docker_engine, not_run) -> str:
+    """An image that can be built here; one that cannot is named at the end, and never counts as passed."""
+    if lacking := needs(request.param):
+        not_run.append(f"{request.param}: NOT RUN, needs {lacking}")
+        pytest.skip(f"needs {lacking}")
+    return request.param
+
+
+def test_every_model_with_weights_is_registered():
+    having = {model.name for model in zoo() if (sources := read_sources(model.name)) and sources.weights}
+    assert having == set(IMAGES)
+
+
+def test_it_keeps_the_contract(image, figures):
+    ready, results = check_model(image, weights="random", large=True, say=lambda _: None)
+    done = list(results)
+    measured = {name: value for result in done for name, value in result.measured.items()}
+    figures.append(f"{image} {ready.identity}: {', '.join(f'{name} {value:g}' for name, value in measured.items())}")
+    assert [f"{result.check}: {result.detail}" for result in done if not result.ok] == []
+    assert len(done) >= 7
+
+
+def test_it_is_measured_and_stamped(image, tmp_path, figures):
+    card = find_model(image).card
+    modalities = tuple(inputs[0] for inputs in card.inputs)
+    data = make_dataset(tmp_path / "data", ["a"], modalities, ("liver",))
+    protocol = "text" if card.prompts == ("text",) else "point-1"
+    run = order(image, data, protocol, weights="random")
+    statuses = [entry["targets"]["liver"]["status"] for record in run.records() for entry in record["rounds"]]
+    figures.append(f"{image}: {', '.join(statuses)}")
+    assert statuses == ["ok"] * len(modalities)
+    assert any("RANDOM WEIGHTS, NOT A RESULT" in line for line in header(run))
+    notes = [entry["reply"]["notes"] for record in run.records() for entry in record["rounds"]]
+    assert all(note["weights"] == "random:small" for note in notes)
+    assert all(note["options"] == run.about()["options"] for note in notes)
