@@ -99,7 +99,8 @@ def _checks(engine: Engine, model: Model, gpu: str | None, *, large: bool) -> It
 def _in_a_session(
     talk: Conversation, gate: MaskGate, batch: dict[str, Mask], asked: list[Request], turned: list[Request]
 ) -> Iterator[Result]:
-    answers = [talk.ask(request) for request in [*asked, *turned]]
+    # in the batch's order, so that a model that keeps state shows it below and not here
+    answers = [talk.ask(request) for request in sorted([*asked, *turned], key=lambda request: request.id)]
     session = _masks(gate, answers)
     spent = {
         "load_seconds": answers[0].load_seconds or 0.0,
