@@ -17,28 +17,27 @@ import json
 import os
 import shutil
 import tempfile
-import zipfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from evaluator.build.archives import check_unpacked, unpack
 from evaluator.build.download import download, file_sha256
 from evaluator.build.wheels import ImagePlatform, collect_wheels
-from evaluator.errors import HostFault, PartsProblem
+from evaluator.errors import PartsProblem
 from evaluator.manifests.sources import HUB, UNVERIFIED, Sources, lock_path
 from evaluator.store import read_json, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection
 
     from evaluator.build.download import Progress
     from evaluator.manifests.sources import Download, Upstream
 
 Part = Literal["packages", "upstream", "auxiliary", "weights"]
 PARTS: tuple[Part, ...] = ("packages", "upstream", "auxiliary", "weights")
-UNPACKED = ".unpacked.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,22 +190,6 @@ def check_licences(bundle: Bundle, how: Fetch, parts: Collection[Part]) -> None:
         )
 
 
-def check_unpacked(folder: Path, one: Download) -> str:
-    """The sha256 of the archive that a folder was unpacked from; raises PartsProblem if a file is not as it was then."""
-    path = folder / UNPACKED
-    if not path.is_file():
-        raise PartsProblem(f"{folder} is not there, or was not unpacked by umd models fetch")
-    known = read_json(path)
-    if one.sha256 not in (UNVERIFIED, known["sha256"]):
-        raise PartsProblem(
-            f"{folder} comes from an archive of sha256 {known['sha256']}; sources.toml says {one.sha256}"
-        )
-    for name, sha256 in known["files"].items():
-        if not (folder / name).is_file() or file_sha256(folder / name) != sha256:
-            raise PartsProblem(f"{folder / name} is not as it was unpacked; remove {folder} and fetch again")
-    return str(known["sha256"])
-
-
 def _fetch_packages(bundle: Bundle, how: Fetch) -> None:
     if bundle.sources.packages is None or bundle.lock is None:
         return
@@ -235,9 +218,18 @@ def _fetch_file(
     if known and path.is_file() and file_sha256(path) == known["sha256"] and wanted in (None, known["sha256"]):
         return
     trusted = str(known["sha256"]) if known and wanted is None else wanted
-    how.say(f"fetching {address}")
-    found = download(address, path, sha256=trusted, size=size, headers=_credentials(address), progress=how.progress)
-    entry = {"sha256": found, "bytes": path.stat().st_size, "from": address, "license": license_, "fetched": _now()}
+    if known is None and path.is_file():
+        how.say(f"{key} was put here by hand; taken as it is")
+        origin, found = "put here by hand", file_sha256(path)
+        if trusted not in (None, found):
+            raise PartsProblem(
+                f"{path} was put here by hand and has sha256 {found}; sources.toml says {trusted}. Remove it"
+            )
+    else:
+        how.say(f"fetching {address}")
+        found = download(address, path, sha256=trusted, size=size, headers=_credentials(address), progress=how.progress)
+        origin = address
+    entry = {"sha256": found, "bytes": path.stat().st_size, "from": origin, "license": license_, "fetched": _now()}
     bundle.note({key: entry | {"hash": "stated in sources.toml" if wanted else "UNVERIFIED, trusted on first use"}})
     if wanted is None:
         how.say(
@@ -255,37 +247,8 @@ def _fetch_archive(bundle: Bundle, how: Fetch, one: Download) -> None:
         key = f"archives/{one.into.replace('/', '-')}.zip"
         _fetch_file(bundle, how, key, one.address, one.sha256, one.bytes, one.license)
         archive = bundle.folder / key
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-            made = Path(temporary, "content")
-            unpack(archive, made)
-            files = {str(path.relative_to(made)): file_sha256(path) for path in _files(made)}
-            (made / UNPACKED).write_text(json.dumps({"sha256": file_sha256(archive), "files": files}), encoding="utf-8")
-            shutil.rmtree(folder, ignore_errors=True)
-            made.rename(folder)
+        unpack(archive, folder)
         archive.unlink()
-
-
-def unpack(archive: Path, into: Path) -> None:
-    """Unpack a zip; raises PartsProblem for one that is broken or would write outside, HostFault on a full disk."""
-    try:
-        with zipfile.ZipFile(archive) as content:
-            for name in content.namelist():
-                if Path(name).is_absolute() or ".." in Path(name).parts:
-                    raise PartsProblem(
-                        f"{archive.name} holds the path {name!r}, which would leave its folder; not unpacked"
-                    )
-            content.extractall(into)
-    except zipfile.BadZipFile as error:
-        raise PartsProblem(f"{archive} is no whole zip archive ({error}); remove it and fetch again") from None
-    except OSError as error:
-        raise HostFault(
-            f"{archive.name} could not be unpacked: {error.strerror}; free some space and run again"
-        ) from error
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.rglob("*")) if path.is_file())
 
 
 def _credentials(address: str) -> dict[str, str]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from evaluator.build.bundles import check_unpacked, identity_of
+from evaluator.build.archives import check_unpacked
+from evaluator.build.bundles import identity_of
 from evaluator.build.download import file_sha256
 from evaluator.errors import PartsProblem, UserError
 from evaluator.manifests.sources import UNVERIFIED

@@ -83,7 +83,7 @@ class Download(_Table):
 
     #: where it lies under /opt/ml/model; of an archive that is unpacked, the folder
     into: Inside
-    #: repository on the hub, and the file there at the revision; "main" is no pin, and is told so
+    #: repository on the hub, and the file there at the revision; "main" is pinned by the hash alone
     hub: str | None = Field(default=None, pattern=r"^[\w.-]+/[\w.-]+$")
     revision: str | None = None
     path: Inside | None = None
@@ -111,11 +111,6 @@ class Download(_Table):
         hub = (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
         return f"{hub}/{self.hub}/resolve/{self.revision}/{self.path}"
 
-    @property
-    def pinned(self) -> bool:
-        """Does the address always give the same bytes, or does a hash tell if it does not."""
-        return self.sha256 != UNVERIFIED or bool(re.fullmatch(r"[0-9a-f]{40}", self.revision or ""))
-
 
 class Sources(_Table):
     """All parts of one image. ``weights`` is empty for a model that has none."""
@@ -135,15 +130,6 @@ class Sources(_Table):
         if twice := {into for into in taken if taken.count(into) > 1}:
             raise ValueError(f"two files would lie at {', '.join(sorted(twice))}")
         return self
-
-    @property
-    def must_be_accepted(self) -> tuple[tuple[str, str], ...]:
-        """Licences that do not clearly allow every use, each with what it covers."""
-        parts = [
-            (download.license, download.into, download.commercial) for download in (*self.weights, *self.auxiliary)
-        ]
-        parts += [(source.license, source.git, source.commercial) for source in self.upstream]
-        return tuple((license_, what) for license_, what, commercial in parts if commercial != "yes")
 
 
 def sources_path(model: str) -> Path:

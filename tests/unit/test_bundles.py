@@ -168,6 +168,24 @@ def test_restricted_parts_must_be_accepted_before_anything_comes(tmp_path, serve
     )  # random weights need no licence
 
 
+def test_a_file_put_there_by_hand_is_taken_after_a_look(tmp_path, server):
+    own, said = bundle(tmp_path, sources(one(server))), []
+    own.weights.mkdir(parents=True)
+    (own.weights / "a.pth").write_bytes(BODY[1:])
+    with pytest.raises(PartsProblem, match="put here by hand and has sha256"):
+        fetch(own, Fetch())
+    (own.weights / "a.pth").write_bytes(BODY)
+    fetch(own, Fetch(say=said.append))
+    assert Server.seen == []
+    assert own.weight_hashes(("weights",)) == {"a.pth": SHA}
+    assert json.loads((own.folder / "bundle.json").read_text())["files"]["weights/a.pth"]["from"] == "put here by hand"
+    other = bundle(tmp_path / "other", sources(one(server, sha256="unverified")))
+    other.weights.mkdir(parents=True)
+    (other.weights / "a.pth").write_bytes(BODY)
+    fetch(other, Fetch(say=said.append))
+    assert any(line.startswith("UNVERIFIED") for line in said)
+
+
 def test_refusals_say_what_to_do(tmp_path, server, monkeypatch):
     with pytest.raises(PartsProblem, match="HF_TOKEN"):
         fetch(bundle(tmp_path, sources(one(server, url=f"{server}/gated"))), Fetch())

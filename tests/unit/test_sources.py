@@ -40,10 +40,8 @@ def test_addresses(project, monkeypatch):
     assert sources is not None
     (one,) = sources.weights
     assert one.address == "https://huggingface.co/who/what/resolve/main/a.pth"
-    assert not one.pinned
     monkeypatch.setenv("HF_ENDPOINT", "http://mirror/")
     assert one.address == "http://mirror/who/what/resolve/main/a.pth"
-    assert sources.must_be_accepted == (("CC-BY-NC-4.0", "a.pth"),)
     assert read_sources("nothing-of-that-name") is None
 
 

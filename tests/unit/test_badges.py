@@ -1,0 +1,41 @@
+"""The README's table of checks is made of what was recorded, and says with which weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evaluator.badges import BEGIN, END, badge_table, update_readme, write_record
+from evaluator.build import find_model
+from evaluator.check_model import Result
+from evaluator.engines.spec import Model
+from evaluator.errors import BadManifest
+from evaluator.prepare import Ready
+from tests.tiny import PAINTER, ROOT
+
+
+def test_the_readme_is_as_recorded():
+    text = Path(ROOT, "README.md").read_text()
+    assert text.split(BEGIN)[1].split(END)[0].strip() == badge_table()
+
+
+def test_a_record_becomes_a_row(project):
+    folder = project({"painter": PAINTER})
+    model = Model(card=find_model("painter").card, image="umd/painter", digest="sha256:1", adapter=None)
+    results = [
+        Result(check="batch", ok=True, detail="", measured={"seconds": 0.0712}),
+        Result(check="session equals batch", ok=False, detail="differ"),
+    ]
+    write_record("painter", Ready(model=model, identity="random:small", hashes={}), results)
+    row = badge_table().splitlines()[-1]
+    assert row.startswith(
+        "| `painter` | random:small: not a result | 1 of 2 (not: session equals batch) | 0.071 | - | - |"
+    )
+    (folder / "README.md").write_text("# no table\n")
+    with pytest.raises(BadManifest, match="no place for the table"):
+        update_readme()
+    (folder / "README.md").write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    assert update_readme()
+    assert (folder / "README.md").read_text() == f"before\n{BEGIN}\n{badge_table()}\n{END}\nafter\n"
+    assert not update_readme()
