@@ -89,7 +89,8 @@ def _masks(gate: MaskGate, answers: Iterable[Answer]) -> dict[str, Mask]:
             masks[answer.request.id] = Failure(status=said.status, detail=f"{said.kind}: {said.message}")  # type: ignore[arg-type]
         else:
             path = answer.folder / "liver.nii.gz"
-            masks[answer.request.id] = gate.check(path, answer.request.grid, 2**20)
+            made = gate.check(path, answer.request.grid, 2**20)
+            masks[answer.request.id] = made if isinstance(made, Failure) else made.whole()
     return masks
 
 

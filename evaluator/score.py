@@ -10,7 +10,8 @@ from evaluator.errors import BadVolume, RunConflict
 from evaluator.geometry import affine_of, difference, spacing
 from evaluator.manifests.organs import load_organs
 from evaluator.manifests.protocols import load_protocol
-from evaluator.metrics import measure_masks
+from evaluator.masks import common_region, crop_mask
+from evaluator.metrics import measure
 from evaluator.metrics import score as score_measures
 from evaluator.prompts import crop_targets
 from evaluator.store import Json, write_json
@@ -21,10 +22,7 @@ from evaluator.volumes import read_labels
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from evaluator.prompts import GridMask
+    from evaluator.masks import GridMask
     from evaluator.store import RunStore
     from evaluator.types import Case, Modality, Protocol, Scan
     from zoo_sdk.wire import Grid
@@ -32,61 +30,43 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedReferences:
-    """A scan's references in memory: label maps on one grid, and which labels make up which target."""
+    """A scan's references in memory: each target's mask, all on one grid."""
 
     grid: Grid
-    maps: tuple[tuple[NDArray[Any], Mapping[str, tuple[int, ...]]], ...]
-
-    def masks(self) -> dict[str, GridMask]:
-        """Each target's mask, cropped."""
-        masks: dict[str, GridMask] = {}
-        for labels, targets in self.maps:
-            masks.update(crop_targets(labels, self.grid, targets))
-        return masks
+    masks: Mapping[str, GridMask]
 
 
 def load_references(scan: Scan) -> LoadedReferences:
     """Read a scan's references; raises BadVolume when one cannot be read or they are on different grids."""
     grid: Grid | None = None
-    maps = []
+    masks: dict[str, GridMask] = {}
     for reference in scan.references:
         labels, own = read_labels(reference.path)
         apart = difference(grid, own) if grid else None
         if apart:
             raise BadVolume(f"{reference.path.name}: the references of one image lie on different grids: {apart}")
         grid = own
-        maps.append((labels, reference.labels))
+        masks.update(crop_targets(labels, own, reference.labels))
     if grid is None:
         raise BadVolume(f"{scan.image.name} has no reference")
-    return LoadedReferences(grid=grid, maps=tuple(maps))
+    return LoadedReferences(grid=grid, masks=masks)
 
 
 def score_masks(
-    references: LoadedReferences,
-    predictions: Mapping[str, NDArray[np.uint8] | Failure],
-    protocol: Protocol,
-    *,
-    threads: int = 1,
+    references: LoadedReferences, predictions: Mapping[str, GridMask | Failure], protocol: Protocol
 ) -> dict[str, tuple[Score, ...]]:
     """The protocol's scores of one round: of each prediction on the references' grid, or the failure's status."""
-    scores = {
-        target: tuple(Score(metric=name, value=None, status=given.status) for name in protocol.metrics)
-        for target, given in predictions.items()
-        if isinstance(given, Failure)
-    }
-    masks = {target: given for target, given in predictions.items() if not isinstance(given, Failure)}
+    scores = score_failures(
+        {name: given for name, given in predictions.items() if isinstance(given, Failure)}, protocol
+    )
     step = spacing(affine_of(references.grid))
-    for labels, targets in references.maps:
-        asked = {target: values for target, values in targets.items() if target in masks}
-        measured = measure_masks(
-            labels,
-            asked,
-            {target: masks[target] for target in asked},
-            step,
-            tolerances(protocol, asked),
-            threads=threads,
-        )
-        scores.update({target: score_measures(measures, protocol.metrics) for target, measures in measured.items()})
+    for target, tolerance in tolerances(protocol, predictions).items():
+        given, reference = predictions[target], references.masks[target]
+        if not isinstance(given, Failure):
+            # beyond the box about both masks is nothing of either, so that the scores are those of the whole grid
+            box = common_region(reference, given)
+            measures = measure(reference.region(*box), given.region(*box), step, tolerance)
+            scores[target] = score_measures(measures, protocol.metrics)
     return scores
 
 
@@ -184,9 +164,9 @@ def _has_mask(entry: Json) -> bool:
     return any(target.get("mask") for target in entry["targets"].values())
 
 
-def _predictions(run: RunStore, entry: Json) -> Iterator[tuple[str, NDArray[Any] | Failure]]:
+def _predictions(run: RunStore, entry: Json) -> Iterator[tuple[str, GridMask | Failure]]:
     for target, made in entry["targets"].items():
         if made.get("mask"):
-            yield target, read_labels(run.path / made["mask"]["file"])[0]
+            yield target, crop_mask(*read_labels(run.path / made["mask"]["file"]))
         else:
             yield target, Failure(status=Status(made["status"]), detail=made["detail"])

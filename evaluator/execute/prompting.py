@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from evaluator.plan import Plan
-    from evaluator.prompts import GridMask
     from evaluator.store import RunStore
     from evaluator.types import Case, Modality, PromptKind
 
@@ -69,9 +68,7 @@ def replay_hash(run: RunStore) -> str:
 
 
 def _drawn(plan: Plan, case: Case, modalities: list[Modality], kind: PromptKind) -> Json:
-    masks: dict[Modality, dict[str, GridMask]] = {
-        modality: load_references(case.scans[modality]).masks() for modality in modalities
-    }
+    masks = {modality: load_references(case.scans[modality]).masks for modality in modalities}
     organs = load_organs()
     prompts: Json = {modality: {} for modality in modalities}
     for target in dict.fromkeys(name for own in masks.values() for name in own):

@@ -14,7 +14,6 @@ from evaluator.execute.prompting import ScanPrompts, case_prompts, point_of
 from evaluator.execute.records import Room, done_before, failed, heading, record_not_run, record_refusal, scan_files
 from evaluator.geometry import difference
 from evaluator.plan import inputs_for, refusal, scan_key, target_refusal
-from evaluator.prompts import crop_mask, empty_mask
 from evaluator.rounds import correct_in_rounds
 from evaluator.score import (
     load_references,
@@ -29,14 +28,11 @@ from evaluator.volumes import stage_image, write_mask
 from zoo_sdk.wire import ImageFile, Request, Target, dump_reply, dump_request
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from evaluator.masks import GridMask
     from evaluator.plan import Plan
-    from evaluator.prompts import GridMask
     from evaluator.rounds import Ask, Ending, TargetAsk
     from evaluator.score import LoadedReferences
     from evaluator.sessions import Answer
@@ -44,7 +40,7 @@ if TYPE_CHECKING:
     from evaluator.types import Case, Modality, RoundPlan, TargetPrompt
     from zoo_sdk.wire import Grid, Point
 
-    Arrays = Mapping[str, NDArray[np.uint8] | Failure]
+    Masks = Mapping[str, GridMask | Failure]
 
 
 def talk_about_case(room: Room, case: Case, number: int) -> Generator[Request, Answer, None]:
@@ -127,40 +123,30 @@ class _Desk:
             self._keep(
                 seed, 0, dict(refused), record, rows, {"targets": {name: failed(w) for name, w in refused.items()}}
             )
-        many = plan.protocol.rounds.count > 1
         first = {name: prompt for name, prompt in prompts.given[seed].items() if name not in refused}
-        masks = self.references.masks() if many else {}
         replayed = _points(recorded, seed) if plan.protocol.rounds.clicks == "shared" else None
         rounds = correct_in_rounds(
             _own_clicks(plan.protocol.rounds, replayed),
             first,
-            masks,
+            self.references.masks,
             seed=seed,
             subject=self.case.id,
             recorded=replayed,
         )
-        answers: dict[str, GridMask | Failure] | None = None
+        answers: Masks | None = None
         while True:
             try:
                 ask = next(rounds) if answers is None else rounds.send(answers)
             except StopIteration as stop:
                 endings: dict[str, Ending] = stop.value
                 return endings
-            arrays = yield from self._ask(seed, ask, record, rows)
-            answers = {
-                name: made
-                if isinstance(made, Failure)
-                else crop_mask(made, self.references.grid)
-                if many
-                else empty_mask(self.references.grid)
-                for name, made in arrays.items()
-            }
+            answers = yield from self._ask(seed, ask, record, rows)
 
-    def _ask(self, seed: int, ask: Ask, record: Json, rows: list[Json]) -> Generator[Request, Answer, Arrays]:
+    def _ask(self, seed: int, ask: Ask, record: Json, rows: list[Json]) -> Generator[Request, Answer, Masks]:
         """One round: request, answer, gate, masks on disk, scores."""
         request, files = self._request(seed, ask)
         answer = yield request
-        arrays = {name: self._check(answer, name) for name in ask.targets}
+        masks = {name: self._check(answer, name) for name in ask.targets}
         entry: Json = {
             "request": request.id,
             "seconds": answer.seconds,
@@ -168,7 +154,7 @@ class _Desk:
             "reply": dump_reply(answer.reply) if answer.reply else {},
             "targets": {
                 name: self._save(seed, ask.round, name, made) | {"clicks": ask.targets[name].clicks}
-                for name, made in arrays.items()
+                for name, made in masks.items()
             },
             "added": {
                 name: [asdict(point) for point in asked.added] for name, asked in ask.targets.items() if asked.added
@@ -178,12 +164,12 @@ class _Desk:
             shutil.rmtree(answer.folder, ignore_errors=True)
         for file in files:
             file.unlink(missing_ok=True)
-        self._keep(seed, ask.round, arrays, record, rows, entry)
-        return arrays
+        self._keep(seed, ask.round, masks, record, rows, entry)
+        return masks
 
-    def _keep(self, seed: int, number: int, arrays: Arrays, record: Json, rows: list[Json], entry: Json) -> None:
+    def _keep(self, seed: int, number: int, masks: Masks, record: Json, rows: list[Json], entry: Json) -> None:
         record["rounds"].append({"seed": seed, "round": number} | entry)
-        rows += score_rows(seed, number, score_masks(self.references, arrays, self.room.plan.protocol))
+        rows += score_rows(seed, number, score_masks(self.references, masks, self.room.plan.protocol))
 
     def _request(self, seed: int, ask: Ask) -> tuple[Request, list[Path]]:
         """Write the request's files where the container reads them; returns them to be removed afterwards."""
@@ -195,35 +181,42 @@ class _Desk:
             round=ask.round,
             images=self.images,
             grid=self.grid,
-            targets=tuple(self._target(name, n, asked, files) for n, asked in enumerate(ask.targets.values())),
+            targets=tuple(
+                self._target(f"{name}-{n}", seed, ask.round, asked, files)
+                for n, asked in enumerate(ask.targets.values())
+            ),
         )
         path = self.room.workspace.input / "requests" / f"{name}.json"
         write_json(path, dump_request(request))
         path.chmod(0o644)
         return request, [*files, path]
 
-    def _target(self, request: str, number: int, asked: TargetAsk, files: list[Path]) -> Target:
-        def put(kind: str, mask: GridMask | None) -> str | None:
-            if mask is None:
-                return None
-            inside = f"masks/{request}-{number}-{kind}.nii.gz"
+    def _target(self, prefix: str, seed: int, number: int, asked: TargetAsk, files: list[Path]) -> Target:
+        prompt: TargetPrompt = asked.prompt
+
+        def put(kind: str, write: Callable[[Path], object]) -> str:
+            inside = f"masks/{prefix}-{kind}.nii.gz"
             path = self.room.workspace.input / inside
-            write_mask(path, mask.region((0, 0, 0), self.grid.shape).view("uint8"), self.grid)
+            write(path)
             path.chmod(0o644)
             files.append(path)
             return inside
 
-        prompt: TargetPrompt = asked.prompt
+        scribble, previous = asked.scribble, None
+        if asked.previous:
+            # the mask lies there as it is to be handed back
+            before = self._mask_path(seed, number - 1, prompt.target)
+            previous = put("previous", lambda path: shutil.copyfile(before, path))
         return Target(
             name=prompt.target,
             text=prompt.text,
             points=prompt.points,
             box=prompt.box,
-            scribble=put("scribble", asked.scribble),
-            previous=put("previous", asked.previous),
+            scribble=put("scribble", lambda path: write_mask(path, scribble, self.grid)) if scribble else None,
+            previous=previous,
         )
 
-    def _check(self, answer: Answer, target: str) -> NDArray[np.uint8] | Failure:
+    def _check(self, answer: Answer, target: str) -> GridMask | Failure:
         """The mask that the answer holds for the target, if it can be believed."""
         if answer.failure:
             return answer.failure
@@ -238,14 +231,17 @@ class _Desk:
         limit = 2**20 + 2 * self.grid.shape[0] * self.grid.shape[1] * self.grid.shape[2]
         return self.room.gate.check(answer.folder / f"{target}.nii.gz", self.grid, limit)
 
-    def _save(self, seed: int, number: int, target: str, made: NDArray[np.uint8] | Failure) -> Json:
+    def _save(self, seed: int, number: int, target: str, made: GridMask | Failure) -> Json:
         if isinstance(made, Failure):
             return failed(made)
-        path = self.room.run.mask_path(self.case.id, self.modality, seed=seed, round_number=number, target=target)
+        path = self._mask_path(seed, number, target)
         path.parent.mkdir(parents=True, exist_ok=True)
         sha256 = write_mask(path, made, self.grid)
         file = str(path.relative_to(self.room.run.path))
-        return {"status": "ok", "mask": {"file": file, "sha256": sha256, "voxels": int(made.sum(dtype="int64"))}}
+        return {"status": "ok", "mask": {"file": file, "sha256": sha256, "voxels": made.voxels}}
+
+    def _mask_path(self, seed: int, number: int, target: str) -> Path:
+        return self.room.run.mask_path(self.case.id, self.modality, seed=seed, round_number=number, target=target)
 
 
 def _stage(

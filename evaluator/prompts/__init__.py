@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from evaluator.masks import GridMask, crop_mask, empty_mask
 from evaluator.prompts.boxes import choose_box, put_box
 from evaluator.prompts.chance import Chance
-from evaluator.prompts.masks import GridMask, crop_mask, crop_targets, empty_mask
 from evaluator.prompts.points import choose_places, put_point
+from evaluator.prompts.targets import crop_targets
 from evaluator.types import TargetPrompt
 
 if TYPE_CHECKING:

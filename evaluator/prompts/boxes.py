@@ -14,8 +14,8 @@ from zoo_sdk.wire import Box
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from evaluator.masks import GridMask
     from evaluator.prompts.chance import Chance
-    from evaluator.prompts.masks import GridMask
     from evaluator.types import PromptPlan
     from zoo_sdk.wire import Grid
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluator.geometry import affine_of, nearest_index, spacing, to_index, to_world
+from evaluator.masks import interior_of
 from evaluator.prompts.depth import TIE_MM, first_deepest, squared_depth, squared_distance_to
-from evaluator.prompts.masks import interior_of
 from zoo_sdk.wire import Millimetres, Point
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from evaluator.masks import GridMask
     from evaluator.prompts.chance import Chance
-    from evaluator.prompts.masks import GridMask
     from evaluator.types import PromptPlan
     from zoo_sdk.wire import Grid, Index
 

@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from evaluator.prompts.masks import GridMask, crop_mask
+from evaluator.masks import GridMask, crop_mask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from zoo_sdk.wire import Index
 
 TOUCHING = np.ones((3, 3, 3), dtype=bool)
 
@@ -32,7 +30,7 @@ class ErrorPiece:
 
 def dice(reference: GridMask, prediction: GridMask) -> float:
     """2 |A and B| / (|A| + |B|) of two masks on one grid; 1 if both are empty."""
-    both = np.count_nonzero(reference.inside & prediction.region(reference.corner, _end(reference)))
+    both = np.count_nonzero(reference.inside & prediction.region(reference.corner, reference.end))
     total = reference.voxels + prediction.voxels
     return 2 * int(both) / total if total else 1.0
 
@@ -82,9 +80,4 @@ def _first_label(labels: NDArray[np.int32], wanted: NDArray[np.int64]) -> int:
 
 
 def _without(mask: GridMask, other: GridMask) -> GridMask:
-    return crop_mask(mask.inside & ~other.region(mask.corner, _end(mask)), mask.grid, mask.corner)
-
-
-def _end(mask: GridMask) -> Index:
-    i, j, k = (c + n for c, n in zip(mask.corner, mask.inside.shape, strict=True))
-    return i, j, k
+    return crop_mask(mask.inside & ~other.region(mask.corner, mask.end), mask.grid, mask.corner)
