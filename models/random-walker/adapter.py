@@ -12,8 +12,8 @@ from scipy import ndimage, sparse
 from scipy.sparse.linalg import cg
 
 from zoo_sdk import Adapter as Base
-from zoo_sdk import Prediction, Request, Target, Unsupported, each_target, read_image
-from zoo_sdk.geometry import balls, box_slices, prompt_window, spacing
+from zoo_sdk import Crop, Prediction, Request, Target, Unsupported, each_target, read_image
+from zoo_sdk.geometry import balls, box_slices, corner_of, prompt_window, spacing
 
 POINT_RADIUS_MM = 70.0
 BOX_MARGIN_MM = 4.0
@@ -48,9 +48,7 @@ class Adapter(Base):
             )
             chance = random_walker(smooth[coarse], fewer[0], fewer[1] & ~fewer[0], step * every)
             back = ndimage.zoom(chance, [n / c for n, c in zip(inside.shape, chance.shape)], order=1, grid_mode=False)
-            mask = np.zeros(request.grid.shape, dtype=np.uint8)
-            mask[window] = ((back > 0.5) | inside) & ~outside
-            return mask
+            return Crop(((back > 0.5) | inside) & ~outside, corner_of(window))
 
         return Prediction(each_target(request, walk), notes={"beta": BETA, "most_voxels": MOST_VOXELS})
 
