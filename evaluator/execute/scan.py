@@ -28,7 +28,7 @@ from evaluator.volumes import stage_image, write_mask
 from zoo_sdk.wire import ImageFile, Request, Target, dump_reply, dump_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Generator, Mapping
     from pathlib import Path
 
     from evaluator.masks import GridMask
@@ -181,39 +181,32 @@ class _Desk:
             round=ask.round,
             images=self.images,
             grid=self.grid,
-            targets=tuple(
-                self._target(f"{name}-{n}", seed, ask.round, asked, files)
-                for n, asked in enumerate(ask.targets.values())
-            ),
+            targets=tuple(self._target(name, n, asked, files) for n, asked in enumerate(ask.targets.values())),
         )
         path = self.room.workspace.input / "requests" / f"{name}.json"
         write_json(path, dump_request(request))
         path.chmod(0o644)
         return request, [*files, path]
 
-    def _target(self, prefix: str, seed: int, number: int, asked: TargetAsk, files: list[Path]) -> Target:
-        prompt: TargetPrompt = asked.prompt
-
-        def put(kind: str, write: Callable[[Path], object]) -> str:
-            inside = f"masks/{prefix}-{kind}.nii.gz"
+    def _target(self, request: str, number: int, asked: TargetAsk, files: list[Path]) -> Target:
+        def put(kind: str, mask: GridMask | None) -> str | None:
+            if mask is None:
+                return None
+            inside = f"masks/{request}-{number}-{kind}.nii.gz"
             path = self.room.workspace.input / inside
-            write(path)
+            write_mask(path, mask, self.grid, quick=True)
             path.chmod(0o644)
             files.append(path)
             return inside
 
-        scribble, previous = asked.scribble, None
-        if asked.previous:
-            # the mask lies there as it is to be handed back
-            before = self._mask_path(seed, number - 1, prompt.target)
-            previous = put("previous", lambda path: shutil.copyfile(before, path))
+        prompt: TargetPrompt = asked.prompt
         return Target(
             name=prompt.target,
             text=prompt.text,
             points=prompt.points,
             box=prompt.box,
-            scribble=put("scribble", lambda path: write_mask(path, scribble, self.grid)) if scribble else None,
-            previous=previous,
+            scribble=put("scribble", asked.scribble),
+            previous=put("previous", asked.previous if "mask" in self.room.plan.card.prompts else None),
         )
 
     def _check(self, answer: Answer, target: str) -> GridMask | Failure:
@@ -234,14 +227,11 @@ class _Desk:
     def _save(self, seed: int, number: int, target: str, made: GridMask | Failure) -> Json:
         if isinstance(made, Failure):
             return failed(made)
-        path = self._mask_path(seed, number, target)
+        path = self.room.run.mask_path(self.case.id, self.modality, seed=seed, round_number=number, target=target)
         path.parent.mkdir(parents=True, exist_ok=True)
         sha256 = write_mask(path, made, self.grid)
         file = str(path.relative_to(self.room.run.path))
         return {"status": "ok", "mask": {"file": file, "sha256": sha256, "voxels": made.voxels}}
-
-    def _mask_path(self, seed: int, number: int, target: str) -> Path:
-        return self.room.run.mask_path(self.case.id, self.modality, seed=seed, round_number=number, target=target)
 
 
 def _stage(

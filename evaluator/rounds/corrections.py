@@ -13,7 +13,8 @@ import numpy as np
 from evaluator.geometry import affine_of, spacing
 from evaluator.masks import GridMask, common_region, crop_mask, interior_of
 from evaluator.prompts.depth import TIE_MM, first_deepest, squared_depth
-from evaluator.rounds.errors import largest_error, largest_piece, missed, spilled
+from evaluator.rounds.errors import largest_error, missed, spilled
+from evaluator.rounds.pieces import largest_piece
 
 if TYPE_CHECKING:
     from collections.abc import Callable

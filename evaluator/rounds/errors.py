@@ -7,17 +7,11 @@ connected (26-connectivity): a thin shell of errors about an organ is one error,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
 
 from evaluator.masks import GridMask, crop_mask
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-TOUCHING = np.ones((3, 3, 3), dtype=bool)
+from evaluator.rounds.pieces import largest_piece
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,23 +54,6 @@ def largest_error(reference: GridMask, prediction: GridMask) -> ErrorPiece | Non
         return None
     region, is_missed = max(pieces, key=lambda piece: piece[0].voxels)
     return ErrorPiece(region=region, missed=is_missed)
-
-
-def largest_piece(mask: GridMask) -> GridMask:
-    """The 26-connected piece of most voxels of a mask that is not empty; of equals the first in C order."""
-    labels, count = ndimage.label(mask.inside, structure=TOUCHING)
-    if count == 1:
-        return mask
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    largest = np.flatnonzero(sizes == sizes.max())
-    label = int(largest[0]) if len(largest) == 1 else _first_label(labels, largest)
-    return crop_mask(labels == label, mask.grid, mask.corner)
-
-
-def _first_label(labels: NDArray[np.int32], wanted: NDArray[np.int64]) -> int:
-    flat = labels.ravel()
-    return int(flat[np.argmax(np.isin(flat, wanted))])
 
 
 def _without(mask: GridMask, other: GridMask) -> GridMask:

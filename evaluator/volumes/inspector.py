@@ -20,6 +20,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from evaluator.errors import BadVolume
 from evaluator.geometry import TOLERANCE_MM, describe, difference, make_grid
+from evaluator.masks import crop_mask
 from evaluator.volumes.gate import LENGTH
 
 if TYPE_CHECKING:
@@ -120,14 +121,8 @@ def _box(pieces: list[tuple[int, bytes]], grid: Grid) -> tuple[list[int], NDArra
     for at, piece in pieces:
         own = at - first * ni * nj
         flat[own : own + len(piece)] = np.frombuffer(piece, dtype=np.uint8)
-    slices = flat.reshape((ni, nj, -1), order="F")
-    low, window = [0, 0, first], slices
-    for axis in (2, 1, 0):
-        others = tuple(other for other in range(3) if other != axis)
-        held = np.flatnonzero(window.any(axis=others))
-        low[axis] += int(held[0])
-        window = window.take(range(int(held[0]), int(held[-1]) + 1), axis) if axis else window[held[0] : held[-1] + 1]
-    return low, np.ascontiguousarray(window)
+    box = crop_mask(flat.view(np.bool_).reshape((ni, nj, -1), order="F"), grid, (0, 0, first))
+    return list(box.corner), box.inside.view(np.uint8)
 
 
 class Bounded:

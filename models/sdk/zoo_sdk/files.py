@@ -128,10 +128,31 @@ def write_mask(path: Path, array: Any, grid: Grid) -> None:
     temporary = path.with_name(".writing-" + path.name)
     try:
         place = (corner[0] + low[0], corner[1] + low[1], corner[2] + low[2])
-        nifti.write_pieces(temporary, _pieces(bits, place, grid))
+        nifti.write_pieces(temporary, mask_pieces(bits, place, grid))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def mask_pieces(bits: Any, corner: Tuple[int, int, int], grid: Grid) -> Iterator[nifti.Piece]:
+    """The content of a mask's NIfTI file from the uint8 part of the grid that holds it, and where that lies.
+
+    Only the rows that hold it, slice by slice, are bytes; all else is a number of zeros.
+    """
+    import numpy as np
+
+    ni, nj, nk = grid.shape
+    di, dj, dk = bits.shape
+    rows = np.zeros((ni, dj, dk), dtype=np.uint8, order="F")
+    rows[corner[0] : corner[0] + di] = bits
+    yield nifti.header(grid.shape, grid.affine, "B")
+    zeros = (corner[2] * nj + corner[1]) * ni
+    for n in range(dk):
+        yield zeros
+        yield rows[:, :, n].tobytes(order="F")
+        zeros = (nj - dj) * ni
+    # behind the last row that holds the mask; of an empty mask all is behind
+    yield nk * nj * ni - (((corner[2] + dk - 1) * nj + corner[1] + dj) * ni if dk else 0)
 
 
 def _placed(array: Any, grid: Grid) -> Tuple[Any, Tuple[int, int, int]]:
@@ -160,24 +181,6 @@ def _tight(mask: Any) -> Tuple[Tuple[int, int, int], Any]:
         low[axis] = first
         window = window[(slice(None),) * axis + (slice(first, last),)]
     return (low[0], low[1], low[2]), window
-
-
-def _pieces(bits: Any, corner: Tuple[int, int, int], grid: Grid) -> Iterator[nifti.Piece]:
-    """The file's content: in each slice only the rows that hold the mask are more than a number of zeros."""
-    import numpy as np
-
-    ni, nj, nk = grid.shape
-    di, dj, dk = bits.shape
-    rows = np.zeros((ni, dj, dk), dtype=np.uint8, order="F")
-    rows[corner[0] : corner[0] + di] = bits
-    yield nifti.header(grid.shape, grid.affine, "B")
-    zeros = (corner[2] * nj + corner[1]) * ni
-    for n in range(dk):
-        yield zeros
-        yield rows[:, :, n].tobytes(order="F")
-        zeros = (nj - dj) * ni
-    # behind the last row that holds the mask; of an empty mask all is behind
-    yield nk * nj * ni - (((corner[2] + dk - 1) * nj + corner[1] + dj) * ni if dk else 0)
 
 
 def _numpy_letter(letter: str) -> str:
