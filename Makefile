@@ -44,7 +44,7 @@ bench-score: $(VENV)/dev.done ## the scorer beside its peers
 
 bench-overhead: $(VENV)/dev.done ## seconds a case beyond the model's own: one session against a container a case
 	@.ci/ensure-engine
-	$(BIN)/python benchmarks/bench_overhead.py
+	PYTHONPATH=. $(BIN)/python benchmarks/bench_overhead.py
 
 bench-rounds: $(VENV)/dev.done ## six rounds in one session against a container a case and round
 	@.ci/ensure-engine

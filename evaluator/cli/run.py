@@ -31,6 +31,9 @@ from evaluator.cli.show import print_table
 @click.option(
     "--timeout", type=click.FloatRange(min=0.1), help="Seconds a request may take (default: the model's card)."
 )
+@click.option(
+    "--threads", type=click.IntRange(1), help="Scans read and scored at once beside the model (default: by the cores)."
+)
 @click.option("--batch", is_flag=True, help="Ask in batches even where the model can stay alive.")
 def run(
     models: tuple[str, ...],
@@ -43,6 +46,7 @@ def run(
     cases: tuple[str, ...],
     data_root: Path | None,
     timeout: float | None,
+    threads: int | None,
     batch: bool,
 ) -> None:
     """Run a model over a dataset, score it, and show the table.
@@ -65,6 +69,7 @@ def run(
             cases=cases,
             data_root=data_root,
             timeout=timeout,
+            threads=threads,
             batch=batch,
         )
         with Progress(model) as progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import threading
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 
 #: more than this in a container's output folder at once, and it is stopped (bytes)
 OUTPUT_LIMIT = 8 * 2**30
+#: more scans at once only take memory: one model does not keep more of them busy
+MOST_THREADS = 4
 
 Say = Callable[[str], None]
 
@@ -72,6 +75,8 @@ class Order:
     timeout: float | None = None
     #: answer requests in batches even where the model can stay alive
     batch: bool = False
+    #: scans that are read in, corrected and scored at once while the model works; None: by the machine's cores
+    threads: int | None = None
 
 
 def run_model(order: Order, *, say: Say, progress: Callable[[int, int, str], None]) -> RunStore:
@@ -175,6 +180,7 @@ def _converse(
     card = model.card
     limits = Limits(timeout=order.timeout or card.timeout, memory=card.memory, shm=card.shm, output_bytes=OUTPUT_LIMIT)
     log = room.run.path / "model.log"
+    threads = order.threads or min(max(os.cpu_count() or 1, 2), MOST_THREADS)
     session = card.session and engine.sessions and not order.batch
     if card.session and not engine.sessions and not order.batch:
         say(f"engine {engine.name} cannot attach to a container: requests go in batches")
@@ -188,7 +194,7 @@ def _converse(
                 talk = stack.enter_context(
                     Conversation(engine, model, room.workspace, limits, run_id=room.run.name, gpu=uuid, log=log)
                 )
-                drive_session(talks, talk.ask, stop=stop)
+                drive_session(talks, talk.ask, threads=threads, stop=stop)
                 return
 
             def ask_all(requests: Sequence[Request]) -> Iterator[Answer]:
@@ -196,7 +202,7 @@ def _converse(
                     engine, model, room.workspace, requests, limits, run_id=room.run.name, gpu=uuid, log=log
                 )
 
-            drive_batches(talks, ask_all)
+            drive_batches(talks, ask_all, threads=threads)
 
     stop = threading.Event()
     talks = Shared(_talks(room, cases))

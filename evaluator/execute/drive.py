@@ -19,22 +19,23 @@ if TYPE_CHECKING:
 
     Talk = Generator[Request, Answer, None]
 
-#: conversations under way at once: one that the model answers, others that are read in or scored meanwhile
-AHEAD = 3
 #: scans whose images lie staged at once when a model is asked in batches
 SCANS_A_BATCH = 64
 
 
-def drive_session(talks: Iterator[Talk], ask: Callable[[Request], Answer], *, stop: threading.Event) -> None:
+def drive_session(
+    talks: Iterator[Talk], ask: Callable[[Request], Answer], *, threads: int, stop: threading.Event
+) -> None:
     """Answer all conversations through ``ask``, one request at a time, until they are over or ``stop`` is set.
 
-    Several of these may share one thread-safe iterator of ``talks`` (``Shared``), one for each GPU.
+    One conversation waits for the model while ``threads`` others are read in, corrected or scored. Several of these may
+    share one thread-safe iterator of ``talks`` (``Shared``), one for each GPU.
     """
-    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="scan") as pool:
+    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="scan") as pool:
         waiting: dict[Future[Request | None], Talk] = {}
         try:
             while not stop.is_set():
-                for talk in islice(talks, AHEAD - len(waiting)):
+                for talk in islice(talks, 1 + threads - len(waiting)):
                     waiting[pool.submit(_advance, talk, None)] = talk
                 if not waiting:
                     return
@@ -53,9 +54,11 @@ def drive_session(talks: Iterator[Talk], ask: Callable[[Request], Answer], *, st
                 future.cancel()
 
 
-def drive_batches(talks: Iterator[Talk], ask_all: Callable[[Sequence[Request]], Iterable[Answer]]) -> None:
+def drive_batches(
+    talks: Iterator[Talk], ask_all: Callable[[Sequence[Request]], Iterable[Answer]], *, threads: int
+) -> None:
     """Answer all conversations round by round: each round's requests of many scans go to one container start."""
-    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="scan") as pool:
+    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="scan") as pool:
         while opened := list(islice(talks, SCANS_A_BATCH)):
             asked = _requests(opened, list(pool.map(lambda talk: _advance(talk, None), opened)))
             while asked:
