@@ -71,6 +71,8 @@ def _drawn(plan: Plan, case: Case, modalities: list[Modality], kind: PromptKind)
     masks = {modality: load_references(case.scans[modality]).masks for modality in modalities}
     organs = load_organs()
     prompts: Json = {modality: {} for modality in modalities}
+    present = [name for own in masks.values() for name, mask in own.items() if not mask.empty]
+    named = dict.fromkeys(present) if len(set(present)) > 1 else organs.names()
     for target in dict.fromkeys(name for own in masks.values() for name in own):
         there = {modality: own[target] for modality, own in masks.items() if target in own}
         for seed in plan.protocol.seeds:
@@ -81,7 +83,7 @@ def _drawn(plan: Plan, case: Case, modalities: list[Modality], kind: PromptKind)
                 plan=plan.protocol.prompts_of(seed),
                 seed=seed,
                 subject=f"{plan.dataset.name}/{case.id}",
-                text=organs.texts(target)[0],
+                texts={name: organs.texts(name)[0] for name in (target, *named)},
             )
             for modality, prompt in made.items():
                 prompts[modality].setdefault(str(seed), {})[target] = _dump(prompt)
@@ -127,6 +129,7 @@ def _prompt(body: Json) -> TargetPrompt:
         points=tuple(point_of(point) for point in body["points"]),
         box=Box(low=tuple(box["low"]), high=tuple(box["high"])) if box else None,
         text=body["text"],
+        text_of=body.get("text_of"),
         displacement_mm=body["displacement_mm"],
         anchor=body["anchor"],
     )

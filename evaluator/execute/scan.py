@@ -202,12 +202,16 @@ class _Desk:
         prompt: TargetPrompt = asked.prompt
         return Target(
             name=prompt.target,
-            text=prompt.text,
+            text=self._words(prompt),
             points=prompt.points,
             box=prompt.box,
             scribble=put("scribble", asked.scribble),
             previous=put("previous", asked.previous if "mask" in self.room.plan.card.prompts else None),
         )
+
+    def _words(self, prompt: TargetPrompt) -> str | None:
+        """The text as this model wants it said."""
+        return prompt.text and self.room.plan.texts.get(prompt.text_of or prompt.target, prompt.text)
 
     def _check(self, answer: Answer, target: str) -> GridMask | Failure:
         """The mask that the answer holds for the target, if it can be believed."""

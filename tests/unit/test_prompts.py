@@ -233,7 +233,9 @@ def test_a_box_off_the_other_grid_is_told() -> None:
 
 def test_text_and_class_are_the_same_everywhere() -> None:
     masks = {"CT": ball_on(grid_about((24, 24, 24), (2, 2, 2)))}
-    assert asked(masks, "text", text="hepatic tissue")["CT"] == TargetPrompt(target="liver", text="hepatic tissue")
+    assert asked(masks, "text", texts={"liver": "hepatic tissue"})["CT"] == TargetPrompt(
+        target="liver", text="hepatic tissue"
+    )
     assert asked(masks, "class")["CT"] == TargetPrompt(target="liver")
 
 
