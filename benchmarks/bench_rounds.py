@@ -72,11 +72,17 @@ def make_project(folder: Path, *datasets: str) -> Path:
 
 
 def compare_rounds(path: Path, asked: argparse.Namespace) -> list[str]:
-    from evaluator.execute import Order, drive, run_model
+    from evaluator.execute import Order, run_model
     from evaluator.tables import read_scores
 
     def run(name: str, **more: object) -> tuple[float, object, list[dict]]:
-        order = {"model": "known", "dataset": str(path), "protocol": "box-clicks-5", "engine": asked.engine} | more
+        order = {
+            "model": "known",
+            "dataset": str(path),
+            "protocol": "box-clicks-5",
+            "engine": asked.engine,
+            "recheck": 0,
+        } | more
         begun = time.perf_counter()
         made = run_model(Order(name=name, **order), say=lambda _: None, progress=lambda *_: None)
         return time.perf_counter() - begun, made, [e for record in made.records() for e in record["rounds"]]
@@ -85,10 +91,9 @@ def compare_rounds(path: Path, asked: argparse.Namespace) -> list[str]:
     session, one, entries = run("session")
     waited = sum(entry["seconds"] for entry in entries)
     load = sum(entry["load_seconds"] or 0 for entry in entries)
-    drive.SCANS_A_BATCH = 1
     cases = asked.singles or asked.cases
     patterns = tuple(f"phantom-{n + 1:03d}" for n in range(cases))
-    singles, other, answered = run("single", batch=True, cases=patterns)
+    singles, other, answered = run("single", batch=True, scans_a_batch=1, cases=patterns)
     whole = singles * len(entries) / len(answered)
     same = shared_scores(read_scores(one), read_scores(other))
     scaled = "" if cases == asked.cases else f", from {len(answered)} of them"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evaluator.equality import read_verdict
 from evaluator.errors import UnknownName
 from evaluator.manifests.protocols import load_protocol
 from evaluator.metrics import METRICS
@@ -29,8 +30,9 @@ def summarise(run: RunStore, *, metrics: Sequence[str] = (), round_number: int |
     """One object for each model x target x modality, by name.
 
     ``n`` predictions have a value or failed; ``failed`` of them have no mask; ``excluded`` could not be asked or scored;
-    ``statuses`` counts all. mean, median, q1 and q3 are those of ``metric``, the first one asked for or the protocol's
-    first; ``metrics`` holds those of all. They count a failure as the protocol says (``failures_count_as``), and a
+    ``statuses`` counts all; ``equality`` is whether the model gave the same when some scans were asked again. mean,
+    median, q1 and q3 are those of ``metric``, the first one asked for or the protocol's first; ``metrics`` holds those
+    of all. They count a failure as the protocol says (``failures_count_as``), and a
     distance without a number as the protocol's cap; ``scored_mean`` and ``scored_median`` leave failures out. None where
     there is nothing to average. Raises UnknownName for a metric that the run does not have.
     """
@@ -40,6 +42,7 @@ def summarise(run: RunStore, *, metrics: Sequence[str] = (), round_number: int |
             raise UnknownName(f"metric in run {run.name}", name, protocol.metrics)
     wanted = list(metrics or protocol.metrics)
     frame = at_round(read_scores(run), round_number)
+    verdict = read_verdict(run)
     entries = []
     for (model, target, modality), group in frame.groupby(["model", "target", "modality"], sort=True):
         own = {name: figures(group[group["metric"] == name], name, protocol) for name in wanted}
@@ -53,6 +56,7 @@ def summarise(run: RunStore, *, metrics: Sequence[str] = (), round_number: int |
             "statuses": dict(sorted(Counter(str(status) for status in main["status"]).items())),
         }
         named = {"model": model, "target": target, "modality": modality}
+        counts["equality"] = verdict
         entries.append(named | counts | {"metric": wanted[0]} | own[wanted[0]] | {"metrics": own})
     return entries
 

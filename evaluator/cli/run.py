@@ -34,6 +34,13 @@ from evaluator.cli.show import print_table
 @click.option(
     "--threads", type=click.IntRange(1), help="Scans read and scored at once beside the model (default: by the cores)."
 )
+@click.option(
+    "--recheck",
+    type=click.IntRange(0),
+    default=2,
+    show_default=True,
+    help="Scans asked again at the end, alone and in a batch: does the model keep state between cases. 0: none.",
+)
 @click.option("--batch", is_flag=True, help="Ask in batches even where the model can stay alive.")
 def run(
     models: tuple[str, ...],
@@ -47,6 +54,7 @@ def run(
     data_root: Path | None,
     timeout: float | None,
     threads: int | None,
+    recheck: int,
     batch: bool,
 ) -> None:
     """Run a model over a dataset, score it, and show the table.
@@ -70,6 +78,7 @@ def run(
             data_root=data_root,
             timeout=timeout,
             threads=threads,
+            recheck=recheck,
             batch=batch,
         )
         with Progress(model) as progress:

@@ -39,11 +39,12 @@ def print_table(run: RunStore, *, metrics: tuple[str, ...] = (), number: int | N
     from rich.console import Console
     from rich.table import Table
 
+    from evaluator.equality import tell_equality
     from evaluator.summary import header, summarise
 
     entries = summarise(run, metrics=metrics, round_number=number)
     console = Console(highlight=False, soft_wrap=True)
-    for line in header(run):
+    for line in (*header(run), tell_equality(run)):
         console.print(line, markup=False)
     if not entries:
         console.print("no scores yet")
@@ -70,6 +71,7 @@ def print_table(run: RunStore, *, metrics: tuple[str, ...] = (), number: int | N
 
 def print_rounds(run: RunStore, *, as_json: bool) -> None:
     """Print score per round, area, clicks to a wanted Dice, first gain, instability and seconds."""
+    from evaluator.equality import tell_equality
     from evaluator.interaction import summarise_rounds
     from evaluator.summary import header
 
@@ -78,7 +80,7 @@ def print_rounds(run: RunStore, *, as_json: bool) -> None:
         for entry in entries:
             click.echo(json.dumps(entry, allow_nan=False))
         return
-    for line in header(run):
+    for line in (*header(run), tell_equality(run)):
         click.echo(line)
     for entry in entries:
         curve = " ".join(f"{value:.3f}" for value in entry["curve"])

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from evaluator.errors import BadVolume
-from evaluator.execute.prompting import ScanPrompts, case_prompts, point_of
+from evaluator.execute.clicks import clicks_of, clicks_to_replay, leading, points_of
+from evaluator.execute.prompting import ScanPrompts, case_prompts
 from evaluator.execute.records import Room, done_before, failed, heading, record_not_run, record_refusal, scan_files
 from evaluator.geometry import difference
 from evaluator.plan import inputs_for, refusal, scan_key, target_refusal
@@ -22,7 +23,7 @@ from evaluator.score import (
     score_rows,
     write_scores,
 )
-from evaluator.store import fingerprint, read_json, write_json
+from evaluator.store import fingerprint, write_json
 from evaluator.types import Failure, Status
 from evaluator.volumes import stage_image, write_mask
 from zoo_sdk.wire import ImageFile, Request, Target, dump_reply, dump_request
@@ -32,20 +33,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evaluator.masks import GridMask
-    from evaluator.plan import Plan
     from evaluator.rounds import Ask, Ending, TargetAsk
     from evaluator.score import LoadedReferences
     from evaluator.sessions import Answer
     from evaluator.store import Json
     from evaluator.types import Case, Modality, RoundPlan, TargetPrompt
-    from zoo_sdk.wire import Grid, Point
+    from zoo_sdk.wire import Grid
 
     Masks = Mapping[str, GridMask | Failure]
 
 
 def talk_about_case(room: Room, case: Case, number: int) -> Generator[Request, Answer, None]:
     """The scans of a case one after another, the one whose clicks the others replay first."""
-    leader = leading(room.plan, case)
+    leader = leading(room.plan, case, scan_files(case)[1])
     for n, modality in enumerate(sorted(case.scans, key=lambda name: (name != leader, name))):
         yield from talk_about(room, case, modality, number + n)
 
@@ -67,7 +67,7 @@ def talk_about(room: Room, case: Case, modality: Modality, number: int) -> Gener
     usable = {name: own for name, own in files.items() if name not in problems}
     with room.drawing:
         prompts = case_prompts(plan, room.run, case, usable, room.replay)[modality]
-    recorded = _recording(room, case, modality)
+    recorded = clicks_to_replay(plan, room.run, room.replay, case, modality, problems)
     key = scan_key(
         plan, {role: value for name in inputs for role, value in files[name].items()}, prompts.as_json() | recorded
     )
@@ -95,6 +95,7 @@ def talk_about(room: Room, case: Case, modality: Modality, number: int) -> Gener
         record["endings"][str(seed)] = {name: asdict(ending) for name, ending in endings.items()}
     for image in images.values():
         (room.workspace.input / image.path).unlink(missing_ok=True)
+    record["clicks_sha256"] = fingerprint(clicks_of(record))
     write_json(room.run.record_path(case.id, modality), record)
     write_scores(room.run, case.id, modality, key, rows)
     room.progress(case.id, modality, "done")
@@ -124,7 +125,7 @@ class _Desk:
                 seed, 0, dict(refused), record, rows, {"targets": {name: failed(w) for name, w in refused.items()}}
             )
         first = {name: prompt for name, prompt in prompts.given[seed].items() if name not in refused}
-        replayed = _points(recorded, seed) if plan.protocol.rounds.clicks == "shared" else None
+        replayed = points_of(recorded, seed) if plan.protocol.rounds.clicks == "shared" else None
         rounds = correct_in_rounds(
             _own_clicks(plan.protocol.rounds, replayed),
             first,
@@ -260,36 +261,6 @@ def _stage(
     return f"image and reference do not match: {apart}" if apart else (images, grids[0])
 
 
-def _recording(room: Room, case: Case, modality: Modality) -> Json:
-    """Under shared clicks: the clicks to replay, of the run named by --prompts or of the case's first scan in this one."""
-    if room.plan.protocol.rounds.clicks != "shared":
-        return {}
-    leader = leading(room.plan, case)
-    if modality == leader and room.replay is None:
-        return {}
-    record = read_json((room.replay or room.run).record_path(case.id, leader or modality))
-    clicks: Json = {}
-    for entry in record.get("rounds", ()):
-        for target, points in entry.get("added", {}).items():
-            clicks.setdefault(str(entry["seed"]), {}).setdefault(target, []).extend(points)
-    return {"clicks": clicks}
-
-
-def leading(plan: Plan, case: Case) -> Modality | None:
-    """The scan whose clicks the case's other scans replay: the first in the anchor's order that the model takes."""
-    return next(
-        (name for name in plan.protocol.prompts.anchor if name in case.scans and not refusal(plan, case, name)), None
-    )
-
-
 def _own_clicks(plan: RoundPlan, replayed: object) -> RoundPlan:
     """The plan of a scan whose clicks are recorded for others: it corrects its own errors."""
     return replace(plan, clicks="own") if replayed is None else plan
-
-
-def _points(recorded: Json, seed: int) -> dict[str, list[Point]] | None:
-    if not recorded:
-        return None
-    return {
-        name: [point_of(point) for point in points] for name, points in recorded["clicks"].get(str(seed), {}).items()
-    }

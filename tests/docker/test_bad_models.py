@@ -109,9 +109,9 @@ def bad_data(tmp_path):
 @pytest.mark.docker
 @pytest.mark.parametrize("batch", [False, True], ids=["session", "batch"])
 def test_every_way_to_be_bad(project, bad_data, docker_engine, batch, monkeypatch):
-    import evaluator.execute
+    from evaluator.execute import access
 
-    monkeypatch.setattr(evaluator.execute, "OUTPUT_LIMIT", 2**26)
+    monkeypatch.setattr(access, "OUTPUT_LIMIT", 2**26)
     project({"bad": BAD}, memory="192MiB")
     run = order("bad", bad_data, batch=batch, timeout=4.0)
     found = {}
