@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evaluator.displacements import displacements
 from evaluator.equality import read_verdict
 from evaluator.errors import UnknownName
 from evaluator.manifests.protocols import load_protocol
@@ -30,7 +31,8 @@ def summarise(run: RunStore, *, metrics: Sequence[str] = (), round_number: int |
     """One object for each model x target x modality, by name.
 
     ``n`` predictions have a value or failed; ``failed`` of them have no mask; ``excluded`` could not be asked or scored;
-    ``statuses`` counts all; ``equality`` is whether the model gave the same when some scans were asked again. mean,
+    ``statuses`` counts all; ``equality`` is whether the model gave the same when some scans were asked again;
+    ``displacement_mm`` is the farthest that a prompt had to be moved to lie in that image's reference. mean,
     median, q1 and q3 are those of ``metric``, the first one asked for or the protocol's first; ``metrics`` holds those
     of all. They count a failure as the protocol says (``failures_count_as``), and a
     distance without a number as the protocol's cap; ``scored_mean`` and ``scored_median`` leave failures out. None where
@@ -42,7 +44,7 @@ def summarise(run: RunStore, *, metrics: Sequence[str] = (), round_number: int |
             raise UnknownName(f"metric in run {run.name}", name, protocol.metrics)
     wanted = list(metrics or protocol.metrics)
     frame = at_round(read_scores(run), round_number)
-    verdict = read_verdict(run)
+    verdict, moved = read_verdict(run), displacements(run)
     entries = []
     for (model, target, modality), group in frame.groupby(["model", "target", "modality"], sort=True):
         own = {name: figures(group[group["metric"] == name], name, protocol) for name in wanted}
@@ -57,6 +59,7 @@ def summarise(run: RunStore, *, metrics: Sequence[str] = (), round_number: int |
         }
         named = {"model": model, "target": target, "modality": modality}
         counts["equality"] = verdict
+        counts["displacement_mm"] = max(moved.get((str(target), str(modality)), [0.0]))
         entries.append(named | counts | {"metric": wanted[0]} | own[wanted[0]] | {"metrics": own})
     return entries
 

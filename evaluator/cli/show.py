@@ -118,6 +118,7 @@ def footer(run: RunStore, entries: list[dict[str, Any]]) -> list[str]:
     """What the reader must know of the figures, how predictions failed, and why scans are missing."""
     from collections import Counter
 
+    from evaluator.displacements import tell_displacements
     from evaluator.summary import not_run
 
     ended: Counter[str] = Counter()
@@ -125,7 +126,8 @@ def footer(run: RunStore, entries: list[dict[str, Any]]) -> list[str]:
         ended.update(entry["statuses"])
     told = ", ".join(f"{count} {status}" for status, count in sorted(ended.items()))
     rule = "A failed one counts as the protocol says; a distance without a number as its cap. Distances in mm."
-    return [f"Predictions: {told}. {rule}", *(f"not run: {line}" for line in not_run(run))]
+    moved = tell_displacements(run)
+    return [f"Predictions: {told}. {rule}", *([moved] if moved else []), *(f"not run: {line}" for line in not_run(run))]
 
 
 def _figure(value: float | None) -> str:
