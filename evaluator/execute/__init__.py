@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from evaluator import places
 from evaluator.build import find_model
 from evaluator.datasets import load_dataset
 from evaluator.engines import open_engine
+from evaluator.engines.removal import discard
 from evaluator.errors import UnknownName, UserError
 from evaluator.execute.access import SCANS_A_BATCH, reach
 from evaluator.execute.drive import Shared
@@ -131,7 +131,7 @@ def run_model(order: Order, *, say: Say, progress: Callable[[int, int, str], Non
                     with leased(gpus[0] if gpus else None, run.name) as uuid:
                         recheck(room, cases, access, sample=order.recheck, gpu=uuid, say=say)
         finally:
-            shutil.rmtree(work, ignore_errors=True)
+            discard(work)
     return run
 
 

@@ -10,13 +10,13 @@ Two rounds of the first seed are asked, so that the cost is that of some contain
 
 from __future__ import annotations
 
-import shutil
 import time
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from evaluator import places
+from evaluator.engines.removal import discard
 from evaluator.execute.records import Room
 from evaluator.execute.scan import talk_about
 from evaluator.execute.workspace import fresh_workspace
@@ -106,7 +106,7 @@ def _asked(room: Room, access: Access, scans: Scans, gpu: str | None, name: str)
                 access.answer_all(iter([talk]), own.workspace, gpu=gpu, session=access.session)
         yield _outcomes(own.run, scans)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        discard(folder)
 
 
 def _fewer(protocol: Any) -> Any:

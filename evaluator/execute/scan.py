@@ -5,10 +5,10 @@ The record is written when the conversation is over and not before: a scan is do
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from evaluator.engines.removal import discard
 from evaluator.errors import BadVolume
 from evaluator.execute.clicks import clicks_of, clicks_to_replay, leading, points_of
 from evaluator.execute.prompting import ScanPrompts, case_prompts
@@ -23,6 +23,7 @@ from evaluator.score import (
     score_rows,
     write_scores,
 )
+from evaluator.sessions import blame_host
 from evaluator.store import fingerprint, write_json
 from evaluator.types import Failure, Status
 from evaluator.volumes import stage_image, write_mask
@@ -148,6 +149,8 @@ class _Desk:
         request, files = self._request(seed, ask)
         answer = yield request
         masks = {name: self._check(answer, name) for name in ask.targets}
+        if any(isinstance(made, Failure) and made.status != Status.UNSUPPORTED for made in masks.values()):
+            blame_host(self.room.workspace)
         entry: Json = {
             "request": request.id,
             "seconds": answer.seconds,
@@ -162,7 +165,7 @@ class _Desk:
             },
         }
         if answer.folder:
-            shutil.rmtree(answer.folder, ignore_errors=True)
+            discard(answer.folder)
         for file in files:
             file.unlink(missing_ok=True)
         self._keep(seed, ask.round, masks, record, rows, entry)

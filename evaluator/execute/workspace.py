@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
+from evaluator.engines.removal import discard
 from evaluator.engines.spec import Workspace
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def fresh_workspace(folder: Path) -> Workspace:
     """An empty folder for what goes into containers and comes out of them; leftovers of a killed run are removed."""
-    shutil.rmtree(folder, ignore_errors=True)
+    discard(folder)
     workspace = Workspace(input=folder / "input", output=folder / "output")
     for path in (workspace.input / "requests", workspace.input / "images", workspace.input / "masks", workspace.output):
         path.mkdir(parents=True)

@@ -124,7 +124,8 @@ def test_what_one_refuses_the_other_refuses(name):
 
 
 def test_json_is_plain():
-    for line in ('{"seconds": {"a": NaN}}', '{"a": Infinity}', "{", ""):
+    deep = ["[" * levels + "]" * levels for levels in (33, 100_000)]
+    for line in ('{"seconds": {"a": NaN}}', '{"a": Infinity}', '{"a": 1e999}', '{"a": [-1e400]}', "{", "", *deep):
         with pytest.raises(WireError):
             loads(line)
 

@@ -59,13 +59,38 @@ OWN = {
 serve = sys.modules["__main__"]
 honest = serve.answer
 
+RAW = {
+    "too-large-a-number": '{"id": "%s", "seconds": {"infer": 1e999}}',
+    "too-deep": '{"id": "%s", "notes": {"a": ' + "[" * 50000 + "]" * 50000 + "}}",
+}
+say, raw = serve._say, []
+
 def answer(adapter, name):
     request = serve._read_request(name)
-    if request.targets[0].name in [*OWN, "link"]:
+    how = request.targets[0].name
+    if how in [*OWN, "link"]:
         return serve._finish(adapter.predict(request))
-    return honest(adapter, name)
+    reply = honest(adapter, name)
+    if how in RAW:
+        raw.append(RAW[how] % name)
+        (output_folder() / name / "reply.json").write_text(raw[0])
+    if how == "folders":
+        here = os.getcwd()
+        os.chdir(output_folder() / name)
+        for _ in range(1500):
+            os.mkdir("d")
+            os.chdir("d")
+        os.chdir(here)
+    return reply
 
-serve.answer = answer
+def say_raw(replies, body):
+    if raw:
+        replies.write(raw.pop() + chr(10))
+        replies.flush()
+    else:
+        say(replies, body)
+
+serve.answer, serve._say = answer, say_raw
 """
 
 STATUSES = {
@@ -81,6 +106,9 @@ STATUSES = {
     "labelmap": "wrong-values",
     "nan": "wrong-values",
     "link": "unsafe-file",
+    "too-large-a-number": "error",
+    "too-deep": "error",
+    "folders": "ok",
     "good": "ok",
 }
 
@@ -125,6 +153,22 @@ def test_every_way_to_be_bad(project, bad_data, docker_engine, batch, monkeypatc
     rows = run.path.joinpath("scores.csv").read_text().splitlines()
     assert len(rows) == 1 + (2 * len(STATUSES) - 1) * len(run.about()["protocol"]["metrics"])
     assert docker_engine._labelled(f"umd.run={run.name}") == []
+
+
+@pytest.mark.docker
+def test_a_model_that_fails_on_a_full_disk_is_not_to_blame(project, bad_data, docker_engine, monkeypatch):
+    """So little is free as never: whatever fails is the machine's, and what does not is kept."""
+    from evaluator.errors import HostFault
+    from evaluator.sessions import answers
+
+    project({"bad": BAD})
+    good = order("bad", bad_data, cases=("*good-good*", "*noise-noise*"), name="full")
+    monkeypatch.setattr(answers, "LEAST_FREE_BYTES", 2**62)
+    for how in ("raises", "nothing", "labelmap", "crash"):
+        with pytest.raises(HostFault, match="free some space and run again"):
+            order("bad", bad_data, cases=(f"*{how}-{how}*", "*good-good*"), name="full")
+    kept = {record["subject"]: record["rounds"][0]["targets"] for record in good.records()}
+    assert {made["status"] for targets in kept.values() for made in targets.values()} == {"ok"}
 
 
 NEVER = "class Adapter:\n    def setup(self):\n        raise OSError('no weights at /opt/ml/model')\n"
