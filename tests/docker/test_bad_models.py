@@ -156,6 +156,27 @@ def test_every_way_to_be_bad(project, bad_data, docker_engine, batch, monkeypatc
 
 
 @pytest.mark.docker
+@pytest.mark.parametrize("how", ["hang", "flood"])
+def test_a_container_past_its_limit_is_gone_before_its_scan_ends(project, bad_data, docker_engine, monkeypatch, how):
+    """Not the client's wait alone ends: the container does, with all that ran in it."""
+    from evaluator.execute import Order, access, run_model
+
+    monkeypatch.setattr(access, "OUTPUT_LIMIT", 2**25)
+    project({"bad": BAD}, memory="192MiB")
+    left = []
+    run = run_model(
+        Order(
+            model="bad", dataset=str(bad_data), protocol="point-1", cases=(f"*{how}-{how}*",), timeout=3.0, recheck=0
+        ),
+        say=lambda _: None,
+        progress=lambda *_: left.extend(docker_engine._labelled("umd.run")),
+    )
+    ((made,),) = ((e["targets"].values() for e in record["rounds"]) for record in run.records())
+    assert [one["status"] for one in made] == [STATUSES[how]]
+    assert [container for container in left if container.labels["umd.run"] == run.name] == []
+
+
+@pytest.mark.docker
 def test_a_model_that_fails_on_a_full_disk_is_not_to_blame(project, bad_data, docker_engine, monkeypatch):
     """So little is free as never: whatever fails is the machine's, and what does not is kept."""
     from evaluator.errors import HostFault
