@@ -65,7 +65,9 @@ def summarise_rounds(run: RunStore, metric: str = "dice") -> list[dict[str, Any]
 def _series(run: RunStore, metric: str) -> dict[tuple[str, str, str], dict[Prediction, list[float | None]]]:
     """For each model, target and modality the scores of each prediction in the order of rounds; None: a failed round."""
     frame = read_scores(run)
-    frame = frame[(frame["metric"] == metric) & ~frame["status"].isin(["undefined", "not-run", "unsupported"])]
+    frame = frame[
+        (frame["metric"] == metric) & ~frame["status"].isin(["undefined", "not-run", "not-applicable", "unsupported"])
+    ]
     series: dict[Any, Any] = {}
     for row in frame.sort_values(["model", "target", "modality", "round"]).to_dict("records"):
         group = series.setdefault((row["model"], row["target"], row["modality"]), {})

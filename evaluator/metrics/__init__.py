@@ -4,30 +4,43 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from evaluator.metrics.lattice import lay_out, make_lattice
 from evaluator.metrics.lesions import Lesions, measure_lesions
-from evaluator.metrics.measures import Measures, Surface
-from evaluator.metrics.pairs import measure_targets, read_content, shared_voxels, workers
-from evaluator.metrics.table import METRICS, Metric, score
+from evaluator.metrics.measures import Measures, Part, Surface
+from evaluator.metrics.pairs import Workers, measure_targets, read_content, shared_voxels, workers
+from evaluator.metrics.parts import add_parts
+from evaluator.metrics.scan import present_labels
+from evaluator.metrics.table import METRICS, Metric, score, without_value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
+
+    from evaluator.metrics.lattice import Labelled, Lattice
+    from evaluator.metrics.pairs import Content
+
+    Parts = Mapping[str, Collection[Part]]
 
 __all__ = [
     "METRICS",
     "Lesions",
     "Measures",
     "Metric",
+    "Part",
     "Surface",
+    "labels_in",
     "measure",
     "measure_labels",
     "measure_lesions",
     "measure_masks",
     "score",
+    "without_value",
 ]
+
+MOST_LABELS = 2**16 - 1
 
 
 def measure_labels(
@@ -38,11 +51,14 @@ def measure_labels(
     tolerances: Mapping[str, float],
     threads: int = 1,
     prediction_targets: Mapping[str, tuple[int, ...]] | None = None,
+    parts: Parts | None = None,
+    image: NDArray[Any] | None = None,
 ) -> dict[str, Measures]:
     """Measure every target of a pair of label maps of one shape, two or three axes, any integers.
 
     ``targets`` has the labels that make up each target (they may share labels), ``prediction_targets`` those in the
     prediction where they differ. ``spacing`` is in mm along the arrays' axes, ``tolerances`` in mm for each target.
+    ``parts`` has what is measured of a target beyond voxels and surfaces; "uptake" needs the ``image``, any real numbers.
     Beyond the arrays nothing is inside, so a mask's part on the border is surface. Raises ValueError for shapes that
     differ and TypeError for labels that are no integers.
 
@@ -66,7 +82,9 @@ def measure_labels(
                 (number, one, number, two, int(shared[number]), float(tolerances[name]))
                 for number, name in enumerate(names, 1)
             ]
-            measured.update(zip(names, measure_targets(pairs, lattice, crew), strict=True))
+            made = measure_targets(pairs, lattice, crew)
+            everything = [(maps[0], maps[1], one, two)] * len(names)
+            measured.update(_with_parts(names, made, everything, parts or {}, lattice, crew, image))
     return {name: measured[name] for name in targets}
 
 
@@ -77,6 +95,8 @@ def measure_masks(
     spacing: Sequence[float],
     tolerances: Mapping[str, float],
     threads: int = 1,
+    parts: Parts | None = None,
+    image: NDArray[Any] | None = None,
 ) -> dict[str, Measures]:
     """Measure every target of a reference label map against its own 0/1 mask; the masks may overlap.
 
@@ -88,23 +108,67 @@ def measure_masks(
         for names in _layers(targets, {}):
             reference = lay_out(labels, lattice, [tuple(targets[name]) for name in names])
             one = read_content([reference], lattice, crew)[0]
-            pairs = []
+            pairs, everything = [], []
             for number, name in enumerate(names, 1):
                 # the mask's voxels are given the target's own number, so that they can be compared
                 mask = lay_out(masks[name], lattice, [()] * (number - 1) + [(1,)])
                 two = read_content([mask], lattice, crew)[0]
                 shared = shared_voxels(reference, one, mask, two, crew)
                 pairs.append((number, one, number, two, int(shared[number]), float(tolerances[name])))
-            measured.update(zip(names, measure_targets(pairs, lattice, crew), strict=True))
+                # masks are kept only where a part of the measures will read them again
+                everything.append((reference, mask if (parts or {}).get(name) else None, one, two))
+            made = measure_targets(pairs, lattice, crew)
+            measured.update(_with_parts(names, made, everything, parts or {}, lattice, crew, image))
     return {name: measured[name] for name in targets}
 
 
 def measure(
-    reference: NDArray[Any], prediction: NDArray[Any], spacing: Sequence[float], tolerance_mm: float, threads: int = 1
+    reference: NDArray[Any],
+    prediction: NDArray[Any],
+    spacing: Sequence[float],
+    tolerance_mm: float,
+    threads: int = 1,
+    parts: Collection[Part] = (),
+    image: NDArray[Any] | None = None,
 ) -> Measures:
     """Measure one pair of 0/1 masks of one shape (bool or integer); units and errors as in ``measure_labels``."""
-    targets = {"mask": (1,)}
-    return measure_labels(reference, prediction, targets, spacing, {"mask": tolerance_mm}, threads)["mask"]
+    measured = measure_labels(
+        reference,
+        prediction,
+        {"mask": (1,)},
+        spacing,
+        {"mask": tolerance_mm},
+        threads,
+        parts={"mask": parts},
+        image=image,
+    )
+    return measured["mask"]
+
+
+def labels_in(volume: NDArray[Any]) -> list[int]:
+    """The labels other than 0 in a label map of any integers; raises ValueError where there are more than 65535."""
+    lying = volume if volume.flags.c_contiguous else np.ascontiguousarray(volume.T)
+    found = present_labels(lying.reshape(-1), MOST_LABELS)
+    if len(found) > MOST_LABELS:
+        raise ValueError(f"more than {MOST_LABELS} labels")
+    return sorted(int(label) for label in found if label)
+
+
+def _with_parts(
+    names: Sequence[str],
+    made: Sequence[Measures],
+    everything: Sequence[tuple[Labelled, Labelled | None, Content, Content]],
+    parts: Parts,
+    lattice: Lattice,
+    crew: Workers,
+    image: NDArray[Any] | None,
+) -> dict[str, Measures]:
+    """Each target's measures by name, with the parts that it asks for; target n has the number n + 1 in both maps."""
+    asked = [n for n, name in enumerate(names) if parts.get(name)]
+    tasks = [(made[n], parts[names[n]], n + 1, everything[n][:2], everything[n][2:], lattice, image) for n in asked]
+    return dict(zip(names, made, strict=True)) | dict(
+        zip((names[n] for n in asked), crew.run(add_parts, tasks), strict=True)
+    )
 
 
 def _layers(*maps: Mapping[str, tuple[int, ...]]) -> list[list[str]]:

@@ -16,6 +16,21 @@ CHUNK = 32
 
 
 @njit(cache=True, nogil=True)
+def present_labels(voxels: Any, most: int) -> Any:
+    """The values in a line of voxels, in no order; one more than ``most`` at most."""
+    seen = {np.int64(0)}
+    before = np.int64(0)
+    for i in range(voxels.size):
+        value = np.int64(voxels[i])
+        if value != before:
+            before = value
+            seen.add(value)
+            if len(seen) > most:
+                break
+    return np.array(list(seen))
+
+
+@njit(cache=True, nogil=True)
 def count_targets(voxels: Any, table: Any, planes: tuple[int, int], low: Any, high: Any) -> Any:
     """Voxels of each target in planes [first, last): (targets + 1,) int64.
 
