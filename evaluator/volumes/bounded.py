@@ -7,7 +7,6 @@ are counted before they are unpacked, and no file that a header names is opened.
 from __future__ import annotations
 
 import stat
-import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +44,7 @@ class LabelFile:
         self._at = 0
         try:
             self.header = self._read_header()
-        except (BadVolume, Refused) as error:
+        except (BadVolume, Refused, isal_zlib.error) as error:
             raise BadVolume(f"{path}: cannot be read: {error}") from None
         if self.header.bytes > MOST_BYTES:
             raise BadVolume(f"{path}: its voxels would take {self.header.bytes} bytes; at most {MOST_BYTES} are read")
@@ -60,7 +59,7 @@ class LabelFile:
         header = self.header
         try:
             raw = self._voxels(header)
-        except (Refused, zlib.error, EOFError, ValueError) as error:
+        except (Refused, isal_zlib.error, EOFError, ValueError) as error:
             raise BadVolume(f"{self.path}: the file is damaged: {error}") from None
         if len(raw) < header.bytes:
             raise BadVolume(
