@@ -9,7 +9,7 @@ import numpy as np
 from evaluator.metrics.lattice import lay_out, make_lattice
 from evaluator.metrics.lesions import Lesions, measure_lesions
 from evaluator.metrics.measures import Measures, Part, Surface
-from evaluator.metrics.pairs import Workers, measure_targets, read_content, shared_voxels, workers
+from evaluator.metrics.pairs import TargetPair, Workers, measure_targets, read_content, shared_voxels, workers
 from evaluator.metrics.parts import add_parts
 from evaluator.metrics.scan import present_labels
 from evaluator.metrics.table import METRICS, Metric, score, without_value
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from evaluator.metrics.lattice import Labelled, Lattice
-    from evaluator.metrics.pairs import Content
+    from evaluator.metrics.lattice import Lattice
 
     Parts = Mapping[str, Collection[Part]]
 
@@ -62,10 +61,11 @@ def measure_labels(
     Beyond the arrays nothing is inside, so a mask's part on the border is surface. Raises ValueError for shapes that
     differ and TypeError for labels that are no integers.
 
-    Memory beyond the volumes: some 25 bytes for each surface corner and a bit for each voxel of a target's box, for
-    each thread. A copy of the volumes (of 2 bytes a voxel) is made for integers of more than 16 bits, and one of the
-    prediction where its memory order is not the reference's. Pure noise has nearly as many corners as voxels in every
-    target, and takes minutes on a whole-body volume.
+    Memory beyond the volumes: some 25 bytes for each surface corner, which are at most an eighth of the voxels, and for
+    each thread a bit for each voxel of a target's box. A map with more corners than that is noise: its targets are taken
+    one for each thread (``evaluator.metrics.dense``), with 11 bytes a voxel at most. A copy of the volumes (of 2 bytes a
+    voxel) is made for integers of more than 16 bits, and one of the prediction where its memory order is not the
+    reference's.
     """
     theirs = targets if prediction_targets is None else prediction_targets
     lattice = make_lattice(reference, spacing)
@@ -79,12 +79,16 @@ def measure_labels(
             one, two = read_content(maps, lattice, crew)
             shared = shared_voxels(maps[0], one, maps[1], two, crew)
             pairs = [
-                (number, one, number, two, int(shared[number]), float(tolerances[name]))
+                TargetPair(
+                    target=number,
+                    maps=(maps[0], maps[1]),
+                    contents=(one, two),
+                    shared=int(shared[number]),
+                    tolerance_mm=float(tolerances[name]),
+                )
                 for number, name in enumerate(names, 1)
             ]
-            made = measure_targets(pairs, lattice, crew)
-            everything = [(maps[0], maps[1], one, two)] * len(names)
-            measured.update(_with_parts(names, made, everything, parts or {}, lattice, crew, image))
+            measured.update(_measured(names, pairs, parts or {}, lattice, crew, image))
     return {name: measured[name] for name in targets}
 
 
@@ -108,17 +112,22 @@ def measure_masks(
         for names in _layers(targets, {}):
             reference = lay_out(labels, lattice, [tuple(targets[name]) for name in names])
             one = read_content([reference], lattice, crew)[0]
-            pairs, everything = [], []
+            pairs = []
             for number, name in enumerate(names, 1):
                 # the mask's voxels are given the target's own number, so that they can be compared
                 mask = lay_out(masks[name], lattice, [()] * (number - 1) + [(1,)])
                 two = read_content([mask], lattice, crew)[0]
                 shared = shared_voxels(reference, one, mask, two, crew)
-                pairs.append((number, one, number, two, int(shared[number]), float(tolerances[name])))
-                # masks are kept only where a part of the measures will read them again
-                everything.append((reference, mask if (parts or {}).get(name) else None, one, two))
-            made = measure_targets(pairs, lattice, crew)
-            measured.update(_with_parts(names, made, everything, parts or {}, lattice, crew, image))
+                pairs.append(
+                    TargetPair(
+                        target=number,
+                        maps=(reference, mask),
+                        contents=(one, two),
+                        shared=int(shared[number]),
+                        tolerance_mm=float(tolerances[name]),
+                    )
+                )
+            measured.update(_measured(names, pairs, parts or {}, lattice, crew, image))
     return {name: measured[name] for name in targets}
 
 
@@ -154,21 +163,19 @@ def labels_in(volume: NDArray[Any]) -> list[int]:
     return sorted(int(label) for label in found if label)
 
 
-def _with_parts(
+def _measured(
     names: Sequence[str],
-    made: Sequence[Measures],
-    everything: Sequence[tuple[Labelled, Labelled | None, Content, Content]],
+    pairs: list[TargetPair],
     parts: Parts,
     lattice: Lattice,
     crew: Workers,
     image: NDArray[Any] | None,
 ) -> dict[str, Measures]:
-    """Each target's measures by name, with the parts that it asks for; target n has the number n + 1 in both maps."""
-    asked = [n for n, name in enumerate(names) if parts.get(name)]
-    tasks = [(made[n], parts[names[n]], n + 1, everything[n][:2], everything[n][2:], lattice, image) for n in asked]
-    return dict(zip(names, made, strict=True)) | dict(
-        zip((names[n] for n in asked), crew.run(add_parts, tasks), strict=True)
-    )
+    """Each target's measures by name, with the parts that it asks for."""
+    made = dict(zip(names, measure_targets(pairs, lattice, crew), strict=True))
+    asked = [(name, pair) for name, pair in zip(names, pairs, strict=True) if parts.get(name)]
+    tasks = [(made[name], parts[name], pair, lattice, image) for name, pair in asked]
+    return made | dict(zip((name for name, _ in asked), crew.run(add_parts, tasks), strict=True))
 
 
 def _layers(*maps: Mapping[str, tuple[int, ...]]) -> list[list[str]]:

@@ -19,22 +19,14 @@ if TYPE_CHECKING:
 
     from evaluator.metrics.lattice import Labelled, Lattice
     from evaluator.metrics.measures import Measures, Part
-    from evaluator.metrics.pairs import Content
-
-    Image = NDArray[np.float32] | None
+    from evaluator.metrics.pairs import TargetPair
 
 
 def add_parts(
-    measures: Measures,
-    parts: Collection[Part],
-    target: int,
-    maps: tuple[Labelled, Labelled],
-    contents: tuple[Content, Content],
-    lattice: Lattice,
-    image: Image,
+    measures: Measures, parts: Collection[Part], pair: TargetPair, lattice: Lattice, image: NDArray[Any] | None
 ) -> Measures:
-    """The measures of one target, which has one number in both maps, with these parts."""
-    box = _box(contents, target, flat=lattice.flat)
+    """The measures of one target with these parts."""
+    target, maps, box = pair.target, pair.maps, _box(pair, lattice)
     more: dict[str, Any] = {}
     if "lesions" in parts:
         more["lesions"] = count_lesions(*maps, target, box, lattice.voxel_ml)
@@ -57,14 +49,16 @@ def lay_image(image: NDArray[Any], lattice: Lattice) -> NDArray[Any]:
     return lying.reshape((1,) * (3 - lying.ndim) + lying.shape)
 
 
-def _box(contents: tuple[Content, Content], target: int, *, flat: bool) -> NDArray[np.int64]:
+def _box(pair: TargetPair, lattice: Lattice) -> NDArray[np.int64]:
     """First and last + 1 voxel of what a target has in both maps, (2, 3): its outermost surface corners."""
+    if any(content.crowded for content in pair.contents):
+        return np.array([(0, 0, 0), pair.maps[0].voxels.shape])
     box = np.array([[2**62] * 3, [-1] * 3])
-    for content in contents:
-        bounds(content.corners(target)[0], box)
+    for content in pair.contents:
+        bounds(content.corners(pair.target)[0], box)
     if box[1, 0] < 0:
         return np.zeros((2, 3), dtype=np.int64)
-    box[1, 0] += flat  # an image's corners lie in one plane
+    box[1, 0] += lattice.flat  # an image's corners lie in one plane
     return box
 
 

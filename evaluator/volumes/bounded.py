@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from evaluator.volumes.headers import Header
     from zoo_sdk.wire import Grid
 
+#: isal's stubs call its exception an instance
+BROKEN: Any = isal_zlib.error
+
 MOST_BYTES = 2**31
 """What the voxels of one file may come to in memory: 512 x 512 x 1024 of 8 bytes."""
 
@@ -44,7 +47,7 @@ class LabelFile:
         self._at = 0
         try:
             self.header = self._read_header()
-        except (BadVolume, Refused, isal_zlib.error) as error:
+        except (BadVolume, Refused, BROKEN) as error:
             raise BadVolume(f"{path}: cannot be read: {error}") from None
         if self.header.bytes > MOST_BYTES:
             raise BadVolume(f"{path}: its voxels would take {self.header.bytes} bytes; at most {MOST_BYTES} are read")
@@ -59,7 +62,7 @@ class LabelFile:
         header = self.header
         try:
             raw = self._voxels(header)
-        except (Refused, isal_zlib.error, EOFError, ValueError) as error:
+        except (Refused, BROKEN, EOFError, ValueError) as error:
             raise BadVolume(f"{self.path}: the file is damaged: {error}") from None
         if len(raw) < header.bytes:
             raise BadVolume(
