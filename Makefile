@@ -21,7 +21,7 @@ UMD  := $(BIN)/umd
 ORACLES     := .venv-oracles
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: help eval test lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds clean
+.PHONY: help eval test lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds compare-peers clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -50,6 +50,9 @@ bench: bench-score bench-folder bench-overhead bench-rounds ## every benchmark
 
 bench-score: $(VENV)/dev.done $(ORACLES)/done ## the scorer beside its peers; writes its table into docs/benchmarks.md
 	PYTHONPATH=. $(BIN)/python benchmarks/bench_score.py --write
+
+compare-peers: $(VENV)/dev.done $(ORACLES)/done ## what others call by the same names; writes its table into docs/metrics.md
+	PYTHONPATH=. $(BIN)/python benchmarks/compare_peers.py --write
 
 bench-folder: $(VENV)/dev.done ## folders of pairs a minute, over cores, volumes and labels; writes its table, too
 	PYTHONPATH=. $(BIN)/python benchmarks/bench_folder.py --write

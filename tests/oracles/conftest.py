@@ -50,7 +50,13 @@ def pair(request: pytest.FixtureRequest, peers: Peers) -> Any:
         spacing = [float(step) for step in images[0].header.get_zooms()[:3]]
     peers.load(name, reference, prediction)
     labels = sorted({int(n) for n in np.unique(reference)} & {int(n) for n in np.unique(prediction)} - {0})
-    return name, reference, prediction, labels[:12] if name == "organs" else labels[:5] if name == "spine" else labels, spacing
+    return (
+        name,
+        reference,
+        prediction,
+        labels[:12] if name == "organs" else labels[:5] if name == "spine" else labels,
+        spacing,
+    )
 
 
 def made_pair() -> Any:

@@ -133,7 +133,8 @@ def simpleitk(reference, prediction, spacing, tolerance):
         image.SetSpacing([float(step) for step in spacing])
     maps = [SimpleITK.SignedMaurerDistanceMap(i, squaredDistance=False, useImageSpacing=True) for i in images]
     away = [np.abs(SimpleITK.GetArrayViewFromImage(each)) for each in maps]
-    edges = [SimpleITK.GetArrayViewFromImage(SimpleITK.LabelContour(image)) != 0 for image in images]
+    contours = [SimpleITK.LabelContour(image) for image in images]  # a view does not keep its image
+    edges = [SimpleITK.GetArrayViewFromImage(contour) != 0 for contour in contours]
     distances = [away[1][edges[0]], away[0][edges[1]]]
     overlap = SimpleITK.LabelOverlapMeasuresImageFilter()
     overlap.Execute(*images)
