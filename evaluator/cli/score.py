@@ -38,11 +38,16 @@ BAD_VOLUME = 4
 @click.option(
     "--tolerances", type=click.Path(path_type=Path), help="NSD tolerances as in organs.toml (default: that one)."
 )
-@click.option("--metrics", help="Names, with commas between them (default: all that need masks alone).")
+@click.option(
+    "--metrics",
+    help="Names of docs/metrics.md, with commas between them (default: dice,iou,nsd,hd,hd95,assd,masd,rve).",
+)
 @click.option(
     "--resample", type=click.Choice(["no", "nearest"]), default="no", show_default=True, help="For other grids."
 )
-@click.option("--threads", type=click.IntRange(1), help="Pairs scored at once (default: one for each core).")
+@click.option(
+    "--threads", type=click.IntRange(1), help="Threads, for pairs at once or for one pair (default: one a core)."
+)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Append objects to this file; go on where it ends."
 )

@@ -118,25 +118,17 @@ def read_content(maps: list[Labelled], lattice: Lattice, crew: Workers) -> list[
             for edge in edges
         ],
     )
-    for i, room in enumerate(rooms):
-        if room[0] < 0:
-            nothing = (np.empty(0, np.int64), np.empty(0, np.uint8), np.empty(0, np.int32))
-            corners[i * len(edges) : (i + 1) * len(edges)] = [nothing] * len(edges)
-    sorted_corners = crew.run(
-        _sorted,
-        [(corners[i * len(edges) : (i + 1) * len(edges)], each.targets) for i, each in enumerate(maps)],
-    )
+    by_map = [corners[i * len(edges) : (i + 1) * len(edges)] for i in range(len(maps))]
+    crowded = [not all(whole for *_, whole in slabs) for slabs in by_map]
+    listed = [[] if full else [slab[:3] for slab in slabs] for slabs, full in zip(by_map, crowded, strict=True)]
+    del corners, by_map
+    sorted_corners = crew.run(_sorted, [(found, each.targets) for found, each in zip(listed, maps, strict=True)])
     return [
         Content(
-            voxels=_padded(count, each.targets + 1),
-            rows=own,
-            places=places,
-            codes=codes,
-            starts=starts,
-            crowded=bool(room[0] < 0),
+            voxels=_padded(count, each.targets + 1), rows=own, places=places, codes=codes, starts=starts, crowded=full
         )
-        for each, own, count, (places, codes, starts), room in zip(
-            maps, rows, voxels, sorted_corners, rooms, strict=True
+        for each, own, count, (places, codes, starts), full in zip(
+            maps, rows, voxels, sorted_corners, crowded, strict=True
         )
     ]
 
