@@ -19,12 +19,20 @@ CHUNK = 32
 def present_labels(voxels: Any, most: int) -> Any:
     """The values in a line of voxels, in no order; one more than ``most`` at most."""
     seen = {np.int64(0)}
-    before = np.int64(0)
-    for i in range(voxels.size):
-        value = np.int64(voxels[i])
-        if value != before:
-            before = value
-            seen.add(value)
+    if voxels.size == 0:
+        return np.array(list(seen))
+    before = voxels[0]
+    seen.add(np.int64(before))
+    for start in range(0, voxels.size, CHUNK):
+        chunk = voxels[start : start + CHUNK]
+        apart = before ^ before
+        for j in range(chunk.size):
+            apart |= chunk[j] ^ before
+        if apart != 0:
+            for value in chunk:
+                if value != before:
+                    before = value
+                    seen.add(np.int64(value))
             if len(seen) > most:
                 break
     return np.array(list(seen))

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from evaluator.metrics import METRICS, Measures, measure, measure_labels, measure_masks, score
+from evaluator.metrics import METRICS, Measures, labels_in, measure, measure_labels, measure_masks, score
 from evaluator.metrics.areas import surfel_areas
 
 #: those of voxels and surfaces; the others are in test_metrics_parts.py
@@ -199,6 +199,13 @@ def test_arrays_may_be_read_only_views_and_of_mixed_types() -> None:
         array.flags.writeable = False
     expected = measure(reference.copy(), prediction.astype(np.uint8), (1, 2, 3), 1.0)
     assert measure(reference, prediction, (1, 2, 3), 1.0) == expected
+
+
+@given(npst.arrays(st.sampled_from([np.uint8, np.int16, np.int64]), (3, 4, 11), elements=st.integers(0, 100)))
+@settings(max_examples=40, deadline=None)
+def test_the_labels_of_a_map_are_its_values_but_for_0(volume: Any) -> None:
+    expected = sorted({int(value) for value in volume.flat} - {0})
+    assert labels_in(volume) == labels_in(np.asfortranarray(volume)) == labels_in(volume[::-1]) == expected
 
 
 def test_every_protocol_asks_for_metrics_that_there_are() -> None:
