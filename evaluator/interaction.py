@@ -68,7 +68,7 @@ def summarise_rounds(run: RunStore, metric: str = "dice") -> list[dict[str, Any]
 def _series(run: RunStore, metric: str) -> dict[tuple[str, str, str], dict[Prediction, list[float | None]]]:
     """For each model, target and modality the scores of each prediction in the order of rounds; None: a failed round."""
     frame = read_scores(run)
-    frame = frame[(frame["metric"] == metric) & ~frame["status"].isin(["undefined", "not-run"])]
+    frame = frame[(frame["metric"] == metric) & ~frame["status"].isin(["undefined", "not-run", "not-applicable"])]
     done = frame["status"] != "unsupported"
     frame = frame[done.groupby([frame[name] for name in ("case", "modality", "target", "seed")]).transform("any")]
     series: dict[Any, Any] = {}

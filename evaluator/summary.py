@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from evaluator.types import Protocol
 
 #: statuses that say nothing about the model
-NOT_ASKED = (ScoreStatus.UNDEFINED, ScoreStatus.NOT_RUN)
+NOT_ASKED = (ScoreStatus.UNDEFINED, ScoreStatus.NOT_RUN, ScoreStatus.NOT_APPLICABLE)
 
 
 def summarise(run: RunStore, *, metrics: Sequence[str] = (), round_number: int | None = None) -> list[dict[str, Any]]:

@@ -53,6 +53,8 @@ class ScoreStatus(StrEnum):
     UNDEFINED = "undefined"
     #: one of the two masks is empty: overlaps are 0, distances have no number (worst; a declared cap in means)
     ONE_EMPTY = "one-empty"
+    #: the metric has no meaning for this target or image (uptake outside PET, the centre line of a liver); excluded
+    NOT_APPLICABLE = "not-applicable"
     #: nothing was asked, because the data allow no fair question (image and reference do not match, no prompt fits)
     NOT_RUN = "not-run"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluator import places
+from evaluator.applicable import check_metrics
 from evaluator.build import find_model
 from evaluator.datasets import load_dataset
 from evaluator.engines import open_engine
@@ -83,6 +84,7 @@ def run_model(order: Order, *, say: Say, progress: Callable[[int, int, str], Non
     zoo_model = find_model(order.model)
     dataset = load_dataset(order.dataset, order.data_root)
     protocol = load_protocol(order.protocol)
+    check_metrics(protocol.metrics)
     cases = choose_cases(dataset, order.cases)
     engine = open_engine(order.engine)
     if not engine.isolates:

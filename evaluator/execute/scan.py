@@ -80,7 +80,7 @@ def talk_about(room: Room, case: Case, modality: Modality, number: int) -> Gener
         record_not_run(room, case, modality, staged)
         return
     images, grid = staged
-    references = load_references(scan)
+    references = load_references(scan, plan.protocol.metrics)
     record: Json = heading(case, modality, key) | {
         "state": "done",
         "files": files[modality],
@@ -89,7 +89,7 @@ def talk_about(room: Room, case: Case, modality: Modality, number: int) -> Gener
         "rounds": [],
         "endings": {},
     }
-    rows = rows_without_prompt(plan.protocol, record["no_prompt"])
+    rows = rows_without_prompt(plan.protocol, scan, record["no_prompt"])
     desk = _Desk(room, case, modality, references, grid, images, opaque, number)
     for seed in plan.protocol.seeds:
         endings = yield from desk.ask_all(seed, prompts, recorded, record, rows)
