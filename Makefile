@@ -19,7 +19,11 @@ VENV := .venv
 BIN  := $(VENV)/bin
 UMD  := $(BIN)/umd
 
-.PHONY: help eval test test-zoo lint bench bench-score bench-overhead bench-rounds bench-zoo clean
+# scorers by others; MONAI among them needs torch, whose CPU wheel lies in an index of its own
+ORACLES     := .venv-oracles
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+.PHONY: help eval test test-zoo lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds bench-zoo compare-peers clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -44,14 +48,25 @@ lint: $(VENV)/dev.done ## ruff, mypy and the layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: bench-score bench-overhead bench-rounds ## every benchmark
+oracles: $(ORACLES)/done ## install scorers by others, with which the tests compare, in an environment of their own
 
-bench-score: $(VENV)/dev.done ## the scorer beside its peers
-	$(BIN)/python benchmarks/bench_score.py
+test-oracles: $(VENV)/dev.done $(ORACLES)/done ## our scores beside those of others
+	$(BIN)/python -m pytest tests/oracles
+
+bench: bench-score bench-folder bench-overhead bench-rounds ## every benchmark
+
+bench-score: $(VENV)/dev.done $(ORACLES)/done ## the scorer beside its peers; writes its table into docs/benchmarks.md
+	PYTHONPATH=. $(BIN)/python benchmarks/bench_score.py --write
+
+compare-peers: $(VENV)/dev.done $(ORACLES)/done ## what others call by the same names; writes its table into docs/metrics.md
+	PYTHONPATH=. $(BIN)/python benchmarks/compare_peers.py --write
+
+bench-folder: $(VENV)/dev.done ## folders of pairs a minute, over cores, volumes and labels; writes its table, too
+	PYTHONPATH=. $(BIN)/python benchmarks/bench_folder.py --write
 
 bench-overhead: $(VENV)/dev.done ## seconds a case beyond the model's own: one session against a container a case
 	@.ci/ensure-engine
-	$(BIN)/python benchmarks/bench_overhead.py
+	PYTHONPATH=. $(BIN)/python benchmarks/bench_overhead.py
 
 bench-rounds: $(VENV)/dev.done ## six rounds in one session against a container a case and round
 	@.ci/ensure-engine
@@ -62,7 +77,7 @@ bench-zoo: $(VENV)/dev.done ## MODEL at work with WEIGHTS=random:full: targets a
 	$(BIN)/python benchmarks/bench_zoo.py $(MODEL) --weights $(WEIGHTS) $(ARGS)
 
 clean: ## remove the environment and everything that can be made again; runs stay
-	rm -rf $(VENV) .umd
+	rm -rf $(VENV) $(ORACLES) .umd
 
 $(VENV)/run.done: requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is needed; set PYTHON= to a Python 3.11 or newer"; exit 1; }
@@ -77,3 +92,9 @@ $(VENV)/dev.done: requirements-dev.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@ $(VENV)/run.done
+
+$(ORACLES)/done: tests/oracles/requirements.lock
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is needed; set PYTHON= to a Python 3.11"; exit 1; }
+	[ -x $(ORACLES)/bin/python ] || $(PYTHON) -m venv $(ORACLES)
+	$(ORACLES)/bin/pip install --quiet --disable-pip-version-check --retries 1 --require-hashes --extra-index-url $(TORCH_INDEX) -r tests/oracles/requirements.lock
+	touch $@

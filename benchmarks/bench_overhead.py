@@ -1,7 +1,9 @@
 """What the evaluator adds to a model that answers at once: one session for all scans, and one container for each scan.
 
-30 SYNTHETIC subjects (60 scans, 13 organs); both ways in this one run. The floor is reading each image and reference and
-writing each mask, without anything else.
+30 SYNTHETIC subjects (60 scans, 13 organs), the inscribed ellipsoid as the model; both ways in this one run. What cannot
+be saved is timed beside it: reading each image and each reference, and writing each image for the model and each mask.
+
+    python benchmarks/bench_overhead.py [--cases 30] [--size 96 72 160]
 """
 
 from __future__ import annotations
@@ -12,54 +14,70 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.written import table, write
+
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--cases", type=int, default=30)
     options.add_argument("--size", type=int, nargs=3, default=(96, 72, 160))
+    options.add_argument("--engine", default="auto")
     asked = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["UMD_RUNS"] = folder + "/runs"
-        from evaluator.datasets import load_dataset
-        from evaluator.datasets.phantom import generate
-        from evaluator.execute import Order, drive, run_model
-        from evaluator.manifests.datasets import DatasetManifest, PhantomPlan
-        from evaluator.tables import read_scores
+        from benchmarks.bench_rounds import make_data
 
-        plan = PhantomPlan(cases=asked.cases, size=tuple(asked.size), seed=1)
-        facts = {"title": "bench", "license": "CC0-1.0", "citation": "none", "reference_origin": "generated"}
-        path = Path(folder, "data")
-        generate(DatasetManifest(path=path, sha256="", name="bench", synthetic=True, phantom=plan, **facts), path)
-        dataset = load_dataset(path / "bench.toml")
-        scans = sum(len(case.scans) for case in dataset.cases)
+        path = make_data(Path(folder, "data"), asked.cases, tuple(asked.size))
+        lines = compare(path, Path(folder), asked)
+    write("bench-overhead", lines)
 
-        def run(name: str) -> tuple[float, object]:
-            order = Order(
-                model="ellipsoid", dataset=str(path / "bench.toml"), protocol="box", name=name, batch=name != "session"
-            )
-            begun = time.perf_counter()
-            made = run_model(order, say=lambda _: None, progress=lambda *_: None)
-            return time.perf_counter() - begun, made
 
-        warm = Order(model="ellipsoid", dataset="phantom-toy", protocol="box", name="warm")
-        run_model(warm, say=lambda _: None, progress=lambda *_: None)  # builds the image, compiles the kernels
-        floor = read_and_write(dataset, Path(folder))
-        session, made = run("session")
-        drive.SCANS_A_BATCH = 1
-        single, other = run("container-per-scan")
-        own = sum(entry["seconds"] for record in made.records() for entry in record["rounds"])
-        same = read_scores(made).drop(columns="run").equals(read_scores(other).drop(columns="run"))
-        print(
-            f"{scans} synthetic scans of {' x '.join(map(str, asked.size))}, 13 organs, model ellipsoid; seconds a scan"
+def compare(path: Path, folder: Path, asked: argparse.Namespace) -> list[str]:
+    from evaluator.datasets import load_dataset
+    from evaluator.execute import Order, run_model
+    from evaluator.tables import read_scores
+
+    def run(name: str, dataset: str = str(path), **more: object) -> tuple[float, object]:
+        order = Order(
+            model="ellipsoid", dataset=dataset, protocol="box", name=name, engine=asked.engine, recheck=0, **more
         )
-        print(f"reading images and references, writing masks, nothing else: {floor / scans:.3f}")
-        print(f"the model in its session, as the evaluator waits for it:   {own / scans:.3f}")
-        print(f"one session:             {session / scans:.3f} ({session:.1f} in all)")
-        print(f"one container a scan:    {single / scans:.3f} ({single:.1f} in all)")
-        print(f"session beyond floor and model: {(session - floor - own) / scans:.3f}; scores equal both ways: {same}")
+        begun = time.perf_counter()
+        made = run_model(order, say=lambda _: None, progress=lambda *_: None)
+        return time.perf_counter() - begun, made
+
+    run("warm", "phantom-toy")  # builds the image, compiles the kernels
+    dataset = load_dataset(path)
+    scans = sum(len(case.scans) for case in dataset.cases)
+    files = read_and_write(dataset, folder)
+    session, made = run("session")
+    single, other = run("container-per-scan", batch=True, scans_a_batch=1)
+    waited = sum(entry["seconds"] for record in made.records() for entry in record["rounds"])
+    same = read_scores(made).drop(columns="run").equals(read_scores(other).drop(columns="run"))
+
+    def row(what: str, seconds: float) -> tuple[str, str, str]:
+        return what, f"{seconds / scans:.3f}", f"{seconds / asked.cases:.3f}"
+
+    size = " × ".join(map(str, asked.size))
+    told = f"{asked.cases} synthetic cases, {scans} scans of {size} (PET coarser), 13 organs"
+    return [
+        f"{told}, model ellipsoid; scores equal both ways: {'yes' if same else 'NO'}.",
+        "",
+        *table(
+            ("seconds", "a scan", "a case"),
+            [
+                row("reading and writing the files, nothing else", files),
+                row("one session, everything", session),
+                row("of it the wait for the model's answers", waited),
+                row("**one session, beyond reading and writing the files**", session - files),
+                row("one container for each scan, everything", single),
+                row("**one container for each scan, beyond reading and writing the files**", single - files),
+            ],
+        ),
+    ]
 
 
 def read_and_write(dataset: object, folder: Path) -> float:
+    from evaluator.masks import crop_mask
     from evaluator.volumes import read_image, read_labels, stage_image, write_mask
 
     begun = time.perf_counter()
@@ -69,7 +87,7 @@ def read_and_write(dataset: object, folder: Path) -> float:
             read_image(folder / "staged.nii.gz")
             labels, grid = read_labels(scan.references[0].path)
             for value in range(1, 14):
-                write_mask(folder / "mask.nii.gz", labels == value, grid)
+                write_mask(folder / "mask.nii.gz", crop_mask(labels == value, grid), grid)
     return time.perf_counter() - begun
 
 

@@ -1,181 +1,247 @@
-"""How long scoring one pair of label maps takes, against others that use the same data in the same run.
+"""How long scoring one pair of label maps takes, beside other scorers on the same arrays in the same run.
 
-    python benchmarks/bench_score.py [--shape 400 400 350] [--rounds 3] [--bad]
+    make bench-score            # or: PYTHONPATH=. python benchmarks/bench_score.py [--rounds 3] [--small] [--write]
 
-Prints a Markdown table of medians over interleaved rounds, after one round that is not counted; imports, compiling and
-making the data are excluded. All scorers work on crops and give Dice, NSD, HD95 and mean distances for 13 organs.
+Medians over interleaved rounds, after one that is not counted; imports, compiling and making the data are excluded.
+Dice, NSD, HD95 and mean distances for every label. The others run on crops (tests/oracles/peers.py), in a process of
+their own that times itself. ``--write`` puts the tables into docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import platform
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import SimpleITK
-from scipy import ndimage
 
-from evaluator.metrics import METRICS, measure_labels, score
-from evaluator.metrics.areas import surfel_areas
+from benchmarks.tables import machine, table, write
+from benchmarks.volumes import ORGANS, SPACING, make_bad, make_noise, make_pair, real_pairs
+from evaluator.file_pairs import Pair
+from evaluator.geometry import make_grid
+from evaluator.metrics import labels_in, measure_labels, score
+from evaluator.score_files import Settings, score_pair
+from evaluator.volumes import LabelFile, write_volume
+from tests.oracles.client import Peers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
-ORGANS = 13
-SPACING = (1.5, 1.5, 2.0)
 TOLERANCE_MM = 2.0
-NAMES = tuple(METRICS)
+NAMES = ("dice", "nsd", "hd95", "assd", "masd")
+PEERS = {
+    "deepmind": "DeepMind",
+    "monai": "MONAI",
+    "panoptica": "panoptica",
+    "simpleitk": "SimpleITK",
+    "medpy": "MedPy (no NSD)",
+}
+#: the most that this process may use is what its threads get
+THREADS = len(os.sched_getaffinity(0))
+#: bad predictions on which DeepMind's package is run, once: on the others its boxes are the whole volume, for minutes
+BESIDE = ("as good as it should be", "mirrored", "all foreground")
+SIZES = {"400 × 400 × 350": (400, 400, 350), "512 × 512 × 700": (512, 512, 700)}
+
+MEMORY = """
+import sys, numpy as np
+from pathlib import Path
+from benchmarks.bench_score import held, ours, reset
+tiny = np.ones((8, 8, 8), np.uint8, order="F")
+ours(tiny, tiny, [1], (1, 1, 1), int(sys.argv[3]))
+reset()
+before = held("VmRSS")
+pair = [np.load(path) for path in sys.argv[1:3]]
+size = sum(each.nbytes for each in pair)
+ours(*pair, list(range(1, 14)), (1.5, 1.5, 2), int(sys.argv[3]))
+print((held("VmHWM") - before) * 1024 / size)
+"""
 
 
-def make_pair(shape: Sequence[int], seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A synthetic reference and a prediction off by 1 to 2 voxels: wavy ellipsoids, in nibabel's memory order."""
-    rng = np.random.default_rng(seed)
-    pair = tuple(np.zeros(shape, dtype=np.uint8, order="F") for _ in range(2))
-    for label in range(1, ORGANS + 1):
-        centre = rng.uniform(0.25, 0.75, 3) * shape
-        radii = rng.uniform(15, 60, 3) * np.array(shape) / 400
-        for volume, phase in zip(pair, (0.0, 0.5), strict=True):
-            off = rng.normal(0, 1.5, 3) if phase else np.zeros(3)
-            draw_organ(volume, centre + off, radii * (rng.uniform(0.97, 1.03, 3) if phase else 1), phase, label)
-    return pair
+def held(what: str) -> int:
+    """This process's memory now (VmRSS) or at most since ``reset`` (VmHWM), kB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith(what)))
 
 
-def draw_organ(volume: NDArray[np.uint8], centre: Any, radii: Any, phase: float, label: int) -> None:
-    low = np.maximum(0, (centre - 1.3 * radii).astype(int))
-    high = np.minimum(volume.shape, (centre + 1.3 * radii).astype(int) + 2)
-    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    a, b, c = ((g - m) / r for g, m, r in zip(np.ogrid[box], centre, radii, strict=True))
-    wave = np.sin(6 * a + phase + label) * np.cos(5 * b) * np.sin(7 * c)
-    volume[box][a**2 + b**2 + c**2 + 0.15 * wave < 1] = label
+def reset() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
 
 
-def make_bad(reference: NDArray[np.uint8], prediction: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
-    """Predictions that are wrong in ways that make a nearest search slow."""
-    rng = np.random.default_rng(1)
-    permuted = np.r_[0, rng.permutation(ORGANS) + 1].astype(np.uint8)[prediction]
-    salt = prediction.copy(order="F")
-    few = prediction.size // 1000
-    salt[tuple(rng.integers(0, n, few) for n in salt.shape)] = rng.integers(0, ORGANS + 1, few)
-    island = prediction.copy(order="F")
-    island[:5, :5, :5] = 3
-    return {
-        "the reference itself": reference.copy(order="F"),
-        "far island": island,
-        "mirrored": np.asfortranarray(prediction[::-1]),
-        "labels permuted": np.asfortranarray(permuted),
-        "0.1 % salt": salt,
-        "all foreground": np.ones_like(prediction),
-        "empty": np.zeros_like(prediction),
-    }
-
-
-def ours(threads: int) -> Callable[[Any, Any], Any]:
-    targets = {str(label): (label,) for label in range(1, ORGANS + 1)}
+def ours(reference: Any, prediction: Any, labels: list[int], spacing: Any, threads: int) -> dict[int, Any]:
+    targets = {str(label): (label,) for label in labels}
     tolerances = dict.fromkeys(targets, TOLERANCE_MM)
-
-    def run(reference: Any, prediction: Any) -> list[float | None]:
-        measured = measure_labels(reference, prediction, targets, SPACING, tolerances, threads=threads)
-        rows = {name: {one.metric: one.value for one in score(each, NAMES)} for name, each in measured.items()}
-        return [rows[name]["hd95"] for name in targets]
-
-    return run
+    measured = measure_labels(reference, prediction, targets, spacing, tolerances, threads)
+    return {int(name): {one.metric: one.value for one in score(each, NAMES)} for name, each in measured.items()}
 
 
-def crops(reference: Any, prediction: Any) -> Any:
-    """Every organ's two masks in the box that holds both, one voxel wider."""
-    boxes = [ndimage.find_objects(volume, max_label=ORGANS) for volume in (reference, prediction)]
-    for label in range(1, ORGANS + 1):
-        found = [each[label - 1] for each in boxes if each[label - 1]]
-        if not found:
-            continue
-        box = tuple(slice(min(b[i].start for b in found), max(b[i].stop for b in found)) for i in range(3))
-        yield [np.pad(volume[box] == label, 1) for volume in (reference, prediction)]
+def timed(call: Callable[[], Any]) -> float:
+    start = perf_counter()
+    call()
+    return perf_counter() - start
 
 
-def dense(reference: Any, prediction: Any) -> list[float | None]:
-    """DeepMind's definitions with scipy's distance transform, the way their package does it."""
-    areas, out = surfel_areas(SPACING), []
-    for masks in crops(reference, prediction):
-        kernel = 2 ** np.arange(8, dtype=np.uint8).reshape(2, 2, 2)[::-1, ::-1, ::-1]
-        codes = [ndimage.correlate(mask.astype(np.uint8), kernel, mode="constant") for mask in masks]
-        borders = [(code != 0) & (code != 255) for code in codes]
-        if not all(border.any() for border in borders):
-            out.append(None)
-            continue
-        far = [ndimage.distance_transform_edt(~border, sampling=SPACING) for border in borders]
-        worst = 0.0
-        for own, other in ((0, 1), (1, 0)):
-            distances, weights = far[other][borders[own]], areas[codes[own][borders[own]]]
-            order = np.argsort(distances)
-            share = np.cumsum(weights[order]) / weights.sum()
-            worst = max(worst, distances[order][min(np.searchsorted(share, 0.95), order.size - 1)])
-            _ = weights[distances <= TOLERANCE_MM].sum() + (weights * distances).sum()
-        _ = (masks[0] & masks[1]).sum()
-        out.append(worst)
-    return out
+def make_cases(small: bool) -> dict[str, tuple[Any, Any, Any]]:
+    """Name -> reference, prediction, spacing."""
+    sizes = {"100 × 100 × 80": (100, 100, 80)} if small else SIZES
+    return {name: (*make_pair(shape), SPACING) for name, shape in sizes.items()} | real_pairs()
 
 
-def simple_itk(reference: Any, prediction: Any) -> list[float | None]:
-    """SimpleITK's distance maps and contours; its surface is voxels, so its numbers differ by definition."""
-    out: list[float | None] = []
-    for masks in crops(reference, prediction):
-        images = [SimpleITK.GetImageFromArray(mask.astype(np.uint8).transpose()) for mask in masks]
-        for image in images:
-            image.SetSpacing(SPACING)
-        if not all(mask.any() for mask in masks):
-            out.append(None)
-            continue
-        maps = [
-            SimpleITK.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True) for image in images
+def beside_peers(cases: dict[str, Any], rounds: int, peers: Peers) -> str:
+    """Seconds of every scorer on every case, and how far their HD95 lie from ours."""
+    seconds: dict[tuple[str, str], list[float]] = {}
+    apart: dict[tuple[str, str], float] = {}
+    for name, (reference, prediction, _) in cases.items():
+        peers.load(name, reference, prediction)
+    for count in range(rounds + 1):
+        for name, (reference, prediction, spacing) in cases.items():
+            labels = sorted(set(labels_in(reference)) & set(labels_in(prediction)))
+            expected: dict[int, Any] = {}
+            for threads in (1, THREADS):
+                start = perf_counter()
+                expected = ours(reference, prediction, labels, spacing, threads)
+                seconds.setdefault((f"ours, {threads}", name), []).append(perf_counter() - start)
+            for peer in PEERS:
+                made = peers.score(peer, name, labels, spacing, TOLERANCE_MM)
+                seconds.setdefault((peer, name), []).append(made["seconds"])
+                gaps = [abs(made["scores"][label]["hd95"] - expected[label]["hd95"]) for label in labels]
+                apart[peer, name] = max(gaps)
+            print(f"round {count} {name}", file=sys.stderr)
+    scorers = [f"ours, {threads}" for threads in (1, THREADS)]
+    rows = []
+    for name in cases:
+        took = {who: median(seconds[who, name][1:]) for who in (*scorers, *PEERS)}
+        one, many = (took[who] for who in scorers)
+        cells = [f"{took[peer]:.2f} ({took[peer] / one:.0f}×, {took[peer] / many:.0f}×)" for peer in PEERS]
+        rows.append([name, f"{one:.3f}", f"{many:.3f}", *cells])
+    rows.append(
+        [
+            "largest difference in HD95, mm",
+            "",
+            "",
+            *(f"{max(apart[peer, name] for name in cases):.2g}" for peer in PEERS),
         ]
-        views = [np.abs(SimpleITK.GetArrayViewFromImage(each)) for each in maps]
-        edges = [SimpleITK.GetArrayViewFromImage(SimpleITK.LabelContour(image)) != 0 for image in images]
-        distances = [views[1][edges[0]], views[0][edges[1]]]
-        _ = [((each <= TOLERANCE_MM).sum(), each.mean()) for each in distances]
-        _ = (masks[0] & masks[1]).sum()
-        out.append(max(float(np.percentile(each, 95)) for each in distances))
-    return out
+    )
+    return table(["seconds", "ours, 1 thread", f"ours, {THREADS} threads", *PEERS.values()], rows)
+
+
+def bad_predictions(reference: Any, prediction: Any, rounds: int, peers: Peers) -> str:
+    """Seconds on predictions that are wrong, by us in every round and by DeepMind's package on some of them once."""
+    cases = {"as good as it should be": prediction} | make_bad(prediction)
+    labels = list(range(1, ORGANS + 1))
+    seconds: dict[tuple[str, int], list[float]] = {}
+    for _ in range(rounds + 1):
+        for name, bad in cases.items():
+            for threads in (1, THREADS):
+                took = timed(partial(ours, reference, bad, labels, SPACING, threads))
+                seconds.setdefault((name, threads), []).append(took)
+    base = {threads: median(seconds["as good as it should be", threads][1:]) for threads in (1, THREADS)}
+    rows = []
+    for name, bad in cases.items():
+        own = [f"{(m := median(seconds[name, t][1:])):.3f} ({m / base[t]:.1f}×)" for t in (1, THREADS)]
+        theirs = ""
+        if name in BESIDE:
+            peers.load("bad", reference, bad)
+            theirs = f"{peers.score('deepmind', 'bad', labels, SPACING, TOLERANCE_MM)['seconds']:.1f}"
+        rows.append([name, *own, theirs])
+        print(f"bad: {name}", file=sys.stderr)
+    noise = make_noise(reference.shape)
+    took = timed(lambda: ours(reference, noise, labels, SPACING, THREADS))
+    rows.append(["a random label in every voxel (once)", "", f"{took:.1f}", ""])
+    return table(["seconds", "ours, 1 thread", f"ours, {THREADS} threads", "DeepMind, once"], rows)
+
+
+def from_files(cases: dict[str, Any], rounds: int, folder: Path) -> str:
+    """Seconds from two files to their scores, against reading and unpacking them alone."""
+    rows = []
+    for name, (reference, prediction, spacing) in cases.items():
+        grid = make_grid(reference.shape, np.diag([*spacing, 1.0]))
+        paths = [folder / f"{which}.nii.gz" for which in ("reference", "prediction")]
+        for path, array in zip(paths, (reference, prediction), strict=True):
+            write_volume(path, array, grid)
+        seconds: dict[tuple[str, int], list[float]] = {}
+        for _ in range(rounds + 1):
+            for threads in (1, THREADS):
+                seconds.setdefault(("read", threads), []).append(timed(partial(read_both, paths, threads)))
+                seconds.setdefault(("whole", threads), []).append(timed(partial(score_both, paths, threads)))
+        took = {key: median(values[1:]) for key, values in seconds.items()}
+        shares = [(took["whole", threads], took["read", threads]) for threads in (1, THREADS)]
+        rows.append([name, *(f"{whole:.3f} / {read:.3f} = {whole / read:.1f}" for whole, read in shares)])
+    return table(["files to scores / reading and unpacking, seconds", "1 thread", f"{THREADS} threads"], rows)
+
+
+def read_both(paths: list[Path], threads: int) -> None:
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda path: LabelFile(path, stranger=False).read(), paths))
+
+
+def score_both(paths: list[Path], threads: int) -> None:
+    settings = Settings(tolerance_mm=lambda _: TOLERANCE_MM)
+    score_pair(Pair(name="pair", reference=paths[0], prediction=paths[1]), settings, threads=threads)
+
+
+def memory(cases: dict[str, Any], folder: Path) -> str:
+    """Peak memory in a process of its own, in multiples of the two volumes (which are one of them)."""
+    rows = []
+    for name, (reference, prediction) in cases.items():
+        files = [str(folder / f"{which}.npy") for which in "rp"]
+        for file, array in zip(files, (reference, prediction), strict=True):
+            np.save(file, array)
+        cells = [
+            subprocess.run(
+                [sys.executable, "-c", MEMORY, *files, str(threads)], capture_output=True, text=True, check=True
+            )
+            for threads in (1, THREADS)
+        ]
+        rows.append([name, *(f"{float(done.stdout):.2f}" for done in cells)])
+    return table(["peak memory / the two volumes", "1 thread", f"{THREADS} threads"], rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", type=int, nargs=3, default=(400, 400, 350))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--bad", action="store_true", help="bad predictions too, scored by ours alone")
+    parser.add_argument("--small", action="store_true", help="small volumes, to see that it works")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
     arguments = parser.parse_args()
-    reference, prediction = make_pair(arguments.shape)
-    # the most that this process may use is what its threads get
-    threads = len(os.sched_getaffinity(0))
-    scorers: dict[str, Callable[[Any, Any], Any]] = {
-        "ours, 1 thread": ours(1),
-        f"ours, {threads} threads": ours(threads),
-    }
-    work = {name: (run, prediction) for name, run in scorers.items()}
-    work |= {"scipy's distance transform on crops": (dense, prediction), "SimpleITK on crops": (simple_itk, prediction)}
-    if arguments.bad:
-        for kind, bad in make_bad(reference, prediction).items():
-            work |= {f"{name}: {kind}": (run, bad) for name, run in scorers.items()}
-    print(f"{tuple(arguments.shape)} uint8, {ORGANS} organs, {threads} cores of {platform.machine()}, "
-          f"medians of {arguments.rounds} interleaved rounds\n")  # fmt: skip
-    answers = {name: run(reference, other) for name, (run, other) in work.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in work}
-    for _ in range(arguments.rounds):
-        for name, (run, other) in work.items():
-            start = perf_counter()
-            run(reference, other)
-            seconds[name].append(perf_counter() - start)
-    print("| scorer | seconds | times ours with 1 thread | largest difference in HD95, mm |\n|---|---|---|---|")
-    base, expected = median(seconds["ours, 1 thread"]), answers["ours, 1 thread"]
-    for name, taken in seconds.items():
-        gaps = [abs(a - b) for a, b in zip(answers[name], expected, strict=False) if a is not None and b is not None]
-        apart = f"{max(gaps):.2g}" if gaps and work[name][1] is prediction else ""
-        print(f"| {name} | {median(taken):.3f} | {median(taken) / base:.1f} | {apart} |")
+    where = machine()
+    cases = make_cases(arguments.small)
+    synthetic = {name: case for name, case in cases.items() if "×" in name}
+    reference, prediction, _ = next(iter(synthetic.values()))
+    with tempfile.TemporaryDirectory() as name, Peers(Path(name)) as peers:
+        versions = ", ".join(f"{PEERS[peer]} {number}" for peer, number in peers.ask("versions").items())
+        about = (
+            f"{where}; medians of {arguments.rounds} interleaved rounds, in brackets how many times ours with 1 and with "
+            f"{THREADS} threads. The volumes with × in their names are synthetic, uint8, {ORGANS} organs; (moved): the "
+            f"prediction is the reference, moved by two voxels. {versions}; all on crops."
+        )
+        parts = [
+            about,
+            beside_peers(cases, arguments.rounds, peers),
+            "Predictions that are wrong (the first volume; in brackets, times a good one):",
+            bad_predictions(reference, prediction, arguments.rounds, peers),
+            from_files(synthetic, arguments.rounds, Path(name)),
+            memory(
+                {name: case[:2] for name, case in synthetic.items()}
+                | {
+                    f"first volume, {kind}": (reference, bad)
+                    for kind, bad in make_bad(prediction).items()
+                    if kind != "empty"
+                }
+                | {"first volume, a random label in every voxel": (reference, make_noise(reference.shape))},
+                Path(name),
+            ),
+        ]
+    text = "\n\n".join(parts)
+    print(text)
+    if arguments.write:
+        write("bench-score", text)
 
 
 if __name__ == "__main__":

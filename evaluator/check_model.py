@@ -128,7 +128,8 @@ def _mask(gate: MaskGate, answer: Answer, target: str = TARGET) -> Mask:
     if said and said.status != "ok":
         return Failure(status=Status(said.status), detail=f"{said.kind}: {said.message}")
     limit = 2**20 + 2 * int(np.prod(answer.request.grid.shape))
-    return gate.check(answer.folder / f"{target}.nii.gz", answer.request.grid, limit)
+    made = gate.check(answer.folder / f"{target}.nii.gz", answer.request.grid, limit)
+    return made if isinstance(made, Failure) else made.whole()
 
 
 def _summary(check: str, masks: dict[str, Mask], measured: dict[str, float] | None = None) -> Result:

@@ -15,6 +15,7 @@ from evaluator.gpus import find_gpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 State = Literal["ok", "note", "missing"]
 GIB = 2**30
@@ -49,6 +50,7 @@ def _engine(sweep: bool) -> Iterator[Finding]:
                 state="note", what="sessions", detail="Podman cannot hold a conversation; requests go in batches"
             )
         yield from _images(engine)
+        yield from _image_disk(engine)
         yield from _orphans(engine, sweep)
         if find_gpus() and "nvidia" not in engine.runtimes:
             yield Finding(
@@ -74,6 +76,13 @@ def _images(engine: Any) -> Iterator[Finding]:
         yield Finding(state="ok" if digest else "note", what=f"base image umd/{name}", detail=detail)
 
 
+def _image_disk(engine: Any) -> Iterator[Finding]:
+    """Where the engine keeps its images, if that is a folder of this machine."""
+    folder = engine.image_folder()
+    if folder and folder.is_dir():
+        yield _free("disk of the images", folder)
+
+
 def _orphans(engine: Any, sweep: bool) -> Iterator[Finding]:
     names = engine.remove_orphans() if sweep else engine.orphans()
     if not names:
@@ -97,14 +106,17 @@ def _gpus() -> Iterator[Finding]:
 
 def _disk() -> Iterator[Finding]:
     for what, path in (("disk of runs", places.runs()), ("disk of the cache", places.cache())):
-        there = next(parent for parent in (path, *path.parents) if parent.exists())
-        free = shutil.disk_usage(there).free
-        yield Finding(
-            state="ok" if free > LEAST_FREE else "note",
-            what=what,
-            detail=f"{free / GIB:.0f} GiB free at {there}",
-            advice="" if free > LEAST_FREE else "images and masks of a large run need more",
-        )
+        yield _free(what, next(parent for parent in (path, *path.parents) if parent.exists()))
+
+
+def _free(what: str, folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    return Finding(
+        state="ok" if free > LEAST_FREE else "note",
+        what=what,
+        detail=f"{free / GIB:.0f} GiB free at {folder}",
+        advice="" if free > LEAST_FREE else "images and masks of a large run need more",
+    )
 
 
 def _host() -> Iterator[Finding]:

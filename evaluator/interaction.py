@@ -25,10 +25,12 @@ def summarise_rounds(run: RunStore, metric: str = "dice") -> list[dict[str, Any]
 
     ``curve`` is the mean score of each round and ``area`` the mean area under the targets' curves, normalised, both with
     a failed round as 0; ``noc`` has, for each wanted score, the mean number of clicks (a target that never reaches it
-    counts as the budget) and how many never did; ``first_gain`` and ``instability`` are means over those that have
-    them; ``seconds`` is the median for one request, which asks for all targets of the image.
+    counts as the protocol's budget) and how many never did; ``first_gain`` and ``instability`` are means over those that
+    have them; ``seconds`` is the median for one interaction, which asks for all targets of the image. Predictions that
+    the model does not do at all are left out.
     """
-    count = load_protocol(run.about()["protocol_source"]).rounds.count
+    rounds = load_protocol(run.about()["protocol_source"]).rounds
+    count = rounds.count
     clicks, seconds = _clicks(run), _seconds(run)
     entries = []
     for (model, target, modality), series in _series(run, metric).items():
@@ -37,7 +39,8 @@ def summarise_rounds(run: RunStore, metric: str = "dice") -> list[dict[str, Any]
         curves = [curve(one, count) for one in scores]
         gains = [gain for one in scores if (gain := first_gain(one)) is not None]
         losses = [loss for one in scores if (loss := instability(one)) is not None]
-        budget = max(max(one) for one in given)
+        budget = max(one[0] for one in given) + count - 1
+        budget = min(budget, rounds.max_clicks or budget)
         noc = {}
         for wanted in WANTED:
             reached = [clicks_to_reach(s, c, wanted) for s, c in zip(scores, given, strict=True)]
@@ -65,7 +68,9 @@ def summarise_rounds(run: RunStore, metric: str = "dice") -> list[dict[str, Any]
 def _series(run: RunStore, metric: str) -> dict[tuple[str, str, str], dict[Prediction, list[float | None]]]:
     """For each model, target and modality the scores of each prediction in the order of rounds; None: a failed round."""
     frame = read_scores(run)
-    frame = frame[(frame["metric"] == metric) & ~frame["status"].isin(["undefined", "not-run", "unsupported"])]
+    frame = frame[(frame["metric"] == metric) & ~frame["status"].isin(["undefined", "not-run", "not-applicable"])]
+    done = frame["status"] != "unsupported"
+    frame = frame[done.groupby([frame[name] for name in ("case", "modality", "target", "seed")]).transform("any")]
     series: dict[Any, Any] = {}
     for row in frame.sort_values(["model", "target", "modality", "round"]).to_dict("records"):
         group = series.setdefault((row["model"], row["target"], row["modality"]), {})
@@ -87,5 +92,6 @@ def _clicks(run: RunStore) -> dict[tuple[str, str, str, int, int], int]:
 def _seconds(run: RunStore) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = defaultdict(list)
     for record in run.records():
-        seconds[record["modality"]] += [e["seconds"] for e in record.get("rounds", ()) if "seconds" in e]
+        answered = (e for e in record.get("rounds", ()) if any(t["status"] == "ok" for t in e["targets"].values()))
+        seconds[record["modality"]] += [entry["seconds"] for entry in answered]
     return seconds

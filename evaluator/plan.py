@@ -9,6 +9,7 @@ from evaluator.errors import UnknownName, UserError
 from evaluator.prompts import choose_kind
 from evaluator.store import fingerprint
 from evaluator.types import Failure, Status
+from evaluator.wordings import read_wordings
 from zoo_sdk.wire import CONTRACT_VERSION
 
 if TYPE_CHECKING:
@@ -37,6 +38,11 @@ class Plan:
     def kind(self) -> PromptKind | None:
         """The kind of prompt that this model gets; None: it understands none that the protocol gives."""
         return choose_kind(self.protocol.prompts, self.card)
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The words that this model wants for organs, where they are not the project's. Raises BadManifest."""
+        return read_wordings(self.card)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -78,11 +84,24 @@ def refusal(plan: Plan, case: Case, modality: Modality) -> Failure | None:
             f"the protocol gives {' or '.join(plan.protocol.prompts.kinds)}; "
             f"the model understands {', '.join(plan.card.prompts) or 'no prompts'}"
         )
+    if lacking := correction_refusal(plan):
+        return lacking
     for name in inputs:
         unit, wanted = case.scans[name].unit, plan.card.units.get(name)
         if wanted not in (None, unit):
             return _unsupported(f"the model wants {name} in {wanted}; this image is in {unit}")
     return None
+
+
+def correction_refusal(plan: Plan) -> Failure | None:
+    """Why the model cannot be corrected as the protocol does it."""
+    correction = plan.protocol.rounds.correction
+    if correction == "none":
+        return None
+    needed, word = ("scribble", "scribbles") if correction == "scribble" else ("point", "clicks")
+    if needed in plan.card.prompts:
+        return None
+    return _unsupported(f"the protocol corrects by {word}; the model understands {', '.join(plan.card.prompts)}")
 
 
 def target_refusal(card: ModelCard, target: str) -> Failure | None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evaluator.displacements import displacements
+from evaluator.equality import read_verdict
 from evaluator.errors import UnknownName
 from evaluator.manifests.protocols import load_protocol
 from evaluator.metrics import METRICS
@@ -22,15 +24,18 @@ if TYPE_CHECKING:
     from evaluator.types import Protocol
 
 #: statuses that say nothing about the model
-NOT_ASKED = (ScoreStatus.UNDEFINED, ScoreStatus.NOT_RUN)
+NOT_ASKED = (ScoreStatus.UNDEFINED, ScoreStatus.NOT_RUN, ScoreStatus.NOT_APPLICABLE)
 
 
 def summarise(run: RunStore, *, metrics: Sequence[str] = (), round_number: int | None = None) -> list[dict[str, Any]]:
     """One object for each model x target x modality, by name.
 
     ``n`` predictions have a value or failed; ``failed`` of them have no mask; ``excluded`` could not be asked or scored;
-    ``statuses`` counts all; ``random_weights`` is there, and true, where no figure is a result. mean, median, q1 and q3 are those of ``metric``, the first one asked for or the protocol's
-    first; ``metrics`` holds those of all. They count a failure as the protocol says (``failures_count_as``), and a
+    ``statuses`` counts all; ``random_weights`` is there, and true, where no figure is a result; ``equality`` is whether
+    the model gave the same when some scans were asked again; ``displacement_mm`` is the farthest that a prompt had to
+    be moved to lie in that image's reference. mean, median, q1 and q3 are those of ``metric``, the first one asked for
+    or the protocol's first; ``metrics`` holds those of all. They count a failure as the protocol says
+    (``failures_count_as``), and a
     distance without a number as the protocol's cap; ``scored_mean`` and ``scored_median`` leave failures out. None where
     there is nothing to average. Raises UnknownName for a metric that the run does not have.
     """
@@ -41,6 +46,7 @@ def summarise(run: RunStore, *, metrics: Sequence[str] = (), round_number: int |
     wanted = list(metrics or protocol.metrics)
     frame = at_round(read_scores(run), round_number)
     random = is_random(run.about()["card"])
+    verdict, moved = read_verdict(run), displacements(run)
     entries = []
     for (model, target, modality), group in frame.groupby(["model", "target", "modality"], sort=True):
         own = {name: figures(group[group["metric"] == name], name, protocol) for name in wanted}
@@ -54,6 +60,8 @@ def summarise(run: RunStore, *, metrics: Sequence[str] = (), round_number: int |
             "statuses": dict(sorted(Counter(str(status) for status in main["status"]).items())),
         }
         named = {"model": model, "target": target, "modality": modality} | ({"random_weights": True} if random else {})
+        counts["equality"] = verdict
+        counts["displacement_mm"] = max(moved.get((str(target), str(modality)), [0.0]))
         entries.append(named | counts | {"metric": wanted[0]} | own[wanted[0]] | {"metrics": own})
     return entries
 

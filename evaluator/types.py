@@ -53,6 +53,8 @@ class ScoreStatus(StrEnum):
     UNDEFINED = "undefined"
     #: one of the two masks is empty: overlaps are 0, distances have no number (worst; a declared cap in means)
     ONE_EMPTY = "one-empty"
+    #: the metric has no meaning for this target or image (uptake outside PET, the centre line of a liver); excluded
+    NOT_APPLICABLE = "not-applicable"
     #: nothing was asked, because the data allow no fair question (image and reference do not match, no prompt fits)
     NOT_RUN = "not-run"
 
@@ -160,10 +162,16 @@ class PromptPlan:
     point_rule: Literal["deepest", "random"] = "deepest"
     #: each point is moved this far in a random direction, millimetres, before it is put on a grid (robustness)
     point_offset_mm: float = 0.0
+    #: not 0: the point lies outside the organ, this far behind where a random ray from its middle leaves it (robustness)
+    point_outside_mm: float = 0.0
+    #: tight: about the whole reference; cvpr25: as that challenge makes it (``evaluator.prompts.boxes``)
+    box_rule: Literal["tight", "cvpr25"] = "tight"
     #: each face of the box moves by up to this many millimetres
     box_jitter_mm: float = 0.0
     #: box edges are scaled by 1 + this about the box's centre (negative shrinks)
     box_growth: float = 0.0
+    #: other: the text names another organ of the case than the one that is asked for (robustness)
+    text_of: Literal["own", "other"] = "own"
     #: the first of these modalities with a non-empty reference is where the draw is made
     anchor: tuple[Modality, ...] = ("CT", "MR", "PT")
 
@@ -224,6 +232,8 @@ class TargetPrompt:
     points: tuple[Point, ...] = ()
     box: Box | None = None
     text: str | None = None
+    #: the organ that the text names, where it is not the target
+    text_of: str | None = None
     #: how far the drawn place (world mm) lies from the voxel used, because that voxel is in no reference there
     displacement_mm: float = 0.0
     #: which modality's reference the draw was made on

@@ -69,11 +69,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def order(model: str, dataset: Path | str, protocol: str = "point-1", **more: object):
-    """Run an order quietly; returns the run."""
+    """Run an order quietly, and ask nothing again unless ``recheck`` says so; returns the run."""
     from evaluator.execute import Order, run_model
 
     return run_model(
-        Order(model=model, dataset=str(dataset), protocol=protocol, **more),
+        Order(model=model, dataset=str(dataset), protocol=protocol, **({"recheck": 0} | more)),
         say=lambda _: None,
         progress=lambda *_: None,
     )

@@ -31,6 +31,16 @@ from evaluator.cli.show import print_table
 @click.option(
     "--timeout", type=click.FloatRange(min=0.1), help="Seconds a request may take (default: the model's card)."
 )
+@click.option(
+    "--threads", type=click.IntRange(1), help="Scans read and scored at once beside the model (default: by the cores)."
+)
+@click.option(
+    "--recheck",
+    type=click.IntRange(0),
+    default=2,
+    show_default=True,
+    help="Scans asked again at the end, alone and in a batch: does the model keep state between cases. 0: none.",
+)
 @click.option("--batch", is_flag=True, help="Ask in batches even where the model can stay alive.")
 @click.option(
     "--weights",
@@ -52,6 +62,8 @@ def run(
     cases: tuple[str, ...],
     data_root: Path | None,
     timeout: float | None,
+    threads: int | None,
+    recheck: int,
     batch: bool,
     weights: str,
     options: tuple[str, ...],
@@ -77,6 +89,8 @@ def run(
             cases=cases,
             data_root=data_root,
             timeout=timeout,
+            threads=threads,
+            recheck=recheck,
             batch=batch,
             weights=weights,
             options=options,

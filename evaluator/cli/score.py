@@ -24,6 +24,11 @@ BAD_VOLUME = 4
 )
 @click.option("--reference", type=click.Path(path_type=Path, exists=True), help="The same, to be compared with.")
 @click.option(
+    "--image",
+    type=click.Path(path_type=Path, exists=True),
+    help="The PET image in SUV, for metrics of uptake; or a folder.",
+)
+@click.option(
     "--labels", type=click.Path(path_type=Path), help='JSON: {"liver": 5}, {"5": "liver"}, or nnU-Net\'s dataset.json.'
 )
 @click.option(
@@ -33,12 +38,16 @@ BAD_VOLUME = 4
 @click.option(
     "--tolerances", type=click.Path(path_type=Path), help="NSD tolerances as in organs.toml (default: that one)."
 )
-@click.option("--metrics", help="Names, with commas between them (default: all that need masks alone).")
+@click.option(
+    "--metrics",
+    help="Names of docs/metrics.md, with commas between them (default: dice,iou,nsd,hd,hd95,assd,masd,rve).",
+)
 @click.option(
     "--resample", type=click.Choice(["no", "nearest"]), default="no", show_default=True, help="For other grids."
 )
-@click.option("--lesions", is_flag=True, help="Count connected pieces, too (18 neighbours).")
-@click.option("--threads", type=click.IntRange(1), help="Pairs scored at once (default: one for each core).")
+@click.option(
+    "--threads", type=click.IntRange(1), help="Threads, for pairs at once or for one pair (default: one a core)."
+)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Append objects to this file; go on where it ends."
 )
@@ -65,41 +74,44 @@ def _score_run(name: str) -> None:
 
 def _score_files(prediction: Path, reference: Path, options: dict[str, Any]) -> None:
     from evaluator.errors import BadVolume
-    from evaluator.score_files import find_pairs, score_pairs
+    from evaluator.file_pairs import find_pairs
+    from evaluator.score_files import score_pairs
 
-    pairs, strangers = find_pairs(prediction, reference)
+    settings = _settings(options)
+    pairs, strangers = find_pairs(prediction, reference, options["image"])
     for stranger in strangers:
         click.echo(f"{stranger}: a prediction without a reference is not scored", err=True)
     output: Path | None = options["output"]
-    done = _scored_before(output) if output else {}
+    done = {name: line["key"] for name, line in _tidied(output).items()} if output else {}
     failed = 0
-    for number, made in enumerate(score_pairs(pairs, _settings(options), threads=options["threads"], done=done), 1):
+    for number, (made, key) in enumerate(score_pairs(pairs, settings, threads=options["threads"], done=done), 1):
         if "error" in made and len(pairs) == 1:
             raise BadVolume(made["error"])
         failed += "error" in made
-        line = json.dumps(made, allow_nan=False)
         if output:
             with output.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+                file.write(json.dumps(made | {"key": key}, allow_nan=False) + "\n")
         if options["as_json"]:
-            click.echo(line)
+            click.echo(json.dumps(made, allow_nan=False))
         else:
             _print(made)
         if len(pairs) > 1:
             click.echo(f"{number}/{len(pairs)} {made['name']}", err=True)
+    if output:
+        _tidied(output)
     raise SystemExit(BAD_VOLUME if failed else 0)
 
 
 def _settings(options: dict[str, Any]) -> Settings:
-    from evaluator.errors import UnknownName
+    from evaluator.applicable import check_metrics, needs
+    from evaluator.file_pairs import read_label_names
     from evaluator.manifests.organs import load_organs
-    from evaluator.metrics import METRICS
-    from evaluator.score_files import DEFAULT_METRICS, Settings, read_label_names
+    from evaluator.score_files import DEFAULT_METRICS, Settings
 
     names = tuple(part.strip() for part in options["metrics"].split(",")) if options["metrics"] else DEFAULT_METRICS
-    for name in names:
-        if name not in METRICS:
-            raise UnknownName("metric", name, METRICS)
+    check_metrics(names)
+    if "uptake" in needs(names) and not options["image"]:
+        raise click.UsageError("metrics of uptake need --image, the PET image in SUV on the reference's grid")
     if options["prediction_labels"] and not options["labels"]:
         raise click.UsageError("--prediction-labels needs --labels, whose names it shares")
     organs, one = load_organs(options["tolerances"]), options["tolerance_mm"]
@@ -109,25 +121,23 @@ def _settings(options: dict[str, Any]) -> Settings:
         prediction_labels=read_label_names(options["prediction_labels"]) if options["prediction_labels"] else None,
         metrics=names,
         resample=options["resample"],
-        lesions=options["lesions"],
     )
 
 
-def _scored_before(path: Path) -> dict[str, str]:
-    """Names and keys in an output file; a line that a kill cut short is cut off."""
-    done: dict[str, str] = {}
-    whole = []
+def _tidied(path: Path) -> dict[str, Any]:
+    """The objects in an output file by name, the last of each; others, and what a kill cut short, are taken out of it."""
+    objects: dict[str, Any] = {}
     if path.exists():
         for line in path.read_text(encoding="utf-8").splitlines():
             try:
                 made = json.loads(line)
             except ValueError:
                 continue
-            if "key" in made:
-                done[made["name"]] = made["key"]
-                whole.append(line)
-        path.write_text("".join(line + "\n" for line in whole), encoding="utf-8")
-    return done
+            objects[made["name"]] = made
+        whole = path.with_name(f".writing-{path.name}")
+        whole.write_text("".join(json.dumps(made) + "\n" for made in objects.values()), encoding="utf-8")
+        whole.replace(path)
+    return objects
 
 
 def _print(made: dict[str, Any]) -> None:

@@ -39,11 +39,12 @@ def print_table(run: RunStore, *, metrics: tuple[str, ...] = (), number: int | N
     from rich.console import Console
     from rich.table import Table
 
+    from evaluator.equality import tell_equality
     from evaluator.summary import header, summarise
 
     entries = summarise(run, metrics=metrics, round_number=number)
     console = Console(highlight=False, soft_wrap=True)
-    for line in header(run):
+    for line in (*header(run), tell_equality(run)):
         console.print(line, markup=False)
     if not entries:
         console.print("no scores yet")
@@ -69,31 +70,55 @@ def print_table(run: RunStore, *, metrics: tuple[str, ...] = (), number: int | N
 
 
 def print_rounds(run: RunStore, *, as_json: bool) -> None:
-    """Print score per round, area, clicks to a wanted Dice, first gain, instability and seconds."""
+    """Print score per round, area, clicks to a wanted Dice, first gain, instability, seconds, and a challenge's totals."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    from evaluator.challenge_totals import challenge_totals
+    from evaluator.equality import tell_equality
     from evaluator.interaction import summarise_rounds
     from evaluator.summary import header
 
-    entries = summarise_rounds(run)
+    entries, totals = summarise_rounds(run), challenge_totals(run)
     if as_json:
-        for entry in entries:
+        for entry in (*entries, *totals):
             click.echo(json.dumps(entry, allow_nan=False))
         return
-    for line in header(run):
+    for line in (*header(run), tell_equality(run)):
         click.echo(line)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for title in ("target", "modality"):
+        table.add_column(title, no_wrap=True)
+    wanted = entries[0]["noc"] if entries else {}
+    figures = ("area", *(f"clicks to {dice}" for dice in wanted), "first gain", "lost", "s")
+    for title in ("n", "failed", "Dice by round", *figures):
+        table.add_column(title, justify="right", no_wrap=True)
     for entry in entries:
         curve = " ".join(f"{value:.3f}" for value in entry["curve"])
-        noc = ", ".join(f"{wanted}: {one['clicks']:.1f} ({one['never']} never)" for wanted, one in entry["noc"].items())
-        click.echo(f"{entry['target']} {entry['modality']} (n {entry['n']}, {entry['failed_rounds']} failed rounds)")
-        click.echo(f"  {entry['metric']} by round  {curve}   area {entry['area']:.3f}")
-        click.echo(f"  clicks to Dice {noc}")
-        gain, loss, seconds = (_figure(entry[key]) for key in ("first_gain", "instability", "seconds"))
-        click.echo(f"  first correction {gain}, lost by a correction {loss}, {seconds} s a request")
+        clicks = (f"{one['clicks']:.1f} ({one['never']} never)" for one in entry["noc"].values())
+        rest = (_figure(entry[key]) for key in ("first_gain", "instability", "seconds"))
+        counts = (str(entry["n"]), str(entry["failed_rounds"]))
+        table.add_row(entry["target"], entry["modality"], *counts, curve, _figure(entry["area"]), *clicks, *rest)
+    console = Console(highlight=False)
+    Console(highlight=False, width=None if console.is_terminal else 220).print(table)
+    click.echo("A failed round counts as 0; a target that ended early keeps its score; one that never reaches a Dice")
+    click.echo(
+        "counts as all clicks of the protocol. lost: mean score lost by a correction. s: seconds an interaction."
+    )
+    for total in totals:
+        areas = f"DSC_AUC {total['dsc_auc']:.3f}, NSD_AUC {total['nsd_auc']:.3f} (at most 4)"
+        last = f"DSC_Final {total['dsc_final']:.3f}, NSD_Final {total['nsd_final']:.3f}"
+        click.echo(
+            f"CVPR 2025, {total['modality']}, {total['n']} images: {areas}, {last}, {total['seconds']:.1f} s an image"
+        )
 
 
 def footer(run: RunStore, entries: list[dict[str, Any]]) -> list[str]:
     """What the reader must know of the figures, how predictions failed, and why scans are missing."""
     from collections import Counter
 
+    from evaluator.displacements import tell_displacements
     from evaluator.summary import not_run
 
     ended: Counter[str] = Counter()
@@ -101,7 +126,8 @@ def footer(run: RunStore, entries: list[dict[str, Any]]) -> list[str]:
         ended.update(entry["statuses"])
     told = ", ".join(f"{count} {status}" for status, count in sorted(ended.items()))
     rule = "A failed one counts as the protocol says; a distance without a number as its cap. Distances in mm."
-    return [f"Predictions: {told}. {rule}", *(f"not run: {line}" for line in not_run(run))]
+    moved = tell_displacements(run)
+    return [f"Predictions: {told}. {rule}", *([moved] if moved else []), *(f"not run: {line}" for line in not_run(run))]
 
 
 def _figure(value: float | None) -> str:

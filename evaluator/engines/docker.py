@@ -101,6 +101,12 @@ class DockerEngine:
         with engine_faults():
             return tuple(self.client.info().get("Runtimes") or {})
 
+    def image_folder(self) -> Path | None:
+        """Where the engine keeps its images, as it sees it; None if it does not tell."""
+        with engine_faults():
+            told = self.client.info().get("DockerRootDir")
+        return Path(told) if told else None
+
     def start(
         self, model: Model, workspace: Workspace, limits: Limits, *, run_id: str, mode: Mode, gpu: str | None, log: Path
     ) -> ContainerProcess:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import re
 import threading
@@ -67,7 +68,8 @@ class LogFile:
             kept = part[: max(self._room, 0)]
             self._room -= len(kept)
             if kept:
-                with self._path.open("ab") as file:
+                # a full disk is found out where it matters; here it must not look like the model's end
+                with contextlib.suppress(OSError), self._path.open("ab") as file:
                     file.write(kept)
 
     def tail(self) -> str:

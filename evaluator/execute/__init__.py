@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import secrets
-import shutil
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluator import places
+from evaluator.applicable import check_metrics
 from evaluator.build import ImageOrder, find_model
 from evaluator.build.bundles import Fetch
 from evaluator.datasets import load_dataset
 from evaluator.engines import open_engine
-from evaluator.engines.spec import Limits, Workspace
+from evaluator.engines.removal import discard
 from evaluator.errors import UnknownName
-from evaluator.execute.drive import Shared, drive_batches, drive_session
+from evaluator.execute.access import SCANS_A_BATCH, reach
+from evaluator.execute.drive import Shared
 from evaluator.execute.prompting import replay_hash
 from evaluator.execute.provenance import provenance
+from evaluator.execute.recheck import recheck
 from evaluator.execute.records import Room
 from evaluator.execute.scan import talk_about, talk_about_case
+from evaluator.execute.workspace import fresh_workspace
 from evaluator.gpus import choose_gpus, find_gpus, lease
 from evaluator.manifests.protocols import load_protocol
 from evaluator.plan import Plan, choose_options
 from evaluator.prepare import prepare
-from evaluator.sessions import Conversation, answer_batch
 from evaluator.store import create_run, fingerprint, open_run
 from evaluator.tables import gather
 from evaluator.volumes import MaskGate
@@ -37,17 +38,11 @@ from evaluator.volumes import MaskGate
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from evaluator.engines import Engine
-    from evaluator.engines.spec import Model
+    from evaluator.execute.access import Access
     from evaluator.execute.drive import Talk
     from evaluator.gpus import Gpu
-    from evaluator.sessions import Answer
     from evaluator.store import RunStore
     from evaluator.types import Case, Dataset, Modality
-    from zoo_sdk.wire import Request
-
-#: more than this in a container's output folder at once, and it is stopped (bytes)
-OUTPUT_LIMIT = 8 * 2**30
 
 Say = Callable[[str], None]
 
@@ -73,6 +68,12 @@ class Order:
     timeout: float | None = None
     #: answer requests in batches even where the model can stay alive
     batch: bool = False
+    #: where it is batches: so many scans go to one container start
+    scans_a_batch: int = SCANS_A_BATCH
+    #: scans that are read in, corrected and scored at once while the model works; None: by the machine's cores
+    threads: int | None = None
+    #: scans that are asked again when all are done, to see whether the model keeps state between cases; 0: none
+    recheck: int = 2
     #: published, random, random:full, or a folder that holds the weights
     weights: str = "published"
     #: choices of the model's card, each as name=value
@@ -90,6 +91,7 @@ def run_model(order: Order, *, say: Say, progress: Callable[[int, int, str], Non
     zoo_model = find_model(order.model)
     dataset = load_dataset(order.dataset, order.data_root)
     protocol = load_protocol(order.protocol)
+    check_metrics(protocol.metrics)
     cases = choose_cases(dataset, order.cases)
     engine = open_engine(order.engine)
     if not engine.isolates:
@@ -126,10 +128,24 @@ def run_model(order: Order, *, say: Say, progress: Callable[[int, int, str], Non
                     replay=replay,
                     progress=_count(sum(len(case.scans) for case in cases), progress),
                 )
-                _converse(room, cases, model, engine, gpus, order, say)
+                access = reach(
+                    engine,
+                    model,
+                    protocol.rounds,
+                    run_id=run.name,
+                    log=run.path / "model.log",
+                    timeout=order.timeout,
+                    threads=order.threads,
+                    batch=order.batch,
+                    say=say,
+                )
+                _converse(room, cases, access, gpus, order.scans_a_batch)
+                gather(run)
+                if order.recheck:
+                    with leased(gpus[0] if gpus else None, run.name) as uuid:
+                        recheck(room, cases, access, sample=order.recheck, gpu=uuid, say=say)
         finally:
-            shutil.rmtree(work, ignore_errors=True)
-        gather(run)
+            discard(work)
     return run
 
 
@@ -149,60 +165,32 @@ def choose_cases(dataset: Dataset, wanted: Sequence[str]) -> list[Case]:
     return chosen
 
 
-def fresh_workspace(folder: Path) -> Workspace:
-    """An empty folder for what goes into containers and comes out of them; leftovers of a killed run are removed."""
-    shutil.rmtree(folder, ignore_errors=True)
-    workspace = Workspace(input=folder / "input", output=folder / "output")
-    for path in (workspace.input / "requests", workspace.input / "images", workspace.input / "masks", workspace.output):
-        path.mkdir(parents=True)
-    for path in (workspace.input, *workspace.input.iterdir()):
-        path.chmod(0o755)  # the container's user is another one
-    return workspace
-
-
-def _converse(
-    room: Room,
-    cases: Sequence[Case],
-    model: Model,
-    engine: Engine,
-    gpus: Sequence[Gpu],
-    order: Order,
-    say: Say,
-) -> None:
-    card = model.card
-    limits = Limits(timeout=order.timeout or card.timeout, memory=card.memory, shm=card.shm, output_bytes=OUTPUT_LIMIT)
-    log = room.run.path / "model.log"
-    session = card.session and engine.sessions and not order.batch
-    if card.session and not engine.sessions and not order.batch:
-        say(f"engine {engine.name} cannot attach to a container: requests go in batches")
+def _converse(room: Room, cases: Sequence[Case], access: Access, gpus: Sequence[Gpu], scans_a_batch: int) -> None:
+    """Hold all conversations of the run, on each GPU a share of them."""
+    talks = Shared(_talks(room, cases))
+    share = -(-sum(len(case.scans) for case in cases) // max(len(gpus), 1))
+    at_once = min(scans_a_batch, share)
 
     def work(gpu: Gpu | None) -> None:
-        with ExitStack() as stack:
-            uuid = gpu.uuid if gpu else None
-            if uuid:
-                stack.enter_context(lease(uuid, room.run.name))
-            if session:
-                talk = stack.enter_context(
-                    Conversation(engine, model, room.workspace, limits, run_id=room.run.name, gpu=uuid, log=log)
-                )
-                drive_session(talks, talk.ask, stop=stop)
-                return
+        with leased(gpu, room.run.name) as uuid:
+            access.answer_all(talks, room.workspace, gpu=uuid, session=access.session, at_once=at_once)
 
-            def ask_all(requests: Sequence[Request]) -> Iterator[Answer]:
-                return answer_batch(
-                    engine, model, room.workspace, requests, limits, run_id=room.run.name, gpu=uuid, log=log
-                )
-
-            drive_batches(talks, ask_all)
-
-    stop = threading.Event()
-    talks = Shared(_talks(room, cases))
     if len(gpus) < 2:
         work(gpus[0] if gpus else None)
         return
     with ThreadPoolExecutor(max_workers=len(gpus), thread_name_prefix="gpu") as pool:
         for future in [pool.submit(work, gpu) for gpu in gpus]:
             future.result()
+
+
+@contextmanager
+def leased(gpu: Gpu | None, run: str) -> Iterator[str | None]:
+    """The GPU's UUID, held for this run; None where there is none."""
+    if gpu is None:
+        yield None
+        return
+    with lease(gpu.uuid, run):
+        yield gpu.uuid
 
 
 def _count(total: int, progress: Callable[[int, int, str], None]) -> Callable[[str, Modality, str], None]:

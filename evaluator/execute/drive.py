@@ -7,7 +7,8 @@ reading, checking, correcting, scoring, is done in worker threads, so that the m
 from __future__ import annotations
 
 import threading
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -19,44 +20,46 @@ if TYPE_CHECKING:
 
     Talk = Generator[Request, Answer, None]
 
-#: conversations under way at once: one that the model answers, others that are read in or scored meanwhile
-AHEAD = 3
-#: scans whose images lie staged at once when a model is asked in batches
-SCANS_A_BATCH = 64
+#: conversations under way at once in a session; more would hide longer corrections, and hold more scans in memory
+OPEN = 4
 
 
-def drive_session(talks: Iterator[Talk], ask: Callable[[Request], Answer], *, stop: threading.Event) -> None:
+def drive_session(
+    talks: Iterator[Talk], ask: Callable[[Request], Answer], *, threads: int, stop: threading.Event
+) -> None:
     """Answer all conversations through ``ask``, one request at a time, until they are over or ``stop`` is set.
 
-    Several of these may share one thread-safe iterator of ``talks`` (``Shared``), one for each GPU.
+    ``OPEN`` conversations take turns, whichever is ready first: so the model is asked in the same order at any number of
+    threads and on any machine. While one waits for the model, ``threads`` of the others are read in, corrected or scored.
+    Several of these may share one thread-safe iterator of ``talks`` (``Shared``), one for each GPU; then who gets which
+    conversation is chance.
     """
-    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="scan") as pool:
-        waiting: dict[Future[Request | None], Talk] = {}
+    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="scan") as pool:
+        turns: deque[tuple[Talk, Future[Request | None]]] = deque()
         try:
             while not stop.is_set():
-                for talk in islice(talks, AHEAD - len(waiting)):
-                    waiting[pool.submit(_advance, talk, None)] = talk
-                if not waiting:
+                for talk in islice(talks, OPEN - len(turns)):
+                    turns.append((talk, pool.submit(_advance, talk, None)))
+                if not turns:
                     return
-                done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                # the oldest first, so that few scans are open at a time
-                future = next(future for future in waiting if future in done)
-                talk = waiting.pop(future)
+                talk, future = turns.popleft()
                 request = future.result()
                 if request is not None:
-                    waiting[pool.submit(_advance, talk, ask(request))] = talk
+                    turns.append((talk, pool.submit(_advance, talk, ask(request))))
         except BaseException:
             stop.set()
             raise
         finally:
-            for future in waiting:
+            for _, future in turns:
                 future.cancel()
 
 
-def drive_batches(talks: Iterator[Talk], ask_all: Callable[[Sequence[Request]], Iterable[Answer]]) -> None:
-    """Answer all conversations round by round: each round's requests of many scans go to one container start."""
-    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="scan") as pool:
-        while opened := list(islice(talks, SCANS_A_BATCH)):
+def drive_batches(
+    talks: Iterator[Talk], ask_all: Callable[[Sequence[Request]], Iterable[Answer]], *, threads: int, at_once: int
+) -> None:
+    """Answer all conversations round by round: each round's requests of ``at_once`` scans go to one container start."""
+    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="scan") as pool:
+        while opened := list(islice(talks, at_once)):
             asked = _requests(opened, list(pool.map(lambda talk: _advance(talk, None), opened)))
             while asked:
                 by_id = {request.id: talk for talk, request in asked}

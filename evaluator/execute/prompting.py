@@ -5,19 +5,20 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from evaluator.errors import RunConflict
+from evaluator.errors import RunConflict, UserError
+from evaluator.execute.clicks import point_of, recorded_clicks
 from evaluator.manifests.organs import load_organs
 from evaluator.prompts import NoPrompt, draw
 from evaluator.score import load_references
 from evaluator.store import Json, fingerprint, read_json, write_json
 from evaluator.types import TargetPrompt
-from zoo_sdk.wire import Box, Point
+from zoo_sdk.wire import Box
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from evaluator.plan import Plan
-    from evaluator.prompts import GridMask
     from evaluator.store import RunStore
     from evaluator.types import Case, Modality, PromptKind
 
@@ -54,7 +55,7 @@ def case_prompts(
     assert plan.kind is not None
     source = fingerprint({"references": usable, "protocol": plan.protocol.sha256, "kind": plan.kind})
     path = run.prompts_path(case.id)
-    if path.exists() and (kept := read_json(path))["source"] == source:
+    if path.exists() and (kept := _read_whole(path))["source"] == source:
         return _parse(kept["prompts"])
     prompts = _replayed(replay, case, source) if replay else _drawn(plan, case, list(usable), plan.kind)
     write_json(path, {"case": case.id, "source": source, "sha256": fingerprint(prompts), "prompts": prompts})
@@ -62,18 +63,18 @@ def case_prompts(
 
 
 def replay_hash(run: RunStore) -> str:
-    """One hash over all prompts and clicks that a run recorded."""
-    drawn = [read_json(path)["sha256"] for path in sorted((run.path / "prompts").glob("*.json"))]
-    clicks = [[entry.get("added", {}) for entry in record.get("rounds", ())] for record in run.records()]
+    """One hash over all prompts and clicks that a run recorded. Raises UserError for a file that was changed since."""
+    drawn = [_read_whole(path)["sha256"] for path in sorted((run.path / "prompts").glob("*.json"))]
+    clicks = [fingerprint(recorded_clicks(run, record)) for record in run.records()]
     return fingerprint({"drawn": drawn, "clicks": clicks})
 
 
 def _drawn(plan: Plan, case: Case, modalities: list[Modality], kind: PromptKind) -> Json:
-    masks: dict[Modality, dict[str, GridMask]] = {
-        modality: load_references(case.scans[modality]).masks() for modality in modalities
-    }
+    masks = {modality: load_references(case.scans[modality]).masks for modality in modalities}
     organs = load_organs()
     prompts: Json = {modality: {} for modality in modalities}
+    present = [name for own in masks.values() for name, mask in own.items() if not mask.empty]
+    named = dict.fromkeys(present) if len(set(present)) > 1 else organs.names()
     for target in dict.fromkeys(name for own in masks.values() for name in own):
         there = {modality: own[target] for modality, own in masks.items() if target in own}
         for seed in plan.protocol.seeds:
@@ -84,7 +85,7 @@ def _drawn(plan: Plan, case: Case, modalities: list[Modality], kind: PromptKind)
                 plan=plan.protocol.prompts_of(seed),
                 seed=seed,
                 subject=f"{plan.dataset.name}/{case.id}",
-                text=organs.texts(target)[0],
+                texts={name: organs.texts(name)[0] for name in (target, *named)},
             )
             for modality, prompt in made.items():
                 prompts[modality].setdefault(str(seed), {})[target] = _dump(prompt)
@@ -93,13 +94,23 @@ def _drawn(plan: Plan, case: Case, modalities: list[Modality], kind: PromptKind)
 
 def _replayed(replay: RunStore, case: Case, source: str) -> Json:
     path = replay.prompts_path(case.id)
-    kept = read_json(path) if path.exists() else {}
+    kept = _read_whole(path) if path.exists() else {}
     if kept.get("source") != source:
         raise RunConflict(
             f"run {replay.name} has no prompts of {case.id} for these references, this protocol and this kind of prompt; "
             "finish that run first, or leave --prompts out"
         )
     return dict(kept["prompts"])
+
+
+def _read_whole(path: Path) -> Json:
+    """A prompts file; raises UserError where it does not hold what it was written with."""
+    kept = read_json(path)
+    if kept.get("sha256") != fingerprint(kept.get("prompts")):
+        raise UserError(
+            f"{path} was changed since it was made (sha256 differs); make the run again under another --name"
+        )
+    return kept
 
 
 def _dump(prompt: TargetPrompt | NoPrompt) -> Json:
@@ -130,13 +141,7 @@ def _prompt(body: Json) -> TargetPrompt:
         points=tuple(point_of(point) for point in body["points"]),
         box=Box(low=tuple(box["low"]), high=tuple(box["high"])) if box else None,
         text=body["text"],
+        text_of=body.get("text_of"),
         displacement_mm=body["displacement_mm"],
         anchor=body["anchor"],
     )
-
-
-def point_of(body: Json) -> Point:
-    """A point as it was written to JSON."""
-    i, j, k = body["index"]
-    x, y, z = body["ras_mm"]
-    return Point(index=(i, j, k), ras_mm=(x, y, z), foreground=body["foreground"], round=body["round"])

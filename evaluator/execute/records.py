@@ -108,7 +108,7 @@ def record_refusal(
     ]
     body = {"state": "done", "files": files[modality], "no_prompt": {}, "rounds": entries}
     write_json(room.run.record_path(case.id, modality), heading(case, modality, key) | body)
-    scores = score_failures(refused, room.plan.protocol)
+    scores = score_failures(refused, room.plan.protocol, case.scans[modality])
     rows = [row for seed in room.plan.protocol.seeds for row in score_rows(seed, 0, scores)]
     write_scores(room.run, case.id, modality, key, rows)
     room.progress(case.id, modality, f"unsupported: {why.detail}")

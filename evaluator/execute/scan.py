@@ -5,16 +5,16 @@ The record is written when the conversation is over and not before: a scan is do
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from evaluator.engines.removal import discard
 from evaluator.errors import BadVolume
-from evaluator.execute.prompting import ScanPrompts, case_prompts, point_of
+from evaluator.execute.clicks import clicks_of, clicks_to_replay, leading, points_of
+from evaluator.execute.prompting import ScanPrompts, case_prompts
 from evaluator.execute.records import Room, done_before, failed, heading, record_not_run, record_refusal, scan_files
 from evaluator.geometry import difference
 from evaluator.plan import inputs_for, refusal, scan_key, target_refusal
-from evaluator.prompts import crop_mask, empty_mask
 from evaluator.rounds import correct_in_rounds
 from evaluator.score import (
     load_references,
@@ -23,7 +23,8 @@ from evaluator.score import (
     score_rows,
     write_scores,
 )
-from evaluator.store import fingerprint, read_json, write_json
+from evaluator.sessions import blame_host
+from evaluator.store import fingerprint, write_json
 from evaluator.types import Failure, Status
 from evaluator.volumes import stage_image, write_mask
 from zoo_sdk.wire import ImageFile, Request, Target, dump_reply, dump_request
@@ -32,24 +33,20 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from evaluator.plan import Plan
-    from evaluator.prompts import GridMask
+    from evaluator.masks import GridMask
     from evaluator.rounds import Ask, Ending, TargetAsk
     from evaluator.score import LoadedReferences
     from evaluator.sessions import Answer
     from evaluator.store import Json
     from evaluator.types import Case, Modality, RoundPlan, TargetPrompt
-    from zoo_sdk.wire import Grid, Point
+    from zoo_sdk.wire import Grid
 
-    Arrays = Mapping[str, NDArray[np.uint8] | Failure]
+    Masks = Mapping[str, GridMask | Failure]
 
 
 def talk_about_case(room: Room, case: Case, number: int) -> Generator[Request, Answer, None]:
     """The scans of a case one after another, the one whose clicks the others replay first."""
-    leader = leading(room.plan, case)
+    leader = leading(room.plan, case, scan_files(case)[1])
     for n, modality in enumerate(sorted(case.scans, key=lambda name: (name != leader, name))):
         yield from talk_about(room, case, modality, number + n)
 
@@ -71,7 +68,7 @@ def talk_about(room: Room, case: Case, modality: Modality, number: int) -> Gener
     usable = {name: own for name, own in files.items() if name not in problems}
     with room.drawing:
         prompts = case_prompts(plan, room.run, case, usable, room.replay)[modality]
-    recorded = _recording(room, case, modality)
+    recorded = clicks_to_replay(plan, room.run, room.replay, case, modality, problems)
     key = scan_key(
         plan, {role: value for name in inputs for role, value in files[name].items()}, prompts.as_json() | recorded
     )
@@ -83,7 +80,7 @@ def talk_about(room: Room, case: Case, modality: Modality, number: int) -> Gener
         record_not_run(room, case, modality, staged)
         return
     images, grid = staged
-    references = load_references(scan)
+    references = load_references(scan, plan.protocol.metrics)
     record: Json = heading(case, modality, key) | {
         "state": "done",
         "files": files[modality],
@@ -92,13 +89,14 @@ def talk_about(room: Room, case: Case, modality: Modality, number: int) -> Gener
         "rounds": [],
         "endings": {},
     }
-    rows = rows_without_prompt(plan.protocol, record["no_prompt"])
+    rows = rows_without_prompt(plan.protocol, scan, record["no_prompt"])
     desk = _Desk(room, case, modality, references, grid, images, opaque, number)
     for seed in plan.protocol.seeds:
         endings = yield from desk.ask_all(seed, prompts, recorded, record, rows)
         record["endings"][str(seed)] = {name: asdict(ending) for name, ending in endings.items()}
     for image in images.values():
         (room.workspace.input / image.path).unlink(missing_ok=True)
+    record["clicks_sha256"] = fingerprint(clicks_of(record))
     write_json(room.run.record_path(case.id, modality), record)
     write_scores(room.run, case.id, modality, key, rows)
     room.progress(case.id, modality, "done")
@@ -127,40 +125,32 @@ class _Desk:
             self._keep(
                 seed, 0, dict(refused), record, rows, {"targets": {name: failed(w) for name, w in refused.items()}}
             )
-        many = plan.protocol.rounds.count > 1
         first = {name: prompt for name, prompt in prompts.given[seed].items() if name not in refused}
-        masks = self.references.masks() if many else {}
-        replayed = _points(recorded, seed) if plan.protocol.rounds.clicks == "shared" else None
+        replayed = points_of(recorded, seed) if plan.protocol.rounds.clicks == "shared" else None
         rounds = correct_in_rounds(
             _own_clicks(plan.protocol.rounds, replayed),
             first,
-            masks,
+            self.references.masks,
             seed=seed,
             subject=self.case.id,
             recorded=replayed,
         )
-        answers: dict[str, GridMask | Failure] | None = None
+        answers: Masks | None = None
         while True:
             try:
                 ask = next(rounds) if answers is None else rounds.send(answers)
             except StopIteration as stop:
                 endings: dict[str, Ending] = stop.value
                 return endings
-            arrays = yield from self._ask(seed, ask, record, rows)
-            answers = {
-                name: made
-                if isinstance(made, Failure)
-                else crop_mask(made, self.references.grid)
-                if many
-                else empty_mask(self.references.grid)
-                for name, made in arrays.items()
-            }
+            answers = yield from self._ask(seed, ask, record, rows)
 
-    def _ask(self, seed: int, ask: Ask, record: Json, rows: list[Json]) -> Generator[Request, Answer, Arrays]:
+    def _ask(self, seed: int, ask: Ask, record: Json, rows: list[Json]) -> Generator[Request, Answer, Masks]:
         """One round: request, answer, gate, masks on disk, scores."""
         request, files = self._request(seed, ask)
         answer = yield request
-        arrays = {name: self._check(answer, name) for name in ask.targets}
+        masks = {name: self._check(answer, name) for name in ask.targets}
+        if any(isinstance(made, Failure) and made.status != Status.UNSUPPORTED for made in masks.values()):
+            blame_host(self.room.workspace)
         entry: Json = {
             "request": request.id,
             "seconds": answer.seconds,
@@ -168,22 +158,22 @@ class _Desk:
             "reply": dump_reply(answer.reply) if answer.reply else {},
             "targets": {
                 name: self._save(seed, ask.round, name, made) | {"clicks": ask.targets[name].clicks}
-                for name, made in arrays.items()
+                for name, made in masks.items()
             },
             "added": {
                 name: [asdict(point) for point in asked.added] for name, asked in ask.targets.items() if asked.added
             },
         }
         if answer.folder:
-            shutil.rmtree(answer.folder, ignore_errors=True)
+            discard(answer.folder)
         for file in files:
             file.unlink(missing_ok=True)
-        self._keep(seed, ask.round, arrays, record, rows, entry)
-        return arrays
+        self._keep(seed, ask.round, masks, record, rows, entry)
+        return masks
 
-    def _keep(self, seed: int, number: int, arrays: Arrays, record: Json, rows: list[Json], entry: Json) -> None:
+    def _keep(self, seed: int, number: int, masks: Masks, record: Json, rows: list[Json], entry: Json) -> None:
         record["rounds"].append({"seed": seed, "round": number} | entry)
-        rows += score_rows(seed, number, score_masks(self.references, arrays, self.room.plan.protocol))
+        rows += score_rows(seed, number, score_masks(self.references, masks, self.room.plan.protocol))
 
     def _request(self, seed: int, ask: Ask) -> tuple[Request, list[Path]]:
         """Write the request's files where the container reads them; returns them to be removed afterwards."""
@@ -209,7 +199,7 @@ class _Desk:
                 return None
             inside = f"masks/{request}-{number}-{kind}.nii.gz"
             path = self.room.workspace.input / inside
-            write_mask(path, mask.region((0, 0, 0), self.grid.shape).view("uint8"), self.grid)
+            write_mask(path, mask, self.grid, quick=True)
             path.chmod(0o644)
             files.append(path)
             return inside
@@ -217,14 +207,18 @@ class _Desk:
         prompt: TargetPrompt = asked.prompt
         return Target(
             name=prompt.target,
-            text=prompt.text,
+            text=self._words(prompt),
             points=prompt.points,
             box=prompt.box,
             scribble=put("scribble", asked.scribble),
-            previous=put("previous", asked.previous),
+            previous=put("previous", asked.previous if "mask" in self.room.plan.card.prompts else None),
         )
 
-    def _check(self, answer: Answer, target: str) -> NDArray[np.uint8] | Failure:
+    def _words(self, prompt: TargetPrompt) -> str | None:
+        """The text as this model wants it said."""
+        return prompt.text and self.room.plan.texts.get(prompt.text_of or prompt.target, prompt.text)
+
+    def _check(self, answer: Answer, target: str) -> GridMask | Failure:
         """The mask that the answer holds for the target, if it can be believed."""
         if answer.failure:
             return answer.failure
@@ -239,14 +233,14 @@ class _Desk:
         limit = 2**20 + 2 * self.grid.shape[0] * self.grid.shape[1] * self.grid.shape[2]
         return self.room.gate.check(answer.folder / f"{target}.nii.gz", self.grid, limit)
 
-    def _save(self, seed: int, number: int, target: str, made: NDArray[np.uint8] | Failure) -> Json:
+    def _save(self, seed: int, number: int, target: str, made: GridMask | Failure) -> Json:
         if isinstance(made, Failure):
             return failed(made)
         path = self.room.run.mask_path(self.case.id, self.modality, seed=seed, round_number=number, target=target)
         path.parent.mkdir(parents=True, exist_ok=True)
         sha256 = write_mask(path, made, self.grid)
         file = str(path.relative_to(self.room.run.path))
-        return {"status": "ok", "mask": {"file": file, "sha256": sha256, "voxels": int(made.sum(dtype="int64"))}}
+        return {"status": "ok", "mask": {"file": file, "sha256": sha256, "voxels": made.voxels}}
 
 
 def _stage(
@@ -271,36 +265,6 @@ def _stage(
     return f"image and reference do not match: {apart}" if apart else (images, grids[0])
 
 
-def _recording(room: Room, case: Case, modality: Modality) -> Json:
-    """Under shared clicks: the clicks to replay, of the run named by --prompts or of the case's first scan in this one."""
-    if room.plan.protocol.rounds.clicks != "shared":
-        return {}
-    leader = leading(room.plan, case)
-    if modality == leader and room.replay is None:
-        return {}
-    record = read_json((room.replay or room.run).record_path(case.id, leader or modality))
-    clicks: Json = {}
-    for entry in record.get("rounds", ()):
-        for target, points in entry.get("added", {}).items():
-            clicks.setdefault(str(entry["seed"]), {}).setdefault(target, []).extend(points)
-    return {"clicks": clicks}
-
-
-def leading(plan: Plan, case: Case) -> Modality | None:
-    """The scan whose clicks the case's other scans replay: the first in the anchor's order that the model takes."""
-    return next(
-        (name for name in plan.protocol.prompts.anchor if name in case.scans and not refusal(plan, case, name)), None
-    )
-
-
 def _own_clicks(plan: RoundPlan, replayed: object) -> RoundPlan:
     """The plan of a scan whose clicks are recorded for others: it corrects its own errors."""
     return replace(plan, clicks="own") if replayed is None else plan
-
-
-def _points(recorded: Json, seed: int) -> dict[str, list[Point]] | None:
-    if not recorded:
-        return None
-    return {
-        name: [point_of(point) for point in points] for name, points in recorded["clicks"].get(str(seed), {}).items()
-    }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+Kind = Literal["organ", "tube", "lesions"]
+"""A tube has a centre line; lesions come in pieces that are counted."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Organ:
@@ -28,6 +31,7 @@ class Organ:
     source: str
     #: what a text-prompted model is asked for, the plainest wording first
     texts: tuple[str, ...]
+    kind: Kind = "organ"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,11 @@ class Organs:
         organ = self.organs.get(name)
         return organ.source if organ else self.default_source
 
+    def kind(self, name: str) -> Kind | None:
+        """What the organ is like; None where the name is not in the manifest."""
+        organ = self.organs.get(name)
+        return organ.kind if organ else None
+
     def texts(self, name: str) -> tuple[str, ...]:
         """Wordings that ask for the organ; for an unknown name the name itself, with its dashes read as spaces."""
         organ = self.organs.get(name)
@@ -67,6 +76,7 @@ class _Default(BaseModel):
 
 class _Organ(_Default):
     texts: list[str] = Field(min_length=1)
+    kind: Kind = "organ"
 
 
 class _File(BaseModel):
@@ -88,7 +98,7 @@ def load_organs(path: Path | None = None) -> Organs:
         raise BadManifest(f"{path}: {error}") from None
     return Organs(
         organs={
-            name: Organ(tolerance_mm=organ.tolerance_mm, source=organ.source, texts=tuple(organ.texts))
+            name: Organ(tolerance_mm=organ.tolerance_mm, source=organ.source, texts=tuple(organ.texts), kind=organ.kind)
             for name, organ in content.organs.items()
         },
         default_tolerance_mm=content.default.tolerance_mm,

@@ -28,9 +28,18 @@ class _Prompts(_Table):
     points: int = Field(default=1, ge=1)
     point_rule: Literal["deepest", "random"] = "deepest"
     point_offset_mm: float = Field(default=0.0, ge=0)
+    point_outside_mm: float = Field(default=0.0, ge=0)
+    box_rule: Literal["tight", "cvpr25"] = "tight"
     box_jitter_mm: float = Field(default=0.0, ge=0)
     box_growth: float = Field(default=0.0, gt=-1)
+    text_of: Literal["own", "other"] = "own"
     anchor: tuple[Modality, ...] = Field(default=("CT", "MR", "PT"), min_length=1)
+
+    @model_validator(mode="after")
+    def _one_point_outside(self) -> _Prompts:
+        if self.point_outside_mm and (self.points > 1 or self.point_offset_mm or self.point_rule != "deepest"):
+            raise ValueError("point_outside_mm is for one point, and goes with no other rule for its place")
+        return self
 
 
 class _Rounds(_Table):

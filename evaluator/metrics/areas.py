@@ -9,6 +9,7 @@ and where more than half are inside, the pieces are of the outside. So six piece
 
 from __future__ import annotations
 
+from functools import cache, lru_cache
 from itertools import combinations, product
 from math import hypot
 from typing import TYPE_CHECKING
@@ -28,14 +29,27 @@ def surfel_areas(spacing: Sequence[float]) -> NDArray[np.float64]:
 
     A code has one bit for each voxel of the neighbourhood, in C order of its axes; the first is the highest bit.
     """
-    voxels = tuple(product((0, 1), repeat=len(spacing)))
-    areas = np.zeros(2 ** len(voxels), dtype=np.float64)
-    for code in range(1, areas.size - 1):
-        inside = {voxel for bit, voxel in enumerate(reversed(voxels)) if code >> bit & 1}
-        if 2 * len(inside) > len(voxels):
-            inside = set(voxels) - inside
-        areas[code] = sum(_cut_area(piece, spacing) for piece in _pieces(inside))
+    return _surfel_areas(tuple(float(step) for step in spacing))
+
+
+@lru_cache(maxsize=256)
+def _surfel_areas(spacing: tuple[float, ...]) -> NDArray[np.float64]:
+    """Kept, because the scans of a dataset, and the targets and rounds of a scan, ask for the same again."""
+    areas = np.array([sum(_cut_area(piece, spacing) for piece in pieces) for pieces in _pieces_of_codes(len(spacing))])
+    areas.flags.writeable = False
     return areas
+
+
+@cache
+def _pieces_of_codes(axes: int) -> list[list[list[Voxel]]]:
+    """What marching cubes cuts off in a neighbourhood of every code: pieces of inside voxels, or else of outside ones."""
+    voxels = tuple(product((0, 1), repeat=axes))
+    full = 2 ** len(voxels) - 1
+    pieces: list[list[list[Voxel]]] = [[] for _ in range(full + 1)]
+    for code in range(1, full):
+        inside = {voxel for bit, voxel in enumerate(reversed(voxels)) if code >> bit & 1}
+        pieces[code] = _pieces(inside if 2 * len(inside) <= len(voxels) else set(voxels) - inside)
+    return pieces
 
 
 def _pieces(inside: set[Voxel]) -> list[list[Voxel]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -66,9 +67,17 @@ def make_lattice(volume: NDArray[Any], spacing: Sequence[float]) -> Lattice:
         shape=volume.shape,
         turned=turned,
         spacing=np.array([1.0] * (3 - len(steps)) + steps),
-        areas=surfel_areas(steps),
+        areas=_areas(tuple(steps)),
         voxel_ml=prod(sorted(steps)) / 1000,
     )
+
+
+@lru_cache(maxsize=64)
+def _areas(spacing: tuple[float, ...]) -> NDArray[np.float64]:
+    """All targets of an image have the same."""
+    areas = surfel_areas(spacing)
+    areas.flags.writeable = False
+    return areas
 
 
 def lay_out(volume: NDArray[Any], lattice: Lattice, targets: Sequence[tuple[int, ...]]) -> Labelled:

@@ -9,16 +9,20 @@ CVPR 2019).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import fsum, prod
+from math import fsum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
+
+from evaluator.metrics.lattice import lay_out, make_lattice
+from evaluator.metrics.pieces import find_pieces, shared_by_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from evaluator.metrics.lattice import Labelled
 
 MATCH_IOU = 0.5
 
@@ -38,40 +42,31 @@ class Lesions:
     false_ml: float
     missed_ml: float
 
-    @property
-    def f1(self) -> float | None:
-        """Twice the matches by the pieces of both; None without any piece."""
-        pieces = self.reference + self.prediction
-        return 2 * self.matched / pieces if pieces else None
-
-    @property
-    def panoptic_quality(self) -> float | None:
-        """The matches' mean IoU times F1; None without any piece."""
-        pieces = self.reference + self.prediction
-        return 2 * self.matched_iou / pieces if pieces else None
-
 
 def measure_lesions(reference: NDArray[Any], prediction: NDArray[Any], spacing: Sequence[float]) -> Lesions:
-    """Count the lesions of a pair of masks (nonzero is inside) of one shape, 2-D or 3-D, ``spacing`` in mm."""
-    if reference.shape != prediction.shape or len(spacing) != reference.ndim or reference.ndim not in (2, 3):
-        raise ValueError(f"need two masks of one shape: {reference.shape}, {prediction.shape}, {len(spacing)} spacings")
-    joined = ndimage.generate_binary_structure(reference.ndim, 2)
-    (ours, count), (theirs, predicted) = (ndimage.label(mask, joined) for mask in (reference, prediction))
-    sizes = np.bincount(ours.ravel(), minlength=count + 1)
-    predicted_sizes = np.bincount(theirs.ravel(), minlength=predicted + 1)
-    both = (ours > 0) & (theirs > 0)
-    pairs, shared = np.unique(np.stack([ours[both], theirs[both]]), axis=1, return_counts=True)
-    ious = shared / (sizes[pairs[0]] + predicted_sizes[pairs[1]] - shared)
-    missed = np.setdiff1d(np.arange(1, count + 1), pairs[0])
-    false = np.setdiff1d(np.arange(1, predicted + 1), pairs[1])
-    voxel_ml = prod(spacing) / 1000
+    """Count the lesions of a pair of 0/1 masks (bool or integer) of one shape, 2-D or 3-D, ``spacing`` in mm.
+
+    Raises ValueError for shapes that differ, TypeError for masks that are no integers.
+    """
+    lattice = make_lattice(reference, spacing)
+    one, other = (lay_out(mask, lattice, [(1,)]) for mask in (reference, prediction))
+    return count_lesions(one, other, 1, np.array([(0, 0, 0), one.voxels.shape]), lattice.voxel_ml)
+
+
+def count_lesions(one: Labelled, other: Labelled, target: int, box: NDArray[np.int64], voxel_ml: float) -> Lesions:
+    """Count one target's lesions in two label maps within a box that holds them, (2, 3) first and last + 1 voxel."""
+    ours, theirs = (find_pieces(labelled, target, box) for labelled in (one, other))
+    a, b, shared = shared_by_pieces(ours, theirs)
+    ious = shared / (ours.voxels[a] + theirs.voxels[b] - shared)
+    missed = np.setdiff1d(np.arange(ours.voxels.size), a)
+    false = np.setdiff1d(np.arange(theirs.voxels.size), b)
     return Lesions(
-        reference=int(count),
-        prediction=int(predicted),
+        reference=ours.voxels.size,
+        prediction=theirs.voxels.size,
         matched=int((ious > MATCH_IOU).sum()),
         matched_iou=fsum(ious[ious > MATCH_IOU]),
-        false=int(false.size),
-        missed=int(missed.size),
-        false_ml=float(predicted_sizes[false].sum() * voxel_ml),
-        missed_ml=float(sizes[missed].sum() * voxel_ml),
+        false=false.size,
+        missed=missed.size,
+        false_ml=float(theirs.voxels[false].sum() * voxel_ml),
+        missed_ml=float(ours.voxels[missed].sum() * voxel_ml),
     )

@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from evaluator.metrics.centreline import CentreLines
+    from evaluator.metrics.lesions import Lesions
+    from evaluator.metrics.uptake import Uptake
+
+Part = Literal["lesions", "uptake", "centre_lines"]
+"""What is measured of a target only where a metric that is asked for needs it and it has a meaning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +53,10 @@ class Measures:
     tolerance_mm: float
     reference: Surface = Surface()
     prediction: Surface = Surface()
+    #: the parts; None where not asked for
+    lesions: Lesions | None = None
+    uptake: Uptake | None = None
+    centre_lines: CentreLines | None = None
 
     @property
     def both_empty(self) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evaluator.metrics.dense import dense_surfaces
 from evaluator.metrics.measures import Measures, Surface
 from evaluator.metrics.nearest import near_rows, nearest_squares
 from evaluator.metrics.scan import count_shared, count_targets, find_corners, sort_corners
@@ -21,7 +22,13 @@ if TYPE_CHECKING:
 
     from evaluator.metrics.lattice import Labelled, Lattice
 
+    #: a target's number among the pairs, and 0 for its reference or 1 for its prediction
+    Side = tuple[int, int]
+
 SLABS_PER_THREAD = 4
+
+LEAST_ROOM, VOXELS_PER_CORNER = 2**20, 8
+"""Corners are listed up to one for so many voxels of the volume (a body's organs have one for hundreds)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,11 +44,24 @@ class Content:
     codes: NDArray[np.uint8]
     #: target t has the corners [starts[t], starts[t + 1])
     starts: NDArray[np.int64]
+    #: there are too many corners to list, and none is listed
+    crowded: bool = False
 
     def corners(self, target: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """Places and codes of one target's surface corners."""
         mine = slice(int(self.starts[target]), int(self.starts[target + 1]))
         return self.places[mine], self.codes[mine]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TargetPair:
+    """One target, which has one number in the reference's map and in the prediction's."""
+
+    target: int
+    maps: tuple[Labelled, Labelled]
+    contents: tuple[Content, Content]
+    shared: int
+    tolerance_mm: float
 
 
 class Workers:
@@ -89,21 +109,27 @@ def read_content(maps: list[Labelled], lattice: Lattice, crew: Workers) -> list[
     )
     voxels = [sum(counts[i * len(slabs) : (i + 1) * len(slabs)]) for i in range(len(maps))]
     edges = _slabs(1 if lattice.flat else depth + 1, crew)
+    rooms = [np.array([max(LEAST_ROOM, each.voxels.size // VOXELS_PER_CORNER)]) for each in maps]
     corners = crew.run(
         find_corners,
         [
-            (each.voxels, each.table, *own, edge, lattice.flat)
-            for each, own in zip(maps, rows, strict=True)
+            (each.voxels, each.table, *own, edge, lattice.flat, room)
+            for each, own, room in zip(maps, rows, rooms, strict=True)
             for edge in edges
         ],
     )
-    sorted_corners = crew.run(
-        _sorted,
-        [(corners[i * len(edges) : (i + 1) * len(edges)], each.targets) for i, each in enumerate(maps)],
-    )
+    by_map = [corners[i * len(edges) : (i + 1) * len(edges)] for i in range(len(maps))]
+    crowded = [not all(whole for *_, whole in slabs) for slabs in by_map]
+    listed = [[] if full else [slab[:3] for slab in slabs] for slabs, full in zip(by_map, crowded, strict=True)]
+    del corners, by_map
+    sorted_corners = crew.run(_sorted, [(found, each.targets) for found, each in zip(listed, maps, strict=True)])
     return [
-        Content(voxels=_padded(count, each.targets + 1), rows=own, places=places, codes=codes, starts=starts)
-        for each, own, count, (places, codes, starts) in zip(maps, rows, voxels, sorted_corners, strict=True)
+        Content(
+            voxels=_padded(count, each.targets + 1), rows=own, places=places, codes=codes, starts=starts, crowded=full
+        )
+        for each, own, count, (places, codes, starts), full in zip(
+            maps, rows, voxels, sorted_corners, crowded, strict=True
+        )
     ]
 
 
@@ -115,39 +141,59 @@ def shared_voxels(a: Labelled, in_a: Content, b: Labelled, in_b: Content, crew: 
     return _padded(sum(crew.run(count_shared, tasks)), max(a.targets, b.targets) + 1)
 
 
-def measure_targets(
-    pairs: list[tuple[int, Content, int, Content, int, float]], lattice: Lattice, crew: Workers
-) -> list[Measures]:
-    """Measures of (target, reference, target there, prediction, shared voxels, tolerance) of each pair."""
-    near = near_rows(lattice.spacing)
-    tasks = []
-    for target, reference, theirs, prediction, _, tolerance in pairs:
-        own, other = reference.corners(target), prediction.corners(theirs)
-        tasks += [(own, other[0], tolerance), (other, own[0], tolerance)]
-    # the longest first, so that no thread is left alone with one at the end
-    order = sorted(range(len(tasks)), key=lambda i: -tasks[i][0][0].size)
-    done = crew.run(_surface, [(*tasks[i], lattice, near) for i in order])
-    surfaces = dict(zip(order, done, strict=True))
+def measure_targets(pairs: list[TargetPair], lattice: Lattice, crew: Workers) -> list[Measures]:
+    """Measures of each pair, without parts."""
+    listed = [i for i, pair in enumerate(pairs) if not any(content.crowded for content in pair.contents)]
+    crowded = [i for i in range(len(pairs)) if i not in set(listed)]
+    sides = {}
+    for i in listed:
+        own, other = (content.corners(pairs[i].target) for content in pairs[i].contents)
+        sides[i, 0], sides[i, 1] = (own, other[0]), (other, own[0])
+    squares = _all_squares({key: (own[0], other) for key, (own, other) in sides.items()}, lattice, crew)
+    tasks = [(own[1], squares.get(key), lattice, pairs[key[0]].tolerance_mm) for key, (own, _) in sides.items()]
+    surfaces = dict(zip(sides, crew.run(_surface, tasks), strict=True))
+    filling = [(*pairs[i].maps, pairs[i].target, lattice, pairs[i].tolerance_mm) for i in crowded]
+    for i, both in zip(crowded, crew.run(dense_surfaces, filling), strict=True):
+        surfaces[i, 0], surfaces[i, 1] = both
     return [
         Measures(
-            reference_voxels=int(reference.voxels[target]),
-            prediction_voxels=int(prediction.voxels[theirs]),
-            shared_voxels=shared,
+            reference_voxels=int(pair.contents[0].voxels[pair.target]),
+            prediction_voxels=int(pair.contents[1].voxels[pair.target]),
+            shared_voxels=pair.shared,
             voxel_ml=lattice.voxel_ml,
-            tolerance_mm=tolerance,
-            reference=surfaces[2 * i],
-            prediction=surfaces[2 * i + 1],
+            tolerance_mm=pair.tolerance_mm,
+            reference=surfaces[i, 0],
+            prediction=surfaces[i, 1],
         )
-        for i, (target, reference, theirs, prediction, shared, tolerance) in enumerate(pairs)
+        for i, pair in enumerate(pairs)
     ]
 
 
-def _surface(own: tuple[Any, Any], other: Any, tolerance: float, lattice: Lattice, near: tuple[Any, ...]) -> Surface:
-    places, codes = own
-    if not places.size or not other.size:
+def _all_squares(
+    sides: dict[Side, tuple[NDArray[np.int64], NDArray[np.int64]]], lattice: Lattice, crew: Workers
+) -> dict[Side, NDArray[np.float64]]:
+    """Squared distances of each side's corners from those of the other, of the sides that have both."""
+    near = near_rows(lattice.spacing)
+    both = {key: (own, other) for key, (own, other) in sides.items() if own.size and other.size}
+    # no piece is more than half of a thread's share, and the longest go first, so that no thread is left alone at the end
+    most = max(1, sum(own.size for own, _ in both.values()) // (2 * crew.threads))
+    pieces = [
+        (key, part)
+        for key, (own, _) in both.items()
+        for part in (np.array_split(own, -(-own.size // most)) if crew.threads > 1 else [own])
+    ]
+    order = sorted(range(len(pieces)), key=lambda n: -pieces[n][1].size)
+    done = crew.run(nearest_squares, [(pieces[n][1], both[pieces[n][0]][1], lattice.spacing, *near) for n in order])
+    found: dict[Side, list[NDArray[np.float64]]] = {key: [] for key in both}
+    for n, made in sorted(zip(order, done, strict=True), key=lambda pair: pair[0]):
+        found[pieces[n][0]].append(made)
+    return {key: made[0] if len(made) == 1 else np.concatenate(made) for key, made in found.items()}
+
+
+def _surface(codes: Any, squares: Any, lattice: Lattice, tolerance_mm: float) -> Surface:
+    if squares is None:
         return bare_surface(codes, lattice.areas)
-    squares = nearest_squares(places, other, lattice.spacing, *near)
-    return summarise(codes, squares, lattice.areas, tolerance)
+    return summarise(codes, squares, lattice.areas, tolerance_mm)
 
 
 def _nothing(targets: int, rows: tuple[NDArray[np.int32], NDArray[np.int32]]) -> Content:

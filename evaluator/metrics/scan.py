@@ -16,6 +16,29 @@ CHUNK = 32
 
 
 @njit(cache=True, nogil=True)
+def present_labels(voxels: Any, most: int) -> Any:
+    """The values in a line of voxels, in no order; one more than ``most`` at most."""
+    seen = {np.int64(0)}
+    if voxels.size == 0:
+        return np.array(list(seen))
+    before = voxels[0]
+    seen.add(np.int64(before))
+    for start in range(0, voxels.size, CHUNK):
+        chunk = voxels[start : start + CHUNK]
+        apart = before ^ before
+        for j in range(chunk.size):
+            apart |= chunk[j] ^ before
+        if apart != 0:
+            for value in chunk:
+                if value != before:
+                    before = value
+                    seen.add(np.int64(value))
+            if len(seen) > most:
+                break
+    return np.array(list(seen))
+
+
+@njit(cache=True, nogil=True)
 def count_targets(voxels: Any, table: Any, planes: tuple[int, int], low: Any, high: Any) -> Any:
     """Voxels of each target in planes [first, last): (targets + 1,) int64.
 
@@ -153,11 +176,14 @@ def _take_code(around: Any, k: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def find_corners(voxels: Any, table: Any, low: Any, high: Any, planes: tuple[int, int], flat: bool) -> Any:
+def find_corners(voxels: Any, table: Any, low: Any, high: Any, planes: tuple[int, int], flat: bool, room: Any) -> Any:
     """Surface corners in planes [first, last) of the corner grid, which has one more corner than voxels on each axis.
 
-    Returns their places (plane << 42 | row << 21 | column, int64), codes (uint8) and targets (int32), in order of place.
-    A flat volume has one plane of corners, and only the lower half of each code.
+    Returns their places (plane << 42 | row << 21 | column, int64), codes (uint8) and targets (int32), in order of place,
+    and whether these are all. A flat volume has one plane of corners, and only the lower half of each code.
+
+    ``room``, (1,) int64, is about how many more corners all slabs together may take; it is counted down (by threads that
+    do not wait for each other), and where it falls below 0 the search ends and there are none.
     """
     depth, height, width = voxels.shape
     places, codes = np.empty(4096, dtype=np.int64), np.empty(4096, dtype=np.uint8)
@@ -188,12 +214,15 @@ def find_corners(voxels: Any, table: Any, low: Any, high: Any, planes: tuple[int
                     if code == full:
                         continue
                     if found == places.size:
+                        room[0] -= found
+                        if room[0] < 0:
+                            return places[:0], codes[:0], targets[:0], False
                         places, codes, targets = _grown(places), _grown(codes), _grown(targets)
                     places[found] = (z << 42) | (y << 21) | (first + x)
                     codes[found] = code
                     targets[found] = target
                     found += 1
-    return places[:found], codes[:found], targets[:found]
+    return places[:found], codes[:found], targets[:found], True
 
 
 @njit(cache=True, nogil=True)

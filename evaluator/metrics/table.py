@@ -6,15 +6,21 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Literal
 
+from evaluator.metrics import values
 from evaluator.types import Score, ScoreStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
-    from evaluator.metrics.measures import Measures
+    from evaluator.metrics.measures import Measures, Part
 
 DEEPMIND = "Nikolov et al., arXiv 1809.04430; github.com/google-deepmind/surface-distance"
 RELOADED = "Maier-Hein et al., Metrics Reloaded, arXiv 2206.01653"
+AUTOPET = "autoPET; Gatidis et al., Scientific Data 9:601, 2022"
+PANOPTIC = "Kirillov et al., Panoptic Segmentation, CVPR 2019, arXiv 1801.00868"
+CLDICE = "Shit et al., clDice, CVPR 2021, arXiv 2003.07311; thinning by Lee et al., CVGIP 56:462, 1994"
+PERCIST = "Wahl et al., PERCIST, J Nucl Med 2009;50 Suppl 1:122S"
+IBSI = "IBSI global intensity peak, arXiv 1612.07003; " + PERCIST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,112 +41,141 @@ class Metric:
     function: Callable[[Measures], float | None]
     #: zero is perfect, and the sign says which way it is off
     signed: bool = False
+    #: what of the measures it needs beyond voxels and surfaces
+    part: Part | None = None
 
 
 def score(measures: Measures, names: Sequence[str]) -> tuple[Score, ...]:
     """The scores of these metrics, names of ``METRICS``, in their order: a finite value, or a status that says why not.
 
-    Both masks empty: every metric is ``undefined``. One empty: overlaps are 0 and distances are ``one-empty``.
+    A part of the measures that the metric needs is not there: ``not-applicable``. Both masks empty: every metric is
+    ``undefined``. One empty: overlaps are 0 and distances are ``one-empty``.
     """
     return tuple(_score(METRICS[name], measures) for name in names)
 
 
+def without_value(names: Sequence[str], status: str, parts: Collection[Part]) -> tuple[Score, ...]:
+    """The scores of a prediction that could not be measured, with its status; ``parts`` are those that have a meaning."""
+    return tuple(
+        Score(
+            metric=name,
+            value=None,
+            status=status if METRICS[name].part in (None, *parts) else ScoreStatus.NOT_APPLICABLE,
+        )
+        for name in names
+    )
+
+
 def _score(metric: Metric, measures: Measures) -> Score:
-    if measures.both_empty:
-        return Score(metric=metric.name, value=None, status=ScoreStatus.UNDEFINED)
-    value = metric.function(measures)
-    status = ScoreStatus.ONE_EMPTY if value is None else ScoreStatus.OK
+    value = None
+    if metric.part and getattr(measures, metric.part) is None:
+        status = ScoreStatus.NOT_APPLICABLE
+    elif measures.both_empty:
+        status = ScoreStatus.UNDEFINED
+    else:
+        value = metric.function(measures)
+        status = ScoreStatus.ONE_EMPTY if value is None else ScoreStatus.OK
     return Score(metric=metric.name, value=value, status=status)
 
 
-def dice(measures: Measures) -> float:
-    """Twice the shared voxels by the voxels of both."""
-    return 2 * measures.shared_voxels / (measures.reference_voxels + measures.prediction_voxels)
-
-
-def iou(measures: Measures) -> float:
-    """The shared voxels by the voxels that are in either."""
-    shared = measures.shared_voxels
-    return shared / (measures.reference_voxels + measures.prediction_voxels - shared)
-
-
-def nsd(measures: Measures) -> float:
-    """The area within tolerance by all area, of both surfaces; 0 where one is absent."""
-    reference, prediction = measures.reference, measures.prediction
-    return (reference.area_within + prediction.area_within) / (reference.area + prediction.area)
-
-
-def hd(measures: Measures) -> float | None:
-    """The larger of the two surfaces' farthest distances."""
-    return None if measures.one_empty else max(measures.reference.farthest, measures.prediction.farthest)
-
-
-def hd95(measures: Measures) -> float | None:
-    """The larger of the two surfaces' 95th percentiles of distance."""
-    return None if measures.one_empty else max(measures.reference.percentile_95, measures.prediction.percentile_95)
-
-
-def assd(measures: Measures) -> float | None:
-    """The mean distance over the area of both surfaces."""
-    reference, prediction = measures.reference, measures.prediction
-    if measures.one_empty:
-        return None
-    return (reference.moment + prediction.moment) / (reference.area + prediction.area)
-
-
-def masd(measures: Measures) -> float | None:
-    """The mean of the two surfaces' mean distances."""
-    return None if measures.one_empty else (measures.reference.mean + measures.prediction.mean) / 2
-
-
-def rve(measures: Measures) -> float | None:
-    """The volume's excess by the reference's volume; no number without a reference."""
-    if not measures.reference_voxels:
-        return None
-    return (measures.prediction_voxels - measures.reference_voxels) / measures.reference_voxels
-
-
-def volume_error(measures: Measures) -> float:
-    """The volume's excess, ml."""
-    return (measures.prediction_voxels - measures.reference_voxels) * measures.voxel_ml
-
-
-METRICS: dict[str, Metric] = {
-    "dice": Metric(
-        name="dice", title="Dice", unit="", direction="higher", worst=0.0, function=dice, source=RELOADED,
+_ROWS = (
+    Metric(
+        name="dice", title="Dice", unit="", direction="higher", worst=0.0, function=values.dice, source=RELOADED,
         definition="twice the voxels in both masks, divided by the sum of the masks' voxels",
     ),
-    "iou": Metric(
-        name="iou", title="IoU", unit="", direction="higher", worst=0.0, function=iou, source=RELOADED,
+    Metric(
+        name="iou", title="IoU", unit="", direction="higher", worst=0.0, function=values.iou, source=RELOADED,
         definition="voxels in both masks, divided by voxels in either (Jaccard)",
     ),
-    "nsd": Metric(
-        name="nsd", title="NSD", unit="", direction="higher", worst=0.0, function=nsd, source=DEEPMIND,
+    Metric(
+        name="nsd", title="NSD", unit="", direction="higher", worst=0.0, function=values.nsd, source=DEEPMIND,
         definition="area of both surfaces within the tolerance of the other, divided by their area (surface Dice)",
     ),
-    "hd": Metric(
-        name="hd", title="HD", unit="mm", direction="lower", worst=inf, function=hd, source=DEEPMIND,
+    Metric(
+        name="hd", title="HD", unit="mm", direction="lower", worst=inf, function=values.hd, source=DEEPMIND,
         definition="largest distance from either surface to the other (Hausdorff)",
     ),
-    "hd95": Metric(
-        name="hd95", title="HD95", unit="mm", direction="lower", worst=inf, function=hd95, source=DEEPMIND,
+    Metric(
+        name="hd95", title="HD95", unit="mm", direction="lower", worst=inf, function=values.hd95, source=DEEPMIND,
         definition="larger of the two directed area-weighted 95th percentiles of surface distance",
     ),
-    "assd": Metric(
-        name="assd", title="ASSD", unit="mm", direction="lower", worst=inf, function=assd, source=RELOADED,
+    Metric(
+        name="assd", title="ASSD", unit="mm", direction="lower", worst=inf, function=values.assd, source=RELOADED,
         definition="mean surface distance over the area of both surfaces, pooled",
     ),
-    "masd": Metric(
-        name="masd", title="MASD", unit="mm", direction="lower", worst=inf, function=masd, source=RELOADED,
+    Metric(
+        name="masd", title="MASD", unit="mm", direction="lower", worst=inf, function=values.masd, source=RELOADED,
         definition="mean of the two directed area-weighted mean surface distances",
     ),
-    "rve": Metric(
-        name="rve", title="RVE", unit="", direction="lower", worst=-1.0, function=rve, source=RELOADED, signed=True,
+    Metric(
+        name="rve", title="RVE", unit="", direction="lower", worst=-1.0, function=values.rve, source=RELOADED,
+        signed=True,
         definition="predicted minus reference volume, divided by reference volume; -1 for an empty prediction",
     ),
-    "volume_error_ml": Metric(
-        name="volume_error_ml", title="Volume error", unit="ml", direction="lower", worst=inf, function=volume_error,
-        source=RELOADED, signed=True, definition="predicted minus reference volume",
+    Metric(
+        name="volume_error_ml", title="Volume error", unit="ml", direction="lower", worst=inf, signed=True,
+        function=values.volume_error, source=RELOADED, definition="predicted minus reference volume",
     ),
-}  # fmt: skip
+    Metric(
+        name="cldice", title="clDice", unit="", direction="higher", worst=0.0, function=values.cldice,
+        source=CLDICE, part="centre_lines",
+        definition="harmonic mean of the shares of the two masks' centre lines that lie in the other mask",
+    ),
+    Metric(
+        name="lesion_f1", title="Lesion F1", unit="", direction="higher", worst=0.0, function=values.lesion_f1,
+        source=PANOPTIC, part="lesions",
+        definition="twice the pairs of pieces with an IoU above 0.5, divided by the pieces of both masks",
+    ),
+    Metric(
+        name="panoptic_quality", title="PQ", unit="", direction="higher", worst=0.0, source=PANOPTIC, part="lesions",
+        function=values.panoptic_quality, definition="lesion F1 times the mean IoU of the matched pairs of pieces",
+    ),
+    Metric(
+        name="false_lesions", title="False lesions", unit="", direction="lower", worst=inf, source=AUTOPET,
+        part="lesions", function=values.false_lesions,
+        definition="number of predicted pieces that touch no voxel of the reference",
+    ),
+    Metric(
+        name="missed_lesions", title="Missed lesions", unit="", direction="lower", worst=inf, source=AUTOPET,
+        part="lesions", function=values.missed_lesions,
+        definition="number of pieces of the reference that no predicted voxel touches",
+    ),
+    Metric(
+        name="false_lesions_ml", title="False positive volume", unit="ml", direction="lower", worst=inf,
+        source=AUTOPET, part="lesions", function=values.false_lesion_volume,
+        definition="volume of the predicted pieces that touch no voxel of the reference",
+    ),
+    Metric(
+        name="missed_lesions_ml", title="False negative volume", unit="ml", direction="lower", worst=inf,
+        source=AUTOPET, part="lesions", function=values.missed_lesion_volume,
+        definition="volume of the pieces of the reference that no predicted voxel touches",
+    ),
+    Metric(
+        name="mtv_error_ml", title="MTV error", unit="ml", direction="lower", worst=inf, source=PERCIST, signed=True,
+        part="uptake", function=values.mtv_error,
+        definition="predicted minus reference metabolic volume, that of the region on the PET image's grid",
+    ),
+    Metric(
+        name="tlg_error", title="TLG error", unit="SUV ml", direction="lower", worst=inf, source=PERCIST, signed=True,
+        part="uptake", function=values.tlg_error,
+        definition="predicted minus reference total lesion glycolysis: SUVmean times volume; 0 for an empty mask",
+    ),
+    Metric(
+        name="suvmean_error", title="SUVmean error", unit="SUV", direction="lower", worst=inf, source=PERCIST,
+        signed=True, part="uptake", function=values.suvmean_error,
+        definition="predicted minus reference region's mean uptake",
+    ),
+    Metric(
+        name="suvmax_error", title="SUVmax error", unit="SUV", direction="lower", worst=inf, source=PERCIST,
+        signed=True, part="uptake", function=values.suvmax_error,
+        definition="predicted minus reference region's highest voxel",
+    ),
+    Metric(
+        name="suvpeak_error", title="SUVpeak error", unit="SUV", direction="lower", worst=inf, source=IBSI,
+        signed=True, part="uptake", function=values.suvpeak_error,
+        definition="predicted minus reference region's highest mean over a sphere of 1 ml about one of its voxels",
+    ),
+)  # fmt: skip
+
+METRICS: dict[str, Metric] = {row.name: row for row in _ROWS}
 """Every metric that a protocol may name."""

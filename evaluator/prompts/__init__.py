@@ -8,12 +8,14 @@ the same masks give the same prompts in any order, at any thread count and on an
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
+from evaluator.masks import GridMask, crop_mask, empty_mask
 from evaluator.prompts.boxes import choose_box, put_box
 from evaluator.prompts.chance import Chance
-from evaluator.prompts.masks import GridMask, crop_mask, crop_targets, empty_mask
 from evaluator.prompts.points import choose_places, put_point
+from evaluator.prompts.targets import crop_targets
 from evaluator.types import TargetPrompt
 
 if TYPE_CHECKING:
@@ -41,7 +43,8 @@ class NoPrompt:
 
     ``empty-reference``: it has no voxel there, so that nothing can be asked or scored (score ``undefined``).
     ``no-anchor``: it has, but in none of the modalities in which the plan may draw.
-    ``outside-grid``: the drawn box does not touch the grid, although the reference does: the images are not aligned.
+    ``outside-grid``: the drawn box does not touch the grid, although the reference does: the images are not aligned; or
+    the grid has no voxel outside the reference, where a point was to be put.
     """
 
     target: str
@@ -65,16 +68,18 @@ def draw(
     plan: PromptPlan,
     seed: int,
     subject: str,
-    text: str | None = None,
+    texts: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[Modality, TargetPrompt | NoPrompt]:
-    """One target's prompts on every grid of a case. ``kind`` is ``choose_kind``'s; ``text`` is what is asked for.
+    """One target's prompts on every grid of a case. ``kind`` is ``choose_kind``'s.
+
+    ``texts``: the words for the target, and for the organs that a wrong text may name.
 
     ``masks`` must hold the target's reference on ALL images of the case, whichever of them a model is given, because
     the anchor is chosen among them. A point is put into each grid's own reference: where the voxel that the drawn place
     lies in is outside it, the nearest voxel inside is taken, and ``displacement_mm`` is how far that is (the largest of
     several points). An empty reference gets NoPrompt whatever the kind.
     """
-    ask = _Ask(target, plan, Chance("prompt", seed, subject, target, kind), text)
+    ask = _Ask(target, plan, Chance("prompt", seed, subject, target, kind), texts)
     present = {modality: mask for modality, mask in masks.items() if not mask.empty}
     made = PROMPTERS[kind](ask, present)
     return {modality: made.get(modality) or NoPrompt(target=target, reason="empty-reference") for modality in masks}
@@ -85,7 +90,7 @@ class _Ask:
     target: str
     plan: PromptPlan
     chance: Chance
-    text: str | None
+    texts: Mapping[str, str]
 
 
 _Drawn = dict["Modality", "TargetPrompt | NoPrompt"]
@@ -96,11 +101,16 @@ def _point(ask: _Ask, masks: Mapping[Modality, GridMask]) -> _Drawn:
     if anchor is None:
         return {modality: NoPrompt(target=ask.target, reason="no-anchor") for modality in masks}
     places = choose_places(masks[anchor], ask.plan, ask.chance)
-    return {modality: _put_points(ask.target, anchor, places, mask) for modality, mask in masks.items()}
+    inside = not ask.plan.point_outside_mm
+    return {modality: _put_points(ask.target, anchor, places, mask, inside) for modality, mask in masks.items()}
 
 
-def _put_points(target: str, anchor: Modality, places: list[Millimetres], mask: GridMask) -> TargetPrompt:
-    put = [found for place in places if (found := put_point(mask, place)) is not None]
+def _put_points(
+    target: str, anchor: Modality, places: list[Millimetres], mask: GridMask, inside: bool
+) -> TargetPrompt | NoPrompt:
+    put = [found for place in places if (found := put_point(mask, place, inside=inside)) is not None]
+    if not put:
+        return NoPrompt(target=target, reason="outside-grid")
     return TargetPrompt(
         target=target,
         # two places may fall into one voxel of a coarser grid
@@ -125,8 +135,11 @@ def _box(ask: _Ask, masks: Mapping[Modality, GridMask]) -> _Drawn:
 
 
 def _text(ask: _Ask, masks: Mapping[Modality, GridMask]) -> _Drawn:
-    text = ask.text or ask.target.replace("-", " ")
-    return {modality: TargetPrompt(target=ask.target, text=text) for modality in masks}
+    others = sorted(name for name in ask.texts if name != ask.target)
+    named = others[ask.chance.below(len(others))] if ask.plan.text_of == "other" and others else ask.target
+    text = ask.texts.get(named) or named.replace("-", " ")
+    prompt = TargetPrompt(target=ask.target, text=text, text_of=None if named == ask.target else named)
+    return dict.fromkeys(masks, prompt)
 
 
 def _class(ask: _Ask, masks: Mapping[Modality, GridMask]) -> _Drawn:

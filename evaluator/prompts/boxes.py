@@ -14,8 +14,8 @@ from zoo_sdk.wire import Box
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from evaluator.masks import GridMask
     from evaluator.prompts.chance import Chance
-    from evaluator.prompts.masks import GridMask
     from evaluator.types import PromptPlan
     from zoo_sdk.wire import Grid
 
@@ -37,8 +37,7 @@ def choose_box(mask: GridMask, plan: PromptPlan, chance: Chance) -> WorldBox:
     uniform in ± ``box_jitter_mm``. Faces that would pass each other meet in their middle.
     """
     affine = affine_of(mask.grid)
-    low = np.array(mask.corner) - 0.5
-    high = low + mask.inside.shape
+    low, high = _cvpr25(mask, chance) if plan.box_rule == "cvpr25" else _tight(mask)
     centre, half = (low + high) / 2, (high - low) / 2 * (1 + plan.box_growth)
     low, high = centre - half, centre + half
     if plan.box_jitter_mm > 0:
@@ -49,6 +48,30 @@ def choose_box(mask: GridMask, plan: PromptPlan, chance: Chance) -> WorldBox:
     low, high = np.minimum(low, middle), np.maximum(high, middle)
     corners = np.array(list(product(*zip(low, high, strict=True))))
     return WorldBox(corners=to_world(affine, corners))
+
+
+def _tight(mask: GridMask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    low = np.array(mask.corner) - 0.5
+    return low, low + mask.inside.shape
+
+
+def _cvpr25(mask: GridMask, chance: Chance) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The box of the CVPR 2025 interactive challenge: all slices along the last axis, in them that of the middle slice.
+
+    The middle one is that of the slices that hold the mask. Its box is enlarged by 0 to 5 pixels of an image of 256, the
+    same on all four sides, and stays in the image. (The challenge draws that number by numpy's generator, once when its
+    data are made; here it is chance's.) Source: JunMa11/CVPR-MedSegFMCompetition 748e862 get_boxes.py.
+    """
+    slices = np.flatnonzero(mask.inside.any(axis=(0, 1)))
+    middle = mask.inside[:, :, slices[len(slices) // 2]]
+    more = chance.below(6)
+    low, high = np.array(mask.corner), np.array(mask.end)
+    for axis in (0, 1):
+        held = np.flatnonzero(middle.any(axis=1 - axis)) + mask.corner[axis]
+        size = mask.grid.shape[axis]
+        shift = more * size // 256
+        low[axis], high[axis] = max(held[0] - shift, 0), min(held[-1] + shift, size - 1) + 1
+    return low - 0.5, high - 0.5
 
 
 def put_box(box: WorldBox, grid: Grid) -> Box | None:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluator.geometry import affine_of, nearest_index, spacing, to_index, to_world
+from evaluator.masks import interior_of
 from evaluator.prompts.depth import TIE_MM, first_deepest, squared_depth, squared_distance_to
-from evaluator.prompts.masks import interior_of
 from zoo_sdk.wire import Millimetres, Point
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from evaluator.masks import GridMask
     from evaluator.prompts.chance import Chance
-    from evaluator.prompts.masks import GridMask
     from evaluator.types import PromptPlan
     from zoo_sdk.wire import Grid, Index
 
@@ -25,8 +25,11 @@ def choose_places(mask: GridMask, plan: PromptPlan, chance: Chance) -> list[Mill
 
     ``deepest``: the deepest voxel; each further one is the deepest when the ones before it count as outside.
     ``random``: uniform over the interior, the voxels whose six neighbours are in the mask (all voxels, if none).
-    Then each is moved ``point_offset_mm`` in a direction uniform on the sphere.
+    Then each is moved ``point_offset_mm`` in a direction uniform on the sphere. With ``point_outside_mm`` it is one place
+    outside instead (``_outside``).
     """
+    if plan.point_outside_mm > 0:
+        return [_outside(mask, plan.point_outside_mm, chance)]
     chosen = _deepest(mask, plan.points) if plan.point_rule == "deepest" else _random(mask, plan.points, chance)
     places = to_world(affine_of(mask.grid), np.array(chosen, dtype=np.float64) + mask.corner)
     if plan.point_offset_mm > 0:
@@ -35,18 +38,20 @@ def choose_places(mask: GridMask, plan: PromptPlan, chance: Chance) -> list[Mill
 
 
 def put_point(
-    mask: GridMask, place: Millimetres, *, foreground: bool = True, round_number: int = 0
+    mask: GridMask, place: Millimetres, *, foreground: bool = True, inside: bool | None = None, round_number: int = 0
 ) -> tuple[Point, float] | None:
     """The point on this mask's grid, and how far it was moved; None if the grid has no voxel that it may lie on.
 
-    It is the voxel that the place lies in, if that voxel is in the mask (for background: outside it); else the nearest
-    one that is, in millimetres between the place and the voxel's centre, the first in C order of those equally near.
-    The displacement is that distance, and 0 where the voxel was right at once. ``ras_mm`` is the voxel's centre.
+    It is the voxel that the place lies in, if that voxel is in the mask (for background: outside it; ``inside`` says
+    otherwise); else the nearest one that is, in millimetres between the place and the voxel's centre, the first in C
+    order of those equally near. The displacement is that distance, and 0 where the voxel was right at once. ``ras_mm``
+    is the voxel's centre.
     """
+    inside = foreground if inside is None else inside
     index = nearest_index(mask.grid, place)
     displacement = 0.0
-    if index is None or mask.contains(index) != foreground:
-        found = _nearest(mask, place, foreground=foreground)
+    if index is None or mask.contains(index) != inside:
+        found = _nearest(mask, place, inside=inside)
         if found is None:
             return None
         index, displacement = found
@@ -57,6 +62,20 @@ def point_at(grid: Grid, index: Index, *, foreground: bool = True, round_number:
     """The point in the middle of a voxel."""
     centre = to_world(affine_of(grid), np.array(index, dtype=np.float64))
     return Point(index=index, ras_mm=_millimetres(centre), foreground=foreground, round=round_number)
+
+
+def _outside(mask: GridMask, distance_mm: float, chance: Chance) -> Millimetres:
+    """A place so far behind the last voxel of the mask on a ray from the deepest one, uniform in its direction."""
+    step = spacing(affine_of(mask.grid))
+    affine = affine_of(mask.grid)
+    (deepest,) = to_world(affine, np.array(_deepest(mask, 1)) + mask.corner)
+    direction = chance.direction()
+    longest = float(np.linalg.norm(np.array(mask.inside.shape) * step))
+    along = np.arange(0.0, longest, min(step) / 2)
+    voxels = np.floor(to_index(affine, deepest + along[:, None] * direction) - mask.corner + 0.5).astype(np.int64)
+    (near,) = np.nonzero(((voxels >= 0) & (voxels < mask.inside.shape)).all(axis=1))
+    leaves = float(along[near[mask.inside[tuple(voxels[near].T)]][-1]])
+    return _millimetres(deepest + (leaves + distance_mm) * direction)
 
 
 def _deepest(mask: GridMask, count: int) -> list[tuple[int, int, int]]:
@@ -81,9 +100,9 @@ def _random(mask: GridMask, count: int, chance: Chance) -> list[tuple[int, int, 
     return [(int(i), int(j), int(k)) for i, j, k in zip(*indices, strict=True)]
 
 
-def _nearest(mask: GridMask, place: Millimetres, *, foreground: bool) -> tuple[Index, float] | None:
+def _nearest(mask: GridMask, place: Millimetres, *, inside: bool) -> tuple[Index, float] | None:
     """Looks in a window about the place that grows until nothing nearer can lie beyond it."""
-    if foreground:
+    if inside:
         first, last = np.array(mask.corner), np.array(mask.corner) + mask.inside.shape
     else:
         first, last = np.zeros(3, dtype=np.int64), np.array(mask.grid.shape)
@@ -95,7 +114,7 @@ def _nearest(mask: GridMask, place: Millimetres, *, foreground: bool) -> tuple[I
     while True:
         low = np.clip(np.floor(middle - radius * reach).astype(np.int64), first, last)
         high = np.clip(np.ceil(middle + radius * reach).astype(np.int64) + 1, first, last)
-        found = _nearest_in(mask, place, (low, high), foreground=foreground)
+        found = _nearest_in(mask, place, (low, high), inside=inside)
         if found is not None and found[1] <= radius:
             return found
         if (low == first).all() and (high == last).all():
@@ -104,10 +123,10 @@ def _nearest(mask: GridMask, place: Millimetres, *, foreground: bool) -> tuple[I
 
 
 def _nearest_in(
-    mask: GridMask, place: Millimetres, window: tuple[NDArray[np.int64], NDArray[np.int64]], *, foreground: bool
+    mask: GridMask, place: Millimetres, window: tuple[NDArray[np.int64], NDArray[np.int64]], *, inside: bool
 ) -> tuple[Index, float] | None:
     low, high = ((int(i), int(j), int(k)) for i, j, k in window)
-    voxels = np.argwhere(mask.region(low, high) == foreground) + low
+    voxels = np.argwhere(mask.region(low, high) == inside) + low
     if not len(voxels):
         return None
     distances = np.linalg.norm(to_world(affine_of(mask.grid), voxels.astype(np.float64)) - place, axis=1)

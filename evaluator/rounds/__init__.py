@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from evaluator.masks import GridMask, crop_mask, empty_mask
 from evaluator.prompts.chance import Chance
-from evaluator.prompts.masks import GridMask, crop_mask, empty_mask
 from evaluator.prompts.points import point_at, put_point
 from evaluator.rounds.corrections import CORRECTIONS, correct
 from evaluator.rounds.errors import dice, largest_error

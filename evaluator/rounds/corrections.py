@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluator.geometry import affine_of, spacing
+from evaluator.masks import GridMask, common_region, crop_mask, interior_of
 from evaluator.prompts.depth import TIE_MM, first_deepest, squared_depth
-from evaluator.prompts.masks import GridMask, crop_mask, interior_of
-from evaluator.rounds.errors import largest_error, largest_piece, missed, spilled
+from evaluator.rounds.errors import largest_error, missed, spilled
+from evaluator.rounds.pieces import largest_piece
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,12 +116,9 @@ def _cvpr25_click(reference: GridMask, prediction: GridMask, _: Chance) -> Click
 
 def _either(a: GridMask, b: GridMask) -> GridMask:
     """Both masks together, with their axes turned to (z, y, x)."""
-    held = [mask for mask in (a, b) if not mask.empty]
-    low = np.min([mask.corner for mask in held], axis=0)
-    high = np.max([np.add(mask.corner, mask.inside.shape) for mask in held], axis=0)
-    box = (tuple(low.tolist()), tuple(high.tolist()))
-    both: NDArray[np.bool_] = a.region(*box) | b.region(*box)
-    k, j, i = (int(n) for n in low[::-1])
+    low, high = common_region(a, b)
+    both: NDArray[np.bool_] = a.region(low, high) | b.region(low, high)
+    i, j, k = low
     return crop_mask(np.ascontiguousarray(both.T), a.grid, (k, j, i))
 
 

@@ -7,19 +7,11 @@ connected (26-connectivity): a thin shell of errors about an organ is one error,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
 
-from evaluator.prompts.masks import GridMask, crop_mask
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from zoo_sdk.wire import Index
-
-TOUCHING = np.ones((3, 3, 3), dtype=bool)
+from evaluator.masks import GridMask, crop_mask
+from evaluator.rounds.pieces import largest_piece
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +24,7 @@ class ErrorPiece:
 
 def dice(reference: GridMask, prediction: GridMask) -> float:
     """2 |A and B| / (|A| + |B|) of two masks on one grid; 1 if both are empty."""
-    both = np.count_nonzero(reference.inside & prediction.region(reference.corner, _end(reference)))
+    both = np.count_nonzero(reference.inside & prediction.region(reference.corner, reference.end))
     total = reference.voxels + prediction.voxels
     return 2 * int(both) / total if total else 1.0
 
@@ -64,27 +56,5 @@ def largest_error(reference: GridMask, prediction: GridMask) -> ErrorPiece | Non
     return ErrorPiece(region=region, missed=is_missed)
 
 
-def largest_piece(mask: GridMask) -> GridMask:
-    """The 26-connected piece of most voxels of a mask that is not empty; of equals the first in C order."""
-    labels, count = ndimage.label(mask.inside, structure=TOUCHING)
-    if count == 1:
-        return mask
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    largest = np.flatnonzero(sizes == sizes.max())
-    label = int(largest[0]) if len(largest) == 1 else _first_label(labels, largest)
-    return crop_mask(labels == label, mask.grid, mask.corner)
-
-
-def _first_label(labels: NDArray[np.int32], wanted: NDArray[np.int64]) -> int:
-    flat = labels.ravel()
-    return int(flat[np.argmax(np.isin(flat, wanted))])
-
-
 def _without(mask: GridMask, other: GridMask) -> GridMask:
-    return crop_mask(mask.inside & ~other.region(mask.corner, _end(mask)), mask.grid, mask.corner)
-
-
-def _end(mask: GridMask) -> Index:
-    i, j, k = (c + n for c, n in zip(mask.corner, mask.inside.shape, strict=True))
-    return i, j, k
+    return crop_mask(mask.inside & ~other.region(mask.corner, mask.end), mask.grid, mask.corner)

@@ -4,8 +4,8 @@ Whatever the model does ends in one ``Answer`` for each request, with the evalua
 that dies is started again for the next request; a batch that dies goes on without the request that it died of.
 """
 
-from evaluator.sessions.answers import Answer
+from evaluator.sessions.answers import Answer, blame_host
 from evaluator.sessions.batch import answer_batch
 from evaluator.sessions.conversation import Conversation
 
-__all__ = ["Answer", "Conversation", "answer_batch"]
+__all__ = ["Answer", "Conversation", "answer_batch", "blame_host"]

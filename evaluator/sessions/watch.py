@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 from pathlib import Path
@@ -39,7 +40,7 @@ class Watch:
             if size > self._limit or files > FILES_AT_ONCE:
                 self.failure = Failure(
                     status=Status.TOO_LARGE,
-                    detail=f"{size} bytes in {files} files in /output; {self._limit} are allowed",
+                    detail=f"{size} bytes in {files} files in /output, or folders too deep; {self._limit} bytes allowed",
                 )
                 with contextlib.suppress(HostFault):  # whoever reads from the process meets the same
                     self._process.kill()
@@ -57,6 +58,8 @@ def _count(folder: Path) -> tuple[int, int]:
                     size += about.st_blocks * 512
                     if entry.is_dir(follow_symlinks=False):
                         stack.append(Path(entry.path))
-        except OSError:
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return FILES_AT_ONCE + 1, size  # nobody nests folders so deep but to hide something
             continue  # a folder that went away
     return files, size

@@ -2,7 +2,7 @@
 
 The evaluator opens the file without following links and reads at most the limit; the bytes go to a child process
 (``evaluator.volumes.inspector``) that has no files open, can open none, and knows nothing of references. The child reads
-the header before any voxel, decompresses no more than the grid has, and hands back 0 and 1.
+the header before any voxel, decompresses no more than the grid has, and hands back the box that holds the mask.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import IO, TYPE_CHECKING, Any, Self
 import numpy as np
 
 from evaluator.errors import HostFault
+from evaluator.masks import crop_mask
 from evaluator.types import Failure, Status
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
+    from evaluator.masks import GridMask
     from zoo_sdk.wire import Grid
 
 LENGTH = struct.Struct("<Q")
@@ -47,8 +47,8 @@ class MaskGate:
         """End the child."""
         self._end()
 
-    def check(self, path: Path, grid: Grid, limit_bytes: int) -> NDArray[np.uint8] | Failure:
-        """The mask in the file, uint8 0 and 1 on ``grid`` (i, j, k); or what is wrong with it.
+    def check(self, path: Path, grid: Grid, limit_bytes: int) -> GridMask | Failure:
+        """The mask in the file, on ``grid``; or what is wrong with it.
 
         ``path`` lies in a folder that a container made, in one that the evaluator made.
         """
@@ -58,7 +58,7 @@ class MaskGate:
         with self._lock:
             return self._inspect(body, grid)
 
-    def _inspect(self, body: bytes, grid: Grid) -> NDArray[np.uint8] | Failure:
+    def _inspect(self, body: bytes, grid: Grid) -> GridMask | Failure:
         child = self._child = self._child or _start()
         assert child.stdin and child.stdout
         question = json.dumps({"shape": grid.shape, "affine": grid.affine}).encode()
@@ -70,12 +70,13 @@ class MaskGate:
             verdict = json.loads(_receive(child.stdout))
             if verdict["status"] != "ok":
                 return Failure(status=Status(verdict["status"]), detail=verdict["detail"])
-            voxels = np.empty(grid.shape, dtype=np.uint8, order="F")
-            _fill(child.stdout, memoryview(voxels.reshape(-1, order="F").data))
+            (i, j, k), shape = verdict["low"], np.subtract(verdict["high"], verdict["low"])
+            voxels = np.empty(np.minimum(shape, grid.shape), dtype=np.uint8)
+            _fill(child.stdout, memoryview(voxels.reshape(-1).data))
         except (OSError, EOFError):
             code = self._end()
             return Failure(status=Status.UNSAFE_FILE, detail=f"the process that looked at the file died of it ({code})")
-        return voxels
+        return crop_mask(voxels, grid, (i, j, k))
 
     def _end(self) -> int | None:
         child, self._child = self._child, None

@@ -1,12 +1,12 @@
 """The child behind ``MaskGate``: reads masks of unknown origin from standard input, in a process that can open no file.
 
 For each request: the wanted grid as JSON, then the file's bytes, each after its length. For each answer: a verdict as
-JSON after its length, and if it is "ok" one byte a voxel, first index fastest.
+JSON after its length; if it is "ok", it has the box [low, high) that holds the mask, and one byte a voxel of the box
+follows, last index fastest. Most of a whole-body mask is zeros, and those are looked at once and never copied.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import resource
 import sys
@@ -20,6 +20,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from evaluator.errors import BadVolume
 from evaluator.geometry import TOLERANCE_MM, describe, difference, make_grid
+from evaluator.masks import crop_mask
 from evaluator.volumes.gate import LENGTH
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 HEADER_BYTES = 352
 MOST_EXTENSION_BYTES = 2**20
 MEMORY_BYTES = 16 * 2**30
+MOST_MEMBERS = 100_000
+#: what is decompressed and looked at in one go; small enough to stay in the processor's cache
+PIECE_BYTES = 2**17
+ZEROS = bytes(PIECE_BYTES)
+MAGIC = b"\x1f\x8b"
 
 
 class Refused(Exception):
@@ -48,12 +54,13 @@ def main() -> None:
         body = _receive(source)
         wanted = json.loads(question)
         try:
-            voxels = inspect(body, make_grid(wanted["shape"], wanted["affine"]))
+            low, voxels = inspect(body, make_grid(wanted["shape"], wanted["affine"]))
         except Refused as refused:
             _send(sink, json.dumps({"status": refused.status, "detail": refused.detail}).encode())
         else:
-            _send(sink, b'{"status": "ok"}')
-            sink.write(voxels.data)
+            high = [int(l) + n for l, n in zip(low, voxels.shape, strict=True)]
+            _send(sink, json.dumps({"status": "ok", "low": low, "high": high}).encode())
+            sink.write(voxels.tobytes())
         sink.flush()
 
 
@@ -65,8 +72,8 @@ def confine() -> None:
         resource.setrlimit(limit, (0, 0))
 
 
-def inspect(body: bytes, grid: Grid) -> NDArray[np.uint8]:
-    """The mask's voxels, flat, first index fastest; raises Refused."""
+def inspect(body: bytes, grid: Grid) -> tuple[list[int], NDArray[np.uint8]]:
+    """The first index of the box that holds the mask, and the box's voxels (i, j, k); raises Refused."""
     stream = Bounded(body)
     header = _header(stream.read(HEADER_BYTES))
     if (letter := header.get_data_dtype()) != np.uint8:
@@ -81,46 +88,89 @@ def inspect(body: bytes, grid: Grid) -> NDArray[np.uint8]:
     if not HEADER_BYTES <= offset <= HEADER_BYTES + MOST_EXTENSION_BYTES:
         raise Refused("unsafe-file", f"voxels are said to begin at byte {offset}")
     stream.read(offset - HEADER_BYTES)
-    count = int(np.prod(grid.shape, dtype=np.int64))
-    data = stream.read(count)
-    if len(data) < count:
-        raise Refused("unsafe-file", f"{count - len(data)} bytes of voxels are missing")
+    pieces = _pieces(stream, int(np.prod(grid.shape, dtype=np.int64)))
     if stream.read(1):
         raise Refused("too-large", "there is more in the file than its header says")
-    voxels = np.frombuffer(data, dtype=np.uint8)
-    if voxels.max() > 1:
-        values = np.flatnonzero(np.bincount(voxels, minlength=256))
-        raise Refused("wrong-values", f"values {', '.join(map(str, values[:8]))}; a mask is 0 and 1, one file a target")
-    return voxels
+    return _box(pieces, grid)
+
+
+def _pieces(stream: Bounded, count: int) -> list[tuple[int, bytes]]:
+    """The pieces of the voxels in which not all are 0, each with its place; raises Refused."""
+    pieces, at = [], 0
+    while at < count:
+        piece = stream.read(min(PIECE_BYTES, count - at))
+        if not piece:
+            raise Refused("unsafe-file", f"{count - at} bytes of voxels are missing")
+        if piece != ZEROS[: len(piece)]:
+            voxels = np.frombuffer(piece, dtype=np.uint8)
+            if voxels.max() > 1:
+                values = ", ".join(map(str, np.flatnonzero(np.bincount(voxels))[:8]))
+                raise Refused("wrong-values", f"values {values}; a mask is 0 and 1, one file a target")
+            pieces.append((at, piece))
+        at += len(piece)
+    return pieces
+
+
+def _box(pieces: list[tuple[int, bytes]], grid: Grid) -> tuple[list[int], NDArray[np.uint8]]:
+    """The tight box about the voxels that are 1, out of the slices that the pieces lie in."""
+    ni, nj, _ = grid.shape
+    if not pieces:
+        return [0, 0, 0], np.zeros((0, 0, 0), dtype=np.uint8)
+    first, last = pieces[0][0] // (ni * nj), (pieces[-1][0] + len(pieces[-1][1]) - 1) // (ni * nj)
+    flat = np.zeros((last - first + 1) * ni * nj, dtype=np.uint8)
+    for at, piece in pieces:
+        own = at - first * ni * nj
+        flat[own : own + len(piece)] = np.frombuffer(piece, dtype=np.uint8)
+    box = crop_mask(flat.view(np.bool_).reshape((ni, nj, -1), order="F"), grid, (0, 0, first))
+    return list(box.corner), box.inside.view(np.uint8)
 
 
 class Bounded:
     """Bytes of a file that may be gzip, decompressed only as far as they are read."""
 
     def __init__(self, body: bytes) -> None:
-        self._packed = body[:2] == b"\x1f\x8b"
-        self._rest = body
-        self._stream = io.BytesIO(b"" if self._packed else body)
-        self._unpack: Any = isal_zlib.decompressobj(wbits=31)
+        self._body, self._at = memoryview(body), 0
+        self._unpack: Any = isal_zlib.decompressobj(wbits=31) if body[:2] == MAGIC else None
+        self._rest, self._members = b"", 1
 
     def read(self, count: int) -> bytes:
         """Up to ``count`` bytes, fewer at the end; raises Refused where the compression is broken."""
-        if not self._packed:
-            return self._stream.read(count)
+        if self._unpack is None:
+            return self._take(count)
         parts = []
         try:
             while count:
+                self._rest = self._rest or self._take(PIECE_BYTES)
                 part = self._unpack.decompress(self._rest, count)
                 parts.append(part)
                 count -= len(part)
-                self._rest = self._unpack.unconsumed_tail or self._unpack.unused_data
-                if self._unpack.eof and self._rest[:2] == b"\x1f\x8b":
-                    self._unpack = isal_zlib.decompressobj(wbits=31)  # gzip files may be joined
-                elif not part:
+                self._rest = self._unpack.unconsumed_tail
+                if self._unpack.eof:
+                    if not self._next_member():
+                        break
+                elif not part and not self._rest and self._at >= len(self._body):
                     break
         except (zlib.error, EOFError, ValueError) as error:
             raise Refused("unsafe-file", f"the compressed data are broken: {error}") from None
         return b"".join(parts)
+
+    def _next_member(self) -> bool:
+        """Go on with the gzip file that is joined to the one that has ended, if there is one."""
+        self._rest = self._unpack.unused_data
+        if len(self._rest) < len(MAGIC):
+            self._rest += self._take(PIECE_BYTES)
+        if not self._rest.startswith(MAGIC):
+            return False
+        self._members += 1
+        if self._members > MOST_MEMBERS:
+            raise Refused("unsafe-file", f"more than {MOST_MEMBERS} gzip files joined in one")
+        self._unpack = isal_zlib.decompressobj(wbits=31)
+        return True
+
+    def _take(self, count: int) -> bytes:
+        taken = bytes(self._body[self._at : self._at + count])
+        self._at += count
+        return taken
 
 
 def _header(block: bytes) -> Any:

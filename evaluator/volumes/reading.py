@@ -62,6 +62,11 @@ def read_labels(path: Path) -> tuple[NDArray[np.integer[Any]], Grid]:
     Floating-point files are welcome if every voxel is a whole number. Raises BadVolume.
     """
     stored = read_stored(path)
+    return whole_numbers(stored, path), stored.grid
+
+
+def whole_numbers(stored: Stored, path: Path) -> NDArray[np.integer[Any]]:
+    """A volume's values as integers; raises BadVolume where one is no whole number."""
     array = stored.array
     if not stored.neutral:
         array = array.astype(np.float64) * stored.slope + stored.intercept
@@ -71,7 +76,7 @@ def read_labels(path: Path) -> tuple[NDArray[np.integer[Any]], Grid]:
         if not np.array_equal(whole, array):
             raise BadVolume(f"{path}: a mask must hold whole numbers; this holds others, or numbers beyond 32 bits")
         array = whole
-    return array.view(np.uint8) if array.dtype == np.bool_ else array, stored.grid
+    return array.view(np.uint8) if array.dtype == np.bool_ else array
 
 
 def read_stored(path: Path) -> Stored:

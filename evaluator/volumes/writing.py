@@ -1,4 +1,7 @@
-"""Write volumes: canonical NIfTI, so that equal content on one grid gives equal bytes, under its name only when whole."""
+"""Write volumes: canonical NIfTI, so that equal content on one grid gives equal bytes, under its name only when whole.
+
+Nothing here is fsynced: what is written is found again by its hash, and made again where that differs.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,13 @@ import numpy as np
 from isal import igzip
 
 from evaluator.errors import BadVolume, HostFault
+from evaluator.masks import GridMask, crop_mask
+from evaluator.volumes.packing import pack_mask, store
 from evaluator.volumes.reading import read_stored
 from zoo_sdk import nifti
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -24,14 +30,20 @@ if TYPE_CHECKING:
 LEVEL = 1
 
 
-def write_mask(path: Path, array: NDArray[Any], grid: Grid) -> str:
-    """Write a mask, bool or 0 and 1 (i, j, k), as uint8 ``.nii.gz``; returns the file's sha256.
+def write_mask(path: Path, mask: NDArray[Any] | GridMask, grid: Grid, *, quick: bool = False) -> str:
+    """Write a mask, a crop or an array (bool or 0 and 1, i, j, k), as uint8 ``.nii.gz``; returns the file's sha256.
 
-    Raises BadVolume for another shape or other values, HostFault when it cannot be written.
+    A crop costs what it holds, not what the grid would. ``quick``: a file that is a few times larger, and read a few
+    times faster. Raises BadVolume for another shape or other values, HostFault when it cannot be written.
     """
-    if array.size and (array.dtype.kind not in "bu" or array.max() > 1):
-        raise BadVolume(f"{path.name}: a mask holds 0 and 1, unsigned; this is {array.dtype} up to {array.max()}")
-    return write_volume(path, array.astype(np.uint8, copy=False), grid)
+    if not isinstance(mask, GridMask):
+        if mask.shape != grid.shape:
+            raise BadVolume(f"{path.name}: an array of shape {mask.shape} does not fit a grid of {grid.shape}")
+        if mask.size and (mask.dtype.kind not in "bu" or mask.max() > 1):
+            raise BadVolume(f"{path.name}: a mask holds 0 and 1, unsigned; this is {mask.dtype} up to {mask.max()}")
+    packed = pack_mask(mask if isinstance(mask, GridMask) else crop_mask(mask, grid), quick=quick)
+    _write(path, [packed])
+    return hashlib.sha256(packed).hexdigest()
 
 
 def write_volume(path: Path, array: NDArray[Any], grid: Grid) -> str:
@@ -39,31 +51,18 @@ def write_volume(path: Path, array: NDArray[Any], grid: Grid) -> str:
 
     Nothing but shape, affine, number type and voxels goes into the file. Raises BadVolume, HostFault.
     """
-    if array.shape != grid.shape:
-        raise BadVolume(f"{path.name}: an array of shape {array.shape} does not fit a grid of {grid.shape}")
-    letter = array.dtype.char if array.dtype.char not in "lL" else {"l": "q", "L": "Q"}[array.dtype.char]
-    if letter not in nifti.CODES or max(grid.shape) > 32767:
-        raise BadVolume(f"{path.name}: NIfTI-1 cannot hold {array.dtype} voxels of shape {grid.shape}")
-    voxels = np.asarray(array, dtype=array.dtype.newbyteorder("<")).tobytes(order="F")
-    packed = igzip.compress(nifti.header(grid.shape, grid.affine, letter) + voxels, LEVEL, mtime=0)
-    temporary = path.with_name(f".writing-{os.getpid()}-{path.name}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(packed)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise HostFault(f"could not write {path}: {error.strerror}; free some space and run again") from error
+    head, voxels = _content(path, array, grid)
+    packed = igzip.compress(head + voxels.tobytes(), LEVEL, mtime=0)
+    _write(path, [packed])
     return hashlib.sha256(packed).hexdigest()
 
 
 def stage_image(source: Path, destination: Path) -> Grid:
     """Copy an image of any format to a NIfTI file that says nothing but voxels and geometry; returns its grid.
 
-    The values keep their number type unless a scale is to be applied or NIfTI lacks it; then they become float32.
-    The grid is the one that a reader of the copy sees. Raises BadVolume, HostFault.
+    The values keep their number type unless a scale is to be applied or NIfTI lacks it; then they become float32. The
+    copy is not packed: a model reads it again in each round. The grid is the one that a reader of the copy sees. Raises
+    BadVolume, HostFault.
     """
     stored = read_stored(source)
     array = stored.array
@@ -73,5 +72,27 @@ def stage_image(source: Path, destination: Path) -> Grid:
         array = array.view(np.uint8)
     elif array.dtype.char not in "BbHhIiLlQqfd":
         array = array.astype(np.float32)
-    write_volume(destination, array, stored.grid)
+    _write(destination, store(*_content(destination, array, stored.grid)))
     return stored.grid
+
+
+def _content(path: Path, array: NDArray[Any], grid: Grid) -> tuple[bytes, memoryview]:
+    """The header and the voxels of a file, little-endian, first index fastest; raises BadVolume."""
+    if array.shape != grid.shape:
+        raise BadVolume(f"{path.name}: an array of shape {array.shape} does not fit a grid of {grid.shape}")
+    letter = array.dtype.char if array.dtype.char not in "lL" else {"l": "q", "L": "Q"}[array.dtype.char]
+    if letter not in nifti.CODES or max(grid.shape) > 32767:
+        raise BadVolume(f"{path.name}: NIfTI-1 cannot hold {array.dtype} voxels of shape {grid.shape}")
+    voxels = np.asfortranarray(array, dtype=array.dtype.newbyteorder("<"))
+    return nifti.header(grid.shape, grid.affine, letter), voxels.reshape(-1, order="F").view(np.uint8).data
+
+
+def _write(path: Path, parts: Iterable[bytes | memoryview]) -> None:
+    temporary = path.with_name(f".writing-{os.getpid()}-{path.name}")
+    try:
+        with temporary.open("wb", buffering=2**20) as file:
+            file.writelines(parts)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise HostFault(f"could not write {path}: {error.strerror}; free some space and run again") from error

@@ -2,7 +2,7 @@
 
 Each voxel of a crop, brought to at most ``MOST_VOXELS`` voxels, gets the probability that a walker who avoids edges in
 the image meets a foreground seed before a background seed. Foreground seeds: small balls about the foreground points,
-or the middle of the box. Background seeds: background points and the crop's border.
+and the middle of a box that came without one. Background seeds: background points and the crop's border.
 """
 
 from typing import Any
@@ -12,8 +12,8 @@ from scipy import ndimage, sparse
 from scipy.sparse.linalg import cg
 
 from zoo_sdk import Adapter as Base
-from zoo_sdk import Prediction, Request, Target, Unsupported, each_target, read_image
-from zoo_sdk.geometry import balls, box_slices, prompt_window, spacing
+from zoo_sdk import Crop, Prediction, Request, Target, Unsupported, each_target, read_image
+from zoo_sdk.geometry import balls, box_slices, corner_of, prompt_window, spacing
 
 POINT_RADIUS_MM = 70.0
 BOX_MARGIN_MM = 4.0
@@ -48,9 +48,7 @@ class Adapter(Base):
             )
             chance = random_walker(smooth[coarse], fewer[0], fewer[1] & ~fewer[0], step * every)
             back = ndimage.zoom(chance, [n / c for n, c in zip(inside.shape, chance.shape)], order=1, grid_mode=False)
-            mask = np.zeros(request.grid.shape, dtype=np.uint8)
-            mask[window] = ((back > 0.5) | inside) & ~outside
-            return mask
+            return Crop(((back > 0.5) | inside) & ~outside, corner_of(window))
 
         return Prediction(each_target(request, walk), notes={"beta": BETA, "most_voxels": MOST_VOXELS})
 
@@ -88,7 +86,8 @@ def _seeds(request: Request, target: Target, window: Any) -> Any:
     shape = tuple(s.stop - s.start for s in window)
     points = [point.index for point in target.points if point.foreground]
     inside = balls(request.grid.affine, window, points, SEED_MM)
-    if target.box is not None and not points:
+    # a click that corrects does not take back what the box says; one that came with the box says it better
+    if target.box is not None and not any(point.foreground and point.round == 0 for point in target.points):
         box = box_slices(target.box, request.grid.shape)
         low = np.array([b.start - w.start for b, w in zip(box, window)])
         size = np.array([b.stop - b.start for b in box])
@@ -96,7 +95,10 @@ def _seeds(request: Request, target: Target, window: Any) -> Any:
         inside[tuple(slice(l + q, max(l + n - q, l + q + 1)) for l, n, q in zip(low, size, quarter))] = True
     outside = np.ones(shape, dtype=bool)
     outside[tuple(slice(1, -1) if n > 2 else slice(None) for n in shape)] = False
-    outside |= balls(request.grid.affine, window, [p.index for p in target.points if not p.foreground], SEED_MM)
+    spilled = balls(request.grid.affine, window, [p.index for p in target.points if not p.foreground], SEED_MM)
+    inside &= ~spilled  # the later word
+    outside |= spilled
+    inside |= balls(request.grid.affine, window, points, 0.0)
     return inside, outside & ~inside
 
 

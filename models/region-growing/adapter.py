@@ -10,8 +10,8 @@ import numpy as np
 import SimpleITK
 
 from zoo_sdk import Adapter as Base
-from zoo_sdk import Prediction, Request, Target, Unsupported, each_target, read_image
-from zoo_sdk.geometry import balls, prompt_window
+from zoo_sdk import Crop, Prediction, Request, Target, Unsupported, each_target, read_image
+from zoo_sdk.geometry import balls, corner_of, prompt_window
 
 #: the organ is looked for this far about the points, millimetres
 RADIUS_MM = 120.0
@@ -56,8 +56,6 @@ class Adapter(Base):
             if outside:
                 grown &= ~balls(request.grid.affine, window, outside, BACKGROUND_MM)
             grown |= balls(request.grid.affine, window, points, min(image.spacing) / 2)
-            mask = np.zeros(request.grid.shape, dtype=np.uint8)
-            mask[window] = grown
-            return mask
+            return Crop(grown, corner_of(window))
 
         return Prediction(each_target(request, grow), notes={"multiplier": MULTIPLIER, "radius_mm": RADIUS_MM})

@@ -11,8 +11,8 @@ import numpy as np
 from scipy import ndimage
 
 from zoo_sdk import Adapter as Base
-from zoo_sdk import Prediction, Request, Target, Unsupported, each_target, read_image
-from zoo_sdk.geometry import balls, prompt_window
+from zoo_sdk import Crop, Prediction, Request, Target, Unsupported, each_target, read_image
+from zoo_sdk.geometry import balls, corner_of, prompt_window
 
 #: organ -> HU from, to; portal-venous enhancement and none both lie inside
 WINDOWS = {
@@ -48,9 +48,7 @@ class Adapter(Base):
             low, high = _band(modality, target.name, values, near)
             used[target.name] = [round(float(low), 3), round(float(high), 3)]
             inside = (values >= low) & (values <= high)
-            mask = np.zeros(request.grid.shape, dtype=np.uint8)
-            mask[window] = _keep(inside, near if target.points else None)
-            return mask
+            return Crop(_keep(inside, near if target.points else None), corner_of(window))
 
         masks = each_target(request, segment)
         return Prediction(masks, notes={"bands": used, "unit": image.unit})

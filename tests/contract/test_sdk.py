@@ -10,9 +10,10 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK
 
 from tests.tiny import GRIDS, PAINTER
-from zoo_sdk import BadMask, nifti, write_mask
+from zoo_sdk import BadMask, Crop, nifti, write_mask
 from zoo_sdk.files import read_volume
 
 SDK = Path(__file__).parents[2] / "models/sdk/zoo_sdk"
@@ -70,6 +71,50 @@ def test_the_check_passes_a_good_model_and_fails_bad_ones(tmp_path):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == code, (name, done.stdout, done.stderr)
         assert said in done.stdout, name
+
+
+@pytest.mark.parametrize("modality", GRIDS)
+@pytest.mark.parametrize(
+    ("low", "shape"),
+    [((0, 0, 0), (1, 1, 1)), ((3, 2, 1), (4, 5, 3)), ((8, 7, 6), (1, 1, 1)), ((0, 0, 0), "all"), ((0, 0, 0), "none")],
+)
+def test_a_crop_is_the_mask_that_it_is_a_part_of(tmp_path, modality, low, shape):
+    grid = GRIDS[modality]
+    whole = np.zeros(grid.shape, bool)
+    window = tuple(
+        slice(l, {"all": n, "none": 0}.get(shape, l + size))
+        for l, n, size in zip(low, grid.shape, shape if shape not in ("all", "none") else (0, 0, 0), strict=True)
+    )
+    whole[window] = np.random.default_rng(2).random(whole[window].shape) > 0.4
+    for name, mask in {
+        "bool": whole,
+        "float": whole.astype(float),
+        "fortran": np.asfortranarray(whole.astype(np.uint8)),
+        "crop": Crop(whole[window], low),
+        "loose-crop": Crop(whole[: grid.shape[0] - 1 or 1], (0, 0, 0)) if shape != "all" else Crop(whole, (0, 0, 0)),
+    }.items():
+        write_mask(tmp_path / "m.nii.gz", mask, grid)
+        read = np.asarray(nibabel.load(tmp_path / "m.nii.gz").dataobj)
+        np.testing.assert_array_equal(read, whole, err_msg=name)
+        np.testing.assert_array_equal(read_volume(tmp_path / "m.nii.gz")[0], whole)
+        if modality != "MR":  # ITK takes no shear
+            assert SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(tmp_path / "m.nii.gz")).sum() == whole.sum()
+
+
+@pytest.mark.parametrize("corner", [(-1, 0, 0), (13, 0, 0), (0, 0, 9)])
+def test_a_crop_that_leaves_the_grid_is_no_mask(tmp_path, corner):
+    with pytest.raises(BadMask, match="leaves the grid"):
+        write_mask(tmp_path / "m.nii.gz", Crop(np.ones((2, 2, 2), bool), corner), GRIDS["CT"])
+
+
+@pytest.mark.parametrize("how", ["cut", "flipped"])
+def test_a_broken_file_is_an_oserror(tmp_path, how):
+    write_mask(tmp_path / "m.nii.gz", np.ones(GRIDS["CT"].shape), GRIDS["CT"])
+    body = bytearray((tmp_path / "m.nii.gz").read_bytes())
+    body = body[:-3] if how == "cut" else body[:30] + bytes([body[30] ^ 255]) + body[31:]
+    (tmp_path / "m.nii.gz").write_bytes(body)
+    with pytest.raises(OSError, match="compressed data"):
+        read_volume(tmp_path / "m.nii.gz")
 
 
 def test_it_imports_nothing_but_the_standard_library_and_speaks_python_3_8():

@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluator.types import Status
+from tests.conftest import order
+from tests.tiny import make_dataset
 from zoo_sdk.wire import (
     PREDICTION_STATUSES,
     Box,
@@ -127,10 +129,45 @@ def test_what_one_refuses_the_other_refuses(name):
 
 
 def test_json_is_plain():
-    for line in ('{"seconds": {"a": NaN}}', '{"a": Infinity}', "{", ""):
+    deep = ["[" * levels + "]" * levels for levels in (33, 100_000)]
+    for line in ('{"seconds": {"a": NaN}}', '{"a": Infinity}', '{"a": 1e999}', '{"a": [-1e400]}', "{", "", *deep):
         with pytest.raises(WireError):
             loads(line)
 
 
 def test_statuses_are_said_once():
     assert tuple(Status) == PREDICTION_STATUSES
+
+
+TELLS = """
+import json
+import numpy as np
+from zoo_sdk import Prediction, input_folder
+
+class Adapter:
+    def setup(self):
+        pass
+
+    def predict(self, request):
+        asked = json.loads((input_folder() / "requests" / (request.id + ".json")).read_text())
+        masks = {t.name: np.zeros(request.grid.shape, np.uint8) for t in request.targets}
+        return Prediction(masks, notes={"asked": asked})
+"""
+
+
+@pytest.mark.parametrize("protocol", ["paper", "box-clicks-5", "scribble-5", "text"])
+def test_what_a_run_asks_and_is_told_follows_the_schemas(project, tmp_path, protocol):
+    """Requests as they lay in the container's folder, of every round, and the replies as they came back."""
+    project({"tells": TELLS}, prompts="point,box,scribble,mask" if protocol != "text" else "text")
+    data = make_dataset(tmp_path / "data", ["a"], ("CT", "PT"), ("liver", "spleen"))
+    seen = 0
+    for record in order("tells", data, protocol, engine="local").records():
+        for entry in record["rounds"]:
+            jsonschema.validate(entry["reply"], SCHEMAS["reply"])
+            asked = entry["reply"]["notes"]["asked"]
+            jsonschema.validate(asked, SCHEMAS["request"])
+            assert json.loads(json.dumps(dump_request(parse_request(asked)))) == asked
+            assert asked["id"] == entry["request"]
+            assert "a.a" not in json.dumps(asked)
+            seen += 1
+    assert seen == 2 * {"paper": 1, "text": 1}.get(protocol, 6)

@@ -59,13 +59,38 @@ OWN = {
 serve = sys.modules["__main__"]
 honest = serve.answer
 
+RAW = {
+    "too-large-a-number": '{"id": "%s", "seconds": {"infer": 1e999}}',
+    "too-deep": '{"id": "%s", "notes": {"a": ' + "[" * 50000 + "]" * 50000 + "}}",
+}
+say, raw = serve._say, []
+
 def answer(adapter, name):
     request = serve._read_request(name)
-    if request.targets[0].name in [*OWN, "link"]:
+    how = request.targets[0].name
+    if how in [*OWN, "link"]:
         return serve._finish(adapter.predict(request))
-    return honest(adapter, name)
+    reply = honest(adapter, name)
+    if how in RAW:
+        raw.append(RAW[how] % name)
+        (output_folder() / name / "reply.json").write_text(raw[0])
+    if how == "folders":
+        here = os.getcwd()
+        os.chdir(output_folder() / name)
+        for _ in range(1500):
+            os.mkdir("d")
+            os.chdir("d")
+        os.chdir(here)
+    return reply
 
-serve.answer = answer
+def say_raw(replies, body):
+    if raw:
+        replies.write(raw.pop() + chr(10))
+        replies.flush()
+    else:
+        say(replies, body)
+
+serve.answer, serve._say = answer, say_raw
 """
 
 STATUSES = {
@@ -81,6 +106,9 @@ STATUSES = {
     "labelmap": "wrong-values",
     "nan": "wrong-values",
     "link": "unsafe-file",
+    "too-large-a-number": "error",
+    "too-deep": "error",
+    "folders": "ok",
     "good": "ok",
 }
 
@@ -109,9 +137,9 @@ def bad_data(tmp_path):
 @pytest.mark.docker
 @pytest.mark.parametrize("batch", [False, True], ids=["session", "batch"])
 def test_every_way_to_be_bad(project, bad_data, docker_engine, batch, monkeypatch):
-    import evaluator.execute
+    from evaluator.execute import access
 
-    monkeypatch.setattr(evaluator.execute, "OUTPUT_LIMIT", 2**26)
+    monkeypatch.setattr(access, "OUTPUT_LIMIT", 2**26)
     project({"bad": BAD}, memory="192MiB")
     run = order("bad", bad_data, batch=batch, timeout=4.0)
     found = {}
@@ -125,6 +153,43 @@ def test_every_way_to_be_bad(project, bad_data, docker_engine, batch, monkeypatc
     rows = run.path.joinpath("scores.csv").read_text().splitlines()
     assert len(rows) == 1 + (2 * len(STATUSES) - 1) * len(run.about()["protocol"]["metrics"])
     assert docker_engine._labelled(f"umd.run={run.name}") == []
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("how", ["hang", "flood"])
+def test_a_container_past_its_limit_is_gone_before_its_scan_ends(project, bad_data, docker_engine, monkeypatch, how):
+    """Not the client's wait alone ends: the container does, with all that ran in it."""
+    from evaluator.execute import Order, access, run_model
+
+    monkeypatch.setattr(access, "OUTPUT_LIMIT", 2**25)
+    project({"bad": BAD}, memory="192MiB")
+    left = []
+    run = run_model(
+        Order(
+            model="bad", dataset=str(bad_data), protocol="point-1", cases=(f"*{how}-{how}*",), timeout=3.0, recheck=0
+        ),
+        say=lambda _: None,
+        progress=lambda *_: left.extend(docker_engine._labelled("umd.run")),
+    )
+    ((made,),) = ((e["targets"].values() for e in record["rounds"]) for record in run.records())
+    assert [one["status"] for one in made] == [STATUSES[how]]
+    assert [container for container in left if container.labels["umd.run"] == run.name] == []
+
+
+@pytest.mark.docker
+def test_a_model_that_fails_on_a_full_disk_is_not_to_blame(project, bad_data, docker_engine, monkeypatch):
+    """So little is free as never: whatever fails is the machine's, and what does not is kept."""
+    from evaluator.errors import HostFault
+    from evaluator.sessions import answers
+
+    project({"bad": BAD})
+    good = order("bad", bad_data, cases=("*good-good*", "*noise-noise*"), name="full")
+    monkeypatch.setattr(answers, "LEAST_FREE_BYTES", 2**62)
+    for how in ("raises", "nothing", "labelmap", "crash"):
+        with pytest.raises(HostFault, match="free some space and run again"):
+            order("bad", bad_data, cases=(f"*{how}-{how}*", "*good-good*"), name="full")
+    kept = {record["subject"]: record["rounds"][0]["targets"] for record in good.records()}
+    assert {made["status"] for targets in kept.values() for made in targets.values()} == {"ok"}
 
 
 NEVER = "class Adapter:\n    def setup(self):\n        raise OSError('no weights at /opt/ml/model')\n"

@@ -15,7 +15,7 @@ import pytest
 from tests.tiny import PAINTER, make_dataset
 
 SLOW = "import time\n" + PAINTER.replace("        def paint(", "        time.sleep(0.3)\n        def paint(")
-REAL = "/var/run/docker.sock"
+REAL = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
 
 
 class Door:
@@ -63,8 +63,8 @@ class Door:
 
 @pytest.mark.docker
 def test_the_engine_goes_away(project, tmp_path, docker_engine):
-    if os.environ.get("DOCKER_HOST", f"unix://{REAL}") != f"unix://{REAL}":
-        pytest.skip("the engine is not at its usual socket")
+    if "://" in REAL:
+        pytest.skip("the engine is not on this machine")
     project({"slow": SLOW})
     data = make_dataset(tmp_path / "data", list("abcdef"))
     command = [

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from tests.conftest import order
@@ -32,9 +33,57 @@ def test_help_needs_nothing_heavy():
     assert "Run a model over a dataset" in told
 
 
-@pytest.mark.parametrize("command", ["run", "score", "show", "models", "data", "doctor"])
-def test_every_command_has_an_example(command):
-    assert "Example: umd" in umd(command, "--help").stdout
+def _commands(command, path):
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            yield from _commands(command.get_command(context, name), [*path, name])
+
+
+def test_every_command_is_explained_and_has_an_example():
+    from evaluator.cli.main import umd as front_door
+
+    seen = list(_commands(front_door, ["umd"]))
+    assert {path[1] for path, _ in seen if len(path) > 1} == set(front_door.list_commands(None))
+    assert len(seen) > 12
+    for path, command in seen:
+        assert command.help, path
+        own = f"Example: {' '.join(path)}"
+        assert (command.epilog or "").startswith(
+            own if len(path) > 1 and not isinstance(command, click.Group) else "Example: umd"
+        ), path
+
+
+def test_examples_are_commands_that_can_be_parsed(tmp_path, monkeypatch):
+    """Each example's words are a command of the program, with options that it has."""
+    import shlex
+
+    monkeypatch.chdir(tmp_path)
+    for folder in ("predicted", "references"):
+        (tmp_path / folder).mkdir()
+
+    from evaluator.cli.main import umd as front_door
+
+    for path, command in _commands(front_door, ["umd"]):
+        for example in (command.epilog or "").removeprefix("Example: ").split(", or "):
+            words = shlex.split(example)
+            assert words[0] == "umd", path
+            own, rest = front_door, words[1:]
+            while isinstance(own, click.Group):
+                own, rest = own.get_command(click.Context(own), rest[0]), rest[1:]
+            with own.make_context(own.name, list(rest)) as context:
+                assert context.params
+
+
+def test_make_eval_hands_its_arguments_on():
+    done = subprocess.run(
+        ["make", "-n", "eval", "MODEL=ellipsoid threshold", "DATA=ibsi-sts", "PROTOCOL=box", "GPUS=0,1", "ENGINE=local"],
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    (line,) = (line for line in done.stdout.splitlines() if "umd run" in line)
+    for wanted in ("-m ellipsoid -m threshold", "-d ibsi-sts", "-p box", "--gpus 0,1", "--engine local"):
+        assert wanted in line
 
 
 @pytest.mark.parametrize(

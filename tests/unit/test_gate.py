@@ -45,17 +45,17 @@ def _nifti(array=None, affine=GRID.affine, **fields):
 
 def test_a_good_mask_comes_back_as_it_was(gate, answer):
     write_mask(answer, _mask(), GRID)
-    np.testing.assert_array_equal(gate.check(answer, GRID, LIMIT), _mask())
+    np.testing.assert_array_equal(gate.check(answer, GRID, LIMIT).whole(), _mask())
     for body in (_nifti(), gzip.compress(_nifti()), gzip.compress(_nifti()[:400]) + gzip.compress(_nifti()[400:])):
         answer.write_bytes(body)
-        np.testing.assert_array_equal(gate.check(answer, GRID, LIMIT), _mask())
+        np.testing.assert_array_equal(gate.check(answer, GRID, LIMIT).whole(), _mask())
 
 
 def test_a_2000_slice_mask_passes_and_so_does_the_next(gate, answer):
     grid = make_grid((64, 64, 2000), np.eye(4))
     for fill in (0, 1):
         write_mask(answer, np.full(grid.shape, fill, np.uint8), grid)
-        assert gate.check(answer, grid, 2**24).sum(dtype=int) == fill * 64 * 64 * 2000
+        assert gate.check(answer, grid, 2**24).voxels == fill * 64 * 64 * 2000
 
 
 BAD = {
@@ -98,6 +98,35 @@ def test_bad_files(gate, answer, name):
     assert failure.detail
     write_mask(answer, _mask(), GRID)  # and the next one is unharmed
     assert not isinstance(gate.check(answer, GRID, LIMIT), Failure)
+
+
+def test_gzip_files_joined_by_the_hundred_thousand_are_refused(gate, answer):
+    answer.write_bytes(gzip.compress(b"") * 200_000 + gzip.compress(_nifti()))
+    failure = gate.check(answer, GRID, 2**24)
+    assert failure.status == "unsafe-file"
+    assert "joined" in failure.detail
+
+
+def test_a_mask_of_any_shape_comes_back_as_its_box(gate, answer):
+    chance = np.random.default_rng(3)
+    grid = make_grid((70, 60, 50), [[0, -2, 0, 1], [1.5, 0, 0, 2], [0, 0, 3, 3], [0, 0, 0, 1]])
+    for low, high in (
+        ((0, 0, 0), (70, 60, 50)),
+        ((3, 4, 5), (9, 8, 7)),
+        ((69, 59, 49), (70, 60, 50)),
+        ((0, 0, 0), (0, 0, 0)),
+    ):
+        mask = np.zeros(grid.shape, np.uint8)
+        window = tuple(slice(l, h) for l, h in zip(low, high, strict=True))
+        mask[window] = chance.random(mask[window].shape) > 0.3
+        for array in (mask, np.asfortranarray(mask)):
+            for quick in (False, True):
+                write_mask(answer, array, grid, quick=quick)
+                found = gate.check(answer, grid, 2**20)
+                np.testing.assert_array_equal(found.whole(), mask)
+                assert found.voxels == mask.sum()
+                np.testing.assert_array_equal(nibabel.load(answer).get_fdata(), mask)
+                assert gzip.decompress(answer.read_bytes())[352:] == mask.tobytes(order="F")
 
 
 def test_large_files_are_not_even_read(gate, answer):

@@ -15,10 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from evaluator.metrics import METRICS, Measures, measure, measure_labels, measure_masks, score
+from evaluator.metrics import METRICS, Measures, labels_in, measure, measure_labels, measure_masks, score
 from evaluator.metrics.areas import surfel_areas
 
-MIRRORED = [name for name, metric in METRICS.items() if not metric.signed]
+#: those of voxels and surfaces; the others are in test_metrics_parts.py
+NAMES = tuple(name for name, metric in METRICS.items() if not metric.part)
+MIRRORED = [name for name in NAMES if not METRICS[name].signed]
 SPACINGS = st.tuples(*[st.sampled_from([0.5, 0.75, 1.0, 1.5, 3.0])] * 3)
 
 
@@ -27,11 +29,11 @@ def masks(side: int = 6) -> Any:
     return shapes.flatmap(lambda shape: st.tuples(*[npst.arrays(np.bool_, shape)] * 2))
 
 
-def values(measures: Measures, names: Any = tuple(METRICS)) -> dict[str, float | None]:
+def values(measures: Measures, names: Any = NAMES) -> dict[str, float | None]:
     return {one.metric: one.value for one in score(measures, names)}
 
 
-def alike(one: Measures, other: Measures, names: Any = tuple(METRICS)) -> None:
+def alike(one: Measures, other: Measures, names: Any = NAMES) -> None:
     assert [row.status for row in score(one, names)] == [row.status for row in score(other, names)]
     a, b = values(one, names), values(other, names)
     for name in names:
@@ -52,7 +54,7 @@ def test_unsigned_metrics_do_not_care_which_mask_is_which(pair: Any, spacing: An
 def test_a_mask_is_perfect_against_itself(pair: Any, spacing: Any) -> None:
     got = values(measure(pair[0], pair[0].copy(), spacing, 0.0))
     if pair[0].any():
-        assert got == dict.fromkeys(METRICS, 0.0) | {"dice": 1.0, "iou": 1.0, "nsd": 1.0}
+        assert got == dict.fromkeys(NAMES, 0.0) | {"dice": 1.0, "iou": 1.0, "nsd": 1.0}
 
 
 @given(masks(), SPACINGS, st.tuples(*[st.integers(0, 5)] * 6))
@@ -69,9 +71,9 @@ def test_millimetres_scale_with_the_spacing(pair: Any, spacing: Any) -> None:
     one, two = measure(*pair, spacing, 1.0), measure(*pair, tuple(2 * step for step in spacing), 2.0)
     powers = {"mm": 1, "ml": 3, "": 0}
     a, b = values(one), values(two)
-    for name, metric in METRICS.items():
+    for name in NAMES:
         if a[name] is not None:
-            assert b[name] == pytest.approx(a[name] * 2 ** powers[metric.unit], rel=1e-12), name
+            assert b[name] == pytest.approx(a[name] * 2 ** powers[METRICS[name].unit], rel=1e-12), name
 
 
 @given(masks(), SPACINGS)
@@ -121,21 +123,27 @@ def test_threads_and_memory_order_change_nothing(pair: Any, spacing: Any, thread
 
 def test_both_masks_empty_is_undefined_in_every_metric() -> None:
     nothing = np.zeros((4, 5, 6), dtype=np.uint8)
-    rows = score(measure(nothing, nothing, (1, 1, 1), 1.0), tuple(METRICS))
-    assert [(row.value, row.status) for row in rows] == [(None, "undefined")] * len(METRICS)
+    rows = score(measure(nothing, nothing, (1, 1, 1), 1.0), NAMES)
+    assert [(row.value, row.status) for row in rows] == [(None, "undefined")] * len(NAMES)
 
 
 @pytest.mark.parametrize("empty", ["reference", "prediction"])
 def test_one_mask_empty_has_no_overlap_and_no_distance(empty: str) -> None:
     nothing, something = np.zeros((4, 5, 6), dtype=np.uint8), np.ones((4, 5, 6), dtype=np.uint8)
     pair = (nothing, something) if empty == "reference" else (something, nothing)
-    rows = {row.metric: (row.value, row.status) for row in score(measure(*pair, (1, 1, 1), 1.0), tuple(METRICS))}
+    rows = {row.metric: (row.value, row.status) for row in score(measure(*pair, (1, 1, 1), 1.0), NAMES)}
     for name in ("dice", "iou", "nsd"):
         assert rows[name] == (0.0, "ok")
     for name in ("hd", "hd95", "assd", "masd"):
         assert rows[name] == (None, "one-empty")
     assert rows["rve"] == ((None, "one-empty") if empty == "reference" else (-1.0, "ok"))
     assert rows["volume_error_ml"] == (0.12 if empty == "reference" else -0.12, "ok")
+
+
+def test_what_has_no_meaning_is_not_applicable() -> None:
+    mask = np.ones((2, 2, 2), dtype=np.uint8)
+    rows = [row for row in score(measure(mask, mask, (1, 1, 1), 1.0), tuple(METRICS)) if row.metric not in NAMES]
+    assert {(row.value, row.status) for row in rows} == {(None, "not-applicable")}
 
 
 @given(masks(3), SPACINGS)
@@ -191,6 +199,13 @@ def test_arrays_may_be_read_only_views_and_of_mixed_types() -> None:
         array.flags.writeable = False
     expected = measure(reference.copy(), prediction.astype(np.uint8), (1, 2, 3), 1.0)
     assert measure(reference, prediction, (1, 2, 3), 1.0) == expected
+
+
+@given(npst.arrays(st.sampled_from([np.uint8, np.int16, np.int64]), (3, 4, 11), elements=st.integers(0, 100)))
+@settings(max_examples=40, deadline=None)
+def test_the_labels_of_a_map_are_its_values_but_for_0(volume: Any) -> None:
+    expected = sorted({int(value) for value in volume.flat} - {0})
+    assert labels_in(volume) == labels_in(np.asfortranarray(volume)) == labels_in(volume[::-1]) == expected
 
 
 def test_every_protocol_asks_for_metrics_that_there_are() -> None:

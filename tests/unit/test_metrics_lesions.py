@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from evaluator.metrics import measure_lesions
+from evaluator.metrics import METRICS, measure, measure_labels, measure_lesions, score
+
+LESIONS = tuple(name for name, metric in METRICS.items() if metric.part == "lesions")
 
 
 def test_lesions_are_matched_missed_and_false() -> None:
@@ -21,8 +24,17 @@ def test_lesions_are_matched_missed_and_false() -> None:
     assert (lesions.missed, lesions.false) == (1, 1)
     assert lesions.missed_ml == pytest.approx(0.01)
     assert lesions.false_ml == pytest.approx(0.03)
-    assert lesions.f1 == pytest.approx(1 / 3)
-    assert lesions.panoptic_quality == pytest.approx(8 / 12 / 3)
+    measures = measure(reference, prediction, (1.0, 2.0, 5.0), 1.0, parts=["lesions"])
+    assert measures.lesions == lesions
+    got = {row.metric: row.value for row in score(measures, LESIONS)}
+    assert got == {
+        "lesion_f1": pytest.approx(1 / 3),
+        "panoptic_quality": pytest.approx(8 / 12 / 3),
+        "false_lesions": 1,
+        "missed_lesions": 1,
+        "false_lesions_ml": pytest.approx(0.03),
+        "missed_lesions_ml": pytest.approx(0.01),
+    }
 
 
 def test_edges_join_and_corners_do_not() -> None:
@@ -35,17 +47,52 @@ def test_edges_join_and_corners_do_not() -> None:
 
 
 def test_half_an_overlap_is_no_match() -> None:
-    reference, prediction = np.zeros((6, 2)), np.zeros((6, 2))
+    reference, prediction = np.zeros((6, 2), np.uint8), np.zeros((6, 2), np.uint8)
     reference[:4], prediction[:2] = 1, 1
     assert measure_lesions(reference, prediction, (1, 1)).matched == 0
 
 
-def test_nothing_at_all_has_no_quality() -> None:
-    nothing = np.zeros((3, 3, 3), np.uint8)
-    lesions = measure_lesions(nothing, nothing, (1, 1, 1))
-    assert (lesions.f1, lesions.panoptic_quality, lesions.false_ml, lesions.missed_ml) == (None, None, 0.0, 0.0)
+@pytest.mark.parametrize("empty", ["reference", "prediction", "both"])
+def test_empty_masks(empty: str) -> None:
+    nothing, something = np.zeros((3, 4, 5), np.uint8), np.zeros((3, 4, 5), np.uint8)
+    something[1, 1:3, 1] = 1
+    pair = {"reference": (nothing, something), "prediction": (something, nothing), "both": (nothing, nothing)}[empty]
+    rows = score(measure(*pair, (1, 1, 1), 1.0, parts=["lesions"]), LESIONS)
+    if empty == "both":
+        assert {(row.value, row.status) for row in rows} == {(None, "undefined")}
+    else:
+        found = [0, 0, 1, 0, 0.002, 0] if empty == "reference" else [0, 0, 0, 1, 0, 0.002]
+        assert [row.value for row in rows] == found
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_pieces_are_those_of_scipy(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    shape = tuple(int(n) for n in rng.integers(1, 25, 2 + seed % 2))
+    pair = [np.asarray(rng.random(shape) < rng.uniform(0.05, 0.5), np.uint8, order="FC"[seed % 2]) for _ in range(2)]
+    joined = ndimage.generate_binary_structure(len(shape), 2)
+    (ours, count), (theirs, predicted) = (ndimage.label(mask, joined) for mask in pair)
+    ious = {}
+    for a, b in {(int(a), int(b)) for a, b in zip(ours.flat, theirs.flat, strict=True) if a and b}:
+        ious[a, b] = ((ours == a) & (theirs == b)).sum() / ((ours == a) | (theirs == b)).sum()
+    lesions = measure_lesions(*pair, (1.0,) * len(shape))
+    assert (lesions.reference, lesions.prediction) == (count, predicted)
+    assert lesions.matched == sum(iou > 0.5 for iou in ious.values())
+    assert lesions.matched_iou == pytest.approx(sum(iou for iou in ious.values() if iou > 0.5))
+    assert lesions.missed == count - len({a for a, _ in ious})
+    assert lesions.false == predicted - len({b for _, b in ious})
+    assert lesions.missed_ml == pytest.approx(
+        sum((ours == a).sum() for a in range(1, count + 1) if a not in {a for a, _ in ious}) / 1000
+    )
+
+
+def test_several_labels_that_make_one_target_are_one_piece() -> None:
+    labels = np.array([[[0, 3, 5, 0, 5]]], dtype=np.uint8)
+    measured = measure_labels(labels, labels, {"a": (3, 5)}, (1, 1, 1), {"a": 1.0}, parts={"a": ["lesions"]})
+    assert measured["a"].lesions is not None
+    assert measured["a"].lesions.reference == 2
 
 
 def test_masks_of_two_shapes_are_refused() -> None:
-    with pytest.raises(ValueError, match="one shape"):
-        measure_lesions(np.zeros((3, 3, 3)), np.zeros((3, 3, 4)), (1, 1, 1))
+    with pytest.raises(ValueError, match="shapes differ"):
+        measure_lesions(np.zeros((3, 3, 3), np.uint8), np.zeros((3, 3, 4), np.uint8), (1, 1, 1))

@@ -13,7 +13,7 @@ import pytest
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from evaluator.metrics import measure, measure_labels, measure_masks
+from evaluator.metrics import dense, measure, measure_labels, measure_masks, pairs
 from evaluator.metrics.areas import surfel_areas
 from evaluator.metrics.measures import Measures, Surface
 
@@ -124,6 +124,35 @@ def test_bad_predictions_are_measured_exactly_too(bad: str, order: Any) -> None:
     }[bad]
     one, other = np.asarray(reference, order=order), np.asarray(prediction, dtype=np.uint8, order=order)
     same(measure(one, other, spacing, 2.0), measure_simply(one, other, spacing, 2.0))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("shape", [(31, 40, 53), (70, 90)])
+@pytest.mark.parametrize("which", ["reference", "prediction", "both"])
+def test_noise_is_measured_as_all_else_without_lists_of_corners(
+    monkeypatch, shape: Any, which: str, order: Any
+) -> None:
+    rng = np.random.default_rng(7)
+    smooth, spacing = np.zeros(shape, dtype=np.uint8, order=order), (1.5, 0.7, 2.0)[: len(shape)]
+    smooth[5:20, 5:30], smooth[22:30, 5:30] = 1, 2
+    noise = [np.asarray(rng.integers(0, 4, shape), dtype=np.uint8, order=order) for _ in range(2)]
+    pair = {"reference": (noise[0], smooth), "prediction": (smooth, noise[0]), "both": noise}[which]
+    targets = {name: (int(name),) for name in "1234"}
+    image = rng.random(shape).astype(np.float32)
+    asked: Any = dict.fromkeys(targets, ("lesions", "uptake", "centre_lines"))
+
+    def measured(threads: int) -> Any:
+        tolerances = dict.fromkeys(targets, 1.4)
+        return measure_labels(*pair, targets, spacing, tolerances, threads, parts=asked, image=image)
+
+    listed = measured(1)
+    monkeypatch.setattr(pairs, "LEAST_ROOM", 500)
+    monkeypatch.setattr(dense, "CHUNK_BYTES", 2**18)
+    called = []
+    monkeypatch.setattr(pairs, "dense_surfaces", lambda *given: called.append(1) or dense.dense_surfaces(*given))
+    assert measured(1) == measured(3) == listed
+    assert len(called) == 2 * len(targets)
+    same(listed["1"], measure_simply(pair[0] == 1, pair[1] == 1, spacing, 1.4))
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", ">i2", "i4", "u4", "i8", ">u8"])

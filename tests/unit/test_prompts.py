@@ -68,8 +68,10 @@ def test_every_grid_gets_the_voxel_that_holds_the_drawn_place(ct, pt, rule, coun
             assert point.foreground
             assert to_world(affine_of(grid), np.array(point.index, float)) == pytest.approx(np.array(point.ras_mm))
     if drawn["PT"].displacement_mm == 0.0:
-        used = {point.index for point in drawn["PT"].points}
-        assert used == {tuple(np.floor(to_index(affine_of(pt), place) + 0.5).astype(int)) for place in places}
+        used = [np.array(point.index) for point in drawn["PT"].points]
+        for place in places:
+            # within half a voxel along each axis; a place in the middle between two is in either
+            assert min(np.abs(to_index(affine_of(pt), place) - index).max() for index in used) <= 0.5 + 1e-6
 
 
 @settings(max_examples=30, deadline=None)
@@ -231,7 +233,9 @@ def test_a_box_off_the_other_grid_is_told() -> None:
 
 def test_text_and_class_are_the_same_everywhere() -> None:
     masks = {"CT": ball_on(grid_about((24, 24, 24), (2, 2, 2)))}
-    assert asked(masks, "text", text="hepatic tissue")["CT"] == TargetPrompt(target="liver", text="hepatic tissue")
+    assert asked(masks, "text", texts={"liver": "hepatic tissue"})["CT"] == TargetPrompt(
+        target="liver", text="hepatic tissue"
+    )
     assert asked(masks, "class")["CT"] == TargetPrompt(target="liver")
 
 

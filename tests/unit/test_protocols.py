@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,7 +48,8 @@ def test_the_lock_has_not_been_rewritten() -> None:
 
 def test_the_protocols_that_the_issues_name_are_there() -> None:
     wanted = {"paper", "point-1", "point-3", "point-5", "box", "text", "box-clicks-5", "clicks-10", "scribble-5"}
-    assert wanted | {"robust-point", "robust-box", "cvpr25"} <= set(protocol_ids())
+    wanted |= {"robust-point", "robust-box", "robust-seeds", "robust-text", "robust-outside", "cvpr25"}
+    assert wanted <= set(protocol_ids())
 
 
 @pytest.mark.parametrize("name", protocol_ids())
@@ -71,6 +73,21 @@ def test_variants_are_one_for_each_seed() -> None:
     protocol = load_protocol("robust-box")
     assert [protocol.prompts_of(seed).box_growth for seed in protocol.seeds] == [-0.2, -0.1, 0.0, 0.1, 0.2]
     assert load_protocol("box").prompts_of(0) == load_protocol("box").prompts
+
+
+def test_robustness_protocols_ask_what_they_say() -> None:
+    outside, text = load_protocol("robust-outside"), load_protocol("robust-text")
+    assert [outside.prompts_of(seed).point_outside_mm for seed in outside.seeds] == [0, 5, 5, 10, 10, 20, 20]
+    assert [text.prompts_of(seed).text_of for seed in text.seeds] == ["own", "other", "other", "other"]
+    point = load_protocol("robust-point")
+    assert [point.prompts_of(seed).point_offset_mm for seed in point.seeds] == [0] * 3 + [2] * 3 + [5] * 3 + [10] * 3
+    assert len(load_protocol("robust-seeds").seeds) == 10
+    assert load_protocol("robust-seeds").prompts.point_rule == "random"
+
+
+def test_shared_clicks_are_a_protocol_of_their_own() -> None:
+    own, shared = load_protocol("box-clicks-5").rounds, load_protocol("box-clicks-5-shared").rounds
+    assert replace(own, clicks="shared") == shared
 
 
 def test_an_unknown_id_suggests_near_ones() -> None:
@@ -109,6 +126,8 @@ def test_layout_and_comments_do_not_change_a_protocol(tmp_path: Path) -> None:
         ('id = "mine"', 'id = "Mine!"', "id"),
         ('metrics = ["dice"]', 'metrics = ["dice"]\nseeds = [1, 1]', "once only"),
         ('id = "mine"', "id = mine", "not TOML"),
+        ('kinds = ["point"]', 'kinds = ["point"]\npoints = 2\npoint_outside_mm = 5.0', "is for one point"),
+        ('kinds = ["point"]', 'kinds = ["box"]\nbox_rule = "loose"', "box_rule"),
     ],
 )
 def test_a_wrong_file_is_told_by_field(tmp_path: Path, old: str, new: str, said: str) -> None:

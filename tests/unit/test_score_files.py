@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import io
 import json
-import os
+import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from evaluator.cli.main import main
 from evaluator.geometry import make_grid
 from evaluator.volumes import write_volume
 from tests.tiny import GRIDS
@@ -17,11 +21,15 @@ UMD = Path(sys.executable).with_name("umd")
 
 
 def umd(*arguments):
-    done = subprocess.run(
-        [UMD, "score", *map(str, arguments)], capture_output=True, text=True, env=os.environ, check=False
-    )
-    assert "Traceback" not in done.stderr
-    return done
+    """The command in this process, which has the kernels loaded."""
+    told, said = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(told), redirect_stderr(said):
+        patch.setattr(sys, "argv", ["umd", "score", *map(str, arguments)])
+        patch.setattr(signal, "signal", lambda *_: None)
+        with pytest.raises(SystemExit) as ended:
+            main()
+    assert "Traceback" not in said.getvalue()
+    return SimpleNamespace(returncode=ended.value.code, stdout=told.getvalue(), stderr=said.getvalue())
 
 
 def objects(done):
@@ -75,6 +83,17 @@ def test_two_folders(folders):
     assert [target["status"] for target in made["three"]["targets"]] == ["missing"] * 3
 
 
+def test_the_command_as_a_user_types_it(folders):
+    done = subprocess.run(
+        [UMD, "score", "--prediction", folders / "p", "--reference", folders / "r", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert [json.loads(line)["name"] for line in done.stdout.splitlines()] == ["one", "three", "two"]
+    assert done.returncode == 0
+
+
 def test_labels_by_number_and_a_file_of_one_mask(folders, tmp_path):
     (one,) = objects(
         umd(
@@ -93,13 +112,16 @@ def test_labels_by_number_and_a_file_of_one_mask(folders, tmp_path):
     mask[2:5, 2:5, 2:5] = 1
     write_volume(tmp_path / "tumour.nii.gz", mask, GRIDS["PT"])
     write_volume(tmp_path / "none.nii.gz", mask * 0, GRIDS["PT"])
-    (one,) = objects(
-        umd("--prediction", tmp_path / "none.nii.gz", "--reference", tmp_path / "tumour.nii.gz", "--json", "--lesions")
-    )
+    arguments = ["--prediction", tmp_path / "none.nii.gz", "--reference", tmp_path / "tumour.nii.gz", "--json"]
+    (one,) = objects(umd(*arguments))
     (target,) = one["targets"]
-    assert (target["name"], target["status"], target["dice"], target["rve"]) == ("tumour", "one-empty", 0.0, -1.0)
+    assert (target["name"], target["label"], target["status"]) == ("tumour", 1, "one-empty")
+    assert (target["dice"], target["rve"]) == (0.0, -1.0)
     assert "hd_mm" not in target
-    assert target["lesions"]["missed"] == 1
+    (one,) = objects(umd(*arguments, "--metrics", "missed_lesions, false_lesions_ml,lesion_f1"))
+    (target,) = one["targets"]
+    assert target["missed_lesions"] == 1
+    assert list(target)[5:] == ["missed_lesions", "false_lesions_ml", "lesion_f1"]
 
 
 def test_ids_that_differ_are_mapped_by_name(folders):
@@ -130,6 +152,107 @@ def test_another_grid_is_refused_with_both_told_and_resampled_if_asked(folders):
     assert [target["dice"] for target in one["targets"]] == [1.0, 1.0]
 
 
+def test_the_object_is_as_it_is_declared(folders):
+    arguments = ["--prediction", folders / "p/two.nii.gz", "--reference", folders / "r/two.nii.gz", "--json"]
+    (one,) = objects(umd(*arguments, "--labels", folders / "labels.json", "--tolerance-mm", 2))
+    assert list(one) == ["name", "spacing_mm", "tolerance_mm", "targets"]
+    assert one["tolerance_mm"] == {"liver": 2.0, "spleen": 2.0, "heart": 2.0}
+    liver = one["targets"][0]
+    numbers = ["reference_ml", "prediction_ml", "dice", "iou", "nsd", "hd_mm", "hd95_mm", "assd_mm", "masd_mm", "rve"]
+    assert list(liver) == ["name", "label", "status", *numbers]
+    assert all(isinstance(liver[name], float) for name in numbers)
+
+
+def test_tolerances_from_a_file(folders):
+    (folders / "own.toml").write_text(
+        '[default]\ntolerance_mm = 4.5\nsource = "mine"\n[organs.liver]\ntolerance_mm = 1.0\nsource = "mine"\ntexts = ["x"]\n'
+    )
+    arguments = ["--prediction", folders / "p/two.nii.gz", "--reference", folders / "r/two.nii.gz", "--json"]
+    (one,) = objects(umd(*arguments, "--labels", folders / "labels.json", "--tolerances", folders / "own.toml"))
+    assert one["tolerance_mm"] == {"liver": 1.0, "spleen": 4.5, "heart": 4.5}
+
+
+def test_uptake_and_centre_lines_where_they_have_a_meaning(folders):
+    for name in ("one", "two", "three"):
+        (folders / "i").mkdir(exist_ok=True)
+        image = np.random.default_rng(1).gamma(1, 3, GRIDS["CT"].shape).astype(np.float32)
+        write_volume(folders / "i" / f"{name}.nii.gz", image, GRIDS["CT"])
+    arguments = ["--prediction", folders / "p", "--reference", folders / "r", "--json"]
+    arguments += ["--labels", folders / "labels.json", "--metrics", "dice,cldice,suvpeak_error,mtv_error_ml"]
+    assert umd(*arguments).returncode == 2
+    assert "need --image" in umd(*arguments).stderr
+    made = {one["name"]: one for one in objects(umd(*arguments, "--image", folders / "i"))}
+    liver = made["two"]["targets"][0]
+    assert liver["not_applicable"] == ["cldice"]
+    assert liver["mtv_error_ml"] == 0.0
+    assert isinstance(liver["suvpeak_error"], float)
+    (folders / "tube.json").write_text('{"aorta": 5}')
+    tubes = objects(umd(*arguments[:5], "--metrics", "cldice", "--labels", folders / "tube.json"))
+    assert tubes[0]["targets"][0]["cldice"] == 1.0
+    (folders / "i/two.nii.gz").unlink()
+    assert "no image for two" in umd(*arguments, "--image", folders / "i").stderr
+    write_volume(folders / "i/two.nii.gz", np.full(GRIDS["PT"].shape, 1.0, np.float32), GRIDS["PT"])
+    done = umd(*arguments, "--image", folders / "i")
+    assert done.returncode == 4
+    assert "image and reference lie on different grids" in done.stdout
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".mha", ".nrrd"])
+def test_formats_may_be_mixed_and_images_have_two_axes(tmp_path, suffix):
+    from tests.unit.test_bounded import save
+
+    mask = np.zeros((12, 9), np.uint8)
+    mask[3:8, 2:6] = 1
+    grid = make_grid((12, 9, 1), [[-2, 0, 0, 5], [0, 2.5, 0, 6], [0, 0, 1, 0], [0, 0, 0, 1]])
+    save(tmp_path / f"disc{suffix}", np.roll(mask, 1, axis=0), grid)
+    save(tmp_path / "disc.nii.gz", mask, grid)
+    (one,) = objects(
+        umd(
+            "--prediction",
+            tmp_path / f"disc{suffix}",
+            "--reference",
+            tmp_path / "disc.nii.gz",
+            "--json",
+        )
+    )
+    assert len(one["spacing_mm"]) == 2
+    (target,) = one["targets"]
+    assert target["hd_mm"] == pytest.approx(one["spacing_mm"][0], rel=1e-6)
+
+
+def test_references_may_keep_header_and_voxels_apart(tmp_path):
+    from tests.unit.test_bounded import labels_for, save
+
+    labels = labels_for("u1", GRIDS["PT"].shape)
+    save(tmp_path / "a.mhd", labels, GRIDS["PT"])
+    save(tmp_path / "a.mha", labels, GRIDS["PT"])
+    (one,) = objects(umd("--prediction", tmp_path / "a.mha", "--reference", tmp_path / "a.mhd", "--json"))
+    assert {target["dice"] for target in one["targets"]} == {1.0}
+
+
+def test_a_stranger_in_the_folder_costs_its_own_pair_only(folders):
+    (folders / "p/two.nii.gz").unlink()
+    (folders / "p/two.nii.gz").symlink_to(folders / "r/two.nii.gz")
+    done = umd("--prediction", folders / "p", "--reference", folders / "r", "--json")
+    assert done.returncode == 4
+    made = {one["name"]: one for one in map(json.loads, done.stdout.splitlines())}
+    assert "must be a file of its own" in made["two"]["error"]
+    assert made["one"]["targets"]
+    # what the user names himself may be a link
+    (folders / "mine").symlink_to(folders / "p/one.nii.gz")
+    (folders / "mine.nii.gz").symlink_to(folders / "p/one.nii.gz")
+    assert objects(umd("--prediction", folders / "mine.nii.gz", "--reference", folders / "r/one.nii.gz", "--json"))
+
+
+def test_an_image_is_no_mask(tmp_path):
+    image = np.random.default_rng(0).integers(-(2**30), 2**30, (50, 50, 50)).astype(np.int32)
+    grid = make_grid(image.shape, np.eye(4))
+    write_volume(tmp_path / "a.nii.gz", image, grid)
+    done = umd("--prediction", tmp_path / "a.nii.gz", "--reference", tmp_path / "a.nii.gz")
+    assert done.returncode == 4
+    assert "is one of the files an image?" in done.stderr
+
+
 def test_it_goes_on_where_the_output_ends(folders):
     arguments = ["--prediction", folders / "p", "--reference", folders / "r", "-o", folders / "out.jsonl", "--json"]
     first = objects(umd(*arguments))
@@ -140,6 +263,10 @@ def test_it_goes_on_where_the_output_ends(folders):
     assert sorted((folders / "out.jsonl").read_text().splitlines()) == sorted(whole.splitlines())
     (folders / "p/one.nii.gz").write_bytes((folders / "p/two.nii.gz").read_bytes())
     assert [one["name"] for one in objects(umd(*arguments))] == ["one"]
+    kept = [json.loads(line)["name"] for line in (folders / "out.jsonl").read_text().splitlines()]
+    assert sorted(kept) == ["one", "three", "two"]
+    assert objects(umd(*arguments)) == []
+    assert len(objects(umd(*arguments, "--tolerance-mm", 9))) == 3
 
 
 def test_broken_files_and_wrong_words(folders):

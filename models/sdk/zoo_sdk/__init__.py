@@ -15,7 +15,17 @@ Standard library only at import, Python >= 3.8.
 """
 
 from zoo_sdk.adapter import Adapter, Prediction, Seconds, Unsupported, choose_options, each_target
-from zoo_sdk.files import BadMask, Volume, input_folder, output_folder, read_image, read_mask, read_volume, write_mask
+from zoo_sdk.files import (
+    BadMask,
+    Crop,
+    Volume,
+    input_folder,
+    output_folder,
+    read_image,
+    read_mask,
+    read_volume,
+    write_mask,
+)
 from zoo_sdk.wire import CONTRACT_VERSION, Box, Grid, ImageFile, Point, Request, Target
 
 __all__ = [
@@ -23,6 +33,7 @@ __all__ = [
     "Adapter",
     "BadMask",
     "Box",
+    "Crop",
     "Grid",
     "ImageFile",
     "Point",

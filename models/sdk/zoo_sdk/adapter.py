@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Sequen
 if TYPE_CHECKING:
     from zoo_sdk.wire import Request, Target
 
-#: A mask (array of the grid's shape, bool or 0/1), why there is none, or the exception that this target alone met.
+#: A mask (array of the grid's shape, or a Crop of it; bool or 0/1), why there is none, or the exception that this target
+#: alone met.
 Outcome = Union[Any, "Unsupported", Exception]
 
 

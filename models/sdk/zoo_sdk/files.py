@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from struct import calcsize
-from typing import TYPE_CHECKING, Any, Tuple
+from typing import TYPE_CHECKING, Any, Iterator, Tuple
 
 from zoo_sdk import nifti
 from zoo_sdk.geometry import same_grid, spacing
@@ -50,6 +50,18 @@ class Volume:
         return spacing(self.affine)
 
 
+@dataclass(frozen=True)
+class Crop:
+    """A mask as the part of the grid that holds it: ``array`` (bool or 0 and 1), and the index of its first voxel.
+
+    Give this instead of an array of the grid's size where the model works on a part anyway: a whole-body mask is written
+    several times faster.
+    """
+
+    array: Any
+    corner: Tuple[int, int, int]
+
+
 def input_folder() -> Path:
     """Where requests and images are: ``/input``, or ``UMD_INPUT`` outside a container."""
     return Path(os.environ.get("UMD_INPUT") or "/input")
@@ -71,14 +83,14 @@ def read_image(request: Request, modality: str | None = None) -> Volume:
     about = path.stat()
     # the targets and rounds of a case share an image: it is read once
     key = (str(path), about.st_ino, about.st_size, about.st_mtime_ns)
-    array, affine, whole = _READ.get(key, lambda: _read(path))
+    array, affine, whole = _READ.get(key, lambda: _read_values(path))
     array.flags.writeable = False
     return Volume(array, affine, image.unit, whole)
 
 
 def read_mask(path: str, grid: Grid) -> NDArray[np.bool_]:
     """A scribble or previous mask of a request (path relative to the input folder); raises BadMask off the grid."""
-    array, affine = read_volume(input_folder() / path)
+    array, affine, _ = _read(input_folder() / path)
     if not same_grid(Volume(array, affine), grid):
         raise BadMask("wrong-shape", "%s does not lie on the request's grid" % path)
     mask: NDArray[np.bool_] = array > 0
@@ -87,11 +99,22 @@ def read_mask(path: str, grid: Grid) -> NDArray[np.bool_]:
 
 def read_volume(path: Path) -> Tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Scaled values as float32 (i, j, k) and the affine of any file that the image's libraries can read."""
-    array, affine, _ = _read(path)
+    array, affine, _ = _read_values(path)
     return array, affine
 
 
-def _read(path: Path) -> Tuple[NDArray[np.float32], NDArray[np.float64], bool]:
+def _read_values(path: Path) -> Tuple[NDArray[np.float32], NDArray[np.float64], bool]:
+    """Scaled values, affine, and whether whole numbers are stored."""
+    import numpy as np
+
+    array, affine, whole = _read(path)
+    # what lies in the file's own bytes is copied, so that a model may write on it
+    values: NDArray[np.float32] = array.astype(np.float32, order="F", copy=not array.flags.writeable)
+    return values, affine, whole
+
+
+def _read(path: Path) -> Tuple[Any, NDArray[np.float64], bool]:
+    """Scaled values in the file's number type where nothing scales them, else float32."""
     import numpy as np
 
     try:
@@ -99,9 +122,9 @@ def _read(path: Path) -> Tuple[NDArray[np.float32], NDArray[np.float64], bool]:
     except nifti.NotNifti:
         return (*_read_with_a_library(path), False)
     flat = np.frombuffer(stored.data, dtype=np.dtype(stored.order + _numpy_letter(stored.letter)))
-    array = flat.reshape(stored.shape, order="F").astype(np.float32, order="F")
+    array: Any = flat.reshape(stored.shape, order="F")
     if (stored.slope, stored.intercept) != (1.0, 0.0):
-        array = array * np.float32(stored.slope) + np.float32(stored.intercept)
+        array = array.astype(np.float32, order="F") * np.float32(stored.slope) + np.float32(stored.intercept)
     whole = stored.letter not in "fd" and (stored.slope, stored.intercept) == (1.0, 0.0)
     return array, np.array(stored.affine, dtype=np.float64), whole
 
@@ -109,24 +132,74 @@ def _read(path: Path) -> Tuple[NDArray[np.float32], NDArray[np.float64], bool]:
 def write_mask(path: Path, array: Any, grid: Grid) -> None:
     """Write a mask as the contract wants it: uint8 0 and 1 on the grid, under a temporary name until it is whole.
 
-    Takes bool or any numbers that are only 0 and 1; raises BadMask for another shape or other values.
+    Takes an array of the grid's shape or a Crop, bool or any numbers that are only 0 and 1; raises BadMask for another
+    shape or other values.
     """
     import numpy as np
 
-    mask = np.asarray(array)
-    if mask.shape != tuple(grid.shape):
-        raise BadMask("wrong-shape", "the mask has shape %s, the grid %s" % (mask.shape, tuple(grid.shape)))
-    bits = mask.astype(np.uint8)
-    if mask.dtype != np.bool_ and not np.array_equal(bits, mask):
+    mask, corner = _placed(array, grid)
+    low, inside = _tight(mask)
+    bits = inside.astype(np.uint8)
+    if mask.dtype != np.bool_ and not np.array_equal(bits, inside):
         raise BadMask("wrong-values", "a mask holds values other than 0 and 1")
     if bits.size and bits.max() > 1:
         raise BadMask("wrong-values", "a mask holds values other than 0 and 1 (up to %d)" % bits.max())
     temporary = path.with_name(".writing-" + path.name)
     try:
-        nifti.write(temporary, grid.shape, grid.affine, "B", bits.tobytes(order="F"))
+        place = (corner[0] + low[0], corner[1] + low[1], corner[2] + low[2])
+        nifti.write_pieces(temporary, mask_pieces(bits, place, grid))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def mask_pieces(bits: Any, corner: Tuple[int, int, int], grid: Grid) -> Iterator[nifti.Piece]:
+    """The content of a mask's NIfTI file from the uint8 part of the grid that holds it, and where that lies.
+
+    Only the rows that hold it, slice by slice, are bytes; all else is a number of zeros.
+    """
+    import numpy as np
+
+    ni, nj, nk = grid.shape
+    di, dj, dk = bits.shape
+    rows = np.zeros((ni, dj, dk), dtype=np.uint8, order="F")
+    rows[corner[0] : corner[0] + di] = bits
+    yield nifti.header(grid.shape, grid.affine, "B")
+    zeros = (corner[2] * nj + corner[1]) * ni
+    for n in range(dk):
+        yield zeros
+        yield rows[:, :, n].tobytes(order="F")
+        zeros = (nj - dj) * ni
+    # behind the last row that holds the mask; of an empty mask all is behind
+    yield nk * nj * ni - (((corner[2] + dk - 1) * nj + corner[1] + dj) * ni if dk else 0)
+
+
+def _placed(array: Any, grid: Grid) -> Tuple[Any, Tuple[int, int, int]]:
+    """A mask or a Crop as an array that lies inside the grid, and where."""
+    import numpy as np
+
+    crop = array if isinstance(array, Crop) else Crop(array, (0, 0, 0))
+    mask = np.asarray(crop.array)
+    if crop is not array and mask.shape != tuple(grid.shape):
+        raise BadMask("wrong-shape", "the mask has shape %s, the grid %s" % (mask.shape, tuple(grid.shape)))
+    i, j, k = (int(value) for value in crop.corner)
+    ends = [c + n for c, n in zip((i, j, k), mask.shape)]
+    if mask.ndim != 3 or min(i, j, k) < 0 or any(end > size for end, size in zip(ends, grid.shape)):
+        raise BadMask("wrong-shape", "a crop of %s at %s leaves the grid %s" % (mask.shape, crop.corner, grid.shape))
+    return mask, (i, j, k)
+
+
+def _tight(mask: Any) -> Tuple[Tuple[int, int, int], Any]:
+    """The box about all that is not 0: its first index, and the voxels in it."""
+    import numpy as np
+
+    window, low = mask, [0, 0, 0]
+    for axis in sorted(range(3), key=lambda axis: -abs(mask.strides[axis])):
+        held = np.flatnonzero(window.any(axis=tuple(other for other in range(3) if other != axis)))
+        first, last = (int(held[0]), int(held[-1]) + 1) if held.size else (0, 0)
+        low[axis] = first
+        window = window[(slice(None),) * axis + (slice(first, last),)]
+    return (low[0], low[1], low[2]), window
 
 
 def _numpy_letter(letter: str) -> str:

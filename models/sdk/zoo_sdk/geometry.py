@@ -71,6 +71,12 @@ def prompt_window(grid: Grid, target: Target, point_radius_mm: float, box_margin
     return window_about(grid, low, high, point_radius_mm if target.box is None else box_margin_mm)
 
 
+def corner_of(window: Window) -> Tuple[int, int, int]:
+    """The index of a window's first voxel, as a Crop wants it."""
+    a, b, c = (s.start for s in window)
+    return (a, b, c)
+
+
 def box_slices(box: Box, shape: Sequence[int]) -> Window:
     """The half-open box as slices, cut to the array's shape."""
     a, b, c = (

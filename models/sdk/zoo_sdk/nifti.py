@@ -5,11 +5,12 @@ Voxels are the file's own bytes, first index fastest. The format's definition: n
 
 from __future__ import annotations
 
-import gzip
 import math
 import struct
+import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, List, Sequence, Tuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Iterable, List, Sequence, Tuple, Union
 
 from zoo_sdk.wire import Affine
 
@@ -25,6 +26,13 @@ VOXEL_OFFSET = 352  # the header and four bytes that say "no extension"
 MILLIMETRES = 2
 SCANNER = 1
 
+GZIP = 31  # what zlib calls a gzip file
+#: zeros of one packed piece; what is packed once need not be packed again for the next mask
+MANY_ZEROS = 2**20
+
+#: bytes as they are, or so many zeros
+Piece = Union[bytes, int]
+
 
 class NotNifti(ValueError):
     """Not a single-file NIfTI-1 volume of three dimensions with a plain number type."""
@@ -37,7 +45,7 @@ class Stored:
     shape: Tuple[int, int, int]
     affine: Affine
     letter: str
-    data: bytes
+    data: memoryview
     order: str = "<"
     slope: float = 1.0
     intercept: float = 0.0
@@ -51,22 +59,21 @@ class Stored:
 
 def read(path: Path) -> Stored:
     """Read a ``.nii`` or ``.nii.gz``; raises NotNifti where another reader must be asked, OSError for a broken file."""
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    with gzip.open(str(path), "rb") if packed else path.open("rb") as stream:
-        header = stream.read(HEADER_BYTES)
-        order = _byte_order(header)
-        dims = struct.unpack_from(order + "8h", header, 40)
-        code, _ = struct.unpack_from(order + "2h", header, 70)
-        offset, slope, intercept = struct.unpack_from(order + "3f", header, 108)
-        if not 3 <= dims[0] <= 7 or any(size > 1 for size in dims[4 : dims[0] + 1]) or min(dims[1:4]) < 1:
-            raise NotNifti("%s: dimensions %s are not those of one volume" % (path.name, list(dims)))
-        if code not in LETTERS:
-            raise NotNifti("%s: number type %d" % (path.name, code))
-        shape = (dims[1], dims[2], dims[3])
-        stream.read(max(int(offset), HEADER_BYTES) - HEADER_BYTES)
-        wanted = math.prod(shape) * struct.calcsize("=" + LETTERS[code])
-        data = stream.read(wanted)
+    body = path.read_bytes()
+    content = _unpack(body) if body[:2] == b"\x1f\x8b" else body
+    header = content[:HEADER_BYTES]
+    order = _byte_order(header)
+    dims = struct.unpack_from(order + "8h", header, 40)
+    code, _ = struct.unpack_from(order + "2h", header, 70)
+    offset, slope, intercept = struct.unpack_from(order + "3f", header, 108)
+    if not 3 <= dims[0] <= 7 or any(size > 1 for size in dims[4 : dims[0] + 1]) or min(dims[1:4]) < 1:
+        raise NotNifti("%s: dimensions %s are not those of one volume" % (path.name, list(dims)))
+    if code not in LETTERS:
+        raise NotNifti("%s: number type %d" % (path.name, code))
+    shape = (dims[1], dims[2], dims[3])
+    first = max(int(offset), HEADER_BYTES)
+    wanted = math.prod(shape) * struct.calcsize("=" + LETTERS[code])
+    data = memoryview(content)[first : first + wanted]
     if len(data) != wanted:
         raise NotNifti("%s: %d bytes of voxels where %d are due" % (path.name, len(data), wanted))
     if not math.isfinite(slope) or slope == 0:
@@ -79,9 +86,48 @@ def write(path: Path, shape: Sequence[int], affine: Sequence[Sequence[float]], l
 
     The affine goes into sform, and into qform too when it has no shear (a qform can hold no shear).
     """
-    with path.open("wb") as file, gzip.GzipFile("", "wb", 1, file, 0) as stream:
-        stream.write(header(shape, affine, letter))
-        stream.write(data)
+    write_pieces(path, [header(shape, affine, letter), data])
+
+
+def write_pieces(path: Path, pieces: Iterable[Piece]) -> None:
+    """Write pieces that follow each other as a ``.gz`` file: each a gzip file of its own, joined to the one before.
+
+    Zeros, most of a whole-body mask, are packed once and written from memory.
+    """
+    with path.open("wb") as file:
+        for piece in pieces:
+            if isinstance(piece, int):
+                file.write(_packed_zeros(MANY_ZEROS) * (piece // MANY_ZEROS))
+                piece = piece % MANY_ZEROS
+                file.write(_packed_zeros(piece) if piece else b"")
+            else:
+                file.write(_pack(piece))
+
+
+def _pack(data: bytes, level: int = 1) -> bytes:
+    packer = zlib.compressobj(level, zlib.DEFLATED, GZIP)
+    return packer.compress(data) + packer.flush()
+
+
+@lru_cache(maxsize=256)
+def _packed_zeros(count: int) -> bytes:
+    # of zlib's levels the third makes the zeros that are unpacked fastest, by far
+    return _pack(bytes(count), 3)
+
+
+def _unpack(body: bytes) -> bytes:
+    """The content of a gzip file, or of several joined; raises OSError for a broken one."""
+    parts = []
+    try:
+        while body[:2] == b"\x1f\x8b":
+            unpacker = zlib.decompressobj(GZIP)
+            parts.append(unpacker.decompress(body))
+            if not unpacker.eof:
+                raise OSError("the compressed data end too soon")
+            body = unpacker.unused_data
+    except zlib.error as error:
+        raise OSError("the compressed data are broken: %s" % error) from None
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def header(shape: Sequence[int], affine: Sequence[Sequence[float]], letter: str) -> bytes:

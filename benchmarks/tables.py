@@ -1,0 +1,34 @@
+"""Tables of docs/benchmarks.md that the benchmarks write themselves, each between two marks; and what a machine is."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def machine() -> str:
+    """Cores and load: figures of a busy machine are noisy, and say so."""
+    cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
+    return f"{datetime.now(UTC):%Y-%m-%d}, {cores} cores of {platform.machine()}, load {load:.1f} at the start"
+
+
+def table(titles: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def write(name: str, text: str, page: Path = ROOT / "docs/benchmarks.md") -> None:
+    """Put text between the page's marks of this name."""
+    body = page.read_text(encoding="utf-8")
+    marks = f"<!-- {name} -->", f"<!-- /{name} -->"
+    pattern = re.escape(marks[0]) + ".*?" + re.escape(marks[1])
+    made, found = re.subn(pattern, lambda _: f"{marks[0]}\n{text}\n{marks[1]}", body, flags=re.DOTALL)
+    if found != 1:
+        raise SystemExit(f"{page} has no place for {name}")
+    page.write_text(made, encoding="utf-8")

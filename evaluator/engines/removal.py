@@ -1,0 +1,64 @@
+"""Remove what a model left in its output folder, whatever it made of it: links, locked folders, thousands of levels."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder and all in it, as far as the system allows; no link is followed.
+
+    Folders are taken out of their parents and emptied one by one, so that no path grows long and nothing recurses.
+    """
+    with contextlib.suppress(OSError):
+        root = _open(str(folder), None)
+        try:
+            _empty(root)
+        finally:
+            os.close(root)
+        folder.rmdir()
+
+
+def _empty(root: int) -> None:
+    token, taken = secrets.token_hex(8), 0
+    waiting = [""]
+    emptied = []
+    while waiting:
+        name = waiting.pop()
+        here = _open(name, root) if name else root
+        try:
+            with os.scandir(here) as entries:
+                found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+            for entry, is_folder in found:
+                if not is_folder:
+                    os.unlink(entry, dir_fd=here)
+                    continue
+                own = entry
+                if name:
+                    os.close(_open(entry, here))  # a locked one cannot be moved
+                    taken += 1
+                    own = f"{token}.{taken}"
+                    os.rename(entry, own, src_dir_fd=here, dst_dir_fd=root)
+                waiting.append(own)
+        finally:
+            if name:
+                os.close(here)
+                emptied.append(name)
+    for name in emptied:
+        os.rmdir(name, dir_fd=root)
+
+
+def _open(name: str, parent: int | None) -> int:
+    """A descriptor of a folder, which is unlocked first: whoever owns it may do that."""
+    handle = os.open(name, os.O_PATH | FOLDER, dir_fd=parent)
+    try:
+        with contextlib.suppress(OSError):
+            Path(f"/proc/self/fd/{handle}").chmod(0o700)
+        return os.open(name, os.O_RDONLY | FOLDER, dir_fd=parent)
+    finally:
+        os.close(handle)

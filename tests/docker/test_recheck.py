@@ -1,0 +1,106 @@
+"""A run asks some scans again, alone and in a batch: a model that leaks state between cases is found, and named."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from evaluator.equality import read_verdict, tell_equality
+from evaluator.store import read_json
+from evaluator.summary import summarise
+from tests.conftest import order
+from tests.docker.test_interaction import MODEL
+from tests.tiny import make_dataset
+
+BODIES = {
+    "perfect": "return seen",
+    # right for the first scan that it ever sees, and nothing after it
+    "tires": "self.before = (self.before or 0) + 1\n        return seen if self.before == 1 else np.zeros_like(seen)",
+    "dices": "mask = seen.copy()\n        mask.flat[int.from_bytes(os.urandom(4), 'big') % mask.size] ^= True\n        return mask",
+    # gives up when it is asked for a fourth time
+    "dies": "self.before = (self.before or 0) + 1\n        if self.before == 4: os._exit(5)\n        return seen",
+}
+
+
+@pytest.fixture
+def run(project, tmp_path):
+    project({name: MODEL.replace("BODY", body) for name, body in BODIES.items()})
+    data = make_dataset(tmp_path / "data", ["a", "b"], ("CT", "PT"))
+
+    def measure(model, protocol="point-1", engine="local", **more):
+        return order(model, data, protocol, engine=engine, **({"recheck": 2} | more))
+
+    return measure
+
+
+@pytest.mark.parametrize("protocol", ["point-1", "clicks-10", "robust-point"])
+def test_a_clean_model_is_equal_however_it_is_asked(run, protocol):
+    made = run("perfect", protocol)
+    body = read_json(made.path / "equality.json")
+    assert body["verdict"] == "equal"
+    assert body["asked"] == "session"
+    assert [scan["case"] for scan in body["scans"]] == ["b.a", "a.a"]  # the last one, and one halfway
+    assert body["masks"] == 2
+    assert body["differences"] == {how: {"count": 0, "first": []} for how in ("alone", "batch")}
+    assert "2 scans were asked again" in tell_equality(made)
+    assert {entry["equality"] for entry in summarise(made)} == {"equal"}
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("batch", [False, True], ids=["session", "batch"])
+def test_a_model_that_keeps_state_is_named(run, engine_name, batch):
+    made = run("tires", engine=engine_name, batch=batch)
+    body = read_json(made.path / "equality.json")
+    assert body["verdict"] == "keeps-state"
+    assert body["differences"]["alone"]["count"] == 2  # neither was the first of the run, each is the first when alone
+    first = body["differences"]["alone"]["first"][0]
+    assert (first["case"], first["modality"], first["target"], first["round"]) == ("b.a", "PT", "liver", 0)
+    assert first["dice"] == 0.0
+    assert body["differences"]["batch"]["count"] == 1  # of two in a batch one is the first
+    told = tell_equality(made)
+    assert told.startswith("MODEL tires KEEPS STATE BETWEEN CASES")
+    assert "b.a PT, liver, round 0: Dice 0.000" in told
+    assert {entry["equality"] for entry in summarise(made)} == {"keeps-state"}
+
+
+def test_a_model_that_throws_dice_is_told_from_one_that_keeps_state(run):
+    made = run("dices")
+    assert read_verdict(made) == "not-deterministic"
+    assert "IS NOT DETERMINISTIC" in tell_equality(made)
+
+
+def test_a_failure_that_hangs_on_what_came_before_is_a_difference(run):
+    made = run("dies")
+    body = read_json(made.path / "equality.json")
+    assert body["verdict"] == "keeps-state"
+    told = body["differences"]["alone"]["first"]
+    assert [(one["status"], one["again"]) for one in told] == [("crashed", "ok")]
+    assert "crashed, then ok" in tell_equality(made)
+
+
+def test_it_is_done_once_and_can_be_left_out(run):
+    left_out = run("perfect", recheck=0)
+    assert not (left_out.path / "equality.json").exists()
+    assert read_verdict(left_out) == "not-checked"
+    assert tell_equality(left_out).startswith("Not checked")
+    made = run("perfect", recheck=3)
+    path = made.path / "equality.json"
+    before = path.stat().st_mtime_ns
+    assert len(json.loads(path.read_text())["scans"]) == 3
+    assert run("perfect", recheck=3).path == made.path
+    assert path.stat().st_mtime_ns == before
+
+
+def test_the_table_names_the_model_that_keeps_state(run, capsys):
+    from evaluator.cli.show import print_rounds, print_table
+
+    made = run("tires", "clicks-10")
+    print_table(made)
+    print_rounds(made, as_json=False)
+    assert capsys.readouterr().out.count("MODEL tires KEEPS STATE BETWEEN CASES") == 2
+
+
+def test_a_model_without_an_answer_to_compare_is_not_checked(run):
+    made = run("perfect", "scribble-5")  # unsupported by its card: nothing was asked
+    assert read_verdict(made) == "not-checked"

@@ -1,0 +1,73 @@
+"""The peers, in an environment of their own, and the pairs that they and we score."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import nibabel
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from tests.oracles.client import PYTHON, Peers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+REAL = {
+    "organs": ("03_totalsegmentator", "example_seg.nii.gz", "example_seg_fast.nii.gz"),
+    "lesions": ("04_autopet_psma_wholebody_masks", "reference.nii.gz", "pred_nnunet_baseline.nii.gz"),
+    "spine": ("06_panoptica_spine_pred_ref", "semantic_ref.nii.gz", "semantic_pred.nii.gz"),
+    "balls": ("08_meshmetrics_pair", "example_3d_ref_mask.nii.gz", "example_3d_pred_mask.nii.gz"),
+}
+
+
+@pytest.fixture(scope="session")
+def peers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peers]:
+    """The peers' process; in CI their environment must be there."""
+    if not PYTHON.exists():
+        missing = "the peers are not installed; make oracles"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with Peers(tmp_path_factory.mktemp("peers")) as process:
+        yield process
+
+
+@pytest.fixture(scope="session", params=["made", *REAL])
+def pair(request: pytest.FixtureRequest, peers: Peers) -> Any:
+    """A pair of label maps that the peers have loaded, labels that are in both, and its spacing."""
+    name = request.param
+    if name == "made":
+        reference, prediction, spacing = made_pair()
+    else:
+        shared: Path = request.getfixturevalue("shared_data")
+        folder, *files = REAL[name]
+        images = [nibabel.load(shared / folder / file) for file in files]
+        reference, prediction = (np.asanyarray(image.dataobj).astype(np.uint8) for image in images)
+        spacing = [float(step) for step in images[0].header.get_zooms()[:3]]
+    peers.load(name, reference, prediction)
+    labels = sorted({int(n) for n in np.unique(reference)} & {int(n) for n in np.unique(prediction)} - {0})
+    return (
+        name,
+        reference,
+        prediction,
+        labels[:12] if name == "organs" else labels[:5] if name == "spine" else labels,
+        spacing,
+    )
+
+
+def made_pair() -> Any:
+    """Eight labels between smooth and noisy, between alike and unrelated, on an anisotropic grid."""
+    rng = np.random.default_rng(3)
+    volumes = [np.zeros((64, 50, 40), dtype=np.uint8) for _ in range(2)]
+    for label in range(1, 9):
+        corner = [(label - 1 >> axis & 1) * n // 2 for axis, n in enumerate((64, 50, 40))]
+        box = tuple(slice(c, c + n // 2) for c, n in zip(corner, (64, 50, 40), strict=True))
+        one, other = (ndimage.gaussian_filter(rng.normal(size=(32, 25, 20)), 0.6 * label) for _ in range(2))
+        level = np.quantile(one, 0.8)
+        volumes[0][box][one > level] = label
+        volumes[1][box][one + 0.3 * other > level] = label
+    return *volumes, [0.7, 1.1, 3.0]

@@ -1,0 +1,166 @@
+"""Scorers by others on the same pairs: where the definitions agree so do the numbers, else the difference is the definition.
+
+DeepMind's package defines ours. MONAI and SimpleITK compute in single precision.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from evaluator.metrics import measure, measure_labels, score
+from evaluator.metrics.centreline import thin
+from tests.oracles.definitions import by_voxels
+
+TOLERANCE = 2.0
+BOTH = ("reference", "prediction")
+SINGLE = 2e-6
+#: torch.quantile finds its place between two distances in single precision
+QUANTILE = 1e-3
+
+
+def ours(pair: Any) -> dict[int, Any]:
+    _, reference, prediction, labels, spacing = pair
+    targets = {str(label): (label,) for label in labels}
+    tolerances = dict.fromkeys(targets, TOLERANCE)
+    measured = measure_labels(reference, prediction, targets, spacing, tolerances)
+    return {int(name): measures for name, measures in measured.items()}
+
+
+ASKED: dict[tuple[str, str], Any] = {}
+PLAIN: dict[tuple[str, int], Any] = {}
+
+
+def asked(peers: Any, peer: str, pair: Any) -> dict[int, Any]:
+    name, _, _, labels, spacing = pair
+    if (peer, name) not in ASKED:
+        ASKED[peer, name] = peers.score(peer, name, labels, spacing, TOLERANCE, more=True)["scores"]
+    assert set(ASKED[peer, name]) == set(labels)
+    return ASKED[peer, name]
+
+
+def plain(pair: Any, label: int) -> dict[str, Any]:
+    name, reference, prediction, _, spacing = pair
+    if (name, label) not in PLAIN:
+        either = (reference == label) | (prediction == label)
+        (box,) = ndimage.find_objects(either.astype(np.uint8))
+        masks = [np.pad(volume[box] == label, 1) for volume in (reference, prediction)]
+        PLAIN[name, label] = by_voxels(*masks, spacing, TOLERANCE)
+    return PLAIN[name, label]
+
+
+def values(measures: Any) -> dict[str, Any]:
+    return {one.metric: one.value for one in score(measures, ("dice", "iou", "nsd", "hd", "hd95", "assd", "masd"))}
+
+
+def test_deepminds_package_has_our_numbers(peers: Any, pair: Any) -> None:
+    theirs = asked(peers, "deepmind", pair)
+    for label, measures in ours(pair).items():
+        got = values(measures)
+        for name in ("dice", "nsd", "hd", "hd95"):
+            assert got[name] == pytest.approx(theirs[label][name], rel=1e-12, abs=1e-9), (label, name)
+        for side in ("reference", "prediction"):
+            assert getattr(measures, side).mean == pytest.approx(theirs[label][f"mean_of_{side}"], abs=1e-9)
+
+
+def test_overlaps_are_everyones(peers: Any, pair: Any) -> None:
+    expected = {label: values(measures) for label, measures in ours(pair).items()}
+    for peer, within in (("medpy", 0), ("panoptica", 0), ("simpleitk", 1e-15), ("monai", SINGLE)):
+        for label, theirs in asked(peers, peer, pair).items():
+            assert theirs["dice"] == pytest.approx(expected[label]["dice"], rel=within, abs=0), (peer, label)
+    for label, theirs in asked(peers, "simpleitk", pair).items():
+        assert theirs["iou"] == pytest.approx(expected[label]["iou"], rel=1e-15)
+
+
+def test_monais_surface_dice_with_subvoxels_is_ours(peers: Any, pair: Any) -> None:
+    theirs = asked(peers, "monai", pair)
+    for label, measures in ours(pair).items():
+        assert theirs[label]["nsd_subvoxels"] == pytest.approx(values(measures)["nsd"], rel=SINGLE)
+
+
+def test_monai_takes_surface_voxels_and_the_larger_directed_percentile(peers: Any, pair: Any) -> None:
+    for label, theirs in asked(peers, "monai", pair).items():
+        means = plain(pair, label)
+        for name, word in (("hd", "hd"), ("hd95", "hd95_of_directed"), ("assd", "assd"), ("nsd", "nsd")):
+            within = QUANTILE if name == "hd95" else SINGLE
+            assert theirs[name] == pytest.approx(means[word], rel=within, abs=within), (label, name)
+
+
+def test_medpy_takes_surface_voxels_and_pools_them(peers: Any, pair: Any) -> None:
+    for label, theirs in asked(peers, "medpy", pair).items():
+        means = plain(pair, label)
+        for name, word in (("hd", "hd"), ("hd95", "hd95_pooled"), ("assd", "assd")):
+            assert theirs[name] == pytest.approx(means[word], abs=1e-9), (label, name)
+
+
+def test_panoptica_pools_the_percentile_and_means_masd_by_assd(peers: Any, pair: Any) -> None:
+    for label, theirs in asked(peers, "panoptica", pair).items():
+        means = plain(pair, label)
+        for name, word in (("hd", "hd"), ("hd95", "hd95_pooled"), ("assd", "masd"), ("nsd", "nsd_of_directed")):
+            assert theirs[name] == pytest.approx(means[word], abs=1e-9), (label, name)
+
+
+def test_simpleitks_hausdorff_filter_measures_whole_masks(peers: Any, pair: Any) -> None:
+    for label, theirs in asked(peers, "simpleitk", pair).items():
+        assert theirs["hd_of_masks"] == pytest.approx(plain(pair, label)["hd_of_masks"], rel=1e-5)
+
+
+@pytest.mark.parametrize("pair", ["made", "lesions"], indirect=True)
+def test_panopticas_matches_are_ours(peers: Any, pair: Any) -> None:
+    """On pieces joined as ours are (it joins over corners), with its "at least half" made our "more than half"."""
+    _, reference, prediction, labels, spacing = pair
+    joined = ndimage.generate_binary_structure(3, 2)
+    label = labels[0]
+    masks = [volume == label for volume in (reference, prediction)]
+    pieces = [ndimage.label(mask, joined)[0] for mask in masks]
+    peers.load("pieces", *pieces)
+    theirs = peers.ask("lesions", name="pieces")
+    measures = measure(*masks, spacing, 1.0, parts=["lesions"])
+    lesions = measures.lesions
+    assert lesions is not None
+    assert (theirs["tp"], theirs["fp"], theirs["fn"]) == (
+        lesions.matched,
+        lesions.prediction - lesions.matched,
+        lesions.reference - lesions.matched,
+    )
+    got = {one.metric: one.value for one in score(measures, ("lesion_f1", "panoptic_quality"))}
+    assert got["lesion_f1"] == pytest.approx(theirs["rq"], rel=1e-12)
+    assert got["panoptic_quality"] == pytest.approx(theirs["pq"], rel=1e-12)
+
+
+@pytest.mark.parametrize("pair", ["made", "lesions", "balls"], indirect=True)
+def test_thinning_is_scikit_images_but_for_pieces_that_it_loses(peers: Any, pair: Any) -> None:
+    _, reference, _, labels, _ = pair
+    whole = np.ones((3, 3, 3))
+    for label in labels[:4]:
+        (box,) = ndimage.find_objects((reference == label).astype(np.uint8))
+        mask = np.ascontiguousarray(reference[box] == label)
+        line, theirs = thin(mask), peers.skeleton(mask)
+        assert not (theirs & ~line).any()
+        alone = line & ~theirs
+        # what only we have is the last voxel of a piece
+        assert ndimage.label(line, whole)[1] - ndimage.label(theirs, whole)[1] == np.count_nonzero(alone)
+        assert np.count_nonzero(alone) <= 0.02 * np.count_nonzero(line) + 1
+
+
+def test_the_voxel_family_of_the_shared_data_is_what_we_say_peers_mean(shared_data: Any) -> None:
+    words = {"hd": "hd", "hd95_max_of_directed": "hd95_of_directed", "hd95_pooled": "hd95_pooled"}
+    words |= {"masd_mean_of_directed": "masd", "assd_pooled": "assd"}
+    compared = 0
+    for folder in ("03_totalsegmentator", "04_autopet_psma_wholebody_masks", "08_meshmetrics_pair"):
+        for given in json.loads((shared_data / folder / "expected.json").read_text())["pairs"]:
+            volumes = [np.asanyarray(nibabel.load(shared_data / folder / given[which]).dataobj) for which in BOTH]
+            for label, expected in given["per_label"].items():
+                if "hd" not in expected:
+                    continue
+                means = plain((given["prediction"], *volumes, None, given["spacing"]), int(label))
+                for name, word in words.items():
+                    assert means[word] == pytest.approx(expected[name], rel=1e-12), (folder, label, name)
+                assert means["nsd"] == pytest.approx(expected["nsd_voxelsurface_2mm"], rel=1e-12)
+                compared += 1
+    assert compared > 100

@@ -1,0 +1,94 @@
+"""Metrics of lesions, uptake and centre lines in a run: where they apply, what else they are, and the same once more."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from evaluator.applicable import parts_for, read_uptake
+from evaluator.errors import BadVolume, UnknownName
+from evaluator.metrics import METRICS
+from evaluator.score import score_run
+from evaluator.summary import summarise
+from evaluator.tables import read_scores
+from evaluator.volumes import write_volume
+from tests.conftest import order
+from tests.tiny import GRIDS, PAINTER, make_dataset
+
+PROTOCOL = """
+id = "everything"
+title = "All"
+description = "All metrics."
+metrics = {metrics}
+distance_cap_mm = 100.0
+[prompts]
+kinds = ["box"]
+"""
+
+#: fails for one target
+FAILING = PAINTER.replace(
+    "            mask = np.zeros",
+    "            if target.name == 'aorta':\n                raise ValueError('no')\n            mask = np.zeros",
+)
+
+
+def protocol_file(folder, metrics):
+    path = folder / "everything.toml"
+    path.write_text(PROTOCOL.format(metrics=list(metrics)))
+    return path
+
+
+@pytest.mark.parametrize("adapter", [PAINTER, FAILING])
+def test_a_protocol_may_name_every_metric(project, tmp_path, adapter):
+    project({"painter": adapter})
+    data = make_dataset(tmp_path / "data", ["s1"], targets=("liver", "aorta", "lesion", "thing"))
+    run = order("painter", data, str(protocol_file(tmp_path, METRICS)), engine="local")
+    frame = read_scores(run)
+    assert len(frame) == 2 * 4 * len(METRICS)
+    applied = {
+        (row.target, row.modality, METRICS[row.metric].part): row.status != "not-applicable"
+        for row in frame.itertuples()
+    }
+    for (target, modality, part), applies in applied.items():
+        wanted = {
+            "lesions": target in ("lesion", "thing"),
+            "centre_lines": target in ("aorta", "thing"),
+            "uptake": modality == "PT",
+            None: True,
+        }
+        assert applies == wanted[part], (target, modality, part)
+    assert (frame["value"].isna() == (frame["status"] != "ok")).all()
+    aorta = frame[(frame["target"] == "aorta") & (frame["metric"] == "cldice")]
+    assert set(aorta["status"]) == ({"ok"} if adapter is PAINTER else {"error"})
+    before = (run.path / "scores.csv").read_bytes()
+    score_run(run)
+    assert (run.path / "scores.csv").read_bytes() == before
+    entries = {(one["target"], one["modality"]): one for one in summarise(run, metrics=["cldice", "dice"])}
+    liver = entries["liver", "CT"]
+    assert (liver["n"], liver["excluded"], liver["mean"], liver["metrics"]["dice"]["mean"] is None) == (
+        0,
+        1,
+        None,
+        False,
+    )
+
+
+def test_a_protocol_with_an_unknown_metric_is_refused_at_once(project, tmp_path):
+    project({"painter": PAINTER})
+    data = make_dataset(tmp_path / "data", ["s1"])
+    with pytest.raises(UnknownName, match="cldice"):
+        order("painter", data, str(protocol_file(tmp_path, ["dice", "cldise"])), engine="local")
+
+
+def test_only_what_is_asked_for_is_measured():
+    assert parts_for(["dice", "hd95"], "lesion", "SUVbw") == frozenset()
+    assert parts_for(["tlg_error", "cldice", "lesion_f1"], "lesion", "HU") == {"lesions"}
+    assert parts_for(["tlg_error", "cldice", "lesion_f1"], "colon", "SUVbw") == {"uptake", "centre_lines"}
+
+
+def test_an_image_without_finite_numbers_is_told(tmp_path):
+    image = np.ones(GRIDS["PT"].shape, np.float32)
+    image[0, 0, 0] = np.inf
+    write_volume(tmp_path / "a.nii.gz", image, GRIDS["PT"])
+    with pytest.raises(BadVolume, match="no finite numbers"):
+        read_uptake(tmp_path / "a.nii.gz", GRIDS["PT"])

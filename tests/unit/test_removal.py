@@ -1,0 +1,49 @@
+"""What a model leaves is removed, whatever it made of it, and nothing outside is touched."""
+
+from __future__ import annotations
+
+import os
+
+from evaluator.engines.removal import discard
+
+
+def test_thousands_of_levels_are_removed(tmp_path):
+    here = os.getcwd()  # noqa: PTH109
+    try:
+        (tmp_path / "left").mkdir()
+        os.chdir(tmp_path / "left")
+        for _ in range(4000):
+            os.mkdir("d")  # noqa: PTH102 - a path of this length has no name
+            os.chdir("d")
+        with open("file", "w") as file:  # noqa: PTH123
+            file.write("x")
+    finally:
+        os.chdir(here)
+    discard(tmp_path / "left")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_locked_folders_links_and_pipes_are_removed_and_links_are_not_followed(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    left = tmp_path / "left"
+    (left / "a/b/c").mkdir(parents=True)
+    (left / "a/b/link").symlink_to(outside)
+    (left / "a/file-link").symlink_to(outside / "kept")
+    os.mkfifo(left / "a/pipe")
+    os.link(outside / "kept", left / "a/b/c/hard")
+    (left / "a/b").chmod(0)
+    left.chmod(0o500)
+    discard(left)
+    assert [path.name for path in tmp_path.iterdir()] == ["outside"]
+    assert (outside / "kept").read_text() == "kept"
+
+
+def test_what_is_no_folder_is_left_alone(tmp_path):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    for name in ("file", "link", "nothing"):
+        discard(tmp_path / name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder", "link"]
