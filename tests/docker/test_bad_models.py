@@ -37,6 +37,13 @@ class Adapter:
             for n in range(10**6):
                 (folder / str(n)).write_bytes(bytes(2**20))
                 time.sleep(0.005)
+        if how == "folders":
+            here = os.getcwd()
+            os.chdir(folder)
+            for _ in range(1500):
+                os.mkdir("d")
+                os.chdir("d")
+            os.chdir(here)
         if how == "noise": print("progress: 100%" * 1000); sys.stdout.flush(); os.write(1, b"{not a reply}\\n")
         if how in OWN:
             shape, affine, letter, data = OWN[how](grid, good)
@@ -74,13 +81,6 @@ def answer(adapter, name):
     if how in RAW:
         raw.append(RAW[how] % name)
         (output_folder() / name / "reply.json").write_text(raw[0])
-    if how == "folders":
-        here = os.getcwd()
-        os.chdir(output_folder() / name)
-        for _ in range(1500):
-            os.mkdir("d")
-            os.chdir("d")
-        os.chdir(here)
     return reply
 
 def say_raw(replies, body):
