@@ -110,7 +110,7 @@ def test_an_orphan_is_found_and_removed(project, tmp_path, docker_engine):
     image = ensure_image(find_model("slow"), say=lambda _: None)
     labels = {"umd.run": "gone", "umd.pid": "999999999", "umd.host": os.uname().nodename}
     container = docker_engine.client.containers.run(
-        image.reference, ["serve"], labels=labels, detach=True, stdin_open=True
+        image.reference, ["serve"], labels=labels, detach=True, stdin_open=True, network_mode="none"
     )
     try:
         assert container.name in docker_engine.orphans()
