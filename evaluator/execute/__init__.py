@@ -93,6 +93,7 @@ def run_model(order: Order, *, say: Say, progress: Callable[[int, int, str], Non
     protocol = load_protocol(order.protocol)
     check_metrics(protocol.metrics)
     cases = choose_cases(dataset, order.cases)
+    replay = open_run(order.prompts) if order.prompts else None
     engine = open_engine(order.engine)
     if not engine.isolates:
         say(f"engine {engine.name} isolates nothing: the model runs as you, and can read what you can read")
@@ -101,7 +102,6 @@ def run_model(order: Order, *, say: Say, progress: Callable[[int, int, str], Non
     how = ImageOrder(fetch=Fetch(accepted=order.accepted, say=say))
     ready = prepare(zoo_model, engine, say, weights=order.weights, order=how)
     model = ready.model
-    replay = open_run(order.prompts) if order.prompts else None
     plan = Plan(
         card=model.card,
         digest=model.digest,
