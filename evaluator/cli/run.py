@@ -73,10 +73,13 @@ def run(
 
     Finished scans are kept: after a stop, the same command goes on from there.
     """
+    from evaluator.build import find_model
     from evaluator.execute import Order, run_model
 
     if name and len(models) > 1:
         raise click.UsageError("--name is for one model; leave it out for several")
+    for model in models:
+        find_model(model)  # a misspelt last one is told before the first one runs
     for model in models:
         order = Order(
             model=model,

@@ -11,13 +11,11 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluator import places
 from evaluator.applicable import check_metrics
 from evaluator.build import ImageOrder, find_model
 from evaluator.build.bundles import Fetch
 from evaluator.datasets import load_dataset
 from evaluator.engines import open_engine
-from evaluator.engines.removal import discard
 from evaluator.errors import UnknownName
 from evaluator.execute.access import SCANS_A_BATCH, reach
 from evaluator.execute.drive import Shared
@@ -26,14 +24,15 @@ from evaluator.execute.provenance import provenance
 from evaluator.execute.recheck import recheck
 from evaluator.execute.records import Room
 from evaluator.execute.scan import talk_about, talk_about_case
-from evaluator.execute.workspace import fresh_workspace
+from evaluator.execute.workspace import workspace_of
 from evaluator.gpus import choose_gpus, find_gpus, lease
 from evaluator.manifests.protocols import load_protocol
 from evaluator.plan import Plan, choose_options
 from evaluator.prepare import prepare
-from evaluator.store import create_run, fingerprint, open_run
+from evaluator.store import create_run, open_run
 from evaluator.tables import gather
 from evaluator.volumes import MaskGate
+from evaluator.wordings import read_wordings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -92,7 +91,9 @@ def run_model(order: Order, *, say: Say, progress: Callable[[int, int, str], Non
     dataset = load_dataset(order.dataset, order.data_root)
     protocol = load_protocol(order.protocol)
     check_metrics(protocol.metrics)
+    read_wordings(zoo_model.card)
     cases = choose_cases(dataset, order.cases)
+    replay = open_run(order.prompts) if order.prompts else None
     engine = open_engine(order.engine)
     if not engine.isolates:
         say(f"engine {engine.name} isolates nothing: the model runs as you, and can read what you can read")
@@ -100,11 +101,9 @@ def run_model(order: Order, *, say: Say, progress: Callable[[int, int, str], Non
     gpus = choose_gpus(find_gpus(), order.gpus, zoo_model.card, say)
     how = ImageOrder(fetch=Fetch(accepted=order.accepted, say=say))
     ready = prepare(zoo_model, engine, say, weights=order.weights, order=how)
-    model = ready.model
-    replay = open_run(order.prompts) if order.prompts else None
     plan = Plan(
-        card=model.card,
-        digest=model.digest,
+        card=ready.model.card,
+        digest=ready.model.digest,
         dataset=dataset,
         protocol=protocol,
         replay=(replay.name, replay_hash(replay)) if replay else None,
@@ -113,39 +112,33 @@ def run_model(order: Order, *, say: Say, progress: Callable[[int, int, str], Non
     )
     about = {"identity": plan.identity} | provenance(plan, order, engine, gpus, ready) | {"salt": secrets.token_hex(16)}
     run = create_run(order.name or plan.run_name, about)
-    with run.writing():
+    with run.writing(), workspace_of(run.name) as workspace, MaskGate() as gate:
         engine.sweep(run.name)
-        work = places.cache() / "work" / fingerprint(run.name)[:12]
-        workspace = fresh_workspace(work)
-        try:
-            with MaskGate() as gate:
-                room = Room(
-                    plan=plan,
-                    run=run,
-                    workspace=workspace,
-                    gate=gate,
-                    salt=run.about()["salt"],
-                    replay=replay,
-                    progress=_count(sum(len(case.scans) for case in cases), progress),
-                )
-                access = reach(
-                    engine,
-                    model,
-                    protocol.rounds,
-                    run_id=run.name,
-                    log=run.path / "model.log",
-                    timeout=order.timeout,
-                    threads=order.threads,
-                    batch=order.batch,
-                    say=say,
-                )
-                _converse(room, cases, access, gpus, order.scans_a_batch)
-                gather(run)
-                if order.recheck:
-                    with leased(gpus[0] if gpus else None, run.name) as uuid:
-                        recheck(room, cases, access, sample=order.recheck, gpu=uuid, say=say)
-        finally:
-            discard(work)
+        room = Room(
+            plan=plan,
+            run=run,
+            workspace=workspace,
+            gate=gate,
+            salt=run.about()["salt"],
+            replay=replay,
+            progress=_count(sum(len(case.scans) for case in cases), progress),
+        )
+        access = reach(
+            engine,
+            ready.model,
+            protocol.rounds,
+            run_id=run.name,
+            log=run.path / "model.log",
+            timeout=order.timeout,
+            threads=order.threads,
+            batch=order.batch,
+            say=say,
+        )
+        _converse(room, cases, access, gpus, order.scans_a_batch)
+        gather(run)
+        if order.recheck:
+            with leased(gpus[0] if gpus else None, run.name) as uuid:
+                recheck(room, cases, access, sample=order.recheck, gpu=uuid, say=say)
     return run
 
 

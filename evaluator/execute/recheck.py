@@ -15,11 +15,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from evaluator import places
-from evaluator.engines.removal import discard
 from evaluator.execute.records import Room
 from evaluator.execute.scan import talk_about
-from evaluator.execute.workspace import fresh_workspace
+from evaluator.execute.workspace import workspace_of
 from evaluator.masks import crop_mask
 from evaluator.rounds import dice
 from evaluator.store import RunStore, fingerprint, read_json, write_json
@@ -88,25 +86,22 @@ def _was_asked(run: RunStore, case: Case, modality: Modality) -> bool:
 @contextmanager
 def _asked(room: Room, access: Access, scans: Scans, gpu: str | None, name: str) -> Iterator[Outcomes]:
     """What becomes of these scans, in one batch or each in a container of its own; its files are gone afterwards."""
-    folder = places.cache() / "work" / f"{fingerprint(room.run.name)[:12]}-{name}"
-    own = replace(
-        room,
-        plan=replace(room.plan, protocol=_fewer(room.plan.protocol)),
-        run=RunStore(folder / "run"),
-        workspace=fresh_workspace(folder),
-        replay=room.run,
-        progress=lambda *_: None,
-    )
-    talks = (talk_about(own, case, modality, number) for number, (case, modality) in enumerate(scans))
-    try:
+    with workspace_of(f"{room.run.name} {name}") as workspace:
+        own = replace(
+            room,
+            plan=replace(room.plan, protocol=_fewer(room.plan.protocol)),
+            run=RunStore(workspace.input.parent / "run"),
+            workspace=workspace,
+            replay=room.run,
+            progress=lambda *_: None,
+        )
+        talks = (talk_about(own, case, modality, number) for number, (case, modality) in enumerate(scans))
         if name == "batch":
-            access.answer_all(talks, own.workspace, gpu=gpu, session=False)
+            access.answer_all(talks, workspace, gpu=gpu, session=False)
         else:
             for talk in talks:
-                access.answer_all(iter([talk]), own.workspace, gpu=gpu, session=access.session)
+                access.answer_all(iter([talk]), workspace, gpu=gpu, session=access.session)
         yield _outcomes(own.run, scans)
-    finally:
-        discard(folder)
 
 
 def _fewer(protocol: Any) -> Any:

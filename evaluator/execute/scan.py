@@ -75,12 +75,14 @@ def talk_about(room: Room, case: Case, modality: Modality, number: int) -> Gener
     if done_before(room, case, modality, key):
         return
     opaque = fingerprint([room.salt, case.id, modality])[:12]
-    staged = _stage(room, case, inputs, opaque)
-    if isinstance(staged, str):
-        record_not_run(room, case, modality, staged)
+    try:
+        references = load_references(scan, plan.protocol.metrics)
+        images, grid = _stage(room, case, inputs, opaque)
+        if apart := difference(grid, references.grid):
+            raise BadVolume(f"image and reference do not match: {apart}")
+    except BadVolume as error:
+        record_not_run(room, case, modality, str(error))
         return
-    images, grid = staged
-    references = load_references(scan, plan.protocol.metrics)
     record: Json = heading(case, modality, key) | {
         "state": "done",
         "files": files[modality],
@@ -243,26 +245,17 @@ class _Desk:
         return {"status": "ok", "mask": {"file": file, "sha256": sha256, "voxels": made.voxels}}
 
 
-def _stage(
-    room: Room, case: Case, inputs: tuple[Modality, ...], opaque: str
-) -> tuple[dict[str, ImageFile], Grid] | str:
-    """Scrubbed copies under meaningless names, and the answer's grid; or why an image cannot be given."""
+def _stage(room: Room, case: Case, inputs: tuple[Modality, ...], opaque: str) -> tuple[dict[str, ImageFile], Grid]:
+    """Scrubbed copies under meaningless names, and the answer's grid; raises BadVolume for one that cannot be given."""
     images: dict[str, ImageFile] = {}
     grids = []
     for name in inputs:
         inside = f"images/{fingerprint([room.salt, opaque, name])[:12]}.nii.gz"
         path = room.workspace.input / inside
-        try:
-            grids.append(stage_image(case.scans[name].image, path))
-        except BadVolume as error:
-            return str(error)
+        grids.append(stage_image(case.scans[name].image, path))
         path.chmod(0o644)
         images[name] = ImageFile(path=inside, unit=case.scans[name].unit)
-    try:
-        apart = difference(grids[0], load_references(case.scans[inputs[0]]).grid)
-    except BadVolume as error:
-        return str(error)
-    return f"image and reference do not match: {apart}" if apart else (images, grids[0])
+    return images, grids[0]
 
 
 def _own_clicks(plan: RoundPlan, replayed: object) -> RoundPlan:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from evaluator import places
 from evaluator.engines.removal import discard
 from evaluator.engines.spec import Workspace
+from evaluator.store import fingerprint
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+
+@contextmanager
+def workspace_of(name: str) -> Iterator[Workspace]:
+    """The workspace of the run, or of a part of it, of this name; gone afterwards."""
+    folder = places.cache() / "work" / fingerprint(name)[:12]
+    try:
+        yield fresh_workspace(folder)
+    finally:
+        discard(folder)
 
 
 def fresh_workspace(folder: Path) -> Workspace:

@@ -100,33 +100,36 @@ def read_dataset_manifest(path: Path) -> DatasetManifest:
 def root_of(manifest: DatasetManifest, data_root: Path | None) -> Path:
     """The folder that rows' paths are relative to: below ``data_root``, the manifest's variable, ``UMD_DATA``, or beside it.
 
-    Raises DataProblem that says what to set where the folder is not there.
+    Of those that are set it is the first that holds an image of the list; where none does, the first that is a folder, so
+    that what is missing is told file by file. Raises DataProblem that says what to set where there is none.
     """
-    base, said = _base_of(manifest, data_root)
-    root = (base / manifest.root.folder).resolve()
-    if not root.is_dir():
-        variable = manifest.root.variable or "UMD_DATA"
-        raise DataProblem(
-            f"the data of {manifest.name} are not here: {root} is no folder ({said}). "
-            f"Give --data-root or set {variable} to the folder that holds {manifest.root.folder!r}."
-        )
-    return root
+    tried = [((base / manifest.root.folder).resolve(), said) for base, said in _bases(manifest, data_root)]
+    folders = [root for root, _ in tried if root.is_dir()]
+    for root in folders:
+        if any((root / row.image).exists() for row in manifest.rows):
+            return root
+    if folders:
+        return folders[0]
+    looked = "; ".join(f"{root} is no folder ({said})" for root, said in tried) or "nothing says where they are"
+    wanted = " or ".join(dict.fromkeys([manifest.root.variable or "UMD_DATA", "UMD_DATA"]))
+    raise DataProblem(
+        f"the data of {manifest.name} are not here: {looked}. "
+        f"Give --data-root or set {wanted} to the folder that holds {manifest.root.folder!r}."
+    )
 
 
-def _base_of(manifest: DatasetManifest, data_root: Path | None) -> tuple[Path, str]:
-    variable = manifest.root.variable
+def _bases(manifest: DatasetManifest, data_root: Path | None) -> list[tuple[Path, str]]:
+    """Where a dataset may lie, and who says so, the first word first."""
     if data_root is not None:
-        return data_root, "from --data-root"
+        return [(data_root, "from --data-root")]
+    variable = manifest.root.variable
+    named = dict.fromkeys(filter(None, (variable, "UMD_DATA")))
+    bases = [(Path(value), f"from {name}") for name in named if (value := os.environ.get(name))]
     if variable == "UMD_SHARED_DATA":
-        return places.shared_data(), f"{variable} is {'set' if os.environ.get(variable) else 'not set'}"
-    for name in filter(None, (variable, "UMD_DATA" if variable else None)):
-        if value := os.environ.get(name):
-            return Path(value), f"from {name}"
-    if variable:
-        raise DataProblem(
-            f"where the data of {manifest.name} lie is not known; give --data-root or set {variable} or UMD_DATA"
-        )
-    return manifest.path.parent, "beside the manifest"
+        bases.append((places.shared_data(), f"{variable} is {'set' if os.environ.get(variable) else 'not set'}"))
+    elif not variable:
+        bases.append((manifest.path.parent, "beside the manifest"))
+    return bases
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -22,6 +22,7 @@ from evaluator.errors import BadVolume
 from evaluator.geometry import TOLERANCE_MM, describe, difference, make_grid
 from evaluator.masks import crop_mask
 from evaluator.volumes.gate import LENGTH
+from zoo_sdk import nifti
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,6 +37,7 @@ MOST_MEMBERS = 100_000
 PIECE_BYTES = 2**17
 ZEROS = bytes(PIECE_BYTES)
 MAGIC = b"\x1f\x8b"
+PACKED_ZEROS = nifti.packed_zeros(nifti.MANY_ZEROS)
 
 
 class Refused(Exception):
@@ -131,41 +133,56 @@ class Bounded:
     def __init__(self, body: bytes) -> None:
         self._body, self._at = memoryview(body), 0
         self._unpack: Any = isal_zlib.decompressobj(wbits=31) if body[:2] == MAGIC else None
-        self._rest, self._members = b"", 1
+        self._packed = self._unpack is not None
+        self._rest, self._members, self._zeros = b"", 1, 0
 
     def read(self, count: int) -> bytes:
         """Up to ``count`` bytes, fewer at the end; raises Refused where the compression is broken."""
-        if self._unpack is None:
+        if not self._packed:
             return self._take(count)
         parts = []
         try:
-            while count:
-                self._rest = self._rest or self._take(PIECE_BYTES)
-                part = self._unpack.decompress(self._rest, count)
+            while count and (part := self._next(count)):
                 parts.append(part)
                 count -= len(part)
-                self._rest = self._unpack.unconsumed_tail
-                if self._unpack.eof:
-                    if not self._next_member():
-                        break
-                elif not part and not self._rest and self._at >= len(self._body):
-                    break
         except (zlib.error, EOFError, ValueError) as error:
             raise Refused("unsafe-file", f"the compressed data are broken: {error}") from None
         return b"".join(parts)
 
-    def _next_member(self) -> bool:
-        """Go on with the gzip file that is joined to the one that has ended, if there is one."""
-        self._rest = self._unpack.unused_data
-        if len(self._rest) < len(MAGIC):
-            self._rest += self._take(PIECE_BYTES)
-        if not self._rest.startswith(MAGIC):
-            return False
-        self._members += 1
-        if self._members > MOST_MEMBERS:
-            raise Refused("unsafe-file", f"more than {MOST_MEMBERS} gzip files joined in one")
-        self._unpack = isal_zlib.decompressobj(wbits=31)
-        return True
+    def _next(self, count: int) -> bytes:
+        """Some bytes, at most ``count``; none at the end."""
+        while not self._zeros and self._unpack is not None:
+            self._rest = self._rest or self._take(PIECE_BYTES)
+            part: bytes = self._unpack.decompress(self._rest, count)
+            self._rest = self._unpack.unconsumed_tail
+            if self._unpack.eof:
+                self._begin_member(self._unpack.unused_data)
+            elif not part and not self._rest and self._at >= len(self._body):
+                raise EOFError("they end too soon")
+            if part:
+                return part
+        known = min(count, self._zeros, PIECE_BYTES)
+        self._zeros -= known
+        return ZEROS[:known]
+
+    def _begin_member(self, rest: bytes) -> None:
+        """Go on with the gzip file that is joined to the one that has ended, if there is one.
+
+        Those that are the SDK's own zeros, byte for byte, need not be unpacked to know what they hold.
+        """
+        self._unpack = None
+        while (rest := self._filled(rest)).startswith(PACKED_ZEROS):
+            self._zeros += nifti.MANY_ZEROS
+            rest = rest[len(PACKED_ZEROS) :]
+        self._rest = rest
+        if rest.startswith(MAGIC):
+            self._members += 1
+            if self._members > MOST_MEMBERS:
+                raise Refused("unsafe-file", f"more than {MOST_MEMBERS} gzip files joined in one")
+            self._unpack = isal_zlib.decompressobj(wbits=31)
+
+    def _filled(self, rest: bytes) -> bytes:
+        return rest if len(rest) >= len(PACKED_ZEROS) else rest + self._take(PIECE_BYTES)
 
     def _take(self, count: int) -> bytes:
         taken = bytes(self._body[self._at : self._at + count])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,10 +79,13 @@ class _Stream:
 
     def add_zeros(self, count: int) -> None:
         """So many zeros."""
-        for at in range(0, count, MANY_ZEROS):
-            some = min(MANY_ZEROS, count - at)
-            self._parts.append(_packed_zeros(some, self._zeros_level))
-            self._crc = isal_zlib.crc32(ZEROS[:some], self._crc)
+        many, rest = divmod(count, MANY_ZEROS)
+        self._parts += [_packed_zeros(MANY_ZEROS, self._zeros_level)] * many
+        for _ in range(many):
+            self._crc = _crc_after_many_zeros(self._crc)
+        if rest:
+            self._parts.append(_packed_zeros(rest, self._zeros_level))
+            self._crc = isal_zlib.crc32(ZEROS[:rest], self._crc)
         self._size += count
 
     def end(self) -> bytes:
@@ -94,3 +97,19 @@ class _Stream:
 def _packed_zeros(count: int, level: int) -> bytes:
     packer = zlib.compressobj(level, zlib.DEFLATED, RAW)
     return packer.compress(bytes(count)) + packer.flush(zlib.Z_FULL_FLUSH)
+
+
+def _crc_after_many_zeros(crc: int) -> int:
+    """The checksum after ``MANY_ZEROS`` zeros more. It is linear in the bits of the one before, but for a constant."""
+    after, bits = _many_zeros()
+    for bit in bits:
+        if crc & 1:
+            after ^= bit
+        crc >>= 1
+    return after
+
+
+@cache
+def _many_zeros() -> tuple[int, tuple[int, ...]]:
+    after_none = isal_zlib.crc32(ZEROS, 0)
+    return after_none, tuple(isal_zlib.crc32(ZEROS, 1 << n) ^ after_none for n in range(32))

@@ -9,6 +9,7 @@ import pytest
 from evaluator.equality import read_verdict, tell_equality
 from evaluator.store import read_json
 from evaluator.summary import summarise
+from evaluator.tables import read_scores
 from tests.conftest import order
 from tests.docker.test_interaction import MODEL
 from tests.tiny import make_dataset
@@ -62,6 +63,21 @@ def test_a_model_that_keeps_state_is_named(run, engine_name, batch):
     assert told.startswith("MODEL tires KEEPS STATE BETWEEN CASES")
     assert "b.a PT, liver, round 0: Dice 0.000" in told
     assert {entry["equality"] for entry in summarise(made)} == {"keeps-state"}
+
+
+@pytest.mark.docker
+def test_the_curves_of_a_model_that_keeps_state_are_what_its_state_makes_them(run, engine_name):
+    """Perfect for the first scan, which ends at once; empty for all that follow, in every round."""
+    frame = read_scores(run("tires", "clicks-10", engine=engine_name, recheck=0))
+    dice = frame[frame["metric"] == "dice"]
+    assert set(dice["status"]) == {"ok"}
+    curves = {key: list(own["value"]) for key, own in dice.groupby(["case", "modality"])}
+    assert curves == {
+        ("a.a", "CT"): [1.0],
+        ("a.a", "PT"): [0.0] * 10,
+        ("b.a", "CT"): [0.0] * 10,
+        ("b.a", "PT"): [0.0] * 10,
+    }
 
 
 def test_a_model_that_throws_dice_is_told_from_one_that_keeps_state(run):

@@ -90,7 +90,9 @@ def test_make_eval_hands_its_arguments_on():
     ("arguments", "code", "said"),
     [
         (["run", "-m", "region-growth"], 2, "did you mean region-growing"),
+        (["run", "-m", "ellipsoid", "-m", "tresholds", "-d", "phantom-toy"], 2, "did you mean threshold"),
         (["run", "-m", "ellipsoid", "-d", "phantm"], 2, "did you mean phantom"),
+        (["run", "-m", "ellipsoid", "-d", "phantom-toy", "--prompts", "nobody"], 2, "no run named"),
         (["run", "-m", "ellipsoid", "-d", "phantom-toy", "-p", "papr"], 2, "did you mean paper"),
         (["run", "-m", "ellipsoid", "--gpus", "first"], 2, "expected"),
         (["shw"], 2, "did you mean show"),

@@ -19,6 +19,7 @@ from evaluator.geometry import affine_of, make_grid, to_world, voxel_ml
 from evaluator.manifests.datasets import dataset_manifests, read_dataset_manifest
 from evaluator.types import Reference, Scan
 from evaluator.volumes import file_sha256, read_labels, write_volume
+from tests.tiny import make_dataset
 from tests.unit.test_phantom import TOY, manifest_of
 
 REAL = ("ibsi-sts", "totalsegmentator-sample")
@@ -255,3 +256,38 @@ def test_every_command_has_an_example() -> None:
     assert data.commands.keys() >= {"list", "verify", "show", "path", "phantom"}
     for name, command in {"data": data, **data.commands}.items():
         assert (command.epilog or "").startswith("Example: umd data"), name
+
+
+@pytest.mark.parametrize("variable", [None, "HOSPITAL_DATA", "UMD_SHARED_DATA"])
+def test_data_are_found_by_option_variable_and_umd_data(tmp_path, monkeypatch, variable):
+    """The first place that holds an image of the list; a place that is named and empty hides none that is not."""
+    manifest = make_dataset(tmp_path / "made", ["a"], ("CT",))
+    if variable:
+        manifest.write_text(manifest.read_text() + f'\n[root]\nvariable = "{variable}"\nfolder = "cohort"\n')
+    folder = "cohort" if variable else "."
+    places = {}
+    for name in ("option", "variable", "umd-data", "empty"):
+        places[name] = tmp_path / name
+        (places[name] / folder).mkdir(parents=True, exist_ok=True)
+        if name != "empty":
+            for path in (tmp_path / "made").glob("*.nii.gz"):
+                (places[name] / folder / path.name).write_bytes(path.read_bytes())
+
+    def found(data_root=None):
+        return load_dataset(manifest, data_root).cases[0].scans["CT"].image.parent
+
+    for name in ("UMD_DATA", "UMD_SHARED_DATA", "HOSPITAL_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    if variable:
+        with pytest.raises(DataProblem, match=f"set {variable} or UMD_DATA"):
+            found()
+    else:
+        assert found() == tmp_path / "made"  # beside the manifest
+    monkeypatch.setenv("UMD_DATA", str(places["empty"]))
+    assert found() == (places["empty"] / "cohort" if variable else tmp_path / "made")
+    monkeypatch.setenv("UMD_DATA", str(places["umd-data"]))
+    assert found() == (places["umd-data"] / folder).resolve()
+    if variable:
+        monkeypatch.setenv(variable, str(places["variable"]))
+        assert found() == places["variable"] / "cohort"
+    assert found(places["option"]) == (places["option"] / folder).resolve()

@@ -129,6 +129,33 @@ def test_a_mask_of_any_shape_comes_back_as_its_box(gate, answer):
                 assert gzip.decompress(answer.read_bytes())[352:] == mask.tobytes(order="F")
 
 
+@pytest.mark.parametrize("low", [(0, 0, 0), (100, 90, 20), (125, 117, 38)])
+def test_what_the_sdk_writes_comes_back_though_its_zeros_are_not_unpacked(gate, answer, low):
+    """More than a million zeros before, between or behind; and files that end too soon or too late are still refused."""
+    from zoo_sdk import Crop, nifti
+    from zoo_sdk import write_mask as sdk_write_mask
+
+    grid = make_grid((128, 120, 400), np.eye(4))
+    inside = np.random.default_rng(5).random((3, 3, 2)) > 0.4
+    for corner in (low, (low[0], low[1], low[2] + 350)):
+        sdk_write_mask(answer, Crop(inside, corner), grid)
+        found = gate.check(answer, grid, 2**24)
+        whole = np.zeros(grid.shape, np.uint8)
+        whole[tuple(slice(c, c + n) for c, n in zip(corner, inside.shape, strict=True))] = inside
+        np.testing.assert_array_equal(found.whole(), whole)
+        body, zeros = answer.read_bytes(), nifti.packed_zeros(nifti.MANY_ZEROS)
+        assert body.count(zeros) >= 4
+        answer.write_bytes(body.replace(zeros, b"", 1))
+        assert gate.check(answer, grid, 2**24).status == "unsafe-file"
+        for more in (zeros, nifti.packed_zeros(1)):
+            answer.write_bytes(body + more)
+            assert gate.check(answer, grid, 2**24).status == "too-large"
+        answer.write_bytes(body[:-1])
+        assert gate.check(answer, grid, 2**24).status == "unsafe-file"
+    sdk_write_mask(answer, np.zeros(grid.shape, bool), grid)
+    assert gate.check(answer, grid, 2**24).empty
+
+
 def test_large_files_are_not_even_read(gate, answer):
     with answer.open("wb") as file:
         file.truncate(2**40)

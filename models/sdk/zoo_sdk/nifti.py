@@ -97,9 +97,9 @@ def write_pieces(path: Path, pieces: Iterable[Piece]) -> None:
     with path.open("wb") as file:
         for piece in pieces:
             if isinstance(piece, int):
-                file.write(_packed_zeros(MANY_ZEROS) * (piece // MANY_ZEROS))
+                file.write(packed_zeros(MANY_ZEROS) * (piece // MANY_ZEROS))
                 piece = piece % MANY_ZEROS
-                file.write(_packed_zeros(piece) if piece else b"")
+                file.write(packed_zeros(piece) if piece else b"")
             else:
                 file.write(_pack(piece))
 
@@ -110,7 +110,8 @@ def _pack(data: bytes, level: int = 1) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _packed_zeros(count: int) -> bytes:
+def packed_zeros(count: int) -> bytes:
+    """So many zeros as a gzip file."""
     # of zlib's levels the third makes the zeros that are unpacked fastest, by far
     return _pack(bytes(count), 3)
 
