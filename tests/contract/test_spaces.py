@@ -13,7 +13,18 @@ from scipy.ndimage import map_coordinates
 from evaluator.geometry import make_grid
 from zoo_sdk.intensities import standardised
 from zoo_sdk.recent import Recent
-from zoo_sdk.spaces import Space, canonical, put_back, respaced, sample, space_of, voxel_of, window
+from zoo_sdk.spaces import (
+    Space,
+    canonical,
+    place_in,
+    put_back,
+    respaced,
+    respaced_from_first,
+    sample,
+    space_of,
+    voxel_of,
+    window,
+)
 
 
 @st.composite
@@ -83,6 +94,33 @@ def test_respacing_is_simpleitks_between_equal_centres(step):
     assert space.shape == theirs.shape
     np.testing.assert_allclose(space.affine[:3, 3], origin, atol=1e-9)
     np.testing.assert_allclose(sample(array, grid.affine, space), theirs, atol=1e-9)
+
+
+@given(grids(), st.floats(0.4, 5))
+def test_respacing_from_the_first_voxel(made, step):
+    """The first voxel stays, the last is the nearest to the image's last, and what lies beyond it goes on as it ends."""
+    grid, array = made
+    own = space_of(grid)
+    space = respaced_from_first(own, (step, 1.5, 2.0))
+    np.testing.assert_allclose(space.affine[:3, 3], own.affine[:3, 3])
+    np.testing.assert_allclose(space.spacing, (step, 1.5, 2.0))
+    reach = (np.array(grid.shape) - 1) * own.spacing
+    beyond = (np.array(space.shape) - 1) * space.spacing - reach
+    assert (abs(beyond) <= np.array(space.spacing) / 2 + 1e-4).all()
+    places = in_image(space, grid)
+    expected = map_coordinates(array.astype(float), places, order=1, mode="nearest")
+    np.testing.assert_allclose(sample(array, grid.affine, space, outside=None).reshape(-1), expected, atol=1e-3)
+    # every voxel of the image has one that is nearest
+    assert put_back(np.ones(space.shape, bool), space, grid).all()
+
+
+@given(grids())
+def test_a_place_between_voxels(made):
+    grid, _ = made
+    space = canonical(space_of(grid))
+    index = np.random.default_rng(0).uniform(-3, 12, 3)
+    np.testing.assert_allclose(place_in(space, (space.affine @ [*index, 1])[:3]), index, atol=1e-3)
+    assert place_in(space, (space.affine @ [2 + 1e-6, 5, 4, 1])[:3]) == (2, 5, 4)
 
 
 @given(grids())
