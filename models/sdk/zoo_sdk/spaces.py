@@ -26,6 +26,8 @@ Shape = Tuple[int, int, int]
 
 #: affines come from 32-bit headers: what differs by less is equal (voxels)
 SAME_VOXEL = 1e-4
+#: what MONAI takes for nothing where it looks for a grid's first corner (voxels)
+MONAI_SAME = 1e-8
 
 
 @dataclass(frozen=True)
@@ -86,15 +88,22 @@ def respaced(space: Space, millimetres: Sequence[float]) -> Space:
 def respaced_from_first(space: Space, millimetres: Sequence[float]) -> Space:
     """A grid of another spacing with the same axes and first voxel, whose last is the nearest to the image's last.
 
-    It is MONAI's rule (``Spacing`` with its defaults): the last voxel may lie up to half a new voxel beyond the image's.
-    The first voxel decides where the others fall, so this comes before ``canonical``.
+    It is MONAI's rule (``Spacing`` with its defaults, 1.1 to 1.6): the last voxel may lie up to half a new voxel beyond the
+    image's. The first voxel decides where the others fall, so it matters whether this comes before ``canonical`` or after.
+    Where rounding in the header leaves axes less than perpendicular, as in most oblique images, MONAI finds no first corner
+    and lets the grids agree at index shape / 2 instead; so does this.
     """
     import numpy as np
 
-    reached = (np.array(space.shape) - 1) * np.array(space.spacing) / np.array(millimetres, dtype=np.float64)
+    linear = np.asarray(space.affine, dtype=np.float64)[:3, :3]
+    ratio, last = np.array(millimetres, dtype=np.float64) / np.array(space.spacing), np.array(space.shape) - 1
     # an affine of 32 bits must not decide which way a half goes
-    a, b, c = (int(count) for count in np.round(np.round(reached, 6) + 1))
-    step = np.diag([*(np.array(millimetres) / np.array(space.spacing)), 1.0])
+    size = np.round(np.round(last / ratio, 6) + 1).astype(int)
+    step = np.diag([*ratio, 1.0])
+    slant = np.triu(np.linalg.cholesky(linear.T @ linear).T, 1) / np.array(millimetres)[:, None]
+    if (np.minimum(slant, 0) @ last).min() < -MONAI_SAME:
+        step[:3, 3] = np.array(space.shape) / 2 - size / 2 * ratio
+    a, b, c = (int(count) for count in size)
     return Space(shape=(a, b, c), affine=np.asarray(space.affine) @ step)
 
 
@@ -175,12 +184,12 @@ def overlap(start: Sequence[int], shape: Shape, whole: Shape) -> Tuple[Any, Any]
     return here, tuple(slice(own.start - n, own.stop - n) for own, n in zip(here, start))
 
 
-def put_back(mask: Any, space: Space, grid: Grid) -> NDArray[np.bool_]:
-    """A mask that lies in a derived space, on the grid of the answer, by nearest voxel; background outside the space."""
+def put_back(mask: Any, space: Space, grid: Grid, *, outside: bool | None = False) -> NDArray[np.bool_]:
+    """A mask that lies in a derived space, on the grid of the answer, by nearest voxel; ``outside`` the space as in ``sample``."""
     import numpy as np
 
     back: NDArray[np.bool_] = sample(
-        np.asarray(mask, dtype=bool), space.affine, space_of(grid), nearest=True, outside=False
+        np.asarray(mask, dtype=bool), space.affine, space_of(grid), nearest=True, outside=outside
     )
     return back
 
