@@ -12,14 +12,14 @@ decided by the crop in which it lies deepest.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Protocol, Tuple
+from typing import Any, Dict, Mapping, Protocol, Tuple
 
 import numpy as np
-from scipy import ndimage
 
 from zoo_sdk import Prediction, Request, Seconds, Target, Unsupported, Volume, each_target
 from zoo_sdk.intensities import Undefined, standardised
-from zoo_sdk.spaces import Space, canonical, overlap, put_back, respaced, sample_box, space_of, voxel_of, window
+from zoo_sdk.spaces import Space, canonical, put_back, respaced, sample_box, space_of, voxel_of, window
+from zoo_sdk.windows import slide
 
 SPACING = (1.5, 1.5, 1.5)
 EDGE = 128
@@ -127,60 +127,18 @@ class _Work:
 
     def slide(self, first: Index) -> Tuple[Any, Space]:
         """The mask of as many crops as the object reaches into, on the whole lattice."""
-        whole = np.zeros(self._lattice.shape, dtype=bool)
-        decided = np.zeros(self._lattice.shape, dtype=np.uint8)
-        waiting: List[Tuple[Index, Index | None]] = [(first, None)]
-        seen = {first}
-        done = 0
-        while waiting and done < MOST_CROPS:
-            start, derived = waiting.pop(0)
-            done += 1
+
+        def look(start: Index, derived: Index | None) -> Any:
             try:
-                mask = self.segment(start, derived)
+                return self.segment(start, derived)
             except Undefined:
                 if derived is None:
                     raise
-                continue  # nothing to be seen there
-            here, part = overlap(start, SHAPE, self._lattice.shape)
-            deeper = _DEPTH[part] > decided[here]
-            whole[here] = np.where(deeper, mask[part], whole[here])
-            decided[here] = np.maximum(decided[here], _DEPTH[part])
-            for neighbour in _neighbours(mask, start, self._lattice.shape):
-                if neighbour not in seen:
-                    seen.add(neighbour)
-                    click = _deepest(whole, neighbour)
-                    if click is not None:
-                        waiting.append((neighbour, click))
-        self.told |= {"crops": done, "crops_left_out": len(waiting)}
-        return whole, self._lattice
+                return None  # nothing to be seen there
 
-
-#: of each voxel of a crop: how far it lies from the crop's border, from 1
-_LINE = np.minimum(np.arange(EDGE), np.arange(EDGE)[::-1]) + 1
-_DEPTH = np.minimum(np.minimum(_LINE[:, None, None], _LINE[None, :, None]), _LINE[None, None, :]).astype(np.uint8)
-
-
-def _neighbours(mask: Any, start: Index, shape: Index) -> List[Index]:
-    """Crops half a crop away across the faces that a mask meets, unless the image ends there."""
-    found = []
-    for axis in range(3):
-        for face, step in ((0, -EDGE // 2), (-1, EDGE // 2)):
-            ends = start[axis] <= 0 if face == 0 else start[axis] + EDGE >= shape[axis]
-            if not ends and mask.take(face, axis).any():
-                found.append(tuple(n + (step if axis == own else 0) for own, n in enumerate(start)))
-    return found
-
-
-def _deepest(whole: Any, start: Index) -> Index | None:
-    """The lattice's voxel that lies deepest in what a crop can see of the mask so far."""
-    here, _ = overlap(start, SHAPE, whole.shape)
-    seen = whole[here]
-    if not seen.any():
-        return None
-    depth = ndimage.distance_transform_cdt(np.pad(seen, 1), metric="taxicab")[1:-1, 1:-1, 1:-1]
-    index = np.unravel_index(int(np.argmax(depth)), depth.shape)
-    a, b, c = (int(n) + own.start for n, own in zip(index, here))
-    return (a, b, c)
+        slid = slide([first], look, SHAPE, self._lattice.shape, MOST_CROPS)
+        self.told |= {"crops": slid.looks, "crops_left_out": slid.left_out}
+        return slid.mask, self._lattice
 
 
 def _minus(index: Index, start: Index) -> Index:

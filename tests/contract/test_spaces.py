@@ -8,12 +8,24 @@ import pytest
 import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import map_coordinates
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from evaluator.geometry import make_grid
-from zoo_sdk.intensities import standardised
+from zoo_sdk.intensities import Undefined, standardised
+from zoo_sdk.patches import box_of, gaussian
 from zoo_sdk.recent import Recent
-from zoo_sdk.spaces import Space, canonical, put_back, respaced, sample, space_of, voxel_of, window
+from zoo_sdk.spaces import (
+    Space,
+    canonical,
+    place_in,
+    put_back,
+    respaced,
+    respaced_from_first,
+    sample,
+    space_of,
+    voxel_of,
+    window,
+)
 
 
 @st.composite
@@ -85,6 +97,43 @@ def test_respacing_is_simpleitks_between_equal_centres(step):
     np.testing.assert_allclose(sample(array, grid.affine, space), theirs, atol=1e-9)
 
 
+@given(grids(), st.floats(0.4, 5), st.booleans())
+def test_respacing_from_the_first_voxel(made, step, straight):
+    """The first voxel stays, the last is the nearest to the image's last, and what lies beyond it goes on as it ends.
+
+    On axes that slant by the header's rounding MONAI's grid moves (docs/decisions/0090 compares it with MONAI itself).
+    """
+    grid, array = made
+    if straight:
+        grid = make_grid(grid.shape, np.diag([1.5, -0.75, 3.0, 1.0]))
+    own = space_of(grid)
+    space = respaced_from_first(own, (step, 1.5, 2.0))
+    np.testing.assert_allclose(space.spacing, (step, 1.5, 2.0))
+    across = np.linalg.inv(own.affine) @ space.affine
+    if straight or np.allclose(across[:3, 3], 0):
+        np.testing.assert_allclose(across[:3, 3], 0, atol=1e-9)
+        beyond = (np.array(space.shape) - 1) * space.spacing - (np.array(grid.shape) - 1) * own.spacing
+        assert (abs(beyond) <= np.array(space.spacing) / 2 + 1e-4).all()
+        # every voxel of the image has one that is nearest
+        assert put_back(np.ones(space.shape, bool), space, grid).all()
+    else:
+        middle = across @ [*(n / 2 for n in space.shape), 1]
+        np.testing.assert_allclose(middle[:3], np.array(own.shape) / 2, atol=1e-6)
+    assert put_back(np.ones(space.shape, bool), space, grid, outside=None).all()
+    places = in_image(space, grid)
+    expected = map_coordinates(array.astype(float), places, order=1, mode="nearest")
+    np.testing.assert_allclose(sample(array, grid.affine, space, outside=None).reshape(-1), expected, atol=1e-3)
+
+
+@given(grids())
+def test_a_place_between_voxels(made):
+    grid, _ = made
+    space = canonical(space_of(grid))
+    index = np.random.default_rng(0).uniform(-3, 12, 3)
+    np.testing.assert_allclose(place_in(space, (space.affine @ [*index, 1])[:3]), index, atol=1e-3)
+    assert place_in(space, (space.affine @ [2 + 1e-6, 5, 4, 1])[:3]) == (2, 5, 4)
+
+
 @given(grids())
 def test_a_click_is_found_where_it_was_made(made):
     grid, _ = made
@@ -129,3 +178,22 @@ def test_recent_drops_the_least_recently_used():
     for key in "abacab":
         recent.get(key, lambda key=key: made.append(key) or key)
     assert "".join(made) == "abcb"
+
+
+def test_gaussian_is_a_point_blurred():
+    shape = (16, 24, 8)
+    point = np.zeros(shape)
+    point[8, 12, 4] = 1
+    blurred = gaussian_filter(point, [n / 8 for n in shape], mode="constant")
+    expected = (blurred / blurred.max() * 10).astype(np.float16)
+    made = gaussian(shape)
+    np.testing.assert_allclose(made[expected > 0], expected[expected > 0], rtol=1e-3)
+    assert (made[expected == 0] == expected[expected > 0].min()).all()
+
+
+def test_box_of():
+    where = np.zeros((5, 6, 7), bool)
+    with pytest.raises(Undefined):
+        box_of(where)
+    where[1, 4, 2] = where[3, 2, 2] = True
+    assert box_of(where) == (slice(1, 4), slice(2, 5), slice(2, 3))

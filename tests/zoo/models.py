@@ -17,7 +17,7 @@ import nibabel
 import numpy as np
 
 from tests.tiny import ROOT
-from tests.zoo.bodies import Body
+from tests.zoo.bodies import ORGANS, Body
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +82,48 @@ class IdealSam:
         return low
 
 
+class IdealSat:
+    """Answers each patch from the reference: the organ whose name is asked for."""
+
+    def __init__(self, body: Body) -> None:
+        self.body = body
+
+    def query(self, words, modality):
+        assert modality == {"CT": "ct", "MR": "mri", "PT": "pet"}[self.body.modality]
+        return {"tumor": "lesion", "left kidney": "kidney-left"}.get(words, words)
+
+    def features(self, patch):
+        assert patch.array.shape == (288, 288, 96)
+        assert patch.array.dtype == np.float32
+        assert nibabel.aff2axcodes(patch.affine) == ("R", "A", "S")
+        assert np.allclose(patch.spacing, (1, 1, 3))
+        self.body.shows(patch, 1000 if self.body.modality == "CT" else np.inf)
+        return self.body.labels_in(patch)
+
+    def probabilities(self, features, query):
+        return (features == list(ORGANS).index(query) + 1).astype(np.float32)
+
+
+class IdealVoxTell:
+    """Answers each patch from the reference: the organ whose name is asked for."""
+
+    def __init__(self, body: Body) -> None:
+        self.body = body
+
+    def embedding(self, text):
+        return text if text in ORGANS else None
+
+    def features(self, patch):
+        assert patch.array.shape == (192, 192, 192)
+        assert patch.array.dtype == np.float32
+        assert nibabel.aff2axcodes(patch.affine) == ("S", "A", "R")
+        self.body.shows(patch)
+        return self.body.labels_in(patch)
+
+    def logits(self, features, embedding):
+        return np.where(features == list(ORGANS).index(embedding) + 1, np.float32(3), np.float32(-3))
+
+
 MODELS = (
     Registered(
         images=("sam-med3d", "seganypet-v1", "seganypet-v2"),
@@ -90,4 +132,6 @@ MODELS = (
         whole={"large": "sliding"},
         whole_by_default=False,
     ),
+    Registered(images=("sat-nano", "sat-pro"), folder="sat-nano", ideal=IdealSat),
+    Registered(images=("voxtell",), folder="voxtell", ideal=IdealVoxTell),
 )

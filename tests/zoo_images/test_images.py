@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from evaluator.build import find_model, zoo
+from evaluator.build import ImageOrder, ensure_image, find_model, zoo
+from evaluator.build.variants import Weights
 from evaluator.check_model import check_model
 from evaluator.manifests.sources import read_sources
 from evaluator.summary import header
@@ -38,6 +39,10 @@ def image(request, docker_engine, not_run) -> str:
     if lacking := needs(request.param):
         not_run.append(f"{request.param}: NOT RUN, needs {lacking}")
         pytest.skip(f"needs {lacking}")
+    if BUNDLE and Path(BUNDLE, request.param).is_dir():
+        # from then on it is found by what it is made of
+        order = ImageOrder(weights=Weights(kind="random", size="small"), bundle=Path(BUNDLE))
+        ensure_image(find_model(request.param), order, say=lambda _: None)
     return request.param
 
 

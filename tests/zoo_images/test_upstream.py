@@ -1,7 +1,7 @@
 """Our pipelines beside upstream's, with the same random weights, inside the models' own images.
 
-What upstream needs beside the image (torchio at the version its code wants) is collected by hash and mounted. The
-comparison with upstream's own functions, which no index has, is in docs/decisions/0071.
+What upstream needs beside the image (torchio at the version its code wants, MONAI) is collected by hash and mounted. The
+comparisons with upstream's own functions, which no index has, are in docs/decisions.
 """
 
 from __future__ import annotations
@@ -16,50 +16,58 @@ from evaluator.build import ImageOrder, ensure_image, find_model
 from evaluator.build.variants import Weights
 from evaluator.build.wheels import ImagePlatform, collect_wheels, unpack_wheels
 from tests.tiny import ROOT
+from tests.zoo_images.test_images import BUNDLE, needs
 
 HERE = Path(__file__).parent / "upstream"
+#: packages of a lock that have no wheel
+SOURCE_ONLY = {"voxtell": ("acvl-utils",)}
 
 
-@pytest.fixture(scope="session")
-def torchio() -> Path:
-    """torchio 0.20.23 and what it needs beside torch, numpy, scipy and SimpleITK."""
-    folder = places.cache() / "upstream" / "torchio"
-    if not (folder / "torchio").is_dir():
+def collected(name: str) -> Path:
+    """The packages of a lock of this folder, which need torch, numpy, scipy and SimpleITK beside them."""
+    folder = places.cache() / "upstream" / name
+    if not folder.is_dir():
         image = ImagePlatform(flavour="cpu")
-        wheels = folder.with_name("wheels")
+        wheels = folder.with_name(f"{name}-wheels")
         wheels.mkdir(parents=True, exist_ok=True)
-        unpack_wheels(collect_wheels(HERE / "torchio.lock", (), image, wheels), image, folder)
+        made = collect_wheels(HERE / f"{name}.lock", SOURCE_ONLY.get(name, ()), image, wheels)
+        unpack_wheels(made, image, folder)
     return folder
 
 
-def run_inside(engine, image: str, script: str, site: Path) -> list[dict[str, object]]:
+def run_inside(engine, image: str, script: str, site: str | None = None, bundle: Path | None = None):
     """The JSON lines that a script prints, run in a model's image on this checkout, without a network."""
-    built = ensure_image(
-        find_model(image), ImageOrder(weights=Weights(kind="random", size="small")), say=lambda _: None
-    )
-    command = [f"/repo/tests/zoo_images/upstream/{script}", "small"]
+    order = ImageOrder(weights=Weights(kind="random", size="small"), bundle=bundle)
+    built = ensure_image(find_model(image), order, say=lambda _: None)
+    volumes = {str(ROOT): {"bind": "/repo", "mode": "ro"}}
+    if site:
+        volumes[str(collected(site))] = {"bind": "/site", "mode": "ro"}
+    path = built_path(engine, built.reference)
     told = engine.client.containers.run(
         built.reference,
-        command,
+        [f"/repo/tests/zoo_images/upstream/{script}", "small"],
         entrypoint=["python3"],
-        environment={
-            "PYTHONPATH": "/opt/umd/sdk:/opt/umd/model-packages:/opt/umd/torch-packages:/opt/umd/packages:/site",
-            "HOME": "/tmp",
-        },
-        volumes={str(ROOT): {"bind": "/repo", "mode": "ro"}, str(site): {"bind": "/site", "mode": "ro"}},
+        environment={"PYTHONPATH": f"{path}:/site", "HOME": "/tmp"},
+        volumes=volumes,
         network_mode="none",
         remove=True,
     )
     return [json.loads(line) for line in told.decode().splitlines() if line.startswith("{")]
 
 
-def test_sam_med3d(docker_engine, torchio, figures):
+def built_path(engine, reference: str) -> str:
+    """PYTHONPATH of an image."""
+    set_there = engine.client.images.get(reference).attrs["Config"]["Env"]
+    return dict(one.split("=", 1) for one in set_there)["PYTHONPATH"]
+
+
+def test_sam_med3d(docker_engine, figures):
     """Lattice and clicks equal; input to 1e-4, or one grey value where whole numbers are cut; masks but for rounding.
 
     Half-way between two voxels of the network's lattice rounding noise decides which one ITK takes; such voxels of the
     image are left out of the last comparison, and counted.
     """
-    found = run_inside(docker_engine, "sam-med3d", "sam_med3d.py", torchio)
+    found = run_inside(docker_engine, "sam-med3d", "sam_med3d.py", "torchio")
     assert len(found) == 12
     for one in found:
         figures.append(f"sam-med3d beside upstream, {one}")
@@ -70,3 +78,51 @@ def test_sam_med3d(docker_engine, torchio, figures):
         assert one["mask_differs"] <= 1e-3 * one["mask_voxels"]
         assert one["back_differs_off_ties"] <= 1e-3 * one["back_voxels"]
         assert one["back_differs"] <= 0.1 * one["back_voxels"]
+
+
+@pytest.fixture
+def bundle(not_run):
+    """The bundle that has SAT's source; without one SAT is told as not run."""
+    if lacking := needs("sat-nano"):
+        not_run.append(f"sat-nano beside upstream: NOT RUN, needs {lacking}")
+        pytest.skip(f"needs {lacking}")
+    return Path(str(BUNDLE))
+
+
+def test_sat(docker_engine, bundle, figures):
+    """Crop equal; input to 1e-4 of a standard deviation; masks but for rounding, and but for ties on the image."""
+    found = run_inside(docker_engine, "sat-nano", "sat.py", "monai", bundle)
+    assert len(found) == 6
+    assert max(one["patches"] for one in found) > 1
+    for one in found:
+        figures.append(f"sat-nano beside upstream, {one}")
+        assert one["input"] < 1e-4
+        assert one["probabilities"] < 1e-5
+        assert one["mask_differs"] <= 1e-4 * one["mask_voxels"]
+        assert one["back_differs_off_ties"] <= 1e-4 * one["back_voxels"]
+        assert one["back_differs"] <= 0.1 * one["back_voxels"]
+
+
+def test_sat_refuses_other_checkpoints(docker_engine, bundle):
+    """Upstream would take what fits of each of them (its issue 26)."""
+    told = {
+        one["case"]: one["refused"]
+        for one in run_inside(docker_engine, "sat-nano", "sat_checkpoints.py", bundle=bundle)
+    }
+    assert told.pop("the right ones") is None
+    assert len(told) == 8
+    assert all(told.values()), told
+    assert "pre-training" in told["pre-training with images as network"]
+    assert "pre-training" in told["pre-training with text alone as text encoder"]
+
+
+def test_voxtell(docker_engine, figures):
+    """Crop equal; input to 1e-5 of a standard deviation; masks on the image but for 16-bit rounding."""
+    found = run_inside(docker_engine, "voxtell", "voxtell_package.py", "voxtell")
+    assert len(found) == 4
+    assert max(one["patches"] for one in found) > 1
+    for one in found:
+        figures.append(f"voxtell beside upstream, {one}")
+        assert one["crop"]
+        assert one["input"] < 1e-5
+        assert one["back_differs"] <= 1e-4 * one["back_voxels"]

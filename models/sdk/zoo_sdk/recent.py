@@ -13,6 +13,9 @@ class Recent:
         self._size = size
         self._values: OrderedDict[Hashable, Any] = OrderedDict()
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._values
+
     def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """The value of the key, made if it is not remembered."""
         if key in self._values:

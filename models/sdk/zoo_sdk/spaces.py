@@ -26,6 +26,8 @@ Shape = Tuple[int, int, int]
 
 #: affines come from 32-bit headers: what differs by less is equal (voxels)
 SAME_VOXEL = 1e-4
+#: what MONAI takes for nothing where it looks for a grid's first corner (voxels)
+MONAI_SAME = 1e-8
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,28 @@ def respaced(space: Space, millimetres: Sequence[float]) -> Space:
     return Space(shape=(a, b, c), affine=np.asarray(space.affine) @ step)
 
 
+def respaced_from_first(space: Space, millimetres: Sequence[float]) -> Space:
+    """A grid of another spacing with the same axes and first voxel, whose last is the nearest to the image's last.
+
+    It is MONAI's rule (``Spacing`` with its defaults, 1.1 to 1.6): the last voxel may lie up to half a new voxel beyond the
+    image's. The first voxel decides where the others fall, so it matters whether this comes before ``canonical`` or after.
+    Where rounding in the header leaves axes less than perpendicular, as in most oblique images, MONAI finds no first corner
+    and lets the grids agree at index shape / 2 instead; so does this.
+    """
+    import numpy as np
+
+    linear = np.asarray(space.affine, dtype=np.float64)[:3, :3]
+    ratio, last = np.array(millimetres, dtype=np.float64) / np.array(space.spacing), np.array(space.shape) - 1
+    # an affine of 32 bits must not decide which way a half goes
+    size = np.round(np.round(last / ratio, 6) + 1).astype(int)
+    step = np.diag([*ratio, 1.0])
+    slant = np.triu(np.linalg.cholesky(linear.T @ linear).T, 1) / np.array(millimetres)[:, None]
+    if (np.minimum(slant, 0) @ last).min() < -MONAI_SAME:
+        step[:3, 3] = np.array(space.shape) / 2 - size / 2 * ratio
+    a, b, c = (int(count) for count in size)
+    return Space(shape=(a, b, c), affine=np.asarray(space.affine) @ step)
+
+
 def window(space: Space, start: Sequence[int], shape: Shape) -> Space:
     """A box of the grid's own lattice from index ``start``, which may reach beyond the grid on every side."""
     import numpy as np
@@ -90,6 +114,15 @@ def window(space: Space, start: Sequence[int], shape: Shape) -> Space:
     shift = np.eye(4)
     shift[:3, 3] = start
     return Space(shape=shape, affine=np.asarray(space.affine) @ shift)
+
+
+def place_in(space: Space, ras_mm: Sequence[float]) -> Tuple[float, float, float]:
+    """A place of the world as an index between voxels; one that is a voxel's middle but for rounding is that."""
+    import numpy as np
+
+    index = (np.linalg.inv(space.affine) @ np.array([*ras_mm, 1.0]))[:3]
+    a, b, c = (float(n) for n in np.where(abs(index - np.round(index)) < SAME_VOXEL, np.round(index), index))
+    return (a, b, c)
 
 
 def voxel_of(space: Space, ras_mm: Sequence[float]) -> Shape:
@@ -101,16 +134,19 @@ def voxel_of(space: Space, ras_mm: Sequence[float]) -> Shape:
     return (a, b, c)
 
 
-def sample(array: Any, affine: Any, space: Space, *, nearest: bool = False, outside: float = 0.0) -> NDArray[Any]:
+def sample(
+    array: Any, affine: Any, space: Space, *, nearest: bool = False, outside: float | None = 0.0
+) -> NDArray[Any]:
     """The values of an image in a space derived from it: (a, b, c) of ``space.shape``; linear (float64), or nearest (same type).
 
-    Up to half a voxel beyond the image's outermost voxel centres their value goes on; farther out stands ``outside``.
-    Raises ValueError for a space whose axes are not the image's (use ``zoo_sdk.geometry.on_grid``).
+    Up to half a voxel beyond the image's outermost voxel centres their value goes on; farther out stands ``outside``,
+    or still the outermost value where that is None. Raises ValueError for a space whose axes are not the image's (use
+    ``zoo_sdk.geometry.on_grid``).
     """
     import numpy as np
 
-    lines = _lines(affine, array.shape, space)
-    made = np.full(space.shape, outside, dtype=array.dtype if nearest else np.float64)
+    lines = _lines(affine, array.shape, space, everywhere=outside is None)
+    made = np.full(space.shape, outside or 0, dtype=array.dtype if nearest else np.float64)
     if any(line.stop <= line.start for line in lines):
         return made
     # only what the places touch; then the axis that loses most voxels first: for speed
@@ -148,12 +184,12 @@ def overlap(start: Sequence[int], shape: Shape, whole: Shape) -> Tuple[Any, Any]
     return here, tuple(slice(own.start - n, own.stop - n) for own, n in zip(here, start))
 
 
-def put_back(mask: Any, space: Space, grid: Grid) -> NDArray[np.bool_]:
-    """A mask that lies in a derived space, on the grid of the answer, by nearest voxel; background outside the space."""
+def put_back(mask: Any, space: Space, grid: Grid, *, outside: bool | None = False) -> NDArray[np.bool_]:
+    """A mask that lies in a derived space, on the grid of the answer, by nearest voxel; ``outside`` the space as in ``sample``."""
     import numpy as np
 
     back: NDArray[np.bool_] = sample(
-        np.asarray(mask, dtype=bool), space.affine, space_of(grid), nearest=True, outside=False
+        np.asarray(mask, dtype=bool), space.affine, space_of(grid), nearest=True, outside=outside
     )
     return back
 
@@ -170,7 +206,7 @@ class _Line(NamedTuple):
     places: Any
 
 
-def _lines(affine: Any, shape: Shape, space: Space) -> List[_Line]:
+def _lines(affine: Any, shape: Shape, space: Space, *, everywhere: bool) -> List[_Line]:
     import numpy as np
 
     across = np.linalg.inv(np.asarray(affine, dtype=np.float64)) @ np.asarray(space.affine)
@@ -185,6 +221,8 @@ def _lines(affine: Any, shape: Shape, space: Space) -> List[_Line]:
         places = linear[n, axis] * np.arange(space.shape[axis]) + offset[n]
         whole = np.round(places)
         places = np.where(abs(places - whole) < SAME_VOXEL, whole, places)
+        if everywhere:
+            places = np.clip(places, 0, shape[n] - 1)
         inside = np.flatnonzero((places >= -0.5 - SAME_VOXEL) & (places < shape[n] - 0.5 + SAME_VOXEL))
         start, stop = (int(inside[0]), int(inside[-1]) + 1) if len(inside) else (0, 0)
         places = places[start:stop]

@@ -1,0 +1,36 @@
+FROM umd/torch
+COPY parts/packages /opt/umd/model-packages
+ENV PYTHONPATH=/opt/umd/sdk:/opt/umd/model-packages:/opt/umd/torch-packages:/opt/umd/packages \
+    SAT_VARIANT=nano \
+    HF_HUB_OFFLINE=1 \
+    TOKENIZERS_PARALLELISM=false
+COPY parts/upstream /opt/model
+COPY models/sat-nano/*.py /opt/model/
+COPY parts/weights /opt/ml/model
+# random:small or random:full: weights are made up here; published: nothing is done
+ARG WEIGHTS=published
+RUN python3 -m zoo_sdk.random_weights /opt/model/random_weights.py "$WEIGHTS"
+ENTRYPOINT ["python3", "-m", "zoo_sdk.serve", "/opt/model/adapter.py"]
+
+LABEL umd.contract="1" \
+      umd.name="sat-nano" \
+      umd.title="SAT-Nano" \
+      umd.citation="10.1038/s41746-025-01964-w" \
+      umd.inputs="CT | MR | PT" \
+      umd.units="CT=HU" \
+      umd.prompts="text" \
+      umd.targets="*" \
+      umd.rounds="one" \
+      umd.session="stdio" \
+      umd.options="words=published|asked" \
+      umd.gpu="optional" \
+      umd.gpu-memory="24GiB" \
+      umd.memory="24GiB" \
+      umd.timeout="3600" \
+      umd.weights="published" \
+      umd.weights.license="not stated" \
+      umd.trained-on="SAT-DS, 72 public datasets (github.com/zhaoziheng/SAT-DS): organs on CT and MR; on PET only tumours (autoPET) and tumours and nodes of the head and neck (HECKTOR 2022)" \
+      org.opencontainers.image.title="SAT-Nano" \
+      org.opencontainers.image.source="https://github.com/zhaoziheng/SAT" \
+      org.opencontainers.image.revision="5676be5a62f5cd517264b948c6198e38ddfeb0e2" \
+      org.opencontainers.image.licenses="Apache-2.0"

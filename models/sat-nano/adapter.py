@@ -1,0 +1,27 @@
+"""SAT-Nano and SAT-Pro: one adapter, two images, told apart by ``SAT_VARIANT``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from network import Sat, variant
+from pipeline import OPTIONS, predict
+
+from zoo_sdk import Adapter as Base
+from zoo_sdk import Prediction, Request, choose_options, read_image
+from zoo_sdk.weights import which_weights
+
+
+class Adapter(Base):
+    """The pipeline with the network that the image's weights are of."""
+
+    def setup(self) -> None:
+        """Load both networks, strictly."""
+        self.network = Sat()
+
+    def predict(self, request: Request) -> Prediction:
+        """Segment each target from its text; all of them share each patch's features."""
+        said = predict(read_image(request), request, self.network, choose_options(request, OPTIONS))
+        about = {"variant": variant(), "weights": which_weights(), "device": str(self.network.device)}
+        about["training_steps"] = self.network.steps
+        return replace(said, notes={**said.notes, **about})

@@ -1,0 +1,25 @@
+"""VoxTell: any text that its bank of embeddings has, on CT, MR and PET."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from network import VoxTell
+from pipeline import OPTIONS, predict
+
+from zoo_sdk import Adapter as Base
+from zoo_sdk import Prediction, Request, choose_options, read_image
+from zoo_sdk.weights import which_weights
+
+
+class Adapter(Base):
+    """The pipeline with the network that the image's weights are of."""
+
+    def setup(self) -> None:
+        """Load the weights, strictly."""
+        self.network = VoxTell()
+
+    def predict(self, request: Request) -> Prediction:
+        """Segment each target from its text; all of them share each patch's features."""
+        said = predict(read_image(request), request, self.network, choose_options(request, OPTIONS))
+        return replace(said, notes={**said.notes, "weights": which_weights(), "device": str(self.network.device)})

@@ -1,0 +1,99 @@
+"""Models that are asked by text: whose words they take, where their patches lie, and images that they cannot look at."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.zoo.bodies import ORGANS, body, dice
+from tests.zoo.models import MODELS
+from zoo_sdk import Unsupported, Volume
+from zoo_sdk.adapter import choose_options
+from zoo_sdk.intensities import Undefined
+
+SAT, VOXTELL = (next(model for model in MODELS if model.name == name) for name in ("sat-nano", "voxtell"))
+
+
+@pytest.fixture(scope="module")
+def own():
+    return body("oblique PET")
+
+
+def ask(model, own, request, image=None):
+    network = model.ideal(own)
+    return model.pipeline.predict(image or own.image, request, network, choose_options(request, model.pipeline.OPTIONS))
+
+
+def with_text(request, text):
+    return replace(request, targets=tuple(replace(target, text=text) for target in request.targets))
+
+
+def test_sat_asks_in_the_words_of_its_training_data(own):
+    words_for = SAT.pipeline.words_for
+    assert words_for("Bladder", "published") == "urinary bladder"
+    assert words_for(" left  Kidney ", "published") == "left kidney"
+    assert words_for("Bladder", "asked") == "bladder"
+    assert set(SAT.pipeline.PUBLISHED) & set(SAT.pipeline.PUBLISHED.values()) == set()
+    said = ask(SAT, own, own.request("lesion"))
+    assert (said.notes["words"], said.notes["modality"]) == ({"lesion": "tumor"}, "pet")
+    assert dice(said.masks["lesion"], own.mask("lesion")) > 0.9
+
+
+@pytest.mark.parametrize("model", [SAT, VOXTELL], ids=lambda model: model.name)
+@pytest.mark.parametrize("text", [None, "", "  "])
+def test_without_a_text_nothing_is_looked_at(model, own, text):
+    request = with_text(own.request("liver"), text)
+    said = ask(model, own, request, Volume(np.full((1, 1, 1), np.nan), np.eye(4)))
+    assert isinstance(said.masks["liver"], Unsupported)
+
+
+def test_voxtell_says_which_text_its_bank_lacks(own):
+    request = own.request("liver", "spleen")
+    request = replace(request, targets=(request.targets[0], replace(request.targets[1], text="Milt")))
+    said = ask(VOXTELL, own, request)
+    assert "'milt'" in said.masks["spleen"].reason
+    assert dice(said.masks["liver"], own.mask("liver")) > 0.99
+
+
+def test_voxtell_at_a_common_spacing(own):
+    organs = [organ for organ in ORGANS if organ != "lesion"]
+    said = ask(VOXTELL, own, own.request(*organs, spacing="1.5mm"))
+    assert min(dice(said.masks[organ], own.mask(organ)) for organ in organs) > 0.97
+
+
+@pytest.mark.parametrize("model", [SAT, VOXTELL], ids=lambda model: model.name)
+@pytest.mark.parametrize("value", [0.0, 7.0])
+def test_an_image_without_contrast_is_an_error_that_says_so(model, own, value):
+    flat = replace(own.image, array=np.full(own.grid.shape, value, np.float32))
+    said = ask(model, own, own.request("liver"), flat)
+    assert isinstance(said.masks["liver"], Undefined)
+
+
+def test_sat_crops_to_what_is_positive_and_looks_at_it_all():
+    pipeline = SAT.pipeline
+    for shape in ((5, 288, 97), (289, 433, 96), (700, 144, 300)):
+        seen = np.zeros(shape, bool)
+        for start in pipeline.starts(shape):
+            stops = [n + edge for n, edge in zip(start, pipeline.PATCH, strict=True)]
+            assert all(n >= 0 for n in start)
+            assert all(stop <= max(size, edge) for stop, size, edge in zip(stops, shape, pipeline.PATCH, strict=True))
+            seen[tuple(slice(n, stop) for n, stop in zip(start, stops, strict=True))] = True
+        assert seen.all()
+    array = np.full((20, 18, 9), -900.0, np.float32)
+    array[4:15, 3:17, 2:8] = np.random.default_rng(0).uniform(1, 2000, (11, 14, 6))
+    lattice = pipeline.network_space(pipeline.Space((20, 18, 9), np.diag([1.0, 1.0, 3.0, 1.0])))
+    start, values = pipeline.network_values(Volume(array, np.diag([1.0, 1.0, 3.0, 1.0])), lattice, "ct")
+    assert (start, values.shape) == ((4, 3, 2), (11, 14, 6))
+    clipped = np.clip(array[4:15, 3:17, 2:8], -500, 1000)
+    np.testing.assert_allclose(values, (clipped - clipped.mean()) / clipped.std(), atol=1e-5)
+
+
+def test_voxtell_looks_at_it_all_and_centres_what_is_small():
+    pipeline = VOXTELL.pipeline
+    assert pipeline.starts((91, 192, 193)) == [(-50, 0, 0), (-50, 0, 1)]
+    for size in (191, 250, 288, 289, 777):
+        line = [start[0] for start in pipeline.starts((size, 10, 10))]
+        assert max(np.diff(line), default=0) <= 96
+        assert min(line[0], 0) + max(size, 192) <= line[-1] + 192
