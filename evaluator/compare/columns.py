@@ -5,6 +5,13 @@ A figure that cannot be given is pandas' NA, and the row's ``status`` and ``expl
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
 #: the target that stands for the mean over all of a subject's targets
 ALL_TARGETS = "all targets"
 #: structural minus functional
@@ -107,7 +114,7 @@ JOINT = (
     | {"model": "the model's label", "pairing": '"CT-PT" or "MR-PT"', "metric": "the metric"}
     | {"failures": _CELL["failures"]}
     | {
-        "method": '"mixed model": score ~ modality * target + (1 + modality | subject); "ranks": the fallback',
+        "method": '"mixed model": score ~ modality * target + (1 + modality | subject); "ranks": the fallback; "none"',
         "reason": "why the method is not the mixed model; empty if it is",
         "n": "subjects",
         "scores": "scores in the model",
@@ -131,7 +138,7 @@ GAPS = (
         "gap": '"modality discrepancy": structural minus functional, within subject; '
         '"generalization gap": literature-reported minus measured',
         "pairing": '"CT-PT", "MR-PT"; "all" for generalization gaps',
-        "modality": "of the literature's figure; empty for modality discrepancies",
+        "modality": "of the mean that is held against the literature; empty for modality discrepancies",
         "metric": "the metric",
         "failures": _CELL["failures"],
         "n": "subjects",
@@ -172,8 +179,10 @@ PUBLISHED = {
     "model": "the card's name of the model",
     "kind": '"literature": what its authors or surveys report; "paper": what the UMD paper measured on its own data',
     "metric": "the metric",
-    "modality": "CT, MR or PT",
+    "modality": "CT, MR or PT; empty for one figure over several",
     "pairing": '"CT-PT", "MR-PT", or "all" where the figure is of no pair',
+    "target": f'the organ, or "{ALL_TARGETS}" for a mean over organs',
+    "prompt": "what the model was asked with, where the source says so",
     "value": "the figure",
     "data": "what it was measured on",
     "source": "where it stands",
@@ -193,6 +202,17 @@ SANITY = {
     "explanation": "what the verdict means and what to look at",
 }
 
+#: columns of words and of counts; all others are figures
+WORDS = {
+    "dataset", "protocol", "model", "other", "pairing", "modality", "target", "metric", "failures", "family", "verdict",
+    "status", "explanation", "method", "reason", "gap", "source", "certainty", "kind", "prompt", "data",
+    "control", "target_dataset",
+}  # fmt: skip
+COUNTS = {
+    "n", "n_pairs", "excluded", "predictions", "failed", "unsupported", "failed_structural", "failed_functional",
+    "failed_model", "failed_other", "scores", "targets",
+}  # fmt: skip
+
 FRAMES = {
     "means": MEANS,
     "modality": MODALITY,
@@ -202,3 +222,9 @@ FRAMES = {
     "volumes": VOLUMES,
     "published": PUBLISHED,
 }
+
+
+def typed(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+    """The documented columns in their order: words, counts and figures, each with NA where there is none."""
+    kinds = {name: "string" if name in WORDS else "Int64" if name in COUNTS else "Float64" for name in columns}
+    return frame.reindex(columns=list(columns)).astype(kinds)

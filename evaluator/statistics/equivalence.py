@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import t
-from statsmodels.stats.multitest import multipletests
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,10 +40,11 @@ def equivalence_p(differences: Matrix, margin: NDArray[np.float64]) -> NDArray[n
 
 def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
     """The p adjusted by Holm over those that are numbers (Holm, Scand J Stat 1979;6:65-70); NaN stays NaN."""
+    order = np.argsort(p)  # NaN last
+    count = int((~np.isnan(p)).sum())
     adjusted = np.full(p.shape, np.nan)
-    known = ~np.isnan(p)
-    if known.any():
-        adjusted[known] = multipletests(p[known], method="holm")[1]
+    steps = p[order[:count]] * np.arange(count, 0, -1)
+    adjusted[order[:count]] = np.minimum(np.maximum.accumulate(steps), 1)
     return adjusted
 
 
