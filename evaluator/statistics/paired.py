@@ -14,12 +14,10 @@ import numpy as np
 from scipy.stats import rankdata, wilcoxon
 
 from evaluator.statistics.intervals import mean_intervals
-from evaluator.statistics.resampling import ALL_FLIPS, RESAMPLES, flips
+from evaluator.statistics.resampling import ALL_FLIPS, RESAMPLES, flipped_sums
 from evaluator.statistics.walsh import hodges_lehmann
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from evaluator.statistics.resampling import Matrix
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 ROUNDING = 1e-12
 #: up to so many subjects the null distribution of untied ranks is counted out
 _EXACT = 50
-_COLUMNS = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +96,8 @@ def signed_rank_p(differences: Matrix) -> NDArray[np.float64]:
     exact = ~tied & (n <= _EXACT)
     rest = ~exact & (magnitudes[-1] > 0)
     for chosen, method in ((exact, "exact"), (rest, "asymptotic")):
-        for columns in _parts(np.flatnonzero(chosen)):
-            p[columns] = wilcoxon(differences[:, columns], axis=0, zero_method="pratt", method=method).pvalue
+        if chosen.any():
+            p[chosen] = wilcoxon(differences[:, chosen], axis=0, zero_method="pratt", method=method).pvalue
     return p
 
 
@@ -117,17 +114,9 @@ def sign_flip_p(differences: Matrix, *, resamples: int = RESAMPLES, seed: int = 
 def _flipped(values: Matrix, *, resamples: int, seed: int) -> NDArray[np.float64]:
     """Share of sign flips whose sum is at least as far from 0."""
     n, m = values.shape
-    signs = flips(n, resamples, seed)
-    every = n <= ALL_FLIPS
+    enough = np.abs(values.sum(axis=0)) - ROUNDING * np.abs(values).sum(axis=0)
     p = np.empty(m)
-    for columns in _parts(np.arange(m)):
-        part = values[:, columns]
-        slack = ROUNDING * np.abs(part).sum(axis=0)
-        reached = (np.abs(signs @ part) >= np.abs(part.sum(axis=0)) - slack).sum(axis=0)
-        p[columns] = reached / len(signs) if every else (reached + 1) / (len(signs) + 1)
+    for part, sums in flipped_sums(values, resamples, seed):
+        reached = (np.abs(sums) >= enough[part]).sum(axis=0)
+        p[part] = reached / len(sums) if n <= ALL_FLIPS else (reached + 1) / (len(sums) + 1)
     return p
-
-
-def _parts(columns: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    for start in range(0, len(columns), _COLUMNS):
-        yield columns[start : start + _COLUMNS]

@@ -1,7 +1,7 @@
 """A linear mixed model with one grouping factor, by restricted maximum likelihood.
 
 Laird and Ware, Biometrics 1982;38:963-974; the profiled criterion as in Bates et al., J Stat Softw 2015;67(1), section 3.4.
-All that depends on the data is summed once for each subject, so that a step of the optimiser costs a millisecond for a
+All that depends on the data is summed once for each subject, so that a step of the optimiser costs milliseconds for a
 thousand subjects; estimates and standard errors are those of ``statsmodels``' MixedLM (held by test).
 """
 
@@ -50,24 +50,28 @@ def fit_reml(y: NDArray[np.float64], fixed: Matrix, random: Matrix, subjects: ND
     ``y`` is (N,), ``fixed`` (N, p) of full rank, ``random`` (N, q), ``subjects`` (N,) has numbers from 0. Raises
     LinAlgError where the fixed effects cannot be told apart.
     """
-    scale = float(y.std()) or 1.0  # the optimiser sees figures near 1, whatever the unit
+    scale = float(y.std()) or 1.0  # so that the optimiser sees figures near 1, whatever the unit
     sums = _sums(y / scale, fixed, random, subjects)
     q = random.shape[1]
     triangle = np.tril_indices(q)
-    start = np.eye(q)[triangle]
-    # without derivatives, as a variance may well be 0
-    options = {"xatol": 1e-5, "fatol": 1e-7, "maxfev": 2000}
-    found = minimize(
-        lambda factor: _criterion(_relative(factor, q), sums)[0], start, method="Nelder-Mead", options=options
-    )
-    relative = _relative(found.x, q)
-    _, effects, inverse, residual = _criterion(relative, sums)
+
+    def criterion(factor: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        lower = np.zeros((q, q))
+        lower[triangle] = factor
+        state = _state(lower @ lower.T, sums)
+        slope = 2 * _slope(state, sums) @ lower
+        return state.criterion / sums.rows, slope[triangle] / sums.rows
+
+    found = minimize(criterion, np.eye(q)[triangle], jac=True, method="L-BFGS-B", options={"ftol": 1e-13, "gtol": 1e-7})
+    lower = np.zeros((q, q))
+    lower[triangle] = found.x
+    state = _state(lower @ lower.T, sums)
     return MixedFit(
-        effects=effects * scale,
-        covariance=inverse * residual * scale**2,
-        random=relative * residual * scale**2,
-        residual=residual * scale**2,
-        converged=bool(found.success) and bool(np.isfinite(found.fun)),
+        effects=state.effects * scale,
+        covariance=state.inverse * state.residual * scale**2,
+        random=lower @ lower.T * state.residual * scale**2,
+        residual=state.residual * scale**2,
+        converged=bool(np.isfinite(found.fun)) and float(np.abs(found.jac).max()) < 1e-4,
     )
 
 
@@ -89,28 +93,43 @@ def _sums(y: NDArray[np.float64], fixed: Matrix, random: Matrix, subjects: NDArr
     )
 
 
-def _relative(factor: NDArray[np.float64], q: int) -> Matrix:
-    """The random effects' covariance by the residual variance, from its lower triangular factor."""
-    lower = np.zeros((q, q))
-    lower[np.tril_indices(q)] = factor
-    return lower @ lower.T
+@dataclass(frozen=True, slots=True)
+class _State:
+    """At one covariance of the random effects by the residual variance."""
+
+    #: -2 log restricted likelihood but for a constant
+    criterion: float
+    effects: NDArray[np.float64]
+    #: covariance of the effects by the residual variance
+    inverse: Matrix
+    residual: float
+    #: (S, q, q) I - Z'Z M
+    shrink: Any
 
 
-def _criterion(relative: Matrix, sums: _Sums) -> tuple[float, NDArray[np.float64], Matrix, float]:
-    """-2 log restricted likelihood but for a constant, with the fixed effects, their covariance' inverse part, and variance.
-
-    By Woodbury, a subject's inverse covariance is I - Z M Z' with M = relative (I + Z'Z relative)^-1.
-    """
+def _state(relative: Matrix, sums: _Sums) -> _State:
+    """By Woodbury, a subject's inverse covariance is I - Z M Z' with M = relative (I + Z'Z relative)^-1."""
     inner = np.eye(len(relative)) + sums.zz @ relative
     m = relative @ np.linalg.inv(inner)
-    xzm = sums.xz @ m
     p = len(sums.xy)
-    precision = sums.xx - np.einsum("spq,srq->pr", xzm, sums.xz, optimize=True)
-    right = sums.xy - np.einsum("spq,sq->p", xzm, sums.zy)
-    squares = sums.yy - np.einsum("sq,sqr,sr->", sums.zy, m, sums.zy, optimize=True)
+    weighted = (sums.xz @ m).transpose(1, 0, 2).reshape(p, -1)
+    precision = sums.xx - weighted @ sums.xz.transpose(1, 0, 2).reshape(p, -1).T
+    right = sums.xy - weighted @ sums.zy.ravel()
+    squares = sums.yy - float(np.einsum("sq,sqr,sr->", sums.zy, m, sums.zy))
     inverse = np.linalg.inv(precision)
     effects = inverse @ right
     freedom = sums.rows - p
-    residual = float(max(squares - right @ effects, 1e-300) / freedom)
+    residual = max(squares - float(right @ effects), 1e-300) / freedom
     logs = np.linalg.slogdet(inner)[1].sum() + np.linalg.slogdet(precision)[1]
-    return freedom * np.log(residual) + float(logs), effects, inverse, residual
+    shrink = np.eye(len(relative)) - sums.zz @ m
+    return _State(freedom * float(np.log(residual)) + float(logs), effects, inverse, residual, shrink)
+
+
+def _slope(state: _State, sums: _Sums) -> Matrix:
+    """Derivative of the criterion by the relative covariance, (q, q) symmetric."""
+    zvz = (state.shrink @ sums.zz).sum(axis=0)
+    zvx = state.shrink @ sums.xz.transpose(0, 2, 1)
+    zvr = (state.shrink @ (sums.zy - np.einsum("spq,p->sq", sums.xz, state.effects))[:, :, None])[:, :, 0]
+    fitted = np.einsum("sqp,srp->qr", zvx @ state.inverse, zvx)
+    slope: Matrix = zvz - fitted - zvr.T @ zvr / state.residual
+    return (slope + slope.T) / 2
