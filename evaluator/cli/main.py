@@ -18,6 +18,8 @@ COMMANDS = {
     "run": ("evaluator.cli.run", "Run a model over a dataset and score it."),
     "score": ("evaluator.cli.score", "Score a run again, or any masks against references."),
     "show": ("evaluator.cli.show", "Show the score table of a run."),
+    "compare": ("evaluator.cli.compare", "Compare modalities and models, paired within the subject."),
+    "rank": ("evaluator.cli.rank", "Rank the models of several runs."),
     "models": ("evaluator.cli.models", "List, build and check the models of the zoo."),
     "data": ("evaluator.cli.data", "List, verify and generate datasets."),
     "doctor": ("evaluator.cli.doctor", "Say what this machine has and what it lacks."),

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
     from evaluator.results import Group, Results
 
-__all__ = ["ALL_TARGETS", "FRAMES", "MARGINS", "PAIRINGS", "Comparison", "compare"]
+__all__ = ["ALL_TARGETS", "FRAMES", "MARGINS", "PAIRINGS", "SEED", "Comparison", "compare"]
 
 #: differences smaller than this count as none, unless the user states another margin; others have none until stated
 MARGINS: Mapping[str, float] = {"dice": 0.05, "iou": 0.05, "nsd": 0.05}
+#: the resampling's, unless another is given
 SEED = 20260207
 
 

@@ -119,7 +119,7 @@ JOINT = (
         "n": "subjects",
         "scores": "scores in the model",
         "targets": "targets in the model",
-        "difference": "structural minus functional, averaged over targets; with ranks the Hodges-Lehmann shift",
+        "difference": "structural minus functional, averaged over targets; with ranks the mean of the subjects' mean differences",
         "low": "lower end of its interval",
         "high": "upper end",
         "p": "of no difference: Wald test; with ranks Wilcoxon on the subjects' means",
