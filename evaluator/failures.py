@@ -144,9 +144,8 @@ def _classified(
         for (case, modality), rows in own.groupby(["case", "modality"], observed=True):
             scan = scans.get((str(case), str(modality)))
             if scan is None:
-                told.update(
-                    dict.fromkeys(rows.index, {"kind": UNTOLD, "reason": why or "the dataset has no such scan"})
-                )
+                reason = why or "the dataset has no such scan"
+                told.update({index: {"kind": UNTOLD, "reason": reason} for index in rows.index})
             else:
                 jobs.append((run, scan, rows))
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="atlas") as pool:
@@ -174,7 +173,7 @@ def _scan_kinds(run: RunFacts, scan: Scan, rows: pd.DataFrame) -> dict[int, dict
     """The kinds of one scan's poor masks by row, from the cache or from the files."""
     record = read_json(run.store.record_path(rows["case"].iloc[0], scan.modality))
     wanted = {str(index): mask for index, mask in rows["mask"].items()}
-    path = _kept_at(run, record, sorted(wanted.values()))
+    path = _kept_at(record, sorted(wanted.values()))
     kept = read_json(path)["kinds"] if path.exists() else None
     if kept is None:
         kept = dict(_read_kinds(run, scan, rows))
@@ -183,7 +182,8 @@ def _scan_kinds(run: RunFacts, scan: Scan, rows: pd.DataFrame) -> dict[int, dict
     return {int(index): kept[mask] for index, mask in wanted.items()}
 
 
-def _kept_at(run: RunFacts, record: dict[str, Any], masks: list[str]) -> Path:
+def _kept_at(record: dict[str, Any], masks: list[str]) -> Path:
+    """Where the kinds of one scan's masks are kept: the name changes with the masks, the references and the rules."""
     made = [
         target["mask"]["sha256"]
         for entry in record["rounds"]
