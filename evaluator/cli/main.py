@@ -21,6 +21,7 @@ COMMANDS = {
     "compare": ("evaluator.cli.compare", "Compare modalities and models, paired within the subject."),
     "rank": ("evaluator.cli.rank", "Rank the models of several runs."),
     "suite": ("evaluator.cli.suite", "Run many models on many datasets, with a control."),
+    "export": ("evaluator.cli.export", "Export a run as tables or as BIDS derivatives."),
     "models": ("evaluator.cli.models", "List, build and check the models of the zoo."),
     "data": ("evaluator.cli.data", "List, verify and generate datasets."),
     "doctor": ("evaluator.cli.doctor", "Say what this machine has and what it lacks."),
