@@ -19,6 +19,7 @@ def rank(
     """Rank the models of RUN... over all targets, modalities and metrics, with how sure the places are."""
     import pandas as pd
 
+    from evaluator.compare.writing import plain
     from evaluator.rank import FRAMES
     from evaluator.rank import rank as rank_results
     from evaluator.results import load
@@ -27,8 +28,8 @@ def rank(
     if as_json:
         for name in FRAMES:
             for row in getattr(made, name).to_dict("records"):
-                plain = {key: None if pd.isna(value) else value for key, value in row.items()}
-                click.echo(json.dumps({"frame": name} | plain, allow_nan=False))
+                told = {str(key): plain(value) for key, value in row.items()}
+                click.echo(json.dumps({"frame": name} | told, allow_nan=False))
         return
     for row in made.ranks.to_dict("records"):
         where = f"{row['dataset']} {row['protocol']}"

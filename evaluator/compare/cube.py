@@ -110,7 +110,9 @@ def at_round(scores: pd.DataFrame, number: int | None) -> pd.DataFrame:
 
 
 def _codes(column: pd.Series[Any], names: tuple[str, ...] | tuple[Modality, ...]) -> NDArray[np.int64]:
-    return np.asarray(pd.Categorical(column, categories=list(names)).codes, dtype=np.int64)
+    """Place of each value among the names."""
+    places: NDArray[np.int64] = pd.Index(list(names)).get_indexer(column.cat.categories)[column.cat.codes]
+    return places
 
 
 def _filled(shape: tuple[int, ...], place: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from evaluator.compare.columns import FRAMES
@@ -21,9 +22,14 @@ def rows_of(made: Comparison) -> Iterator[dict[str, Any]]:
     """Every row of every frame as plain JSON values, with the frame's name first."""
     for name, frame in made.frames().items():
         for row in frame.itertuples(index=False, name=None):
-            yield {"frame": name} | {
-                column: None if pd.isna(value) else value for column, value in zip(frame.columns, row, strict=True)
-            }
+            yield {"frame": name} | dict(zip(map(str, frame.columns), map(plain, row), strict=True))
+
+
+def plain(value: Any) -> Any:
+    """A cell as a JSON value."""
+    if pd.isna(value):
+        return None
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def write_csv(made: Comparison, folder: Path) -> list[Path]:

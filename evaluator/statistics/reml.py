@@ -62,10 +62,12 @@ def fit_reml(y: NDArray[np.float64], fixed: Matrix, random: Matrix, subjects: ND
         slope = 2 * _slope(state, sums) @ lower
         return state.criterion / sums.rows, slope[triangle] / sums.rows
 
-    found = minimize(criterion, np.eye(q)[triangle], jac=True, method="L-BFGS-B", options={"ftol": 1e-13, "gtol": 1e-7})
-    lower = np.zeros((q, q))
-    lower[triangle] = found.x
-    state = _state(lower @ lower.T, sums)
+    options = {"ftol": 1e-13, "gtol": 1e-7}
+    with np.errstate(all="ignore"):  # scores without any spread of their own lead out of the numbers, which is no optimum
+        found = minimize(criterion, np.eye(q)[triangle], jac=True, method="L-BFGS-B", options=options)
+        lower = np.zeros((q, q))
+        lower[triangle] = found.x
+        state = _state(lower @ lower.T, sums)
     return MixedFit(
         effects=state.effects * scale,
         covariance=state.inverse * state.residual * scale**2,
