@@ -1,7 +1,8 @@
 """A run as a BIDS derivative dataset: segmentations by image, scores by subject, with what the columns and labels mean.
 
 After the BIDS specification's derivatives (masks, discrete segmentations, lookup tables; bids-specification.readthedocs.io).
-BIDS has no CT yet: its files lie in ``ct/`` folders that ``.bidsignore`` names. PET's lie in ``pet/``, MR's in ``anat/``.
+All segmentations lie in ``anat/``, whatever they were made of: BIDS has no CT yet and, beside function and diffusion, no
+other place for a segmentation. The image's modality is the ``acq`` entity.
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from evaluator.results import RunFacts
 
 BIDS_VERSION = "1.10.0"
-DATATYPES = {"CT": "ct", "MR": "anat", "PT": "pet"}
 _SCORE_COLUMNS = ("modality", "target", "seed", "round", "metric", "value", "status")
 
 
@@ -61,8 +61,8 @@ def write_bids(
     by = ["subject", "pair", "modality", "seed"]
     for (subject, pair, modality, seed), rows in predictions.groupby(by, observed=True):
         where, stem = place(subject, pair)
-        name = f"{stem}_acq-{modality}_space-orig_seg-{bids_label(run.model)}" + (f"_desc-seed{seed}" if many else "")
-        paths += _write_scan(run, where / DATATYPES[str(modality)], name, rows, targets)
+        maker = bids_label(run.model) + (f"seed{seed}" if many else "")
+        paths += _write_scan(run, where / "anat" / f"{stem}_acq-{modality}_space-orig", maker, rows, targets)
         say(f"{stem} {modality}")
     for (subject, pair), rows in scores.groupby(["subject", "pair"], observed=True):
         where, stem = place(subject, pair)
@@ -71,29 +71,28 @@ def write_bids(
     return paths
 
 
-def _write_scan(run: RunFacts, place: Path, name: str, rows: pd.DataFrame, targets: Mapping[str, int]) -> list[Path]:
+def _write_scan(run: RunFacts, stem: Path, maker: str, rows: pd.DataFrame, targets: Mapping[str, int]) -> list[Path]:
     """The masks of one image and seed, and a sidecar that has every target's status."""
     made = rows[rows["status"] == Status.OK]
     masks = {str(target): run.path / str(mask) for target, mask in zip(made["target"], made["mask"], strict=True)}
     status = dict(zip(rows["target"].astype(str), rows["status"].astype(str), strict=True))
     about = {"Manual": False, "SpatialReference": "orig", "TargetStatus": status}
     combined = _combined(masks, targets)
-    place.mkdir(parents=True, exist_ok=True)
+    stem.parent.mkdir(parents=True, exist_ok=True)
     paths = []
     if combined is not None:
         labels, grid = combined
-        paths.append(place / f"{name}_dseg.nii.gz")
+        paths.append(stem.with_name(f"{stem.name}_seg-{maker}_dseg.nii.gz"))
         write_volume(paths[-1], labels, grid)
-        paths.append(_write_json(place / f"{name}_dseg.json", about))
+        paths.append(_write_json(stem.with_name(f"{stem.name}_seg-{maker}_dseg.json"), about))
     else:
         short = bids_labels(masks)
         about["Overlap"] = "the masks overlap, so that each is a file of its own"
-        stem, _, desc = name.partition("_desc-")
         for target, path in masks.items():
-            own = stem + f"_label-{short[target]}" + (f"_desc-{desc}" if desc else "")
-            paths.append(place / f"{own}_mask.nii.gz")
+            own = f"{stem.name}_label-{short[target]}_desc-{maker}_mask"
+            paths.append(stem.with_name(f"{own}.nii.gz"))
             write_bytes(paths[-1], path.read_bytes())
-            paths.append(_write_json(place / f"{own}_mask.json", {"Type": "ROI", "Target": target} | about))
+            paths.append(_write_json(stem.with_name(f"{own}.json"), {"Type": "ROI", "Target": target} | about))
     return paths
 
 
@@ -135,7 +134,7 @@ def _dataset_files(
         f"Source: {run.dataset_title}. References: {run.reference_origin}.\n"
         f"Subjects are {'called by their ids' if keep_ids else 'numbered in a secret order'}.\n"
         "A target without a mask has a status in the sidecar's TargetStatus and in the scores.\n"
-        "BIDS has no CT yet: its files lie in ct/ folders, which .bidsignore names, as it does the scores.\n"
+        "All segmentations lie in anat/, as BIDS has no other place for them; acq- is the modality of the image.\n"
     )
     metrics = {
         name: {"LongName": row.title, "Units": row.unit or "1", "Description": row.definition}
@@ -156,7 +155,7 @@ def _dataset_files(
     return [
         _write_json(folder / "dataset_description.json", description),
         _write_text(folder / "README", readme),
-        _write_text(folder / ".bidsignore", "**/ct/\n*_scores.tsv\nscores.json\n"),
+        _write_text(folder / ".bidsignore", "*_scores.tsv\nscores.json\n"),
         _write_json(folder / "scores.json", scores),
         _write_tsv(folder / "participants.tsv", ("participant_id",), [(f"sub-{name}",) for name in subjects]),
         _write_tsv(folder / "dseg.tsv", ("index", "name"), [(str(number), name) for name, number in targets.items()]),

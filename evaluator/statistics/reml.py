@@ -63,7 +63,9 @@ def fit_reml(y: NDArray[np.float64], fixed: Matrix, random: Matrix, subjects: ND
         return state.criterion / sums.rows, slope[triangle] / sums.rows
 
     options = {"ftol": 1e-13, "gtol": 1e-7}
-    with np.errstate(all="ignore"):  # scores without any spread of their own lead out of the numbers, which is no optimum
+    with np.errstate(
+        all="ignore"
+    ):  # scores without any spread of their own lead out of the numbers, which is no optimum
         found = minimize(criterion, np.eye(q)[triangle], jac=True, method="L-BFGS-B", options=options)
         lower = np.zeros((q, q))
         lower[triangle] = found.x

@@ -86,9 +86,11 @@ def test_bids_derivatives_of_masks_that_do_not_overlap(run, tmp_path):
         "sub-S001", "sub-S002",
     }  # fmt: skip
     # the two boxes overlap, so that each mask is a file of its own
-    folder = out / f"sub-{subject}" / "ses-1" / "ct"
-    found = sorted(path.name for path in folder.glob("*.nii.gz"))
-    assert found == [f"{stem}_acq-CT_space-orig_seg-painter_label-{organ}_mask.nii.gz" for organ in ("liver", "spleen")]
+    folder = out / f"sub-{subject}" / "ses-1" / "anat"
+    found = sorted(path.name for path in folder.glob("*acq-CT*.nii.gz"))
+    assert found == [
+        f"{stem}_acq-CT_space-orig_label-{organ}_desc-painter_mask.nii.gz" for organ in ("liver", "spleen")
+    ]
     sidecar = json.loads((folder / found[0].replace(".nii.gz", ".json")).read_text())
     assert sidecar["TargetStatus"] == {"liver": "ok", "spleen": "ok"}
     mask = (
@@ -116,8 +118,8 @@ def test_seeds_are_files_of_their_own(project, tmp_path):
     project({"painter": PAINTER})
     made = order("painter", make_dataset(tmp_path / "data", ["a"], ("CT",)), "robust-box", engine="local")
     export_run(str(made.path), "bids-derivatives", tmp_path / "out")
-    names = {path.name.partition("_desc-")[2] for path in (tmp_path / "out").rglob("*_dseg.nii.gz")}
-    assert names == {f"seed{seed}_dseg.nii.gz" for seed in range(5)}
+    names = {path.name.partition("_seg-")[2] for path in (tmp_path / "out").rglob("*_dseg.nii.gz")}
+    assert names == {f"painterseed{seed}_dseg.nii.gz" for seed in range(5)}
 
 
 def test_bad_orders(run, tmp_path):
