@@ -28,8 +28,8 @@ def rank(
     if as_json:
         for name in FRAMES:
             for row in getattr(made, name).to_dict("records"):
-                told = {str(key): plain(value) for key, value in row.items()}
-                click.echo(json.dumps({"frame": name} | told, allow_nan=False))
+                cells = {str(key): plain(value) for key, value in row.items()}
+                click.echo(json.dumps({"frame": name} | cells, allow_nan=False))
         return
     for row in made.ranks.to_dict("records"):
         where = f"{row['dataset']} {row['protocol']}"
