@@ -61,13 +61,18 @@ class Cube:
 
 
 def make_cube(group: Group, scores: pd.DataFrame, metric: str) -> Cube:
-    """The cube of one metric from a group's scores, of which each model, case, modality, target and seed has one round."""
-    own = scores[scores["metric"] == metric]
-    units = own.groupby(["subject", "case", "seed"], observed=True, sort=True)
-    unit = units.ngroup().to_numpy()
-    subject = np.unique(own["subject"].cat.codes.groupby(unit).first().to_numpy(), return_inverse=True)[1]
+    """The cube of one metric from a group's scores, of which each model, case, modality, target and seed has one round.
+
+    The cubes of a group's metrics have the same models, targets and units.
+    """
+    units = scores.groupby(["subject", "case", "seed"], observed=True, sort=True).ngroup().to_numpy()
+    subject = np.unique(scores["subject"].cat.codes.groupby(units).first().to_numpy(), return_inverse=True)[1]
     models = tuple(sorted(run.label for run in group.results.runs))
-    targets = tuple(sorted(map(str, own["target"].unique())))
+    targets = tuple(sorted(map(str, scores["target"].unique())))
+    has = np.zeros((len(MODALITIES), len(subject)), dtype=bool)
+    has[_codes(scores["modality"], MODALITIES), units] = True
+    chosen = (scores["metric"] == metric).to_numpy()
+    own, unit = scores[chosen], units[chosen]
     shape = (len(models), len(targets), len(MODALITIES), len(subject))
     place = np.ravel_multi_index(
         (_codes(own["model"], models), _codes(own["target"], targets), _codes(own["modality"], MODALITIES), unit), shape
@@ -83,8 +88,6 @@ def make_cube(group: Group, scores: pd.DataFrame, metric: str) -> Cube:
     worst = np.nan if worst is None else abs(worst)
     value = np.where(one_empty, worst, np.where(ok, value, np.nan))
     counted = np.where(failed & (group.protocol.failures_count_as == "worst"), worst, value)
-    has = np.zeros((len(MODALITIES), len(subject)), dtype=bool)
-    has[_codes(own["modality"], MODALITIES), unit] = True
     return Cube(
         metric=metric,
         models=models,
