@@ -8,6 +8,8 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from evaluator import places
+from evaluator.compare import compare
+from evaluator.compare.sanity import judge_sanity
 from evaluator.errors import HostFault, UserError
 from evaluator.execute import Order, run_model
 from evaluator.results import load
@@ -16,6 +18,8 @@ from evaluator.store import read_json, safe_name, write_json
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    import pandas as pd
 
     from evaluator.manifests.suites import Suite
     from evaluator.results import Results
@@ -75,6 +79,20 @@ def load_runs(suite: Suite) -> Results:
     if not names:
         raise UserError(f"none of the runs of suite {suite.name} could be made; run it again to see why")
     return load(names)
+
+
+def suite_sanity(suite: Suite) -> pd.DataFrame | None:
+    """The verdict on each model by the suite's control (``evaluator.compare.sanity``); None for a suite without one.
+
+    Raises UserError when none of the suite's runs were made.
+    """
+    if suite.control is None:
+        return None
+    results = load_runs(suite)
+    of_control = {one.run for one in suite_runs(suite) if one.dataset == suite.control}
+    names = {run.dataset for run in results.runs if run.name in of_control}
+    random = [run.label for run in results.runs if run.random_weights]
+    return judge_sanity(compare(results).means, next(iter(names), suite.control), random_weights=random)
 
 
 def suite_record(suite: Suite) -> Path:

@@ -49,6 +49,29 @@ def show(name: str) -> None:
         click.echo(error)
 
 
+@suite.command(epilog="Example: umd suite sanity my-suite.toml")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="One object for each model, dataset, protocol and overlap score.")
+def sanity(name: str, as_json: bool) -> None:
+    """Say for the models of suite NAME whether a collapse is theirs or the pipeline's, by the suite's control."""
+    from evaluator.compare.writing import plain
+    from evaluator.errors import UserError
+    from evaluator.manifests.suites import load_suite
+    from evaluator.suites import suite_sanity
+
+    found = load_suite(name)
+    verdicts = suite_sanity(found)
+    if verdicts is None:
+        raise UserError(f"suite {found.name} has no control; name a dataset that its models are known to work on")
+    for row in verdicts.to_dict("records"):
+        if as_json:
+            click.echo(json.dumps({str(key): plain(value) for key, value in row.items()}, allow_nan=False))
+        elif row["metric"] == "dice":
+            click.echo(
+                f"{row['model']} on {row['target_dataset']} under {row['protocol']}: {row['verdict']}; {row['explanation']}"
+            )
+
+
 @suite.command(epilog="Example: umd suite run cpu --engine local")
 @click.argument("name")
 @click.option(

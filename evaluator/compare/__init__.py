@@ -108,7 +108,9 @@ def _compare_group(
         if metric not in known:
             raise UnknownName(f"metric in protocol {group.protocol.id}", metric, known)
     scores = at_round(group.results.scores, number)
-    cubes = [make_cube(group, scores, metric) for metric in metrics or known]
+    there = set(scores["metric"].unique())
+    wanted = metrics or [metric for metric in known if metric in there] or known[:1]
+    cubes = [make_cube(group, scores, metric) for metric in wanted]
     means = pd.concat([mean_scores(cube, setting) for cube in cubes], ignore_index=True)
     modality = pd.concat([compare_modalities(cube, setting) for cube in cubes], ignore_index=True)
     frames = {

@@ -85,6 +85,13 @@ def test_the_command(suite, tmp_path):
     shown = umd("suite", "show", tmp_path / "mine.toml").stdout
     assert "control: " in shown
     assert "painter.tiny.point-1" in shown
+    verdicts = [
+        json.loads(line) for line in umd("suite", "sanity", tmp_path / "mine.toml", "--json").stdout.splitlines()
+    ]
+    dice = {row["protocol"]: row for row in verdicts if row["metric"] == "dice"}
+    assert dice["point-1"]["verdict"] == "collapse everywhere"  # one voxel about the point, on the control too
+    assert dice["box"]["verdict"] == "works"
+    assert (dice["box"]["control"], dice["box"]["target_dataset"]) == ("known", "tiny")
     assert umd("suite", "show", "cpuu").returncode == 2
     assert "cpu" in umd("suite", "list").stdout
 
