@@ -59,14 +59,19 @@ def _block(
         "excluded": _count(side.excluded & units),
     }
     targets = (*cube.targets, ALL_TARGETS)
-    frame = pd.DataFrame(_figures(values.reshape(-1, values.shape[-1]), setting) | counts)
-    frame["model"] = np.repeat(cube.models, len(targets))
-    frame["target"] = list(targets) * len(cube.models)
-    frame["pairing"], frame["modality"], frame["metric"] = pairing, MODALITIES[number], cube.metric
-    frame["failures"] = failures
-    told = [_status(*row) for row in zip(*(frame[name] for name in ("n", *counts)), strict=True)]
-    frame["status"], frame["explanation"] = zip(*told, strict=True)
-    return frame
+    figures = _figures(values.reshape(-1, values.shape[-1]), setting)
+    told = [_status(*row) for row in zip(figures["n"], *counts.values(), strict=True)]
+    words = {
+        "model": np.repeat(cube.models, len(targets)),
+        "target": list(targets) * len(cube.models),
+        "pairing": pairing,
+        "modality": MODALITIES[number],
+        "metric": cube.metric,
+        "failures": failures,
+        "status": [status for status, _ in told],
+        "explanation": [explanation for _, explanation in told],
+    }
+    return pd.DataFrame(words | figures | counts)
 
 
 def _figures(values: NDArray[np.float64], setting: Setting) -> dict[str, NDArray[Any]]:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _CHUNK = 64
 #: what ``judge`` reads
 _JUDGED = ("n", "first", "second", "low", "high", "p", "p_equivalence")
+#: what it says in words
+_WORDS = ("verdict", "status", "explanation")
 #: what a row without figures to believe does not show; the means of its sides it does
 _FIGURES = [
     "difference", "low", "high", "low_90", "high_90", "shift", "rank_biserial", "wins", "p", "p_sign_flip", "p_holm",
@@ -129,18 +131,22 @@ def _block(
 
 def _with_families(block: pd.DataFrame, cube: Cube, family: str, sides: str) -> pd.DataFrame:
     """Holm and verdicts: targets x models are one family, their means over targets another, under each rule for failures."""
-    block = block.reset_index(drop=True)
+    figures = {name: block[name].to_numpy() for name in _JUDGED}
+    reasons = block[["status", "explanation"]].to_numpy(dtype=object)
+    under, all_targets = block["failures"].to_numpy(dtype=object), (block["target"] == ALL_TARGETS).to_numpy()
+    columns = {name: np.empty(len(block), dtype=object) for name in ("family", *_WORDS)}
+    columns |= {name: np.full(len(block), np.nan) for name in ("p_holm", "p_equivalence_holm")}
     for failures in FAILURES:
         for overall in (False, True):
-            chosen = (block["failures"] == failures) & ((block["target"] == ALL_TARGETS) == overall)
-            part = block[chosen]
-            reasons = list(zip(part["status"], part["explanation"], strict=True))
-            said = judge({name: part[name].to_numpy() for name in _JUDGED}, cube.metric, reasons)
+            rows = np.flatnonzero((under == failures) & (all_targets == overall))
+            own = {name: values[rows] for name, values in figures.items()}
+            said = judge(own, cube.metric, [(status, why) for status, why in reasons[rows]])
             over = ALL_TARGETS if overall else f"{len(cube.targets)} targets"
             tests = said.pop("tests")
             said["family"] = [f"{family}, failures {failures}: {over} x {sides}, {count} tests" for count in tests]
             for name, values in said.items():
-                block.loc[chosen, name] = values
+                columns[name][rows] = values
+    block = block.reset_index(drop=True).assign(**columns)
     block[_FIGURES] = block[_FIGURES].mask(block["status"].isin(NO_FIGURE))
     return block
 

@@ -11,8 +11,11 @@ from evaluator.compare.columns import PAIRINGS, VOLUMES
 from evaluator.statistics import bland_altman
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from evaluator.results import Group
 
+_BY = ["model", "modality", "target"]
 _KEY = ["run", "case", "modality", "target", "seed", "round"]
 _COLUMNS = [name for name in VOLUMES if name not in ("dataset", "protocol")]
 
@@ -26,8 +29,21 @@ def agree_on_volumes(group: Group, scores: pd.DataFrame) -> pd.DataFrame:
     frame = _volumes(group, scores)
     rows = []
     for pairing, part in _slots(frame):
-        for (model, modality, target), own in part.groupby(["model", "modality", "target"], observed=True):
-            rows.append({"model": model, "pairing": pairing, "modality": modality, "target": target} | _row(own))
+        known = part.dropna(subset=["predicted", "reference"])
+        subjects = (
+            known.groupby([*_BY, "subject"], observed=True, sort=True)[["predicted", "reference"]].mean().reset_index()
+        )
+        of_cell = subjects.groupby(_BY, observed=True).indices
+        sizes = (one.groupby(_BY, observed=True).size() for one in (part, known))
+        lost = next(sizes).sub(next(sizes), fill_value=0).rename("lost").reset_index()
+        predicted, reference = (subjects[name].to_numpy(dtype=np.float64) for name in ("predicted", "reference"))
+        for model, modality, target, excluded in lost[[*_BY, "lost"]].itertuples(index=False, name=None):
+            own = of_cell.get((model, modality, target), [])
+            named = {"model": model, "modality": modality, "target": target} | {
+                "pairing": pairing,
+                "excluded": int(excluded),
+            }
+            rows.append(named | _row(predicted[own], reference[own]))
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
@@ -56,18 +72,16 @@ def _slots(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return [*slots, ("all", frame)]
 
 
-def _row(own: pd.DataFrame) -> dict[str, Any]:
-    known = own.dropna(subset=["predicted", "reference"])
-    volumes = known.groupby("subject", observed=True)[["predicted", "reference"]].mean()
-    row: dict[str, Any] = {"n": len(volumes), "excluded": len(own) - len(known)}
-    if not len(volumes):
-        return row | {"status": "no volumes", "explanation": "no prediction has both a mask and a reference volume"}
-    found = bland_altman(volumes["predicted"].to_numpy(), volumes["reference"].to_numpy())
+def _row(predicted: NDArray[np.float64], reference: NDArray[np.float64]) -> dict[str, Any]:
+    if not len(predicted):
+        return {"n": 0, "status": "no volumes", "explanation": "no prediction has both a mask and a reference volume"}
+    found = bland_altman(predicted, reference)
     few = found.lower is None
     none = (None, None)
-    return row | {
-        "reference_ml": float(volumes["reference"].mean()),
-        "predicted_ml": float(volumes["predicted"].mean()),
+    return {
+        "n": found.n,
+        "reference_ml": float(reference.mean()),
+        "predicted_ml": float(predicted.mean()),
         "bias": found.bias,
         "bias_percent": found.bias_percent,
         "limit_low": found.lower,

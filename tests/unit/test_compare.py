@@ -342,3 +342,25 @@ def test_sanity(control, structural, functional, verdict):
     assert row["explanation"]
     random = judge_sanity(quick(results(runs, rows)).means, "control", random_weights=("m",))
     assert set(random["verdict"]) == {"cannot say"}
+
+
+def test_volumes_are_those_of_the_masks_and_references():
+    run = facts("m")
+    chance = np.random.default_rng(0)
+    reference, predicted = chance.uniform(500, 900, 9).round(), chance.uniform(500, 900, 9).round()
+    predicted[8] = 0  # the reference's volume is not in such a score
+    rows = [
+        (run, f"s{n}", "CT", "liver", "rve", p / r - 1)
+        for n, (p, r) in enumerate(zip(predicted, reference, strict=True))
+    ]
+    rows += [(run, "s9", "CT", "liver", "rve", "crashed"), (run, "x", "CT", "liver", "rve", "undefined")]
+    data = results([run], rows)
+    order = data.predictions["subject"].astype(str).map(lambda name: int(name[1:]) if name != "x" else 10)
+    data.predictions["voxels"] = pd.array([(*predicted, pd.NA, pd.NA)[n] for n in order], dtype="Int64")
+    data.predictions["voxel_ml"] = pd.array([0.5] * 11, dtype="Float64")
+    row = one(compare(data, metrics=("rve",), resamples=99).volumes, pairing="all", modality="CT", target="liver")
+    assert (row["n"], row["excluded"]) == (8, 2)
+    difference = (predicted - reference)[:8] / 2
+    assert row["bias"] == pytest.approx(difference.mean())
+    assert row["limit_high"] == pytest.approx(difference.mean() + 1.96 * difference.std(ddof=1))
+    assert row["reference_ml"] == pytest.approx(reference[:8].mean() / 2)
