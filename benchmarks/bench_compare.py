@@ -1,6 +1,6 @@
 """Half a million simulated scores: how long loading, comparing and ranking take, and how much memory.
 
-954 subjects (490 PET/CT, 464 PET/MR), 6 models, 13 organs, 2 protocols, 2 metrics; 2 % of the predictions crashed.
+954 subjects (490 PET/CT, 464 PET/MR), 6 models, 13 organs, 2 protocols, Dice and RVE; 2 % of the predictions crashed.
 
     python benchmarks/bench_compare.py
 """

@@ -13,12 +13,9 @@ from evaluator.store import RunStore, write_json
 from evaluator.tables import gather
 
 
-def simulate_run(
-    folder: Path, model: str, protocol: str, *, pet_ct: int, pet_mr: int, metrics: int = 2, seed: int = 0
-) -> RunStore:
+def simulate_run(folder: Path, model: str, protocol: str, *, pet_ct: int, pet_mr: int, seed: int = 0) -> RunStore:
     """A run folder with records, scores and tables of ``pet_ct`` + ``pet_mr`` simulated subjects; no masks."""
     plan = load_protocol(protocol)
-    names = plan.metrics[:metrics]
     chance = np.random.default_rng([seed, *model.encode(), *protocol.encode()])
     level = chance.uniform(0.3, 0.9)
     run = RunStore(folder / f"{model}.simulated.{protocol}")
@@ -30,20 +27,20 @@ def simulate_run(
             shift = common + (0 if modality != "PT" else chance.normal(-0.3, 0.3))
             scores = 1 / (1 + np.exp(-(np.log(level / (1 - level)) + shift + chance.normal(0, 0.5, len(ORGANS)))))
             crashed = chance.random(len(ORGANS)) < 0.02
-            _write_scan(run, subject, modality, names, scores, crashed)
+            _write_scan(run, subject, modality, scores, crashed)
     gather(run)
     return run
 
 
-def _write_scan(run: RunStore, subject: str, modality: str, metrics: tuple[str, ...], scores, crashed) -> None:
+def _write_scan(run: RunStore, subject: str, modality: str, scores, crashed) -> None:
     case = f"{subject}.a"
     rows, targets = [], {}
     for organ, score, failed in zip(ORGANS, scores, crashed, strict=True):
         status = "crashed" if failed else "ok"
         mask = {"file": f"masks/{case}/{modality}/s0/r0/{organ}.nii.gz", "sha256": "0" * 64, "voxels": 20000}
         targets[organ] = {"status": status} | ({"detail": "simulated"} if failed else {"mask": mask}) | {"clicks": 1}
-        for n, metric in enumerate(metrics):
-            value = None if failed else float(score) if n < 2 else float(30 * (1 - score))
+        for metric, value in (("dice", float(score)), ("rve", float(score) - 1)):
+            value = None if failed else value
             rows.append({"seed": 0, "round": 0, "target": organ, "metric": metric, "value": value, "status": status})
     record = {
         "case": case, "subject": subject, "pair": "a", "modality": modality, "key": "simulated", "state": "done",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from click.testing import CliRunner
 
 from evaluator.build import zoo
+from evaluator.cli.main import umd as command
 from evaluator.errors import BadManifest, UnknownName, UserError
 from evaluator.execute import Order
 from evaluator.manifests.datasets import dataset_manifests
@@ -78,22 +80,25 @@ def test_a_suite_that_was_not_run(suite):
         load_runs(suite)
 
 
-def test_the_command(suite, tmp_path):
-    done = umd("suite", "run", tmp_path / "mine.toml", "--engine", "local", "--json")
+def _umd(*arguments):
+    return CliRunner().invoke(command, [str(word) for word in arguments], standalone_mode=False)
+
+
+def test_the_commands(suite, tmp_path):
+    path = tmp_path / "mine.toml"
+    done = umd("suite", "run", path, "--engine", "local", "--json")
     assert done.returncode == 1
     assert len([json.loads(line) for line in done.stdout.splitlines()]) == 8
-    shown = umd("suite", "show", tmp_path / "mine.toml").stdout
+    shown = _umd("suite", "show", path).stdout
     assert "control: " in shown
     assert "painter.tiny.point-1" in shown
-    verdicts = [
-        json.loads(line) for line in umd("suite", "sanity", tmp_path / "mine.toml", "--json").stdout.splitlines()
-    ]
+    verdicts = [json.loads(line) for line in _umd("suite", "sanity", path, "--json").stdout.splitlines()]
     dice = {row["protocol"]: row for row in verdicts if row["metric"] == "dice"}
     assert dice["point-1"]["verdict"] == "collapse everywhere"  # one voxel about the point, on the control too
     assert dice["box"]["verdict"] == "works"
     assert (dice["box"]["control"], dice["box"]["target_dataset"]) == ("known", "tiny")
-    assert umd("suite", "show", "cpuu").returncode == 2
-    assert "cpu" in umd("suite", "list").stdout
+    assert "cpu" in _umd("suite", "list").stdout
+    assert isinstance(_umd("suite", "sanity", "cpu").exception, UserError)
 
 
 @pytest.mark.parametrize(
