@@ -9,7 +9,7 @@ import pandas as pd
 
 from evaluator.compare.cells import judge, pair_figures
 from evaluator.compare.columns import ALL_TARGETS, MODALITY, MODELS, PAIRINGS
-from evaluator.compare.cube import COUNTED, FAILURES
+from evaluator.compare.cube import COUNTED, FAILURES, LEFT_OUT
 from evaluator.compare.sides import NO_FIGURE, make_pairs, side_of, why_no_figure
 from evaluator.types import MODALITIES
 
@@ -85,20 +85,15 @@ def _blocks(
     cube: Cube, sides: tuple[Side, Side], labels: Sequence[tuple[str, str]], names: Names, setting: Setting
 ) -> pd.DataFrame:
     """Figures of k comparisons of all targets under both rules for failures, without what a family decides."""
-    counted = make_pairs(*sides, cube, COUNTED)
-    rows = len(labels) * (len(cube.targets) + 1)
-    figures = {COUNTED: _figures(counted, np.ones(rows, dtype=bool), cube, setting)}
-    blocks = []
-    for failures in FAILURES:
-        pairs = counted if failures == COUNTED else make_pairs(*sides, cube, failures)
-        if failures != COUNTED:
-            # only those that differ are computed again
-            changed = (pairs.used != counted.used).ravel()
-            own = _figures(pairs, changed, cube, setting)
-            figures[failures] = {
-                name: np.where(changed, own[name], figures[COUNTED][name]) for name in figures[COUNTED]
-            }
-        blocks.append(_block(pairs, figures[failures], cube, labels, names, failures))
+    counted, left_out = (make_pairs(*sides, cube, failures) for failures in FAILURES)
+    figures = _figures(counted, np.ones(counted.used.size, dtype=bool), cube, setting)
+    changed = (left_out.used != counted.used).ravel()
+    again = _figures(left_out, changed, cube, setting)  # only those that differ
+    without = {name: np.where(changed, again[name], values) for name, values in figures.items()}
+    blocks = (
+        _block(counted, figures, cube, labels, names, COUNTED),
+        _block(left_out, without, cube, labels, names, LEFT_OUT),
+    )
     return pd.concat(blocks, ignore_index=True)
 
 
