@@ -17,18 +17,18 @@ from evaluator import places
 from evaluator.compare.cube import at_round
 from evaluator.datasets import load_dataset
 from evaluator.errors import UserError
+from evaluator.masks import crop_mask
 from evaluator.mistakes import EMPTY, KINDS, classify
-from evaluator.prompts import crop_mask
 from evaluator.score import load_references
 from evaluator.store import fingerprint, read_json, write_json
 from evaluator.types import Status
 from evaluator.volumes import read_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from evaluator.prompts import GridMask
+    from evaluator.masks import GridMask
     from evaluator.results import Results, RunFacts
     from evaluator.types import Scan
 
@@ -197,13 +197,13 @@ def _kept_at(record: dict[str, Any], masks: list[str]) -> Path:
 
 
 def _read_kinds(run: RunFacts, scan: Scan, rows: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any]]]:
-    references: dict[str, GridMask] | None = None
+    references: Mapping[str, GridMask] | None = None
     for row in rows.itertuples(index=False):
         if row.voxels == 0:
             yield str(row.mask), {"kind": EMPTY}
             continue
         try:
-            references = load_references(scan).masks() if references is None else references
+            references = load_references(scan).masks if references is None else references
             array, grid = read_labels(run.path / str(row.mask))
         except (UserError, OSError) as error:
             yield str(row.mask), {"kind": UNTOLD, "reason": str(error)}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from evaluator.prompts import GridMask
+    from evaluator.masks import GridMask
 
 EMPTY, WHOLE_BODY, WRONG_SIDE, NEIGHBOUR, SHIFTED, WRONG_SCALE, FRAGMENT, LEAK, ELSEWHERE, INACCURATE = (
     "empty", "whole-body leak", "wrong side", "neighbour organ", "shifted", "wrong scale", "fragment", "leak", "elsewhere",

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from pandas.api.types import union_categoricals
 
+from evaluator.equality import read_verdict
 from evaluator.errors import RunConflict, UnknownName, UserError
 from evaluator.manifests.protocols import load_protocol
 from evaluator.store import RunStore, open_run
+from evaluator.summary import is_random
 from evaluator.tables import COLUMNS, PREDICTION_COLUMNS, gathered, read_predictions, read_scores
 
 if TYPE_CHECKING:
@@ -51,6 +53,12 @@ class RunFacts:
     image: str
     #: the weights are random: not a result
     random_weights: bool
+    #: "published", "random:small", "random:full", or the hash of mounted ones; empty for a model without weights
+    weights: str
+    #: the choices of the model's card that were taken
+    options: Mapping[str, str]
+    #: when some scans were asked again: "equal", "keeps-state", "not-deterministic"; "not-checked"
+    equality: str
     #: a container kept the model from everything but its requests
     isolates: bool
     #: "docker", "podman", "local"
@@ -94,8 +102,8 @@ class Results:
         raise UnknownName("run among those loaded", name, [facts.name for facts in self.runs])
 
     def run_table(self) -> pd.DataFrame:
-        """The runs as a frame, one row each, without the cards and the whole of run.json."""
-        names = [name for name in RunFacts.__slots__ if name not in ("card", "about")]
+        """The runs as a frame, one row each, without the cards, the options and the whole of run.json."""
+        names = [name for name in RunFacts.__slots__ if name not in ("card", "options", "about")]
         return pd.DataFrame([{name: getattr(run, name) for name in names} for run in self.runs], columns=names)
 
     def groups(self) -> tuple[Group, ...]:
@@ -169,7 +177,10 @@ def _facts(store: RunStore) -> RunFacts:
         title=card.get("umd.title", identity["model"]),
         card=card,
         image=identity["image"],
-        random_weights=card.get("umd.weights") == "random",
+        random_weights=is_random(card),
+        weights=(about.get("weights") or {}).get("which") or "",
+        options=about.get("options") or {},
+        equality=read_verdict(store),
         isolates=bool(about["engine"]["isolates"]),
         engine=about["engine"]["name"],
         prompt_kind=about["prompt_kind"],

@@ -16,7 +16,7 @@ def facts(model: str, dataset="data", protocol="paper", dataset_sha256="d" * 64,
     about = {"protocol_source": protocol, "dataset_source": "nowhere", "data_root": None, "salt": "salt"}
     fields = {
         "name": f"{model}.{dataset}.{protocol}", "path": Path("/nowhere"), "model": model, "label": model, "title": model,
-        "card": {}, "image": "sha256:0", "random_weights": False, "isolates": True, "engine": "docker",
+        "card": {}, "image": "sha256:0", "random_weights": False, "weights": "", "options": {}, "equality": "equal", "isolates": True, "engine": "docker",
         "prompt_kind": "point", "dataset": dataset, "dataset_sha256": dataset_sha256, "dataset_title": dataset,
         "synthetic": True, "reference_origin": "generated", "protocol": protocol,
         "protocol_sha256": load_protocol(protocol).sha256, "protocol_title": protocol, "started": "", "about": about,

@@ -73,7 +73,9 @@ def print_comparison(results: Results, made: Comparison) -> None:
         click.echo(f"\n{group.dataset}, protocol {group.protocol.id}. {synthetic}References: {origins}.")
         for run in group.results.runs:
             if run.random_weights:
-                click.echo(f"{run.label}: RANDOM WEIGHTS, not a result.")
+                click.echo(f"{run.label}: RANDOM WEIGHTS, NOT A RESULT.")
+            if run.equality in ("keeps-state", "not-deterministic"):
+                click.echo(f"{run.label}: {run.equality.upper().replace('-', ' ')}; see umd show {run.name}.")
         main = _of(made.means, group.dataset, group.protocol.id)["metric"].iloc[0]
         _print_frame(
             _of(made.modality, group.dataset, group.protocol.id, main),

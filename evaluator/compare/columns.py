@@ -33,7 +33,7 @@ _STATUS = {
 _PAIRED = {
     "n": "subjects; a subject with several sittings or seeds is averaged first and counts once",
     "n_pairs": "pairs of predictions (sitting x seed x target) that these subjects are the means of",
-    "excluded": "pairs that could not be asked or scored for the data's sake (undefined, not run), and are in no figure",
+    "excluded": "pairs that could not be asked or scored for the data's sake (undefined, not run, not applicable), and are in no figure",
     "difference": "mean over subjects of the paired difference, first minus second",
     "low": "lower end of its interval (BCa bootstrap over subjects)",
     "high": "upper end",

@@ -100,7 +100,7 @@ def _count(marks: Any) -> NDArray[np.int64]:
 def _status(n: int, predictions: int, failed: int, unsupported: int, excluded: int) -> tuple[str, str]:
     if not predictions:
         if excluded:
-            return "excluded", "the data allow no fair question"
+            return "excluded", "the data allow no fair question, or the metric has no meaning there"
         return "no predictions", "no image of this kind has it in its reference"
     if unsupported == predictions:
         return "unsupported", "the model does not take it"

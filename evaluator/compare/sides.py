@@ -100,7 +100,7 @@ def why_no_figure(pairs: Pairs, k: int, target: int, names: tuple[str, str]) -> 
     refused = [bool(asked) and int(side[k, target]) == asked for side in pairs.unsupported]
     if not asked:
         if pairs.excluded[k, target]:
-            return "excluded", "the data allow no fair question about any pair"
+            return "excluded", "the data allow no fair question about any pair, or the metric has no meaning there"
         return "no pairs", f"no case has it on both {names[0]} and {names[1]}"
     if any(refused):
         which = " and ".join(name for name, one in zip(names, refused, strict=True) if one)

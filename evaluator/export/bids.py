@@ -114,7 +114,7 @@ def _dataset_files(
     run: RunFacts, folder: Path, targets: Mapping[str, int], subjects: Iterable[str], *, keep_ids: bool
 ) -> list[Path]:
     synthetic = "SYNTHETIC data. " if run.synthetic else ""
-    random = "RANDOM WEIGHTS, not a result. " if run.random_weights else ""
+    random = "RANDOM WEIGHTS, NOT A RESULT. " if run.random_weights else ""
     container = {"Type": run.engine, "Tag": run.image} if run.isolates else None
     generated = {"Name": run.title, "Description": f"{random}The model that made the masks"}
     description = {

@@ -33,11 +33,11 @@ def runs(tmp_path):
 
 def test_the_table(runs):
     body = read_json(runs[0].path / "run.json")
-    body["card"]["umd.weights"] = "random"
+    body["card"]["umd.weights"] = "random:small"
     write_json(runs[0].path / "run.json", body)
     told = umd("compare", *(run.path for run in runs))
     assert "SYNTHETIC DATA" in told
-    assert "alpha: RANDOM WEIGHTS, not a result" in told
+    assert "alpha: RANDOM WEIGHTS, NOT A RESULT" in told
     for word in (
         "CT-PT",
         "MR-PT",

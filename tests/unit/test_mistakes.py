@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluator.geometry import make_grid
+from evaluator.masks import crop_mask
 from evaluator.mistakes import KINDS, classify, mirrored, shared_voxels
-from evaluator.prompts import crop_mask
 
 AFFINE = np.array([[0.2, -2.1, 0.2, 10], [1.9, 0.1, 0.3, 4], [0.1, 0.2, -3, 7], [0, 0, 0, 1.0]])
 GRID = make_grid((90, 80, 60), AFFINE)

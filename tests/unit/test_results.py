@@ -147,7 +147,7 @@ def test_two_folders_of_one_name_are_refused(tmp_path):
 def test_random_weights_are_known(tmp_path):
     run = simulate_run(tmp_path, "m", "paper", pet_ct=1, pet_mr=0)
     body = read_json(run.path / "run.json")
-    body["card"]["umd.weights"] = "random"
+    body["card"]["umd.weights"] = "random:full"
     write_json(run.path / "run.json", body)
     assert evaluator.load(run).runs[0].random_weights
 
