@@ -23,7 +23,7 @@ UMD  := $(BIN)/umd
 ORACLES     := .venv-oracles
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: help eval test test-zoo lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds bench-zoo compare-peers clean
+.PHONY: help eval test test-zoo lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds bench-zoo bench-statistics bench-compare compare-peers clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -53,7 +53,7 @@ oracles: $(ORACLES)/done ## install scorers by others, with which the tests comp
 test-oracles: $(VENV)/dev.done $(ORACLES)/done ## our scores beside those of others
 	$(BIN)/python -m pytest tests/oracles
 
-bench: bench-score bench-folder bench-overhead bench-rounds ## every benchmark
+bench: bench-score bench-folder bench-overhead bench-rounds bench-compare bench-statistics ## every benchmark
 
 bench-score: $(VENV)/dev.done $(ORACLES)/done ## the scorer beside its peers; writes its table into docs/benchmarks.md
 	PYTHONPATH=. $(BIN)/python benchmarks/bench_score.py --write
@@ -75,6 +75,12 @@ bench-rounds: $(VENV)/dev.done ## six rounds in one session against a container 
 bench-zoo: $(VENV)/dev.done ## MODEL at work with WEIGHTS=random:full: targets and rounds in one session against each alone
 	@.ci/ensure-engine
 	$(BIN)/python benchmarks/bench_zoo.py $(MODEL) --weights $(WEIGHTS) $(ARGS)
+
+bench-compare: $(VENV)/dev.done ## half a million scores loaded, compared and ranked
+	PYTHONPATH=. $(BIN)/python benchmarks/bench_compare.py
+
+bench-statistics: $(VENV)/dev.done ## coverage, false positives and power on simulated subjects, into docs/statistics.md
+	PYTHONPATH=. $(BIN)/python benchmarks/bench_statistics.py
 
 clean: ## remove the environment and everything that can be made again; runs stay
 	rm -rf $(VENV) $(ORACLES) .umd

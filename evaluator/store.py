@@ -7,6 +7,7 @@
       masks/<case>/<modality>/s<seed>/r<round>/<target>.nii.gz
       scores/<case>/<modality>.json   made from the two above and the references, at any time again
       scores.csv, scores.parquet      every score, one a row
+      predictions.parquet             every prediction, one a row
       model.log                       what the container printed
 
 Every file is written under another name, fsynced and renamed. A finished scan is recognised by its key (image digest,

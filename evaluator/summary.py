@@ -80,9 +80,9 @@ def figures(group: pd.DataFrame, metric: str, protocol: Protocol) -> dict[str, f
     known = asked.loc[asked["status"] == "ok", "value"].astype(float).to_list()
     one_empty = int((asked["status"] == ScoreStatus.ONE_EMPTY).sum())
     failed = len(asked) - len(known) - one_empty
-    stand_in = _worst(metric, protocol)
-    scored = known + stand_in * one_empty
-    everything = scored + (stand_in * failed if protocol.failures_count_as == "worst" else [])
+    worst = stand_in(metric, protocol)
+    scored = known + ([] if worst is None else [worst] * one_empty)
+    everything = scored + ([worst] * failed if worst is not None and protocol.failures_count_as == "worst" else [])
     q1, median, q3 = np.percentile(everything, (25, 50, 75)) if everything else (None, None, None)
     return {
         "mean": _round(np.mean(everything)) if everything else None,
@@ -94,12 +94,12 @@ def figures(group: pd.DataFrame, metric: str, protocol: Protocol) -> dict[str, f
     }
 
 
-def _worst(metric: str, protocol: Protocol) -> list[float]:
-    """What a failure counts as: the metric's worst, for a distance the protocol's cap; nothing where neither is finite."""
+def stand_in(metric: str, protocol: Protocol) -> float | None:
+    """What a failure counts as: the metric's worst, for a distance the protocol's cap; None where neither is finite."""
     row = METRICS[metric]
     if np.isfinite(row.worst):
-        return [row.worst]
-    return [protocol.distance_cap_mm] if row.unit == "mm" else []
+        return row.worst
+    return protocol.distance_cap_mm if row.unit == "mm" else None
 
 
 def header(run: RunStore) -> list[str]:

@@ -1,0 +1,177 @@
+"""Do the statistics keep their promises: coverage, false positives and power on simulated subjects; writes docs/statistics.md.
+
+A subject has 13 organs on two images, each organ's score correlated with the subject's others (0.5 on an image, more
+within an organ). Scores are Dice-like (beta), or normal; some scenarios have failures, which count as 0. The truth is known.
+
+    python benchmarks/bench_statistics.py            the full simulation, minutes; writes the table between the markers
+    python benchmarks/bench_statistics.py --cohorts 40   a quick look; prints only
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy.special import ndtr
+from scipy.stats import beta
+
+from evaluator.statistics import compare_pairs, equivalence_p, fit_jointly, holm
+
+ORGANS, MODELS = 13, 6
+DOCUMENT = Path(__file__).parents[1] / "docs" / "statistics.md"
+MARKERS = ("<!-- simulation: begin -->", "<!-- simulation: end -->")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """How scores come about; ``effect`` is added to the structural score of every organ."""
+
+    title: str
+    shape: str = "dice"
+    failures: float = 0.0
+    effect: float = 0.0
+
+
+SCENARIOS = (
+    Scenario("normal", shape="normal"),
+    Scenario("Dice"),
+    Scenario("Dice, 5 % failures on each image, as 0", failures=0.05),
+    Scenario("Dice of a model near its floor", shape="floor"),
+)
+
+
+def draw(scenario: Scenario, subjects: int, models: int, chance: np.random.Generator):
+    """Scores (subjects, models * organs) on the structural and the functional image."""
+    subject = chance.normal(size=(subjects, 1, 1))
+    organ = chance.normal(size=(subjects, models, ORGANS))
+    images = []
+    for _ in range(2):
+        own = chance.normal(size=(subjects, models, 1)) * 0.5 + chance.normal(size=(subjects, models, ORGANS)) * 0.5
+        z = np.sqrt(0.3) * subject + np.sqrt(0.2) * organ + own
+        if scenario.shape == "normal":
+            score = 0.7 + 0.1 * z
+        else:
+            a, b = (6, 2) if scenario.shape == "dice" else (0.6, 4)
+            score = beta.ppf(ndtr(z), a, b)
+        images.append(score.reshape(subjects, -1))
+    failed = [chance.random(one.shape) < scenario.failures for one in images]
+    structural, functional = (np.where(bad, 0.0, one) for bad, one in zip(failed, images, strict=True))
+    # an effect is on what did not fail
+    return np.where(failed[0], 0.0, structural + scenario.effect), functional
+
+
+def covered(scenario: Scenario, subjects: int, cohorts: int, seed: int = 0) -> np.ndarray:
+    """For each cohort the share of organs whose 95 % interval holds the true difference."""
+    chance = np.random.default_rng([seed, subjects])
+    truth = scenario.effect * (1 - scenario.failures)
+    shares = []
+    for number in range(cohorts):
+        found = compare_pairs(*draw(scenario, subjects, 1, chance), resamples=1999, seed=number)
+        shares.append(np.mean((found.low <= truth) & (truth <= found.high)))
+    return np.array(shares)
+
+
+def false_positives(scenario: Scenario, subjects: int, cohorts: int, seed: int = 0) -> np.ndarray:
+    """For each cohort without any effect: is any of the family's 78 tests significant after Holm."""
+    chance = np.random.default_rng([seed, subjects, 1])
+    found = [holm(compare_pairs(*draw(scenario, subjects, MODELS, chance), resamples=9).p) for _ in range(cohorts)]
+    return np.array([(p <= 0.05).any() for p in found])
+
+
+def false_equivalences(subjects: int, cohorts: int, margin: float = 0.05, seed: int = 0) -> np.ndarray:
+    """For each cohort whose differences all equal the margin: is any of the 78 called equivalent."""
+    chance = np.random.default_rng([seed, subjects, 2])
+    scenario = Scenario("Dice", effect=margin)
+    margins = np.full(MODELS * ORGANS, margin)
+    found = []
+    for _ in range(cohorts):
+        structural, functional = draw(scenario, subjects, MODELS, chance)
+        found.append((holm(equivalence_p(structural - functional, margins)) <= 0.05).any())
+    return np.array(found)
+
+
+def power(scenario: Scenario, subjects: int, cohorts: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """For each cohort with an effect in all organs the share of the 78 tests that find it after Holm, and of the models'."""
+    chance = np.random.default_rng([seed, subjects, 3])
+    organs, overall = [], []
+    for _ in range(cohorts):
+        sides = draw(scenario, subjects, MODELS, chance)
+        means = [side.reshape(subjects, MODELS, ORGANS).mean(axis=2) for side in sides]
+        organs.append((holm(compare_pairs(*sides, resamples=9).p) <= 0.05).mean())
+        overall.append((holm(compare_pairs(*means, resamples=9).p) <= 0.05).mean())
+    return np.array(organs), np.array(overall)
+
+
+def joint(scenario: Scenario, subjects: int, cohorts: int, seed: int = 0) -> np.ndarray:
+    """For each cohort: does the mixed model's interval hold the truth; and was it the mixed model."""
+    chance = np.random.default_rng([seed, subjects, 4])
+    truth = scenario.effect * (1 - scenario.failures)
+    held = []
+    for _ in range(cohorts):
+        found = fit_jointly(*draw(scenario, subjects, 1, chance), resamples=99, seed=0)
+        held.append((found.low <= truth <= found.high, found.method == "mixed model"))
+    return np.array(held)
+
+
+def table(cohorts: int) -> str:
+    """Every figure as Markdown, each with its simulation's standard error."""
+    lines = ["| what | scenario | n | wanted | found |", "|---|---|---|---|---|"]
+    for scenario in SCENARIOS:
+        for subjects in (10, 30, 100):
+            shares = covered(scenario, subjects, cohorts)
+            what = "95 % intervals of 13 organs hold the truth"
+            lines.append(_line(what, scenario.title, subjects, "93 to 97 %", shares))
+    for scenario in SCENARIOS:
+        for subjects in (30, 100):
+            shares = false_positives(scenario, subjects, cohorts)
+            what = "no effect: any of 78 tests significant after Holm"
+            lines.append(_line(what, scenario.title, subjects, "at most 5 %", shares))
+    for subjects in (30, 100):
+        shares = false_equivalences(subjects, cohorts)
+        what = "true difference = margin 0.05: any of 78 called equivalent"
+        lines.append(_line(what, "Dice", subjects, "at most 5 %", shares))
+    for scenario in SCENARIOS[1:3]:
+        for subjects in (30, 100):
+            organs, overall = power(replace(scenario, effect=0.05), subjects, cohorts // 4)
+            lines.append(
+                _line("planted 0.05 found: share of 78 tests after Holm", scenario.title, subjects, "", organs)
+            )
+            what = "planted 0.05 found: share of 6 models, all targets, after Holm"
+            lines.append(_line(what, scenario.title, subjects, "", overall))
+    for scenario in SCENARIOS:
+        for subjects in (10, 30, 100):
+            held = joint(scenario, subjects, cohorts)
+            what = f"mixed model's 95 % interval holds the truth (fitted in {held[:, 1].mean():.0%})"
+            lines.append(_line(what, scenario.title, subjects, "93 to 97 %", held[:, 0]))
+    return "\n".join(lines)
+
+
+def _line(what: str, scenario: str, subjects: int, wanted: str, shares: np.ndarray) -> str:
+    error = shares.std(ddof=1) / np.sqrt(len(shares))
+    line = f"| {what} | {scenario} | {subjects} | {wanted} | {100 * shares.mean():.1f} ± {100 * error:.1f} % |"
+    print(line, flush=True)
+    return line
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cohorts", type=int, default=500)
+    cohorts = parser.parse_args().cohorts
+    started = time.perf_counter()
+    text = table(cohorts)
+    took = time.perf_counter() - started
+    print(f"{cohorts} cohorts each, {took:.0f} s")
+    if cohorts < 500:
+        return
+    document = DOCUMENT.read_text(encoding="utf-8")
+    before, rest = document.split(MARKERS[0])
+    after = rest.split(MARKERS[1])[1]
+    note = f"{cohorts} simulated cohorts a line, figure ± its standard error; `make bench-statistics`."
+    DOCUMENT.write_text(f"{before}{MARKERS[0]}\n{note}\n\n{text}\n{MARKERS[1]}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

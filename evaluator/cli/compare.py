@@ -1,0 +1,162 @@
+"""``umd compare``: paired comparisons of one run or many."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from evaluator.compare import Comparison
+    from evaluator.results import Results
+
+
+@click.command(epilog="Example: umd compare region-growing.phantom.paper.1a2b3c4d random-walker.phantom.paper.5e6f7a8b")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.option(
+    "--metric", "metrics", multiple=True, help="Only these; the first is the main one (default: the protocol's)."
+)
+@click.option(
+    "--margin", "margins", multiple=True, metavar="METRIC=X", help="Differences below X count as none (dice=0.05)."
+)
+@click.option("--round", "number", type=int, help="This round of corrections (default: the last).")
+@click.option("--json", "as_json", is_flag=True, help="One object for each row of each frame.")
+@click.option(
+    "--csv", "folder", type=click.Path(path_type=Path), help="Write each frame as a CSV file into this folder."
+)
+def compare(
+    runs: tuple[str, ...],
+    metrics: tuple[str, ...],
+    margins: tuple[str, ...],
+    number: int | None,
+    as_json: bool,
+    folder: Path | None,
+) -> None:
+    """Compare modalities and models in RUN... (names or folders), paired within the subject.
+
+    Prints the main metric, a failure counted as the protocol says; --json and --csv have all (docs/statistics.md).
+    """
+    from evaluator.compare import compare as compare_results
+    from evaluator.compare.writing import rows_of, write_csv
+    from evaluator.results import load
+
+    results = load(runs)
+    made = compare_results(results, metrics=metrics, margins=dict(map(parse_margin, margins)), round_number=number)
+    if folder:
+        for path in write_csv(made, folder):
+            click.echo(path, err=as_json)
+    if as_json:
+        for row in rows_of(made):
+            click.echo(json.dumps(row, allow_nan=False))
+    elif not folder:
+        print_comparison(results, made)
+
+
+def parse_margin(text: str) -> tuple[str, float]:
+    """What ``--margin`` says: dice=0.05."""
+    metric, _, number = text.partition("=")
+    try:
+        return metric.strip(), float(number)
+    except ValueError:
+        raise click.UsageError(f"--margin {text}: write METRIC=NUMBER, as in dice=0.05") from None
+
+
+def print_comparison(results: Results, made: Comparison) -> None:
+    """Print each group's modalities, joint models, pairs of models and gaps, and what the figures mean."""
+    for group in results.groups():
+        synthetic = "SYNTHETIC DATA: these figures say nothing about patients. " if group.synthetic else ""
+        origins = ", ".join(dict.fromkeys(run.reference_origin for run in group.results.runs))
+        click.echo(f"\n{group.dataset}, protocol {group.protocol.id}. {synthetic}References: {origins}.")
+        for run in group.results.runs:
+            if run.random_weights:
+                click.echo(f"{run.label}: RANDOM WEIGHTS, NOT A RESULT.")
+            if run.equality in ("keeps-state", "not-deterministic"):
+                click.echo(f"{run.label}: {run.equality.upper().replace('-', ' ')}; see umd show {run.name}.")
+        main = _of(made.means, group.dataset, group.protocol.id)["metric"].iloc[0]
+        _print_frame(
+            _of(made.modality, group.dataset, group.protocol.id, main),
+            f"structural minus functional, {main}",
+            (
+                "model",
+                "pairing",
+                "target",
+                "n",
+                "failed_structural",
+                "failed_functional",
+                "mean_structural",
+                "mean_functional",
+            ),
+        )
+        models = _of(made.models, group.dataset, group.protocol.id, main)
+        _print_frame(
+            models[models["target"] == "all targets"],
+            f"model minus other, {main}, all targets",
+            ("model", "other", "modality", "n", "failed_model", "failed_other", "mean_model", "mean_other"),
+        )
+        _print_joint(_of(made.joint, group.dataset, group.protocol.id, main))
+        _print_gaps(_of(made.gaps, group.dataset, group.protocol.id, main))
+    click.echo(
+        "\nUnit: the subject. Interval: 95 % BCa bootstrap. p: Wilcoxon signed-rank (Pratt), adjusted by Holm over targets x "
+        "models. Margin: " + ", ".join(f"{name} {value:g}" for name, value in made.margins.items()) + "."
+    )
+
+
+def _of(frame: pd.DataFrame, dataset: str, protocol: str, metric: str | None = None) -> pd.DataFrame:
+    chosen = (frame["dataset"] == dataset) & (frame["protocol"] == protocol)
+    if metric is not None:
+        chosen &= (frame["metric"] == metric) & (frame["failures"] == "counted")
+    return frame[chosen]
+
+
+def _print_frame(frame: pd.DataFrame, title: str, names: tuple[str, ...]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    if frame.empty:
+        return
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    for name in (*names, "difference", "95 %", "p", "verdict", ""):
+        words = name in ("model", "other", "pairing", "target", "modality", "verdict", "")
+        table.add_column(name.replace("_", " "), justify="left" if words else "right", no_wrap=name != "")
+    for row in frame.to_dict("records"):
+        interval = f"{_figure(row['low'])} to {_figure(row['high'])}"
+        said = "" if row["status"] == "ok" else row["status"]
+        cells = (row["difference"], interval, row["p_holm"], row["verdict"], said or row["explanation"])
+        table.add_row(*map(_figure, (*(row[name] for name in names), *cells)))
+    console = Console(highlight=False, soft_wrap=True)
+    Console(highlight=False, width=None if console.is_terminal else 220).print(table, markup=False)
+
+
+def _print_joint(frame: pd.DataFrame) -> None:
+    for row in frame.to_dict("records"):
+        how = row["method"] + (f" ({row['reason']})" if row["reason"] else "")
+        interval = f"[{_figure(row['low'])}, {_figure(row['high'])}]"
+        click.echo(
+            f"all targets jointly: {row['model']} {row['pairing']} {_figure(row['difference'])} {interval}, "
+            f"p {_figure(row['p'])}, differs by target p {_figure(row['p_interaction'])}; {how}"
+        )
+
+
+def _print_gaps(frame: pd.DataFrame) -> None:
+    for row in frame[frame["gap"] == "generalization gap"].to_dict("records"):
+        click.echo(
+            f"generalization gap: {row['model']} {row['modality']} {_figure(row['value'])} "
+            f"(literature {_figure(row['literature'])}, {row['certainty']}; measured {_figure(row['measured'])})"
+        )
+
+
+def _figure(value: Any) -> str:
+    import pandas as pd
+
+    if isinstance(value, str):
+        return value
+    if pd.isna(value):
+        return "-"
+    if isinstance(value, int):
+        return str(value)
+    return "<0.001" if 0 < value < 0.0005 else f"{value:.3f}"

@@ -1,0 +1,31 @@
+"""Statistics of scores paired within the subject: pure functions of arrays and a seed (``docs/statistics.md``).
+
+The unit is always the subject: organs of one subject resemble each other, and counted as units they would make every
+interval too narrow.
+"""
+
+from evaluator.statistics.agreement import Agreement, bland_altman
+from evaluator.statistics.equivalence import ALPHA, equivalence_p, holm, verdict
+from evaluator.statistics.intervals import FEWEST, mean_intervals
+from evaluator.statistics.mixed import Joint, fit_jointly
+from evaluator.statistics.paired import Paired, compare_pairs
+from evaluator.statistics.ranking import Ranking, rank_models
+from evaluator.statistics.resampling import RESAMPLES
+
+__all__ = [
+    "ALPHA",
+    "FEWEST",
+    "RESAMPLES",
+    "Agreement",
+    "Joint",
+    "Paired",
+    "Ranking",
+    "bland_altman",
+    "compare_pairs",
+    "equivalence_p",
+    "fit_jointly",
+    "holm",
+    "mean_intervals",
+    "rank_models",
+    "verdict",
+]

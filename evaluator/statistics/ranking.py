@@ -1,0 +1,144 @@
+"""Which model is best, by both orders of aggregation, and how much that hangs on the subjects at hand.
+
+Aggregate-then-rank: mean over subjects, models ranked in each task, weighted mean of these ranks. Rank-then-aggregate:
+models ranked for each subject in each task, weighted mean of all these ranks. The two orders may disagree, and a ranking
+may hang on few subjects: Maier-Hein et al., Nat Commun 2018;9:5217; Wiesenfarth et al., Sci Rep 2021;11:2369. A task is
+one target, modality and metric; subjects are resampled whole, with all of their tasks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from evaluator.statistics.equivalence import holm
+from evaluator.statistics.paired import signed_rank_p
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from evaluator.statistics.resampling import Matrix
+
+AGGREGATE_FIRST, RANK_FIRST = "aggregate-then-rank", "rank-then-aggregate"
+RESAMPLES = 1000
+#: resamples whose ranks are made at once
+_CHUNK = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """The ranking of m models by one order of aggregation."""
+
+    #: (m,) weighted mean rank, 1 is best
+    mean_rank: NDArray[np.float64]
+    #: (m,) place by it; ties share the better place
+    place: NDArray[np.int64]
+    #: (m, m) share of the resamples in which model i has place j + 1
+    distribution: Matrix
+    #: (resamples,) Kendall's tau-b (Biometrika 1945;33:239-251) of each resample's mean ranks to the full data's; NaN: all ties
+    tau: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """Both orders, their agreement, and which models differ."""
+
+    subjects: int
+    tasks: int
+    #: by name of the order
+    orders: dict[str, Order]
+    #: Kendall's tau-b between the two orders; None where either is all ties
+    tau_between: float | None
+    #: (m, m) p of the pair's subjects' weighted mean ranks being equal (signed-rank), adjusted by Holm over all pairs
+    p_holm: Matrix
+
+
+def rank_models(scores: Any, weights: NDArray[np.float64], *, resamples: int = RESAMPLES, seed: int = 0) -> Ranking:
+    """Rank by scores (n, k, m) of n subjects, k tasks and m models, higher better, with a weight (k,) for each task.
+
+    A subject's task in which a model has no value (NaN) is left out for all of them. Raises ValueError if nothing is left.
+    """
+    known = ~np.isnan(scores).any(axis=2)
+    subjects, tasks = known.any(axis=1), known.any(axis=0)
+    if not known.any():
+        raise ValueError("no subject has a score of every model in any task")
+    scores, known, weights = scores[subjects][:, tasks], known[subjects][:, tasks], weights[tasks]
+    n, _, m = scores.shape
+    values = np.where(known[:, :, None], scores, 0.0)
+    ranks = np.where(known[:, :, None], rankdata(-values, axis=2), 0.0)
+    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples).astype(np.float64)
+    makers = {
+        AGGREGATE_FIRST: lambda draws: _weighted(_ranks(_means(values, known, draws)), weights),
+        RANK_FIRST: lambda draws: _weighted(_means(ranks, known, draws), weights),
+    }
+    orders = {}
+    for name, make in makers.items():
+        full = make(np.ones((1, n)))[0]
+        again = np.concatenate([make(drawn[start : start + _CHUNK]) for start in range(0, resamples, _CHUNK)])
+        orders[name] = _order(full, again)
+    tau = float(kendall_tau(orders[AGGREGATE_FIRST].mean_rank, orders[RANK_FIRST].mean_rank[None])[0])
+    return Ranking(
+        subjects=n,
+        tasks=scores.shape[1],
+        orders=orders,
+        tau_between=None if np.isnan(tau) else tau,
+        p_holm=_different(_subject_ranks(ranks, known, weights), m),
+    )
+
+
+def _means(values: Any, known: NDArray[np.bool_], draws: Matrix) -> Any:
+    """Means over drawn subjects, (b, k, m); NaN for a task of which no subject was drawn."""
+    n, k, m = values.shape
+    sums = (draws @ values.reshape(n, k * m)).reshape(-1, k, m)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return sums / (draws @ known)[:, :, None]
+
+
+def _ranks(means: Any) -> Any:
+    ranks = rankdata(-np.round(means, 12), axis=2, nan_policy="omit")
+    return np.where(np.isnan(means), np.nan, ranks)
+
+
+def _weighted(ranks: Any, weights: NDArray[np.float64]) -> Matrix:
+    """Mean over tasks, (b, k, m) to (b, m)."""
+    own = np.where(np.isnan(ranks[:, :, 0]), 0.0, weights)
+    total: Matrix = np.einsum("bk,bkm->bm", own, np.nan_to_num(ranks)) / own.sum(axis=1, keepdims=True)
+    return total
+
+
+def _order(full: NDArray[np.float64], again: Matrix) -> Order:
+    m = len(full)
+    places = rankdata(np.round(again, 9), axis=1, method="min").astype(np.int64)
+    distribution = np.stack([(places == place).mean(axis=0) for place in range(1, m + 1)], axis=1)
+    place = rankdata(np.round(full, 9), method="min").astype(np.int64)
+    return Order(mean_rank=full, place=place, distribution=distribution, tau=kendall_tau(full, again))
+
+
+def kendall_tau(one: NDArray[np.float64], others: Matrix) -> NDArray[np.float64]:
+    """Kendall's tau-b of m figures (m,) to each row of (b, m); NaN where either is all ties."""
+    first, second = np.triu_indices(len(one), 1)
+    a = np.sign(np.round(one[first] - one[second], 9))
+    b = np.sign(np.round(others[:, first] - others[:, second], 9))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        tau: NDArray[np.float64] = (b @ a) / np.sqrt((a**2).sum() * (b**2).sum(axis=1))
+    return tau
+
+
+def _subject_ranks(ranks: Any, known: NDArray[np.bool_], weights: NDArray[np.float64]) -> Matrix:
+    """Each subject's weighted mean rank of each model, (n, m)."""
+    own = known * weights
+    mean: Matrix = np.einsum("nk,nkm->nm", own, ranks) / own.sum(axis=1, keepdims=True)
+    return mean
+
+
+def _different(ranks: Matrix, m: int) -> Matrix:
+    p = np.full((m, m), np.nan)
+    first, second = np.triu_indices(m, 1)
+    if len(first):
+        differences = ranks[:, first] - ranks[:, second]
+        differences[np.abs(differences) < 1e-9] = 0.0
+        p[first, second] = p[second, first] = holm(signed_rank_p(differences))
+    return p

@@ -1,0 +1,139 @@
+"""A linear mixed model with one grouping factor, by restricted maximum likelihood.
+
+Laird and Ware, Biometrics 1982;38:963-974; the profiled criterion as in Bates et al., J Stat Softw 2015;67(1), section 3.4.
+All that depends on the data is summed once for each subject, so that a step of the optimiser costs milliseconds for a
+thousand subjects; estimates and standard errors are those of ``statsmodels``' MixedLM (held by test).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.optimize import minimize
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from evaluator.statistics.resampling import Matrix
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixedFit:
+    """Fixed effects (p,) with their covariance (p, p), the random effects' covariance (q, q), the residual variance."""
+
+    effects: NDArray[np.float64]
+    covariance: Matrix
+    random: Matrix
+    residual: float
+    converged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """Of y (N,), X (N, p) and Z (N, q): over all rows, and for each of S subjects."""
+
+    rows: int
+    yy: float
+    xy: NDArray[np.float64]
+    xx: Matrix
+    #: (S, q), (S, p, q), (S, q, q)
+    zy: Any
+    xz: Any
+    zz: Any
+
+
+def fit_reml(y: NDArray[np.float64], fixed: Matrix, random: Matrix, subjects: NDArray[np.int64]) -> MixedFit:
+    """Fit y = fixed b + random u + e, with u normal of each subject, independent of e.
+
+    ``y`` is (N,), ``fixed`` (N, p) of full rank, ``random`` (N, q), ``subjects`` (N,) has numbers from 0. Raises
+    LinAlgError where the fixed effects cannot be told apart.
+    """
+    scale = float(y.std()) or 1.0  # so that the optimiser sees figures near 1, whatever the unit
+    sums = _sums(y / scale, fixed, random, subjects)
+    q = random.shape[1]
+    triangle = np.tril_indices(q)
+
+    def criterion(factor: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        lower = np.zeros((q, q))
+        lower[triangle] = factor
+        state = _state(lower @ lower.T, sums)
+        slope = 2 * _slope(state, sums) @ lower
+        return state.criterion / sums.rows, slope[triangle] / sums.rows
+
+    options = {"ftol": 1e-13, "gtol": 1e-7}
+    with np.errstate(
+        all="ignore"
+    ):  # scores without any spread of their own lead out of the numbers, which is no optimum
+        found = minimize(criterion, np.eye(q)[triangle], jac=True, method="L-BFGS-B", options=options)
+        lower = np.zeros((q, q))
+        lower[triangle] = found.x
+        state = _state(lower @ lower.T, sums)
+    return MixedFit(
+        effects=state.effects * scale,
+        covariance=state.inverse * state.residual * scale**2,
+        random=lower @ lower.T * state.residual * scale**2,
+        residual=state.residual * scale**2,
+        converged=bool(np.isfinite(found.fun)) and float(np.abs(found.jac).max()) < 1e-4,
+    )
+
+
+def _sums(y: NDArray[np.float64], fixed: Matrix, random: Matrix, subjects: NDArray[np.int64]) -> _Sums:
+    order = np.argsort(subjects, kind="stable")
+    starts = np.flatnonzero(np.diff(subjects[order], prepend=-1))
+
+    def by_subject(product: Any) -> Any:
+        return np.add.reduceat(product[order], starts, axis=0)
+
+    return _Sums(
+        len(y),
+        float(y @ y),
+        fixed.T @ y,
+        fixed.T @ fixed,
+        by_subject(random * y[:, None]),
+        by_subject(fixed[:, :, None] * random[:, None, :]),
+        by_subject(random[:, :, None] * random[:, None, :]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """At one covariance of the random effects by the residual variance."""
+
+    #: -2 log restricted likelihood but for a constant
+    criterion: float
+    effects: NDArray[np.float64]
+    #: covariance of the effects by the residual variance
+    inverse: Matrix
+    residual: float
+    #: (S, q, q) I - Z'Z M
+    shrink: Any
+
+
+def _state(relative: Matrix, sums: _Sums) -> _State:
+    """By Woodbury, a subject's inverse covariance is I - Z M Z' with M = relative (I + Z'Z relative)^-1."""
+    inner = np.eye(len(relative)) + sums.zz @ relative
+    m = relative @ np.linalg.inv(inner)
+    p = len(sums.xy)
+    weighted = (sums.xz @ m).transpose(1, 0, 2).reshape(p, -1)
+    precision = sums.xx - weighted @ sums.xz.transpose(1, 0, 2).reshape(p, -1).T
+    right = sums.xy - weighted @ sums.zy.ravel()
+    squares = sums.yy - float(np.einsum("sq,sqr,sr->", sums.zy, m, sums.zy))
+    inverse = np.linalg.inv(precision)
+    effects = inverse @ right
+    freedom = sums.rows - p
+    residual = max(squares - float(right @ effects), 1e-300) / freedom
+    logs = np.linalg.slogdet(inner)[1].sum() + np.linalg.slogdet(precision)[1]
+    shrink = np.eye(len(relative)) - sums.zz @ m
+    return _State(freedom * float(np.log(residual)) + float(logs), effects, inverse, residual, shrink)
+
+
+def _slope(state: _State, sums: _Sums) -> Matrix:
+    """Derivative of the criterion by the relative covariance, (q, q) symmetric."""
+    zvz = (state.shrink @ sums.zz).sum(axis=0)
+    zvx = state.shrink @ sums.xz.transpose(0, 2, 1)
+    zvr = (state.shrink @ (sums.zy - np.einsum("spq,p->sq", sums.xz, state.effects))[:, :, None])[:, :, 0]
+    fitted = np.einsum("sqp,srp->qr", zvx @ state.inverse, zvx)
+    slope: Matrix = zvz - fitted - zvr.T @ zvr / state.residual
+    return (slope + slope.T) / 2

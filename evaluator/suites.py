@@ -1,0 +1,115 @@
+"""Run a suite: every model on every dataset under every protocol, each as a run of its own that goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import TYPE_CHECKING
+
+from evaluator import places
+from evaluator.compare import compare
+from evaluator.compare.sanity import judge_sanity
+from evaluator.errors import HostFault, UserError
+from evaluator.execute import Order, run_model
+from evaluator.results import load
+from evaluator.store import read_json, safe_name, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import pandas as pd
+
+    from evaluator.manifests.suites import Suite
+    from evaluator.results import Results
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How one run of a suite ended."""
+
+    model: str
+    dataset: str
+    protocol: str
+    #: name of the run; None: it could not be made
+    run: str | None
+    #: why it could not
+    reason: str = ""
+
+
+def run_suite(
+    suite: Suite,
+    order: Order,
+    *,
+    say: Callable[[str], None],
+    progress: Callable[[Order], Callable[[int, int, str], None]],
+) -> tuple[Ended, ...]:
+    """Run all of a suite, the control first; ``order`` has what is the same for all (engine, GPUs, data root).
+
+    A model or dataset that cannot be used (a UserError) costs its own runs alone and is told. A HostFault stops the suite;
+    the same command goes on from there. What ended how is kept in ``suites/<name>.json`` beside the runs.
+    """
+    ended: list[Ended] = []
+    for dataset, protocol, model in product(suite.all_datasets, suite.protocols, suite.models):
+        own = replace(order, model=model, dataset=dataset, protocol=protocol)
+        try:
+            run = run_model(own, say=say, progress=progress(own))
+            ended.append(Ended(model=model, dataset=dataset, protocol=protocol, run=run.name))
+        except HostFault:
+            raise
+        except UserError as error:
+            say(f"{model} on {dataset} under {protocol} could not be run: {error}")
+            ended.append(Ended(model=model, dataset=dataset, protocol=protocol, run=None, reason=str(error)))
+        _keep(suite, ended)
+    return tuple(ended)
+
+
+def suite_runs(suite: Suite) -> tuple[Ended, ...]:
+    """How the runs of a suite ended when it was run last. Raises UserError if it never was."""
+    path = suite_record(suite)
+    if not path.exists():
+        raise UserError(f"suite {suite.name} was not run yet; run it with: umd suite run {suite.name}")
+    return tuple(Ended(**entry) for entry in read_json(path)["ended"])
+
+
+def load_runs(suite: Suite) -> Results:
+    """The results of a suite's runs. Raises UserError when there are none."""
+    names = [one.run for one in suite_runs(suite) if one.run]
+    if not names:
+        raise UserError(f"none of the runs of suite {suite.name} could be made; run it again to see why")
+    return load(names)
+
+
+def suite_sanity(suite: Suite) -> pd.DataFrame | None:
+    """The verdict on each model by the suite's control (``evaluator.compare.sanity``); None for a suite without one.
+
+    Raises UserError when none of the suite's runs were made.
+    """
+    if suite.control is None:
+        return None
+    results = load_runs(suite)
+    of_control = {one.run for one in suite_runs(suite) if one.dataset == suite.control}
+    names = {run.dataset for run in results.runs if run.name in of_control}
+    random = [run.label for run in results.runs if run.random_weights]
+    return judge_sanity(compare(results).means, next(iter(names), suite.control), random_weights=random)
+
+
+def suite_record(suite: Suite) -> Path:
+    """The file that says how the suite's runs ended."""
+    return places.runs() / "suites" / f"{safe_name(suite.name)}.json"
+
+
+def _keep(suite: Suite, ended: list[Ended]) -> None:
+    made = [{name: getattr(one, name) for name in Ended.__slots__} for one in ended]
+    write_json(suite_record(suite), {"suite": json.loads(suite.model_dump_json()), "ended": made})
+
+
+def describe(suite: Suite) -> Iterator[str]:
+    """What the suite runs, in lines."""
+    yield suite.title
+    yield from filter(None, (suite.description.strip(),))
+    yield f"models: {', '.join(suite.models)}"
+    yield f"datasets: {', '.join(suite.datasets)}"
+    yield f"protocols: {', '.join(suite.protocols)}"
+    yield f"control: {suite.control or 'none'}"

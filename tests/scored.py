@@ -1,0 +1,67 @@
+"""Results made of given scores, without a run: for tests of what is computed from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from evaluator.manifests.protocols import load_protocol
+from evaluator.results import Results, RunFacts
+from evaluator.tables import COLUMNS, PREDICTION_COLUMNS
+
+
+def facts(model: str, dataset="data", protocol="paper", dataset_sha256="d" * 64, **more) -> RunFacts:
+    """One run's facts, of a protocol of the project."""
+    about = {"protocol_source": protocol, "dataset_source": "nowhere", "data_root": None, "salt": "salt"}
+    fields = {
+        "name": f"{model}.{dataset}.{protocol}", "path": Path("/nowhere"), "model": model, "label": model, "title": model,
+        "card": {}, "image": "sha256:0", "random_weights": False, "weights": "", "options": {}, "equality": "equal", "isolates": True, "engine": "docker",
+        "prompt_kind": "point", "dataset": dataset, "dataset_sha256": dataset_sha256, "dataset_title": dataset,
+        "synthetic": True, "reference_origin": "generated", "protocol": protocol,
+        "protocol_sha256": load_protocol(protocol).sha256, "protocol_title": protocol, "started": "", "about": about,
+    }  # fmt: skip
+    return RunFacts(**fields | more)
+
+
+def results(runs, rows) -> Results:
+    """Results of (run, subject, modality, target, metric, value or status) rows; more keys as a last dict."""
+    runs = list(runs)
+    by_name = {run.name: run for run in runs}
+    scores, predictions = [], []
+    for run, subject, modality, target, metric, score, *more in rows:
+        own = by_name[run.name]
+        same = {"run": run.name, "model": own.label, "dataset": own.dataset, "protocol": own.protocol}
+        key = {"subject": subject, "pair": "a", "modality": modality, "target": target, "seed": 0, "round": 0}
+        key |= more[0] if more else {}
+        key["case"] = f"{key['subject']}.{key['pair']}"
+        given = isinstance(score, str)
+        status = score if given else "ok"
+        scores.append(same | key | {"metric": metric, "value": None if given else float(score), "status": status})
+        predictions.append(same | key | {"status": "ok" if status == "one-empty" else status})
+    predictions = [dict(row) for row in {tuple(sorted(row.items())) for row in predictions}]
+    return Results(
+        runs=tuple(runs),
+        scores=_frame(scores, COLUMNS),
+        predictions=_frame(predictions, PREDICTION_COLUMNS),
+    )
+
+
+def _frame(rows, columns) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=list(columns))
+    words = [name for name in columns if name in (*COLUMNS[:9], "metric", "status", "anchor")]
+    numbers = {"value": "Float64", "seed": "int64", "round": "int64", "voxels": "Int64", "voxel_ml": "Float64"}
+    texts = dict.fromkeys(("detail", "mask", "notes"), "string")
+    kinds = dict.fromkeys(words, "category") | numbers | texts
+    frame = frame.astype({name: kind for name, kind in kinds.items() if name in columns})
+    for name in words:
+        frame[name] = frame[name].cat.reorder_categories(sorted(frame[name].cat.categories))
+    return frame
+
+
+def paired(run, scores, metric="dice", pair=("CT", "PT")):
+    """Rows of {target: [(structural, functional) of each subject]}."""
+    for target, sides in scores.items():
+        for number, values in enumerate(sides):
+            for modality, value in zip(pair, values, strict=True):
+                yield run, f"s{number:03d}", modality, target, metric, value

@@ -1,0 +1,115 @@
+"""The failure atlas of real run folders: counted, picked, kept, and honest about what it could not read."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+import evaluator
+from evaluator.failures import COLUMNS, find_failures
+from tests.conftest import order
+from tests.tiny import PAINTER, make_dataset
+
+#: knows one model for each organ: a right one, an empty one, another organ's place, and none at all
+ARTIST = """
+import numpy as np
+from zoo_sdk import each_target
+
+class Adapter:
+    def setup(self):
+        pass
+
+    def predict(self, request):
+        grid = np.indices(request.grid.shape).reshape(3, -1).T
+        affine = np.array(request.grid.affine)
+        places = grid @ affine[:3, :3].T + affine[:3, 3]
+
+        def ball(target, away):
+            centre = np.array(target.points[0].ras_mm) + away
+            return (((places - centre) ** 2).sum(axis=1) <= 49).reshape(request.grid.shape).astype(np.uint8)
+
+        def paint(target):
+            if target.name == "spleen":
+                return np.zeros(request.grid.shape, np.uint8)
+            if target.name == "brain":
+                raise RuntimeError("no brains")
+            return ball(target, (0, 0, 0) if target.name == "liver" else (-10, 0, 0))
+        return each_target(request, paint)
+"""
+
+
+@pytest.fixture
+def made(project, tmp_path, monkeypatch):
+    monkeypatch.setenv("UMD_CACHE", str(tmp_path / "cache"))
+    project({"artist": ARTIST, "painter": PAINTER})
+    data = make_dataset(tmp_path / "data", ["a", "b"], ("CT", "PT"), ("liver", "spleen", "aorta", "brain"))
+    monkeypatch.setenv("UMD_CACHE", str(tmp_path / "cache"))
+    return order("artist", data, engine="local")
+
+
+def test_every_bad_prediction_is_classified(made):
+    atlas = find_failures(evaluator.load(made))
+    for name in COLUMNS:
+        assert list(getattr(atlas, name).columns) == list(COLUMNS[name])
+    kinds = {target: set(own) for target, own in atlas.cases.groupby("target")["kind"]}
+    assert kinds["spleen"] == {"empty"}
+    assert kinds["brain"] == {"error"}
+    assert "neighbour organ" in kinds["aorta"]
+    assert set(atlas.cases.loc[atlas.cases["kind"] == "neighbour organ", "neighbour"]) <= {"liver", "spleen", "brain"}
+    counts = atlas.counts[atlas.counts["target"] == "spleen"]
+    assert list(counts["count"]) == [2, 2]
+    assert list(counts["share"]) == [1.0, 1.0]
+    assert (atlas.cases.loc[atlas.cases["target"] == "brain", "detail"].str.contains("no brains")).all()
+
+
+def test_worst_and_median_are_picked_for_pictures(made):
+    results = evaluator.load(made)
+    picks = find_failures(results).picks
+    dice = results.scores[(results.scores["metric"] == "dice") & (results.scores["status"] == "ok")]
+    lowest = dice[(dice["target"] == "liver") & (dice["modality"] == "CT")]["value"].min()
+    worst = picks[(picks["target"] == "liver") & (picks["modality"] == "CT") & (picks["pick"] == "worst")].iloc[0]
+    assert worst["score"] == lowest
+    assert (made.path / worst["mask"]).is_file()
+    assert "brain" not in set(picks["target"])
+
+
+def test_what_was_found_is_kept_until_masks_or_references_change(made, monkeypatch):
+    results = evaluator.load(made)
+    first = find_failures(results).cases
+    calls = []
+    monkeypatch.setattr("evaluator.failures.classify", lambda *args: calls.append(args))
+    assert find_failures(results).cases.equals(first)
+    assert not calls
+
+
+def test_references_that_are_not_here_are_said(made, tmp_path):
+    shutil.move(tmp_path / "data", tmp_path / "gone")
+    cases = find_failures(evaluator.load(made)).cases
+    with_masks = cases[cases["status"] == "ok"]
+    assert set(with_masks["kind"]) == {"not classified"}
+    assert with_masks["detail"].str.contains("references are not at hand").all()
+    assert set(cases.loc[cases["target"] == "brain", "kind"]) <= {"error", "crashed"}
+
+
+def test_another_version_of_the_dataset_is_not_used(made, tmp_path):
+    with (tmp_path / "data" / "tiny.toml").open("a") as file:
+        file.write('description = "changed"\n')
+    cases = find_failures(evaluator.load(made)).cases
+    assert set(cases.loc[cases["status"] == "ok", "detail"]) == {"the dataset here is another version than the run's"}
+
+
+def test_a_mask_that_is_gone_costs_itself_alone(made):
+    results = evaluator.load(made)
+    path = results.predictions.loc[results.predictions["target"] == "aorta", "mask"].iloc[0]
+    (made.path / path).unlink()
+    cases = find_failures(results).cases
+    gone = cases[cases["mask"] == path]
+    assert list(gone["kind"]) == ["not classified"]
+    assert (cases["kind"] != "not classified").sum() == len(cases) - 1
+
+
+def test_the_threshold_is_the_users(made):
+    results = evaluator.load(made)
+    assert len(find_failures(results, poor=0.0).cases) < len(find_failures(results, poor=1.01).cases)
+    assert len(find_failures(results, poor=1.01).cases) == len(results.predictions)
