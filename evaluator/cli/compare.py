@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
+
+from evaluator.cli.grouped import figure, print_heading, print_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,14 +70,7 @@ def parse_margin(text: str) -> tuple[str, float]:
 def print_comparison(results: Results, made: Comparison) -> None:
     """Print each group's modalities, joint models, pairs of models and gaps, and what the figures mean."""
     for group in results.groups():
-        synthetic = "SYNTHETIC DATA: these figures say nothing about patients. " if group.synthetic else ""
-        origins = ", ".join(dict.fromkeys(run.reference_origin for run in group.results.runs))
-        click.echo(f"\n{group.dataset}, protocol {group.protocol.id}. {synthetic}References: {origins}.")
-        for run in group.results.runs:
-            if run.random_weights:
-                click.echo(f"{run.label}: RANDOM WEIGHTS, NOT A RESULT.")
-            if run.equality in ("keeps-state", "not-deterministic"):
-                click.echo(f"{run.label}: {run.equality.upper().replace('-', ' ')}; see umd show {run.name}.")
+        print_heading(group)
         main = _of(made.means, group.dataset, group.protocol.id)["metric"].iloc[0]
         _print_frame(
             _of(made.modality, group.dataset, group.protocol.id, main),
@@ -113,50 +108,30 @@ def _of(frame: pd.DataFrame, dataset: str, protocol: str, metric: str | None = N
 
 
 def _print_frame(frame: pd.DataFrame, title: str, names: tuple[str, ...]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
     if frame.empty:
         return
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
-    for name in (*names, "difference", "95 %", "p", "verdict", ""):
-        words = name in ("model", "other", "pairing", "target", "modality", "verdict", "")
-        table.add_column(name.replace("_", " "), justify="left" if words else "right", no_wrap=name != "")
+    rows = []
     for row in frame.to_dict("records"):
-        interval = f"{_figure(row['low'])} to {_figure(row['high'])}"
+        interval = f"{figure(row['low'])} to {figure(row['high'])}"
         said = "" if row["status"] == "ok" else row["status"]
         cells = (row["difference"], interval, row["p_holm"], row["verdict"], said or row["explanation"])
-        table.add_row(*map(_figure, (*(row[name] for name in names), *cells)))
-    console = Console(highlight=False, soft_wrap=True)
-    Console(highlight=False, width=None if console.is_terminal else 220).print(table, markup=False)
+        rows.append((*(row[name] for name in names), *cells))
+    print_table(title, (*names, "difference", "95 %", "p", "verdict", ""), rows)
 
 
 def _print_joint(frame: pd.DataFrame) -> None:
     for row in frame.to_dict("records"):
         how = row["method"] + (f" ({row['reason']})" if row["reason"] else "")
-        interval = f"[{_figure(row['low'])}, {_figure(row['high'])}]"
+        interval = f"[{figure(row['low'])}, {figure(row['high'])}]"
         click.echo(
-            f"all targets jointly: {row['model']} {row['pairing']} {_figure(row['difference'])} {interval}, "
-            f"p {_figure(row['p'])}, differs by target p {_figure(row['p_interaction'])}; {how}"
+            f"all targets jointly: {row['model']} {row['pairing']} {figure(row['difference'])} {interval}, "
+            f"p {figure(row['p'])}, differs by target p {figure(row['p_interaction'])}; {how}"
         )
 
 
 def _print_gaps(frame: pd.DataFrame) -> None:
     for row in frame[frame["gap"] == "generalization gap"].to_dict("records"):
         click.echo(
-            f"generalization gap: {row['model']} {row['modality']} {_figure(row['value'])} "
-            f"(literature {_figure(row['literature'])}, {row['certainty']}; measured {_figure(row['measured'])})"
+            f"generalization gap: {row['model']} {row['modality']} {figure(row['value'])} "
+            f"(literature {figure(row['literature'])}, {row['certainty']}; measured {figure(row['measured'])})"
         )
-
-
-def _figure(value: Any) -> str:
-    import pandas as pd
-
-    if isinstance(value, str):
-        return value
-    if pd.isna(value):
-        return "-"
-    if isinstance(value, int):
-        return str(value)
-    return "<0.001" if 0 < value < 0.0005 else f"{value:.3f}"

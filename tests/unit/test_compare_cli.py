@@ -85,5 +85,6 @@ def test_rank(runs):
     told = umd("rank", *(run.path for run in runs), "--metric", "dice")
     assert "aggregate-then-rank" in told
     assert "Kendall's tau-b" in told
+    assert "SYNTHETIC DATA" in told
     rows = [json.loads(line) for line in umd("rank", *(run.path for run in runs), "--json").splitlines()]
     assert {row["frame"] for row in rows} == set(RANKS)
