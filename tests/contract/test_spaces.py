@@ -17,6 +17,7 @@ from zoo_sdk.recent import Recent
 from zoo_sdk.spaces import (
     Space,
     canonical,
+    oriented,
     place_in,
     put_back,
     respaced,
@@ -49,6 +50,18 @@ def test_canonical_is_nibabels(made):
     np.testing.assert_allclose(space.affine, theirs.affine, atol=1e-5)
     np.testing.assert_array_equal(sample(array, grid.affine, space), np.asarray(theirs.dataobj))
     np.testing.assert_array_equal(put_back(np.asarray(theirs.dataobj) > 0, space, grid), array > 0)
+
+
+@given(grids(), st.sampled_from(["SPL", "SAR", "LPS", "AIR"]))
+def test_oriented_is_nibabels(made, codes):
+    grid, array = made
+    space = oriented(space_of(grid), codes)
+    image = nibabel.Nifti1Image(array, np.array(grid.affine))
+    wanted = nibabel.orientations.axcodes2ornt(codes)
+    own = nibabel.io_orientation(image.affine)
+    theirs = image.as_reoriented(nibabel.orientations.ornt_transform(own, wanted))
+    np.testing.assert_allclose(space.affine, theirs.affine, atol=1e-5)
+    np.testing.assert_array_equal(sample(array, grid.affine, space), np.asarray(theirs.dataobj))
 
 
 def in_image(space, grid):

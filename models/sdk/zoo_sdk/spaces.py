@@ -68,6 +68,22 @@ def canonical(space: Space) -> Space:
     return Space(shape=(a, b, c), affine=np.asarray(space.affine) @ turn)
 
 
+def oriented(space: Space, codes: str) -> Space:
+    """The same voxels with axes ordered and directed as ``codes`` says, such as "SPL" (nibabel's letters); nothing is resampled."""
+    import numpy as np
+
+    own = canonical(space)
+    turn = np.zeros((4, 4))
+    turn[3, 3] = 1.0
+    order = [next(n for n, pair in enumerate(("RL", "AP", "SI")) if code in pair) for code in codes]
+    for new, (old, code) in enumerate(zip(order, codes)):
+        forward = code in "RAS"
+        turn[old, new] = 1.0 if forward else -1.0
+        turn[old, 3] = 0.0 if forward else own.shape[old] - 1
+    a, b, c = (own.shape[old] for old in order)
+    return Space(shape=(a, b, c), affine=own.affine @ turn)
+
+
 def respaced(space: Space, millimetres: Sequence[float]) -> Space:
     """A grid of another spacing with the same axes and centre: as many voxels as fit in the extent, at least one.
 
