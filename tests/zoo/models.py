@@ -124,6 +124,31 @@ class IdealVoxTell:
         return np.where(features == list(ORGANS).index(embedding) + 1, np.float32(3), np.float32(-3))
 
 
+class IdealCtFm:
+    """Answers each window from the reference, in a channel for each class; the lung's five lobes share it slice by slice."""
+
+    def __init__(self, body: Body) -> None:
+        self.body = body
+        organs = load("ct-fm", "pipeline").ORGANS
+        self.organs = {organ: organs[organ] for organ in ORGANS if organ in organs}
+        self.classes = ["background", *(name for names in self.organs.values() for name in names)]
+
+    def logits(self, patch):
+        assert patch.array.shape == (96, 160, 160)
+        assert 0 <= patch.array.min() < patch.array.max() <= 1
+        assert nibabel.aff2axcodes(patch.affine) == ("S", "P", "L")
+        self.body.shows(patch)
+        labels = self.body.labels_in(patch)
+        made = np.zeros((len(self.classes), *labels.shape), np.float32)
+        made[0] = 1
+        for organ, names in self.organs.items():
+            for place, name in enumerate(names):
+                made[self.classes.index(name), place :: len(names)] = 3 * (
+                    labels[place :: len(names)] == self.body.label_of(organ)
+                )
+        return made
+
+
 MODELS = (
     Registered(
         images=("sam-med3d", "seganypet-v1", "seganypet-v2"),
@@ -134,4 +159,5 @@ MODELS = (
     ),
     Registered(images=("sat-nano", "sat-pro"), folder="sat-nano", ideal=IdealSat),
     Registered(images=("voxtell",), folder="voxtell", ideal=IdealVoxTell),
+    Registered(images=("ct-fm",), folder="ct-fm", ideal=IdealCtFm, modalities=("CT",)),
 )

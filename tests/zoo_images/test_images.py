@@ -64,7 +64,7 @@ def test_it_is_measured_and_stamped(image, tmp_path, figures):
     card = find_model(image).card
     modalities = tuple(inputs[0] for inputs in card.inputs)
     data = make_dataset(tmp_path / "data", ["a"], modalities, ("liver",))
-    protocol = "text" if card.prompts == ("text",) else "point-1"
+    protocol = "text" if card.prompts in ((), ("text",)) else "point-1"
     run = order(image, data, protocol, weights="random")
     statuses = [entry["targets"]["liver"]["status"] for record in run.records() for entry in record["rounds"]]
     figures.append(f"{image}: {', '.join(statuses)}")

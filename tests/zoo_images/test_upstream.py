@@ -126,3 +126,20 @@ def test_voxtell(docker_engine, figures):
         assert one["crop"]
         assert one["input"] < 1e-5
         assert one["back_differs"] <= 1e-4 * one["back_voxels"]
+
+
+def test_ct_fm(docker_engine, figures):
+    """Crop equal; input to 1e-5 of its range; our label's logit at most 1e-4 behind the best; masks but for ties."""
+    found = run_inside(docker_engine, "ct-fm", "ct_fm.py", "ct_fm")
+    assert len(found) == 4
+    assert max(one["windows"] for one in found) > 1
+    for one in found:
+        figures.append(f"ct-fm beside upstream, {one}")
+        assert one["crop"]
+        assert one["input"] < 1e-5
+        assert one["classes"] > 4
+        assert one["logit_behind"] < 1e-4
+        assert one["labels_differ"] <= 1e-3 * one["labels"]
+        assert one["back_voxels"] > 0
+        assert one["back_differs_off_ties"] <= 1e-3 * one["back_voxels"]
+        assert one["back_differs"] <= 0.1 * one["back_voxels"]
