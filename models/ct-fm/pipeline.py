@@ -120,11 +120,13 @@ def label(crop: Volume, network: Network) -> Any:
     for (low, starts), next_low in zip(slabs, [*(low for low, _ in slabs[1:]), shape[0]]):
         for start in starts:
             space = window(Space(shape, crop.affine), start, WINDOW)
-            logits = network.logits(Volume(cut(crop.array, start, WINDOW, beyond=0.0), space.affine))
-            logits *= weights
             here, part = overlap(start, WINDOW, shape)
+            logits = network.logits(Volume(cut(crop.array, start, WINDOW, beyond=0.0), space.affine))[
+                (slice(None), *part)
+            ]
+            logits *= weights[part]
             slab = slice(here[0].start - low, here[0].stop - low)
-            sums[(slice(None), slab, *here[1:])] += logits[(slice(None), *part)]
+            sums[(slice(None), slab, *here[1:])] += logits
         decided = next_low - low
         labels[low:next_low] = sums[:, :decided].argmax(axis=0)
         sums[:, : WINDOW[0] - decided] = sums[:, decided:]
