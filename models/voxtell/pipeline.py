@@ -16,7 +16,7 @@ import numpy as np
 from zoo_sdk import Prediction, Request, Seconds, Unsupported, Volume
 from zoo_sdk.intensities import Undefined
 from zoo_sdk.patches import box_of, gaussian
-from zoo_sdk.spaces import Space, canonical, overlap, put_back, respaced, sample, space_of, window
+from zoo_sdk.spaces import Space, canonical, overlap, put_back, respaced, reversed_axes, sample, space_of, window
 
 EDGE = 192
 PATCH = (EDGE, EDGE, EDGE)
@@ -78,9 +78,7 @@ def _reason(text: str) -> str:
 
 def network_space(own: Space, spacing: str) -> Space:
     """The lattice that patches are cut from, its axes towards Superior, Anterior, Right."""
-    space = canonical(own if spacing == "native" else respaced(own, COMMON_SPACING))
-    a, b, c = space.shape
-    return Space(shape=(c, b, a), affine=np.asarray(space.affine) @ np.eye(4)[:, [2, 1, 0, 3]])
+    return reversed_axes(canonical(own if spacing == "native" else respaced(own, COMMON_SPACING)))
 
 
 def network_values(image: Volume, lattice: Space) -> Tuple[Index, Any]:
