@@ -22,6 +22,7 @@ from zoo_sdk.spaces import (
     put_back,
     respaced,
     respaced_from_first,
+    reversed_axes,
     sample,
     space_of,
     voxel_of,
@@ -62,6 +63,14 @@ def test_oriented_is_nibabels(made, codes):
     theirs = image.as_reoriented(nibabel.orientations.ornt_transform(own, wanted))
     np.testing.assert_allclose(space.affine, theirs.affine, atol=1e-5)
     np.testing.assert_array_equal(sample(array, grid.affine, space), np.asarray(theirs.dataobj))
+
+
+@given(grids())
+def test_reversed_axes_are_simpleitks_arrays(made):
+    grid, array = made
+    space = reversed_axes(space_of(grid))
+    np.testing.assert_array_equal(sample(array, grid.affine, space), array.transpose(2, 1, 0))
+    np.testing.assert_array_equal(put_back(array.transpose(2, 1, 0) > 0, space, grid), array > 0)
 
 
 def in_image(space, grid):

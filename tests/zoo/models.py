@@ -149,6 +149,28 @@ class IdealCtFm:
         return made
 
 
+class IdealSession:
+    """nnInteractive's session, answered from the reference: the organ that lies at the last foreground prompt's middle."""
+
+    def __init__(self, body: Body) -> None:
+        self.body, self.asked = body, []
+
+    def segment(self, image, start, given, steps, *, autozoom):
+        self.body.shows(image)
+        self.asked.append((image, start, given, steps, autozoom))
+        prompts = [prompt for step in steps for prompt in step if getattr(prompt, "foreground", True)]
+        label = self.body.label_at((image.affine @ [*middle_of(prompts[-1]), 1])[:3])
+        return (self.body.labels_in(image) == label) & (label > 0)
+
+
+def middle_of(prompt):
+    """The middle of a click, a box or a scribble, in voxels."""
+    if hasattr(prompt, "index"):
+        return prompt.index
+    high = prompt.high if hasattr(prompt, "high") else np.add(prompt.low, prompt.shape)
+    return (np.array(prompt.low) + np.array(high) - 1) / 2
+
+
 MODELS = (
     Registered(
         images=("sam-med3d", "seganypet-v1", "seganypet-v2"),
@@ -160,4 +182,5 @@ MODELS = (
     Registered(images=("sat-nano", "sat-pro"), folder="sat-nano", ideal=IdealSat),
     Registered(images=("voxtell",), folder="voxtell", ideal=IdealVoxTell),
     Registered(images=("ct-fm",), folder="ct-fm", ideal=IdealCtFm, modalities=("CT",)),
+    Registered(images=("nninteractive",), folder="nninteractive", ideal=IdealSession),
 )

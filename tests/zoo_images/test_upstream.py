@@ -143,3 +143,26 @@ def test_ct_fm(docker_engine, figures):
         assert one["back_voxels"] > 0
         assert one["back_differs_off_ties"] <= 1e-3 * one["back_voxels"]
         assert one["back_differs"] <= 0.1 * one["back_voxels"]
+
+
+def test_nninteractive(docker_engine, figures):
+    """Every mask equal, voxel by voxel; and with a network that is always right the autozoom makes a large organ whole."""
+    found = run_inside(docker_engine, "nninteractive", "nninteractive.py")
+    for one in found:
+        figures.append(f"nninteractive beside upstream, {one}")
+    compared = [one for one in found if "what" in one]
+    assert len(compared) == 20
+    assert all(one["differ"] == 0 and one["voxels"] > 0 for one in compared)
+    ideal = {one["autozoom"]: one["dice"] for one in found if "ideal" in one}
+    assert ideal["on"] > 0.97 > ideal["off"]
+
+
+def test_nninteractive_refuses_other_folders(docker_engine):
+    told = {
+        one["case"]: one["refused"] for one in run_inside(docker_engine, "nninteractive", "nninteractive_folders.py")
+    }
+    assert told.pop("the right one") is None
+    assert len(told) == 15
+    assert all(told.values()), told
+    assert "Missing key" in told["a layer is lacking"]
+    assert "Unexpected key" in told["a layer too many"]

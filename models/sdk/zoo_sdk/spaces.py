@@ -84,6 +84,14 @@ def oriented(space: Space, codes: str) -> Space:
     return Space(shape=(a, b, c), affine=own.affine @ turn)
 
 
+def reversed_axes(space: Space) -> Space:
+    """The same voxels with the last axis first, as SimpleITK and nnU-Net hold the array of a file."""
+    import numpy as np
+
+    a, b, c = space.shape
+    return Space(shape=(c, b, a), affine=np.asarray(space.affine)[:, [2, 1, 0, 3]])
+
+
 def respaced(space: Space, millimetres: Sequence[float]) -> Space:
     """A grid of another spacing with the same axes and centre: as many voxels as fit in the extent, at least one.
 
