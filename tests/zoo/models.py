@@ -46,14 +46,22 @@ class Registered:
 
 
 def load(folder: str, module: str) -> ModuleType:
-    """A module of a model, under a name of its own."""
+    """A module of a model, under a name of its own; it may import those beside it."""
     name = f"zoo_{folder.replace('-', '_')}_{module}"
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(ROOT, "models", folder, f"{module}.py"))
+        place = Path(ROOT, "models", folder)
+        spec = importlib.util.spec_from_file_location(name, place / f"{module}.py")
         assert spec
         assert spec.loader
         sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
+        sys.path.insert(0, str(place))
+        try:
+            spec.loader.exec_module(sys.modules[name])
+        finally:
+            sys.path.remove(str(place))
+            # another model has modules of these names, too
+            for beside in {path.stem for path in place.glob("*.py")} & set(sys.modules):
+                del sys.modules[beside]
     return sys.modules[name]
 
 
@@ -171,7 +179,47 @@ def middle_of(prompt):
     return (np.array(prompt.low) + np.array(high) - 1) / 2
 
 
+class IdealVista3d:
+    """VISTA3D's two branches, answered from the reference; a lung's lobes are parts of the reference's lung."""
+
+    def __init__(self, body: Body) -> None:
+        self.body, self.asked, self.clicked = body, [], []
+        self.names = {"liver": 1, "spleen": 3, "pancreas": 4, "aorta": 6, "kidney-left": 14}
+
+    def look(self, patch) -> np.ndarray:
+        assert patch.array.shape == (128, 128, 128)
+        assert patch.array.dtype == np.float32
+        assert 0 <= patch.array.min() < patch.array.max() <= 1
+        assert nibabel.aff2axcodes(patch.affine) == ("R", "A", "S")
+        assert np.allclose(patch.spacing, 1.5)
+        # what is brighter than the window is cut
+        self.body.shows(patch, at_most=1053.7 if self.body.modality == "CT" else np.inf)
+        return self.body.labels_in(patch)
+
+    def classes(self, patch, ids):
+        labels = self.look(patch)
+        self.asked.append(tuple(ids))
+        organs = {number: self.body.label_of(organ) for organ, number in self.names.items()}
+        i, j, k = np.indices(patch.array.shape, sparse=True)
+        a, b, c, z = patch.affine[2]
+        lobe = 28 + np.clip((a * i + b * j + c * k + z + 110) // 52, 0, 4)
+        lung = np.where(labels == self.body.label_of("lung"), lobe, 0)
+        made = [lung == n if 28 <= n <= 32 else labels == organs.get(n, -1) for n in ids]
+        return [np.where(mask, np.float32(3), np.float32(-3)) for mask in made]
+
+    def clicks(self, patch, clicks, known, before):
+        labels = self.look(patch)
+        self.clicked.append((clicks, known, before is not None))
+        index = next((place for place, kind in clicks if kind % 2), None)
+        label = 0 if index is None else self.body.label_at((patch.affine @ [*index, 1])[:3])
+        logits = np.where((labels == label) & (label > 0), 2, -2).astype(np.float32)
+        return logits if before is None else np.maximum(logits, before)
+
+
 MODELS = (
+    Registered(
+        images=("vista3d",), folder="vista3d", ideal=IdealVista3d, whole={"large": "sliding"}, whole_by_default=False
+    ),
     Registered(
         images=("sam-med3d", "seganypet-v1", "seganypet-v2"),
         folder="sam-med3d",

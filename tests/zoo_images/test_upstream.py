@@ -80,6 +80,23 @@ def test_sam_med3d(docker_engine, figures):
         assert one["back_differs"] <= 0.1 * one["back_voxels"]
 
 
+def test_vista3d(docker_engine, figures):
+    """View equal; input to 1e-5; logits to the rounding of 16 bits, in which ours are averaged; masks but for that, and but for ties."""
+    found = run_inside(docker_engine, "vista3d", "vista3d.py")
+    assert len(found) == 21
+    for one in found:
+        figures.append(f"vista3d beside upstream, {one}")
+        assert one["view"]
+        assert one["affine"] < 1e-4
+        assert one["input"] < 1e-4
+        assert one["unknown_differs"] == 0
+        # clicks on top of a class: where a part begins in a mask of 16 bits decides what is corrected
+        assert one["logits"] < (0.2 if one["question"] == "class, then clicks" else 1e-3)
+        assert one["signs_differ"] <= 1e-4 * one["voxels"]
+        assert one["back_differs_off_ties"] <= 1e-3 * one["back_voxels"]
+        assert one["back_differs"] <= 0.1 * one["back_voxels"]
+
+
 @pytest.fixture
 def bundle(not_run):
     """The bundle that has SAT's source; without one SAT is told as not run."""

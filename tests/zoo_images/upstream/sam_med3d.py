@@ -28,7 +28,7 @@ import random_weights  # noqa: E402
 from volumes import VOLUMES, clicks_in, half_way, write_volume  # noqa: E402
 
 from zoo_sdk import Grid, ImageFile, Request, Target, Volume  # noqa: E402
-from zoo_sdk.files import _read  # noqa: E402
+from zoo_sdk.files import _read_values  # noqa: E402
 from zoo_sdk.spaces import space_of, voxel_of  # noqa: E402
 
 OPTIONS = {"large": "single", "clicks": "one-by-one"}
@@ -54,7 +54,7 @@ def main(size: str, checkout: str | None) -> None:
 
 def compare(path: Path, seed: int, count: int, net: network.SamMed3D, theirs) -> dict[str, object]:
     """Largest differences at each stage."""
-    array, affine, whole = _read(path)
+    array, affine, whole = _read_values(path)
     image = Volume(array, affine, whole=whole)
     grid = Grid(shape=array.shape, affine=tuple(map(tuple, affine.tolist())))
     lattice = pipeline.network_space(space_of(grid))
