@@ -99,10 +99,10 @@ class Body:
         """The reference in a network's input space, by nearest voxel."""
         return sample(self.labels, self.affine, Space(patch.array.shape, patch.affine), nearest=True, outside=0)
 
-    def shows(self, patch: Volume, at_most: float = np.inf) -> None:
+    def shows(self, patch: Volume, at_most: float = np.inf, hidden: float | None = None) -> None:
         """Assert that a network's input is this image at the place it is said to lie at, whatever was done to its values.
 
-        ``at_most``: where a pipeline cuts bright values.
+        ``at_most``: where a pipeline cuts bright values; ``hidden``: what stands where it shows nothing of the image.
         """
         # every other voxel will do
         values = patch.array[::2, ::2, ::2]
@@ -110,6 +110,7 @@ class Body:
         # an image's outermost half voxel belongs to some pipelines' input space, and not to others'
         inner = np.pad(np.ones([n - 2 for n in self.labels.shape], bool), 1)
         inside = sample(inner, self.affine, space, nearest=True, outside=False)
+        inside &= values != hidden
         assert inside.sum() > 125, "the network was shown nothing of the image"
         expected = np.minimum(appearance(space)[inside], at_most)
         assert np.corrcoef(expected, values[inside])[0, 1] > 0.98

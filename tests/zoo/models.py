@@ -216,7 +216,39 @@ class IdealVista3d:
         return logits if before is None else np.maximum(logits, before)
 
 
+class IdealSegVol:
+    """SegVol on one view, answered from the reference; all that it is told must mean the same organ."""
+
+    def __init__(self, body: Body) -> None:
+        self.body, self.asked, self.seen = body, [], {}
+
+    def embed(self, view):
+        place = view.affine.tobytes()
+        if place not in self.seen:
+            assert view.array.shape == (32, 256, 256)
+            assert view.array.dtype == np.float32
+            assert 0 <= view.array.min() < view.array.max() <= 1
+            assert nibabel.aff2axcodes(view.affine) == ("S", "A", "R")
+            # as published, what is darker than the mean is cut, and a region that is a voxel too small for a view is padded
+            self.body.shows(view, hidden=0)
+            self.seen[place] = self.body.labels_in(view)
+        return view, self.seen[place]
+
+    def decode(self, embedding, prompt):
+        view, labels = embedding
+        self.asked.append(prompt)
+        meant = set() if prompt.text is None else {self.body.label_of(prompt.text)}
+        meant |= {self.body.label_at((view.affine @ [*voxel, 1])[:3]) for voxel, kind in prompt.clicks if kind == 1}
+        if not meant and prompt.box and prompt.box[0] >= 0:
+            low, high = np.array(prompt.box[:3]), np.array(prompt.box[3:])
+            assert (low >= 0).all() and (low <= high).all() and (high < view.array.shape).all()
+            meant = {self.body.label_at((view.affine @ [*(low + high) / 2, 1])[:3])}
+        assert len(meant) <= 1
+        return np.where((labels > 0) & (labels == max(meant, default=0)), np.float32(4), np.float32(-4))
+
+
 MODELS = (
+    Registered(images=("segvol",), folder="segvol", ideal=IdealSegVol),
     Registered(
         images=("vista3d",), folder="vista3d", ideal=IdealVista3d, whole={"large": "sliding"}, whole_by_default=False
     ),

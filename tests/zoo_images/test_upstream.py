@@ -100,8 +100,13 @@ def test_vista3d(docker_engine, figures):
 @pytest.fixture
 def bundle(not_run):
     """The bundle that has SAT's source; without one SAT is told as not run."""
-    if lacking := needs("sat-nano"):
-        not_run.append(f"sat-nano beside upstream: NOT RUN, needs {lacking}")
+    return bundle_with("sat-nano", not_run)
+
+
+def bundle_with(image: str, not_run: list[str]) -> Path:
+    """The bundle, if it has this image's source."""
+    if lacking := needs(image):
+        not_run.append(f"{image} beside upstream: NOT RUN, needs {lacking}")
         pytest.skip(f"needs {lacking}")
     return Path(str(BUNDLE))
 
@@ -183,3 +188,18 @@ def test_nninteractive_refuses_other_folders(docker_engine):
     assert all(told.values()), told
     assert "Missing key" in told["a layer is lacking"]
     assert "Unexpected key" in told["a layer too many"]
+
+
+def test_segvol(docker_engine, not_run, figures):
+    """Crop equal; input and logits to 1e-5; masks but for rounding; each voxel of them is on the image."""
+    found = run_inside(docker_engine, "segvol", "segvol.py", "monai", bundle_with("segvol", not_run))
+    assert len(found) == 18
+    assert max(one["windows"] for one in found) > 1
+    for one in found:
+        figures.append(f"segvol beside upstream, {one}")
+        assert one["crop"]
+        assert one["input"] < 1e-5
+        assert one["squeezed"] < 1e-5
+        assert one["logits"] < 1e-4
+        assert one["mask_differs"] <= 1e-4 * one["mask_voxels"]
+        assert one["back_voxels_lost"] == 0

@@ -1,0 +1,26 @@
+"""SegVol: a text, clicks, a box, and what of them goes together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from network import SegVol
+from pipeline import OPTIONS, Memory, predict
+
+from zoo_sdk import Adapter as Base
+from zoo_sdk import Prediction, Request, choose_options, read_image
+from zoo_sdk.weights import which_weights
+
+
+class Adapter(Base):
+    """The pipeline with the network that the image's weights are of."""
+
+    def setup(self) -> None:
+        """Load the weights, strictly."""
+        self.network, self.memory = SegVol(), Memory()
+
+    def predict(self, request: Request) -> Prediction:
+        """Segment each target from what is given for it."""
+        options = choose_options(request, OPTIONS)
+        said = predict(read_image(request), request, self.network, options, self.memory)
+        return replace(said, notes={**said.notes, "weights": which_weights(), "device": str(self.network.device)})

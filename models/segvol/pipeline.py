@@ -1,0 +1,286 @@
+"""SegVol's way from an image and prompts to masks, with the network given: pure functions of their arguments.
+
+As upstream's demonstration does it (BAAI-DCAI/SegVol at 5768c97, ``inference_demo.py``): intensities standardised by what
+is brighter than the mean, axes turned to depth, height, width, the box of what is above the least value; that box
+squeezed into one view of 32 x 256 x 256 (zoom out), a mask of it, and in the mask's box windows of the same size at full
+resolution, half overlapping, averaged (zoom in). Nothing is resampled to a spacing.
+
+Upstream draws its prompts from the reference; here they are the request's. Three choices are options: upstream names an
+orientation and does not bring it about; its prompts reach the windows by way of the squeezed view, where clicks get
+lost; and the second step can be left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, Protocol, Sequence, Tuple
+
+import numpy as np
+
+from zoo_sdk import Box, Prediction, Request, Seconds, Target, Unsupported, Volume, each_target
+from zoo_sdk.intensities import Undefined
+from zoo_sdk.patches import box_of
+from zoo_sdk.recent import Recent
+from zoo_sdk.spaces import Space, canonical, overlap, put_back, sample, voxel_of, window
+from zoo_sdk.windows import Index, covering, cut
+
+#: depth, height, width of every view
+SHAPE = (32, 256, 256)
+OVERLAP = 0.5
+OUTLIERS = (0.05, 99.95)
+#: in a window as published: one place of the click's, and up to so many more
+MORE_PLACES = 4
+
+OPTIONS = {
+    "orientation": ("ras", "as-stored"),
+    "reflection": ("direct", "as-published"),
+    "zoom": ("out-and-in", "out"),
+}
+
+#: a voxel of a view, and 1 foreground, 0 background, -1 a click that is none
+Click = Tuple[Sequence[int], int]
+NO_CLICK: Click = ((-1, -1, -1), -1)
+NO_BOX = (-1, -1, -1, -1, -1, -1)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the network is asked about one view."""
+
+    text: str | None = None
+    clicks: Tuple[Click, ...] = ()
+    #: first and last voxel, both inside
+    box: Tuple[int, ...] | None = None
+
+
+class Network(Protocol):
+    """What the pipeline needs: SegVol on one view."""
+
+    def embed(self, view: Volume) -> Any:
+        """The view's embedding."""
+
+    def decode(self, embedding: Any, prompt: Prompt) -> Any:
+        """Logits (32, 256, 256)."""
+
+
+class Memory:
+    """What requests about one image share: the prepared image."""
+
+    def __init__(self) -> None:
+        self.images = Recent(2)
+
+
+def predict(
+    image: Volume, request: Request, network: Network, options: Mapping[str, str], memory: Memory | None = None
+) -> Prediction:
+    """Answer a request about one image; ``options`` has a value for each of ``OPTIONS``."""
+    seconds, told = Seconds(), {}  # type: Seconds, Dict[str, Any]
+    content = hashlib.blake2b(np.ascontiguousarray(image.array.T), digest_size=16)
+    content.update(np.asarray(image.affine, dtype=np.float64).tobytes())
+    images = (memory or Memory()).images
+
+    def segment(target: Target) -> Any:
+        if not (target.text or target.box or target.points):
+            return Unsupported("needs a text, a click or a box")
+        with seconds.of("preprocess"):
+            key = (content.hexdigest(), options["orientation"])
+            volume = images.get(key, lambda: prepare(image, options["orientation"]))
+        asked = _Asked(volume, target, request, network, options, seconds)
+        mask = asked.logits() > 0
+        told[target.name] = asked.told
+        with seconds.of("postprocess"):
+            return put_back(mask, Space(mask.shape, volume.affine), request.grid)
+
+    masks = each_target(request, segment)
+    return Prediction(masks, notes={"options": dict(options), "targets": told}, seconds=seconds)
+
+
+def prepare(image: Volume, orientation: str) -> Volume:
+    """The image as views are cut from it, float32 0..1, its axes depth, height, width. Raises Undefined for a constant one."""
+    own = Space(image.array.shape, image.affine)
+    turned = canonical(own) if orientation == "ras" else own
+    a, b, c = turned.shape
+    lattice = Space((c, b, a), turned.affine[:, [2, 1, 0, 3]])
+    values = sample(image.array, image.affine, lattice, nearest=True).astype(np.float32)
+    brighter = values[values > values.mean()]
+    if not brighter.size:
+        raise Undefined("nothing to standardise by: all voxels are alike")
+    low, high = np.percentile(brighter, OUTLIERS)
+    values = (np.clip(values, low, high) - brighter.mean()) / max(float(brighter.std()), 1e-8)
+    values = values - values.min()
+    values = np.asarray(values / max(float(values.max()), 1e-8), dtype=np.float32)
+    found = box_of(values > 0)
+    values = values[found]
+    return Volume(values, window(lattice, [own.start for own in found], values.shape).affine)
+
+
+def squeezed(volume: Volume) -> Volume:
+    """All of a volume in one view, each voxel that of the nearest place."""
+    factor = np.array(volume.array.shape) / np.array(SHAPE)
+    step = np.diag([*factor, 1.0])
+    step[:3, 3] = (factor - 1) / 2
+    return Volume(resized(volume.array, SHAPE, exact=True), volume.affine @ step)
+
+
+def resized(array: Any, shape: Sequence[int], *, exact: bool) -> Any:
+    """Of another shape by nearest voxel: torch's ``nearest-exact``, or ``nearest``, which looks from voxels' corners."""
+    return array[np.ix_(*(source(own, new, exact=exact) for own, new in zip(array.shape, shape)))]
+
+
+def source(size: int, new: int, *, exact: bool) -> Any:
+    """From which voxel of ``size`` each of ``new`` is taken; in single precision, as torch computes it."""
+    factor = np.float32(size) / np.float32(new)
+    middle = (np.arange(new) + 0.5) * np.float64(factor) if exact else np.arange(new, dtype=np.float32) * factor
+    return np.minimum(np.floor(middle.astype(np.float32)).astype(int), size - 1)
+
+
+def region(mask: Any) -> Tuple[slice, ...]:
+    """The mask's box, grown about its middle to a view's size where it is smaller; cut at the volume's border."""
+    found = []
+    for own, edge in zip(box_of(mask), SHAPE):
+        grown = max(0, edge - (own.stop - own.start)) // 2
+        found.append(slice(max(0, own.start - grown), own.stop + grown))
+    return tuple(found)
+
+
+def corners_of(mask: Any) -> Tuple[int, ...]:
+    """First and last voxel of a mask along each axis; of an empty one, -1."""
+    if not mask.any():
+        return NO_BOX
+    found = box_of(mask)
+    return tuple(own.start for own in found) + tuple(own.stop - 1 for own in found)
+
+
+class _Asked:
+    """One target on one image."""
+
+    def __init__(
+        self,
+        volume: Volume,
+        target: Target,
+        request: Request,
+        network: Network,
+        options: Mapping[str, str],
+        seconds: Seconds,
+    ) -> None:
+        self._volume, self._text, self._network, self._seconds = volume, target.text, network, seconds
+        self._direct, self._zooms = options["reflection"] == "direct", options["zoom"] == "out-and-in"
+        space = Space(volume.array.shape, volume.affine)
+        self._clicks = [(_within(voxel_of(space, p.ras_mm), space.shape), int(p.foreground)) for p in target.points]
+        self._box = None if target.box is None else _box_in(space, target.box, np.array(request.grid.affine))
+        self.told: Dict[str, Any] = {"text": target.text, "clicks": len(self._clicks), "box": self._box is not None}
+
+    def logits(self) -> Any:
+        """Of the whole volume."""
+        view = squeezed(self._volume)
+        with self._seconds.of("infer"):
+            self._squeezed = self._prompt_of_squeezed()
+            coarse = self._network.decode(self._network.embed(view), self._squeezed)
+        logits = np.array(resized(coarse, self._volume.array.shape, exact=False))
+        mask = logits > 0
+        self.told["found"] = bool(mask.any())
+        if self._zooms and mask.any():
+            part = region(mask)
+            with self._seconds.of("infer"):
+                logits[part] = self._through_windows(part, mask[part])
+        return logits
+
+    def _prompt_of_squeezed(self) -> Prompt:
+        shape = self._volume.array.shape
+        clicks = []
+        for voxel, kind in self._clicks:
+            place = [int((n + 0.5) * new / size) for n, size, new in zip(voxel, shape, SHAPE)]
+            clicks.append((tuple(place), kind))
+        return Prompt(self._text, tuple(clicks), None if self._box is None else self._squeezed_box())
+
+    def _squeezed_box(self) -> Tuple[int, ...]:
+        """The voxels of the squeezed view that are taken from inside of the box; at least the one that holds its middle."""
+        firsts, lasts = [], []
+        for low, high, size, new in zip(self._box[:3], self._box[3:], self._volume.array.shape, SHAPE):
+            taken = source(size, new, exact=True)
+            inside = np.flatnonzero((low <= taken) & (taken <= high))
+            if not len(inside):
+                inside = np.array([int(((low + high) / 2 + 0.5) * new / size)])
+            firsts.append(int(inside[0]))
+            lasts.append(int(inside[-1]))
+        return (*firsts, *lasts)
+
+    def _through_windows(self, part: Tuple[slice, ...], coarse: Any) -> Any:
+        """Averages of the windows' logits in a region; ``coarse`` is the squeezed view's mask of it."""
+        inner, shape = self._volume.array[part], coarse.shape
+        space = window(Space(self._volume.array.shape, self._volume.affine), [own.start for own in part], shape)
+        total, count = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+        starts = covering(shape, SHAPE, OVERLAP)
+        reflected = None if self._direct else self._reflected(part)
+        self.told["windows"] = len(starts)
+        for start in starts:
+            view = Volume(cut(inner, start, SHAPE, beyond=0.0), window(space, start, SHAPE).affine)
+            seen = corners_of(cut(coarse, start, SHAPE, beyond=False))
+            if reflected is None:
+                prompt = self._prompt_in(part, start, seen, alone=len(starts) == 1)
+            else:
+                prompt = self._reflected_prompt(reflected, start, seen, alone=len(starts) == 1)
+            here, there = overlap(start, SHAPE, shape)
+            total[here] += self._network.decode(self._network.embed(view), prompt)[there]
+            count[here] += 1
+        return total / count
+
+    def _prompt_in(self, part: Tuple[slice, ...], start: Index, seen: Tuple[int, ...], *, alone: bool) -> Prompt:
+        """The user's own clicks and box, by their places in a window.
+
+        As upstream does it, beside clicks goes the box of what was ``seen`` there in the squeezed view, and where there
+        are several windows it takes the place of the user's box.
+        """
+        first = [own.start + n for own, n in zip(part, start)]
+        moved = [(tuple(n - low for n, low in zip(voxel, first)), kind) for voxel, kind in self._clicks]
+        clicks = tuple(click for click in moved if all(0 <= n < size for n, size in zip(click[0], SHAPE)))
+        if self._box is not None and alone:
+            seen = tuple(
+                min(max(n - low, 0), size - 1) for n, low, size in zip(self._box, (*first, *first), (*SHAPE, *SHAPE))
+            )
+        return self._prompt(clicks or (NO_CLICK,), seen)
+
+    def _prompt(self, clicks: Tuple[Click, ...], box: Tuple[int, ...]) -> Prompt:
+        if self._clicks:
+            return Prompt(self._text, clicks, box)
+        return Prompt(self._text, (), None if self._box is None else box)
+
+    def _reflected(self, part: Tuple[slice, ...]) -> Any:
+        """The squeezed view's clicks (else its box) as a mask of a region, as far as they are met on the way back."""
+        mask = np.zeros(SHAPE, dtype=bool)
+        for voxel, kind in self._squeezed.clicks:
+            if kind == 1:
+                mask[tuple(voxel)] = True
+        if not self._squeezed.clicks and self._squeezed.box is not None:
+            a, b, c, d, e, f = self._squeezed.box
+            mask[a : d + 1, b : e + 1, c : f + 1] = True
+        return resized(mask, self._volume.array.shape, exact=False)[part]
+
+    def _reflected_prompt(self, reflected: Any, start: Index, seen: Tuple[int, ...], *, alone: bool) -> Prompt:
+        """As published: places of the reflected clicks by chance, and of the box only where there is one window.
+
+        In a region smaller than a window upstream takes places of the region for places of the window; so do we here.
+        """
+        here, _ = overlap(start, SHAPE, reflected.shape)
+        places = np.argwhere(reflected[here])
+        if not self._clicks:
+            return self._prompt((), corners_of(reflected[here]) if alone else seen)
+        clicks: List[Click] = [NO_CLICK]
+        if len(places):
+            chance = np.random.default_rng(0)
+            taken = [int(chance.integers(len(places))), *chance.permutation(len(places))[:MORE_PLACES].tolist()]
+            clicks = [(tuple(places[n].tolist()), 1) for n in taken]
+            clicks += [NO_CLICK] * (1 + MORE_PLACES - len(clicks))
+        return self._prompt(tuple(clicks), seen)
+
+
+def _within(voxel: Sequence[int], shape: Sequence[int]) -> Tuple[int, ...]:
+    return tuple(min(max(n, 0), size - 1) for n, size in zip(voxel, shape))
+
+
+def _box_in(space: Space, box: Box, affine: Any) -> Tuple[int, ...]:
+    """A box of the image's grid by the first and last voxel of another with the same axes, cut to it."""
+    corners = [voxel_of(space, (affine @ [*corner, 1.0])[:3]) for corner in (box.low, [n - 1 for n in box.high])]
+    inside = [_within(corner, space.shape) for corner in corners]
+    return tuple(map(min, *inside)) + tuple(map(max, *inside))
