@@ -87,10 +87,13 @@ def print_rounds(run: RunStore, *, as_json: bool) -> None:
         return
     for line in (*header(run), tell_equality(run)):
         click.echo(line)
+    if not entries:
+        click.echo(f"no rounds with scores; umd show {run.name} tells how the predictions ended")
+        return
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for title in ("target", "modality"):
         table.add_column(title, no_wrap=True)
-    wanted = entries[0]["noc"] if entries else {}
+    wanted = entries[0]["noc"]
     figures = ("area", *(f"clicks to {dice}" for dice in wanted), "first gain", "lost", "s")
     for title in ("n", "failed", "Dice by round", *figures):
         table.add_column(title, justify="right", no_wrap=True)

@@ -150,7 +150,17 @@ def test_show_json_is_one_object_for_each_target_and_modality(project, tmp_path)
     assert "SYNTHETIC DATA" in shown
     assert "(without a container)" in shown
     assert umd("show", run.path, "--metric", "dise").returncode == 2
+    assert "Dice by round" in umd("show", run.path, "--rounds").stdout
     assert len(umd("score", run.path).stdout.splitlines()) > 5
+
+
+def test_a_run_of_prompts_that_a_model_does_not_take_has_no_rounds(project, tmp_path):
+    project({"painter": PAINTER})
+    run = order("painter", make_dataset(tmp_path / "data", ["a"]), engine="local", protocol="text")
+    told = umd("show", run.path, "--rounds")
+    assert told.returncode == 0
+    assert "tells how the predictions ended" in told.stdout
+    assert "Dice by round" not in told.stdout
 
 
 def test_missing_and_corrupt_files_cost_their_scan_alone(project, tmp_path):
