@@ -14,7 +14,7 @@ from evaluator.build.bundles import Bundle, Fetch, fetch, identity_of
 from evaluator.build.carried import load_base
 from evaluator.build.client import BuildClient
 from evaluator.build.context import build_context
-from evaluator.build.variants import Weights
+from evaluator.build.variants import Weights, unasked_weights
 from evaluator.build.wheels import ImagePlatform
 from evaluator.build.zoo import BASES, hash_files
 from evaluator.cards import dockerfile_labels, parse_card
@@ -62,7 +62,7 @@ def ensure_image(model: ZooModel, order: ImageOrder | None = None, *, say: Say, 
     text = model.dockerfile.read_text(encoding="utf-8")
     bases = [_base(name, order, builder, say) for name in BASES if f"umd/{name}" in from_images(text)]
     bundle = open_bundle(model.name, order.bundle, order.flavour)
-    weights = order.weights if bundle and bundle.sources.weights else Weights(kind="none")
+    weights = order.weights if bundle and bundle.sources.has_weights else Weights(kind="none")
     reference = _reference(model, text, bases, bundle, weights)
     digest = builder.find(reference)
     if digest is None:
@@ -101,14 +101,17 @@ def open_bundle(model: str, root: Path | None, flavour: Flavour) -> Bundle | Non
 
 
 def is_built(model: ZooModel, client: Any = None) -> bool:
-    """Is an image of the model as it stands now, with its published weights, on this machine. Raises EngineUnavailable."""
+    """Is an image of the model as it stands now, with its published weights, on this machine. Raises EngineUnavailable.
+
+    Where nothing is published: an image for weights to be mounted.
+    """
     builder = BuildClient(client)
     text = model.dockerfile.read_text(encoding="utf-8")
     bases = [builder.find(f"umd/{name}:latest") for name in BASES if f"umd/{name}" in from_images(text)]
     if None in bases:
         return False
     bundle = open_bundle(model.name, None, "auto")
-    weights = Weights(kind="published" if bundle and bundle.sources.weights else "none")
+    weights = unasked_weights(bundle.sources if bundle else None)
     return builder.find(_reference(model, text, [str(base) for base in bases], bundle, weights)) is not None
 
 

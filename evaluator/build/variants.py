@@ -59,9 +59,14 @@ class Weights:
 
 def choose_weights(text: str, model: str, sources: Sources | None) -> Weights:
     """What ``--weights`` says: published, random, random:small, random:full, or a folder to mount. Raises UserError."""
-    has = sources is not None and bool(sources.weights)
+    has = sources is not None and sources.has_weights
     if text == "published":
-        return Weights(kind="published" if has else "none")
+        if sources is not None and sources.brought:
+            raise UserError(
+                f"nobody publishes weights of {model}; write --weights DIR, with {sources.brought}; "
+                "or --weights random, for a trial without meaning"
+            )
+        return unasked_weights(sources)
     if not has:
         raise UserError(f"model {model} has no weights of its own; leave --weights out")
     kind, _, size = text.partition(":")
@@ -77,9 +82,18 @@ def choose_weights(text: str, model: str, sources: Sources | None) -> Weights:
     return Weights(kind="mounted", folder=folder)
 
 
+def unasked_weights(sources: Sources | None) -> Weights:
+    """What an image has when nothing is said of weights."""
+    if sources is None or not sources.has_weights:
+        return Weights(kind="none")
+    return Weights(kind="published" if sources.weights else "mounted")
+
+
 def check_mounted(folder: Path, model: str, sources: Sources, say: Callable[[str], None]) -> dict[str, str]:
     """sha256 of each file that a folder to be mounted must hold, by its name; raises PartsProblem unless they are right."""
     hashes = {}
+    if sources.brought:
+        return _brought(folder, sources.brought)
     for one in (*sources.weights, *sources.auxiliary):
         path = folder / one.into
         if one.unpack:
@@ -100,9 +114,23 @@ def check_mounted(folder: Path, model: str, sources: Sources, say: Callable[[str
                 f"{path} has sha256 {hashes[one.into]}; the published weights of {model} have {one.sha256}. Other weights are "
                 "another model: give it a Dockerfile and a sources.toml of its own"
             )
-        if os.getuid() == 0 and not path.stat().st_mode & stat.S_IROTH:
-            raise PartsProblem(f"{path} cannot be read by the container's user; chmod o+r it (and o+x its folders)")
+        _expect_readable(path)
     return hashes
+
+
+def _brought(folder: Path, what: str) -> dict[str, str]:
+    """Of all that lies in a user's own folder; what it must hold only the model itself can tell."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    if not files:
+        raise PartsProblem(f"{folder} is empty; it must hold {what}")
+    for path in files:
+        _expect_readable(path)
+    return {str(path.relative_to(folder)): file_sha256(path) for path in files}
+
+
+def _expect_readable(path: Path) -> None:
+    if os.getuid() == 0 and not path.stat().st_mode & stat.S_IROTH:
+        raise PartsProblem(f"{path} cannot be read by the container's user; chmod o+r it (and o+x its folders)")
 
 
 def mounted_identity(hashes: dict[str, str]) -> str:

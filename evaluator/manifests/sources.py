@@ -113,7 +113,7 @@ class Download(_Table):
 
 
 class Sources(_Table):
-    """All parts of one image. ``weights`` is empty for a model that has none."""
+    """All parts of one image. ``weights`` is empty for a model that has none, or whose weights each user brings."""
 
     code: Code
     #: image that it is built on; its own pin is in ``dockerfiles/<base>.Dockerfile``
@@ -123,10 +123,19 @@ class Sources(_Table):
     weights: tuple[Download, ...] = ()
     #: tokenisers, text towers: needed however the weights come about
     auxiliary: tuple[Download, ...] = ()
+    #: where nothing is published: the folder that each user brings, in words that are shown to one who does not
+    brought: str = ""
+
+    @property
+    def has_weights(self) -> bool:
+        """Has the model weights, whoever publishes them."""
+        return bool(self.weights or self.brought)
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
         taken = [download.into for download in (*self.weights, *self.auxiliary)]
+        if self.brought and self.weights:
+            raise ValueError("weights are published, or brought by each user; not both")
         if twice := {into for into in taken if taken.count(into) > 1}:
             raise ValueError(f"two files would lie at {', '.join(sorted(twice))}")
         return self

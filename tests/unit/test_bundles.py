@@ -19,7 +19,7 @@ import pytest
 from evaluator.build import download as download_module
 from evaluator.build.bundles import Bundle, Fetch, fetch
 from evaluator.build.context import build_context
-from evaluator.build.variants import Weights, check_mounted, choose_weights
+from evaluator.build.variants import Weights, check_mounted, choose_weights, unasked_weights
 from evaluator.build.wheels import ImagePlatform
 from evaluator.errors import HostFault, PartsProblem, UserError
 from evaluator.manifests.sources import Sources
@@ -281,6 +281,26 @@ def test_the_choice_of_weights(tmp_path):
     for text, who in (("random:huge", made), ("/no/such/folder", made), ("random", sources())):
         with pytest.raises(UserError, match="weights"):
             choose_weights(text, "m", who)
+
+
+def test_weights_that_each_user_brings(tmp_path):
+    own = Sources(base="umd/base", code={"origin": "x", "license": "y"}, brought="a folder of plans")
+    with pytest.raises(UserError, match=r"--weights DIR, with a folder of plans"):
+        choose_weights("published", "m", own)
+    assert choose_weights("random", "m", own).label == "random:small"
+    assert unasked_weights(own) == Weights(kind="mounted")
+    assert unasked_weights(sources()) == Weights(kind="none")
+    folder = tmp_path / "mine"
+    (folder / "CT").mkdir(parents=True)
+    with pytest.raises(PartsProblem, match="must hold a folder of plans"):
+        check_mounted(folder, "m", own, lambda _: None)
+    (folder / "CT/plans.json").write_text("{}")
+    first = check_mounted(folder, "m", own, lambda _: None)
+    assert list(first) == ["CT/plans.json"]
+    (folder / "CT/plans.json").write_text("[]")
+    assert check_mounted(folder, "m", own, lambda _: None) != first
+    with pytest.raises(ValueError, match="not both"):
+        Sources(**(own.model_dump() | {"weights": sources(one("http://x")).model_dump()["weights"]}))
 
 
 def test_the_build_context_holds_what_the_bundle_brings(tmp_path, server, project):

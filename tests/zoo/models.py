@@ -247,6 +247,32 @@ class IdealSegVol:
         return np.where((labels > 0) & (labels == max(meant, default=0)), np.float32(4), np.float32(-4))
 
 
+class IdealNnUNet:
+    """Answers each volume from the reference; its labels have other names and other words than the targets."""
+
+    def __init__(self, body: Body) -> None:
+        self.body, self.about = body, {}
+        self.orientation = "ras" if body.modality == "PT" else "stored"
+        # the lung in two halves
+        names = ("lung_left", "aorta", "Liver", "kidney_l", "spleen", "pancreas", "lesion", "lung_right")
+        self.labels = {name: (value,) for value, name in enumerate(names, 1)}
+
+    def model(self, modality):
+        assert modality == self.body.modality
+        return self
+
+    def label_map(self, image, *, mirroring, folds):
+        assert (mirroring, folds) == (True, None)
+        assert image.array.dtype == np.float32
+        if self.orientation == "ras":
+            assert nibabel.aff2axcodes(image.affine) == ("S", "A", "R")
+        assert sorted(image.array.shape) == sorted(self.body.grid.shape)
+        self.body.shows(image)
+        found = self.body.labels_in(image)
+        odd = np.indices(found.shape).sum(axis=0) % 2 == 1
+        return np.where((found == 1) & odd, 8, found)
+
+
 MODELS = (
     Registered(images=("segvol",), folder="segvol", ideal=IdealSegVol),
     Registered(
@@ -263,4 +289,5 @@ MODELS = (
     Registered(images=("voxtell",), folder="voxtell", ideal=IdealVoxTell),
     Registered(images=("ct-fm",), folder="ct-fm", ideal=IdealCtFm, modalities=("CT",)),
     Registered(images=("nninteractive",), folder="nninteractive", ideal=IdealSession),
+    Registered(images=("nnunet",), folder="nnunet", ideal=IdealNnUNet),
 )

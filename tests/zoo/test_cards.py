@@ -21,4 +21,4 @@ def test_options_and_parts(model, image):
     assert ("parts/packages" in copied) == bool(sources.packages)
     assert ("parts/upstream" in copied) == bool(sources.upstream)
     assert ("parts/weights" in copied) == bool(sources.weights or sources.auxiliary)
-    assert card.weights == ("published" if sources.weights else "")
+    assert card.weights == ("published" if sources.weights else "mounted" if sources.brought else "")

@@ -47,7 +47,7 @@ def image(request, docker_engine, not_run) -> str:
 
 
 def test_every_model_with_weights_is_registered():
-    having = {model.name for model in zoo() if (sources := read_sources(model.name)) and sources.weights}
+    having = {model.name for model in zoo() if (sources := read_sources(model.name)) and sources.has_weights}
     assert having == set(IMAGES)
 
 

@@ -203,3 +203,29 @@ def test_segvol(docker_engine, not_run, figures):
         assert one["logits"] < 1e-4
         assert one["mask_differs"] <= 1e-4 * one["mask_voxels"]
         assert one["back_voxels_lost"] == 0
+
+
+def test_nnunet(docker_engine, figures):
+    """The same labels as nnU-Net's own files; with an ideal network inside nnU-Net's predictor, the reference."""
+    found = run_inside(docker_engine, "nnunet", "nnunet_package.py")
+    beside, ideal = [one for one in found if "volume" in one], [one for one in found if "ideal" in one]
+    assert (len(beside), len(ideal)) == (8, 8)
+    for one in beside:
+        figures.append(f"nnunet beside upstream, {one}")
+        assert one["voxels"] > 0
+        assert one["differs"] <= 1e-5 * one["voxels"]
+    for one in ideal:
+        figures.append(f"nnunet with an ideal network in its predictor, {one}")
+        assert one["patches"] > 100
+        assert one["worst_large"] >= 0.97
+        assert one["worst_small"] >= 0.90
+
+
+def test_nnunet_refuses_other_folders(docker_engine):
+    """nnU-Net would open some of them, and fail in the first prediction."""
+    told = {one["case"]: one["refused"] for one in run_inside(docker_engine, "nnunet", "nnunet_folders.py")}
+    assert told.pop("the right one") is None
+    assert told.pop("a variant of nnU-Net's") is None
+    assert len(told) == 11
+    assert all(told.values()), told
+    assert "fold_1" in told["an array less in the second fold"]

@@ -1,0 +1,73 @@
+"""nnU-Net's way from an image to masks as far as it is ours, with the network given: pure functions of their arguments.
+
+The axes are turned to what the training's reader made of them, one map of labels comes back on the same voxels, and each
+target takes its labels. What lies between (crop, normalisation, resampling, patches) is nnU-Net's own code (``results.py``).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping, Protocol, Tuple
+
+import numpy as np
+
+from zoo_sdk import Prediction, Request, Seconds, Unsupported, Volume
+from zoo_sdk.intensities import Undefined
+from zoo_sdk.label_maps import masks_from, wanted_labels
+from zoo_sdk.spaces import Space, canonical, sample, space_of
+
+OPTIONS = {"mirroring": ("on", "off"), "folds": ("all", "first")}
+
+
+class Model(Protocol):
+    """The network of one modality."""
+
+    #: stored or ras: which way the axes go before they are taken in reverse order
+    orientation: str
+    labels: Mapping[str, Tuple[int, ...]]
+    about: Mapping[str, Any]
+
+    def label_map(self, image: Volume, *, mirroring: bool, folds: int | None) -> Any:
+        """The labels of an image, on its own voxels."""
+
+
+class Network(Protocol):
+    """What the pipeline needs."""
+
+    def model(self, modality: str) -> Model | None:
+        """The model for images of a DICOM modality; None if there is none."""
+
+
+def predict(image: Volume, request: Request, network: Network, options: Mapping[str, str]) -> Prediction:
+    """Answer a request about one image; ``options`` has a value for each of ``OPTIONS``."""
+    seconds = Seconds()
+    modality = next(iter(request.images))
+    model = network.model(modality)
+    if model is None:
+        none = Unsupported("the weights hold no model for %s" % modality)
+        return Prediction({target.name: none for target in request.targets}, notes={"options": dict(options)})
+    wanted, outcomes = wanted_labels(request, model.labels)
+    notes: Dict[str, Any] = {"options": dict(options), "model": dict(model.about), "labels": wanted}
+    if wanted:
+        with seconds.of("preprocess"):
+            lattice = network_space(space_of(request.grid), model.orientation)
+            values = sample(image.array, image.affine, lattice).astype(np.float32)
+        if values.any():
+            with seconds.of("infer"):
+                folds = 1 if options["folds"] == "first" else None
+                found = model.label_map(
+                    Volume(values, lattice.affine), mirroring=options["mirroring"] == "on", folds=folds
+                )
+            with seconds.of("postprocess"):
+                outcomes.update(masks_from(found, lattice, request.grid, wanted))
+        else:
+            outcomes.update(
+                dict.fromkeys(wanted, Undefined("all voxels are zero, and nnU-Net crops to those that are not"))
+            )
+    return Prediction(outcomes, notes=notes, seconds=seconds)
+
+
+def network_space(own: Space, orientation: str) -> Space:
+    """The image's voxels as nnU-Net's readers hand them over: axes in reverse order, after turning them to RAS+ or not."""
+    space = own if orientation == "stored" else canonical(own)
+    a, b, c = space.shape
+    return Space(shape=(c, b, a), affine=np.asarray(space.affine) @ np.eye(4)[:, [2, 1, 0, 3]])

@@ -1,0 +1,186 @@
+"""A results folder of nnU-Net v2, as its training writes it: opened by nnU-Net's own predictor, and strictly.
+
+    plans.json  dataset.json  fold_0/checkpoint_final.pth  fold_1/checkpoint_final.pth ...
+
+Preprocessing, sliding window, mirroring, the mean over folds and the way back are all nnU-Net's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import pkgutil
+from pathlib import Path
+from typing import Any, Dict, Tuple
+
+import numpy as np
+import torch
+from nnunetv2.inference import predict_from_raw_data
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+from zoo_sdk import Volume
+from zoo_sdk.recent import Recent
+from zoo_sdk.weights import WrongWeights, load_strictly
+
+PLANS, DATASET, CHECKPOINT = "plans.json", "dataset.json", "checkpoint_final.pth"
+#: nnU-Net's reader -> how it turns a file's axes before it takes them in reverse order
+READERS = {"SimpleITKIO": "stored", "NibabelIO": "stored", "NibabelIOWithReorient": "ras"}
+#: label maps that are kept: a volume's own and the one before
+MAPS = 2
+
+
+class Results:
+    """One trained model."""
+
+    def __init__(self, folder: Path, device: Any) -> None:
+        for name in (PLANS, DATASET):
+            if not (folder / name).is_file():
+                raise WrongWeights("%s is no results folder of nnU-Net v2: it has no %s" % (folder, name))
+        self.folder = folder
+        self._predictor = nnUNetPredictor(device=device, allow_tqdm=False)
+        folds = folds_in(folder)
+        try:
+            self._predictor.initialize_from_trained_model_folder(str(folder), folds, CHECKPOINT)
+        except (
+            RuntimeError,
+            OSError,
+            KeyError,
+            ValueError,
+            TypeError,
+            EOFError,
+            AttributeError,
+            AssertionError,
+        ) as error:
+            raise WrongWeights("%s cannot be opened by nnU-Net: %s" % (folder, str(error)[:600])) from error
+        self._folds = list(zip(folds, self._predictor.list_of_parameters))
+        for fold, state in self._folds:
+            load_strictly(self._predictor.network, state, "fold_%s/%s" % (fold, CHECKPOINT))
+        self._check()
+        self._maps = Recent(MAPS)
+
+    def _check(self) -> None:
+        dataset, stage = self._predictor.dataset_json, self._predictor.configuration_manager.previous_stage_name
+        channels = dataset.get("channel_names", dataset.get("modality", {}))
+        if len(channels) != 1:
+            raise WrongWeights(
+                "%s was trained on %d channels (%s); a request has one image"
+                % (self.folder, len(channels), ", ".join(map(str, channels.values())))
+            )
+        if stage is not None:
+            raise WrongWeights("%s is the second stage of a cascade; give the results of %s" % (self.folder, stage))
+        if self.reader not in READERS:
+            raise WrongWeights(
+                "%s was trained on what %s reads, which is no medical volume" % (self.folder, self.reader)
+            )
+
+    @property
+    def reader(self) -> str:
+        """The class that read the training's images."""
+        return str(self._predictor.plans_manager.plans.get("image_reader_writer"))
+
+    @property
+    def orientation(self) -> str:
+        """``stored`` or ``ras``: which way the axes go that training took in reverse order."""
+        return READERS[self.reader]
+
+    @property
+    def channel(self) -> str:
+        """What ``dataset.json`` calls the image."""
+        dataset = self._predictor.dataset_json
+        return str(next(iter(dataset.get("channel_names", dataset.get("modality", {})).values())))
+
+    @property
+    def labels(self) -> Dict[str, Tuple[int, ...]]:
+        """Name -> values; several for a region."""
+        named = self._predictor.dataset_json["labels"]
+        values = {name: tuple(own) if isinstance(own, (list, tuple)) else (own,) for name, own in named.items()}
+        return {name: own for name, own in values.items() if name not in ("background", "ignore")}
+
+    @property
+    def about(self) -> Dict[str, Any]:
+        """What a reply's notes tell of the model."""
+        plans = self._predictor.plans_manager
+        return {
+            "trainer": self._predictor.trainer_name,
+            "plans": plans.plans_name,
+            "dataset": plans.dataset_name,
+            "folds": [str(fold) for fold, _ in self._folds],
+            "reader": self.reader,
+        }
+
+    def label_map(
+        self, image: Volume, *, spacing: Any = None, step: float = 0.5, mirroring: bool = True, folds: int | None = None
+    ) -> Any:
+        """The labels of an image whose axes are as training had them, (z, y, x); ``folds``: the first so many, or all.
+
+        ``spacing``: what nnU-Net is told, mm in the array's order, where that is not the image's own.
+        """
+        values = np.ascontiguousarray(image.array, dtype=np.float32)
+        # headers tell voxel sizes in 32 bits
+        told = [float(np.float32(size)) for size in (image.spacing if spacing is None else spacing)]
+        shown = hashlib.blake2b(values, digest_size=16).hexdigest(), values.shape
+        return self._maps.get(
+            (shown, tuple(told), step, mirroring, folds), lambda: self._predict(values, told, step, mirroring, folds)
+        )
+
+    def _predict(self, values: Any, spacing: Any, step: float, mirroring: bool, folds: int | None) -> Any:
+        self._predictor.tile_step_size, self._predictor.use_mirroring = step, mirroring
+        self._predictor.list_of_parameters = [state for _, state in self._folds[:folds]]
+        return self._predictor.predict_single_npy_array(values[None], {"spacing": spacing})
+
+
+def find_trainer(name: str) -> Any:
+    """nnU-Net's trainer class, which says how the network is built. Raises RuntimeError for one that nnU-Net does not have.
+
+    nnU-Net's own search ends at the first module that needs a package of a trainer that is not asked for (timm).
+    """
+    trainers = importlib.import_module("nnunetv2.training.nnUNetTrainer")
+    lacking = []
+    for found in pkgutil.walk_packages(trainers.__path__, trainers.__name__ + "."):
+        if found.ispkg:
+            continue
+        try:
+            kind = getattr(importlib.import_module(found.name), name, None)
+        except ImportError as error:
+            lacking.append("%s (needs %s)" % (found.name.rpartition(".")[2], error.name))
+            continue
+        if isinstance(kind, type):
+            return kind
+    told = "; not looked into: " + ", ".join(lacking) if lacking else ""
+    raise RuntimeError("nnunetv2 has no trainer %s%s" % (name, told))
+
+
+#: where nnU-Net's predictor looks for it
+predict_from_raw_data.recursive_find_trainer_class_by_name = find_trainer
+
+
+def folds_in(folder: Path) -> Tuple[Any, ...]:
+    """Every fold whose training has ended; ``all`` where it is the only one. Raises WrongWeights for none."""
+    found = sorted(path.parent.name[len("fold_") :] for path in folder.glob("fold_*/" + CHECKPOINT))
+    numbers = tuple(sorted(int(name) for name in found if name.isdigit()))
+    if numbers or "all" in found:
+        return numbers or ("all",)
+    raise WrongWeights("%s has no fold_*/%s; only trainings that have ended are used" % (folder, CHECKPOINT))
+
+
+def find_results(folder: Path) -> Path:
+    """The one results folder in a folder, itself or up to two levels down, as an unpacked export lies. Raises WrongWeights."""
+    found = [path.parent for levels in ("", "*/", "*/*/") for path in sorted(folder.glob(levels + PLANS))]
+    if len(found) != 1:
+        told = ", ".join(str(one.relative_to(folder)) for one in found) or "none"
+        raise WrongWeights(
+            "%s must hold one results folder of nnU-Net v2 (with %s, %s and fold_*/%s); it holds %s"
+            % (folder, PLANS, DATASET, CHECKPOINT, told)
+        )
+    return found[0]
+
+
+def device() -> Any:
+    """A GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """One file of a results folder."""
+    path.write_text(json.dumps(content, indent=4), encoding="utf-8")
