@@ -53,8 +53,8 @@ def judge_sanity(means: pd.DataFrame, control: str, *, random_weights: Collectio
 
 
 def _means(group: pd.DataFrame) -> dict[str, float]:
-    """By modality, and the better of the structural ones."""
-    known = group.dropna(subset=["mean"])
+    """By modality, and the better of the structural ones; what the model does not take says nothing of the pipeline."""
+    known = group[group["status"] != "unsupported"].dropna(subset=["mean"])
     means = {str(modality): float(mean) for modality, mean in zip(known["modality"], known["mean"], strict=True)}
     structural = [mean for modality, mean in means.items() if modality != "PT"]
     return means | ({"structural": max(structural)} if structural else {})

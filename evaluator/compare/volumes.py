@@ -30,9 +30,7 @@ def agree_on_volumes(group: Group, scores: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for pairing, part in _slots(frame):
         known = part.dropna(subset=["predicted", "reference"])
-        subjects = (
-            known.groupby([*_BY, "subject"], observed=True, sort=True)[["predicted", "reference"]].mean().reset_index()
-        )
+        subjects = _by_subject(known)
         of_cell = subjects.groupby(_BY, observed=True).indices
         sizes = (one.groupby(_BY, observed=True).size() for one in (part, known))
         lost = next(sizes).sub(next(sizes), fill_value=0).rename("lost").reset_index()
@@ -45,6 +43,16 @@ def agree_on_volumes(group: Group, scores: pd.DataFrame) -> pd.DataFrame:
             }
             rows.append(named | _row(predicted[own], reference[own]))
     return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def subject_volumes(group: Group, scores: pd.DataFrame) -> pd.DataFrame:
+    """model, modality, target, subject, predicted, reference: mean millilitres of each subject whose volumes are known."""
+    return _by_subject(_volumes(group, scores).dropna(subset=["predicted", "reference"]))
+
+
+def _by_subject(known: pd.DataFrame) -> pd.DataFrame:
+    by_subject = known.groupby([*_BY, "subject"], observed=True, sort=True)[["predicted", "reference"]]
+    return by_subject.mean().reset_index()
 
 
 def _volumes(group: Group, scores: pd.DataFrame) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from scipy import stats
 
 from evaluator.compare import ALL_TARGETS, FRAMES, compare
 from evaluator.compare.sanity import judge_sanity
+from evaluator.compare.volumes import subject_volumes
 from evaluator.compare.writing import rows_of, write_csv
 from evaluator.errors import RunConflict, UnknownName, UserError
 from tests.scored import facts, paired, results
@@ -344,6 +345,14 @@ def test_sanity(control, structural, functional, verdict):
     assert set(random["verdict"]) == {"cannot say"}
 
 
+def test_what_a_model_does_not_take_says_nothing_of_the_pipeline():
+    runs = [facts("m"), facts("m", dataset="control")]
+    rows = [row for run in runs for row in paired(run, {"liver": [("unsupported", "unsupported")] * 6})]
+    row = one(judge_sanity(quick(results(runs, rows)).means, "control"), model="m", target_dataset="data")
+    assert row["verdict"] == "cannot say"
+    assert pd.isna(row["control_mean"])
+
+
 def test_volumes_are_those_of_the_masks_and_references():
     run = facts("m")
     chance = np.random.default_rng(0)
@@ -364,3 +373,6 @@ def test_volumes_are_those_of_the_masks_and_references():
     assert row["bias"] == pytest.approx(difference.mean())
     assert row["limit_high"] == pytest.approx(difference.mean() + 1.96 * difference.std(ddof=1))
     assert row["reference_ml"] == pytest.approx(reference[:8].mean() / 2)
+    own = subject_volumes(data.groups()[0], data.scores)
+    assert own["predicted"].tolist() == pytest.approx(list(predicted[:8] / 2))
+    assert own["reference"].tolist() == pytest.approx(list(reference[:8] / 2))
