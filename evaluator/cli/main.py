@@ -22,6 +22,7 @@ COMMANDS = {
     "rank": ("evaluator.cli.rank", "Rank the models of several runs."),
     "suite": ("evaluator.cli.suite", "Run many models on many datasets, with a control."),
     "export": ("evaluator.cli.export", "Export a run as tables or as BIDS derivatives."),
+    "report": ("evaluator.cli.report", "Write a site that compares runs, with figures, cases and methods."),
     "models": ("evaluator.cli.models", "List, build and check the models of the zoo."),
     "data": ("evaluator.cli.data", "List, verify and generate datasets."),
     "doctor": ("evaluator.cli.doctor", "Say what this machine has and what it lacks."),

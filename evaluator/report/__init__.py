@@ -1,0 +1,134 @@
+"""The report: one static site of runs' results that opens from a file share, without a network (``docs/report.md``)."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from evaluator.compare import compare
+from evaluator.errors import UnknownName
+from evaluator.failures import find_failures
+from evaluator.report.context import Options, Page, Report
+from evaluator.report.frames import rows_of
+from evaluator.report.pages import (
+    cases,
+    downloads,
+    failures,
+    methods,
+    modalities,
+    overview,
+    provenance,
+    ranking,
+    robustness,
+    rounds,
+    subjects,
+    times,
+)
+from evaluator.report.plates import find_picks
+from evaluator.report.privacy import make_privacy
+from evaluator.report.site import Entry, Masthead, Site
+from evaluator.report.study import DOUBTS, RANDOM, SYNTHETIC, make_studies
+from evaluator.report.words import counted
+from evaluator.results import load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from evaluator.report.privacy import Privacy
+    from evaluator.results import Results
+    from evaluator.store import RunStore
+
+__all__ = ["Options", "build_report", "write_report"]
+
+#: in the order of the navigation
+PAGES = (overview, modalities, subjects, ranking, rounds, robustness)
+#: after failures and cases; downloads list what all others kept
+LAST_PAGES = (times, methods, provenance, downloads)
+_MEANING = {
+    "keeps-state": "Asked alone they give other masks: their scores hang on the order of the cases.",
+    "not-deterministic": "Asked twice they give other masks.",
+}
+
+
+def build_report(
+    runs: Iterable[str | Path | RunStore], folder: Path, options: Options, say: Callable[[str], None]
+) -> Path:
+    """Write the report of these runs; returns the file to open.
+
+    Raises UserError for what the user can mend: runs that cannot be compared, a folder that is something else.
+    """
+    return write_report(load(runs), folder, options, say)
+
+
+def write_report(results: Results, folder: Path, options: Options, say: Callable[[str], None]) -> Path:
+    """The same for results that are loaded."""
+    datasets = {run.dataset for run in results.runs}
+    if options.control is not None and options.control not in datasets:
+        raise UnknownName("dataset among the runs", options.control, datasets)
+    with Site(folder) as site:
+        say(f"comparing {counted(len(results.runs), 'run')}, {len(results.scores)} scores")
+        comparison = compare(results, margins=options.margins)
+        studies = make_studies(results, comparison)
+        say("looking for failures; masks are read once and remembered")
+        report = Report(
+            atlas=find_failures(results),
+            comparison=comparison,
+            options=options,
+            privacy=_privacy(results, keep_ids=options.keep_ids),
+            results=results,
+            say=say,
+            site=site,
+            studies=studies,
+        )
+        picks = find_picks(studies, report.atlas)
+        pages = _made(report, PAGES)
+        say("showing cases")
+        shown, plates = cases.make(report, picks)
+        pages += [failures.make(report, plates), *shown, *_made(report, LAST_PAGES)]
+        masthead = _masthead(report, pages)
+        for page in pages:
+            site.page(page.file, page.template, masthead, page=page, **page.context)
+    return site.folder / "index.html"
+
+
+def _privacy(results: Results, *, keep_ids: bool) -> Privacy:
+    names = rows_of(results.scores[["dataset", "subject", "case"]].drop_duplicates())
+    salts = (str(run.about.get("salt", run.name)) for run in results.runs)
+    return make_privacy(
+        ((str(row.dataset), str(row.subject), str(row.case)) for row in names), salts, keep_ids=keep_ids
+    )
+
+
+def _made(report: Report, modules: Iterable[Any]) -> list[Page]:
+    pages: list[Page] = []
+    for module in modules:
+        made: Page | list[Page] | None = module.make(report)
+        pages += [] if made is None else [made] if isinstance(made, Page) else made
+        if made:
+            report.say(f"drawn: {pages[-1].short}")
+    return pages
+
+
+def _masthead(report: Report, pages: list[Page]) -> Masthead:
+    lines = dict.fromkeys(Entry(file=page.nav, short=page.short) for page in pages)
+    return Masthead(
+        title=report.options.title,
+        subtitle=" · ".join(dict.fromkeys(run.dataset for run in report.results.runs)),
+        made_by=f"umd {version('umd-evaluator')}",
+        stamps=_stamp_lines(report),
+        navigation=tuple(lines),
+    )
+
+
+def _stamp_lines(report: Report) -> tuple[str, ...]:
+    lines = []
+    if SYNTHETIC in report.stamps:
+        names = sorted({study.group.dataset for study in report.studies if study.group.synthetic})
+        lines.append(f"{SYNTHETIC}: {', '.join(names)}. Made by a program; these figures say nothing about patients.")
+    if random := sorted({run.label for run in report.results.runs if run.random_weights}):
+        lines.append(f"{RANDOM}: {', '.join(random)}. The code ran, the model did not; no figure of it means anything.")
+    for verdict, meaning in _MEANING.items():
+        if names := sorted({run.label for run in report.results.runs if run.equality == verdict}):
+            lines.append(f"{DOUBTS[verdict]}: {', '.join(names)}. {meaning}")
+    return tuple(lines)

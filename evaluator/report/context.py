@@ -1,0 +1,67 @@
+"""What every page is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from evaluator.compare import Comparison
+    from evaluator.failures import Atlas
+    from evaluator.report.privacy import Privacy
+    from evaluator.report.site import Site
+    from evaluator.report.study import Study
+    from evaluator.results import Results
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the user chooses."""
+
+    title: str = "Report"
+    #: with pictures, volumes and the viewer; without, no voxel of a subject leaves
+    images: bool = True
+    #: subjects' ids stand as they are
+    keep_ids: bool = False
+    #: how many cases get pictures and the viewer
+    cases: int = 8
+    #: a copy of the viewer's package, for machines without a network
+    niivue: Path | None = None
+    #: name of the dataset on which the models are known to work
+    control: str | None = None
+    #: metric -> margin of equivalence, over the comparison's own
+    margins: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A report in the making."""
+
+    options: Options
+    results: Results
+    comparison: Comparison
+    studies: Sequence[Study]
+    privacy: Privacy
+    atlas: Atlas
+    site: Site
+    say: Callable[[str], None]
+
+    @property
+    def stamps(self) -> tuple[str, ...]:
+        """The stamps of all studies, each once."""
+        return tuple(dict.fromkeys(stamp for study in self.studies for stamp in study.stamps))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A page before it is written; ``nav`` is the file of its line in the navigation."""
+
+    file: str
+    title: str
+    short: str
+    template: str
+    context: dict[str, Any]
+    nav: str

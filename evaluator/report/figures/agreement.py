@@ -1,0 +1,77 @@
+"""Bland and Altman's plot of volumes: what a prediction is off by, over how large the target is."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from evaluator.report.figures.drawing import COLOURS, MARKERS, MUTED, Figure, canvas, drawn, short
+from evaluator.report.frames import rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MOST_COLUMNS = 3
+#: marks in all panels together, and of one modality in one panel at least and at most; of more subjects some are drawn
+MARKS, FEWEST, MOST = 900, 10, 60
+
+
+@drawn
+def agreement(volumes: pd.DataFrame, limits: pd.DataFrame, target: str, *, name: str, stamps: Sequence[str]) -> Figure:
+    """One panel for each model.
+
+    ``volumes``: model, modality, subject, predicted, reference (ml) of one target; ``limits``: its rows of
+    ``Comparison.volumes`` over all scans.
+    """
+    models = list(dict.fromkeys(volumes["model"].astype(str)))
+    groups = {(str(m), str(x)): own for (m, x), own in volumes.groupby(["model", "modality"], observed=True)}
+    columns = min(MOST_COLUMNS, len(models))
+    lines = math.ceil(len(models) / columns)
+    made, axes = canvas(2.1, 1.5, rows=lines, columns=columns, left=0.75, across=0.62, down=0.8)
+    shown = min(max(MARKS // len(groups), FEWEST), MOST)
+    for n, (place, model) in enumerate(zip(axes.flat, models, strict=False)):
+        for modality in COLOURS:
+            if (own := groups.get((model, modality))) is not None:
+                _marks(place, own, modality, shown)
+        for row in rows_of(limits[limits["model"] == model]):
+            _lines(place, row)
+        place.axhline(0, color=MUTED, linewidth=0.9, zorder=0)
+        place.set_title(short(model, 26))
+        place.locator_params(nbins=4)
+        if n // columns == lines - 1 or n + columns >= len(models):
+            place.set_xlabel("mean of both, ml")
+    for place in list(axes.flat)[len(models) :]:
+        place.set_visible(False)
+    made.supylabel("predicted − reference, ml", fontsize=8.5, color=MUTED, x=0.12 / made.get_figwidth())
+    most = max(map(len, groups.values()))
+    sampled = f" Of up to {most} subjects of a modality {shown} are drawn, picked by chance." if most > shown else ""
+    return Figure(
+        name=name,
+        title=f"{target}: volumes against the reference (Bland and Altman)",
+        alt=f"Predicted minus reference volume of {target} over the mean of both, for {len(models)} models; bias and limits "
+        "of agreement are in the table of volumes.",
+        caption="One mark is one subject; circles: CT; squares: MR; diamonds: PET. Full line: mean difference (bias); dashed: "
+        f"limits of agreement, bias ± 1.96 standard deviations, from 5 subjects on. Each panel has its own scales.{sampled}",
+        drawing=made,
+        data=volumes,
+        stamps=stamps,
+    )
+
+
+def _marks(axes: Any, rows: pd.DataFrame, modality: str, shown: int) -> None:
+    chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[:shown])
+    both = rows[["predicted", "reference"]].to_numpy(dtype=float)[chosen]
+    axes.plot(
+        both.mean(axis=1), both[:, 0] - both[:, 1], MARKERS[modality], color=COLOURS[modality], markersize=3.8,
+        markeredgewidth=0, alpha=0.7,
+    )  # fmt: skip
+
+
+def _lines(axes: Any, row: Any) -> None:
+    colour = COLOURS[str(row.modality)]
+    for value, dashes in ((row.bias, "-"), (row.limit_low, (0, (4, 2))), (row.limit_high, (0, (4, 2)))):
+        if pd.notna(value):
+            axes.axhline(float(value), color=colour, linewidth=1.2, linestyle=dashes, zorder=1)

@@ -1,0 +1,62 @@
+"""Curves with a band: score over rounds of corrections, over displacement of the point, over growth of the box."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from evaluator.metrics import METRICS
+from evaluator.report.figures.drawing import COLOURS, MARKERS, Figure, canvas, drawn, short
+from evaluator.report.figures.scales import limit_scores, worded
+from evaluator.report.words import SAID
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+MOST_COLUMNS = 3
+
+
+@drawn
+def curves(
+    rows: pd.DataFrame, metric: str, *, along: str, title: str, caption: str, name: str, stamps: Sequence[str]
+) -> Figure:
+    """One panel for each model, one line for each modality. ``rows``: model, modality, x, mean, low, high; ``along`` names x."""
+    models = list(dict.fromkeys(rows["model"].astype(str)))
+    columns = min(MOST_COLUMNS, len(models))
+    lines = math.ceil(len(models) / columns)
+    made, axes = canvas(2.45, 1.75, rows=lines, columns=columns, down=0.4, sharex=True, sharey=True)
+    for n, (place, model) in enumerate(zip(axes.flat, models, strict=False)):
+        for modality, own in rows[rows["model"] == model].groupby("modality", observed=True):
+            _line(place, own.sort_values("x"), str(modality))
+        place.set_title(short(model))
+        limit_scores(place, metric, "y")
+        if n + columns >= len(models):
+            place.set_xlabel(along)
+            place.tick_params(labelbottom=True)
+        if n % columns == 0:
+            place.set_ylabel(worded(metric).split(",")[0])
+    for place in list(axes.flat)[len(models) :]:
+        place.set_visible(False)
+    axes.flat[0].legend(loc="best")
+    return Figure(
+        name=name,
+        title=title,
+        alt=f"{title}: {METRICS[metric].title} for {len(models)} models by modality; the figures are in the table below.",
+        caption=caption,
+        drawing=made,
+        data=rows,
+        stamps=stamps,
+    )
+
+
+def _line(axes: Any, rows: pd.DataFrame, modality: str) -> None:
+    x, mean = rows["x"].astype(float), rows["mean"].astype(float)
+    known = rows[rows["low"].notna()]
+    if len(known):
+        axes.fill_between(
+            known["x"].astype(float), known["low"].astype(float), known["high"].astype(float),
+            color=COLOURS[modality], alpha=0.16, linewidth=0,
+        )  # fmt: skip
+    axes.plot(x, mean, color=COLOURS[modality], marker=MARKERS[modality], markersize=4, label=SAID[modality])

@@ -1,0 +1,105 @@
+"""Forest plots: for each target the paired difference between modalities, with its interval and the margin that matters."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from evaluator.compare import ALL_TARGETS
+from evaluator.metrics import METRICS
+from evaluator.report.figures.drawing import (
+    BAND,
+    COLOURS,
+    INK,
+    MARKERS,
+    MUTED,
+    PAPER,
+    Figure,
+    canvas,
+    despine,
+    drawn,
+    room_for,
+    short,
+)
+from evaluator.report.frames import rows_of
+from evaluator.report.words import SAID
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MOST_COLUMNS = 3
+
+
+@drawn
+def forest(
+    rows: pd.DataFrame, pairing: str, targets: Sequence[str], *, margin: float | None, name: str, stamps: Sequence[str]
+) -> Figure:
+    """One panel for each model. ``rows``: of ``Comparison.modality`` for one pairing, metric and way to count failures."""
+    metric = str(rows["metric"].iloc[0])
+    structural, functional = pairing.split("-")
+    models = list(dict.fromkeys(rows.loc[rows["status"] != "unsupported", "model"]))
+    named = [target for target in (*targets, ALL_TARGETS) if target in set(rows["target"])]
+    columns = min(MOST_COLUMNS, len(models))
+    lines = math.ceil(len(models) / columns)
+    made, axes = canvas(
+        2.75,
+        0.225 * len(named),
+        rows=lines,
+        columns=columns,
+        left=room_for(map(short, named)),
+        sharex=True,
+        sharey=True,
+    )
+    for n, (place, model) in enumerate(zip(axes.flat, models, strict=False)):
+        _panel(place, rows[rows["model"] == model], named, margin, functional)
+        place.set_title(short(model))
+        if n // columns == lines - 1 or n + columns >= len(models):
+            place.tick_params(labelbottom=True)
+            _arrows(place, metric, structural, functional)
+    for place in list(axes.flat)[len(models) :]:
+        place.set_visible(False)
+    title = METRICS[metric].title
+    return Figure(
+        name=name,
+        title=f"{title} on {structural} minus {title} on PET, within the subject",
+        alt=f"For each of {len(models)} models and {len(named)} targets the paired difference in {title} between "
+        f"{structural} and PET with its 95 % interval; the figures are in the table of differences.",
+        caption="Mark: mean paired difference; bar: its 95 % interval (BCa bootstrap over subjects). Filled marks: different "
+        "after Holm's correction; hollow: not shown to be. "
+        + (f"The grey band is the margin of ±{margin:g} within which differences count as none." if margin else ""),
+        drawing=made,
+        data=rows,
+        stamps=stamps,
+    )  # fmt: skip
+
+
+def _panel(axes: Any, rows: pd.DataFrame, named: Sequence[str], margin: float | None, functional: str) -> None:
+    despine(axes)
+    if margin:
+        axes.axvspan(-margin, margin, color=BAND, zorder=0)
+    axes.axvline(0, color=MUTED, linewidth=0.9)
+    for row in rows_of(rows):
+        if pd.isna(row.difference) or row.target not in named:
+            continue
+        height = len(named) - 1 - named.index(row.target)
+        whole = row.target == ALL_TARGETS
+        colour = INK if whole else COLOURS[functional]
+        if not pd.isna(row.low):
+            axes.plot([row.low, row.high], [height, height], color=colour, linewidth=2.2 if whole else 1.5)
+        filled = str(row.verdict).startswith("different")
+        axes.plot(
+            row.difference, height, MARKERS[functional], color=colour, markersize=6.5 if whole else 5,
+            markerfacecolor=colour if filled else PAPER, markeredgewidth=1.2,
+        )  # fmt: skip
+    axes.set_yticks(range(len(named)), [short(target) for target in reversed(named)])
+    axes.set_ylim(-0.6, len(named) - 0.4)
+    if ALL_TARGETS in named:
+        axes.axhline(0.5, color=MUTED, linewidth=0.6)
+
+
+def _arrows(axes: Any, metric: str, structural: str, functional: str) -> None:
+    first, second = (functional, structural) if METRICS[metric].direction == "higher" else (structural, functional)
+    gap = "\u00a0" * 4
+    axes.set_xlabel(f"← better on {SAID[first]}{gap}better on {SAID[second]} →")

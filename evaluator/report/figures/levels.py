@@ -1,0 +1,84 @@
+"""The figure that opens a report: each model's mean on the structural image and on PET, with what the literature reports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from evaluator.compare import ALL_TARGETS
+from evaluator.metrics import METRICS
+from evaluator.report.figures.drawing import COLOURS, MARKERS, PAPER, RULE, Figure, canvas, drawn, room_for, short
+from evaluator.report.figures.scales import limit_scores, worded
+from evaluator.report.frames import rows_of
+from evaluator.report.words import SCANNER
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@drawn
+def levels(rows: pd.DataFrame, published: pd.DataFrame, *, name: str, stamps: Sequence[str]) -> Figure:
+    """One panel for each pairing. ``rows``: of ``Comparison.means`` for all targets, one metric, failures counted."""
+    metric = str(rows["metric"].iloc[0])
+    pairings = list(dict.fromkeys(rows["pairing"]))
+    models = _ordered(rows)
+    names = [short(model) for model in reversed(models)]
+    made, axes = canvas(3.3, 0.34 * len(models), columns=len(pairings), left=room_for(names), sharey=True)
+    for place, pairing in zip(axes[0], pairings, strict=True):
+        own = rows[rows["pairing"] == pairing]
+        for row, model in enumerate(models):
+            _model(place, own[own["model"] == model], len(models) - 1 - row)
+            _reported(place, published, model, pairing, len(models) - 1 - row)
+        place.set_title(SCANNER.get(pairing, pairing))
+        place.set_yticks(range(len(models)), names)
+        place.set_ylim(-0.6, len(models) - 0.4)
+        place.set_xlabel(worded(metric))
+        place.grid(axis="y", visible=False)
+        limit_scores(place, metric)
+    title = METRICS[metric].title
+    return Figure(
+        name=name,
+        title=f"Mean {title} over all targets, by modality",
+        alt=f"Mean {title} of {len(models)} models on each modality with 95 % intervals; the figures are in the table above.",
+        caption="Circles: CT; squares: MR; diamonds: PET; bars: 95 % intervals over subjects; failures count as the protocol "
+        "says. A short upright stroke is the mean that the literature reports for the model on that modality.",
+        drawing=made,
+        data=rows,
+        stamps=stamps,
+    )
+
+
+def _ordered(rows: pd.DataFrame) -> list[str]:
+    means = rows.assign(mean=rows["mean"].astype(float)).groupby("model", observed=True)["mean"].mean()
+    higher = METRICS[str(rows["metric"].iloc[0])].direction == "higher"
+    return [str(model) for model in means.sort_values(ascending=not higher, na_position="last", kind="stable").index]
+
+
+def _model(axes: Any, rows: pd.DataFrame, height: int) -> None:
+    known = rows[rows["mean"].notna()]
+    if len(known) > 1:
+        axes.plot(known["mean"].astype(float), [height] * len(known), color=RULE, linewidth=3, zorder=1)
+    for n, row in enumerate(rows_of(known)):
+        shift = (0.13 if n == 0 else -0.13) if len(known) > 1 else 0.0
+        colour = COLOURS[str(row.modality)]
+        if pd.notna(row.low):
+            axes.plot([row.low, row.high], [height + shift] * 2, color=colour, linewidth=1.4, zorder=2)
+        axes.plot(
+            row.mean,
+            height + shift,
+            MARKERS[str(row.modality)],
+            color=colour,
+            markersize=6,
+            zorder=3,
+            markeredgecolor=PAPER,
+            markeredgewidth=0.6,
+        )
+
+
+def _reported(axes: Any, published: pd.DataFrame, model: str, pairing: str, height: int) -> None:
+    own = published[(published["model"] == model) & (published["kind"] == "literature")]
+    own = own[own["target"] == ALL_TARGETS]
+    for row in rows_of(own):
+        if str(row.modality) in pairing.split("-"):
+            axes.plot([row.value] * 2, [height - 0.33, height + 0.33], color=COLOURS[str(row.modality)], linewidth=2.2)

@@ -1,0 +1,214 @@
+"""PET against CT or MR: differences within the subject for each model and target, jointly, and what a volume loses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from evaluator.compare import ALL_TARGETS
+from evaluator.metrics import METRICS
+from evaluator.report.context import Page
+from evaluator.report.figures.forest import forest
+from evaluator.report.figures.heatmap import heatmap
+from evaluator.report.figures.scales import heat
+from evaluator.report.frames import rows_of
+from evaluator.report.pages.summaries import gaps_table, joint_table, volumes_table
+from evaluator.report.tables import (
+    NOTHING,
+    Cell,
+    Column,
+    Table,
+    digits_of,
+    figure_cell,
+    interval,
+    number,
+    probability,
+)
+from evaluator.report.verdicts import kind_of
+from evaluator.report.words import SAID, SCANNER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from evaluator.report.context import Report
+    from evaluator.report.study import Study
+
+#: heat maps of further metrics stand in the page while they have no more columns than this
+MOST_COLUMNS = 40
+
+
+def make(report: Report) -> Page:
+    """Heat maps for every study; differences for those that have pairs."""
+    return Page(
+        file="modalities.html",
+        nav="modalities.html",
+        title="PET against CT and MR",
+        short="PET against CT and MR",
+        template="modalities.html",
+        context={"page_parts": [_part(report, study) for study in report.studies], "metrics": METRICS},
+    )
+
+
+def _part(report: Report, study: Study) -> dict[str, Any]:
+    site = report.site
+    shown = [study.metric]
+    if len(study.models) * len(study.modalities) <= MOST_COLUMNS:
+        shown = list(study.protocol.metrics)
+    maps = []
+    for metric in shown:
+        means = _level_rows(study, metric)
+        if means["mean"].isna().all():
+            continue
+        site.figure(heatmap(means, study.targets, name=f"{study.key}.heat.{metric}", stamps=study.stamps))
+        maps.append(site.table(heat_table(study, metric)))
+    return {
+        "study": study,
+        "maps": maps,
+        "pairings": [made for pairing in study.pairings if (made := _pairing(report, study, pairing))],
+        "joint": joint_table(report, study),
+        "gaps": gaps_table(report, study),
+        "volumes": volumes_table(report, study),
+    }
+
+
+def _level_rows(study: Study, metric: str) -> pd.DataFrame:
+    means = study.comparison.means
+    return means[
+        (means["metric"] == metric)
+        & (means["failures"] == "counted")
+        & (means["pairing"] == "all")
+        & (means["target"] != ALL_TARGETS)
+    ]
+
+
+def heat_table(study: Study, metric: str) -> Table:
+    """Target by model and modality, every scan of the modality, as coloured figures."""
+    rows = _level_rows(study, metric)
+    by_place = {(str(r.model), str(r.modality), str(r.target)): r for r in rows_of(rows)}
+    keys = [(m, x) for m in study.models for x in study.modalities if any(k[:2] == (m, x) for k in by_place)]
+    upper = [("", 1)] + [(model, sum(key[0] == model for key in keys)) for model in dict.fromkeys(k[0] for k in keys)]
+    columns = [Column(title="target", words=True)]
+    columns += [
+        Column(title=SAID[modality], starts=n == 0 or keys[n - 1][0] != model)
+        for n, (model, modality) in enumerate(keys)
+    ]
+    row = METRICS[metric]
+    unit = f", {row.unit}" if row.unit else ""
+    return Table(
+        name=f"{study.key}.heat-table.{metric}",
+        title=f"Mean {row.title}{unit}, by target, model and modality",
+        note=f"Every scan of a modality; {'darker is better' if not row.signed else 'darker is nearer to 0'}. In small "
+        "print: 95 % interval, subjects, failures; failures count as the protocol says.",
+        columns=columns,
+        upper=upper,
+        rows=[[Cell(text=target), *(_heat_cell(by_place.get((*key, target)), metric) for key in keys)] for target in study.targets],
+        data=rows,
+        stamps=study.stamps,
+    )  # fmt: skip
+
+
+def _heat_cell(row: Any, metric: str) -> Cell:
+    if row is None or pd.isna(row.mean):
+        return Cell(text=NOTHING, kind="nothing", small="" if row is None else str(row.status))
+    if row.status == "unsupported":
+        return Cell(text=NOTHING, kind="nothing", small="not\nsupported")
+    digits = digits_of(metric)
+    small = f"{interval(row.low, row.high, min(digits, 2))}\nn {row.n}" + (
+        f", {row.failed} failed" if row.failed else ""
+    )
+    return Cell(text=number(row.mean, digits), small=small, sort=float(row.mean), heat=heat(float(row.mean), metric))
+
+
+def _pairing(report: Report, study: Study, pairing: str) -> dict[str, Any] | None:
+    every = study.comparison.modality
+    every = every[every["pairing"] == pairing]
+    if len(study.targets) == 1:  # the mean over one target is that target
+        every = every[every["target"] != ALL_TARGETS]
+    rows = every[(every["metric"] == study.metric) & (every["failures"] == "counted")]
+    if rows.empty:
+        return None
+    margin = rows["margin"].dropna()
+    site = report.site
+    drawn = rows["difference"].notna().any()
+    plot = (
+        forest(
+            rows, pairing, study.targets, margin=float(margin.iloc[0]) if len(margin) else None,
+            name=f"{study.key}.forest.{pairing}", stamps=study.stamps,
+        )
+        if drawn
+        else None
+    )  # fmt: skip
+    left_out = every[(every["metric"] == study.metric) & (every["failures"] == "left out")]
+    table = _differences(study, pairing, rows, left_out)
+    others = [
+        site.table(_differences(study, pairing, own, None, metric))
+        for metric in study.protocol.metrics[1:]
+        if len(own := every[(every["metric"] == metric) & (every["failures"] == "counted")])
+    ]
+    return {
+        "name": SCANNER[pairing],
+        "structural": SAID[pairing.split("-")[0]],
+        "figure": site.figure(plot) if plot else None,
+        "table": site.table(table),
+        "others": others,
+    }
+
+
+def _differences(
+    study: Study, pairing: str, rows: pd.DataFrame, left_out: pd.DataFrame | None, metric: str | None = None
+) -> Table:
+    metric = metric or study.metric
+    structural, digits, row_of = SAID[pairing.split("-")[0]], digits_of(metric), METRICS[metric]
+    without = {(str(r.model), str(r.target)): r for r in rows_of(left_out)} if left_out is not None else {}
+    columns = [
+        Column(title="model", words=True),
+        Column(title="target", words=True),
+        Column(title="verdict", words=True),
+        Column(title="n", help="subjects with both images"),
+        Column(title="failed", help=f"pairs without a mask on {structural}, and on PET"),
+        Column(title=structural, starts=True),
+        Column(title="PET"),
+        Column(title=f"{structural} − PET", help="mean paired difference and its 95 % interval (BCa bootstrap)"),
+        Column(title="shift", help="Hodges-Lehmann"),
+        Column(title="r", help="matched-pairs rank-biserial correlation"),
+        Column(title="p (Holm)", help="Wilcoxon signed-rank with zeros by Pratt, adjusted by Holm over the family"),
+        Column(title="p equiv.", help="two one-sided tests against the margin, adjusted by Holm"),
+    ]
+    order = {name: n for n, name in enumerate((ALL_TARGETS, *study.targets))}
+    ordered = sorted(rows_of(rows), key=lambda r: (str(r.model), order.get(str(r.target), 0)))
+    unit = f", {row_of.unit}" if row_of.unit else ""
+    return Table(
+        name=f"{study.key}.differences.{pairing}.{metric}",
+        title=f"{row_of.title}{unit}: {structural} minus PET within the subject",
+        note="In small print: 95\u00a0% interval, and the difference with failures left out. " + _family(rows),
+        columns=columns,
+        rows=[list(_difference_cells(r, digits, metric, without)) for r in ordered],
+        data=rows if left_out is None else pd.concat([rows, left_out]),
+        stamps=study.stamps,
+    )
+
+
+def _family(rows: pd.DataFrame) -> str:
+    known = rows["family"].dropna()
+    return f"Holm’s families: {'; '.join(dict.fromkeys(map(str, known)))}." if len(known) else ""
+
+
+def _difference_cells(row: Any, digits: int, metric: str, without: dict[tuple[str, str], Any]) -> Iterator[Cell]:
+    yield Cell(text=str(row.model))
+    yield Cell(text=str(row.target))
+    kind, word = kind_of(row, metric)
+    yield Cell(text=word, kind=f"tag {kind}", small="" if row.status == "ok" else str(row.explanation))
+    yield Cell(text=str(row.n), sort=int(row.n))
+    yield Cell(text=f"{row.failed_structural}, {row.failed_functional}", sort=int(row.failed_functional))
+    yield figure_cell(row.mean_structural, digits)
+    yield figure_cell(row.mean_functional, digits)
+    rest = without.get((str(row.model), str(row.target)))
+    small = interval(row.low, row.high, digits, sign=True)
+    if rest is not None and (row.failed_structural or row.failed_functional):
+        small += f"; {number(rest.difference, digits, sign=True)} without"
+    yield figure_cell(row.difference, digits, sign=True, small=small)
+    yield figure_cell(row.shift, digits, sign=True)
+    yield figure_cell(row.rank_biserial, 2, sign=True)
+    for p in (row.p_holm, row.p_equivalence_holm):
+        yield Cell(text=probability(p), sort=None if pd.isna(p) else float(p), kind="nothing" if pd.isna(p) else "")

@@ -1,0 +1,243 @@
+"""The overview: what was measured, what it means, and the table that the paper has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from evaluator.compare import ALL_TARGETS
+from evaluator.compare.sanity import DATASET, EVERYWHERE, MODALITY, WORKING, judge_sanity
+from evaluator.metrics import METRICS
+from evaluator.report.context import Page
+from evaluator.report.figures.levels import levels
+from evaluator.report.frames import rows_of
+from evaluator.report.tables import NOTHING, Cell, Column, Table, digits_of, figure_cell, interval, number
+from evaluator.report.verdicts import kind_of, verdicts
+from evaluator.report.words import SAID, SCANNER
+
+#: how a verdict is coloured
+_SANE = {WORKING: "same", EVERYWHERE: "worse", DATASET: "worse", MODALITY: "worse"}
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from evaluator.report.context import Report
+    from evaluator.report.study import Study
+
+
+def make(report: Report) -> Page:
+    """The page that opens first."""
+    return Page(
+        file="index.html",
+        nav="index.html",
+        title="Overview",
+        short="Overview",
+        template="overview.html",
+        context={
+            "facts": facts(report),
+            "sanity": sanity(report),
+            "glance": glance(report),
+            "page_parts": [_part(report, study) for study in report.studies],
+            "images": report.options.images,
+        },
+    )
+
+
+def facts(report: Report) -> dict[str, Any]:
+    """What was measured, counted."""
+    models = sorted({run.model for run in report.results.runs})
+    datasets = list(dict.fromkeys(run.dataset_title for run in report.results.runs))
+    subjects = report.results.scores[["dataset", "subject"]].drop_duplicates()
+    return {
+        "models": models,
+        "datasets": datasets,
+        "subjects": len(subjects),
+        "scores": f"{len(report.results.scores):,}".replace(",", "\u202f"),
+        "studies": len(report.studies),
+    }
+
+
+def glance(report: Report) -> Table | None:
+    """Every model's verdict in every study, on one screen; None where there is one study alone."""
+    columns = [(study, pairing) for study in report.studies for pairing in study.pairings]
+    if len(report.studies) < 2 or not columns:
+        return None
+    models = sorted({model for study in report.studies for model in study.models})
+    frame = report.comparison.modality
+    frame = frame[(frame["target"] == ALL_TARGETS) & (frame["failures"] == "counted")]
+    found = {(r.dataset, r.protocol, r.metric, r.model, r.pairing): r for r in rows_of(frame)}
+    upper = [("", 1), *((study.short, len(study.pairings)) for study in report.studies if study.pairings)]
+
+    def cell(model: str, study: Study, pairing: str) -> Cell:
+        row = found.get((study.group.dataset, study.protocol.id, study.metric, model, pairing))
+        if row is None:
+            return Cell(text="", kind="nothing")
+        kind, word = kind_of(row, study.metric)
+        small = f"{number(row.mean_structural)} → {number(row.mean_functional)}\nn {row.n}"
+        if kind == "untaken":
+            small = ""
+        return Cell(
+            text=word, small=small, kind=f"tag {kind}", sort=None if pd.isna(row.difference) else float(row.difference)
+        )
+
+    return report.site.table(
+        Table(
+            name="glance",
+            title="At a glance: is the model as good on PET?",
+            note="Mean over all targets, failures counted. In small print: mean on the structural image → on PET, subjects.",
+            columns=[
+                Column(title="model", words=True),
+                *(
+                    Column(title=SCANNER[pairing], words=True, starts=pairing == study.pairings[0])
+                    for study, pairing in columns
+                ),
+            ],
+            upper=upper,
+            rows=[[Cell(text=model), *(cell(model, *column) for column in columns)] for model in models],
+            data=frame,
+            stamps=report.stamps,
+        )
+    )
+
+
+def sanity(report: Report) -> dict[str, Any] | None:
+    """Each model's verdict beside a control on which it is known to work; None where no control was named."""
+    if report.options.control is None:
+        return None
+    random = {run.label for run in report.results.runs if run.random_weights}
+    rows = judge_sanity(report.comparison.means, report.options.control, random_weights=random)
+    firsts = {(study.protocol.id, study.metric) for study in report.studies}
+    rows = rows[[key in firsts for key in zip(rows["protocol"], rows["metric"], strict=True)]]
+    if rows.empty:
+        return None
+    titles = ("model", "protocol", "metric", "dataset", "control", "CT or MR", "PET", "verdict")
+    table = Table(
+        name="sanity",
+        title=f"Sanity control: {report.options.control}",
+        note="Mean over all targets, failures counted: on the control, and on the dataset of the question.",
+        columns=[Column(title=title, words=n < 4 or n == 7) for n, title in enumerate(titles)],
+        rows=[
+            [
+                *(Cell(text=str(text)) for text in (row.model, row.protocol, METRICS[row.metric].title, row.target_dataset)),
+                *(figure_cell(value) for value in (row.control_mean, row.structural_mean, row.functional_mean)),
+                Cell(text=str(row.verdict), kind=f"tag {_SANE.get(str(row.verdict), 'open')}", small=str(row.explanation)),
+            ]
+            for row in rows_of(rows)
+        ],
+        data=rows,
+        stamps=report.stamps,
+    )  # fmt: skip
+    return {"table": report.site.table(table), "suspect": sorted(set(rows.loc[rows["verdict"] == EVERYWHERE, "model"]))}
+
+
+def _part(report: Report, study: Study) -> dict[str, Any]:
+    site, means = report.site, _means(study)
+    table = site.table(summary(study)) if len(means) else None
+    taken = means[means["status"] != "unsupported"]
+    paired = taken[taken["pairing"] != "all"]
+    return {
+        "study": study,
+        "verdicts": verdicts(study, report.atlas),
+        "table": table,
+        "figure": site.figure(
+            levels(
+                paired if len(paired) else taken, study.comparison.published,
+                name=f"{study.key}.levels", stamps=study.stamps,
+            )
+        )
+        if taken["mean"].notna().any()
+        else None,
+    }  # fmt: skip
+
+
+def _means(study: Study) -> pd.DataFrame:
+    means = study.comparison.means
+    return means[
+        (means["metric"] == study.metric) & (means["failures"] == "counted") & (means["target"] == ALL_TARGETS)
+    ]
+
+
+def summary(study: Study) -> Table:
+    """The paper's table: model by CT, PT of PET/CT and MR, PT of PET/MR, and what the literature reports."""
+    means = _means(study)
+    left_out = study.comparison.means
+    left_out = left_out[
+        (left_out["metric"] == study.metric)
+        & (left_out["failures"] == "left out")
+        & (left_out["target"] == ALL_TARGETS)
+    ]
+    keys = [(pairing, modality) for pairing in study.pairings for modality in pairing.split("-")]
+    alone = [name for name in study.modalities if name not in {modality for _, modality in keys}]
+    keys += [("all", modality) for modality in alone]
+    metric = METRICS[study.metric]
+    columns = [Column(title="model", words=True)]
+    upper = [("", 1)]
+    for pairing in dict.fromkeys(pairing for pairing, _ in keys):
+        own = [modality for name, modality in keys if name == pairing]
+        upper.append((SCANNER.get(pairing, "unpaired"), len(own)))
+        columns += [Column(title=SAID[name], starts=n == 0) for n, name in enumerate(own)]
+    columns.append(
+        Column(title="literature", words=True, starts=True, help="what the literature reports for the model")
+    )
+    columns.append(Column(title="UMD paper", words=True, help="what the paper measured on its own data"))
+    upper.append(("reported elsewhere", 2))
+    counted, without = _by_place(means), _by_place(left_out)
+    rows = []
+    for model in study.models:
+        cells = [_level(counted.get((model, *key)), without.get((model, *key)), study.metric) for key in keys]
+        reported = [_reported(study, model, kind) for kind in ("literature", "paper")]
+        rows.append([Cell(text=model, small=_how(study, model)), *cells, *reported])
+    unit = f", {metric.unit}" if metric.unit else ""
+    return Table(
+        name=f"{study.key}.summary",
+        title=f"Mean {metric.title}{unit} over all targets",
+        note="In small print: 95 % interval over subjects (BCa bootstrap); subjects; predictions without a mask, which count "
+        "as the protocol says, and the mean with them left out.",
+        columns=columns,
+        upper=upper,
+        rows=rows,
+        data=pd.concat([means, left_out]),
+        stamps=study.stamps,
+    )
+
+
+def _by_place(means: pd.DataFrame) -> dict[tuple[str, str, str], Any]:
+    return {(str(row.model), str(row.pairing), str(row.modality)): row for row in rows_of(means)}
+
+
+def _level(row: Any, without: Any, metric: str) -> Cell:
+    if row is None or pd.isna(row.mean):
+        return Cell(text=NOTHING, kind="nothing", small="" if row is None else str(row.explanation or row.status))
+    digits = digits_of(metric)
+    if row.status == "unsupported":
+        return Cell(text="not supported", kind="nothing", small=f"counts as {number(row.mean, digits)}\nn {row.n}")
+    small = f"{interval(row.low, row.high, digits)}\nn {row.n}"
+    if row.failed:
+        rest = number(None if without is None else without.mean, digits)
+        small += f"\n{row.failed} failed ({rest} without)"
+    return Cell(text=number(row.mean, digits), small=small, sort=float(row.mean))
+
+
+def _how(study: Study, model: str) -> str:
+    run = next(run for run in study.runs if run.label == model)
+    told = [run.prompt_kind or "no prompt", *([] if run.isolates else ["no container"])]
+    return ", ".join([*told, *([f"weights {run.weights}"] if run.random_weights else [])])
+
+
+def _reported(study: Study, model: str, kind: str) -> Cell:
+    card = next(run.model for run in study.runs if run.label == model)
+    rows = study.comparison.published
+    rows = rows[(rows["model"] == card) & (rows["kind"] == kind)]
+    rows = rows[(rows["metric"] == study.metric) & (rows["target"] == ALL_TARGETS)]
+    if rows.empty:
+        return Cell(text=NOTHING, kind="nothing")
+    unsure = set(rows["certainty"]) != {"checked"}
+    return Cell(text="; ".join(_told(rows)), small="second-hand" if unsure else "")
+
+
+def _told(rows: pd.DataFrame) -> Iterator[str]:
+    for row in rows_of(rows):
+        modality = SAID.get(str(row.modality), "all") if pd.notna(row.modality) else "all"
+        scanner = f" of {SCANNER[str(row.pairing)]}" if str(row.pairing) in SCANNER else ""
+        yield f"{modality}{scanner} {number(row.value)}"

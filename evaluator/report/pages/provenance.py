@@ -1,0 +1,118 @@
+"""Provenance: for each run what went into it, by hash, and how to do it again."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from evaluator.equality import NOT_CHECKED, tell_equality
+from evaluator.report.context import Page
+from evaluator.report.privacy import plain_command
+from evaluator.report.study import DOUBTS
+from evaluator.store import read_json
+
+if TYPE_CHECKING:
+    from evaluator.report.context import Report
+    from evaluator.report.privacy import Privacy
+    from evaluator.results import RunFacts
+
+#: what asking some scans again found -> in words
+_AGAIN = {NOT_CHECKED: "no scan was", "equal": "some scans, each alone and all in one batch: the same masks"}
+
+
+def make(report: Report) -> Page:
+    """One section for each run."""
+    return Page(
+        file="provenance.html",
+        nav="provenance.html",
+        title="Provenance",
+        short="Provenance",
+        template="provenance.html",
+        context={
+            "runs": [_run(run, report.privacy) for run in report.results.runs],
+            "rebuild": _rebuild(report),
+            "keep_ids": report.options.keep_ids,
+        },
+    )
+
+
+def _run(run: RunFacts, privacy: Privacy) -> dict[str, Any]:
+    about = run.about
+    identity, engine, umd = about["identity"], about["engine"], about["umd"]
+    facts = [
+        ("model", f"{run.title} ({run.model})"),
+        ("image", identity["image"]),
+        ("weights", run.weights or "none"),
+        ("weights, sha256", _weights_hashes(run)),
+        ("weights’ licence", run.card.get("umd.weights.license") or "none stated"),
+        ("trained on", run.card.get("umd.trained-on") or "not stated"),
+        ("dataset", f"{run.dataset_title} ({run.dataset})"),
+        ("dataset, sha256", identity["dataset_sha256"]),
+        ("licence of the data", about["dataset"].get("license", "")),
+        ("protocol", f"{run.protocol_title} ({run.protocol})"),
+        ("protocol, sha256", identity["protocol_sha256"]),
+        ("options of the model", ", ".join(f"{name}={value}" for name, value in run.options.items()) or "none"),
+        ("kind of prompt", run.prompt_kind or "none that the model understands"),
+        ("prompts", "drawn" if identity["prompts"] == "drawn" else f"replayed, hash {identity['prompts']}"),
+        ("prompts, sha256 over all cases", _prompts_hash(run)),
+        ("asked again", _AGAIN.get(run.equality) or tell_equality(run.store)),
+        ("container contract", identity["contract"]),
+        ("engine", ", ".join(f"{key} {_plain(value)}" for key, value in engine.items())),
+        ("GPUs", ", ".join(f"{gpu['name']}, driver {gpu['driver']}" for gpu in about["gpus"]) or "none"),
+        ("machine", ", ".join(f"{key} {value}" for key, value in about["host"].items())),
+        ("evaluator", f"umd {umd['version']}, commit {umd['commit'] or 'unknown'}"),
+        ("packages", ", ".join(f"{key} {value}" for key, value in about["packages"].items())),
+        ("started", run.started),
+        ("command", plain_command(about["command"])),
+    ]
+    stamps = ["SYNTHETIC DATA"] if run.synthetic else []
+    if run.random_weights:
+        stamps.append("RANDOM WEIGHTS, NOT A RESULT")
+    stamps += [DOUBTS[run.equality]] if run.equality in DOUBTS else []
+    if not run.isolates:
+        stamps.append("RUN WITHOUT A CONTAINER")
+    return {
+        "title": f"{run.label} on {run.dataset}, {run.protocol}",
+        "stamps": stamps,
+        "facts": [(name, privacy.text(str(value))) for name, value in facts],
+        "repeat": _repeat(run),
+        "not_run": _not_run(run, privacy),
+    }
+
+
+def _weights_hashes(run: RunFacts) -> str:
+    hashes = (run.about.get("weights") or {}).get("sha256") or {}
+    told = ", ".join(f"{name} {value}" for name, value in hashes.items())
+    return told or run.card.get("umd.weights.sha256") or "none stated"
+
+
+def _plain(value: Any) -> str:
+    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+
+
+def _repeat(run: RunFacts) -> str:
+    """The command that makes the run again, by names."""
+    words = ["umd", "run", "-m", run.model, "-d", run.dataset, "-p", run.protocol]
+    return shlex.join([*words, *(["--engine", "local"] if run.engine == "local" else [])])
+
+
+def _prompts_hash(run: RunFacts) -> str:
+    from evaluator.store import fingerprint
+
+    drawn = [read_json(path)["sha256"] for path in sorted((run.path / "prompts").glob("*.json"))]
+    return fingerprint(drawn) if drawn else "no prompt was drawn"
+
+
+def _not_run(run: RunFacts, privacy: Privacy) -> list[str]:
+    """Scans about which nothing was asked, and why."""
+    return [
+        f"{privacy.subject(run.dataset, record['subject'])} {record['modality']}: {privacy.text(record['reason'])}"
+        for record in run.store.records()
+        if record["state"] == "not-run"
+    ]
+
+
+def _rebuild(report: Report) -> str:
+    names = [run.name for run in report.results.runs]
+    few = names if report.options.keep_ids or len(names) <= 3 else [*names[:2], "…"]
+    return "umd report " + " ".join(few) + " -o DIR"

@@ -1,0 +1,120 @@
+"""Ranking: both orders of aggregation, how much they hang on the subjects, and which differences chance explains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from evaluator.rank import rank
+from evaluator.report.context import Page
+from evaluator.report.figures.ranks import places
+from evaluator.report.frames import rows_of
+from evaluator.report.pages.summaries import models_table
+from evaluator.report.tables import NOTHING, Cell, Column, Table, figure_cell, interval, number, probability
+
+if TYPE_CHECKING:
+    from evaluator.rank import Ranks
+    from evaluator.report.context import Report
+    from evaluator.report.study import Study
+
+
+def make(report: Report) -> Page | None:
+    """None where no study has two models."""
+    studies = [study for study in report.studies if len(study.models) > 1]
+    if not studies:
+        return None
+    ranks = rank(report.results)
+    return Page(
+        file="ranking.html",
+        nav="ranking.html",
+        title="Ranking",
+        short="Ranking",
+        template="ranking.html",
+        context={"page_parts": [_part(report, study, ranks) for study in studies]},
+    )
+
+
+def _own(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
+    return frame[(frame["dataset"] == study.group.dataset) & (frame["protocol"] == study.protocol.id)]
+
+
+def _part(report: Report, study: Study, made: Ranks) -> dict[str, Any]:
+    ranks, stability = _own(made.ranks, study), _own(made.stability, study)
+    ranked = ranks[ranks["place"].notna()]
+    if ranked.empty:
+        return {"study": study, "why": str(ranks["explanation"].iloc[0]), "models": models_table(report, study)}
+    distribution = _own(made.distribution, study)
+    keep = ranked["explanation"].dropna()
+    return {
+        "study": study,
+        "why": "",
+        "models": models_table(report, study),
+        "figure": report.site.figure(places(distribution, ranked, name=f"{study.key}.places", stamps=study.stamps)),
+        "table": report.site.table(_table(study, ranked)),
+        "stability": [_stability(row) for row in rows_of(stability)],
+        "keep": str(keep.iloc[0]) if len(keep) else "",
+        "map": report.site.table(_map(study, ranked, _own(made.significance, study))),
+    }
+
+
+def _table(study: Study, ranks: pd.DataFrame) -> Table:
+    orders = list(dict.fromkeys(ranks["order"]))
+    by_place = {(row.order, row.model): row for row in rows_of(ranks)}
+    models = sorted(study.models, key=lambda model: (by_place[orders[0], model].place, model))
+    columns = [Column(title="model", words=True)]
+    upper = [("", 1)]
+    for order in orders:
+        upper.append((str(order), 3))
+        columns += [Column(title="place", starts=True), Column(title="mean rank"), Column(title="first in, %")]
+    return Table(
+        name=f"{study.key}.ranks",
+        title="Places by both orders of aggregation",
+        note="Over all targets, modalities and metrics alike. In small print: the place’s 95 % interval over resamples of subjects.",
+        columns=columns,
+        upper=upper,
+        rows=[[Cell(text=model), *(cell for order in orders for cell in _places(by_place[order, model]))] for model in models],
+        data=ranks,
+        stamps=study.stamps,
+    )  # fmt: skip
+
+
+def _places(row: Any) -> list[Cell]:
+    spread = "" if pd.isna(row.place_low) else f"{int(row.place_low)} to {int(row.place_high)}"
+    return [
+        Cell(text=str(int(row.place)), sort=int(row.place), small=spread),
+        figure_cell(row.mean_rank, 2),
+        figure_cell(None if pd.isna(row.first) else 100 * row.first, 0),
+    ]
+
+
+def _stability(row: Any) -> str:
+    tau = f"{number(row.tau, 2)} {interval(row.tau_low, row.tau_high, 2)}"
+    return (
+        f"{row.order}: {int(row.subjects)} subjects, {int(row.tasks)} tasks; Kendall’s tau-b between a resample’s ranking and "
+        f"the full one {tau}; between the two orders {number(row.tau_between, 2)}."
+    )
+
+
+def _map(study: Study, ranks: pd.DataFrame, significance: pd.DataFrame) -> Table:
+    order = ranks[ranks["order"] == ranks["order"].iloc[-1]].sort_values(["place", "model"], kind="stable")
+    models = [str(model) for model in order["model"]]
+    p = {(str(row.model), str(row.other)): row.p_holm for row in rows_of(significance)}
+    return Table(
+        name=f"{study.key}.significance",
+        title="Ahead by more than chance",
+        note="Adjusted p of the two models’ mean ranks being equal over subjects (signed-rank, Holm over all pairs); filled: "
+        "the row’s model is ahead and p is below 5\u00a0%.",
+        columns=[Column(title="ahead of", words=True), *(Column(title=model) for model in models)],
+        rows=[[Cell(text=model), *(_pair(p, model, other) for other in models)] for model in models],
+        data=significance,
+        stamps=study.stamps,
+    )
+
+
+def _pair(p: dict[tuple[str, str], Any], model: str, other: str) -> Cell:
+    value = p.get((model, other))
+    if value is None or pd.isna(value):
+        return Cell(text="" if model == other else NOTHING, kind="nothing")
+    sure = float(value) < 0.05
+    return Cell(text=probability(value), sort=float(value), heat=("#0f537d", "#ffffff") if sure else None)

@@ -1,0 +1,186 @@
+"""How much the prompt itself matters: score over the displacement of the point or the growth of the box."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from evaluator.compare.cube import COUNTED
+from evaluator.metrics import METRICS
+from evaluator.report.context import Page
+from evaluator.report.figures.curves import curves
+from evaluator.report.frames import rows_of
+from evaluator.report.subjects import cube_of, mean_with_interval
+from evaluator.report.tables import Cell, Column, Table, digits_of, figure_cell, interval
+from evaluator.report.words import SAID
+from evaluator.types import MODALITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from evaluator.report.context import Report
+    from evaluator.report.study import Study
+
+#: field of a prompt plan -> how it is told, and how a value of it is shown
+FIELDS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "point_offset_mm": ("displacement of the point, mm", lambda x: f"{x:g} mm"),
+    "box_growth": ("growth of the box's edges, %", lambda x: f"{100 * x:+g} %".replace("-", "−")),
+    "box_jitter_mm": ("movement of the box's faces, up to, mm", lambda x: f"{x:g} mm"),
+    "points": ("points", lambda x: f"{x:g}"),
+}
+
+
+def make(report: Report) -> Page | None:
+    """None where no study's protocol varies its prompts."""
+    parts = [part for study in report.studies if (part := _part(report, study))]
+    if not parts:
+        return None
+    return Page(
+        file="robustness.html",
+        nav="robustness.html",
+        title="Robustness to the prompt",
+        short="Robustness",
+        template="robustness.html",
+        context={"page_parts": parts},
+    )
+
+
+def varied(study: Study) -> str | None:
+    """The field in which the protocol's variants differ; None where there are none, or more than one."""
+    plans = [asdict(plan) for plan in study.protocol.variants]
+    differing = [name for name in FIELDS if len({plan[name] for plan in plans}) > 1] if plans else []
+    return differing[0] if len(differing) == 1 else None
+
+
+def _part(report: Report, study: Study) -> dict[str, Any] | None:
+    field = varied(study)
+    if field is None:
+        return None
+    overall, by_target = _levels(study, field)
+    along = FIELDS[field][0]
+    shown = overall.assign(x=overall["x"] * (100 if field == "box_growth" else 1))
+    plot = curves(
+        shown, study.metric, along=along,
+        title=f"{METRICS[study.metric].title} over the {along.split(',')[0]}",
+        caption="Mean over subjects of the mean over their targets and draws; band: its 95 % interval (BCa bootstrap over "
+        "subjects); failures count as the protocol says. A difference between modalities has to be held against this spread.",
+        name=f"{study.key}.robustness", stamps=study.stamps,
+    )  # fmt: skip
+    return {
+        "study": study,
+        "figure": report.site.figure(plot),
+        "table": report.site.table(_table(study, field, overall)),
+        "targets": report.site.table(_target_table(study, field, by_target)),
+    }
+
+
+def _levels(study: Study, field: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """model, modality, x, mean, low, high, n, failed over all targets; and model, modality, target, x, mean."""
+    seeds: dict[float, list[int]] = {}
+    for seed in study.protocol.seeds:
+        seeds.setdefault(float(getattr(study.protocol.prompts_of(seed), field)), []).append(seed)
+    scores = study.group.results.scores
+    overall, by_target = [], []
+    for x, own in sorted(seeds.items()):
+        cube = cube_of(study, study.metric, scores[scores["seed"].isin(own)])
+        values = cube.per_subject(cube.values[COUNTED])
+        means = _mean(values, 3)
+        for m, model in enumerate(cube.models):
+            for place, modality in enumerate(MODALITIES):
+                if not cube.asked[m, :, place].any():
+                    continue
+                column = _mean(values[m, :, place], 0)
+                column = column[~np.isnan(column)][:, None]
+                mean, ends = mean_with_interval(column)
+                same = {"model": model, "modality": modality, "x": x}
+                counts = {"n": len(column), "failed": int(cube.failed[m, :, place].sum())}
+                overall.append(same | {"mean": mean[0], "low": ends[0, 0], "high": ends[1, 0]} | counts)
+                by_target += [
+                    same | {"target": target, "mean": means[m, t, place]} for t, target in enumerate(cube.targets)
+                ]
+    return pd.DataFrame(overall), pd.DataFrame(by_target)
+
+
+def _mean(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """Mean of what is there; NaN where nothing is."""
+    count = (~np.isnan(values)).sum(axis=axis)
+    sums: NDArray[np.float64] = np.nansum(values, axis=axis)
+    return np.where(count, sums / np.maximum(count, 1), np.nan)
+
+
+def _table(study: Study, field: str, rows: pd.DataFrame) -> Table:
+    said, digits = FIELDS[field][1], digits_of(study.metric)
+    steps = sorted(rows["x"].unique())
+    cells = {(r.model, r.modality, r.x): r for r in rows_of(rows)}
+    keys = list(dict.fromkeys(zip(rows["model"], rows["modality"], strict=True)))
+    made = []
+    for key in sorted(keys):
+        own = [cells.get((*key, x)) for x in steps]
+        known = [row.mean for row in own if row is not None and pd.notna(row.mean)]
+        made.append(
+            [
+                Cell(text=key[0]),
+                Cell(text=SAID[key[1]]),
+                *(_level(row, digits) for row in own),
+                figure_cell(max(known) - min(known) if known else None, digits),
+            ]
+        )
+    return Table(
+        name=f"{study.key}.robustness-table",
+        title=f"Mean {METRICS[study.metric].title} over all targets, by {FIELDS[field][0]}",
+        note="In small print: 95 % interval over subjects, subjects, failures.",
+        columns=[
+            Column(title="model", words=True),
+            Column(title="modality", words=True),
+            *(Column(title=said(x)) for x in steps),
+            Column(title="spread", help="largest less smallest of these means", starts=True),
+        ],
+        rows=made,
+        data=rows,
+        stamps=study.stamps,
+    )
+
+
+def _level(row: Any, digits: int) -> Cell:
+    if row is None:
+        return Cell(text="–", kind="nothing")
+    small = f"{interval(row.low, row.high, digits)} n {row.n}" + (f", {row.failed} failed" if row.failed else "")
+    return figure_cell(row.mean, digits, small=small)
+
+
+def _target_table(study: Study, field: str, rows: pd.DataFrame) -> Table:
+    said, digits = FIELDS[field][1], digits_of(study.metric)
+    steps = sorted(rows["x"].unique())
+    wide = rows.pivot_table(
+        index=["model", "modality", "target"], columns="x", values="mean", observed=True, dropna=False
+    )
+    wide = wide[wide.notna().any(axis=1)]
+    named: list[tuple[Any, pd.Series[float]]] = list(wide.iterrows())
+    return Table(
+        name=f"{study.key}.robustness-targets",
+        title=f"Mean {METRICS[study.metric].title} by target and {FIELDS[field][0]}",
+        columns=[
+            Column(title="model", words=True),
+            Column(title="modality", words=True),
+            Column(title="target", words=True),
+            *(Column(title=said(x)) for x in steps),
+            Column(title="spread", starts=True),
+        ],
+        rows=[
+            [
+                Cell(text=str(model)),
+                Cell(text=SAID[str(modality)]),
+                Cell(text=str(target)),
+                *(figure_cell(row[x], digits) for x in steps),
+                figure_cell(row.max() - row.min(), digits),
+            ]
+            for (model, modality, target), row in named
+        ],
+        data=rows,
+        stamps=study.stamps,
+    )

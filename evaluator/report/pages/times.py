@@ -1,0 +1,122 @@
+"""Time and memory: seconds a request, seconds to load, and what the model said of its GPU memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from evaluator.report.context import Page
+from evaluator.report.figures.times import times
+from evaluator.report.frames import rows_of
+from evaluator.report.tables import Cell, Column, Table, figure_cell
+from evaluator.report.words import SAID
+
+if TYPE_CHECKING:
+    from evaluator.report.context import Report
+    from evaluator.report.study import Study
+
+REQUEST = ["run", "model", "case", "modality", "seed", "round"]
+
+
+def make(report: Report) -> Page | None:
+    """None where no run has a request that was timed."""
+    parts = [part for study in report.studies if (part := _part(report, study))]
+    if not parts:
+        return None
+    return Page(
+        file="times.html",
+        nav="times.html",
+        title="Time and memory",
+        short="Time and memory",
+        template="times.html",
+        context={"page_parts": parts},
+    )
+
+
+def _part(report: Report, study: Study) -> dict[str, Any] | None:
+    requests = study.group.results.predictions
+    requests = requests[requests["seconds"].notna()].drop_duplicates(REQUEST)
+    if requests.empty:
+        return None
+    rows = _figures(requests)
+    return {
+        "study": study,
+        "figure": report.site.figure(times(rows, name=f"{study.key}.times", stamps=study.stamps)),
+        "table": report.site.table(_table(study, rows)),
+        "machines": _machines(study),
+    }
+
+
+def _figures(requests: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for (model, modality), own in requests.groupby(["model", "modality"], observed=True):
+        seconds = own["seconds"].astype(float)
+        q1, median, q3, p95 = seconds.quantile([0.25, 0.5, 0.75, 0.95])
+        peak, load = own["gpu_peak_bytes"].max(), own["load_seconds"].max()
+        rows.append(
+            {
+                "model": str(model),
+                "modality": str(modality),
+                "requests": len(own),
+                "q1": q1,
+                "median": median,
+                "q3": q3,
+                "p95": p95,
+                "slowest": seconds.max(),
+                "load": load,
+                "gpu_peak_gib": pd.NA if pd.isna(peak) else float(peak) / 2**30,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _table(study: Study, rows: pd.DataFrame) -> Table:
+    columns = [Column(title="model", words=True), Column(title="modality", words=True)]
+    columns += [
+        Column(title="requests"),
+        Column(title="median, s"),
+        Column(title="quartiles, s"),
+        Column(title="95 %, s"),
+        Column(title="slowest, s"),
+        Column(title="load, s", help="longest start of the model, the container's included"),
+    ]
+    told = rows["gpu_peak_gib"].notna().any()
+    columns += [Column(title="GPU peak, GiB", help="as the model said")] if told else []
+    return Table(
+        name=f"{study.key}.times-table",
+        title="Seconds a request",
+        note="A request asks for all targets of one image. Measured by the evaluator, from request to answer.",
+        columns=columns,
+        rows=[
+            [
+                Cell(text=row.model),
+                Cell(text=SAID[row.modality]),
+                Cell(text=str(row.requests), sort=row.requests),
+                _seconds(row.median),
+                Cell(text=f"{_seconds(row.q1).text} to {_seconds(row.q3).text}", sort=row.q1),
+                _seconds(row.p95),
+                _seconds(row.slowest),
+                figure_cell(row.load, 1),
+                *([figure_cell(row.gpu_peak_gib, 2)] if told else []),
+            ]
+            for row in rows_of(rows)
+        ],
+        data=rows,
+        stamps=study.stamps,
+    )
+
+
+def _seconds(value: float) -> Cell:
+    return figure_cell(value, 2 if value >= 0.1 else 4)
+
+
+def _machines(study: Study) -> list[str]:
+    """On what it ran, without the machine's name."""
+    told = []
+    for run in study.runs:
+        host, gpus = run.about["host"], run.about["gpus"]
+        cards = ", ".join(f"{gpu['name']} (driver {gpu['driver']})" for gpu in gpus) or "no GPU"
+        machine = f"{host.get('machine', 'unknown machine')}, {host.get('cores', 'unknown')} cores"
+        told.append(f"{machine}, {cards}, engine {run.engine}")
+    return list(dict.fromkeys(told))

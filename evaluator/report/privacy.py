@@ -1,0 +1,90 @@
+"""What of the subjects may stand in a report: numbers in place of their ids, and neither paths nor ids in free text.
+
+Subjects are numbered in an order made of the runs' own secret salts: the same runs give the same numbers, and without the
+runs nobody can tell which subject a number is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+#: two or more path parts from a root, a drive or a home; "1/2" and "and/or" are none
+_PATH = re.compile(r"(?<![\w.])(?:~|[A-Za-z]:)?(?:[/\\][^\s/\\:'\"<>|,;()\[\]]+){2,}[/\\]?")
+_VOLUME = re.compile(r"\.(?:nii|nii\.gz|mha|mhd|nrrd|nhdr|dcm|ima)(?![A-Za-z0-9])", re.IGNORECASE)
+_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+")
+#: where a path that a container names lies; it names no file of this machine, and the subject's ids never get in
+_INSIDE = ("/opt/", "/input/", "/output/", "/tmp/", "/usr/", "/app/", "/workspace/")  # noqa: S108
+WITHHELD = "(left out: the message names a file)"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+#: options of ``umd run`` whose values tell nothing of a subject or a machine
+_TOLD = ("-m", "--model", "-d", "--data", "-p", "--protocol", "--engine", "--gpus", "--timeout")
+_FLAGS = ("--batch",)
+_WITHHELD = {"--case": "CASES", "--data-root": "FOLDER", "--prompts": "RUN", "--name": "NAME"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Privacy:
+    """Turns what would name a subject or a machine into what does not; with ``keep_ids`` ids stay as they are."""
+
+    keep_ids: bool
+    #: subject of a dataset -> what stands for it
+    subjects: Mapping[tuple[str, str], str]
+    #: finds what must not stand in any free text
+    hidden: re.Pattern[str] | None
+
+    def subject(self, dataset: str, subject: str) -> str:
+        """What stands for a subject."""
+        return self.subjects[dataset, subject]
+
+    def text(self, text: str) -> str:
+        """Free text without the ids of subjects and cases, unless they are kept; none of it where it names a file of this machine."""
+        bare = _URL.sub("", text)
+        paths = [found[0] for found in _PATH.finditer(bare)]
+        if any(not path.startswith(_INSIDE) for path in paths) or _VOLUME.search(_PATH.sub("", bare)):
+            return WITHHELD
+        return self.hidden.sub("(subject)", text) if self.hidden else text
+
+
+def make_privacy(names: Iterable[tuple[str, str, str]], salts: Iterable[str], *, keep_ids: bool) -> Privacy:
+    """``names``: dataset, subject and case of every scan; ``salts``: those of the runs."""
+    every = sorted(set(names))
+    subjects = sorted({(dataset, subject) for dataset, subject, _ in every})
+    if keep_ids:
+        return Privacy(keep_ids=True, subjects={key: key[1] for key in subjects}, hidden=None)
+    secret = hashlib.sha256("\n".join(sorted(salts)).encode()).digest()
+    shuffled = sorted(subjects, key=lambda key: hmac.digest(secret, "\0".join(key).encode(), "sha256"))
+    width = max(3, len(str(len(shuffled))))
+    numbered = {key: f"S{number:0{width}d}" for number, key in enumerate(shuffled, start=1)}
+    return Privacy(keep_ids=False, subjects=numbered, hidden=_any_of({n for _, *names in every for n in names}))
+
+
+def _any_of(names: Iterable[str]) -> re.Pattern[str] | None:
+    """Any of the names as a word of its own; a longer one goes before one that it begins with."""
+    longest_first = sorted(names, key=lambda name: (-len(name), name))
+    any_name = "|".join(map(re.escape, longest_first))
+    return re.compile(rf"(?<![A-Za-z0-9])(?:{any_name})(?![A-Za-z0-9])") if any_name else None
+
+
+def plain_command(command: str) -> str:
+    """A recorded command with what may tell of a subject or a machine replaced by a word in capitals."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return "umd run"
+    told, rest = ["umd"], iter(words[1:])
+    for word in rest:
+        option, equals, value = word.partition("=")
+        if option in _FLAGS or (not word.startswith("-") and _NAME.fullmatch(word)):
+            told.append(word)
+        elif option in _TOLD or option in _WITHHELD:
+            value = value if equals else next(rest, "")
+            told += [option, _WITHHELD.get(option) or (value if _NAME.fullmatch(value) or "," in value else "FILE")]
+    return shlex.join(told)

@@ -1,0 +1,160 @@
+"""The folder that a report is written to: pages, figures and tables, made beside it and put in its place when all is there."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from evaluator.errors import HostFault, UserError
+from evaluator.report.figures.drawing import as_pdf, as_svg, inline, stamp
+from evaluator.report.tables import as_csv, as_latex, as_markdown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from evaluator.report.figures.drawing import Figure
+    from evaluator.report.tables import Table
+
+#: a folder with this file in it is a report, and may be replaced by another
+MARK = "umd-report.txt"
+_STATIC = ("report.css", "report.js", "viewer.js")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A line of the navigation."""
+
+    file: str
+    short: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Masthead:
+    """What stands on every page."""
+
+    title: str
+    subtitle: str
+    made_by: str
+    #: what must be known of everything in the report, as sentences
+    stamps: Sequence[str]
+    navigation: Sequence[Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A figure as a page has it."""
+
+    name: str
+    title: str
+    caption: str
+    svg: Any
+    stamps: Sequence[str]
+
+
+class Site:
+    """Writes a report. ``with Site(folder) as site``: the folder is replaced at the end, or left as it was after an error."""
+
+    def __init__(self, folder: Path) -> None:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+
+        self.folder = folder.resolve()
+        self._part = self.folder.with_name(f".{self.folder.name}.part")
+        self._pages = Environment(
+            loader=PackageLoader("evaluator.report"), autoescape=True, undefined=StrictUndefined,
+            trim_blocks=True, lstrip_blocks=True,
+        )  # fmt: skip
+        #: every download: kind, name, title, endings
+        self.downloads: list[tuple[str, str, str, tuple[str, ...]]] = []
+        self._names: set[str] = set()
+
+    def __enter__(self) -> Self:
+        """Begin beside the folder. Raises UserError for a folder that is there and no report."""
+        if (
+            self.folder.exists()
+            and not (self.folder / MARK).is_file()
+            and (not self.folder.is_dir() or any(self.folder.iterdir()))
+        ):
+            raise UserError(f"{self.folder} is there already and is no report; give -o a folder that is not there yet")
+        shutil.rmtree(self._part, ignore_errors=True)
+        self.text(MARK, "A report of umd; umd report may replace this folder.\n")
+        static = files("evaluator.report") / "static"
+        for name in _STATIC:
+            self.text(f"assets/{name}", (static / name).read_text(encoding="utf-8"))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Put the new report in the old one's place, or take it away."""
+        if kind is not None:
+            shutil.rmtree(self._part, ignore_errors=True)
+            return
+        try:
+            if self.folder.exists():
+                shutil.rmtree(self.folder)
+            self._part.rename(self.folder)
+        except OSError as error:
+            raise HostFault(
+                f"could not put the report to {self.folder}: {error.strerror}; it lies in {self._part}"
+            ) from error
+
+    def bytes(self, file: str, content: bytes) -> None:
+        """Write a file. Raises HostFault where the disk refuses."""
+        path = self._part / file
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        except OSError as error:
+            raise HostFault(f"could not write {path}: {error.strerror}; free some space and run again") from error
+
+    def text(self, file: str, content: str) -> None:
+        """Write a text file."""
+        self.bytes(file, content.encode())
+
+    def figure(self, figure: Figure) -> Shown:
+        """Keep a figure as SVG, PDF and CSV; returns what a page shows."""
+        from markupsafe import Markup
+
+        self._once(figure.name)
+        stamp(figure)
+        svg = as_svg(figure)
+        self.text(f"figures/{figure.name}.svg", svg)
+        self.bytes(f"figures/{figure.name}.pdf", as_pdf(figure))
+        self.text(f"figures/{figure.name}.csv", as_csv(figure.data, figure.stamps))
+        self.downloads.append(("figures", figure.name, figure.title, ("svg", "pdf", "csv")))
+        return Shown(figure.name, figure.title, figure.caption, Markup(inline(svg, figure)), figure.stamps)  # noqa: S704
+
+    def table(self, table: Table) -> Table:
+        """Keep a table as CSV, LaTeX and Markdown."""
+        self._once(table.name)
+        self.text(f"tables/{table.name}.csv", as_csv(table.data, table.stamps))
+        self.text(f"tables/{table.name}.tex", as_latex(table))
+        self.text(f"tables/{table.name}.md", as_markdown(table))
+        self.downloads.append(("tables", table.name, table.title, ("csv", "tex", "md")))
+        return table
+
+    def data(self, name: str, title: str, frame: pd.DataFrame, stamps: Sequence[str]) -> None:
+        """Keep figures that no page shows in full."""
+        self._once(name)
+        self.text(f"data/{name}.csv", as_csv(frame, stamps))
+        self.downloads.append(("data", name, title, ("csv",)))
+
+    def page(self, file: str, template: str, masthead: Masthead, **context: Any) -> None:
+        """Write a page from its template."""
+        up = "../" * file.count("/")
+        self.text(file, self._pages.get_template(template).render(site=masthead, up=up, **context))
+
+    def _once(self, name: str) -> None:
+        assert name not in self._names, f"two things are named {name}"
+        self._names.add(name)
+
+
+def slug(text: str) -> str:
+    """The text as part of a file's name and of an address: letters, digits, dots and dashes; different texts stay different."""
+    plain = re.sub(r"[^A-Za-z0-9.-]+", "-", text).strip("-.")[:60]
+    return plain if plain and plain == text else f"{plain or 'x'}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"

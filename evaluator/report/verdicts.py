@@ -1,0 +1,167 @@
+"""What the figures say, in sentences that need no statistics: is the organ seen on PET as on CT, how sure is that, where not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from evaluator.compare import ALL_TARGETS
+from evaluator.metrics import METRICS
+from evaluator.mistakes import KINDS
+from evaluator.report.frames import rows_of
+from evaluator.report.tables import digits_of, number
+from evaluator.report.words import SAID, SCANNER, counted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from evaluator.failures import Atlas
+    from evaluator.report.study import Study
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A finding about one model on one kind of scanner."""
+
+    title: str
+    #: in a word or two
+    word: str
+    #: "worse", "better", "same", "open", "untaken": how it is coloured
+    kind: str
+    sentences: Sequence[str]
+
+
+def verdicts(study: Study, atlas: Atlas) -> list[Verdict]:
+    """One for each model and pairing of the study, on its first metric, failures counted."""
+    rows = study.comparison.modality
+    rows = rows[(rows["metric"] == study.metric) & (rows["failures"] == "counted")]
+    return [
+        _verdict(study, atlas, model, pairing, own)
+        for pairing in study.pairings
+        for model in study.models
+        if len(own := rows[(rows["model"] == model) & (rows["pairing"] == pairing)])
+    ]
+
+
+def _verdict(study: Study, atlas: Atlas, model: str, pairing: str, rows: pd.DataFrame) -> Verdict:
+    overall = rows[rows["target"] == ALL_TARGETS]
+    first = next(iter(rows_of(overall)), None)
+    kind, word = kind_of(first, study.metric)
+    structural = SAID[pairing.split("-")[0]]
+    if kind == "untaken":
+        return Verdict(
+            title=f"{model}, {SCANNER[pairing]}", word=word, kind=kind, sentences=[_untaken(study, model, first)]
+        )
+    single = len(rows[rows["target"] != ALL_TARGETS]) == 1
+    sentences = [_overall(first, study.metric, structural, single), *_by_target(rows, study.metric, structural)]
+    sentences += [*_failures(study, model, pairing), *_mistakes(study, atlas, model, pairing)]
+    return Verdict(title=f"{model}, {SCANNER[pairing]}", word=word, kind=kind, sentences=[s for s in sentences if s])
+
+
+def kind_of(row: Any, metric: str) -> tuple[str, str]:
+    """How a paired difference is coloured, and the word for it."""
+    if row is not None and row.status == "unsupported":
+        return "untaken", "not supported"
+    if row is None or pd.isna(row.difference) or pd.isna(row.verdict) or row.verdict == "cannot say":
+        return "open", "cannot say"
+    if row.verdict == "equivalent":
+        return "same", "as good on PET"
+    worse = (row.difference > 0) == (METRICS[metric].direction == "higher")
+    if row.verdict == "different within margin":
+        return "same", f"slightly {'worse' if worse else 'better'} on PET"
+    return ("worse", "worse on PET") if worse else ("better", "better on PET")
+
+
+def _untaken(study: Study, model: str, row: Any) -> str:
+    if next(run for run in study.runs if run.label == model).prompt_kind is None:
+        return "Nothing was asked: the model takes no prompt that this protocol gives. In means and ranks that counts as failed."
+    return f"Nothing can be compared: {row.explanation}. In means and ranks that counts as failed."
+
+
+def _overall(row: Any, metric: str, structural: str, single: bool) -> str:
+    if row is None or pd.isna(row.difference):
+        why = "" if row is None or not row.explanation else f": {row.explanation}"
+        return f"Whether the model does as well on PET as on {structural} cannot be said{why}."
+    title, digits = METRICS[metric].title, digits_of(metric)
+    unit = f" {METRICS[metric].unit}" if METRICS[metric].unit else ""
+    subjects = counted(int(row.n), "subject")
+    averaged = "" if single else ", averaged over all targets"
+    levels = (
+        f"{title} is {number(row.mean_functional, digits)}{unit} on PET and {number(row.mean_structural, digits)}{unit} "
+        f"on {structural}{averaged}"
+    )
+    sure = (
+        f"; the difference of {number(row.difference, digits)} has a 95 % interval from {number(row.low, digits)} to "
+        f"{number(row.high, digits)} ({subjects})"
+        if pd.notna(row.low)
+        else f"; from {subjects} no interval can be given for the difference of {number(row.difference, digits)}"
+    )
+    return f"{levels}{sure}. {_meaning(row, structural, unit)}"
+
+
+def _meaning(row: Any, structural: str, unit: str) -> str:
+    margin = "" if pd.isna(row.margin) else f"{row.margin:g}{unit}"
+    if row.verdict == "equivalent":
+        return (
+            f"A difference larger than the margin of {margin} is excluded: the model sees PET as it sees {structural}."
+        )
+    if row.verdict == "different within margin":
+        return f"The difference is real, but smaller than the margin of {margin} that was declared to matter."
+    if row.verdict == "different":
+        return "Chance does not explain the difference" + (f" (margin that matters: {margin})." if margin else ".")
+    if pd.notna(row.explanation) and row.explanation:
+        return f"What that means cannot be said: {row.explanation}."
+    both = f" or is smaller than the margin of {margin}" if margin else ""
+    return f"These data cannot say whether there is a difference{both}; more subjects would be needed."
+
+
+def _by_target(rows: pd.DataFrame, metric: str, structural: str) -> list[str]:
+    rows = rows[rows["target"] != ALL_TARGETS]
+    if len(rows) < 2:
+        return []
+    kinds: dict[str, list[str]] = {"worse": [], "better": [], "same": [], "open": [], "untaken": []}
+    for row in rows_of(rows):
+        kinds[kind_of(row, metric)[0]].append(str(row.target))
+    words = {
+        "worse": "Worse on PET",
+        "better": "Better on PET",
+        "same": f"As on {structural}, or within the margin",
+        "open": "Cannot be said",
+        "untaken": "Not supported by the model",
+    }
+    parts = [
+        f"{words[kind]} ({len(names)} of {len(rows)}): {', '.join(names)}" for kind, names in kinds.items() if names
+    ]
+    return [". ".join(parts) + "."]
+
+
+def _failures(study: Study, model: str, pairing: str) -> list[str]:
+    means = study.comparison.means
+    means = means[
+        (means["metric"] == study.metric)
+        & (means["failures"] == "counted")
+        & (means["model"] == model)
+        & (means["pairing"] == pairing)
+        & (means["target"] != ALL_TARGETS)
+    ]
+    told = []
+    for modality, own in means.groupby("modality", observed=True):
+        failed, asked = int(own["failed"].sum()), int(own["predictions"].sum())
+        if failed:
+            told.append(f"{failed} of {asked} on {SAID[str(modality)]}")
+    return [f"No usable mask came back for {' and '.join(told)}; these count in the figures above."] if told else []
+
+
+def _mistakes(study: Study, atlas: Atlas, model: str, pairing: str) -> list[str]:
+    """What poor masks mostly are, on PET and on the structural image."""
+    counts = atlas.counts
+    counts = counts[(counts["dataset"] == study.group.dataset) & (counts["protocol"] == study.protocol.id)]
+    told = []
+    for modality in reversed(pairing.split("-")):
+        own = counts[(counts["model"] == model) & (counts["modality"] == modality) & counts["kind"].isin(list(KINDS))]
+        kinds = own.groupby("kind")["count"].sum().sort_values(ascending=False, kind="stable")
+        if len(kinds):
+            told.append(f"on {SAID[modality]} {kinds.index[0]} ({kinds.iloc[0]} of {kinds.sum()})")
+    return [f"Poor masks (score below {atlas.poor:g}) are most often: {', '.join(told)}."] if told else []

@@ -1,0 +1,201 @@
+"""Reports of whatever comes: one subject, nothing that worked, one modality, ties, fifty models, odd names."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+import pytest
+
+from evaluator.errors import RunConflict, UnknownName
+from evaluator.report import Options, write_report
+from evaluator.results import Results
+from evaluator.store import write_json
+from tests.scored import facts as plain_facts
+from tests.scored import paired
+from tests.scored import results as make_results
+
+ABOUT = {
+    "identity": {
+        "image": "sha256:0", "dataset_sha256": "d", "protocol_sha256": "p", "contract": "1", "prompts": "drawn",
+        "dataset": "data", "model": "m", "protocol": "box",
+    },
+    "protocol_source": "box", "dataset_source": "nowhere", "data_root": None, "salt": "s", "command": "umd run -m m",
+    "dataset": {"license": "CC0-1.0", "citation": "none"}, "engine": {"name": "docker", "isolates": True}, "gpus": [],
+    "umd": {"version": "0", "commit": None}, "packages": {}, "host": {},
+}  # fmt: skip
+
+
+def facts(model: str, **more):
+    return plain_facts(model, protocol="box", about=ABOUT, **more)
+
+
+def built(tmp_path, runs, rows, **options) -> dict[str, str]:
+    """The pages of a report without pictures, by name."""
+    data = make_results(runs, rows) if not isinstance(rows, Results) else rows
+    given = Options(**{"images": False} | options)
+    index = write_report(data, tmp_path / "site", given, lambda _: None)
+    return {path.name: path.read_text(encoding="utf-8") for path in index.parent.rglob("*.html")}
+
+
+def text_of(page: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+
+
+def test_one_subject_gets_figures_and_no_claim(tmp_path):
+    run = facts("m")
+    pages = built(tmp_path, [run], list(paired(run, {"liver": [(0.9, 0.5)]})))
+    said = text_of(pages["index.html"])
+    assert "cannot say" in said
+    assert "from 1 subject no interval can be given for the difference of 0.400" in said
+    assert "ranking.html" not in pages, "one model has no ranking"
+
+
+def test_all_failed_is_told_and_drawn_as_such(tmp_path):
+    run = facts("m")
+    pages = built(tmp_path, [run], list(paired(run, {"liver": [("crashed", "timeout")] * 6})))
+    assert "No usable mask came back for 6 of 6 on CT and 6 of 6 on PET" in text_of(pages["index.html"])
+    assert "6 failed" in text_of(pages["index.html"])
+    assert {"crashed", "timeout"} <= set(re.findall(r"[a-z]+", text_of(pages["failures.html"])))
+
+
+def test_nothing_was_run(tmp_path):
+    run = facts("m")
+    pages = built(tmp_path, [run], list(paired(run, {"liver": [("not-run", "not-run")] * 3})))
+    assert "cannot be said" in text_of(pages["index.html"])
+
+
+def test_one_modality_has_no_difference(tmp_path):
+    run = facts("m")
+    rows = [(run, f"s{n}", "CT", "liver", "dice", 0.5 + n / 20) for n in range(6)]
+    pages = built(tmp_path, [run], rows)
+    assert "No subject of this study has two modalities" in text_of(pages["index.html"])
+    assert "minus PET" not in text_of(pages["modalities.html"])
+
+
+def test_ties_everywhere_are_equivalence_and_no_ranking_by_chance(tmp_path):
+    runs = [facts("a"), facts("b")]
+    rows = [row for run in runs for row in paired(run, {"liver": [(0.8, 0.8)] * 8, "spleen": [(0.8, 0.8)] * 8})]
+    pages = built(tmp_path, runs, rows)
+    assert "as good on PET" in text_of(pages["index.html"])
+    assert "A difference larger than the margin of 0.05 is excluded" in text_of(pages["index.html"])
+    assert "worse on PET" not in text_of(pages["index.html"])
+
+
+def test_fifty_models(tmp_path):
+    runs = [facts(f"model-{n:02d}") for n in range(50)]
+    rows = [
+        row
+        for n, run in enumerate(runs)
+        for row in paired(run, {"liver": [(0.5 + n / 200 + s / 50, 0.4) for s in range(6)]})
+    ]
+    pages = built(tmp_path, runs, rows)
+    assert all(f"model-{n:02d}" in pages["index.html"] for n in range(50))
+    assert max(map(len, pages.values())) < 5 * 2**20
+
+
+ODD = ["<b>bold</b>", '50 % & "more"', "a/../b", "$\\alpha$ _x_", "肝臓", "x" * 150, "' onmouseover='alert(1)"]
+
+
+def test_odd_names_are_text_and_make_files_that_links_find(tmp_path):
+    run = facts("m", dataset_title="<script>alert(1)</script>", reference_origin="{{ 7 * 7 }}")
+    pages = built(tmp_path, [run], list(paired(run, {name: [(0.9, 0.5 + s / 50) for s in range(6)] for name in ODD})))
+    everything = "".join(pages.values())
+    assert "<script>alert" not in everything
+    assert "<b>bold" not in everything
+    assert "49" not in text_of(pages["methods.html"]).split("References:")[1][:20]
+    for page in pages.values():
+        for link in re.findall(r'href="([^"#]+\.(?:csv|svg|pdf|tex|md))"', page):
+            assert (tmp_path / "site" / link).is_file(), link
+            assert re.fullmatch(r"[A-Za-z0-9./-]+", link)
+    assert (
+        "onmouseover="
+        not in re.sub(r'"[^"]*"', "", everything.replace("&#39;", "").replace("&#x27;", "")).split("<main")[0]
+    )
+
+
+def test_numbers_alone_hold_no_picture_and_no_volume(tmp_path):
+    run = facts("m")
+    pages = built(tmp_path, [run], list(paired(run, {"liver": [(0.9, 0.5)] * 5})))
+    assert not list((tmp_path / "site").rglob("*.png"))
+    assert not (tmp_path / "site" / "volumes").exists()
+    assert not (tmp_path / "site" / "assets" / "niivue.js").exists()
+    assert "cases.html" not in pages
+    assert "without pictures of subjects" in text_of(pages["failures.html"])
+
+
+def test_ids_are_kept_when_asked_for_and_only_then(tmp_path):
+    run = facts("m")
+    rows = list(paired(run, {"liver": [(0.9, 0.5)] * 3}))
+    built(tmp_path, [run], rows)
+    data = tmp_path / "site/data/data.box.subjects.csv"
+    assert set(pd.read_csv(data)["subject"]) == {"S001", "S002", "S003"}
+    built(tmp_path, [run], rows, keep_ids=True)
+    assert set(pd.read_csv(data)["subject"]) == {"s000", "s001", "s002"}
+
+
+def test_a_control_makes_a_collapse_the_pipelines_or_the_models(tmp_path):
+    runs = [facts("m"), facts("m", dataset="control", name="m.control.box")]
+    bad = [(0.05, 0.02)] * 6
+    rows = [*paired(runs[0], {"liver": bad}), *paired(runs[1], {"liver": bad})]
+    pages = built(tmp_path, runs, rows, control="control")
+    assert "Suspect the pipeline (units, orientation, label map) before the model" in text_of(pages["index.html"])
+    with pytest.raises(UnknownName, match="no dataset among the runs named 'contro'; did you mean control"):
+        built(tmp_path, runs, rows, control="contro")
+
+
+def test_a_prompt_that_a_model_does_not_take_is_no_collapse_and_no_score(tmp_path):
+    runs = [facts("a"), facts("m", prompt_kind=None), facts("m", prompt_kind=None, dataset="control", name="m.control")]
+    refused = [("unsupported", "unsupported")] * 6
+    rows = [*paired(runs[0], {"liver": [(0.9, 0.5 + n / 30) for n in range(6)]})]
+    rows += [row for run in runs[1:] for row in paired(run, {"liver": refused})]
+    pages = built(tmp_path, runs, rows, control="control")
+    said = text_of(pages["index.html"])
+    assert "Nothing was asked: the model takes no prompt that this protocol gives." in said
+    assert "not supported counts as 0.000 n 6" in said
+    assert "Suspect the pipeline" not in said
+    assert "collapse" not in said.replace("Is a collapse the model’s or the pipeline’s?", "")
+    figures = tmp_path / "site/figures"
+    drawn = {file.name: set(pd.read_csv(file)["model"]) for file in figures.glob("data.box.s*.csv")}
+    assert drawn == {"data.box.slopes.liver.csv": {"a"}}
+    assert set(pd.read_csv(figures / "data.box.distributions.liver.csv")["model"]) == {"a"}
+
+
+def test_random_weights_and_models_that_keep_state_are_called_so(tmp_path):
+    write_json(tmp_path / "run.json", {"identity": {"model": "m"}})
+    first = {"case": "s000.a", "modality": "CT", "target": "liver", "round": 0, "dice": 0.5}
+    differences = {"alone": {"count": 1, "first": [first]}, "batch": {"count": 0, "first": []}}
+    equality = {"verdict": "keeps-state", "scans": ["s000.a"], "asked": "run", "masks": 2, "differences": differences}
+    write_json(tmp_path / "equality.json", equality)
+    doubted = {"equality": "keeps-state", "path": tmp_path, "random_weights": True, "weights": "random:full"}
+    run = facts("m", **doubted)
+    pages = built(tmp_path, [run], list(paired(run, {"liver": [(0.9, 0.5)] * 6})))
+    for name, page in pages.items():
+        assert "RANDOM WEIGHTS, NOT A RESULT: m." in text_of(page), name
+        assert "KEEPS STATE BETWEEN CASES: m." in text_of(page), name
+    assert "weights random:full" in text_of(pages["index.html"])
+    assert "the first: (subject) CT, liver" in text_of(pages["provenance.html"])
+    assert "s000" not in pages["provenance.html"]
+    files = [file for kind in ("csv", "md", "tex", "svg") for file in (tmp_path / "site").rglob(f"*.{kind}")]
+    silent = [file.name for file in files if "RANDOM WEIGHTS, NOT A RESULT" not in file.read_text()]
+    # what holds no score, and a list of failures that has no row
+    assert {name.rpartition(".")[0] for name in silent} == {"metrics", "tolerances", "data.box.failures"}
+
+
+def test_two_versions_of_one_dataset_are_refused_and_the_old_report_stays(tmp_path):
+    run, other = facts("m"), facts("n", dataset_sha256="e" * 64)
+    built(tmp_path, [run], list(paired(run, {"liver": [(0.9, 0.5)] * 3})))
+    before = (tmp_path / "site/index.html").read_text()
+    with pytest.raises(RunConflict, match="two versions of dataset data"):
+        built(tmp_path, [run, other], [row for one in (run, other) for row in paired(one, {"liver": [(0.9, 0.5)] * 3})])
+    assert (tmp_path / "site/index.html").read_text() == before
+
+
+def test_the_same_results_give_the_same_report(tmp_path):
+    run = facts("m")
+    rows = list(paired(run, {"liver": [(0.9, 0.5 + n / 30) for n in range(6)]}))
+    made = []
+    for _ in range(2):
+        built(tmp_path, [run], rows)
+        made.append({path.name: path.read_bytes() for path in (tmp_path / "site").rglob("*") if path.is_file()})
+    assert made[0] == made[1]
