@@ -1,0 +1,131 @@
+"""A toy report, and a real browser to open it from disk: Debian's chromium, driven by its own chromedriver."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import urllib.parse
+from pathlib import Path
+
+import pytest
+
+from evaluator import places
+from evaluator.report import Options, build_report
+from evaluator.report.niivue import niivue_script
+from tests.conftest import CI, order
+from tests.tiny import PAINTER, make_dataset, make_project
+
+#: with the point alone a cross of voxels; shifted where the patient is odd: something to fail, something to see
+CROSS = """
+import numpy as np
+from zoo_sdk import each_target
+
+class Adapter:
+    def setup(self):
+        pass
+
+    def predict(self, request):
+        def paint(target):
+            mask = np.zeros(request.grid.shape, np.uint8)
+            for point in target.points:
+                i, j, k = point.index
+                mask[max(i - 2, 0):i + 3, max(j - 1, 0):j + 2, max(k - 1, 0):k + 2] = 1
+            return mask
+        return each_target(request, paint)
+"""
+SUBJECTS = [f"Doe-Jane-{number}" for number in range(5)]
+#: what no page may hold
+NAMES = [*SUBJECTS, "Doe", "Jane"]
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory):
+    """Four runs: two models, one of them of random weights, on paired images under two protocols."""
+    folder = tmp_path_factory.mktemp("toy")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UMD_CACHE", str(places.cache()))
+        patch.setenv("UMD_RUNS", str(folder / "runs"))
+        project = make_project(folder / "project", {"painter": PAINTER})
+        from tests.tiny import add_model
+
+        add_model(project, "cross", CROSS, weights="random:small", title="<i>Cross</i> & <script>alert(1)</script>")
+        patch.setenv("UMD_PROJECT", str(project))
+        data = make_dataset(folder / "data", SUBJECTS, modalities=("CT", "MR", "PT"), targets=("liver", "odd.Name_1"))
+        made = [
+            order(model, data, protocol, engine="local")
+            for protocol in ("box-clicks-5", "robust-box")
+            for model in ("painter", "cross")
+        ]
+        yield [run.path for run in made]
+
+
+@pytest.fixture(scope="session")
+def report(toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of the toy runs."""
+    said: list[str] = []
+    folder = tmp_path_factory.mktemp("report") / "site"
+    build_report(toy, folder, Options(title="A <b>toy</b> & its report", cases=1), said.append)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def viewer(report: Path) -> Path:
+    """A page with the viewer; its package has to be had, in CI always."""
+    if niivue_script(None, lambda _: None) is None:
+        _lacking("the viewer's package cannot be had: neither npm nor the network gives it")
+    return min((report / "cases").glob("*.html"))
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium with software GL, that may reach nothing; a browser that is not there fails in CI and skips elsewhere."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        _lacking("no browser: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        for flag in (
+            "--headless", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
+            "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars",
+            "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", f"--user-data-dir={profile}",
+        ):  # fmt: skip
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        chrome = webdriver.Chrome(options=options, service=Service(driver))
+        chrome.set_page_load_timeout(60)
+        yield chrome
+        chrome.quit()
+
+
+def open_page(browser, page: Path, *, dark: bool = False, width: int = 1280) -> None:
+    """Open a page from disk as a reader does, and forget what the browser said before."""
+    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    for kind in ("browser", "performance"):
+        browser.get_log(kind)
+    browser.get(page.as_uri())
+
+
+def requested(browser) -> list[str]:
+    """Addresses that the page asked for since it was opened, without those inside the file."""
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    return [url for url in urls if urllib.parse.urlsplit(url).scheme not in ("data", "blob", "chrome")]
+
+
+def complaints(browser) -> list[str]:
+    """What the console says of warnings and errors."""
+    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+
+
+def _lacking(what: str) -> None:
+    if CI:
+        pytest.fail(what)
+    pytest.skip(what)

@@ -1,0 +1,236 @@
+"""The report in a real browser, opened from disk: nothing is asked of a network, nothing complains, everyone can read it."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import urllib.parse
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from evaluator import places
+from evaluator.report.npm import NotToBeHadError, Package, fetch
+from tests.browser.conftest import NAMES, _lacking, complaints, open_page, requested
+
+#: for tests alone
+AXE = Package(
+    name="axe-core", version="4.14.1", sha256="e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745"
+)
+pytestmark = pytest.mark.browser
+
+PAGES = (
+    "index.html", "modalities.html", "subjects.html", "ranking.html", "rounds.html", "robustness.html", "failures.html",
+    "cases.html", "times.html", "methods.html", "provenance.html", "downloads.html",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """axe-core's script."""
+    try:
+        content = fetch(AXE)
+    except NotToBeHadError as error:
+        _lacking(f"{AXE.spec} cannot be had: {error}")
+    with tarfile.open(fileobj=io.BytesIO(content)) as package:
+        return package.extractfile("package/axe.min.js").read().decode()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_opens_from_disk_and_asks_nothing_of_a_network(browser, report, page):
+    open_page(browser, report / page)
+    asked = requested(browser)
+    assert asked
+    assert {urllib.parse.urlsplit(url).scheme for url in asked} == {"file"}
+    assert complaints(browser) == []
+    assert browser.find_element("css selector", "nav a[aria-current=page]").is_displayed()
+    # wide tables and figures scroll inside their own frames, the page does not
+    for width in (1280, 400):
+        open_page(browser, report / page, width=width)
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_everyone_can_read_it(browser, report, axe, dark):
+    for page in (*PAGES, *(str(path.relative_to(report)) for path in sorted((report / "cases").glob("*.html"))[:1])):
+        open_page(browser, report / page, dark=dark)
+        browser.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
+        browser.execute_script(axe)
+        found = browser.execute_async_script(
+            "const done = arguments[arguments.length - 1];"
+            "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']}).then(done)"
+        )
+        told = [
+            (one["id"], one["nodes"][0]["html"][:200], one["nodes"][0].get("failureSummary"))
+            for one in found["violations"]
+        ]
+        assert told == [], page
+
+
+def test_a_table_is_sorted_by_its_heading_with_the_keyboard(browser, report):
+    from selenium.webdriver.common.keys import Keys
+
+    open_page(browser, report / "modalities.html")
+    table = browser.find_element("css selector", "table.sortable:has(th:nth-child(7))")
+    heading = table.find_elements("css selector", "thead tr:last-child th")[6]
+    column = "return Array.from(arguments[0].tBodies[0].rows, row => row.cells[6].dataset.v)"
+    button = heading.find_element("css selector", "button")
+    for wanted, way in (("ascending", 1), ("descending", -1)):
+        button.send_keys(Keys.ENTER)
+        assert heading.get_attribute("aria-sort") == wanted
+        values = [float(value) for value in browser.execute_script(column, table) if value]
+        assert values == sorted(values, reverse=way < 0)
+
+
+def test_the_colours_follow_the_system_and_the_reader(browser, report):
+    ground = "return getComputedStyle(document.body).backgroundColor"
+    open_page(browser, report / "index.html", dark=True)
+    dark = browser.execute_script(ground)
+    browser.find_element("css selector", "[data-theme-switch]").click()
+    light = browser.execute_script(ground)
+    assert dark != light
+    open_page(browser, report / "index.html", dark=False)
+    browser.execute_script("try { localStorage.clear() } catch {}")
+
+
+def test_the_viewer_shows_image_reference_prediction_and_prompt(browser, viewer):
+    wait_for_viewer(browser, viewer)
+    assert {urllib.parse.urlsplit(url).scheme for url in requested(browser)} == {"file"}
+    assert complaints(browser) == []
+    everything = pixels(browser)
+    shown = {}
+    for part in ("reference", "prediction", "prompts"):
+        tick(browser, part)
+        shown[part] = pixels(browser)
+        tick(browser, part)
+        assert shown[part] != everything, part
+    assert pixels(browser) == everything
+    choose(browser, "image", "CT+PT")
+    assert pixels(browser) != everything
+    assert "dice" in browser.find_element("css selector", "[data-part=said]").text
+
+
+def test_the_viewer_steps_through_rounds_with_keys(browser, viewer):
+    from selenium.webdriver.common.keys import Keys
+
+    wait_for_viewer(browser, viewer)
+    labels = browser.execute_script(
+        "return Array.from(document.querySelector('[data-part=run]').options, one => one.text)"
+    )
+    choose(browser, "run", str(next(n for n, label in enumerate(labels) if label.startswith("painter, box-clicks-5"))))
+    canvas = browser.find_element("css selector", "[data-part=canvas]")
+    select = browser.find_element("css selector", "[data-part=round]")
+    before, place = pixels(browser), browser.find_element("css selector", "[data-part=readout]").text
+    canvas.send_keys("]")
+    settle(browser)
+    assert select.get_attribute("value") != "0"
+    canvas.send_keys(Keys.ARROW_LEFT, Keys.ARROW_UP, Keys.PAGE_UP)
+    settle(browser)
+    assert browser.find_element("css selector", "[data-part=readout]").text != place
+    assert pixels(browser) != before
+    assert complaints(browser) == []
+
+
+def test_every_link_leads_somewhere_and_every_csv_has_rows(report):
+    import pandas as pd
+
+    for page in report.rglob("*.html"):
+        links = Links()
+        links.feed(page.read_text(encoding="utf-8"))
+        for link in links.found:
+            file, _, anchor = urllib.parse.unquote(link).partition("#")
+            target = (page.parent / file).resolve() if file else page
+            assert target.is_file() and target.is_relative_to(report), f"{page.name}: {link}"
+            if anchor:
+                assert f'id="{anchor}"' in target.read_text(encoding="utf-8"), f"{page.name}: {link}"
+    for file in report.rglob("*.csv"):
+        frame = pd.read_csv(file)
+        assert len(frame), file.name
+        if file.name not in ("metrics.csv", "tolerances.csv"):
+            assert frame["note"].str.contains("SYNTHETIC DATA").all(), file.name
+            assert frame["note"].str.contains("RANDOM WEIGHTS").all(), file.name
+
+
+def test_what_is_no_result_says_so_everywhere(report):
+    for page in report.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert "SYNTHETIC DATA: tiny" in text, page.name
+        assert "RANDOM WEIGHTS, NOT A RESULT: cross" in text, page.name
+    for suffix in ("tex", "md", "svg"):
+        for file in report.rglob(f"*.{suffix}"):
+            if file.stem not in ("metrics", "tolerances"):
+                assert "SYNTHETIC DATA" in file.read_text(encoding="utf-8"), file.name
+
+
+def test_no_subject_and_no_machine_is_named(report, toy):
+    """Not in text, not in a file's name, not in a volume: those hold geometry and voxels alone."""
+    hidden = [name.encode() for name in NAMES] + [
+        str(path).encode() for path in (toy[0].parent, Path.home(), places.cache())
+    ]
+    for file in report.rglob("*"):
+        assert not any(name.decode() in file.name for name in hidden)
+        if file.is_file() and file.name != "niivue.js":
+            content = file.read_bytes()
+            assert not [name for name in hidden if name in content], file.name
+
+
+def test_html_in_names_is_text(report):
+    for page in report.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert "<script>alert" not in text
+        assert "<i>Cross</i>" not in text
+    assert "&lt;i&gt;Cross&lt;/i&gt; &amp; &lt;script&gt;" in (report / "provenance.html").read_text(encoding="utf-8")
+    assert "A &lt;b&gt;toy&lt;/b&gt;" in (report / "index.html").read_text(encoding="utf-8")
+
+
+class Links(HTMLParser):
+    """Where a page's links, scripts and pictures lead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs) -> None:
+        for name, value in attrs:
+            if name in ("href", "src") and not value.startswith("data:"):
+                assert not urllib.parse.urlsplit(value).scheme, value
+                self.found.append(value)
+
+
+def wait_for_viewer(browser, page) -> None:
+    """Open a case's page and wait until its volumes are drawn."""
+    open_page(browser, page)
+    settle(browser)
+
+
+def pixels(browser) -> str:
+    """The canvas as a picture."""
+    settle(browser)
+    return str(browser.find_element("css selector", "[data-part=canvas]").screenshot_as_base64)
+
+
+def settle(browser) -> None:
+    """Wait until what was asked for is drawn."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    root = browser.find_element("css selector", "[data-viewer]")
+    WebDriverWait(browser, 40).until(lambda _: root.get_attribute("data-state") in ("ready", "failed"))
+    assert root.get_attribute("data-state") == "ready", browser.find_element("css selector", "[data-part=over]").text
+    browser.execute_async_script(
+        "const done = arguments[arguments.length - 1]; requestAnimationFrame(() => requestAnimationFrame(done))"
+    )
+
+
+def tick(browser, part: str) -> None:
+    """Change a check box."""
+    browser.find_element("css selector", f"[data-part={part}]").click()
+    settle(browser)
+
+
+def choose(browser, part: str, value: str) -> None:
+    """Choose a line of a list."""
+    from selenium.webdriver.support.ui import Select
+
+    Select(browser.find_element("css selector", f"[data-part={part}]")).select_by_value(value)
+    settle(browser)
