@@ -23,7 +23,7 @@ UMD  := $(BIN)/umd
 ORACLES     := .venv-oracles
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: help eval test test-zoo lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds bench-zoo bench-statistics bench-compare compare-peers clean
+.PHONY: help eval test test-zoo lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds bench-zoo bench-statistics bench-compare bench-report compare-peers clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -53,7 +53,7 @@ oracles: $(ORACLES)/done ## install scorers by others, with which the tests comp
 test-oracles: $(VENV)/dev.done $(ORACLES)/done ## our scores beside those of others
 	$(BIN)/python -m pytest tests/oracles
 
-bench: bench-score bench-folder bench-overhead bench-rounds bench-compare bench-statistics ## every benchmark
+bench: bench-score bench-folder bench-overhead bench-rounds bench-compare bench-statistics bench-report ## every benchmark
 
 bench-score: $(VENV)/dev.done $(ORACLES)/done ## the scorer beside its peers; writes its table into docs/benchmarks.md
 	PYTHONPATH=. $(BIN)/python benchmarks/bench_score.py --write
@@ -78,6 +78,9 @@ bench-zoo: $(VENV)/dev.done ## MODEL at work with WEIGHTS=random:full: targets a
 
 bench-compare: $(VENV)/dev.done ## half a million scores loaded, compared and ranked
 	PYTHONPATH=. $(BIN)/python benchmarks/bench_compare.py
+
+bench-report: $(VENV)/dev.done ## a report of half a million simulated scores, into docs/benchmarks.md
+	PYTHONPATH=. $(BIN)/python benchmarks/bench_report.py --write
 
 bench-statistics: $(VENV)/dev.done ## coverage, false positives and power on simulated subjects, into docs/statistics.md
 	PYTHONPATH=. $(BIN)/python benchmarks/bench_statistics.py
