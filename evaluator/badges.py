@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 BEGIN = "<!-- checks: made by umd models badges from docs/checks; do not edit -->"
 END = "<!-- end of checks -->"
-COLUMNS = ("model", "weights", "checks kept", "s a request", "s for 512×512×400", "memory", "on")
+COLUMNS = ("model", "weights", "checks kept", "s a request, at most", "s for 512×512×400", "memory", "on")
 
 
 def write_record(name: str, ready: Ready, results: Sequence[Result]) -> Path:

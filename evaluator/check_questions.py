@@ -1,4 +1,4 @@
-"""What a model is asked when it is checked: a bright ball on grids of every kind, with every kind of prompt.
+"""What a model is asked when it is checked: a bright lopsided ball on grids of every kind, with every kind of prompt.
 
 The SDK's own questions (``zoo_sdk.check``: each modality, plain, flipped, oblique), all 48 orientations of one modality,
 volumes of a voxel or a slice, a volume larger than a whole-body scan, and questions that cannot be answered.
@@ -29,6 +29,8 @@ TARGET = "liver"
 STRANGE = "philtrum"
 #: a ball of this radius (mm) in a box; voxels of the oriented volumes (mm), which are not cubes
 RADIUS_MM = 24.0
+#: where the bump's middle lies from the ball's, and its radius, in the ball's radii: alike along no two axes
+BUMP, BUMP_RADIUS = (0.9, -0.6, 0.3), 0.5
 SIDES_MM = (90.0, 120.0, 150.0)
 STEPS_MM = (2.5, 3.0, 4.0)
 HUGE = (512, 512, 400)
@@ -72,16 +74,15 @@ def without_prompt(folder: Path, request: Request) -> Request:
 
 
 def _ask(folder: Path, card: ModelCard, name: str, grid: Grid, radius_mm: float) -> Request:
-    """A ball at the grid's middle, in every image that the model takes at once."""
+    """A ball at the grid's middle with a bump, in every image that the model takes at once: no turn or flip leaves it as it is."""
     middle = tuple(n // 2 for n in grid.shape)
     affine = np.array(grid.affine)
     centre = to_world(affine, np.array(middle))
     linear = affine[:3, :3]
-    metric = linear.T @ linear
-    i, j, k = np.ogrid[tuple(slice(-m, n - m) for m, n in zip(middle, grid.shape, strict=True))]
-    squared = metric[0, 0] * i**2 + metric[1, 1] * j**2 + metric[2, 2] * k**2
-    squared = squared + 2 * (metric[0, 1] * i * j + metric[0, 2] * i * k + metric[1, 2] * j * k)
-    array = np.where(squared <= radius_mm**2, 100, 10).astype(np.int16)
+    bump = np.linalg.solve(linear, np.multiply(BUMP, radius_mm))
+    inside = _ball(grid.shape, linear, np.array(middle), radius_mm)
+    inside |= _ball(grid.shape, linear, middle + bump, BUMP_RADIUS * radius_mm)
+    array = np.where(inside, 100, 10).astype(np.int16)
     images: dict[str, ImageFile] = {}
     for modality in card.inputs[0]:
         path = folder / "images" / f"{name}-{modality}.nii.gz"
@@ -92,6 +93,15 @@ def _ask(folder: Path, card: ModelCard, name: str, grid: Grid, radius_mm: float)
     point = Point(index=_triple(middle), ras_mm=(float(centre[0]), float(centre[1]), float(centre[2])))
     target = Target(name=TARGET, text=TARGET, points=(point,), box=Box(low=_triple(low), high=_triple(high)))
     return _write(folder, Request(id=name, case=name, round=0, images=images, grid=grid, targets=(target,)))
+
+
+def _ball(shape: tuple[int, int, int], linear: np.ndarray, centre: np.ndarray, radius_mm: float) -> np.ndarray:
+    """Voxels within ``radius_mm`` of ``centre`` (in voxels), where ``linear`` takes voxels to millimetres."""
+    metric = linear.T @ linear
+    i, j, k = (axis - c for axis, c in zip(np.ogrid[tuple(map(slice, shape))], centre, strict=True))
+    squared = metric[0, 0] * i**2 + metric[1, 1] * j**2 + metric[2, 2] * k**2
+    squared = squared + 2 * (metric[0, 1] * i * j + metric[0, 2] * i * k + metric[1, 2] * j * k)
+    return squared <= radius_mm**2  # type: ignore[no-any-return]
 
 
 def _triple(values: object) -> tuple[int, int, int]:
