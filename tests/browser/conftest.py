@@ -39,9 +39,12 @@ SUBJECTS = [f"Doe-Jane-{number}" for number in range(5)]
 NAMES = [*SUBJECTS, "Doe", "Jane"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def toy(tmp_path_factory: pytest.TempPathFactory):
-    """Four runs: two models, one of them of random weights, on paired images under two protocols."""
+    """Four runs: two models, one of them of random weights, on paired images under two protocols.
+
+    The project of this package's tests, and of no others: hence the scope.
+    """
     folder = tmp_path_factory.mktemp("toy")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UMD_CACHE", str(places.cache()))
@@ -60,7 +63,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory):
         yield [run.path for run in made]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def report(toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of the toy runs."""
     said: list[str] = []
@@ -69,7 +72,7 @@ def report(toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def viewer(report: Path) -> Path:
     """A page with the viewer; its package has to be had, in CI always."""
     if niivue_script(None, lambda _: None) is None:

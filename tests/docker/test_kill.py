@@ -69,7 +69,10 @@ def test_sigkill_in_the_middle_of_twenty_cases(project, tmp_path, docker_engine)
 def test_ctrl_c_keeps_what_is_done_and_says_so(project, tmp_path, docker_engine):
     project({"slow": SLOW})
     data = make_dataset(tmp_path / "data", ["a", "b", "c"])
+    # tests that were started in the background ignore Ctrl-C, and what they start inherits that
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = _umd("run", "-m", "slow", "-d", str(data), "-p", "point-1", runs=tmp_path / "r")
+    signal.signal(signal.SIGINT, heard)
     for line in process.stderr:
         if line.rstrip().endswith(": done"):
             break

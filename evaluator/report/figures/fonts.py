@@ -48,18 +48,19 @@ def _small(source: Path, *, bold: bool) -> bytes:
 
     options = subset.Options(layout_features=[], hinting=False, glyph_names=False, notdef_outline=True, name_IDs=["*"])
     options.drop_tables += ["GSUB", "GPOS", "GDEF", "kern", "FFTM"]
-    font: TTFont = subset.load_font(source, options)
     picked = subset.Subsetter(options)
     picked.populate(unicodes=_LETTERS)
-    picked.subset(font)
     names = {
         _FAMILY: NAME,
         _TYPOGRAPHIC: NAME,
         _FULL: f"{NAME} Bold" if bold else NAME,
         _POSTSCRIPT: NAME.replace(" ", "") + ("-Bold" if bold else ""),
     }
-    for record in font["name"].names:
-        record.string = names.get(record.nameID, record.string)
     buffer = io.BytesIO()
-    font.save(buffer)
+    font: TTFont
+    with subset.load_font(source, options) as font:
+        picked.subset(font)
+        for record in font["name"].names:
+            record.string = names.get(record.nameID, record.string)
+        font.save(buffer)
     return buffer.getvalue()
