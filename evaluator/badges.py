@@ -75,7 +75,7 @@ def _row(record: dict[str, Any]) -> tuple[str, ...]:
         f"`{record['model']}`",
         weights,
         f"{kept} of {len(checks)}" + (f" (not: {failed})" if failed else ""),
-        _figure(measured.get("seconds")),
+        _figure(measured.get("slowest_seconds")),
         _figure(measured.get("huge_seconds")),
         _figure(measured.get("peak_memory_gib"), " GiB"),
         f"{record['device']}, {record['host']}, {record['date']}",

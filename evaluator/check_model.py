@@ -105,7 +105,7 @@ def _in_a_session(
     spent = {
         "load_seconds": answers[0].load_seconds or 0.0,
         # a model may remember what looks the same to it, so the usual question is not the new one
-        "seconds": max(answer.seconds for answer in answers[1:]),
+        "slowest_seconds": max(answer.seconds for answer in answers[1:]),
     }
     yield _summary("session: the same", session, {name: round(value, 3) for name, value in spent.items()})
     yield _equal("session equals batch", batch, session)

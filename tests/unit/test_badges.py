@@ -24,7 +24,7 @@ def test_a_record_becomes_a_row(project):
     folder = project({"painter": PAINTER})
     model = Model(card=find_model("painter").card, image="umd/painter", digest="sha256:1", adapter=None)
     results = [
-        Result(check="batch", ok=True, detail="", measured={"seconds": 0.0712}),
+        Result(check="batch", ok=True, detail="", measured={"slowest_seconds": 0.0712}),
         Result(check="session equals batch", ok=False, detail="differ"),
     ]
     write_record("painter", Ready(model=model, identity="random:small", hashes={}), results)
