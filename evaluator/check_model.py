@@ -168,6 +168,8 @@ def _agreement(masks: dict[str, Mask], turned: list[Request]) -> Result:
     check = "answers across the 48 orientations, compared in the world"
     if len(found) < 2:
         return Result(check=check, ok=False, detail="fewer than two masks")
+    if not any(mask.any() for mask in found):
+        return Result(check=check, ok=False, detail="all masks are empty, which says nothing of orientations")
     dice = [_dice(found[0], other) for other in found[1:]]
     measured = {"orientation_dice_lowest": round(min(dice), 4), "orientation_dice_median": round(median(dice), 4)}
     return Result(check=check, ok=True, detail=f"Dice {min(dice):.3f} to {max(dice):.3f}", measured=measured)

@@ -6,28 +6,25 @@ import sys
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bar
 
 
-class Progress:
-    """``with Progress(title) as progress``: ``say`` prints a line above the bar, ``step`` moves it."""
+class _Shown:
+    """A rich bar on standard error while the block lasts, if that is a terminal, and lines above it."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, *columns: ProgressColumn) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._live = sys.stderr.isatty()
-        self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[last]}"),
-            console=self._console,
-            disable=not self._live,
-            transient=True,
-        )
-        self._task = self._bar.add_task(title, total=None, last="")
-        self._title = title
+        self._bar = Bar(*columns, console=self._console, disable=not self._live, transient=True)
 
     def __enter__(self) -> Self:
         """Show the bar."""
@@ -42,37 +39,31 @@ class Progress:
         """Print a line."""
         self._console.print(line, markup=False)
 
+
+class Progress(_Shown):
+    """``with Progress(title) as progress``: ``say`` prints a line above the bar, ``step`` moves it."""
+
+    def __init__(self, title: str) -> None:
+        count, last = MofNCompleteColumn(), TextColumn("{task.fields[last]}")
+        super().__init__(TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn(), last)
+        self._task = self._bar.add_task(title, total=None, last="")
+        self._title = title
+
     def step(self, ended: int, total: int, line: str) -> None:
         """One more scan has ended."""
         if self._live:
             self._bar.update(self._task, completed=ended, total=total, last=line)
         else:
-            self._console.print(f"{self._title} {ended}/{total} {line}", markup=False)
+            self.say(f"{self._title} {ended}/{total} {line}")
 
 
-class Downloads:
+class Downloads(_Shown):
     """``with Downloads() as downloads``: a bar for each file on a terminal, a line a tenth of it elsewhere."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._live = sys.stderr.isatty()
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-        self._bar = Bar(*columns, console=self._console, disable=not self._live, transient=True)
+        super().__init__(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
         self._tasks: dict[str, TaskID] = {}
         self._told: dict[str, int] = {}
-
-    def __enter__(self) -> Self:
-        """Show the bars."""
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Take the bars away."""
-        self._bar.stop()
-
-    def say(self, line: str) -> None:
-        """Print a line."""
-        self._console.print(line, markup=False)
 
     def step(self, name: str, there: int, total: int | None) -> None:
         """So many bytes of a file are there."""

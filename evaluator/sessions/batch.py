@@ -13,7 +13,8 @@ from evaluator.sessions.answers import END_SECONDS, MOST_LOST_STARTS, Answer, bl
 from evaluator.sessions.watch import Watch
 from evaluator.types import Failure, Status
 from evaluator.volumes.gate import read_untrusted
-from zoo_sdk.wire import WireError, loads, parse_reply
+from zoo_sdk.plain_json import loads
+from zoo_sdk.wire import WireError, parse_reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,7 +9,8 @@ from evaluator.engines.spec import Workspace
 from evaluator.sessions.answers import END_SECONDS, MOST_LOST_STARTS, Answer, blame_host, explain, own_output
 from evaluator.sessions.watch import Watch
 from evaluator.types import Failure, Status
-from zoo_sdk.wire import Reply, WireError, loads, parse_reply
+from zoo_sdk.plain_json import loads
+from zoo_sdk.wire import Reply, WireError, parse_reply
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from evaluator.types import Status
 from tests.conftest import order
 from tests.tiny import make_dataset
+from zoo_sdk.plain_json import loads
 from zoo_sdk.wire import (
     PREDICTION_STATUSES,
     Box,
@@ -27,7 +28,6 @@ from zoo_sdk.wire import (
     WireError,
     dump_reply,
     dump_request,
-    loads,
     parse_reply,
     parse_request,
 )
@@ -129,10 +129,21 @@ def test_what_one_refuses_the_other_refuses(name):
 
 
 def test_json_is_plain():
+    huge = [f'{{"gpu_peak_bytes": {sign}{digits}}}' for sign in ("", "-") for digits in (2**63, "1" * 400, "1" * 9999)]
     deep = ["[" * levels + "]" * levels for levels in (33, 100_000)]
-    for line in ('{"seconds": {"a": NaN}}', '{"a": Infinity}', '{"a": 1e999}', '{"a": [-1e400]}', "{", "", *deep):
+    for line in (
+        '{"seconds": {"a": NaN}}',
+        '{"a": Infinity}',
+        '{"a": 1e999}',
+        '{"a": [-1e400]}',
+        "{",
+        "",
+        *deep,
+        *huge,
+    ):
         with pytest.raises(WireError):
             loads(line)
+    assert loads(f'{{"a": [{2**63 - 1}, {1 - 2**63}, 0.5]}}') == {"a": [2**63 - 1, 1 - 2**63, 0.5]}
 
 
 def test_statuses_are_said_once():

@@ -7,6 +7,7 @@ from itertools import permutations, product
 import nibabel
 import numpy as np
 
+from evaluator.check_model import _agreement
 from evaluator.check_questions import oriented
 from evaluator.types import ModelCard
 
@@ -32,3 +33,15 @@ def test_the_body_is_the_same_in_the_world_and_looks_otherwise_in_any_wrong_orie
         turned = np.transpose(bright, order)[tuple(slice(None, None, sign) for sign in signs)]
         if (order, signs) != ((0, 1, 2), (1, 1, 1)) and turned.shape == bright.shape:
             assert 2 * (turned & bright).sum() / (turned.sum() + bright.sum()) < 0.97
+
+
+def test_empty_masks_say_nothing_of_orientations(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "requests").mkdir()
+    asked = oriented(tmp_path, CARD)
+    empty = {request.id: np.zeros(request.grid.shape, np.uint8) for request in asked}
+    assert not _agreement(empty, asked).ok
+    assert _agreement(empty, asked).measured == {}
+    full = {name: mask + np.uint8(1) for name, mask in empty.items()}
+    assert _agreement(full, asked).ok
+    assert _agreement(full, asked).measured["orientation_dice_lowest"] == 1.0

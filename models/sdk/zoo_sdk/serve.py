@@ -24,6 +24,7 @@ from typing import Any, Dict, Iterable, List, Mapping, TextIO, Tuple
 from zoo_sdk import gpu
 from zoo_sdk.adapter import Outcome, Prediction, Unsupported
 from zoo_sdk.files import BadMask, input_folder, output_folder, write_mask
+from zoo_sdk.plain_json import loads
 from zoo_sdk.wire import (
     CONTRACT_VERSION,
     Reply,
@@ -31,7 +32,6 @@ from zoo_sdk.wire import (
     TargetReply,
     WireError,
     dump_reply,
-    loads,
     parse_request,
 )
 

@@ -7,8 +7,6 @@ Coordinates are always given twice: ``index`` counts voxels from 0 in the array 
 request's grid, ``ras_mm`` is the same place in world millimetres, RAS+ (+x is Right, +y is Anterior, +z is Superior).
 """
 
-import json
-import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
@@ -25,9 +23,6 @@ REPLY_STATUSES = ("ok", "unsupported", "error")
 
 #: Prompt kinds a model card may name in ``umd.prompts``.
 PROMPT_KINDS = ("point", "box", "scribble", "mask", "text")
-
-#: levels of lists and objects within each other; a request has six
-DEEPEST = 32
 
 Index = Tuple[int, int, int]
 Millimetres = Tuple[float, float, float]
@@ -182,38 +177,6 @@ def parse_reply(body: Any) -> Reply:
         gpu_peak_bytes=peak,
         notes=notes,
     )
-
-
-def loads(line: str) -> Any:
-    """Parse JSON that must be plain: no NaN, no number beyond a float's range, no deep nesting. Raises WireError."""
-
-    def refuse(constant: str) -> Any:
-        raise WireError("%s is not JSON" % constant)
-
-    def number(text: str) -> float:
-        value = float(text)
-        if math.isinf(value):
-            raise WireError("%s is too large a number" % text[:40])
-        return value
-
-    try:
-        body = json.loads(line, parse_constant=refuse, parse_float=number)
-    except WireError:
-        raise
-    except ValueError as error:
-        raise WireError("not JSON: %s" % error) from None
-    except RecursionError:
-        raise WireError("nested too deeply") from None
-    level = [body]
-    for _ in range(DEEPEST):
-        level = [inner for outer in level if isinstance(outer, (list, dict)) for inner in _inside(outer)]
-        if not level:
-            return body
-    raise WireError("nested too deeply")
-
-
-def _inside(outer: Any) -> Any:
-    return outer.values() if isinstance(outer, dict) else outer
 
 
 def _parse_grid(body: Any) -> Grid:
