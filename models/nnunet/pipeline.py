@@ -13,7 +13,7 @@ import numpy as np
 from zoo_sdk import Prediction, Request, Seconds, Unsupported, Volume
 from zoo_sdk.intensities import Undefined
 from zoo_sdk.label_maps import masks_from, wanted_labels
-from zoo_sdk.spaces import Space, canonical, sample, space_of
+from zoo_sdk.spaces import Space, canonical, reversed_axes, sample, space_of
 
 OPTIONS = {"mirroring": ("on", "off"), "folds": ("all", "first")}
 
@@ -68,6 +68,4 @@ def predict(image: Volume, request: Request, network: Network, options: Mapping[
 
 def network_space(own: Space, orientation: str) -> Space:
     """The image's voxels as nnU-Net's readers hand them over: axes in reverse order, after turning them to RAS+ or not."""
-    space = own if orientation == "stored" else canonical(own)
-    a, b, c = space.shape
-    return Space(shape=(c, b, a), affine=np.asarray(space.affine) @ np.eye(4)[:, [2, 1, 0, 3]])
+    return reversed_axes(own if orientation == "stored" else canonical(own))

@@ -109,23 +109,17 @@ class Results:
             "reader": self.reader,
         }
 
-    def label_map(
-        self, image: Volume, *, spacing: Any = None, step: float = 0.5, mirroring: bool = True, folds: int | None = None
-    ) -> Any:
-        """The labels of an image whose axes are as training had them, (z, y, x); ``folds``: the first so many, or all.
-
-        ``spacing``: what nnU-Net is told, mm in the array's order, where that is not the image's own.
-        """
+    def label_map(self, image: Volume, *, mirroring: bool = True, folds: int | None = None) -> Any:
+        """The labels of an image whose axes are as training had them, (z, y, x); ``folds``: the first so many, or all."""
         values = np.ascontiguousarray(image.array, dtype=np.float32)
         # headers tell voxel sizes in 32 bits
-        told = [float(np.float32(size)) for size in (image.spacing if spacing is None else spacing)]
+        told = [float(np.float32(size)) for size in image.spacing]
         shown = hashlib.blake2b(values, digest_size=16).hexdigest(), values.shape
-        return self._maps.get(
-            (shown, tuple(told), step, mirroring, folds), lambda: self._predict(values, told, step, mirroring, folds)
-        )
+        key = (shown, tuple(told), mirroring, folds)
+        return self._maps.get(key, lambda: self._predict(values, told, mirroring, folds))
 
-    def _predict(self, values: Any, spacing: Any, step: float, mirroring: bool, folds: int | None) -> Any:
-        self._predictor.tile_step_size, self._predictor.use_mirroring = step, mirroring
+    def _predict(self, values: Any, spacing: Any, mirroring: bool, folds: int | None) -> Any:
+        self._predictor.use_mirroring = mirroring
         self._predictor.list_of_parameters = [state for _, state in self._folds[:folds]]
         return self._predictor.predict_single_npy_array(values[None], {"spacing": spacing})
 

@@ -22,7 +22,7 @@ from zoo_sdk import Box, Prediction, Request, Seconds, Target, Unsupported, Volu
 from zoo_sdk.intensities import Undefined
 from zoo_sdk.patches import box_of
 from zoo_sdk.recent import Recent
-from zoo_sdk.spaces import Space, canonical, overlap, put_back, sample, voxel_of, window
+from zoo_sdk.spaces import Space, canonical, overlap, put_back, reversed_axes, sample, voxel_of, window
 from zoo_sdk.windows import Index, covering, cut
 
 #: depth, height, width of every view
@@ -99,9 +99,7 @@ def predict(
 def prepare(image: Volume, orientation: str) -> Volume:
     """The image as views are cut from it, float32 0..1, its axes depth, height, width. Raises Undefined for a constant one."""
     own = Space(image.array.shape, image.affine)
-    turned = canonical(own) if orientation == "ras" else own
-    a, b, c = turned.shape
-    lattice = Space((c, b, a), turned.affine[:, [2, 1, 0, 3]])
+    lattice = reversed_axes(canonical(own) if orientation == "ras" else own)
     values = sample(image.array, image.affine, lattice, nearest=True).astype(np.float32)
     brighter = values[values > values.mean()]
     if not brighter.size:

@@ -64,14 +64,13 @@ OTHERWISE: Dict[str, Tuple[int, ...]] = {
 SPECIAL = (23, 24, 25, 26, 27, 57, 128)
 
 
-def numbers(*names: str | None) -> Tuple[int, ...]:
-    """The class of the first name that is one, as upstream would ask for it: several numbers for a union; none if there is none."""
-    for name in names:
-        for written in _readings(name or ""):
-            if written in CLASSES:
-                return (CLASSES[written],)
-            if found := UNIONS.get(written) or OTHERWISE.get(written):
-                return found
+def numbers(name: str) -> Tuple[int, ...]:
+    """The class of a name, as upstream would ask for it: several numbers for a union; none if it is no class."""
+    for written in _readings(name):
+        if written in CLASSES:
+            return (CLASSES[written],)
+        if found := UNIONS.get(written) or OTHERWISE.get(written):
+            return found
     return ()
 
 

@@ -118,6 +118,11 @@ def connected(mask: Any, clicks: Sequence[Click]) -> Any:
     return np.isin(parts, [parts[place] for place in inside if parts[place]])
 
 
+def _classes(target: Target) -> Tuple[int, ...]:
+    """What the text means; the target's own name, which is no prompt, stands in only where there is no text."""
+    return numbers(target.text or target.name)
+
+
 class _Work:
     """One request: what its targets share is made once."""
 
@@ -135,7 +140,7 @@ class _Work:
 
     def segment(self, target: Target) -> Any:
         """The mask of one target on the image's grid."""
-        ids = numbers(target.text, target.name)
+        ids = _classes(target)
         clicked = bool(target.points) and self._options["clicks"] != "unused"
         with_class = bool(ids) and not (clicked and self._options["clicks"] == "alone")
         if not with_class and not (clicked and any(point.foreground for point in target.points)):
@@ -169,10 +174,14 @@ class _Work:
     def _class_logits(self, view: Volume) -> Dict[int, Any]:
         """Of all classes that the request asks for by class: what is not remembered is found in one go."""
         asked = [t for t in self._request.targets if not t.points or self._options["clicks"] != "alone"]
-        wanted = dict.fromkeys(n for target in asked for n in numbers(target.text, target.name))
-        lacking = [n for n in wanted if (self._key, n) not in self._memory.logits]
-        made = self._through_windows(view, lacking) if lacking else {}
-        return {n: self._memory.logits.get((self._key, n), lambda n=n: made[n]) for n in wanted}
+        wanted = dict.fromkeys(n for target in asked for n in _classes(target))
+        logits = self._memory.logits
+        # taken out before anything is put in, which may drop them
+        found = {n: logits.get((self._key, n), dict) for n in wanted if (self._key, n) in logits}
+        lacking = [n for n in wanted if n not in found]
+        for n, made in (self._through_windows(view, lacking) if lacking else {}).items():
+            found[n] = logits.get((self._key, n), lambda made=made: made)
+        return {n: found[n] for n in wanted}
 
     def _through_windows(self, view: Volume, ids: Sequence[int]) -> Dict[int, Any]:
         """Averages of the windows' logits, in half precision, which is that of upstream's on a graphics card."""
