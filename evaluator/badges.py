@@ -83,7 +83,9 @@ def _row(record: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _figure(value: float | None, unit: str = "") -> str:
-    return "-" if value is None else f"{value:.2g}{unit}"
+    if value is None:
+        return "-"
+    return f"{value:.2g}{unit}" if value < 10 else f"{value:.0f}{unit}"
 
 
 def _folder() -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -20,7 +21,7 @@ from evaluator.build import find_model
 from evaluator.check_questions import STRANGE, TARGET, huge, oriented, plain, tiny, without_prompt
 from evaluator.engines import open_engine
 from evaluator.engines.spec import Limits, Workspace
-from evaluator.gpus import choose_gpus, find_gpus
+from evaluator.gpus import choose_gpus, find_gpus, lease
 from evaluator.prepare import prepare
 from evaluator.sessions import Conversation, answer_batch
 from evaluator.types import Failure, Status
@@ -80,7 +81,7 @@ def _checks(engine: Engine, model: Model, gpu: str | None, *, large: bool) -> It
         for path in (folder, *workspace.input.rglob("*")):
             path.chmod(0o755)
         limits = Limits(timeout=model.card.timeout, memory=model.card.memory, shm=model.card.shm)
-        with MaskGate() as gate:
+        with MaskGate() as gate, lease(gpu, run_id) if gpu else nullcontext():
             answers = answer_batch(engine, model, workspace, [*asked, *turned], limits, run_id=run_id, log=log, gpu=gpu)
             batch = _masks(gate, answers)
             yield _summary("batch: contract on every modality, orientation and oblique grid", batch)

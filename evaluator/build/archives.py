@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,15 @@ def unpack(archive: Path, folder: Path) -> None:
 
     Raises PartsProblem for one that is broken or would write outside, HostFault on a full disk.
     """
+    try:
+        _unpack(archive, folder)
+    except OSError as error:
+        raise HostFault(
+            f"{archive.name} could not be unpacked: {error.strerror}; free some space and run again"
+        ) from error
+
+
+def _unpack(archive: Path, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         made = Path(temporary, "content")
@@ -60,10 +70,9 @@ def _extract(archive: Path, into: Path) -> None:
                     raise PartsProblem(
                         f"{archive.name} holds the path {name!r}, which would leave its folder; not unpacked"
                     )
+            into.mkdir()
             content.extractall(into)
-    except zipfile.BadZipFile as error:
-        raise PartsProblem(f"{archive} is no whole zip archive ({error}); remove it and fetch again") from None
-    except OSError as error:
-        raise HostFault(
-            f"{archive.name} could not be unpacked: {error.strerror}; free some space and run again"
-        ) from error
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+        raise PartsProblem(
+            f"{archive} is no zip archive that can be unpacked ({error}); remove it and fetch again"
+        ) from None

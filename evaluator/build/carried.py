@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from evaluator.build.bases import ensure_base
 from evaluator.build.download import file_sha256
+from evaluator.build.wheels import ImagePlatform
 from evaluator.errors import PartsProblem
 from evaluator.store import read_json, write_json
 
@@ -18,13 +19,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evaluator.build.client import BuildClient
-    from evaluator.build.wheels import ImagePlatform
 
     Say = Callable[[str], None]
 
 
 def save_base(root: Path, name: str, image: ImagePlatform, builder: BuildClient, say: Say) -> None:
-    """Put the base image into the bundle, made first if it is not here; nothing to do where that very one lies there."""
+    """Put the base image into the bundle, made first if it is not here; nothing to do where that very one lies there.
+
+    Raises PartsProblem for the image of another kind of machine.
+    """
+    own = ImagePlatform(flavour=image.flavour).machine
+    if image.machine != own:
+        raise PartsProblem(
+            f"a base image for {image.machine} is made on such a machine, and this one is {own}: add --no-base here, and fetch it there"
+        )
     digest = ensure_base(name, builder, say=say, flavour=image.flavour)
     path, known = _path(root, name, image), _record(root)
     if known.get(path.name, {}).get("id") == digest and path.is_file():

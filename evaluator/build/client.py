@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import docker.errors
 
 from evaluator.engines.docker import DockerEngine, engine_faults
-from evaluator.errors import BuildFailed, HostFault
+from evaluator.errors import BuildFailed, write_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -109,8 +110,9 @@ class BuildClient:
                     file.write(chunk)
             part.replace(path)
         except OSError as error:
-            part.unlink(missing_ok=True)
-            raise HostFault(f"could not write {path}: {error.strerror}; free some space and run again") from error
+            with suppress(OSError):
+                part.unlink()
+            raise write_fault(path, error) from error
 
     def load(self, path: Path) -> None:
         """Read an image that ``save`` wrote."""

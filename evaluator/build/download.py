@@ -47,7 +47,7 @@ def download(
         if sha256 not in (None, found):
             _forget(part)
             raise PartsProblem(
-                f"{to.name} from {address} has sha256 {found}; sources.toml says {sha256}. It was discarded. Either "
+                f"{to.name} from {address} has sha256 {found}; expected was {sha256}, as sources.toml says or the first fetch recorded. It was discarded. Either "
                 "something on the way changes files, or the address now gives another file: do not use it unless you know why"
             )
         part.replace(to)
@@ -107,8 +107,10 @@ def _receive(address: str, part: Path, headers: dict[str, str], progress: Progre
         asked |= {"Range": f"bytes={there}-", "If-Range": version}
     with requests.get(address, headers=asked, stream=True, timeout=TIMEOUT_SECONDS) as answer:
         if answer.status_code == requests.codes.requested_range_not_satisfiable and there:
-            _forget(part)  # longer than the file: not its beginning
-            raise requests.ConnectionError("the part was not a part of this file")
+            if answer.headers.get("Content-Range") != f"bytes */{there}":
+                _forget(part)  # not its beginning; a request without a range is not answered so
+                _receive(address, part, headers, progress)
+            return  # all of it is there: its hash decides
         _refuse(address, answer)
         goes_on = answer.status_code == requests.codes.partial_content
         if not goes_on:

@@ -24,13 +24,13 @@ def test_a_record_becomes_a_row(project):
     folder = project({"painter": PAINTER})
     model = Model(card=find_model("painter").card, image="umd/painter", digest="sha256:1", adapter=None)
     results = [
-        Result(check="batch", ok=True, detail="", measured={"slowest_seconds": 0.0712}),
+        Result(check="batch", ok=True, detail="", measured={"slowest_seconds": 0.0712, "huge_seconds": 123.4}),
         Result(check="session equals batch", ok=False, detail="differ"),
     ]
     write_record("painter", Ready(model=model, identity="random:small", hashes={}), results)
     row = badge_table().splitlines()[-1]
     assert row.startswith(
-        "| `painter` | random:small: not a result | 1 of 2 (not: session equals batch) | 0.071 | - | - |"
+        "| `painter` | random:small: not a result | 1 of 2 (not: session equals batch) | 0.071 | 123 | - |"
     )
     (folder / "README.md").write_text("# no table\n")
     with pytest.raises(BadManifest, match="no place for the table"):

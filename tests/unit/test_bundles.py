@@ -11,6 +11,7 @@ import sys
 import tarfile
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 
@@ -18,6 +19,7 @@ import pytest
 
 from evaluator.build import download as download_module
 from evaluator.build.bundles import Bundle, Fetch, fetch
+from evaluator.build.carried import save_base
 from evaluator.build.context import build_context
 from evaluator.build.variants import Weights, check_mounted, choose_weights, unasked_weights
 from evaluator.build.wheels import ImagePlatform
@@ -47,6 +49,12 @@ class Server(BaseHTTPRequestHandler):
         asked, start = self.headers.get("Range"), 0
         if asked and self.ranges and self.headers.get("If-Range") == tag:
             start = int(asked.removeprefix("bytes=").rstrip("-"))
+            if start >= len(body):
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(body)}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             self.send_response(206)
         else:
             self.send_response(200)
@@ -122,11 +130,38 @@ def test_a_connection_that_breaks_is_gone_on_from(tmp_path, server):
         assert (other.weights / "a.pth").read_bytes() == Server.files["/a"]
 
 
+def test_a_fetch_that_was_stopped_after_the_last_byte_costs_none(tmp_path, server):
+    own = bundle(tmp_path, sources(one(server)))
+    part = own.weights / "a.pth.part"
+    for there, requests in ((BODY, 1), (BODY + b"too much", 2)):
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(there)
+        part.with_name("a.pth.part.version").write_text(f'"{SHA[:8]}"')
+        Server.seen = []
+        fetch(own, Fetch())
+        assert (own.weights / "a.pth").read_bytes() == BODY
+        assert len(Server.seen) == requests
+        (own.weights / "a.pth").unlink()
+
+
+def test_two_that_fetch_at_once_wait_for_each_other(tmp_path, server):
+    own, said = bundle(tmp_path, sources(one(server, sha256="unverified"))), []
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: fetch(own, Fetch(say=said.append)), range(2)))
+    assert len(Server.seen) == 1
+    assert own.weight_hashes(("weights",)) == {"a.pth": SHA}
+
+
+def test_a_base_image_is_of_its_own_machine(tmp_path):
+    with pytest.raises(PartsProblem, match="--no-base"):
+        save_base(tmp_path, "torch", ImagePlatform(flavour="cpu", machine="pdp11"), None, lambda _: None)
+
+
 def test_a_wrong_hash_is_refused_and_what_was_there_stays(tmp_path, server):
     own = bundle(tmp_path, sources(one(server)))
     fetch(own, Fetch())
     other = bundle(tmp_path, sources(one(server, sha256="0" * 64)))
-    with pytest.raises(PartsProblem, match=f"has sha256 {SHA}; sources.toml says 0000"):
+    with pytest.raises(PartsProblem, match=f"has sha256 {SHA}; expected was 0000"):
         fetch(other, Fetch())
     assert (own.weights / "a.pth").read_bytes() == BODY
     assert sorted(path.name for path in own.weights.iterdir()) == ["a.pth"]
@@ -224,9 +259,9 @@ def test_a_full_disk_is_the_hosts_fault_and_costs_nothing(tmp_path, server):
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
 
 
-def zipped(**files):
+def zipped(how=zipfile.ZIP_STORED, **files):
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with zipfile.ZipFile(buffer, "w", how) as archive:
         for name, content in files.items():
             archive.writestr(name.replace("__", "/"), content)
     return buffer.getvalue()
@@ -246,8 +281,15 @@ def test_archives_are_unpacked_and_watched(tmp_path, server):
         own.weight_hashes(("weights",))
     fetch(own, Fetch())
     assert (own.weights / "nets/plans").read_text() == "{}"
+    damaged = bytearray(zipped(w="weights" * 1000, how=zipfile.ZIP_DEFLATED))
+    damaged[40:60] = bytes(20)
+    damaged = bytes(damaged)
     for number, (body, said) in enumerate(
-        {zipped(**{"..__evil": "x"}): "leave its folder", b"PK not": "no whole zip"}.items()
+        {
+            zipped(**{"..__evil": "x"}): "leave its folder",
+            b"PK not": "no zip archive that can be unpacked",
+            damaged: "no zip archive that can be unpacked",
+        }.items()
     ):
         Server.files["/a"] = body
         with pytest.raises(PartsProblem, match=said):
