@@ -1,7 +1,7 @@
 # umd: measure 3D segmentation models on paired PET/CT and PET/MRI. The two commands to know:
 #
 #   make eval MODEL=region-growing      a model in its container, on paired scans, scored
-#   make test                           lint, types and every test, with real containers
+#   make test                           lint, types and the tests, with real containers
 #
 # Each sets up what it needs: the virtual environment from its lock, a container engine, base image, model image, data.
 
@@ -53,7 +53,7 @@ oracles: $(ORACLES)/done ## install scorers by others, with which the tests comp
 test-oracles: $(VENV)/dev.done $(ORACLES)/done ## our scores beside those of others
 	$(BIN)/python -m pytest tests/oracles
 
-bench: bench-score bench-folder bench-overhead bench-rounds bench-compare bench-statistics bench-report ## every benchmark
+bench: bench-score bench-folder bench-overhead bench-rounds bench-compare bench-statistics bench-report ## every benchmark but bench-zoo, which is of one MODEL
 
 bench-score: $(VENV)/dev.done $(ORACLES)/done ## the scorer beside its peers; writes its table into docs/benchmarks.md
 	PYTHONPATH=. $(BIN)/python benchmarks/bench_score.py --write
@@ -76,8 +76,8 @@ bench-zoo: $(VENV)/dev.done ## MODEL at work with WEIGHTS=random:full: targets a
 	@.ci/ensure-engine
 	$(BIN)/python benchmarks/bench_zoo.py $(MODEL) --weights $(WEIGHTS) $(ARGS)
 
-bench-compare: $(VENV)/dev.done ## half a million scores loaded, compared and ranked
-	PYTHONPATH=. $(BIN)/python benchmarks/bench_compare.py
+bench-compare: $(VENV)/dev.done ## half a million scores loaded, compared and ranked; writes its table, too
+	PYTHONPATH=. $(BIN)/python benchmarks/bench_compare.py --write
 
 bench-report: $(VENV)/dev.done ## a report of half a million simulated scores, into docs/benchmarks.md
 	PYTHONPATH=. $(BIN)/python benchmarks/bench_report.py --write

@@ -2,7 +2,7 @@
 
 954 subjects (490 PET/CT, 464 PET/MR), 6 models, 13 organs, 2 protocols, Dice and RVE; 2 % of the predictions crashed.
 
-    python benchmarks/bench_compare.py
+    make bench-compare
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 import evaluator
 from benchmarks.simulate import simulate_run
+from benchmarks.tables import machine, table, write
 from evaluator.compare import compare
 from evaluator.rank import rank
 
@@ -26,32 +27,36 @@ MODELS = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--subjects", type=int, nargs=2, default=(490, 464), metavar=("PET_CT", "PET_MR"))
-    pet_ct, pet_mr = parser.parse_args().subjects
+    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
+    asked = parser.parse_args()
+    pet_ct, pet_mr = asked.subjects
+    where, rows = machine(), []
+
+    def timed(what: str, work: Callable[[], Any]) -> Any:
+        started, cpu = time.perf_counter(), time.process_time()
+        made = work()
+        rows.append((what, f"{time.perf_counter() - started:.1f}", f"{time.process_time() - cpu:.1f}"))
+        return made
+
     with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
         runs = [
             simulate_run(Path(folder), model, protocol, pet_ct=pet_ct, pet_mr=pet_mr)
             for protocol in ("paper", "point-3")
             for model in MODELS
         ]
-        print(f"{len(runs)} runs simulated in {time.perf_counter() - started:.1f} s")
         results = timed("load, from the gathered tables", lambda: evaluator.load(runs))
-        print(f"{len(results.scores)} scores, {len(results.predictions)} predictions")
-        made = timed("compare", lambda: compare(results))
-        print(", ".join(f"{name} {len(frame)} rows" for name, frame in made.frames().items()))
+        timed("compare", lambda: compare(results))
         timed("rank", lambda: rank(results))
         for run in runs:
-            for table in run.path.glob("*.parquet"):
-                table.unlink()
+            for gathered in run.path.glob("*.parquet"):
+                gathered.unlink()
         timed("load, from the records", lambda: evaluator.load(runs))
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
-
-
-def timed(what: str, work: Callable[[], Any]) -> Any:
-    started, cpu = time.perf_counter(), time.process_time()
-    made = work()
-    print(f"{what}: {time.perf_counter() - started:.1f} s ({time.process_time() - cpu:.1f} s of processor time)")
-    return made
+    rows.append(("largest memory, GiB", f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f}", ""))
+    what = f"{len(results.scores):,} scores of {pet_ct + pet_mr} SIMULATED subjects, {len(MODELS)} models, 2 protocols"
+    text = f"{where}.\n\n{table((what, 'seconds', 'of processor time'), rows)}"
+    print(text)
+    if asked.write:
+        write("bench-compare", text)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.written import table, write
+from benchmarks.tables import command, machine, table, write
 
 
 def main() -> None:
@@ -23,13 +23,15 @@ def main() -> None:
     options.add_argument("--size", type=int, nargs=3, default=(96, 72, 160))
     options.add_argument("--engine", default="auto")
     asked = options.parse_args()
+    where = machine()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["UMD_RUNS"] = folder + "/runs"
         from benchmarks.bench_rounds import make_data
 
         path = make_data(Path(folder, "data"), asked.cases, tuple(asked.size))
-        lines = compare(path, Path(folder), asked)
-    write("bench-overhead", lines)
+        text = "\n".join([f"`{command()}`, {where}.", "", *compare(path, Path(folder), asked)])
+    print(text)
+    write("bench-overhead", text)
 
 
 def compare(path: Path, folder: Path, asked: argparse.Namespace) -> list[str]:
@@ -62,7 +64,7 @@ def compare(path: Path, folder: Path, asked: argparse.Namespace) -> list[str]:
     return [
         f"{told}, model ellipsoid; scores equal both ways: {'yes' if same else 'NO'}.",
         "",
-        *table(
+        table(
             ("seconds", "a scan", "a case"),
             [
                 row("reading and writing the files, nothing else", files),

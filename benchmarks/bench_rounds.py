@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.clicks import compare_clicks
 from benchmarks.known_model import ANSWER, LOAD, remember
-from benchmarks.written import table, write
+from benchmarks.tables import command, machine, table, write
 
 
 def main() -> None:
@@ -30,6 +30,7 @@ def main() -> None:
     options.add_argument("--engine", default="auto")
     options.add_argument("--no-clicks", action="store_true", help="leave the clicks out, and the page as it is")
     asked = options.parse_args()
+    where = machine()
     from evaluator import places
 
     with tempfile.TemporaryDirectory(dir=places.cache()) as folder:
@@ -38,10 +39,10 @@ def main() -> None:
         os.environ["UMD_PROJECT"] = str(make_project(Path(folder, "project"), "phantom-toy", str(path)))
         rounds = compare_rounds(path, asked)
         clicks = [] if asked.no_clicks else compare_clicks(path, Path(folder))
-    if asked.no_clicks:
-        print("\n".join(rounds))
-    else:
-        write("bench-rounds", [*rounds, "", *clicks])
+    text = "\n".join([f"`{command()}`, {where}.", "", *rounds, "", *clicks])
+    print(text)
+    if not asked.no_clicks:
+        write("bench-rounds", text)
 
 
 def make_data(folder: Path, cases: int, size: tuple[int, ...]) -> Path:
@@ -103,7 +104,7 @@ def compare_rounds(path: Path, asked: argparse.Namespace) -> list[str]:
     return [
         f"{told}, {len(entries)} requests; scores equal both ways: {'yes' if same else 'NO'}.",
         "",
-        *table(
+        table(
             ("", "seconds"),
             [
                 ("one session, everything", f"{session:.1f}"),

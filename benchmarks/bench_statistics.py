@@ -3,8 +3,8 @@
 A subject has 13 organs on two images, each organ's score correlated with the subject's others (0.5 on an image, more
 within an organ). Scores are Dice-like (beta), or normal; some scenarios have failures, which count as 0. The truth is known.
 
-    python benchmarks/bench_statistics.py            the full simulation, minutes; writes the table between the markers
-    python benchmarks/bench_statistics.py --cohorts 40   a quick look; prints only
+    make bench-statistics                the full simulation, minutes; writes the table
+    benchmarks/bench_statistics.py --cohorts 40   a quick look; prints only
 """
 
 from __future__ import annotations
@@ -12,17 +12,15 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from scipy.special import ndtr
 from scipy.stats import beta
 
+from benchmarks.tables import ROOT, machine, write
 from evaluator.statistics import compare_pairs, equivalence_p, fit_jointly, holm
 
 ORGANS, MODELS = 13, 6
-DOCUMENT = Path(__file__).parents[1] / "docs" / "statistics.md"
-MARKERS = ("<!-- simulation: begin -->", "<!-- simulation: end -->")
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,7 @@ def joint(scenario: Scenario, subjects: int, cohorts: int, seed: int = 0) -> np.
     return np.array(held)
 
 
-def table(cohorts: int) -> str:
+def simulate(cohorts: int) -> str:
     """Every figure as Markdown, each with its simulation's standard error."""
     lines = ["| what | scenario | n | wanted | found |", "|---|---|---|---|---|"]
     for scenario in SCENARIOS:
@@ -160,17 +158,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cohorts", type=int, default=500)
     cohorts = parser.parse_args().cohorts
-    started = time.perf_counter()
-    text = table(cohorts)
+    where, started = machine(), time.perf_counter()
+    text = simulate(cohorts)
     took = time.perf_counter() - started
     print(f"{cohorts} cohorts each, {took:.0f} s")
     if cohorts < 500:
         return
-    document = DOCUMENT.read_text(encoding="utf-8")
-    before, rest = document.split(MARKERS[0])
-    after = rest.split(MARKERS[1])[1]
-    note = f"{cohorts} simulated cohorts a line, figure ± its standard error; `make bench-statistics`."
-    DOCUMENT.write_text(f"{before}{MARKERS[0]}\n{note}\n\n{text}\n{MARKERS[1]}{after}", encoding="utf-8")
+    note = f"{where}. {cohorts} simulated cohorts a line, figure ± its standard error; `make bench-statistics`."
+    write("bench-statistics", f"{note}\n\n{text}", ROOT / "docs/statistics.md")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import venv
 from pathlib import Path
 from statistics import median
 
-from benchmarks.written import table
+from benchmarks.tables import table
 
 #: the last version that was tried
 CC3D = "connected-components-3d==4.1.1"
@@ -97,7 +97,7 @@ def compare_clicks(dataset: Path, folder: Path) -> list[str]:
     return [
         f"{told}; the same clicks both ways: {'yes' if same else 'NO'}.",
         "",
-        *table(
+        table(
             ("", "milliseconds a round"),
             [
                 ("this project, one thread, median of 5", f"{own:.0f}"),

@@ -1,10 +1,13 @@
-"""Tables of docs/benchmarks.md that the benchmarks write themselves, each between two marks; and what a machine is."""
+"""Tables that the benchmarks write into the docs themselves, each between two marks; and what a machine is."""
 
 from __future__ import annotations
 
 import os
 import platform
 import re
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,14 +20,19 @@ def machine() -> str:
     return f"{datetime.now(UTC):%Y-%m-%d}, {cores} cores of {platform.machine()}, load {load:.1f} at the start"
 
 
-def table(titles: list[str], rows: list[list[str]]) -> str:
+def command() -> str:
+    """The command that makes the table."""
+    return shlex.join([f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table."""
     lines = [titles, ["---"] * len(titles), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def write(name: str, text: str, page: Path = ROOT / "docs/benchmarks.md") -> None:
-    """Put text between the page's marks of this name."""
+    """Put text between the page's marks of this name, in the place of what stood there."""
     body = page.read_text(encoding="utf-8")
     marks = f"<!-- {name} -->", f"<!-- /{name} -->"
     pattern = re.escape(marks[0]) + ".*?" + re.escape(marks[1])

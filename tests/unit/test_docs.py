@@ -46,7 +46,7 @@ def test_the_statistics_page_names_every_function_and_verdict():
             assert f"`{name}`" in text, name
     for verdict in ("different", "equivalent", "different within margin", "cannot say"):
         assert f"**{verdict}**" in text
-    begin, end = "<!-- simulation: begin -->", "<!-- simulation: end -->"
+    begin, end = "<!-- bench-statistics -->", "<!-- /bench-statistics -->"
     assert text.count(begin) == text.count(end) == 1
     table = text.split(begin)[1].split(end)[0]
     assert len(table.splitlines()) > 30
