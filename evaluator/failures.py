@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 
 from evaluator import places
-from evaluator.compare.cube import at_round
 from evaluator.datasets import load_dataset
 from evaluator.errors import UserError
 from evaluator.masks import crop_mask
 from evaluator.mistakes import EMPTY, KINDS, classify
 from evaluator.score import load_references
 from evaluator.store import fingerprint, read_json, write_json
+from evaluator.tables import at_round
 from evaluator.types import Status
 from evaluator.volumes import read_labels
 
@@ -120,9 +120,9 @@ def _predictions(results: Results, number: int | None) -> pd.DataFrame:
     parts = []
     for group in results.groups():
         metric = next((name for name in OVERLAPS if name in group.protocol.metrics), None)
-        scores = at_round(group.results.scores, number)
+        scores = at_round(group.results.scores, number, group.protocol)
         scores = scores.loc[scores["metric"] == metric, [*_KEY, "value"]].rename(columns={"value": "score"})
-        own = at_round(group.results.predictions, number)
+        own = at_round(group.results.predictions, number, group.protocol)
         own = own[~own["status"].isin(("not-run", "undefined"))]
         own = own.merge(scores, on=_KEY, how="left").assign(metric=metric)
         parts.append(
@@ -177,8 +177,10 @@ def _scan_kinds(run: RunFacts, scan: Scan, rows: pd.DataFrame) -> dict[int, dict
     kept = read_json(path)["kinds"] if path.exists() else None
     if kept is None:
         kept = dict(_read_kinds(run, scan, rows))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, {"kinds": kept})
+        # what could not be read may be back the next time
+        if all(own["kind"] != UNTOLD for own in kept.values()):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, {"kinds": kept})
     return {int(index): kept[mask] for index, mask in wanted.items()}
 
 

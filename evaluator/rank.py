@@ -9,16 +9,18 @@ import numpy as np
 import pandas as pd
 
 from evaluator.compare import SEED
-from evaluator.compare.cube import COUNTED, at_round, make_cube
+from evaluator.compare.cube import COUNTED, LEFT_OUT, make_cube
 from evaluator.errors import UnknownName, UserError
 from evaluator.metrics import METRICS
 from evaluator.statistics.ranking import RESAMPLES, rank_models
 from evaluator.summary import stand_in
+from evaluator.tables import at_round
 from evaluator.types import MODALITIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from evaluator.compare.cube import Cube
     from evaluator.results import Group, Results
     from evaluator.statistics import Ranking
 
@@ -87,7 +89,8 @@ def rank(
     """Rank over tasks: each target, modality and metric (those of the protocol, unless named) is one.
 
     A task weighs the product of its ``weights``, given for ("target", name), ("modality", name) and ("metric", name). A
-    failure counts as the metric's worst, whatever the protocol says: leaving it out would reward it. Raises UnknownName
+    failure counts as the metric's worst, or where that has no end (volume errors) as the worst that any model has
+    here, whatever the protocol says: leaving it out would reward it. Raises UnknownName
     for a weight of what is not there, UserError for one below 0 or for none above 0.
     """
     given = dict(weights or {})
@@ -104,7 +107,7 @@ def _scores(
     group: Group, metrics: tuple[str, ...], weights: Mapping[tuple[str, str], float], number: int | None
 ) -> tuple[Any, Any, str]:
     """Scores (subjects, tasks, models), higher better, the tasks' weights, and what to keep in mind."""
-    rounds = at_round(group.results.scores, number)
+    rounds = at_round(group.results.scores, number, group.protocol)
     known = group.protocol.metrics
     if wrong := [name for name in metrics if name not in known]:
         raise UnknownName(f"metric in protocol {group.protocol.id}", wrong[0], known)
@@ -112,10 +115,11 @@ def _scores(
     _check(weights, cubes[0].targets, [cube.metric for cube in cubes])
     parts, own = [], []
     for cube in cubes:
-        worst = stand_in(cube.metric, group.protocol)
-        values = np.where(cube.failed, np.nan if worst is None else abs(worst), cube.values[COUNTED])
+        values = np.where(cube.failed, _worst(cube, group), cube.values[COUNTED])
         values = cube.per_subject(values) * (1 if METRICS[cube.metric].direction == "higher" else -1)
-        parts.append(values.transpose(3, 1, 2, 0).reshape(values.shape[3], -1, len(cube.models)))
+        parts.append(
+            values.transpose(3, 1, 2, 0).reshape(values.shape[3], values.shape[1] * values.shape[2], len(cube.models))
+        )
         own += [
             weights.get(("metric", cube.metric), 1.0) * weights.get(("target", target), 1.0)
             * weights.get(("modality", modality), 1.0)
@@ -124,6 +128,14 @@ def _scores(
     refused = {cubes[0].models[k] for k in np.flatnonzero(cubes[0].unsupported.any(axis=(1, 2, 3)))}
     said = f"what a model does not support counts as failed: {', '.join(sorted(refused))}" if refused else ""
     return np.concatenate(parts, axis=1), np.array(own), said
+
+
+def _worst(cube: Cube, group: Group) -> float:
+    """What a failure counts as: never better than any mask here, where the metric's own worst has no such end."""
+    worst = stand_in(cube.metric, group.protocol)
+    if worst is not None and not METRICS[cube.metric].signed:
+        return worst
+    return float(np.nanmax(np.abs(cube.values[LEFT_OUT]), initial=abs(worst or 0.0)))
 
 
 def _check(weights: Mapping[tuple[str, str], float], targets: Sequence[str], metrics: Sequence[str]) -> None:

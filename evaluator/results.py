@@ -219,6 +219,7 @@ def _stack(frames: list[pd.DataFrame], labels: Mapping[str, str], names: tuple[s
         parts = [frame[name] for frame in frames]
         if name == "model":
             parts = [_constant(labels[frame["run"].iloc[0]], len(frame)) for frame in frames if len(frame)]
+            parts = parts or [_constant("", 0)]
         if parts and isinstance(parts[0].dtype, pd.CategoricalDtype):
             columns[name] = union_categoricals(parts, sort_categories=True)
         else:

@@ -13,7 +13,7 @@ from evaluator.compare.sanity import judge_sanity
 from evaluator.errors import HostFault, UserError
 from evaluator.execute import Order, run_model
 from evaluator.results import load
-from evaluator.store import read_json, safe_name, write_json
+from evaluator.store import open_run, read_json, safe_name, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,27 +50,29 @@ def run_suite(
     A model or dataset that cannot be used (a UserError) costs its own runs alone and is told. A HostFault stops the suite;
     the same command goes on from there. What ended how is kept in ``suites/<name>.json`` beside the runs.
     """
-    ended: list[Ended] = []
-    for dataset, protocol, model in product(suite.all_datasets, suite.protocols, suite.models):
+    every = list(product(suite.all_datasets, suite.protocols, suite.models))
+    # a stop in the middle forgets none of the runs that were made before
+    known = {(one.dataset, one.protocol, one.model): one for one in _kept(suite)}
+    for key in every:
+        dataset, protocol, model = key
         own = replace(order, model=model, dataset=dataset, protocol=protocol)
         try:
             run = run_model(own, say=say, progress=progress(own))
-            ended.append(Ended(model=model, dataset=dataset, protocol=protocol, run=run.name))
+            known[key] = Ended(model=model, dataset=dataset, protocol=protocol, run=run.name)
         except HostFault:
             raise
         except UserError as error:
             say(f"{model} on {dataset} under {protocol} could not be run: {error}")
-            ended.append(Ended(model=model, dataset=dataset, protocol=protocol, run=None, reason=str(error)))
-        _keep(suite, ended)
-    return tuple(ended)
+            known[key] = Ended(model=model, dataset=dataset, protocol=protocol, run=None, reason=str(error))
+        _keep(suite, [known[one] for one in every if one in known])
+    return tuple(known[one] for one in every)
 
 
 def suite_runs(suite: Suite) -> tuple[Ended, ...]:
     """How the runs of a suite ended when it was run last. Raises UserError if it never was."""
-    path = suite_record(suite)
-    if not path.exists():
+    if not suite_record(suite).exists():
         raise UserError(f"suite {suite.name} was not run yet; run it with: umd suite run {suite.name}")
-    return tuple(Ended(**entry) for entry in read_json(path)["ended"])
+    return _kept(suite)
 
 
 def load_runs(suite: Suite) -> Results:
@@ -89,15 +91,25 @@ def suite_sanity(suite: Suite) -> pd.DataFrame | None:
     if suite.control is None:
         return None
     results = load_runs(suite)
-    of_control = {one.run for one in suite_runs(suite) if one.dataset == suite.control}
-    names = {run.dataset for run in results.runs if run.name in of_control}
     random = [run.label for run in results.runs if run.random_weights]
-    return judge_sanity(compare(results).means, next(iter(names), suite.control), random_weights=random)
+    return judge_sanity(compare(results).means, control_name(suite) or suite.control, random_weights=random)
+
+
+def control_name(suite: Suite) -> str | None:
+    """The name that the runs give the suite's control, which the suite may name by its manifest's path; None if none was made."""
+    of_control = (one.run for one in suite_runs(suite) if one.run and one.dataset == suite.control)
+    run = next(of_control, None)
+    return str(open_run(run).about()["identity"]["dataset"]) if run else None
 
 
 def suite_record(suite: Suite) -> Path:
     """The file that says how the suite's runs ended."""
     return places.runs() / "suites" / f"{safe_name(suite.name)}.json"
+
+
+def _kept(suite: Suite) -> tuple[Ended, ...]:
+    path = suite_record(suite)
+    return tuple(Ended(**entry) for entry in read_json(path)["ended"]) if path.exists() else ()
 
 
 def _keep(suite: Suite, ended: list[Ended]) -> None:

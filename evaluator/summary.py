@@ -12,7 +12,7 @@ from evaluator.equality import read_verdict
 from evaluator.errors import UnknownName
 from evaluator.manifests.protocols import load_protocol
 from evaluator.metrics import METRICS
-from evaluator.tables import read_scores
+from evaluator.tables import at_round, read_scores
 from evaluator.types import ScoreStatus
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def summarise(run: RunStore, *, metrics: Sequence[str] = (), round_number: int |
         if name not in protocol.metrics:
             raise UnknownName(f"metric in run {run.name}", name, protocol.metrics)
     wanted = list(metrics or protocol.metrics)
-    frame = at_round(read_scores(run), round_number)
+    frame = at_round(read_scores(run), round_number, protocol)
     random = is_random(run.about()["card"])
     verdict, moved = read_verdict(run), displacements(run)
     entries = []
@@ -64,14 +64,6 @@ def summarise(run: RunStore, *, metrics: Sequence[str] = (), round_number: int |
         counts["displacement_mm"] = max(moved.get((str(target), str(modality)), [0.0]))
         entries.append(named | counts | {"metric": wanted[0]} | own[wanted[0]] | {"metrics": own})
     return entries
-
-
-def at_round(frame: pd.DataFrame, number: int | None) -> pd.DataFrame:
-    """The scores of one round of corrections; by default the last that each prediction had."""
-    if number is not None:
-        return frame[frame["round"] == number]
-    last = frame.groupby(["case", "modality", "target", "seed"])["round"].transform("max")
-    return frame[frame["round"] == last]
 
 
 def figures(group: pd.DataFrame, metric: str, protocol: Protocol) -> dict[str, float | None]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from evaluator.errors import UserError
 from evaluator.geometry import voxel_ml
 from evaluator.store import fingerprint, read_json, write_bytes
 from evaluator.types import ScoreStatus
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evaluator.store import Json, RunStore
+    from evaluator.types import Protocol
 
 COLUMNS = (
     "run", "model", "dataset", "protocol", "subject", "pair", "case", "modality", "target", "seed", "round",
@@ -46,6 +48,29 @@ _TYPES = {
 _ORDER = ["case", "modality", "seed", "round", "target"]
 #: under this key a Parquet file names the state of the record that it was made of
 _SOURCE = b"umd.source"
+
+
+def at_round(frame: pd.DataFrame, number: int | None, protocol: Protocol) -> pd.DataFrame:
+    """The rows of each prediction as it stood after a round of corrections; by default after the last.
+
+    A target that ended earlier (no error left, the Dice reached, no click left, a crash) keeps its last round, as in the
+    figures over rounds. Raises UserError for a round that the protocol does not have.
+    """
+    if number is None:
+        return last_round(frame)
+    if not 0 <= number < protocol.rounds.count:
+        raise UserError(
+            f"there is no round {number} in protocol {protocol.id}; its rounds are 0 to {protocol.rounds.count - 1}"
+        )
+    return last_round(frame[frame["round"] <= number])
+
+
+def last_round(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the last round that each prediction has in a table of scores or of predictions."""
+    if frame.empty or frame["round"].max() == 0:
+        return frame
+    last = frame.groupby(["run", "case", "modality", "target", "seed"], observed=True)["round"].transform("max")
+    return frame[frame["round"] == last]
 
 
 def gather(run: RunStore) -> pd.DataFrame:

@@ -71,7 +71,11 @@ def print_comparison(results: Results, made: Comparison) -> None:
     """Print each group's modalities, joint models, pairs of models and gaps, and what the figures mean."""
     for group in results.groups():
         print_heading(group)
-        main = _of(made.means, group.dataset, group.protocol.id)["metric"].iloc[0]
+        means = _of(made.means, group.dataset, group.protocol.id)
+        if means.empty:
+            click.echo("no scores yet")
+            continue
+        main = means["metric"].iloc[0]
         _print_frame(
             _of(made.modality, group.dataset, group.protocol.id, main),
             f"structural minus functional, {main}",
@@ -131,6 +135,9 @@ def _print_joint(frame: pd.DataFrame) -> None:
 
 def _print_gaps(frame: pd.DataFrame) -> None:
     for row in frame[frame["gap"] == "generalization gap"].to_dict("records"):
+        if row["status"] == "unsupported":
+            click.echo(f"generalization gap: {row['model']} {row['modality']}: not supported")
+            continue
         click.echo(
             f"generalization gap: {row['model']} {row['modality']} {figure(row['value'])} "
             f"(literature {figure(row['literature'])}, {row['certainty']}; measured {figure(row['measured'])})"

@@ -47,11 +47,13 @@ def report(
 
     if suite:
         from evaluator.manifests.suites import load_suite
-        from evaluator.suites import suite_runs
+        from evaluator.suites import control_name, suite_runs
 
         found = load_suite(suite)
         runs = (*runs, *(one.run for one in suite_runs(found) if one.run))
-        title, control = title or found.title, control or found.control
+        title, control = title or found.title, control or control_name(found)
+        if found.control and not control:
+            click.echo(f"the suite's control, {found.control}, has no run: the report is without a control", err=True)
     if not runs:
         raise click.UsageError("name runs, or a --suite")
     options = Options(

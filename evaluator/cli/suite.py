@@ -66,9 +66,10 @@ def sanity(name: str, as_json: bool) -> None:
     for row in verdicts.to_dict("records"):
         if as_json:
             click.echo(json.dumps({str(key): plain(value) for key, value in row.items()}, allow_nan=False))
-        elif row["metric"] == "dice":
+        else:
             click.echo(
-                f"{row['model']} on {row['target_dataset']} under {row['protocol']}: {row['verdict']}; {row['explanation']}"
+                f"{row['model']} on {row['target_dataset']} under {row['protocol']}, {row['metric']}: "
+                f"{row['verdict']}; {row['explanation']}"
             )
 
 

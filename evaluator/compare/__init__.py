@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import pandas as pd
 
 from evaluator.compare.cells import Setting
 from evaluator.compare.columns import ALL_TARGETS, FRAMES, PAIRINGS, typed
-from evaluator.compare.cube import at_round, make_cube
+from evaluator.compare.cube import make_cube
 from evaluator.compare.gaps import find_gaps, published_figures
 from evaluator.compare.joint import compare_jointly
 from evaluator.compare.means import mean_scores
@@ -19,6 +20,7 @@ from evaluator.errors import UnknownName, UserError
 from evaluator.manifests.published import load_published
 from evaluator.metrics import METRICS
 from evaluator.statistics import RESAMPLES
+from evaluator.tables import at_round
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,8 +98,8 @@ def _check_margins(margins: Mapping[str, float]) -> None:
     for metric, margin in margins.items():
         if metric not in METRICS:
             raise UnknownName("metric", metric, METRICS)
-        if not margin > 0:
-            raise UserError(f"a margin of equivalence is above 0; that of {metric} is {margin}")
+        if not 0 < margin < math.inf:
+            raise UserError(f"a margin of equivalence is a number above 0; that of {metric} is {margin}")
 
 
 def _compare_group(
@@ -107,7 +109,7 @@ def _compare_group(
     for metric in metrics:
         if metric not in known:
             raise UnknownName(f"metric in protocol {group.protocol.id}", metric, known)
-    scores = at_round(group.results.scores, number)
+    scores = at_round(group.results.scores, number, group.protocol)
     there = set(scores["metric"].unique())
     wanted = metrics or [metric for metric in known if metric in there] or known[:1]
     cubes = [make_cube(group, scores, metric) for metric in wanted]

@@ -102,16 +102,6 @@ def make_cube(group: Group, scores: pd.DataFrame, metric: str) -> Cube:
     )
 
 
-def at_round(scores: pd.DataFrame, number: int | None) -> pd.DataFrame:
-    """The scores of one round of corrections; by default the last that each prediction had."""
-    if number is not None:
-        return scores[scores["round"] == number]
-    if not len(scores) or scores["round"].max() == 0:
-        return scores
-    last = scores.groupby(["run", "case", "modality", "target", "seed"], observed=True)["round"].transform("max")
-    return scores[scores["round"] == last]
-
-
 def _codes(column: pd.Series[Any], names: tuple[str, ...] | tuple[Modality, ...]) -> NDArray[np.int64]:
     """Place of each value among the names."""
     places: NDArray[np.int64] = pd.Index(list(names)).get_indexer(column.cat.categories)[column.cat.codes]

@@ -77,5 +77,8 @@ def _generalization(model: str, figure: Figure, means: pd.DataFrame) -> list[dic
         about = {"literature": figure.value, "source": figure.source, "certainty": figure.certainty}
         ends = {"low": figure.value - row["high"], "high": figure.value - row["low"]}
         gap = {"gap": GENERALIZATION, "pairing": "all", "measured": row["mean"], "value": figure.value - row["mean"]}
+        if row["status"] == "unsupported":  # a limit that the card states, and no gap
+            gap |= {"measured": pd.NA, "value": pd.NA}
+            ends = {"low": pd.NA, "high": pd.NA}
         rows.append(given | gap | about | ends)
     return rows

@@ -44,7 +44,9 @@ def _row(pairs: Pairs, k: int, names: tuple[str, str], setting: Setting) -> dict
         nothing = {"method": "none", "reason": explanation, "n": 0, "scores": 0, "targets": 0}
         return nothing | {"status": status, "explanation": explanation}
     first, second = (side[k, :-1].T for side in (pairs.first, pairs.second))
-    fitted = asdict(fit_jointly(first, second, resamples=setting.resamples, seed=setting.seed))
+    fitted = asdict(
+        fit_jointly(first, second, resamples=setting.resamples, seed=setting.seed, confidence=setting.confidence)
+    )
     few = fitted["p"] is None
     said = f"{fitted['n']} subjects allow no test" if few else ""
     return fitted | {"status": "few subjects" if few else "ok", "explanation": said}

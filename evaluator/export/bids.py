@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.compare.cube import at_round
 from evaluator.export.names import bids_label, bids_labels
 from evaluator.metrics import METRICS
 from evaluator.store import write_bytes
+from evaluator.tables import last_round
 from evaluator.types import Status
 from evaluator.volumes import read_labels, write_volume
 
@@ -48,14 +48,18 @@ def write_bids(
     Masks of one image that do not overlap become one ``dseg`` with the labels of ``dseg.tsv``; those that do become a
     ``mask`` each. The tables call subjects and sittings as they are to be called. Raises BadVolume, HostFault.
     """
-    predictions = at_round(predictions, None)
+    predictions = last_round(predictions)
     subjects = bids_labels(predictions["subject"].astype(str).unique())
+    sittings = {
+        str(subject): bids_labels(own.astype(str).unique())
+        for subject, own in predictions.groupby("subject", observed=True)["pair"]
+    }
     targets = {name: number for number, name in enumerate(sorted(map(str, predictions["target"].unique())), start=1)}
     paths = _dataset_files(run, folder, targets, sorted(subjects.values()), keep_ids=keep_ids)
     many = len(predictions["seed"].unique()) > 1
 
     def place(subject: object, pair: object) -> tuple[Path, str]:
-        parts = (f"sub-{subjects[str(subject)]}", f"ses-{bids_label(str(pair))}")
+        parts = (f"sub-{subjects[str(subject)]}", f"ses-{sittings[str(subject)][str(pair)]}")
         return folder.joinpath(*parts), "_".join(parts)
 
     by = ["subject", "pair", "modality", "seed"]
@@ -133,7 +137,7 @@ def _dataset_files(
         f"{synthetic}{random}Masks by {run.title} and their scores, protocol {run.protocol} ({run.protocol_title}).\n"
         f"Source: {run.dataset_title}. References: {run.reference_origin}.\n"
         f"Subjects are {'called by their ids' if keep_ids else 'numbered in a secret order'}.\n"
-        "A target without a mask has a status in the sidecar's TargetStatus and in the scores.\n"
+        "A target without a mask has a status in the scores, and in the sidecar's TargetStatus where the image has any mask.\n"
         "All segmentations lie in anat/, as BIDS has no other place for them; acq- is the modality of the image.\n"
     )
     metrics = {

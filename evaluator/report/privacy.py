@@ -6,12 +6,12 @@ runs nobody can tell which subject a number is.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from evaluator.export.names import number_subjects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,9 +25,16 @@ _INSIDE = ("/opt/", "/input/", "/output/", "/tmp/", "/usr/", "/app/", "/workspac
 WITHHELD = "(left out: the message names a file)"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 #: options of ``umd run`` whose values tell nothing of a subject or a machine
-_TOLD = ("-m", "--model", "-d", "--data", "-p", "--protocol", "--engine", "--gpus", "--timeout")
-_FLAGS = ("--batch",)
+_TOLD = (
+    "-m", "--model", "-d", "--data", "-p", "--protocol", "--engine", "--gpus", "--timeout", "--threads", "--recheck",
+    "--weights", "--option", "--accept-licence",
+)  # fmt: skip
+_FLAGS = ("--batch", "--debug")
 _WITHHELD = {"--case": "CASES", "--data-root": "FOLDER", "--prompts": "RUN", "--name": "NAME"}
+#: a value that is a name, a few of them, an option of a card, or weights that are no folder
+_VALUE = re.compile(
+    rf"(?:{_NAME.pattern})(?:,(?:{_NAME.pattern}))*|(?:{_NAME.pattern})=(?:{_NAME.pattern})|random:full|random:small"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +66,8 @@ def make_privacy(names: Iterable[tuple[str, str, str]], salts: Iterable[str], *,
     subjects = sorted({(dataset, subject) for dataset, subject, _ in every})
     if keep_ids:
         return Privacy(keep_ids=True, subjects={key: key[1] for key in subjects}, hidden=None)
-    secret = hashlib.sha256("\n".join(sorted(salts)).encode()).digest()
-    shuffled = sorted(subjects, key=lambda key: hmac.digest(secret, "\0".join(key).encode(), "sha256"))
-    width = max(3, len(str(len(shuffled))))
-    numbered = {key: f"S{number:0{width}d}" for number, key in enumerate(shuffled, start=1)}
+    numbers = number_subjects(map("\0".join, subjects), "\n".join(sorted(salts)))
+    numbered = {key: numbers["\0".join(key)] for key in subjects}
     return Privacy(keep_ids=False, subjects=numbered, hidden=_any_of({n for _, *names in every for n in names}))
 
 
@@ -84,7 +89,10 @@ def plain_command(command: str) -> str:
         option, equals, value = word.partition("=")
         if option in _FLAGS or (not word.startswith("-") and _NAME.fullmatch(word)):
             told.append(word)
-        elif option in _TOLD or option in _WITHHELD:
-            value = value if equals else next(rest, "")
-            told += [option, _WITHHELD.get(option) or (value if _NAME.fullmatch(value) or "," in value else "FILE")]
+            continue
+        value = value if equals else next(rest, "")
+        if option == "--weights" and value.partition(":")[0] not in ("published", "random"):
+            value = "WEIGHTS"  # a folder, whatever it is called
+        if option in _TOLD or option in _WITHHELD:
+            told += [option, _WITHHELD.get(option) or (value if _VALUE.fullmatch(value) else "FILE")]
     return shlex.join(told)

@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from evaluator.errors import HostFault, UserError
+from evaluator.errors import HostFault, UserError, write_fault
 from evaluator.report.figures.drawing import as_pdf, as_svg, inline, stamp
 from evaluator.report.tables import as_csv, as_latex, as_markdown
 
@@ -110,7 +110,7 @@ class Site:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         except OSError as error:
-            raise HostFault(f"could not write {path}: {error.strerror}; free some space and run again") from error
+            raise write_fault(path, error) from error
 
     def text(self, file: str, content: str) -> None:
         """Write a text file."""

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from evaluator.compare.cube import COUNTED, at_round, make_cube
+from evaluator.compare.cube import COUNTED, make_cube
 from evaluator.statistics.intervals import mean_intervals
+from evaluator.tables import last_round
 from evaluator.types import MODALITIES
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def cube_of(study: Study, metric: str, scores: pd.DataFrame | None = None) -> Cube:
     """The last round's values of one metric, of the study's scores or of these."""
-    return make_cube(study.group, at_round(study.group.results.scores if scores is None else scores, None), metric)
+    return make_cube(study.group, last_round(study.group.results.scores if scores is None else scores), metric)
 
 
 def subject_values(study: Study, cube: Cube, privacy: Privacy) -> pd.DataFrame:

@@ -46,7 +46,9 @@ class Joint:
     sd_residual: float | None = None
 
 
-def fit_jointly(structural: Matrix, functional: Matrix, *, resamples: int, seed: int) -> Joint:
+def fit_jointly(
+    structural: Matrix, functional: Matrix, *, resamples: int, seed: int, confidence: float = 0.95
+) -> Joint:
     """Compare scores (n, k) of n subjects and k targets, NaN where a subject lacks a target on either image.
 
     Never raises for data: what cannot be fitted goes to ranks, with the reason, and what these cannot say is None.
@@ -59,11 +61,11 @@ def fit_jointly(structural: Matrix, functional: Matrix, *, resamples: int, seed:
     base = Joint(method=MIXED, n=n, targets=k, scores=2 * int(both.sum()))
     reason = _unfit(structural - functional)
     if not reason:
-        fitted = _mixed(structural, functional, both)
+        fitted = _mixed(structural, functional, both, confidence)
         if isinstance(fitted, dict):
             return replace(base, **fitted)
         reason = fitted
-    return replace(base, method=RANKS, reason=reason, **_ranks(structural - functional, resamples, seed))
+    return replace(base, method=RANKS, reason=reason, **_ranks(structural - functional, resamples, seed, confidence))
 
 
 def _unfit(differences: Matrix) -> str:
@@ -71,12 +73,14 @@ def _unfit(differences: Matrix) -> str:
         return f"fewer than {FEWEST} subjects"
     if differences.shape[1] < 2:
         return "one target, so that subjects and errors cannot be told apart"
+    if (~np.isnan(differences)).sum() <= differences.shape[1]:
+        return "no target is in more subjects than one"
     if np.nanstd(differences) <= 1e-12:
         return "all differences are equal"
     return ""
 
 
-def _mixed(structural: Matrix, functional: Matrix, both: NDArray[np.bool_]) -> dict[str, Any] | str:
+def _mixed(structural: Matrix, functional: Matrix, both: NDArray[np.bool_], confidence: float) -> dict[str, Any] | str:
     """The mixed model's figures, or why there are none."""
     n, k = structural.shape
     subject, target = np.nonzero(both)
@@ -97,7 +101,7 @@ def _mixed(structural: Matrix, functional: Matrix, both: NDArray[np.bool_]) -> d
     if not np.isfinite(fit.covariance).all() or (np.diag(fit.covariance) <= 0).any():
         return "the mixed model has no finite standard errors"
     effect, deviation = float(fit.effects[1]), float(np.sqrt(fit.covariance[1, 1]))
-    half = float(t.ppf(0.975, n - 1)) * deviation
+    half = float(t.ppf((1 + confidence) / 2, n - 1)) * deviation
     differing = fit.effects[k + 1 :]
     statistic = float(differing @ np.linalg.solve(fit.covariance[k + 1 :, k + 1 :], differing)) / (k - 1)
     return {
@@ -112,11 +116,11 @@ def _mixed(structural: Matrix, functional: Matrix, both: NDArray[np.bool_]) -> d
     }
 
 
-def _ranks(differences: Matrix, resamples: int, seed: int) -> dict[str, Any]:
+def _ranks(differences: Matrix, resamples: int, seed: int, confidence: float) -> dict[str, Any]:
     if differences.size == 0:
         return {}
     means = np.nanmean(differences, axis=1, keepdims=True)
-    low, high = mean_intervals(means, resamples=resamples, seed=seed)[0][:, 0]
+    low, high = mean_intervals(means, (confidence,), resamples=resamples, seed=seed)[0][:, 0]
     full = differences[~np.isnan(differences).any(axis=1)]
     interaction = None
     if len(full) >= FEWEST and full.shape[1] >= 3 and np.ptp(full, axis=1).any():

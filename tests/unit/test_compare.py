@@ -376,3 +376,39 @@ def test_volumes_are_those_of_the_masks_and_references():
     own = subject_volumes(data.groups()[0], data.scores)
     assert own["predicted"].tolist() == pytest.approx(list(predicted[:8] / 2))
     assert own["reference"].tolist() == pytest.approx(list(reference[:8] / 2))
+
+
+def test_a_target_that_ended_early_counts_in_later_rounds():
+    """Four of eight are right after round 1 and are asked no more: they stay in the mean of round 2."""
+    run = facts("m", protocol="clicks-10")
+    rows = []
+    for subject in range(8):
+        scores = (0.2, 1.0) if subject < 4 else (0.2, 0.25, 0.3)
+        for modality in ("CT", "PT"):
+            for number, score in enumerate(scores):
+                rows.append((run, f"s{subject}", modality, "liver", "dice", score, {"round": number}))
+    for number in (2, None):
+        row = one(quick(results([run], rows), round_number=number).modality, target="liver", failures="counted")
+        assert (row["n"], row["mean_structural"]) == (8, pytest.approx(0.65))
+    with pytest.raises(UserError, match="there is no round 99"):
+        quick(results([run], rows), round_number=99)
+
+
+def test_no_gap_to_the_literature_where_a_model_takes_no_such_image():
+    run = facts("sat-pro")
+    made = quick(results([run], paired(run, {"liver": [(0.5, "unsupported")] * 8})))
+    gaps = made.gaps[made.gaps["gap"] == "generalization gap"].set_index("modality")
+    assert gaps.loc["CT", "measured"] == 0.5
+    assert gaps.loc["PT", ["measured", "value", "low", "high"]].isna().all()
+    assert gaps.loc["PT", "status"] == "unsupported"
+
+
+def test_a_margin_is_a_finite_number():
+    with pytest.raises(UserError, match="a number above 0"):
+        quick(cohort()[0], margins={"dice": float("inf")})
+
+
+def test_the_joint_interval_is_of_the_confidence_that_is_asked_for():
+    data, _ = cohort()
+    wide, narrow = (one(quick(data, confidence=level).joint, failures="counted") for level in (0.95, 0.5))
+    assert narrow["high"] - narrow["low"] < 0.5 * (wide["high"] - wide["low"])

@@ -149,3 +149,14 @@ def test_labels_of_odd_names_stay_different():
     labels = bids_labels(["kidney-left", "kidneyleft", "KidneyLeft", "肝臓", "<b>", "b"])
     assert len({label.lower() for label in labels.values()}) == 6
     assert all(label.isascii() and label.isalnum() for label in labels.values())
+
+
+def test_sittings_with_like_names_stay_apart(project, tmp_path):
+    project({"painter": PAINTER})
+    data = make_dataset(tmp_path / "data", ["a", "b"], ("CT",))
+    rows = (tmp_path / "data" / "tiny.tsv").read_text().replace("b\ta\t", "a\t1.1\t").replace("a\ta\t", "a\t11\t")
+    (tmp_path / "data" / "tiny.tsv").write_text(rows)
+    made = order("painter", data, "box", engine="local")
+    export_run(str(made.path), "bids-derivatives", tmp_path / "out", keep_ids=True)
+    assert {path.parent.name for path in (tmp_path / "out").rglob("*_scores.tsv")} == {"ses-11", "ses-112"}
+    assert len(list((tmp_path / "out").rglob("*_dseg.nii.gz"))) == 2

@@ -113,3 +113,13 @@ def test_the_threshold_is_the_users(made):
     results = evaluator.load(made)
     assert len(find_failures(results, poor=0.0).cases) < len(find_failures(results, poor=1.01).cases)
     assert len(find_failures(results, poor=1.01).cases) == len(results.predictions)
+
+
+def test_what_could_not_be_read_is_looked_at_again(made, tmp_path):
+    gone = tmp_path / "data" / "a_CT_reference.nii.gz"
+    content = gone.read_bytes()
+    gone.write_bytes(b"a share that answers with something else")
+    results = evaluator.load(made)
+    assert "not classified" in set(find_failures(results).cases["kind"])
+    gone.write_bytes(content)
+    assert "not classified" not in set(find_failures(results).cases["kind"])

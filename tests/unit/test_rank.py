@@ -80,3 +80,18 @@ def test_one_model_is_first():
     assert places(made) == {"a": 1}
     assert made.significance.empty
     assert made.stability["tau"].isna().all()
+
+
+def test_a_failure_is_never_better_than_a_mask():
+    """An empty mask's volume error of -1 would beat one of +2; a failure's may not."""
+    runs = [facts("a"), facts("b")]
+    rows = [
+        *paired(runs[0], {"liver": [("crashed", "crashed")] * 6}, metric="rve"),
+        *paired(runs[1], {"liver": [(2.0, 3.0)] * 6}, metric="rve"),
+    ]
+    assert places(rank(results(runs, rows), metrics=("rve",), resamples=9)) == {"a": 2, "b": 1}
+
+
+def test_a_round_that_is_not_there():
+    with pytest.raises(UserError, match="there is no round 99"):
+        rank(data(a=(0.9, 0.5)), metrics=("dice",), round_number=99)

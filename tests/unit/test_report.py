@@ -80,6 +80,15 @@ def test_free_text_names_neither_paths_nor_subjects(said, told):
         ),
         ("umd run --name=Doe --data-root=/srv/x --model=sam", "umd run --name NAME --data-root FOLDER --model sam"),
         ("umd 'unclosed", "umd run"),
+        (
+            "umd run -m a --option large=sliding --weights /srv/smith-john --accept-licence MIT --recheck 0 --threads 2",
+            "umd run -m a --option large=sliding --weights WEIGHTS --accept-licence MIT --recheck 0 --threads 2",
+        ),
+        (
+            "umd run -m a --weights smith-john --weights random:full",
+            "umd run -m a --weights WEIGHTS --weights random:full",
+        ),
+        ("umd run -m a --unheard-of smith-john -d b", "umd run -m a -d b"),
     ],
 )
 def test_a_command_is_told_without_places_and_people(command, told):
@@ -327,3 +336,11 @@ def test_the_command_says_what_is_missing(tmp_path):
     with pytest.raises(UserError, match="was not run yet; run it with: umd suite run cpu"):
         run(umd, ["report", "--suite", "cpu", *out], standalone_mode=False, catch_exceptions=False)
     assert not (tmp_path / "site").exists()
+
+
+def test_every_option_of_a_run_is_told_or_withheld():
+    from evaluator.cli.run import run
+    from evaluator.report.privacy import _FLAGS, _TOLD, _WITHHELD
+
+    options = {name for param in run.params for name in param.opts}
+    assert options == {*_FLAGS, *_TOLD, *_WITHHELD} - {"--debug"}

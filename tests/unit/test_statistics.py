@@ -258,6 +258,7 @@ def test_reml_of_a_mean_is_the_variance_components_anova():
         (np.zeros((9, 4)), np.zeros((9, 4)), "all differences are equal"),
         (np.full((9, 4), np.nan), np.zeros((9, 4)), "fewer than 5 subjects"),
         (np.zeros((0, 4)), np.zeros((0, 4)), "fewer than 5 subjects"),
+        (np.where(np.eye(5) > 0, 0.7, np.nan), np.full((5, 5), 0.5) + 0.1 * np.eye(5), "in more subjects than one"),
     ],
 )
 def test_where_there_is_no_mixed_model_ranks_say_what_they_can(structural, functional, reason):

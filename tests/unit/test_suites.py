@@ -7,6 +7,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
+import evaluator.suites
 from evaluator.build import zoo
 from evaluator.cli.main import umd as command
 from evaluator.errors import BadManifest, UnknownName, UserError
@@ -75,6 +76,21 @@ def test_a_suite_goes_on_and_makes_nothing_twice(suite, monkeypatch):
     assert _quiet(suite)[1] == first
 
 
+def test_a_stop_in_the_second_pass_forgets_no_run(suite, monkeypatch):
+    first = _quiet(suite)[1]
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    made = evaluator.suites.run_model
+    monkeypatch.setattr(
+        "evaluator.suites.run_model", lambda own, **more: made(own, **more) if "known" in own.dataset else stopped()
+    )
+    with pytest.raises(KeyboardInterrupt):
+        _quiet(suite)
+    assert suite_runs(suite) == first
+
+
 def test_a_suite_that_was_not_run(suite):
     with pytest.raises(UserError, match="umd suite run mine"):
         load_runs(suite)
@@ -97,6 +113,10 @@ def test_the_commands(suite, tmp_path):
     assert dice["point-1"]["verdict"] == "collapse everywhere"  # one voxel about the point, on the control too
     assert dice["box"]["verdict"] == "works"
     assert (dice["box"]["control"], dice["box"]["target_dataset"]) == ("known", "tiny")
+    assert "under point-1, dice: collapse everywhere" in _umd("suite", "sanity", path).stdout
+    site = tmp_path / "site"
+    assert umd("report", "--suite", path, "-o", site, "--no-images").returncode == 0
+    assert "Sanity control: known" in (site / "index.html").read_text()
     assert "cpu" in _umd("suite", "list").stdout
     assert isinstance(_umd("suite", "sanity", "cpu").exception, UserError)
 

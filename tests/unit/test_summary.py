@@ -5,8 +5,10 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from evaluator.errors import UserError
 from evaluator.manifests.protocols import load_protocol
-from evaluator.summary import at_round, figures
+from evaluator.summary import figures
+from evaluator.tables import at_round
 
 PAPER = replace(load_protocol("point-1"), failures_count_as="worst", distance_cap_mm=500.0)
 
@@ -39,7 +41,13 @@ def test_nothing_to_average_is_none():
 
 
 def test_the_last_round_of_each_prediction():
-    rows = [("a", "CT", "liver", 0, r) for r in range(3)] + [("b", "CT", "liver", 0, 0)]
-    frame = pd.DataFrame(rows, columns=["case", "modality", "target", "seed", "round"])
-    assert list(at_round(frame, None)["round"]) == [2, 0]
-    assert list(at_round(frame, 1)["case"]) == ["a"]
+    """One that ended early keeps its last round, whichever is asked for; a round that the protocol lacks is refused."""
+    rows = [("x", "a", "CT", "liver", 0, r) for r in range(3)] + [("x", "b", "CT", "liver", 0, 0)]
+    frame = pd.DataFrame(rows, columns=["run", "case", "modality", "target", "seed", "round"])
+    protocol = load_protocol("clicks-10")
+    assert list(at_round(frame, None, protocol)["round"]) == [2, 0]
+    assert [tuple(row) for row in at_round(frame, 1, protocol)[["case", "round"]].to_numpy()] == [("a", 1), ("b", 0)]
+    assert list(at_round(frame, 9, protocol)["round"]) == [2, 0]
+    for number in (-1, 10):
+        with pytest.raises(UserError, match="its rounds are 0 to 9"):
+            at_round(frame, number, protocol)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from evaluator.compare.cube import at_round
 from evaluator.compare.volumes import subject_volumes
 from evaluator.metrics import METRICS
 from evaluator.report.context import Page
@@ -13,6 +12,7 @@ from evaluator.report.figures.distributions import distributions
 from evaluator.report.figures.slopes import slopes
 from evaluator.report.site import slug
 from evaluator.report.subjects import cube_of, paired_values, subject_values
+from evaluator.tables import last_round
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,6 +81,6 @@ def _targets(report: Report, study: Study) -> list[dict[str, Any]]:
 
 def _volumes(report: Report, study: Study) -> pd.DataFrame:
     """Each subject's volumes, under the names that the report has for subjects."""
-    volumes = subject_volumes(study.group, at_round(study.group.results.scores, None))
+    volumes = subject_volumes(study.group, last_round(study.group.results.scores))
     named = [report.privacy.subject(study.group.dataset, str(one)) for one in volumes["subject"]]
     return volumes.assign(subject=named)

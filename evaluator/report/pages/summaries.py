@@ -89,7 +89,12 @@ def _gap_cells(row: Any, digits: int) -> Iterator[Cell]:
     yield Cell(text=SCANNER.get(str(row.pairing)) or SAID.get(str(row.modality), str(row.modality)))
     yield Cell(text=NOTHING if pd.isna(row.n) else str(row.n))
     yield figure_cell(row.literature, digits)
-    yield figure_cell(row.measured, digits, sign=row.gap == "modality discrepancy")
+    refused = row.status == "unsupported"
+    yield (
+        Cell(text=NOTHING, small="not supported")
+        if refused
+        else figure_cell(row.measured, digits, sign=row.gap == "modality discrepancy")
+    )
     yield figure_cell(row.value, digits, sign=True, small=interval(row.low, row.high, digits, sign=True))
     sure = "" if pd.isna(row.certainty) or row.certainty in ("", "checked") else str(row.certainty)
     yield Cell(text=NOTHING if pd.isna(row.source) or not row.source else str(row.source), small=sure)
