@@ -16,11 +16,13 @@ A model's failure is never one of these: it is data (``evaluator.types.Failure``
 
 from __future__ import annotations
 
+import errno
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 
 class UserError(Exception):
@@ -86,3 +88,11 @@ class RunConflict(UserError):
     """A run that another process is writing, or that was made of other parts than those asked for now."""
 
     exit_code = 9
+
+
+def write_fault(path: Path, error: OSError) -> HostFault:
+    """What to raise where the system refused to write a file."""
+    way_out = "make its folder one that can be written, or name another,"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        way_out = "free some space"
+    return HostFault(f"could not write {path}: {error.strerror}; {way_out} and run again")

@@ -21,14 +21,14 @@ import hashlib
 import json
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from evaluator import places
-from evaluator.errors import HostFault, RunConflict, UnknownName, UserError
+from evaluator.errors import RunConflict, UnknownName, UserError, write_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -160,8 +160,9 @@ def write_bytes(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
-        raise HostFault(f"could not write {path}: {error.strerror}; free some space and run again") from error
+        with suppress(OSError):
+            part.unlink()
+        raise write_fault(path, error) from error
 
 
 def read_json(path: Path) -> Json:

@@ -74,12 +74,17 @@ def run(
     Finished scans are kept: after a stop, the same command goes on from there.
     """
     from evaluator.build import find_model
+    from evaluator.build.variants import choose_weights
     from evaluator.execute import Order, run_model
+    from evaluator.manifests.sources import read_sources
+    from evaluator.plan import choose_options
 
     if name and len(models) > 1:
         raise click.UsageError("--name is for one model; leave it out for several")
     for model in models:
-        find_model(model)  # a misspelt last one is told before the first one runs
+        # what is wrong with the last one is told before the first one runs
+        choose_options(find_model(model).card, options)
+        choose_weights(weights, model, read_sources(model))
     for model in models:
         order = Order(
             model=model,

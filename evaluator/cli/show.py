@@ -21,6 +21,8 @@ def show(name: str | None, metrics: tuple[str, ...], number: int | None, rounds:
     """Show the score table of RUN (its name or folder; the newest, if left out)."""
     from evaluator.store import newest_run, open_run
 
+    if rounds and (metrics or number is not None):
+        raise click.UsageError("--rounds shows all rounds, by Dice; leave out --metric and --round")
     run = open_run(name) if name else newest_run()
     if rounds:
         print_rounds(run, as_json=as_json)

@@ -55,7 +55,7 @@ class Engine(Protocol):
         """Start the model; everything it prints goes to the end of ``log``, but the lines of a session's replies."""
 
     def sweep(self, run_id: str) -> list[str]:
-        """Remove what a killed evaluator left of this run; the caller holds the run's lock. Returns names."""
+        """Remove what a killed evaluator left of a run of this name; one that lives is let be. Returns names."""
 
     def orphans(self) -> list[str]:
         """Names of containers whose evaluator on this machine is gone."""

@@ -128,7 +128,7 @@ class DockerEngine:
 
     def sweep(self, run_id: str) -> list[str]:
         """See ``evaluator.engines.Engine``."""
-        return self._remove_all(self._labelled(f"umd.run={run_id}"))
+        return self._remove_all([one for one in self._orphans() if one.labels.get("umd.run") == run_id])
 
     def orphans(self) -> list[str]:
         """See ``evaluator.engines.Engine``."""
@@ -223,7 +223,12 @@ class ContainerProcess:
 
     def peak_memory(self) -> int | None:
         """See ``evaluator.engines.Process``."""
-        return peak_memory_of(self._state().get("Pid") or 0)
+        pid = self._state().get("Pid") or 0
+        # the number is the engine's: where that is on another machine, or in a virtual one, it is a stranger's here
+        with contextlib.suppress(OSError):
+            if str(self._container.id) in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8"):
+                return peak_memory_of(pid)
+        return None
 
     def finish(self, timeout: float) -> Exit:
         """See ``evaluator.engines.Process``."""

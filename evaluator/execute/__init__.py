@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -112,8 +112,9 @@ def run_model(order: Order, *, say: Say, progress: Callable[[int, int, str], Non
     )
     about = {"identity": plan.identity} | provenance(plan, order, engine, gpus, ready) | {"salt": secrets.token_hex(16)}
     run = create_run(order.name or plan.run_name, about)
-    with run.writing(), workspace_of(run.name) as workspace, MaskGate() as gate:
-        engine.sweep(run.name)
+    with run.writing(), ExitStack() as stack:
+        engine.sweep(run.name)  # a killed run's container may still write into the workspace
+        workspace, gate = stack.enter_context(workspace_of(str(run.path))), stack.enter_context(MaskGate())
         room = Room(
             plan=plan,
             run=run,

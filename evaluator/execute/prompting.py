@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from evaluator.errors import RunConflict, UserError
+from evaluator.errors import BadVolume, RunConflict, UserError
 from evaluator.execute.clicks import point_of, recorded_clicks
 from evaluator.manifests.organs import load_organs
 from evaluator.prompts import NoPrompt, draw
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from evaluator.masks import GridMask
     from evaluator.plan import Plan
     from evaluator.store import RunStore
     from evaluator.types import Case, Modality, PromptKind
@@ -70,7 +72,10 @@ def replay_hash(run: RunStore) -> str:
 
 
 def _drawn(plan: Plan, case: Case, modalities: list[Modality], kind: PromptKind) -> Json:
-    masks = {modality: load_references(case.scans[modality]).masks for modality in modalities}
+    masks: dict[Modality, Mapping[str, GridMask]] = {}
+    for modality in modalities:
+        with suppress(BadVolume):  # its own scan is not run, and says why
+            masks[modality] = load_references(case.scans[modality]).masks
     organs = load_organs()
     prompts: Json = {modality: {} for modality in modalities}
     present = [name for own in masks.values() for name, mask in own.items() if not mask.empty]

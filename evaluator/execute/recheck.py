@@ -86,7 +86,7 @@ def _was_asked(run: RunStore, case: Case, modality: Modality) -> bool:
 @contextmanager
 def _asked(room: Room, access: Access, scans: Scans, gpu: str | None, name: str) -> Iterator[Outcomes]:
     """What becomes of these scans, in one batch or each in a container of its own; its files are gone afterwards."""
-    with workspace_of(f"{room.run.name} {name}") as workspace:
+    with workspace_of(f"{room.run.path} {name}") as workspace:
         own = replace(
             room,
             plan=replace(room.plan, protocol=_fewer(room.plan.protocol)),

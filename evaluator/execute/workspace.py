@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from evaluator import places
 from evaluator.engines.removal import discard
 from evaluator.engines.spec import Workspace
+from evaluator.errors import HostFault
 from evaluator.store import fingerprint
 
 if TYPE_CHECKING:
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def workspace_of(name: str) -> Iterator[Workspace]:
-    """The workspace of the run, or of a part of it, of this name; gone afterwards."""
-    folder = places.cache() / "work" / fingerprint(name)[:12]
+def workspace_of(what: str) -> Iterator[Workspace]:
+    """The workspace of a run, by its folder, or of a part of one; gone afterwards."""
+    folder = places.cache() / "work" / fingerprint(what)[:12]
     try:
         yield fresh_workspace(folder)
     finally:
@@ -26,8 +27,13 @@ def workspace_of(name: str) -> Iterator[Workspace]:
 
 
 def fresh_workspace(folder: Path) -> Workspace:
-    """An empty folder for what goes into containers and comes out of them; leftovers of a killed run are removed."""
+    """An empty folder for what goes into containers and comes out of them; leftovers of a killed run are removed.
+
+    Raises HostFault where they cannot be, as something still writes there.
+    """
     discard(folder)
+    if folder.exists():
+        raise HostFault(f"{folder} cannot be emptied; end whatever still writes there, remove it, and run again")
     workspace = Workspace(input=folder / "input", output=folder / "output")
     for path in (workspace.input / "requests", workspace.input / "images", workspace.input / "masks", workspace.output):
         path.mkdir(parents=True)

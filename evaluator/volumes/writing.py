@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from isal import igzip
 
-from evaluator.errors import BadVolume, HostFault
+from evaluator.errors import BadVolume, write_fault
 from evaluator.masks import GridMask, crop_mask
 from evaluator.volumes.packing import pack_mask, store
 from evaluator.volumes.reading import read_stored
@@ -66,6 +67,8 @@ def stage_image(source: Path, destination: Path) -> Grid:
     """
     stored = read_stored(source)
     array = stored.array
+    if array.dtype.kind == "f" and not (np.isfinite(array[::8, ::8, ::8]).any() or np.isfinite(array).any()):
+        raise BadVolume(f"{source}: the image holds no finite value")
     if not stored.neutral:
         array = (array.astype(np.float64) * stored.slope + stored.intercept).astype(np.float32)
     elif array.dtype == np.bool_:
@@ -94,5 +97,6 @@ def _write(path: Path, parts: Iterable[bytes | memoryview]) -> None:
             file.writelines(parts)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise HostFault(f"could not write {path}: {error.strerror}; free some space and run again") from error
+        with suppress(OSError):
+            temporary.unlink()
+        raise write_fault(path, error) from error

@@ -163,6 +163,73 @@ def test_a_run_of_prompts_that_a_model_does_not_take_has_no_rounds(project, tmp_
     assert "Dice by round" not in told.stdout
 
 
+def test_show_refuses_what_it_would_ignore(project, tmp_path):
+    project({"painter": PAINTER})
+    run = order("painter", make_dataset(tmp_path / "data", ["a"]), engine="local")
+    assert "leave out --metric and --round" in umd("show", run.path, "--rounds", "--round", "0").stderr
+    assert "its rounds are 0 to 0" in umd("show", run.path, "--round", "7").stderr
+
+
+def test_what_is_wrong_with_a_later_model_is_told_before_the_first_runs(project, tmp_path):
+    project({"painter": PAINTER, "other": PAINTER})
+    data = make_dataset(tmp_path / "data", ["a"])
+    for more in (("--option", "size=large"), ("--weights", "random")):
+        done = umd(
+            "run", "-m", "painter", "-m", "other", "-d", data, "--engine", "local", *more, UMD_RUNS=str(tmp_path / "r")
+        )
+        assert done.returncode == 2, done.stderr
+        assert not (tmp_path / "r").exists()
+
+
+def test_a_reference_or_an_image_of_no_numbers_costs_its_scan_alone(project, tmp_path):
+    import nibabel
+    import numpy as np
+
+    project({"painter": PAINTER})
+    data = make_dataset(tmp_path / "data", ["a", "b", "c"])
+    for name, spoil in (("a_CT_reference", "one"), ("b_PT_reference", "half"), ("c_CT_image", "all")):
+        path = tmp_path / "data" / f"{name}.nii.gz"
+        image = nibabel.load(path)
+        array = image.get_fdata().astype(np.float32)
+        array = np.full_like(array, np.nan) if spoil == "all" else array * (0.5 if spoil == "half" else 1)
+        array.flat[0] = np.nan if spoil == "one" else array.flat[0]
+        nibabel.save(nibabel.Nifti1Image(array, image.affine), path)
+    done = umd("run", "-m", "painter", "-d", data, "--engine", "local", "--name", "x", UMD_RUNS=str(tmp_path / "r"))
+    assert done.returncode == 0, done.stderr
+    for said in ("not run: a.a CT", "not run: b.a PT", "not run: c.a CT", "no finite value", "must hold whole numbers"):
+        assert said in done.stdout, said
+    entries = [json.loads(line) for line in umd("show", tmp_path / "r/x", "--json").stdout.splitlines()]
+    assert {o["modality"]: (o["n"], o["excluded"]) for o in entries} == {"CT": (1, 2), "PT": (2, 1)}
+
+
+def test_runs_of_one_name_in_two_folders_leave_each_other_alone(project, tmp_path):
+    """At once, under one cache: their files for the model lie apart."""
+    slow = "import time\n" + PAINTER.replace("        def paint(", "        time.sleep(0.2)\n        def paint(")
+    project({"slow": slow})
+    data = make_dataset(tmp_path / "data", list("abcd"))
+    command = [UMD, "run", "-m", "slow", "-d", data, "--engine", "local", "--name", "x"]
+    both = [
+        subprocess.Popen(
+            command, env=os.environ | {"UMD_RUNS": str(tmp_path / name)}, stdout=subprocess.PIPE, text=True
+        )
+        for name in ("one", "two")
+    ]
+    for run in both:
+        told = run.communicate(timeout=60)[0]
+        assert run.returncode == 0
+        assert "Predictions: 8 ok." in told
+        assert "the same masks as in the session" in told
+
+
+def test_a_place_that_cannot_be_written_is_said(project, tmp_path):
+    project({"painter": PAINTER})
+    data = make_dataset(tmp_path / "data", ["a"])
+    (tmp_path / "file").touch()
+    done = umd("run", "-m", "painter", "-d", data, "--engine", "local", UMD_RUNS=str(tmp_path / "file"))
+    assert done.returncode == 8, done.stderr
+    assert "make its folder one that can be written" in done.stderr
+
+
 def test_missing_and_corrupt_files_cost_their_scan_alone(project, tmp_path):
     project({"painter": PAINTER})
     data = make_dataset(tmp_path / "data", ["a", "b", "c", "d"])
