@@ -40,7 +40,7 @@ def download(
     """
     part = to.with_name(f"{to.name}.part")
     to.parent.mkdir(parents=True, exist_ok=True)
-    _check_space(to, part, size)
+    _check_space(part, size)
     try:
         _receive_in_tries(address, part, headers, progress)
         found = file_sha256(part)
@@ -118,7 +118,10 @@ def _receive(address: str, part: Path, headers: dict[str, str], progress: Progre
             _version_file(part).write_text(_version(answer), encoding="utf-8")
         length = answer.headers.get("Content-Length")
         total = there + int(length) if length else None
-        with part.open("ab" if goes_on else "wb") as file:
+        if not goes_on:
+            part.write_bytes(b"")  # of another version, or not to be gone on from: its room counts as free
+        _check_space(part, total)
+        with part.open("ab") as file:
             progress(part.name.removesuffix(".part"), there, total)
             for chunk in answer.iter_content(CHUNK):
                 file.write(chunk)
@@ -134,12 +137,21 @@ def _refuse(address: str, answer: requests.Response) -> None:
         raise PartsProblem(
             f"{address}: refused ({code}). The file may be gated: agree to its terms on the model's page, and set HF_TOKEN"
         )
+    if code == 429:
+        raise PartsProblem(
+            f"{address}: the server asks to wait (429, too many requests). Run again later, it goes on from there"
+        )
     if code >= 500:
         import requests
 
         raise requests.ConnectionError(f"the server answered {code}")
     if code >= 400:
         raise PartsProblem(f"{address}: the server answered {code}; the file may have moved. See the model's README")
+    if answer.headers.get("Content-Type", "").startswith("text/html"):
+        raise PartsProblem(
+            f"{address}: a web page came instead of the file, as from a proxy that wants a login. Open the address in a browser "
+            "on this machine; a file saved there may be put into the bundle by hand (docs/zoo.md)"
+        )
 
 
 def _version(answer: requests.Response) -> str:
@@ -157,13 +169,14 @@ def _forget(part: Path) -> None:
     _version_file(part).unlink(missing_ok=True)
 
 
-def _check_space(to: Path, part: Path, size: int | None) -> None:
+def _check_space(part: Path, size: int | None) -> None:
+    """Before hours of a download that cannot fit; ``size``: as sources.toml states it, then as the server does."""
     if size is None:
         return
     wanted = size - _size(part)
-    free = shutil.disk_usage(to.parent).free
+    free = shutil.disk_usage(part.parent).free
     if wanted > free:
         raise HostFault(
-            f"{to.name} needs {wanted / 1e6:.0f} MB more and {to.parent} has {free / 1e6:.0f} MB free; free some space, or "
-            "name another folder, and run again"
+            f"{part.name.removesuffix('.part')} needs {wanted / 1e6:.0f} MB more and {part.parent} has {free / 1e6:.0f} MB free; "
+            "free some space, or name another folder, and run again"
         )

@@ -13,6 +13,7 @@ import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -29,6 +30,7 @@ from tests.tiny import PAINTER
 
 BODY = bytes(range(256)) * 40_000
 SHA = hashlib.sha256(BODY).hexdigest()
+REFUSALS = {"gated": 403, "busy": 429}
 
 
 class Server(BaseHTTPRequestHandler):
@@ -42,7 +44,7 @@ class Server(BaseHTTPRequestHandler):
     def do_GET(self):
         Server.seen.append((self.path, dict(self.headers)))
         if self.path not in self.files:
-            self.send_error(403 if "gated" in self.path else 404)
+            self.send_error(next((code for word, code in REFUSALS.items() if word in self.path), 404))
             return
         body = self.files[self.path]
         tag = f'"{hashlib.sha256(body).hexdigest()[:8]}"'
@@ -60,6 +62,8 @@ class Server(BaseHTTPRequestHandler):
             self.send_response(200)
         self.send_header("ETag", tag)
         self.send_header("Content-Length", str(len(body) - start))
+        if self.path.endswith("login"):
+            self.send_header("Content-Type", "text/html; charset=utf-8")
         self.end_headers()
         stop = start + self.breaks.pop(0) if self.breaks else len(body)
         self.wfile.write(body[start:stop])
@@ -226,6 +230,15 @@ def test_refusals_say_what_to_do(tmp_path, server, monkeypatch):
         fetch(bundle(tmp_path, sources(one(server, url=f"{server}/gated"))), Fetch())
     with pytest.raises(PartsProblem, match="answered 404"):
         fetch(bundle(tmp_path, sources(one(server, url=f"{server}/gone"))), Fetch())
+    with pytest.raises(PartsProblem, match="429, too many requests"):
+        fetch(bundle(tmp_path, sources(one(server, url=f"{server}/busy"))), Fetch())
+    # with no hash known it would be trusted, and be found out when the image loads it
+    Server.files["/login"] = b"<html>Who are you?</html>"
+    own = bundle(tmp_path, sources(one(server, url=f"{server}/login", sha256="unverified")))
+    with pytest.raises(PartsProblem, match="a web page came instead of the file"):
+        fetch(own, Fetch())
+    assert own.record() == {}
+    assert list(own.weights.iterdir()) == []
     monkeypatch.setenv("HF_TOKEN", "secret")
     monkeypatch.setenv("HF_ENDPOINT", server)
     Server.files["/w/r/resolve/main/f"] = BODY
@@ -237,11 +250,22 @@ def test_refusals_say_what_to_do(tmp_path, server, monkeypatch):
     assert tokens["/a"] is None
 
 
-def test_a_full_disk_is_the_hosts_fault_and_costs_nothing(tmp_path, server):
+def test_a_full_disk_is_the_hosts_fault_and_costs_nothing(tmp_path, server, monkeypatch):
     own = bundle(tmp_path, sources(one(server, bytes=2**60)))
     with pytest.raises(HostFault, match="MB free"):
         fetch(own, Fetch())
     assert Server.seen == []
+    # nearly no model states a size: the server does, and what does not fit is not begun; what is there already counts
+    free = len(BODY) - 1
+    monkeypatch.setattr(download_module.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    own = bundle(tmp_path, sources(one(server)))
+    with pytest.raises(HostFault, match="MB free"):
+        fetch(own, Fetch())
+    assert (own.weights / "a.pth.part").stat().st_size == 0
+    (own.weights / "a.pth.part").write_bytes(BODY[:5])
+    fetch(own, Fetch())
+    assert (own.weights / "a.pth").read_bytes() == BODY
+    monkeypatch.undo()
     # a limit on file sizes stands for a disk that fills up on the way
     code = (
         "import resource, sys, pathlib\nfrom evaluator.build.download import download\nfrom evaluator.errors import HostFault\n"
