@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import deepcopy
 
 import pandas as pd
 import pytest
@@ -27,7 +28,7 @@ ABOUT = {
 
 
 def facts(model: str, **more):
-    return plain_facts(model, protocol="box", about=ABOUT, **more)
+    return plain_facts(model, protocol="box", about=deepcopy(ABOUT), **more)
 
 
 def built(tmp_path, runs, rows, **options) -> dict[str, str]:
@@ -180,6 +181,34 @@ def test_random_weights_and_models_that_keep_state_are_called_so(tmp_path):
     silent = [file.name for file in files if "RANDOM WEIGHTS, NOT A RESULT" not in file.read_text()]
     # what holds no score, and a list of failures that has no row
     assert {name.rpartition(".")[0] for name in silent} == {"metrics", "tolerances", "data.box.failures"}
+
+
+def test_provenance_tells_the_choices_that_were_taken_and_repeats_them(tmp_path):
+    """What a model says of itself stands there where it is the same for every scan; what a scan is called never does."""
+
+    def said(number, modality, scale, **more):
+        notes = {"options": {"large": "sliding"}, "crop": "on the click", "intensity": scale, "device": number}
+        entry = {"reply": {"notes": notes | {"targets": {"liver": {"crop_start": [1, 2, 3]}}} | more}}
+        body = {"case": f"s{number:03d}.a", "subject": f"s{number:03d}", "modality": modality, "state": "done"}
+        write_json(tmp_path / f"records/{number}/{modality}.json", body | {"rounds": [entry, {"targets": {}}]})
+
+    for number in range(2):
+        said(number, "CT", "HU window", words={"bladder": "urinary bladder"}, classes={"lung": [28, 29]})
+        said(number, "PT", "percentiles 1 to 99", who="s000", read="/home/jane/w.pth", long="x" * 81)
+    run = facts("m", path=tmp_path, options={"large": "sliding", "clicks": "together"}, weights="random:full")
+    pages = built(tmp_path, [run], list(paired(run, {"liver": [(0.9, 0.5)] * 2})))
+    told = text_of(pages["provenance.html"])
+    assert (
+        "crop=on the click, CT: intensity=HU window, PT: intensity=percentiles 1 to 99, "
+        "CT: words.bladder=urinary bladder, CT: classes.lung=28+29, PT: who=(subject), (left out: the message names a file)"
+    ) in told
+    assert not re.search("device=|crop_start|xxx|jane|s000", told)
+    again = "umd run -m m -d data -p box --option large=sliding --option clicks=together --weights random:full"
+    assert again in told
+    mounted = facts("m", path=tmp_path, weights="mounted:0123")
+    mounted.about["identity"]["prompts"] = "hash"
+    pages = built(tmp_path / "mounted", [mounted], list(paired(run, {"liver": [(0.9, 0.5)] * 2})))
+    assert "-p box --weights FOLDER --prompts RUN" in text_of(pages["provenance.html"])
 
 
 def test_two_versions_of_one_dataset_are_refused_and_the_old_report_stays(tmp_path):

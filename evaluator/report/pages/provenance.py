@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from evaluator.equality import NOT_CHECKED, tell_equality
+from evaluator.report.choices import told_choices
 from evaluator.report.context import Page
 from evaluator.report.privacy import plain_command
 from evaluator.report.study import DOUBTS
@@ -52,6 +53,7 @@ def _run(run: RunFacts, privacy: Privacy) -> dict[str, Any]:
         ("protocol", f"{run.protocol_title} ({run.protocol})"),
         ("protocol, sha256", identity["protocol_sha256"]),
         ("options of the model", ", ".join(f"{name}={value}" for name, value in run.options.items()) or "none"),
+        ("the model’s word on its choices", _choices(run, privacy)),
         ("kind of prompt", run.prompt_kind or "none that the model understands"),
         ("prompts", "drawn" if identity["prompts"] == "drawn" else f"replayed, hash {identity['prompts']}"),
         ("prompts, sha256 over all cases", _prompts_hash(run)),
@@ -90,9 +92,20 @@ def _plain(value: Any) -> str:
     return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
 
 
+def _choices(run: RunFacts, privacy: Privacy) -> str:
+    return ", ".join(map(privacy.text, told_choices(run.store.records()))) or "none"
+
+
 def _repeat(run: RunFacts) -> str:
-    """The command that makes the run again, by names."""
+    """The command that makes the run again, by names; what only its user has stands in capitals."""
     words = ["umd", "run", "-m", run.model, "-d", run.dataset, "-p", run.protocol]
+    for name, value in run.options.items():
+        words += ["--option", f"{name}={value}"]
+    kind, _, size = run.weights.partition(":")
+    if kind in ("random", "mounted"):
+        words += ["--weights", "FOLDER" if kind == "mounted" else f"random:{size}"]
+    if run.about["identity"]["prompts"] != "drawn":
+        words += ["--prompts", "RUN"]
     return shlex.join([*words, *(["--engine", "local"] if run.engine == "local" else [])])
 
 
