@@ -26,7 +26,7 @@ QUERY = "index,uuid,name,memory.total,driver_version"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """One GPU as its driver tells of it; memory in bytes."""
+    """One GPU as its driver tells of it; memory in bytes, 0 where the driver does not tell (it shares the machine's)."""
 
     index: int
     uuid: str
@@ -78,7 +78,10 @@ def choose_gpus(
         raise UserError(f"GPUs {list(wanted)} were asked for; this machine has {[gpu.index for gpu in found]}")
     if not chosen and card.gpu == "required":
         raise UserError(f"model {card.name} needs a GPU and this machine shows none; see: umd doctor")
-    fit = tuple(gpu for gpu in chosen if not card.gpu_memory or gpu.memory >= card.gpu_memory * ROUNDED)
+    if not chosen:
+        say(f"model {card.name} is made for a GPU and this machine shows none: runs without, which may take very long")
+    least = (card.gpu_memory or 0) * ROUNDED
+    fit = tuple(gpu for gpu in chosen if not gpu.memory or gpu.memory >= least)
     if small := [gpu for gpu in chosen if gpu not in fit]:
         told = ", ".join(f"GPU {gpu.index} ({gpu.name}) has {gpu.memory / 2**30:.1f} GiB" for gpu in small)
         lacks = f"model {card.name} needs {(card.gpu_memory or 0) / 2**30:.1f} GiB of GPU memory by its card; {told}"

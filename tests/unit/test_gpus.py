@@ -43,6 +43,21 @@ def test_a_gpu_that_is_too_small_is_not_used():
     assert len(said) == 2
 
 
+def test_no_gpu_at_all_is_told_of_a_model_that_could_use_one():
+    said = []
+    assert choose_gpus((), None, card(gpu="optional", gpu_memory="34GiB"), said.append) == ()
+    assert said == ["model m is made for a GPU and this machine shows none: runs without, which may take very long"]
+    assert choose_gpus((), (), card(gpu="optional"), said.append) == choose_gpus(
+        (), None, card(gpu="none"), said.append
+    )
+    assert len(said) == 1
+
+
+def test_memory_that_the_driver_does_not_tell_is_not_too_small():
+    (shared,) = parse_gpus("0, GPU-c, NVIDIA GB10, [N/A], 580.95\n")
+    assert choose_gpus((shared,), None, card(gpu="required", gpu_memory="10GiB"), lambda _: None) == (shared,)
+
+
 @pytest.mark.parametrize(
     ("found", "wanted", "labels", "said"),
     [
