@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+import tarfile
+import tempfile
+from contextlib import contextmanager, suppress
+from typing import IO, TYPE_CHECKING, Any
 
 import docker.errors
 
@@ -12,7 +14,7 @@ from evaluator.engines.docker import DockerEngine, engine_faults
 from evaluator.errors import BuildFailed, write_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     Say = Callable[[str], None]
@@ -60,9 +62,10 @@ class BuildClient:
         ``labels`` stand above those of the Dockerfile.
         """
         lines: list[str] = []
-        with engine_faults():
+        with _packed(context) as file, engine_faults():
             stream = self._client.api.build(
-                path=str(context),
+                fileobj=file,
+                custom_context=True,
                 dockerfile=dockerfile,
                 tag=reference,
                 buildargs=dict(arguments or {}),
@@ -130,10 +133,31 @@ class BuildClient:
             self._client.images.get(made[-1]).tag(f"docker.io/{repository}", tag)
 
 
+@contextmanager
+def _packed(context: Path) -> Iterator[IO[bytes]]:
+    """The build context as the engine takes it, beside itself and not in /tmp, which is often small. Raises HostFault.
+
+    Everything in it is readable to all and root's: an image runs as any user, and is the same whatever umask it is built under.
+    """
+
+    def told(member: tarfile.TarInfo) -> tarfile.TarInfo:
+        member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+        member.uid, member.gid, member.uname, member.gname = 0, 0, "", ""
+        return member
+
+    with tempfile.TemporaryFile(dir=context.parent) as file:
+        try:
+            with tarfile.open(fileobj=file, mode="w") as archive:
+                for path in sorted(context.iterdir()):
+                    archive.add(path, arcname=path.name, filter=told)
+            file.seek(0)
+        except OSError as error:
+            raise write_fault(context.parent, error) from error
+        yield file
+
+
 def engine_faults_but_missing() -> Any:
     """As ``engine_faults``, but "no such image" passes."""
-    from contextlib import contextmanager
-
     @contextmanager
     def guard() -> Any:
         try:

@@ -9,17 +9,19 @@ All three are there for every model, so that a Dockerfile may copy them whether 
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import tarfile
 import tempfile
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluator import places
 from evaluator.build.wheels import unpack_wheels
-from evaluator.errors import PartsProblem
+from evaluator.errors import HostFault, PartsProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,20 +34,35 @@ PARTS = ("packages", "upstream", "weights")
 
 @contextmanager
 def build_context(dockerfile: Path, bundle: Bundle | None, weights: Weights) -> Iterator[Path]:
-    """A temporary folder with the Dockerfile, ``models/`` and ``parts/``. Raises PartsProblem for what lacks or is wrong."""
+    """A temporary folder with the Dockerfile, ``models/`` and ``parts/``.
+
+    Raises PartsProblem for what lacks or is wrong, HostFault where the disk takes no more.
+    """
     cache = places.cache() / "build"
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as temporary:
         folder = Path(temporary)
-        shutil.copytree(
-            places.project() / "models", folder / "models", ignore=shutil.ignore_patterns("__pycache__", "*.pyc")
-        )
-        shutil.copy(dockerfile, folder / "Dockerfile")
-        for part in PARTS:
-            (folder / "parts" / part).mkdir(parents=True)
-        if bundle is not None:
-            _fill(folder / "parts", bundle, weights)
+        try:
+            _lay_out(folder, dockerfile, bundle, weights)
+        except OSError as error:
+            # copying a tree gathers its failures: (from, to, why)
+            why = error.strerror or (error.args[0][-1][-1] if isinstance(error, shutil.Error) else error)
+            raise HostFault(
+                f"the parts of the image could not be laid out in {cache}: {why}. Free some space there, or name another "
+                "folder with UMD_CACHE, and run again"
+            ) from error
         yield folder
+
+
+def _lay_out(folder: Path, dockerfile: Path, bundle: Bundle | None, weights: Weights) -> None:
+    shutil.copytree(
+        places.project() / "models", folder / "models", ignore=shutil.ignore_patterns("__pycache__", "*.pyc")
+    )
+    shutil.copy(dockerfile, folder / "Dockerfile")
+    for part in PARTS:
+        (folder / "parts" / part).mkdir(parents=True)
+    if bundle is not None:
+        _fill(folder / "parts", bundle, weights)
 
 
 def _fill(parts: Path, bundle: Bundle, weights: Weights) -> None:
@@ -67,7 +84,7 @@ def _unpack_source(archive: Path, into: Path) -> None:
                 inside = Path(*Path(member.name).parts[1:])
                 if inside.parts:
                     content.extract(member.replace(name=str(inside), deep=False), into, filter="data")
-    except (tarfile.TarError, OSError) as error:
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise PartsProblem(f"{archive} cannot be unpacked: {error}; remove it and fetch again") from None
 
 

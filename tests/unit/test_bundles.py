@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
+import os
 import resource
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -21,6 +24,7 @@ import pytest
 from evaluator.build import download as download_module
 from evaluator.build.bundles import Bundle, Fetch, fetch
 from evaluator.build.carried import save_base
+from evaluator.build.client import BuildClient
 from evaluator.build.context import build_context
 from evaluator.build.variants import Weights, check_mounted, choose_weights, unasked_weights
 from evaluator.build.wheels import ImagePlatform
@@ -369,7 +373,7 @@ def test_weights_that_each_user_brings(tmp_path):
         Sources(**(own.model_dump() | {"weights": sources(one("http://x")).model_dump()["weights"]}))
 
 
-def test_the_build_context_holds_what_the_bundle_brings(tmp_path, server, project):
+def test_the_build_context_holds_what_the_bundle_brings(tmp_path, server, project, monkeypatch):
     root = project({"m": PAINTER})
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
@@ -407,9 +411,63 @@ def test_the_build_context_holds_what_the_bundle_brings(tmp_path, server, projec
                 if path.is_file()
             }
             assert files == inside
+
+    # a bundle on another disk is copied; a disk that is full is the host's fault, whatever was copied when it was
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a")
+
+    for function in ("copy", "copytree"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "link", full)
+            patch.setattr(shutil, function, full)
+            with (
+                pytest.raises(HostFault, match=r"could not be laid out in .*: No space left on device\. Free some"),
+                build_context(root / "dockerfiles/m.Dockerfile", own, Weights(kind="published")),
+            ):
+                pass
     (own.weights / "a.pth").write_bytes(b"short")
     with (
         pytest.raises(PartsProblem, match="was changed"),
         build_context(root / "dockerfiles/m.Dockerfile", own, Weights(kind="published")),
     ):
         pass
+    with source.open("r+b") as file:
+        file.truncate(60)
+    own.note({f"upstream/{source.name}": {"sha256": hashlib.sha256(source.read_bytes()).hexdigest()}})
+    with (
+        pytest.raises(PartsProblem, match="cannot be unpacked"),
+        build_context(root / "dockerfiles/m.Dockerfile", own, Weights(kind="published")),
+    ):
+        pass
+
+
+def test_an_image_can_be_read_by_any_user_whatever_the_umask(tmp_path):
+    """Under umask 077 weights came as root's alone into an image that never runs as root."""
+    context, packed = tmp_path / "context", {}
+
+    class Engine:
+        def build(self, *, fileobj, dockerfile, **_):
+            with tarfile.open(fileobj=fileobj) as archive:
+                packed.update({member.name: (member.mode, member.uid) for member in archive})
+                assert archive.extractfile(dockerfile).read() == b"FROM scratch"
+            return []
+
+        def get(self, reference):
+            return SimpleNamespace(id=reference)
+
+    before = os.umask(0o077)
+    try:
+        (context / "parts/weights").mkdir(parents=True)
+        (context / "parts/weights/a.pth").write_bytes(b"weights")
+        (context / "Dockerfile").write_bytes(b"FROM scratch")
+        (context / "run").touch(0o700)
+    finally:
+        os.umask(before)
+    engine = Engine()
+    client = BuildClient(SimpleNamespace(api=engine, images=engine))
+    assert client.build(context, "Dockerfile", "m:1", say=lambda _: None, what="m") == "m:1"
+    assert packed == {
+        "Dockerfile": (0o644, 0), "run": (0o755, 0), "parts": (0o755, 0), "parts/weights": (0o755, 0),
+        "parts/weights/a.pth": (0o644, 0),
+    }  # fmt: skip
+    assert [path.name for path in tmp_path.iterdir()] == ["context"]
