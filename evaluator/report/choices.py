@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 #: told of each target apart, or elsewhere on the page
 _ELSEWHERE = ("targets", "options", "weights")
-MOST, LONGEST = 40, 80
+MOST, LONGEST = 40, 120
 
 
 def told_choices(records: Iterable[Json]) -> list[str]:

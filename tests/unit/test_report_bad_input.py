@@ -194,7 +194,7 @@ def test_provenance_tells_the_choices_that_were_taken_and_repeats_them(tmp_path)
 
     for number in range(2):
         said(number, "CT", "HU window", words={"bladder": "urinary bladder"}, classes={"lung": [28, 29]})
-        said(number, "PT", "percentiles 1 to 99", who="s000", read="/home/jane/w.pth", long="x" * 81)
+        said(number, "PT", "percentiles 1 to 99", who="s000", read="/home/jane/w.pth", long="x" * 121)
     run = facts("m", path=tmp_path, options={"large": "sliding", "clicks": "together"}, weights="random:full")
     pages = built(tmp_path, [run], list(paired(run, {"liver": [(0.9, 0.5)] * 2})))
     told = text_of(pages["provenance.html"])
