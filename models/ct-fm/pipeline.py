@@ -68,7 +68,7 @@ def predict(image: Volume, request: Request, network: Network, options: Mapping[
     seconds = Seconds()
     known = [target.name for target in request.targets if target.name in ORGANS]
     outcomes: Dict[str, Any] = {t.name: Unsupported("not one of the model's organs") for t in request.targets}
-    notes: Dict[str, Any] = {"options": dict(options)}
+    notes: Dict[str, Any] = {"options": dict(options), "classes": {name: list(ORGANS[name]) for name in known}}
     if known:
         lattice = network_space(space_of(request.grid), options["spacing"])
         try:

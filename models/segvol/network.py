@@ -17,6 +17,7 @@ from typing import Any, Dict, Mapping, Tuple
 
 import numpy as np
 import torch
+from pipeline import TEMPLATE
 
 from zoo_sdk import Volume
 from zoo_sdk.recent import Recent
@@ -96,7 +97,7 @@ class SegVol:
         text = self._module.text_encoder
         tokens = text.tokenizer
         text.organ2tokens = lambda names: tokens(
-            [f"A computerized tomography of a {name}." for name in names], padding=True, return_tensors="pt"
+            [TEMPLATE.format(name) for name in names], padding=True, return_tensors="pt"
         ).to(self.device)
 
     @torch.inference_mode()

@@ -29,6 +29,8 @@ from zoo_sdk.windows import Index, covering, cut
 SHAPE = (32, 256, 256)
 OVERLAP = 0.5
 OUTLIERS = (0.05, 99.95)
+#: how a text is told, whatever the modality
+TEMPLATE = "A computerized tomography of a {}."
 #: in a window as published: one place of the click's, and up to so many more
 MORE_PLACES = 4
 
@@ -93,7 +95,7 @@ def predict(
             return put_back(mask, Space(mask.shape, volume.affine), request.grid)
 
     masks = each_target(request, segment)
-    return Prediction(masks, notes={"options": dict(options), "targets": told}, seconds=seconds)
+    return Prediction(masks, notes={"options": dict(options), "template": TEMPLATE, "targets": told}, seconds=seconds)
 
 
 def prepare(image: Volume, orientation: str) -> Volume:

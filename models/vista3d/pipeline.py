@@ -72,7 +72,8 @@ def predict(
     """Answer a request about one image; ``options`` has a value for each of ``OPTIONS``."""
     work = _Work(image, request, network, options, memory or Memory())
     masks = each_target(request, work.segment)
-    notes = {"options": dict(options), "intensity": work.scale, "targets": work.told}
+    classes = {name: told["classes"] for name, told in work.told.items()}
+    notes = {"options": dict(options), "intensity": work.scale, "classes": classes, "targets": work.told}
     return Prediction(masks, notes=notes, seconds=work.seconds)
 
 

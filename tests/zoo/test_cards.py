@@ -7,7 +7,26 @@ import pytest
 from evaluator.build import find_model
 from evaluator.build.images import copied_paths
 from evaluator.manifests.sources import read_sources
-from tests.zoo.models import MODELS
+from tests.zoo.bodies import body
+from tests.zoo.models import MODELS, load
+from zoo_sdk.adapter import choose_options
+
+
+def test_unions_and_templates_are_told():
+    """What decides a score and is no option stands in the reply's notes, from where reports take it."""
+    own = body("LPS CT")
+    for name, told in (
+        ("ct-fm", ("classes", {"lung": list(load("ct-fm", "pipeline").ORGANS["lung"])})),
+        ("segvol", ("template", "A computerized tomography of a {}.")),
+    ):
+        (model,) = [model for model in MODELS if model.name == name]
+        said = model.pipeline.predict(
+            own.image,
+            own.request("lung"),
+            model.ideal(own),
+            choose_options(own.request("lung"), model.pipeline.OPTIONS),
+        )
+        assert said.notes[told[0]] == told[1]
 
 
 @pytest.mark.parametrize(("model", "image"), [(model, image) for model in MODELS for image in model.images])

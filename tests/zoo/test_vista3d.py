@@ -40,6 +40,7 @@ def test_classes_come_back_whole_and_all_at_once(grid):
     assert len(set(network.asked)) == 1
     assert sorted(network.asked[0]) == [1, 3, 4, 6, 14, 28, 29, 30, 31, 32]
     assert said.notes["targets"]["lung"] == {"classes": [28, 29, 30, 31, 32]}
+    assert said.notes["classes"] == {organ: list(labels.numbers(organ)) for organ in CLASSES}
     assert windows > 1
     assert not network.clicked
 
