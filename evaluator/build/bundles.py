@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from evaluator.build.download import Progress
     from evaluator.manifests.sources import Download, Upstream
 
+#: in which a hub tells the commit that a revision such as "main" stands for
+COMMIT = "X-Repo-Commit"
 Part = Literal["packages", "upstream", "auxiliary", "weights"]
 PARTS: tuple[Part, ...] = ("packages", "upstream", "auxiliary", "weights")
 
@@ -238,6 +240,7 @@ def _fetch_file(
     if known and path.is_file() and file_sha256(path) == known["sha256"] and wanted in (None, known["sha256"]):
         return
     trusted = str(known["sha256"]) if known and wanted is None else wanted
+    commit: dict[str, str] = {}
     if known is None and path.is_file():
         how.say(f"{key} was put here by hand; taken as it is")
         origin, found = "put here by hand", file_sha256(path)
@@ -247,13 +250,28 @@ def _fetch_file(
             )
     else:
         how.say(f"fetching {address}")
-        found = download(address, path, sha256=trusted, size=size, headers=_credentials(address), progress=how.progress)
+        found = download(
+            address,
+            path,
+            sha256=trusted,
+            size=size,
+            headers=_credentials(address),
+            progress=how.progress,
+            heard=lambda headers: commit.update({"commit": headers[COMMIT]} if COMMIT in headers else {}),
+        )
         origin = address
-    entry = {"sha256": found, "bytes": path.stat().st_size, "from": origin, "license": license_, "fetched": _now()}
+    entry = {
+        "sha256": found,
+        "bytes": path.stat().st_size,
+        "from": origin,
+        "license": license_,
+        "fetched": _now(),
+    } | commit
     bundle.note({key: entry | {"hash": "stated in sources.toml" if wanted else "UNVERIFIED, trusted on first use"}})
     if wanted is None:
+        at = f", at the hub's commit {commit['commit']}" if commit else ""
         how.say(
-            f"UNVERIFIED: nobody has stated a sha256 for {key}. What came has {found}. It is recorded and trusted from now on; "
+            f"UNVERIFIED: nobody has stated a sha256 for {key}. What came has {found}{at}. It is recorded and trusted from now on; "
             "compare it with what the authors tell you before you rely on it"
         )
 

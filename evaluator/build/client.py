@@ -158,6 +158,7 @@ def _packed(context: Path) -> Iterator[IO[bytes]]:
 
 def engine_faults_but_missing() -> Any:
     """As ``engine_faults``, but "no such image" passes."""
+
     @contextmanager
     def guard() -> Any:
         try:

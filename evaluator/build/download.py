@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 from evaluator.errors import HostFault, PartsProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import requests
 
     #: told of (file, bytes that are there, bytes in all or None)
     Progress = Callable[[str, int, int | None], None]
+    Heard = Callable[[Mapping[str, str]], None]
 
 #: between connections that each brought something
 WAIT_SECONDS = (1, 5, 20)
@@ -31,10 +32,18 @@ CHUNK = 2**20
 
 
 def download(
-    address: str, to: Path, *, sha256: str | None, size: int | None, headers: dict[str, str], progress: Progress
+    address: str,
+    to: Path,
+    *,
+    sha256: str | None,
+    size: int | None,
+    headers: dict[str, str],
+    progress: Progress,
+    heard: Heard = lambda _: None,
 ) -> str:
     """Fetch ``address`` to the file ``to`` and return its sha256; ``sha256`` None: nobody has stated one.
 
+    ``heard`` is given the headers of the server that was asked, not those of the store that it may send to.
     Raises PartsProblem for a wrong hash (the file is discarded), for a refusal, and for a connection that breaks off
     (what came is kept and gone on from); HostFault for a full disk (likewise).
     """
@@ -42,7 +51,7 @@ def download(
     to.parent.mkdir(parents=True, exist_ok=True)
     _check_space(part, size)
     try:
-        _receive_in_tries(address, part, headers, progress)
+        _receive_in_tries(address, part, headers, progress, heard)
         found = file_sha256(part)
         if sha256 not in (None, found):
             _forget(part)
@@ -68,13 +77,13 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _receive_in_tries(address: str, part: Path, headers: dict[str, str], progress: Progress) -> None:
+def _receive_in_tries(address: str, part: Path, headers: dict[str, str], progress: Progress, heard: Heard) -> None:
     import requests
 
     for wait in (*WAIT_SECONDS, None):
         before = _size(part)
         try:
-            _receive(address, part, headers, progress)
+            _receive(address, part, headers, progress, heard)
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
             there = _size(part)
             if there == 0:
@@ -96,7 +105,7 @@ def _size(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
 
 
-def _receive(address: str, part: Path, headers: dict[str, str], progress: Progress) -> None:
+def _receive(address: str, part: Path, headers: dict[str, str], progress: Progress, heard: Heard) -> None:
     """One connection: all of the file, or its rest."""
     import requests
 
@@ -109,9 +118,10 @@ def _receive(address: str, part: Path, headers: dict[str, str], progress: Progre
         if answer.status_code == requests.codes.requested_range_not_satisfiable and there:
             if answer.headers.get("Content-Range") != f"bytes */{there}":
                 _forget(part)  # not its beginning; a request without a range is not answered so
-                _receive(address, part, headers, progress)
+                _receive(address, part, headers, progress, heard)
             return  # all of it is there: its hash decides
         _refuse(address, answer)
+        heard((answer.history or [answer])[0].headers)
         goes_on = answer.status_code == requests.codes.partial_content
         if not goes_on:
             there = 0

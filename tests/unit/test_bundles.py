@@ -43,10 +43,19 @@ class Server(BaseHTTPRequestHandler):
     files: ClassVar[dict[str, bytes]] = {}
     breaks: ClassVar[list[int]] = []
     seen: ClassVar[list[tuple[str, dict[str, str]]]] = []
+    #: a hub sends to its store
+    moved: ClassVar[dict[str, str]] = {}
     ranges = True
 
     def do_GET(self):
         Server.seen.append((self.path, dict(self.headers)))
+        if self.path in self.moved:
+            self.send_response(302)
+            self.send_header("Location", self.moved[self.path])
+            self.send_header("X-Repo-Commit", "0123abc")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         if self.path not in self.files:
             self.send_error(next((code for word, code in REFUSALS.items() if word in self.path), 404))
             return
@@ -189,6 +198,17 @@ def test_an_unstated_hash_is_trusted_once_and_loudly(tmp_path, server):
     Server.files["/a"] = BODY + b"changed"
     with pytest.raises(PartsProblem, match="was discarded"):
         fetch(own, Fetch())
+
+
+def test_what_main_stood_for_is_recorded(tmp_path, server, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", server)
+    monkeypatch.setattr(Server, "moved", {"/w/r/resolve/main/f": "/a"})
+    hub = one(server, hub="w/r", revision="main", path="f", sha256="unverified")
+    hub.pop("url")
+    own, said = bundle(tmp_path, sources(hub)), []
+    fetch(own, Fetch(say=said.append))
+    assert own.record()["weights/a.pth"]["commit"] == "0123abc"
+    assert any(f"has {SHA}, at the hub's commit 0123abc" in line for line in said)
 
 
 def test_restricted_parts_must_be_accepted_before_anything_comes(tmp_path, server):
