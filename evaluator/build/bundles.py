@@ -291,7 +291,7 @@ def _fetch_archive(bundle: Bundle, how: Fetch, one: Download) -> None:
 
 def _credentials(address: str) -> dict[str, str]:
     """The user's token, for the hub alone."""
-    token = os.environ.get("HF_TOKEN")
+    token = os.environ.get("HF_TOKEN", "").strip()
     hub = urlsplit(os.environ.get("HF_ENDPOINT") or HUB).netloc
     return {"Authorization": f"Bearer {token}"} if token and urlsplit(address).netloc == hub else {}
 

@@ -98,6 +98,11 @@ def _receive_in_tries(address: str, part: Path, headers: dict[str, str], progres
                 f"{address} broke off after {there} bytes ({str(error)[:200]}). What came is kept; run again, it goes on "
                 "from there"
             ) from error
+        except requests.RequestException as error:
+            # its words may hold a header, and that the user's token
+            raise PartsProblem(
+                f"{address} cannot be asked ({type(error).__name__}); see HF_ENDPOINT, HF_TOKEN and the proxy's settings"
+            ) from error
         return
 
 

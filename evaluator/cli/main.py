@@ -75,11 +75,11 @@ def main() -> NoReturn:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail("stopped; finished work is kept, the same command goes on from here", 130)
-    except OSError as error:
-        if error.errno is None or isinstance(error, BrokenPipeError):
-            raise
-        _fail(f"{error.strerror}: {error.filename or 'this machine refused'}; free or mend it, then run again", 8)
+    except BrokenPipeError:
+        raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            _fail(f"{error.strerror}: {error.filename or 'this machine refused'}; free or mend it, then run again", 8)
         _fail(
             f"this is a fault of umd itself ({type(error).__name__}: {error}); run again with UMD_DEBUG=1 and report it",
             70,

@@ -263,12 +263,19 @@ def test_refusals_say_what_to_do(tmp_path, server, monkeypatch):
         fetch(own, Fetch())
     assert own.record() == {}
     assert list(own.weights.iterdir()) == []
-    monkeypatch.setenv("HF_TOKEN", "secret")
+    monkeypatch.setenv("HF_TOKEN", "secret\n")
     monkeypatch.setenv("HF_ENDPOINT", server)
     Server.files["/w/r/resolve/main/f"] = BODY
     hub = one(server, hub="w/r", revision="main", path="f")
     hub.pop("url")
     fetch(bundle(tmp_path, sources(hub, one(server.replace("127.0.0.1", "localhost"), into="b"))), Fetch())
+    monkeypatch.setenv("HF_TOKEN", "sec\nret")
+    with pytest.raises(PartsProblem, match=r"cannot be asked \(InvalidHeader\); see HF_ENDPOINT, HF_TOKEN") as refused:
+        fetch(bundle(tmp_path / "token", sources(hub)), Fetch())
+    assert "sec" not in str(refused.value)
+    monkeypatch.setenv("HF_ENDPOINT", "hub.local")
+    with pytest.raises(PartsProblem, match=r"^hub\.local/w/r/resolve/main/f cannot be asked \(MissingSchema\)"):
+        fetch(bundle(tmp_path / "endpoint", sources(hub)), Fetch())
     tokens = {path: headers.get("Authorization") for path, headers in Server.seen}
     assert tokens["/w/r/resolve/main/f"] == "Bearer secret"
     assert tokens["/a"] is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -254,3 +255,24 @@ def test_missing_and_corrupt_files_cost_their_scan_alone(project, tmp_path):
     again = umd("run", "-m", "painter", "-d", data, "--engine", "local", "--name", "x", UMD_RUNS=str(tmp_path / "r"))
     assert again.stderr.count("done before") == 5
     assert again.stderr.count(": done\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (OSError(28, "No space left on device", "a.pth"), 8, "No space left on device: a.pth; free or mend it"),
+        (shutil.Error([("a", "b", "why")]), 70, "a fault of umd itself (Error:"),  # an OSError without a number
+    ],
+)
+def test_whatever_the_system_refuses_is_a_message(monkeypatch, capsys, error, code, said):
+    from evaluator.cli import main as module
+
+    def fails(**_):
+        raise error
+
+    monkeypatch.setattr(module, "umd", fails)
+    monkeypatch.setattr(module.signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as stopped:
+        module.main()
+    assert stopped.value.code == code
+    assert said in capsys.readouterr().err
