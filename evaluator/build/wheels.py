@@ -5,6 +5,8 @@ The host's pip knows the site's proxies, mirrors and certificates (decision 0001
 
 from __future__ import annotations
 
+import errno
+import os
 import platform
 import subprocess
 import sys
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from evaluator.errors import PartsProblem
+from evaluator.errors import HostFault, PartsProblem
 from evaluator.manifests.sources import locked, normal_name
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ class ImagePlatform:
 def collect_wheels(lock: Path, build: Sequence[str], image: ImagePlatform, folder: Path) -> list[Path]:
     """Fetch every package of the lock into an empty folder; those of ``build`` as source, made into wheels.
 
-    Raises PartsProblem with pip's last lines; a source that is not pure Python cannot be built for another platform.
+    Raises HostFault for a full disk, else PartsProblem with pip's last lines; a source that is not pure Python cannot be built for another platform.
     """
     packages = locked(lock)
     from_source = {normal_name(name) for name in build}
@@ -109,6 +111,11 @@ def _pip(arguments: list[str]) -> None:
     hashes = [] if command == "install" else ["--require-hashes"]
     asked = [sys.executable, "-m", "pip", command, "--disable-pip-version-check", "--no-deps", *hashes, *rest]
     done = subprocess.run(asked, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode and os.strerror(errno.ENOSPC) in done.stdout:
+        raise HostFault(
+            f"no space left while pip worked in {tempfile.gettempdir()} and in the bundle; free some (TMPDIR names another "
+            "folder for the first) and run again"
+        )
     if done.returncode:
         tail = "\n    ".join(done.stdout.strip().splitlines()[-TAIL_LINES:])
         raise PartsProblem(f"Python packages could not be collected (pip {command}):\n    {tail}")

@@ -27,7 +27,7 @@ from evaluator.build.carried import save_base
 from evaluator.build.client import BuildClient
 from evaluator.build.context import build_context
 from evaluator.build.variants import Weights, check_mounted, choose_weights, unasked_weights
-from evaluator.build.wheels import ImagePlatform
+from evaluator.build.wheels import ImagePlatform, collect_wheels
 from evaluator.errors import HostFault, PartsProblem, UserError
 from evaluator.manifests.sources import Sources
 from tests.tiny import PAINTER
@@ -498,3 +498,21 @@ def test_an_image_can_be_read_by_any_user_whatever_the_umask(tmp_path):
         "parts/weights/a.pth": (0o644, 0),
     }  # fmt: skip
     assert [path.name for path in tmp_path.iterdir()] == ["context"]
+
+
+def test_a_full_disk_under_pip_is_told_as_that(tmp_path, monkeypatch):
+    lock, pip = tmp_path / "requirements.lock", tmp_path / "python"
+    lock.write_text(f"monai==1.6.1 --hash=sha256:{SHA}\n")
+    monkeypatch.setattr(sys, "executable", str(pip))
+    for said, kind, told in (
+        (
+            "OSError: [Errno 28] No space left on device: 'a' -> 'b'",
+            HostFault,
+            "^no space left while pip worked in .*run again",
+        ),
+        ("ERROR: No matching distribution", PartsProblem, "could not be collected .*\n.*No matching distribution"),
+    ):
+        pip.write_text(f'#!/bin/sh\necho "{said}"\nexit 1\n')
+        pip.chmod(0o755)
+        with pytest.raises(kind, match=told):
+            collect_wheels(lock, (), ImagePlatform(flavour="cpu"), tmp_path)
