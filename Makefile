@@ -38,7 +38,7 @@ test: $(VENV)/dev.done ## lint, types, and the tests of WHAT=tests
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest $(WHAT)
 
-test-zoo: $(VENV)/dev.done ## build the models' images with random weights, check and run them (UMD_BUNDLE=folder for what no index has)
+test-zoo: $(VENV)/dev.done ## build the models' images with random weights, check and run them (UMD_BUNDLE=folder for what no index has, UMD_RECORD=1 to record the checks)
 	@.ci/ensure-engine
 	UMD_TEST_ZOO=1 $(BIN)/python -m pytest tests/zoo tests/zoo_images -rs
 

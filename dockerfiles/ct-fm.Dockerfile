@@ -20,7 +20,7 @@ LABEL umd.contract="1" \
       umd.session="stdio" \
       umd.options="spacing=1.5mm|native" \
       umd.gpu="optional" \
-      umd.gpu-memory="8GiB" \
+      umd.gpu-memory="12GiB" \
       umd.memory="16GiB" \
       umd.timeout="3600" \
       umd.weights="published" \

@@ -59,9 +59,17 @@ class CtFm:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._module = module.eval().to(self.device)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def logits(self, patch: Volume) -> Any:
-        """Of each class, float32."""
-        values = torch.from_numpy(np.ascontiguousarray(patch.array)).to(self.device)
+        """Of each class, float32, on the network's device."""
+        values = self.like_logits(np.ascontiguousarray(patch.array))
         with torch.autocast("cuda", torch.float16, enabled=self.device.type == "cuda"):
-            return self._module(values[None, None])[0].float().cpu().numpy()
+            return self._module(values[None, None])[0].float()
+
+    def like_logits(self, array: Any) -> Any:
+        """A tensor on the network's device."""
+        return torch.from_numpy(array).to(self.device)
+
+    def as_array(self, values: Any) -> Any:
+        """In the computer's memory."""
+        return values.cpu().numpy()

@@ -60,7 +60,13 @@ class Network(Protocol):
     classes: Sequence[str]
 
     def logits(self, patch: Volume) -> Any:
-        """Of each class, float32 (classes, 96, 160, 160), which may be written into."""
+        """Of each class, float32 (classes, 96, 160, 160), which may be written into; a tensor of where the network works, or an array."""
+
+    def like_logits(self, array: Any) -> Any:
+        """An array as what ``logits`` gives."""
+
+    def as_array(self, values: Any) -> Any:
+        """The way back."""
 
 
 def predict(image: Volume, request: Request, network: Network, options: Mapping[str, str]) -> Prediction:
@@ -111,11 +117,11 @@ def label(crop: Volume, network: Network) -> Any:
     """The class of each voxel of the crop, uint8.
 
     Windows come from low to high along the first axis, and what the next ones do not reach is decided at once: the sums of
-    all classes are held for 96 slices, not for the whole body.
+    all classes are held for 96 slices, not for the whole body, and where the network works: a window's logits are a gigabyte.
     """
     shape = crop.array.shape
-    labels, weights = np.zeros(shape, np.uint8), gaussian()
-    sums = np.zeros((len(network.classes), WINDOW[0], *shape[1:]), np.float32)
+    labels, weights = np.zeros(shape, np.uint8), network.like_logits(gaussian())
+    sums = network.like_logits(np.zeros((len(network.classes), WINDOW[0], *shape[1:]), np.float32))
     slabs = [(max(low, 0), list(same)) for low, same in groupby(covering(shape, WINDOW, SHARE), key=lambda n: n[0])]
     for (low, starts), next_low in zip(slabs, [*(low for low, _ in slabs[1:]), shape[0]]):
         for start in starts:
@@ -128,8 +134,11 @@ def label(crop: Volume, network: Network) -> Any:
             slab = slice(here[0].start - low, here[0].stop - low)
             sums[(slice(None), slab, *here[1:])] += logits
         decided = next_low - low
-        labels[low:next_low] = sums[:, :decided].argmax(axis=0)
-        sums[:, : WINDOW[0] - decided] = sums[:, decided:]
+        labels[low:next_low] = network.as_array(sums[:, :decided].argmax(0))
+        # slices move down by steps of their own length: tensors do not copy to where they are read from
+        for first in range(0, WINDOW[0] - decided, decided):
+            moved = sums[:, first + decided : first + 2 * decided]
+            sums[:, first : first + moved.shape[1]] = moved
         sums[:, WINDOW[0] - decided :] = 0
     return labels
 

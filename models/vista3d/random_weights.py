@@ -14,7 +14,9 @@ def write(size: str, folder: Path) -> None:
     """Write the checkpoint of a network of this size."""
     torch.manual_seed(SEED)
     state = build(size).state_dict()
-    # with these signs most voxels are foreground to the click branch, so that there is a mask where a click is
+    # with these signs nearly every voxel is foreground to the click branch, so that there is a mask wherever a click is
+    last = "point_head.output_hypernetworks_mlps.layers.2."
     for name in ("weight", "bias"):
-        state[f"point_head.output_hypernetworks_mlps.layers.2.{name}"].neg_()
+        state[last + name].neg_()
+    state["point_head.output_upscaling.3.bias"] += 0.2 * state[last + "bias"].sign()
     torch.save(state, folder / "model.pt")

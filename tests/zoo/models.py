@@ -156,6 +156,12 @@ class IdealCtFm:
                 )
         return made
 
+    @staticmethod
+    def like_logits(array):
+        return array
+
+    as_array = like_logits
+
 
 class IdealSession:
     """nnInteractive's session, answered from the reference: the organ that lies at the last foreground prompt's middle."""

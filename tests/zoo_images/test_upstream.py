@@ -82,7 +82,7 @@ def test_sam_med3d(docker_engine, figures):
 
 def test_vista3d(docker_engine, figures):
     """View equal; input to 1e-5; logits to the rounding of 16 bits, in which ours are averaged; masks but for that, and but for ties."""
-    found = run_inside(docker_engine, "vista3d", "vista3d.py")
+    found = run_inside(docker_engine, "vista3d", "vista3d.py", "monai")
     assert len(found) == 21
     for one in found:
         figures.append(f"vista3d beside upstream, {one}")
