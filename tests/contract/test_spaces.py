@@ -97,6 +97,15 @@ def test_sampling_is_scipys(made, step, start):
     np.testing.assert_array_equal(nearest[sure], array[tuple(np.floor(places[:, sure] + 0.5).astype(int))])
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int16, bool])
+def test_whole_numbers_are_sampled_as_numbers(kind):
+    """A step down between two of them lies between them, also where they have no sign."""
+    grid = make_grid((4, 3, 5), np.diag([2.0, 1.5, 1.0, 1.0]))
+    array = (np.indices(grid.shape).sum(axis=0) % 2 * 200).astype(kind)
+    finer = respaced_from_first(space_of(grid), (0.7, 0.7, 0.7))
+    assert np.array_equal(sample(array, grid.affine, finer), sample(array.astype(np.float64), grid.affine, finer))
+
+
 @pytest.mark.parametrize("step", [1.5, 2.0, 0.9])
 def test_respacing_is_simpleitks_between_equal_centres(step):
     """The grid about the centre, floor of the extent: what torchio's Resample makes of a spacing."""

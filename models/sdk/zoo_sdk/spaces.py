@@ -175,6 +175,9 @@ def sample(
         return made
     # only what the places touch; then the axis that loses most voxels first: for speed
     values = array[tuple(slice(line.first, line.last + 1) for line in lines)]
+    if not nearest and values.dtype.kind != "f":
+        # differences of whole numbers without a sign would wrap
+        values = values.astype(np.float64)
     for axis in sorted(range(3), key=lambda n: len(lines[n].places) / values.shape[n]):
         values = _take(values, axis, lines[axis], nearest)
     inside: List[slice] = [slice(0)] * 3
