@@ -23,7 +23,7 @@ UMD  := $(BIN)/umd
 ORACLES     := .venv-oracles
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: help eval test test-zoo lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds bench-zoo bench-statistics bench-compare bench-report compare-peers clean
+.PHONY: help eval test test-zoo test-upstream lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds bench-zoo bench-statistics bench-compare bench-report compare-peers clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -40,7 +40,11 @@ test: $(VENV)/dev.done ## lint, types, and the tests of WHAT=tests
 
 test-zoo: $(VENV)/dev.done ## build the models' images with random weights, check and run them (UMD_BUNDLE=folder for what no index has, UMD_RECORD=1 to record the checks)
 	@.ci/ensure-engine
-	UMD_TEST_ZOO=1 $(BIN)/python -m pytest tests/zoo tests/zoo_images -rs
+	UMD_TEST_ZOO=1 $(BIN)/python -m pytest tests/zoo tests/zoo_images/test_images.py -rs
+
+test-upstream: $(VENV)/dev.done ## our pipelines beside upstream's code, inside the models' images (UMD_BUNDLE as above)
+	@.ci/ensure-engine
+	UMD_TEST_ZOO=1 $(BIN)/python -m pytest tests/zoo_images/test_upstream.py -rs
 
 lint: $(VENV)/dev.done ## ruff, mypy and the layers
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ import pytest
 from evaluator import places
 
 CI = os.environ.get("CI") == "true"
-#: builds the models' images; make test-zoo runs it
+#: builds the models' images; make test-zoo and make test-upstream run it
 collect_ignore = [] if os.environ.get("UMD_TEST_ZOO") else ["zoo_images"]
 
 
@@ -82,4 +82,4 @@ def order(model: str, dataset: Path | str, protocol: str = "point-1", **more: ob
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name what is left out, so that nobody takes it for passed."""
     if "zoo_images" in collect_ignore:
-        terminalreporter.write_line("NOT RUN: tests/zoo_images, which build the models' images (make test-zoo)")
+        terminalreporter.write_line("NOT RUN: tests/zoo_images, which build the models' images (make test-zoo, make test-upstream)")
