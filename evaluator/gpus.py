@@ -66,8 +66,9 @@ def choose_gpus(
 ) -> tuple[Gpu, ...]:
     """Those of the machine's GPUs that a model is run on; ``wanted``: None for all, () for none, else indices.
 
-    None for a model that has no use for one, and for one that can do without where all are too small (it is told).
-    Raises UserError where a GPU that is needed is not there, or has less memory than the card says.
+    None for a model that has no use for one, and for one that can do without where all are too small (it is told). Those asked
+    for by index are used whatever their memory, as a card's figure may be an estimate (it is told, too).
+    Raises UserError where a GPU that is needed is not there, or all have less memory than the card says.
     """
     if card.gpu == "none" or wanted == ():
         if card.gpu == "required":
@@ -85,8 +86,11 @@ def choose_gpus(
     if small := [gpu for gpu in chosen if gpu not in fit]:
         told = ", ".join(f"GPU {gpu.index} ({gpu.name}) has {gpu.memory / 2**30:.1f} GiB" for gpu in small)
         lacks = f"model {card.name} needs {(card.gpu_memory or 0) / 2**30:.1f} GiB of GPU memory by its card; {told}"
+        if wanted is not None:
+            say(f"{lacks}: used as it was asked for, and may run out of memory")
+            return chosen
         if not fit and card.gpu == "required":
-            raise UserError(f"{lacks}. Use a larger one")
+            raise UserError(f"{lacks}. Use a larger one, or ask for it by its index to try")
         say(f"{lacks}: {'runs without a GPU' if not fit else 'not used'}")
     return fit
 

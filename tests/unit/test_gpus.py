@@ -32,8 +32,11 @@ def test_a_gpu_that_is_too_small_is_not_used():
     assert choose_gpus(found, None, card(gpu="optional", gpu_memory="10GiB"), said.append) == found[:1]
     assert "needs 10.0 GiB" in said[0]
     assert "GPU 1 (NVIDIA GeForce RTX 3070) has 8.0 GiB: not used" in said[0]
-    assert choose_gpus(found, (1,), card(gpu="optional", gpu_memory="10GiB"), said.append) == ()
+    assert choose_gpus(found[1:], None, card(gpu="optional", gpu_memory="10GiB"), said.append) == ()
     assert "runs without a GPU" in said[1]
+    for gpu in ("optional", "required"):
+        assert choose_gpus(found, (1,), card(gpu=gpu, gpu_memory="10GiB"), said.append) == found[1:]
+        assert "used as it was asked for" in said.pop()
     assert choose_gpus(found, None, card(gpu="required", gpu_memory="8GiB"), said.append) == found
     assert (
         choose_gpus(found, None, card(gpu="none"), said.append)
@@ -62,8 +65,8 @@ def test_memory_that_the_driver_does_not_tell_is_not_too_small():
     ("found", "wanted", "labels", "said"),
     [
         (
-            parse_gpus(TOLD),
-            (1,),
+            parse_gpus(TOLD)[1:],
+            None,
             {"gpu": "required", "gpu_memory": "10GiB"},
             "10.0 GiB of GPU memory by its card; GPU 1",
         ),
