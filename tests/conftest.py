@@ -82,4 +82,6 @@ def order(model: str, dataset: Path | str, protocol: str = "point-1", **more: ob
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name what is left out, so that nobody takes it for passed."""
     if "zoo_images" in collect_ignore:
-        terminalreporter.write_line("NOT RUN: tests/zoo_images, which build the models' images (make test-zoo, make test-upstream)")
+        terminalreporter.write_line(
+            "NOT RUN: tests/zoo_images, which build the models' images (make test-zoo, make test-upstream)"
+        )
