@@ -60,9 +60,7 @@ def predict(image: Volume, request: Request, network: Network, options: Mapping[
             with seconds.of("postprocess"):
                 outcomes.update(masks_from(found, lattice, request.grid, wanted))
         else:
-            outcomes.update(
-                dict.fromkeys(wanted, Undefined("all voxels are zero, and nnU-Net crops to those that are not"))
-            )
+            outcomes.update(dict.fromkeys(wanted, Undefined("all voxels are zero: there is nothing to segment")))
     return Prediction(outcomes, notes=notes, seconds=seconds)
 
 

@@ -21,9 +21,12 @@ SCHEMES = {"CT": "CTNormalization"}
 def write_results(
     folder: Path, size: str, labels: Mapping[str, Any], *, name: str, seed: int, channel: str = "CT",
     spacing: Sequence[float] = (1.5, 1.5, 1.5), reader: str = "SimpleITKIO", trainer: str = "nnUNetTrainer",
-    folds: int = 1,
+    folds: int = 1, background: float = 0.0,
 ) -> None:  # fmt: skip
-    """Write a results folder; ``labels`` without the background, ``spacing`` along (z, y, x) in mm."""
+    """Write a results folder; ``labels`` without the background, ``spacing`` along (z, y, x) in mm.
+
+    ``background``: added to its logit; 0.2 gives it most voxels of a network of 20 to 30 classes.
+    """
     torch.manual_seed(seed)
     folder.mkdir(parents=True)
     named = {"background": 0, **labels}
@@ -39,6 +42,7 @@ def write_results(
         module = kind.build_network_architecture(
             manager, manager.get_configuration(CONFIGURATION), 1, len(named), False
         )
+        part_among_classes(module, background)
         checkpoint = {
             "network_weights": module.state_dict(),
             "optimizer_state": {},
@@ -51,6 +55,19 @@ def write_results(
             "inference_allowed_mirroring_axes": mirrored,
         }
         torch.save(checkpoint, folder / ("fold_%d" % fold) / CHECKPOINT)
+
+
+def part_among_classes(module: Any, background: float) -> None:
+    """Give each class a place among the features, and each voxel the class of the nearest: of numbers as they fall, few take all.
+
+    The features are normal but for the slope below zero. The places are drawn nearer to their middle, where the mean of folds and
+    mirrored images lies; the background's is there.
+    """
+    for head in module.decoder.seg_layers:
+        places = 0.2 + 0.5 * torch.nn.functional.leaky_relu(torch.randn(head.weight.shape))
+        places[0] = 0.4
+        head.weight.data, head.bias.data = places, -0.5 * (places.flatten(1) ** 2).sum(1)
+        head.bias.data[0] += background
 
 
 def make_plans(size: str, name: str, channel: str, spacing: Sequence[float], reader: str) -> Dict[str, Any]:

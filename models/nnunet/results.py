@@ -109,17 +109,20 @@ class Results:
             "reader": self.reader,
         }
 
-    def label_map(self, image: Volume, *, mirroring: bool = True, folds: int | None = None) -> Any:
-        """The labels of an image whose axes are as training had them, (z, y, x); ``folds``: the first so many, or all."""
+    def label_map(self, image: Volume, *, mirroring: bool = True, folds: int | None = None, step: float = 0.5) -> Any:
+        """The labels of an image whose axes are as training had them, (z, y, x).
+
+        ``folds``: the first so many, or all; ``step``: how far apart patches lie, in parts of a patch.
+        """
         values = np.ascontiguousarray(image.array, dtype=np.float32)
         # headers tell voxel sizes in 32 bits
         told = [float(np.float32(size)) for size in image.spacing]
         shown = hashlib.blake2b(values, digest_size=16).hexdigest(), values.shape
-        key = (shown, tuple(told), mirroring, folds)
-        return self._maps.get(key, lambda: self._predict(values, told, mirroring, folds))
+        key = (shown, tuple(told), mirroring, folds, step)
+        return self._maps.get(key, lambda: self._predict(values, told, mirroring, folds, step))
 
-    def _predict(self, values: Any, spacing: Any, mirroring: bool, folds: int | None) -> Any:
-        self._predictor.use_mirroring = mirroring
+    def _predict(self, values: Any, spacing: Any, mirroring: bool, folds: int | None, step: float) -> Any:
+        self._predictor.use_mirroring, self._predictor.tile_step_size = mirroring, step
         self._predictor.list_of_parameters = [state for _, state in self._folds[:folds]]
         return self._predictor.predict_single_npy_array(values[None], {"spacing": spacing})
 

@@ -279,6 +279,55 @@ class IdealNnUNet:
         return np.where((found == 1) & odd, 8, found)
 
 
+class IdealTotalSegmentator:
+    """Answers each part from the reference: the lung in lobes, and the aorta as another part, whose first label it is."""
+
+    def __init__(self, body: Body) -> None:
+        self.body = body
+        lobes = ("lung_upper_lobe_left", "lung_lower_lobe_right")
+        self.labels = {name: (value,) for value, name in enumerate(lobes, 11)}
+        self.labels |= {organ.replace("-", "_"): (value,) for value, organ in enumerate(ORGANS, 20) if organ != "lung"}
+        others = {value: 19 + value for value in range(3, len(ORGANS) + 1)}
+        self.parts = {"organs": {1: 11, 2: 12, **others}, "ribs": {1: 99}, "vessels": {1: 21}}
+
+    def task(self, modality):
+        assert modality == self.body.modality
+        return self
+
+    def label_map(self, part, image):
+        assert image.array.dtype == np.float32
+        assert (image.array == np.trunc(image.array)).all()
+        assert nibabel.aff2axcodes(image.affine) == ("S", "A", "R")
+        assert np.allclose(image.spacing, 1.5, atol=0.03)
+        self.body.shows(image)
+        found = self.body.labels_in(image)
+        if part == "vessels":
+            return (found == 2).astype(np.uint8)
+        if part == "ribs":
+            return np.zeros_like(found)
+        odd = np.indices(found.shape).sum(axis=0) % 2 == 1
+        # where the other part finds the aorta this one sees liver
+        return np.where((found == 1) & odd, 2, np.where(found == 2, 3, found))
+
+
+class IdealMRSegmentator:
+    """Answers each volume from the reference."""
+
+    def __init__(self, body: Body) -> None:
+        self.body = body
+        names = ("left_lung", "aorta", "liver", "left_kidney", "spleen", "pancreas", "lesion", "right_lung")
+        self.labels = {name: (value,) for value, name in enumerate(names, 1)}
+
+    def label_map(self, image, *, fast):
+        assert not fast
+        assert image.array.dtype == np.float32
+        assert nibabel.aff2axcodes(image.affine) == ("S", "P", "L")
+        self.body.shows(image)
+        found = self.body.labels_in(image)
+        odd = np.indices(found.shape).sum(axis=0) % 2 == 1
+        return np.where((found == 1) & odd, 8, found)
+
+
 MODELS = (
     Registered(images=("segvol",), folder="segvol", ideal=IdealSegVol),
     Registered(
@@ -296,4 +345,8 @@ MODELS = (
     Registered(images=("ct-fm",), folder="ct-fm", ideal=IdealCtFm, modalities=("CT",)),
     Registered(images=("nninteractive",), folder="nninteractive", ideal=IdealSession),
     Registered(images=("nnunet",), folder="nnunet", ideal=IdealNnUNet),
+    Registered(
+        images=("totalsegmentator",), folder="totalsegmentator", ideal=IdealTotalSegmentator, modalities=("CT", "MR")
+    ),
+    Registered(images=("mrsegmentator",), folder="mrsegmentator", ideal=IdealMRSegmentator, modalities=("CT", "MR")),
 )

@@ -230,3 +230,40 @@ def test_nnunet_refuses_other_folders(docker_engine):
     assert len(told) == 11
     assert all(told.values()), told
     assert "fold_1" in told["an array less in the second fold"]
+
+
+def test_totalsegmentator(docker_engine, figures):
+    """The networks' input equal; the same labels but for voxels half-way between two of the lattice's."""
+    found = run_inside(docker_engine, "totalsegmentator", "totalsegmentator_package.py")
+    assert len(found) == 4
+    for one in found:
+        figures.append(f"totalsegmentator beside upstream, {one}")
+        assert one["input"] == 0
+        assert one["labels"] > 0.8 * one["classes"]
+        assert one["empty"] == 0
+        assert one["differs_off_ties"] <= 1e-5 * one["voxels"]
+        assert one["differs"] <= 1e-3 * one["voxels"]
+
+
+def test_totalsegmentator_refuses_other_folders(docker_engine):
+    """Vertebrae for ribs: 26 classes each, which nnU-Net would open."""
+    told = {
+        one["case"]: one["refused"]
+        for one in run_inside(docker_engine, "totalsegmentator", "totalsegmentator_folders.py")
+    }
+    assert told.pop("the right ones") is None
+    assert len(told) == 5
+    assert all(told.values()), told
+    assert "Dataset292_" in told["vertebrae for ribs"]
+
+
+def test_mrsegmentator(docker_engine, figures):
+    """The same labels as the package's own files, on the same grid."""
+    found = run_inside(docker_engine, "mrsegmentator", "mrsegmentator_package.py", "mrsegmentator")
+    assert len(found) == 6
+    for one in found:
+        figures.append(f"mrsegmentator beside upstream, {one}")
+        assert one["same_grid"]
+        assert one["labels"] > 0.9 * 41
+        assert one["voxels"] > 0
+        assert one["differs"] <= 1e-5 * one["voxels"]

@@ -1,0 +1,48 @@
+"""MRSegmentator's way from an image to masks, with the network given: pure functions of their arguments.
+
+As the package does it (mrsegmentator 2.0.0, inference.py and simpleitk_reader_writer.py): axes turned to be closest to LPS and taken in
+reverse order (as an array: towards Superior, Posterior, Left); nnU-Net; back, voxel for voxel.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping, Protocol, Tuple
+
+import numpy as np
+
+from zoo_sdk import Prediction, Request, Seconds, Volume
+from zoo_sdk.intensities import Undefined
+from zoo_sdk.label_maps import masks_from, wanted_labels
+from zoo_sdk.spaces import oriented, sample, space_of
+
+OPTIONS = {"fast": ("off", "on")}
+
+
+class Network(Protocol):
+    """What the pipeline needs."""
+
+    #: name -> values
+    labels: Mapping[str, Tuple[int, ...]]
+
+    def label_map(self, image: Volume, *, fast: bool) -> Any:
+        """The labels of an image, on its own voxels; axes (z, y, x) of LPS."""
+
+
+def predict(image: Volume, request: Request, network: Network, options: Mapping[str, str]) -> Prediction:
+    """Answer a request about one image; ``options`` has a value for each of ``OPTIONS``."""
+    seconds = Seconds()
+    wanted, outcomes = wanted_labels(request, network.labels)
+    notes: Dict[str, Any] = {"options": dict(options), "labels": wanted}
+    if wanted:
+        with seconds.of("preprocess"):
+            lattice = oriented(space_of(request.grid), "SPL")
+            values = sample(image.array, image.affine, lattice).astype(np.float32)
+        if values.any():
+            with seconds.of("infer"):
+                found = network.label_map(Volume(values, lattice.affine), fast=options["fast"] == "on")
+            with seconds.of("postprocess"):
+                outcomes.update(masks_from(found, lattice, request.grid, wanted))
+        else:
+            nothing = Undefined("all voxels are zero: there is nothing to segment")
+            outcomes.update(dict.fromkeys(wanted, nothing))
+    return Prediction(outcomes, notes=notes, seconds=seconds)
