@@ -1,4 +1,4 @@
-"""What a model is asked when it is checked: a bright lopsided ball on grids of every kind, with every kind of prompt.
+"""What a model is asked when it is checked: a bright lopsided, rippled ball on grids of every kind, with every kind of prompt.
 
 The SDK's own questions (``zoo_sdk.check``: each modality, plain, flipped, oblique), all 48 orientations of one modality,
 volumes of a voxel or a slice, a volume larger than a whole-body scan, and questions that cannot be answered.
@@ -82,7 +82,7 @@ def _ask(folder: Path, card: ModelCard, name: str, grid: Grid, radius_mm: float)
     bump = np.linalg.solve(linear, np.multiply(BUMP, radius_mm))
     inside = _ball(grid.shape, linear, np.array(middle), radius_mm)
     inside |= _ball(grid.shape, linear, middle + bump, BUMP_RADIUS * radius_mm)
-    array = np.where(inside, 100, 10).astype(np.int16)
+    array = np.where(inside, 100 + _ripple(grid.shape, linear, np.array(middle)), 10).astype(np.int16)
     images: dict[str, ImageFile] = {}
     for modality in card.inputs[0]:
         path = folder / "images" / f"{name}-{modality}.nii.gz"
@@ -102,6 +102,14 @@ def _ball(shape: tuple[int, int, int], linear: np.ndarray, centre: np.ndarray, r
     squared = metric[0, 0] * i**2 + metric[1, 1] * j**2 + metric[2, 2] * k**2
     squared = squared + 2 * (metric[0, 1] * i * j + metric[0, 2] * i * k + metric[1, 2] * j * k)
     return squared <= radius_mm**2  # type: ignore[no-any-return]
+
+
+def _ripple(shape: tuple[int, int, int], linear: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """Waves of 30 mm along one direction of the world, -10 to 10: there are models that scale by what is brightest."""
+    a, b, c = 2 * np.pi / 30 * np.array([0.6, 0.0, 0.8]) @ linear
+    i, j, k = (axis - middle for axis, middle in zip(np.ogrid[tuple(map(slice, shape))], centre, strict=True))
+    waves = a * i + b * j + c * k
+    return np.rint(10 * np.sin(waves, out=waves), out=waves)  # type: ignore[no-any-return]
 
 
 def _triple(values: object) -> tuple[int, int, int]:

@@ -28,7 +28,7 @@ def test_the_body_is_the_same_in_the_world_and_looks_otherwise_in_any_wrong_orie
         assert all(0 <= low < high <= n for low, high, n in zip(box.low, box.high, image.shape, strict=True))
     for other in seen[1:]:
         np.testing.assert_array_equal(other, seen[0])
-    bright = seen[0] == 100
+    bright = seen[0] >= 90
     for order, signs in product(permutations(range(3)), product((1, -1), repeat=3)):
         turned = np.transpose(bright, order)[tuple(slice(None, None, sign) for sign in signs)]
         if (order, signs) != ((0, 1, 2), (1, 1, 1)) and turned.shape == bright.shape:

@@ -32,6 +32,8 @@ class Registered:
     ideal: Callable[[Body], Any]
     #: options under which organs larger than the network's patch come back whole
     whole: dict[str, str] = field(default_factory=dict)
+    #: why make test-zoo does not ask for the volume of 512 x 512 x 400; empty where it does
+    no_huge: str = ""
     #: does the default show an organ as a whole however large it is
     whole_by_default: bool = True
     modalities: tuple[str, ...] = ("CT", "MR", "PT")
@@ -328,6 +330,8 @@ class IdealMRSegmentator:
         return np.where((found == 1) & odd, 8, found)
 
 
+#: nnU-Net holds every class's logits on the image's own voxels
+LOGITS = "up to 17 GB of logits, and ten minutes of a CPU"
 MODELS = (
     Registered(images=("segvol",), folder="segvol", ideal=IdealSegVol),
     Registered(
@@ -342,11 +346,21 @@ MODELS = (
     ),
     Registered(images=("sat-nano", "sat-pro"), folder="sat-nano", ideal=IdealSat),
     Registered(images=("voxtell",), folder="voxtell", ideal=IdealVoxTell),
-    Registered(images=("ct-fm",), folder="ct-fm", ideal=IdealCtFm, modalities=("CT",)),
+    Registered(images=("ct-fm",), folder="ct-fm", ideal=IdealCtFm, modalities=("CT",), no_huge="ten minutes of a CPU"),
     Registered(images=("nninteractive",), folder="nninteractive", ideal=IdealSession),
-    Registered(images=("nnunet",), folder="nnunet", ideal=IdealNnUNet),
+    Registered(images=("nnunet",), folder="nnunet", ideal=IdealNnUNet, no_huge=LOGITS),
     Registered(
-        images=("totalsegmentator",), folder="totalsegmentator", ideal=IdealTotalSegmentator, modalities=("CT", "MR")
+        images=("totalsegmentator",),
+        folder="totalsegmentator",
+        ideal=IdealTotalSegmentator,
+        modalities=("CT", "MR"),
+        no_huge=LOGITS,
     ),
-    Registered(images=("mrsegmentator",), folder="mrsegmentator", ideal=IdealMRSegmentator, modalities=("CT", "MR")),
+    Registered(
+        images=("mrsegmentator",),
+        folder="mrsegmentator",
+        ideal=IdealMRSegmentator,
+        modalities=("CT", "MR"),
+        no_huge=LOGITS,
+    ),
 )

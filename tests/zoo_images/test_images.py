@@ -53,8 +53,11 @@ def test_every_model_with_weights_is_registered():
     assert having == set(IMAGES)
 
 
-def test_it_keeps_the_contract(image, figures):
-    ready, results = check_model(image, weights="random", large=True, say=lambda _: None)
+def test_it_keeps_the_contract(image, figures, not_run):
+    (no_huge,) = (model.no_huge for model in MODELS if image in model.images)
+    if no_huge:
+        not_run.append(f"{image} on 512 x 512 x 400: NOT RUN, {no_huge}")
+    ready, results = check_model(image, weights="random", large=not no_huge, say=lambda _: None)
     done = list(results)
     if os.environ.get("UMD_RECORD"):
         write_record(image, ready, done)

@@ -62,7 +62,9 @@ def make_requests(folder: Path) -> List[Request]:
     for number, affine in enumerate(GRIDS):
         for modality, unit in UNITS.items():
             name = "%s%d" % (modality.lower(), number)
-            values = array("f", (100.0 if _in_ball(n) else 0.0 for n in range(SHAPE[0] * SHAPE[1] * SHAPE[2])))
+            # not all alike inside: there are models that scale by what is brightest
+            count = SHAPE[0] * SHAPE[1] * SHAPE[2]
+            values = array("f", (100.0 + n % 7 if _in_ball(n) else 0.0 for n in range(count)))
             nifti.write(folder / "images" / (name + ".nii.gz"), SHAPE, affine, "f", values.tobytes())
             middle = (6, 5, 4)
             place = tuple(sum(affine[r][c] * middle[c] for c in range(3)) + affine[r][3] for r in range(3))
