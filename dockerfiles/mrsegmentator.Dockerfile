@@ -29,6 +29,7 @@ LABEL umd.contract="1" \
       umd.memory="24GiB" \
       umd.timeout="3600" \
       umd.weights="published" \
+      umd.weights.sha256="dd26c1b511908a1f2a752b7fe8f5ca9c5603fc3e69fa52f57bf3ccdd52ceb286" \
       umd.weights.license="not stated" \
       umd.trained-on="in-house MR, UK Biobank MR, and TotalSegmentator CT (arXiv:2405.06463)" \
       org.opencontainers.image.title="MRSegmentator 1.2" \
