@@ -245,9 +245,7 @@ def _fetch_file(
         how.say(f"{key} was put here by hand; taken as it is")
         origin, found = "put here by hand", file_sha256(path)
         if trusted not in (None, found):
-            raise PartsProblem(
-                f"{path} was put here by hand and has sha256 {found}; sources.toml says {trusted}. Remove it"
-            )
+            raise PartsProblem(f"{path} was put here by hand and has sha256 {found}, not {trusted}: remove it")
     else:
         how.say(f"fetching {address}")
         found = download(
@@ -260,14 +258,9 @@ def _fetch_file(
             heard=lambda headers: commit.update({"commit": headers[COMMIT]} if COMMIT in headers else {}),
         )
         origin = address
-    entry = {
-        "sha256": found,
-        "bytes": path.stat().st_size,
-        "from": origin,
-        "license": license_,
-        "fetched": _now(),
-    } | commit
-    bundle.note({key: entry | {"hash": "stated in sources.toml" if wanted else "UNVERIFIED, trusted on first use"}})
+    trust = "stated in sources.toml" if wanted else "UNVERIFIED, trusted on first use"
+    entry = {"sha256": found, "bytes": path.stat().st_size, "from": origin, "license": license_, "hash": trust}
+    bundle.note({key: entry | commit | {"fetched": _now()}})
     if wanted is None:
         at = f", at the hub's commit {commit['commit']}" if commit else ""
         how.say(
