@@ -29,7 +29,4 @@ def write(size: str, folder: Path) -> None:
     head.weight.data *= 100
     head.bias.data[:] = -1000
     head.bias.data[[0, *NAMES]] = 0
-    path = folder / "model.safetensors"
-    save_file(module.state_dict(), path)
-    # safetensors writes for its own user alone, and the image runs as another
-    path.chmod(0o644)
+    save_file(module.state_dict(), folder / "model.safetensors")

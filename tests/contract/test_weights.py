@@ -16,6 +16,14 @@ def write(size, folder):
     (folder / "w.pth").write_text(size)
 """
 
+#: as safetensors writes
+PRIVATE_SCRIPT = """
+def write(size, folder):
+    (folder / "fold").mkdir(mode=0o700)
+    (folder / "fold" / "w.pth").write_text(size)
+    (folder / "fold" / "w.pth").chmod(0o600)
+"""
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
@@ -47,6 +55,13 @@ def test_random_weights_are_written_and_marked(tmp_path, folder):
         assert (which_weights(), network_size()) == (which, size)
         assert only_file("*.pth").read_text() == size
     assert json.loads((folder / "random-weights.json").read_text())["seed"] == 0
+
+
+def test_random_weights_can_be_read_by_whoever_the_image_runs_as(tmp_path, folder):
+    (tmp_path / "script.py").write_text(PRIVATE_SCRIPT)
+    assert main([str(tmp_path / "script.py"), "random:small"]) == 0
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (folder, *folder.rglob("*"))}
+    assert modes == {"weights": 0o755, "fold": 0o755, "w.pth": 0o644, "random-weights.json": 0o644}
 
 
 def test_one_file_and_no_other(folder):
