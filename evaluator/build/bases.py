@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urljoin, urlsplit
 
 from evaluator import places
+from evaluator.build.turns import turn
 from evaluator.build.zoo import hash_files
 from evaluator.errors import BuildFailed
 
@@ -52,27 +53,32 @@ def ensure_base(name: str, builder: BuildClient, *, say: Say, flavour: Flavour =
     reference = f"umd/{name}:{tag}"
     digest = builder.find(reference)
     if digest is None:
-        under = _under(name, flavour, builder, say)
-        say(
-            f"building {reference} ({flavour} flavour) on {under}"
-            if name == "torch"
-            else f"building {reference} on {under}"
-        )
-        with tempfile.TemporaryDirectory(dir=_folder()) as folder:
-            context = Path(folder)
-            _site(context / "site")
-            shutil.copytree(
-                places.project() / "models/sdk/zoo_sdk",
-                context / "zoo_sdk",
-                ignore=shutil.ignore_patterns("__pycache__"),
-            )
-            _packages(name, flavour, under, context / "packages", say)
-            shutil.copy(places.project() / f"dockerfiles/{name}.Dockerfile", context / "Dockerfile")
-            digest = builder.build(
-                context, "Dockerfile", reference, say=say, what=f"base image umd/{name}", arguments={"BASE": under}
-            )
+        with turn(places.cache() / "turns" / f"{name}-base.lock", say, f"builds umd/{name}"):
+            digest = builder.find(reference) or _build(name, flavour, reference, builder, say)
     builder.also(reference, f"umd/{name}", "latest")
     return digest
+
+
+def _build(name: str, flavour: Literal["cpu", "cuda"], reference: str, builder: BuildClient, say: Say) -> str:
+    under = _under(name, flavour, builder, say)
+    say(
+        f"building {reference} ({flavour} flavour) on {under}"
+        if name == "torch"
+        else f"building {reference} on {under}"
+    )
+    with tempfile.TemporaryDirectory(dir=_folder()) as folder:
+        context = Path(folder)
+        _site(context / "site")
+        shutil.copytree(
+            places.project() / "models/sdk/zoo_sdk",
+            context / "zoo_sdk",
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+        _packages(name, flavour, under, context / "packages", say)
+        shutil.copy(places.project() / f"dockerfiles/{name}.Dockerfile", context / "Dockerfile")
+        return builder.build(
+            context, "Dockerfile", reference, say=say, what=f"base image umd/{name}", arguments={"BASE": under}
+        )
 
 
 def choose_flavour(flavour: Flavour) -> Literal["cpu", "cuda"]:

@@ -12,13 +12,11 @@ trusted once: the next time it must be the same.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,13 +25,14 @@ from urllib.parse import urlsplit
 
 from evaluator.build.archives import check_unpacked, unpack
 from evaluator.build.download import download, file_sha256
+from evaluator.build.turns import turn
 from evaluator.build.wheels import ImagePlatform, collect_wheels
 from evaluator.errors import PartsProblem
 from evaluator.manifests.sources import HUB, UNVERIFIED, Sources, lock_path
 from evaluator.store import read_json, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection
 
     from evaluator.build.download import Progress
     from evaluator.manifests.sources import Download, Upstream
@@ -160,21 +159,8 @@ class Fetch:
 def fetch(bundle: Bundle, how: Fetch, parts: Collection[Part] = PARTS) -> None:
     """Bring the parts that the bundle lacks. Raises PartsProblem, HostFault; what came is kept, and gone on from."""
     check_licences(bundle, how, parts)
-    with _held(bundle, how):
+    with turn(bundle.folder / ".lock", how.say, f"fetches {bundle.model} into {bundle.root}"):
         _fetch_parts(bundle, how, parts)
-
-
-@contextmanager
-def _held(bundle: Bundle, how: Fetch) -> Iterator[None]:
-    """One process at a time brings the parts of a model; the others find them there."""
-    bundle.folder.mkdir(parents=True, exist_ok=True)
-    with (bundle.folder / ".lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            how.say(f"waiting for another umd, which fetches {bundle.model} into {bundle.root}")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _fetch_parts(bundle: Bundle, how: Fetch, parts: Collection[Part]) -> None:

@@ -14,6 +14,7 @@ from evaluator.build.bundles import Bundle, Fetch, fetch, identity_of
 from evaluator.build.carried import load_base
 from evaluator.build.client import BuildClient
 from evaluator.build.context import build_context
+from evaluator.build.turns import turn
 from evaluator.build.variants import Weights, unasked_weights
 from evaluator.build.wheels import ImagePlatform
 from evaluator.build.zoo import BASES, hash_files
@@ -66,20 +67,11 @@ def ensure_image(model: ZooModel, order: ImageOrder | None = None, *, say: Say, 
     reference = _reference(model, text, bases, bundle, weights)
     digest = builder.find(reference)
     if digest is None:
-        if bundle and order.bundle is None:
-            fetch(bundle, order.fetch, weights.parts)
-            reference = _reference(model, text, bases, bundle, weights)
-        say(f"building {reference}")
-        with build_context(model.dockerfile, bundle, weights) as folder:
-            digest = builder.build(
-                folder,
-                "Dockerfile",
-                reference,
-                say=say,
-                what=f"model {model.name}",
-                arguments={"WEIGHTS": weights.label} if re.search(r"^ARG WEIGHTS\b", text, flags=re.MULTILINE) else {},
-                labels=weights.labels,
-            )
+        with turn(places.cache() / "turns" / f"{model.name}.lock", say, f"builds {model.name}"):
+            if bundle and order.bundle is None:
+                fetch(bundle, order.fetch, weights.parts)
+                reference = _reference(model, text, bases, bundle, weights)
+            digest = builder.find(reference) or _build(builder, model, reference, bundle, weights, say)
     builder.also(reference, f"umd/{model.name}", weights.tag.rstrip("-") or "latest")
     card = parse_card(builder.labels(reference), f"image {reference}")
     if card != parse_card(dockerfile_labels(text) | weights.labels, model.dockerfile.name):
@@ -89,6 +81,23 @@ def ensure_image(model: ZooModel, order: ImageOrder | None = None, *, say: Say, 
         )
     known = bundle.known_hashes(weights.parts) if bundle else {}
     return BuiltImage(reference=reference, digest=digest, card=card, weights=known)
+
+
+def _build(
+    builder: BuildClient, model: ZooModel, reference: str, bundle: Bundle | None, weights: Weights, say: Say
+) -> str:
+    say(f"building {reference}")
+    takes = re.search(r"^ARG WEIGHTS\b", model.dockerfile.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    with build_context(model.dockerfile, bundle, weights) as folder:
+        return builder.build(
+            folder,
+            "Dockerfile",
+            reference,
+            say=say,
+            what=f"model {model.name}",
+            arguments={"WEIGHTS": weights.label} if takes else {},
+            labels=weights.labels,
+        )
 
 
 def open_bundle(model: str, root: Path | None, flavour: Flavour) -> Bundle | None:

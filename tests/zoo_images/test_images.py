@@ -25,6 +25,8 @@ from tests.zoo.models import MODELS
 BUNDLE = os.environ.get("UMD_BUNDLE")
 RECORD = bool(os.environ.get("UMD_RECORD"))
 IMAGES = [image for model in MODELS for image in model.images]
+#: an image's tests stay in one process, that builds it
+IN_GROUPS = [pytest.param(image, marks=pytest.mark.xdist_group(image)) for image in IMAGES]
 
 
 def needs(image: str) -> str | None:
@@ -36,11 +38,11 @@ def needs(image: str) -> str | None:
     return None if there or not lacking else f"{', '.join(lacking)} (no bundle: set UMD_BUNDLE)"
 
 
-@pytest.fixture(params=IMAGES)
+@pytest.fixture(params=IN_GROUPS)
 def image(request, docker_engine, not_run) -> str:
     """An image that can be built here; one that cannot is named at the end, and never counts as passed."""
     if lacking := needs(request.param):
-        not_run.append(f"{request.param}: NOT RUN, needs {lacking}")
+        not_run(f"{request.param}: NOT RUN, needs {lacking}")
         pytest.skip(f"needs {lacking}")
     if BUNDLE and Path(BUNDLE, request.param).is_dir():
         # from then on it is found by what it is made of
@@ -57,16 +59,16 @@ def test_every_model_with_weights_is_registered():
 def test_it_keeps_the_contract(image, figures, not_run):
     (model,) = (model for model in MODELS if image in model.images)
     if image != model.images[0] and not RECORD:
-        not_run.append(f"{image}: checked as {model.images[0]}, whose adapter it shares")
+        not_run(f"{image}: checked as {model.images[0]}, whose adapter it shares")
         pytest.skip(f"shares the adapter of {model.images[0]}")
     if model.no_huge:
-        not_run.append(f"{image} on 512 x 512 x 400: NOT RUN, {model.no_huge}")
+        not_run(f"{image} on 512 x 512 x 400: NOT RUN, {model.no_huge}")
     ready, results = check_model(image, weights="random", large=not model.no_huge, say=lambda _: None)
     done = list(results)
     if RECORD:
         write_record(image, ready, done)
     measured = {name: value for result in done for name, value in result.measured.items()}
-    figures.append(f"{image} {ready.identity}: {', '.join(f'{name} {value:g}' for name, value in measured.items())}")
+    figures(f"{image} {ready.identity}: {', '.join(f'{name} {value:g}' for name, value in measured.items())}")
     assert [f"{result.check}: {result.detail}" for result in done if not result.ok] == []
     assert len(done) >= 7
 
@@ -78,7 +80,7 @@ def test_it_is_measured_and_stamped(image, tmp_path, figures):
     protocol = "text" if card.prompts in ((), ("text",)) else "point-1"
     run = order(image, data, protocol, weights="random")
     statuses = [entry["targets"]["liver"]["status"] for record in run.records() for entry in record["rounds"]]
-    figures.append(f"{image}: {', '.join(statuses)}")
+    figures(f"{image}: {', '.join(statuses)}")
     assert statuses == ["ok"] * len(modalities)
     assert any("RANDOM WEIGHTS, NOT A RESULT" in line for line in header(run))
     notes = [entry["reply"]["notes"] for record in run.records() for entry in record["rounds"]]

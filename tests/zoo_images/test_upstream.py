@@ -7,6 +7,7 @@ comparisons with upstream's own functions, which no index has, are in docs/decis
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ def test_sam_med3d(docker_engine, figures):
     found = run_inside(docker_engine, "sam-med3d", "sam_med3d.py", "torchio")
     assert len(found) == 12
     for one in found:
-        figures.append(f"sam-med3d beside upstream, {one}")
+        figures(f"sam-med3d beside upstream, {one}")
         assert one["lattice"]
         assert one["affine"] < 1e-4
         assert one["input"] < 1e-4 + 1.5 * one["grey_value"]
@@ -85,7 +86,7 @@ def test_vista3d(docker_engine, figures):
     found = run_inside(docker_engine, "vista3d", "vista3d.py", "monai")
     assert len(found) == 21
     for one in found:
-        figures.append(f"vista3d beside upstream, {one}")
+        figures(f"vista3d beside upstream, {one}")
         assert one["view"]
         assert one["affine"] < 1e-4
         assert one["input"] < 1e-4
@@ -103,10 +104,10 @@ def bundle(not_run):
     return bundle_with("sat-nano", not_run)
 
 
-def bundle_with(image: str, not_run: list[str]) -> Path:
+def bundle_with(image: str, not_run: Callable[[str], None]) -> Path:
     """The bundle, if it has this image's source."""
     if lacking := needs(image):
-        not_run.append(f"{image} beside upstream: NOT RUN, needs {lacking}")
+        not_run(f"{image} beside upstream: NOT RUN, needs {lacking}")
         pytest.skip(f"needs {lacking}")
     return Path(str(BUNDLE))
 
@@ -117,7 +118,7 @@ def test_sat(docker_engine, bundle, figures):
     assert len(found) == 6
     assert max(one["patches"] for one in found) > 1
     for one in found:
-        figures.append(f"sat-nano beside upstream, {one}")
+        figures(f"sat-nano beside upstream, {one}")
         assert one["input"] < 1e-4
         assert one["probabilities"] < 1e-5
         assert one["mask_differs"] <= 1e-4 * one["mask_voxels"]
@@ -144,7 +145,7 @@ def test_voxtell(docker_engine, figures):
     assert len(found) == 4
     assert max(one["patches"] for one in found) > 1
     for one in found:
-        figures.append(f"voxtell beside upstream, {one}")
+        figures(f"voxtell beside upstream, {one}")
         assert one["crop"]
         assert one["input"] < 1e-5
         assert one["back_differs"] <= 1e-4 * one["back_voxels"]
@@ -156,7 +157,7 @@ def test_ct_fm(docker_engine, figures):
     assert len(found) == 4
     assert max(one["windows"] for one in found) > 1
     for one in found:
-        figures.append(f"ct-fm beside upstream, {one}")
+        figures(f"ct-fm beside upstream, {one}")
         assert one["crop"]
         assert one["input"] < 1e-5
         assert one["classes"] > 4
@@ -171,7 +172,7 @@ def test_nninteractive(docker_engine, figures):
     """Every mask equal, voxel by voxel; and with a network that is always right the autozoom makes a large organ whole."""
     found = run_inside(docker_engine, "nninteractive", "nninteractive.py")
     for one in found:
-        figures.append(f"nninteractive beside upstream, {one}")
+        figures(f"nninteractive beside upstream, {one}")
     compared = [one for one in found if "what" in one]
     assert len(compared) == 20
     assert all(one["differ"] == 0 and one["voxels"] > 0 for one in compared)
@@ -197,7 +198,7 @@ def test_segvol(docker_engine, not_run, figures):
     assert len(found) == 18
     assert max(one["windows"] for one in found) > 1
     for one in found:
-        figures.append(f"segvol beside upstream, {one}")
+        figures(f"segvol beside upstream, {one}")
         assert one["crop"]
         assert one["input"] < 1e-5
         assert one["squeezed"] < 1e-5
@@ -212,11 +213,11 @@ def test_nnunet(docker_engine, figures):
     beside, ideal = [one for one in found if "volume" in one], [one for one in found if "ideal" in one]
     assert (len(beside), len(ideal)) == (8, 8)
     for one in beside:
-        figures.append(f"nnunet beside upstream, {one}")
+        figures(f"nnunet beside upstream, {one}")
         assert one["voxels"] > 0
         assert one["differs"] <= 1e-5 * one["voxels"]
     for one in ideal:
-        figures.append(f"nnunet with an ideal network in its predictor, {one}")
+        figures(f"nnunet with an ideal network in its predictor, {one}")
         assert one["patches"] > 100
         assert one["worst_large"] >= 0.97
         assert one["worst_small"] >= 0.90
@@ -237,7 +238,7 @@ def test_totalsegmentator(docker_engine, figures):
     found = run_inside(docker_engine, "totalsegmentator", "totalsegmentator_package.py")
     assert len(found) == 4
     for one in found:
-        figures.append(f"totalsegmentator beside upstream, {one}")
+        figures(f"totalsegmentator beside upstream, {one}")
         assert one["input"] == 0
         assert one["labels"] > 0.8 * one["classes"]
         assert one["empty"] == 0
@@ -262,7 +263,7 @@ def test_mrsegmentator(docker_engine, figures):
     found = run_inside(docker_engine, "mrsegmentator", "mrsegmentator_package.py", "mrsegmentator")
     assert len(found) == 6
     for one in found:
-        figures.append(f"mrsegmentator beside upstream, {one}")
+        figures(f"mrsegmentator beside upstream, {one}")
         assert one["same_grid"]
         assert one["labels"] > 0.9 * 41
         assert one["voxels"] > 0
