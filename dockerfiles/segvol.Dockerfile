@@ -21,7 +21,7 @@ LABEL umd.contract="1" \
       umd.targets="*" \
       umd.rounds="many" \
       umd.session="stdio" \
-      umd.options="orientation=ras|as-stored; reflection=direct|as-published; zoom=out-and-in|out" \
+      umd.options="orientation=ras|as-stored; reflection=direct|as-published; zoom=out-and-in|out; template=as-published|by-modality" \
       umd.gpu="optional" \
       umd.gpu-memory="6GiB" \
       umd.memory="16GiB" \

@@ -48,8 +48,6 @@ class NnInteractive:
         origin = (self._key, autozoom, None if start is None else _hash(np.packbits(start)), given)
         self._session.set_do_autozoom(autozoom)
         try:
-            if self._key != self._shown:
-                self._show(image.array)
             return self._go(origin, start, given, steps)
         except BaseException:
             self._shown = None  # whatever state the session is in, it is not gone on from
@@ -69,11 +67,15 @@ class NnInteractive:
         # what an interrupted prediction had queued outlives upstream's images
         self._session.new_interaction_centers, self._session.new_interaction_zoom_out_factors = [], []
         self._session.set_image(as_float(array)[None])
+        # upstream has two threads for this, and one task waits in one for another: two images on their way wait for ever
+        self._session.preprocess_future.result()
         self._session.set_target_buffer(torch.zeros(array.shape, dtype=torch.uint8))
         self._shown = self._key
 
     def _predict(self, start: Any, given: Tuple[Prompt, ...], step: Step) -> Tuple[Any, Any]:
         session = self._session
+        if self._image is not None and self._key != self._shown:
+            self._show(self._image.array)
         np.random.seed(SEED)  # noqa: NPY002 - it is the generator that upstream uses
         if start is None:
             session.reset_interactions()

@@ -17,7 +17,6 @@ from typing import Any, Dict, Mapping, Tuple
 
 import numpy as np
 import torch
-from pipeline import TEMPLATE
 
 from zoo_sdk import Volume
 from zoo_sdk.recent import Recent
@@ -96,9 +95,7 @@ class SegVol:
         self._views, self._texts = Recent(VIEWS), Recent(VIEWS)
         text = self._module.text_encoder
         tokens = text.tokenizer
-        text.organ2tokens = lambda names: tokens(
-            [TEMPLATE.format(name) for name in names], padding=True, return_tensors="pt"
-        ).to(self.device)
+        text.organ2tokens = lambda texts: tokens(texts, padding=True, return_tensors="pt").to(self.device)
 
     @torch.inference_mode()
     def embed(self, view: Volume) -> Any:
@@ -116,7 +113,8 @@ class SegVol:
             points = (places, self._tensor([[kind for _, kind in prompt.clicks]]))
         if prompt.box is not None:
             box = self._tensor([prompt.box])
-        logits = self._module.forward_decoder(embedding, SHAPE, text=prompt.text, boxes=box, points=points)
+        text = None if prompt.text is None else prompt.template.format(prompt.text)
+        logits = self._module.forward_decoder(embedding, SHAPE, text=text, boxes=box, points=points)
         return logits[0, 0].float().cpu().numpy()
 
     def _embed(self, values: Any) -> Any:

@@ -5,9 +5,9 @@ is brighter than the mean, axes turned to depth, height, width, the box of what 
 squeezed into one view of 32 x 256 x 256 (zoom out), a mask of it, and in the mask's box windows of the same size at full
 resolution, half overlapping, averaged (zoom in). Nothing is resampled to a spacing.
 
-Upstream draws its prompts from the reference; here they are the request's. Three choices are options: upstream names an
+Upstream draws its prompts from the reference; here they are the request's. Four choices are options: upstream names an
 orientation and does not bring it about; its prompts reach the windows by way of the squeezed view, where clicks get
-lost; and the second step can be left out.
+lost; the second step can be left out; and a text can name the modality that the image is of.
 """
 
 from __future__ import annotations
@@ -29,8 +29,12 @@ from zoo_sdk.windows import Index, covering, cut
 SHAPE = (32, 256, 256)
 OVERLAP = 0.5
 OUTLIERS = (0.05, 99.95)
-#: how a text is told, whatever the modality
-TEMPLATE = "A computerized tomography of a {}."
+#: how a text is told; as published, each is told as on CT, all that the network was trained on
+TEMPLATES = {
+    "CT": "A computerized tomography of a {}.",
+    "MR": "A magnetic resonance imaging of a {}.",
+    "PT": "A positron emission tomography of a {}.",
+}
 #: in a window as published: one place of the click's, and up to so many more
 MORE_PLACES = 4
 
@@ -38,6 +42,7 @@ OPTIONS = {
     "orientation": ("ras", "as-stored"),
     "reflection": ("direct", "as-published"),
     "zoom": ("out-and-in", "out"),
+    "template": ("as-published", "by-modality"),
 }
 
 #: a voxel of a view, and 1 foreground, 0 background, -1 a click that is none
@@ -54,6 +59,7 @@ class Prompt:
     clicks: Tuple[Click, ...] = ()
     #: first and last voxel, both inside
     box: Tuple[int, ...] | None = None
+    template: str = TEMPLATES["CT"]
 
 
 class Network(Protocol):
@@ -81,6 +87,8 @@ def predict(
     content = hashlib.blake2b(np.ascontiguousarray(image.array.T), digest_size=16)
     content.update(np.asarray(image.affine, dtype=np.float64).tobytes())
     images = (memory or Memory()).images
+    (modality,) = request.images
+    template = TEMPLATES["CT" if options["template"] == "as-published" else modality]
 
     def segment(target: Target) -> Any:
         if not (target.text or target.box or target.points):
@@ -88,14 +96,14 @@ def predict(
         with seconds.of("preprocess"):
             key = (content.hexdigest(), options["orientation"])
             volume = images.get(key, lambda: prepare(image, options["orientation"]))
-        asked = _Asked(volume, target, request, network, options, seconds)
+        asked = _Asked(volume, target, request, network, options, seconds, template)
         mask = asked.logits() > 0
         told[target.name] = asked.told
         with seconds.of("postprocess"):
             return put_back(mask, Space(mask.shape, volume.affine), request.grid)
 
     masks = each_target(request, segment)
-    return Prediction(masks, notes={"options": dict(options), "template": TEMPLATE, "targets": told}, seconds=seconds)
+    return Prediction(masks, notes={"options": dict(options), "template": template, "targets": told}, seconds=seconds)
 
 
 def prepare(image: Volume, orientation: str) -> Volume:
@@ -163,7 +171,9 @@ class _Asked:
         network: Network,
         options: Mapping[str, str],
         seconds: Seconds,
+        template: str,
     ) -> None:
+        self._template = template
         self._volume, self._text, self._network, self._seconds = volume, target.text, network, seconds
         self._direct, self._zooms = options["reflection"] == "direct", options["zoom"] == "out-and-in"
         space = Space(volume.array.shape, volume.affine)
@@ -192,7 +202,7 @@ class _Asked:
         for voxel, kind in self._clicks:
             place = [int((n + 0.5) * new / size) for n, size, new in zip(voxel, shape, SHAPE)]
             clicks.append((tuple(place), kind))
-        return Prompt(self._text, tuple(clicks), None if self._box is None else self._squeezed_box())
+        return Prompt(self._text, tuple(clicks), None if self._box is None else self._squeezed_box(), self._template)
 
     def _squeezed_box(self) -> Tuple[int, ...]:
         """The voxels of the squeezed view that are taken from inside of the box; at least the one that holds its middle."""
@@ -243,8 +253,8 @@ class _Asked:
 
     def _prompt(self, clicks: Tuple[Click, ...], box: Tuple[int, ...]) -> Prompt:
         if self._clicks:
-            return Prompt(self._text, clicks, box)
-        return Prompt(self._text, (), None if self._box is None else box)
+            return Prompt(self._text, clicks, box, self._template)
+        return Prompt(self._text, (), None if self._box is None else box, self._template)
 
     def _reflected(self, part: Tuple[slice, ...]) -> Any:
         """The squeezed view's clicks (else its box) as a mask of a region, as far as they are met on the way back."""

@@ -47,6 +47,22 @@ def test_each_kind_of_prompt_alone(grid, kind):
         assert dice(said.masks[organ], own.mask(organ)) >= (0.97 if own.volumes_ml[organ] > 50 else 0.9), organ
 
 
+@pytest.mark.parametrize(
+    ("grid", "template", "told"),
+    [
+        ("oblique PET", "as-published", "A computerized tomography of a {}."),
+        ("oblique PET", "by-modality", "A positron emission tomography of a {}."),
+        ("LPS CT", "by-modality", "A computerized tomography of a {}."),
+    ],
+)
+def test_the_text_names_the_modality_where_that_is_asked_for(grid, template, told):
+    own = cached_body(grid)
+    network = IdealSegVol(own)
+    said = ask(own, network, ["text"], "liver", template=template)
+    assert {prompt.template for prompt in network.asked} == {said.notes["template"]} == {told}
+    assert len(network.asked) > 1
+
+
 def test_what_the_network_is_told():
     own = cached_body("LPS CT")
     network = IdealSegVol(own)

@@ -179,6 +179,8 @@ def test_nninteractive(docker_engine, figures):
     ideal = {one["autozoom"]: one["dice"] for one in found if "ideal" in one}
     assert ideal["on"] > 0.97
     assert ideal["on"] > ideal["off"]
+    # it came to this line, and no image was prepared of which nothing was asked
+    assert [one["shown"] for one in found if "remembered" in one] == [0]
 
 
 def test_nninteractive_refuses_other_folders(docker_engine):

@@ -39,6 +39,8 @@ VOLUMES = (
     ("PIR MR", "stored", ("box", "scribble")),
     ("oblique PET", "ras", ("clicks", "mask")),
 )
+#: how often two images are asked about in turn
+REMEMBERED = 20
 
 
 def main(size: str) -> None:
@@ -51,6 +53,25 @@ def main(size: str) -> None:
                 say(volume=name, orientation=orientation, what=what, differ=differ, voxels=voxels)
         for autozoom in ("on", "off"):
             say(ideal="lung of 217 voxels", autozoom=autozoom, dice=ideal(ours, autozoom))
+        say(remembered=REMEMBERED, shown=remembered(ours))
+
+
+def remembered(ours: network.NnInteractive) -> int:
+    """How many images the session is shown when two are asked about in turn, each mask known from before.
+
+    The package prepares an image beside the answer, in two threads of which each task takes both: two images at once wait
+    for each other for ever.
+    """
+    asked = [Asked(body(name), ours, "ras", "liver") for name in ("LPS CT", "oblique PET")]
+    for one in asked:
+        one.click(one.own.click("liver"), 0)
+    shown, show = [], ours._session.set_image
+    ours._session.set_image = lambda *given: (shown.append(1), show(*given))
+    for _ in range(REMEMBERED):
+        for one in asked:
+            one.ask()
+    ours._session.set_image = show
+    return len(shown)
 
 
 def say(**told) -> None:
