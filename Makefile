@@ -14,7 +14,7 @@ WEIGHTS  ?= published
 OPTIONS  ?=
 PYTHON   ?= python3.11
 WHAT     ?= tests
-# images that test-zoo has at work at once
+# images that test-zoo and test-upstream have at work at once
 ZOO_JOBS ?= 2
 
 VENV := .venv
@@ -46,7 +46,7 @@ test-zoo: $(VENV)/dev.done ## build the models' images with random weights, chec
 
 test-upstream: $(VENV)/dev.done ## our pipelines beside upstream's code, inside the models' images (UMD_BUNDLE as above)
 	@.ci/ensure-engine
-	UMD_TEST_ZOO=1 $(BIN)/python -m pytest tests/zoo_images/test_upstream.py -rs
+	UMD_TEST_ZOO=1 $(BIN)/python -m pytest -n $(ZOO_JOBS) tests/zoo_images/test_upstream.py -rs
 
 lint: $(VENV)/dev.done ## ruff, mypy and the layers
 	$(BIN)/ruff check .

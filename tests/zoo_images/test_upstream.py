@@ -14,6 +14,7 @@ import pytest
 
 from evaluator import places
 from evaluator.build import ImageOrder, ensure_image, find_model
+from evaluator.build.turns import turn
 from evaluator.build.variants import Weights
 from evaluator.build.wheels import ImagePlatform, collect_wheels, unpack_wheels
 from tests.tiny import ROOT
@@ -27,12 +28,13 @@ SOURCE_ONLY = {"voxtell": ("acvl-utils",)}
 def collected(name: str) -> Path:
     """The packages of a lock of this folder, which need torch, numpy, scipy and SimpleITK beside them."""
     folder = places.cache() / "upstream" / name
-    if not folder.is_dir():
-        image = ImagePlatform(flavour="cpu")
-        wheels = folder.with_name(f"{name}-wheels")
-        wheels.mkdir(parents=True, exist_ok=True)
-        made = collect_wheels(HERE / f"{name}.lock", SOURCE_ONLY.get(name, ()), image, wheels)
-        unpack_wheels(made, image, folder)
+    with turn(places.cache() / "turns" / f"upstream-{name}.lock", print, f"collects {name}"):
+        if not folder.is_dir():
+            image = ImagePlatform(flavour="cpu")
+            wheels = folder.with_name(f"{name}-wheels")
+            wheels.mkdir(parents=True, exist_ok=True)
+            made = collect_wheels(HERE / f"{name}.lock", SOURCE_ONLY.get(name, ()), image, wheels)
+            unpack_wheels(made, image, folder)
     return folder
 
 
