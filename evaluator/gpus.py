@@ -97,7 +97,10 @@ def choose_gpus(
 
 @contextmanager
 def lease(uuid: str, holder: str) -> Iterator[None]:
-    """Hold a GPU for this process, after whoever holds it now; the system ends the lease when the process dies."""
+    """Hold a GPU for this process, after whoever holds it now; the system ends the lease when the process dies.
+
+    Raises OSError where the cache's file system has no locks: two runs on one GPU would spoil each other's times and memory.
+    """
     folder = places.cache() / "gpus"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{uuid}.lock").open("a+") as lock:
@@ -105,7 +108,7 @@ def lease(uuid: str, holder: str) -> Iterator[None]:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
-            except OSError:
+            except BlockingIOError:
                 time.sleep(1)
         lock.truncate(0)
         lock.write(f"{holder}, process {os.getpid()}\n")

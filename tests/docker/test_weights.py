@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -77,6 +78,16 @@ def weighted(project, tmp_path, monkeypatch, server, docker_engine):
     yield folder
     for image in docker_engine.client.images.list("umd/weighted"):
         docker_engine.client.images.remove(image.id, force=True)
+
+
+@pytest.mark.docker
+def test_two_builds_at_once_build_once(weighted):
+    told: list[str] = []
+    chosen = ImageOrder(weights=Weights(kind="random", size="small"))
+    with ThreadPoolExecutor(2) as both:
+        made = [both.submit(ensure_image, find_model("weighted"), chosen, say=told.append) for _ in range(2)]
+    assert len({one.result().digest for one in made}) == 1
+    assert len([line for line in told if line.startswith("building umd/weighted:")]) == 1
 
 
 def build(weights: Weights, **more) -> BuiltImage:
