@@ -5,6 +5,8 @@ ARG BASE=python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028
 FROM ${BASE}
 COPY site /
 COPY packages /opt/umd/packages
+# else every container would compile what it imports, for seconds; files that are no Python 3 are left as they are
+RUN python3 -m compileall -qq -j 0 --invalidation-mode checked-hash /opt/umd/packages || true
 COPY zoo_sdk /opt/umd/sdk/zoo_sdk
 ENV PYTHONPATH=/opt/umd/sdk:/opt/umd/packages \
     PYTHONDONTWRITEBYTECODE=1 \

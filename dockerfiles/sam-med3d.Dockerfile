@@ -1,5 +1,6 @@
 FROM umd/torch
 COPY parts/packages /opt/umd/model-packages
+RUN python3 -m compileall -qq -j 0 --invalidation-mode checked-hash /opt/umd/model-packages || true
 ENV PYTHONPATH=/opt/umd/sdk:/opt/umd/model-packages:/opt/umd/torch-packages:/opt/umd/packages
 COPY models/sam-med3d/*.py /opt/model/
 COPY parts/weights /opt/ml/model

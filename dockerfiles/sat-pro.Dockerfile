@@ -1,5 +1,6 @@
 FROM umd/torch
 COPY parts/packages /opt/umd/model-packages
+RUN python3 -m compileall -qq -j 0 --invalidation-mode checked-hash /opt/umd/model-packages || true
 ENV PYTHONPATH=/opt/umd/sdk:/opt/umd/model-packages:/opt/umd/torch-packages:/opt/umd/packages \
     SAT_VARIANT=pro \
     HF_HUB_OFFLINE=1 \

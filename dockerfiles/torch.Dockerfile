@@ -4,6 +4,7 @@ ARG BASE=pytorch/pytorch:2.10.0-cuda12.8-cudnn9-runtime@sha256:b85566342b86d13a6
 FROM ${BASE}
 COPY site /
 COPY packages /opt/umd/torch-packages
+RUN python3 -m compileall -qq -j 0 --invalidation-mode checked-hash /opt/umd/torch-packages || true
 COPY zoo_sdk /opt/umd/sdk/zoo_sdk
 ENV PYTHONPATH=/opt/umd/sdk:/opt/umd/torch-packages:/opt/umd/packages \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -11,7 +11,7 @@ from tests.conftest import order
 from tests.tiny import make_dataset
 
 PROBE = """
-import os, socket, resource
+import importlib.util, os, socket, resource
 from pathlib import Path
 import numpy as np
 from zoo_sdk import Prediction
@@ -42,6 +42,7 @@ class Adapter:
             "environment": sorted(os.environ),
             "shm": os.statvfs("/dev/shm").f_blocks * os.statvfs("/dev/shm").f_frsize,
             "seen": seen,
+            "compiled": Path(importlib.util.cache_from_source(np.__file__)).is_file(),
         }
         return Prediction({t.name: np.zeros(request.grid.shape) for t in request.targets}, notes=notes)
 """
@@ -54,6 +55,7 @@ def test_what_a_model_can_do_and_see(project, tmp_path, docker_engine, monkeypat
     run = order("probe", make_dataset(tmp_path / "data", ["secretname"], ("CT",)))
     (record,) = run.records()
     told = record["rounds"][0]["reply"]["notes"]
+    assert told["compiled"]
     assert told["uid"] != 0
     assert told["gid"] != 0
     assert told["capabilities"] == 0

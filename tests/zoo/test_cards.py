@@ -36,8 +36,10 @@ def test_options_and_parts(model, image):
     assert {inputs[0] for inputs in card.inputs} <= set(model.modalities)
     sources = read_sources(image)
     assert sources
-    copied = copied_paths(find_model(image).dockerfile.read_text())
+    text = find_model(image).dockerfile.read_text()
+    copied = copied_paths(text)
     assert ("parts/packages" in copied) == bool(sources.packages)
+    assert ("-m compileall" in text) == bool(sources.packages)
     assert ("parts/upstream" in copied) == bool(sources.upstream)
     assert ("parts/weights" in copied) == bool(sources.weights or sources.auxiliary)
     assert card.weights == ("published" if sources.weights else "mounted" if sources.brought else "")
