@@ -39,7 +39,7 @@ eval: $(VENV)/run.done ## measure MODEL on DATA under PROTOCOL (GPUS=all|none|0,
 test: $(VENV)/dev.done ## lint, types, and the tests of WHAT=tests
 	@.ci/ensure-engine
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup $(WHAT)
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile $(WHAT)
 
 test-zoo: $(VENV)/dev.done ## build the models' images with random weights, check and run them (UMD_BUNDLE=folder for what no index has, UMD_RECORD=1 to record the checks)
 	@.ci/ensure-engine

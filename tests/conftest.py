@@ -9,19 +9,9 @@ import pytest
 
 from evaluator import places
 
-HERE = Path(__file__).parent
 CI = os.environ.get("CI") == "true"
 #: builds the models' images; make test-zoo and make test-upstream run it
 collect_ignore = [] if os.environ.get("UMD_TEST_ZOO") else ["zoo_images"]
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes share the tests (xdist), what uses an engine for long, or one browser's site, stays together."""
-    for item in items:
-        for folder in ("browser", "docker"):
-            if HERE / folder in item.path.parents:
-                item.add_marker(pytest.mark.xdist_group(folder))
 
 
 @pytest.fixture(scope="session")

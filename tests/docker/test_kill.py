@@ -29,8 +29,10 @@ def _umd(*arguments, runs, **popen):
 
 
 @pytest.mark.docker
-def test_sigkill_in_the_middle_of_twenty_cases(project, tmp_path, docker_engine):
+def test_sigkill_in_the_middle_of_twenty_cases(project, tmp_path, docker_engine, monkeypatch):
     project({"slow": SLOW})
+    # other tests are at work in the usual one
+    monkeypatch.setenv("UMD_CACHE", str(tmp_path / "cache"))
     data = make_dataset(tmp_path / "data", [f"s{n:02d}" for n in range(20)])
     command = ["run", "-m", "slow", "-d", str(data), "-p", "point-1"]
     first = _umd(*command, runs=tmp_path / "killed", start_new_session=True)
@@ -62,6 +64,7 @@ def test_sigkill_in_the_middle_of_twenty_cases(project, tmp_path, docker_engine)
     assert (whole / "scores.csv").read_bytes() == (folder / "scores.csv").read_bytes()
     assert len(list(folder.glob("records/*/*.json"))) == 40
     assert docker_engine._labelled(f"umd.run={folder.name}") == []
+    assert (places.cache() / "work").is_dir()
     assert not list((places.cache() / "work").glob("*/output"))
 
 
@@ -111,7 +114,7 @@ def test_an_orphan_is_found_and_removed(project, tmp_path, docker_engine):
     from evaluator.build import ensure_image, find_model
 
     image = ensure_image(find_model("slow"), say=lambda _: None)
-    labels = {"umd.run": "gone", "umd.pid": "999999999", "umd.host": os.uname().nodename}
+    labels = {"umd.run": "orphan", "umd.pid": "999999999", "umd.host": os.uname().nodename}
     container = docker_engine.client.containers.run(
         image.reference, ["serve"], labels=labels, detach=True, stdin_open=True, network_mode="none"
     )
@@ -123,7 +126,7 @@ def test_an_orphan_is_found_and_removed(project, tmp_path, docker_engine):
         assert any(f["what"] == "orphans" and container.name in f["detail"] for f in findings)
         assert container.name not in docker_engine.orphans()
     finally:
-        docker_engine._remove_all(docker_engine._labelled("umd.run=gone"))
+        docker_engine._remove_all(docker_engine._labelled("umd.run=orphan"))
 
 
 def test_scores_again_are_the_same(project, tmp_path, engine_name):
