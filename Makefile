@@ -43,11 +43,11 @@ test: $(VENV)/dev.done ## lint, types, and the tests of WHAT=tests
 
 test-zoo: $(VENV)/dev.done ## build the models' images with random weights, check and run them (UMD_BUNDLE=folder for what no index has, UMD_RECORD=1 to record the checks)
 	@.ci/ensure-engine
-	UMD_TEST_ZOO=1 $(BIN)/python -m pytest -n $(ZOO_JOBS) --dist loadgroup tests/zoo tests/zoo_images/test_images.py -rs
+	UMD_TEST_ZOO=1 $(BIN)/python -m pytest -n $(ZOO_JOBS) --dist worksteal tests/zoo tests/zoo_images/test_images.py -rs
 
 test-upstream: $(VENV)/dev.done ## our pipelines beside upstream's code, inside the models' images (UMD_BUNDLE as above)
 	@.ci/ensure-engine
-	UMD_TEST_ZOO=1 $(BIN)/python -m pytest -n $(ZOO_JOBS) tests/zoo_images/test_upstream.py -rs
+	UMD_TEST_ZOO=1 $(BIN)/python -m pytest -n $(ZOO_JOBS) --dist worksteal tests/zoo_images/test_upstream.py -rs
 
 lint: $(VENV)/dev.done ## ruff, mypy and the layers
 	$(BIN)/ruff check .

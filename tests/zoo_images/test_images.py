@@ -25,8 +25,6 @@ from tests.zoo.models import MODELS
 BUNDLE = os.environ.get("UMD_BUNDLE")
 RECORD = bool(os.environ.get("UMD_RECORD"))
 IMAGES = [image for model in MODELS for image in model.images]
-#: an image's tests stay in one process, that builds it
-IN_GROUPS = [pytest.param(image, marks=pytest.mark.xdist_group(image)) for image in IMAGES]
 
 
 def needs(image: str) -> str | None:
@@ -38,7 +36,7 @@ def needs(image: str) -> str | None:
     return None if there or not lacking else f"{', '.join(lacking)} (no bundle: set UMD_BUNDLE)"
 
 
-@pytest.fixture(params=IN_GROUPS)
+@pytest.fixture(params=IMAGES)
 def image(request, docker_engine, not_run) -> str:
     """An image that can be built here; one that cannot is named at the end, and never counts as passed."""
     if lacking := needs(request.param):
