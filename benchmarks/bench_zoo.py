@@ -26,6 +26,7 @@ from evaluator.engines import open_engine
 from evaluator.engines.spec import Limits, Workspace
 from evaluator.geometry import make_grid
 from evaluator.gpus import choose_gpus, find_gpus
+from evaluator.manifests.organs import load_organs
 from evaluator.prepare import prepare
 from evaluator.sessions import Conversation
 from evaluator.volumes import write_volume
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--weights", default="random")
     parser.add_argument("--shape", type=int, nargs=3, default=(400, 400, 350))
-    parser.add_argument("--targets", type=int, default=13)
+    parser.add_argument("--targets", type=int, default=13, choices=range(1, 14), metavar="N")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
         "--alone", type=int, default=4, help="how many requests are also asked alone; the rest is multiplied"
@@ -78,9 +79,16 @@ def in_a_session(engine, model, workspace, limits, how, requests, alone):
             with Conversation(engine, model, workspace, limits, **how) as talk:
                 other = talk.ask(one)
             single.append(time.perf_counter() - begun)
-            masks = [read(a.folder / f"{target.name}.nii.gz").data for a in (answer, other)]
+            masks = [mask_of(a, target.name) for a in (answer, other)]
             assert masks[0] == masks[1], f"{one.id}: the mask differs from the session's"
     return answers, single, peak
+
+
+def mask_of(answer, name: str):
+    path = answer.folder / f"{name}.nii.gz"
+    if not path.is_file():
+        raise SystemExit(f"{answer.request.id}: no mask of {name}; the model's reply: {answer.reply}")
+    return read(path).data
 
 
 def report(asked, gpus, answers, single, peak) -> None:
@@ -108,7 +116,9 @@ def report(asked, gpus, answers, single, peak) -> None:
 
 
 def make_requests(folder: Path, modalities, asked) -> list[Request]:
-    """Round by round, a click more for each target."""
+    """Round by round, a click more for each target; organs by the names and words that every model is asked by."""
+    organs = load_organs()
+    names = [name for name in organs.names() if organs.kind(name) != "lesions"][: asked.targets]
     for name in ("requests", "images"):
         (folder / name).mkdir(parents=True)
     shape = tuple(asked.shape)
@@ -120,14 +130,14 @@ def make_requests(folder: Path, modalities, asked) -> list[Request]:
     for modality in modalities:
         write_volume(folder / f"images/{modality}.nii.gz", array.astype(np.int16), grid)
         images[modality] = ImageFile(f"images/{modality}.nii.gz", UNITS[modality])
-    middles = [np.array([int(chance.integers(n // 4, 3 * n // 4)) for n in shape]) for _ in range(asked.targets)]
+    middles = {name: np.array([int(chance.integers(n // 4, 3 * n // 4)) for n in shape]) for name in names}
     requests = []
     for number in range(asked.rounds):
         targets = []
-        for name, middle in enumerate(middles):
+        for name, middle in middles.items():
             indices = [tuple(int(n) for n in middle + 4 * k) for k in range(number + 1)]
             points = tuple(Point(i, tuple(1.5 * n for n in i), round=k) for k, i in enumerate(indices))
-            targets.append(Target(f"organ-{name:02d}", text="liver", points=points))
+            targets.append(Target(name, text=organs.texts(name)[0], points=points))
         requests.append(Request(f"r{number}", "case", number, images, grid, tuple(targets)))
         write(folder, requests[-1])
     return requests
