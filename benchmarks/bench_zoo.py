@@ -27,6 +27,7 @@ from evaluator.engines.spec import Limits, Workspace
 from evaluator.geometry import make_grid
 from evaluator.gpus import choose_gpus, find_gpus
 from evaluator.manifests.organs import load_organs
+from evaluator.plan import target_refusal
 from evaluator.prepare import prepare
 from evaluator.sessions import Conversation
 from evaluator.volumes import write_volume
@@ -41,7 +42,7 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--weights", default="random")
     parser.add_argument("--shape", type=int, nargs=3, default=(400, 400, 350))
-    parser.add_argument("--targets", type=int, default=13, choices=range(1, 14), metavar="N")
+    parser.add_argument("--targets", type=int, default=13)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
         "--alone", type=int, default=4, help="how many requests are also asked alone; the rest is multiplied"
@@ -54,7 +55,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(dir=places.cache()))
     try:
         workspace = Workspace(input=folder / "input", output=folder / "output")
-        requests = make_requests(workspace.input, model.card.inputs[0], asked)
+        requests = make_requests(workspace.input, model.card, asked)
         workspace.output.mkdir()
         for path in (folder, *workspace.input.rglob("*")):
             path.chmod(0o755)
@@ -70,6 +71,9 @@ def in_a_session(engine, model, workspace, limits, how, requests, alone):
     with Conversation(engine, model, workspace, limits, **how) as talk:
         answers = [talk.ask(request) for request in requests]
         peak = talk.peak_memory()
+    for answer in answers:
+        for target in answer.request.targets:
+            mask_of(answer, target.name)
     single = []
     for answer in answers[:: max(1, len(answers) - 1)]:
         for target in answer.request.targets[: max(1, alone // 2)]:
@@ -85,6 +89,7 @@ def in_a_session(engine, model, workspace, limits, how, requests, alone):
 
 
 def mask_of(answer, name: str):
+    """The mask's values; a target that is not answered would be counted as a quick one."""
     path = answer.folder / f"{name}.nii.gz"
     if not path.is_file():
         raise SystemExit(f"{answer.request.id}: no mask of {name}; the model's reply: {answer.reply}")
@@ -115,10 +120,13 @@ def report(asked, gpus, answers, single, peak) -> None:
     )
 
 
-def make_requests(folder: Path, modalities, asked) -> list[Request]:
-    """Round by round, a click more for each target; organs by the names and words that every model is asked by."""
+def make_requests(folder: Path, card, asked) -> list[Request]:
+    """Round by round, a click more for each target; organs that the model takes, by the names and words that every model is asked by."""
     organs = load_organs()
-    names = [name for name in organs.names() if organs.kind(name) != "lesions"][: asked.targets]
+    takes = [name for name in organs.names() if organs.kind(name) != "lesions" and not target_refusal(card, name)]
+    names = takes[: asked.targets]
+    if not 1 <= asked.targets <= len(takes):
+        raise SystemExit(f"{card.name} takes {len(takes)} of the organs; ask for --targets 1 to {len(takes)}")
     for name in ("requests", "images"):
         (folder / name).mkdir(parents=True)
     shape = tuple(asked.shape)
@@ -127,7 +135,7 @@ def make_requests(folder: Path, modalities, asked) -> list[Request]:
     array = coarse.repeat(10, 0).repeat(10, 1).repeat(10, 2)[: shape[0], : shape[1], : shape[2]] * 200 + 300
     grid = make_grid(shape, np.diag([1.5, 1.5, 1.5, 1.0]))
     images = {}
-    for modality in modalities:
+    for modality in card.inputs[0]:
         write_volume(folder / f"images/{modality}.nii.gz", array.astype(np.int16), grid)
         images[modality] = ImageFile(f"images/{modality}.nii.gz", UNITS[modality])
     middles = {name: np.array([int(chance.integers(n // 4, 3 * n // 4)) for n in shape]) for name in names}

@@ -72,7 +72,7 @@ def _extract(archive: Path, into: Path) -> None:
                     )
             into.mkdir()
             content.extractall(into)
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError) as error:
         raise PartsProblem(
             f"{archive} is no zip archive that can be unpacked ({error}); remove it and fetch again"
         ) from None
