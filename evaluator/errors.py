@@ -38,7 +38,9 @@ class UnknownName(UserError):
         self.kind, self.name = kind, name
         names = sorted(known)
         near = get_close_matches(name, names, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}"
+        hint = (
+            f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}"
+        )
         super().__init__(f"there is no {kind} named {name!r}; {hint}")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluator import places
+from evaluator import paths
 
 CI = os.environ.get("CI") == "true"
 #: builds the models' images; make test-zoo and make test-upstream run it
@@ -17,7 +17,7 @@ collect_ignore = [] if os.environ.get("UMD_TEST_ZOO") else ["zoo_images"]
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real scans beside the project; in CI it must be there."""
-    folder = places.shared_data()
+    folder = paths.shared_data()
     if not folder.is_dir():
         missing = f"no real scans at {folder}; set UMD_SHARED_DATA to where they are"
         if CI:
@@ -35,7 +35,7 @@ def _own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def docker_engine():
     """A Docker engine that answers; in CI it must."""
-    from evaluator.engines.docker import DockerEngine
+    from evaluator.containers.engines.docker import DockerEngine
     from evaluator.errors import EngineUnavailable
 
     try:
@@ -61,7 +61,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
     def use(models: dict[str, str], **labels: str) -> Path:
         folder = make_project(tmp_path / "project", models, **labels)
-        monkeypatch.setenv("UMD_CACHE", str(places.cache()))
+        monkeypatch.setenv("UMD_CACHE", str(paths.cache()))
         monkeypatch.setenv("UMD_PROJECT", str(folder))
         return folder
 
@@ -70,7 +70,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def order(model: str, dataset: Path | str, protocol: str = "point-1", **more: object):
     """Run an order quietly, and ask nothing again unless ``recheck`` says so; returns the run."""
-    from evaluator.execute import Order, run_model
+    from evaluator.evaluation.run import run_model
+    from evaluator.evaluation.run_config import Order
 
     return run_model(
         Order(model=model, dataset=str(dataset), protocol=protocol, **({"recheck": 0} | more)),

@@ -21,9 +21,13 @@ from evaluator.cli.progress import Progress
     show_default=True,
     help="Tables, or masks with scores.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to be made.")
 @click.option(
-    "--keep-ids", is_flag=True, help="Call subjects by their ids, and keep failures' details and models' notes."
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to be made."
+)
+@click.option(
+    "--keep-ids",
+    is_flag=True,
+    help="Call subjects by their ids, and keep failures' details and models' notes.",
 )
 def export(name: str, form: str, output: Path, keep_ids: bool) -> None:
     """Export RUN (its name or folder); subjects get numbers in place of their ids."""

@@ -18,11 +18,17 @@ COMMANDS = {
     "run": ("evaluator.cli.run", "Run a model over a dataset and score it."),
     "score": ("evaluator.cli.score", "Score a run again, or any masks against references."),
     "show": ("evaluator.cli.show", "Show the score table of a run."),
-    "compare": ("evaluator.cli.compare", "Compare modalities and models, paired within the subject."),
+    "compare": (
+        "evaluator.cli.compare",
+        "Compare modalities and models, paired within the subject.",
+    ),
     "rank": ("evaluator.cli.rank", "Rank the models of several runs."),
     "suite": ("evaluator.cli.suite", "Run many models on many datasets, with a control."),
     "export": ("evaluator.cli.export", "Export a run as tables or as BIDS derivatives."),
-    "report": ("evaluator.cli.report", "Write a site that compares runs, with figures, cases and methods."),
+    "report": (
+        "evaluator.cli.report",
+        "Write a site that compares runs, with figures, cases and methods.",
+    ),
     "models": ("evaluator.cli.models", "List, build and check the models of the zoo."),
     "data": ("evaluator.cli.data", "List, verify and generate datasets."),
     "doctor": ("evaluator.cli.doctor", "Say what this machine has and what it lacks."),
@@ -79,7 +85,10 @@ def main() -> NoReturn:
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
-            _fail(f"{error.strerror}: {error.filename or 'this machine refused'}; free or mend it, then run again", 8)
+            _fail(
+                f"{error.strerror}: {error.filename or 'this machine refused'}; free or mend it, then run again",
+                8,
+            )
         _fail(
             f"this is a fault of umd itself ({type(error).__name__}: {error}); run again with UMD_DEBUG=1 and report it",
             70,

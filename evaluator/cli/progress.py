@@ -45,7 +45,9 @@ class Progress(_Shown):
 
     def __init__(self, title: str) -> None:
         count, last = MofNCompleteColumn(), TextColumn("{task.fields[last]}")
-        super().__init__(TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn(), last)
+        super().__init__(
+            TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn(), last
+        )
         self._task = self._bar.add_task(title, total=None, last="")
         self._title = title
 
@@ -61,7 +63,9 @@ class Downloads(_Shown):
     """``with Downloads() as downloads``: a bar for each file on a terminal, a line a tenth of it elsewhere."""
 
     def __init__(self) -> None:
-        super().__init__(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        super().__init__(
+            TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+        )
         self._tasks: dict[str, TaskID] = {}
         self._told: dict[str, int] = {}
 

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluator import places
+from evaluator.errors import UnknownName
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from evaluator.types import Case, Dataset, Modality
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from evaluator import paths
 from evaluator.datasets.phantom import generate, version
-from evaluator.errors import BadVolume, UnknownName
-from evaluator.geometry import difference
-from evaluator.manifests.datasets import DatasetManifest, dataset_manifests, read_dataset_manifest, root_of
+from evaluator.errors import BadVolume
+from evaluator.imaging.geometry import difference
+from evaluator.manifests.datasets import (
+    DatasetManifest,
+    dataset_manifests,
+    read_dataset_manifest,
+    root_of,
+)
 from evaluator.types import Case, Dataset, Modality, Reference, Scan
 from evaluator.volumes import read_grid
 
@@ -37,7 +51,7 @@ def load_dataset(source: str | Path, data_root: Path | None = None) -> Dataset:
     manifest = read_dataset_manifest(path)
     if manifest.phantom:
         plan = hashlib.sha256(f"{manifest.sha256} {version()}".encode()).hexdigest()
-        made = places.cache() / "data" / f"{manifest.name}-{plan[:12]}"
+        made = paths.cache() / "data" / f"{manifest.name}-{plan[:12]}"
         generate(manifest, made)
         manifest = read_dataset_manifest(made / f"{manifest.name}.toml")
         data_root = None
@@ -88,7 +102,8 @@ def _cases(manifest: DatasetManifest, root: Path) -> tuple[Case, ...]:
 
 def _scan(rows: list[Row], root: Path) -> Scan:
     references = tuple(
-        Reference(path=root / row.reference, labels=row.labels, sha256=row.reference_sha256) for row in rows
+        Reference(path=root / row.reference, labels=row.labels, sha256=row.reference_sha256)
+        for row in rows
     )
     first = rows[0]
     return Scan(
@@ -98,3 +113,22 @@ def _scan(rows: list[Row], root: Path) -> Scan:
         references=references,
         sha256=first.sha256,
     )
+
+
+def choose_cases(dataset: Dataset, wanted: Sequence[str]) -> list[Case]:
+    """The dataset's cases whose id or subject is among those wanted (shell patterns); all, if none is named."""
+    from fnmatch import fnmatchcase
+
+    if not wanted:
+        return list(dataset.cases)
+    chosen = [
+        case
+        for case in dataset.cases
+        if any(
+            fnmatchcase(case.id, pattern) or fnmatchcase(case.subject, pattern)
+            for pattern in wanted
+        )
+    ]
+    if not chosen:
+        raise UnknownName("case", ", ".join(wanted), [case.id for case in dataset.cases])
+    return chosen

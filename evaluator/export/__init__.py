@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from evaluator.errors import UnknownName, UserError
 from evaluator.export.bids import write_bids
-from evaluator.export.names import number_sittings, number_subjects
-from evaluator.results import load
-from evaluator.store import write_bytes
-from evaluator.tables import parquet
+from evaluator.export.pseudonyms import number_sittings, number_subjects
+from evaluator.files import write_bytes
+from evaluator.runs.results import load
+from evaluator.runs.tables import parquet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,12 @@ FREE = ("detail", "notes", "mask", "path")
 
 
 def export_run(
-    run: str, form: str, folder: Path, *, keep_ids: bool = False, say: Callable[[str], None] = lambda _: None
+    run: str,
+    form: str,
+    folder: Path,
+    *,
+    keep_ids: bool = False,
+    say: Callable[[str], None] = lambda _: None,
 ) -> list[Path]:
     """Write a run, by name or folder, into a new folder in one of ``FORMATS``; returns the files.
 
@@ -41,23 +46,38 @@ def export_run(
         raise UserError(f"{folder} is there already and not empty; give -o a folder that is not")
     results = load(run)
     facts = results.runs[0]
-    scores, predictions, runs = results.scores, results.predictions, results.run_table().astype({"path": "string"})
+    scores, predictions, runs = (
+        results.scores,
+        results.predictions,
+        results.run_table().astype({"path": "string"}),
+    )
     if not keep_ids:
-        scores, predictions = (number(frame, facts.about["salt"]) for frame in (scores, predictions))
+        scores, predictions = (
+            number(frame, facts.about["salt"]) for frame in (scores, predictions)
+        )
     if form == "bids-derivatives":
         return write_bids(facts, scores, predictions, folder, keep_ids=keep_ids, say=say)
     paths = []
     for name, frame in (("scores", scores), ("predictions", predictions), ("runs", runs)):
-        told = frame if keep_ids else frame.drop(columns=[column for column in FREE if column in frame])
+        told = (
+            frame
+            if keep_ids
+            else frame.drop(columns=[column for column in FREE if column in frame])
+        )
         paths.append(folder / f"{name}.{form}")
-        write_bytes(paths[-1], told.to_csv(index=False).encode() if form == "csv" else parquet(told))
+        write_bytes(
+            paths[-1], told.to_csv(index=False).encode() if form == "csv" else parquet(told)
+        )
     return paths
 
 
 def number(frame: pd.DataFrame, salt: str) -> pd.DataFrame:
     """The table with numbers in place of subjects and sittings, in ``case`` too."""
     old = list(zip(frame["subject"].astype(str), frame["pair"].astype(str), strict=True))
-    subjects, sittings = number_subjects({subject for subject, _ in old}, salt), number_sittings(old)
+    subjects, sittings = (
+        number_subjects({subject for subject, _ in old}, salt),
+        number_sittings(old),
+    )
     subject = [subjects[name] for name, _ in old]
     pair = [sittings[key] for key in old]
     case = [f"{one}.{two}" for one, two in zip(subject, pair, strict=True)]

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.export.names import bids_label, bids_labels
+from evaluator.export.pseudonyms import bids_label, bids_labels
+from evaluator.files import write_bytes
 from evaluator.metrics import METRICS
-from evaluator.store import write_bytes
-from evaluator.tables import last_round
+from evaluator.runs.tables import last_round
 from evaluator.types import Status
 from evaluator.volumes import read_labels, write_volume
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from evaluator.results import RunFacts
+    from evaluator.runs.results import RunFacts
 
 BIDS_VERSION = "1.10.0"
 _SCORE_COLUMNS = ("modality", "target", "seed", "round", "metric", "value", "status")
@@ -54,7 +54,10 @@ def write_bids(
         str(subject): bids_labels(own.astype(str).unique())
         for subject, own in predictions.groupby("subject", observed=True)["pair"]
     }
-    targets = {name: number for number, name in enumerate(sorted(map(str, predictions["target"].unique())), start=1)}
+    targets = {
+        name: number
+        for number, name in enumerate(sorted(map(str, predictions["target"].unique())), start=1)
+    }
     paths = _dataset_files(run, folder, targets, sorted(subjects.values()), keep_ids=keep_ids)
     many = len(predictions["seed"].unique()) > 1
 
@@ -66,19 +69,31 @@ def write_bids(
     for (subject, pair, modality, seed), rows in predictions.groupby(by, observed=True):
         where, stem = place(subject, pair)
         maker = bids_label(run.model) + (f"seed{seed}" if many else "")
-        paths += _write_scan(run, where / "anat" / f"{stem}_acq-{modality}_space-orig", maker, rows, targets)
+        paths += _write_scan(
+            run, where / "anat" / f"{stem}_acq-{modality}_space-orig", maker, rows, targets
+        )
         say(f"{stem} {modality}")
     for (subject, pair), rows in scores.groupby(["subject", "pair"], observed=True):
         where, stem = place(subject, pair)
-        cells = rows[list(_SCORE_COLUMNS)].astype("string").fillna("n/a").itertuples(index=False, name=None)
+        cells = (
+            rows[list(_SCORE_COLUMNS)]
+            .astype("string")
+            .fillna("n/a")
+            .itertuples(index=False, name=None)
+        )
         paths.append(_write_tsv(where / f"{stem}_scores.tsv", _SCORE_COLUMNS, cells))
     return paths
 
 
-def _write_scan(run: RunFacts, stem: Path, maker: str, rows: pd.DataFrame, targets: Mapping[str, int]) -> list[Path]:
+def _write_scan(
+    run: RunFacts, stem: Path, maker: str, rows: pd.DataFrame, targets: Mapping[str, int]
+) -> list[Path]:
     """The masks of one image and seed, and a sidecar that has every target's status."""
     made = rows[rows["status"] == Status.OK]
-    masks = {str(target): run.path / str(mask) for target, mask in zip(made["target"], made["mask"], strict=True)}
+    masks = {
+        str(target): run.path / str(mask)
+        for target, mask in zip(made["target"], made["mask"], strict=True)
+    }
     status = dict(zip(rows["target"].astype(str), rows["status"].astype(str), strict=True))
     about = {"Manual": False, "SpatialReference": "orig", "TargetStatus": status}
     combined = _combined(masks, targets)
@@ -96,7 +111,11 @@ def _write_scan(run: RunFacts, stem: Path, maker: str, rows: pd.DataFrame, targe
             own = f"{stem.name}_label-{short[target]}_desc-{maker}_mask"
             paths.append(stem.with_name(f"{own}.nii.gz"))
             write_bytes(paths[-1], path.read_bytes())
-            paths.append(_write_json(stem.with_name(f"{own}.json"), {"Type": "ROI", "Target": target} | about))
+            paths.append(
+                _write_json(
+                    stem.with_name(f"{own}.json"), {"Type": "ROI", "Target": target} | about
+                )
+            )
     return paths
 
 
@@ -106,7 +125,12 @@ def _combined(masks: Mapping[str, Path], targets: Mapping[str, int]) -> Any:
     for target, path in masks.items():
         mask, own = read_labels(path)
         if labels is None:
-            labels, grid = np.zeros(mask.shape, np.uint8 if max(targets.values()) < 256 else np.uint16, order="F"), own
+            labels, grid = (
+                np.zeros(
+                    mask.shape, np.uint8 if max(targets.values()) < 256 else np.uint16, order="F"
+                ),
+                own,
+            )
         inside = mask != 0
         if labels[inside].any():
             return None
@@ -115,7 +139,12 @@ def _combined(masks: Mapping[str, Path], targets: Mapping[str, int]) -> Any:
 
 
 def _dataset_files(
-    run: RunFacts, folder: Path, targets: Mapping[str, int], subjects: Iterable[str], *, keep_ids: bool
+    run: RunFacts,
+    folder: Path,
+    targets: Mapping[str, int],
+    subjects: Iterable[str],
+    *,
+    keep_ids: bool,
 ) -> list[Path]:
     synthetic = "SYNTHETIC data. " if run.synthetic else ""
     random = "RANDOM WEIGHTS, NOT A RESULT. " if run.random_weights else ""
@@ -127,7 +156,11 @@ def _dataset_files(
         "DatasetType": "derivative",
         "License": run.about["dataset"]["license"],
         "GeneratedBy": [
-            {"Name": "umd", "Version": version("umd-evaluator"), "Description": f"protocol {run.protocol}"},
+            {
+                "Name": "umd",
+                "Version": version("umd-evaluator"),
+                "Description": f"protocol {run.protocol}",
+            },
             generated | ({"Container": container} if container else {}),
         ],
         "SourceDatasets": [{"Version": f"sha256:{run.dataset_sha256}"}],
@@ -161,8 +194,16 @@ def _dataset_files(
         _write_text(folder / "README", readme),
         _write_text(folder / ".bidsignore", "*_scores.tsv\nscores.json\n"),
         _write_json(folder / "scores.json", scores),
-        _write_tsv(folder / "participants.tsv", ("participant_id",), [(f"sub-{name}",) for name in subjects]),
-        _write_tsv(folder / "dseg.tsv", ("index", "name"), [(str(number), name) for name, number in targets.items()]),
+        _write_tsv(
+            folder / "participants.tsv",
+            ("participant_id",),
+            [(f"sub-{name}",) for name in subjects],
+        ),
+        _write_tsv(
+            folder / "dseg.tsv",
+            ("index", "name"),
+            [(str(number), name) for name, number in targets.items()],
+        ),
     ]
 
 

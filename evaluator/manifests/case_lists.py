@@ -75,7 +75,9 @@ def read_case_list(path: Path, tables: LabelTables) -> tuple[Row, ...]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
-        raise BadManifest(f"{path}: cannot be read ({error.strerror}); it lists the cases of the dataset") from None
+        raise BadManifest(
+            f"{path}: cannot be read ({error.strerror}); it lists the cases of the dataset"
+        ) from None
     except UnicodeDecodeError as error:
         raise BadManifest(f"{path}: not UTF-8 text ({error})") from None
     faults: list[str] = []
@@ -83,7 +85,9 @@ def read_case_list(path: Path, tables: LabelTables) -> tuple[Row, ...]:
     if not faults:
         faults = _faults_between(rows)
     if faults:
-        shown = faults[:_MOST_FAULTS] + ([f"... and {len(faults) - _MOST_FAULTS} more"] * (len(faults) > _MOST_FAULTS))
+        shown = faults[:_MOST_FAULTS] + (
+            [f"... and {len(faults) - _MOST_FAULTS} more"] * (len(faults) > _MOST_FAULTS)
+        )
         raise BadManifest("\n  ".join([f"{path}:", *shown]))
     return tuple(rows)
 
@@ -113,7 +117,9 @@ def _parse(lines: list[str], tables: LabelTables, faults: list[str]) -> list[Row
 
 
 def _row(line: int, fields: dict[str, str], tables: LabelTables, faults: list[str]) -> Row | None:
-    values: dict[str, Any] = {name: value.strip() for name, value in fields.items() if value.strip()}
+    values: dict[str, Any] = {
+        name: value.strip() for name, value in fields.items() if value.strip()
+    }
     if "reference" in values and "image" not in values:
         faults.append(f"line {line}, column image: a reference without an image")
         return None
@@ -121,7 +127,10 @@ def _row(line: int, fields: dict[str, str], tables: LabelTables, faults: list[st
         values["labels"] = parse_labels(values.get("labels", ""), tables)
         row = Row.model_validate({**values, "line": line})
     except ValidationError as error:
-        faults += [f"line {line}, column {fault['loc'][0]}: {_say(fault, fields)}" for fault in error.errors()]
+        faults += [
+            f"line {line}, column {fault['loc'][0]}: {_say(fault, fields)}"
+            for fault in error.errors()
+        ]
         return None
     except ValueError as error:
         faults.append(f"line {line}, column labels: {error}")
@@ -143,7 +152,9 @@ def parse_labels(text: str, tables: LabelTables) -> dict[str, tuple[int, ...]]:
     """``liver=5;lung=10,11`` or ``@table`` as target -> label values. Raises ValueError saying what is wrong."""
     if text.startswith("@"):
         if text[1:] not in tables:
-            raise ValueError(f"the manifest has no table [labels.{text[1:]}]; it has {', '.join(tables) or 'none'}")
+            raise ValueError(
+                f"the manifest has no table [labels.{text[1:]}]; it has {', '.join(tables) or 'none'}"
+            )
         return dict(tables[text[1:]])
     labels: dict[str, tuple[int, ...]] = {}
     for part in filter(None, (piece.strip() for piece in text.split(";"))):
@@ -161,7 +172,9 @@ def parse_labels(text: str, tables: LabelTables) -> dict[str, tuple[int, ...]]:
 def _faults_between(rows: list[Row]) -> list[str]:
     """What is wrong between rows that are right by themselves."""
     faults = []
-    for (_, _, modality), group in _grouped(rows, lambda row: (row.subject, row.pair, row.modality)).items():
+    for (_, _, modality), group in _grouped(
+        rows, lambda row: (row.subject, row.pair, row.modality)
+    ).items():
         first, targets, references = (
             group[0],
             {name.lower(): group[0] for name in group[0].labels},
@@ -171,7 +184,9 @@ def _faults_between(rows: list[Row]) -> list[str]:
             for column in ("image", "unit", "sha256"):
                 if getattr(row, column) != getattr(first, column):
                     why = f"line {first.line} has another {column} for {modality} of {row.case}"
-                    faults.append(f"line {row.line}, column {column}: {why}; a second sitting is another pair")
+                    faults.append(
+                        f"line {row.line}, column {column}: {why}; a second sitting is another pair"
+                    )
             if row.reference in references:
                 faults.append(
                     f"line {row.line}, column reference: a duplicate; {row.reference} stands above for the same image"
@@ -179,11 +194,15 @@ def _faults_between(rows: list[Row]) -> list[str]:
             references.add(row.reference)
             for name in row.labels:
                 if before := targets.get(name.lower()):
-                    faults.append(f"line {row.line}, column labels: target {name!r} is already in line {before.line}")
+                    faults.append(
+                        f"line {row.line}, column labels: target {name!r} is already in line {before.line}"
+                    )
             targets |= {name.lower(): row for name in row.labels}
     for row in rows:
         if len({name.lower() for name in row.labels}) < len(row.labels):
-            faults.append(f"line {row.line}, column labels: two targets differ in upper and lower case only")
+            faults.append(
+                f"line {row.line}, column labels: two targets differ in upper and lower case only"
+            )
     faults += _collisions(rows)
     for subject, group in _grouped(rows, lambda row: row.subject).items():
         for row in group[1:]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from evaluator import places
+from evaluator import paths
 from evaluator.errors import BadManifest
 
 if TYPE_CHECKING:
@@ -89,16 +89,23 @@ class _File(BaseModel):
 @cache
 def load_organs(path: Path | None = None) -> Organs:
     """Read ``manifests/organs.toml`` of the project, or the given file. Raises BadManifest."""
-    path = path or places.project() / "manifests" / "organs.toml"
+    path = path or paths.project() / "manifests" / "organs.toml"
     try:
         content = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise BadManifest(f"{path}: cannot be read ({error.strerror}); it lists the organs") from None
+        raise BadManifest(
+            f"{path}: cannot be read ({error.strerror}); it lists the organs"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
         raise BadManifest(f"{path}: {error}") from None
     return Organs(
         organs={
-            name: Organ(tolerance_mm=organ.tolerance_mm, source=organ.source, texts=tuple(organ.texts), kind=organ.kind)
+            name: Organ(
+                tolerance_mm=organ.tolerance_mm,
+                source=organ.source,
+                texts=tuple(organ.texts),
+                kind=organ.kind,
+            )
             for name, organ in content.organs.items()
         },
         default_tolerance_mm=content.default.tolerance_mm,

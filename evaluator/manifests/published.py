@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from evaluator import places
+from evaluator import paths
 from evaluator.errors import BadManifest
 from evaluator.types import Modality
 
@@ -62,7 +62,7 @@ class Published(_Table):
 
 def load_published(folder: Path | None = None) -> tuple[Published, ...]:
     """All files of the project's ``manifests/published``, or of the folder, by name. Raises BadManifest."""
-    folder = folder or places.project() / "manifests" / "published"
+    folder = folder or paths.project() / "manifests" / "published"
     return tuple(_read(path) for path in sorted(folder.glob("*.toml")))
 
 

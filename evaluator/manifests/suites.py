@@ -1,7 +1,7 @@
 """Suites: which models are run on which datasets under which protocols, and on what they are known to work.
 
 Read from ``manifests/suites/<name>.toml``. A control is a dataset on which the models are known to work: a model that
-fails on it too is suspected of being wrongly fed, not of being bad (``evaluator.compare.sanity``).
+fails on it too is suspected of being wrongly fed, not of being bad (``evaluator.analysis.control_check``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from evaluator import places
+from evaluator import paths
 from evaluator.errors import BadManifest, UnknownName
 
 
@@ -76,9 +76,12 @@ def _read(path: Path) -> Suite:
     def beside(source: str) -> str:
         return str(path.parent / source) if source.endswith(".toml") else source
 
-    moved = {"datasets": tuple(map(beside, suite.datasets)), "control": suite.control and beside(suite.control)}
+    moved = {
+        "datasets": tuple(map(beside, suite.datasets)),
+        "control": suite.control and beside(suite.control),
+    }
     return suite.model_copy(update=moved)
 
 
 def _folder() -> Path:
-    return places.project() / "manifests" / "suites"
+    return paths.project() / "manifests" / "suites"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from evaluator.compare import compare
+from evaluator.analysis.comparison import compare
+from evaluator.analysis.failures import find_failures
 from evaluator.errors import UnknownName
-from evaluator.failures import find_failures
+from evaluator.report.benchmark import DOUBTS, RANDOM, SYNTHETIC, make_studies
+from evaluator.report.cases.selection import find_picks
 from evaluator.report.context import Options, Page, Report
-from evaluator.report.frames import rows_of
 from evaluator.report.pages import (
     cases,
     downloads,
@@ -24,20 +25,18 @@ from evaluator.report.pages import (
     subjects,
     times,
 )
-from evaluator.report.plates import find_picks
 from evaluator.report.privacy import make_privacy
 from evaluator.report.site import Entry, Masthead, Site
-from evaluator.report.study import DOUBTS, RANDOM, SYNTHETIC, make_studies
-from evaluator.report.words import counted
-from evaluator.results import load
+from evaluator.report.tables import counted, rows_of
+from evaluator.runs.results import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from evaluator.report.privacy import Privacy
-    from evaluator.results import Results
-    from evaluator.store import RunStore
+    from evaluator.runs.results import Results
+    from evaluator.runs.store import RunStore
 
 __all__ = ["Options", "build_report", "write_report"]
 
@@ -52,7 +51,10 @@ _MEANING = {
 
 
 def build_report(
-    runs: Iterable[str | Path | RunStore], folder: Path, options: Options, say: Callable[[str], None]
+    runs: Iterable[str | Path | RunStore],
+    folder: Path,
+    options: Options,
+    say: Callable[[str], None],
 ) -> Path:
     """Write the report of these runs; returns the file to open.
 
@@ -61,7 +63,9 @@ def build_report(
     return write_report(load(runs), folder, options, say)
 
 
-def write_report(results: Results, folder: Path, options: Options, say: Callable[[str], None]) -> Path:
+def write_report(
+    results: Results, folder: Path, options: Options, say: Callable[[str], None]
+) -> Path:
     """The same for results that are loaded."""
     datasets = {run.dataset for run in results.runs}
     if options.control is not None and options.control not in datasets:
@@ -96,7 +100,9 @@ def _privacy(results: Results, *, keep_ids: bool) -> Privacy:
     names = rows_of(results.scores[["dataset", "subject", "case"]].drop_duplicates())
     salts = (str(run.about.get("salt", run.name)) for run in results.runs)
     return make_privacy(
-        ((str(row.dataset), str(row.subject), str(row.case)) for row in names), salts, keep_ids=keep_ids
+        ((str(row.dataset), str(row.subject), str(row.case)) for row in names),
+        salts,
+        keep_ids=keep_ids,
     )
 
 
@@ -125,9 +131,13 @@ def _stamp_lines(report: Report) -> tuple[str, ...]:
     lines = []
     if SYNTHETIC in report.stamps:
         names = sorted({study.group.dataset for study in report.studies if study.group.synthetic})
-        lines.append(f"{SYNTHETIC}: {', '.join(names)}. Made by a program; these figures say nothing about patients.")
+        lines.append(
+            f"{SYNTHETIC}: {', '.join(names)}. Made by a program; these figures say nothing about patients."
+        )
     if random := sorted({run.label for run in report.results.runs if run.random_weights}):
-        lines.append(f"{RANDOM}: {', '.join(random)}. The code ran, the model did not; no figure of it means anything.")
+        lines.append(
+            f"{RANDOM}: {', '.join(random)}. The code ran, the model did not; no figure of it means anything."
+        )
     for verdict, meaning in _MEANING.items():
         if names := sorted({run.label for run in report.results.runs if run.equality == verdict}):
             lines.append(f"{DOUBTS[verdict]}: {', '.join(names)}. {meaning}")

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from evaluator.compare import Comparison
-    from evaluator.failures import Atlas
+    from evaluator.analysis.comparison import Comparison
+    from evaluator.analysis.failures import Atlas
+    from evaluator.report.benchmark import Study
     from evaluator.report.privacy import Privacy
     from evaluator.report.site import Site
-    from evaluator.report.study import Study
-    from evaluator.results import Results
+    from evaluator.runs.results import Results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

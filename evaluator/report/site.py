@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from evaluator.errors import HostFault, UserError, write_fault
-from evaluator.report.figures.drawing import as_pdf, as_svg, inline, stamp
+from evaluator.report.figures.style import as_pdf, as_svg, inline, stamp
 from evaluator.report.tables import as_csv, as_latex, as_markdown
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from evaluator.report.figures.drawing import Figure
+    from evaluator.report.figures.style import Figure
     from evaluator.report.tables import Table
 
 #: a folder with this file in it is a report, and may be replaced by another
@@ -81,7 +81,9 @@ class Site:
             and not (self.folder / MARK).is_file()
             and (not self.folder.is_dir() or any(self.folder.iterdir()))
         ):
-            raise UserError(f"{self.folder} is there already and is no report; give -o a folder that is not there yet")
+            raise UserError(
+                f"{self.folder} is there already and is no report; give -o a folder that is not there yet"
+            )
         shutil.rmtree(self._part, ignore_errors=True)
         self.text(MARK, "A report of umd; umd report may replace this folder.\n")
         static = files("evaluator.report") / "static"
@@ -127,7 +129,8 @@ class Site:
         self.bytes(f"figures/{figure.name}.pdf", as_pdf(figure))
         self.text(f"figures/{figure.name}.csv", as_csv(figure.data, figure.stamps))
         self.downloads.append(("figures", figure.name, figure.title, ("svg", "pdf", "csv")))
-        return Shown(figure.name, figure.title, figure.caption, Markup(inline(svg, figure)), figure.stamps)  # noqa: S704
+        drawing = Markup(inline(svg, figure))  # noqa: S704 - made by us, texts are escaped
+        return Shown(figure.name, figure.title, figure.caption, drawing, figure.stamps)
 
     def table(self, table: Table) -> Table:
         """Keep a table as CSV, LaTeX and Markdown."""
@@ -157,4 +160,8 @@ class Site:
 def slug(text: str) -> str:
     """The text as part of a file's name and of an address: letters, digits, dots and dashes; different texts stay different."""
     plain = re.sub(r"[^A-Za-z0-9.-]+", "-", text).strip("-.")[:60]
-    return plain if plain and plain == text else f"{plain or 'x'}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+    return (
+        plain
+        if plain and plain == text
+        else f"{plain or 'x'}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+    )

@@ -13,7 +13,7 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from evaluator.errors import BadVolume
-from evaluator.geometry import make_grid
+from evaluator.imaging.geometry import make_grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +36,15 @@ NRRD_TYPES = {
     "u2": ("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"),
     "i4": ("int", "signed int", "int32", "int32_t"),
     "u4": ("uint", "unsigned int", "uint32", "uint32_t"),
-    "i8": ("longlong", "long long", "long long int", "signed long long", "signed long long int", "int64", "int64_t"),
+    "i8": (
+        "longlong",
+        "long long",
+        "long long int",
+        "signed long long",
+        "signed long long int",
+        "int64",
+        "int64_t",
+    ),
     "u8": ("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"),
     "f4": ("float",),
     "f8": ("double",),
@@ -109,14 +117,29 @@ def mha_header(body: bytes) -> tuple[Header, int]:
             break
     try:
         if fields["elementdatafile"] != "LOCAL" or fields.get("headersize", "0") not in ("0", "-1"):
-            raise BadVolume("its voxels lie in another file, or elsewhere in this one; write it in one piece")
+            raise BadVolume(
+                "its voxels lie in another file, or elsewhere in this one; write it in one piece"
+            )
         if fields.get("elementnumberofchannels", "1") != "1":
-            raise BadVolume(f"each voxel holds {fields['elementnumberofchannels']} numbers, one is expected")
+            raise BadVolume(
+                f"each voxel holds {fields['elementnumberofchannels']} numbers, one is expected"
+            )
         shape = _numbers(fields["dimsize"], int)
         steps = _numbers(fields.get("elementspacing") or fields["elementsize"], float)
-        turn = next((fields[name] for name in ("transformmatrix", "orientation", "rotation") if name in fields), "")
-        axes = np.reshape(_numbers(turn, float) or np.eye(len(shape)).ravel(), (len(shape), len(shape)))
-        place = next((fields[name] for name in ("offset", "position", "origin") if name in fields), "")
+        turn = next(
+            (
+                fields[name]
+                for name in ("transformmatrix", "orientation", "rotation")
+                if name in fields
+            ),
+            "",
+        )
+        axes = np.reshape(
+            _numbers(turn, float) or np.eye(len(shape)).ravel(), (len(shape), len(shape))
+        )
+        place = next(
+            (fields[name] for name in ("offset", "position", "origin") if name in fields), ""
+        )
         origin = _numbers(place, float) or [0.0] * len(shape)
         high = _yes(fields, "elementbyteordermsb") or _yes(fields, "binarydatabyteordermsb")
         letter = MHA_TYPES[fields["elementtype"]]
@@ -124,7 +147,9 @@ def mha_header(body: bytes) -> tuple[Header, int]:
         affine = _from_lps(axes * np.reshape(steps, (-1, 1)), origin)
     except (KeyError, ValueError) as error:
         raise BadVolume(f"the header cannot be read: {error}") from None
-    return Header(**_placed(tuple(shape), affine), dtype=np.dtype("<>"[high] + letter), packed=packed), at
+    return Header(
+        **_placed(tuple(shape), affine), dtype=np.dtype("<>"[high] + letter), packed=packed
+    ), at
 
 
 def nrrd_header(body: bytes) -> tuple[Header, int]:
@@ -141,25 +166,37 @@ def nrrd_header(body: bytes) -> tuple[Header, int]:
     if not body.startswith(b"NRRD000") or not at:
         raise BadVolume("not NRRD")
     if {"datafile", "lineskip", "byteskip"} & fields.keys():
-        raise BadVolume("its voxels lie in another file, or elsewhere in this one; write it in one piece")
+        raise BadVolume(
+            "its voxels lie in another file, or elsewhere in this one; write it in one piece"
+        )
     try:
         shape = _numbers(fields["sizes"], int)
         letter = next(name for name, words in NRRD_TYPES.items() if fields["type"].lower() in words)
-        vectors = [_vector(part) for part in fields.get("spacedirections", "").replace(", ", ",").split()]
+        vectors = [
+            _vector(part) for part in fields.get("spacedirections", "").replace(", ", ",").split()
+        ]
         if any(vector is None for vector in vectors):
             raise BadVolume("each voxel holds several numbers, one is expected")
         steps = _numbers(fields.get("spacings", ""), float) or [1.0] * len(shape)
         axes = np.array(vectors) if vectors else np.diag(steps)
-        origin = np.array(_vector(fields["spaceorigin"]) if "spaceorigin" in fields else [0.0] * len(axes))
+        origin = np.array(
+            _vector(fields["spaceorigin"]) if "spaceorigin" in fields else [0.0] * len(axes)
+        )
         signs = np.array([*NRRD_SPACES[fields.get("space", "").lower()], 1.0])[: axes.shape[1]]
         affine = _from_lps(axes * signs, origin * signs)
-        packed: Literal["no", "gzip"] = "gzip" if fields["encoding"].lower() in ("gzip", "gz") else "no"
+        packed: Literal["no", "gzip"] = (
+            "gzip" if fields["encoding"].lower() in ("gzip", "gz") else "no"
+        )
         if packed == "no" and fields["encoding"].lower() != "raw":
             raise BadVolume(f"its encoding is {fields['encoding']}; raw and gzip are read")
     except (KeyError, ValueError, StopIteration, IndexError) as error:
-        raise BadVolume(f"the header cannot be read: {error or 'its type is none of numbers'}") from None
+        raise BadVolume(
+            f"the header cannot be read: {error or 'its type is none of numbers'}"
+        ) from None
     order = ">" if fields.get("endian", "little").lower() == "big" else "<"
-    return Header(**_placed(tuple(shape), affine), dtype=np.dtype(order + letter), packed=packed), at
+    return Header(
+        **_placed(tuple(shape), affine), dtype=np.dtype(order + letter), packed=packed
+    ), at
 
 
 def _sizes(length: int) -> list[tuple[str, bytes]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from evaluator.errors import BadVolume
-from evaluator.geometry import make_grid
+from evaluator.imaging.geometry import make_grid
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +73,9 @@ def whole_numbers(stored: Stored, path: Path) -> NDArray[np.integer[Any]]:
         with np.errstate(invalid="ignore"):
             whole = array.astype(np.int32)
         if not np.array_equal(whole, array):
-            raise BadVolume(f"{path}: a mask must hold whole numbers; this holds others, or numbers beyond 32 bits")
+            raise BadVolume(
+                f"{path}: a mask must hold whole numbers; this holds others, or numbers beyond 32 bits"
+            )
         array = whole
     return array.view(np.uint8) if array.dtype == np.bool_ else array
 
@@ -84,12 +85,6 @@ def read_stored(path: Path) -> Stored:
     return _read_nifti(path) if path.name.endswith(NIFTI) else _read_other(path)
 
 
-def file_sha256(path: Path) -> str:
-    """sha256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _nifti(path: Path) -> tuple[Any, Grid]:
     try:
         image: Any = nibabel.load(path)
@@ -97,7 +92,15 @@ def _nifti(path: Path) -> tuple[Any, Grid]:
         while len(shape) > 3 and shape[-1] == 1:
             shape = shape[:-1]
         return image, make_grid(shape, image.affine)
-    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error, BadVolume) as error:
+    except (
+        ImageFileError,
+        HeaderDataError,
+        OSError,
+        EOFError,
+        ValueError,
+        zlib.error,
+        BadVolume,
+    ) as error:
         raise BadVolume(f"{path}: cannot be read as NIfTI: {_first_line(error)}") from None
 
 
@@ -106,7 +109,9 @@ def _read_nifti(path: Path) -> Stored:
     proxy = image.dataobj
     kind = np.dtype(proxy.dtype)
     if kind.kind not in "biuf":
-        raise BadVolume(f"{path}: voxels of type {kind} are not numbers that an image or mask can have")
+        raise BadVolume(
+            f"{path}: voxels of type {kind} are not numbers that an image or mask can have"
+        )
     wanted = int(np.prod(grid.shape, dtype=np.int64)) * kind.itemsize
     try:
         raw = path.read_bytes()
@@ -143,7 +148,9 @@ def _read_other(path: Path) -> Stored:
     except RuntimeError as error:
         raise BadVolume(f"{path}: cannot be read: {_last_line(error)}") from None
     if image.GetNumberOfComponentsPerPixel() != 1:
-        raise BadVolume(f"{path}: each voxel holds {image.GetNumberOfComponentsPerPixel()} numbers, one is expected")
+        raise BadVolume(
+            f"{path}: each voxel holds {image.GetNumberOfComponentsPerPixel()} numbers, one is expected"
+        )
     # SimpleITK's arrays are (k, j, i)
     return Stored(SimpleITK.GetArrayFromImage(image).T, _grid_of(image))
 

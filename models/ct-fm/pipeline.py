@@ -16,7 +16,16 @@ import numpy as np
 from zoo_sdk import Prediction, Request, Seconds, Unsupported, Volume
 from zoo_sdk.intensities import Undefined
 from zoo_sdk.patches import box_of
-from zoo_sdk.spaces import Space, oriented, overlap, put_back, respaced_from_first, sample, space_of, window
+from zoo_sdk.spaces import (
+    Space,
+    oriented,
+    overlap,
+    put_back,
+    respaced_from_first,
+    sample,
+    space_of,
+    window,
+)
 from zoo_sdk.windows import covering, cut
 
 SPACING = (1.5, 1.5, 1.5)

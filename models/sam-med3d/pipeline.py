@@ -18,7 +18,16 @@ import numpy as np
 
 from zoo_sdk import Prediction, Request, Seconds, Target, Unsupported, Volume, each_target
 from zoo_sdk.intensities import Undefined, standardised
-from zoo_sdk.spaces import Space, canonical, put_back, respaced, sample_box, space_of, voxel_of, window
+from zoo_sdk.spaces import (
+    Space,
+    canonical,
+    put_back,
+    respaced,
+    sample_box,
+    space_of,
+    voxel_of,
+    window,
+)
 from zoo_sdk.windows import slide
 
 SPACING = (1.5, 1.5, 1.5)

@@ -16,7 +16,14 @@ import torch
 
 from zoo_sdk import Volume
 from zoo_sdk.recent import Recent
-from zoo_sdk.weights import WrongWeights, load_strictly, network_size, only_file, read_checkpoint, weights_folder
+from zoo_sdk.weights import (
+    WrongWeights,
+    load_strictly,
+    network_size,
+    only_file,
+    read_checkpoint,
+    weights_folder,
+)
 
 #: upstream's name of the backbone, and the features of its first stage, by which it is told from the two that it also builds
 BACKBONES = {"nano": ("UNET", 64), "pro": ("UNET-L", 128)}

@@ -22,7 +22,16 @@ from zoo_sdk import Box, Prediction, Request, Seconds, Target, Unsupported, Volu
 from zoo_sdk.intensities import Undefined
 from zoo_sdk.patches import box_of
 from zoo_sdk.recent import Recent
-from zoo_sdk.spaces import Space, canonical, overlap, put_back, reversed_axes, sample, voxel_of, window
+from zoo_sdk.spaces import (
+    Space,
+    canonical,
+    overlap,
+    put_back,
+    reversed_axes,
+    sample,
+    voxel_of,
+    window,
+)
 from zoo_sdk.windows import Index, covering, cut
 
 #: depth, height, width of every view

@@ -22,7 +22,16 @@ from zoo_sdk import Prediction, Request, Seconds, Target, Unsupported, Volume, e
 from zoo_sdk.intensities import Undefined
 from zoo_sdk.patches import box_of
 from zoo_sdk.recent import Recent
-from zoo_sdk.spaces import Space, canonical, overlap, place_in, put_back, respaced_from_first, sample, window
+from zoo_sdk.spaces import (
+    Space,
+    canonical,
+    overlap,
+    place_in,
+    put_back,
+    respaced_from_first,
+    sample,
+    window,
+)
 from zoo_sdk.windows import Index, covering, cut, slide
 
 SPACING = (1.5, 1.5, 1.5)

@@ -9,7 +9,14 @@ import pytest
 
 from zoo_sdk import Request, choose_options
 from zoo_sdk.random_weights import main
-from zoo_sdk.weights import WrongWeights, differences, load_strictly, network_size, only_file, which_weights
+from zoo_sdk.weights import (
+    WrongWeights,
+    differences,
+    load_strictly,
+    network_size,
+    only_file,
+    which_weights,
+)
 
 SCRIPT = """
 def write(size, folder):

@@ -21,15 +21,15 @@ from typing import ClassVar
 
 import pytest
 
-from evaluator.build import download as download_module
-from evaluator.build.bundles import Bundle, Fetch, fetch
-from evaluator.build.carried import save_base
-from evaluator.build.client import BuildClient
-from evaluator.build.context import build_context
-from evaluator.build.variants import Weights, check_mounted, choose_weights, unasked_weights
-from evaluator.build.wheels import ImagePlatform, collect_wheels
 from evaluator.errors import HostFault, PartsProblem, UserError
-from evaluator.manifests.sources import Sources
+from evaluator.zoo import download as download_module
+from evaluator.zoo.build_context import build_context
+from evaluator.zoo.bundles import Bundle, Fetch, fetch
+from evaluator.zoo.docker_client import BuildClient
+from evaluator.zoo.saved_images import save_base
+from evaluator.zoo.sources import Sources
+from evaluator.zoo.weights import Weights, check_mounted, choose_weights, unasked_weights
+from evaluator.zoo.wheels import ImagePlatform, collect_wheels
 from tests.tiny import PAINTER
 
 BODY = bytes(range(256)) * 40_000
@@ -57,7 +57,9 @@ class Server(BaseHTTPRequestHandler):
             self.end_headers()
             return
         if self.path not in self.files:
-            self.send_error(next((code for word, code in REFUSALS.items() if word in self.path), 404))
+            self.send_error(
+                next((code for word, code in REFUSALS.items() if word in self.path), 404)
+            )
             return
         body = self.files[self.path]
         tag = f'"{hashlib.sha256(body).hexdigest()[:8]}"'
@@ -104,12 +106,21 @@ def sources(*weights, **more):
 
 
 def one(server, **more):
-    return {"into": "a.pth", "url": f"{server}/a", "sha256": SHA, "license": "MIT", "commercial": "yes"} | more
+    return {
+        "into": "a.pth",
+        "url": f"{server}/a",
+        "sha256": SHA,
+        "license": "MIT",
+        "commercial": "yes",
+    } | more
 
 
 def bundle(tmp_path, made):
     return Bundle(
-        model="m", root=tmp_path / "bundle", sources=made, image=ImagePlatform(flavour="cpu", machine="x86_64")
+        model="m",
+        root=tmp_path / "bundle",
+        sources=made,
+        image=ImagePlatform(flavour="cpu", machine="x86_64"),
     )
 
 
@@ -120,7 +131,11 @@ def test_it_fetches_once_and_says_the_licence(tmp_path, server):
     assert any("MIT (commercial use allowed)" in line for line in said)
     assert seen[-1] == ("a.pth", len(BODY), len(BODY))
     record = json.loads((own.folder / "bundle.json").read_text())["files"]["weights/a.pth"]
-    assert (record["sha256"], record["hash"], record["bytes"]) == (SHA, "stated in sources.toml", len(BODY))
+    assert (record["sha256"], record["hash"], record["bytes"]) == (
+        SHA,
+        "stated in sources.toml",
+        len(BODY),
+    )
     fetch(own, Fetch())
     assert len(Server.seen) == 1
     assert own.weight_hashes(("weights",)) == own.known_hashes(("weights",)) == {"a.pth": SHA}
@@ -171,7 +186,9 @@ def test_two_that_fetch_at_once_wait_for_each_other(tmp_path, server):
 
 def test_a_base_image_is_of_its_own_machine(tmp_path):
     with pytest.raises(PartsProblem, match="--no-base"):
-        save_base(tmp_path, "torch", ImagePlatform(flavour="cpu", machine="pdp11"), None, lambda _: None)
+        save_base(
+            tmp_path, "torch", ImagePlatform(flavour="cpu", machine="pdp11"), None, lambda _: None
+        )
 
 
 def test_a_wrong_hash_is_refused_and_what_was_there_stays(tmp_path, server):
@@ -191,9 +208,9 @@ def test_an_unstated_hash_is_trusted_once_and_loudly(tmp_path, server):
     assert own.known_hashes(("weights",)) == {"a.pth": ""}
     fetch(own, Fetch(say=said.append))
     assert any(line.startswith("UNVERIFIED") and SHA in line for line in said)
-    assert json.loads((own.folder / "bundle.json").read_text())["files"]["weights/a.pth"]["hash"].startswith(
-        "UNVERIFIED"
-    )
+    assert json.loads((own.folder / "bundle.json").read_text())["files"]["weights/a.pth"][
+        "hash"
+    ].startswith("UNVERIFIED")
     (own.weights / "a.pth").unlink()
     Server.files["/a"] = BODY + b"changed"
     with pytest.raises(PartsProblem, match="was discarded"):
@@ -241,7 +258,10 @@ def test_a_file_put_there_by_hand_is_taken_after_a_look(tmp_path, server):
     fetch(own, Fetch(say=said.append))
     assert Server.seen == []
     assert own.weight_hashes(("weights",)) == {"a.pth": SHA}
-    assert json.loads((own.folder / "bundle.json").read_text())["files"]["weights/a.pth"]["from"] == "put here by hand"
+    assert (
+        json.loads((own.folder / "bundle.json").read_text())["files"]["weights/a.pth"]["from"]
+        == "put here by hand"
+    )
     other = bundle(tmp_path / "other", sources(one(server, sha256="unverified")))
     other.weights.mkdir(parents=True)
     (other.weights / "a.pth").write_bytes(BODY)
@@ -268,13 +288,20 @@ def test_refusals_say_what_to_do(tmp_path, server, monkeypatch):
     Server.files["/w/r/resolve/main/f"] = BODY
     hub = one(server, hub="w/r", revision="main", path="f")
     hub.pop("url")
-    fetch(bundle(tmp_path, sources(hub, one(server.replace("127.0.0.1", "localhost"), into="b"))), Fetch())
+    fetch(
+        bundle(tmp_path, sources(hub, one(server.replace("127.0.0.1", "localhost"), into="b"))),
+        Fetch(),
+    )
     monkeypatch.setenv("HF_TOKEN", "sec\nret")
-    with pytest.raises(PartsProblem, match=r"cannot be asked \(InvalidHeader\); see HF_ENDPOINT, HF_TOKEN") as refused:
+    with pytest.raises(
+        PartsProblem, match=r"cannot be asked \(InvalidHeader\); see HF_ENDPOINT, HF_TOKEN"
+    ) as refused:
         fetch(bundle(tmp_path / "token", sources(hub)), Fetch())
     assert "sec" not in str(refused.value)
     monkeypatch.setenv("HF_ENDPOINT", "hub.local")
-    with pytest.raises(PartsProblem, match=r"^hub\.local/w/r/resolve/main/f cannot be asked \(MissingSchema\)"):
+    with pytest.raises(
+        PartsProblem, match=r"^hub\.local/w/r/resolve/main/f cannot be asked \(MissingSchema\)"
+    ):
         fetch(bundle(tmp_path / "endpoint", sources(hub)), Fetch())
     tokens = {path: headers.get("Authorization") for path, headers in Server.seen}
     assert tokens["/w/r/resolve/main/f"] == "Bearer secret"
@@ -299,7 +326,7 @@ def test_a_full_disk_is_the_hosts_fault_and_costs_nothing(tmp_path, server, monk
     monkeypatch.undo()
     # a limit on file sizes stands for a disk that fills up on the way
     code = (
-        "import resource, sys, pathlib\nfrom evaluator.build.download import download\nfrom evaluator.errors import HostFault\n"
+        "import resource, sys, pathlib\nfrom evaluator.zoo.download import download\nfrom evaluator.errors import HostFault\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, resource.RLIM_INFINITY))\n"
         f"try: download('{server}/a', pathlib.Path(r'{tmp_path}/full/a'), sha256=None, size=None, headers={{}}, progress=lambda *_: None)\n"
         "except HostFault as error: print(error)\n"
@@ -308,7 +335,12 @@ def test_a_full_disk_is_the_hosts_fault_and_costs_nothing(tmp_path, server, monk
     assert "run again, it goes on from there" in done.stdout, done.stderr
     assert 0 < (tmp_path / "full/a.part").stat().st_size <= 4_000_000
     download_module.download(
-        f"{server}/a", tmp_path / "full/a", sha256=SHA, size=None, headers={}, progress=lambda *_: None
+        f"{server}/a",
+        tmp_path / "full/a",
+        sha256=SHA,
+        size=None,
+        headers={},
+        progress=lambda *_: None,
     )
     assert Server.seen[-1][1]["Range"].startswith("bytes=")
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
@@ -330,7 +362,9 @@ def test_archives_are_unpacked_and_watched(tmp_path, server):
     assert not (own.folder / "archives/nets.zip").exists()
     fetch(own, Fetch())
     assert len(Server.seen) == 1
-    assert check_mounted(own.weights, "m", own.sources, lambda _: None) == own.weight_hashes(("weights",))
+    assert check_mounted(own.weights, "m", own.sources, lambda _: None) == own.weight_hashes(
+        ("weights",)
+    )
     (own.weights / "nets/plans").write_text("tampered")
     with pytest.raises(PartsProblem, match="not as it was unpacked"):
         own.weight_hashes(("weights",))
@@ -371,7 +405,11 @@ def test_mounted_weights_are_the_published_ones(tmp_path, server):
 def test_the_choice_of_weights(tmp_path):
     made = sources(one("http://x"))
     assert choose_weights("published", "m", made) == Weights(kind="published")
-    assert choose_weights("published", "m", sources()) == choose_weights("published", "m", None) == Weights(kind="none")
+    assert (
+        choose_weights("published", "m", sources())
+        == choose_weights("published", "m", None)
+        == Weights(kind="none")
+    )
     assert choose_weights("random", "m", made).label == "random:small"
     assert choose_weights("random:full", "m", made).labels["umd.weights"] == "random:full"
     assert choose_weights(str(tmp_path), "m", made).folder == tmp_path
@@ -381,7 +419,9 @@ def test_the_choice_of_weights(tmp_path):
 
 
 def test_weights_that_each_user_brings(tmp_path):
-    own = Sources(base="umd/base", code={"origin": "x", "license": "y"}, brought="a folder of plans")
+    own = Sources(
+        base="umd/base", code={"origin": "x", "license": "y"}, brought="a folder of plans"
+    )
     with pytest.raises(UserError, match=r"--weights DIR, with a folder of plans"):
         choose_weights("published", "m", own)
     assert choose_weights("random", "m", own).label == "random:small"
@@ -397,7 +437,9 @@ def test_weights_that_each_user_brings(tmp_path):
     (folder / "CT/plans.json").write_text("[]")
     assert check_mounted(folder, "m", own, lambda _: None) != first
     with pytest.raises(ValueError, match="not both"):
-        Sources(**(own.model_dump() | {"weights": sources(one("http://x")).model_dump()["weights"]}))
+        Sources(
+            **(own.model_dump() | {"weights": sources(one("http://x")).model_dump()["weights"]})
+        )
 
 
 def test_the_build_context_holds_what_the_bundle_brings(tmp_path, server, project, monkeypatch):
@@ -422,9 +464,16 @@ def test_the_build_context_holds_what_the_bundle_brings(tmp_path, server, projec
     fetch(own, Fetch(), ("auxiliary", "weights"))
     source = own.folder / "upstream" / made.upstream[0].file
     download_module.download(
-        f"{server}/sat/archive/{commit}.tar.gz", source, sha256=None, size=None, headers={}, progress=lambda *_: None
+        f"{server}/sat/archive/{commit}.tar.gz",
+        source,
+        sha256=None,
+        size=None,
+        headers={},
+        progress=lambda *_: None,
     )
-    own.note({f"upstream/{source.name}": {"sha256": hashlib.sha256(source.read_bytes()).hexdigest()}})
+    own.note(
+        {f"upstream/{source.name}": {"sha256": hashlib.sha256(source.read_bytes()).hexdigest()}}
+    )
     for weights, inside in (
         (Weights(kind="published"), {"a.pth", "text/tower.bin"}),
         (Weights(kind="random", size="small"), {"text/tower.bin"}),
@@ -448,7 +497,10 @@ def test_the_build_context_holds_what_the_bundle_brings(tmp_path, server, projec
             patch.setattr(os, "link", full)
             patch.setattr(shutil, function, full)
             with (
-                pytest.raises(HostFault, match=r"could not be laid out in .*: No space left on device\. Free some"),
+                pytest.raises(
+                    HostFault,
+                    match=r"could not be laid out in .*: No space left on device\. Free some",
+                ),
                 build_context(root / "dockerfiles/m.Dockerfile", own, Weights(kind="published")),
             ):
                 pass
@@ -460,7 +512,9 @@ def test_the_build_context_holds_what_the_bundle_brings(tmp_path, server, projec
         pass
     with source.open("r+b") as file:
         file.truncate(60)
-    own.note({f"upstream/{source.name}": {"sha256": hashlib.sha256(source.read_bytes()).hexdigest()}})
+    own.note(
+        {f"upstream/{source.name}": {"sha256": hashlib.sha256(source.read_bytes()).hexdigest()}}
+    )
     with (
         pytest.raises(PartsProblem, match="cannot be unpacked"),
         build_context(root / "dockerfiles/m.Dockerfile", own, Weights(kind="published")),
@@ -510,7 +564,11 @@ def test_a_full_disk_under_pip_is_told_as_that(tmp_path, monkeypatch):
             HostFault,
             "^no space left while pip worked in .*run again",
         ),
-        ("ERROR: No matching distribution", PartsProblem, "could not be collected .*\n.*No matching distribution"),
+        (
+            "ERROR: No matching distribution",
+            PartsProblem,
+            "could not be collected .*\n.*No matching distribution",
+        ),
     ):
         pip.write_text(f'#!/bin/sh\necho "{said}"\nexit 1\n')
         pip.chmod(0o755)

@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from evaluator.geometry import make_grid
+from evaluator.imaging.geometry import make_grid
 from evaluator.types import Failure
 from evaluator.volumes import MaskGate, write_mask, write_volume
 
@@ -46,7 +46,11 @@ def _nifti(array=None, affine=GRID.affine, **fields):
 def test_a_good_mask_comes_back_as_it_was(gate, answer):
     write_mask(answer, _mask(), GRID)
     np.testing.assert_array_equal(gate.check(answer, GRID, LIMIT).whole(), _mask())
-    for body in (_nifti(), gzip.compress(_nifti()), gzip.compress(_nifti()[:400]) + gzip.compress(_nifti()[400:])):
+    for body in (
+        _nifti(),
+        gzip.compress(_nifti()),
+        gzip.compress(_nifti()[:400]) + gzip.compress(_nifti()[400:]),
+    ):
         answer.write_bytes(body)
         np.testing.assert_array_equal(gate.check(answer, GRID, LIMIT).whole(), _mask())
 
@@ -62,7 +66,10 @@ BAD = {
     "shape": (_nifti(np.zeros((5, 6, 4), np.uint8)), "wrong-shape"),
     "4d": (_nifti(np.zeros((6, 5, 4, 2), np.uint8)), "wrong-shape"),
     "affine": (_nifti(affine=np.eye(4)), "wrong-affine"),
-    "affine-by-a-hundredth": (_nifti(affine=np.array(GRID.affine) + np.eye(4, k=3) * 0.01), "wrong-affine"),
+    "affine-by-a-hundredth": (
+        _nifti(affine=np.array(GRID.affine) + np.eye(4, k=3) * 0.01),
+        "wrong-affine",
+    ),
     "affine-nan": (_nifti(b280=("<f", float("nan"))), "wrong-affine"),
     "labelmap": (_nifti(_mask() * 3), "wrong-values"),
     "float": (_nifti(_mask().astype(np.float32)), "wrong-values"),
@@ -187,7 +194,9 @@ def test_links_pipes_and_folders_are_not_opened(gate, answer, tmp_path):
 
 
 def test_affine_noise_of_a_float_is_tolerated(gate, answer):
-    write_volume(answer, _mask(), make_grid(GRID.shape, np.array(GRID.affine) + np.eye(4, k=3) * 1e-4))
+    write_volume(
+        answer, _mask(), make_grid(GRID.shape, np.array(GRID.affine) + np.eye(4, k=3) * 1e-4)
+    )
     assert not isinstance(gate.check(answer, GRID, LIMIT), Failure)
 
 
@@ -195,6 +204,8 @@ def test_the_child_can_open_nothing():
     import subprocess
     import sys
 
-    code = "from evaluator.volumes.inspector import confine; confine(); open('/etc/hostname')"
+    code = (
+        "from evaluator.volumes.validation_worker import confine; confine(); open('/etc/hostname')"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "Too many open files" in done.stderr

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from evaluator.cards import parse_card
+from evaluator.containers.gpus import choose_gpus, parse_gpus
 from evaluator.errors import UserError
-from evaluator.gpus import choose_gpus, parse_gpus
+from evaluator.zoo.cards import parse_card
 
 TOLD = """0, GPU-a, NVIDIA H100 80GB HBM3, 81559, 550.54
 1, GPU-b, NVIDIA GeForce RTX 3070, 8192, 550.54
@@ -29,7 +29,9 @@ def test_the_drivers_words():
 
 def test_a_gpu_that_is_too_small_is_not_used():
     found, said = parse_gpus(TOLD), []
-    assert choose_gpus(found, None, card(gpu="optional", gpu_memory="10GiB"), said.append) == found[:1]
+    assert (
+        choose_gpus(found, None, card(gpu="optional", gpu_memory="10GiB"), said.append) == found[:1]
+    )
     assert "needs 10.0 GiB" in said[0]
     assert "GPU 1 (NVIDIA GeForce RTX 3070) has 8.0 GiB: not used" in said[0]
     assert choose_gpus(found[1:], None, card(gpu="optional", gpu_memory="10GiB"), said.append) == ()
@@ -49,7 +51,9 @@ def test_a_gpu_that_is_too_small_is_not_used():
 def test_no_gpu_at_all_is_told_of_a_model_that_could_use_one():
     said = []
     assert choose_gpus((), None, card(gpu="optional", gpu_memory="34GiB"), said.append) == ()
-    assert said == ["model m is made for a GPU and this machine shows none: runs without, which may take very long"]
+    assert said == [
+        "model m is made for a GPU and this machine shows none: runs without, which may take very long"
+    ]
     assert choose_gpus((), (), card(gpu="optional"), said.append) == choose_gpus(
         (), None, card(gpu="none"), said.append
     )
@@ -58,7 +62,9 @@ def test_no_gpu_at_all_is_told_of_a_model_that_could_use_one():
 
 def test_memory_that_the_driver_does_not_tell_is_not_too_small():
     (shared,) = parse_gpus("0, GPU-c, NVIDIA GB10, [N/A], 580.95\n")
-    assert choose_gpus((shared,), None, card(gpu="required", gpu_memory="10GiB"), lambda _: None) == (shared,)
+    assert choose_gpus(
+        (shared,), None, card(gpu="required", gpu_memory="10GiB"), lambda _: None
+    ) == (shared,)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from evaluator.geometry import make_grid
-from evaluator.prompts import Chance, crop_mask, crop_targets
-from evaluator.prompts.depth import first_deepest, squared_depth
-from evaluator.prompts.points import choose_places
+from evaluator.imaging.distance_transform import first_deepest, squared_depth
+from evaluator.imaging.geometry import make_grid
+from evaluator.prompting.initial_prompts import Chance, crop_mask, crop_targets
+from evaluator.prompting.points import choose_places
 from evaluator.types import PromptPlan
 
 masks = arrays(np.bool_, st.tuples(*[st.integers(1, 9)] * 3))
@@ -29,7 +29,9 @@ def test_depth_is_the_distance_transform_with_the_border_outside(mask, step) -> 
 def test_depth_in_a_large_thick_body_is_exact() -> None:
     i, j, k = np.indices((50, 40, 60))
     body = ((i - 25) / 24) ** 2 + ((j - 20) / 19) ** 2 + ((k - 30) / 29) ** 2 < 1
-    expected = ndimage.distance_transform_edt(np.pad(body, 1), sampling=(1.5, 1.5, 2.0))[1:-1, 1:-1, 1:-1]
+    expected = ndimage.distance_transform_edt(np.pad(body, 1), sampling=(1.5, 1.5, 2.0))[
+        1:-1, 1:-1, 1:-1
+    ]
     assert np.sqrt(squared_depth(body, (1.5, 1.5, 2.0))) == pytest.approx(expected, abs=1e-9)
 
 
@@ -73,14 +75,21 @@ def test_random_points_are_interior_and_uniform() -> None:
     assert drawn.max() == 4
     counts = np.unique(drawn, axis=0, return_counts=True)[1]
     assert len(counts) == 64
-    assert ((counts - 1000 / 64) ** 2 / (1000 / 64)).sum() < 110  # chi², 63 degrees of freedom, p < 0.0003
+    assert (
+        (counts - 1000 / 64) ** 2 / (1000 / 64)
+    ).sum() < 110  # chi², 63 degrees of freedom, p < 0.0003
 
 
 @settings(max_examples=60, deadline=None)
-@given(arrays(np.uint8, st.tuples(*[st.integers(1, 8)] * 3), elements=st.integers(0, 4)), st.sampled_from("CF"))
+@given(
+    arrays(np.uint8, st.tuples(*[st.integers(1, 8)] * 3), elements=st.integers(0, 4)),
+    st.sampled_from("CF"),
+)
 def test_crops_hold_every_voxel_of_a_target(labels, order) -> None:
     grid = make_grid(labels.shape, np.eye(4))
-    crops = crop_targets(np.asarray(labels, order=order), grid, {"one": (1,), "two": (2, 4), "none": (9,)})
+    crops = crop_targets(
+        np.asarray(labels, order=order), grid, {"one": (1,), "two": (2, 4), "none": (9,)}
+    )
     for name, values in (("one", (1,)), ("two", (2, 4)), ("none", (9,))):
         wanted = np.isin(labels, values)
         assert (crops[name].region((0, 0, 0), labels.shape) == wanted).all()

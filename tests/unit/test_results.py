@@ -13,8 +13,8 @@ import pytest
 import evaluator
 from benchmarks.simulate import simulate_run
 from evaluator.errors import RunConflict, UnknownName, UserError
-from evaluator.store import read_json, write_json
-from evaluator.tables import COLUMNS, PREDICTION_COLUMNS, gather, gathered
+from evaluator.files import read_json, write_json
+from evaluator.runs.tables import COLUMNS, PREDICTION_COLUMNS, gather, gathered
 from tests.conftest import order
 from tests.tiny import PAINTER, make_dataset
 
@@ -122,7 +122,9 @@ def test_other_versions_are_refused_by_name(project, tmp_path):
     project({"painter": PAINTER, "other": PAINTER})
     one = order("painter", make_dataset(tmp_path / "one", ["a", "b"]), engine="local")
     two = order("other", make_dataset(tmp_path / "two", ["a", "b", "c"]), engine="local")
-    with pytest.raises(RunConflict, match=f"{one.name} and {two.name} are of two versions of dataset tiny"):
+    with pytest.raises(
+        RunConflict, match=f"{one.name} and {two.name} are of two versions of dataset tiny"
+    ):
         evaluator.load([one, two]).groups()
     body = read_json(two.path / "run.json")
     body["identity"]["protocol_sha256"] = "0" * 64
@@ -139,7 +141,9 @@ def test_runs_that_are_not_there():
 
 
 def test_two_folders_of_one_name_are_refused(tmp_path):
-    runs = [simulate_run(tmp_path / folder, "m", "paper", pet_ct=1, pet_mr=0) for folder in ("a", "b")]
+    runs = [
+        simulate_run(tmp_path / folder, "m", "paper", pet_ct=1, pet_mr=0) for folder in ("a", "b")
+    ]
     with pytest.raises(RunConflict, match="rename one"):
         evaluator.load(runs)
 
@@ -171,5 +175,7 @@ def test_the_package_itself_loads_nothing_heavy():
     code = "import evaluator, sys; print(json.dumps(sorted(sys.modules)))".replace(
         "import evaluator", "import json, evaluator"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert not {"pandas", "numpy", "pydantic"} & set(json.loads(told))

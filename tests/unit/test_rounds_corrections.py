@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from evaluator.geometry import make_grid
-from evaluator.prompts import Chance, crop_mask
-from evaluator.rounds import dice, largest_error
-from evaluator.rounds.corrections import CORRECTIONS, correct
+from evaluator.imaging.geometry import make_grid
+from evaluator.prompting.corrections import CORRECTIONS, correct
+from evaluator.prompting.initial_prompts import Chance, crop_mask
+from evaluator.prompting.simulated_user import dice, largest_error
 from evaluator.types import RoundPlan
 
 SHAPES = st.tuples(*[st.integers(2, 9)] * 3)
@@ -121,7 +121,10 @@ def test_random_clicks_reach_missed_and_spilled_voxels_alike() -> None:
     reference, prediction = np.zeros((2, 10, 4, 4), bool)
     reference[0:2] = True
     prediction[6:9] = True
-    drawn = [CORRECTIONS["random-error-click"](*on_grid(reference, prediction), Chance(n))[0][0] for n in range(800)]
+    drawn = [
+        CORRECTIONS["random-error-click"](*on_grid(reference, prediction), Chance(n))[0][0]
+        for n in range(800)
+    ]
     assert len(set(drawn)) == 80
     assert sum(index[0] < 2 for index in drawn) == pytest.approx(800 * 32 / 80, abs=60)
 
@@ -129,7 +132,10 @@ def test_random_clicks_reach_missed_and_spilled_voxels_alike() -> None:
 def test_boundary_clicks_lie_on_the_rim_of_the_largest_error() -> None:
     reference, prediction = np.zeros((2, 9, 9, 9), bool)
     reference[1:8, 1:8, 1:8] = True
-    drawn = {CORRECTIONS["boundary-click"](*on_grid(reference, prediction), Chance(n))[0][0] for n in range(300)}
+    drawn = {
+        CORRECTIONS["boundary-click"](*on_grid(reference, prediction), Chance(n))[0][0]
+        for n in range(300)
+    }
     assert all(1 in index or 7 in index for index in drawn)
     assert len(drawn) > 100
 

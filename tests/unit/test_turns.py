@@ -6,8 +6,8 @@ from threading import Event, Thread
 
 import pytest
 
-from evaluator.build.turns import turn
-from evaluator.gpus import lease
+from evaluator.containers.gpus import lease
+from evaluator.zoo.build_lock import build_lock
 
 
 def test_the_second_waits_and_is_told(tmp_path):
@@ -18,10 +18,10 @@ def test_the_second_waits_and_is_told(tmp_path):
         waiting.set()
 
     def second():
-        with turn(lock, say, "builds x"):
+        with build_lock(lock, say, "builds x"):
             done.append("second")
 
-    with turn(lock, say, "builds x"):
+    with build_lock(lock, say, "builds x"):
         other = Thread(target=second)
         other.start()
         assert waiting.wait(10)
@@ -43,7 +43,7 @@ def no_locks(monkeypatch, tmp_path):
 
 def test_where_there_are_no_locks_nobody_waits(no_locks, tmp_path):
     told = []
-    with turn(tmp_path / "x.lock", told.append, "builds x"):
+    with build_lock(tmp_path / "x.lock", told.append, "builds x"):
         pass
     assert told == []
 

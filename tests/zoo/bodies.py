@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from evaluator.geometry import make_grid, nearest_index
+from evaluator.imaging.geometry import make_grid, nearest_index
 from zoo_sdk import Point, Request, Target, Volume
 from zoo_sdk.spaces import Space, sample, space_of
 from zoo_sdk.wire import Grid, ImageFile

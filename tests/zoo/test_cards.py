@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from evaluator.build import find_model
-from evaluator.build.images import copied_paths
-from evaluator.manifests.sources import read_sources
+from evaluator.zoo import find_model
+from evaluator.zoo.image_builder import copied_paths
+from evaluator.zoo.sources import read_sources
 from tests.zoo.bodies import body
 from tests.zoo.models import MODELS, load
 from zoo_sdk.adapter import choose_options

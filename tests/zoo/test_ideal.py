@@ -10,7 +10,7 @@ from functools import cache
 
 import pytest
 
-from evaluator.build import find_model
+from evaluator.zoo import find_model
 from tests.zoo.bodies import GRIDS, LARGE, ORGANS, Body, body, dice
 from tests.zoo.models import MODELS, Registered
 from zoo_sdk.adapter import choose_options

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from evaluator.badges import write_record
-from evaluator.build import ImageOrder, ensure_image, find_model, zoo
-from evaluator.build.variants import Weights
-from evaluator.check_model import check_model
-from evaluator.manifests.sources import read_sources
-from evaluator.summary import header
+from evaluator.analysis.summary import header
+from evaluator.zoo import ImageOrder, ensure_image, find_model, zoo
+from evaluator.zoo.conformance.checks import check_model
+from evaluator.zoo.conformance.readme_table import write_record
+from evaluator.zoo.sources import read_sources
+from evaluator.zoo.weights import Weights
 from tests.conftest import order
 from tests.tiny import make_dataset
 from tests.zoo.models import MODELS

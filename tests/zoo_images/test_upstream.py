@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from evaluator import places
-from evaluator.build import ImageOrder, ensure_image, find_model
-from evaluator.build.turns import turn
-from evaluator.build.variants import Weights
-from evaluator.build.wheels import ImagePlatform, collect_wheels, unpack_wheels
+from evaluator import paths
+from evaluator.zoo import ImageOrder, ensure_image, find_model
+from evaluator.zoo.build_lock import turn
+from evaluator.zoo.weights import Weights
+from evaluator.zoo.wheels import ImagePlatform, collect_wheels, unpack_wheels
 from tests.tiny import ROOT
 from tests.zoo_images.test_images import BUNDLE, needs
 
@@ -27,8 +27,8 @@ SOURCE_ONLY = {"voxtell": ("acvl-utils",)}
 
 def collected(name: str) -> Path:
     """The packages of a lock of this folder, which need torch, numpy, scipy and SimpleITK beside them."""
-    folder = places.cache() / "upstream" / name
-    with turn(places.cache() / "turns" / f"upstream-{name}.lock", print, f"collects {name}"):
+    folder = paths.cache() / "upstream" / name
+    with turn(paths.cache() / "turns" / f"upstream-{name}.lock", print, f"collects {name}"):
         if not folder.is_dir():
             image = ImagePlatform(flavour="cpu")
             wheels = folder.with_name(f"{name}-wheels")

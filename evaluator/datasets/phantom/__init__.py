@@ -79,14 +79,21 @@ def _write_case(folder: Path, plan: PhantomPlan, number: int) -> list[str]:
         image = render_image(body, grid, labels, modality, chance)
         names = [f"{subject}/{modality}.nii.gz", f"{subject}/{modality}_reference.nii.gz"]
         organs = labels * (labels <= len(ORGANS))
-        hashes = [write_volume(folder / names[0], image, grid), write_volume(folder / names[1], organs, grid)]
-        rows.append("\t".join([subject, "a", modality, *names, UNITS[modality], "@organs", *hashes]))
+        hashes = [
+            write_volume(folder / names[0], image, grid),
+            write_volume(folder / names[1], organs, grid),
+        ]
+        rows.append(
+            "\t".join([subject, "a", modality, *names, UNITS[modality], "@organs", *hashes])
+        )
     return rows
 
 
 def _toml(manifest: DatasetManifest) -> str:
     said = ("name", "title", "description", "license", "citation", "reference_origin")
     # a string of JSON is one of TOML
-    facts = [f"{field} = {json.dumps(getattr(manifest, field), ensure_ascii=False)}" for field in said]
+    facts = [
+        f"{field} = {json.dumps(getattr(manifest, field), ensure_ascii=False)}" for field in said
+    ]
     organs = [f"{name} = {value}" for value, name in enumerate(ORGANS, 1)]
     return "\n".join([*facts, "synthetic = true", "", "[labels.organs]", *organs, ""])

@@ -6,25 +6,38 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from evaluator.compare import ALL_TARGETS
+from evaluator.analysis.comparison import ALL_TARGETS
 from evaluator.metrics import METRICS
-from evaluator.report.figures.drawing import COLOURS, MARKERS, PAPER, RULE, Figure, canvas, drawn, room_for, short
 from evaluator.report.figures.scales import limit_scores, worded
-from evaluator.report.frames import rows_of
-from evaluator.report.words import SCANNER
+from evaluator.report.figures.style import (
+    COLOURS,
+    MARKERS,
+    PAPER,
+    RULE,
+    Figure,
+    canvas,
+    drawn,
+    room_for,
+    short,
+)
+from evaluator.report.tables import SCANNER, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 @drawn
-def levels(rows: pd.DataFrame, published: pd.DataFrame, *, name: str, stamps: Sequence[str]) -> Figure:
+def levels(
+    rows: pd.DataFrame, published: pd.DataFrame, *, name: str, stamps: Sequence[str]
+) -> Figure:
     """One panel for each pairing. ``rows``: of ``Comparison.means`` for all targets, one metric, failures counted."""
     metric = str(rows["metric"].iloc[0])
     pairings = list(dict.fromkeys(rows["pairing"]))
     models = _ordered(rows)
     names = [short(model) for model in reversed(models)]
-    made, axes = canvas(3.3, 0.34 * len(models), columns=len(pairings), left=room_for(names), sharey=True)
+    made, axes = canvas(
+        3.3, 0.34 * len(models), columns=len(pairings), left=room_for(names), sharey=True
+    )
     for place, pairing in zip(axes[0], pairings, strict=True):
         own = rows[rows["pairing"] == pairing]
         for row, model in enumerate(models):
@@ -50,20 +63,31 @@ def levels(rows: pd.DataFrame, published: pd.DataFrame, *, name: str, stamps: Se
 
 
 def _ordered(rows: pd.DataFrame) -> list[str]:
-    means = rows.assign(mean=rows["mean"].astype(float)).groupby("model", observed=True)["mean"].mean()
+    means = (
+        rows.assign(mean=rows["mean"].astype(float)).groupby("model", observed=True)["mean"].mean()
+    )
     higher = METRICS[str(rows["metric"].iloc[0])].direction == "higher"
-    return [str(model) for model in means.sort_values(ascending=not higher, na_position="last", kind="stable").index]
+    return [
+        str(model)
+        for model in means.sort_values(
+            ascending=not higher, na_position="last", kind="stable"
+        ).index
+    ]
 
 
 def _model(axes: Any, rows: pd.DataFrame, height: int) -> None:
     known = rows[rows["mean"].notna()]
     if len(known) > 1:
-        axes.plot(known["mean"].astype(float), [height] * len(known), color=RULE, linewidth=3, zorder=1)
+        axes.plot(
+            known["mean"].astype(float), [height] * len(known), color=RULE, linewidth=3, zorder=1
+        )
     for n, row in enumerate(rows_of(known)):
         shift = (0.13 if n == 0 else -0.13) if len(known) > 1 else 0.0
         colour = COLOURS[str(row.modality)]
         if pd.notna(row.low):
-            axes.plot([row.low, row.high], [height + shift] * 2, color=colour, linewidth=1.4, zorder=2)
+            axes.plot(
+                [row.low, row.high], [height + shift] * 2, color=colour, linewidth=1.4, zorder=2
+            )
         axes.plot(
             row.mean,
             height + shift,
@@ -81,4 +105,9 @@ def _reported(axes: Any, published: pd.DataFrame, model: str, pairing: str, heig
     own = own[own["target"] == ALL_TARGETS]
     for row in rows_of(own):
         if str(row.modality) in pairing.split("-"):
-            axes.plot([row.value] * 2, [height - 0.33, height + 0.33], color=COLOURS[str(row.modality)], linewidth=2.2)
+            axes.plot(
+                [row.value] * 2,
+                [height - 0.33, height + 0.33],
+                color=COLOURS[str(row.modality)],
+                linewidth=2.2,
+            )

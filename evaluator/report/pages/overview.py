@@ -6,15 +6,25 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from evaluator.compare import ALL_TARGETS
-from evaluator.compare.sanity import DATASET, EVERYWHERE, MODALITY, WORKING, judge_sanity
+from evaluator.analysis.comparison import ALL_TARGETS
+from evaluator.analysis.control_check import DATASET, EVERYWHERE, MODALITY, WORKING, judge_sanity
 from evaluator.metrics import METRICS
 from evaluator.report.context import Page
 from evaluator.report.figures.levels import levels
-from evaluator.report.frames import rows_of
-from evaluator.report.tables import NOTHING, Cell, Column, Table, digits_of, figure_cell, interval, number
+from evaluator.report.tables import (
+    NOTHING,
+    SAID,
+    SCANNER,
+    Cell,
+    Column,
+    Table,
+    digits_of,
+    figure_cell,
+    interval,
+    number,
+    rows_of,
+)
 from evaluator.report.verdicts import kind_of, verdicts
-from evaluator.report.words import SAID, SCANNER
 
 #: how a verdict is coloured
 _SANE = {WORKING: "same", EVERYWHERE: "worse", DATASET: "worse", MODALITY: "worse"}
@@ -22,8 +32,8 @@ _SANE = {WORKING: "same", EVERYWHERE: "worse", DATASET: "worse", MODALITY: "wors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from evaluator.report.benchmark import Study
     from evaluator.report.context import Report
-    from evaluator.report.study import Study
 
 
 def make(report: Report) -> Page:
@@ -67,7 +77,10 @@ def glance(report: Report) -> Table | None:
     frame = report.comparison.modality
     frame = frame[(frame["target"] == ALL_TARGETS) & (frame["failures"] == "counted")]
     found = {(r.dataset, r.protocol, r.metric, r.model, r.pairing): r for r in rows_of(frame)}
-    upper = [("", 1), *((study.short, len(study.pairings)) for study in report.studies if study.pairings)]
+    upper = [
+        ("", 1),
+        *((study.short, len(study.pairings)) for study in report.studies if study.pairings),
+    ]
 
     def cell(model: str, study: Study, pairing: str) -> Cell:
         row = found.get((study.group.dataset, study.protocol.id, study.metric, model, pairing))
@@ -78,7 +91,10 @@ def glance(report: Report) -> Table | None:
         if kind == "untaken":
             small = ""
         return Cell(
-            text=word, small=small, kind=f"tag {kind}", sort=None if pd.isna(row.difference) else float(row.difference)
+            text=word,
+            small=small,
+            kind=f"tag {kind}",
+            sort=None if pd.isna(row.difference) else float(row.difference),
         )
 
     return report.site.table(
@@ -94,7 +110,10 @@ def glance(report: Report) -> Table | None:
                 ),
             ],
             upper=upper,
-            rows=[[Cell(text=model), *(cell(model, *column) for column in columns)] for model in models],
+            rows=[
+                [Cell(text=model), *(cell(model, *column) for column in columns)]
+                for model in models
+            ],
             data=frame,
             stamps=report.stamps,
         )
@@ -128,7 +147,10 @@ def sanity(report: Report) -> dict[str, Any] | None:
         data=rows,
         stamps=report.stamps,
     )  # fmt: skip
-    return {"table": report.site.table(table), "suspect": sorted(set(rows.loc[rows["verdict"] == EVERYWHERE, "model"]))}
+    return {
+        "table": report.site.table(table),
+        "suspect": sorted(set(rows.loc[rows["verdict"] == EVERYWHERE, "model"])),
+    }
 
 
 def _part(report: Report, study: Study) -> dict[str, Any]:
@@ -154,7 +176,9 @@ def _part(report: Report, study: Study) -> dict[str, Any]:
 def _means(study: Study) -> pd.DataFrame:
     means = study.comparison.means
     return means[
-        (means["metric"] == study.metric) & (means["failures"] == "counted") & (means["target"] == ALL_TARGETS)
+        (means["metric"] == study.metric)
+        & (means["failures"] == "counted")
+        & (means["target"] == ALL_TARGETS)
     ]
 
 
@@ -178,14 +202,24 @@ def summary(study: Study) -> Table:
         upper.append((SCANNER.get(pairing, "unpaired"), len(own)))
         columns += [Column(title=SAID[name], starts=n == 0) for n, name in enumerate(own)]
     columns.append(
-        Column(title="literature", words=True, starts=True, help="what the literature reports for the model")
+        Column(
+            title="literature",
+            words=True,
+            starts=True,
+            help="what the literature reports for the model",
+        )
     )
-    columns.append(Column(title="UMD paper", words=True, help="what the paper measured on its own data"))
+    columns.append(
+        Column(title="UMD paper", words=True, help="what the paper measured on its own data")
+    )
     upper.append(("reported elsewhere", 2))
     counted, without = _by_place(means), _by_place(left_out)
     rows = []
     for model in study.models:
-        cells = [_level(counted.get((model, *key)), without.get((model, *key)), study.metric) for key in keys]
+        cells = [
+            _level(counted.get((model, *key)), without.get((model, *key)), study.metric)
+            for key in keys
+        ]
         reported = [_reported(study, model, kind) for kind in ("literature", "paper")]
         rows.append([Cell(text=model, small=_how(study, model)), *cells, *reported])
     unit = f", {metric.unit}" if metric.unit else ""
@@ -208,10 +242,18 @@ def _by_place(means: pd.DataFrame) -> dict[tuple[str, str, str], Any]:
 
 def _level(row: Any, without: Any, metric: str) -> Cell:
     if row is None or pd.isna(row.mean):
-        return Cell(text=NOTHING, kind="nothing", small="" if row is None else str(row.explanation or row.status))
+        return Cell(
+            text=NOTHING,
+            kind="nothing",
+            small="" if row is None else str(row.explanation or row.status),
+        )
     digits = digits_of(metric)
     if row.status == "unsupported":
-        return Cell(text="not supported", kind="nothing", small=f"counts as {number(row.mean, digits)}\nn {row.n}")
+        return Cell(
+            text="not supported",
+            kind="nothing",
+            small=f"counts as {number(row.mean, digits)}\nn {row.n}",
+        )
     small = f"{interval(row.low, row.high, digits)}\nn {row.n}"
     if row.failed:
         rest = number(None if without is None else without.mean, digits)

@@ -8,13 +8,11 @@ import pandas as pd
 
 from evaluator.report.context import Page
 from evaluator.report.figures.times import times
-from evaluator.report.frames import rows_of
-from evaluator.report.tables import Cell, Column, Table, figure_cell
-from evaluator.report.words import SAID
+from evaluator.report.tables import SAID, Cell, Column, Table, figure_cell, rows_of
 
 if TYPE_CHECKING:
+    from evaluator.report.benchmark import Study
     from evaluator.report.context import Report
-    from evaluator.report.study import Study
 
 REQUEST = ["run", "model", "case", "modality", "seed", "round"]
 

@@ -18,7 +18,17 @@ from typing import List
 
 from zoo_sdk import nifti
 from zoo_sdk.plain_json import loads
-from zoo_sdk.wire import Box, Grid, ImageFile, Point, Request, Target, WireError, dump_request, parse_reply
+from zoo_sdk.wire import (
+    Box,
+    Grid,
+    ImageFile,
+    Point,
+    Request,
+    Target,
+    WireError,
+    dump_request,
+    parse_reply,
+)
 
 DEFAULT = [sys.executable, "-m", "zoo_sdk.serve", "/opt/model/adapter.py"]
 SECONDS = 600

@@ -1,0 +1,11 @@
+"""Ask a model: one request at a time in a session that stays alive, or many in a batch.
+
+Whatever the model does ends in one ``Answer`` for each request, with the evaluator's own clock beside it. A session
+that dies is started again for the next request; a batch that dies goes on without the request that it died of.
+"""
+
+from evaluator.containers.answers import Answer, blame_host
+from evaluator.containers.batch import answer_batch
+from evaluator.containers.session import Conversation
+
+__all__ = ["Answer", "Conversation", "answer_batch", "blame_host"]
