@@ -53,7 +53,7 @@ def compare(path: Path, folder: Path, asked: argparse.Namespace) -> list[str]:
             **more,
         )
         begun = time.perf_counter()
-        made = run_model(order, say=lambda _: None, progress=lambda *_: None)
+        made = run_model(order, progress=lambda *_: None)
         return time.perf_counter() - begun, made
 
     run("warm", "phantom-toy")  # builds the image, compiles the kernels

@@ -110,7 +110,7 @@ def compare_rounds(path: Path, asked: argparse.Namespace) -> list[str]:
             "recheck": 0,
         } | more
         begun = time.perf_counter()
-        made = run_model(Order(name=name, **order), say=lambda _: None, progress=lambda *_: None)
+        made = run_model(Order(name=name, **order), progress=lambda *_: None)
         return (
             time.perf_counter() - begun,
             made,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,23 @@ def shared_data() -> Path:
 def _own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test writes into the user's runs."""
     monkeypatch.setenv("UMD_RUNS", str(tmp_path / "runs"))
+
+
+@pytest.fixture
+def messages(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The log messages of the evaluator, oldest first, from level INFO on."""
+    received: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            received.append(record.getMessage())
+
+    collector, logger = Collector(), logging.getLogger("evaluator")
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    logging.getLogger().addHandler(collector)
+    logger.setLevel(logging.INFO)
+    yield received
+    logging.getLogger().removeHandler(collector)
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +94,6 @@ def order(model: str, dataset: Path | str, protocol: str = "point-1", **more: ob
 
     return run_model(
         Order(model=model, dataset=str(dataset), protocol=protocol, **({"recheck": 0} | more)),
-        say=lambda _: None,
         progress=lambda *_: None,
     )
 

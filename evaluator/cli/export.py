@@ -6,8 +6,6 @@ from pathlib import Path
 
 import click
 
-from evaluator.cli.progress import Progress
-
 
 @click.command(
     epilog="Example: umd export region-growing.phantom.paper.1a2b3c4d --format bids-derivatives -o derivatives/umd"
@@ -33,6 +31,5 @@ def export(name: str, form: str, output: Path, keep_ids: bool) -> None:
     """Export RUN (its name or folder); subjects get numbers in place of their ids."""
     from evaluator.export import export_run
 
-    with Progress("export") as progress:
-        paths = export_run(name, form, output, keep_ids=keep_ids, say=progress.say)
+    paths = export_run(name, form, output, keep_ids=keep_ids)
     click.echo(f"{len(paths)} files in {output}" + ("" if keep_ids else "; subjects are numbered"))

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -62,9 +63,19 @@ class LazyGroup(click.Group):
     epilog="Example: umd run -m region-growing -d phantom -p paper",
 )
 @click.version_option(package_name="umd-evaluator", prog_name="umd")
+@click.option("-v", "--verbose", count=True, help="Show debug messages.")
+@click.option("-q", "--quiet", count=True, help="Show only warnings; -qq only errors.")
+@click.option(
+    "--log-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write all messages to this file as well.",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def umd(debug: bool) -> None:
-    """Measure 3D segmentation models on whole-body PET/CT and PET/MRI, paired within the subject."""
+def umd(verbose: int, quiet: int, log_file: Path | None, debug: bool) -> None:
+    """Measure 3D segmentation models on PET/CT and PET/MRI, paired within the subject."""
+    from evaluator.cli.log import configure_logging
+
+    configure_logging(verbose - quiet, log_file)
     if debug:
         os.environ["UMD_DEBUG"] = "1"
 

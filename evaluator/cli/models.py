@@ -102,11 +102,9 @@ def build(
                 weights=choose_weights(weights, model.name, read_sources(model.name)),
                 flavour=flavour,
                 bundle=bundle,
-                fetch=Fetch(
-                    accepted=frozenset(accepted), say=downloads.say, progress=downloads.step
-                ),
+                fetch=Fetch(accepted=frozenset(accepted), progress=downloads.step),
             )
-            image = ensure_image(model, order, say=downloads.say)
+            image = ensure_image(model, order)
         click.echo(f"{image.reference} {image.digest}")
 
 
@@ -166,12 +164,10 @@ def fetch(
             machine=machine,
         )
         with Downloads() as downloads:
-            how = Fetch(accepted=frozenset(accepted), say=downloads.say, progress=downloads.step)
+            how = Fetch(accepted=frozenset(accepted), progress=downloads.step)
             fetch_parts(Bundle(model=name, root=into, sources=sources, image=image), how)
             if base:
-                save_base(
-                    into, sources.base.removeprefix("umd/"), image, BuildClient(), downloads.say
-                )
+                save_base(into, sources.base.removeprefix("umd/"), image, BuildClient())
         click.echo(f"{into / name}")
 
 
@@ -209,9 +205,7 @@ def check(name: str, engine: str, weights: str, huge: bool, record: bool, as_jso
     from evaluator.zoo.conformance.checks import check_model
     from evaluator.zoo.conformance.readme_table import write_record
 
-    ready, results = check_model(
-        name, engine, weights=weights, large=huge, say=lambda line: click.echo(line, err=True)
-    )
+    ready, results = check_model(name, engine, weights=weights, large=huge)
     done = []
     for result in results:
         done.append(result)

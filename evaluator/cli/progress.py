@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Self
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -17,14 +17,17 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
+from evaluator.cli.log import CONSOLE
+
+logger = logging.getLogger(__name__)
+
 
 class _Shown:
     """A rich bar on standard error while the block lasts, if that is a terminal, and lines above it."""
 
     def __init__(self, *columns: ProgressColumn) -> None:
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._live = sys.stderr.isatty()
-        self._bar = Bar(*columns, console=self._console, disable=not self._live, transient=True)
+        self._bar = Bar(*columns, console=CONSOLE, disable=not self._live, transient=True)
 
     def __enter__(self) -> Self:
         """Show the bar."""
@@ -35,13 +38,9 @@ class _Shown:
         """Take the bar away."""
         self._bar.stop()
 
-    def say(self, line: str) -> None:
-        """Print a line."""
-        self._console.print(line, markup=False)
-
 
 class Progress(_Shown):
-    """``with Progress(title) as progress``: ``say`` prints a line above the bar, ``step`` moves it."""
+    """``with Progress(title) as progress``: ``step`` moves the bar."""
 
     def __init__(self, title: str) -> None:
         count, last = MofNCompleteColumn(), TextColumn("{task.fields[last]}")
@@ -56,7 +55,7 @@ class Progress(_Shown):
         if self._live:
             self._bar.update(self._task, completed=ended, total=total, last=line)
         else:
-            self.say(f"{self._title} {ended}/{total} {line}")
+            logger.info("%s %d/%d %s", self._title, ended, total, line)
 
 
 class Downloads(_Shown):
@@ -77,4 +76,4 @@ class Downloads(_Shown):
             self._bar.update(self._tasks[name], completed=there, total=total)
         elif total and (tenth := 10 * there // total) > self._told.get(name, 0):
             self._told[name] = tenth
-            self.say(f"  {name}: {there / 1e6:.0f} of {total / 1e6:.0f} MB")
+            logger.info("  %s: %.0f of %.0f MB", name, there / 1e6, total / 1e6)

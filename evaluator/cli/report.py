@@ -87,6 +87,4 @@ def report(
         control=control,
         margins=dict(map(parse_margin, margins)),
     )
-    click.echo(
-        f"report: {build_report(runs, output, options, lambda line: click.echo(line, err=True))}"
-    )
+    click.echo(f"report: {build_report(runs, output, options)}")

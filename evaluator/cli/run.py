@@ -151,6 +151,6 @@ def run(
             accepted=frozenset(accepted),
         )
         with Progress(model) as progress:
-            made = run_model(order, say=progress.say, progress=progress.step)
+            made = run_model(order, progress=progress.step)
         print_table(made)
         click.echo(f"run: {made.path}")

@@ -95,7 +95,7 @@ def _score_run(name: str) -> None:
     from evaluator.scoring.rescore import score_run
 
     run = open_run(name)
-    score_run(run, say=lambda line: click.echo(line, err=True))
+    score_run(run)
     print_table(run)
 
 

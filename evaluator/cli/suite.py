@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,10 +121,10 @@ def run(name: str, engine: str, gpus: str, data_root: Path | None, as_json: bool
     with Progress(found.name) as shown:
 
         def progress(own: Order) -> Callable[[int, int, str], None]:
-            shown.say(f"{own.model} on {own.dataset} under {own.protocol}")
+            logger.info(f"{own.model} on {own.dataset} under {own.protocol}")
             return shown.step
 
-        ended = run_suite(found, order, say=shown.say, progress=progress)
+        ended = run_suite(found, order, progress=progress)
     for one in ended:
         made = one.run or f"could not be run: {one.reason}"
         click.echo(

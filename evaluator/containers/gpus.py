@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import subprocess
 from contextlib import AbstractContextManager
@@ -13,9 +14,11 @@ from evaluator.errors import UserError
 from evaluator.locks import file_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from evaluator.types import ModelCard
+
+logger = logging.getLogger(__name__)
 
 #: a "24 GB" card shows a little less than 24 GiB
 ROUNDED = 0.95
@@ -71,7 +74,6 @@ def choose_gpus(
     found: Sequence[Gpu],
     wanted: tuple[int, ...] | None,
     card: ModelCard,
-    say: Callable[[str], None],
 ) -> tuple[Gpu, ...]:
     """Those of the machine's GPUs that a model is run on; ``wanted``: None for all, () for none, else indices.
 
@@ -93,7 +95,7 @@ def choose_gpus(
             f"model {card.name} needs a GPU and this machine shows none; see: umd doctor"
         )
     if not chosen:
-        say(
+        logger.info(
             f"model {card.name} is made for a GPU and this machine shows none: runs without, which may take very long"
         )
     least = (card.gpu_memory or 0) * ROUNDED
@@ -104,11 +106,11 @@ def choose_gpus(
         )
         lacks = f"model {card.name} needs {(card.gpu_memory or 0) / 2**30:.1f} GiB of GPU memory by its card; {told}"
         if wanted is not None:
-            say(f"{lacks}: used as it was asked for, and may run out of memory")
+            logger.info(f"{lacks}: used as it was asked for, and may run out of memory")
             return chosen
         if not fit and card.gpu == "required":
             raise UserError(f"{lacks}. Use a larger one, or ask for it by its index to try")
-        say(f"{lacks}: {'runs without a GPU' if not fit else 'not used'}")
+        logger.info(f"{lacks}: {'runs without a GPU' if not fit else 'not used'}")
     return fit
 
 

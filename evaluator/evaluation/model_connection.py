@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from evaluator.containers.engines.spec import Limits
 from evaluator.evaluation.task_scheduler import drive_batches, drive_session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from evaluator.containers import Answer
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from evaluator.evaluation.task_scheduler import Talk
     from evaluator.types import RoundPlan
     from zoo_sdk.wire import Request
+
+logger = logging.getLogger(__name__)
 
 #: more than this in a container's output folder at once, and it is stopped (bytes)
 OUTPUT_LIMIT = 8 * 2**30
@@ -79,16 +82,17 @@ def reach(
     timeout: float | None,
     threads: int | None,
     batch: bool,
-    say: Callable[[str], None],
 ) -> Access:
     """The way to ask this model; says why it is not asked in a session where its card offers one."""
     card = model.card
     session = card.session and engine.sessions and not batch
     if session and rounds.count > 1 and not card.many_rounds:
-        say(f"model {card.name} cannot be refined: each round of all scans goes to it in one batch")
+        logger.info(
+            f"model {card.name} cannot be refined: each round of all scans goes to it in one batch"
+        )
         session = False
     elif card.session and not session and not batch:
-        say(f"engine {engine.name} cannot attach to a container: requests go in batches")
+        logger.info(f"engine {engine.name} cannot attach to a container: requests go in batches")
     return Access(
         engine=engine,
         model=model,

@@ -10,6 +10,7 @@ Two rounds of the first seed are asked, so that the cost is that of some contain
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,7 +26,7 @@ from evaluator.runs.store import RunStore
 from evaluator.volumes import read_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from evaluator.evaluation.model_connection import Access
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     Scans = Sequence[tuple[Case, Modality]]
     #: (case, modality, round, target) -> the run, and what became of the target in it
     Outcomes = dict[tuple[str, str, int, str], tuple[RunStore, Json]]
+
+logger = logging.getLogger(__name__)
 
 ROUNDS = 2
 #: differences that are told one by one
@@ -48,7 +51,6 @@ def recheck(
     *,
     sample: int,
     gpu: str | None,
-    say: Callable[[str], None],
 ) -> None:
     """Ask up to ``sample`` of the run's scans again and write what came of it; nothing where that was done before."""
     path = room.run.path / "equality.json"
@@ -58,7 +60,7 @@ def recheck(
     )
     if not scans or (path.exists() and read_json(path).get("of") == keys):
         return
-    say(
+    logger.info(
         f"asking {len(scans)} scans again, each alone and all in one batch (--recheck 0 leaves this out)"
     )
     begun = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -42,10 +43,12 @@ if TYPE_CHECKING:
     from evaluator.runs.store import RunStore
     from evaluator.types import Case, Modality
 
+logger = logging.getLogger(__name__)
+
 Say = Callable[[str], None]
 
 
-def run_model(order: Order, *, say: Say, progress: Callable[[int, int, str], None]) -> RunStore:
+def run_model(order: Order, *, progress: Callable[[int, int, str], None]) -> RunStore:
     """Do the order, or what is left of it; returns the run, scored, with its tables written.
 
     ``progress`` is told (scans ended, scans in all, how the last one ended). Raises UserError for what the user can mend.
@@ -60,13 +63,13 @@ def run_model(order: Order, *, say: Say, progress: Callable[[int, int, str], Non
     replay = open_run(order.prompts) if order.prompts else None
     engine = open_engine(order.engine)
     if not engine.isolates:
-        say(
+        logger.info(
             f"engine {engine.name} isolates nothing: the model runs as you, and can read what you can read"
         )
     options = choose_options(zoo_model.card, order.options)
-    gpus = choose_gpus(find_gpus(), order.gpus, zoo_model.card, say)
-    how = ImageOrder(fetch=Fetch(accepted=order.accepted, say=say))
-    ready = prepare(zoo_model, engine, say, weights=order.weights, order=how)
+    gpus = choose_gpus(find_gpus(), order.gpus, zoo_model.card)
+    how = ImageOrder(fetch=Fetch(accepted=order.accepted))
+    ready = prepare(zoo_model, engine, weights=order.weights, order=how)
     plan = Plan(
         card=ready.model.card,
         digest=ready.model.digest,
@@ -106,13 +109,12 @@ def run_model(order: Order, *, say: Say, progress: Callable[[int, int, str], Non
             timeout=order.timeout,
             threads=order.threads,
             batch=order.batch,
-            say=say,
         )
         _converse(room, cases, access, gpus, order.scans_a_batch)
         gather(run)
         if order.recheck:
             with leased(gpus[0] if gpus else None, run.name) as uuid:
-                recheck(room, cases, access, sample=order.recheck, gpu=uuid, say=say)
+                recheck(room, cases, access, sample=order.recheck, gpu=uuid)
     return run
 
 

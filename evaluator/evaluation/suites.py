@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evaluator.manifests.suites import Suite
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +40,6 @@ def run_suite(
     suite: Suite,
     order: Order,
     *,
-    say: Callable[[str], None],
     progress: Callable[[Order], Callable[[int, int, str], None]],
 ) -> tuple[Ended, ...]:
     """Run all of a suite, the control first; ``order`` has what is the same for all (engine, GPUs, data root).
@@ -52,12 +54,12 @@ def run_suite(
         dataset, protocol, model = key
         own = replace(order, model=model, dataset=dataset, protocol=protocol)
         try:
-            run = run_model(own, say=say, progress=progress(own))
+            run = run_model(own, progress=progress(own))
             known[key] = Ended(model=model, dataset=dataset, protocol=protocol, run=run.name)
         except HostFault:
             raise
         except UserError as error:
-            say(f"{model} on {dataset} under {protocol} could not be run: {error}")
+            logger.info(f"{model} on {dataset} under {protocol} could not be run: {error}")
             known[key] = Ended(
                 model=model, dataset=dataset, protocol=protocol, run=None, reason=str(error)
             )

@@ -16,7 +16,6 @@ from evaluator.runs.results import load
 from evaluator.runs.tables import parquet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     import pandas as pd
@@ -34,7 +33,6 @@ def export_run(
     folder: Path,
     *,
     keep_ids: bool = False,
-    say: Callable[[str], None] = lambda _: None,
 ) -> list[Path]:
     """Write a run, by name or folder, into a new folder in one of ``FORMATS``; returns the files.
 
@@ -56,7 +54,7 @@ def export_run(
             number(frame, facts.about["salt"]) for frame in (scores, predictions)
         )
     if form == "bids-derivatives":
-        return write_bids(facts, scores, predictions, folder, keep_ids=keep_ids, say=say)
+        return write_bids(facts, scores, predictions, folder, keep_ids=keep_ids)
     paths = []
     for name, frame in (("scores", scores), ("predictions", predictions), ("runs", runs)):
         told = (

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +24,14 @@ from evaluator.types import Status
 from evaluator.volumes import read_labels, write_volume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     import pandas as pd
 
     from evaluator.runs.results import RunFacts
+
+logger = logging.getLogger(__name__)
 
 BIDS_VERSION = "1.10.0"
 _SCORE_COLUMNS = ("modality", "target", "seed", "round", "metric", "value", "status")
@@ -41,7 +44,6 @@ def write_bids(
     folder: Path,
     *,
     keep_ids: bool,
-    say: Callable[[str], None],
 ) -> list[Path]:
     """Write a run's last masks of each seed and all of its scores into ``folder``; returns the files.
 
@@ -72,7 +74,7 @@ def write_bids(
         paths += _write_scan(
             run, where / "anat" / f"{stem}_acq-{modality}_space-orig", maker, rows, targets
         )
-        say(f"{stem} {modality}")
+        logger.info(f"{stem} {modality}")
     for (subject, pair), rows in scores.groupby(["subject", "pair"], observed=True):
         where, stem = place(subject, pair)
         cells = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +32,14 @@ from evaluator.report.tables import counted, rows_of
 from evaluator.runs.results import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
 
     from evaluator.report.privacy import Privacy
     from evaluator.runs.results import Results
     from evaluator.runs.store import RunStore
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["Options", "build_report", "write_report"]
 
@@ -54,40 +57,36 @@ def build_report(
     runs: Iterable[str | Path | RunStore],
     folder: Path,
     options: Options,
-    say: Callable[[str], None],
 ) -> Path:
     """Write the report of these runs; returns the file to open.
 
     Raises UserError for what the user can mend: runs that cannot be compared, a folder that is something else.
     """
-    return write_report(load(runs), folder, options, say)
+    return write_report(load(runs), folder, options)
 
 
-def write_report(
-    results: Results, folder: Path, options: Options, say: Callable[[str], None]
-) -> Path:
+def write_report(results: Results, folder: Path, options: Options) -> Path:
     """The same for results that are loaded."""
     datasets = {run.dataset for run in results.runs}
     if options.control is not None and options.control not in datasets:
         raise UnknownName("dataset among the runs", options.control, datasets)
     with Site(folder) as site:
-        say(f"comparing {counted(len(results.runs), 'run')}, {len(results.scores)} scores")
+        logger.info(f"comparing {counted(len(results.runs), 'run')}, {len(results.scores)} scores")
         comparison = compare(results, margins=options.margins)
         studies = make_studies(results, comparison)
-        say("looking for failures; masks are read once and remembered")
+        logger.info("looking for failures; masks are read once and remembered")
         report = Report(
             atlas=find_failures(results),
             comparison=comparison,
             options=options,
             privacy=_privacy(results, keep_ids=options.keep_ids),
             results=results,
-            say=say,
             site=site,
             studies=studies,
         )
         picks = find_picks(studies, report.atlas)
         pages = _made(report, PAGES)
-        say("showing cases")
+        logger.info("showing cases")
         shown, plates = cases.make(report, picks)
         pages += [failures.make(report, plates), *shown, *_made(report, LAST_PAGES)]
         masthead = _masthead(report, pages)
@@ -112,7 +111,7 @@ def _made(report: Report, modules: Iterable[Any]) -> list[Page]:
         made: Page | list[Page] | None = module.make(report)
         pages += [] if made is None else [made] if isinstance(made, Page) else made
         if made:
-            report.say(f"drawn: {pages[-1].short}")
+            logger.info(f"drawn: {pages[-1].short}")
     return pages
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from evaluator.analysis.comparison import Comparison
     from evaluator.analysis.failures import Atlas
@@ -47,7 +47,6 @@ class Report:
     privacy: Privacy
     atlas: Atlas
     site: Site
-    say: Callable[[str], None]
 
     @property
     def stamps(self) -> tuple[str, ...]:

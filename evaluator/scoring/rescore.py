@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from evaluator.datasets import load_dataset
@@ -18,14 +19,16 @@ from evaluator.types import Failure, Status
 from evaluator.volumes import read_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from evaluator.imaging.grid_masks import GridMask
     from evaluator.runs.store import RunStore
     from evaluator.types import Case, Modality, Protocol
 
+logger = logging.getLogger(__name__)
 
-def score_run(run: RunStore, *, say: Callable[[str], None] = lambda _: None) -> None:
+
+def score_run(run: RunStore) -> None:
     """Score a run's masks again from its files, without any model, and make its tables anew.
 
     Raises RunConflict when the dataset or the protocol is no longer what the run was made with.
@@ -44,7 +47,7 @@ def score_run(run: RunStore, *, say: Callable[[str], None] = lambda _: None) -> 
         for record in run.records():
             case, modality = cases[record["case"]], record["modality"]
             score_record(run, record, case, modality, protocol)
-            say(f"scored {case.id} {modality}")
+            logger.info(f"scored {case.id} {modality}")
         gather(run)
 
 

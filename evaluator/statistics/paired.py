@@ -1,6 +1,6 @@
 """Paired differences of subjects, one test of each column: is there a difference, how large, and how sure is that.
 
-The unit is the subject; a column is one comparison (an organ and a model, say). Sources: Wilcoxon's signed-rank test
+The unit is the subject; a column is one comparison (an organ and a model). Sources: Wilcoxon's signed-rank test
 with Pratt's treatment of zeros, J Am Stat Assoc 1959;54:655-667; the matched-pairs rank-biserial correlation, Kerby,
 Compr Psychol 2014;3:11.IT.3.1, and King, Rosopa and Minium, Statistical Reasoning 2011.
 """

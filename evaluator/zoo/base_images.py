@@ -7,6 +7,7 @@ that nothing in the build needs a network. The image gets the host's certificate
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     Say = Callable[[str], None]
 
+logger = logging.getLogger(__name__)
+
 Flavour = Literal["auto", "cpu", "cuda"]
 
 BOOTSTRAP = "umd/bootstrap:bookworm"
@@ -46,24 +49,22 @@ HOW_TO_BOOTSTRAP = (
 )
 
 
-def ensure_base(name: str, builder: BuildClient, *, say: Say, flavour: Flavour = "auto") -> str:
+def ensure_base(name: str, builder: BuildClient, *, flavour: Flavour = "auto") -> str:
     """The id of ``umd/base`` or ``umd/torch``, built unless it is there and of the same parts."""
     flavour = choose_flavour(flavour) if name == "torch" else "cpu"
     tag = _content(name, flavour)[:16]
     reference = f"umd/{name}:{tag}"
     digest = builder.find(reference)
     if digest is None:
-        with build_lock(paths.cache() / "turns" / f"{name}-base.lock", say, f"builds umd/{name}"):
-            digest = builder.find(reference) or _build(name, flavour, reference, builder, say)
+        with build_lock(paths.cache() / "locks" / f"{name}-base.lock", f"builds umd/{name}"):
+            digest = builder.find(reference) or _build(name, flavour, reference, builder)
     builder.also(reference, f"umd/{name}", "latest")
     return digest
 
 
-def _build(
-    name: str, flavour: Literal["cpu", "cuda"], reference: str, builder: BuildClient, say: Say
-) -> str:
-    under = _under(name, flavour, builder, say)
-    say(
+def _build(name: str, flavour: Literal["cpu", "cuda"], reference: str, builder: BuildClient) -> str:
+    under = _under(name, flavour, builder)
+    logger.info(
         f"building {reference} ({flavour} flavour) on {under}"
         if name == "torch"
         else f"building {reference} on {under}"
@@ -76,13 +77,12 @@ def _build(
             context / "zoo_sdk",
             ignore=shutil.ignore_patterns("__pycache__"),
         )
-        _packages(name, flavour, under, context / "packages", say)
+        _packages(name, flavour, under, context / "packages")
         shutil.copy(paths.project() / f"dockerfiles/{name}.Dockerfile", context / "Dockerfile")
         return builder.build(
             context,
             "Dockerfile",
             reference,
-            say=say,
             what=f"base image umd/{name}",
             arguments={"BASE": under},
         )
@@ -112,38 +112,40 @@ def registry_answers(address: str) -> bool:
         return False
 
 
-def _under(name: str, flavour: str, builder: BuildClient, say: Say) -> str:
+def _under(name: str, flavour: str, builder: BuildClient) -> str:
     """The image to build on: the user's, the pinned public one, or one made here."""
     variable = "UMD_BASE" if name == "base" else "UMD_TORCH_BASE"
     if given := os.environ.get(variable):
         return given
     if name == "torch" and flavour == "cpu":
-        ensure_base("base", builder, say=say)
+        ensure_base("base", builder)
         return "umd/base:latest"
     text = (paths.project() / f"dockerfiles/{name}.Dockerfile").read_text(encoding="utf-8")
     public = re.search(r"^ARG BASE=(\S+)$", text, flags=re.MULTILINE)
     assert public, "a base image's Dockerfile names its pinned base"
     if builder.find(public[1]) or (
-        registry_answers(builder.registry()) and _pull(public[1], builder, say)
+        registry_answers(builder.registry()) and _pull(public[1], builder)
     ):
         return public[1]
     if name == "torch":
-        ensure_base("base", builder, say=say)
+        ensure_base("base", builder)
         return "umd/base:latest"
-    return _bootstrap(builder, say)
+    return _bootstrap(builder)
 
 
-def _pull(reference: str, builder: BuildClient, say: Say) -> bool:
-    say(f"pulling {reference}")
+def _pull(reference: str, builder: BuildClient) -> bool:
+    logger.info(f"pulling {reference}")
     return builder.pull(reference)
 
 
-def _bootstrap(builder: BuildClient, say: Say) -> str:
+def _bootstrap(builder: BuildClient) -> str:
     if builder.find(BOOTSTRAP):
         return BOOTSTRAP
     if shutil.which("mmdebstrap") is None:
         raise BuildFailed(HOW_TO_BOOTSTRAP)
-    say("no registry answers: making a base file system from Debian's packages with mmdebstrap")
+    logger.info(
+        "no registry answers: making a base file system from Debian's packages with mmdebstrap"
+    )
     with tempfile.TemporaryDirectory(dir=_folder()) as folder:
         tar = Path(folder) / "root.tar"
         command = [
@@ -160,7 +162,7 @@ def _bootstrap(builder: BuildClient, say: Say) -> str:
     return BOOTSTRAP
 
 
-def _packages(name: str, flavour: str, under: str, folder: Path, say: Say) -> None:
+def _packages(name: str, flavour: str, under: str, folder: Path) -> None:
     """Collect the wheels that the image gets, for Python 3.11 on this machine's kind of processor."""
     folder.mkdir()
     lock = paths.project() / "dockerfiles/base.lock"
@@ -176,13 +178,13 @@ def _packages(name: str, flavour: str, under: str, folder: Path, say: Say) -> No
     ]
     pip += ["--python-version", "3.11", "--only-binary=:all:", "--no-compile"]
     if name == "base" or under.startswith("pytorch/"):
-        say("collecting numpy, scipy and SimpleITK")
+        logger.info("collecting numpy, scipy and SimpleITK")
         _run(
             [*pip, "--require-hashes", "-r", str(lock)],
             "the packages of the base image could not be collected",
         )
     else:
-        say(f"collecting {TORCH} ({flavour})")
+        logger.info(f"collecting {TORCH} ({flavour})")
         # of equal versions pip takes the one with a local label, which is the CPU wheel of this index
         index = ["--extra-index-url", TORCH_CPU_INDEX] if flavour == "cpu" else []
         _run(

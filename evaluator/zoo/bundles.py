@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -32,10 +33,12 @@ from evaluator.zoo.sources import HUB, UNVERIFIED, Sources, lock_path
 from evaluator.zoo.wheels import ImagePlatform, collect_wheels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
 
     from evaluator.zoo.download import Progress
     from evaluator.zoo.sources import Download, Upstream
+
+logger = logging.getLogger(__name__)
 
 #: in which a hub tells the commit that a revision such as "main" stands for
 COMMIT = "X-Repo-Commit"
@@ -127,6 +130,7 @@ class Bundle:
         return file_sha256(self.lock) if self.lock else ""
 
     def downloads(self, part: Part) -> tuple[Download, ...]:
+        """The files of one part that are downloaded."""
         if part == "weights":
             return self.sources.weights
         return self.sources.auxiliary if part == "auxiliary" else ()
@@ -168,20 +172,19 @@ class Fetch:
     """How to fetch: which licences the user accepted, and whom to tell."""
 
     accepted: frozenset[str] = frozenset()
-    say: Callable[[str], None] = lambda _: None
     progress: Progress = lambda *_: None
 
 
 def fetch(bundle: Bundle, how: Fetch, parts: Collection[Part] = PARTS) -> None:
     """Bring the parts that the bundle lacks. Raises PartsProblem, HostFault; what came is kept, and gone on from."""
     check_licences(bundle, how, parts)
-    with build_lock(bundle.folder / ".lock", how.say, f"fetches {bundle.model} into {bundle.root}"):
+    with build_lock(bundle.folder / ".lock", f"fetches {bundle.model} into {bundle.root}"):
         _fetch_parts(bundle, how, parts)
 
 
 def _fetch_parts(bundle: Bundle, how: Fetch, parts: Collection[Part]) -> None:
     if "packages" in parts:
-        _fetch_packages(bundle, how)
+        _fetch_packages(bundle)
     if "upstream" in parts:
         for source in bundle.sources.upstream:
             _fetch_file(
@@ -225,7 +228,7 @@ def check_licences(bundle: Bundle, how: Fetch, parts: Collection[Part]) -> None:
             "no": "NON-COMMERCIAL",
             "not stated": "commercial use NOT STATED",
         }[commercial]
-        how.say(f"licence of {what}: {license_} ({allows})")
+        logger.info(f"licence of {what}: {license_} ({allows})")
         if commercial != "yes" and license_ not in how.accepted:
             refused.append((license_, what))
     if refused:
@@ -236,13 +239,13 @@ def check_licences(bundle: Bundle, how: Fetch, parts: Collection[Part]) -> None:
         )
 
 
-def _fetch_packages(bundle: Bundle, how: Fetch) -> None:
+def _fetch_packages(bundle: Bundle) -> None:
     if bundle.sources.packages is None or bundle.lock is None:
         return
     try:
         bundle.wheel_files()
     except PartsProblem:
-        how.say(f"collecting the Python packages of {bundle.model} for {bundle.image.name}")
+        logger.info(f"collecting the Python packages of {bundle.model} for {bundle.image.name}")
     else:
         return
     bundle.wheels.parent.mkdir(parents=True, exist_ok=True)
@@ -281,14 +284,14 @@ def _fetch_file(
     trusted = str(known["sha256"]) if known and wanted is None else wanted
     commit: dict[str, str] = {}
     if known is None and path.is_file():
-        how.say(f"{key} was put here by hand; taken as it is")
+        logger.info(f"{key} was put here by hand; taken as it is")
         origin, found = "put here by hand", file_sha256(path)
         if trusted not in (None, found):
             raise PartsProblem(
                 f"{path} was put here by hand and has sha256 {found}, not {trusted}: remove it"
             )
     else:
-        how.say(f"fetching {address}")
+        logger.info(f"fetching {address}")
         found = download(
             address,
             path,
@@ -312,7 +315,7 @@ def _fetch_file(
     bundle.note({key: entry | commit | {"fetched": _now()}})
     if wanted is None:
         at = f", at the hub's commit {commit['commit']}" if commit else ""
-        how.say(
+        logger.info(
             f"UNVERIFIED: nobody has stated a sha256 for {key}. What came has {found}{at}. It is recorded and trusted from now on; "
             "compare it with what the authors tell you before you rely on it"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import tarfile
 import tempfile
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Say = Callable[[str], None]
+
+logger = logging.getLogger(__name__)
 
 TAIL_LINES = 30
 
@@ -52,7 +55,6 @@ class BuildClient:
         dockerfile: str,
         reference: str,
         *,
-        say: Say,
         what: str,
         arguments: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
@@ -82,7 +84,7 @@ class BuildClient:
                 if text:
                     lines.append(text)
                 if text.startswith("Step "):
-                    say(f"  {text[:100]}")
+                    logger.info(f"  {text[:100]}")
                 failed = event.get("error") or failed
         digest = None if failed else self.find(reference)
         if digest is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
     Say = Callable[[str], None]
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltImage:
@@ -53,7 +56,7 @@ class ImageOrder:
 
 
 def ensure_image(
-    model: ZooModel, order: ImageOrder | None = None, *, say: Say, client: Any = None
+    model: ZooModel, order: ImageOrder | None = None, *, client: Any = None
 ) -> BuiltImage:
     """The model's image, built (with the base image under it) unless it is there already.
 
@@ -63,23 +66,17 @@ def ensure_image(
     order = order or ImageOrder()
     builder = BuildClient(client)
     text = model.dockerfile.read_text(encoding="utf-8")
-    bases = [
-        _base(name, order, builder, say) for name in BASES if f"umd/{name}" in from_images(text)
-    ]
+    bases = [_base(name, order, builder) for name in BASES if f"umd/{name}" in from_images(text)]
     bundle = open_bundle(model.name, order.bundle, order.flavour)
     weights = order.weights if bundle and bundle.sources.has_weights else Weights(kind="none")
     reference = _reference(model, text, bases, bundle, weights)
     digest = builder.find(reference)
     if digest is None:
-        with build_lock(
-            paths.cache() / "turns" / f"{model.name}.lock", say, f"builds {model.name}"
-        ):
+        with build_lock(paths.cache() / "locks" / f"{model.name}.lock", f"builds {model.name}"):
             if bundle and order.bundle is None:
                 fetch(bundle, order.fetch, weights.parts)
                 reference = _reference(model, text, bases, bundle, weights)
-            digest = builder.find(reference) or _build(
-                builder, model, reference, bundle, weights, say
-            )
+            digest = builder.find(reference) or _build(builder, model, reference, bundle, weights)
     builder.also(reference, f"umd/{model.name}", weights.tag.rstrip("-") or "latest")
     card = parse_card(builder.labels(reference), f"image {reference}")
     if card != parse_card(dockerfile_labels(text) | weights.labels, model.dockerfile.name):
@@ -97,9 +94,8 @@ def _build(
     reference: str,
     bundle: Bundle | None,
     weights: Weights,
-    say: Say,
 ) -> str:
-    say(f"building {reference}")
+    logger.info(f"building {reference}")
     takes = re.search(
         r"^ARG WEIGHTS\b", model.dockerfile.read_text(encoding="utf-8"), flags=re.MULTILINE
     )
@@ -108,7 +104,6 @@ def _build(
             folder,
             "Dockerfile",
             reference,
-            say=say,
             what=f"model {model.name}",
             arguments={"WEIGHTS": weights.label} if takes else {},
             labels=weights.labels,
@@ -163,13 +158,13 @@ def copied_paths(text: str) -> list[str]:
     return paths
 
 
-def _base(name: str, order: ImageOrder, builder: BuildClient, say: Say) -> str:
+def _base(name: str, order: ImageOrder, builder: BuildClient) -> str:
     """The base image's id: the one that the bundle carries, else the one made here."""
     if order.bundle is not None:
         image = ImagePlatform(flavour=choose_flavour(order.flavour) if name == "torch" else "cpu")
-        if carried := load_base(order.bundle, name, image, builder, say):
+        if carried := load_base(order.bundle, name, image, builder):
             return carried
-    return ensure_base(name, builder, say=say, flavour=order.flavour)
+    return ensure_base(name, builder, flavour=order.flavour)
 
 
 def _reference(

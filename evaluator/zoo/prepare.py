@@ -12,7 +12,7 @@ from evaluator.zoo.sources import read_sources
 from evaluator.zoo.weights import Weights, check_mounted, choose_weights, mounted_identity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from evaluator.containers.engines import Engine
     from evaluator.types import ModelCard
@@ -33,7 +33,6 @@ class Ready:
 def prepare(
     zoo_model: ZooModel,
     engine: Engine,
-    say: Callable[[str], None],
     *,
     weights: str = "published",
     order: ImageOrder | None = None,
@@ -45,7 +44,7 @@ def prepare(
     if chosen.kind == "mounted":
         assert sources is not None
         assert chosen.folder is not None
-        mounted = check_mounted(chosen.folder, zoo_model.name, sources, say)
+        mounted = check_mounted(chosen.folder, zoo_model.name, sources)
     if not engine.isolates:
         return Ready(
             model=_local(zoo_model, chosen), identity=_identity(chosen, mounted), hashes=mounted
@@ -54,7 +53,7 @@ def prepare(
 
     client = engine.client if isinstance(engine, DockerEngine) else None
     wanted = replace(order or ImageOrder(), weights=chosen)
-    built = ensure_image(zoo_model, wanted, say=say, client=client)
+    built = ensure_image(zoo_model, wanted, client=client)
     model = Model(
         card=built.card,
         image=built.reference,

@@ -6,6 +6,7 @@ and the image's id.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from evaluator.errors import PartsProblem
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 
     Say = Callable[[str], None]
 
+logger = logging.getLogger(__name__)
 
-def save_base(root: Path, name: str, image: ImagePlatform, builder: BuildClient, say: Say) -> None:
+
+def save_base(root: Path, name: str, image: ImagePlatform, builder: BuildClient) -> None:
     """Put the base image into the bundle, made first if it is not here; nothing to do where that very one lies there.
 
     Raises PartsProblem for the image of another kind of machine.
@@ -33,11 +36,11 @@ def save_base(root: Path, name: str, image: ImagePlatform, builder: BuildClient,
         raise PartsProblem(
             f"a base image for {image.machine} is made on such a machine, and this one is {own}: add --no-base here, and fetch it there"
         )
-    digest = ensure_base(name, builder, say=say, flavour=image.flavour)
+    digest = ensure_base(name, builder, flavour=image.flavour)
     path, known = _path(root, name, image), _record(root)
     if known.get(path.name, {}).get("id") == digest and path.is_file():
         return
-    say(f"saving umd/{name} ({image.name}) into the bundle")
+    logger.info(f"saving umd/{name} ({image.name}) into the bundle")
     builder.save(f"umd/{name}:latest", path)
     write_json(
         root / "images" / "images.json",
@@ -45,9 +48,7 @@ def save_base(root: Path, name: str, image: ImagePlatform, builder: BuildClient,
     )
 
 
-def load_base(
-    root: Path, name: str, image: ImagePlatform, builder: BuildClient, say: Say
-) -> str | None:
+def load_base(root: Path, name: str, image: ImagePlatform, builder: BuildClient) -> str | None:
     """The id of the base image that a bundle carries, loaded into the engine; None where it carries none."""
     path = _path(root, name, image)
     known = _record(root).get(path.name)
@@ -57,7 +58,7 @@ def load_base(
     if builder.find(digest) is None:
         if not path.is_file() or file_sha256(path) != known["sha256"]:
             raise PartsProblem(f"{path} is not there or was changed; fetch the bundle again")
-        say(f"loading umd/{name} ({image.name}) from the bundle")
+        logger.info(f"loading umd/{name} ({image.name}) from the bundle")
         builder.load(path)
     builder.also(digest, f"umd/{name}", "latest")
     return digest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from dataclasses import dataclass
@@ -15,10 +16,10 @@ from evaluator.zoo.download import file_sha256
 from evaluator.zoo.sources import UNVERIFIED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from evaluator.zoo.bundles import Part
     from evaluator.zoo.sources import Sources
+
+logger = logging.getLogger(__name__)
 
 SIZES = ("small", "full")
 
@@ -95,9 +96,7 @@ def unasked_weights(sources: Sources | None) -> Weights:
     return Weights(kind="published" if sources.weights else "mounted")
 
 
-def check_mounted(
-    folder: Path, model: str, sources: Sources, say: Callable[[str], None]
-) -> dict[str, str]:
+def check_mounted(folder: Path, model: str, sources: Sources) -> dict[str, str]:
     """sha256 of each file that a folder to be mounted must hold, by its name; raises PartsProblem unless they are right."""
     hashes = {}
     if sources.brought:
@@ -114,7 +113,7 @@ def check_mounted(
             )
         hashes[one.into] = file_sha256(path)
         if one.sha256 == UNVERIFIED:
-            say(
+            logger.info(
                 f"UNVERIFIED: nobody has stated a sha256 for {one.into}; this one has {hashes[one.into]}, and the run says so"
             )
         elif hashes[one.into] != one.sha256:

@@ -177,7 +177,6 @@ def test_a_container_past_its_limit_is_gone_before_its_scan_ends(
             timeout=3.0,
             recheck=0,
         ),
-        say=lambda _: None,
         progress=lambda *_: left.extend(docker_engine._labelled("umd.run")),
     )
     ((made,),) = ((e["targets"].values() for e in record["rounds"]) for record in run.records())

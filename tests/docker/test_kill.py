@@ -117,7 +117,7 @@ def test_an_orphan_is_found_and_removed(project, tmp_path, docker_engine):
     project({"slow": SLOW})
     from evaluator.zoo import ensure_image, find_model
 
-    image = ensure_image(find_model("slow"), say=lambda _: None)
+    image = ensure_image(find_model("slow"))
     labels = {"umd.run": "orphan", "umd.pid": "999999999", "umd.host": os.uname().nodename}
     container = docker_engine.client.containers.run(
         image.reference, ["serve"], labels=labels, detach=True, stdin_open=True, network_mode="none"

@@ -82,25 +82,23 @@ def test_the_first_image_that_can_be_asked_about_leads(data, tmp_path):
         assert all(one["liver"] for one in added[1:])
 
 
-def test_a_model_that_cannot_be_refined_gets_each_round_in_one_batch(project, tmp_path):
+def test_a_model_that_cannot_be_refined_gets_each_round_in_one_batch(project, tmp_path, messages):
     """One container start for each round of all scans: the model says in its log when it is loaded."""
     body = MODEL.replace(
         "self.before = None", "import sys; print('LOADED', file=sys.stderr); self.before = None"
     )
     project({"one": body.replace("BODY", "return np.zeros_like(seen)")}, rounds="one")
     data = make_dataset(tmp_path / "data", ["a", "b", "c"], ("CT", "PT"))
-    said = []
     from evaluator.evaluation.run import run_model
     from evaluator.evaluation.run_config import Order
 
     run = run_model(
         Order(model="one", dataset=str(data), protocol="clicks-10", engine="local", recheck=0),
-        say=said.append,
         progress=lambda *_: None,
     )
     assert any(
         "cannot be refined: each round of all scans goes to it in one batch" in line
-        for line in said
+        for line in messages
     )
     assert (run.path / "model.log").read_text().count("LOADED") == 10
     assert sum(len(record["rounds"]) for record in run.records()) == 6 * 10

@@ -90,23 +90,17 @@ def weighted(project, tmp_path, monkeypatch, server, docker_engine):
 
 
 @pytest.mark.docker
-def test_two_builds_at_once_build_once(weighted):
-    told: list[str] = []
+def test_two_builds_at_once_build_once(weighted, messages):
     chosen = ImageOrder(weights=Weights(kind="random", size="small"))
     with ThreadPoolExecutor(2) as both:
-        made = [
-            both.submit(ensure_image, find_model("weighted"), chosen, say=told.append)
-            for _ in range(2)
-        ]
+        made = [both.submit(ensure_image, find_model("weighted"), chosen) for _ in range(2)]
     assert len({one.result().digest for one in made}) == 1
-    assert len([line for line in told if line.startswith("building umd/weighted:")]) == 1
+    assert len([line for line in messages if line.startswith("building umd/weighted:")]) == 1
 
 
 def build(weights: Weights, **more) -> BuiltImage:
     fetch = Fetch(accepted=frozenset({"CC-BY-NC-4.0"}))
-    return ensure_image(
-        find_model("weighted"), ImageOrder(weights=weights, fetch=fetch, **more), say=lambda _: None
-    )
+    return ensure_image(find_model("weighted"), ImageOrder(weights=weights, fetch=fetch, **more))
 
 
 @pytest.mark.docker
@@ -202,7 +196,7 @@ def test_a_bundle_needs_no_network(weighted, tmp_path, server):
     assert built.weights == {"w.pth": SHA}
     assert len(Server.seen) == seen
     image = ImagePlatform(flavour="cpu")
-    digest = load_base(bundle, "base", image, BuildClient(), lambda _: None)
+    digest = load_base(bundle, "base", image, BuildClient())
     assert (
         digest
         == json.loads((bundle / "images/images.json").read_text())[f"base-{image.name}.tar"]["id"]

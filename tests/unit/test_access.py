@@ -27,18 +27,15 @@ def reached(
         "umd.rounds": rounds,
     }
     card = parse_card(labels | {"umd.timeout": "7", "umd.memory": "1GiB"})
-    said = []
-    access = reach(
+    return reach(
         SimpleNamespace(name=engine, sessions=sessions),
         Model(card=card, image="i", digest="d", adapter=None),
         RoundPlan(count=count),
         run_id="r",
         log=Path("log"),
         batch=batch,
-        say=said.append,
         **({"timeout": None, "threads": None} | more),
     )
-    return access, said
 
 
 @pytest.mark.parametrize(
@@ -61,18 +58,18 @@ def reached(
         ({"rounds": "one"}, True, None),
     ],
 )
-def test_a_session_where_it_can_be_and_a_reason_where_not(how, session, told) -> None:
-    access, said = reached(**how)
+def test_a_session_where_it_can_be_and_a_reason_where_not(how, session, told, messages) -> None:
+    access = reached(**how)
     assert access.session is session
-    assert len(said) == (told is not None)
-    assert all(told in line for line in said)
+    assert len(messages) == (told is not None)
+    assert all(told in line for line in messages)
 
 
 def test_limits_are_the_cards_unless_the_user_says() -> None:
-    access, _ = reached()
+    access = reached()
     assert (access.limits.timeout, access.limits.memory) == (7.0, 2**30)
     assert 2 <= access.threads <= 4
-    access, _ = reached(timeout=3.0, threads=1)
+    access = reached(timeout=3.0, threads=1)
     assert (access.limits.timeout, access.threads) == (3.0, 1)
 
 

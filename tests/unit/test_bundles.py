@@ -124,11 +124,11 @@ def bundle(tmp_path, made):
     )
 
 
-def test_it_fetches_once_and_says_the_licence(tmp_path, server):
-    own, said, seen = bundle(tmp_path, sources(one(server))), [], []
-    fetch(own, Fetch(say=said.append, progress=lambda *told: seen.append(told)))
+def test_it_fetches_once_and_says_the_licence(tmp_path, server, messages):
+    own, seen = bundle(tmp_path, sources(one(server))), []
+    fetch(own, Fetch(progress=lambda *told: seen.append(told)))
     assert (own.weights / "a.pth").read_bytes() == BODY
-    assert any("MIT (commercial use allowed)" in line for line in said)
+    assert any("MIT (commercial use allowed)" in line for line in messages)
     assert seen[-1] == ("a.pth", len(BODY), len(BODY))
     record = json.loads((own.folder / "bundle.json").read_text())["files"]["weights/a.pth"]
     assert (record["sha256"], record["hash"], record["bytes"]) == (
@@ -176,19 +176,17 @@ def test_a_fetch_that_was_stopped_after_the_last_byte_costs_none(tmp_path, serve
         (own.weights / "a.pth").unlink()
 
 
-def test_two_that_fetch_at_once_wait_for_each_other(tmp_path, server):
-    own, said = bundle(tmp_path, sources(one(server, sha256="unverified"))), []
+def test_two_that_fetch_at_once_wait_for_each_other(tmp_path, server, messages):
+    own = bundle(tmp_path, sources(one(server, sha256="unverified")))
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda _: fetch(own, Fetch(say=said.append)), range(2)))
+        list(pool.map(lambda _: fetch(own, Fetch()), range(2)))
     assert len(Server.seen) == 1
     assert own.weight_hashes(("weights",)) == {"a.pth": SHA}
 
 
 def test_a_base_image_is_of_its_own_machine(tmp_path):
     with pytest.raises(PartsProblem, match="--no-base"):
-        save_base(
-            tmp_path, "torch", ImagePlatform(flavour="cpu", machine="pdp11"), None, lambda _: None
-        )
+        save_base(tmp_path, "torch", ImagePlatform(flavour="cpu", machine="pdp11"), None)
 
 
 def test_a_wrong_hash_is_refused_and_what_was_there_stays(tmp_path, server):
@@ -203,11 +201,11 @@ def test_a_wrong_hash_is_refused_and_what_was_there_stays(tmp_path, server):
         other.weight_hashes(("weights",))
 
 
-def test_an_unstated_hash_is_trusted_once_and_loudly(tmp_path, server):
-    own, said = bundle(tmp_path, sources(one(server, sha256="unverified"))), []
+def test_an_unstated_hash_is_trusted_once_and_loudly(tmp_path, server, messages):
+    own = bundle(tmp_path, sources(one(server, sha256="unverified")))
     assert own.known_hashes(("weights",)) == {"a.pth": ""}
-    fetch(own, Fetch(say=said.append))
-    assert any(line.startswith("UNVERIFIED") and SHA in line for line in said)
+    fetch(own, Fetch())
+    assert any(line.startswith("UNVERIFIED") and SHA in line for line in messages)
     assert json.loads((own.folder / "bundle.json").read_text())["files"]["weights/a.pth"][
         "hash"
     ].startswith("UNVERIFIED")
@@ -217,18 +215,18 @@ def test_an_unstated_hash_is_trusted_once_and_loudly(tmp_path, server):
         fetch(own, Fetch())
 
 
-def test_what_main_stood_for_is_recorded(tmp_path, server, monkeypatch):
+def test_what_main_stood_for_is_recorded(tmp_path, server, monkeypatch, messages):
     monkeypatch.setenv("HF_ENDPOINT", server)
     monkeypatch.setattr(Server, "moved", {"/w/r/resolve/main/f": "/a"})
     hub = one(server, hub="w/r", revision="main", path="f", sha256="unverified")
     hub.pop("url")
-    own, said = bundle(tmp_path, sources(hub)), []
-    fetch(own, Fetch(say=said.append))
+    own = bundle(tmp_path, sources(hub))
+    fetch(own, Fetch())
     assert own.record()["weights/a.pth"]["commit"] == "0123abc"
-    assert any(f"has {SHA}, at the hub's commit 0123abc" in line for line in said)
+    assert any(f"has {SHA}, at the hub's commit 0123abc" in line for line in messages)
 
 
-def test_restricted_parts_must_be_accepted_before_anything_comes(tmp_path, server):
+def test_restricted_parts_must_be_accepted_before_anything_comes(tmp_path, server, messages):
     own = bundle(
         tmp_path,
         sources(
@@ -236,11 +234,10 @@ def test_restricted_parts_must_be_accepted_before_anything_comes(tmp_path, serve
             one(server, into="b", license="?", commercial="not stated"),
         ),
     )
-    said = []
     with pytest.raises(PartsProblem, match=r"--accept-licence \? --accept-licence CC-BY-NC-4\.0"):
-        fetch(own, Fetch(say=said.append))
+        fetch(own, Fetch())
     assert Server.seen == []
-    assert any("NON-COMMERCIAL" in line for line in said)
+    assert any("NON-COMMERCIAL" in line for line in messages)
     fetch(own, Fetch(accepted=frozenset({"CC-BY-NC-4.0", "?"})))
     assert sorted(path.name for path in own.weights.iterdir()) == ["a.pth", "b"]
     fetch(
@@ -248,14 +245,14 @@ def test_restricted_parts_must_be_accepted_before_anything_comes(tmp_path, serve
     )  # random weights need no licence
 
 
-def test_a_file_put_there_by_hand_is_taken_after_a_look(tmp_path, server):
-    own, said = bundle(tmp_path, sources(one(server))), []
+def test_a_file_put_there_by_hand_is_taken_after_a_look(tmp_path, server, messages):
+    own = bundle(tmp_path, sources(one(server)))
     own.weights.mkdir(parents=True)
     (own.weights / "a.pth").write_bytes(BODY[1:])
     with pytest.raises(PartsProblem, match="put here by hand and has sha256"):
         fetch(own, Fetch())
     (own.weights / "a.pth").write_bytes(BODY)
-    fetch(own, Fetch(say=said.append))
+    fetch(own, Fetch())
     assert Server.seen == []
     assert own.weight_hashes(("weights",)) == {"a.pth": SHA}
     assert (
@@ -265,8 +262,8 @@ def test_a_file_put_there_by_hand_is_taken_after_a_look(tmp_path, server):
     other = bundle(tmp_path / "other", sources(one(server, sha256="unverified")))
     other.weights.mkdir(parents=True)
     (other.weights / "a.pth").write_bytes(BODY)
-    fetch(other, Fetch(say=said.append))
-    assert any(line.startswith("UNVERIFIED") for line in said)
+    fetch(other, Fetch())
+    assert any(line.startswith("UNVERIFIED") for line in messages)
 
 
 def test_refusals_say_what_to_do(tmp_path, server, monkeypatch):
@@ -362,9 +359,7 @@ def test_archives_are_unpacked_and_watched(tmp_path, server):
     assert not (own.folder / "archives/nets.zip").exists()
     fetch(own, Fetch())
     assert len(Server.seen) == 1
-    assert check_mounted(own.weights, "m", own.sources, lambda _: None) == own.weight_hashes(
-        ("weights",)
-    )
+    assert check_mounted(own.weights, "m", own.sources) == own.weight_hashes(("weights",))
     (own.weights / "nets/plans").write_text("tampered")
     with pytest.raises(PartsProblem, match="not as it was unpacked"):
         own.weight_hashes(("weights",))
@@ -386,20 +381,19 @@ def test_archives_are_unpacked_and_watched(tmp_path, server):
         assert not (tmp_path / "evil").exists()
 
 
-def test_mounted_weights_are_the_published_ones(tmp_path, server):
+def test_mounted_weights_are_the_published_ones(tmp_path, server, messages):
     made = sources(one(server))
     folder = tmp_path / "weights"
     folder.mkdir()
     with pytest.raises(PartsProblem, match=r"does not hold a\.pth.*umd models fetch m"):
-        check_mounted(folder, "m", made, lambda _: None)
+        check_mounted(folder, "m", made)
     (folder / "a.pth").write_bytes(BODY)
-    assert check_mounted(folder, "m", made, lambda _: None) == {"a.pth": SHA}
+    assert check_mounted(folder, "m", made) == {"a.pth": SHA}
     (folder / "a.pth").write_bytes(BODY[1:])
     with pytest.raises(PartsProblem, match="Other weights are another model"):
-        check_mounted(folder, "m", made, lambda _: None)
-    said = []
-    check_mounted(folder, "m", sources(one(server, sha256="unverified")), said.append)
-    assert said[0].startswith("UNVERIFIED")
+        check_mounted(folder, "m", made)
+    check_mounted(folder, "m", sources(one(server, sha256="unverified")))
+    assert messages[0].startswith("UNVERIFIED")
 
 
 def test_the_choice_of_weights(tmp_path):
@@ -430,12 +424,12 @@ def test_weights_that_each_user_brings(tmp_path):
     folder = tmp_path / "mine"
     (folder / "CT").mkdir(parents=True)
     with pytest.raises(PartsProblem, match="must hold a folder of plans"):
-        check_mounted(folder, "m", own, lambda _: None)
+        check_mounted(folder, "m", own)
     (folder / "CT/plans.json").write_text("{}")
-    first = check_mounted(folder, "m", own, lambda _: None)
+    first = check_mounted(folder, "m", own)
     assert list(first) == ["CT/plans.json"]
     (folder / "CT/plans.json").write_text("[]")
-    assert check_mounted(folder, "m", own, lambda _: None) != first
+    assert check_mounted(folder, "m", own) != first
     with pytest.raises(ValueError, match="not both"):
         Sources(
             **(own.model_dump() | {"weights": sources(one("http://x")).model_dump()["weights"]})
@@ -546,7 +540,7 @@ def test_an_image_can_be_read_by_any_user_whatever_the_umask(tmp_path):
         os.umask(before)
     engine = Engine()
     client = BuildClient(SimpleNamespace(api=engine, images=engine))
-    assert client.build(context, "Dockerfile", "m:1", say=lambda _: None, what="m") == "m:1"
+    assert client.build(context, "Dockerfile", "m:1", what="m") == "m:1"
     assert packed == {
         "Dockerfile": (0o644, 0), "run": (0o755, 0), "parts": (0o755, 0), "parts/weights": (0o755, 0),
         "parts/weights/a.pth": (0o644, 0),

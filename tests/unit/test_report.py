@@ -280,23 +280,22 @@ def test_niivue_is_the_pinned_file_or_none(tmp_path, monkeypatch):
     with pytest.raises(
         UserError, match="not the pinned package; make it with: npm pack @niivue/niivue@"
     ):
-        niivue.niivue_script(tarball, print)
+        niivue.niivue_script(tarball)
     with pytest.raises(UserError, match="cannot be read"):
-        niivue.niivue_script(tmp_path / "none.tgz", print)
+        niivue.niivue_script(tmp_path / "none.tgz")
     ours = replace(niivue.PACKAGE, sha256=hashlib.sha256(buffer.getvalue()).hexdigest())
     monkeypatch.setattr(niivue, "PACKAGE", ours)
-    assert niivue.niivue_script(tarball, print) == b"niivue={}"
+    assert niivue.niivue_script(tarball) == b"niivue={}"
 
 
-def test_without_npm_and_network_the_viewer_is_left_out_and_that_is_said(tmp_path, monkeypatch):
+def test_without_npm_and_network_the_viewer_is_left_out(tmp_path, monkeypatch, messages):
     monkeypatch.setenv("UMD_CACHE", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9")
-    said: list[str] = []
-    assert niivue.niivue_script(None, said.append) is None
-    assert len(said) == 1
-    assert "the interactive viewer is left out, pictures remain" in said[0]
-    assert "give --niivue niivue-niivue-" in said[0]
+    assert niivue.niivue_script(None) is None
+    assert len(messages) == 1
+    assert "the interactive viewer is left out, pictures remain" in messages[0]
+    assert "give --niivue niivue-niivue-" in messages[0]
 
 
 def test_the_registry_is_npms_own(tmp_path, monkeypatch):

@@ -35,7 +35,7 @@ def built(tmp_path, runs, rows, **options) -> dict[str, str]:
     """The pages of a report without pictures, by name."""
     data = make_results(runs, rows) if not isinstance(rows, Results) else rows
     given = Options(**{"images": False} | options)
-    index = write_report(data, tmp_path / "site", given, lambda _: None)
+    index = write_report(data, tmp_path / "site", given)
     return {path.name: path.read_text(encoding="utf-8") for path in index.parent.rglob("*.html")}
 
 

@@ -43,9 +43,8 @@ def test_the_projects_suites_name_what_there_is():
 
 
 def _quiet(suite):
-    told = []
     order = Order(model="", dataset="", engine="local")
-    return told, run_suite(suite, order, say=told.append, progress=lambda _: lambda *_: None)
+    return run_suite(suite, order, progress=lambda _: lambda *_: None)
 
 
 @pytest.fixture
@@ -58,8 +57,8 @@ def suite(project, tmp_path):
     return load_suite(str(path))
 
 
-def test_a_suite_runs_all_it_can_the_control_first(suite):
-    told, ended = _quiet(suite)
+def test_a_suite_runs_all_it_can_the_control_first(suite, messages):
+    ended = _quiet(suite)
     assert [(one.protocol, one.model) for one in ended[:4]] == [
         ("point-1", "painter"), ("point-1", "missing"), ("box", "painter"), ("box", "missing"),
     ]  # fmt: skip
@@ -68,22 +67,22 @@ def test_a_suite_runs_all_it_can_the_control_first(suite):
     ] * 4
     assert [bool(one.run) for one in ended] == [True, False] * 4
     assert all("no model named 'missing'" in one.reason for one in ended if not one.run)
-    assert sum("could not be run" in line for line in told) == 4
+    assert sum("could not be run" in line for line in messages) == 4
     assert suite_runs(suite) == ended
     assert {run.dataset for run in load_runs(suite).runs} == {"tiny", "known"}
 
 
 def test_a_suite_goes_on_and_makes_nothing_twice(suite, monkeypatch):
-    first = _quiet(suite)[1]
+    first = _quiet(suite)
     monkeypatch.setattr(
         "evaluator.evaluation.scan_task._stage",
         lambda *_: pytest.fail("a finished scan was read again"),
     )
-    assert _quiet(suite)[1] == first
+    assert _quiet(suite) == first
 
 
 def test_a_stop_in_the_second_pass_forgets_no_run(suite, monkeypatch):
-    first = _quiet(suite)[1]
+    first = _quiet(suite)
 
     def stopped(*_, **__):
         raise KeyboardInterrupt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from evaluator.imaging.grid_masks import crop_mask
 from evaluator.volumes import read_image, read_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from zoo_sdk.wire import Grid
 
 
+logger = logging.getLogger(__name__)
+
 #: scans whose images or references are held in memory at once
 KEPT = 3
 
@@ -33,8 +36,7 @@ KEPT = 3
 class Archive:
     """Cases of the runs' datasets, by id. What cannot be had is told once and then None."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+    def __init__(self) -> None:
         self._datasets: dict[tuple[str, str], Mapping[str, Case]] = {}
         self._references: dict[Path, Mapping[str, GridMask]] = {}
 
@@ -58,10 +60,10 @@ class Archive:
         try:
             dataset = load_dataset(run.about["dataset_source"], Path(root) if root else None)
         except UserError as error:
-            self._say(f"no pictures and no viewer for dataset {run.dataset}: {error}")
+            logger.warning(f"no pictures and no viewer for dataset {run.dataset}: {error}")
             return {}
         if dataset.sha256 != run.dataset_sha256:
-            self._say(
+            logger.warning(
                 f"no pictures and no viewer for dataset {run.dataset}: it has changed since the runs were made"
             )
             return {}

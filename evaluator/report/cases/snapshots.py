@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from evaluator.report.cases.selection import Shown
     from evaluator.report.context import Report
     from evaluator.runs.results import RunFacts
+
+logger = logging.getLogger(__name__)
 
 #: pictures of one case, at most
 MOST = 16
@@ -98,7 +101,7 @@ def _drawable(
         array, grid = image_of(case.scans[modality].image)
         reference = archive.references(case.scans[modality])[pick.target]
     except (BadVolume, KeyError) as error:
-        report.say(f"no picture of {pick.target}: {report.privacy.text(str(error))}")
+        logger.info(f"no picture of {pick.target}: {report.privacy.text(str(error))}")
         return None
     file = run.store.mask_path(
         pick.case, modality, seed=pick.seed, round_number=pick.round, target=pick.target

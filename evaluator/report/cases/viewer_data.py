@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from evaluator.errors import BadVolume
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from evaluator.runs.results import RunFacts
     from evaluator.types import Case
 
+logger = logging.getLogger(__name__)
+
 
 def viewer_content(report: Report, archive: Archive, shown: Shown) -> dict[str, Any] | None:
     """What the viewer reads, with its volumes written; None where the images are not here."""
@@ -43,7 +46,7 @@ def viewer_content(report: Report, archive: Archive, shown: Shown) -> dict[str, 
         try:
             scans[modality], sizes[modality] = _scan(report, archive, case, modality, stem)
         except BadVolume as error:
-            report.say(
+            logger.info(
                 f"{shown.label} {modality} cannot be shown: {report.privacy.text(str(error))}"
             )
     runs = [

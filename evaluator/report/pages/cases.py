@@ -23,7 +23,7 @@ def make(report: Report, picks: Sequence[Pick]) -> tuple[list[Page], list[Plate]
     """A list of cases with a page for each, and all pictures; with ``--no-images`` none."""
     if not report.options.images:
         return [], []
-    archive = Archive(report.say)
+    archive = Archive()
     shown = choose(report, picks, report.options.cases)
     contents = [
         (one, content) for one in shown if (content := viewer_content(report, archive, one))
@@ -47,7 +47,7 @@ def make(report: Report, picks: Sequence[Pick]) -> tuple[list[Page], list[Plate]
 
 
 def _viewer(report: Report) -> bool:
-    script = niivue.niivue_script(report.options.niivue, report.say)
+    script = niivue.niivue_script(report.options.niivue)
     if script is None:
         return False
     report.site.bytes("assets/niivue.js", script)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import tarfile
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,9 @@ from evaluator.errors import UserError
 from evaluator.report.viewer.npm import NotToBeHadError, Package, fetch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 PACKAGE = Package(
     name="@niivue/niivue",
@@ -44,7 +46,7 @@ ISC licence: @ungap/structured-clone.
 """
 
 
-def niivue_script(file: Path | None, say: Callable[[str], None]) -> bytes | None:
+def niivue_script(file: Path | None) -> bytes | None:
     """NiiVue as one classic script; None, after saying why and what to do, where the package cannot be had.
 
     ``file`` is a copy of the package's tarball for machines without a network; raises UserError if it is another one.
@@ -54,7 +56,7 @@ def niivue_script(file: Path | None, say: Callable[[str], None]) -> bytes | None
     try:
         return _script(fetch(PACKAGE))
     except NotToBeHadError as error:
-        say(
+        logger.info(
             f"the interactive viewer is left out, pictures remain: {PACKAGE.spec} could not be had ({error}). "
             f"On a machine with a network: npm pack {PACKAGE.spec}; then give --niivue {PACKAGE.tarball}"
         )

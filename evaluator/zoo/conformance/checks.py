@@ -72,13 +72,12 @@ def check_model(
     *,
     weights: str = "published",
     large: bool = True,
-    say: Say = lambda _: None,
 ) -> tuple[Ready, Iterator[Result]]:
     """A model of the zoo made ready, and its checks, done as they are taken. Raises UserError for what the user can mend."""
     engine = open_engine(engine_name)
     zoo_model = find_model(name)
-    gpus = choose_gpus(find_gpus(), None, zoo_model.card, say)
-    ready = prepare(zoo_model, engine, say, weights=weights)
+    gpus = choose_gpus(find_gpus(), None, zoo_model.card)
+    ready = prepare(zoo_model, engine, weights=weights)
     return ready, _checks(engine, ready.model, gpus[0].uuid if gpus else None, large=large)
 
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import errno
 import fcntl
-from threading import Event, Thread
+import time
+from threading import Thread
 
 import pytest
 
@@ -10,24 +11,23 @@ from evaluator.containers.gpus import lease
 from evaluator.zoo.build_lock import build_lock
 
 
-def test_the_second_waits_and_is_told(tmp_path):
-    lock, told, waiting, done = tmp_path / "turns" / "x.lock", [], Event(), []
-
-    def say(line):
-        told.append(line)
-        waiting.set()
+def test_the_second_waits_and_reports_it(tmp_path, messages):
+    lock, done = tmp_path / "locks" / "x.lock", []
 
     def second():
-        with build_lock(lock, say, "builds x"):
+        with build_lock(lock, "builds x"):
             done.append("second")
 
-    with build_lock(lock, say, "builds x"):
-        other = Thread(target=second)
-        other.start()
-        assert waiting.wait(10)
+    with build_lock(lock, "builds x"):
+        waiter = Thread(target=second)
+        waiter.start()
+        deadline = time.monotonic() + 10
+        while not messages and time.monotonic() < deadline:
+            time.sleep(0.01)
         done.append("first")
-    other.join(10)
-    assert (done, told) == (["first", "second"], ["waiting for another umd, which builds x"])
+    waiter.join(10)
+    assert done == ["first", "second"]
+    assert messages == ["waiting for another umd, which builds x"]
 
 
 @pytest.fixture
@@ -41,11 +41,10 @@ def no_locks(monkeypatch, tmp_path):
     monkeypatch.setenv("UMD_CACHE", str(tmp_path / "cache"))
 
 
-def test_where_there_are_no_locks_nobody_waits(no_locks, tmp_path):
-    told = []
-    with build_lock(tmp_path / "x.lock", told.append, "builds x"):
+def test_where_there_are_no_locks_nobody_waits(no_locks, tmp_path, messages):
+    with build_lock(tmp_path / "x.lock", "builds x"):
         pass
-    assert told == []
+    assert messages == []
 
 
 def test_where_there_are_no_locks_a_gpu_is_not_waited_for_for_ever(no_locks):
