@@ -39,11 +39,11 @@ def main() -> None:
 def compare(path: Path, folder: Path, asked: argparse.Namespace) -> list[str]:
     from evaluator.datasets import load_dataset
     from evaluator.evaluation.run import run_model
-    from evaluator.evaluation.run_config import Order
+    from evaluator.evaluation.run_config import RunConfig
     from evaluator.runs.tables import read_scores
 
     def run(name: str, dataset: str = str(path), **more: object) -> tuple[float, object]:
-        order = Order(
+        order = RunConfig(
             model="ellipsoid",
             dataset=dataset,
             protocol="box",

@@ -98,7 +98,7 @@ def make_project(folder: Path, *datasets: str) -> Path:
 
 def compare_rounds(path: Path, asked: argparse.Namespace) -> list[str]:
     from evaluator.evaluation.run import run_model
-    from evaluator.evaluation.run_config import Order
+    from evaluator.evaluation.run_config import RunConfig
     from evaluator.runs.tables import read_scores
 
     def run(name: str, **more: object) -> tuple[float, object, list[dict]]:
@@ -110,7 +110,7 @@ def compare_rounds(path: Path, asked: argparse.Namespace) -> list[str]:
             "recheck": 0,
         } | more
         begun = time.perf_counter()
-        made = run_model(Order(name=name, **order), progress=lambda *_: None)
+        made = run_model(RunConfig(name=name, **order), progress=lambda *_: None)
         return (
             time.perf_counter() - begun,
             made,

@@ -21,7 +21,7 @@ from statistics import median
 import numpy as np
 
 from evaluator import paths
-from evaluator.containers import Conversation
+from evaluator.containers import ModelSession
 from evaluator.containers.engines import open_engine
 from evaluator.containers.engines.spec import Limits, Workspace
 from evaluator.containers.gpus import choose_gpus, find_gpus
@@ -73,7 +73,7 @@ def main() -> None:
 
 def in_a_session(engine, model, workspace, limits, how, requests, alone):
     """Answers of a session, and some of the same requests asked alone; raises where a mask differs."""
-    with Conversation(engine, model, workspace, limits, **how) as talk:
+    with ModelSession(engine, model, workspace, limits, **how) as talk:
         answers = [talk.ask(request) for request in requests]
         peak = talk.peak_memory()
     for answer in answers:
@@ -87,7 +87,7 @@ def in_a_session(engine, model, workspace, limits, how, requests, alone):
             )
             write(workspace.input, one)
             begun = time.perf_counter()
-            with Conversation(engine, model, workspace, limits, **how) as talk:
+            with ModelSession(engine, model, workspace, limits, **how) as talk:
                 other = talk.ask(one)
             single.append(time.perf_counter() - begun)
             masks = [mask_of(a, target.name) for a in (answer, other)]

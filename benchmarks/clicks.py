@@ -65,7 +65,7 @@ def compare_clicks(dataset: Path, folder: Path) -> list[str]:
     from evaluator.imaging.geometry import affine_of, spacing
     from evaluator.manifests.protocols import load_protocol
     from evaluator.prompting.corrections import correct
-    from evaluator.prompting.initial_prompts import Chance, crop_targets
+    from evaluator.prompting.initial_prompts import RandomStream, crop_targets
     from evaluator.volumes import read_labels
 
     scan = load_dataset(dataset).cases[0].scans["CT"]
@@ -79,7 +79,7 @@ def compare_clicks(dataset: Path, folder: Path) -> list[str]:
     for _ in range(6):
         begun = time.perf_counter()
         ours = {
-            name: correct(plan, mask, given[name], Chance("bench"))
+            name: correct(plan, mask, given[name], RandomStream("bench"))
             for name, mask in references.items()
         }
         times.append(time.perf_counter() - begun)

@@ -68,8 +68,8 @@ def remember(path, masks):
     """Write ``known.npz``: ``masks`` are (name, the evaluator's GridMask)."""
     kept = {}
     for name, mask in masks:
-        truth = np.pad(mask.inside, MARGIN)
-        corner = ",".join(str(c - MARGIN) for c in mask.corner)
+        truth = np.pad(mask.array, MARGIN)
+        corner = ",".join(str(c - MARGIN) for c in mask.offset)
         key = ";".join(
             [name, ",".join(map(str, mask.grid.shape)), corner, ",".join(map(str, truth.shape))]
         )

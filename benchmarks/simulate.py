@@ -68,7 +68,7 @@ def _write_scan(run: RunStore, subject: str, modality: str, scores, crashed) -> 
                 }
             )
     record = {
-        "case": case, "subject": subject, "pair": "a", "modality": modality, "key": "simulated", "state": "done",
+        "case": case, "subject": subject, "session": "a", "modality": modality, "key": "simulated", "state": "done",
         "files": {}, "grid": {"shape": [400, 400, 350], "affine": np.diag([2.0, 2.0, 3.0, 1.0]).tolist()}, "no_prompt": {},
         "rounds": [{"seed": 0, "round": 0, "seconds": 1.5, "load_seconds": 3.0, "reply": {}, "targets": targets}],
     }  # fmt: skip

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from evaluator import paths
 from evaluator.containers.gpus import find_gpus
-from evaluator.errors import EngineUnavailable, HostFault
+from evaluator.errors import EngineUnavailableError, HostError
 from evaluator.zoo.catalog import BASES
 
 if TYPE_CHECKING:
@@ -61,10 +61,10 @@ def _engine(sweep: bool) -> Iterator[Finding]:
                 detail="the engine knows no nvidia runtime",
                 advice="install nvidia-container-toolkit, then: nvidia-ctk runtime configure --runtime=docker",
             )
-    except EngineUnavailable as error:
+    except EngineUnavailableError as error:
         first, _, advice = str(error).partition("\n")
         yield Finding(state="missing", what="engine", detail=first, advice=advice.strip())
-    except HostFault as error:
+    except HostError as error:
         yield Finding(state="missing", what="engine", detail=str(error))
 
 

@@ -42,12 +42,12 @@ def fingerprint(body: Any) -> str:
 
 
 def write_json(path: Path, body: Mapping[str, Any]) -> None:
-    """Write JSON that is either whole or not there; NaN is refused. Raises HostFault when the disk is full."""
+    """Write JSON that is either whole or not there; NaN is refused. Raises HostError when the disk is full."""
     write_bytes(path, (json.dumps(body, indent=1, allow_nan=False) + "\n").encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file that is either whole or not there. Raises HostFault when the disk refuses."""
+    """Write a file that is either whole or not there. Raises HostError when the disk refuses."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -89,18 +89,18 @@ class Scan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One subject in one sitting: the images that are paired with each other, in one world frame."""
+    """One imaging session of a subject: images in one world frame, compared with each other."""
 
     subject: str
-    #: which sitting; images of one subject with the same pair share a world frame and are compared
-    pair: str
+    #: images of one subject and session share a world frame and are compared
+    session: str
     split: str
     scans: Mapping[Modality, Scan]
 
     @property
     def id(self) -> str:
         """Name of the case in run folders and tables, unique within a dataset."""
-        return f"{self.subject}.{self.pair}"
+        return f"{self.subject}.{self.session}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

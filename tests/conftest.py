@@ -55,11 +55,11 @@ def messages(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def docker_engine():
     """A Docker engine that answers; in CI it must."""
     from evaluator.containers.engines.docker import DockerEngine
-    from evaluator.errors import EngineUnavailable
+    from evaluator.errors import EngineUnavailableError
 
     try:
         return DockerEngine.connect()
-    except EngineUnavailable as error:
+    except EngineUnavailableError as error:
         if CI:
             pytest.fail(str(error))
         pytest.skip(str(error).splitlines()[0])
@@ -90,10 +90,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def order(model: str, dataset: Path | str, protocol: str = "point-1", **more: object):
     """Run an order quietly, and ask nothing again unless ``recheck`` says so; returns the run."""
     from evaluator.evaluation.run import run_model
-    from evaluator.evaluation.run_config import Order
+    from evaluator.evaluation.run_config import RunConfig
 
     return run_model(
-        Order(model=model, dataset=str(dataset), protocol=protocol, **({"recheck": 0} | more)),
+        RunConfig(model=model, dataset=str(dataset), protocol=protocol, **({"recheck": 0} | more)),
         progress=lambda *_: None,
     )
 

@@ -46,14 +46,14 @@ def results(runs, rows) -> Results:
         }
         key = {
             "subject": subject,
-            "pair": "a",
+            "session": "a",
             "modality": modality,
             "target": target,
             "seed": 0,
             "round": 0,
         }
         key |= more[0] if more else {}
-        key["case"] = f"{key['subject']}.{key['pair']}"
+        key["case"] = f"{key['subject']}.{key['session']}"
         given = isinstance(score, str)
         status = score if given else "ok"
         scores.append(

@@ -63,7 +63,7 @@ def make_dataset(
 ) -> Path:
     """Subjects with a ball for every target, at the same world place in all modalities; returns the manifest's path."""
     folder.mkdir(parents=True)
-    rows = ["subject\tpair\tmodality\timage\treference\tunit\tlabels"]
+    rows = ["subject\tsession\tmodality\timage\treference\tunit\tlabels"]
     for number, subject in enumerate(subjects):
         for modality in modalities:
             grid = GRIDS[modality]

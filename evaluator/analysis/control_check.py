@@ -51,7 +51,7 @@ def judge_sanity(
     own = means[
         (means["target"] == ALL_TARGETS)
         & (means["failures"] == COUNTED)
-        & (means["pairing"] == "all")
+        & (means["modality_pair"] == "all")
     ]
     own = own[own["metric"].isin(("dice", "iou", "nsd"))]
     rows = []

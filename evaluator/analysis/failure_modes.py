@@ -64,13 +64,15 @@ class Mistake:
 def classify(prediction: GridMask, references: Mapping[str, GridMask], target: str) -> Mistake:
     """The kind of mistake that a mask of ``target`` is; all masks are on one grid, the target's reference is not empty."""
     own = references[target]
-    size, wanted = prediction.voxels, own.voxels
+    size, wanted = prediction.voxel_count, own.voxel_count
     if not size:
         return Mistake(kind=EMPTY)
     shared = {
         name: shared_voxels(prediction, mask) for name, mask in references.items() if not mask.empty
     }
-    dice = {name: 2 * count / (size + references[name].voxels) for name, count in shared.items()}
+    dice = {
+        name: 2 * count / (size + references[name].voxel_count) for name, count in shared.items()
+    }
     others = {name: value for name, value in dice.items() if name != target}
     neighbour = max(others, key=lambda name: (others[name], name), default=None)
     move = _centre(prediction) - _centre(own)
@@ -90,7 +92,9 @@ def classify(prediction: GridMask, references: Mapping[str, GridMask], target: s
         return others[name] >= 0.3 or shared[name] >= size / 2
 
     covered = sum(
-        count >= references[name].voxels / 2 for name, count in shared.items() if name != target
+        count >= references[name].voxel_count / 2
+        for name, count in shared.items()
+        if name != target
     )
     if size >= 10 * wanted and (size >= np.prod(own.grid.shape) / 5 or covered >= 3):
         return replace(figures, kind=WHOLE_BODY)
@@ -109,12 +113,12 @@ def mirrored(target: str) -> str:
 
 def shared_voxels(one: GridMask, two: GridMask) -> int:
     """How many voxels two masks on one grid share."""
-    low = np.maximum(one.corner, two.corner)
+    low = np.maximum(one.offset, two.offset)
     high = np.minimum(_end(one), _end(two))
     if (low >= high).any():
         return 0
     crops = (
-        mask.inside[tuple(map(slice, low - mask.corner, high - mask.corner))] for mask in (one, two)
+        mask.array[tuple(map(slice, low - mask.offset, high - mask.offset))] for mask in (one, two)
     )
     return int(np.count_nonzero(np.logical_and(*crops)))
 
@@ -139,9 +143,9 @@ def _by_shape(
 
 def _centre(mask: GridMask) -> NDArray[np.float64]:
     """Centre of mass, in voxels of the grid."""
-    sums = [mask.inside.sum(axis=tuple({0, 1, 2} - {axis})) for axis in range(3)]
+    sums = [mask.array.sum(axis=tuple({0, 1, 2} - {axis})) for axis in range(3)]
     means = [float(np.average(np.arange(len(own)), weights=own)) for own in sums]
-    return np.array(means) + mask.corner
+    return np.array(means) + mask.offset
 
 
 def _moved_dice(
@@ -150,8 +154,8 @@ def _moved_dice(
     """Dice of the prediction and the reference moved by ``move`` voxels and scaled about its centre, on evenly spaced points."""
     centre = _centre(own)
     # the part of the grid that holds both
-    corners = (np.stack([np.array(own.corner), _end(own)]) - centre) * factor + centre + move
-    low = np.floor(np.minimum(corners[0], prediction.corner)).astype(np.int64)
+    corners = (np.stack([np.array(own.offset), _end(own)]) - centre) * factor + centre + move
+    low = np.floor(np.minimum(corners[0], prediction.offset)).astype(np.int64)
     high = np.ceil(np.maximum(corners[1], _end(prediction))).astype(np.int64)
     step = max(1, int(np.ceil((np.prod((high - low).astype(np.float64)) / _POINTS) ** (1 / 3))))
     axes = [np.arange(l, h, step) for l, h in zip(low, high, strict=True)]
@@ -164,13 +168,13 @@ def _moved_dice(
 
 def _sample(mask: GridMask, axes: list[NDArray[np.int64]]) -> NDArray[np.bool_]:
     """The mask at the products of three lists of indices; beyond its crop it is not."""
-    places = [axis - corner for axis, corner in zip(axes, mask.corner, strict=True)]
-    valid = [(place >= 0) & (place < n) for place, n in zip(places, mask.inside.shape, strict=True)]
+    places = [axis - corner for axis, corner in zip(axes, mask.offset, strict=True)]
+    valid = [(place >= 0) & (place < n) for place, n in zip(places, mask.array.shape, strict=True)]
     out = np.zeros(tuple(map(len, axes)), dtype=bool)
-    picked = mask.inside[np.ix_(*(place[good] for place, good in zip(places, valid, strict=True)))]
+    picked = mask.array[np.ix_(*(place[good] for place, good in zip(places, valid, strict=True)))]
     out[np.ix_(*valid)] = picked
     return out
 
 
 def _end(mask: GridMask) -> NDArray[Any]:
-    return np.add(mask.corner, mask.inside.shape)
+    return np.add(mask.offset, mask.array.shape)

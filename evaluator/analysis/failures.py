@@ -92,7 +92,7 @@ COLUMNS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Atlas:
+class FailureAnalysis:
     """Frames with the columns of ``COLUMNS``."""
 
     cases: pd.DataFrame
@@ -109,7 +109,7 @@ def find_failures(
     round_number: int | None = None,
     threads: int = 2,
     progress: Callable[[int, int, str], None] = lambda *_: None,
-) -> Atlas:
+) -> FailureAnalysis:
     """Classify every prediction that failed, or whose overlap score is below ``poor``, in its last round by default.
 
     ``progress`` is told (scans read, scans in all, which). ``unsupported`` is no failure and is left out. Where a run's
@@ -125,7 +125,7 @@ def find_failures(
         cases["status"] == Status.OK, cases["status"].astype("string")
     )
     cases["detail"] = cases["detail"].fillna(cases.pop("reason"))
-    return Atlas(
+    return FailureAnalysis(
         cases=cases[list(COLUMNS["cases"])],
         counts=_counts(table, cases),
         picks=_picks(table),

@@ -10,7 +10,7 @@ import pandas as pd
 
 from evaluator.analysis.comparison import SEED
 from evaluator.analysis.comparison.score_array import COUNTED, LEFT_OUT, make_cube
-from evaluator.errors import UnknownName, UserError
+from evaluator.errors import UnknownNameError, UserError
 from evaluator.metrics import METRICS
 from evaluator.metrics.registry import stand_in
 from evaluator.runs.tables import at_round
@@ -90,7 +90,7 @@ def rank(
 
     A task weighs the product of its ``weights``, given for ("target", name), ("modality", name) and ("metric", name). A
     failure counts as the metric's worst, or where that has no end (volume errors) as the worst that any model has
-    here, whatever the protocol says: leaving it out would reward it. Raises UnknownName
+    here, whatever the protocol says: leaving it out would reward it. Raises UnknownNameError
     for a weight of what is not there, UserError for one below 0 or for none above 0.
     """
     given = dict(weights or {})
@@ -117,7 +117,7 @@ def _scores(
     rounds = at_round(group.results.scores, number, group.protocol)
     known = group.protocol.metrics
     if wrong := [name for name in metrics if name not in known]:
-        raise UnknownName(f"metric in protocol {group.protocol.id}", wrong[0], known)
+        raise UnknownNameError(f"metric in protocol {group.protocol.id}", wrong[0], known)
     cubes = [make_cube(group, rounds, name) for name in metrics or known]
     _check(weights, cubes[0].targets, [cube.metric for cube in cubes])
     parts, own = [], []
@@ -159,9 +159,9 @@ def _check(
     there = {"target": targets, "modality": MODALITIES, "metric": metrics}
     for (kind, name), weight in weights.items():
         if kind not in there:
-            raise UnknownName("kind of weight", kind, there)
+            raise UnknownNameError("kind of weight", kind, there)
         if name not in there[kind]:
-            raise UnknownName(kind, name, there[kind])
+            raise UnknownNameError(kind, name, there[kind])
         if not 0 <= weight < np.inf:
             raise UserError(
                 f"the weight of {kind} {name} is {weight}; a weight is a number, 0 or above"

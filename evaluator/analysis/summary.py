@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.errors import UnknownName
+from evaluator.errors import UnknownNameError
 from evaluator.manifests.protocols import load_protocol
 from evaluator.metrics.registry import NOT_ASKED, stand_in
 from evaluator.runs.reproducibility import read_verdict
@@ -36,12 +36,12 @@ def summarise(
     or the protocol's first; ``metrics`` holds those of all. They count a failure as the protocol says
     (``failures_count_as``), and a
     distance without a number as the protocol's cap; ``scored_mean`` and ``scored_median`` leave failures out. None where
-    there is nothing to average. Raises UnknownName for a metric that the run does not have.
+    there is nothing to average. Raises UnknownNameError for a metric that the run does not have.
     """
     protocol = load_protocol(run.about()["protocol_source"])
     for name in metrics:
         if name not in protocol.metrics:
-            raise UnknownName(f"metric in run {run.name}", name, protocol.metrics)
+            raise UnknownNameError(f"metric in run {run.name}", name, protocol.metrics)
     wanted = list(metrics or protocol.metrics)
     frame = at_round(read_scores(run), round_number, protocol)
     random = is_random(run.about()["card"])

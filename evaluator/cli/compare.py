@@ -95,7 +95,7 @@ def print_comparison(results: Results, made: Comparison) -> None:
             f"structural minus functional, {main}",
             (
                 "model",
-                "pairing",
+                "modality_pair",
                 "target",
                 "n",
                 "failed_structural",
@@ -161,7 +161,7 @@ def _print_joint(frame: pd.DataFrame) -> None:
         how = row["method"] + (f" ({row['reason']})" if row["reason"] else "")
         interval = f"[{figure(row['low'])}, {figure(row['high'])}]"
         click.echo(
-            f"all targets jointly: {row['model']} {row['pairing']} {figure(row['difference'])} {interval}, "
+            f"all targets jointly: {row['model']} {row['modality_pair']} {figure(row['difference'])} {interval}, "
             f"p {figure(row['p'])}, differs by target p {figure(row['p_interaction'])}; {how}"
         )
 

@@ -63,7 +63,7 @@ def show(name: str, data_root: Path | None, as_json: bool) -> None:
                 body = {
                     "case": case.id,
                     "subject": case.subject,
-                    "pair": case.pair,
+                    "session": case.session,
                     "modality": scan.modality,
                 }
                 click.echo(

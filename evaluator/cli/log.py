@@ -35,7 +35,7 @@ def configure_logging(verbosity: int, log_file: Path | None) -> None:
         log_file: receives every message, with time and module, whatever the verbosity.
 
     Raises:
-        HostFault: the log file cannot be written.
+        HostError: the log file cannot be written.
     """
     logger = logging.getLogger("evaluator")
     logger.handlers.clear()

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import click
 
-from evaluator.errors import UnknownName, UserError
+from evaluator.errors import UnknownNameError, UserError
 
 #: command -> (module that holds a click command of that name, the line that ``umd --help`` shows)
 COMMANDS = {
@@ -44,9 +44,9 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:  # noqa: ARG002
-        """Import the command's module; raises UnknownName with near misses."""
+        """Import the command's module; raises UnknownNameError with near misses."""
         if cmd_name not in COMMANDS:
-            raise UnknownName("command", cmd_name, COMMANDS)
+            raise UnknownNameError("command", cmd_name, COMMANDS)
         command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
         assert isinstance(command, click.Command)
         return command

@@ -33,14 +33,14 @@ def models() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One object for each model.")
 def list_(as_json: bool) -> None:
     """List every model that has a Dockerfile, built or not."""
-    from evaluator.errors import EngineUnavailable
+    from evaluator.errors import EngineUnavailableError
     from evaluator.zoo import broken_models, is_built, zoo
 
     for model in zoo():
         card = model.card
         try:
             built: bool | None = is_built(model)
-        except EngineUnavailable:
+        except EngineUnavailableError:
             built = None
         inputs = " | ".join("+".join(names) for names in card.inputs)
         if as_json:
@@ -91,14 +91,14 @@ def build(
 ) -> None:
     """Build the images of models NAMES (and the base images under them)."""
     from evaluator.cli.progress import Downloads
-    from evaluator.zoo import ImageOrder, ensure_image, find_model
+    from evaluator.zoo import ImageBuildConfig, ensure_image, find_model
     from evaluator.zoo.bundles import Fetch
     from evaluator.zoo.sources import read_sources
     from evaluator.zoo.weights import choose_weights
 
     for model in [find_model(name) for name in names]:
         with Downloads() as downloads:
-            order = ImageOrder(
+            order = ImageBuildConfig(
                 weights=choose_weights(weights, model.name, read_sources(model.name)),
                 flavour=flavour,
                 bundle=bundle,

@@ -120,7 +120,7 @@ def run(
     """
     from evaluator.evaluation.plan import choose_options
     from evaluator.evaluation.run import run_model
-    from evaluator.evaluation.run_config import Order
+    from evaluator.evaluation.run_config import RunConfig
     from evaluator.zoo import find_model
     from evaluator.zoo.sources import read_sources
     from evaluator.zoo.weights import choose_weights
@@ -132,7 +132,7 @@ def run(
         choose_options(find_model(model).card, options)
         choose_weights(weights, model, read_sources(model))
     for model in models:
-        order = Order(
+        order = RunConfig(
             model=model,
             dataset=data,
             protocol=protocol,

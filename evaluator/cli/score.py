@@ -100,7 +100,7 @@ def _score_run(name: str) -> None:
 
 
 def _score_files(prediction: Path, reference: Path, options: dict[str, Any]) -> None:
-    from evaluator.errors import BadVolume
+    from evaluator.errors import VolumeError
     from evaluator.scoring.file_pairs import find_pairs
     from evaluator.scoring.files import score_pairs
 
@@ -115,7 +115,7 @@ def _score_files(prediction: Path, reference: Path, options: dict[str, Any]) -> 
         score_pairs(pairs, settings, threads=options["threads"], done=done), 1
     ):
         if "error" in made and len(pairs) == 1:
-            raise BadVolume(made["error"])
+            raise VolumeError(made["error"])
         failed += "error" in made
         if output:
             with output.open("a", encoding="utf-8") as file:

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from evaluator.evaluation.run_config import Order
+    from evaluator.evaluation.run_config import RunConfig
 
 
 @click.group(epilog="Example: umd suite run cpu")
@@ -112,15 +112,17 @@ def run(name: str, engine: str, gpus: str, data_root: Path | None, as_json: bool
     """
     from evaluator.cli.options import parse_gpus
     from evaluator.cli.progress import Progress
-    from evaluator.evaluation.run_config import Order
+    from evaluator.evaluation.run_config import RunConfig
     from evaluator.evaluation.suites import run_suite
     from evaluator.manifests.suites import load_suite
 
     found = load_suite(name)
-    order = Order(model="", dataset="", engine=engine, gpus=parse_gpus(gpus), data_root=data_root)
+    order = RunConfig(
+        model="", dataset="", engine=engine, gpus=parse_gpus(gpus), data_root=data_root
+    )
     with Progress(found.name) as shown:
 
-        def progress(own: Order) -> Callable[[int, int, str], None]:
+        def progress(own: RunConfig) -> Callable[[int, int, str], None]:
             logger.info(f"{own.model} on {own.dataset} under {own.protocol}")
             return shown.step
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from evaluator.runs.results import Group
 
 #: columns of words; the others hold figures
-_WORDS = ("model", "other", "pairing", "target", "modality", "order", "verdict", "")
+_WORDS = ("model", "other", "modality_pair", "target", "modality", "order", "verdict", "")
 
 
 def print_heading(group: Group) -> None:

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evaluator.errors import HostFault
+from evaluator.errors import HostError
 from evaluator.types import Failure, Status
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ LEAST_FREE_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class RequestOutcome:
     """What became of a request: the folder with the model's files, or one failure for all of its targets."""
 
     request: Request
@@ -57,10 +57,10 @@ def own_output(workspace: Workspace) -> Path:
     return folder
 
 
-def blame_host(workspace: Workspace) -> None:
-    """A model that fails on a full disk is not to blame: raises HostFault."""
+def raise_if_disk_full(workspace: Workspace) -> None:
+    """A model that fails on a full disk is not to blame: raises HostError."""
     free = shutil.disk_usage(workspace.output).free
     if free < LEAST_FREE_BYTES:
-        raise HostFault(
+        raise HostError(
             f"only {free // 2**20} MiB are free at {workspace.output}; free some space and run again"
         )

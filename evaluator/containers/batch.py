@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from evaluator.containers.answers import (
     END_SECONDS,
     MOST_LOST_STARTS,
-    Answer,
-    blame_host,
+    RequestOutcome,
     explain,
     own_output,
+    raise_if_disk_full,
 )
 from evaluator.containers.engines.spec import Workspace
 from evaluator.containers.output_monitor import Watch
@@ -45,7 +45,7 @@ def answer_batch(
     run_id: str,
     gpu: str | None = None,
     log: Path,
-) -> Iterator[Answer]:
+) -> Iterator[RequestOutcome]:
     """One answer for each request, in name order, from as few container starts as can be.
 
     The contract has the model answer in name order; so when it dies or hangs, the first request without an answer is
@@ -60,7 +60,9 @@ def answer_batch(
             )
             for request in waiting:
                 failure = Failure(status=last.status, detail=detail)
-                yield Answer(request=request, folder=None, reply=None, failure=failure, seconds=0.0)
+                yield RequestOutcome(
+                    request=request, folder=None, reply=None, failure=failure, seconds=0.0
+                )
             return
         own = Workspace(input=_batch_input(workspace, waiting), output=own_output(workspace))
         begun = time.perf_counter()
@@ -74,8 +76,8 @@ def answer_batch(
             shutil.rmtree(own.input, ignore_errors=True)
         waiting = waiting[done:]
         if failure and waiting:
-            blame_host(workspace)
-            yield Answer(
+            raise_if_disk_full(workspace)
+            yield RequestOutcome(
                 request=waiting[0],
                 folder=None,
                 reply=None,
@@ -130,7 +132,7 @@ def _answered(own: Workspace, waiting: Sequence[Request], number: int, *, runnin
     return whole and (moved_on or not running)
 
 
-def _batch_answer(own: Workspace, request: Request, seconds: float) -> Answer:
+def _batch_answer(own: Workspace, request: Request, seconds: float) -> RequestOutcome:
     folder = own.output / request.id
     body = read_untrusted(folder / "reply.json", REPLY_BYTES)
     reply, failure = None, None
@@ -143,7 +145,9 @@ def _batch_answer(own: Workspace, request: Request, seconds: float) -> Answer:
             )
     elif body.status != Status.MISSING:
         failure = body
-    return Answer(request=request, folder=folder, reply=reply, failure=failure, seconds=seconds)
+    return RequestOutcome(
+        request=request, folder=folder, reply=reply, failure=failure, seconds=seconds
+    )
 
 
 def _batch_input(workspace: Workspace, requests: Sequence[Request]) -> Path:

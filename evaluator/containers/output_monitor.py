@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluator.errors import HostFault
+from evaluator.errors import HostError
 from evaluator.types import Failure, Status
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Watch:
                     detail=f"{size} bytes in {files} files in /output, or folders too deep; {self._limit} bytes allowed",
                 )
                 with contextlib.suppress(
-                    HostFault
+                    HostError
                 ):  # whoever reads from the process meets the same
                     self._process.kill()
                 return

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Self
 from evaluator.containers.answers import (
     END_SECONDS,
     MOST_LOST_STARTS,
-    Answer,
-    blame_host,
+    RequestOutcome,
     explain,
     own_output,
+    raise_if_disk_full,
 )
 from evaluator.containers.engines.spec import Workspace
 from evaluator.containers.output_monitor import Watch
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from zoo_sdk.wire import Request
 
 
-class Conversation:
-    """``with Conversation(...) as talk: talk.ask(request)``: one container for as long as it lives. For one thread."""
+class ModelSession:
+    """``with ModelSession(...) as talk: talk.ask(request)``: one container for as long as it lives. For one thread."""
 
     def __init__(
         self,
@@ -59,12 +59,12 @@ class Conversation:
             self._open.close(0 if kind else END_SECONDS)
             self._open = None
 
-    def ask(self, request: Request) -> Answer:
-        """Ask and wait, at most the limit; raises HostFault when it is the machine that failed."""
+    def ask(self, request: Request) -> RequestOutcome:
+        """Ask and wait, at most the limit; raises HostError when it is the machine that failed."""
         load_seconds = None
         if self._open is None:
             if self._lost >= MOST_LOST_STARTS:
-                return Answer(
+                return RequestOutcome(
                     request=request, folder=None, reply=None, failure=self._last, seconds=0.0
                 )
             begun = time.perf_counter()
@@ -80,7 +80,7 @@ class Conversation:
             return self._end(request, said, seconds, load_seconds)
         self._lost = 0
         folder = self._open.workspace.output / request.id
-        return Answer(
+        return RequestOutcome(
             request=request,
             folder=folder,
             reply=said,
@@ -95,7 +95,7 @@ class Conversation:
 
     def _end(
         self, request: Request, failure: Failure, seconds: float, load_seconds: float | None
-    ) -> Answer:
+    ) -> RequestOutcome:
         assert self._open
         self._open.close(0)
         self._open = None
@@ -104,8 +104,8 @@ class Conversation:
             status=failure.status,
             detail=f"not started again after {MOST_LOST_STARTS} starts without an answer; the last: {failure.detail}",
         )
-        blame_host(self._workspace)
-        return Answer(
+        raise_if_disk_full(self._workspace)
+        return RequestOutcome(
             request=request,
             folder=None,
             reply=None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from evaluator import paths
 from evaluator.containers.engines.spec import Workspace
 from evaluator.containers.safe_removal import discard
-from evaluator.errors import HostFault
+from evaluator.errors import HostError
 from evaluator.files import fingerprint
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ def workspace_of(what: str) -> Iterator[Workspace]:
 def fresh_workspace(folder: Path) -> Workspace:
     """An empty folder for what goes into containers and comes out of them; leftovers of a killed run are removed.
 
-    Raises HostFault where they cannot be, as something still writes there.
+    Raises HostError where they cannot be, as something still writes there.
     """
     discard(folder)
     if folder.exists():
-        raise HostFault(
+        raise HostError(
             f"{folder} cannot be emptied; end whatever still writes there, remove it, and run again"
         )
     workspace = Workspace(input=folder / "input", output=folder / "output")

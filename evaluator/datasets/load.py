@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluator.errors import UnknownName
+from evaluator.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from evaluator import paths
 from evaluator.datasets.phantom import generate, version
-from evaluator.errors import BadVolume
+from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import difference
 from evaluator.manifests.datasets import (
     DatasetManifest,
@@ -40,13 +40,13 @@ def dataset_names() -> list[str]:
 def load_dataset(source: str | Path, data_root: Path | None = None) -> Dataset:
     """A dataset by name or by its manifest's path; a synthetic one is generated the first time it is asked for.
 
-    Raises UnknownName with near misses, BadManifest, DataProblem when the folder of its files is not there.
+    Raises UnknownNameError with near misses, ManifestError, DatasetError when the folder of its files is not there.
     """
     path = Path(source)
     if path.suffix != ".toml":
         known = dataset_manifests()
         if str(source) not in known:
-            raise UnknownName("dataset", str(source), known)
+            raise UnknownNameError("dataset", str(source), known)
         path = known[str(source)]
     manifest = read_dataset_manifest(path)
     if manifest.phantom:
@@ -77,7 +77,7 @@ def scan_problem(scan: Scan) -> str | None:
         for reference in scan.references:
             if apart := difference(grid, read_grid(reference.path)):
                 return f"image and reference do not match: {apart}"
-    except BadVolume as error:
+    except VolumeError as error:
         return str(error)
     return None
 
@@ -92,7 +92,7 @@ def _cases(manifest: DatasetManifest, root: Path) -> tuple[Case, ...]:
         made.append(
             Case(
                 subject=first.subject,
-                pair=first.pair,
+                session=first.session,
                 split=first.split,
                 scans={modality: _scan(rows, root) for modality, rows in scans.items()},
             )
@@ -130,5 +130,5 @@ def choose_cases(dataset: Dataset, wanted: Sequence[str]) -> list[Case]:
         )
     ]
     if not chosen:
-        raise UnknownName("case", ", ".join(wanted), [case.id for case in dataset.cases])
+        raise UnknownNameError("case", ", ".join(wanted), [case.id for case in dataset.cases])
     return chosen

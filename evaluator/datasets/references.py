@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluator.errors import BadVolume
+from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import difference
 from evaluator.volumes import read_image
 
@@ -46,7 +46,7 @@ class LoadedReferences:
 def load_references(scan: Scan, *, with_image: bool = False) -> LoadedReferences:
     """Read a scan's references, and with ``with_image`` the values of a PET scan in SUV.
 
-    Raises BadVolume when one cannot be read or they are on different grids.
+    Raises VolumeError when one cannot be read or they are on different grids.
     """
     grid: Grid | None = None
     masks: dict[str, GridMask] = {}
@@ -54,24 +54,24 @@ def load_references(scan: Scan, *, with_image: bool = False) -> LoadedReferences
         labels, own = read_labels(reference.path)
         apart = difference(grid, own) if grid else None
         if apart:
-            raise BadVolume(
+            raise VolumeError(
                 f"{reference.path.name}: the references of one image lie on different grids: {apart}"
             )
         grid = own
         masks.update(crop_targets(labels, own, reference.labels))
     if grid is None:
-        raise BadVolume(f"{scan.image.name} has no reference")
+        raise VolumeError(f"{scan.image.name} has no reference")
     image = read_uptake(scan.image, grid) if with_image and scan.unit == "SUVbw" else None
     return LoadedReferences(grid=grid, masks=masks, scan=scan, image=image)
 
 
 def read_uptake(path: Path, grid: Grid) -> NDArray[np.float32]:
-    """A PET image's values on the grid of its references; raises BadVolume for another grid, and for no finite numbers."""
+    """A PET image's values on the grid of its references; raises VolumeError for another grid, and for no finite numbers."""
     image, own = read_image(path)
     if apart := difference(grid, own):
-        raise BadVolume(f"{path}: image and reference lie on different grids: {apart}")
+        raise VolumeError(f"{path}: image and reference lie on different grids: {apart}")
     if not np.isfinite(image).all():
-        raise BadVolume(
+        raise VolumeError(
             f"{path}: the image has voxels that are no finite numbers, so that no uptake can be measured"
         )
     return image

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from evaluator.datasets.load import scan_problem
-from evaluator.errors import BadVolume
+from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import affine_of, corners_mm, spacing, to_world
 from evaluator.volumes import file_sha256, read_grid, read_image, read_labels
 
@@ -87,7 +87,7 @@ def _check_scan(
             path = reference.path
             for severity, message in _check_labels(path, reference.labels):
                 yield severity, path, message
-    except BadVolume as error:
+    except VolumeError as error:
         yield "error", path, str(error)
 
 
@@ -136,7 +136,7 @@ def _check_pair(case: Case) -> list[Finding]:
     """Do the images of a case lie in one world: their boxes must meet; and are PET and CT of one length."""
     grids: dict[Modality, Grid] = {}
     for modality, scan in case.scans.items():
-        with suppress(BadVolume, OSError):  # told by _check_scan
+        with suppress(VolumeError, OSError):  # told by _check_scan
             grids[modality] = read_grid(scan.image)
     told: list[tuple[Severity, Modality, str]] = []
     if {"CT", "PT"} <= grids.keys() and (apart := _slices_apart(grids["CT"], grids["PT"])):

@@ -8,15 +8,15 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from evaluator.containers import Conversation, answer_batch
+from evaluator.containers import ModelSession, answer_batch
 from evaluator.containers.engines.spec import Limits
-from evaluator.evaluation.task_scheduler import drive_batches, drive_session
+from evaluator.evaluation.task_scheduler import run_in_batches, run_in_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from evaluator.containers import Answer
+    from evaluator.containers import RequestOutcome
     from evaluator.containers.engines import Engine
     from evaluator.containers.engines.spec import Model, Workspace
     from evaluator.evaluation.task_scheduler import Talk
@@ -34,7 +34,7 @@ SCANS_A_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
+class ModelConnection:
     """A model that can be asked."""
 
     engine: Engine
@@ -62,14 +62,14 @@ class Access:
         """Hold all conversations to their end, from one session or in batches of so many scans ``at_once``."""
         how = {"run_id": self.run_id, "gpu": gpu, "log": self.log}
         if session:
-            with Conversation(self.engine, self.model, workspace, self.limits, **how) as talk:  # type: ignore[arg-type]
-                drive_session(talks, talk.ask, threads=self.threads, stop=self.stop)
+            with ModelSession(self.engine, self.model, workspace, self.limits, **how) as talk:  # type: ignore[arg-type]
+                run_in_session(talks, talk.ask, threads=self.threads, stop=self.stop)
             return
 
-        def ask_all(requests: Sequence[Request]) -> Iterator[Answer]:
+        def ask_all(requests: Sequence[Request]) -> Iterator[RequestOutcome]:
             return answer_batch(self.engine, self.model, workspace, requests, self.limits, **how)  # type: ignore[arg-type]
 
-        drive_batches(talks, ask_all, threads=self.threads, at_once=at_once)
+        run_in_batches(talks, ask_all, threads=self.threads, at_once=at_once)
 
 
 def reach(
@@ -82,7 +82,7 @@ def reach(
     timeout: float | None,
     threads: int | None,
     batch: bool,
-) -> Access:
+) -> ModelConnection:
     """The way to ask this model; says why it is not asked in a session where its card offers one."""
     card = model.card
     session = card.session and engine.sessions and not batch
@@ -93,7 +93,7 @@ def reach(
         session = False
     elif card.session and not session and not batch:
         logger.info(f"engine {engine.name} cannot attach to a container: requests go in batches")
-    return Access(
+    return ModelConnection(
         engine=engine,
         model=model,
         limits=Limits(

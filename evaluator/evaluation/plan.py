@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from evaluator.errors import UnknownName, UserError
+from evaluator.errors import UnknownNameError, UserError
 from evaluator.files import fingerprint
 from evaluator.prompting.initial_prompts import choose_kind
 from evaluator.types import Failure, Status
@@ -41,7 +41,7 @@ class Plan:
 
     @property
     def texts(self) -> dict[str, str]:
-        """The words that this model wants for organs, where they are not the project's. Raises BadManifest."""
+        """The words that this model wants for organs, where they are not the project's. Raises ManifestError."""
         return read_wordings(self.card)
 
     @property
@@ -143,16 +143,18 @@ def scan_key(plan: Plan, files: Mapping[str, str], prompts: Mapping[str, object]
 
 
 def choose_options(card: ModelCard, given: Sequence[str]) -> dict[str, str]:
-    """The value of every option of a card: as given by ``name=value``, else its default. Raises UserError, UnknownName."""
+    """The value of every option of a card: as given by ``name=value``, else its default. Raises UserError, UnknownNameError."""
     chosen = {name: values[0] for name, values in card.options.items()}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals:
             raise UserError(f"--option {text}: write name=value")
         if name not in card.options:
-            raise UnknownName(f"option of {card.name}", name, card.options)
+            raise UnknownNameError(f"option of {card.name}", name, card.options)
         if value not in card.options[name]:
-            raise UnknownName(f"value of option {name} of {card.name}", value, card.options[name])
+            raise UnknownNameError(
+                f"value of option {name} of {card.name}", value, card.options[name]
+            )
         chosen[name] = value
     return chosen
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from evaluator.datasets.references import load_references
-from evaluator.errors import BadVolume, RunConflict, UserError
+from evaluator.errors import RunConflictError, UserError, VolumeError
 from evaluator.evaluation.click_replay import point_of, recorded_clicks
 from evaluator.files import Json, fingerprint, read_json, write_json
 from evaluator.manifests.organs import load_organs
@@ -85,7 +85,7 @@ def replay_hash(run: RunStore) -> str:
 def _drawn(plan: Plan, case: Case, modalities: list[Modality], kind: PromptKind) -> Json:
     masks: dict[Modality, Mapping[str, GridMask]] = {}
     for modality in modalities:
-        with suppress(BadVolume):  # its own scan is not run, and says why
+        with suppress(VolumeError):  # its own scan is not run, and says why
             masks[modality] = load_references(case.scans[modality]).masks
     organs = load_organs()
     prompts: Json = {modality: {} for modality in modalities}
@@ -112,7 +112,7 @@ def _replayed(replay: RunStore, case: Case, source: str) -> Json:
     path = replay.prompts_path(case.id)
     kept = _read_whole(path) if path.exists() else {}
     if kept.get("source") != source:
-        raise RunConflict(
+        raise RunConflictError(
             f"run {replay.name} has no prompts of {case.id} for these references, this protocol and this kind of prompt; "
             "finish that run first, or leave --prompts out"
         )

@@ -19,14 +19,16 @@ if TYPE_CHECKING:
     from evaluator.containers.engines import Engine
     from evaluator.containers.gpus import Gpu
     from evaluator.evaluation.plan import Plan
-    from evaluator.evaluation.run_config import Order
+    from evaluator.evaluation.run_config import RunConfig
     from evaluator.files import Json
-    from evaluator.zoo.prepare import Ready
+    from evaluator.zoo.prepare import PreparedModel
 
 PACKAGES = ("numpy", "scipy", "numba", "nibabel", "SimpleITK", "pandas", "docker")
 
 
-def provenance(plan: Plan, order: Order, engine: Engine, gpus: Sequence[Gpu], ready: Ready) -> Json:
+def provenance(
+    plan: Plan, order: RunConfig, engine: Engine, gpus: Sequence[Gpu], ready: PreparedModel
+) -> Json:
     """Everything beside the identity: sources by name, the model's card, versions, the machine, the command."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),

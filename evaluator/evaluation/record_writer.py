@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from evaluator.datasets import scan_problem
-from evaluator.errors import BadVolume, DataProblem, UserError
+from evaluator.errors import DatasetError, UserError, VolumeError
 from evaluator.evaluation.plan import scan_key
 from evaluator.files import read_json, write_json
 from evaluator.scoring.masks import score_failures
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from evaluator.files import Json
     from evaluator.runs.store import RunStore
     from evaluator.types import Case, Failure, Modality, Scan
-    from evaluator.volumes import MaskGate
+    from evaluator.volumes import MaskValidator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
+class RunContext:
     """What all conversations of a run share."""
 
     plan: Plan
     run: RunStore
     workspace: Workspace
-    gate: MaskGate
+    gate: MaskValidator
     #: makes the names that containers see meaningless; of the run
     salt: str
     #: prompts and clicks are taken from this run
@@ -54,7 +54,7 @@ def scan_files(case: Case) -> tuple[dict[Modality, dict[str, str]], dict[Modalit
         try:
             problem = scan_problem(scan)
             files[modality] = {} if problem else _hashes(modality, scan)
-        except (BadVolume, DataProblem, OSError) as error:
+        except (VolumeError, DatasetError, OSError) as error:
             problem = str(error)
         if problem:
             problems[modality] = problem
@@ -69,13 +69,13 @@ def _hashes(modality: Modality, scan: Scan) -> dict[str, str]:
     declared = [scan.sha256, *(own.sha256 for own in scan.references)]
     for wanted, (role, found) in zip(declared, hashes.items(), strict=True):
         if wanted not in (None, found):
-            raise DataProblem(
+            raise DatasetError(
                 f"{role}: the file is not the one that the dataset's case list was made of (sha256 differs)"
             )
     return hashes
 
 
-def done_before(room: Room, case: Case, modality: Modality, key: str) -> bool:
+def done_before(room: RunContext, case: Case, modality: Modality, key: str) -> bool:
     """Is there an intact record of this very scan; its scores are made again if they are not of it."""
     path = room.run.record_path(case.id, modality)
     if not path.exists():
@@ -97,7 +97,7 @@ def done_before(room: Room, case: Case, modality: Modality, key: str) -> bool:
     return True
 
 
-def record_not_run(room: Room, case: Case, modality: Modality, reason: str) -> None:
+def record_not_run(room: RunContext, case: Case, modality: Modality, reason: str) -> None:
     """The data allow no fair question about this scan; it is looked at again when the run goes on."""
     body = heading(case, modality, "") | {"state": "not-run", "reason": reason}
     write_json(room.run.record_path(case.id, modality), body)
@@ -108,7 +108,7 @@ def record_not_run(room: Room, case: Case, modality: Modality, reason: str) -> N
 
 
 def record_refusal(
-    room: Room,
+    room: RunContext,
     case: Case,
     modality: Modality,
     files: Mapping[Modality, Mapping[str, str]],
@@ -134,7 +134,7 @@ def heading(case: Case, modality: Modality, key: str) -> Json:
     return {
         "case": case.id,
         "subject": case.subject,
-        "pair": case.pair,
+        "session": case.session,
         "modality": modality,
         "key": key,
     }

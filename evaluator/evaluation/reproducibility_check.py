@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from evaluator.containers.workspace import workspace_of
-from evaluator.evaluation.record_writer import Room
+from evaluator.evaluation.record_writer import RunContext
 from evaluator.evaluation.scan_task import talk_about
 from evaluator.files import fingerprint, read_json, write_json
 from evaluator.imaging.grid_masks import crop_mask
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from evaluator.evaluation.model_connection import Access
+    from evaluator.evaluation.model_connection import ModelConnection
     from evaluator.files import Json
     from evaluator.types import Case, Modality
 
@@ -45,9 +45,9 @@ MOST_TOLD = 20
 
 
 def recheck(
-    room: Room,
+    room: RunContext,
     cases: Sequence[Case],
-    access: Access,
+    access: ModelConnection,
     *,
     sample: int,
     gpu: str | None,
@@ -115,7 +115,7 @@ def _was_asked(run: RunStore, case: Case, modality: Modality) -> bool:
 
 @contextmanager
 def _asked(
-    room: Room, access: Access, scans: Scans, gpu: str | None, name: str
+    room: RunContext, access: ModelConnection, scans: Scans, gpu: str | None, name: str
 ) -> Iterator[Outcomes]:
     """What becomes of these scans, in one batch or each in a container of its own; its files are gone afterwards."""
     with workspace_of(f"{room.run.path} {name}") as workspace:

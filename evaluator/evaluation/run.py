@@ -19,17 +19,17 @@ from evaluator.evaluation.model_connection import reach
 from evaluator.evaluation.plan import Plan, choose_options
 from evaluator.evaluation.prompt_cache import replay_hash
 from evaluator.evaluation.provenance import provenance
-from evaluator.evaluation.record_writer import Room
+from evaluator.evaluation.record_writer import RunContext
 from evaluator.evaluation.reproducibility_check import recheck
-from evaluator.evaluation.run_config import Order
+from evaluator.evaluation.run_config import RunConfig
 from evaluator.evaluation.scan_task import talk_about, talk_about_case
 from evaluator.evaluation.task_scheduler import Shared
 from evaluator.manifests.protocols import load_protocol
 from evaluator.runs.store import create_run, open_run
 from evaluator.runs.tables import gather
 from evaluator.scoring.applicability import check_metrics
-from evaluator.volumes import MaskGate
-from evaluator.zoo import ImageOrder, find_model
+from evaluator.volumes import MaskValidator
+from evaluator.zoo import ImageBuildConfig, find_model
 from evaluator.zoo.bundles import Fetch
 from evaluator.zoo.cards import read_wordings
 from evaluator.zoo.prepare import prepare
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from evaluator.containers.gpus import Gpu
-    from evaluator.evaluation.model_connection import Access
+    from evaluator.evaluation.model_connection import ModelConnection
     from evaluator.evaluation.task_scheduler import Talk
     from evaluator.runs.store import RunStore
     from evaluator.types import Case, Modality
@@ -48,11 +48,11 @@ logger = logging.getLogger(__name__)
 Say = Callable[[str], None]
 
 
-def run_model(order: Order, *, progress: Callable[[int, int, str], None]) -> RunStore:
+def run_model(order: RunConfig, *, progress: Callable[[int, int, str], None]) -> RunStore:
     """Do the order, or what is left of it; returns the run, scored, with its tables written.
 
     ``progress`` is told (scans ended, scans in all, how the last one ended). Raises UserError for what the user can mend.
-    A HostFault stops the run; the scans that were done are kept, and the same order goes on from there.
+    A HostError stops the run; the scans that were done are kept, and the same order goes on from there.
     """
     zoo_model = find_model(order.model)
     dataset = load_dataset(order.dataset, order.data_root)
@@ -68,7 +68,7 @@ def run_model(order: Order, *, progress: Callable[[int, int, str], None]) -> Run
         )
     options = choose_options(zoo_model.card, order.options)
     gpus = choose_gpus(find_gpus(), order.gpus, zoo_model.card)
-    how = ImageOrder(fetch=Fetch(accepted=order.accepted))
+    how = ImageBuildConfig(fetch=Fetch(accepted=order.accepted))
     ready = prepare(zoo_model, engine, weights=order.weights, order=how)
     plan = Plan(
         card=ready.model.card,
@@ -89,9 +89,9 @@ def run_model(order: Order, *, progress: Callable[[int, int, str], None]) -> Run
         engine.sweep(run.name)  # a killed run's container may still write into the workspace
         workspace, gate = (
             stack.enter_context(workspace_of(str(run.path))),
-            stack.enter_context(MaskGate()),
+            stack.enter_context(MaskValidator()),
         )
-        room = Room(
+        room = RunContext(
             plan=plan,
             run=run,
             workspace=workspace,
@@ -119,7 +119,11 @@ def run_model(order: Order, *, progress: Callable[[int, int, str], None]) -> Run
 
 
 def _converse(
-    room: Room, cases: Sequence[Case], access: Access, gpus: Sequence[Gpu], scans_a_batch: int
+    room: RunContext,
+    cases: Sequence[Case],
+    access: ModelConnection,
+    gpus: Sequence[Gpu],
+    scans_a_batch: int,
 ) -> None:
     """Hold all conversations of the run, on each GPU a share of them."""
     talks = Shared(_talks(room, cases))
@@ -157,7 +161,7 @@ def _count(
     return lambda case, modality, how: progress(next(ended), total, f"{case} {modality}: {how}")
 
 
-def _talks(room: Room, cases: Sequence[Case]) -> Iterator[Talk]:
+def _talks(room: RunContext, cases: Sequence[Case]) -> Iterator[Talk]:
     """A conversation for each scan; for each case, where its scans replay the clicks of one of them."""
     number = 0
     for case in cases:

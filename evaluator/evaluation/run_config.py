@@ -9,7 +9,7 @@ from evaluator.evaluation.model_connection import SCANS_A_BATCH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class RunConfig:
     """What the user asks for, by name."""
 
     model: str

@@ -8,15 +8,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from evaluator.containers import blame_host
+from evaluator.containers import raise_if_disk_full
 from evaluator.containers.safe_removal import discard
 from evaluator.datasets.references import load_references
-from evaluator.errors import BadVolume
+from evaluator.errors import VolumeError
 from evaluator.evaluation.click_replay import clicks_of, clicks_to_replay, leading, points_of
 from evaluator.evaluation.plan import inputs_for, refusal, scan_key, target_refusal
 from evaluator.evaluation.prompt_cache import ScanPrompts, case_prompts
 from evaluator.evaluation.record_writer import (
-    Room,
+    RunContext,
     done_before,
     failed,
     heading,
@@ -38,18 +38,20 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
     from pathlib import Path
 
-    from evaluator.containers import Answer
+    from evaluator.containers import RequestOutcome
     from evaluator.datasets.references import LoadedReferences
     from evaluator.files import Json
     from evaluator.imaging.grid_masks import GridMask
-    from evaluator.prompting.simulated_user import Ask, Ending, TargetAsk
+    from evaluator.prompting.simulated_user import RoundPrompts, StopReason, TargetPrompts
     from evaluator.types import Case, Modality, RoundPlan, TargetPrompt
     from zoo_sdk.wire import Grid
 
     Masks = Mapping[str, GridMask | Failure]
 
 
-def talk_about_case(room: Room, case: Case, number: int) -> Generator[Request, Answer, None]:
+def talk_about_case(
+    room: RunContext, case: Case, number: int
+) -> Generator[Request, RequestOutcome, None]:
     """The scans of a case one after another, the one whose clicks the others replay first."""
     leader = leading(room.plan, case, scan_files(case)[1])
     for n, modality in enumerate(sorted(case.scans, key=lambda name: (name != leader, name))):
@@ -57,8 +59,8 @@ def talk_about_case(room: Room, case: Case, number: int) -> Generator[Request, A
 
 
 def talk_about(
-    room: Room, case: Case, modality: Modality, number: int
-) -> Generator[Request, Answer, None]:
+    room: RunContext, case: Case, modality: Modality, number: int
+) -> Generator[Request, RequestOutcome, None]:
     """The conversation about one scan; ``number`` orders requests. Ends at once if it was done before."""
     plan, scan = room.plan, case.scans[modality]
     files, problems = scan_files(case)
@@ -88,8 +90,8 @@ def talk_about(
         references = load_references(scan, with_image=needs_image(plan.protocol.metrics))
         images, grid = _stage(room, case, inputs, opaque)
         if apart := difference(grid, references.grid):
-            raise BadVolume(f"image and reference do not match: {apart}")
-    except BadVolume as error:
+            raise VolumeError(f"image and reference do not match: {apart}")
+    except VolumeError as error:
         record_not_run(room, case, modality, str(error))
         return
     record: Json = heading(case, modality, key) | {
@@ -117,7 +119,7 @@ def talk_about(
 class _Desk:
     """One scan that lies staged: turns asks into requests, and answers into masks, entries and scores."""
 
-    room: Room
+    room: RunContext
     case: Case
     modality: Modality
     references: LoadedReferences
@@ -128,7 +130,7 @@ class _Desk:
 
     def ask_all(
         self, seed: int, prompts: ScanPrompts, recorded: Json, record: Json, rows: list[Json]
-    ) -> Generator[Request, Answer, dict[str, Ending]]:
+    ) -> Generator[Request, RequestOutcome, dict[str, StopReason]]:
         """All rounds of one seed."""
         plan = self.room.plan
         refused = {
@@ -160,13 +162,13 @@ class _Desk:
             try:
                 ask = next(rounds) if answers is None else rounds.send(answers)
             except StopIteration as stop:
-                endings: dict[str, Ending] = stop.value
+                endings: dict[str, StopReason] = stop.value
                 return endings
             answers = yield from self._ask(seed, ask, record, rows)
 
     def _ask(
-        self, seed: int, ask: Ask, record: Json, rows: list[Json]
-    ) -> Generator[Request, Answer, Masks]:
+        self, seed: int, ask: RoundPrompts, record: Json, rows: list[Json]
+    ) -> Generator[Request, RequestOutcome, Masks]:
         """One round: request, answer, gate, masks on disk, scores."""
         request, files = self._request(seed, ask)
         answer = yield request
@@ -175,7 +177,7 @@ class _Desk:
             isinstance(made, Failure) and made.status != Status.UNSUPPORTED
             for made in masks.values()
         ):
-            blame_host(self.room.workspace)
+            raise_if_disk_full(self.room.workspace)
         entry: Json = {
             "request": request.id,
             "seconds": answer.seconds,
@@ -206,7 +208,7 @@ class _Desk:
             seed, number, score_masks(self.references, masks, self.room.plan.protocol)
         )
 
-    def _request(self, seed: int, ask: Ask) -> tuple[Request, list[Path]]:
+    def _request(self, seed: int, ask: RoundPrompts) -> tuple[Request, list[Path]]:
         """Write the request's files where the container reads them; returns them to be removed afterwards."""
         name = f"r{self.number:05d}s{seed:02d}k{ask.round:02d}"
         files: list[Path] = []
@@ -226,7 +228,7 @@ class _Desk:
         path.chmod(0o644)
         return request, [*files, path]
 
-    def _target(self, request: str, number: int, asked: TargetAsk, files: list[Path]) -> Target:
+    def _target(self, request: str, number: int, asked: TargetPrompts, files: list[Path]) -> Target:
         def put(kind: str, mask: GridMask | None) -> str | None:
             if mask is None:
                 return None
@@ -255,7 +257,7 @@ class _Desk:
             prompt.text_of or prompt.target, prompt.text
         )
 
-    def _check(self, answer: Answer, target: str) -> GridMask | Failure:
+    def _check(self, answer: RequestOutcome, target: str) -> GridMask | Failure:
         """The mask that the answer holds for the target, if it can be believed."""
         if answer.failure:
             return answer.failure
@@ -281,13 +283,16 @@ class _Desk:
         path.parent.mkdir(parents=True, exist_ok=True)
         sha256 = write_mask(path, made, self.grid)
         file = str(path.relative_to(self.room.run.path))
-        return {"status": "ok", "mask": {"file": file, "sha256": sha256, "voxels": made.voxels}}
+        return {
+            "status": "ok",
+            "mask": {"file": file, "sha256": sha256, "voxels": made.voxel_count},
+        }
 
 
 def _stage(
-    room: Room, case: Case, inputs: tuple[Modality, ...], opaque: str
+    room: RunContext, case: Case, inputs: tuple[Modality, ...], opaque: str
 ) -> tuple[dict[str, ImageFile], Grid]:
-    """Scrubbed copies under meaningless names, and the answer's grid; raises BadVolume for one that cannot be given."""
+    """Scrubbed copies under meaningless names, and the answer's grid; raises VolumeError for one that cannot be given."""
     images: dict[str, ImageFile] = {}
     grids = []
     for name in inputs:

@@ -9,9 +9,9 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from evaluator import paths
-from evaluator.errors import HostFault, UserError
+from evaluator.errors import HostError, UserError
 from evaluator.evaluation.run import run_model
-from evaluator.evaluation.run_config import Order
+from evaluator.evaluation.run_config import RunConfig
 from evaluator.files import read_json, safe_name, write_json
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class SuiteRunResult:
     """How one run of a suite ended."""
 
     model: str
@@ -38,13 +38,13 @@ class Ended:
 
 def run_suite(
     suite: Suite,
-    order: Order,
+    order: RunConfig,
     *,
-    progress: Callable[[Order], Callable[[int, int, str], None]],
-) -> tuple[Ended, ...]:
+    progress: Callable[[RunConfig], Callable[[int, int, str], None]],
+) -> tuple[SuiteRunResult, ...]:
     """Run all of a suite, the control first; ``order`` has what is the same for all (engine, GPUs, data root).
 
-    A model or dataset that cannot be used (a UserError) costs its own runs alone and is told. A HostFault stops the suite;
+    A model or dataset that cannot be used (a UserError) costs its own runs alone and is told. A HostError stops the suite;
     the same command goes on from there. What ended how is kept in ``suites/<name>.json`` beside the runs.
     """
     every = list(product(suite.all_datasets, suite.protocols, suite.models))
@@ -55,19 +55,21 @@ def run_suite(
         own = replace(order, model=model, dataset=dataset, protocol=protocol)
         try:
             run = run_model(own, progress=progress(own))
-            known[key] = Ended(model=model, dataset=dataset, protocol=protocol, run=run.name)
-        except HostFault:
+            known[key] = SuiteRunResult(
+                model=model, dataset=dataset, protocol=protocol, run=run.name
+            )
+        except HostError:
             raise
         except UserError as error:
             logger.info(f"{model} on {dataset} under {protocol} could not be run: {error}")
-            known[key] = Ended(
+            known[key] = SuiteRunResult(
                 model=model, dataset=dataset, protocol=protocol, run=None, reason=str(error)
             )
         _keep(suite, [known[one] for one in every if one in known])
     return tuple(known[one] for one in every)
 
 
-def suite_runs(suite: Suite) -> tuple[Ended, ...]:
+def suite_runs(suite: Suite) -> tuple[SuiteRunResult, ...]:
     """How the runs of a suite ended when it was run last. Raises UserError if it never was."""
     if not suite_record(suite).exists():
         raise UserError(
@@ -81,13 +83,17 @@ def suite_record(suite: Suite) -> Path:
     return paths.runs() / "suites" / f"{safe_name(suite.name)}.json"
 
 
-def _kept(suite: Suite) -> tuple[Ended, ...]:
+def _kept(suite: Suite) -> tuple[SuiteRunResult, ...]:
     path = suite_record(suite)
-    return tuple(Ended(**entry) for entry in read_json(path)["ended"]) if path.exists() else ()
+    return (
+        tuple(SuiteRunResult(**entry) for entry in read_json(path)["ended"])
+        if path.exists()
+        else ()
+    )
 
 
-def _keep(suite: Suite, ended: list[Ended]) -> None:
-    made = [{name: getattr(one, name) for name in Ended.__slots__} for one in ended]
+def _keep(suite: Suite, ended: list[SuiteRunResult]) -> None:
+    made = [{name: getattr(one, name) for name in SuiteRunResult.__slots__} for one in ended]
     write_json(suite_record(suite), {"suite": json.loads(suite.model_dump_json()), "ended": made})
 
 

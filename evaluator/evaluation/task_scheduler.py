@@ -15,17 +15,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-    from evaluator.containers import Answer
+    from evaluator.containers import RequestOutcome
     from zoo_sdk.wire import Request
 
-    Talk = Generator[Request, Answer, None]
+    Talk = Generator[Request, RequestOutcome, None]
 
 #: conversations under way at once in a session; more would hide longer corrections, and hold more scans in memory
 OPEN = 4
 
 
-def drive_session(
-    talks: Iterator[Talk], ask: Callable[[Request], Answer], *, threads: int, stop: threading.Event
+def run_in_session(
+    talks: Iterator[Talk],
+    ask: Callable[[Request], RequestOutcome],
+    *,
+    threads: int,
+    stop: threading.Event,
 ) -> None:
     """Answer all conversations through ``ask``, one request at a time, until they are over or ``stop`` is set.
 
@@ -54,9 +58,9 @@ def drive_session(
                 future.cancel()
 
 
-def drive_batches(
+def run_in_batches(
     talks: Iterator[Talk],
-    ask_all: Callable[[Sequence[Request]], Iterable[Answer]],
+    ask_all: Callable[[Sequence[Request]], Iterable[RequestOutcome]],
     *,
     threads: int,
     at_once: int,
@@ -102,7 +106,7 @@ def _requests(
     )
 
 
-def _advance(talk: Talk, answer: Answer | None) -> Request | None:
+def _advance(talk: Talk, answer: RequestOutcome | None) -> Request | None:
     try:
         return next(talk) if answer is None else talk.send(answer)
     except StopIteration:

@@ -1,6 +1,6 @@
 """Export a run for others: its tables as Parquet or CSV, or its masks and scores as a BIDS derivative dataset.
 
-Subjects and sittings get numbers unless their names are to be kept, and then nothing that was written freely (failures'
+Subjects and session_numbers get numbers unless their names are to be kept, and then nothing that was written freely (failures'
 details, models' notes) and no path goes along: names hide there too.
 """
 
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evaluator.errors import UnknownName, UserError
+from evaluator.errors import UnknownNameError, UserError
 from evaluator.export.bids import write_bids
-from evaluator.export.pseudonyms import number_sittings, number_subjects
+from evaluator.export.pseudonyms import number_sessions, number_subjects
 from evaluator.files import write_bytes
 from evaluator.runs.results import load
 from evaluator.runs.tables import parquet
@@ -36,10 +36,10 @@ def export_run(
 ) -> list[Path]:
     """Write a run, by name or folder, into a new folder in one of ``FORMATS``; returns the files.
 
-    Raises UnknownName for another format, UserError if the folder is there already, HostFault if the disk refuses.
+    Raises UnknownNameError for another format, UserError if the folder is there already, HostError if the disk refuses.
     """
     if form not in FORMATS:
-        raise UnknownName("format", form, FORMATS)
+        raise UnknownNameError("format", form, FORMATS)
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder} is there already and not empty; give -o a folder that is not")
     results = load(run)
@@ -70,13 +70,13 @@ def export_run(
 
 
 def number(frame: pd.DataFrame, salt: str) -> pd.DataFrame:
-    """The table with numbers in place of subjects and sittings, in ``case`` too."""
-    old = list(zip(frame["subject"].astype(str), frame["pair"].astype(str), strict=True))
-    subjects, sittings = (
+    """The table with numbers in place of subjects and session_numbers, in ``case`` too."""
+    old = list(zip(frame["subject"].astype(str), frame["session"].astype(str), strict=True))
+    subjects, session_numbers = (
         number_subjects({subject for subject, _ in old}, salt),
-        number_sittings(old),
+        number_sessions(old),
     )
     subject = [subjects[name] for name, _ in old]
-    pair = [sittings[key] for key in old]
-    case = [f"{one}.{two}" for one, two in zip(subject, pair, strict=True)]
-    return frame.assign(subject=subject, pair=pair, case=case)
+    session = [session_numbers[key] for key in old]
+    case = [f"{one}.{two}" for one, two in zip(subject, session, strict=True)]
+    return frame.assign(subject=subject, session=session, case=case)

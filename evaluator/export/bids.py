@@ -48,13 +48,13 @@ def write_bids(
     """Write a run's last masks of each seed and all of its scores into ``folder``; returns the files.
 
     Masks of one image that do not overlap become one ``dseg`` with the labels of ``dseg.tsv``; those that do become a
-    ``mask`` each. The tables call subjects and sittings as they are to be called. Raises BadVolume, HostFault.
+    ``mask`` each. The tables call subjects and session_numbers as they are to be called. Raises VolumeError, HostError.
     """
     predictions = last_round(predictions)
     subjects = bids_labels(predictions["subject"].astype(str).unique())
-    sittings = {
+    session_numbers = {
         str(subject): bids_labels(own.astype(str).unique())
-        for subject, own in predictions.groupby("subject", observed=True)["pair"]
+        for subject, own in predictions.groupby("subject", observed=True)["session"]
     }
     targets = {
         name: number
@@ -63,20 +63,23 @@ def write_bids(
     paths = _dataset_files(run, folder, targets, sorted(subjects.values()), keep_ids=keep_ids)
     many = len(predictions["seed"].unique()) > 1
 
-    def place(subject: object, pair: object) -> tuple[Path, str]:
-        parts = (f"sub-{subjects[str(subject)]}", f"ses-{sittings[str(subject)][str(pair)]}")
+    def place(subject: object, session: object) -> tuple[Path, str]:
+        parts = (
+            f"sub-{subjects[str(subject)]}",
+            f"ses-{session_numbers[str(subject)][str(session)]}",
+        )
         return folder.joinpath(*parts), "_".join(parts)
 
-    by = ["subject", "pair", "modality", "seed"]
-    for (subject, pair, modality, seed), rows in predictions.groupby(by, observed=True):
-        where, stem = place(subject, pair)
+    by = ["subject", "session", "modality", "seed"]
+    for (subject, session, modality, seed), rows in predictions.groupby(by, observed=True):
+        where, stem = place(subject, session)
         maker = bids_label(run.model) + (f"seed{seed}" if many else "")
         paths += _write_scan(
             run, where / "anat" / f"{stem}_acq-{modality}_space-orig", maker, rows, targets
         )
         logger.info(f"{stem} {modality}")
-    for (subject, pair), rows in scores.groupby(["subject", "pair"], observed=True):
-        where, stem = place(subject, pair)
+    for (subject, session), rows in scores.groupby(["subject", "session"], observed=True):
+        where, stem = place(subject, session)
         cells = (
             rows[list(_SCORE_COLUMNS)]
             .astype("string")

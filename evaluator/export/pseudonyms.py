@@ -20,13 +20,13 @@ def number_subjects(subjects: Iterable[str], salt: str) -> dict[str, str]:
     return {name: f"S{number:0{width}d}" for number, name in enumerate(shuffled, start=1)}
 
 
-def number_sittings(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """(subject, sitting) -> 1, 2 and so on within the subject, in the order of the sittings' names, which may be dates."""
+def number_sessions(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """(subject, session) -> 1, 2 and so on within the subject, in the order of the session_numbers' names, which may be dates."""
     numbers: dict[tuple[str, str], str] = {}
     counts: dict[str, int] = {}
-    for subject, pair in sorted(set(pairs)):
+    for subject, session in sorted(set(pairs)):
         counts[subject] = counts.get(subject, 0) + 1
-        numbers[subject, pair] = str(counts[subject])
+        numbers[subject, session] = str(counts[subject])
     return numbers
 
 

@@ -21,8 +21,8 @@ CHUNK = 16
 
 def largest_piece(mask: GridMask) -> GridMask:
     """The 26-connected piece of most voxels of a mask that is not empty; of equals the first in C order."""
-    width = mask.inside.shape[1]
-    rows, runs = _runs(mask.inside)
+    width = mask.array.shape[1]
+    rows, runs = _runs(mask.array)
     roots = _roots(rows, runs, width)
     sizes = np.bincount(roots, weights=runs[:, 1] - runs[:, 0])
     own = roots == np.argmax(sizes)  # of equals the first, which begins first in C order
@@ -33,8 +33,8 @@ def largest_piece(mask: GridMask) -> GridMask:
     high = np.append(places[:, :2].max(axis=0) + 1, places[:, 3].max())
     inside = np.zeros(high - low, dtype=np.bool_)
     _paint(inside, places - low[[0, 1, 2, 2]])
-    i, j, k = (np.array(mask.corner) + low).tolist()
-    return GridMask(grid=mask.grid, inside=inside, corner=(i, j, k))
+    i, j, k = (np.array(mask.offset) + low).tolist()
+    return GridMask(grid=mask.grid, array=inside, offset=(i, j, k))
 
 
 def _find_runs(inside: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.errors import BadVolume
+from evaluator.errors import VolumeError
 from zoo_sdk.wire import Grid
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ TOLERANCE_MM = 1e-3
 
 
 def make_grid(shape: Sequence[int], affine: Any) -> Grid:
-    """A grid of ``shape`` (three voxel counts) and ``affine`` (4, 4); raises BadVolume for one that is no grid."""
+    """A grid of ``shape`` (three voxel counts) and ``affine`` (4, 4); raises VolumeError for one that is no grid."""
     matrix = np.asarray(affine, dtype=np.float64)
     if len(shape) != 3 or min(shape) < 1:
-        raise BadVolume(
+        raise VolumeError(
             f"a volume has three dimensions, each at least 1; this one has {tuple(shape)}"
         )
     if (
@@ -36,12 +36,12 @@ def make_grid(shape: Sequence[int], affine: Any) -> Grid:
         or not np.isfinite(matrix).all()
         or not np.allclose(matrix[3], (0, 0, 0, 1))
     ):
-        raise BadVolume(
+        raise VolumeError(
             f"the affine is no finite 4 x 4 matrix with last row 0 0 0 1: {matrix.tolist()}"
         )
     columns = np.linalg.norm(matrix[:3, :3], axis=0)
     if min(columns) == 0 or abs(np.linalg.det(matrix[:3, :3] / columns)) < 1e-3:
-        raise BadVolume(f"the affine is singular, its voxels have no volume: {matrix.tolist()}")
+        raise VolumeError(f"the affine is singular, its voxels have no volume: {matrix.tolist()}")
     i, j, k = (int(n) for n in shape)
     rows = tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in matrix)
     return Grid(shape=(i, j, k), affine=rows)

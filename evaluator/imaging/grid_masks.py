@@ -19,49 +19,49 @@ class GridMask:
 
     grid: Grid
     #: C-ordered bool; every voxel outside the crop is outside the mask
-    inside: NDArray[np.bool_]
+    array: NDArray[np.bool_]
     #: index on the grid of the crop's first voxel
-    corner: Index
+    offset: Index
 
     @property
     def empty(self) -> bool:
         """No voxel is in the mask."""
-        return self.inside.size == 0
+        return self.array.size == 0
 
     @property
-    def voxels(self) -> int:
+    def voxel_count(self) -> int:
         """How many voxels are in the mask."""
-        return int(np.count_nonzero(self.inside))
+        return int(np.count_nonzero(self.array))
 
     @property
     def end(self) -> Index:
         """Index on the grid behind the crop's last voxel."""
-        i, j, k = (c + n for c, n in zip(self.corner, self.inside.shape, strict=True))
+        i, j, k = (c + n for c, n in zip(self.offset, self.array.shape, strict=True))
         return i, j, k
 
     def contains(self, index: Index) -> bool:
         """Is this voxel of the grid in the mask."""
-        at = tuple(i - c for i, c in zip(index, self.corner, strict=True))
-        within = all(0 <= i < n for i, n in zip(at, self.inside.shape, strict=True))
-        return within and bool(self.inside[at])
+        at = tuple(i - c for i, c in zip(index, self.offset, strict=True))
+        within = all(0 <= i < n for i, n in zip(at, self.array.shape, strict=True))
+        return within and bool(self.array[at])
 
-    def whole(self) -> NDArray[np.uint8]:
+    def to_array(self) -> NDArray[np.uint8]:
         """The mask on all of its grid, 0 and 1; for small grids, and for those who take nothing else."""
-        return self.region((0, 0, 0), self.grid.shape).view(np.uint8)
+        return self.crop((0, 0, 0), self.grid.shape).view(np.uint8)
 
-    def region(self, low: Index, high: Index) -> NDArray[np.bool_]:
+    def crop(self, low: Index, high: Index) -> NDArray[np.bool_]:
         """The mask in the half-open box from ``low`` to ``high`` of the grid, as a new array."""
         shape = tuple(h - l for l, h in zip(low, high, strict=True))
         out = np.zeros(shape, dtype=np.bool_)
-        ends = [c + n for c, n in zip(self.corner, self.inside.shape, strict=True)]
-        first = [max(l, c) for l, c in zip(low, self.corner, strict=True)]
+        ends = [c + n for c, n in zip(self.offset, self.array.shape, strict=True)]
+        first = [max(l, c) for l, c in zip(low, self.offset, strict=True)]
         last = [min(h, e) for h, e in zip(high, ends, strict=True)]
         if all(f < e for f, e in zip(first, last, strict=True)):
             here = tuple(slice(f - l, e - l) for f, e, l in zip(first, last, low, strict=True))
             there = tuple(
-                slice(f - c, e - c) for f, e, c in zip(first, last, self.corner, strict=True)
+                slice(f - c, e - c) for f, e, c in zip(first, last, self.offset, strict=True)
             )
-            out[here] = self.inside[there]
+            out[here] = self.array[there]
         return out
 
 
@@ -70,7 +70,7 @@ def common_region(*masks: GridMask) -> tuple[Index, Index]:
     held = [mask for mask in masks if not mask.empty]
     if not held:
         return (0, 0, 0), (0, 0, 0)
-    low = np.min([mask.corner for mask in held], axis=0)
+    low = np.min([mask.offset for mask in held], axis=0)
     high = np.max([mask.end for mask in held], axis=0)
     (li, lj, lk), (hi, hj, hk) = low.tolist(), high.tolist()
     return (li, lj, lk), (hi, hj, hk)
@@ -78,13 +78,13 @@ def common_region(*masks: GridMask) -> tuple[Index, Index]:
 
 def empty_mask(grid: Grid) -> GridMask:
     """The mask without a voxel."""
-    return GridMask(grid=grid, inside=np.zeros((0, 0, 0), dtype=np.bool_), corner=(0, 0, 0))
+    return GridMask(grid=grid, array=np.zeros((0, 0, 0), dtype=np.bool_), offset=(0, 0, 0))
 
 
-def crop_mask(mask: NDArray[Any], grid: Grid, corner: Index = (0, 0, 0)) -> GridMask:
-    """Crop a mask (what is not 0 is inside) that covers the grid, or a part of it that starts at ``corner``."""
+def crop_mask(mask: NDArray[Any], grid: Grid, offset: Index = (0, 0, 0)) -> GridMask:
+    """Crop a mask (what is not 0 is inside) that covers the grid, or a part of it that starts at ``offset``."""
     window = mask if mask.dtype == np.bool_ else mask != 0
-    low = list(corner)
+    low = list(offset)
     # the axis that is slowest in memory first, so that the others are soon done on little
     for axis in sorted(range(3), key=lambda axis: -abs(mask.strides[axis])):
         held = np.flatnonzero(window.any(axis=tuple(other for other in range(3) if other != axis)))
@@ -93,18 +93,18 @@ def crop_mask(mask: NDArray[Any], grid: Grid, corner: Index = (0, 0, 0)) -> Grid
         low[axis] += int(held[0])
         window = window[(slice(None),) * axis + (slice(int(held[0]), int(held[-1]) + 1),)]
     i, j, k = low
-    return GridMask(grid=grid, inside=np.array(window, order="C"), corner=(i, j, k))
+    return GridMask(grid=grid, array=np.array(window, order="C"), offset=(i, j, k))
 
 
-def interior_of(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def interior_of(array: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The voxels of a crop whose six neighbours are all in the mask; beyond the crop nothing is."""
-    padded = np.pad(inside, 1)
-    kept = inside.copy()
+    padded = np.pad(array, 1)
+    kept = array.copy()
     for axis in range(3):
         for shift in (0, 2):
             neighbour = tuple(
                 slice(shift, shift + n) if a == axis else slice(1, -1)
-                for a, n in enumerate(inside.shape)
+                for a, n in enumerate(array.shape)
             )
             kept &= padded[neighbour]
     return kept

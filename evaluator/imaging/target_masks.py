@@ -52,7 +52,7 @@ def _crop_target(
     for value in present[1:]:
         inside |= crop == value
     i, j, k = (int(l) for l in low)
-    return GridMask(grid=grid, inside=np.ascontiguousarray(inside), corner=(i, j, k))
+    return GridMask(grid=grid, array=np.ascontiguousarray(inside), offset=(i, j, k))
 
 
 def _find_boxes(labels: NDArray[Any], largest: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

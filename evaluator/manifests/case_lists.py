@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from evaluator.errors import BadManifest
+from evaluator.errors import ManifestError
 from evaluator.types import Modality, Unit
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     LabelTables = Mapping[str, Mapping[str, tuple[int, ...]]]
 
-REQUIRED = ("subject", "pair", "modality", "image", "reference", "unit", "labels")
+REQUIRED = ("subject", "session", "modality", "image", "reference", "unit", "labels")
 OPTIONAL = ("split", "sha256", "reference_sha256")
 
 #: the one unit in which each modality is measured here; models are told it and scores of thresholds depend on it
@@ -50,7 +50,7 @@ class Row(BaseModel):
 
     line: int
     subject: Name
-    pair: Name
+    session: Name
     modality: Modality
     image: FilePath
     reference: FilePath
@@ -64,22 +64,22 @@ class Row(BaseModel):
     @property
     def case(self) -> str:
         """The case's name, as ``evaluator.types.Case.id``."""
-        return f"{self.subject}.{self.pair}"
+        return f"{self.subject}.{self.session}"
 
 
 def read_case_list(path: Path, tables: LabelTables) -> tuple[Row, ...]:
     """Rows of the list, in file order; ``tables`` are the manifest's, named in the labels column as ``@name``.
 
-    Raises BadManifest that names the file and, for each fault, line and column.
+    Raises ManifestError that names the file and, for each fault, line and column.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
-        raise BadManifest(
+        raise ManifestError(
             f"{path}: cannot be read ({error.strerror}); it lists the cases of the dataset"
         ) from None
     except UnicodeDecodeError as error:
-        raise BadManifest(f"{path}: not UTF-8 text ({error})") from None
+        raise ManifestError(f"{path}: not UTF-8 text ({error})") from None
     faults: list[str] = []
     rows = _parse(lines, tables, faults)
     if not faults:
@@ -88,12 +88,14 @@ def read_case_list(path: Path, tables: LabelTables) -> tuple[Row, ...]:
         shown = faults[:_MOST_FAULTS] + (
             [f"... and {len(faults) - _MOST_FAULTS} more"] * (len(faults) > _MOST_FAULTS)
         )
-        raise BadManifest("\n  ".join([f"{path}:", *shown]))
+        raise ManifestError("\n  ".join([f"{path}:", *shown]))
     return tuple(rows)
 
 
 def _parse(lines: list[str], tables: LabelTables, faults: list[str]) -> list[Row]:
     header = lines[0].split("\t") if lines else []
+    # lists of before version 0.1 called the session "pair"
+    header = ["session" if name == "pair" else name for name in header]
     if missing := [name for name in REQUIRED if name not in header]:
         faults.append(f"line 1: column {', '.join(missing)} missing; columns are divided by tabs")
     if unknown := [name or "(no name)" for name in header if name not in (*REQUIRED, *OPTIONAL)]:
@@ -173,7 +175,7 @@ def _faults_between(rows: list[Row]) -> list[str]:
     """What is wrong between rows that are right by themselves."""
     faults = []
     for (_, _, modality), group in _grouped(
-        rows, lambda row: (row.subject, row.pair, row.modality)
+        rows, lambda row: (row.subject, row.session, row.modality)
     ).items():
         first, targets, references = (
             group[0],
@@ -185,7 +187,7 @@ def _faults_between(rows: list[Row]) -> list[str]:
                 if getattr(row, column) != getattr(first, column):
                     why = f"line {first.line} has another {column} for {modality} of {row.case}"
                     faults.append(
-                        f"line {row.line}, column {column}: {why}; a second sitting is another pair"
+                        f"line {row.line}, column {column}: {why}; a second imaging session has another session name"
                     )
             if row.reference in references:
                 faults.append(
@@ -213,11 +215,11 @@ def _faults_between(rows: list[Row]) -> list[str]:
 
 
 def _collisions(rows: list[Row]) -> list[str]:
-    """Cases that would share a folder: by letter case, or because subject and pair join to the same name."""
+    """Cases that would share a folder: by letter case, or because subject and session join to the same name."""
     faults, seen = [], dict[str, Row]()
     for row in rows:
         other = seen.setdefault(row.case.lower(), row)
-        if (other.subject, other.pair) != (row.subject, row.pair):
+        if (other.subject, other.session) != (row.subject, row.session):
             faults.append(
                 f"line {row.line}, column subject: {row.case} and {other.case} in line {other.line} are one folder name"
             )

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from evaluator import paths
-from evaluator.errors import BadManifest, DataProblem
+from evaluator.errors import DatasetError, ManifestError
 from evaluator.manifests.case_lists import Name, Row, read_case_list
 
 
@@ -83,21 +83,21 @@ def dataset_manifests() -> dict[str, Path]:
 
 
 def read_dataset_manifest(path: Path) -> DatasetManifest:
-    """Read a manifest and its case list. Raises BadManifest naming file, and line and column or field."""
+    """Read a manifest and its case list. Raises ManifestError naming file, and line and column or field."""
     text = _read_bytes(path)
     try:
         content = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadManifest(f"{path}: not TOML: {error}") from None
+        raise ManifestError(f"{path}: not TOML: {error}") from None
     if reserved := {"path", "sha256", "rows"} & content.keys():
-        raise BadManifest(f"{path}: unknown field {', '.join(sorted(reserved))}")
+        raise ManifestError(f"{path}: unknown field {', '.join(sorted(reserved))}")
     try:
         manifest = DatasetManifest.model_validate(
             {**content, "path": path, "sha256": hashlib.sha256(text).hexdigest()}
         )
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise BadManifest("\n  ".join([f"{path}:", *faults])) from None
+        raise ManifestError("\n  ".join([f"{path}:", *faults])) from None
     if manifest.phantom:
         return manifest
     case_list = path.parent / (manifest.cases or f"{path.stem}.tsv")
@@ -110,7 +110,7 @@ def root_of(manifest: DatasetManifest, data_root: Path | None) -> Path:
     """The folder that rows' paths are relative to: below ``data_root``, the manifest's variable, ``UMD_DATA``, or beside it.
 
     Of those that are set it is the first that holds an image of the list; where none does, the first that is a folder, so
-    that what is missing is told file by file. Raises DataProblem that says what to set where there is none.
+    that what is missing is told file by file. Raises DatasetError that says what to set where there is none.
     """
     tried = [
         ((base / manifest.root.folder).resolve(), said)
@@ -127,7 +127,7 @@ def root_of(manifest: DatasetManifest, data_root: Path | None) -> Path:
         or "nothing says where they are"
     )
     wanted = " or ".join(dict.fromkeys([manifest.root.variable or "UMD_DATA", "UMD_DATA"]))
-    raise DataProblem(
+    raise DatasetError(
         f"the data of {manifest.name} are not here: {looked}. "
         f"Give --data-root or set {wanted} to the folder that holds {manifest.root.folder!r}."
     )
@@ -156,4 +156,4 @@ def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise BadManifest(f"{path}: cannot be read ({error.strerror})") from None
+        raise ManifestError(f"{path}: cannot be read ({error.strerror})") from None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evaluator import paths
-from evaluator.errors import BadManifest
+from evaluator.errors import ManifestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,16 +88,16 @@ class _File(BaseModel):
 
 @cache
 def load_organs(path: Path | None = None) -> Organs:
-    """Read ``manifests/organs.toml`` of the project, or the given file. Raises BadManifest."""
+    """Read ``manifests/organs.toml`` of the project, or the given file. Raises ManifestError."""
     path = path or paths.project() / "manifests" / "organs.toml"
     try:
         content = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise BadManifest(
+        raise ManifestError(
             f"{path}: cannot be read ({error.strerror}); it lists the organs"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
-        raise BadManifest(f"{path}: {error}") from None
+        raise ManifestError(f"{path}: {error}") from None
     return Organs(
         organs={
             name: Organ(

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from evaluator import paths
-from evaluator.errors import BadManifest, UnknownName
+from evaluator.errors import ManifestError, UnknownNameError
 from evaluator.types import Modality, PromptPlan, Protocol, RoundPlan
 
 
@@ -108,27 +108,27 @@ def protocol_ids() -> list[str]:
 def load_protocol(name: str) -> Protocol:
     """The protocol with this id, or the one in the file at this path if the name ends in ``.toml``.
 
-    Raises UnknownName (with near misses), or BadManifest for a file that cannot be read, whose id is not its file's
+    Raises UnknownNameError (with near misses), or ManifestError for a file that cannot be read, whose id is not its file's
     name, or whose content is not what the lock holds for its id.
     """
     if name.endswith(".toml"):
         return _read(Path(name))
     if name not in protocol_ids():
-        raise UnknownName("protocol", name, protocol_ids())
+        raise UnknownNameError("protocol", name, protocol_ids())
     protocol = _read(_folder() / f"{name}.toml")
     if protocol.id != name:
-        raise BadManifest(
+        raise ManifestError(
             f"protocol file {name}.toml says id = {protocol.id!r}; the id must be the file's name"
         )
     return protocol
 
 
 def locked_hashes() -> dict[str, str]:
-    """What ``manifests/protocols.lock`` holds: protocol id -> sha256 of its content. Raises BadManifest."""
+    """What ``manifests/protocols.lock`` holds: protocol id -> sha256 of its content. Raises ManifestError."""
     path = paths.project() / "manifests" / "protocols.lock"
     content = _parse(path)
     if not all(isinstance(value, str) for value in content.values()):
-        raise BadManifest(f'{path}: expected lines of the form id = "sha256"')
+        raise ManifestError(f'{path}: expected lines of the form id = "sha256"')
     return content
 
 
@@ -146,10 +146,10 @@ def _read(path: Path) -> Protocol:
         file = _File.model_validate(content)
         variants = file.variant_plans()
     except ValidationError as error:
-        raise BadManifest(f"{path}: {error}") from None
+        raise ManifestError(f"{path}: {error}") from None
     sha256 = content_sha256(content)
     if locked_hashes().get(file.id, sha256) != sha256:
-        raise BadManifest(
+        raise ManifestError(
             f"{path}: the content of protocol {file.id!r} is not what manifests/protocols.lock holds for that id. "
             "A changed protocol is a new protocol: give it a new id (and file name), and put the old content back."
         )
@@ -167,9 +167,9 @@ def _parse(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BadManifest(f"{path}: cannot be read ({error.strerror})") from None
+        raise ManifestError(f"{path}: cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadManifest(f"{path}: not TOML: {error}") from None
+        raise ManifestError(f"{path}: not TOML: {error}") from None
 
 
 def _folder() -> Path:

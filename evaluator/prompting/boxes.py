@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evaluator.imaging.grid_masks import GridMask
-    from evaluator.prompting.random_stream import Chance
+    from evaluator.prompting.random_stream import RandomStream
     from evaluator.types import PromptPlan
     from zoo_sdk.wire import Grid
 
@@ -30,7 +30,7 @@ class WorldBox:
     corners: NDArray[np.float64]
 
 
-def choose_box(mask: GridMask, plan: PromptPlan, chance: Chance) -> WorldBox:
+def choose_box(mask: GridMask, plan: PromptPlan, chance: RandomStream) -> WorldBox:
     """The tight box about a mask that is not empty, outer faces of the voxels, grown and jittered as planned.
 
     ``box_growth`` scales the edges by 1 + growth about the centre; then each face moves along its axis by a length
@@ -53,23 +53,25 @@ def choose_box(mask: GridMask, plan: PromptPlan, chance: Chance) -> WorldBox:
 
 
 def _tight(mask: GridMask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    low = np.array(mask.corner) - 0.5
-    return low, low + mask.inside.shape
+    low = np.array(mask.offset) - 0.5
+    return low, low + mask.array.shape
 
 
-def _cvpr25(mask: GridMask, chance: Chance) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _cvpr25(
+    mask: GridMask, chance: RandomStream
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The box of the CVPR 2025 interactive challenge: all slices along the last axis, in them that of the middle slice.
 
     The middle one is that of the slices that hold the mask. Its box is enlarged by 0 to 5 pixels of an image of 256, the
     same on all four sides, and stays in the image. (The challenge draws that number by numpy's generator, once when its
     data are made; here it is chance's.) Source: JunMa11/CVPR-MedSegFMCompetition 748e862 get_boxes.py.
     """
-    slices = np.flatnonzero(mask.inside.any(axis=(0, 1)))
-    middle = mask.inside[:, :, slices[len(slices) // 2]]
+    slices = np.flatnonzero(mask.array.any(axis=(0, 1)))
+    middle = mask.array[:, :, slices[len(slices) // 2]]
     more = chance.below(6)
-    low, high = np.array(mask.corner), np.array(mask.end)
+    low, high = np.array(mask.offset), np.array(mask.end)
     for axis in (0, 1):
-        held = np.flatnonzero(middle.any(axis=1 - axis)) + mask.corner[axis]
+        held = np.flatnonzero(middle.any(axis=1 - axis)) + mask.offset[axis]
         size = mask.grid.shape[axis]
         shift = more * size // 256
         low[axis], high[axis] = max(held[0] - shift, 0), min(held[-1] + shift, size - 1) + 1

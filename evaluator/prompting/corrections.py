@@ -21,56 +21,58 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from evaluator.prompting.random_stream import Chance
+    from evaluator.prompting.random_stream import RandomStream
     from evaluator.types import RoundPlan
     from zoo_sdk.wire import Index
 
     Clicks = tuple[tuple[Index, bool], ...]
-    Correction = Callable[[GridMask, GridMask, Chance], Clicks]
+    Correction = Callable[[GridMask, GridMask, RandomStream], Clicks]
     """(reference, prediction, chance) -> voxels of the grid, and whether each one is foreground."""
 
 #: farther than any voxel of a layer is from the layer's outside, so that its neighbours in other layers do not count
 FAR_MM = 1e6
 
 
-def correct(plan: RoundPlan, reference: GridMask, prediction: GridMask, chance: Chance) -> Clicks:
+def correct(
+    plan: RoundPlan, reference: GridMask, prediction: GridMask, chance: RandomStream
+) -> Clicks:
     """The plan's correction of this prediction; empty where there is no error."""
     if plan.click_rule == "cvpr25":
         return _cvpr25_click(reference, prediction, chance)
     return CORRECTIONS[plan.correction](reference, prediction, chance)
 
 
-def _largest_error_click(reference: GridMask, prediction: GridMask, _: Chance) -> Clicks:
+def _largest_error_click(reference: GridMask, prediction: GridMask, _: RandomStream) -> Clicks:
     """The deepest voxel of the largest error, in millimetres; of equally deep ones the first in C order."""
     error = largest_error(reference, prediction)
     if error is None:
         return ()
-    depth = squared_depth(error.region.inside, spacing(affine_of(reference.grid)))
+    depth = squared_depth(error.region.array, spacing(affine_of(reference.grid)))
     return ((_on_grid(error.region, first_deepest(depth)), error.missed),)
 
 
-def _random_error_click(reference: GridMask, prediction: GridMask, chance: Chance) -> Clicks:
+def _random_error_click(reference: GridMask, prediction: GridMask, chance: RandomStream) -> Clicks:
     """A voxel uniform over all wrong ones, missed and spilled."""
     under, over = missed(reference, prediction), spilled(reference, prediction)
     if under.empty and over.empty:
         return ()
-    number = chance.below(under.voxels + over.voxels)
-    is_missed = number < under.voxels
-    region, number = (under, number) if is_missed else (over, number - under.voxels)
-    return ((_numbered(region, region.inside, number), is_missed),)
+    number = chance.below(under.voxel_count + over.voxel_count)
+    is_missed = number < under.voxel_count
+    region, number = (under, number) if is_missed else (over, number - under.voxel_count)
+    return ((_numbered(region, region.array, number), is_missed),)
 
 
-def _boundary_click(reference: GridMask, prediction: GridMask, chance: Chance) -> Clicks:
+def _boundary_click(reference: GridMask, prediction: GridMask, chance: RandomStream) -> Clicks:
     """A voxel uniform over the rim of the largest error: those with one of six neighbours outside it."""
     error = largest_error(reference, prediction)
     if error is None:
         return ()
-    rim = error.region.inside & ~interior_of(error.region.inside)
+    rim = error.region.array & ~interior_of(error.region.array)
     number = chance.below(int(np.count_nonzero(rim)))
     return ((_numbered(error.region, rim, number), error.missed),)
 
 
-def _scribble(reference: GridMask, prediction: GridMask, _: Chance) -> Clicks:
+def _scribble(reference: GridMask, prediction: GridMask, _: RandomStream) -> Clicks:
     """The centre line of the largest error: in every layer along its longest grid axis, the voxel deepest in the layer.
 
     The longest axis is the one with the largest extent in millimetres (the first of equals). Depth is taken within the
@@ -80,9 +82,9 @@ def _scribble(reference: GridMask, prediction: GridMask, _: Chance) -> Clicks:
     if error is None:
         return ()
     step = np.array(spacing(affine_of(reference.grid)))
-    axis = int(np.argmax(error.region.inside.shape * step))
+    axis = int(np.argmax(error.region.array.shape * step))
     step[axis] = FAR_MM
-    depth = np.sqrt(squared_depth(error.region.inside, (step[0], step[1], step[2])))
+    depth = np.sqrt(squared_depth(error.region.array, (step[0], step[1], step[2])))
     layers = np.moveaxis(depth, axis, 0).reshape(depth.shape[axis], -1)
     firsts = np.argmax(layers >= layers.max(axis=1, keepdims=True) - TIE_MM, axis=1)
     others = [n for a, n in enumerate(depth.shape) if a != axis]
@@ -95,7 +97,7 @@ def _scribble(reference: GridMask, prediction: GridMask, _: Chance) -> Clicks:
     return tuple(line)
 
 
-def _cvpr25_click(reference: GridMask, prediction: GridMask, _: Chance) -> Clicks:
+def _cvpr25_click(reference: GridMask, prediction: GridMask, _: RandomStream) -> Clicks:
     """The click of the CVPR 2025 interactive challenge, on arrays in its axis order (z, y, x).
 
     Errors of both signs are one mask; its 26-connected piece of most voxels; the voxels farthest from the outside,
@@ -107,9 +109,9 @@ def _cvpr25_click(reference: GridMask, prediction: GridMask, _: Chance) -> Click
     if under.empty and over.empty:
         return ()
     piece = largest_piece(_either(under, over))
-    depth = squared_depth(piece.inside, (1.0, 1.0, 1.0))
+    depth = squared_depth(piece.array, (1.0, 1.0, 1.0))
     farthest = np.argwhere(depth == depth.max())
-    k, j, i = farthest[np.random.RandomState(42).choice(len(farthest))] + piece.corner
+    k, j, i = farthest[np.random.RandomState(42).choice(len(farthest))] + piece.offset
     at = (int(i), int(j), int(k))
     return ((at, reference.contains(at)),)
 
@@ -117,7 +119,7 @@ def _cvpr25_click(reference: GridMask, prediction: GridMask, _: Chance) -> Click
 def _either(a: GridMask, b: GridMask) -> GridMask:
     """Both masks together, with their axes turned to (z, y, x)."""
     low, high = common_region(a, b)
-    both: NDArray[np.bool_] = a.region(low, high) | b.region(low, high)
+    both: NDArray[np.bool_] = a.crop(low, high) | b.crop(low, high)
     i, j, k = low
     return crop_mask(np.ascontiguousarray(both.T), a.grid, (k, j, i))
 
@@ -130,7 +132,7 @@ def _numbered(region: GridMask, inside: NDArray[np.bool_], number: int) -> Index
 
 
 def _on_grid(region: GridMask, at: Index) -> Index:
-    i, j, k = (n + c for n, c in zip(at, region.corner, strict=True))
+    i, j, k = (n + c for n, c in zip(at, region.offset, strict=True))
     return i, j, k
 
 

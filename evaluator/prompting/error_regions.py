@@ -24,8 +24,8 @@ class ErrorPiece:
 
 def dice(reference: GridMask, prediction: GridMask) -> float:
     """2 |A and B| / (|A| + |B|) of two masks on one grid; 1 if both are empty."""
-    both = np.count_nonzero(reference.inside & prediction.region(reference.corner, reference.end))
-    total = reference.voxels + prediction.voxels
+    both = np.count_nonzero(reference.array & prediction.crop(reference.offset, reference.end))
+    total = reference.voxel_count + prediction.voxel_count
     return 2 * int(both) / total if total else 1.0
 
 
@@ -55,9 +55,9 @@ def largest_error(reference: GridMask, prediction: GridMask) -> ErrorPiece | Non
     ]
     if not pieces:
         return None
-    region, is_missed = max(pieces, key=lambda piece: piece[0].voxels)
+    region, is_missed = max(pieces, key=lambda piece: piece[0].voxel_count)
     return ErrorPiece(region=region, missed=is_missed)
 
 
 def _without(mask: GridMask, other: GridMask) -> GridMask:
-    return crop_mask(mask.inside & ~other.region(mask.corner, mask.end), mask.grid, mask.corner)
+    return crop_mask(mask.array & ~other.crop(mask.offset, mask.end), mask.grid, mask.offset)

@@ -15,7 +15,7 @@ from evaluator.imaging.grid_masks import GridMask, crop_mask, empty_mask
 from evaluator.imaging.target_masks import crop_targets
 from evaluator.prompting.boxes import choose_box, put_box
 from evaluator.prompting.points import choose_places, put_point
-from evaluator.prompting.random_stream import Chance
+from evaluator.prompting.random_stream import RandomStream
 from evaluator.types import TargetPrompt
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PROMPTERS",
-    "Chance",
     "GridMask",
     "NoPrompt",
+    "RandomStream",
     "choose_kind",
     "crop_mask",
     "crop_targets",
@@ -79,7 +79,7 @@ def draw(
     lies in is outside it, the nearest voxel inside is taken, and ``displacement_mm`` is how far that is (the largest of
     several points). An empty reference gets NoPrompt whatever the kind.
     """
-    ask = _Ask(target, plan, Chance("prompt", seed, subject, target, kind), texts)
+    ask = _Ask(target, plan, RandomStream("prompt", seed, subject, target, kind), texts)
     present = {modality: mask for modality, mask in masks.items() if not mask.empty}
     made = PROMPTERS[kind](ask, present)
     return {
@@ -92,7 +92,7 @@ def draw(
 class _Ask:
     target: str
     plan: PromptPlan
-    chance: Chance
+    chance: RandomStream
     texts: Mapping[str, str]
 
 

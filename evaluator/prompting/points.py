@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evaluator.imaging.grid_masks import GridMask
-    from evaluator.prompting.random_stream import Chance
+    from evaluator.prompting.random_stream import RandomStream
     from evaluator.types import PromptPlan
     from zoo_sdk.wire import Grid, Index
 
 
-def choose_places(mask: GridMask, plan: PromptPlan, chance: Chance) -> list[Millimetres]:
+def choose_places(mask: GridMask, plan: PromptPlan, chance: RandomStream) -> list[Millimetres]:
     """World places of the plan's points, drawn on a mask that is not empty; fewer if it has fewer voxels.
 
     ``deepest``: the deepest voxel; each further one is the deepest when the ones before it count as outside.
@@ -40,7 +40,7 @@ def choose_places(mask: GridMask, plan: PromptPlan, chance: Chance) -> list[Mill
         if plan.point_rule == "deepest"
         else _random(mask, plan.points, chance)
     )
-    places = to_world(affine_of(mask.grid), np.array(chosen, dtype=np.float64) + mask.corner)
+    places = to_world(affine_of(mask.grid), np.array(chosen, dtype=np.float64) + mask.offset)
     if plan.point_offset_mm > 0:
         places = places + plan.point_offset_mm * np.array([chance.direction() for _ in chosen])
     return [_millimetres(place) for place in places]
@@ -82,25 +82,25 @@ def point_at(grid: Grid, index: Index, *, foreground: bool = True, round_number:
     )
 
 
-def _outside(mask: GridMask, distance_mm: float, chance: Chance) -> Millimetres:
+def _outside(mask: GridMask, distance_mm: float, chance: RandomStream) -> Millimetres:
     """A place so far behind the last voxel of the mask on a ray from the deepest one, uniform in its direction."""
     step = spacing(affine_of(mask.grid))
     affine = affine_of(mask.grid)
-    (deepest,) = to_world(affine, np.array(_deepest(mask, 1)) + mask.corner)
+    (deepest,) = to_world(affine, np.array(_deepest(mask, 1)) + mask.offset)
     direction = chance.direction()
-    longest = float(np.linalg.norm(np.array(mask.inside.shape) * step))
+    longest = float(np.linalg.norm(np.array(mask.array.shape) * step))
     along = np.arange(0.0, longest, min(step) / 2)
     voxels = np.floor(
-        to_index(affine, deepest + along[:, None] * direction) - mask.corner + 0.5
+        to_index(affine, deepest + along[:, None] * direction) - mask.offset + 0.5
     ).astype(np.int64)
-    (near,) = np.nonzero(((voxels >= 0) & (voxels < mask.inside.shape)).all(axis=1))
-    leaves = float(along[near[mask.inside[tuple(voxels[near].T)]][-1]])
+    (near,) = np.nonzero(((voxels >= 0) & (voxels < mask.array.shape)).all(axis=1))
+    leaves = float(along[near[mask.array[tuple(voxels[near].T)]][-1]])
     return _millimetres(deepest + (leaves + distance_mm) * direction)
 
 
 def _deepest(mask: GridMask, count: int) -> list[tuple[int, int, int]]:
     step = spacing(affine_of(mask.grid))
-    room = squared_depth(mask.inside, step)
+    room = squared_depth(mask.array, step)
     chosen = [first_deepest(room)]
     while len(chosen) < count:
         np.minimum(room, squared_distance_to(chosen[-1], room.shape, step), out=room)
@@ -111,19 +111,19 @@ def _deepest(mask: GridMask, count: int) -> list[tuple[int, int, int]]:
     return chosen
 
 
-def _random(mask: GridMask, count: int, chance: Chance) -> list[tuple[int, int, int]]:
-    interior = np.flatnonzero(interior_of(mask.inside))
+def _random(mask: GridMask, count: int, chance: RandomStream) -> list[tuple[int, int, int]]:
+    interior = np.flatnonzero(interior_of(mask.array))
     if not interior.size:
-        interior = np.flatnonzero(mask.inside)
+        interior = np.flatnonzero(mask.array)
     numbers = chance.distinct(count, len(interior))
-    indices = np.unravel_index(interior[numbers], mask.inside.shape)
+    indices = np.unravel_index(interior[numbers], mask.array.shape)
     return [(int(i), int(j), int(k)) for i, j, k in zip(*indices, strict=True)]
 
 
 def _nearest(mask: GridMask, place: Millimetres, *, inside: bool) -> tuple[Index, float] | None:
     """Looks in a window about the place that grows until nothing nearer can lie beyond it."""
     if inside:
-        first, last = np.array(mask.corner), np.array(mask.corner) + mask.inside.shape
+        first, last = np.array(mask.offset), np.array(mask.offset) + mask.array.shape
     else:
         first, last = np.zeros(3, dtype=np.int64), np.array(mask.grid.shape)
     affine = affine_of(mask.grid)
@@ -150,7 +150,7 @@ def _nearest_in(
     inside: bool,
 ) -> tuple[Index, float] | None:
     low, high = ((int(i), int(j), int(k)) for i, j, k in window)
-    voxels = np.argwhere(mask.region(low, high) == inside) + low
+    voxels = np.argwhere(mask.crop(low, high) == inside) + low
     if not len(voxels):
         return None
     distances = np.linalg.norm(

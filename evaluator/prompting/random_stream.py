@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Chance:
-    """A stream of uniform numbers that belongs to the given words: ``Chance(0, "subject-1", "liver", "points")``."""
+class RandomStream:
+    """A stream of uniform numbers that belongs to the given words: ``RandomStream(0, "subject-1", "liver", "points")``."""
 
     def __init__(self, *key: str | int) -> None:
         # lengths go before the words, so that ("ab", "c") and ("a", "bc") are two streams

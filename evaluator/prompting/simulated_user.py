@@ -26,7 +26,7 @@ from evaluator.imaging.grid_masks import GridMask, crop_mask, empty_mask
 from evaluator.prompting.corrections import CORRECTIONS, correct
 from evaluator.prompting.error_regions import dice, largest_error
 from evaluator.prompting.points import point_at, put_point
-from evaluator.prompting.random_stream import Chance
+from evaluator.prompting.random_stream import RandomStream
 from evaluator.types import Failure
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CORRECTIONS",
-    "Ask",
-    "Ending",
-    "TargetAsk",
+    "RoundPrompts",
+    "StopReason",
+    "TargetPrompts",
     "correct_in_rounds",
     "dice",
     "largest_error",
@@ -49,7 +49,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TargetAsk:
+class TargetPrompts:
     """What one target is asked with in one round."""
 
     #: round 0's prompts and every click since, oldest first
@@ -65,15 +65,15 @@ class TargetAsk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class RoundPrompts:
     """One round: the targets that are still being corrected."""
 
     round: int
-    targets: Mapping[str, TargetAsk]
+    targets: Mapping[str, TargetPrompts]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class StopReason:
     """Why a target got no further rounds, after which round, with how many interactions."""
 
     reason: Literal["all-rounds", "dice-reached", "no-error", "clicks-spent", "recording-ended"]
@@ -89,7 +89,7 @@ def correct_in_rounds(
     seed: int,
     subject: str,
     recorded: Mapping[str, Sequence[Point]] | None = None,
-) -> Generator[Ask, Answers, dict[str, Ending]]:
+) -> Generator[RoundPrompts, Answers, dict[str, StopReason]]:
     """Ask round after round, each time for all targets that are still open; returns why each one ended.
 
     ``first``: round 0's prompts on this image's grid. ``references``: not empty, on the same grid. What is sent must
@@ -103,23 +103,24 @@ def correct_in_rounds(
     if (plan.clicks == "shared") != (recorded is not None):
         raise ValueError('a recording is given for clicks = "shared", and for nothing else')
     user = _User(plan, references, seed, subject, recorded)
-    ask = Ask(
+    ask = RoundPrompts(
         round=0,
         targets={
-            name: TargetAsk(prompt=prompt, clicks=_given(prompt)) for name, prompt in first.items()
+            name: TargetPrompts(prompt=prompt, clicks=_given(prompt))
+            for name, prompt in first.items()
         },
     )
-    endings: dict[str, Ending] = {}
+    endings: dict[str, StopReason] = {}
     while ask.targets:
         answers = yield ask
-        following: dict[str, TargetAsk] = {}
+        following: dict[str, TargetPrompts] = {}
         for name, asked in ask.targets.items():
             reply = user.reply(name, asked, answers[name], ask.round)
-            if isinstance(reply, Ending):
+            if isinstance(reply, StopReason):
                 endings[name] = reply
             else:
                 following[name] = reply
-        ask = Ask(round=ask.round + 1, targets=following)
+        ask = RoundPrompts(round=ask.round + 1, targets=following)
     return endings
 
 
@@ -134,11 +135,11 @@ class _User:
     recorded: Mapping[str, Sequence[Point]] | None
 
     def reply(
-        self, name: str, asked: TargetAsk, answer: GridMask | Failure, number: int
-    ) -> TargetAsk | Ending:
+        self, name: str, asked: TargetPrompts, answer: GridMask | Failure, number: int
+    ) -> TargetPrompts | StopReason:
         """What follows this answer to round ``number``."""
         if number + 1 >= self.plan.count:
-            return Ending(reason="all-rounds", round=number, clicks=asked.clicks)
+            return StopReason(reason="all-rounds", round=number, clicks=asked.clicks)
         failed = isinstance(answer, Failure)
         mask = empty_mask(self.references[name].grid) if isinstance(answer, Failure) else answer
         if self.recorded is not None:
@@ -150,16 +151,16 @@ class _User:
             and dice(self.references[name], mask) >= self.plan.stop_at_dice
         )
         if reached and not failed:
-            return Ending(reason="dice-reached", round=number, clicks=asked.clicks)
+            return StopReason(reason="dice-reached", round=number, clicks=asked.clicks)
         added = self._correction(name, mask, number + 1)
         if not added and self.plan.click_rule != "cvpr25":
-            return Ending(reason="no-error", round=number, clicks=asked.clicks)
+            return StopReason(reason="no-error", round=number, clicks=asked.clicks)
         if added and self.plan.max_clicks is not None and asked.clicks >= self.plan.max_clicks:
-            return Ending(reason="clicks-spent", round=number, clicks=asked.clicks)
+            return StopReason(reason="clicks-spent", round=number, clicks=asked.clicks)
         return self._with(name, asked, added, None if failed else mask)
 
     def _correction(self, name: str, mask: GridMask, number: int) -> tuple[Point, ...]:
-        chance = Chance("correction", self.seed, self.subject, name, number)
+        chance = RandomStream("correction", self.seed, self.subject, name, number)
         reference = self.references[name]
         return tuple(
             point_at(reference.grid, index, foreground=foreground, round_number=number)
@@ -167,11 +168,11 @@ class _User:
         )
 
     def _replay(
-        self, name: str, asked: TargetAsk, mask: GridMask | None, number: int
-    ) -> TargetAsk | Ending:
+        self, name: str, asked: TargetPrompts, mask: GridMask | None, number: int
+    ) -> TargetPrompts | StopReason:
         clicks = (self.recorded or {}).get(name, ())
         if not any(click.round > number for click in clicks):
-            return Ending(reason="recording-ended", round=number, clicks=asked.clicks)
+            return StopReason(reason="recording-ended", round=number, clicks=asked.clicks)
         put = [
             put_point(
                 self.references[name],
@@ -187,15 +188,15 @@ class _User:
         )
 
     def _with(
-        self, name: str, asked: TargetAsk, added: tuple[Point, ...], mask: GridMask | None
-    ) -> TargetAsk:
+        self, name: str, asked: TargetPrompts, added: tuple[Point, ...], mask: GridMask | None
+    ) -> TargetPrompts:
         drawn = (
             tuple(point for point in added if point.foreground)
             if self.plan.correction == "scribble"
             else ()
         )
         clicked = tuple(point for point in added if point not in drawn)
-        return TargetAsk(
+        return TargetPrompts(
             prompt=replace(asked.prompt, points=asked.prompt.points + clicked),
             added=added,
             scribble=_paint(self.references[name], asked.scribble, drawn),
@@ -213,10 +214,10 @@ def _paint(
     voxels = np.array([point.index for point in drawn])
     low, high = voxels.min(axis=0), voxels.max(axis=0) + 1
     if before is not None:
-        low = np.minimum(low, before.corner)
-        high = np.maximum(high, np.add(before.corner, before.inside.shape))
+        low = np.minimum(low, before.offset)
+        high = np.maximum(high, np.add(before.offset, before.array.shape))
     (li, lj, lk), (hi, hj, hk) = low.tolist(), high.tolist()
-    inside = (before or empty_mask(reference.grid)).region((li, lj, lk), (hi, hj, hk))
+    inside = (before or empty_mask(reference.grid)).crop((li, lj, lk), (hi, hj, hk))
     inside[tuple((voxels - low).T)] = True
     return crop_mask(inside, reference.grid, (li, lj, lk))
 

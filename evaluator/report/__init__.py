@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluator.analysis.comparison import compare
 from evaluator.analysis.failures import find_failures
-from evaluator.errors import UnknownName
+from evaluator.errors import UnknownNameError
 from evaluator.report.benchmark import DOUBTS, RANDOM, SYNTHETIC, make_studies
 from evaluator.report.cases.selection import find_picks
 from evaluator.report.context import Options, Page, Report
@@ -27,7 +27,7 @@ from evaluator.report.pages import (
     times,
 )
 from evaluator.report.privacy import make_privacy
-from evaluator.report.site import Entry, Masthead, Site
+from evaluator.report.site import Entry, Site, SiteHeader
 from evaluator.report.tables import counted, rows_of
 from evaluator.runs.results import load
 
@@ -69,7 +69,7 @@ def write_report(results: Results, folder: Path, options: Options) -> Path:
     """The same for results that are loaded."""
     datasets = {run.dataset for run in results.runs}
     if options.control is not None and options.control not in datasets:
-        raise UnknownName("dataset among the runs", options.control, datasets)
+        raise UnknownNameError("dataset among the runs", options.control, datasets)
     with Site(folder) as site:
         logger.info(f"comparing {counted(len(results.runs), 'run')}, {len(results.scores)} scores")
         comparison = compare(results, margins=options.margins)
@@ -115,9 +115,9 @@ def _made(report: Report, modules: Iterable[Any]) -> list[Page]:
     return pages
 
 
-def _masthead(report: Report, pages: list[Page]) -> Masthead:
+def _masthead(report: Report, pages: list[Page]) -> SiteHeader:
     lines = dict.fromkeys(Entry(file=page.nav, short=page.short) for page in pages)
-    return Masthead(
+    return SiteHeader(
         title=report.options.title,
         subtitle=" · ".join(dict.fromkeys(run.dataset for run in report.results.runs)),
         made_by=f"umd {version('umd-evaluator')}",

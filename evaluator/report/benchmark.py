@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from evaluator.analysis.comparison import PAIRINGS
+from evaluator.analysis.comparison import MODALITY_PAIRS
 from evaluator.manifests.organs import load_organs
 from evaluator.types import MODALITIES
 
@@ -23,7 +23,7 @@ DOUBTS = {"keeps-state": "KEEPS STATE BETWEEN CASES", "not-deterministic": "NOT 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Study:
+class Benchmark:
     """One dataset under one protocol."""
 
     group: Group
@@ -34,7 +34,7 @@ class Study:
     models: tuple[str, ...]
     modalities: tuple[str, ...]
     #: "CT-PT", "MR-PT": those that the data have
-    pairings: tuple[str, ...]
+    modality_pairs: tuple[str, ...]
     subjects: int
 
     @property
@@ -80,12 +80,12 @@ class Study:
         )
 
 
-def make_studies(results: Results, comparison: Comparison) -> tuple[Study, ...]:
-    """The runs by dataset and protocol. Raises RunConflict where versions differ."""
+def make_studies(results: Results, comparison: Comparison) -> tuple[Benchmark, ...]:
+    """The runs by dataset and protocol. Raises RunConflictError where versions differ."""
     return tuple(_study(group, comparison) for group in results.groups())
 
 
-def _study(group: Group, comparison: Comparison) -> Study:
+def _study(group: Group, comparison: Comparison) -> Benchmark:
     scores = group.results.scores
     present = set(scores["target"].unique())
     organs = [name for name in load_organs().names() if name in present]
@@ -96,14 +96,14 @@ def _study(group: Group, comparison: Comparison) -> Study:
         .groupby("case", observed=True)["modality"]
         .agg(set)
     )
-    pairings = [f"{a}-{b}" for a, b in PAIRINGS if any({a, b} <= own for own in scans)]
-    return Study(
+    modality_pairs = [f"{a}-{b}" for a, b in MODALITY_PAIRS if any({a, b} <= own for own in scans)]
+    return Benchmark(
         group=group,
         comparison=_part(comparison, group),
         targets=(*organs, *sorted(present - set(organs))),
         models=tuple(sorted({run.label for run in group.results.runs})),
         modalities=tuple(modalities),
-        pairings=tuple(pairings),
+        modality_pairs=tuple(modality_pairs),
         subjects=scores["subject"].nunique(),
     )
 

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from evaluator.analysis.comparison import Comparison
-    from evaluator.analysis.failures import Atlas
-    from evaluator.report.benchmark import Study
+    from evaluator.analysis.failures import FailureAnalysis
+    from evaluator.report.benchmark import Benchmark
     from evaluator.report.privacy import Privacy
     from evaluator.report.site import Site
     from evaluator.runs.results import Results
@@ -43,9 +43,9 @@ class Report:
     options: Options
     results: Results
     comparison: Comparison
-    studies: Sequence[Study]
+    studies: Sequence[Benchmark]
     privacy: Privacy
-    atlas: Atlas
+    atlas: FailureAnalysis
     site: Site
 
     @property

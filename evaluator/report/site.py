@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from evaluator.errors import HostFault, UserError, write_fault
+from evaluator.errors import HostError, UserError, write_fault
 from evaluator.report.figures.style import as_pdf, as_svg, inline, stamp
 from evaluator.report.tables import as_csv, as_latex, as_markdown
 
@@ -36,7 +36,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Masthead:
+class SiteHeader:
     """What stands on every page."""
 
     title: str
@@ -101,12 +101,12 @@ class Site:
                 shutil.rmtree(self.folder)
             self._part.rename(self.folder)
         except OSError as error:
-            raise HostFault(
+            raise HostError(
                 f"could not put the report to {self.folder}: {error.strerror}; it lies in {self._part}"
             ) from error
 
     def bytes(self, file: str, content: bytes) -> None:
-        """Write a file. Raises HostFault where the disk refuses."""
+        """Write a file. Raises HostError where the disk refuses."""
         path = self._part / file
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +147,7 @@ class Site:
         self.text(f"data/{name}.csv", as_csv(frame, stamps))
         self.downloads.append(("data", name, title, ("csv",)))
 
-    def page(self, file: str, template: str, masthead: Masthead, **context: Any) -> None:
+    def page(self, file: str, template: str, masthead: SiteHeader, **context: Any) -> None:
         """Write a page from its template."""
         up = "../" * file.count("/")
         self.text(file, self._pages.get_template(template).render(site=masthead, up=up, **context))

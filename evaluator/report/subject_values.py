@@ -1,4 +1,4 @@
-"""Each subject's values, as comparisons see them: seeds and sittings averaged, failures counted as the protocol says."""
+"""Each subject's values, as comparisons see them: seeds and sessions averaged, failures counted as the protocol says."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evaluator.analysis.comparison.score_array import Cube
-    from evaluator.report.benchmark import Study
+    from evaluator.report.benchmark import Benchmark
     from evaluator.report.privacy import Privacy
 
 
-def cube_of(study: Study, metric: str, scores: pd.DataFrame | None = None) -> Cube:
+def cube_of(study: Benchmark, metric: str, scores: pd.DataFrame | None = None) -> Cube:
     """The last round's values of one metric, of the study's scores or of these."""
     return make_cube(
         study.group, last_round(study.group.results.scores if scores is None else scores), metric
     )
 
 
-def subject_values(study: Study, cube: Cube, privacy: Privacy) -> pd.DataFrame:
+def subject_values(study: Benchmark, cube: Cube, privacy: Privacy) -> pd.DataFrame:
     """model, target, modality, subject, value, failed: one row for each subject about whom the model could be asked."""
     values = cube.per_subject(cube.values[COUNTED])
     asked, failed = cube.count(cube.asked & ~cube.unsupported) > 0, cube.count(cube.failed) > 0
@@ -44,11 +44,11 @@ def subject_values(study: Study, cube: Cube, privacy: Privacy) -> pd.DataFrame:
     )
 
 
-def paired_values(study: Study, cube: Cube, privacy: Privacy) -> pd.DataFrame:
-    """model, target, pairing, subject, structural, functional, failed: one row for each subject with both images."""
+def paired_values(study: Benchmark, cube: Cube, privacy: Privacy) -> pd.DataFrame:
+    """model, target, modality_pair, subject, structural, functional, failed: one row for each subject with both images."""
     frames = []
-    for pairing in study.pairings:
-        a, b = (MODALITIES.index(name) for name in pairing.split("-"))
+    for modality_pair in study.modality_pairs:
+        a, b = (MODALITIES.index(name) for name in modality_pair.split("-"))
         taken = cube.asked & ~cube.unsupported
         both = taken[:, :, a] & taken[:, :, b]
         ends = [
@@ -62,7 +62,7 @@ def paired_values(study: Study, cube: Cube, privacy: Privacy) -> pd.DataFrame:
                 {
                     "model": np.array(cube.models, dtype=object)[m],
                     "target": np.array(cube.targets, dtype=object)[t],
-                    "pairing": pairing,
+                    "modality_pair": modality_pair,
                     "subject": _named(study, privacy)[s],
                     "structural": ends[0][m, t, s],
                     "functional": ends[1][m, t, s],
@@ -84,7 +84,7 @@ def mean_with_interval(
     return whole.mean(axis=0), mean_intervals(whole)[0]
 
 
-def _named(study: Study, privacy: Privacy) -> NDArray[np.object_]:
+def _named(study: Benchmark, privacy: Privacy) -> NDArray[np.object_]:
     """The subjects' names in the report, in the cube's order, which is that of their ids."""
     subjects = sorted(study.group.results.scores["subject"].unique())
     return np.array(

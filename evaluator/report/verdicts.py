@@ -15,8 +15,8 @@ from evaluator.report.tables import SAID, SCANNER, counted, digits_of, number, r
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from evaluator.analysis.failures import Atlas
-    from evaluator.report.benchmark import Study
+    from evaluator.analysis.failures import FailureAnalysis
+    from evaluator.report.benchmark import Benchmark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,26 +31,28 @@ class Verdict:
     sentences: Sequence[str]
 
 
-def verdicts(study: Study, atlas: Atlas) -> list[Verdict]:
-    """One for each model and pairing of the study, on its first metric, failures counted."""
+def verdicts(study: Benchmark, atlas: FailureAnalysis) -> list[Verdict]:
+    """One for each model and modality_pair of the study, on its first metric, failures counted."""
     rows = study.comparison.modality
     rows = rows[(rows["metric"] == study.metric) & (rows["failures"] == "counted")]
     return [
-        _verdict(study, atlas, model, pairing, own)
-        for pairing in study.pairings
+        _verdict(study, atlas, model, modality_pair, own)
+        for modality_pair in study.modality_pairs
         for model in study.models
-        if len(own := rows[(rows["model"] == model) & (rows["pairing"] == pairing)])
+        if len(own := rows[(rows["model"] == model) & (rows["modality_pair"] == modality_pair)])
     ]
 
 
-def _verdict(study: Study, atlas: Atlas, model: str, pairing: str, rows: pd.DataFrame) -> Verdict:
+def _verdict(
+    study: Benchmark, atlas: FailureAnalysis, model: str, modality_pair: str, rows: pd.DataFrame
+) -> Verdict:
     overall = rows[rows["target"] == ALL_TARGETS]
     first = next(iter(rows_of(overall)), None)
     kind, word = kind_of(first, study.metric)
-    structural = SAID[pairing.split("-")[0]]
+    structural = SAID[modality_pair.split("-")[0]]
     if kind == "untaken":
         return Verdict(
-            title=f"{model}, {SCANNER[pairing]}",
+            title=f"{model}, {SCANNER[modality_pair]}",
             word=word,
             kind=kind,
             sentences=[_untaken(study, model, first)],
@@ -60,9 +62,12 @@ def _verdict(study: Study, atlas: Atlas, model: str, pairing: str, rows: pd.Data
         _overall(first, study.metric, structural, single),
         *_by_target(rows, study.metric, structural),
     ]
-    sentences += [*_failures(study, model, pairing), *_mistakes(study, atlas, model, pairing)]
+    sentences += [
+        *_failures(study, model, modality_pair),
+        *_mistakes(study, atlas, model, modality_pair),
+    ]
     return Verdict(
-        title=f"{model}, {SCANNER[pairing]}",
+        title=f"{model}, {SCANNER[modality_pair]}",
         word=word,
         kind=kind,
         sentences=[s for s in sentences if s],
@@ -88,7 +93,7 @@ def kind_of(row: Any, metric: str) -> tuple[str, str]:
     return ("worse", "worse on PET") if worse else ("better", "better on PET")
 
 
-def _untaken(study: Study, model: str, row: Any) -> str:
+def _untaken(study: Benchmark, model: str, row: Any) -> str:
     if next(run for run in study.runs if run.label == model).prompt_kind is None:
         return "Nothing was asked: the model takes no prompt that this protocol gives. In means and ranks that counts as failed."
     return f"Nothing can be compared: {row.explanation}. In means and ranks that counts as failed."
@@ -155,13 +160,13 @@ def _by_target(rows: pd.DataFrame, metric: str, structural: str) -> list[str]:
     return [". ".join(parts) + "."]
 
 
-def _failures(study: Study, model: str, pairing: str) -> list[str]:
+def _failures(study: Benchmark, model: str, modality_pair: str) -> list[str]:
     means = study.comparison.means
     means = means[
         (means["metric"] == study.metric)
         & (means["failures"] == "counted")
         & (means["model"] == model)
-        & (means["pairing"] == pairing)
+        & (means["modality_pair"] == modality_pair)
         & (means["target"] != ALL_TARGETS)
     ]
     told = []
@@ -176,14 +181,16 @@ def _failures(study: Study, model: str, pairing: str) -> list[str]:
     )
 
 
-def _mistakes(study: Study, atlas: Atlas, model: str, pairing: str) -> list[str]:
+def _mistakes(
+    study: Benchmark, atlas: FailureAnalysis, model: str, modality_pair: str
+) -> list[str]:
     """What poor masks mostly are, on PET and on the structural image."""
     counts = atlas.counts
     counts = counts[
         (counts["dataset"] == study.group.dataset) & (counts["protocol"] == study.protocol.id)
     ]
     told = []
-    for modality in reversed(pairing.split("-")):
+    for modality in reversed(modality_pair.split("-")):
         own = counts[
             (counts["model"] == model)
             & (counts["modality"] == modality)

@@ -38,7 +38,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 import numpy as np
 from evaluator.runs.reproducibility import read_verdict
-from evaluator.errors import UnknownName
+from evaluator.errors import UnknownNameError
 from evaluator.manifests.protocols import load_protocol
 from evaluator.metrics import METRICS
 from evaluator.runs.tables import at_round, read_scores
@@ -60,7 +60,7 @@ import pandas as pd
 from pandas.api.types import union_categoricals
 
 from evaluator.runs.reproducibility import read_verdict
-from evaluator.errors import RunConflict, UnknownName, UserError
+from evaluator.errors import RunConflictError, UnknownNameError, UserError
 from evaluator.manifests.protocols import load_protocol
 from evaluator.runs.store import RunStore, open_run
 from evaluator.runs.tables import COLUMNS, PREDICTION_COLUMNS, gathered, read_predictions, read_scores
@@ -136,11 +136,11 @@ class Results:
     predictions: pd.DataFrame
 
     def run(self, name: str) -> RunFacts:
-        """The run of this name. Raises UnknownName."""
+        """The run of this name. Raises UnknownNameError."""
         for facts in self.runs:
             if facts.name == name:
                 return facts
-        raise UnknownName("run among those loaded", name, [facts.name for facts in self.runs])
+        raise UnknownNameError("run among those loaded", name, [facts.name for facts in self.runs])
 
     def run_table(self) -> pd.DataFrame:
         """The runs as a frame, one row each, without the cards, the options and the whole of run.json."""
@@ -150,7 +150,7 @@ class Results:
     def groups(self) -> tuple[Group, ...]:
         """The runs by dataset and protocol, in the order of these names: within one, figures may be compared.
 
-        Raises RunConflict where one name stands for two versions of a dataset or of a protocol, naming the runs.
+        Raises RunConflictError where one name stands for two versions of a dataset or of a protocol, naming the runs.
         """
         for kind in ("dataset", "protocol"):
             _one_version(self.runs, kind)
@@ -183,7 +183,7 @@ def load(runs: str | Path | RunStore | Iterable[str | Path | RunStore]) -> Resul
     """The results of one run or many, by name, folder or store; a run given twice counts once.
 
     Half a million scores take seconds and some hundred megabytes: each run's Parquet tables are read where they are of
-    the run's present record, else the record itself. Raises UnknownName, and RunConflict for two runs of one name.
+    the run's present record, else the record itself. Raises UnknownNameError, and RunConflictError for two runs of one name.
     """
     given = [runs] if isinstance(runs, str | Path | RunStore) else list(runs)
     if not given:
@@ -191,7 +191,7 @@ def load(runs: str | Path | RunStore | Iterable[str | Path | RunStore]) -> Resul
     found = {store.path.resolve(): store for store in map(_open, given)}
     stores = list(found.values())
     if twice := [name for name, count in Counter(store.name for store in stores).items() if count > 1]:
-        raise RunConflict(f"several runs are named {twice[0]}, in different folders; rename one of the folders")
+        raise RunConflictError(f"several runs are named {twice[0]}, in different folders; rename one of the folders")
     facts = _labelled([_facts(store) for store in stores])
     scores = [_frame(store, "scores", read_scores) for store in stores]
     predictions = [_frame(store, "predictions", read_predictions) for store in stores]
@@ -278,7 +278,7 @@ def _one_version(runs: Iterable[RunFacts], kind: str) -> None:
         name = getattr(run, kind)
         first = seen.setdefault(name, run)
         if getattr(first, f"{kind}_sha256") != getattr(run, f"{kind}_sha256"):
-            raise RunConflict(
+            raise RunConflictError(
                 f"runs {first.name} and {run.name} are of two versions of {kind} {name} "
                 f"({_short(first, kind)} and {_short(run, kind)}), so their figures cannot be compared; "
                 "run one of them again, or leave it out"
@@ -292,7 +292,7 @@ def _short(run: RunFacts, kind: str) -> str:
 def _protocol(run: RunFacts) -> Protocol:
     protocol = load_protocol(run.about["protocol_source"])
     if protocol.sha256 != run.protocol_sha256:
-        raise RunConflict(
+        raise RunConflictError(
             f"run {run.name} was made under a protocol {run.protocol} with another content than the one that is here now; "
             "put the old protocol file back, or make a new run"
         )

@@ -29,7 +29,7 @@ from urllib.parse import quote
 
 from evaluator import paths
 from evaluator.locks import file_lock, read_holder
-from evaluator.errors import RunConflict, UnknownName, UserError, write_fault
+from evaluator.errors import RunConflictError, UnknownNameError, UserError, write_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -82,14 +82,14 @@ class RunStore:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the run for writing; raises RunConflict when another process holds it."""
+        """Hold the run for writing; raises RunConflictError when another process holds it."""
         lock = file_lock(self.path / "lock", "a run", wait=False)
         with ExitStack() as stack:
             try:
                 stack.enter_context(lock)
             except OSError:
                 holder = read_holder(self.path / "lock")
-                raise RunConflict(
+                raise RunConflictError(
                     f"run {self.name} is being written by {holder}; "
                     "wait for it, or choose another --name"
                 ) from None
@@ -99,7 +99,7 @@ class RunStore:
 def create_run(name: str, about: Mapping[str, Any]) -> RunStore:
     """Make the run's folder, or open it when it is there and of the same identity.
 
-    Raises RunConflict when a run of that name was made of other parts (``about["identity"]`` differs).
+    Raises RunConflictError when a run of that name was made of other parts (``about["identity"]`` differs).
     """
     store = RunStore(paths.runs() / safe_name(name))
     file = store.path / "run.json"
@@ -107,19 +107,19 @@ def create_run(name: str, about: Mapping[str, Any]) -> RunStore:
         before, now = read_json(file)["identity"], about["identity"]
         changed = [f"{key} was {before.get(key)}, is {now.get(key)}" for key in now if before.get(key) != now.get(key)]
         if changed:
-            raise RunConflict(f"run {name} was made of other parts: {'; '.join(changed)}. Give this one a new --name")
+            raise RunConflictError(f"run {name} was made of other parts: {'; '.join(changed)}. Give this one a new --name")
     else:
         write_json(file, about)
     return store
 
 
 def open_run(name_or_path: str) -> RunStore:
-    """An existing run by name or path; raises UnknownName with near misses."""
+    """An existing run by name or path; raises UnknownNameError with near misses."""
     for path in (Path(name_or_path), paths.runs() / name_or_path):
         if (path / "run.json").is_file():
             return RunStore(path.resolve())
     known = [file.parent.name for file in paths.runs().glob("*/run.json")]
-    raise UnknownName("run", name_or_path, known)
+    raise UnknownNameError("run", name_or_path, known)
 
 
 def newest_run() -> RunStore:

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from evaluator.types import Protocol
 
 COLUMNS = (
-    "run", "model", "dataset", "protocol", "subject", "pair", "case", "modality", "target", "seed", "round",
+    "run", "model", "dataset", "protocol", "subject", "session", "case", "modality", "target", "seed", "round",
     "metric", "value", "status",
 )  # fmt: skip
 
 PREDICTION_COLUMNS = (
-    "run", "model", "dataset", "protocol", "subject", "pair", "case", "modality", "target", "seed", "round",
+    "run", "model", "dataset", "protocol", "subject", "session", "case", "modality", "target", "seed", "round",
     "status", "detail", "seconds", "load_seconds", "gpu_peak_bytes", "clicks", "voxels", "voxel_ml", "mask",
     "displacement_mm", "anchor", "notes",
 )  # fmt: skip

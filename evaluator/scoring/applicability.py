@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evaluator.errors import UnknownName
+from evaluator.errors import UnknownNameError
 from evaluator.manifests.organs import load_organs
 from evaluator.metrics import METRICS
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def check_metrics(names: Iterable[str]) -> None:
-    """Raise UnknownName for the first that is no row of ``METRICS``."""
+    """Raise UnknownNameError for the first that is no row of ``METRICS``."""
     for name in names:
         if name not in METRICS:
-            raise UnknownName("metric", name, METRICS)
+            raise UnknownNameError("metric", name, METRICS)
 
 
 def parts_for(metrics: Iterable[str], target: str, unit: Unit | None) -> frozenset[Part]:

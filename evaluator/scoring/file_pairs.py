@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evaluator.errors import BadManifest, UserError
+from evaluator.errors import ManifestError, UserError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +60,7 @@ def find_pairs(
 
 
 def read_label_names(path: Path) -> dict[str, tuple[int, ...]]:
-    """Names of labels from JSON: ``{"liver": 5}``, ``{"5": "liver"}``, or an nnU-Net dataset.json. Raises BadManifest."""
+    """Names of labels from JSON: ``{"liver": 5}``, ``{"5": "liver"}``, or an nnU-Net dataset.json. Raises ManifestError."""
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
         table = body.get("labels", body)
@@ -73,7 +73,7 @@ def read_label_names(path: Path) -> dict[str, tuple[int, ...]]:
                     tuple(int(one) for one in value) if isinstance(value, list) else (int(value),)
                 )
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise BadManifest(
+        raise ManifestError(
             f'{path}: no table of labels such as {{"liver": 5}} or {{"5": "liver"}}: {error}'
         ) from None
     return {name: values for name, values in names.items() if values != (0,)}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from evaluator.datasets.references import read_uptake
-from evaluator.errors import BadVolume
+from evaluator.errors import VolumeError
 from evaluator.files import fingerprint
 from evaluator.imaging.geometry import affine_of, difference, spacing, to_index, to_world
 from evaluator.metrics import METRICS, labels_in, measure_labels, score
@@ -74,7 +74,7 @@ def score_pairs(
             return {"name": pair.name} | score_pair(
                 pair, settings, threads=threads // together
             ), key
-        except (BadVolume, OSError) as error:
+        except (VolumeError, OSError) as error:
             return {"name": pair.name, "error": str(error)}, ""
 
     with ThreadPoolExecutor(max_workers=together) as pool:
@@ -91,7 +91,7 @@ def score_pairs(
 def score_pair(pair: Pair, settings: Settings, *, threads: int = 1) -> Json:
     """Scores of one pair: spacing, tolerances, and for each target its status, volumes and values.
 
-    Raises BadVolume when a file cannot be read, or the grids differ and ``settings.resample`` does not allow for it.
+    Raises VolumeError when a file cannot be read, or the grids differ and ``settings.resample`` does not allow for it.
     """
     if pair.prediction is None:
         return _missing(pair, settings)
@@ -134,7 +134,7 @@ def _read_both(
     file = LabelFile(theirs, stranger=True)
     apart = difference(grid, file.grid)
     if apart and settings.resample == "no":
-        raise BadVolume(
+        raise VolumeError(
             f"{theirs.name}: reference and prediction lie on different grids: {apart}. "
             "Resample the prediction, or allow it with --resample nearest"
         )
@@ -180,7 +180,7 @@ def _targets(
     try:
         present = sorted(set(labels_in(reference)) | set(labels_in(prediction)))
     except ValueError as error:
-        raise BadVolume(f"{name}: {error}; is one of the files an image?") from None
+        raise VolumeError(f"{name}: {error}; is one of the files an image?") from None
     named = {name: (1,)} if present in ([1], []) else {str(value): (value,) for value in present}
     return named, named
 

@@ -59,7 +59,7 @@ def _measure(
         )
         low, high = (a, b, c), (d, e, f)
         image = references.image[a:d, b:e, c:f]
-    one, other = reference.region(low, high), given.region(low, high)
+    one, other = reference.crop(low, high), given.crop(low, high)
     return measure(one, other, step, tolerance_mm, parts=parts, image=image)
 
 

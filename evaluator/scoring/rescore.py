@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from evaluator.datasets import load_dataset
 from evaluator.datasets.references import load_references
-from evaluator.errors import RunConflict
+from evaluator.errors import RunConflictError
 from evaluator.files import Json
 from evaluator.imaging.grid_masks import crop_mask
 from evaluator.manifests.protocols import load_protocol
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 def score_run(run: RunStore) -> None:
     """Score a run's masks again from its files, without any model, and make its tables anew.
 
-    Raises RunConflict when the dataset or the protocol is no longer what the run was made with.
+    Raises RunConflictError when the dataset or the protocol is no longer what the run was made with.
     """
     about = run.about()
     dataset = load_dataset(about["dataset_source"], about["data_root"])
@@ -39,7 +39,7 @@ def score_run(run: RunStore) -> None:
     check_metrics(protocol.metrics)
     for name, now in (("dataset", dataset.sha256), ("protocol", protocol.sha256)):
         if about["identity"][f"{name}_sha256"] != now:
-            raise RunConflict(
+            raise RunConflictError(
                 f"the {name} has changed since run {run.name} was made; make a new run instead"
             )
     cases = {case.id: case for case in dataset.cases}

@@ -29,7 +29,7 @@ _CHUNK = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class RunConfig:
     """The ranking of m models by one order of aggregation."""
 
     #: (m,) weighted mean rank, 1 is best
@@ -49,7 +49,7 @@ class Ranking:
     subjects: int
     tasks: int
     #: by name of the order
-    orders: dict[str, Order]
+    orders: dict[str, RunConfig]
     #: Kendall's tau-b between the two orders; None where either is all ties
     tau_between: float | None
     #: (m, m) p of the pair's subjects' weighted mean ranks being equal (signed-rank), adjusted by Holm over all pairs
@@ -119,12 +119,12 @@ def _weighted(ranks: Any, weights: NDArray[np.float64]) -> Matrix:
     return total
 
 
-def _order(full: NDArray[np.float64], again: Matrix) -> Order:
+def _order(full: NDArray[np.float64], again: Matrix) -> RunConfig:
     m = len(full)
     places = rankdata(np.round(again, 9), axis=1, method="min").astype(np.int64)
     distribution = np.stack([(places == place).mean(axis=0) for place in range(1, m + 1)], axis=1)
     place = rankdata(np.round(full, 9), method="min").astype(np.int64)
-    return Order(
+    return RunConfig(
         mean_rank=full, place=place, distribution=distribution, tau=kendall_tau(full, again)
     )
 

@@ -1,6 +1,6 @@
 """Label maps of unknown origin: header first, voxels only when the grid is known to be wanted, and never more of them.
 
-Reads what ``MaskGate`` would not (label maps, MHA, NRRD), in this process but with none of a format's own readers: bytes
+Reads what ``MaskValidator`` would not (label maps, MHA, NRRD), in this process but with none of a format's own readers: bytes
 are counted before they are unpacked, and no file that a header names is opened.
 """
 
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from isal import isal_zlib
 
-from evaluator.errors import BadVolume
+from evaluator.errors import VolumeError
 from evaluator.types import Failure
 from evaluator.volumes.headers import mha_header, nifti_header, nrrd_header
 from evaluator.volumes.mask_validation import read_untrusted
 from evaluator.volumes.reading import Stored, whole_numbers
-from evaluator.volumes.validation_worker import Bounded, Refused
+from evaluator.volumes.validation_worker import Bounded, RefusedFileError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ MOST_FILE_BYTES = MOST_BYTES + 2**21
 
 
 class LabelFile:
-    """A file's header, and its voxels when they are asked for. Raises BadVolume for one that is not to be believed."""
+    """A file's header, and its voxels when they are asked for. Raises VolumeError for one that is not to be believed."""
 
     def __init__(self, path: Path, *, stranger: bool) -> None:
         """Read the file's bytes; a stranger's must be a regular file of one name, where it seems to be."""
@@ -47,10 +47,10 @@ class LabelFile:
         self._at = 0
         try:
             self.header = self._read_header()
-        except (BadVolume, Refused, BROKEN) as error:
-            raise BadVolume(f"{path}: cannot be read: {error}") from None
+        except (VolumeError, RefusedFileError, BROKEN) as error:
+            raise VolumeError(f"{path}: cannot be read: {error}") from None
         if self.header.bytes > MOST_BYTES:
-            raise BadVolume(
+            raise VolumeError(
                 f"{path}: its voxels would take {self.header.bytes} bytes; at most {MOST_BYTES} are read"
             )
 
@@ -60,14 +60,14 @@ class LabelFile:
         return self.header.grid
 
     def read(self) -> NDArray[np.integer[Any]]:
-        """The labels, (i, j, k) or of an image (i, j), in the file's integer type; raises BadVolume."""
+        """The labels, (i, j, k) or of an image (i, j), in the file's integer type; raises VolumeError."""
         header = self.header
         try:
             raw = self._voxels(header)
-        except (Refused, BROKEN, EOFError, ValueError) as error:
-            raise BadVolume(f"{self.path}: the file is damaged: {error}") from None
+        except (RefusedFileError, BROKEN, EOFError, ValueError) as error:
+            raise VolumeError(f"{self.path}: the file is damaged: {error}") from None
         if len(raw) < header.bytes:
-            raise BadVolume(
+            raise VolumeError(
                 f"{self.path}: the file is damaged or cut short, {header.bytes - len(raw)} bytes of voxels are missing"
             )
         array = np.frombuffer(raw, dtype=header.dtype).reshape(header.shape, order="F")
@@ -81,7 +81,7 @@ class LabelFile:
         if name.endswith((".mha", ".nrrd")):
             header, self._at = (mha_header if name.endswith(".mha") else nrrd_header)(self._body)
             return header
-        raise BadVolume(
+        raise VolumeError(
             "labels are read from .nii, .nii.gz, .mha and .nrrd, header and voxels in one file"
         )
 
@@ -103,7 +103,7 @@ class LabelFile:
 def _stranger_bytes(path: Path) -> bytes:
     body = read_untrusted(path, MOST_FILE_BYTES)
     if isinstance(body, Failure):
-        raise BadVolume(
+        raise VolumeError(
             f"{path}: {body.detail}; a prediction must be a file of its own, so copy it there"
         )
     return body
@@ -112,7 +112,7 @@ def _stranger_bytes(path: Path) -> bytes:
 def _own_bytes(path: Path) -> bytes:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise BadVolume(f"{path}: not a regular file")
+            raise VolumeError(f"{path}: not a regular file")
         return path.read_bytes()
     except OSError as error:
-        raise BadVolume(f"{path}: cannot be read: {error.strerror}") from None
+        raise VolumeError(f"{path}: cannot be read: {error.strerror}") from None

@@ -54,7 +54,7 @@ def pack_mask(mask: GridMask, *, quick: bool = False) -> bytes:
     ``quick``: a file that is a few times larger, and read a few times faster.
     """
     stream = _Stream(QUICK_ZEROS if quick else SMALL_ZEROS)
-    for piece in mask_pieces(mask.inside.view(np.uint8), mask.corner, mask.grid):
+    for piece in mask_pieces(mask.array.view(np.uint8), mask.offset, mask.grid):
         if isinstance(piece, int):
             stream.add_zeros(piece)
         else:

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from evaluator.errors import HostFault
+from evaluator.errors import HostError
 from evaluator.imaging.grid_masks import crop_mask
 from evaluator.types import Failure, Status
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 LENGTH = struct.Struct("<Q")
 
 
-class MaskGate:
-    """``with MaskGate() as gate: gate.check(path, grid, limit)``; may be used from several threads."""
+class MaskValidator:
+    """``with MaskValidator() as gate: gate.check(path, grid, limit)``; may be used from several threads."""
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
@@ -135,7 +135,7 @@ def _start() -> subprocess.Popen[bytes]:
             start_new_session=True,
         )  # fmt: skip
     except OSError as error:
-        raise HostFault(
+        raise HostError(
             f"could not start the process that checks masks: {error.strerror}; run again"
         ) from error
 

@@ -1,4 +1,4 @@
-"""The child behind ``MaskGate``: reads masks of unknown origin from standard input, in a process that can open no file.
+"""The child behind ``MaskValidator``: reads masks of unknown origin from standard input, in a process that can open no file.
 
 For each request: the wanted grid as JSON, then the file's bytes, each after its length. For each answer: a verdict as
 JSON after its length; if it is "ok", it has the box [low, high) that holds the mask, and one byte a voxel of the box
@@ -18,7 +18,7 @@ import numpy as np
 from isal import isal_zlib
 from nibabel.spatialimages import HeaderDataError
 
-from evaluator.errors import BadVolume
+from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import TOLERANCE_MM, describe, difference, make_grid
 from evaluator.imaging.grid_masks import crop_mask
 from evaluator.volumes.mask_validation import LENGTH
@@ -40,7 +40,7 @@ MAGIC = b"\x1f\x8b"
 PACKED_ZEROS = nifti.packed_zeros(nifti.MANY_ZEROS)
 
 
-class Refused(Exception):
+class RefusedFileError(Exception):
     """The file is not to be believed: a status of the contract, and why."""
 
     def __init__(self, status: str, detail: str) -> None:
@@ -57,7 +57,7 @@ def main() -> None:
         wanted = json.loads(question)
         try:
             low, voxels = inspect(body, make_grid(wanted["shape"], wanted["affine"]))
-        except Refused as refused:
+        except RefusedFileError as refused:
             _send(sink, json.dumps({"status": refused.status, "detail": refused.detail}).encode())
         else:
             high = [int(l) + n for l, n in zip(low, voxels.shape, strict=True)]
@@ -82,39 +82,39 @@ def confine() -> None:
 
 
 def inspect(body: bytes, grid: Grid) -> tuple[list[int], NDArray[np.uint8]]:
-    """The first index of the box that holds the mask, and the box's voxels (i, j, k); raises Refused."""
+    """The first index of the box that holds the mask, and the box's voxels (i, j, k); raises RefusedFileError."""
     stream = Bounded(body)
     header = _header(stream.read(HEADER_BYTES))
     if (letter := header.get_data_dtype()) != np.uint8:
-        raise Refused("wrong-values", f"voxels are {letter}; a mask is uint8, 0 and 1")
+        raise RefusedFileError("wrong-values", f"voxels are {letter}; a mask is uint8, 0 and 1")
     shape = tuple(int(n) for n in header.get_data_shape())
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if shape != grid.shape:
-        raise Refused("wrong-shape", f"shape {shape} where {grid.shape} was asked for")
+        raise RefusedFileError("wrong-shape", f"shape {shape} where {grid.shape} was asked for")
     _check_place(header, grid)
     offset = int(header["vox_offset"])
     if not HEADER_BYTES <= offset <= HEADER_BYTES + MOST_EXTENSION_BYTES:
-        raise Refused("unsafe-file", f"voxels are said to begin at byte {offset}")
+        raise RefusedFileError("unsafe-file", f"voxels are said to begin at byte {offset}")
     stream.read(offset - HEADER_BYTES)
     pieces = _pieces(stream, int(np.prod(grid.shape, dtype=np.int64)))
     if stream.read(1):
-        raise Refused("too-large", "there is more in the file than its header says")
+        raise RefusedFileError("too-large", "there is more in the file than its header says")
     return _box(pieces, grid)
 
 
 def _pieces(stream: Bounded, count: int) -> list[tuple[int, bytes]]:
-    """The pieces of the voxels in which not all are 0, each with its place; raises Refused."""
+    """The pieces of the voxels in which not all are 0, each with its place; raises RefusedFileError."""
     pieces, at = [], 0
     while at < count:
         piece = stream.read(min(PIECE_BYTES, count - at))
         if not piece:
-            raise Refused("unsafe-file", f"{count - at} bytes of voxels are missing")
+            raise RefusedFileError("unsafe-file", f"{count - at} bytes of voxels are missing")
         if piece != ZEROS[: len(piece)]:
             voxels = np.frombuffer(piece, dtype=np.uint8)
             if voxels.max() > 1:
                 values = ", ".join(map(str, np.flatnonzero(np.bincount(voxels))[:8]))
-                raise Refused(
+                raise RefusedFileError(
                     "wrong-values", f"values {values}; a mask is 0 and 1, one file a target"
                 )
             pieces.append((at, piece))
@@ -133,7 +133,7 @@ def _box(pieces: list[tuple[int, bytes]], grid: Grid) -> tuple[list[int], NDArra
         own = at - first * ni * nj
         flat[own : own + len(piece)] = np.frombuffer(piece, dtype=np.uint8)
     box = crop_mask(flat.view(np.bool_).reshape((ni, nj, -1), order="F"), grid, (0, 0, first))
-    return list(box.corner), box.inside.view(np.uint8)
+    return list(box.offset), box.array.view(np.uint8)
 
 
 class Bounded:
@@ -146,7 +146,7 @@ class Bounded:
         self._rest, self._members, self._zeros = b"", 1, 0
 
     def read(self, count: int) -> bytes:
-        """Up to ``count`` bytes, fewer at the end; raises Refused where the compression is broken."""
+        """Up to ``count`` bytes, fewer at the end; raises RefusedFileError where the compression is broken."""
         if not self._packed:
             return self._take(count)
         parts = []
@@ -155,7 +155,9 @@ class Bounded:
                 parts.append(part)
                 count -= len(part)
         except (zlib.error, EOFError, ValueError) as error:
-            raise Refused("unsafe-file", f"the compressed data are broken: {error}") from None
+            raise RefusedFileError(
+                "unsafe-file", f"the compressed data are broken: {error}"
+            ) from None
         return b"".join(parts)
 
     def _next(self, count: int) -> bytes:
@@ -187,7 +189,9 @@ class Bounded:
         if rest.startswith(MAGIC):
             self._members += 1
             if self._members > MOST_MEMBERS:
-                raise Refused("unsafe-file", f"more than {MOST_MEMBERS} gzip files joined in one")
+                raise RefusedFileError(
+                    "unsafe-file", f"more than {MOST_MEMBERS} gzip files joined in one"
+                )
             self._unpack = isal_zlib.decompressobj(wbits=31)
 
     def _filled(self, rest: bytes) -> bytes:
@@ -201,7 +205,7 @@ class Bounded:
 
 def _header(block: bytes) -> Any:
     if block[344:348] != b"n+1\0":
-        raise Refused("unsafe-file", "not a single-file NIfTI-1")
+        raise RefusedFileError("unsafe-file", "not a single-file NIfTI-1")
     order = "<" if block[:4] == (348).to_bytes(4, "little") else ">"
     try:
         header = nibabel.Nifti1Header(block[:348], endianness=order, check=False)
@@ -210,10 +214,10 @@ def _header(block: bytes) -> Any:
         header.get_data_shape()
         header.get_data_dtype()
     except (HeaderDataError, ValueError, KeyError, TypeError) as error:
-        raise Refused("unsafe-file", f"the header cannot be read: {error}") from None
+        raise RefusedFileError("unsafe-file", f"the header cannot be read: {error}") from None
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     if not (slope in (0.0, 1.0) or np.isnan(slope)) or not (intercept == 0 or np.isnan(intercept)):
-        raise Refused(
+        raise RefusedFileError(
             "wrong-values", f"the header scales the values (slope {slope}, intercept {intercept})"
         )
     return header
@@ -222,11 +226,11 @@ def _header(block: bytes) -> Any:
 def _check_place(header: Any, grid: Grid) -> None:
     try:
         own = make_grid(grid.shape, header.get_best_affine())
-    except (BadVolume, HeaderDataError, ValueError) as error:
-        raise Refused("wrong-affine", f"no usable affine: {error}") from None
+    except (VolumeError, HeaderDataError, ValueError) as error:
+        raise RefusedFileError("wrong-affine", f"no usable affine: {error}") from None
     # one bound for all voxels: where the corners agree, all do
     if apart := difference(grid, own, TOLERANCE_MM):
-        raise Refused(
+        raise RefusedFileError(
             "wrong-affine",
             f"asked for {describe(grid)}; {apart.rsplit(': ', 1)[1]} in {describe(own)}",
         )

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urljoin, urlsplit
 
 from evaluator import paths
-from evaluator.errors import BuildFailed
+from evaluator.errors import BuildError
 from evaluator.zoo.build_lock import build_lock
 from evaluator.zoo.catalog import hash_files
 
@@ -142,7 +142,7 @@ def _bootstrap(builder: BuildClient) -> str:
     if builder.find(BOOTSTRAP):
         return BOOTSTRAP
     if shutil.which("mmdebstrap") is None:
-        raise BuildFailed(HOW_TO_BOOTSTRAP)
+        raise BuildError(HOW_TO_BOOTSTRAP)
     logger.info(
         "no registry answers: making a base file system from Debian's packages with mmdebstrap"
     )
@@ -275,4 +275,4 @@ def _run(command: list[str], what: str) -> None:
     )
     if done.returncode:
         tail = "\n    ".join(done.stdout.strip().splitlines()[-15:])
-        raise BuildFailed(f"{what} ({' '.join(command[:4])} ...):\n    {tail}")
+        raise BuildError(f"{what} ({' '.join(command[:4])} ...):\n    {tail}")

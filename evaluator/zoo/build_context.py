@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluator import paths
-from evaluator.errors import HostFault, PartsProblem
+from evaluator.errors import HostError, ModelPartsError
 from evaluator.zoo.wheels import unpack_wheels
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ PARTS = ("packages", "upstream", "weights")
 def build_context(dockerfile: Path, bundle: Bundle | None, weights: Weights) -> Iterator[Path]:
     """A temporary folder with the Dockerfile, ``models/`` and ``parts/``.
 
-    Raises PartsProblem for what lacks or is wrong, HostFault where the disk takes no more.
+    Raises ModelPartsError for what lacks or is wrong, HostError where the disk takes no more.
     """
     cache = paths.cache() / "build"
     cache.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def build_context(dockerfile: Path, bundle: Bundle | None, weights: Weights) -> 
             why = error.strerror or (
                 error.args[0][-1][-1] if isinstance(error, shutil.Error) else error
             )
-            raise HostFault(
+            raise HostError(
                 f"the parts of the image could not be laid out in {cache}: {why}. Free some space there, or name another "
                 "folder with UMD_CACHE, and run again"
             ) from error
@@ -94,7 +94,7 @@ def _unpack_source(archive: Path, into: Path) -> None:
                         member.replace(name=str(inside), deep=False), into, filter="data"
                     )
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise PartsProblem(
+        raise ModelPartsError(
             f"{archive} cannot be unpacked: {error}; remove it and fetch again"
         ) from None
 

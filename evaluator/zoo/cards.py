@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evaluator.errors import BadManifest
+from evaluator.errors import ManifestError
 
 if TYPE_CHECKING:
     from evaluator.types import ModelCard
@@ -26,7 +26,7 @@ GPU_NEEDS = ("required", "optional", "none")
 
 
 def parse_card(labels: Mapping[str, str], where: str = "the image") -> ModelCard:
-    """The card in an image's labels. Raises BadManifest that names every label that is missing or wrong."""
+    """The card in an image's labels. Raises ManifestError that names every label that is missing or wrong."""
     faults: list[str] = []
 
     def read(name: str, parse: Any, default: str | None = None) -> Any:
@@ -58,7 +58,7 @@ def parse_card(labels: Mapping[str, str], where: str = "the image") -> ModelCard
         "options": read("umd.options", _options, ""),
     }
     if faults:
-        raise BadManifest("\n  ".join([f"{where} has no usable model card:", *faults]))
+        raise ManifestError("\n  ".join([f"{where} has no usable model card:", *faults]))
     return ModelCard(
         **fields,
         citation=labels.get("umd.citation", ""),
@@ -74,7 +74,7 @@ def parse_card(labels: Mapping[str, str], where: str = "the image") -> ModelCard
 
 
 def dockerfile_labels(text: str) -> dict[str, str]:
-    """The labels that the last stage of a Dockerfile sets, without building it. Raises BadManifest for a broken line."""
+    """The labels that the last stage of a Dockerfile sets, without building it. Raises ManifestError for a broken line."""
     labels: dict[str, str] = {}
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     joined = re.sub(r"\\[ \t]*\n", " ", "\n".join(lines))
@@ -87,11 +87,11 @@ def dockerfile_labels(text: str) -> dict[str, str]:
         try:
             parts = shlex.split(rest)
         except ValueError as error:
-            raise BadManifest(f"a LABEL line cannot be read ({error}): {line.strip()}") from None
+            raise ManifestError(f"a LABEL line cannot be read ({error}): {line.strip()}") from None
         for part in parts:
             key, equals, value = part.partition("=")
             if not equals:
-                raise BadManifest(
+                raise ManifestError(
                     f'a LABEL is written key=value or key="a value": {part!r} in {line.strip()}'
                 )
             labels[key] = value
@@ -197,12 +197,12 @@ LABEL = "umd.texts"
 
 
 def read_wordings(card: ModelCard) -> dict[str, str]:
-    """Organ -> words. Raises BadManifest for a label that is not of the form ``organ=words; organ=words``."""
+    """Organ -> words. Raises ManifestError for a label that is not of the form ``organ=words; organ=words``."""
     words: dict[str, str] = {}
     for part in filter(None, (piece.strip() for piece in card.labels.get(LABEL, "").split(";"))):
         name, equals, text = (piece.strip() for piece in part.partition("="))
         if not (name and equals and text) or name in words:
-            raise BadManifest(
+            raise ManifestError(
                 f"model {card.name}: label {LABEL}: {part!r}: write organ=words, each organ once, semicolons between them"
             )
         words[name] = text

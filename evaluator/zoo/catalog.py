@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evaluator import paths
-from evaluator.errors import BadManifest, UnknownName
+from evaluator.errors import ManifestError, UnknownNameError
 from evaluator.zoo.cards import dockerfile_labels, parse_card
 
 if TYPE_CHECKING:
@@ -46,10 +46,10 @@ def broken_models() -> dict[str, str]:
 
 
 def find_model(name: str) -> ZooModel:
-    """The model of this name. Raises UnknownName with near misses, BadManifest if its labels are wrong."""
+    """The model of this name. Raises UnknownNameError with near misses, ManifestError if its labels are wrong."""
     files = {path.name.removesuffix(SUFFIX): path for path in _dockerfiles()}
     if name not in files:
-        raise UnknownName("model", name, files)
+        raise UnknownNameError("model", name, files)
     return _read(files[name])
 
 
@@ -84,7 +84,7 @@ def _dockerfiles() -> list[Path]:
 def _try(path: Path) -> ZooModel | str:
     try:
         return _read(path)
-    except BadManifest as error:
+    except ManifestError as error:
         return str(error)
 
 
@@ -94,7 +94,7 @@ def _read(path: Path) -> ZooModel:
         dockerfile_labels(path.read_text(encoding="utf-8")), f"dockerfiles/{path.name}"
     )
     if card.name != name:
-        raise BadManifest(
+        raise ManifestError(
             f"dockerfiles/{path.name}: label umd.name is {card.name!r}; it must be the file's, {name!r}"
         )
     adapter = paths.project() / "models" / name / "adapter.py"

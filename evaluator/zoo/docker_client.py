@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 import docker.errors
 
 from evaluator.containers.engines.docker import DockerEngine, engine_faults
-from evaluator.errors import BuildFailed, write_fault
+from evaluator.errors import BuildError, write_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +26,7 @@ TAIL_LINES = 30
 
 
 class BuildClient:
-    """A connection to the engine; raises EngineUnavailable where none answers."""
+    """A connection to the engine; raises EngineUnavailableError where none answers."""
 
     def __init__(self, client: Any = None) -> None:
         self._client = client or DockerEngine.connect().client
@@ -59,7 +59,7 @@ class BuildClient:
         arguments: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> str:
-        """Build an image on the host's network and return its id; raises BuildFailed with the last lines.
+        """Build an image on the host's network and return its id; raises BuildError with the last lines.
 
         ``labels`` stand above those of the Dockerfile.
         """
@@ -89,7 +89,7 @@ class BuildClient:
         digest = None if failed else self.find(reference)
         if digest is None:
             tail = "\n    ".join(lines[-TAIL_LINES:])
-            raise BuildFailed(f"{what} does not build: {failed}\n    {tail}")
+            raise BuildError(f"{what} does not build: {failed}\n    {tail}")
         return digest
 
     def registry(self) -> str:
@@ -106,7 +106,7 @@ class BuildClient:
         return True
 
     def save(self, reference: str, path: Path) -> None:
-        """Write an image to a file that is either whole or not there. Raises HostFault when the disk refuses."""
+        """Write an image to a file that is either whole or not there. Raises HostError when the disk refuses."""
         part = path.with_name(f"{path.name}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -130,14 +130,14 @@ class BuildClient:
             told = self._client.api.import_image_from_file(str(path))
             made = re.findall(r'"status":\s*"(?:sha256:)?([0-9a-f]{12,64})"', told)
             if not made:
-                raise BuildFailed(f"the engine did not take the base file system: {told[-500:]}")
+                raise BuildError(f"the engine did not take the base file system: {told[-500:]}")
             # Podman forgets a tag given at import, and looks for short names under this registry's
             self._client.images.get(made[-1]).tag(f"docker.io/{repository}", tag)
 
 
 @contextmanager
 def _packed(context: Path) -> Iterator[IO[bytes]]:
-    """The build context as the engine takes it, beside itself and not in /tmp, which is often small. Raises HostFault.
+    """The build context as the engine takes it, beside itself and not in /tmp, which is often small. Raises HostError.
 
     Everything in it is readable to all and root's: an image runs as any user, and is the same whatever umask it is built under.
     """

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluator import paths
-from evaluator.errors import BadManifest
+from evaluator.errors import ManifestError
 from evaluator.zoo.base_images import Flavour, choose_flavour, ensure_base
 from evaluator.zoo.build_context import build_context
 from evaluator.zoo.build_lock import build_lock
@@ -45,7 +45,7 @@ class BuiltImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageOrder:
+class ImageBuildConfig:
     """How an image is wanted."""
 
     weights: Weights = Weights(kind="published")  # noqa: RUF009 - frozen
@@ -56,14 +56,14 @@ class ImageOrder:
 
 
 def ensure_image(
-    model: ZooModel, order: ImageOrder | None = None, *, client: Any = None
+    model: ZooModel, order: ImageBuildConfig | None = None, *, client: Any = None
 ) -> BuiltImage:
     """The model's image, built (with the base image under it) unless it is there already.
 
     The tag is a hash of the Dockerfile, of all that it copies, of the parts that sources.toml pins, and of the base
-    image. Raises BuildFailed, PartsProblem, BadManifest if the image's labels are not the Dockerfile's, EngineUnavailable.
+    image. Raises BuildError, ModelPartsError, ManifestError if the image's labels are not the Dockerfile's, EngineUnavailableError.
     """
-    order = order or ImageOrder()
+    order = order or ImageBuildConfig()
     builder = BuildClient(client)
     text = model.dockerfile.read_text(encoding="utf-8")
     bases = [_base(name, order, builder) for name in BASES if f"umd/{name}" in from_images(text)]
@@ -80,7 +80,7 @@ def ensure_image(
     builder.also(reference, f"umd/{model.name}", weights.tag.rstrip("-") or "latest")
     card = parse_card(builder.labels(reference), f"image {reference}")
     if card != parse_card(dockerfile_labels(text) | weights.labels, model.dockerfile.name):
-        raise BadManifest(
+        raise ManifestError(
             f"image {reference} has other labels than dockerfiles/{model.dockerfile.name}; "
             "write every umd.* label in the last stage, with plain values"
         )
@@ -120,7 +120,7 @@ def open_bundle(model: str, root: Path | None, flavour: Flavour) -> Bundle | Non
 
 
 def is_built(model: ZooModel, client: Any = None) -> bool:
-    """Is an image of the model as it stands now, with its published weights, on this machine. Raises EngineUnavailable.
+    """Is an image of the model as it stands now, with its published weights, on this machine. Raises EngineUnavailableError.
 
     Where nothing is published: an image for weights to be mounted.
     """
@@ -158,7 +158,7 @@ def copied_paths(text: str) -> list[str]:
     return paths
 
 
-def _base(name: str, order: ImageOrder, builder: BuildClient) -> str:
+def _base(name: str, order: ImageBuildConfig, builder: BuildClient) -> str:
     """The base image's id: the one that the bundle carries, else the one made here."""
     if order.bundle is not None:
         image = ImagePlatform(flavour=choose_flavour(order.flavour) if name == "torch" else "cpu")

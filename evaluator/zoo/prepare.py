@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from evaluator.containers.engines.spec import Model
 from evaluator.errors import UserError
-from evaluator.zoo import ImageOrder, ensure_image, local_digest
+from evaluator.zoo import ImageBuildConfig, ensure_image, local_digest
 from evaluator.zoo.sources import read_sources
 from evaluator.zoo.weights import Weights, check_mounted, choose_weights, mounted_identity
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
+class PreparedModel:
     """A model ready to run, and which weights it runs with: what to tell, and what makes a run another run."""
 
     model: Model
@@ -35,9 +35,9 @@ def prepare(
     engine: Engine,
     *,
     weights: str = "published",
-    order: ImageOrder | None = None,
-) -> Ready:
-    """The model for this engine, built if it has to be. Raises UserError, PartsProblem, BuildFailed."""
+    order: ImageBuildConfig | None = None,
+) -> PreparedModel:
+    """The model for this engine, built if it has to be. Raises UserError, ModelPartsError, BuildError."""
     sources = read_sources(zoo_model.name)
     chosen = choose_weights(weights, zoo_model.name, sources)
     mounted = {}
@@ -46,13 +46,13 @@ def prepare(
         assert chosen.folder is not None
         mounted = check_mounted(chosen.folder, zoo_model.name, sources)
     if not engine.isolates:
-        return Ready(
+        return PreparedModel(
             model=_local(zoo_model, chosen), identity=_identity(chosen, mounted), hashes=mounted
         )
     from evaluator.containers.engines.docker import DockerEngine
 
     client = engine.client if isinstance(engine, DockerEngine) else None
-    wanted = replace(order or ImageOrder(), weights=chosen)
+    wanted = replace(order or ImageBuildConfig(), weights=chosen)
     built = ensure_image(zoo_model, wanted, client=client)
     model = Model(
         card=built.card,
@@ -61,7 +61,9 @@ def prepare(
         adapter=None,
         weights=chosen.folder,
     )
-    return Ready(model=model, identity=_identity(chosen, mounted), hashes=mounted or built.weights)
+    return PreparedModel(
+        model=model, identity=_identity(chosen, mounted), hashes=mounted or built.weights
+    )
 
 
 def _identity(weights: Weights, mounted: Mapping[str, str]) -> str:

@@ -16,7 +16,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from evaluator import paths
-from evaluator.errors import BadManifest
+from evaluator.errors import ManifestError
 
 UNVERIFIED = "unverified"
 HUB = "https://huggingface.co"
@@ -156,31 +156,31 @@ def lock_path(packages: Packages) -> Path:
 
 
 def read_sources(model: str) -> Sources | None:
-    """The sources of a model; None for one that has no such file. Raises BadManifest naming file and field."""
+    """The sources of a model; None for one that has no such file. Raises ManifestError naming file and field."""
     path = sources_path(model)
     if not path.exists():
         return None
     try:
         sources = Sources.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadManifest(f"{path}: not TOML: {error}") from None
+        raise ManifestError(f"{path}: not TOML: {error}") from None
     except ValidationError as error:
         faults = [
             f"{'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg']}"
             for fault in error.errors()
         ]
-        raise BadManifest("\n  ".join([f"{path}:", *faults])) from None
+        raise ManifestError("\n  ".join([f"{path}:", *faults])) from None
     if sources.packages:
         _check_lock(lock_path(sources.packages), sources.packages)
     return sources
 
 
 def locked(lock: Path) -> dict[str, tuple[str, tuple[str, ...]]]:
-    """A lock's packages: normalised name -> (requirement, its sha256s). Raises BadManifest for a line without hashes."""
+    """A lock's packages: normalised name -> (requirement, its sha256s). Raises ManifestError for a line without hashes."""
     try:
         text = lock.read_text(encoding="utf-8")
     except OSError as error:
-        raise BadManifest(f"{lock}: cannot be read ({error.strerror})") from None
+        raise ManifestError(f"{lock}: cannot be read ({error.strerror})") from None
     packages = {}
     for line in re.sub(r"\\\s*\n", " ", text).splitlines():
         entry = line.split(" #")[0].strip()
@@ -190,7 +190,7 @@ def locked(lock: Path) -> dict[str, tuple[str, tuple[str, ...]]]:
         hashes = tuple(re.findall(r"--hash=sha256:([0-9a-f]{64})", " ".join(rest)))
         match = re.match(r"^([A-Za-z0-9._-]+)==[^ ;]+$", requirement)
         if not match or not hashes:
-            raise BadManifest(
+            raise ManifestError(
                 f"{lock}: every line is name==version with --hash=sha256:...; this one is not: {entry[:80]}"
             )
         packages[normal_name(match[1])] = (requirement, hashes)
@@ -205,10 +205,10 @@ def normal_name(name: str) -> str:
 def _check_lock(lock: Path, packages: Packages) -> None:
     names = locked(lock)
     if brought := sorted(name for name in names if OF_THE_BASE.match(name)):
-        raise BadManifest(
+        raise ManifestError(
             f"{lock}: {', '.join(brought)} is the base image's; take it out of the lock"
         )
     if unknown := sorted({normal_name(name) for name in packages.build} - names.keys()):
-        raise BadManifest(
+        raise ManifestError(
             f"{lock}: packages.build names {', '.join(unknown)}, which the lock does not have"
         )

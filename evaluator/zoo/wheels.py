@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from evaluator.errors import HostFault, PartsProblem
+from evaluator.errors import HostError, ModelPartsError
 from evaluator.zoo.sources import locked, normal_name
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def collect_wheels(
 ) -> list[Path]:
     """Fetch every package of the lock into an empty folder; those of ``build`` as source, made into wheels.
 
-    Raises HostFault for a full disk, else PartsProblem with pip's last lines; a source that is not pure Python cannot be built for another platform.
+    Raises HostError for a full disk, else ModelPartsError with pip's last lines; a source that is not pure Python cannot be built for another platform.
     """
     packages = locked(lock)
     from_source = {normal_name(name) for name in build}
@@ -112,11 +112,13 @@ def collect_wheels(
         and not wheel.name.endswith("-none-any.whl")
     ]
     if bound:
-        raise PartsProblem(
+        raise ModelPartsError(
             f"{', '.join(bound)}: built from source for this machine, not for the image; it needs a real wheel"
         )
     if lacking := packages.keys() - {normal_name(wheel.name.split("-")[0]) for wheel in made}:
-        raise PartsProblem(f"pip brought no wheel of {', '.join(sorted(lacking))} for {image.name}")
+        raise ModelPartsError(
+            f"pip brought no wheel of {', '.join(sorted(lacking))} for {image.name}"
+        )
     return made
 
 
@@ -161,10 +163,12 @@ def _pip(arguments: list[str]) -> None:
         asked, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     if done.returncode and os.strerror(errno.ENOSPC) in done.stdout:
-        raise HostFault(
+        raise HostError(
             f"no space left while pip worked in {tempfile.gettempdir()} and in the bundle; free some (TMPDIR names another "
             "folder for the first) and run again"
         )
     if done.returncode:
         tail = "\n    ".join(done.stdout.strip().splitlines()[-TAIL_LINES:])
-        raise PartsProblem(f"Python packages could not be collected (pip {command}):\n    {tail}")
+        raise ModelPartsError(
+            f"Python packages could not be collected (pip {command}):\n    {tail}"
+        )

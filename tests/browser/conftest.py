@@ -77,16 +77,15 @@ def toy(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="package")
 def report(toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of the toy runs."""
-    said: list[str] = []
     folder = tmp_path_factory.mktemp("report") / "site"
-    build_report(toy, folder, Options(title="A <b>toy</b> & its report", cases=1), said.append)
+    build_report(toy, folder, Options(title="A <b>toy</b> & its report", cases=1))
     return folder
 
 
 @pytest.fixture(scope="package")
 def viewer(report: Path) -> Path:
     """A page with the viewer; its package has to be had, in CI always."""
-    if niivue_script(None, lambda _: None) is None:
+    if niivue_script(None) is None:
         _lacking("the viewer's package cannot be had: neither npm nor the network gives it")
     return min((report / "cases").glob("*.html"))
 

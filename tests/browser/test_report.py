@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from evaluator import paths
-from evaluator.report.viewer.npm import NotToBeHadError, Package, fetch
+from evaluator.report.viewer.npm import Package, PackageUnavailableError, fetch
 from tests.browser.conftest import NAMES, _lacking, complaints, open_page, requested
 
 #: for tests alone
@@ -33,7 +33,7 @@ def axe() -> str:
     """axe-core's script."""
     try:
         content = fetch(AXE)
-    except NotToBeHadError as error:
+    except PackageUnavailableError as error:
         _lacking(f"{AXE.spec} cannot be had: {error}")
     with tarfile.open(fileobj=io.BytesIO(content)) as package:
         return package.extractfile("package/axe.min.js").read().decode()

@@ -163,13 +163,13 @@ def test_a_container_past_its_limit_is_gone_before_its_scan_ends(
     """Not the client's wait alone ends: the container does, with all that ran in it."""
     from evaluator.evaluation import model_connection as access
     from evaluator.evaluation.run import run_model
-    from evaluator.evaluation.run_config import Order
+    from evaluator.evaluation.run_config import RunConfig
 
     monkeypatch.setattr(access, "OUTPUT_LIMIT", 2**25)
     project({"bad": BAD}, memory="192MiB")
     left = []
     run = run_model(
-        Order(
+        RunConfig(
             model="bad",
             dataset=str(bad_data),
             protocol="point-1",
@@ -190,13 +190,13 @@ def test_a_model_that_fails_on_a_full_disk_is_not_to_blame(
 ):
     """So little is free as never: whatever fails is the machine's, and what does not is kept."""
     from evaluator.containers import answers
-    from evaluator.errors import HostFault
+    from evaluator.errors import HostError
 
     project({"bad": BAD})
     good = order("bad", bad_data, cases=("*good-good*", "*noise-noise*"), name="full")
     monkeypatch.setattr(answers, "LEAST_FREE_BYTES", 2**62)
     for how in ("raises", "nothing", "labelmap", "crash"):
-        with pytest.raises(HostFault, match="free some space and run again"):
+        with pytest.raises(HostError, match="free some space and run again"):
             order("bad", bad_data, cases=(f"*{how}-{how}*", "*good-good*"), name="full")
     kept = {record["subject"]: record["rounds"][0]["targets"] for record in good.records()}
     assert {made["status"] for targets in kept.values() for made in targets.values()} == {"ok"}
@@ -221,11 +221,11 @@ def test_a_model_that_cannot_be_set_up_is_not_started_for_every_scan(
 
 @pytest.mark.docker
 def test_an_image_that_does_not_build_says_why(project, tmp_path, docker_engine):
-    from evaluator.errors import BuildFailed
+    from evaluator.errors import BuildError
 
     folder = project({})
     add_model(folder, "broken", PAINTER)
     file = folder / "dockerfiles/broken.Dockerfile"
     file.write_text(file.read_text().replace("ENTRYPOINT", "RUN cat /no/such/file\nENTRYPOINT"))
-    with pytest.raises(BuildFailed, match="/no/such/file"):
+    with pytest.raises(BuildError, match="/no/such/file"):
         order("broken", make_dataset(tmp_path / "data", ["a"]))

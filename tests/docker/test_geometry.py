@@ -43,7 +43,7 @@ def test_random_grids(project, tmp_path, engine_name):
     chance = np.random.default_rng(11)
     project({"painter": PAINTER})
     make_dataset(tmp_path / "data", ["s0"], ("CT",))
-    rows = ["subject\tpair\tmodality\timage\treference\tunit\tlabels"]
+    rows = ["subject\tsession\tmodality\timage\treference\tunit\tlabels"]
     places = {}
     for n in range(12):
         Q, _ = np.linalg.qr(chance.normal(size=(3, 3)))

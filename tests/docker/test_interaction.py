@@ -76,7 +76,7 @@ def curves(project, tmp_path, engine_name):
 def organs(run):
     """Voxels of the reference in each modality."""
     scans = load_dataset(run.about()["dataset_source"]).cases[0].scans
-    return {name: load_references(scan).masks["liver"].voxels for name, scan in scans.items()}
+    return {name: load_references(scan).masks["liver"].voxel_count for name, scan in scans.items()}
 
 
 @pytest.mark.docker
@@ -196,7 +196,7 @@ def test_shared_clicks_are_the_leaders_in_every_modality_and_for_every_model(
 
 @pytest.mark.docker
 def test_prompts_of_a_run_are_replayed(project, tmp_path, engine_name):
-    from evaluator.errors import RunConflict
+    from evaluator.errors import RunConflictError
 
     project(models())
     data = make_dataset(tmp_path / "data", ["a"], ("CT", "PT"))
@@ -205,7 +205,7 @@ def test_prompts_of_a_run_are_replayed(project, tmp_path, engine_name):
     assert second.about()["replayed_run"] == first.name
     (one,), (two,) = (list((run.path / "prompts").glob("*.json")) for run in (first, second))
     assert one.read_text() == two.read_text()
-    with pytest.raises(RunConflict, match="has no prompts of"):
+    with pytest.raises(RunConflictError, match="has no prompts of"):
         order("ignores", data, "box", engine=engine_name, prompts=first.name)
 
 

@@ -90,10 +90,10 @@ def test_a_model_that_cannot_be_refined_gets_each_round_in_one_batch(project, tm
     project({"one": body.replace("BODY", "return np.zeros_like(seen)")}, rounds="one")
     data = make_dataset(tmp_path / "data", ["a", "b", "c"], ("CT", "PT"))
     from evaluator.evaluation.run import run_model
-    from evaluator.evaluation.run_config import Order
+    from evaluator.evaluation.run_config import RunConfig
 
     run = run_model(
-        Order(model="one", dataset=str(data), protocol="clicks-10", engine="local", recheck=0),
+        RunConfig(model="one", dataset=str(data), protocol="clicks-10", engine="local", recheck=0),
         progress=lambda *_: None,
     )
     assert any(

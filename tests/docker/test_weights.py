@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from evaluator.analysis.summary import header, summarise
-from evaluator.errors import PartsProblem, UserError
-from evaluator.zoo import BuiltImage, ImageOrder, ensure_image, find_model
+from evaluator.errors import ModelPartsError, UserError
+from evaluator.zoo import BuiltImage, ImageBuildConfig, ensure_image, find_model
 from evaluator.zoo.bundles import Fetch
 from evaluator.zoo.docker_client import BuildClient
 from evaluator.zoo.saved_images import load_base
@@ -91,7 +91,7 @@ def weighted(project, tmp_path, monkeypatch, server, docker_engine):
 
 @pytest.mark.docker
 def test_two_builds_at_once_build_once(weighted, messages):
-    chosen = ImageOrder(weights=Weights(kind="random", size="small"))
+    chosen = ImageBuildConfig(weights=Weights(kind="random", size="small"))
     with ThreadPoolExecutor(2) as both:
         made = [both.submit(ensure_image, find_model("weighted"), chosen) for _ in range(2)]
     assert len({one.result().digest for one in made}) == 1
@@ -100,14 +100,16 @@ def test_two_builds_at_once_build_once(weighted, messages):
 
 def build(weights: Weights, **more) -> BuiltImage:
     fetch = Fetch(accepted=frozenset({"CC-BY-NC-4.0"}))
-    return ensure_image(find_model("weighted"), ImageOrder(weights=weights, fetch=fetch, **more))
+    return ensure_image(
+        find_model("weighted"), ImageBuildConfig(weights=weights, fetch=fetch, **more)
+    )
 
 
 @pytest.mark.docker
 def test_every_kind_of_weights(weighted, tmp_path, monkeypatch):
     data = make_dataset(tmp_path / "data", ["a"], ("CT",))
     accepted = frozenset({"CC-BY-NC-4.0"})
-    with pytest.raises(PartsProblem, match=r"w\.pth: CC-BY-NC-4\.0"):
+    with pytest.raises(ModelPartsError, match=r"w\.pth: CC-BY-NC-4\.0"):
         order("weighted", data)
     folder = tmp_path / "mounted"
     folder.mkdir(mode=0o755)
@@ -155,7 +157,7 @@ def test_every_kind_of_weights(weighted, tmp_path, monkeypatch):
     assert runs["random:small"].about()["card"]["umd.weights.sha256"] == ""
 
     (folder / "w.pth").write_bytes(b"another checkpoint")
-    with pytest.raises(PartsProblem, match="the published weights of weighted have"):
+    with pytest.raises(ModelPartsError, match="the published weights of weighted have"):
         order("weighted", data, weights=str(folder))
     local = order("weighted", data, weights="published", engine="docker", accepted=accepted)
     assert local.name == runs["published"].name
@@ -184,7 +186,7 @@ def test_a_bundle_needs_no_network(weighted, tmp_path, server):
 
     bundle = tmp_path / "bundle"
     told = CliRunner().invoke(models, ["fetch", "weighted", "--into", str(bundle)])
-    assert isinstance(told.exception, PartsProblem)
+    assert isinstance(told.exception, ModelPartsError)
     assert Server.seen == []
     told = CliRunner().invoke(
         models, ["fetch", "weighted", "--into", str(bundle), "--accept-licence", "CC-BY-NC-4.0"]
@@ -203,7 +205,7 @@ def test_a_bundle_needs_no_network(weighted, tmp_path, server):
     )
     (bundle / "weighted/weights/w.pth").write_bytes(b"damaged")
     (weighted / "models/weighted/adapter.py").write_text(ADAPTER + "\n# another image\n")
-    with pytest.raises(PartsProblem, match="was changed"):
+    with pytest.raises(ModelPartsError, match="was changed"):
         build(Weights(kind="published"), bundle=bundle)
-    with pytest.raises(PartsProblem, match="umd models fetch weighted --into BUNDLE"):
+    with pytest.raises(ModelPartsError, match="umd models fetch weighted --into BUNDLE"):
         build(Weights(kind="published"), bundle=tmp_path / "empty")

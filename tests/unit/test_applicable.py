@@ -7,7 +7,7 @@ import pytest
 
 from evaluator.analysis.summary import summarise
 from evaluator.datasets.references import read_uptake
-from evaluator.errors import BadVolume, UnknownName
+from evaluator.errors import UnknownNameError, VolumeError
 from evaluator.metrics import METRICS
 from evaluator.runs.tables import read_scores
 from evaluator.scoring.applicability import parts_for
@@ -84,7 +84,7 @@ def test_a_protocol_may_name_every_metric(project, tmp_path, adapter):
 def test_a_protocol_with_an_unknown_metric_is_refused_at_once(project, tmp_path):
     project({"painter": PAINTER})
     data = make_dataset(tmp_path / "data", ["s1"])
-    with pytest.raises(UnknownName, match="cldice"):
+    with pytest.raises(UnknownNameError, match="cldice"):
         order("painter", data, str(protocol_file(tmp_path, ["dice", "cldise"])), engine="local")
 
 
@@ -101,5 +101,5 @@ def test_an_image_without_finite_numbers_is_told(tmp_path):
     image = np.ones(GRIDS["PT"].shape, np.float32)
     image[0, 0, 0] = np.inf
     write_volume(tmp_path / "a.nii.gz", image, GRIDS["PT"])
-    with pytest.raises(BadVolume, match="no finite numbers"):
+    with pytest.raises(VolumeError, match="no finite numbers"):
         read_uptake(tmp_path / "a.nii.gz", GRIDS["PT"])

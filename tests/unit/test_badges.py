@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evaluator.containers.engines.spec import Model
-from evaluator.errors import BadManifest
+from evaluator.errors import ManifestError
 from evaluator.zoo import find_model
 from evaluator.zoo.conformance.checks import Result
 from evaluator.zoo.conformance.readme_table import (
@@ -17,7 +17,7 @@ from evaluator.zoo.conformance.readme_table import (
     update_readme,
     write_record,
 )
-from evaluator.zoo.prepare import Ready
+from evaluator.zoo.prepare import PreparedModel
 from tests.tiny import PAINTER, ROOT
 
 
@@ -40,13 +40,13 @@ def test_a_record_becomes_a_row(project):
         ),
         Result(check="session equals batch", ok=False, detail="differ"),
     ]
-    write_record("painter", Ready(model=model, identity="random:small", hashes={}), results)
+    write_record("painter", PreparedModel(model=model, identity="random:small", hashes={}), results)
     row = badge_table().splitlines()[-1]
     assert row.startswith(
         "| `painter` | random:small: not a result | 1 of 2 (not: session equals batch) | 0.071 | 123 | - |"
     )
     (folder / "README.md").write_text("# no table\n")
-    with pytest.raises(BadManifest, match="no place for the table"):
+    with pytest.raises(ManifestError, match="no place for the table"):
         update_readme()
     (folder / "README.md").write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     assert update_readme()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from evaluator.errors import BadVolume
+from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import displacement_mm
 from evaluator.volumes import LabelFile, read_grid, read_labels
 from tests.tiny import GRIDS
@@ -133,7 +133,7 @@ def test_big_endian_nifti2_and_scales(tmp_path: Path) -> None:
 
 
 def refused(path: Path, words: str, *, stranger: bool = True) -> None:
-    with pytest.raises(BadVolume, match=words) as told:
+    with pytest.raises(VolumeError, match=words) as told:
         LabelFile(path, stranger=stranger).read()
     assert path.name in str(told.value)
 

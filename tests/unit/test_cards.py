@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from evaluator.errors import BadManifest, UnknownName, UserError
+from evaluator.errors import ManifestError, UnknownNameError, UserError
 from evaluator.evaluation.plan import choose_options
 from evaluator.zoo import broken_models, find_model, zoo
 from evaluator.zoo.cards import dockerfile_labels, parse_card
@@ -70,7 +70,7 @@ def test_a_full_card():
     ],
 )
 def test_every_wrong_label_is_named(label, value):
-    with pytest.raises(BadManifest, match=label.replace(".", r"\.")):
+    with pytest.raises(ManifestError, match=label.replace(".", r"\.")):
         parse_card(LEAST | {label: value})
 
 
@@ -95,7 +95,7 @@ def test_options_of_a_card():
 
 
 def test_all_faults_at_once():
-    with pytest.raises(BadManifest) as error:
+    with pytest.raises(ManifestError) as error:
         parse_card({"umd.gpu": "yes"})
     assert all(
         name in str(error.value) for name in ("umd.contract", "umd.name", "umd.inputs", "umd.gpu")
@@ -121,9 +121,9 @@ def test_labels_of_a_dockerfile():
         "d": "x=y",
         "e": "small",
     }
-    with pytest.raises(BadManifest, match="key=value"):
+    with pytest.raises(ManifestError, match="key=value"):
         dockerfile_labels("FROM x\nLABEL old style")
-    with pytest.raises(BadManifest, match="cannot be read"):
+    with pytest.raises(ManifestError, match="cannot be read"):
         dockerfile_labels('FROM x\nLABEL a="unclosed')
 
 
@@ -149,11 +149,11 @@ def test_names_that_are_not_there(project):
     (folder / "dockerfiles/other.Dockerfile").write_text(
         "FROM x\nLABEL umd.contract=1 umd.name=another umd.inputs=CT\n"
     )
-    with pytest.raises(UnknownName, match="did you mean bare"):
+    with pytest.raises(UnknownNameError, match="did you mean bare"):
         find_model("bear")
-    with pytest.raises(BadManifest, match=r"umd\.contract: is missing"):
+    with pytest.raises(ManifestError, match=r"umd\.contract: is missing"):
         find_model("bare")
-    with pytest.raises(BadManifest, match="must be the file's"):
+    with pytest.raises(ManifestError, match="must be the file's"):
         find_model("other")
     assert set(broken_models()) == {"bare", "other"}
     assert zoo() == []

@@ -13,7 +13,7 @@ from evaluator.analysis.comparison import ALL_TARGETS, FRAMES, compare
 from evaluator.analysis.comparison.output import rows_of, write_csv
 from evaluator.analysis.comparison.volume_agreement import subject_volumes
 from evaluator.analysis.control_check import judge_sanity
-from evaluator.errors import RunConflict, UnknownName, UserError
+from evaluator.errors import RunConflictError, UnknownNameError, UserError
 from tests.scored import facts, paired, results
 
 ORGANS = ("brain", "liver", "spleen")
@@ -114,7 +114,7 @@ def test_models_recomputed_from_the_rows():
 
 def test_sittings_and_seeds_are_averaged_within_the_subject():
     run = facts("m")
-    rows = [(run, "x", modality, "liver", "dice", value, {"pair": pair, "seed": seed})
+    rows = [(run, "x", modality, "liver", "dice", value, {"session": pair, "seed": seed})
             for pair, seed, ct, pt in (("a", 0, 0.9, 0.5), ("a", 1, 0.8, 0.5), ("b", 0, 0.7, 0.6), ("b", 1, 0.4, 0.1))
             for modality, value in (("CT", ct), ("PT", pt))]  # fmt: skip
     rows += list(paired(run, {"liver": [(0.5, 0.4)] * 5}))
@@ -126,8 +126,8 @@ def test_sittings_and_seeds_are_averaged_within_the_subject():
 def test_pairs_are_of_one_sitting():
     run = facts("m")
     rows = [
-        (run, "x", "CT", "liver", "dice", 0.9, {"pair": "a"}),
-        (run, "x", "PT", "liver", "dice", 0.1, {"pair": "b"}),
+        (run, "x", "CT", "liver", "dice", 0.9, {"session": "a"}),
+        (run, "x", "PT", "liver", "dice", 0.1, {"session": "b"}),
     ]
     frame = quick(results([run], rows)).modality
     assert set(frame["status"]) == {"no pairs"}
@@ -183,9 +183,9 @@ def test_a_margin_is_above_zero(margins):
 
 def test_names_that_stand_for_nothing():
     data, _ = cohort(n=3)
-    with pytest.raises(UnknownName, match="did you mean dice"):
+    with pytest.raises(UnknownNameError, match="did you mean dice"):
         compare(data, metrics=("dise",))
-    with pytest.raises(UnknownName, match="did you mean nsd"):
+    with pytest.raises(UnknownNameError, match="did you mean nsd"):
         compare(data, margins={"nsdd": 1.0})
 
 
@@ -335,12 +335,13 @@ def test_groups_are_never_mixed_and_versions_are_refused():
     assert set(made.modality["n"]) == {6}
     mixed = [facts("a"), facts("b", dataset_sha256="e" * 64)]
     with pytest.raises(
-        RunConflict, match=r"a\.data\.paper and b\.data\.paper are of two versions of dataset data"
+        RunConflictError,
+        match=r"a\.data\.paper and b\.data\.paper are of two versions of dataset data",
     ):
         quick(results(mixed, []))
-    with pytest.raises(RunConflict, match="two versions of protocol paper"):
+    with pytest.raises(RunConflictError, match="two versions of protocol paper"):
         quick(results([facts("a"), facts("b", protocol_sha256="1" * 64)], []))
-    with pytest.raises(RunConflict, match="another content"):
+    with pytest.raises(RunConflictError, match="another content"):
         quick(results([facts("a", protocol_sha256="1" * 64)], []))
 
 
@@ -360,7 +361,7 @@ def test_gaps_hold_the_measured_against_the_published():
     discrepancy = one(made.gaps, gap="modality discrepancy")
     assert discrepancy["value"] == pytest.approx(0.135)
     paper = one(made.published, kind="paper", modality="CT")
-    assert (paper["value"], paper["pairing"]) == (0.404, "CT-PT")
+    assert (paper["value"], paper["modality_pair"]) == (0.404, "CT-PT")
     assert quick(cohort()[0]).published.empty
 
 
@@ -427,7 +428,7 @@ def test_volumes_are_those_of_the_masks_and_references():
     data.predictions["voxel_ml"] = pd.array([0.5] * 11, dtype="Float64")
     row = one(
         compare(data, metrics=("rve",), resamples=99).volumes,
-        pairing="all",
+        modality_pair="all",
         modality="CT",
         target="liver",
     )

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from evaluator.cli.data import data
 from evaluator.datasets import dataset_names, load_dataset, scan_problem
 from evaluator.datasets.phantom import ORGANS, generate
-from evaluator.errors import BadManifest, DataProblem, UnknownName, UserError
+from evaluator.errors import DatasetError, ManifestError, UnknownNameError, UserError
 from evaluator.imaging.geometry import affine_of, make_grid, to_world, voxel_ml
 from evaluator.manifests.datasets import dataset_manifests, read_dataset_manifest
 from evaluator.types import Reference, Scan
@@ -53,17 +53,17 @@ def test_every_manifest_can_be_read_and_is_honest(name: str) -> None:
 
 
 def test_a_name_nearly_right_is_answered_with_the_right_one() -> None:
-    with pytest.raises(UnknownName, match="phantom-toy"):
+    with pytest.raises(UnknownNameError, match="phantom-toy"):
         load_dataset("phantom-toi")
 
 
 def test_a_path_that_is_not_there() -> None:
-    with pytest.raises(BadManifest, match=r"nowhere\.toml"):
+    with pytest.raises(ManifestError, match=r"nowhere\.toml"):
         load_dataset("/nowhere.toml")
 
 
 def test_data_that_are_not_here(tmp_path: Path) -> None:
-    with pytest.raises(DataProblem, match="--data-root"):
+    with pytest.raises(DatasetError, match="--data-root"):
         load_dataset("ibsi-sts", tmp_path)
 
 
@@ -102,14 +102,14 @@ def test_two_processes_may_ask_for_a_phantom_at_once(own_cache: Path) -> None:
 
 
 def test_cases_come_as_the_list_has_them(tmp_path: Path) -> None:
-    """References of one image are gathered, sittings are cases of their own, paths are below the root."""
+    """References of one image are gathered, sessions are cases of their own, paths are below the root."""
     (tmp_path / "own.toml").write_text(
         'name = "own"\ntitle = "Own"\nlicense = "none"\ncitation = "none"\nsynthetic = false\nreference_origin = "expert"\n'
         '[root]\nfolder = "files"\n[labels.many]\nlung = [2, 3]\nliver = 5\n'
     )
     (tmp_path / "files").mkdir()
     (tmp_path / "own.tsv").write_text(
-        "subject\tpair\tmodality\timage\treference\tunit\tlabels\tsplit\n"
+        "subject\tsession\tmodality\timage\treference\tunit\tlabels\tsplit\n"
         "s2\ta\tCT\tct.nii\tone.nii\tHU\t@many\ttrain\n"
         "s2\ta\tPT\tpet.nii\tthree.nii\tSUVbw\tlesion=1\ttrain\n"
         "s2\ta\tCT\tct.nii\ttwo.nii\tHU\tlesion=1\ttrain\n"
@@ -302,7 +302,7 @@ def test_data_are_found_by_option_variable_and_umd_data(tmp_path, monkeypatch, v
     for name in ("UMD_DATA", "UMD_SHARED_DATA", "HOSPITAL_DATA"):
         monkeypatch.delenv(name, raising=False)
     if variable:
-        with pytest.raises(DataProblem, match=f"set {variable} or UMD_DATA"):
+        with pytest.raises(DatasetError, match=f"set {variable} or UMD_DATA"):
             found()
     else:
         assert found() == tmp_path / "made"  # beside the manifest

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 import evaluator
-from evaluator.errors import UnknownName, UserError
+from evaluator.errors import UnknownNameError, UserError
 from evaluator.export import export_run
-from evaluator.export.pseudonyms import bids_labels, number_sittings, number_subjects
+from evaluator.export.pseudonyms import bids_labels, number_sessions, number_subjects
 from evaluator.volumes import read_labels
 from tests.conftest import order
 from tests.tiny import PAINTER, make_dataset
@@ -130,13 +130,13 @@ def test_seeds_are_files_of_their_own(project, tmp_path):
 
 
 def test_bad_orders(run, tmp_path):
-    with pytest.raises(UnknownName, match="did you mean parquet"):
+    with pytest.raises(UnknownNameError, match="did you mean parquet"):
         export_run(str(run.path), "parket", tmp_path / "out")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").touch()
     with pytest.raises(UserError, match="not empty"):
         export_run(str(run.path), "csv", tmp_path / "full")
-    with pytest.raises(UnknownName, match="no run named"):
+    with pytest.raises(UnknownNameError, match="no run named"):
         export_run("nothing", "csv", tmp_path / "out")
 
 
@@ -147,7 +147,7 @@ def test_numbers_are_the_salts():
     assert one != other
     assert sorted(one.values()) == [f"S{n:03d}" for n in range(1, 41)]
     assert [one[name] for name in names] != sorted(one.values())
-    assert number_sittings([("a", "2021-03-04"), ("a", "2020-01-01"), ("b", "x")]) == {
+    assert number_sessions([("a", "2021-03-04"), ("a", "2020-01-01"), ("b", "x")]) == {
         ("a", "2020-01-01"): "1", ("a", "2021-03-04"): "2", ("b", "x"): "1",
     }  # fmt: skip
 

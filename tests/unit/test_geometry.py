@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluator.errors import BadVolume
+from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import (
     affine_of,
     difference,
@@ -95,5 +95,5 @@ def test_difference_is_measured_at_the_corners():
     ],
 )
 def test_what_is_no_grid_is_refused(shape, affine):
-    with pytest.raises(BadVolume):
+    with pytest.raises(VolumeError):
         make_grid(shape, affine)

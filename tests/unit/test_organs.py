@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from evaluator.errors import BadManifest
+from evaluator.errors import ManifestError
 from evaluator.manifests.organs import load_organs
 
 if TYPE_CHECKING:
@@ -68,10 +68,10 @@ def test_a_name_that_is_not_listed_gets_the_stated_default() -> None:
 def test_a_wrong_file_is_told(tmp_path: Path, text: str) -> None:
     path = tmp_path / "organs.toml"
     path.write_text(text)
-    with pytest.raises(BadManifest, match=r"organs\.toml"):
+    with pytest.raises(ManifestError, match=r"organs\.toml"):
         load_organs(path)
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BadManifest, match="cannot be read"):
+    with pytest.raises(ManifestError, match="cannot be read"):
         load_organs(tmp_path / "organs.toml")

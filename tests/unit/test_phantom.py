@@ -146,7 +146,7 @@ def test_subjects_alternate_and_every_scan_has_all_organs(small: Dataset) -> Non
     assert [case.subject for case in small.cases] == [f"phantom-{n:03d}" for n in range(1, 5)]
     assert [set(case.scans) for case in small.cases] == [{"CT", "PT"}, {"MR", "PT"}] * 2
     for case in small.cases:
-        assert case.pair == "a"
+        assert case.session == "a"
         for scan in case.scans.values():
             labels, grid = read_labels(scan.references[0].path)
             assert labels.dtype == np.uint8

@@ -12,7 +12,7 @@ from evaluator.types import Case, Dataset, Scan
 from evaluator.zoo.cards import parse_card
 
 SCAN = Scan(modality="CT", image=Path("i"), unit="HU", references=())
-CASE = Case(subject="s", pair="a", split="test", scans={"CT": SCAN})
+CASE = Case(subject="s", session="a", split="test", scans={"CT": SCAN})
 DATASET = Dataset(
     name="d",
     title="d",

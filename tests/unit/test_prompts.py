@@ -103,7 +103,7 @@ def test_the_order_of_the_modalities_does_not_matter(ct, pt, kind, seed) -> None
 
 
 def nearest_by_search(mask: GridMask, place):
-    voxels = np.argwhere(mask.inside) + mask.corner
+    voxels = np.argwhere(mask.array) + mask.offset
     return np.linalg.norm(
         to_world(affine_of(mask.grid), voxels.astype(float)) - place, axis=1
     ).min()
@@ -194,8 +194,8 @@ def test_a_box_is_tight_on_the_anchor_and_holds_it_elsewhere(ct, pt) -> None:
     anchor, other = ball_on(ct), ball_on(pt)
     drawn = asked({"CT": anchor, "PT": other}, "box", BOX)
     box = drawn["CT"].box
-    assert box.low == anchor.corner
-    assert tuple(h - l for l, h in zip(box.low, box.high, strict=True)) == anchor.inside.shape
+    assert box.low == anchor.offset
+    assert tuple(h - l for l, h in zip(box.low, box.high, strict=True)) == anchor.array.shape
     corners = np.array(
         np.meshgrid(*[(l - 0.5, h - 0.5) for l, h in zip(box.low, box.high, strict=True)])
     )

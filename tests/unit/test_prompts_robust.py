@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluator.errors import BadManifest
+from evaluator.errors import ManifestError
 from evaluator.imaging.geometry import affine_of, spacing, to_index, to_world
 from evaluator.imaging.grid_masks import crop_mask
-from evaluator.prompting.initial_prompts import Chance, NoPrompt, draw
+from evaluator.prompting.initial_prompts import NoPrompt, RandomStream, draw
 from evaluator.types import PromptPlan
 from evaluator.zoo.cards import parse_card, read_wordings
 from tests.unit.test_prompts import ball_on, grid_about, grids
@@ -34,7 +34,7 @@ def test_a_point_outside_lies_outside_on_every_grid_and_says_foreground(
         assert point.foreground
         assert not mask.contains(point.index)
         assert drawn[modality].anchor == "CT"
-        voxels = to_world(affine_of(mask.grid), np.argwhere(mask.inside) + mask.corner)
+        voxels = to_world(affine_of(mask.grid), np.argwhere(mask.array) + mask.offset)
         apart = np.linalg.norm(voxels - point.ras_mm, axis=1).min()
         slack = np.linalg.norm(spacing(affine_of(mask.grid)))
         # of a ball the ray is the shortest way out: the distance is what was asked for, but for a place off the grid
@@ -135,7 +135,7 @@ def test_the_challenges_box_stays_in_the_image_and_takes_the_upper_middle() -> N
                 seed=seed,
                 subject="s",
             )["CT"].box
-            more = Chance("prompt", seed, "s", "x", "box").below(6)
+            more = RandomStream("prompt", seed, "s", "x", "box").below(6)
             assert box.low[:2] == tuple(max(l - more, 0) for l in low)
             assert box.high[:2] == tuple(min(h + more, 256) for h in high)
             assert (box.low[2], box.high[2]) == ((2, 8) if held is inside else (2, 3))
@@ -157,7 +157,7 @@ def test_a_card_says_the_words_that_its_model_learned() -> None:
 
 @pytest.mark.parametrize("texts", ["bladder", "=tumor", "bladder=", "a=b; a=c"])
 def test_words_that_cannot_be_read_are_told(texts) -> None:
-    with pytest.raises(BadManifest, match=r"label umd\.texts"):
+    with pytest.raises(ManifestError, match=r"label umd\.texts"):
         read_wordings(card(texts))
 
 
@@ -167,7 +167,7 @@ def test_the_middle_of_the_world_does_not_move_a_box() -> None:
     box = draw(
         {"CT": mask}, target="x", kind="box", plan=PromptPlan(kinds=("box",)), seed=0, subject="s"
     )["CT"].box
-    assert (box.low, box.high) == (mask.corner, mask.end)
+    assert (box.low, box.high) == (mask.offset, mask.end)
     assert to_index(
         affine_of(mask.grid), to_world(affine_of(mask.grid), np.array(box.low))
     ) == pytest.approx(box.low)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from evaluator import paths
-from evaluator.errors import BadManifest, UnknownName
+from evaluator.errors import ManifestError, UnknownNameError
 from evaluator.manifests.protocols import content_sha256, load_protocol, locked_hashes, protocol_ids
 from evaluator.types import PromptPlan
 
@@ -139,7 +139,9 @@ def test_shared_clicks_are_a_protocol_of_their_own() -> None:
 
 
 def test_an_unknown_id_suggests_near_ones() -> None:
-    with pytest.raises(UnknownName, match=r"no protocol named 'piont-1'; did you mean .*point-1"):
+    with pytest.raises(
+        UnknownNameError, match=r"no protocol named 'piont-1'; did you mean .*point-1"
+    ):
         load_protocol("piont-1")
 
 
@@ -150,7 +152,7 @@ def test_a_path_is_a_protocol_too(tmp_path: Path) -> None:
 
 def test_a_known_id_with_other_content_is_refused(tmp_path: Path) -> None:
     changed = (FOLDER / "paper.toml").read_text().replace("points = 1", "points = 2")
-    with pytest.raises(BadManifest, match="A changed protocol is a new protocol"):
+    with pytest.raises(ManifestError, match="A changed protocol is a new protocol"):
         load_protocol(written(tmp_path, changed))
 
 
@@ -190,12 +192,12 @@ def test_layout_and_comments_do_not_change_a_protocol(tmp_path: Path) -> None:
 )
 def test_a_wrong_file_is_told_by_field(tmp_path: Path, old: str, new: str, said: str) -> None:
     assert old in MINIMAL
-    with pytest.raises(BadManifest, match=said):
+    with pytest.raises(ManifestError, match=said):
         load_protocol(written(tmp_path, MINIMAL.replace(old, new)))
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BadManifest, match="cannot be read"):
+    with pytest.raises(ManifestError, match="cannot be read"):
         load_protocol(str(tmp_path / "none.toml"))
 
 
@@ -205,5 +207,5 @@ def test_the_id_must_be_the_files_name(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "manifests" / "protocols.lock").write_text("")
     (folder / "yours.toml").write_text(MINIMAL)
     monkeypatch.setenv("UMD_PROJECT", str(tmp_path))
-    with pytest.raises(BadManifest, match="must be the file's name"):
+    with pytest.raises(ManifestError, match="must be the file's name"):
         load_protocol("yours")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from evaluator.analysis.ranking import FRAMES, rank
-from evaluator.errors import UnknownName, UserError
+from evaluator.errors import UnknownNameError, UserError
 from tests.scored import facts, paired, results
 
 
@@ -60,9 +60,9 @@ def test_names_that_stand_for_nothing():
         ({("organ", "liver"): 1.0}, "kind of weight"),
         ({("target", "livr"): 1.0}, "did you mean liver"),
     ):
-        with pytest.raises(UnknownName, match=said):
+        with pytest.raises(UnknownNameError, match=said):
             rank(scores, metrics=("dice",), weights=weights)
-    with pytest.raises(UnknownName, match="metric"):
+    with pytest.raises(UnknownNameError, match="metric"):
         rank(scores, metrics=("dise",))
 
 

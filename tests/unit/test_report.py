@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluator.cli.main import umd
-from evaluator.errors import UnknownName, UserError
+from evaluator.errors import UnknownNameError, UserError
 from evaluator.imaging.geometry import affine_of, make_grid, to_world
 from evaluator.metrics import METRICS
 from evaluator.prompting.initial_prompts import crop_mask
@@ -27,7 +27,7 @@ from evaluator.report.cases.slices import Image, projection, three_planes
 from evaluator.report.cases.viewer_volumes import image_script, masks_script, reduced, shrink
 from evaluator.report.figures.scales import heat
 from evaluator.report.privacy import WITHHELD, make_privacy, plain_command
-from evaluator.report.site import Entry, Masthead, Site, slug
+from evaluator.report.site import Entry, Site, SiteHeader, slug
 from evaluator.report.tables import (
     Cell,
     Column,
@@ -338,7 +338,7 @@ def test_a_grid_of_one_slice_can_be_halved():
 
 def test_a_case_without_the_viewer_says_so(tmp_path):
     entry = Entry(file="cases.html", short="Cases")
-    head = Masthead(title="t", subtitle="s", made_by="umd", stamps=(), navigation=(entry,))
+    head = SiteHeader(title="t", subtitle="s", made_by="umd", stamps=(), navigation=(entry,))
     page = {"title": "Case S001", "nav": "cases.html"}
     same = {
         "plates": [],
@@ -366,7 +366,7 @@ def test_the_command_says_what_is_missing(tmp_path):
     run = CliRunner().invoke
     out = ["-o", str(tmp_path / "site")]
     assert "name runs, or a --suite" in run(umd, ["report", *out]).output
-    with pytest.raises(UnknownName, match="no run named 'nothing'"):
+    with pytest.raises(UnknownNameError, match="no run named 'nothing'"):
         run(umd, ["report", "nothing", *out], standalone_mode=False, catch_exceptions=False)
     with pytest.raises(UserError, match="was not run yet; run it with: umd suite run cpu"):
         run(umd, ["report", "--suite", "cpu", *out], standalone_mode=False, catch_exceptions=False)

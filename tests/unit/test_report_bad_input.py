@@ -8,7 +8,7 @@ from copy import deepcopy
 import pandas as pd
 import pytest
 
-from evaluator.errors import RunConflict, UnknownName
+from evaluator.errors import RunConflictError, UnknownNameError
 from evaluator.files import write_json
 from evaluator.report import Options, write_report
 from evaluator.runs.results import Results
@@ -164,7 +164,7 @@ def test_a_control_makes_a_collapse_the_pipelines_or_the_models(tmp_path):
         pages["index.html"]
     )
     with pytest.raises(
-        UnknownName, match="no dataset among the runs named 'contro'; did you mean control"
+        UnknownNameError, match="no dataset among the runs named 'contro'; did you mean control"
     ):
         built(tmp_path, runs, rows, control="contro")
 
@@ -290,7 +290,7 @@ def test_two_versions_of_one_dataset_are_refused_and_the_old_report_stays(tmp_pa
     run, other = facts("m"), facts("n", dataset_sha256="e" * 64)
     built(tmp_path, [run], list(paired(run, {"liver": [(0.9, 0.5)] * 3})))
     before = (tmp_path / "site/index.html").read_text()
-    with pytest.raises(RunConflict, match="two versions of dataset data"):
+    with pytest.raises(RunConflictError, match="two versions of dataset data"):
         built(
             tmp_path,
             [run, other],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evaluator.errors import BadManifest
+from evaluator.errors import ManifestError
 from evaluator.zoo import zoo
 from evaluator.zoo.sources import UNVERIFIED, locked, read_sources, sources_path
 
@@ -67,7 +67,7 @@ def test_addresses(project, monkeypatch):
 )
 def test_every_fault_names_its_field(project, text, said):
     write(project, text, p_lock="x==1 --hash=sha256:" + "0" * 64)
-    with pytest.raises(BadManifest, match=said) as error:
+    with pytest.raises(ManifestError, match=said) as error:
         read_sources("m")
     assert str(sources_path("m").parents[1]) in str(error.value)
 
@@ -89,12 +89,12 @@ def test_a_lock_names_versions_and_hashes_and_leaves_torch_alone(project):
         ("c>=1 --hash=sha256:" + "0" * 64, "every line"),
     ):
         (folder / "p.lock").write_text(bad)
-        with pytest.raises(BadManifest, match=said):
+        with pytest.raises(ManifestError, match=said):
             read_sources("m")
     for name in ("torch", "nvidia-cublas-cu12", "triton"):
         (folder / "p.lock").write_text(good.replace("A_b", name))
-        with pytest.raises(BadManifest, match="base image's"):
+        with pytest.raises(ManifestError, match="base image's"):
             read_sources("m")
     (folder / "p.lock").unlink()
-    with pytest.raises(BadManifest, match="cannot be read"):
+    with pytest.raises(ManifestError, match="cannot be read"):
         read_sources("m")

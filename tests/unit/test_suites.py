@@ -10,8 +10,8 @@ from click.testing import CliRunner
 import evaluator.evaluation.suites
 from evaluator.analysis.control_check import load_runs
 from evaluator.cli.main import umd as command
-from evaluator.errors import BadManifest, UnknownName, UserError
-from evaluator.evaluation.run_config import Order
+from evaluator.errors import ManifestError, UnknownNameError, UserError
+from evaluator.evaluation.run_config import RunConfig
 from evaluator.evaluation.suites import run_suite, suite_runs
 from evaluator.manifests.datasets import dataset_manifests
 from evaluator.manifests.protocols import protocol_ids
@@ -43,7 +43,7 @@ def test_the_projects_suites_name_what_there_is():
 
 
 def _quiet(suite):
-    order = Order(model="", dataset="", engine="local")
+    order = RunConfig(model="", dataset="", engine="local")
     return run_suite(suite, order, progress=lambda _: lambda *_: None)
 
 
@@ -144,12 +144,12 @@ def test_the_commands(suite, tmp_path):
 def test_a_broken_suite_names_its_fault(tmp_path, text, said):
     path = tmp_path / "mine.toml"
     path.write_text(text)
-    with pytest.raises(BadManifest, match=said):
+    with pytest.raises(ManifestError, match=said):
         load_suite(str(path))
 
 
 def test_unknown_suites_have_near_misses():
-    with pytest.raises(UnknownName, match="did you mean cpu"):
+    with pytest.raises(UnknownNameError, match="did you mean cpu"):
         load_suite("cpuu")
 
 
@@ -164,7 +164,10 @@ def test_published_figures_are_complete_and_say_how_sure_they_are():
     }
     assert paper["vista3d"] == [0.071, 0.005, 0.003, 0.006]
     assert paper["nnunet-10-shot"] == [0.686, 0.605, 0.652, 0.560]
-    assert {figure.pairing for _, figure in figures if figure.kind == "paper"} == {"CT-PT", "MR-PT"}
+    assert {figure.modality_pair for _, figure in figures if figure.kind == "paper"} == {
+        "CT-PT",
+        "MR-PT",
+    }
     names = [name for one in published for name in one.models]
     assert len(set(names)) == len(names)
 
@@ -181,5 +184,5 @@ def test_a_broken_figure_names_its_fault(tmp_path, change, said):
 
     text = (paths.project() / "manifests" / "published" / "sam-med3d.toml").read_text()
     (tmp_path / "x.toml").write_text(text.replace(*change, 1))
-    with pytest.raises(BadManifest, match=said):
+    with pytest.raises(ManifestError, match=said):
         load_published(tmp_path)

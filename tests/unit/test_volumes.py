@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from evaluator.errors import BadVolume
+from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import affine_of, difference, make_grid
 from evaluator.volumes import (
     read_grid,
@@ -105,7 +105,7 @@ def test_equal_masks_are_equal_bytes_and_the_hash_is_the_files(tmp_path):
     [np.full((5, 7, 4), 2, np.uint8), np.zeros((5, 7, 4), np.int16), np.ones((5, 4, 7), bool)],
 )
 def test_what_is_no_mask_is_not_written(tmp_path, bad):
-    with pytest.raises(BadVolume):
+    with pytest.raises(VolumeError):
         write_mask(tmp_path / "a.nii.gz", bad, make_grid((5, 7, 4), OBLIQUE))
     assert list(tmp_path.iterdir()) == []
 
@@ -115,10 +115,10 @@ def test_float_labels_must_be_whole(tmp_path):
     write_volume(tmp_path / "a.nii.gz", _image().astype(np.float32), grid)
     np.testing.assert_array_equal(read_labels(tmp_path / "a.nii.gz")[0], _image())
     write_volume(tmp_path / "b.nii.gz", _image().astype(np.float32) + np.float32(0.25), grid)
-    with pytest.raises(BadVolume, match="whole numbers"):
+    with pytest.raises(VolumeError, match="whole numbers"):
         read_labels(tmp_path / "b.nii.gz")
     write_volume(tmp_path / "c.nii.gz", np.full((5, 7, 4), np.nan, np.float32), grid)
-    with pytest.raises(BadVolume, match="whole numbers"):
+    with pytest.raises(VolumeError, match="whole numbers"):
         read_labels(tmp_path / "c.nii.gz")
 
 
@@ -141,5 +141,5 @@ def test_broken_files_are_told(tmp_path):
         "none.nrrd",
         "a.txt",
     ):
-        with pytest.raises(BadVolume, match=name.split(".")[0]):
+        with pytest.raises(VolumeError, match=name.split(".")[0]):
             read_labels(tmp_path / name)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from evaluator.analysis.summary import header
-from evaluator.zoo import ImageOrder, ensure_image, find_model, zoo
+from evaluator.zoo import ImageBuildConfig, ensure_image, find_model, zoo
 from evaluator.zoo.conformance.checks import check_model
 from evaluator.zoo.conformance.readme_table import write_record
 from evaluator.zoo.sources import read_sources
@@ -44,7 +44,7 @@ def image(request, docker_engine, not_run) -> str:
         pytest.skip(f"needs {lacking}")
     if BUNDLE and Path(BUNDLE, request.param).is_dir():
         # from then on it is found by what it is made of
-        order = ImageOrder(weights=Weights(kind="random", size="small"), bundle=Path(BUNDLE))
+        order = ImageBuildConfig(weights=Weights(kind="random", size="small"), bundle=Path(BUNDLE))
         ensure_image(find_model(request.param), order, say=lambda _: None)
     return request.param
 

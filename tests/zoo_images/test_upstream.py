@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from evaluator import paths
-from evaluator.zoo import ImageOrder, ensure_image, find_model
+from evaluator.zoo import ImageBuildConfig, ensure_image, find_model
 from evaluator.zoo.build_lock import turn
 from evaluator.zoo.weights import Weights
 from evaluator.zoo.wheels import ImagePlatform, collect_wheels, unpack_wheels
@@ -40,7 +40,7 @@ def collected(name: str) -> Path:
 
 def run_inside(engine, image: str, script: str, site: str | None = None, bundle: Path | None = None):
     """The JSON lines that a script prints, run in a model's image on this checkout, without a network."""
-    order = ImageOrder(weights=Weights(kind="random", size="small"), bundle=bundle)
+    order = ImageBuildConfig(weights=Weights(kind="random", size="small"), bundle=bundle)
     built = ensure_image(find_model(image), order, say=lambda _: None)
     volumes = {str(ROOT): {"bind": "/repo", "mode": "ro"}}
     if site:

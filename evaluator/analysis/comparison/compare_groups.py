@@ -13,10 +13,10 @@ from evaluator.analysis.comparison.gaps import find_gaps, published_figures
 from evaluator.analysis.comparison.joint_model import compare_jointly
 from evaluator.analysis.comparison.means import mean_scores
 from evaluator.analysis.comparison.paired_tests import Setting
-from evaluator.analysis.comparison.schema import ALL_TARGETS, FRAMES, PAIRINGS, typed
+from evaluator.analysis.comparison.schema import ALL_TARGETS, FRAMES, MODALITY_PAIRS, typed
 from evaluator.analysis.comparison.score_array import make_cube
 from evaluator.analysis.comparison.volume_agreement import agree_on_volumes
-from evaluator.errors import UnknownName, UserError
+from evaluator.errors import UnknownNameError, UserError
 from evaluator.manifests.published import load_published
 from evaluator.metrics import METRICS
 from evaluator.runs.tables import at_round
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from evaluator.runs.results import Group, Results
 
-__all__ = ["ALL_TARGETS", "FRAMES", "MARGINS", "PAIRINGS", "SEED", "Comparison", "compare"]
+__all__ = ["ALL_TARGETS", "FRAMES", "MARGINS", "MODALITY_PAIRS", "SEED", "Comparison", "compare"]
 
 #: differences smaller than this count as none, unless the user states another margin; others have none until stated
 MARGINS: Mapping[str, float] = {"dice": 0.05, "iou": 0.05, "nsd": 0.05}
@@ -41,7 +41,7 @@ class Comparison:
 
     #: each model x target x modality on its own
     means: pd.DataFrame
-    #: structural against functional, within the sitting
+    #: structural against functional, within the session
     modality: pd.DataFrame
     #: model against model, within the image; of the first metric alone
     models: pd.DataFrame
@@ -78,7 +78,7 @@ def compare(
 
     ``metrics``: those of the protocols, unless named; the first is the main one. ``margins`` go over ``MARGINS``.
     ``round_number``: of corrections; by default each prediction's last. The seed makes the resampling repeatable.
-    Raises RunConflict for two versions of one dataset or protocol, UnknownName for a metric that a protocol lacks, and
+    Raises RunConflictError for two versions of one dataset or protocol, UnknownNameError for a metric that a protocol lacks, and
     UserError for a margin that is not above 0.
     """
     stated = dict(MARGINS) | dict(margins or {})
@@ -104,7 +104,7 @@ def compare(
 def _check_margins(margins: Mapping[str, float]) -> None:
     for metric, margin in margins.items():
         if metric not in METRICS:
-            raise UnknownName("metric", metric, METRICS)
+            raise UnknownNameError("metric", metric, METRICS)
         if not 0 < margin < math.inf:
             raise UserError(
                 f"a margin of equivalence is a number above 0; that of {metric} is {margin}"
@@ -117,7 +117,7 @@ def _compare_group(
     known = group.protocol.metrics
     for metric in metrics:
         if metric not in known:
-            raise UnknownName(f"metric in protocol {group.protocol.id}", metric, known)
+            raise UnknownNameError(f"metric in protocol {group.protocol.id}", metric, known)
     scores = at_round(group.results.scores, number, group.protocol)
     there = set(scores["metric"].unique())
     wanted = metrics or [metric for metric in known if metric in there] or known[:1]

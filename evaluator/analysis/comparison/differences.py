@@ -9,7 +9,7 @@ import pandas as pd
 
 from evaluator.analysis.comparison.paired_tests import judge, pair_figures
 from evaluator.analysis.comparison.pairing import NO_FIGURE, make_pairs, side_of, why_no_figure
-from evaluator.analysis.comparison.schema import ALL_TARGETS, MODALITY, MODELS, PAIRINGS
+from evaluator.analysis.comparison.schema import ALL_TARGETS, MODALITY, MODALITY_PAIRS, MODELS
 from evaluator.analysis.comparison.score_array import COUNTED, FAILURES, LEFT_OUT
 from evaluator.types import MODALITIES
 
@@ -36,19 +36,21 @@ _FIGURES = [
 
 
 def compare_modalities(cube: Cube, setting: Setting) -> pd.DataFrame:
-    """Structural minus functional, for each model and target, and each pairing that the data have."""
+    """Structural minus functional, for each model and target, and each modality_pair that the data have."""
     models = np.arange(len(cube.models))
     blocks = []
-    for structural, functional in PAIRINGS:
+    for structural, functional in MODALITY_PAIRS:
         a, b = MODALITIES.index(structural), MODALITIES.index(functional)
-        pairing = f"{structural}-{functional}"
+        modality_pair = f"{structural}-{functional}"
         both = cube.has[a] & cube.has[b]
-        names = [{"model": model, "pairing": pairing} for model in cube.models]
+        names = [{"model": model, "modality_pair": modality_pair} for model in cube.models]
         if both.any():
             sides = (side_of(cube, models, a), side_of(cube, models, b))
             block = _blocks(cube, sides, [(structural, functional)] * len(models), names, setting)
             blocks.append(
-                _with_families(block, cube, f"{cube.metric}, {pairing}", f"{len(models)} models")
+                _with_families(
+                    block, cube, f"{cube.metric}, {modality_pair}", f"{len(models)} models"
+                )
             )
     if not blocks:
         blocks = [_not_paired(cube, setting)]
@@ -177,13 +179,13 @@ def _with_families(block: pd.DataFrame, cube: Cube, family: str, sides: str) -> 
 def _not_paired(cube: Cube, setting: Setting) -> pd.DataFrame:
     rows = [
         {
-            "model": model, "pairing": f"{a}-{b}", "target": ALL_TARGETS, "metric": cube.metric, "failures": failures,
+            "model": model, "modality_pair": f"{a}-{b}", "target": ALL_TARGETS, "metric": cube.metric, "failures": failures,
             "n": 0, "n_pairs": 0, "excluded": 0, "failed_first": 0, "failed_second": 0,
             "margin": setting.margins.get(cube.metric, np.nan), "verdict": "cannot say", "status": "no pairs",
             "family": "none", "explanation": f"no case has both {a} and {b}",
         }
         for failures in FAILURES
-        for a, b in PAIRINGS
+        for a, b in MODALITY_PAIRS
         for model in cube.models
     ]  # fmt: skip
     return pd.DataFrame(rows)

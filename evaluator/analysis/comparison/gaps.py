@@ -26,7 +26,7 @@ def published_figures(published: Iterable[Published]) -> pd.DataFrame:
             "kind": figure.kind,
             "metric": figure.metric,
             "modality": figure.modality,
-            "pairing": figure.pairing,
+            "modality_pair": figure.modality_pair,
             "target": figure.target or ALL_TARGETS,
             "prompt": figure.prompt,
             "value": figure.value,
@@ -70,7 +70,7 @@ def _overall(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
 def _discrepancy(row: dict[str, Any]) -> dict[str, Any]:
     same = {
         name: row[name]
-        for name in ("model", "pairing", "metric", "failures", "n", "status", "explanation")
+        for name in ("model", "modality_pair", "metric", "failures", "n", "status", "explanation")
     }
     figures = {
         "measured": row["difference"],
@@ -84,7 +84,9 @@ def _discrepancy(row: dict[str, Any]) -> dict[str, Any]:
 def _generalization(model: str, figure: Figure, means: pd.DataFrame) -> list[dict[str, Any]]:
     """Literature minus measured, on the figure's modality, or on each where the literature has one figure for all."""
     own = means[
-        (means["model"] == model) & (means["pairing"] == "all") & (means["metric"] == figure.metric)
+        (means["model"] == model)
+        & (means["modality_pair"] == "all")
+        & (means["metric"] == figure.metric)
     ]
     rows = []
     for row in _overall(own):
@@ -98,7 +100,7 @@ def _generalization(model: str, figure: Figure, means: pd.DataFrame) -> list[dic
         ends = {"low": figure.value - row["high"], "high": figure.value - row["low"]}
         gap = {
             "gap": GENERALIZATION,
-            "pairing": "all",
+            "modality_pair": "all",
             "measured": row["mean"],
             "value": figure.value - row["mean"],
         }

@@ -1,4 +1,4 @@
-"""The frame of joint models: one row for each model and pairing, over all of its targets."""
+"""The frame of joint models: one row for each model and modality_pair, over all of its targets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from evaluator.analysis.comparison.pairing import NO_FIGURE, make_pairs, side_of, why_no_figure
-from evaluator.analysis.comparison.schema import JOINT, PAIRINGS
+from evaluator.analysis.comparison.schema import JOINT, MODALITY_PAIRS
 from evaluator.analysis.comparison.score_array import FAILURES, LEFT_OUT
 from evaluator.statistics import fit_jointly
 from evaluator.types import MODALITIES
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def compare_jointly(cube: Cube, setting: Setting) -> pd.DataFrame:
-    """Fit every model's scores jointly, in each pairing that the data have, with failures and without."""
+    """Fit every model's scores jointly, in each modality_pair that the data have, with failures and without."""
     rows: list[dict[str, Any]] = []
-    for structural, functional in PAIRINGS:
+    for structural, functional in MODALITY_PAIRS:
         a, b = MODALITIES.index(structural), MODALITIES.index(functional)
         if not (cube.has[a] & cube.has[b]).any():
             continue
@@ -33,7 +33,7 @@ def compare_jointly(cube: Cube, setting: Setting) -> pd.DataFrame:
             for failures in FAILURES:
                 named = {
                     "model": model,
-                    "pairing": f"{structural}-{functional}",
+                    "modality_pair": f"{structural}-{functional}",
                     "metric": cube.metric,
                 }
                 same = failures == LEFT_OUT and np.array_equal(

@@ -1,4 +1,4 @@
-"""The frame of means: each model, target and modality on its own, in each pairing and in all."""
+"""The frame of means: each model, target and modality on its own, in each modality_pair and in all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from evaluator.analysis.comparison.pairing import side_of, with_all
-from evaluator.analysis.comparison.schema import ALL_TARGETS, MEANS, PAIRINGS
+from evaluator.analysis.comparison.schema import ALL_TARGETS, MEANS, MODALITY_PAIRS
 from evaluator.analysis.comparison.score_array import FAILURES
 from evaluator.statistics import FEWEST, mean_intervals
 from evaluator.types import MODALITIES
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 def mean_scores(cube: Cube, setting: Setting) -> pd.DataFrame:
     """Means with intervals, spread and counts, for every model and target and each slot that the data have."""
     blocks = [
-        _block(cube, pairing, number, units, failures, setting)
-        for pairing, number, units in _slots(cube)
+        _block(cube, modality_pair, number, units, failures, setting)
+        for modality_pair, number, units in _slots(cube)
         for failures in FAILURES
     ]
     columns = [name for name in MEANS if name not in ("dataset", "protocol")]
@@ -36,8 +36,8 @@ def mean_scores(cube: Cube, setting: Setting) -> pd.DataFrame:
 
 
 def _slots(cube: Cube) -> Iterator[tuple[str, int, NDArray[np.bool_]]]:
-    """(pairing, modality's number, its units): both modalities of each pairing, then every modality in all units."""
-    for pair in PAIRINGS:
+    """(modality_pair, modality's number, its units): both modalities of each modality_pair, then every modality in all units."""
+    for pair in MODALITY_PAIRS:
         numbers = [MODALITIES.index(name) for name in pair]
         both = np.logical_and.reduce(cube.has[numbers])
         if both.any():
@@ -48,7 +48,12 @@ def _slots(cube: Cube) -> Iterator[tuple[str, int, NDArray[np.bool_]]]:
 
 
 def _block(
-    cube: Cube, pairing: str, number: int, units: NDArray[np.bool_], failures: str, setting: Setting
+    cube: Cube,
+    modality_pair: str,
+    number: int,
+    units: NDArray[np.bool_],
+    failures: str,
+    setting: Setting,
 ) -> pd.DataFrame:
     side = side_of(cube, slice(None), number)
     values = with_all(cube.per_subject(np.where(units, side.values[failures], np.nan)))
@@ -64,7 +69,7 @@ def _block(
     words = {
         "model": np.repeat(cube.models, len(targets)),
         "target": list(targets) * len(cube.models),
-        "pairing": pairing,
+        "modality_pair": modality_pair,
         "modality": MODALITIES[number],
         "metric": cube.metric,
         "failures": failures,

@@ -35,7 +35,7 @@ def plain(value: Any) -> Any:
 def write_csv(made: Comparison, folder: Path) -> list[Path]:
     """Write ``<frame>.csv`` for each frame, and ``columns.json`` with what the columns say; returns the files.
 
-    Raises HostFault when the folder cannot be written.
+    Raises HostError when the folder cannot be written.
     """
     paths = []
     for name, frame in made.frames().items():

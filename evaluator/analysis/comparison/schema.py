@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 #: the target that stands for the mean over all of a subject's targets
 ALL_TARGETS = "all targets"
 #: structural minus functional
-PAIRINGS = (("CT", "PT"), ("MR", "PT"))
+MODALITY_PAIRS = (("CT", "PT"), ("MR", "PT"))
 
 _WHERE = {
     "dataset": "the dataset's name",
@@ -31,8 +31,8 @@ _STATUS = {
     "explanation": "the same as a sentence; also what to keep in mind where the status is ok; empty if nothing",
 }
 _PAIRED = {
-    "n": "subjects; a subject with several sittings or seeds is averaged first and counts once",
-    "n_pairs": "pairs of predictions (sitting x seed x target) that these subjects are the means of",
+    "n": "subjects; a subject with several sessions or seeds is averaged first and counts once",
+    "n_pairs": "pairs of predictions (session x seed x target) that these subjects are the means of",
     "excluded": "pairs that could not be asked or scored for the data's sake (undefined, not run, not applicable), and are in no figure",
     "difference": "mean over subjects of the paired difference, first minus second",
     "low": "lower end of its interval (BCa bootstrap over subjects)",
@@ -56,7 +56,7 @@ MEANS = (
     _WHERE
     | {
         "model": "the model's label",
-        "pairing": '"CT-PT" or "MR-PT": scans of cases that have both; "all": every scan of the modality',
+        "modality_pair": '"CT-PT" or "MR-PT": scans of cases that have both; "all": every scan of the modality',
         "modality": "CT, MR or PT",
     }
     | _CELL
@@ -81,7 +81,7 @@ MODALITY = (
     _WHERE
     | {
         "model": "the model's label",
-        "pairing": '"CT-PT" or "MR-PT": structural minus functional, within the sitting',
+        "modality_pair": '"CT-PT" or "MR-PT": structural minus functional, within the session',
     }
     | _CELL
     | {
@@ -114,7 +114,7 @@ MODELS = (
 
 JOINT = (
     _WHERE
-    | {"model": "the model's label", "pairing": '"CT-PT" or "MR-PT"', "metric": "the metric"}
+    | {"model": "the model's label", "modality_pair": '"CT-PT" or "MR-PT"', "metric": "the metric"}
     | {"failures": _CELL["failures"]}
     | {
         "method": '"mixed model": score ~ modality * target + (1 + modality | subject); "ranks": the fallback; "none"',
@@ -140,7 +140,7 @@ GAPS = (
         "model": "the model's label",
         "gap": '"modality discrepancy": structural minus functional, within subject; '
         '"generalization gap": literature-reported minus measured',
-        "pairing": '"CT-PT", "MR-PT"; "all" for generalization gaps',
+        "modality_pair": '"CT-PT", "MR-PT"; "all" for generalization gaps',
         "modality": "of the mean that is held against the literature; empty for modality discrepancies",
         "metric": "the metric",
         "failures": _CELL["failures"],
@@ -160,7 +160,7 @@ VOLUMES = (
     _WHERE
     | {
         "model": "the model's label",
-        "pairing": MEANS["pairing"],
+        "modality_pair": MEANS["modality_pair"],
         "modality": "CT, MR or PT",
         "target": "the target",
     }
@@ -188,7 +188,7 @@ PUBLISHED = {
     "kind": '"literature": what its authors or surveys report; "paper": what the UMD paper measured on its own data',
     "metric": "the metric",
     "modality": "CT, MR or PT; empty for one figure over several",
-    "pairing": '"CT-PT", "MR-PT", or "all" where the figure is of no pair',
+    "modality_pair": '"CT-PT", "MR-PT", or "all" where the figure is of no pair',
     "target": f'the organ, or "{ALL_TARGETS}" for a mean over organs',
     "prompt": "what the model was asked with, where the source says so",
     "value": "the figure",
@@ -212,7 +212,7 @@ SANITY = {
 
 #: columns of words and of counts; all others are figures
 WORDS = {
-    "dataset", "protocol", "model", "other", "pairing", "modality", "target", "metric", "failures", "family", "verdict",
+    "dataset", "protocol", "model", "other", "modality_pair", "modality", "target", "metric", "failures", "family", "verdict",
     "status", "explanation", "method", "reason", "gap", "source", "certainty", "kind", "prompt", "data",
     "control", "target_dataset",
 }  # fmt: skip

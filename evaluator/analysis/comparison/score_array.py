@@ -1,4 +1,4 @@
-"""Scores of one metric as arrays by model, target, modality and unit (a sitting under a seed), failures filled in or not."""
+"""Scores of one metric as arrays by model, target, modality and unit (a session under a seed), failures filled in or not."""
 
 from __future__ import annotations
 

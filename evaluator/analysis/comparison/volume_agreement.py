@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from evaluator.analysis.comparison.schema import PAIRINGS, VOLUMES
+from evaluator.analysis.comparison.schema import MODALITY_PAIRS, VOLUMES
 from evaluator.statistics import bland_altman
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ _COLUMNS = [name for name in VOLUMES if name not in ("dataset", "protocol")]
 
 
 def agree_on_volumes(group: Group, scores: pd.DataFrame) -> pd.DataFrame:
-    """One row for each model, modality and target, in all scans and in those of each pairing.
+    """One row for each model, modality and target, in all scans and in those of each modality_pair.
 
     The reference volume of a scan is had from a prediction's volume and its ``rve`` or ``volume_error_ml``; without one
     of these metrics in the protocol the frame is empty.
     """
     frame = _volumes(group, scores)
     rows = []
-    for pairing, part in _slots(frame):
+    for modality_pair, part in _slots(frame):
         known = part.dropna(subset=["predicted", "reference"])
         subjects = _by_subject(known)
         of_cell = subjects.groupby(_BY, observed=True).indices
@@ -42,7 +42,7 @@ def agree_on_volumes(group: Group, scores: pd.DataFrame) -> pd.DataFrame:
         ):
             own = of_cell.get((model, modality, target), [])
             named = {"model": model, "modality": modality, "target": target} | {
-                "pairing": pairing,
+                "modality_pair": modality_pair,
                 "excluded": int(excluded),
             }
             rows.append(named | _row(predicted[own], reference[own]))
@@ -86,7 +86,7 @@ def _volumes(group: Group, scores: pd.DataFrame) -> pd.DataFrame:
 def _slots(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     by_case = frame.groupby("case", observed=True)["modality"].agg(frozenset)
     slots = []
-    for pair in PAIRINGS:
+    for pair in MODALITY_PAIRS:
         cases = by_case.index[[set(pair) <= own for own in by_case]]
         slots.append(
             ("-".join(pair), frame[frame["case"].isin(cases) & frame["modality"].isin(pair)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from evaluator.errors import EngineUnavailable, UnknownName
+from evaluator.errors import EngineUnavailableError, UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,7 @@ __all__ = ["ENGINES", "Engine", "Process", "open_engine"]
 
 
 class Process(Protocol):
-    """A running model. Every method may raise HostFault when the engine itself is gone."""
+    """A running model. Every method may raise HostError when the engine itself is gone."""
 
     def read_line(self, timeout: float) -> str | None:
         """The next line of standard output; None when ``timeout`` seconds pass first. Raises EOFError at its end."""
@@ -93,16 +93,16 @@ ENGINES: dict[str, Callable[[], Engine]] = {"docker": _docker, "podman": _podman
 def open_engine(name: str = "auto") -> Engine:
     """The engine of this name; "auto" is whatever answers, docker before podman, and never local.
 
-    Raises EngineUnavailable with what to do where none answers.
+    Raises EngineUnavailableError with what to do where none answers.
     """
     if name != "auto":
         if name not in ENGINES:
-            raise UnknownName("engine", name, ENGINES)
+            raise UnknownNameError("engine", name, ENGINES)
         return ENGINES[name]()
     try:
         return _docker()
-    except EngineUnavailable as no_docker:
+    except EngineUnavailableError as no_docker:
         try:
             return _podman()
-        except EngineUnavailable:
+        except EngineUnavailableError:
             raise no_docker from None

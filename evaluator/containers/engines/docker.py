@@ -20,7 +20,7 @@ from docker.types import DeviceRequest, LogConfig, Ulimit
 
 from evaluator.containers.engines.process_output import Lines, LogFile, peak_memory_of
 from evaluator.containers.engines.spec import Caller, Exit, container_arguments
-from evaluator.errors import EngineUnavailable, HostFault
+from evaluator.errors import EngineUnavailableError, HostError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,23 +41,23 @@ HOW_TO_GET = """no container engine answers ({why}).
 
 @contextlib.contextmanager
 def engine_gone() -> Iterator[None]:
-    """Only a lost connection becomes a HostFault."""
+    """Only a lost connection becomes a HostError."""
     try:
         yield
     except GONE as error:
-        raise HostFault(
+        raise HostError(
             f"the container engine is gone ({_brief(error)}); start it and run again, nothing is lost"
         ) from error
 
 
 @contextlib.contextmanager
 def engine_faults() -> Iterator[None]:
-    """A lost connection, and whatever the engine refuses, becomes a HostFault."""
+    """A lost connection, and whatever the engine refuses, becomes a HostError."""
     try:
         with engine_gone():
             yield
     except docker.errors.APIError as error:
-        raise HostFault(
+        raise HostError(
             f"the container engine refused: {error.explanation or error}; see: umd doctor"
         ) from error
 
@@ -75,7 +75,7 @@ class DockerEngine:
 
     @classmethod
     def connect(cls, *, podman: bool = False) -> DockerEngine:
-        """Connect by DOCKER_HOST or the usual socket; raises EngineUnavailable that says how to get an engine."""
+        """Connect by DOCKER_HOST or the usual socket; raises EngineUnavailableError that says how to get an engine."""
         try:
             address = _podman_socket() if podman else None
             client = (
@@ -85,10 +85,10 @@ class DockerEngine:
             )
             components = {part["Name"] for part in client.version().get("Components", ())}
         except (docker.errors.DockerException, *GONE) as error:
-            raise EngineUnavailable(HOW_TO_GET.format(why=_brief(error))) from error
+            raise EngineUnavailableError(HOW_TO_GET.format(why=_brief(error))) from error
         is_podman = any("Podman" in name for name in components)
         if podman and not is_podman:
-            raise EngineUnavailable("what answers is Docker, not Podman; use --engine docker")
+            raise EngineUnavailableError("what answers is Docker, not Podman; use --engine docker")
         return cls(client, podman=is_podman)
 
     def about(self) -> dict[str, str]:

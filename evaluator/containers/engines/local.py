@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 from evaluator.containers.engines.process_output import Lines, LogFile, peak_memory_of
 from evaluator.containers.engines.spec import Exit
-from evaluator.errors import HostFault, UserError
+from evaluator.errors import HostError, UserError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +68,7 @@ class LocalEngine:
                 start_new_session=True,
             )
         except OSError as error:
-            raise HostFault(
+            raise HostError(
                 f"could not start {model.card.name}: {error.strerror}; run again"
             ) from error
         return LocalProcess(process, LogFile(log), mode)

@@ -60,7 +60,7 @@ def _write_all(manifest: DatasetManifest, folder: Path) -> None:
     assert plan
     with ThreadPoolExecutor(max_workers=2) as pool:
         rows = list(pool.map(lambda number: _write_case(folder, plan, number), range(plan.cases)))
-    header = "subject\tpair\tmodality\timage\treference\tunit\tlabels\tsha256\treference_sha256"
+    header = "subject\tsession\tmodality\timage\treference\tunit\tlabels\tsha256\treference_sha256"
     lines = [header, *(line for case in rows for line in case)]
     (folder / f"{manifest.name}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / f"{manifest.name}.toml").write_text(_toml(manifest), encoding="utf-8")

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 KEPT = 3
 
 
-class Archive:
+class CaseImages:
     """Cases of the runs' datasets, by id. What cannot be had is told once and then None."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Archive:
         return self._datasets[key].get(case_id)
 
     def references(self, scan: Scan) -> Mapping[str, GridMask]:
-        """Every target's reference on the image's grid, cropped. Raises BadVolume."""
+        """Every target's reference on the image's grid, cropped. Raises VolumeError."""
         if scan.image not in self._references:
             if len(self._references) >= KEPT:
                 self._references.pop(next(iter(self._references)))
@@ -72,7 +72,7 @@ class Archive:
 
 @lru_cache(maxsize=KEPT)
 def image_of(path: Path) -> tuple[NDArray[np.float32], Grid]:
-    """An image's values and grid; the last few are kept. Raises BadVolume."""
+    """An image's values and grid; the last few are kept. Raises VolumeError."""
     return read_image(path)
 
 

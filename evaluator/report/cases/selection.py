@@ -13,8 +13,8 @@ from evaluator.report.tables import rows_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from evaluator.analysis.failures import Atlas
-    from evaluator.report.benchmark import Study
+    from evaluator.analysis.failures import FailureAnalysis
+    from evaluator.report.benchmark import Benchmark
     from evaluator.report.context import Report
     from evaluator.runs.results import RunFacts
 
@@ -27,7 +27,7 @@ class Shown:
     case: str
     #: what it is called in the report, in text and in file names
     label: str
-    runs: Sequence[tuple[Study, RunFacts]]
+    runs: Sequence[tuple[Benchmark, RunFacts]]
     #: draws that are shown beside the first of each protocol
     seeds: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
@@ -71,15 +71,15 @@ def _shown(report: Report, dataset: str, case: str, picks: Sequence[Pick]) -> Sh
 
 
 def case_label(report: Report, dataset: str, case: str) -> str:
-    """The subject's name in the report; with the number of the sitting where it has several."""
+    """The subject's name in the report; with the number of the session where it has several."""
     if report.privacy.keep_ids:
         return case
     scores = report.results.scores
     own = scores[scores["dataset"] == dataset]
     subject = str(own.loc[own["case"] == case, "subject"].iloc[0])
-    sittings = sorted(map(str, own.loc[own["subject"] == subject, "case"].unique()))
+    sessions = sorted(map(str, own.loc[own["subject"] == subject, "case"].unique()))
     name = report.privacy.subject(dataset, subject)
-    return name if len(sittings) == 1 else f"{name}-{sittings.index(case) + 1}"
+    return name if len(sessions) == 1 else f"{name}-{sessions.index(case) + 1}"
 
 
 #: worst predictions of a model on a modality that are looked at, each of another kind
@@ -105,7 +105,7 @@ class Pick:
     score: float
 
 
-def find_picks(studies: Sequence[Study], atlas: Atlas) -> list[Pick]:
+def find_picks(studies: Sequence[Benchmark], atlas: FailureAnalysis) -> list[Pick]:
     """The worst predictions of different kinds and a median one of each model and modality, models in turn."""
     kinds = {_key(row): str(row.kind) for row in rows_of(atlas.cases)}
     keys = {(study.group.dataset, study.protocol.id): study.key for study in studies}

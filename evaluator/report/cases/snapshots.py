@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.errors import BadVolume
+from evaluator.errors import VolumeError
 from evaluator.files import read_json
 from evaluator.imaging.geometry import affine_of, to_world
 from evaluator.report.cases.images import image_of, prediction_of, prompts_of
@@ -20,8 +20,8 @@ from evaluator.report.site import slug
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from evaluator.report.benchmark import Study
-    from evaluator.report.cases.images import Archive
+    from evaluator.report.benchmark import Benchmark
+    from evaluator.report.cases.images import CaseImages
     from evaluator.report.cases.selection import Shown
     from evaluator.report.context import Report
     from evaluator.runs.results import RunFacts
@@ -38,7 +38,7 @@ class Plate:
 
     file: str
     pick: Pick
-    study: Study
+    study: Benchmark
     #: page of its case
     page: str
     label: str
@@ -48,7 +48,7 @@ class Plate:
 
 
 def draw_plates(
-    report: Report, archive: Archive, shown: Shown, picks: Sequence[Pick]
+    report: Report, archive: CaseImages, shown: Shown, picks: Sequence[Pick]
 ) -> list[Plate]:
     """The pictures of one case: three planes of each pick, and a projection where it is PET."""
     runs = {run.name: (study, run) for study, run in shown.runs}
@@ -91,7 +91,7 @@ def draw_plates(
 
 
 def _drawable(
-    report: Report, archive: Archive, run: RunFacts, pick: Pick
+    report: Report, archive: CaseImages, run: RunFacts, pick: Pick
 ) -> tuple[Image, Any, Any] | None:
     case = archive.case(run, pick.case)
     modality: Any = pick.modality
@@ -100,7 +100,7 @@ def _drawable(
     try:
         array, grid = image_of(case.scans[modality].image)
         reference = archive.references(case.scans[modality])[pick.target]
-    except (BadVolume, KeyError) as error:
+    except (VolumeError, KeyError) as error:
         logger.info(f"no picture of {pick.target}: {report.privacy.text(str(error))}")
         return None
     file = run.store.mask_path(
@@ -109,7 +109,7 @@ def _drawable(
     made = prediction_of(run, str(file.relative_to(run.path))) if file.is_file() else None
     whole = (0, 0, 0), grid.shape
     image = Image(modality=modality, array=array, affine=affine_of(grid))
-    return image, reference.region(*whole), None if made is None else made.region(*whole)
+    return image, reference.crop(*whole), None if made is None else made.crop(*whole)
 
 
 def _placed(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from evaluator.errors import BadVolume
+from evaluator.errors import VolumeError
 from evaluator.files import read_json
 from evaluator.report.cases.images import image_of, prediction_of, prompts_of
 from evaluator.report.cases.selection import Shown
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from evaluator.report.benchmark import Study
-    from evaluator.report.cases.images import Archive
+    from evaluator.report.benchmark import Benchmark
+    from evaluator.report.cases.images import CaseImages
     from evaluator.report.context import Report
     from evaluator.runs.results import RunFacts
     from evaluator.types import Case
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def viewer_content(report: Report, archive: Archive, shown: Shown) -> dict[str, Any] | None:
+def viewer_content(report: Report, archive: CaseImages, shown: Shown) -> dict[str, Any] | None:
     """What the viewer reads, with its volumes written; None where the images are not here."""
     case = archive.case(shown.runs[0][1], shown.case)
     if case is None:
@@ -45,7 +45,7 @@ def viewer_content(report: Report, archive: Archive, shown: Shown) -> dict[str, 
     for modality in (name for name in MODALITIES if name in case.scans):
         try:
             scans[modality], sizes[modality] = _scan(report, archive, case, modality, stem)
-        except BadVolume as error:
+        except VolumeError as error:
             logger.info(
                 f"{shown.label} {modality} cannot be shown: {report.privacy.text(str(error))}"
             )
@@ -59,7 +59,7 @@ def viewer_content(report: Report, archive: Archive, shown: Shown) -> dict[str, 
 
 
 def _scan(
-    report: Report, archive: Archive, case: Case, modality: Any, stem: str
+    report: Report, archive: CaseImages, case: Case, modality: Any, stem: str
 ) -> tuple[dict[str, Any], Reduced]:
     image, grid = image_of(case.scans[modality].image)
     size = reduced(grid)
@@ -83,7 +83,7 @@ def _scan(
 
 def _run(
     report: Report,
-    study: Study,
+    study: Benchmark,
     run: RunFacts,
     shown: Shown,
     sizes: Mapping[str, Reduced],

@@ -108,10 +108,10 @@ def mask_header(to: Reduced) -> str:
 
 def _crop(mask: GridMask, to: Reduced) -> dict[str, Any]:
     if not to.whole:
-        mask = crop_mask(shrink(mask.region((0, 0, 0), mask.grid.shape), to) >= 0.5, to.grid)
-    inside = mask.inside.astype(np.uint8)
+        mask = crop_mask(shrink(mask.crop((0, 0, 0), mask.grid.shape), to) >= 0.5, to.grid)
+    inside = mask.array.astype(np.uint8)
     return {
-        "low": list(mask.corner),
+        "low": list(mask.offset),
         "shape": list(inside.shape),
         "data": _packed(inside.tobytes(order="F")),
     }

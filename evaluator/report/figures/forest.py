@@ -34,16 +34,16 @@ MOST_COLUMNS = 3
 @drawn
 def forest(
     rows: pd.DataFrame,
-    pairing: str,
+    modality_pair: str,
     targets: Sequence[str],
     *,
     margin: float | None,
     name: str,
     stamps: Sequence[str],
 ) -> Figure:
-    """One panel for each model. ``rows``: of ``Comparison.modality`` for one pairing, metric and way to count failures."""
+    """One panel for each model. ``rows``: of ``Comparison.modality`` for one modality_pair, metric and way to count failures."""
     metric = str(rows["metric"].iloc[0])
-    structural, functional = pairing.split("-")
+    structural, functional = modality_pair.split("-")
     models = list(dict.fromkeys(rows.loc[rows["status"] != "unsupported", "model"]))
     named = [target for target in (*targets, ALL_TARGETS) if target in set(rows["target"])]
     columns = min(MOST_COLUMNS, len(models))

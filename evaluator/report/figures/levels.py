@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 def levels(
     rows: pd.DataFrame, published: pd.DataFrame, *, name: str, stamps: Sequence[str]
 ) -> Figure:
-    """One panel for each pairing. ``rows``: of ``Comparison.means`` for all targets, one metric, failures counted."""
+    """One panel for each modality_pair. ``rows``: of ``Comparison.means`` for all targets, one metric, failures counted."""
     metric = str(rows["metric"].iloc[0])
-    pairings = list(dict.fromkeys(rows["pairing"]))
+    modality_pairs = list(dict.fromkeys(rows["modality_pair"]))
     models = _ordered(rows)
     names = [short(model) for model in reversed(models)]
     made, axes = canvas(
-        3.3, 0.34 * len(models), columns=len(pairings), left=room_for(names), sharey=True
+        3.3, 0.34 * len(models), columns=len(modality_pairs), left=room_for(names), sharey=True
     )
-    for place, pairing in zip(axes[0], pairings, strict=True):
-        own = rows[rows["pairing"] == pairing]
+    for place, modality_pair in zip(axes[0], modality_pairs, strict=True):
+        own = rows[rows["modality_pair"] == modality_pair]
         for row, model in enumerate(models):
             _model(place, own[own["model"] == model], len(models) - 1 - row)
-            _reported(place, published, model, pairing, len(models) - 1 - row)
-        place.set_title(SCANNER.get(pairing, pairing))
+            _reported(place, published, model, modality_pair, len(models) - 1 - row)
+        place.set_title(SCANNER.get(modality_pair, modality_pair))
         place.set_yticks(range(len(models)), names)
         place.set_ylim(-0.6, len(models) - 0.4)
         place.set_xlabel(worded(metric))
@@ -100,11 +100,13 @@ def _model(axes: Any, rows: pd.DataFrame, height: int) -> None:
         )
 
 
-def _reported(axes: Any, published: pd.DataFrame, model: str, pairing: str, height: int) -> None:
+def _reported(
+    axes: Any, published: pd.DataFrame, model: str, modality_pair: str, height: int
+) -> None:
     own = published[(published["model"] == model) & (published["kind"] == "literature")]
     own = own[own["target"] == ALL_TARGETS]
     for row in rows_of(own):
-        if str(row.modality) in pairing.split("-"):
+        if str(row.modality) in modality_pair.split("-"):
             axes.plot(
                 [row.value] * 2,
                 [height - 0.33, height + 0.33],

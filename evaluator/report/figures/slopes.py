@@ -38,13 +38,15 @@ LINES, FEWEST, MOST = 1200, 10, 60
 def slopes(
     paired: pd.DataFrame, target: str, metric: str, *, name: str, stamps: Sequence[str]
 ) -> Figure:
-    """One panel for each model and pairing. ``paired``: model, pairing, subject, structural, functional, failed of one target."""
+    """One panel for each model and modality_pair. ``paired``: model, modality_pair, subject, structural, functional, failed of one target."""
     keys = list(
-        dict.fromkeys(zip(paired["model"].astype(str), paired["pairing"].astype(str), strict=True))
+        dict.fromkeys(
+            zip(paired["model"].astype(str), paired["modality_pair"].astype(str), strict=True)
+        )
     )
     by_pairing = [
-        [key for key in keys if key[1] == pairing]
-        for pairing in dict.fromkeys(pairing for _, pairing in keys)
+        [key for key in keys if key[1] == modality_pair]
+        for modality_pair in dict.fromkeys(modality_pair for _, modality_pair in keys)
     ]
     columns = min(MOST_COLUMNS, max(map(len, by_pairing)))
     lines = [own[n : n + columns] for own in by_pairing for n in range(0, len(own), columns)]
@@ -53,13 +55,14 @@ def slopes(
     )
     shown = min(max(LINES // len(keys), FEWEST), MOST)
     groups = {
-        (str(m), str(p)): own for (m, p), own in paired.groupby(["model", "pairing"], observed=True)
+        (str(m), str(p)): own
+        for (m, p), own in paired.groupby(["model", "modality_pair"], observed=True)
     }
     for (row,), line in zip(axes, lines, strict=True):
         _row(row, [(key, groups[key]) for key in line], columns, shown)
         limit_scores(row, metric, "y")
     made.supylabel(worded(metric), fontsize=8.5, color=MUTED, x=0.12 / made.get_figwidth())
-    most = paired.groupby(["model", "pairing"], observed=True).size().max()
+    most = paired.groupby(["model", "modality_pair"], observed=True).size().max()
     sampled = (
         f" {shown} of up to {most} subjects are drawn, picked by chance; the thick line is of all."
         if most > shown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from evaluator.report.cases.images import Archive
+from evaluator.report.cases.images import CaseImages
 from evaluator.report.cases.selection import choose
 from evaluator.report.cases.snapshots import draw_plates
 from evaluator.report.cases.viewer_data import viewer_content
@@ -23,7 +23,7 @@ def make(report: Report, picks: Sequence[Pick]) -> tuple[list[Page], list[Plate]
     """A list of cases with a page for each, and all pictures; with ``--no-images`` none."""
     if not report.options.images:
         return [], []
-    archive = Archive()
+    archive = CaseImages()
     shown = choose(report, picks, report.options.cases)
     contents = [
         (one, content) for one in shown if (content := viewer_content(report, archive, one))

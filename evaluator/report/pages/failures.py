@@ -16,7 +16,7 @@ from evaluator.types import Status
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from evaluator.report.benchmark import Study
+    from evaluator.report.benchmark import Benchmark
     from evaluator.report.cases.snapshots import Plate
     from evaluator.report.context import Report
 
@@ -49,13 +49,13 @@ def make(report: Report, plates: Sequence[Plate]) -> Page:
     )
 
 
-def _own(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
+def _own(frame: pd.DataFrame, study: Benchmark) -> pd.DataFrame:
     return frame[
         (frame["dataset"] == study.group.dataset) & (frame["protocol"] == study.protocol.id)
     ]
 
 
-def _part(report: Report, study: Study, plates: Sequence[Plate]) -> dict[str, Any]:
+def _part(report: Report, study: Benchmark, plates: Sequence[Plate]) -> dict[str, Any]:
     atlas = report.atlas
     cases, counts = _own(atlas.cases, study), _own(atlas.counts, study)
     totals = _totals(study, cases)
@@ -82,7 +82,7 @@ def _part(report: Report, study: Study, plates: Sequence[Plate]) -> dict[str, An
     }
 
 
-def _totals(study: Study, cases: pd.DataFrame) -> pd.DataFrame:
+def _totals(study: Benchmark, cases: pd.DataFrame) -> pd.DataFrame:
     asked = study.group.results.predictions
     asked = asked[~asked["status"].isin(["not-run", "undefined", Status.UNSUPPORTED])]
     last = asked.drop_duplicates(["run", "case", "modality", "target", "seed"], keep="last")
@@ -98,7 +98,7 @@ def _totals(study: Study, cases: pd.DataFrame) -> pd.DataFrame:
     return rows.fillna({"failed": 0, "poor": 0}).astype({"failed": int, "poor": int})
 
 
-def _kinds(study: Study, counts: pd.DataFrame, totals: pd.DataFrame) -> Table:
+def _kinds(study: Benchmark, counts: pd.DataFrame, totals: pd.DataFrame) -> Table:
     """Model and modality by kind, as shares of all predictions."""
     found = counts.groupby(["model", "modality", "kind"])["count"].sum()
     order = [
@@ -146,7 +146,7 @@ def _share(count: int, of: int) -> Cell:
     )
 
 
-def _targets(study: Study, counts: pd.DataFrame) -> Table:
+def _targets(study: Benchmark, counts: pd.DataFrame) -> Table:
     order = {name: n for n, name in enumerate(study.targets)}
     rows = sorted(
         rows_of(counts), key=lambda r: (r.model, order.get(r.target, 0), r.modality, -r.count)

@@ -32,7 +32,7 @@ from evaluator.report.verdicts import kind_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from evaluator.report.benchmark import Study
+    from evaluator.report.benchmark import Benchmark
     from evaluator.report.context import Report
 
 #: heat maps of further metrics stand in the page while they have no more columns than this
@@ -54,7 +54,7 @@ def make(report: Report) -> Page:
     )
 
 
-def _part(report: Report, study: Study) -> dict[str, Any]:
+def _part(report: Report, study: Benchmark) -> dict[str, Any]:
     site = report.site
     shown = [study.metric]
     if len(study.models) * len(study.modalities) <= MOST_COLUMNS:
@@ -71,8 +71,10 @@ def _part(report: Report, study: Study) -> dict[str, Any]:
     return {
         "study": study,
         "maps": maps,
-        "pairings": [
-            made for pairing in study.pairings if (made := _pairing(report, study, pairing))
+        "modality_pairs": [
+            made
+            for modality_pair in study.modality_pairs
+            if (made := _pairing(report, study, modality_pair))
         ],
         "joint": joint_table(report, study),
         "gaps": gaps_table(report, study),
@@ -80,17 +82,17 @@ def _part(report: Report, study: Study) -> dict[str, Any]:
     }
 
 
-def _level_rows(study: Study, metric: str) -> pd.DataFrame:
+def _level_rows(study: Benchmark, metric: str) -> pd.DataFrame:
     means = study.comparison.means
     return means[
         (means["metric"] == metric)
         & (means["failures"] == "counted")
-        & (means["pairing"] == "all")
+        & (means["modality_pair"] == "all")
         & (means["target"] != ALL_TARGETS)
     ]
 
 
-def heat_table(study: Study, metric: str) -> Table:
+def heat_table(study: Benchmark, metric: str) -> Table:
     """Target by model and modality, every scan of the modality, as coloured figures."""
     rows = _level_rows(study, metric)
     by_place = {(str(r.model), str(r.modality), str(r.target)): r for r in rows_of(rows)}
@@ -140,9 +142,9 @@ def _heat_cell(row: Any, metric: str) -> Cell:
     )
 
 
-def _pairing(report: Report, study: Study, pairing: str) -> dict[str, Any] | None:
+def _pairing(report: Report, study: Benchmark, modality_pair: str) -> dict[str, Any] | None:
     every = study.comparison.modality
-    every = every[every["pairing"] == pairing]
+    every = every[every["modality_pair"] == modality_pair]
     if len(study.targets) == 1:  # the mean over one target is that target
         every = every[every["target"] != ALL_TARGETS]
     rows = every[(every["metric"] == study.metric) & (every["failures"] == "counted")]
@@ -153,22 +155,22 @@ def _pairing(report: Report, study: Study, pairing: str) -> dict[str, Any] | Non
     drawn = rows["difference"].notna().any()
     plot = (
         forest(
-            rows, pairing, study.targets, margin=float(margin.iloc[0]) if len(margin) else None,
-            name=f"{study.key}.forest.{pairing}", stamps=study.stamps,
+            rows, modality_pair, study.targets, margin=float(margin.iloc[0]) if len(margin) else None,
+            name=f"{study.key}.forest.{modality_pair}", stamps=study.stamps,
         )
         if drawn
         else None
     )  # fmt: skip
     left_out = every[(every["metric"] == study.metric) & (every["failures"] == "left out")]
-    table = _differences(study, pairing, rows, left_out)
+    table = _differences(study, modality_pair, rows, left_out)
     others = [
-        site.table(_differences(study, pairing, own, None, metric))
+        site.table(_differences(study, modality_pair, own, None, metric))
         for metric in study.protocol.metrics[1:]
         if len(own := every[(every["metric"] == metric) & (every["failures"] == "counted")])
     ]
     return {
-        "name": SCANNER[pairing],
-        "structural": SAID[pairing.split("-")[0]],
+        "name": SCANNER[modality_pair],
+        "structural": SAID[modality_pair.split("-")[0]],
         "figure": site.figure(plot) if plot else None,
         "table": site.table(table),
         "others": others,
@@ -176,14 +178,18 @@ def _pairing(report: Report, study: Study, pairing: str) -> dict[str, Any] | Non
 
 
 def _differences(
-    study: Study,
-    pairing: str,
+    study: Benchmark,
+    modality_pair: str,
     rows: pd.DataFrame,
     left_out: pd.DataFrame | None,
     metric: str | None = None,
 ) -> Table:
     metric = metric or study.metric
-    structural, digits, row_of = SAID[pairing.split("-")[0]], digits_of(metric), METRICS[metric]
+    structural, digits, row_of = (
+        SAID[modality_pair.split("-")[0]],
+        digits_of(metric),
+        METRICS[metric],
+    )
     without = (
         {(str(r.model), str(r.target)): r for r in rows_of(left_out)}
         if left_out is not None
@@ -213,7 +219,7 @@ def _differences(
     ordered = sorted(rows_of(rows), key=lambda r: (str(r.model), order.get(str(r.target), 0)))
     unit = f", {row_of.unit}" if row_of.unit else ""
     return Table(
-        name=f"{study.key}.differences.{pairing}.{metric}",
+        name=f"{study.key}.differences.{modality_pair}.{metric}",
         title=f"{row_of.title}{unit}: {structural} minus PET within the subject",
         note="In small print: 95\u00a0% interval, and the difference with failures left out. "
         + _family(rows),

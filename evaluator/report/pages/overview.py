@@ -32,7 +32,7 @@ _SANE = {WORKING: "same", EVERYWHERE: "worse", DATASET: "worse", MODALITY: "wors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from evaluator.report.benchmark import Study
+    from evaluator.report.benchmark import Benchmark
     from evaluator.report.context import Report
 
 
@@ -70,20 +70,28 @@ def facts(report: Report) -> dict[str, Any]:
 
 def glance(report: Report) -> Table | None:
     """Every model's verdict in every study, on one screen; None where there is one study alone."""
-    columns = [(study, pairing) for study in report.studies for pairing in study.pairings]
+    columns = [
+        (study, modality_pair) for study in report.studies for modality_pair in study.modality_pairs
+    ]
     if len(report.studies) < 2 or not columns:
         return None
     models = sorted({model for study in report.studies for model in study.models})
     frame = report.comparison.modality
     frame = frame[(frame["target"] == ALL_TARGETS) & (frame["failures"] == "counted")]
-    found = {(r.dataset, r.protocol, r.metric, r.model, r.pairing): r for r in rows_of(frame)}
+    found = {(r.dataset, r.protocol, r.metric, r.model, r.modality_pair): r for r in rows_of(frame)}
     upper = [
         ("", 1),
-        *((study.short, len(study.pairings)) for study in report.studies if study.pairings),
+        *(
+            (study.short, len(study.modality_pairs))
+            for study in report.studies
+            if study.modality_pairs
+        ),
     ]
 
-    def cell(model: str, study: Study, pairing: str) -> Cell:
-        row = found.get((study.group.dataset, study.protocol.id, study.metric, model, pairing))
+    def cell(model: str, study: Benchmark, modality_pair: str) -> Cell:
+        row = found.get(
+            (study.group.dataset, study.protocol.id, study.metric, model, modality_pair)
+        )
         if row is None:
             return Cell(text="", kind="nothing")
         kind, word = kind_of(row, study.metric)
@@ -105,8 +113,12 @@ def glance(report: Report) -> Table | None:
             columns=[
                 Column(title="model", words=True),
                 *(
-                    Column(title=SCANNER[pairing], words=True, starts=pairing == study.pairings[0])
-                    for study, pairing in columns
+                    Column(
+                        title=SCANNER[modality_pair],
+                        words=True,
+                        starts=modality_pair == study.modality_pairs[0],
+                    )
+                    for study, modality_pair in columns
                 ),
             ],
             upper=upper,
@@ -153,11 +165,11 @@ def sanity(report: Report) -> dict[str, Any] | None:
     }
 
 
-def _part(report: Report, study: Study) -> dict[str, Any]:
+def _part(report: Report, study: Benchmark) -> dict[str, Any]:
     site, means = report.site, _means(study)
     table = site.table(summary(study)) if len(means) else None
     taken = means[means["status"] != "unsupported"]
-    paired = taken[taken["pairing"] != "all"]
+    paired = taken[taken["modality_pair"] != "all"]
     return {
         "study": study,
         "verdicts": verdicts(study, report.atlas),
@@ -173,7 +185,7 @@ def _part(report: Report, study: Study) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _means(study: Study) -> pd.DataFrame:
+def _means(study: Benchmark) -> pd.DataFrame:
     means = study.comparison.means
     return means[
         (means["metric"] == study.metric)
@@ -182,7 +194,7 @@ def _means(study: Study) -> pd.DataFrame:
     ]
 
 
-def summary(study: Study) -> Table:
+def summary(study: Benchmark) -> Table:
     """The paper's table: model by CT, PT of PET/CT and MR, PT of PET/MR, and what the literature reports."""
     means = _means(study)
     left_out = study.comparison.means
@@ -191,15 +203,19 @@ def summary(study: Study) -> Table:
         & (left_out["failures"] == "left out")
         & (left_out["target"] == ALL_TARGETS)
     ]
-    keys = [(pairing, modality) for pairing in study.pairings for modality in pairing.split("-")]
+    keys = [
+        (modality_pair, modality)
+        for modality_pair in study.modality_pairs
+        for modality in modality_pair.split("-")
+    ]
     alone = [name for name in study.modalities if name not in {modality for _, modality in keys}]
     keys += [("all", modality) for modality in alone]
     metric = METRICS[study.metric]
     columns = [Column(title="model", words=True)]
     upper = [("", 1)]
-    for pairing in dict.fromkeys(pairing for pairing, _ in keys):
-        own = [modality for name, modality in keys if name == pairing]
-        upper.append((SCANNER.get(pairing, "unpaired"), len(own)))
+    for modality_pair in dict.fromkeys(modality_pair for modality_pair, _ in keys):
+        own = [modality for name, modality in keys if name == modality_pair]
+        upper.append((SCANNER.get(modality_pair, "unpaired"), len(own)))
         columns += [Column(title=SAID[name], starts=n == 0) for n, name in enumerate(own)]
     columns.append(
         Column(
@@ -237,7 +253,9 @@ def summary(study: Study) -> Table:
 
 
 def _by_place(means: pd.DataFrame) -> dict[tuple[str, str, str], Any]:
-    return {(str(row.model), str(row.pairing), str(row.modality)): row for row in rows_of(means)}
+    return {
+        (str(row.model), str(row.modality_pair), str(row.modality)): row for row in rows_of(means)
+    }
 
 
 def _level(row: Any, without: Any, metric: str) -> Cell:
@@ -261,13 +279,13 @@ def _level(row: Any, without: Any, metric: str) -> Cell:
     return Cell(text=number(row.mean, digits), small=small, sort=float(row.mean))
 
 
-def _how(study: Study, model: str) -> str:
+def _how(study: Benchmark, model: str) -> str:
     run = next(run for run in study.runs if run.label == model)
     told = [run.prompt_kind or "no prompt", *([] if run.isolates else ["no container"])]
     return ", ".join([*told, *([f"weights {run.weights}"] if run.random_weights else [])])
 
 
-def _reported(study: Study, model: str, kind: str) -> Cell:
+def _reported(study: Benchmark, model: str, kind: str) -> Cell:
     card = next(run.model for run in study.runs if run.label == model)
     rows = study.comparison.published
     rows = rows[(rows["model"] == card) & (rows["kind"] == kind)]
@@ -281,5 +299,7 @@ def _reported(study: Study, model: str, kind: str) -> Cell:
 def _told(rows: pd.DataFrame) -> Iterator[str]:
     for row in rows_of(rows):
         modality = SAID.get(str(row.modality), "all") if pd.notna(row.modality) else "all"
-        scanner = f" of {SCANNER[str(row.pairing)]}" if str(row.pairing) in SCANNER else ""
+        scanner = (
+            f" of {SCANNER[str(row.modality_pair)]}" if str(row.modality_pair) in SCANNER else ""
+        )
         yield f"{modality}{scanner} {number(row.value)}"

@@ -24,7 +24,7 @@ from evaluator.report.tables import (
 
 if TYPE_CHECKING:
     from evaluator.analysis.ranking import Ranks
-    from evaluator.report.benchmark import Study
+    from evaluator.report.benchmark import Benchmark
     from evaluator.report.context import Report
 
 
@@ -44,13 +44,13 @@ def make(report: Report) -> Page | None:
     )
 
 
-def _own(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
+def _own(frame: pd.DataFrame, study: Benchmark) -> pd.DataFrame:
     return frame[
         (frame["dataset"] == study.group.dataset) & (frame["protocol"] == study.protocol.id)
     ]
 
 
-def _part(report: Report, study: Study, made: Ranks) -> dict[str, Any]:
+def _part(report: Report, study: Benchmark, made: Ranks) -> dict[str, Any]:
     ranks, stability = _own(made.ranks, study), _own(made.stability, study)
     ranked = ranks[ranks["place"].notna()]
     if ranked.empty:
@@ -75,7 +75,7 @@ def _part(report: Report, study: Study, made: Ranks) -> dict[str, Any]:
     }
 
 
-def _table(study: Study, ranks: pd.DataFrame) -> Table:
+def _table(study: Benchmark, ranks: pd.DataFrame) -> Table:
     orders = list(dict.fromkeys(ranks["order"]))
     by_place = {(row.order, row.model): row for row in rows_of(ranks)}
     models = sorted(study.models, key=lambda model: (by_place[orders[0], model].place, model))
@@ -117,7 +117,7 @@ def _stability(row: Any) -> str:
     )
 
 
-def _map(study: Study, ranks: pd.DataFrame, significance: pd.DataFrame) -> Table:
+def _map(study: Benchmark, ranks: pd.DataFrame, significance: pd.DataFrame) -> Table:
     order = ranks[ranks["order"] == ranks["order"].iloc[-1]].sort_values(
         ["place", "model"], kind="stable"
     )

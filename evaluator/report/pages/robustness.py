@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from evaluator.report.benchmark import Study
+    from evaluator.report.benchmark import Benchmark
     from evaluator.report.context import Report
 
 #: field of a prompt plan -> how it is told, and how a value of it is shown
@@ -57,7 +57,7 @@ def make(report: Report) -> Page | None:
     )
 
 
-def varied(study: Study) -> str | None:
+def varied(study: Benchmark) -> str | None:
     """The field in which the protocol's variants differ; None where there are none, or more than one."""
     plans = [asdict(plan) for plan in study.protocol.variants]
     differing = (
@@ -66,7 +66,7 @@ def varied(study: Study) -> str | None:
     return differing[0] if len(differing) == 1 else None
 
 
-def _part(report: Report, study: Study) -> dict[str, Any] | None:
+def _part(report: Report, study: Benchmark) -> dict[str, Any] | None:
     field = varied(study)
     if field is None:
         return None
@@ -88,7 +88,7 @@ def _part(report: Report, study: Study) -> dict[str, Any] | None:
     }
 
 
-def _levels(study: Study, field: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _levels(study: Benchmark, field: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """model, modality, x, mean, low, high, n, failed over all targets; and model, modality, target, x, mean."""
     seeds: dict[float, list[int]] = {}
     for seed in study.protocol.seeds:
@@ -125,7 +125,7 @@ def _mean(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
     return np.where(count, sums / np.maximum(count, 1), np.nan)
 
 
-def _table(study: Study, field: str, rows: pd.DataFrame) -> Table:
+def _table(study: Benchmark, field: str, rows: pd.DataFrame) -> Table:
     said, digits = FIELDS[field][1], digits_of(study.metric)
     steps = sorted(rows["x"].unique())
     cells = {(r.model, r.modality, r.x): r for r in rows_of(rows)}
@@ -167,7 +167,7 @@ def _level(row: Any, digits: int) -> Cell:
     return figure_cell(row.mean, digits, small=small)
 
 
-def _target_table(study: Study, field: str, rows: pd.DataFrame) -> Table:
+def _target_table(study: Benchmark, field: str, rows: pd.DataFrame) -> Table:
     said, digits = FIELDS[field][1], digits_of(study.metric)
     steps = sorted(rows["x"].unique())
     wide = rows.pivot_table(

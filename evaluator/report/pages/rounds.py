@@ -15,7 +15,7 @@ from evaluator.report.subject_values import mean_with_interval
 from evaluator.report.tables import SAID, Cell, Column, Table, figure_cell, number
 
 if TYPE_CHECKING:
-    from evaluator.report.benchmark import Study
+    from evaluator.report.benchmark import Benchmark
     from evaluator.report.context import Report
 
 #: what curves are of: a score in [0, 1]
@@ -41,7 +41,7 @@ def make(report: Report) -> Page | None:
     )
 
 
-def _part(report: Report, study: Study) -> dict[str, Any]:
+def _part(report: Report, study: Benchmark) -> dict[str, Any]:
     rows = _curves(study)
     plot = curves(
         rows, METRIC, along="round",
@@ -66,7 +66,7 @@ def _renamed(entries: list[dict[str, Any]], label: str) -> list[dict[str, Any]]:
     return [entry | {"model": label} for entry in entries]
 
 
-def _curves(study: Study) -> pd.DataFrame:
+def _curves(study: Benchmark) -> pd.DataFrame:
     """model, modality, x (round), mean, low, high, n."""
     scores = study.group.results.scores
     scores = scores[
@@ -93,7 +93,7 @@ def _curves(study: Study) -> pd.DataFrame:
     ).replace({np.nan: None})
 
 
-def _table(study: Study, entries: list[dict[str, Any]]) -> Table:
+def _table(study: Benchmark, entries: list[dict[str, Any]]) -> Table:
     columns = [
         Column(title="model", words=True),
         Column(title="target", words=True),

@@ -17,7 +17,7 @@ from evaluator.runs.tables import last_round
 if TYPE_CHECKING:
     import pandas as pd
 
-    from evaluator.report.benchmark import Study
+    from evaluator.report.benchmark import Benchmark
     from evaluator.report.context import Report
 
 
@@ -50,14 +50,14 @@ def make(report: Report) -> list[Page]:
     ]
 
 
-def _targets(report: Report, study: Study) -> list[dict[str, Any]]:
+def _targets(report: Report, study: Benchmark) -> list[dict[str, Any]]:
     cube = cube_of(study, study.metric)
     values, paired = (
         subject_values(study, cube, report.privacy),
         paired_values(study, cube, report.privacy),
     )
     volumes, limits = _volumes(report, study), study.comparison.volumes
-    limits = limits[limits["pairing"] == "all"] if len(limits) else limits
+    limits = limits[limits["modality_pair"] == "all"] if len(limits) else limits
     made: list[dict[str, Any]] = []
     for target in study.targets:
         own = values[values["target"] == target]
@@ -103,7 +103,7 @@ def _targets(report: Report, study: Study) -> list[dict[str, Any]]:
     return made
 
 
-def _volumes(report: Report, study: Study) -> pd.DataFrame:
+def _volumes(report: Report, study: Benchmark) -> pd.DataFrame:
     """Each subject's volumes, under the names that the report has for subjects."""
     volumes = subject_volumes(study.group, last_round(study.group.results.scores))
     named = [report.privacy.subject(study.group.dataset, str(one)) for one in volumes["subject"]]

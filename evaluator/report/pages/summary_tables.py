@@ -25,11 +25,11 @@ from evaluator.report.tables import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from evaluator.report.benchmark import Study
+    from evaluator.report.benchmark import Benchmark
     from evaluator.report.context import Report
 
 
-def joint_table(report: Report, study: Study) -> Table | None:
+def joint_table(report: Report, study: Benchmark) -> Table | None:
     """All targets in one model; None where there is one target, or nothing to compare."""
     rows = study.comparison.joint
     rows = rows[rows["failures"] == "counted"]
@@ -57,7 +57,7 @@ def joint_table(report: Report, study: Study) -> Table | None:
             rows=[
                 [
                     Cell(text=str(row.model)),
-                    Cell(text=SCANNER.get(str(row.pairing), str(row.pairing))),
+                    Cell(text=SCANNER.get(str(row.modality_pair), str(row.modality_pair))),
                     Cell(text=str(row.n), sort=int(row.n)),
                     figure_cell(row.difference, digits, sign=True, small=interval(row.low, row.high, digits, sign=True)),
                     Cell(text=probability(row.p), sort=None if pd.isna(row.p) else float(row.p)),
@@ -74,7 +74,7 @@ def joint_table(report: Report, study: Study) -> Table | None:
     )  # fmt: skip
 
 
-def gaps_table(report: Report, study: Study) -> Table | None:
+def gaps_table(report: Report, study: Benchmark) -> Table | None:
     """Modality discrepancies and generalization gaps."""
     rows = study.comparison.gaps
     rows = rows[(rows["failures"] == "counted") & (rows["metric"] == study.metric)]
@@ -105,7 +105,9 @@ def gaps_table(report: Report, study: Study) -> Table | None:
 def _gap_cells(row: Any, digits: int) -> Iterator[Cell]:
     yield Cell(text=str(row.model))
     yield Cell(text=str(row.gap))
-    yield Cell(text=SCANNER.get(str(row.pairing)) or SAID.get(str(row.modality), str(row.modality)))
+    yield Cell(
+        text=SCANNER.get(str(row.modality_pair)) or SAID.get(str(row.modality), str(row.modality))
+    )
     yield Cell(text=NOTHING if pd.isna(row.n) else str(row.n))
     yield figure_cell(row.literature, digits)
     refused = row.status == "unsupported"
@@ -123,10 +125,10 @@ def _gap_cells(row: Any, digits: int) -> Iterator[Cell]:
     )
 
 
-def volumes_table(report: Report, study: Study) -> Table | None:
+def volumes_table(report: Report, study: Benchmark) -> Table | None:
     """Agreement of volumes with the references'."""
     rows = study.comparison.volumes
-    rows = rows[rows["pairing"] == "all"] if len(rows) else rows
+    rows = rows[rows["modality_pair"] == "all"] if len(rows) else rows
     if rows.empty:
         return None
     columns = [
@@ -169,7 +171,7 @@ def volumes_table(report: Report, study: Study) -> Table | None:
 MOST_PAIRS = 200
 
 
-def models_table(report: Report, study: Study) -> Table | None:
+def models_table(report: Report, study: Benchmark) -> Table | None:
     """Model against model over the same scans, all targets; None where there is nothing to compare, or too much to show."""
     rows = study.comparison.models
     rows = rows[

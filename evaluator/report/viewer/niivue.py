@@ -8,7 +8,7 @@ import tarfile
 from typing import TYPE_CHECKING
 
 from evaluator.errors import UserError
-from evaluator.report.viewer.npm import NotToBeHadError, Package, fetch
+from evaluator.report.viewer.npm import Package, PackageUnavailableError, fetch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +55,7 @@ def niivue_script(file: Path | None) -> bytes | None:
         return _script(_from_file(file))
     try:
         return _script(fetch(PACKAGE))
-    except NotToBeHadError as error:
+    except PackageUnavailableError as error:
         logger.info(
             f"the interactive viewer is left out, pictures remain: {PACKAGE.spec} could not be had ({error}). "
             f"On a machine with a network: npm pack {PACKAGE.spec}; then give --niivue {PACKAGE.tarball}"

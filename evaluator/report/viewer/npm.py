@@ -51,12 +51,12 @@ class Package:
         return hashlib.sha256(content).hexdigest() == self.sha256
 
 
-class NotToBeHadError(Exception):
+class PackageUnavailableError(Exception):
     """The package is not in the cache and came from nowhere; the message says what was tried."""
 
 
 def fetch(package: Package) -> bytes:
-    """The package's tarball. Raises NotToBeHadError."""
+    """The package's tarball. Raises PackageUnavailableError."""
     kept = paths.cache() / "npm" / package.tarball
     if kept.is_file() and package.is_it(content := kept.read_bytes()):
         return content
@@ -70,7 +70,9 @@ def fetch(package: Package) -> bytes:
                 refusals.append(f"{name} gave another file than the pinned one")
         except (OSError, subprocess.SubprocessError) as error:
             refusals.append(f"{name}: {_short(error)}")
-    raise NotToBeHadError("; ".join(refusals) or "there is no npm, and no registry is known")
+    raise PackageUnavailableError(
+        "; ".join(refusals) or "there is no npm, and no registry is known"
+    )
 
 
 def _from_npm(package: Package) -> Iterator[bytes]:

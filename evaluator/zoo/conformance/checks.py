@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluator import paths
-from evaluator.containers import Conversation, answer_batch
+from evaluator.containers import ModelSession, answer_batch
 from evaluator.containers.engines import open_engine
 from evaluator.containers.engines.spec import Limits, Workspace
 from evaluator.containers.gpus import choose_gpus, find_gpus, lease
 from evaluator.types import Failure, Status
-from evaluator.volumes import MaskGate
+from evaluator.volumes import MaskValidator
 from evaluator.zoo import find_model
 from evaluator.zoo.conformance.requests import (
     STRANGE,
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from evaluator.containers import Answer
+    from evaluator.containers import RequestOutcome
     from evaluator.containers.engines import Engine
     from evaluator.containers.engines.spec import Model
-    from evaluator.zoo.prepare import Ready
+    from evaluator.zoo.prepare import PreparedModel
     from zoo_sdk.wire import Request
 
     Mask = NDArray[np.uint8] | Failure
@@ -72,7 +72,7 @@ def check_model(
     *,
     weights: str = "published",
     large: bool = True,
-) -> tuple[Ready, Iterator[Result]]:
+) -> tuple[PreparedModel, Iterator[Result]]:
     """A model of the zoo made ready, and its checks, done as they are taken. Raises UserError for what the user can mend."""
     engine = open_engine(engine_name)
     zoo_model = find_model(name)
@@ -95,7 +95,7 @@ def _checks(engine: Engine, model: Model, gpu: str | None, *, large: bool) -> It
         for path in (folder, *workspace.input.rglob("*")):
             path.chmod(0o755)
         limits = Limits(timeout=model.card.timeout, memory=model.card.memory, shm=model.card.shm)
-        with MaskGate() as gate, lease(gpu, run_id) if gpu else nullcontext():
+        with MaskValidator() as gate, lease(gpu, run_id) if gpu else nullcontext():
             has_session = model.card.session and engine.sessions
             some = [*asked, *(turned[::BATCH_STEP] if has_session else turned)]
             batch = _masks(
@@ -109,7 +109,7 @@ def _checks(engine: Engine, model: Model, gpu: str | None, *, large: bool) -> It
             )
             if not has_session:
                 return
-            with Conversation(
+            with ModelSession(
                 engine, model, workspace, limits, run_id=run_id, log=log, gpu=gpu
             ) as talk:
                 yield from _in_a_session(talk, gate, batch, asked, turned)
@@ -122,8 +122,8 @@ def _checks(engine: Engine, model: Model, gpu: str | None, *, large: bool) -> It
 
 
 def _in_a_session(
-    talk: Conversation,
-    gate: MaskGate,
+    talk: ModelSession,
+    gate: MaskValidator,
     batch: dict[str, Mask],
     asked: list[Request],
     turned: list[Request],
@@ -152,11 +152,11 @@ def _in_a_session(
     yield _agreement(session, turned)
 
 
-def _masks(gate: MaskGate, answers: Iterable[Answer]) -> dict[str, Mask]:
+def _masks(gate: MaskValidator, answers: Iterable[RequestOutcome]) -> dict[str, Mask]:
     return {answer.request.id: _mask(gate, answer) for answer in answers}
 
 
-def _mask(gate: MaskGate, answer: Answer, target: str = TARGET) -> Mask:
+def _mask(gate: MaskValidator, answer: RequestOutcome, target: str = TARGET) -> Mask:
     said = answer.reply.targets.get(target) if answer.reply else None
     if answer.failure or answer.folder is None:
         return answer.failure or Failure(status=Status.MISSING)
@@ -164,7 +164,7 @@ def _mask(gate: MaskGate, answer: Answer, target: str = TARGET) -> Mask:
         return Failure(status=Status(said.status), detail=f"{said.kind}: {said.message}")
     limit = 2**20 + 2 * int(np.prod(answer.request.grid.shape))
     made = gate.check(answer.folder / f"{target}.nii.gz", answer.request.grid, limit)
-    return made if isinstance(made, Failure) else made.whole()
+    return made if isinstance(made, Failure) else made.to_array()
 
 
 def _summary(
@@ -233,7 +233,7 @@ def _dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     return 2 * int((a & b).sum()) / total if total else 1.0
 
 
-def _tiny(gate: MaskGate, talk: Conversation, requests: list[Request]) -> Result:
+def _tiny(gate: MaskValidator, talk: ModelSession, requests: list[Request]) -> Result:
     """Whatever is said of a volume of one voxel, it is said; a model may refuse, or tell an error."""
     ended = {}
     for request in requests:
@@ -250,7 +250,7 @@ def _tiny(gate: MaskGate, talk: Conversation, requests: list[Request]) -> Result
     )
 
 
-def _unknown_target(talk: Conversation, known: Request, request: Request) -> Result:
+def _unknown_target(talk: ModelSession, known: Request, request: Request) -> Result:
     check = "a target without a prompt is unsupported, at once, and costs no other target"
     usual, answer = talk.ask(known).seconds, talk.ask(request)
     if answer.failure or not answer.reply:
@@ -267,7 +267,7 @@ def _unknown_target(talk: Conversation, known: Request, request: Request) -> Res
     return Result(check=check, ok=ok and quick, detail=f"{said}; {answer.seconds:.2f} s")
 
 
-def _huge(gate: MaskGate, talk: Conversation, request: Request) -> Result:
+def _huge(gate: MaskValidator, talk: ModelSession, request: Request) -> Result:
     answer = talk.ask(request)
     mask = _mask(gate, answer)
     shape = " x ".join(map(str, request.grid.shape))

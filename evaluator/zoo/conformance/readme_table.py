@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from evaluator import paths
-from evaluator.errors import BadManifest
+from evaluator.errors import ManifestError
 from evaluator.files import read_json, write_bytes, write_json
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evaluator.zoo.conformance.checks import Result
-    from evaluator.zoo.prepare import Ready
+    from evaluator.zoo.prepare import PreparedModel
 
 BEGIN = "<!-- checks: made by umd models badges from docs/checks; do not edit -->"
 END = "<!-- end of checks -->"
@@ -32,7 +32,7 @@ COLUMNS = (
 )
 
 
-def write_record(name: str, ready: Ready, results: Sequence[Result]) -> Path:
+def write_record(name: str, ready: PreparedModel, results: Sequence[Result]) -> Path:
     """Keep the results of a check; returns the file."""
     measured: dict[str, float] = {}
     for result in results:
@@ -61,13 +61,13 @@ def badge_table() -> str:
 
 
 def update_readme() -> bool:
-    """Put the table into the README; returns whether that changed it. Raises BadManifest without the place for it."""
+    """Put the table into the README; returns whether that changed it. Raises ManifestError without the place for it."""
     path = paths.project() / "README.md"
     text = path.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise BadManifest(f"{path} has no place for the table, from the line {BEGIN} to {END}")
+        raise ManifestError(f"{path} has no place for the table, from the line {BEGIN} to {END}")
     made = f"{before}{BEGIN}\n{badge_table()}\n{END}{after}"
     if made != text:
         write_bytes(path, made.encode())

@@ -154,14 +154,14 @@ class Theirs:
         )  # fmt: skip
         kinds = ("image", "zoom_out_image", "label", "zoom_out_label")
         whole, view, *labels = (torch.from_numpy(np.array(item[kind], dtype=np.float32)) for kind in kinds)
-        with Chance():
+        with RandomStream():
             record = demo.zoom_in_zoom_out(
                 chosen, self._module, whole[None], view[None], *(label[None] for label in labels), [name]
             )
         return whole[0].numpy(), view[0].numpy(), record[name][4].numpy()
 
 
-class Chance:
+class RandomStream:
     """In the place of torch's draws, which upstream makes in pairs for each window, those of our pipeline."""
 
     def __enter__(self) -> None:
