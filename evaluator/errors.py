@@ -9,7 +9,7 @@
     ├── BuildError             7   an image that does not build
     ├── HostError               8   the machine's fault: disk full, engine gone; nothing is lost, run again
     ├── RunConflictError             9   a run that is in use, or was made of other parts
-    └── ModelPartsError           10   weights, packages or source of a model that are missing, refused, or not what was pinned
+    └── ModelFilesError           10   weights, packages or source of a model that are missing, refused, or not what was pinned
 
 A model's failure is never one of these: it is data (``evaluator.types.Failure``).
 """
@@ -80,7 +80,7 @@ class HostError(UserError):
     exit_code = 8
 
 
-class ModelPartsError(UserError):
+class ModelFilesError(UserError):
     """What a model's image is made of (weights, packages, source) is missing, not accepted, or not what was pinned."""
 
     exit_code = 10

@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluator.errors import HostError, ModelPartsError
+from evaluator.errors import HostError, ModelFilesError
 from evaluator.files import read_json
 from evaluator.zoo.download import file_sha256
 from evaluator.zoo.sources import UNVERIFIED
@@ -24,7 +24,7 @@ UNPACKED = ".unpacked.json"
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a zip to a folder, which is replaced when all of it is there.
 
-    Raises ModelPartsError for one that is broken or would write outside, HostError on a full disk.
+    Raises ModelFilesError for one that is broken or would write outside, HostError on a full disk.
     """
     try:
         _unpack(archive, folder)
@@ -51,18 +51,18 @@ def _unpack(archive: Path, folder: Path) -> None:
 
 
 def check_unpacked(folder: Path, one: Download) -> str:
-    """The sha256 of the archive that a folder was unpacked from; raises ModelPartsError if a file is not as it was then."""
+    """The sha256 of the archive that a folder was unpacked from; raises ModelFilesError if a file is not as it was then."""
     path = folder / UNPACKED
     if not path.is_file():
-        raise ModelPartsError(f"{folder} is not there, or was not unpacked by umd models fetch")
+        raise ModelFilesError(f"{folder} is not there, or was not unpacked by umd models fetch")
     known = read_json(path)
     if one.sha256 not in (UNVERIFIED, known["sha256"]):
-        raise ModelPartsError(
+        raise ModelFilesError(
             f"{folder} comes from an archive of sha256 {known['sha256']}; sources.toml says {one.sha256}"
         )
     for name, sha256 in known["files"].items():
         if not (folder / name).is_file() or file_sha256(folder / name) != sha256:
-            raise ModelPartsError(
+            raise ModelFilesError(
                 f"{folder / name} is not as it was unpacked; remove {folder} and fetch again"
             )
     return str(known["sha256"])
@@ -73,12 +73,12 @@ def _extract(archive: Path, into: Path) -> None:
         with zipfile.ZipFile(archive) as content:
             for name in content.namelist():
                 if Path(name).is_absolute() or ".." in Path(name).parts:
-                    raise ModelPartsError(
+                    raise ModelFilesError(
                         f"{archive.name} holds the path {name!r}, which would leave its folder; not unpacked"
                     )
             into.mkdir()
             content.extractall(into)
     except (zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-        raise ModelPartsError(
+        raise ModelFilesError(
             f"{archive} is no zip archive that can be unpacked ({error}); remove it and fetch again"
         ) from None

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluator import paths
-from evaluator.errors import HostError, ModelPartsError
+from evaluator.errors import HostError, ModelFilesError
 from evaluator.zoo.wheels import unpack_wheels
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ PARTS = ("packages", "upstream", "weights")
 def build_context(dockerfile: Path, bundle: Bundle | None, weights: Weights) -> Iterator[Path]:
     """A temporary folder with the Dockerfile, ``models/`` and ``parts/``.
 
-    Raises ModelPartsError for what lacks or is wrong, HostError where the disk takes no more.
+    Raises ModelFilesError for what lacks or is wrong, HostError where the disk takes no more.
     """
     cache = paths.cache() / "build"
     cache.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def _unpack_source(archive: Path, into: Path) -> None:
                         member.replace(name=str(inside), deep=False), into, filter="data"
                     )
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise ModelPartsError(
+        raise ModelFilesError(
             f"{archive} cannot be unpacked: {error}; remove it and fetch again"
         ) from None
 

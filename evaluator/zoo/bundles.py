@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from evaluator.errors import ModelPartsError
+from evaluator.errors import ModelFilesError
 from evaluator.files import read_json, write_json
 from evaluator.zoo.archives import check_unpacked, unpack
 from evaluator.zoo.build_lock import build_lock
@@ -82,11 +82,11 @@ class Bundle:
         )
 
     def wheel_files(self) -> list[Path]:
-        """The wheels of the lock as it is now; raises ModelPartsError unless all are there as they were fetched."""
+        """The wheels of the lock as it is now; raises ModelFilesError unless all are there as they were fetched."""
         key = f"wheels/{self.image.name}"
         known = self.record().get(key)
         if known is None or known["lock"] != self.lock_sha256:
-            raise ModelPartsError(self._lacking("Python packages", key))
+            raise ModelFilesError(self._lacking("Python packages", key))
         files = dict(known["files"])  # type: ignore[call-overload]
         for name, sha256 in files.items():
             self._expect(self.wheels / name, sha256)
@@ -144,9 +144,9 @@ class Bundle:
         """A file by its recorded hash, which must be the stated one where there is one."""
         known = self.record().get(key)
         if known is None:
-            raise ModelPartsError(self._lacking(key, key))
+            raise ModelFilesError(self._lacking(key, key))
         if stated not in (UNVERIFIED, known["sha256"]):
-            raise ModelPartsError(
+            raise ModelFilesError(
                 f"{self.folder / key} is of another version than sources.toml says now; fetch again"
             )
         self._expect(self.folder / key, str(known["sha256"]))
@@ -154,9 +154,9 @@ class Bundle:
 
     def _expect(self, path: Path, sha256: str) -> None:
         if not path.is_file():
-            raise ModelPartsError(self._lacking(path.name, str(path)))
+            raise ModelFilesError(self._lacking(path.name, str(path)))
         if (found := file_sha256(path)) != sha256:
-            raise ModelPartsError(
+            raise ModelFilesError(
                 f"{path} was changed: sha256 {found}, recorded {sha256}. Remove it and fetch again"
             )
 
@@ -176,7 +176,7 @@ class Fetch:
 
 
 def fetch(bundle: Bundle, how: Fetch, parts: Collection[Part] = PARTS) -> None:
-    """Bring the parts that the bundle lacks. Raises ModelPartsError, HostError; what came is kept, and gone on from."""
+    """Bring the parts that the bundle lacks. Raises ModelFilesError, HostError; what came is kept, and gone on from."""
     check_licences(bundle, how, parts)
     with build_lock(bundle.folder / ".lock", f"fetches {bundle.model} into {bundle.root}"):
         _fetch_parts(bundle, how, parts)
@@ -213,7 +213,7 @@ def _fetch_parts(bundle: Bundle, how: Fetch, parts: Collection[Part]) -> None:
 
 
 def check_licences(bundle: Bundle, how: Fetch, parts: Collection[Part]) -> None:
-    """Tell the licences; raises ModelPartsError naming those that do not clearly allow every use and were not accepted."""
+    """Tell the licences; raises ModelFilesError naming those that do not clearly allow every use and were not accepted."""
     covered = [
         (one.license, one.into, one.commercial) for part in parts for one in bundle.downloads(part)
     ]
@@ -234,7 +234,7 @@ def check_licences(bundle: Bundle, how: Fetch, parts: Collection[Part]) -> None:
     if refused:
         flags = " ".join(sorted({f"--accept-licence {license_}" for license_, _ in refused}))
         told = "; ".join(f"{what}: {license_}" for license_, what in refused)
-        raise ModelPartsError(
+        raise ModelFilesError(
             f"{bundle.model} has parts that may not be used for everything ({told}). If you may: {flags}"
         )
 
@@ -244,7 +244,7 @@ def _fetch_packages(bundle: Bundle) -> None:
         return
     try:
         bundle.wheel_files()
-    except ModelPartsError:
+    except ModelFilesError:
         logger.info(f"collecting the Python packages of {bundle.model} for {bundle.image.name}")
     else:
         return
@@ -287,7 +287,7 @@ def _fetch_file(
         logger.info(f"{key} was put here by hand; taken as it is")
         origin, found = "put here by hand", file_sha256(path)
         if trusted not in (None, found):
-            raise ModelPartsError(
+            raise ModelFilesError(
                 f"{path} was put here by hand and has sha256 {found}, not {trusted}: remove it"
             )
     else:
@@ -326,7 +326,7 @@ def _fetch_archive(bundle: Bundle, how: Fetch, one: Download) -> None:
     folder = bundle.weights / one.into
     try:
         check_unpacked(folder, one)
-    except ModelPartsError:
+    except ModelFilesError:
         key = f"archives/{one.into.replace('/', '-')}.zip"
         _fetch_file(bundle, how, key, one.address, one.sha256, one.bytes, one.license)
         archive = bundle.folder / key

@@ -13,7 +13,7 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
-from evaluator.errors import HostError, ModelPartsError
+from evaluator.errors import HostError, ModelFilesError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,7 +44,7 @@ def download(
     """Fetch ``address`` to the file ``to`` and return its sha256; ``sha256`` None: nobody has stated one.
 
     ``heard`` is given the headers of the server that was asked, not those of the store that it may send to.
-    Raises ModelPartsError for a wrong hash (the file is discarded), for a refusal, and for a connection that breaks off
+    Raises ModelFilesError for a wrong hash (the file is discarded), for a refusal, and for a connection that breaks off
     (what came is kept and gone on from); HostError for a full disk (likewise).
     """
     part = to.with_name(f"{to.name}.part")
@@ -55,7 +55,7 @@ def download(
         found = file_sha256(part)
         if sha256 not in (None, found):
             _forget(part)
-            raise ModelPartsError(
+            raise ModelFilesError(
                 f"{to.name} from {address} has sha256 {found}; expected was {sha256}, as sources.toml says or the first fetch recorded. It was discarded. Either "
                 "something on the way changes files, or the address now gives another file: do not use it unless you know why"
             )
@@ -93,20 +93,20 @@ def _receive_in_tries(
         ) as error:
             there = _size(part)
             if there == 0:
-                raise ModelPartsError(
+                raise ModelFilesError(
                     f"{address} cannot be reached ({str(error)[:200]}). On a machine that reaches it, umd models fetch makes a "
                     "bundle for umd models build --bundle; --weights random needs no weights and gives no result"
                 ) from error
             if wait is not None and there != before:
                 time.sleep(wait)
                 continue
-            raise ModelPartsError(
+            raise ModelFilesError(
                 f"{address} broke off after {there} bytes ({str(error)[:200]}). What came is kept; run again, it goes on "
                 "from there"
             ) from error
         except requests.RequestException as error:
             # its words may hold a header, and that the user's token
-            raise ModelPartsError(
+            raise ModelFilesError(
                 f"{address} cannot be asked ({type(error).__name__}); see HF_ENDPOINT, HF_TOKEN and the proxy's settings"
             ) from error
         return
@@ -161,11 +161,11 @@ def _receive(
 def _refuse(address: str, answer: requests.Response) -> None:
     code = answer.status_code
     if code in (401, 403):
-        raise ModelPartsError(
+        raise ModelFilesError(
             f"{address}: refused ({code}). The file may be gated: agree to its terms on the model's page, and set HF_TOKEN"
         )
     if code == 429:
-        raise ModelPartsError(
+        raise ModelFilesError(
             f"{address}: the server asks to wait (429, too many requests). Run again later, it goes on from there"
         )
     if code >= 500:
@@ -173,11 +173,11 @@ def _refuse(address: str, answer: requests.Response) -> None:
 
         raise requests.ConnectionError(f"the server answered {code}")
     if code >= 400:
-        raise ModelPartsError(
+        raise ModelFilesError(
             f"{address}: the server answered {code}; the file may have moved. See the model's README"
         )
     if answer.headers.get("Content-Type", "").startswith("text/html"):
-        raise ModelPartsError(
+        raise ModelFilesError(
             f"{address}: a web page came instead of the file, as from a proxy that wants a login. Open the address in a browser "
             "on this machine; a file saved there may be put into the bundle by hand (docs/zoo.md)"
         )

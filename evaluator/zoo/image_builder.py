@@ -61,7 +61,7 @@ def ensure_image(
     """The model's image, built (with the base image under it) unless it is there already.
 
     The tag is a hash of the Dockerfile, of all that it copies, of the parts that sources.toml pins, and of the base
-    image. Raises BuildError, ModelPartsError, ManifestError if the image's labels are not the Dockerfile's, EngineUnavailableError.
+    image. Raises BuildError, ModelFilesError, ManifestError if the image's labels are not the Dockerfile's, EngineUnavailableError.
     """
     order = order or ImageBuildConfig()
     builder = BuildClient(client)

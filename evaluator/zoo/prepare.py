@@ -37,7 +37,7 @@ def prepare(
     weights: str = "published",
     order: ImageBuildConfig | None = None,
 ) -> PreparedModel:
-    """The model for this engine, built if it has to be. Raises UserError, ModelPartsError, BuildError."""
+    """The model for this engine, built if it has to be. Raises UserError, ModelFilesError, BuildError."""
     sources = read_sources(zoo_model.name)
     chosen = choose_weights(weights, zoo_model.name, sources)
     mounted = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from evaluator.errors import ModelPartsError
+from evaluator.errors import ModelFilesError
 from evaluator.files import read_json, write_json
 from evaluator.zoo.base_images import ensure_base
 from evaluator.zoo.download import file_sha256
@@ -29,11 +29,11 @@ logger = logging.getLogger(__name__)
 def save_base(root: Path, name: str, image: ImagePlatform, builder: BuildClient) -> None:
     """Put the base image into the bundle, made first if it is not here; nothing to do where that very one lies there.
 
-    Raises ModelPartsError for the image of another kind of machine.
+    Raises ModelFilesError for the image of another kind of machine.
     """
     own = ImagePlatform(flavour=image.flavour).machine
     if image.machine != own:
-        raise ModelPartsError(
+        raise ModelFilesError(
             f"a base image for {image.machine} is made on such a machine, and this one is {own}: add --no-base here, and fetch it there"
         )
     digest = ensure_base(name, builder, flavour=image.flavour)
@@ -57,7 +57,7 @@ def load_base(root: Path, name: str, image: ImagePlatform, builder: BuildClient)
     digest = str(known["id"])
     if builder.find(digest) is None:
         if not path.is_file() or file_sha256(path) != known["sha256"]:
-            raise ModelPartsError(f"{path} is not there or was changed; fetch the bundle again")
+            raise ModelFilesError(f"{path} is not there or was changed; fetch the bundle again")
         logger.info(f"loading umd/{name} ({image.name}) from the bundle")
         builder.load(path)
     builder.also(digest, f"umd/{name}", "latest")

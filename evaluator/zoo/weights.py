@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from evaluator.errors import ModelPartsError, UserError
+from evaluator.errors import ModelFilesError, UserError
 from evaluator.zoo.archives import check_unpacked
 from evaluator.zoo.bundles import identity_of
 from evaluator.zoo.download import file_sha256
@@ -97,7 +97,7 @@ def unasked_weights(sources: Sources | None) -> Weights:
 
 
 def check_mounted(folder: Path, model: str, sources: Sources) -> dict[str, str]:
-    """sha256 of each file that a folder to be mounted must hold, by its name; raises ModelPartsError unless they are right."""
+    """sha256 of each file that a folder to be mounted must hold, by its name; raises ModelFilesError unless they are right."""
     hashes = {}
     if sources.brought:
         return _brought(folder, sources.brought)
@@ -107,7 +107,7 @@ def check_mounted(folder: Path, model: str, sources: Sources) -> dict[str, str]:
             hashes[one.into] = check_unpacked(path, one)
             continue
         if not path.is_file():
-            raise ModelPartsError(
+            raise ModelFilesError(
                 f"{folder} does not hold {one.into}, which {model} reads. umd models fetch {model} --into BUNDLE makes such "
                 f"a folder: BUNDLE/{model}/weights"
             )
@@ -117,7 +117,7 @@ def check_mounted(folder: Path, model: str, sources: Sources) -> dict[str, str]:
                 f"UNVERIFIED: nobody has stated a sha256 for {one.into}; this one has {hashes[one.into]}, and the run says so"
             )
         elif hashes[one.into] != one.sha256:
-            raise ModelPartsError(
+            raise ModelFilesError(
                 f"{path} has sha256 {hashes[one.into]}; the published weights of {model} have {one.sha256}. Other weights are "
                 "another model: give it a Dockerfile and a sources.toml of its own"
             )
@@ -129,7 +129,7 @@ def _brought(folder: Path, what: str) -> dict[str, str]:
     """Of all that lies in a user's own folder; what it must hold only the model itself can tell."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     if not files:
-        raise ModelPartsError(f"{folder} is empty; it must hold {what}")
+        raise ModelFilesError(f"{folder} is empty; it must hold {what}")
     for path in files:
         _expect_readable(path)
     return {str(path.relative_to(folder)): file_sha256(path) for path in files}
@@ -137,7 +137,7 @@ def _brought(folder: Path, what: str) -> dict[str, str]:
 
 def _expect_readable(path: Path) -> None:
     if os.getuid() == 0 and not path.stat().st_mode & stat.S_IROTH:
-        raise ModelPartsError(
+        raise ModelFilesError(
             f"{path} cannot be read by the container's user; chmod o+r it (and o+x its folders)"
         )
 

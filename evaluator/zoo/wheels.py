@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from evaluator.errors import HostError, ModelPartsError
+from evaluator.errors import HostError, ModelFilesError
 from evaluator.zoo.sources import locked, normal_name
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def collect_wheels(
 ) -> list[Path]:
     """Fetch every package of the lock into an empty folder; those of ``build`` as source, made into wheels.
 
-    Raises HostError for a full disk, else ModelPartsError with pip's last lines; a source that is not pure Python cannot be built for another platform.
+    Raises HostError for a full disk, else ModelFilesError with pip's last lines; a source that is not pure Python cannot be built for another platform.
     """
     packages = locked(lock)
     from_source = {normal_name(name) for name in build}
@@ -112,11 +112,11 @@ def collect_wheels(
         and not wheel.name.endswith("-none-any.whl")
     ]
     if bound:
-        raise ModelPartsError(
+        raise ModelFilesError(
             f"{', '.join(bound)}: built from source for this machine, not for the image; it needs a real wheel"
         )
     if lacking := packages.keys() - {normal_name(wheel.name.split("-")[0]) for wheel in made}:
-        raise ModelPartsError(
+        raise ModelFilesError(
             f"pip brought no wheel of {', '.join(sorted(lacking))} for {image.name}"
         )
     return made
@@ -169,6 +169,6 @@ def _pip(arguments: list[str]) -> None:
         )
     if done.returncode:
         tail = "\n    ".join(done.stdout.strip().splitlines()[-TAIL_LINES:])
-        raise ModelPartsError(
+        raise ModelFilesError(
             f"Python packages could not be collected (pip {command}):\n    {tail}"
         )

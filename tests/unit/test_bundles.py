@@ -21,7 +21,7 @@ from typing import ClassVar
 
 import pytest
 
-from evaluator.errors import HostError, ModelPartsError, UserError
+from evaluator.errors import HostError, ModelFilesError, UserError
 from evaluator.zoo import download as download_module
 from evaluator.zoo.build_context import build_context
 from evaluator.zoo.bundles import Bundle, Fetch, fetch
@@ -155,7 +155,7 @@ def test_a_connection_that_breaks_is_gone_on_from(tmp_path, server):
     for again, changed in ((True, False), (False, False), (True, True)):
         other = bundle(tmp_path / f"{again}{changed}", sources(one(server, sha256="unverified")))
         Server.breaks, Server.ranges, Server.files["/a"] = [1_500_000] * 4, again, BODY
-        with pytest.raises(ModelPartsError, match="run again, it goes on from there"):
+        with pytest.raises(ModelFilesError, match="run again, it goes on from there"):
             fetch(other, Fetch())
         Server.files["/a"], Server.breaks = BODY[::-1] if changed else BODY, []
         fetch(other, Fetch())
@@ -185,7 +185,7 @@ def test_two_that_fetch_at_once_wait_for_each_other(tmp_path, server, messages):
 
 
 def test_a_base_image_is_of_its_own_machine(tmp_path):
-    with pytest.raises(ModelPartsError, match="--no-base"):
+    with pytest.raises(ModelFilesError, match="--no-base"):
         save_base(tmp_path, "torch", ImagePlatform(flavour="cpu", machine="pdp11"), None)
 
 
@@ -193,11 +193,11 @@ def test_a_wrong_hash_is_refused_and_what_was_there_stays(tmp_path, server):
     own = bundle(tmp_path, sources(one(server)))
     fetch(own, Fetch())
     other = bundle(tmp_path, sources(one(server, sha256="0" * 64)))
-    with pytest.raises(ModelPartsError, match=f"has sha256 {SHA}; expected was 0000"):
+    with pytest.raises(ModelFilesError, match=f"has sha256 {SHA}; expected was 0000"):
         fetch(other, Fetch())
     assert (own.weights / "a.pth").read_bytes() == BODY
     assert sorted(path.name for path in own.weights.iterdir()) == ["a.pth"]
-    with pytest.raises(ModelPartsError, match="of another version"):
+    with pytest.raises(ModelFilesError, match="of another version"):
         other.weight_hashes(("weights",))
 
 
@@ -211,7 +211,7 @@ def test_an_unstated_hash_is_trusted_once_and_loudly(tmp_path, server, messages)
     ].startswith("UNVERIFIED")
     (own.weights / "a.pth").unlink()
     Server.files["/a"] = BODY + b"changed"
-    with pytest.raises(ModelPartsError, match="was discarded"):
+    with pytest.raises(ModelFilesError, match="was discarded"):
         fetch(own, Fetch())
 
 
@@ -235,7 +235,7 @@ def test_restricted_parts_must_be_accepted_before_anything_comes(tmp_path, serve
         ),
     )
     with pytest.raises(
-        ModelPartsError, match=r"--accept-licence \? --accept-licence CC-BY-NC-4\.0"
+        ModelFilesError, match=r"--accept-licence \? --accept-licence CC-BY-NC-4\.0"
     ):
         fetch(own, Fetch())
     assert Server.seen == []
@@ -251,7 +251,7 @@ def test_a_file_put_there_by_hand_is_taken_after_a_look(tmp_path, server, messag
     own = bundle(tmp_path, sources(one(server)))
     own.weights.mkdir(parents=True)
     (own.weights / "a.pth").write_bytes(BODY[1:])
-    with pytest.raises(ModelPartsError, match="put here by hand and has sha256"):
+    with pytest.raises(ModelFilesError, match="put here by hand and has sha256"):
         fetch(own, Fetch())
     (own.weights / "a.pth").write_bytes(BODY)
     fetch(own, Fetch())
@@ -269,16 +269,16 @@ def test_a_file_put_there_by_hand_is_taken_after_a_look(tmp_path, server, messag
 
 
 def test_refusals_say_what_to_do(tmp_path, server, monkeypatch):
-    with pytest.raises(ModelPartsError, match="HF_TOKEN"):
+    with pytest.raises(ModelFilesError, match="HF_TOKEN"):
         fetch(bundle(tmp_path, sources(one(server, url=f"{server}/gated"))), Fetch())
-    with pytest.raises(ModelPartsError, match="answered 404"):
+    with pytest.raises(ModelFilesError, match="answered 404"):
         fetch(bundle(tmp_path, sources(one(server, url=f"{server}/gone"))), Fetch())
-    with pytest.raises(ModelPartsError, match="429, too many requests"):
+    with pytest.raises(ModelFilesError, match="429, too many requests"):
         fetch(bundle(tmp_path, sources(one(server, url=f"{server}/busy"))), Fetch())
     # with no hash known it would be trusted, and be found out when the image loads it
     Server.files["/login"] = b"<html>Who are you?</html>"
     own = bundle(tmp_path, sources(one(server, url=f"{server}/login", sha256="unverified")))
-    with pytest.raises(ModelPartsError, match="a web page came instead of the file"):
+    with pytest.raises(ModelFilesError, match="a web page came instead of the file"):
         fetch(own, Fetch())
     assert own.record() == {}
     assert list(own.weights.iterdir()) == []
@@ -293,13 +293,13 @@ def test_refusals_say_what_to_do(tmp_path, server, monkeypatch):
     )
     monkeypatch.setenv("HF_TOKEN", "sec\nret")
     with pytest.raises(
-        ModelPartsError, match=r"cannot be asked \(InvalidHeader\); see HF_ENDPOINT, HF_TOKEN"
+        ModelFilesError, match=r"cannot be asked \(InvalidHeader\); see HF_ENDPOINT, HF_TOKEN"
     ) as refused:
         fetch(bundle(tmp_path / "token", sources(hub)), Fetch())
     assert "sec" not in str(refused.value)
     monkeypatch.setenv("HF_ENDPOINT", "hub.local")
     with pytest.raises(
-        ModelPartsError, match=r"^hub\.local/w/r/resolve/main/f cannot be asked \(MissingSchema\)"
+        ModelFilesError, match=r"^hub\.local/w/r/resolve/main/f cannot be asked \(MissingSchema\)"
     ):
         fetch(bundle(tmp_path / "endpoint", sources(hub)), Fetch())
     tokens = {path: headers.get("Authorization") for path, headers in Server.seen}
@@ -363,7 +363,7 @@ def test_archives_are_unpacked_and_watched(tmp_path, server):
     assert len(Server.seen) == 1
     assert check_mounted(own.weights, "m", own.sources) == own.weight_hashes(("weights",))
     (own.weights / "nets/plans").write_text("tampered")
-    with pytest.raises(ModelPartsError, match="not as it was unpacked"):
+    with pytest.raises(ModelFilesError, match="not as it was unpacked"):
         own.weight_hashes(("weights",))
     fetch(own, Fetch())
     assert (own.weights / "nets/plans").read_text() == "{}"
@@ -378,7 +378,7 @@ def test_archives_are_unpacked_and_watched(tmp_path, server):
         }.items()
     ):
         Server.files["/a"] = body
-        with pytest.raises(ModelPartsError, match=said):
+        with pytest.raises(ModelFilesError, match=said):
             fetch(bundle(tmp_path / str(number), own.sources), Fetch())
         assert not (tmp_path / "evil").exists()
 
@@ -387,12 +387,12 @@ def test_mounted_weights_are_the_published_ones(tmp_path, server, messages):
     made = sources(one(server))
     folder = tmp_path / "weights"
     folder.mkdir()
-    with pytest.raises(ModelPartsError, match=r"does not hold a\.pth.*umd models fetch m"):
+    with pytest.raises(ModelFilesError, match=r"does not hold a\.pth.*umd models fetch m"):
         check_mounted(folder, "m", made)
     (folder / "a.pth").write_bytes(BODY)
     assert check_mounted(folder, "m", made) == {"a.pth": SHA}
     (folder / "a.pth").write_bytes(BODY[1:])
-    with pytest.raises(ModelPartsError, match="Other weights are another model"):
+    with pytest.raises(ModelFilesError, match="Other weights are another model"):
         check_mounted(folder, "m", made)
     check_mounted(folder, "m", sources(one(server, sha256="unverified")))
     assert messages[0].startswith("UNVERIFIED")
@@ -425,7 +425,7 @@ def test_weights_that_each_user_brings(tmp_path):
     assert unasked_weights(sources()) == Weights(kind="none")
     folder = tmp_path / "mine"
     (folder / "CT").mkdir(parents=True)
-    with pytest.raises(ModelPartsError, match="must hold a folder of plans"):
+    with pytest.raises(ModelFilesError, match="must hold a folder of plans"):
         check_mounted(folder, "m", own)
     (folder / "CT/plans.json").write_text("{}")
     first = check_mounted(folder, "m", own)
@@ -502,7 +502,7 @@ def test_the_build_context_holds_what_the_bundle_brings(tmp_path, server, projec
                 pass
     (own.weights / "a.pth").write_bytes(b"short")
     with (
-        pytest.raises(ModelPartsError, match="was changed"),
+        pytest.raises(ModelFilesError, match="was changed"),
         build_context(root / "dockerfiles/m.Dockerfile", own, Weights(kind="published")),
     ):
         pass
@@ -512,7 +512,7 @@ def test_the_build_context_holds_what_the_bundle_brings(tmp_path, server, projec
         {f"upstream/{source.name}": {"sha256": hashlib.sha256(source.read_bytes()).hexdigest()}}
     )
     with (
-        pytest.raises(ModelPartsError, match="cannot be unpacked"),
+        pytest.raises(ModelFilesError, match="cannot be unpacked"),
         build_context(root / "dockerfiles/m.Dockerfile", own, Weights(kind="published")),
     ):
         pass
@@ -562,7 +562,7 @@ def test_a_full_disk_under_pip_is_told_as_that(tmp_path, monkeypatch):
         ),
         (
             "ERROR: No matching distribution",
-            ModelPartsError,
+            ModelFilesError,
             "could not be collected .*\n.*No matching distribution",
         ),
     ):
