@@ -1,7 +1,7 @@
 """File locks between processes: ``flock``, released by the system when the process ends.
 
 Some network file systems have no locks. ``file_lock`` then raises the system's ``OSError``;
-``is_unsupported`` tells it apart from others, and the caller decides.
+``is_unsupported`` recognises it, and the caller decides what to do.
 """
 
 from __future__ import annotations

@@ -299,7 +299,7 @@ def test_a_place_that_cannot_be_written_is_said(project, tmp_path):
         "run", "-m", "painter", "-d", data, "--engine", "local", UMD_RUNS=str(tmp_path / "file")
     )
     assert done.returncode == 8, done.stderr
-    assert "make its folder one that can be written" in done.stderr
+    assert "make its folder writable" in done.stderr
 
 
 def test_missing_and_corrupt_files_cost_their_scan_alone(project, tmp_path):
