@@ -92,7 +92,7 @@ def build(
     """Build the images of models NAMES (and the base images under them)."""
     from evaluator.cli.progress import Downloads
     from evaluator.zoo import ImageBuildConfig, ensure_image, find_model
-    from evaluator.zoo.bundles import Fetch
+    from evaluator.zoo.fetching import Fetch
     from evaluator.zoo.sources import read_sources
     from evaluator.zoo.weights import choose_weights
 
@@ -146,9 +146,10 @@ def fetch(
     from evaluator.errors import UserError
     from evaluator.zoo import find_model
     from evaluator.zoo.base_images import choose_flavour
-    from evaluator.zoo.bundles import Bundle, Fetch
-    from evaluator.zoo.bundles import fetch as fetch_parts
+    from evaluator.zoo.bundles import Bundle
     from evaluator.zoo.docker_client import BuildClient
+    from evaluator.zoo.fetching import Fetch
+    from evaluator.zoo.fetching import fetch as fetch_parts
     from evaluator.zoo.saved_images import save_base
     from evaluator.zoo.sources import read_sources
     from evaluator.zoo.wheels import ImagePlatform

@@ -30,8 +30,8 @@ from evaluator.runs.tables import gather
 from evaluator.scoring.applicability import check_metrics
 from evaluator.volumes import MaskValidator
 from evaluator.zoo import ImageBuildConfig, find_model
-from evaluator.zoo.bundles import Fetch
 from evaluator.zoo.cards import read_wordings
+from evaluator.zoo.fetching import Fetch
 from evaluator.zoo.prepare import prepare
 
 if TYPE_CHECKING:

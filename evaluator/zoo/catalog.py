@@ -23,7 +23,7 @@ SUFFIX = ".Dockerfile"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZooModel:
-    """A model of the checkout; ``adapter`` is there if it uses the SDK."""
+    """A model of the checkout; ``adapter`` is None if it does not use the SDK."""
 
     name: str
     dockerfile: Path
@@ -37,16 +37,18 @@ def zoo() -> list[ZooModel]:
 
 
 def broken_models() -> dict[str, str]:
-    """Dockerfiles whose card cannot be read: name -> why."""
-    return {
-        path.name.removesuffix(SUFFIX): found
-        for path in _dockerfiles()
-        if isinstance(found := _try(path), str)
-    }
+    """Models whose card cannot be read: name -> reason."""
+    results = {path.name.removesuffix(SUFFIX): _try(path) for path in _dockerfiles()}
+    return {name: result for name, result in results.items() if isinstance(result, str)}
 
 
 def find_model(name: str) -> ZooModel:
-    """The model of this name. Raises UnknownNameError with near misses, ManifestError if its labels are wrong."""
+    """The model of this name.
+
+    Raises:
+        UnknownNameError: there is no such model; the message suggests similar names.
+        ManifestError: its labels are wrong.
+    """
     files = {path.name.removesuffix(SUFFIX): path for path in _dockerfiles()}
     if name not in files:
         raise UnknownNameError("model", name, files)
@@ -54,7 +56,10 @@ def find_model(name: str) -> ZooModel:
 
 
 def local_digest(model: ZooModel) -> str:
-    """What stands for the image of a model that runs without one: a hash of its files and the SDK's."""
+    """A hash of the model's files and of the SDK, in place of an image digest.
+
+    For a model that runs without a container.
+    """
     root = paths.project()
     return "files:" + hash_files(
         [model.dockerfile, root / "models" / model.name, root / "models" / "sdk"], root
@@ -62,11 +67,14 @@ def local_digest(model: ZooModel) -> str:
 
 
 def hash_files(paths: Iterable[Path], root: Path) -> str:
-    """sha256 over names and contents of files, and of all files in folders; of what is missing, its absence."""
+    """sha256 over names and contents of files, and of all files in folders.
+
+    A missing file enters the hash as absent.
+    """
     digest = hashlib.sha256()
     for path in paths:
-        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
-        for file in inside:
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in files:
             if "__pycache__" in file.parts or file.is_dir():
                 continue
             digest.update(f"{file.relative_to(root)}\0".encode())
@@ -95,7 +103,8 @@ def _read(path: Path) -> ZooModel:
     )
     if card.name != name:
         raise ManifestError(
-            f"dockerfiles/{path.name}: label umd.name is {card.name!r}; it must be the file's, {name!r}"
+            f"dockerfiles/{path.name}: label umd.name is {card.name!r}; "
+            f"it must be the file's, {name!r}"
         )
     adapter = paths.project() / "models" / name / "adapter.py"
     return ZooModel(

@@ -11,8 +11,8 @@ import pytest
 from evaluator.analysis.summary import header, summarise
 from evaluator.errors import ModelFilesError, UserError
 from evaluator.zoo import BuiltImage, ImageBuildConfig, ensure_image, find_model
-from evaluator.zoo.bundles import Fetch
 from evaluator.zoo.docker_client import BuildClient
+from evaluator.zoo.fetching import Fetch
 from evaluator.zoo.saved_images import load_base
 from evaluator.zoo.weights import Weights
 from evaluator.zoo.wheels import ImagePlatform

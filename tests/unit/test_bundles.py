@@ -24,11 +24,12 @@ import pytest
 from evaluator.errors import HostError, ModelFilesError, UserError
 from evaluator.zoo import download as download_module
 from evaluator.zoo.build_context import build_context
-from evaluator.zoo.bundles import Bundle, Fetch, fetch
+from evaluator.zoo.bundles import Bundle
 from evaluator.zoo.docker_client import BuildClient
+from evaluator.zoo.fetching import Fetch, fetch
 from evaluator.zoo.saved_images import save_base
 from evaluator.zoo.sources import Sources
-from evaluator.zoo.weights import Weights, check_mounted, choose_weights, unasked_weights
+from evaluator.zoo.weights import Weights, check_mounted, choose_weights, default_weights
 from evaluator.zoo.wheels import ImagePlatform, collect_wheels
 from tests.tiny import PAINTER
 
@@ -155,7 +156,7 @@ def test_a_connection_that_breaks_is_gone_on_from(tmp_path, server):
     for again, changed in ((True, False), (False, False), (True, True)):
         other = bundle(tmp_path / f"{again}{changed}", sources(one(server, sha256="unverified")))
         Server.breaks, Server.ranges, Server.files["/a"] = [1_500_000] * 4, again, BODY
-        with pytest.raises(ModelFilesError, match="run again, it goes on from there"):
+        with pytest.raises(ModelFilesError, match="run again, the download resumes"):
             fetch(other, Fetch())
         Server.files["/a"], Server.breaks = BODY[::-1] if changed else BODY, []
         fetch(other, Fetch())
@@ -197,7 +198,7 @@ def test_a_wrong_hash_is_refused_and_what_was_there_stays(tmp_path, server):
         fetch(other, Fetch())
     assert (own.weights / "a.pth").read_bytes() == BODY
     assert sorted(path.name for path in own.weights.iterdir()) == ["a.pth"]
-    with pytest.raises(ModelFilesError, match="of another version"):
+    with pytest.raises(ModelFilesError, match=r"not the version that sources\.toml pins"):
         other.weight_hashes(("weights",))
 
 
@@ -278,7 +279,7 @@ def test_refusals_say_what_to_do(tmp_path, server, monkeypatch):
     # with no hash known it would be trusted, and be found out when the image loads it
     Server.files["/login"] = b"<html>Who are you?</html>"
     own = bundle(tmp_path, sources(one(server, url=f"{server}/login", sha256="unverified")))
-    with pytest.raises(ModelFilesError, match="a web page came instead of the file"):
+    with pytest.raises(ModelFilesError, match="a web page instead of the file"):
         fetch(own, Fetch())
     assert own.record() == {}
     assert list(own.weights.iterdir()) == []
@@ -293,13 +294,13 @@ def test_refusals_say_what_to_do(tmp_path, server, monkeypatch):
     )
     monkeypatch.setenv("HF_TOKEN", "sec\nret")
     with pytest.raises(
-        ModelFilesError, match=r"cannot be asked \(InvalidHeader\); see HF_ENDPOINT, HF_TOKEN"
+        ModelFilesError, match=r"is invalid \(InvalidHeader\); check HF_ENDPOINT, HF_TOKEN"
     ) as refused:
         fetch(bundle(tmp_path / "token", sources(hub)), Fetch())
     assert "sec" not in str(refused.value)
     monkeypatch.setenv("HF_ENDPOINT", "hub.local")
     with pytest.raises(
-        ModelFilesError, match=r"^hub\.local/w/r/resolve/main/f cannot be asked \(MissingSchema\)"
+        ModelFilesError, match=r"the request to hub\.local/w/r/resolve/main/f is invalid \(MissingSchema\)"
     ):
         fetch(bundle(tmp_path / "endpoint", sources(hub)), Fetch())
     tokens = {path: headers.get("Authorization") for path, headers in Server.seen}
@@ -331,7 +332,7 @@ def test_a_full_disk_is_the_hosts_fault_and_costs_nothing(tmp_path, server, monk
         "except HostError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "run again, it goes on from there" in done.stdout, done.stderr
+    assert "run again, the download resumes" in done.stdout, done.stderr
     assert 0 < (tmp_path / "full/a.part").stat().st_size <= 4_000_000
     download_module.download(
         f"{server}/a",
@@ -363,7 +364,7 @@ def test_archives_are_unpacked_and_watched(tmp_path, server):
     assert len(Server.seen) == 1
     assert check_mounted(own.weights, "m", own.sources) == own.weight_hashes(("weights",))
     (own.weights / "nets/plans").write_text("tampered")
-    with pytest.raises(ModelFilesError, match="not as it was unpacked"):
+    with pytest.raises(ModelFilesError, match="was changed after unpacking"):
         own.weight_hashes(("weights",))
     fetch(own, Fetch())
     assert (own.weights / "nets/plans").read_text() == "{}"
@@ -373,8 +374,8 @@ def test_archives_are_unpacked_and_watched(tmp_path, server):
     for number, (body, said) in enumerate(
         {
             zipped(**{"..__evil": "x"}): "leave its folder",
-            b"PK not": "no zip archive that can be unpacked",
-            damaged: "no zip archive that can be unpacked",
+            b"PK not": "is not a readable zip archive",
+            damaged: "is not a readable zip archive",
         }.items()
     ):
         Server.files["/a"] = body
@@ -387,12 +388,12 @@ def test_mounted_weights_are_the_published_ones(tmp_path, server, messages):
     made = sources(one(server))
     folder = tmp_path / "weights"
     folder.mkdir()
-    with pytest.raises(ModelFilesError, match=r"does not hold a\.pth.*umd models fetch m"):
+    with pytest.raises(ModelFilesError, match=r"does not contain a\.pth.*umd models fetch m"):
         check_mounted(folder, "m", made)
     (folder / "a.pth").write_bytes(BODY)
     assert check_mounted(folder, "m", made) == {"a.pth": SHA}
     (folder / "a.pth").write_bytes(BODY[1:])
-    with pytest.raises(ModelFilesError, match="Other weights are another model"):
+    with pytest.raises(ModelFilesError, match="Other weights make another model"):
         check_mounted(folder, "m", made)
     check_mounted(folder, "m", sources(one(server, sha256="unverified")))
     assert messages[0].startswith("UNVERIFIED")
@@ -421,11 +422,11 @@ def test_weights_that_each_user_brings(tmp_path):
     with pytest.raises(UserError, match=r"--weights DIR, with a folder of plans"):
         choose_weights("published", "m", own)
     assert choose_weights("random", "m", own).label == "random:small"
-    assert unasked_weights(own) == Weights(kind="mounted")
-    assert unasked_weights(sources()) == Weights(kind="none")
+    assert default_weights(own) == Weights(kind="mounted")
+    assert default_weights(sources()) == Weights(kind="none")
     folder = tmp_path / "mine"
     (folder / "CT").mkdir(parents=True)
-    with pytest.raises(ModelFilesError, match="must hold a folder of plans"):
+    with pytest.raises(ModelFilesError, match="must contain a folder of plans"):
         check_mounted(folder, "m", own)
     (folder / "CT/plans.json").write_text("{}")
     first = check_mounted(folder, "m", own)
@@ -495,7 +496,7 @@ def test_the_build_context_holds_what_the_bundle_brings(tmp_path, server, projec
             with (
                 pytest.raises(
                     HostError,
-                    match=r"could not be laid out in .*: No space left on device\. Free some",
+                    match=r"could not be written in .*: No space left on device\. Free some",
                 ),
                 build_context(root / "dockerfiles/m.Dockerfile", own, Weights(kind="published")),
             ):

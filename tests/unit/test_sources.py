@@ -54,14 +54,14 @@ def test_addresses(project, monkeypatch):
         (LEAST.replace("umd/torch", "ubuntu"), "base"),
         (LEAST + WEIGHTS.replace('"a.pth"\nhub', '"../a.pth"\nhub'), "stays inside"),
         (LEAST + WEIGHTS.replace("unverified", "unknown"), "weights.0.sha256"),
-        (LEAST + WEIGHTS.replace('revision = "main"\n', ""), "by one of the two"),
-        (LEAST + WEIGHTS + 'url = "https://x/y"\n', "by one of the two"),
-        (LEAST + WEIGHTS + WEIGHTS, "two files would lie at a.pth"),
+        (LEAST + WEIGHTS.replace('revision = "main"\n', ""), "give either hub, revision and path, or url"),
+        (LEAST + WEIGHTS + 'url = "https://x/y"\n', "give either hub, revision and path, or url"),
+        (LEAST + WEIGHTS + WEIGHTS, "two files have the path a.pth"),
         (LEAST + WEIGHTS.replace('"no"', '"maybe"'), "weights.0.commercial"),
         (LEAST + "[extra]\n", "extra"),
         (
             LEAST + '[packages]\nlock = "p.lock"\nbuild = ["other"]\n',
-            "names other, which the lock does not have",
+            "lists other, which the lock does not contain",
         ),
     ],
 )
@@ -93,7 +93,7 @@ def test_a_lock_names_versions_and_hashes_and_leaves_torch_alone(project):
             read_sources("m")
     for name in ("torch", "nvidia-cublas-cu12", "triton"):
         (folder / "p.lock").write_text(good.replace("A_b", name))
-        with pytest.raises(ManifestError, match="base image's"):
+        with pytest.raises(ManifestError, match="part of the base image"):
             read_sources("m")
     (folder / "p.lock").unlink()
     with pytest.raises(ManifestError, match="cannot be read"):

@@ -1,7 +1,7 @@
-"""Does a model keep the contract: it is asked in batch and in a session (``evaluator.zoo.conformance.requests``), and every answer looked at.
+"""Conformance tests of a model: requests in batch and in a session, and checks of every reply.
 
-What is looked at can fail; what is measured beside it (seconds, memory, how far answers agree across orientations) is
-told and does not.
+The requests come from ``evaluator.zoo.conformance.requests``. Checks can fail; measurements
+(seconds, memory, agreement across orientations) are only reported.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from evaluator.types import Failure, Status
 from evaluator.volumes import MaskValidator
 from evaluator.zoo import find_model
 from evaluator.zoo.conformance.requests import (
-    STRANGE,
     TARGET,
-    huge,
-    oriented,
-    plain,
-    tiny,
-    without_prompt,
+    UNKNOWN_TARGET,
+    huge_request,
+    oriented_requests,
+    request_without_prompt,
+    sdk_requests,
+    tiny_requests,
 )
 from evaluator.zoo.prepare import prepare
 from zoo_sdk.spaces import canonical, sample, space_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -48,17 +48,19 @@ if TYPE_CHECKING:
     from zoo_sdk.wire import Request
 
     Mask = NDArray[np.uint8] | Failure
-    Say = Callable[[str], None]
 
-#: of the 48 orientations the batch is asked every seventh: all orders of axes; a session is asked all of them
+#: the batch gets every seventh of the 48 orientations, which covers all orders of axes; a session
+#: gets all of them
 BATCH_STEP = 7
-#: a target without a prompt must be answered within this, or within the time of one that has a prompt
-AT_ONCE_SECONDS = 2.0
+#: a target without a prompt must be answered within this time, or within three times the time of
+#: one with a prompt
+REFUSAL_SECONDS = 2.0
+MAX_DETAIL = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One check, and what was measured by the way."""
+    """The result of one check, and measurements by name (seconds, GiB, Dice)."""
 
     check: str
     ok: bool
@@ -73,12 +75,48 @@ def check_model(
     weights: str = "published",
     large: bool = True,
 ) -> tuple[PreparedModel, Iterator[Result]]:
-    """A model of the zoo made ready, and its checks, done as they are taken. Raises UserError for what the user can mend."""
+    """Prepare a model of the zoo, and its checks, which run as the iterator is consumed.
+
+    Args:
+        name: name of the model.
+        engine_name: "auto", "docker", "podman" or "local".
+        weights: as for ``umd run --weights``.
+        large: also test a volume larger than a whole-body scan.
+
+    Raises:
+        UserError: the model cannot be prepared; the message says what to do.
+    """
     engine = open_engine(engine_name)
     zoo_model = find_model(name)
     gpus = choose_gpus(find_gpus(), None, zoo_model.card)
-    ready = prepare(zoo_model, engine, weights=weights)
-    return ready, _checks(engine, ready.model, gpus[0].uuid if gpus else None, large=large)
+    prepared = prepare(zoo_model, engine, weights=weights)
+    return prepared, _checks(engine, prepared.model, gpus[0].uuid if gpus else None, large=large)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Requests:
+    """All requests of the conformance tests."""
+
+    basic: list[Request]
+    oriented: list[Request]
+    tiny: list[Request]
+    without_prompt: Request
+    huge: Request | None
+
+    @classmethod
+    def write(cls, folder: Path, model: Model, *, large: bool) -> _Requests:
+        """Write the requests with their images into ``folder``, readable by everyone."""
+        oriented = oriented_requests(folder, model.card)
+        requests = cls(
+            basic=sdk_requests(folder, model.card),
+            oriented=oriented,
+            tiny=tiny_requests(folder, model.card),
+            without_prompt=request_without_prompt(folder, oriented[0]),
+            huge=huge_request(folder, model.card) if large else None,
+        )
+        for path in (folder.parent, *folder.rglob("*")):
+            path.chmod(0o755)
+        return requests
 
 
 def _checks(engine: Engine, model: Model, gpu: str | None, *, large: bool) -> Iterator[Result]:
@@ -87,23 +125,17 @@ def _checks(engine: Engine, model: Model, gpu: str | None, *, large: bool) -> It
     run_id, log = f"check-{folder.name}", folder / "model.log"
     workspace = Workspace(input=folder / "input", output=folder / "output")
     try:
-        asked, turned = plain(workspace.input, model.card), oriented(workspace.input, model.card)
-        small = tiny(workspace.input, model.card)
-        strange = without_prompt(workspace.input, turned[0])
-        biggest = huge(workspace.input, model.card) if large else None
+        requests = _Requests.write(workspace.input, model, large=large)
         workspace.output.mkdir()
-        for path in (folder, *workspace.input.rglob("*")):
-            path.chmod(0o755)
         limits = Limits(timeout=model.card.timeout, memory=model.card.memory, shm=model.card.shm)
-        with MaskValidator() as gate, lease(gpu, run_id) if gpu else nullcontext():
+        with MaskValidator() as validator, lease(gpu, run_id) if gpu else nullcontext():
             has_session = model.card.session and engine.sessions
-            some = [*asked, *(turned[::BATCH_STEP] if has_session else turned)]
-            batch = _masks(
-                gate,
-                answer_batch(
-                    engine, model, workspace, some, limits, run_id=run_id, log=log, gpu=gpu
-                ),
+            oriented = requests.oriented[::BATCH_STEP] if has_session else requests.oriented
+            in_batch = [*requests.basic, *oriented]
+            answers = answer_batch(
+                engine, model, workspace, in_batch, limits, run_id=run_id, log=log, gpu=gpu
             )
+            batch = _masks(validator, answers)
             yield _summary(
                 "batch: contract on every modality, order of axes and oblique grid", batch
             )
@@ -111,60 +143,64 @@ def _checks(engine: Engine, model: Model, gpu: str | None, *, large: bool) -> It
                 return
             with ModelSession(
                 engine, model, workspace, limits, run_id=run_id, log=log, gpu=gpu
-            ) as talk:
-                yield from _in_a_session(talk, gate, batch, asked, turned)
-                yield _tiny(gate, talk, small)
-                yield _unknown_target(talk, turned[0], strange)
-                if biggest:
-                    yield _huge(gate, talk, biggest)
+            ) as session:
+                yield from _session_checks(session, validator, batch, requests)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _in_a_session(
-    talk: ModelSession,
-    gate: MaskValidator,
+def _session_checks(
+    session: ModelSession,
+    validator: MaskValidator,
     batch: dict[str, Mask],
-    asked: list[Request],
-    turned: list[Request],
+    requests: _Requests,
 ) -> Iterator[Result]:
-    # the batch's first and in its order, so that a model that keeps state shows it below and not here
-    ordered = sorted([*asked, *turned], key=lambda request: (request.id not in batch, request.id))
-    answers = [talk.ask(request) for request in ordered]
-    session = _masks(gate, answers)
-    spent = {
+    # those of the batch first and in its order, so a model that keeps state passes this check and
+    # fails the one of repeated requests below
+    ordered = sorted(
+        [*requests.basic, *requests.oriented],
+        key=lambda request: (request.id not in batch, request.id),
+    )
+    answers = [session.ask(request) for request in ordered]
+    masks = _masks(validator, answers)
+    seconds = {
         "load_seconds": answers[0].load_seconds or 0.0,
-        # a model may remember what looks the same to it, so the usual question is not the new one
+        # a model may cache an image that looks the same to it, so the typical time need not be the
+        # time of a new image
         "slowest_seconds": max(answer.seconds for answer in answers[1:]),
     }
     yield _summary(
         "session: contract on all of these and all 48 orientations",
-        session,
-        {name: round(value, 3) for name, value in spent.items()},
+        masks,
+        {name: round(value, 3) for name, value in seconds.items()},
     )
-    yield _equal("session equals batch", batch, session)
-    again = _masks(gate, (talk.ask(request) for request in reversed(asked)))
+    yield _equal("session equals batch", batch, masks)
+    repeated = _masks(validator, map(session.ask, reversed(requests.basic)))
     yield _equal(
-        "the same question gets the same answer, whatever was asked before",
-        {name: session[name] for name in again},
-        again,
+        "repeated requests get equal masks, whatever the order of requests",
+        {name: masks[name] for name in repeated},
+        repeated,
     )
-    yield _agreement(session, turned)
+    yield _agreement(masks, requests.oriented)
+    yield _tiny(validator, session, requests.tiny)
+    yield _unknown_target(session, requests.oriented[0], requests.without_prompt)
+    if requests.huge:
+        yield _huge(validator, session, requests.huge)
 
 
-def _masks(gate: MaskValidator, answers: Iterable[RequestOutcome]) -> dict[str, Mask]:
-    return {answer.request.id: _mask(gate, answer) for answer in answers}
+def _masks(validator: MaskValidator, answers: Iterable[RequestOutcome]) -> dict[str, Mask]:
+    return {answer.request.id: _mask(validator, answer) for answer in answers}
 
 
-def _mask(gate: MaskValidator, answer: RequestOutcome, target: str = TARGET) -> Mask:
-    said = answer.reply.targets.get(target) if answer.reply else None
+def _mask(validator: MaskValidator, answer: RequestOutcome, target: str = TARGET) -> Mask:
+    reply = answer.reply.targets.get(target) if answer.reply else None
     if answer.failure or answer.folder is None:
         return answer.failure or Failure(status=Status.MISSING)
-    if said and said.status != "ok":
-        return Failure(status=Status(said.status), detail=f"{said.kind}: {said.message}")
+    if reply and reply.status != "ok":
+        return Failure(status=Status(reply.status), detail=f"{reply.kind}: {reply.message}")
     limit = 2**20 + 2 * int(np.prod(answer.request.grid.shape))
-    made = gate.check(answer.folder / f"{target}.nii.gz", answer.request.grid, limit)
-    return made if isinstance(made, Failure) else made.to_array()
+    mask = validator.check(answer.folder / f"{target}.nii.gz", answer.request.grid, limit)
+    return mask if isinstance(mask, Failure) else mask.to_array()
 
 
 def _summary(
@@ -176,49 +212,49 @@ def _summary(
         if isinstance(mask, Failure) and mask.status != Status.UNSUPPORTED
     }
     refused = sum(isinstance(mask, Failure) for mask in masks.values()) - len(failed)
-    told = "; ".join(
-        f"{name}: {failure.status} {failure.detail}"[:300] for name, failure in failed.items()
+    failures = "; ".join(
+        f"{name}: {failure.status} {failure.detail}"[:MAX_DETAIL]
+        for name, failure in failed.items()
     )
     ok = not failed and refused < len(masks)
-    detail = told or f"{len(masks) - refused} masks, {refused} refused as unsupported"
+    detail = failures or f"{len(masks) - refused} masks, {refused} refused as unsupported"
     return Result(check=check, ok=ok, detail=detail, measured=measured or {})
 
 
 def _equal(check: str, a: dict[str, Mask], b: dict[str, Mask]) -> Result:
-    differing = [name for name in a if not _same(a[name], b.get(name))]
+    differing = [name for name in a if not _is_equal(a[name], b.get(name))]
     detail = f"differ: {', '.join(differing)}" if differing else f"{len(a)} equal"
     return Result(check=check, ok=not differing, detail=detail)
 
 
-def _same(a: Mask, b: Mask | None) -> bool:
+def _is_equal(a: Mask, b: Mask | None) -> bool:
     if isinstance(a, Failure) or isinstance(b, Failure) or b is None:
         return isinstance(a, Failure) and isinstance(b, Failure) and a.status == b.status
     return np.array_equal(a, b)
 
 
-def _agreement(masks: dict[str, Mask], turned: list[Request]) -> Result:
-    """The same place was asked about in the same image, turned: how far the answers agree is told; that there are any is asked."""
-    found = []
-    for request in turned:
+def _agreement(masks: dict[str, Mask], oriented: list[Request]) -> Result:
+    """Compare the masks of one target across orientations of one image, in world coordinates.
+
+    The check fails if there are no masks to compare; their agreement is only reported.
+    """
+    resampled = []
+    for request in oriented:
         mask = masks[request.id]
-        if not isinstance(mask, Failure):
-            found.append(
-                sample(
-                    mask > 0,
-                    request.grid.affine,
-                    canonical(space_of(request.grid)),
-                    nearest=True,
-                    outside=False,
-                )
-            )
-    check = "answers across the 48 orientations, compared in the world"
-    if len(found) < 2:
+        if isinstance(mask, Failure):
+            continue
+        space = canonical(space_of(request.grid))
+        resampled.append(sample(mask > 0, request.grid.affine, space, nearest=True, outside=False))
+    check = "masks across the 48 orientations, compared in world coordinates"
+    if len(resampled) < 2:
         return Result(check=check, ok=False, detail="fewer than two masks")
-    if not any(mask.any() for mask in found):
+    if not any(mask.any() for mask in resampled):
         return Result(
-            check=check, ok=False, detail="all masks are empty, which says nothing of orientations"
+            check=check,
+            ok=False,
+            detail="all masks are empty, so orientations cannot be compared",
         )
-    dice = [_dice(found[0], other) for other in found[1:]]
+    dice = [_dice(resampled[0], mask) for mask in resampled[1:]]
     measured = {
         "orientation_dice_lowest": round(min(dice), 4),
         "orientation_dice_median": round(median(dice), 4),
@@ -233,54 +269,57 @@ def _dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     return 2 * int((a & b).sum()) / total if total else 1.0
 
 
-def _tiny(gate: MaskValidator, talk: ModelSession, requests: list[Request]) -> Result:
-    """Whatever is said of a volume of one voxel, it is said; a model may refuse, or tell an error."""
-    ended = {}
+def _tiny(validator: MaskValidator, session: ModelSession, requests: list[Request]) -> Result:
+    """A model must answer a volume of one voxel; it may refuse it or report an error."""
+    statuses = {}
     for request in requests:
-        mask = _mask(gate, talk.ask(request))
-        ended["x".join(map(str, request.grid.shape))] = (
-            mask.status if isinstance(mask, Failure) else Status.OK
-        )
-    answered = {Status.OK, Status.UNSUPPORTED, Status.ERROR}
-    told = ", ".join(f"{shape}: {status}" for shape, status in ended.items())
+        mask = _mask(validator, session.ask(request))
+        shape = "x".join(map(str, request.grid.shape))
+        statuses[shape] = mask.status if isinstance(mask, Failure) else Status.OK
+    allowed = {Status.OK, Status.UNSUPPORTED, Status.ERROR}
     return Result(
         check="volumes of one voxel, and one voxel thick, are answered",
-        ok=set(ended.values()) <= answered,
-        detail=told,
+        ok=set(statuses.values()) <= allowed,
+        detail=", ".join(f"{shape}: {status}" for shape, status in statuses.items()),
     )
 
 
-def _unknown_target(talk: ModelSession, known: Request, request: Request) -> Result:
-    check = "a target without a prompt is unsupported, at once, and costs no other target"
-    usual, answer = talk.ask(known).seconds, talk.ask(request)
+def _unknown_target(session: ModelSession, answerable: Request, request: Request) -> Result:
+    check = "a target without a prompt is refused as unsupported, quickly, and affects no other"
+    usual_seconds, answer = session.ask(answerable).seconds, session.ask(request)
     if answer.failure or not answer.reply:
-        detail = (
-            f"{answer.failure.status}: {answer.failure.detail}"[:300]
-            if answer.failure
-            else "no reply"
-        )
+        detail = "no reply"
+        if answer.failure:
+            detail = f"{answer.failure.status}: {answer.failure.detail}"[:MAX_DETAIL]
         return Result(check=check, ok=False, detail=detail)
-    own, other = answer.reply.targets.get(STRANGE), answer.reply.targets.get(TARGET)
-    ok = own is not None and own.status == "unsupported" and (other is None or other.status == "ok")
-    quick = answer.seconds <= max(AT_ONCE_SECONDS, 3 * usual)
-    said = f"{own.status if own else 'not answered'}; the other {other.status if other else 'not told'}"
-    return Result(check=check, ok=ok and quick, detail=f"{said}; {answer.seconds:.2f} s")
+    unknown, prompted = (answer.reply.targets.get(name) for name in (UNKNOWN_TARGET, TARGET))
+    is_refused = unknown is not None and unknown.status == "unsupported"
+    prompted_ok = prompted is None or prompted.status == "ok"
+    is_quick = answer.seconds <= max(REFUSAL_SECONDS, 3 * usual_seconds)
+    detail = (
+        f"{unknown.status if unknown else 'not answered'}; "
+        f"prompted target: {prompted.status if prompted else 'not in the reply'}; "
+        f"{answer.seconds:.2f} s"
+    )
+    return Result(check=check, ok=is_refused and prompted_ok and is_quick, detail=detail)
 
 
-def _huge(gate: MaskValidator, talk: ModelSession, request: Request) -> Result:
-    answer = talk.ask(request)
-    mask = _mask(gate, answer)
+def _huge(validator: MaskValidator, session: ModelSession, request: Request) -> Result:
+    answer = session.ask(request)
+    mask = _mask(validator, answer)
     shape = " x ".join(map(str, request.grid.shape))
     measured = {"huge_seconds": round(answer.seconds, 3)}
-    if peak := talk.peak_memory():
+    if peak := session.peak_memory():
         measured["peak_memory_gib"] = round(peak / 2**30, 2)
     if answer.reply and answer.reply.gpu_peak_bytes:
         measured["gpu_peak_gib"] = round(answer.reply.gpu_peak_bytes / 2**30, 2)
     failed = isinstance(mask, Failure) and mask.status != Status.UNSUPPORTED
-    said = f"{mask.status}: {mask.detail}"[:300] if isinstance(mask, Failure) else "answered"
+    detail = "answered"
+    if isinstance(mask, Failure):
+        detail = f"{mask.status}: {mask.detail}"[:MAX_DETAIL]
     return Result(
-        check=f"a volume of {shape} within the card's memory and time",
+        check=f"a volume of {shape} within the memory and time of the card",
         ok=not failed,
-        detail=said,
+        detail=detail,
         measured=measured,
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from evaluator.types import ModelCard
 from evaluator.zoo.conformance.checks import _agreement
-from evaluator.zoo.conformance.requests import oriented
+from evaluator.zoo.conformance.requests import oriented_requests
 
 CARD = ModelCard(
     name="m", title="m", contract="1", inputs=(("CT",),), units={}, prompts=("point",), targets=None
@@ -19,7 +19,7 @@ CARD = ModelCard(
 def test_the_body_is_the_same_in_the_world_and_looks_otherwise_in_any_wrong_orientation(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "requests").mkdir()
-    asked = oriented(tmp_path, CARD)
+    asked = oriented_requests(tmp_path, CARD)
     assert len(asked) == 48
     seen = []
     for request in asked:
@@ -43,7 +43,7 @@ def test_the_body_is_the_same_in_the_world_and_looks_otherwise_in_any_wrong_orie
 def test_empty_masks_say_nothing_of_orientations(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "requests").mkdir()
-    asked = oriented(tmp_path, CARD)
+    asked = oriented_requests(tmp_path, CARD)
     empty = {request.id: np.zeros(request.grid.shape, np.uint8) for request in asked}
     assert not _agreement(empty, asked).ok
     assert _agreement(empty, asked).measured == {}
