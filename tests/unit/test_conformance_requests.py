@@ -8,8 +8,8 @@ import nibabel
 import numpy as np
 
 from evaluator.types import ModelCard
-from evaluator.zoo.conformance.checks import _agreement
 from evaluator.zoo.conformance.requests import oriented_requests
+from evaluator.zoo.conformance.results import agreement
 
 CARD = ModelCard(
     name="m", title="m", contract="1", inputs=(("CT",),), units={}, prompts=("point",), targets=None
@@ -45,8 +45,8 @@ def test_empty_masks_say_nothing_of_orientations(tmp_path):
     (tmp_path / "requests").mkdir()
     asked = oriented_requests(tmp_path, CARD)
     empty = {request.id: np.zeros(request.grid.shape, np.uint8) for request in asked}
-    assert not _agreement(empty, asked).ok
-    assert _agreement(empty, asked).measured == {}
+    assert not agreement(empty, asked).ok
+    assert agreement(empty, asked).measured == {}
     full = {name: mask + np.uint8(1) for name, mask in empty.items()}
-    assert _agreement(full, asked).ok
-    assert _agreement(full, asked).measured["orientation_dice_lowest"] == 1.0
+    assert agreement(full, asked).ok
+    assert agreement(full, asked).measured["orientation_dice_lowest"] == 1.0

@@ -177,15 +177,15 @@ def test_layout_and_comments_do_not_change_a_protocol(tmp_path: Path) -> None:
         (
             'kinds = ["point"]',
             'kinds = ["point"]\n[[variants]]\npoints = 2\n[[variants]]\npoints = 3',
-            "one for each seed",
+            "each seed needs one",
         ),
         ('id = "mine"', 'id = "Mine!"', "id"),
-        ('metrics = ["dice"]', 'metrics = ["dice"]\nseeds = [1, 1]', "once only"),
+        ('metrics = ["dice"]', 'metrics = ["dice"]\nseeds = [1, 1]', "seeds must not be repeated"),
         ('id = "mine"', "id = mine", "not TOML"),
         (
             'kinds = ["point"]',
             'kinds = ["point"]\npoints = 2\npoint_outside_mm = 5.0',
-            "is for one point",
+            "needs exactly one point",
         ),
         ('kinds = ["point"]', 'kinds = ["box"]\nbox_rule = "loose"', "box_rule"),
     ],

@@ -9,7 +9,6 @@ import pytest
 from evaluator.containers.engines.spec import Model
 from evaluator.errors import ManifestError
 from evaluator.zoo import find_model
-from evaluator.zoo.conformance.checks import Result
 from evaluator.zoo.conformance.readme_table import (
     BEGIN,
     END,
@@ -17,6 +16,7 @@ from evaluator.zoo.conformance.readme_table import (
     update_readme,
     write_record,
 )
+from evaluator.zoo.conformance.results import Result
 from evaluator.zoo.prepare import PreparedModel
 from tests.tiny import PAINTER, ROOT
 

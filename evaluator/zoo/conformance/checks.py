@@ -9,9 +9,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,21 +32,18 @@ from evaluator.zoo.conformance.requests import (
     sdk_requests,
     tiny_requests,
 )
+from evaluator.zoo.conformance.results import MAX_DETAIL, Result, agreement, equality, summary
 from evaluator.zoo.prepare import prepare
-from zoo_sdk.spaces import canonical, sample, space_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from numpy.typing import NDArray
-
     from evaluator.containers import RequestOutcome
     from evaluator.containers.engines import Engine
     from evaluator.containers.engines.spec import Model
+    from evaluator.zoo.conformance.results import Mask
     from evaluator.zoo.prepare import PreparedModel
     from zoo_sdk.wire import Request
-
-    Mask = NDArray[np.uint8] | Failure
 
 #: the batch gets every seventh of the 48 orientations, which covers all orders of axes; a session
 #: gets all of them
@@ -55,17 +51,6 @@ BATCH_STEP = 7
 #: a target without a prompt must be answered within this time, or within three times the time of
 #: one with a prompt
 REFUSAL_SECONDS = 2.0
-MAX_DETAIL = 300
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """The result of one check, and measurements by name (seconds, GiB, Dice)."""
-
-    check: str
-    ok: bool
-    detail: str
-    measured: dict[str, float] = field(default_factory=dict)
 
 
 def check_model(
@@ -136,7 +121,7 @@ def _checks(engine: Engine, model: Model, gpu: str | None, *, large: bool) -> It
                 engine, model, workspace, in_batch, limits, run_id=run_id, log=log, gpu=gpu
             )
             batch = _masks(validator, answers)
-            yield _summary(
+            yield summary(
                 "batch: contract on every modality, order of axes and oblique grid", batch
             )
             if not has_session:
@@ -169,19 +154,19 @@ def _session_checks(
         # time of a new image
         "slowest_seconds": max(answer.seconds for answer in answers[1:]),
     }
-    yield _summary(
+    yield summary(
         "session: contract on all of these and all 48 orientations",
         masks,
         {name: round(value, 3) for name, value in seconds.items()},
     )
-    yield _equal("session equals batch", batch, masks)
+    yield equality("session equals batch", batch, masks)
     repeated = _masks(validator, map(session.ask, reversed(requests.basic)))
-    yield _equal(
+    yield equality(
         "repeated requests get equal masks, whatever the order of requests",
         {name: masks[name] for name in repeated},
         repeated,
     )
-    yield _agreement(masks, requests.oriented)
+    yield agreement(masks, requests.oriented)
     yield _tiny(validator, session, requests.tiny)
     yield _unknown_target(session, requests.oriented[0], requests.without_prompt)
     if requests.huge:
@@ -201,72 +186,6 @@ def _mask(validator: MaskValidator, answer: RequestOutcome, target: str = TARGET
     limit = 2**20 + 2 * int(np.prod(answer.request.grid.shape))
     mask = validator.check(answer.folder / f"{target}.nii.gz", answer.request.grid, limit)
     return mask if isinstance(mask, Failure) else mask.to_array()
-
-
-def _summary(
-    check: str, masks: dict[str, Mask], measured: dict[str, float] | None = None
-) -> Result:
-    failed = {
-        name: mask
-        for name, mask in masks.items()
-        if isinstance(mask, Failure) and mask.status != Status.UNSUPPORTED
-    }
-    refused = sum(isinstance(mask, Failure) for mask in masks.values()) - len(failed)
-    failures = "; ".join(
-        f"{name}: {failure.status} {failure.detail}"[:MAX_DETAIL]
-        for name, failure in failed.items()
-    )
-    ok = not failed and refused < len(masks)
-    detail = failures or f"{len(masks) - refused} masks, {refused} refused as unsupported"
-    return Result(check=check, ok=ok, detail=detail, measured=measured or {})
-
-
-def _equal(check: str, a: dict[str, Mask], b: dict[str, Mask]) -> Result:
-    differing = [name for name in a if not _is_equal(a[name], b.get(name))]
-    detail = f"differ: {', '.join(differing)}" if differing else f"{len(a)} equal"
-    return Result(check=check, ok=not differing, detail=detail)
-
-
-def _is_equal(a: Mask, b: Mask | None) -> bool:
-    if isinstance(a, Failure) or isinstance(b, Failure) or b is None:
-        return isinstance(a, Failure) and isinstance(b, Failure) and a.status == b.status
-    return np.array_equal(a, b)
-
-
-def _agreement(masks: dict[str, Mask], oriented: list[Request]) -> Result:
-    """Compare the masks of one target across orientations of one image, in world coordinates.
-
-    The check fails if there are no masks to compare; their agreement is only reported.
-    """
-    resampled = []
-    for request in oriented:
-        mask = masks[request.id]
-        if isinstance(mask, Failure):
-            continue
-        space = canonical(space_of(request.grid))
-        resampled.append(sample(mask > 0, request.grid.affine, space, nearest=True, outside=False))
-    check = "masks across the 48 orientations, compared in world coordinates"
-    if len(resampled) < 2:
-        return Result(check=check, ok=False, detail="fewer than two masks")
-    if not any(mask.any() for mask in resampled):
-        return Result(
-            check=check,
-            ok=False,
-            detail="all masks are empty, so orientations cannot be compared",
-        )
-    dice = [_dice(resampled[0], mask) for mask in resampled[1:]]
-    measured = {
-        "orientation_dice_lowest": round(min(dice), 4),
-        "orientation_dice_median": round(median(dice), 4),
-    }
-    return Result(
-        check=check, ok=True, detail=f"Dice {min(dice):.3f} to {max(dice):.3f}", measured=measured
-    )
-
-
-def _dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    total = int(a.sum()) + int(b.sum())
-    return 2 * int((a & b).sum()) / total if total else 1.0
 
 
 def _tiny(validator: MaskValidator, session: ModelSession, requests: list[Request]) -> Result:

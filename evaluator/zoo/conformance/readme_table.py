@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from evaluator.zoo.conformance.checks import Result
+    from evaluator.zoo.conformance.results import Result
     from evaluator.zoo.prepare import PreparedModel
 
 BEGIN = "<!-- checks: made by umd models badges from docs/checks; do not edit -->"
