@@ -185,7 +185,7 @@ def test_a_single_image_is_noted(folder: Path) -> None:
     case_list.write_text(
         "\n".join([line for line in lines if not line.startswith("phantom-001\ta\tPT")])
     )
-    assert "nothing to pair" in only(verify(load(folder))).message
+    assert "no pair to compare" in only(verify(load(folder))).message
 
 
 def run(*arguments: object):
