@@ -358,12 +358,12 @@ def test_missing_and_corrupt_files_cost_their_scan_alone(project, tmp_path):
         (
             OSError(28, "No space left on device", "a.pth"),
             8,
-            "No space left on device: a.pth; free or mend it",
+            "No space left on device: a.pth; free or repair it",
         ),
         (
             shutil.Error([("a", "b", "why")]),
             70,
-            "a fault of umd itself (Error:",
+            "a bug in umd (Error:",
         ),  # an OSError without a number
     ],
 )
