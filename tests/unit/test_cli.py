@@ -379,3 +379,64 @@ def test_whatever_the_system_refuses_is_a_message(monkeypatch, capsys, error, co
         module.main()
     assert stopped.value.code == code
     assert said in capsys.readouterr().err
+
+
+@pytest.fixture
+def run_painter(project, tmp_path):
+    """Run a model over one case without a container: ``run_painter("-q", "--log-file", path)``."""
+    project({"painter": PAINTER})
+    data = make_dataset(tmp_path / "data", ["a"])
+
+    def run(*options):
+        return umd(
+            *options, "run", "-m", "painter", "-d", data, "--engine", "local", "--name", "x"
+        )
+
+    return run
+
+
+def test_a_quiet_run_shows_only_warnings(run_painter, tmp_path):
+    log = tmp_path / "umd.log"
+    done = run_painter("-q", "--log-file", log)
+    assert done.returncode == 0, done.stderr
+    assert "Predictions: 2 ok." in done.stdout
+    assert all(line.startswith("warning: ") for line in done.stderr.splitlines()), done.stderr
+    lines = log.read_text().splitlines()
+    assert any(" INFO evaluator.cli.progress: painter 2/2 " in line for line in lines)
+    assert any(" DEBUG evaluator.datasets.load: dataset " in line for line in lines)
+    # the log file keeps earlier messages
+    run_painter("-q", "--log-file", log)
+    assert log.read_text().splitlines()[: len(lines)] == lines
+
+
+def test_a_verbose_run_shows_debug_messages(run_painter):
+    assert "painter 2/2 " in (shown := run_painter().stderr)
+    assert "manifest " not in shown
+    shown = run_painter("-v").stderr
+    assert "painter 2/2 " in shown
+    assert "dataset tiny: manifest " in shown
+
+
+def test_warnings_remain_in_a_quiet_command(tmp_path):
+    import nibabel
+    import numpy as np
+
+    for folder, names in (("predicted", ("a", "b", "extra")), ("references", ("a", "b"))):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            image = nibabel.Nifti1Image(np.ones((3, 3, 3), np.uint8), np.eye(4))
+            nibabel.save(image, tmp_path / folder / f"{name}.nii.gz")
+    command = ["score", "--prediction", tmp_path / "predicted"]
+    command += ["--reference", tmp_path / "references", "--metrics", "dice"]
+    warning = "warning: extra: not scored, because it has no reference\n"
+    assert umd(*command).stderr == f"{warning}1/2 a\n2/2 b\n"
+    assert umd("-q", *command).stderr == warning
+    assert umd("-qq", *command).stderr == ""
+
+
+def test_a_log_file_that_cannot_be_written_is_an_error(tmp_path):
+    log = tmp_path / "missing" / "umd.log"
+    done = umd("--log-file", log, "data", "list")
+    assert done.returncode == 8
+    assert done.stderr.startswith(f"umd: could not write {log}: No such file or directory; ")
+    assert done.stdout == ""
