@@ -90,6 +90,12 @@ from evaluator.cli.show import print_table
     help="Value of an option in the model's card (repeatable).",
 )
 @accept_licence_option
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Do part I of N of the cases; several processes may each do one at the same time.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 def run(
     models: tuple[str, ...],
     data: str,
@@ -107,14 +113,18 @@ def run(
     weights: str,
     options: tuple[str, ...],
     accepted: tuple[str, ...],
+    shard: str | None,
+    dry_run: bool,
 ) -> None:
     """Run a model over a dataset, score it, and show the table.
 
     Finished scans are kept: if interrupted, the same command resumes the run.
     """
+    from evaluator.cli.resolved_run import print_resolved
     from evaluator.evaluation.plan import choose_options
-    from evaluator.evaluation.run import run_model
-    from evaluator.evaluation.run_config import RunConfig
+    from evaluator.evaluation.resolve import resolve
+    from evaluator.evaluation.run import execute
+    from evaluator.evaluation.run_config import RunConfig, parse_shard
     from evaluator.zoo import find_model
     from evaluator.zoo.sources import read_sources
     from evaluator.zoo.weights import choose_weights
@@ -126,7 +136,7 @@ def run(
         choose_options(find_model(model).card, options)
         choose_weights(weights, model, read_sources(model))
     for model in models:
-        order = RunConfig(
+        config = RunConfig(
             model=model,
             dataset=data,
             protocol=protocol,
@@ -143,8 +153,14 @@ def run(
             weights=weights,
             options=options,
             accepted=frozenset(accepted),
+            shard=parse_shard(shard) if shard else None,
         )
+        resolved = resolve(config)
+        if dry_run:
+            print_resolved(resolved)
+            continue
         with Progress(model) as progress:
-            made = run_model(order, progress=progress.step)
-        print_table(made)
-        click.echo(f"run: {made.path}")
+            store = execute(resolved, progress=progress.step)
+        if (store.path / "scores.csv").is_file():
+            print_table(store)
+        click.echo(f"run: {store.path}")

@@ -62,7 +62,7 @@ def export_run(
         "runs": results.run_table().astype({"path": "string"}),
     }
     if not keep_ids:
-        salt = facts.about["salt"]
+        salt = facts.info.salt
         tables["scores"] = pseudonymise(tables["scores"], salt)
         tables["predictions"] = pseudonymise(tables["predictions"], salt)
     if form == "bids-derivatives":

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from evaluator import paths
 from evaluator.containers import ModelSession, answer_batch
+from evaluator.containers.contracts.native import NativeContract, staged
 from evaluator.containers.engines import open_engine
 from evaluator.containers.engines.spec import Limits, Workspace
 from evaluator.containers.gpus import choose_gpus, find_gpus, lease
@@ -41,6 +40,8 @@ if TYPE_CHECKING:
     from evaluator.containers import RequestOutcome
     from evaluator.containers.engines import Engine
     from evaluator.containers.engines.spec import Model
+    from evaluator.containers.requests import StagedRequest
+    from evaluator.types import ModelCard
     from evaluator.zoo.conformance.results import Mask
     from evaluator.zoo.prepare import PreparedModel
     from zoo_sdk.wire import Request
@@ -82,22 +83,27 @@ def check_model(
 class _Requests:
     """All requests of the conformance tests."""
 
-    basic: list[Request]
-    oriented: list[Request]
-    tiny: list[Request]
-    without_prompt: Request
-    huge: Request | None
+    basic: list[StagedRequest]
+    oriented: list[StagedRequest]
+    tiny: list[StagedRequest]
+    without_prompt: StagedRequest
+    huge: StagedRequest | None
 
     @classmethod
-    def write(cls, folder: Path, model: Model, *, large: bool) -> _Requests:
-        """Write the requests with their images into ``folder``, readable by everyone."""
-        oriented = oriented_requests(folder, model.card)
+    def write(cls, workspace: Workspace, card: ModelCard, *, large: bool) -> _Requests:
+        """Write the requests with their images into the workspace, readable by everyone."""
+        folder = workspace.input
+
+        def stage(requests: Iterable[Request]) -> list[StagedRequest]:
+            return [staged(request, workspace) for request in requests]
+
+        oriented = oriented_requests(folder, card)
         requests = cls(
-            basic=sdk_requests(folder, model.card),
-            oriented=oriented,
-            tiny=tiny_requests(folder, model.card),
-            without_prompt=request_without_prompt(folder, oriented[0]),
-            huge=huge_request(folder, model.card) if large else None,
+            basic=stage(sdk_requests(folder, card)),
+            oriented=stage(oriented),
+            tiny=stage(tiny_requests(folder, card)),
+            without_prompt=staged(request_without_prompt(folder, oriented[0]), workspace),
+            huge=staged(huge_request(folder, card), workspace) if large else None,
         )
         for path in (folder.parent, *folder.rglob("*")):
             path.chmod(0o755)
@@ -110,7 +116,7 @@ def _checks(engine: Engine, model: Model, gpu: str | None, *, large: bool) -> It
     run_id, log = f"check-{folder.name}", folder / "model.log"
     workspace = Workspace(input=folder / "input", output=folder / "output")
     try:
-        requests = _Requests.write(workspace.input, model, large=large)
+        requests = _Requests.write(workspace, model.card, large=large)
         workspace.output.mkdir()
         limits = Limits(timeout=model.card.timeout, memory=model.card.memory, shm=model.card.shm)
         with MaskValidator() as validator, lease(gpu, run_id) if gpu else nullcontext():
@@ -179,16 +185,15 @@ def _masks(validator: MaskValidator, answers: Iterable[RequestOutcome]) -> dict[
 
 def _mask(validator: MaskValidator, answer: RequestOutcome, target: str = TARGET) -> Mask:
     reply = answer.reply.targets.get(target) if answer.reply else None
-    if answer.failure or answer.folder is None:
+    if answer.failure or answer.output is None:
         return answer.failure or Failure(status=Status.MISSING)
     if reply and reply.status != "ok":
         return Failure(status=Status(reply.status), detail=f"{reply.kind}: {reply.message}")
-    limit = 2**20 + 2 * int(np.prod(answer.request.grid.shape))
-    mask = validator.check(answer.folder / f"{target}.nii.gz", answer.request.grid, limit)
+    mask = NativeContract().read_mask(answer.request, target, answer.output, validator)
     return mask if isinstance(mask, Failure) else mask.to_array()
 
 
-def _tiny(validator: MaskValidator, session: ModelSession, requests: list[Request]) -> Result:
+def _tiny(validator: MaskValidator, session: ModelSession, requests: list[StagedRequest]) -> Result:
     """A model must answer a volume of one voxel; it may refuse it or report an error."""
     statuses = {}
     for request in requests:
@@ -203,7 +208,9 @@ def _tiny(validator: MaskValidator, session: ModelSession, requests: list[Reques
     )
 
 
-def _unknown_target(session: ModelSession, answerable: Request, request: Request) -> Result:
+def _unknown_target(
+    session: ModelSession, answerable: StagedRequest, request: StagedRequest
+) -> Result:
     check = "a target without a prompt is refused as unsupported, quickly, and affects no other"
     usual_seconds, answer = session.ask(answerable).seconds, session.ask(request)
     if answer.failure or not answer.reply:
@@ -223,7 +230,7 @@ def _unknown_target(session: ModelSession, answerable: Request, request: Request
     return Result(check=check, ok=is_refused and prompted_ok and is_quick, detail=detail)
 
 
-def _huge(validator: MaskValidator, session: ModelSession, request: Request) -> Result:
+def _huge(validator: MaskValidator, session: ModelSession, request: StagedRequest) -> Result:
     answer = session.ask(request)
     mask = _mask(validator, answer)
     shape = " x ".join(map(str, request.grid.shape))

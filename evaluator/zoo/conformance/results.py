@@ -14,7 +14,7 @@ from zoo_sdk.spaces import canonical, sample, space_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from zoo_sdk.wire import Request
+    from evaluator.containers.requests import StagedRequest
 
     Mask = NDArray[np.uint8] | Failure
 
@@ -65,7 +65,7 @@ def _is_equal(a: Mask, b: Mask | None) -> bool:
     return np.array_equal(a, b)
 
 
-def agreement(masks: dict[str, Mask], oriented: list[Request]) -> Result:
+def agreement(masks: dict[str, Mask], oriented: list[StagedRequest]) -> Result:
     """Compare the masks of one target across orientations of one image, in world coordinates.
 
     The check fails if there are no masks to compare; their agreement is only reported.
