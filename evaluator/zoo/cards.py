@@ -197,7 +197,7 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def read_wordings(card: ModelCard) -> dict[str, str]:
+def read_text_prompts(card: ModelCard) -> dict[str, str]:
     """The model's text prompts: organ -> text, from the label ``umd.texts``.
 
     Raises:

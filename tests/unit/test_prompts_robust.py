@@ -12,7 +12,7 @@ from evaluator.imaging.geometry import affine_of, spacing, to_index, to_world
 from evaluator.imaging.grid_masks import crop_mask
 from evaluator.prompting.initial_prompts import NoPrompt, RandomStream, draw
 from evaluator.types import PromptPlan
-from evaluator.zoo.cards import parse_card, read_wordings
+from evaluator.zoo.cards import parse_card, read_text_prompts
 from tests.unit.test_prompts import ball_on, grid_about, grids
 from zoo_sdk.wire import Box
 
@@ -148,17 +148,17 @@ def card(texts):
 
 
 def test_a_card_says_the_words_that_its_model_learned() -> None:
-    assert read_wordings(card("bladder=urinary bladder; lesion = tumor ;")) == {
+    assert read_text_prompts(card("bladder=urinary bladder; lesion = tumor ;")) == {
         "bladder": "urinary bladder",
         "lesion": "tumor",
     }
-    assert read_wordings(card("")) == {}
+    assert read_text_prompts(card("")) == {}
 
 
 @pytest.mark.parametrize("texts", ["bladder", "=tumor", "bladder=", "a=b; a=c"])
 def test_words_that_cannot_be_read_are_told(texts) -> None:
     with pytest.raises(ManifestError, match=r"label umd\.texts"):
-        read_wordings(card(texts))
+        read_text_prompts(card(texts))
 
 
 def test_the_middle_of_the_world_does_not_move_a_box() -> None:
