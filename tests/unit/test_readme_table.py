@@ -1,4 +1,4 @@
-"""The README's table of checks is made of what was recorded, and says with which weights."""
+"""The README's table of conformance tests agrees with the records and names the weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from evaluator.zoo.prepare import PreparedModel
 from tests.tiny import PAINTER, ROOT
 
 
-def test_the_readme_is_as_recorded():
+def test_the_readme_agrees_with_the_records():
     text = Path(ROOT, "README.md").read_text()
     assert text.split(BEGIN)[1].split(END)[0].strip() == badge_table()
 
@@ -43,7 +43,8 @@ def test_a_record_becomes_a_row(project):
     write_record("painter", PreparedModel(model=model, identity="random:small", hashes={}), results)
     row = badge_table().splitlines()[-1]
     assert row.startswith(
-        "| `painter` | random:small: not a result | 1 of 2 (not: session equals batch) | 0.071 | 123 | - |"
+        "| `painter` | random:small: not a result | 1 of 2 (not: session equals batch) "
+        "| 0.071 | 123 | - |"
     )
     (folder / "README.md").write_text("# no table\n")
     with pytest.raises(ManifestError, match="no place for the table"):
