@@ -15,6 +15,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
+from nibabel.orientations import apply_orientation, io_orientation
 
 from evaluator import places
 from evaluator.build import find_model
@@ -26,7 +27,6 @@ from evaluator.prepare import prepare
 from evaluator.sessions import Conversation, answer_batch
 from evaluator.types import Failure, Status
 from evaluator.volumes import MaskGate
-from zoo_sdk.spaces import canonical, sample, space_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -171,9 +171,8 @@ def _agreement(masks: dict[str, Mask], turned: list[Request]) -> Result:
     for request in turned:
         mask = masks[request.id]
         if not isinstance(mask, Failure):
-            found.append(
-                sample(mask > 0, request.grid.affine, canonical(space_of(request.grid)), nearest=True, outside=False)
-            )
+            # every mask with its axes towards Right, Anterior, Superior
+            found.append(apply_orientation(mask > 0, io_orientation(np.array(request.grid.affine))))
     check = "answers across the 48 orientations, compared in the world"
     if len(found) < 2:
         return Result(check=check, ok=False, detail="fewer than two masks")

@@ -17,7 +17,7 @@ from evaluator.build.context import build_context
 from evaluator.build.turns import turn
 from evaluator.build.variants import Weights, unasked_weights
 from evaluator.build.wheels import ImagePlatform
-from evaluator.build.zoo import BASES, hash_files
+from evaluator.build.zoo import BASES, copied_files, hash_files
 from evaluator.cards import dockerfile_labels, parse_card
 from evaluator.errors import BadManifest
 from evaluator.manifests.sources import read_sources, sources_path
@@ -130,19 +130,6 @@ def from_images(text: str) -> set[str]:
     return {name.split("@")[0].removesuffix(":latest") for name in named}
 
 
-def copied_paths(text: str) -> list[str]:
-    """What a Dockerfile copies out of the build context."""
-    joined = re.sub(r"\\[ \t]*\n", " ", text)
-    lines = re.findall(r"^\s*(?:COPY|ADD)\s+(.+)$", joined, flags=re.MULTILINE | re.IGNORECASE)
-    paths = []
-    for line in lines:
-        parts = [part.strip('[],"') for part in line.split()]
-        if any(part.startswith("--from") for part in parts):
-            continue
-        paths += [part for part in parts if not part.startswith("--")][:-1]
-    return paths
-
-
 def _base(name: str, order: ImageOrder, builder: BuildClient, say: Say) -> str:
     """The base image's id: the one that the bundle carries, else the one made here."""
     if order.bundle is not None:
@@ -154,8 +141,7 @@ def _base(name: str, order: ImageOrder, builder: BuildClient, say: Say) -> str:
 
 def _reference(model: ZooModel, text: str, bases: list[str], bundle: Bundle | None, weights: Weights) -> str:
     root = places.project()
-    files = sorted({found for path in copied_paths(text) for found in root.glob(path.strip("/"))})
-    own = [model.dockerfile, *files]
+    own = [model.dockerfile, *copied_files(text)]
     parts = list(bases)
     if bundle:
         own += [sources_path(model.name), *([bundle.lock] if bundle.lock else [])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,9 +51,30 @@ def find_model(name: str) -> ZooModel:
 
 
 def local_digest(model: ZooModel) -> str:
-    """What stands for the image of a model that runs without one: a hash of its files and the SDK's."""
+    """What stands for the image of a model that runs without one: a hash of its files, the SDK's, and what it copies."""
     root = places.project()
-    return "files:" + hash_files([model.dockerfile, root / "models" / model.name, root / "models" / "sdk"], root)
+    copied = copied_files(model.dockerfile.read_text(encoding="utf-8"))
+    folders = [root / "models" / model.name, root / "models" / "sdk" / "zoo_sdk"]
+    return "files:" + hash_files([model.dockerfile, *folders, *copied], root)
+
+
+def copied_paths(text: str) -> list[str]:
+    """What a Dockerfile copies out of the build context."""
+    joined = re.sub(r"\\[ \t]*\n", " ", text)
+    lines = re.findall(r"^\s*(?:COPY|ADD)\s+(.+)$", joined, flags=re.MULTILINE | re.IGNORECASE)
+    paths = []
+    for line in lines:
+        parts = [part.strip('[],"') for part in line.split()]
+        if any(part.startswith("--from") for part in parts):
+            continue
+        paths += [part for part in parts if not part.startswith("--")][:-1]
+    return paths
+
+
+def copied_files(text: str) -> list[Path]:
+    """The project's files and folders that a Dockerfile copies, sorted; what a bundle brings is not among them."""
+    root = places.project()
+    return sorted({file for path in copied_paths(text) for file in root.glob(path.strip("/"))})
 
 
 def hash_files(paths: Iterable[Path], root: Path) -> str:

@@ -14,10 +14,10 @@ from typing import Any, Dict, Mapping, Protocol, Sequence, Tuple
 import numpy as np
 
 from zoo_sdk import Prediction, Request, Seconds, Unsupported, Volume
-from zoo_sdk.intensities import Undefined
-from zoo_sdk.patches import box_of
-from zoo_sdk.spaces import Space, oriented, overlap, put_back, respaced_from_first, sample, space_of, window
-from zoo_sdk.windows import covering, cut
+from zoo_transforms.intensity import Undefined
+from zoo_transforms.patches import box_of
+from zoo_transforms.resampling import Space, oriented, overlap, put_back, respaced_from_first, sample, space_of, window
+from zoo_transforms.sliding_window import covering, cut
 
 SPACING = (1.5, 1.5, 1.5)
 WINDOW = (96, 160, 160)

@@ -11,9 +11,9 @@ from typing import Any, Dict, Mapping, Protocol, Tuple
 import numpy as np
 
 from zoo_sdk import Prediction, Request, Seconds, Volume
-from zoo_sdk.intensities import Undefined
-from zoo_sdk.label_maps import masks_from, wanted_labels
-from zoo_sdk.spaces import oriented, sample, space_of
+from zoo_transforms.intensity import Undefined
+from zoo_transforms.label_maps import masks_from, wanted_labels
+from zoo_transforms.resampling import oriented, sample, space_of
 
 OPTIONS = {"fast": ("off", "on")}
 

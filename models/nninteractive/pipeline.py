@@ -15,8 +15,8 @@ from typing import Any, Callable, Dict, List, Mapping, Protocol, Tuple, Union
 import numpy as np
 
 from zoo_sdk import Box, Prediction, Request, Seconds, Target, Unsupported, Volume, each_target, read_mask
-from zoo_sdk.intensities import Undefined
-from zoo_sdk.spaces import Space, canonical, put_back, reversed_axes, sample, space_of, voxel_of
+from zoo_transforms.intensity import Undefined
+from zoo_transforms.resampling import Space, canonical, put_back, reversed_axes, sample, space_of, voxel_of
 
 OPTIONS = {
     "autozoom": ("on", "off"),

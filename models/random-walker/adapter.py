@@ -13,7 +13,8 @@ from scipy.sparse.linalg import cg
 
 from zoo_sdk import Adapter as Base
 from zoo_sdk import Crop, Prediction, Request, Target, Unsupported, each_target, read_image
-from zoo_sdk.geometry import balls, box_slices, corner_of, prompt_window, spacing
+from zoo_sdk.volume import spacing
+from zoo_transforms.prompt_geometry import balls, box_slices, corner_of, prompt_window
 
 POINT_RADIUS_MM = 70.0
 BOX_MARGIN_MM = 4.0

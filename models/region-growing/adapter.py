@@ -11,7 +11,7 @@ import SimpleITK
 
 from zoo_sdk import Adapter as Base
 from zoo_sdk import Crop, Prediction, Request, Target, Unsupported, each_target, read_image
-from zoo_sdk.geometry import balls, corner_of, prompt_window
+from zoo_transforms.prompt_geometry import balls, corner_of, prompt_window
 
 #: the organ is looked for this far about the points, millimetres
 RADIUS_MM = 120.0

@@ -17,9 +17,9 @@ from typing import Any, Dict, Mapping, Protocol, Tuple
 import numpy as np
 
 from zoo_sdk import Prediction, Request, Seconds, Target, Unsupported, Volume, each_target
-from zoo_sdk.intensities import Undefined, standardised
-from zoo_sdk.spaces import Space, canonical, put_back, respaced, sample_box, space_of, voxel_of, window
-from zoo_sdk.windows import slide
+from zoo_transforms.intensity import Undefined, standardised
+from zoo_transforms.resampling import Space, canonical, put_back, respaced, sample_box, space_of, voxel_of, window
+from zoo_transforms.sliding_window import slide
 
 SPACING = (1.5, 1.5, 1.5)
 EDGE = 128

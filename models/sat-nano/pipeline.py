@@ -16,9 +16,9 @@ from typing import Any, Dict, List, Mapping, Protocol, Tuple
 import numpy as np
 
 from zoo_sdk import Prediction, Request, Seconds, Unsupported, Volume
-from zoo_sdk.intensities import Undefined
-from zoo_sdk.patches import box_of, gaussian
-from zoo_sdk.spaces import Space, canonical, put_back, respaced_from_first, sample, space_of, window
+from zoo_transforms.intensity import Undefined
+from zoo_transforms.patches import box_of, gaussian
+from zoo_transforms.resampling import Space, canonical, put_back, respaced_from_first, sample, space_of, window
 
 SPACING = (1.0, 1.0, 3.0)
 PATCH = (288, 288, 96)

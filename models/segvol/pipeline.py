@@ -19,11 +19,11 @@ from typing import Any, Dict, List, Mapping, Protocol, Sequence, Tuple
 import numpy as np
 
 from zoo_sdk import Box, Prediction, Request, Seconds, Target, Unsupported, Volume, each_target
-from zoo_sdk.intensities import Undefined
-from zoo_sdk.patches import box_of
 from zoo_sdk.recent import Recent
-from zoo_sdk.spaces import Space, canonical, overlap, put_back, reversed_axes, sample, voxel_of, window
-from zoo_sdk.windows import Index, covering, cut
+from zoo_transforms.intensity import Undefined
+from zoo_transforms.patches import box_of
+from zoo_transforms.resampling import Space, canonical, overlap, put_back, reversed_axes, sample, voxel_of, window
+from zoo_transforms.sliding_window import Index, covering, cut
 
 #: depth, height, width of every view
 SHAPE = (32, 256, 256)

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from zoo_sdk import Adapter as Base
 from zoo_sdk import Crop, Prediction, Request, Target, Unsupported, each_target, read_image
-from zoo_sdk.geometry import balls, corner_of, prompt_window
+from zoo_transforms.prompt_geometry import balls, corner_of, prompt_window
 
 #: organ -> HU from, to; portal-venous enhancement and none both lie inside
 WINDOWS = {

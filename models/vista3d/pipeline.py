@@ -19,11 +19,11 @@ from labels import SPECIAL, numbers
 from scipy import ndimage
 
 from zoo_sdk import Prediction, Request, Seconds, Target, Unsupported, Volume, each_target
-from zoo_sdk.intensities import Undefined
-from zoo_sdk.patches import box_of
 from zoo_sdk.recent import Recent
-from zoo_sdk.spaces import Space, canonical, overlap, place_in, put_back, respaced_from_first, sample, window
-from zoo_sdk.windows import Index, covering, cut, slide
+from zoo_transforms.intensity import Undefined
+from zoo_transforms.patches import box_of
+from zoo_transforms.resampling import Space, canonical, overlap, place_in, put_back, respaced_from_first, sample, window
+from zoo_transforms.sliding_window import Index, covering, cut, slide
 
 SPACING = (1.5, 1.5, 1.5)
 EDGE = 128

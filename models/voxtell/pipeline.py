@@ -14,9 +14,9 @@ from typing import Any, Dict, List, Mapping, Protocol, Tuple
 import numpy as np
 
 from zoo_sdk import Prediction, Request, Seconds, Unsupported, Volume
-from zoo_sdk.intensities import Undefined
-from zoo_sdk.patches import box_of, gaussian
-from zoo_sdk.spaces import Space, oriented, overlap, put_back, respaced, sample, space_of, window
+from zoo_transforms.intensity import Undefined
+from zoo_transforms.patches import box_of, gaussian
+from zoo_transforms.resampling import Space, oriented, overlap, put_back, respaced, sample, space_of, window
 
 EDGE = 192
 PATCH = (EDGE, EDGE, EDGE)

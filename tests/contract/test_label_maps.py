@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from zoo_sdk import Request, Target, Unsupported
-from zoo_sdk.label_maps import masks_from, values_of, wanted_labels
-from zoo_sdk.spaces import Space
 from zoo_sdk.wire import Grid, ImageFile
+from zoo_transforms.label_maps import masks_from, values_of, wanted_labels
+from zoo_transforms.resampling import Space
 
 LOBES = {
     "lung_upper_lobe_left": [10], "lung_lower_lobe_left": [11], "lung_upper_lobe_right": [12],

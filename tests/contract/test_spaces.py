@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from evaluator.geometry import make_grid
-from zoo_sdk.intensities import Undefined, standardised
-from zoo_sdk.patches import box_of, gaussian
 from zoo_sdk.recent import Recent
-from zoo_sdk.spaces import (
+from zoo_transforms.intensity import Undefined, standardised
+from zoo_transforms.patches import box_of, gaussian
+from zoo_transforms.resampling import (
     Space,
     canonical,
     oriented,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoo_sdk.windows import covering, cut, slide, starts
+from zoo_transforms.sliding_window import covering, cut, slide, starts
 
 
 @given(st.integers(1, 700), st.integers(2, 130), st.floats(0, 0.9))

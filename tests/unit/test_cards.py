@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from evaluator.build import broken_models, find_model, zoo
-from evaluator.build.images import copied_paths, from_images
+from evaluator.build.images import from_images
+from evaluator.build.zoo import copied_paths
 from evaluator.cards import dockerfile_labels, parse_card
 from evaluator.errors import BadManifest, UnknownName, UserError
 from evaluator.plan import choose_options

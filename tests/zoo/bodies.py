@@ -13,8 +13,8 @@ import numpy as np
 
 from evaluator.geometry import make_grid, nearest_index
 from zoo_sdk import Point, Request, Target, Volume
-from zoo_sdk.spaces import Space, sample, space_of
 from zoo_sdk.wire import Grid, ImageFile
+from zoo_transforms.resampling import Space, sample, space_of
 
 #: organ -> centre and semi-axes of an ellipsoid, mm; the first three are larger than many networks' patches
 ORGANS = {

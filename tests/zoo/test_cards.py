@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from evaluator.build import find_model
-from evaluator.build.images import copied_paths
+from evaluator.build.zoo import copied_paths
 from evaluator.manifests.sources import read_sources
 from tests.zoo.bodies import body
 from tests.zoo.models import MODELS, load

@@ -10,7 +10,7 @@ import pytest
 from tests.zoo.bodies import GRIDS, body, dice
 from tests.zoo.models import IdealSession, load
 from zoo_sdk import Box, Point, Target, Unsupported, Volume, choose_options
-from zoo_sdk.intensities import Undefined
+from zoo_transforms.intensity import Undefined
 
 pipeline = load("nninteractive", "pipeline")
 

@@ -13,8 +13,8 @@ from tests.zoo.bodies import ORGANS, body, dice
 from tests.zoo.models import IdealSegVol, load
 from zoo_sdk import Box, Point, Request, Target, Unsupported, Volume
 from zoo_sdk.adapter import choose_options
-from zoo_sdk.intensities import Undefined
 from zoo_sdk.wire import ImageFile
+from zoo_transforms.intensity import Undefined
 
 cached_body = cache(body)
 pipeline = load("segvol", "pipeline")

@@ -11,7 +11,7 @@ from tests.zoo.bodies import ORGANS, body, dice
 from tests.zoo.models import MODELS
 from zoo_sdk import Unsupported, Volume
 from zoo_sdk.adapter import choose_options
-from zoo_sdk.intensities import Undefined
+from zoo_transforms.intensity import Undefined
 
 SAT, VOXTELL = (next(model for model in MODELS if model.name == name) for name in ("sat-nano", "voxtell"))
 

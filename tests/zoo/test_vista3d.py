@@ -14,8 +14,8 @@ from tests.zoo.bodies import ORGANS, body, dice
 from tests.zoo.models import IdealVista3d, load
 from zoo_sdk import Point, Request, Target, Unsupported, Volume
 from zoo_sdk.adapter import choose_options
-from zoo_sdk.intensities import Undefined
 from zoo_sdk.wire import ImageFile
+from zoo_transforms.intensity import Undefined
 
 cached_body = cache(body)
 pipeline, labels = load("vista3d", "pipeline"), load("vista3d", "labels")

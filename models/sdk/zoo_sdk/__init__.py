@@ -17,8 +17,6 @@ Standard library only at import, Python >= 3.8.
 from zoo_sdk.adapter import Adapter, Prediction, Seconds, Unsupported, choose_options, each_target
 from zoo_sdk.files import (
     BadMask,
-    Crop,
-    Volume,
     input_folder,
     output_folder,
     read_image,
@@ -26,6 +24,7 @@ from zoo_sdk.files import (
     read_volume,
     write_mask,
 )
+from zoo_sdk.volume import Crop, Volume
 from zoo_sdk.wire import CONTRACT_VERSION, Box, Grid, ImageFile, Point, Request, Target
 
 __all__ = [

@@ -6,14 +6,13 @@ numpy is imported when an array is asked for; nibabel or SimpleITK only for file
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from struct import calcsize
 from typing import TYPE_CHECKING, Any, Iterator, Tuple
 
 from zoo_sdk import nifti
-from zoo_sdk.geometry import same_grid, spacing
 from zoo_sdk.recent import Recent
+from zoo_sdk.volume import Crop, Volume, same_grid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,34 +31,6 @@ class BadMask(ValueError):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
-
-
-@dataclass(frozen=True)
-class Volume:
-    """An image: ``array`` float32 (i, j, k) in ``unit``, ``affine`` (4, 4) from index to RAS+ mm."""
-
-    array: Any
-    affine: Any
-    unit: str = "a.u."
-    #: does the file store whole numbers, without a scale
-    whole: bool = False
-
-    @property
-    def spacing(self) -> Tuple[float, float, float]:
-        """Distance between neighbouring voxels along each index axis, mm."""
-        return spacing(self.affine)
-
-
-@dataclass(frozen=True)
-class Crop:
-    """A mask as the part of the grid that holds it: ``array`` (bool or 0 and 1), and the index of its first voxel.
-
-    Give this instead of an array of the grid's size where the model works on a part anyway: a whole-body mask is written
-    several times faster.
-    """
-
-    array: Any
-    corner: Tuple[int, int, int]
 
 
 def input_folder() -> Path:

@@ -32,7 +32,7 @@ from volumes import VOLUMES, half_way, write_volume  # noqa: E402
 
 from zoo_sdk import Grid, ImageFile, Request, Target, Volume  # noqa: E402
 from zoo_sdk.files import _read  # noqa: E402
-from zoo_sdk.spaces import space_of, window  # noqa: E402
+from zoo_transforms.resampling import space_of, window  # noqa: E402
 
 CASES = [
     ("RAS CT int16", "1.5mm"),

@@ -34,7 +34,7 @@ from volumes import VOLUMES, write_volume  # noqa: E402
 from tests.zoo.bodies import GRIDS, ORGANS, body, dice  # noqa: E402
 from zoo_sdk import Grid, ImageFile, Request, Target, Volume  # noqa: E402
 from zoo_sdk.files import _read  # noqa: E402
-from zoo_sdk.spaces import Space, space_of, window  # noqa: E402
+from zoo_transforms.resampling import Space, space_of, window  # noqa: E402
 
 TARGETS = ("liver", "kidney-right", "lung", "bladder")
 #: of the ideal network, (z, y, x) in mm

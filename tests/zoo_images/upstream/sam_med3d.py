@@ -29,7 +29,7 @@ from volumes import VOLUMES, clicks_in, half_way, write_volume  # noqa: E402
 
 from zoo_sdk import Grid, ImageFile, Request, Target, Volume  # noqa: E402
 from zoo_sdk.files import _read_values  # noqa: E402
-from zoo_sdk.spaces import space_of, voxel_of  # noqa: E402
+from zoo_transforms.resampling import space_of, voxel_of  # noqa: E402
 
 OPTIONS = {"large": "single", "clicks": "one-by-one"}
 

@@ -34,7 +34,7 @@ from evaluate.inference_engine import inference  # noqa: E402
 
 from zoo_sdk import Grid, ImageFile, Request, Target, Volume, choose_options  # noqa: E402
 from zoo_sdk.files import _read  # noqa: E402
-from zoo_sdk.spaces import canonical, space_of  # noqa: E402
+from zoo_transforms.resampling import canonical, space_of  # noqa: E402
 
 LABELS = ["Liver", "left kidney", "tumor"]
 TILT = np.linalg.qr(np.array([[1.0, 0.14, -0.1], [-0.12, 1.0, 0.09], [0.11, -0.08, 1.0]]))[0]

@@ -41,7 +41,7 @@ from volumes import VOLUMES, half_way, write_volume  # noqa: E402
 
 from zoo_sdk import Grid, ImageFile, Prediction, Request, Target, Volume  # noqa: E402
 from zoo_sdk.files import _read  # noqa: E402
-from zoo_sdk.spaces import canonical, space_of  # noqa: E402
+from zoo_transforms.resampling import canonical, space_of  # noqa: E402
 
 #: our target -> the labels that the design names for it, by number
 TARGETS = {

@@ -44,7 +44,7 @@ from volumes import VOLUMES, clicks_in, half_way, write_volume  # noqa: E402
 
 from zoo_sdk import Grid, ImageFile, Request, Target, Volume  # noqa: E402
 from zoo_sdk.files import _read_values  # noqa: E402
-from zoo_sdk.spaces import Space  # noqa: E402
+from zoo_transforms.resampling import Space  # noqa: E402
 
 #: question -> names asked for, clicks, options
 QUESTIONS = {

@@ -31,7 +31,7 @@ import random_weights  # noqa: E402
 
 from zoo_sdk import Grid, ImageFile, Request, Target, Volume  # noqa: E402
 from zoo_sdk.files import _read  # noqa: E402
-from zoo_sdk.spaces import space_of  # noqa: E402
+from zoo_transforms.resampling import space_of  # noqa: E402
 
 TEXTS = ["Liver", "left kidney"]
 TILT = np.linalg.qr(np.array([[1.0, 0.14, -0.1], [-0.12, 1.0, 0.09], [0.11, -0.08, 1.0]]))[0]

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Mapping, Sequence, Tuple
 
+import numpy as np
+
 from zoo_sdk.adapter import Unsupported
-from zoo_sdk.spaces import Space, sample, space_of
+from zoo_transforms.resampling import Space, sample, space_of
 
 if TYPE_CHECKING:
     from zoo_sdk.wire import Grid, Request
@@ -54,8 +56,6 @@ def values_of(name: str, labels: Labels) -> Tuple[int, ...]:
 
 def masks_from(label_map: Any, space: Space, grid: Grid, wanted: Mapping[str, Sequence[int]]) -> Dict[str, Any]:
     """Masks on the grid of the answer, by nearest voxel, from a map of labels that lies in a space derived from the image."""
-    import numpy as np
-
     back = sample(np.asarray(label_map), space.affine, space_of(grid), nearest=True, outside=None)
     masks = {}
     for name, values in wanted.items():

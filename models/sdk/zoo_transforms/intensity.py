@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -18,8 +19,6 @@ def standardised(array: Any, where: Any) -> NDArray[np.float32]:
 
     Raises Undefined where these voxels are all alike, or fewer than two.
     """
-    import numpy as np
-
     values = array[where].astype(np.float64)
     deviation = values.std(ddof=1) if values.size > 1 else 0.0
     if not deviation > 0:

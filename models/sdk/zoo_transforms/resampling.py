@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import TYPE_CHECKING, Any, List, NamedTuple, Sequence, Tuple
 
-from zoo_sdk.geometry import spacing as spacing_of
+import numpy as np
+
+from zoo_sdk.volume import spacing as spacing_of
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from zoo_sdk.wire import Grid
@@ -45,15 +46,11 @@ class Space:
 
 def space_of(grid: Grid) -> Space:
     """The space of a request's grid."""
-    import numpy as np
-
     return Space(shape=grid.shape, affine=np.asarray(grid.affine, dtype=np.float64))
 
 
 def canonical(space: Space) -> Space:
     """The same voxels with axes ordered and directed to be closest to Right, Anterior, Superior; nothing is resampled."""
-    import numpy as np
-
     cosines = np.asarray(space.affine)[:3, :3] / np.array(space.spacing)
     order = max(
         permutations(range(3)), key=lambda axes: sum(abs(cosines[world, axis]) for world, axis in enumerate(axes))
@@ -70,8 +67,6 @@ def canonical(space: Space) -> Space:
 
 def oriented(space: Space, codes: str) -> Space:
     """The same voxels with axes ordered and directed as ``codes`` says, such as "SPL" (nibabel's letters); nothing is resampled."""
-    import numpy as np
-
     own = canonical(space)
     turn = np.zeros((4, 4))
     turn[3, 3] = 1.0
@@ -86,8 +81,6 @@ def oriented(space: Space, codes: str) -> Space:
 
 def reversed_axes(space: Space) -> Space:
     """The same voxels with the last axis first, as SimpleITK and nnU-Net hold the array of a file."""
-    import numpy as np
-
     a, b, c = space.shape
     return Space(shape=(c, b, a), affine=np.asarray(space.affine)[:, [2, 1, 0, 3]])
 
@@ -97,8 +90,6 @@ def respaced(space: Space, millimetres: Sequence[float]) -> Space:
 
     One voxel thick stays one voxel thick. It is the rule of torchio's and SimpleITK-based pipelines that avoid extrapolation.
     """
-    import numpy as np
-
     # a file's header tells voxel sizes in 32 bits: an affine's rounding must not cost a voxel
     old, new = np.array(space.spacing, dtype=np.float32).astype(np.float64), np.array(millimetres, dtype=np.float64)
     size = np.maximum(np.floor(np.array(space.shape) * old / new * (1 + 1e-12)), 1).astype(int)
@@ -117,8 +108,6 @@ def respaced_from_first(space: Space, millimetres: Sequence[float]) -> Space:
     Where rounding in the header leaves axes less than perpendicular, as in most oblique images, MONAI finds no first corner
     and lets the grids agree at index shape / 2 instead; so does this.
     """
-    import numpy as np
-
     linear = np.asarray(space.affine, dtype=np.float64)[:3, :3]
     ratio, last = np.array(millimetres, dtype=np.float64) / np.array(space.spacing), np.array(space.shape) - 1
     # an affine of 32 bits must not decide which way a half goes
@@ -133,8 +122,6 @@ def respaced_from_first(space: Space, millimetres: Sequence[float]) -> Space:
 
 def window(space: Space, start: Sequence[int], shape: Shape) -> Space:
     """A box of the grid's own lattice from index ``start``, which may reach beyond the grid on every side."""
-    import numpy as np
-
     shift = np.eye(4)
     shift[:3, 3] = start
     return Space(shape=shape, affine=np.asarray(space.affine) @ shift)
@@ -142,8 +129,6 @@ def window(space: Space, start: Sequence[int], shape: Shape) -> Space:
 
 def place_in(space: Space, ras_mm: Sequence[float]) -> Tuple[float, float, float]:
     """A place of the world as an index between voxels; one that is a voxel's middle but for rounding is that."""
-    import numpy as np
-
     index = (np.linalg.inv(space.affine) @ np.array([*ras_mm, 1.0]))[:3]
     a, b, c = (float(n) for n in np.where(abs(index - np.round(index)) < SAME_VOXEL, np.round(index), index))
     return (a, b, c)
@@ -151,8 +136,6 @@ def place_in(space: Space, ras_mm: Sequence[float]) -> Tuple[float, float, float
 
 def voxel_of(space: Space, ras_mm: Sequence[float]) -> Shape:
     """The voxel that holds a place of the world (half-way: the higher one); may lie outside the grid."""
-    import numpy as np
-
     index = np.linalg.inv(space.affine) @ np.array([*ras_mm, 1.0])
     a, b, c = (int(np.floor(value + 0.5 + SAME_VOXEL / 10)) for value in index[:3])
     return (a, b, c)
@@ -165,10 +148,8 @@ def sample(
 
     Up to half a voxel beyond the image's outermost voxel centres their value goes on; farther out stands ``outside``,
     or still the outermost value where that is None. Raises ValueError for a space whose axes are not the image's (use
-    ``zoo_sdk.geometry.on_grid``).
+    ``zoo_transforms.prompt_geometry.on_grid``).
     """
-    import numpy as np
-
     lines = _lines(affine, array.shape, space, everywhere=outside is None)
     made = np.full(space.shape, outside or 0, dtype=array.dtype if nearest else np.float64)
     if any(line.stop <= line.start for line in lines):
@@ -194,8 +175,6 @@ def sample_box(
 
     That is cropping and padding a volume that was resampled as a whole.
     """
-    import numpy as np
-
     here, part = overlap(start, shape, lattice.shape)
     made = np.full(shape, outside, dtype=np.float64)
     size = tuple(own.stop - own.start for own in here)
@@ -213,8 +192,6 @@ def overlap(start: Sequence[int], shape: Shape, whole: Shape) -> Tuple[Any, Any]
 
 def put_back(mask: Any, space: Space, grid: Grid, *, outside: bool | None = False) -> NDArray[np.bool_]:
     """A mask that lies in a derived space, on the grid of the answer, by nearest voxel; ``outside`` the space as in ``sample``."""
-    import numpy as np
-
     back: NDArray[np.bool_] = sample(
         np.asarray(mask, dtype=bool), space.affine, space_of(grid), nearest=True, outside=outside
     )
@@ -234,8 +211,6 @@ class _Line(NamedTuple):
 
 
 def _lines(affine: Any, shape: Shape, space: Space, *, everywhere: bool) -> List[_Line]:
-    import numpy as np
-
     across = np.linalg.inv(np.asarray(affine, dtype=np.float64)) @ np.asarray(space.affine)
     linear, offset = across[:3, :3], across[:3, 3]
     axes = [int(np.argmax(abs(linear[n]))) for n in range(3)]
@@ -261,8 +236,6 @@ def _lines(affine: Any, shape: Shape, space: Space, *, everywhere: bool) -> List
 
 
 def _take(values: Any, axis: int, line: _Line, nearest: bool) -> Any:
-    import numpy as np
-
     last = values.shape[axis] - 1
     if nearest:
         return values.take(np.clip(np.floor(line.places + 0.5), 0, last).astype(int), axis=axis)

@@ -8,35 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Iterable, Sequence, Tuple
 
+import numpy as np
+
+from zoo_sdk.volume import affine_of, same_grid
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-    from zoo_sdk.files import Volume
+    from zoo_sdk.volume import Volume
     from zoo_sdk.wire import Box, Grid, Target
 
 Window = Tuple[slice, slice, slice]
 
 
-def affine_of(grid: Grid) -> NDArray[np.float64]:
-    """The grid's affine as a (4, 4) array, voxel index -> RAS+ mm."""
-    import numpy as np
-
-    return np.asarray(grid.affine, dtype=np.float64)
-
-
-def spacing(affine: Any) -> Tuple[float, float, float]:
-    """Distance between neighbouring voxels along each index axis, mm."""
-    import numpy as np
-
-    a, b, c = np.linalg.norm(np.asarray(affine, dtype=np.float64)[:3, :3], axis=0)
-    return (float(a), float(b), float(c))
-
-
 def reach(affine: Any, radius_mm: float) -> Tuple[int, int, int]:
     """How many voxels a ball of this radius extends along each index axis, rounded up; exact for oblique grids."""
-    import numpy as np
-
     # the extent of an ellipsoid along an index axis is the norm of the inverse map's row
     extent = np.linalg.norm(np.linalg.inv(np.asarray(affine, dtype=np.float64)[:3, :3]), axis=1) * radius_mm
     a, b, c = (int(np.ceil(value - 1e-9)) for value in extent)
@@ -87,8 +73,6 @@ def box_slices(box: Box, shape: Sequence[int]) -> Window:
 
 def squared_distance(affine: Any, window: Window, centre: Sequence[float]) -> NDArray[np.float64]:
     """Squared distance in mm^2 of each voxel of the window from ``centre`` (index coordinates of the whole grid)."""
-    import numpy as np
-
     linear = np.asarray(affine, dtype=np.float64)[:3, :3]
     metric = linear.T @ linear
     i, j, k = np.ogrid[window]
@@ -107,8 +91,6 @@ def balls(affine: Any, window: Window, centres: Iterable[Sequence[float]], radiu
 
     The voxel that holds a centre always counts, however coarse the grid.
     """
-    import numpy as np
-
     shape = tuple(s.stop - s.start for s in window)
     inside = np.zeros(shape, dtype=bool)
     for centre in centres:
@@ -126,22 +108,11 @@ def balls(affine: Any, window: Window, centres: Iterable[Sequence[float]], radiu
     return inside
 
 
-def same_grid(volume: Volume, grid: Grid, tolerance_mm: float = 1e-3) -> bool:
-    """Does the volume lie on the grid: equal shape, and affines equal to within the tolerance."""
-    import numpy as np
-
-    return volume.array.shape == tuple(grid.shape) and bool(
-        np.allclose(volume.affine, affine_of(grid), rtol=0, atol=tolerance_mm)
-    )
-
-
 def on_grid(volume: Volume, grid: Grid) -> NDArray[np.float32]:
     """The image's values on the answer's grid (float32): as they are where the grids agree, else trilinear.
 
     Outside the image stands its smallest value (air in CT, none in PET and MR).
     """
-    import numpy as np
-
     if same_grid(volume, grid):
         array: NDArray[np.float32] = volume.array
         return array

@@ -10,10 +10,11 @@ from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING, Any, Callable, List, Sequence, Tuple
 
-from zoo_sdk.spaces import overlap
+import numpy as np
+
+from zoo_transforms.resampling import overlap
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 Index = Tuple[int, int, int]
@@ -44,8 +45,6 @@ def covering(volume: Sequence[int], edge: Index, share: float) -> List[Index]:
 
 def cut(array: Any, start: Sequence[int], shape: Index, *, beyond: float | None) -> NDArray[Any]:
     """A window's values; beyond the volume stands ``beyond``, or the outermost value where that is None."""
-    import numpy as np
-
     here, part = overlap(start, shape, array.shape)
     if beyond is None:
         before_after = [(own.start, n - own.stop) for own, n in zip(part, shape)]
@@ -71,8 +70,6 @@ def slide(first: Sequence[Index], look: Look, edge: Index, volume: Index, most: 
     and else the volume's voxel that lies deepest in what the window can see of the mask so far. A voxel is decided by
     the window in which it lies deepest. At most ``most`` windows are looked through.
     """
-    import numpy as np
-
     whole = np.zeros(volume, dtype=bool)
     decided = np.zeros(volume, dtype=np.uint16)
     depth = _depth(edge)
@@ -101,8 +98,6 @@ def slide(first: Sequence[Index], look: Look, edge: Index, volume: Index, most: 
 @lru_cache(maxsize=4)
 def _depth(edge: Index) -> NDArray[np.uint16]:
     """Of each voxel of a window: how far it lies from the window's border, from 1."""
-    import numpy as np
-
     lines = [np.minimum(np.arange(n), np.arange(n)[::-1]) + 1 for n in edge]
     inner = np.minimum(np.minimum(lines[0][:, None, None], lines[1][None, :, None]), lines[2][None, None, :])
     return np.asarray(inner, dtype=np.uint16)
@@ -122,7 +117,6 @@ def _neighbours(mask: Any, start: Index, edge: Index, volume: Index) -> List[Ind
 
 def _deepest(whole: Any, start: Index, edge: Index) -> Index | None:
     """The volume's voxel that lies deepest in what a window can see of the mask so far."""
-    import numpy as np
     from scipy import ndimage
 
     here, _ = overlap(start, edge, whole.shape)

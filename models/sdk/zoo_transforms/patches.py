@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, List, Tuple
 
-from zoo_sdk.intensities import Undefined
+import numpy as np
+
+from zoo_transforms.intensity import Undefined
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 Shape = Tuple[int, int, int]
@@ -15,8 +16,6 @@ Shape = Tuple[int, int, int]
 
 def box_of(where: Any) -> Tuple[slice, slice, slice]:
     """The smallest box that holds all voxels ``where``, as MONAI's CropForeground and nnU-Net's crop find it. Raises Undefined for none."""
-    import numpy as np
-
     found: List[slice] = []
     for axis in range(3):
         line = np.flatnonzero(where.any(axis=tuple(n for n in range(3) if n != axis)))
@@ -28,7 +27,6 @@ def box_of(where: Any) -> Tuple[slice, slice, slice]:
 
 def gaussian(shape: Shape) -> NDArray[np.float32]:
     """The weight of each voxel of a patch: nnU-Net's gaussian (sigma an eighth, peak 10, rounded to 16 bits, nowhere zero)."""
-    import numpy as np
     from scipy.ndimage import gaussian_filter1d
 
     lines = []
