@@ -40,7 +40,8 @@ def build(config: Mapping[str, Any]) -> Any:
 
     if config.get("out_channels") != CLASSES:
         raise WrongWeights(
-            "config.json tells of %s classes; whole-body segmentation has 118" % config.get("out_channels")
+            "config.json tells of %s classes; whole-body segmentation has 118"
+            % config.get("out_channels")
         )
     return SegResNetDS(**config)
 

@@ -16,7 +16,16 @@ import numpy as np
 from zoo_sdk import Prediction, Request, Seconds, Unsupported, Volume
 from zoo_transforms.intensity import Undefined
 from zoo_transforms.patches import box_of
-from zoo_transforms.resampling import Space, oriented, overlap, put_back, respaced_from_first, sample, space_of, window
+from zoo_transforms.resampling import (
+    VoxelGrid,
+    oriented,
+    overlap,
+    put_back,
+    respaced_from_first,
+    sample,
+    voxel_grid_of,
+    window,
+)
 from zoo_transforms.sliding_window import covering, cut
 
 SPACING = (1.5, 1.5, 1.5)
@@ -69,14 +78,21 @@ class Network(Protocol):
         """The way back."""
 
 
-def predict(image: Volume, request: Request, network: Network, options: Mapping[str, str]) -> Prediction:
+def predict(
+    image: Volume, request: Request, network: Network, options: Mapping[str, str]
+) -> Prediction:
     """Answer a request about one image; ``options`` has a value for each of ``OPTIONS``."""
     seconds = Seconds()
     known = [target.name for target in request.targets if target.name in ORGANS]
-    outcomes: Dict[str, Any] = {t.name: Unsupported("not one of the model's organs") for t in request.targets}
-    notes: Dict[str, Any] = {"options": dict(options), "classes": {name: list(ORGANS[name]) for name in known}}
+    outcomes: Dict[str, Any] = {
+        t.name: Unsupported("not one of the model's organs") for t in request.targets
+    }
+    notes: Dict[str, Any] = {
+        "options": dict(options),
+        "classes": {name: list(ORGANS[name]) for name in known},
+    }
     if known:
-        lattice = network_space(space_of(request.grid), options["spacing"])
+        lattice = network_space(voxel_grid_of(request.grid), options["spacing"])
         try:
             with seconds.of("preprocess"):
                 start, values = network_values(image, lattice)
@@ -91,17 +107,19 @@ def predict(image: Volume, request: Request, network: Network, options: Mapping[
                 whole[tuple(slice(n, n + size) for n, size in zip(start, labels.shape))] = labels
                 for name in known:
                     classes = [network.classes.index(own) for own in ORGANS[name]]
-                    outcomes[name] = put_back(np.isin(whole, classes), lattice, request.grid, outside=None)
+                    outcomes[name] = put_back(
+                        np.isin(whole, classes), lattice, request.grid, outside=None
+                    )
     return Prediction(outcomes, notes=notes, seconds=seconds)
 
 
-def network_space(own: Space, spacing: str) -> Space:
+def network_space(own: VoxelGrid, spacing: str) -> VoxelGrid:
     """The lattice that windows are cut from, its axes towards Superior, Posterior, Left."""
     turned = oriented(own, "SPL")
     return turned if spacing == "native" else respaced_from_first(turned, SPACING)
 
 
-def network_values(image: Volume, lattice: Space) -> Tuple[Index, Any]:
+def network_values(image: Volume, lattice: VoxelGrid) -> Tuple[Index, Any]:
     """Where the crop begins on the lattice, and its values from 0 to 1, float32. Raises Undefined where no voxel is above -1024 HU."""
     low, high = HU
     values = sample(image.array, image.affine, lattice, outside=None)
@@ -116,26 +134,31 @@ def network_values(image: Volume, lattice: Space) -> Tuple[Index, Any]:
 def label(crop: Volume, network: Network) -> Any:
     """The class of each voxel of the crop, uint8.
 
-    Windows come from low to high along the first axis, and what the next ones do not reach is decided at once: the sums of
-    all classes are held for 96 slices, not for the whole body, and where the network works: a window's logits are a gigabyte.
+    Windows come from low to high along the first axis, and what the next ones do not reach is
+    decided at once: the sums of all classes are held for 96 slices, not for the whole body, and
+    where the network works: a window's logits are a gigabyte.
     """
     shape = crop.array.shape
     labels, weights = np.zeros(shape, np.uint8), network.like_logits(gaussian())
     sums = network.like_logits(np.zeros((len(network.classes), WINDOW[0], *shape[1:]), np.float32))
-    slabs = [(max(low, 0), list(same)) for low, same in groupby(covering(shape, WINDOW, SHARE), key=lambda n: n[0])]
+    slabs = [
+        (max(low, 0), list(same))
+        for low, same in groupby(covering(shape, WINDOW, SHARE), key=lambda n: n[0])
+    ]
     for (low, starts), next_low in zip(slabs, [*(low for low, _ in slabs[1:]), shape[0]]):
         for start in starts:
-            space = window(Space(shape, crop.affine), start, WINDOW)
+            space = window(VoxelGrid(shape, crop.affine), start, WINDOW)
             here, part = overlap(start, WINDOW, shape)
-            logits = network.logits(Volume(cut(crop.array, start, WINDOW, beyond=0.0), space.affine))[
-                (slice(None), *part)
-            ]
+            logits = network.logits(
+                Volume(cut(crop.array, start, WINDOW, beyond=0.0), space.affine)
+            )[(slice(None), *part)]
             logits *= weights[part]
             slab = slice(here[0].start - low, here[0].stop - low)
             sums[(slice(None), slab, *here[1:])] += logits
         decided = next_low - low
         labels[low:next_low] = network.as_array(sums[:, :decided].argmax(0))
-        # slices move down by steps of their own length: tensors do not copy to where they are read from
+        # slices move down by steps of their own length: tensors do not copy to where they are read
+        # from
         for first in range(0, WINDOW[0] - decided, decided):
             moved = sums[:, first + decided : first + 2 * decided]
             sums[:, first : first + moved.shape[1]] = moved

@@ -52,8 +52,12 @@ def part_among_classes(module: Any) -> None:
 
 def example() -> Tuple[Any, Any]:
     """Values as the network gets them, of noise about a blob of 90 to 110 HU, and where the blob is."""
-    values = torch.nn.functional.interpolate(torch.rand(1, 1, 8, 16, 16), (32, 64, 64), mode="trilinear")[0, 0]
-    i, j, k = torch.meshgrid(torch.arange(32.0), torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    values = torch.nn.functional.interpolate(
+        torch.rand(1, 1, 8, 16, 16), (32, 64, 64), mode="trilinear"
+    )[0, 0]
+    i, j, k = torch.meshgrid(
+        torch.arange(32.0), torch.arange(64.0), torch.arange(64.0), indexing="ij"
+    )
     blob = (i - 16) ** 2 + (j - 32) ** 2 + (k - 32) ** 2 < 14**2
     values[blob] = ((100 + 10 * torch.sin(i / 3 + j / 4) + 1024) / 3072)[blob]
     return values, blob

@@ -20,7 +20,11 @@ class Adapter(Base):
             low, high = np.array(target.box.low), np.array(target.box.high)
             middle, half = (low + high - 1) / 2, (high - low) / 2
             i, j, k = np.ogrid[tuple(slice(l, h) for l, h in zip(low, high))]
-            r = ((i - middle[0]) / half[0]) ** 2 + ((j - middle[1]) / half[1]) ** 2 + ((k - middle[2]) / half[2]) ** 2
+            r = (
+                ((i - middle[0]) / half[0]) ** 2
+                + ((j - middle[1]) / half[1]) ** 2
+                + ((k - middle[2]) / half[2]) ** 2
+            )
             return Crop(r <= 1, target.box.low)
 
         return each_target(request, inscribe)

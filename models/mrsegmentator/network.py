@@ -32,10 +32,13 @@ class MRSegmentator:
         has = sorted({value for values in self._results.labels.values() for value in values})
         if has != list(range(1, len(CLASSES) + 1)):
             raise WrongWeights(
-                "%s has %d classes; MRSegmentator's base model has %d" % (FOLDER, len(has), len(CLASSES))
+                "%s has %d classes; MRSegmentator's base model has %d"
+                % (FOLDER, len(has), len(CLASSES))
             )
         self.about = self._results.about
 
     def label_map(self, image: Volume, *, fast: bool) -> Any:
         """All folds with mirroring, half a patch between patches; fast, as upstream's command: one fold, four fifths, no mirroring."""
-        return self._results.label_map(image, mirroring=not fast, folds=1 if fast else None, step=0.8 if fast else 0.5)
+        return self._results.label_map(
+            image, mirroring=not fast, folds=1 if fast else None, step=0.8 if fast else 0.5
+        )

@@ -1,7 +1,8 @@
 """MRSegmentator's way from an image to masks, with the network given: pure functions of their arguments.
 
-As the package does it (mrsegmentator 2.0.0, inference.py and simpleitk_reader_writer.py): axes turned to be closest to LPS and taken in
-reverse order (as an array: towards Superior, Posterior, Left); nnU-Net; back, voxel for voxel.
+As the package does it (mrsegmentator 2.0.0, inference.py and simpleitk_reader_writer.py): axes
+turned to be closest to LPS and taken in reverse order (as an array: towards Superior, Posterior,
+Left); nnU-Net; back, voxel for voxel.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import numpy as np
 
 from zoo_sdk import Prediction, Request, Seconds, Volume
 from zoo_transforms.intensity import Undefined
-from zoo_transforms.label_maps import masks_from, wanted_labels
-from zoo_transforms.resampling import oriented, sample, space_of
+from zoo_transforms.label_maps import labels_of_targets, masks_from
+from zoo_transforms.resampling import oriented, sample, voxel_grid_of
 
 OPTIONS = {"fast": ("off", "on")}
 
@@ -28,18 +29,22 @@ class Network(Protocol):
         """The labels of an image, on its own voxels; axes (z, y, x) of LPS."""
 
 
-def predict(image: Volume, request: Request, network: Network, options: Mapping[str, str]) -> Prediction:
+def predict(
+    image: Volume, request: Request, network: Network, options: Mapping[str, str]
+) -> Prediction:
     """Answer a request about one image; ``options`` has a value for each of ``OPTIONS``."""
     seconds = Seconds()
-    wanted, outcomes = wanted_labels(request, network.labels)
+    wanted, outcomes = labels_of_targets(request, network.labels)
     notes: Dict[str, Any] = {"options": dict(options), "labels": wanted}
     if wanted:
         with seconds.of("preprocess"):
-            lattice = oriented(space_of(request.grid), "SPL")
+            lattice = oriented(voxel_grid_of(request.grid), "SPL")
             values = sample(image.array, image.affine, lattice).astype(np.float32)
         if values.any():
             with seconds.of("infer"):
-                found = network.label_map(Volume(values, lattice.affine), fast=options["fast"] == "on")
+                found = network.label_map(
+                    Volume(values, lattice.affine), fast=options["fast"] == "on"
+                )
             with seconds.of("postprocess"):
                 outcomes.update(masks_from(found, lattice, request.grid, wanted))
         else:

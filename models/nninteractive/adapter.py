@@ -22,4 +22,7 @@ class Adapter(Base):
     def predict(self, request: Request) -> Prediction:
         """Segment each target from its prompts."""
         said = predict(read_image(request), request, self.network, choose_options(request, OPTIONS))
-        return replace(said, notes={**said.notes, "weights": which_weights(), "device": str(self.network.device)})
+        return replace(
+            said,
+            notes={**said.notes, "weights": which_weights(), "device": str(self.network.device)},
+        )

@@ -1,9 +1,10 @@
 """nnInteractive's own session from its package, on weights loaded strictly; one image is prepared once for all its targets.
 
-The session holds one image and one object. Which image it holds is known by a hash of its values; an object's masks are
-remembered by all that led to them, so that a round goes on from the round before and an answer never depends on what
-was asked before. Going on means what handing a mask back means: the mask is the initial segmentation, and the prompts
-that led to it are put back without a prediction, which leaves the session as it was.
+The session holds one image and one object. Which image it holds is known by a hash of its values;
+an object's masks are remembered by all that led to them, so that a round goes on from the round
+before and an answer never depends on what was asked before. Going on means what handing a mask back
+means: the mask is the initial segmentation, and the prompts that led to it are put back without a
+prediction, which leaves the session as it was.
 """
 
 from __future__ import annotations
@@ -39,7 +40,13 @@ class NnInteractive:
         self._masks = Recent(MASKS)
 
     def segment(
-        self, image: Volume, start: Any, given: Tuple[Prompt, ...], steps: Tuple[Step, ...], *, autozoom: bool
+        self,
+        image: Volume,
+        start: Any,
+        given: Tuple[Prompt, ...],
+        steps: Tuple[Step, ...],
+        *,
+        autozoom: bool,
     ) -> Any:
         """The mask after the last step."""
         if image is not self._image:
@@ -53,11 +60,14 @@ class NnInteractive:
             self._shown = None  # whatever state the session is in, it is not gone on from
             raise
 
-    def _go(self, origin: Any, start: Any, given: Tuple[Prompt, ...], steps: Tuple[Step, ...]) -> Any:
+    def _go(
+        self, origin: Any, start: Any, given: Tuple[Prompt, ...], steps: Tuple[Step, ...]
+    ) -> Any:
         mask = start
         for count, step in enumerate(steps or ((),), 1):
             bits, shape = self._masks.get(
-                (origin, steps[:count]), lambda mask=mask, given=given, step=step: self._predict(mask, given, step)
+                (origin, steps[:count]),
+                lambda mask=mask, given=given, step=step: self._predict(mask, given, step),
             )
             mask = np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape).astype(bool)
             given += step
@@ -65,9 +75,13 @@ class NnInteractive:
 
     def _show(self, array: Any) -> None:
         # what an interrupted prediction had queued outlives upstream's images
-        self._session.new_interaction_centers, self._session.new_interaction_zoom_out_factors = [], []
+        self._session.new_interaction_centers, self._session.new_interaction_zoom_out_factors = (
+            [],
+            [],
+        )
         self._session.set_image(as_float(array)[None])
-        # upstream has two threads for this, and one task waits in one for another: two images on their way wait for ever
+        # upstream has two threads for this, and one task waits in one for another: two images on
+        # their way wait for ever
         self._session.preprocess_future.result()
         self._session.set_target_buffer(torch.zeros(array.shape, dtype=torch.uint8))
         self._shown = self._key
@@ -91,7 +105,9 @@ class NnInteractive:
 
     def _add(self, prompt: Prompt, *, predict: bool) -> None:
         if isinstance(prompt, Click):
-            self._session.add_point_interaction(prompt.index, prompt.foreground, run_prediction=predict)
+            self._session.add_point_interaction(
+                prompt.index, prompt.foreground, run_prediction=predict
+            )
         elif isinstance(prompt, Slice):
             box = [[low, high] for low, high in zip(prompt.low, prompt.high)]
             self._session.add_bbox_interaction(box, True, run_prediction=predict)
@@ -118,7 +134,9 @@ def open_session(device: Any) -> Any:
     except Exception as error:
         # upstream loads strictly, and names the keys that differ
         told = "%s: %s" % (type(error).__name__, str(error)[:600])
-        raise WrongWeights("%s is no folder of nnInteractive's weights: %s" % (folder, told)) from error
+        raise WrongWeights(
+            "%s is no folder of nnInteractive's weights: %s" % (folder, told)
+        ) from error
     return session
 
 

@@ -10,7 +10,11 @@ from results import Results, device, find_results
 from zoo_sdk.weights import weights_folder
 
 #: DICOM modality -> what dataset.json may call it
-CHANNELS = {"CT": ("ct",), "MR": ("mr", "mri", "t1", "t2", "dixon", "vibe"), "PT": ("pt", "pet", "suv")}
+CHANNELS = {
+    "CT": ("ct",),
+    "MR": ("mr", "mri", "t1", "t2", "dixon", "vibe"),
+    "PT": ("pt", "pet", "suv"),
+}
 
 
 class NnUNet:

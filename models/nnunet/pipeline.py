@@ -1,7 +1,8 @@
 """nnU-Net's way from an image to masks as far as it is ours, with the network given: pure functions of their arguments.
 
-The axes are turned to what the training's reader made of them, one map of labels comes back on the same voxels, and each
-target takes its labels. What lies between (crop, normalisation, resampling, patches) is nnU-Net's own code (``results.py``).
+The axes are turned to what the training's reader made of them, one map of labels comes back on the
+same voxels, and each target takes its labels. What lies between (crop, normalisation, resampling,
+patches) is nnU-Net's own code (``results.py``).
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import numpy as np
 
 from zoo_sdk import Prediction, Request, Seconds, Unsupported, Volume
 from zoo_transforms.intensity import Undefined
-from zoo_transforms.label_maps import masks_from, wanted_labels
-from zoo_transforms.resampling import Space, canonical, reversed_axes, sample, space_of
+from zoo_transforms.label_maps import labels_of_targets, masks_from
+from zoo_transforms.resampling import VoxelGrid, canonical, reversed_axes, sample, voxel_grid_of
 
 OPTIONS = {"mirroring": ("on", "off"), "folds": ("all", "first")}
 
@@ -37,33 +38,41 @@ class Network(Protocol):
         """The model for images of a DICOM modality; None if there is none."""
 
 
-def predict(image: Volume, request: Request, network: Network, options: Mapping[str, str]) -> Prediction:
+def predict(
+    image: Volume, request: Request, network: Network, options: Mapping[str, str]
+) -> Prediction:
     """Answer a request about one image; ``options`` has a value for each of ``OPTIONS``."""
     seconds = Seconds()
     modality = next(iter(request.images))
     model = network.model(modality)
     if model is None:
         none = Unsupported("the weights hold no model for %s" % modality)
-        return Prediction({target.name: none for target in request.targets}, notes={"options": dict(options)})
-    wanted, outcomes = wanted_labels(request, model.labels)
+        return Prediction(
+            {target.name: none for target in request.targets}, notes={"options": dict(options)}
+        )
+    wanted, outcomes = labels_of_targets(request, model.labels)
     notes: Dict[str, Any] = {"options": dict(options), "model": dict(model.about), "labels": wanted}
     if wanted:
         with seconds.of("preprocess"):
-            lattice = network_space(space_of(request.grid), model.orientation)
+            lattice = network_space(voxel_grid_of(request.grid), model.orientation)
             values = sample(image.array, image.affine, lattice).astype(np.float32)
         if values.any():
             with seconds.of("infer"):
                 folds = 1 if options["folds"] == "first" else None
                 found = model.label_map(
-                    Volume(values, lattice.affine), mirroring=options["mirroring"] == "on", folds=folds
+                    Volume(values, lattice.affine),
+                    mirroring=options["mirroring"] == "on",
+                    folds=folds,
                 )
             with seconds.of("postprocess"):
                 outcomes.update(masks_from(found, lattice, request.grid, wanted))
         else:
-            outcomes.update(dict.fromkeys(wanted, Undefined("all voxels are zero: there is nothing to segment")))
+            outcomes.update(
+                dict.fromkeys(wanted, Undefined("all voxels are zero: there is nothing to segment"))
+            )
     return Prediction(outcomes, notes=notes, seconds=seconds)
 
 
-def network_space(own: Space, orientation: str) -> Space:
+def network_space(own: VoxelGrid, orientation: str) -> VoxelGrid:
     """The image's voxels as nnU-Net's readers hand them over: axes in reverse order, after turning them to RAS+ or not."""
     return reversed_axes(own if orientation == "stored" else canonical(own))

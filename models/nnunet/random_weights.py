@@ -13,7 +13,11 @@ ORGANS = (
     "esophagus", "stomach",
 )  # fmt: skip
 #: modality -> the channel's name in dataset.json, reader
-MODELS = {"CT": ("CT", "SimpleITKIO"), "MR": ("MRI", "NibabelIO"), "PT": ("PET", "NibabelIOWithReorient")}
+MODELS = {
+    "CT": ("CT", "SimpleITKIO"),
+    "MR": ("MRI", "NibabelIO"),
+    "PT": ("PET", "NibabelIOWithReorient"),
+}
 SPACING = {"small": (6.0, 5.0, 5.0), "full": (2.0, 1.5, 1.5)}
 
 

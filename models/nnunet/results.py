@@ -36,7 +36,9 @@ class Results:
     def __init__(self, folder: Path, device: Any) -> None:
         for name in (PLANS, DATASET):
             if not (folder / name).is_file():
-                raise WrongWeights("%s is no results folder of nnU-Net v2: it has no %s" % (folder, name))
+                raise WrongWeights(
+                    "%s is no results folder of nnU-Net v2: it has no %s" % (folder, name)
+                )
         self.folder = folder
         self._predictor = nnUNetPredictor(device=device, allow_tqdm=False)
         folds = folds_in(folder)
@@ -52,7 +54,9 @@ class Results:
             AttributeError,
             AssertionError,
         ) as error:
-            raise WrongWeights("%s cannot be opened by nnU-Net: %s" % (folder, str(error)[:600])) from error
+            raise WrongWeights(
+                "%s cannot be opened by nnU-Net: %s" % (folder, str(error)[:600])
+            ) from error
         self._folds = list(zip(folds, self._predictor.list_of_parameters))
         for fold, state in self._folds:
             load_strictly(self._predictor.network, state, "fold_%s/%s" % (fold, CHECKPOINT))
@@ -60,7 +64,10 @@ class Results:
         self._maps = Recent(MAPS)
 
     def _check(self) -> None:
-        dataset, stage = self._predictor.dataset_json, self._predictor.configuration_manager.previous_stage_name
+        dataset, stage = (
+            self._predictor.dataset_json,
+            self._predictor.configuration_manager.previous_stage_name,
+        )
         channels = dataset.get("channel_names", dataset.get("modality", {}))
         if len(channels) != 1:
             raise WrongWeights(
@@ -68,10 +75,13 @@ class Results:
                 % (self.folder, len(channels), ", ".join(map(str, channels.values())))
             )
         if stage is not None:
-            raise WrongWeights("%s is the second stage of a cascade; give the results of %s" % (self.folder, stage))
+            raise WrongWeights(
+                "%s is the second stage of a cascade; give the results of %s" % (self.folder, stage)
+            )
         if self.reader not in READERS:
             raise WrongWeights(
-                "%s was trained on what %s reads, which is no medical volume" % (self.folder, self.reader)
+                "%s was trained on what %s reads, which is no medical volume"
+                % (self.folder, self.reader)
             )
 
     @property
@@ -94,7 +104,10 @@ class Results:
     def labels(self) -> Dict[str, Tuple[int, ...]]:
         """Name -> values; several for a region."""
         named = self._predictor.dataset_json["labels"]
-        values = {name: tuple(own) if isinstance(own, (list, tuple)) else (own,) for name, own in named.items()}
+        values = {
+            name: tuple(own) if isinstance(own, (list, tuple)) else (own,)
+            for name, own in named.items()
+        }
         return {name: own for name, own in values.items() if name not in ("background", "ignore")}
 
     @property
@@ -109,10 +122,13 @@ class Results:
             "reader": self.reader,
         }
 
-    def label_map(self, image: Volume, *, mirroring: bool = True, folds: int | None = None, step: float = 0.5) -> Any:
+    def label_map(
+        self, image: Volume, *, mirroring: bool = True, folds: int | None = None, step: float = 0.5
+    ) -> Any:
         """The labels of an image whose axes are as training had them, (z, y, x).
 
-        ``folds``: the first so many, or all; ``step``: how far apart patches lie, in parts of a patch.
+        ``folds``: the first so many, or all; ``step``: how far apart patches lie, in parts of a
+        patch.
         """
         values = np.ascontiguousarray(image.array, dtype=np.float32)
         # headers tell voxel sizes in 32 bits
@@ -121,7 +137,9 @@ class Results:
         key = (shown, tuple(told), mirroring, folds, step)
         return self._maps.get(key, lambda: self._predict(values, told, mirroring, folds, step))
 
-    def _predict(self, values: Any, spacing: Any, mirroring: bool, folds: int | None, step: float) -> Any:
+    def _predict(
+        self, values: Any, spacing: Any, mirroring: bool, folds: int | None, step: float
+    ) -> Any:
         self._predictor.use_mirroring, self._predictor.tile_step_size = mirroring, step
         self._predictor.list_of_parameters = [state for _, state in self._folds[:folds]]
         return self._predictor.predict_single_npy_array(values[None], {"spacing": spacing})
@@ -130,7 +148,8 @@ class Results:
 def find_trainer(name: str) -> Any:
     """nnU-Net's trainer class, which says how the network is built. Raises RuntimeError for one that nnU-Net does not have.
 
-    nnU-Net's own search ends at the first module that needs a package of a trainer that is not asked for (timm).
+    nnU-Net's own search ends at the first module that needs a package of a trainer that is not
+    asked for (timm).
     """
     trainers = importlib.import_module("nnunetv2.training.nnUNetTrainer")
     lacking = []
@@ -158,12 +177,16 @@ def folds_in(folder: Path) -> Tuple[Any, ...]:
     numbers = tuple(sorted(int(name) for name in found if name.isdigit()))
     if numbers or "all" in found:
         return numbers or ("all",)
-    raise WrongWeights("%s has no fold_*/%s; only trainings that have ended are used" % (folder, CHECKPOINT))
+    raise WrongWeights(
+        "%s has no fold_*/%s; only trainings that have ended are used" % (folder, CHECKPOINT)
+    )
 
 
 def find_results(folder: Path) -> Path:
     """The one results folder in a folder, itself or up to two levels down, as an unpacked export lies. Raises WrongWeights."""
-    found = [path.parent for levels in ("", "*/", "*/*/") for path in sorted(folder.glob(levels + PLANS))]
+    found = [
+        path.parent for levels in ("", "*/", "*/*/") for path in sorted(folder.glob(levels + PLANS))
+    ]
     if len(found) != 1:
         told = ", ".join(str(one.relative_to(folder)) for one in found) or "none"
         raise WrongWeights(

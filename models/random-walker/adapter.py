@@ -1,8 +1,9 @@
 """The random walker (Grady, IEEE TPAMI 2006) from points, a box, or both.
 
-Each voxel of a crop, brought to at most ``MOST_VOXELS`` voxels, gets the probability that a walker who avoids edges in
-the image meets a foreground seed before a background seed. Foreground seeds: small balls about the foreground points,
-and the middle of a box that came without one. Background seeds: background points and the crop's border.
+Each voxel of a crop, brought to at most ``MOST_VOXELS`` voxels, gets the probability that a walker
+who avoids edges in the image meets a foreground seed before a background seed. Foreground seeds:
+small balls about the foreground points, and the middle of a box that came without one. Background
+seeds: background points and the crop's border.
 """
 
 from typing import Any
@@ -42,16 +43,24 @@ class Adapter(Base):
             coarse = tuple(slice(None, None, n) for n in every)
             # a seed between the coarse voxels must not be lost
             fewer = [
-                ndimage.maximum_filter(seeds, size=[2 * n - 1 for n in every])[coarse] for seeds in (inside, outside)
+                ndimage.maximum_filter(seeds, size=[2 * n - 1 for n in every])[coarse]
+                for seeds in (inside, outside)
             ]
             smooth = ndimage.gaussian_filter(
                 image.array[window].astype(np.float64), [n / 2 if n > 1 else 0 for n in every]
             )
             chance = random_walker(smooth[coarse], fewer[0], fewer[1] & ~fewer[0], step * every)
-            back = ndimage.zoom(chance, [n / c for n, c in zip(inside.shape, chance.shape)], order=1, grid_mode=False)
+            back = ndimage.zoom(
+                chance,
+                [n / c for n, c in zip(inside.shape, chance.shape)],
+                order=1,
+                grid_mode=False,
+            )
             return Crop(((back > 0.5) | inside) & ~outside, corner_of(window))
 
-        return Prediction(each_target(request, walk), notes={"beta": BETA, "most_voxels": MOST_VOXELS})
+        return Prediction(
+            each_target(request, walk), notes={"beta": BETA, "most_voxels": MOST_VOXELS}
+        )
 
 
 def random_walker(values: Any, inside: Any, outside: Any, step: Any) -> Any:
@@ -87,16 +96,23 @@ def _seeds(request: Request, target: Target, window: Any) -> Any:
     shape = tuple(s.stop - s.start for s in window)
     points = [point.index for point in target.points if point.foreground]
     inside = balls(request.grid.affine, window, points, SEED_MM)
-    # a click that corrects does not take back what the box says; one that came with the box says it better
-    if target.box is not None and not any(point.foreground and point.round == 0 for point in target.points):
+    # a click that corrects does not take back what the box says; one that came with the box says it
+    # better
+    if target.box is not None and not any(
+        point.foreground and point.round == 0 for point in target.points
+    ):
         box = box_slices(target.box, request.grid.shape)
         low = np.array([b.start - w.start for b, w in zip(box, window)])
         size = np.array([b.stop - b.start for b in box])
         quarter = (size * 3) // 8
-        inside[tuple(slice(l + q, max(l + n - q, l + q + 1)) for l, n, q in zip(low, size, quarter))] = True
+        inside[
+            tuple(slice(l + q, max(l + n - q, l + q + 1)) for l, n, q in zip(low, size, quarter))
+        ] = True
     outside = np.ones(shape, dtype=bool)
     outside[tuple(slice(1, -1) if n > 2 else slice(None) for n in shape)] = False
-    spilled = balls(request.grid.affine, window, [p.index for p in target.points if not p.foreground], SEED_MM)
+    spilled = balls(
+        request.grid.affine, window, [p.index for p in target.points if not p.foreground], SEED_MM
+    )
     inside &= ~spilled  # the later word
     outside |= spilled
     inside |= balls(request.grid.affine, window, points, 0.0)

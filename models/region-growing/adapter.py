@@ -36,7 +36,9 @@ class Adapter(Base):
             if not points:
                 return Unsupported("needs a foreground point")
             window = prompt_window(request.grid, target, RADIUS_MM, 0.0)
-            crop = SimpleITK.GetImageFromArray(np.ascontiguousarray(image.array[window].T, dtype=np.float32))
+            crop = SimpleITK.GetImageFromArray(
+                np.ascontiguousarray(image.array[window].T, dtype=np.float32)
+            )
             crop.SetSpacing(image.spacing)
             smooth = SimpleITK.CurvatureFlow(crop, timeStep=0.05, numberOfIterations=3)
             seeds = [[int(i - s.start) for i, s in zip(point, window)] for point in points]
@@ -58,4 +60,6 @@ class Adapter(Base):
             grown |= balls(request.grid.affine, window, points, min(image.spacing) / 2)
             return Crop(grown, corner_of(window))
 
-        return Prediction(each_target(request, grow), notes={"multiplier": MULTIPLIER, "radius_mm": RADIUS_MM})
+        return Prediction(
+            each_target(request, grow), notes={"multiplier": MULTIPLIER, "radius_mm": RADIUS_MM}
+        )

@@ -1,7 +1,8 @@
 """SAM-Med3D's network from the package medim, with weights loaded strictly; an image's embedding and clicks are remembered.
 
-What is remembered is found by all that it depends on (the crop's very values, the clicks), so that rounds and targets
-that share a crop share its embedding, and an answer never depends on what was asked before.
+What is remembered is found by all that it depends on (the crop's very values, the clicks), so that
+rounds and targets that share a crop share its embedding, and an answer never depends on what was
+asked before.
 """
 
 from __future__ import annotations
@@ -58,14 +59,18 @@ class SamMed3D:
         """The embedding (1, 384, 8, 8, 8) with what it is known by."""
         values = np.ascontiguousarray(crop.array, dtype=np.float32)
         key = hashlib.blake2b(values, digest_size=16).hexdigest()
-        return key, self._embeddings.get(key, lambda: self._module.image_encoder(self._tensor(values[None, None])))
+        return key, self._embeddings.get(
+            key, lambda: self._module.image_encoder(self._tensor(values[None, None]))
+        )
 
     @torch.inference_mode()
     def decode(self, embedding: Tuple[str, Any], clicks: Any, previous: Any) -> Tuple[Any, Any]:
         """The logits (1, 1, 32, 32, 32), with the chain of clicks that they come from."""
         before, low = previous or ((), None)
         chain = (*before, clicks)
-        made = self._decoded.get((embedding[0], chain), lambda: self._decode(embedding[1], clicks, low))
+        made = self._decoded.get(
+            (embedding[0], chain), lambda: self._decode(embedding[1], clicks, low)
+        )
         return chain, made
 
     @torch.inference_mode()
@@ -76,7 +81,9 @@ class SamMed3D:
 
     def _decode(self, embedding: Any, clicks: Any, low: Any) -> Any:
         places = self._tensor(np.array([[index for index, _ in clicks]], dtype=np.float32))
-        labels = self._tensor(np.array([[foreground for _, foreground in clicks]], dtype=np.float32))
+        labels = self._tensor(
+            np.array([[foreground for _, foreground in clicks]], dtype=np.float32)
+        )
         if low is None:
             # upstream's first round has an empty mask, not none
             low = torch.zeros(1, 1, 32, 32, 32, device=self.device)

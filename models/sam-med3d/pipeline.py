@@ -1,13 +1,14 @@
 """SAM-Med3D's way from an image and clicks to masks, with the network given: pure functions of their arguments.
 
-As upstream's inference does it (uni-medical/SAM-Med3D, utils/infer_utils.py at f3de1fa): resample to 1.5 mm, turn to
-RAS+, crop or pad 128 voxels, standardise by the positive voxels of the crop, click after click with the low-resolution
-mask fed back, sigmoid above one half, nearest voxel back. Two things differ, because upstream takes them from the
-reference: the clicks are the request's, and the crop is centred on the first foreground click (as upstream's training
-can do it, utils/data_loader.py, ``pcc``).
+As upstream's inference does it (uni-medical/SAM-Med3D, utils/infer_utils.py at f3de1fa): resample
+to 1.5 mm, turn to RAS+, crop or pad 128 voxels, standardise by the positive voxels of the crop,
+click after click with the low-resolution mask fed back, sigmoid above one half, nearest voxel back.
+Two things differ, because upstream takes them from the reference: the clicks are the request's, and
+the crop is centred on the first foreground click (as upstream's training can do it,
+utils/data_loader.py, ``pcc``).
 
-``large=sliding`` is ours: where a mask meets the crop's border, the crop moves on by half its size, and a voxel is
-decided by the crop in which it lies deepest.
+``large=sliding`` is ours: where a mask meets the crop's border, the crop moves on by half its size,
+and a voxel is decided by the crop in which it lies deepest.
 """
 
 from __future__ import annotations
@@ -18,7 +19,16 @@ import numpy as np
 
 from zoo_sdk import Prediction, Request, Seconds, Target, Unsupported, Volume, each_target
 from zoo_transforms.intensity import Undefined, standardised
-from zoo_transforms.resampling import Space, canonical, put_back, respaced, sample_box, space_of, voxel_of, window
+from zoo_transforms.resampling import (
+    VoxelGrid,
+    canonical,
+    put_back,
+    respaced,
+    sample_box,
+    voxel_grid_of,
+    voxel_of,
+    window,
+)
 from zoo_transforms.sliding_window import slide
 
 SPACING = (1.5, 1.5, 1.5)
@@ -47,9 +57,11 @@ class Network(Protocol):
         """A low-resolution mask as the crop's voxels, bool (128, 128, 128)."""
 
 
-def predict(image: Volume, request: Request, network: Network, options: Mapping[str, str]) -> Prediction:
+def predict(
+    image: Volume, request: Request, network: Network, options: Mapping[str, str]
+) -> Prediction:
     """Answer a request about one image; ``options`` has a value for each of ``OPTIONS``."""
-    lattice = network_space(space_of(request.grid))
+    lattice = network_space(voxel_grid_of(request.grid))
     seconds, told = Seconds(), {}  # type: Seconds, Dict[str, Any]
 
     def segment(target: Target) -> Any:
@@ -67,25 +79,29 @@ def predict(image: Volume, request: Request, network: Network, options: Mapping[
             return put_back(mask, space, request.grid)
 
     masks = each_target(request, segment)
-    notes = {"options": dict(options), "crop": "centred on the first foreground click", "targets": told}
+    notes = {
+        "options": dict(options),
+        "crop": "centred on the first foreground click",
+        "targets": told,
+    }
     return Prediction(masks, notes=notes, seconds=seconds)
 
 
-def network_space(own: Space) -> Space:
+def network_space(own: VoxelGrid) -> VoxelGrid:
     """The lattice that every crop is cut from."""
     return canonical(respaced(own, SPACING))
 
 
-def crop_start(lattice: Space, ras_mm: Any) -> Index:
+def crop_start(lattice: VoxelGrid, ras_mm: Any) -> Index:
     """First voxel of the crop that has a place's voxel at its middle; a place beyond the lattice counts at its border."""
     near = [min(max(n, 0), size - 1) for n, size in zip(voxel_of(lattice, ras_mm), lattice.shape)]
     return (near[0] - EDGE // 2, near[1] - EDGE // 2, near[2] - EDGE // 2)
 
 
-def network_input(image: Volume, lattice: Space, start: Index) -> Volume:
+def network_input(image: Volume, lattice: VoxelGrid, start: Index) -> Volume:
     """A crop's values as the network gets them, float32. Raises Undefined for a crop without positive voxels."""
     values = sample_box(image.array, image.affine, lattice, start, SHAPE)
-    if image.whole:
+    if image.stores_integers:
         # resampled whole numbers stay whole upstream, cut towards zero
         values = np.trunc(values + np.copysign(1e-6, values))
     return Volume(standardised(values, values > 0), window(lattice, start, SHAPE).affine)
@@ -97,14 +113,16 @@ class _Work:
     def __init__(
         self,
         image: Volume,
-        lattice: Space,
+        lattice: VoxelGrid,
         target: Target,
         network: Network,
         options: Mapping[str, str],
         seconds: Seconds,
     ) -> None:
         self._image, self._lattice, self._network = image, lattice, network
-        self._points = [(voxel_of(lattice, point.ras_mm), point.foreground) for point in target.points]
+        self._points = [
+            (voxel_of(lattice, point.ras_mm), point.foreground) for point in target.points
+        ]
         self._one_by_one, self._seconds = options["clicks"] == "one-by-one", seconds
         self.told: Dict[str, Any] = {}
 
@@ -125,7 +143,7 @@ class _Work:
                 low = self._network.decode(embedding, tuple(inside[:count]), low)
             return self._network.mask(low)
 
-    def slide(self, first: Index) -> Tuple[Any, Space]:
+    def slide(self, first: Index) -> Tuple[Any, VoxelGrid]:
         """The mask of as many crops as the object reaches into, on the whole lattice."""
 
         def look(start: Index, derived: Index | None) -> Any:

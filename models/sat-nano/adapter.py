@@ -22,6 +22,10 @@ class Adapter(Base):
     def predict(self, request: Request) -> Prediction:
         """Segment each target from its text; all of them share each patch's features."""
         said = predict(read_image(request), request, self.network, choose_options(request, OPTIONS))
-        about = {"variant": variant(), "weights": which_weights(), "device": str(self.network.device)}
+        about = {
+            "variant": variant(),
+            "weights": which_weights(),
+            "device": str(self.network.device),
+        }
         about["training_steps"] = self.network.steps
         return replace(said, notes={**said.notes, **about})

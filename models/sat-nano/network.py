@@ -1,7 +1,8 @@
 """SAT's networks from upstream's source (at its commit, in ``/opt/model/sat``), with weights loaded strictly.
 
-Upstream loads what fits of a checkpoint and prints the rest, so that a pre-training checkpoint gives empty masks without
-an error (its issue 26). Here a segmentation network and a text encoder must be whole, and each the one of this image.
+Upstream loads what fits of a checkpoint and prints the rest, so that a pre-training checkpoint
+gives empty masks without an error (its issue 26). Here a segmentation network and a text encoder
+must be whole, and each the one of this image.
 """
 
 from __future__ import annotations
@@ -16,9 +17,17 @@ import torch
 
 from zoo_sdk import Volume
 from zoo_sdk.recent import Recent
-from zoo_sdk.weights import WrongWeights, load_strictly, network_size, only_file, read_checkpoint, weights_folder
+from zoo_sdk.weights import (
+    WrongWeights,
+    load_strictly,
+    network_size,
+    only_file,
+    read_checkpoint,
+    weights_folder,
+)
 
-#: upstream's name of the backbone, and the features of its first stage, by which it is told from the two that it also builds
+#: upstream's name of the backbone, and the features of its first stage, by which it is told from
+#: the two that it also builds
 BACKBONES = {"nano": ("UNET", 64), "pro": ("UNET-L", 128)}
 #: the small network takes the same patch; its first stage has as few features as can be
 SMALL_FEATURES = (1, 2, 4, 4, 8, 8)
@@ -49,7 +58,11 @@ def build(size: str, *, deep_supervision: bool = False) -> Any:
         if sizes["features_per_stage"][0] != first:
             return None
         if size == "small":
-            own = {"kernel_sizes": (1, 3, 3, 3, 3, 3), "n_conv_per_stage": 1, "n_conv_per_stage_decoder": 1}
+            own = {
+                "kernel_sizes": (1, 3, 3, 3, 3, 3),
+                "n_conv_per_stage": 1,
+                "n_conv_per_stage_decoder": 1,
+            }
             sizes.update(own, features_per_stage=SMALL_FEATURES)
         return whole(**sizes)
 
@@ -97,7 +110,9 @@ def text_state(checkpoint: Any, name: str) -> Dict[str, Any]:
     """The text encoder's weights in a published checkpoint. Raises WrongWeights for a checkpoint of another kind."""
     state = _state(checkpoint, name)
     # a buffer of transformers before 4.31
-    return {key: value for key, value in state.items() if not key.endswith("embeddings.position_ids")}
+    return {
+        key: value for key, value in state.items() if not key.endswith("embeddings.position_ids")
+    }
 
 
 def _state(checkpoint: Any, name: str) -> Dict[str, Any]:
@@ -126,7 +141,8 @@ class Sat:
         text = only_file("text/*.pth")
         encoder, paired = build_text_encoder(folder / "biolord"), read_checkpoint(text)
         load_strictly(encoder, text_state(paired, text.name), text.name)
-        #: of training, of the network and of the text encoder: equal in a pair as training writes it; None if not told
+        #: of training, of the network and of the text encoder: equal in a pair as training writes
+        #: it; None if not told
         self.steps = [part.get("step") for part in (checkpoint, paired)]
         self._encoder = encoder.eval().to(self.device)
         self._queries = Recent(QUERIES)
@@ -141,7 +157,9 @@ class Sat:
     @torch.inference_mode()
     def _query(self, words: str, modality: str) -> Any:
         tower = self._encoder.text_tower
-        tokens = {name: ids.to(self.device) for name, ids in tower.tokenizer.tokenize(words).items()}
+        tokens = {
+            name: ids.to(self.device) for name, ids in tower.tokenizer.tokenize(words).items()
+        }
         with self._precision():
             pooled = tower.mean_pooling(tower.biolord(**tokens), tokens["attention_mask"])
             code = torch.tensor([CODES[modality]], device=self.device)

@@ -23,4 +23,7 @@ class Adapter(Base):
         """Segment each target from what is given for it."""
         options = choose_options(request, OPTIONS)
         said = predict(read_image(request), request, self.network, options, self.memory)
-        return replace(said, notes={**said.notes, "weights": which_weights(), "device": str(self.network.device)})
+        return replace(
+            said,
+            notes={**said.notes, "weights": which_weights(), "device": str(self.network.device)},
+        )

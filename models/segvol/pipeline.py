@@ -1,13 +1,15 @@
 """SegVol's way from an image and prompts to masks, with the network given: pure functions of their arguments.
 
-As upstream's demonstration does it (BAAI-DCAI/SegVol at 5768c97, ``inference_demo.py``): intensities standardised by what
-is brighter than the mean, axes turned to depth, height, width, the box of what is above the least value; that box
-squeezed into one view of 32 x 256 x 256 (zoom out), a mask of it, and in the mask's box windows of the same size at full
-resolution, half overlapping, averaged (zoom in). Nothing is resampled to a spacing.
+As upstream's demonstration does it (BAAI-DCAI/SegVol at 5768c97, ``inference_demo.py``):
+intensities standardised by what is brighter than the mean, axes turned to depth, height, width, the
+box of what is above the least value; that box squeezed into one view of 32 x 256 x 256 (zoom out),
+a mask of it, and in the mask's box windows of the same size at full resolution, half overlapping,
+averaged (zoom in). Nothing is resampled to a spacing.
 
-Upstream draws its prompts from the reference; here they are the request's. Four choices are options: upstream names an
-orientation and does not bring it about; its prompts reach the windows by way of the squeezed view, where clicks get
-lost; the second step can be left out; and a text can name the modality that the image is of.
+Upstream draws its prompts from the reference; here they are the request's. Four choices are
+options: upstream names an orientation and does not bring it about; its prompts reach the windows by
+way of the squeezed view, where clicks get lost; the second step can be left out; and a text can
+name the modality that the image is of.
 """
 
 from __future__ import annotations
@@ -22,7 +24,16 @@ from zoo_sdk import Box, Prediction, Request, Seconds, Target, Unsupported, Volu
 from zoo_sdk.recent import Recent
 from zoo_transforms.intensity import Undefined
 from zoo_transforms.patches import box_of
-from zoo_transforms.resampling import Space, canonical, overlap, put_back, reversed_axes, sample, voxel_of, window
+from zoo_transforms.resampling import (
+    VoxelGrid,
+    canonical,
+    overlap,
+    put_back,
+    reversed_axes,
+    sample,
+    voxel_of,
+    window,
+)
 from zoo_transforms.sliding_window import Index, covering, cut
 
 #: depth, height, width of every view
@@ -80,7 +91,11 @@ class Memory:
 
 
 def predict(
-    image: Volume, request: Request, network: Network, options: Mapping[str, str], memory: Memory | None = None
+    image: Volume,
+    request: Request,
+    network: Network,
+    options: Mapping[str, str],
+    memory: Memory | None = None,
 ) -> Prediction:
     """Answer a request about one image; ``options`` has a value for each of ``OPTIONS``."""
     seconds, told = Seconds(), {}  # type: Seconds, Dict[str, Any]
@@ -100,15 +115,19 @@ def predict(
         mask = asked.logits() > 0
         told[target.name] = asked.told
         with seconds.of("postprocess"):
-            return put_back(mask, Space(mask.shape, volume.affine), request.grid)
+            return put_back(mask, VoxelGrid(mask.shape, volume.affine), request.grid)
 
     masks = each_target(request, segment)
-    return Prediction(masks, notes={"options": dict(options), "template": template, "targets": told}, seconds=seconds)
+    return Prediction(
+        masks,
+        notes={"options": dict(options), "template": template, "targets": told},
+        seconds=seconds,
+    )
 
 
 def prepare(image: Volume, orientation: str) -> Volume:
     """The image as views are cut from it, float32 0..1, its axes depth, height, width. Raises Undefined for a constant one."""
-    own = Space(image.array.shape, image.affine)
+    own = VoxelGrid(image.array.shape, image.affine)
     lattice = reversed_axes(canonical(own) if orientation == "ras" else own)
     values = sample(image.array, image.affine, lattice, nearest=True).astype(np.float32)
     brighter = values[values > values.mean()]
@@ -139,7 +158,11 @@ def resized(array: Any, shape: Sequence[int], *, exact: bool) -> Any:
 def source(size: int, new: int, *, exact: bool) -> Any:
     """From which voxel of ``size`` each of ``new`` is taken; in single precision, as torch computes it."""
     factor = np.float32(size) / np.float32(new)
-    middle = (np.arange(new) + 0.5) * np.float64(factor) if exact else np.arange(new, dtype=np.float32) * factor
+    middle = (
+        (np.arange(new) + 0.5) * np.float64(factor)
+        if exact
+        else np.arange(new, dtype=np.float32) * factor
+    )
     return np.minimum(np.floor(middle.astype(np.float32)).astype(int), size - 1)
 
 
@@ -174,12 +197,31 @@ class _Asked:
         template: str,
     ) -> None:
         self._template = template
-        self._volume, self._text, self._network, self._seconds = volume, target.text, network, seconds
-        self._direct, self._zooms = options["reflection"] == "direct", options["zoom"] == "out-and-in"
-        space = Space(volume.array.shape, volume.affine)
-        self._clicks = [(_within(voxel_of(space, p.ras_mm), space.shape), int(p.foreground)) for p in target.points]
-        self._box = None if target.box is None else _box_in(space, target.box, np.array(request.grid.affine))
-        self.told: Dict[str, Any] = {"text": target.text, "clicks": len(self._clicks), "box": self._box is not None}
+        self._volume, self._text, self._network, self._seconds = (
+            volume,
+            target.text,
+            network,
+            seconds,
+        )
+        self._direct, self._zooms = (
+            options["reflection"] == "direct",
+            options["zoom"] == "out-and-in",
+        )
+        space = VoxelGrid(volume.array.shape, volume.affine)
+        self._clicks = [
+            (_within(voxel_of(space, p.ras_mm), space.shape), int(p.foreground))
+            for p in target.points
+        ]
+        self._box = (
+            None
+            if target.box is None
+            else _box_in(space, target.box, np.array(request.grid.affine))
+        )
+        self.told: Dict[str, Any] = {
+            "text": target.text,
+            "clicks": len(self._clicks),
+            "box": self._box is not None,
+        }
 
     def logits(self) -> Any:
         """Of the whole volume."""
@@ -202,12 +244,19 @@ class _Asked:
         for voxel, kind in self._clicks:
             place = [int((n + 0.5) * new / size) for n, size, new in zip(voxel, shape, SHAPE)]
             clicks.append((tuple(place), kind))
-        return Prompt(self._text, tuple(clicks), None if self._box is None else self._squeezed_box(), self._template)
+        return Prompt(
+            self._text,
+            tuple(clicks),
+            None if self._box is None else self._squeezed_box(),
+            self._template,
+        )
 
     def _squeezed_box(self) -> Tuple[int, ...]:
         """The voxels of the squeezed view that are taken from inside of the box; at least the one that holds its middle."""
         firsts, lasts = [], []
-        for low, high, size, new in zip(self._box[:3], self._box[3:], self._volume.array.shape, SHAPE):
+        for low, high, size, new in zip(
+            self._box[:3], self._box[3:], self._volume.array.shape, SHAPE
+        ):
             taken = source(size, new, exact=True)
             inside = np.flatnonzero((low <= taken) & (taken <= high))
             if not len(inside):
@@ -219,7 +268,11 @@ class _Asked:
     def _through_windows(self, part: Tuple[slice, ...], coarse: Any) -> Any:
         """Averages of the windows' logits in a region; ``coarse`` is the squeezed view's mask of it."""
         inner, shape = self._volume.array[part], coarse.shape
-        space = window(Space(self._volume.array.shape, self._volume.affine), [own.start for own in part], shape)
+        space = window(
+            VoxelGrid(self._volume.array.shape, self._volume.affine),
+            [own.start for own in part],
+            shape,
+        )
         total, count = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
         starts = covering(shape, SHAPE, OVERLAP)
         reflected = None if self._direct else self._reflected(part)
@@ -236,18 +289,25 @@ class _Asked:
             count[here] += 1
         return total / count
 
-    def _prompt_in(self, part: Tuple[slice, ...], start: Index, seen: Tuple[int, ...], *, alone: bool) -> Prompt:
+    def _prompt_in(
+        self, part: Tuple[slice, ...], start: Index, seen: Tuple[int, ...], *, alone: bool
+    ) -> Prompt:
         """The user's own clicks and box, by their places in a window.
 
-        As upstream does it, beside clicks goes the box of what was ``seen`` there in the squeezed view, and where there
-        are several windows it takes the place of the user's box.
+        As upstream does it, beside clicks goes the box of what was ``seen`` there in the squeezed
+        view, and where there are several windows it takes the place of the user's box.
         """
         first = [own.start + n for own, n in zip(part, start)]
-        moved = [(tuple(n - low for n, low in zip(voxel, first)), kind) for voxel, kind in self._clicks]
-        clicks = tuple(click for click in moved if all(0 <= n < size for n, size in zip(click[0], SHAPE)))
+        moved = [
+            (tuple(n - low for n, low in zip(voxel, first)), kind) for voxel, kind in self._clicks
+        ]
+        clicks = tuple(
+            click for click in moved if all(0 <= n < size for n, size in zip(click[0], SHAPE))
+        )
         if self._box is not None and alone:
             seen = tuple(
-                min(max(n - low, 0), size - 1) for n, low, size in zip(self._box, (*first, *first), (*SHAPE, *SHAPE))
+                min(max(n - low, 0), size - 1)
+                for n, low, size in zip(self._box, (*first, *first), (*SHAPE, *SHAPE))
             )
         return self._prompt(clicks or (NO_CLICK,), seen)
 
@@ -267,10 +327,13 @@ class _Asked:
             mask[a : d + 1, b : e + 1, c : f + 1] = True
         return resized(mask, self._volume.array.shape, exact=False)[part]
 
-    def _reflected_prompt(self, reflected: Any, start: Index, seen: Tuple[int, ...], *, alone: bool) -> Prompt:
+    def _reflected_prompt(
+        self, reflected: Any, start: Index, seen: Tuple[int, ...], *, alone: bool
+    ) -> Prompt:
         """As published: places of the reflected clicks by chance, and of the box only where there is one window.
 
-        In a region smaller than a window upstream takes places of the region for places of the window; so do we here.
+        In a region smaller than a window upstream takes places of the region for places of the
+        window; so do we here.
         """
         here, _ = overlap(start, SHAPE, reflected.shape)
         places = np.argwhere(reflected[here])
@@ -279,7 +342,10 @@ class _Asked:
         clicks: List[Click] = [NO_CLICK]
         if len(places):
             chance = np.random.default_rng(0)
-            taken = [int(chance.integers(len(places))), *chance.permutation(len(places))[:MORE_PLACES].tolist()]
+            taken = [
+                int(chance.integers(len(places))),
+                *chance.permutation(len(places))[:MORE_PLACES].tolist(),
+            ]
             clicks = [(tuple(places[n].tolist()), 1) for n in taken]
             clicks += [NO_CLICK] * (1 + MORE_PLACES - len(clicks))
         return self._prompt(tuple(clicks), seen)
@@ -289,8 +355,11 @@ def _within(voxel: Sequence[int], shape: Sequence[int]) -> Tuple[int, ...]:
     return tuple(min(max(n, 0), size - 1) for n, size in zip(voxel, shape))
 
 
-def _box_in(space: Space, box: Box, affine: Any) -> Tuple[int, ...]:
+def _box_in(space: VoxelGrid, box: Box, affine: Any) -> Tuple[int, ...]:
     """A box of the image's grid by the first and last voxel of another with the same axes, cut to it."""
-    corners = [voxel_of(space, (affine @ [*corner, 1.0])[:3]) for corner in (box.low, [n - 1 for n in box.high])]
+    corners = [
+        voxel_of(space, (affine @ [*corner, 1.0])[:3])
+        for corner in (box.low, [n - 1 for n in box.high])
+    ]
     inside = [_within(corner, space.shape) for corner in corners]
     return tuple(map(min, *inside)) + tuple(map(max, *inside))

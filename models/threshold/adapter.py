@@ -1,8 +1,9 @@
 """Thresholds inside the prompt, as they are used in the clinic: 41 % of the SUV maximum or SUV 4 on PET, windows on CT and MR.
 
-PET: voxels of at least 41 % of the highest SUV inside the prompt (Boellaard et al., EANM guidelines 2.0, 2015), or of at
-least SUV 4 where that is lower (Barrington et al., 2021). CT: the organ's window in HU (``WINDOWS``). MR, which has no
-unit: from 60 % to 160 % of the median about the points (inside the middle of the box, if there is none).
+PET: voxels of at least 41 % of the highest SUV inside the prompt (Boellaard et al., EANM guidelines
+2.0, 2015), or of at least SUV 4 where that is lower (Barrington et al., 2021). CT: the organ's
+window in HU (``WINDOWS``). MR, which has no unit: from 60 % to 160 % of the median about the points
+(inside the middle of the box, if there is none).
 """
 
 from typing import Any, Tuple

@@ -17,7 +17,11 @@ from zoo_sdk.weights import WrongWeights, weights_folder
 TASKS = MappingProxyType(
     {
         "CT": ("total", map_to_binary.map_taskid_to_partname_ct, map_to_binary.class_map_5_parts),
-        "MR": ("total_mr", map_to_binary.map_taskid_to_partname_mr, map_to_binary.class_map_parts_mr),
+        "MR": (
+            "total_mr",
+            map_to_binary.map_taskid_to_partname_mr,
+            map_to_binary.class_map_parts_mr,
+        ),
     }
 )
 STEP = 0.8
@@ -32,7 +36,9 @@ class Task:
         name, names, classes = TASKS[modality]
         whole = map_to_binary.class_map[name]
         value = {label: number for number, label in whole.items()}
-        self.labels: Mapping[str, Tuple[int, ...]] = {label: (number,) for label, number in value.items()}
+        self.labels: Mapping[str, Tuple[int, ...]] = {
+            label: (number,) for label, number in value.items()
+        }
         self.parts: Dict[str, Dict[int, int]] = {}
         self._results: Dict[str, Results] = {}
         for number in datasets(modality):
@@ -41,7 +47,9 @@ class Task:
             self._results[part] = Results(find_part(weights_folder() / part, number), where)
             has = {label for labels in self._results[part].labels.values() for label in labels}
             if has != set(own):
-                raise WrongWeights("dataset %s has %d labels, not the %d of its part" % (part, len(has), len(own)))
+                raise WrongWeights(
+                    "dataset %s has %d labels, not the %d of its part" % (part, len(has), len(own))
+                )
 
     def label_map(self, part: str, image: Volume) -> Any:
         """One fold, four fifths of a patch between patches, no mirroring, as upstream; nnU-Net is told 1.5 mm."""
@@ -74,5 +82,7 @@ class TotalSegmentator:
 
 def datasets(modality: str) -> Sequence[int]:
     """Numbers of the parts' datasets, in upstream's order."""
-    numbers: Sequence[int] = map_tasks_config.TASK_CONFIGS[TASKS[modality][0]]["sub_modes"]["default"]["task_id"]
+    numbers: Sequence[int] = map_tasks_config.TASK_CONFIGS[TASKS[modality][0]]["sub_modes"][
+        "default"
+    ]["task_id"]
     return numbers

@@ -1,7 +1,8 @@
 """VISTA3D's classes: the number that each name stands for (NV-Segment-CT, configs/label_dict.json and inference.json).
 
-Five numbers of the 132 were never trained (16, 18, 129, 130, 131) and are not here. Three stand for several others:
-upstream replaces them before the network sees them, and asked for as they are they give nothing.
+Five numbers of the 132 were never trained (16, 18, 129, 130, 131) and are not here. Three stand for
+several others: upstream replaces them before the network sees them, and asked for as they are they
+give nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ _ORGANS = {
     "right subclavian artery": 124, "superior vena cava": 125, "thyroid gland": 126, "vertebrae S1": 127,
     "bone lesion": 128, "airway": 132,
 }  # fmt: skip
-_VERTEBRAE = [f"vertebrae {kind}{n}" for kind, count in (("L", 5), ("T", 12), ("C", 7)) for n in range(count, 0, -1)]
+_VERTEBRAE = [
+    f"vertebrae {kind}{n}"
+    for kind, count in (("L", 5), ("T", 12), ("C", 7))
+    for n in range(count, 0, -1)
+]
 _RIBS = [f"{side} rib {n}" for side in ("left", "right") for n in range(1, 13)]
 _BONES = ("humerus", "scapula", "clavicula", "femur", "hip")
 _MUSCLES = ("gluteus maximus", "gluteus medius", "gluteus minimus", "autochthon", "iliopsoas")
@@ -60,7 +65,8 @@ OTHERWISE: Dict[str, Tuple[int, ...]] = {
     "gall bladder": (10,),
     "thyroid": (126,),
 }
-#: lesions and vessels inside of other classes: their clicks were trained with an embedding of their own
+#: lesions and vessels inside of other classes: their clicks were trained with an embedding of their
+#: own
 SPECIAL = (23, 24, 25, 26, 27, 57, 128)
 
 

@@ -1,7 +1,8 @@
 """VISTA3D from the package monai, with weights loaded strictly; a window's features are remembered for further clicks.
 
-The two heads are upstream's, called as its ``forward`` does. Only their first step, which depends on the window alone
-and costs most, is taken off and done once: for all classes of a request, and for all clicks on a window.
+The two heads are upstream's, called as its ``forward`` does. Only their first step, which depends
+on the window alone and costs most, is taken off and done once: for all classes of a request, and
+for all clicks on a window.
 """
 
 from __future__ import annotations
@@ -16,13 +17,17 @@ from zoo_sdk import Volume
 from zoo_sdk.recent import Recent
 from zoo_sdk.weights import load_strictly, network_size, only_file, read_checkpoint
 
-#: of vista3d132 (the published is its default), and of an encoder in the place of its own; the small one is for tests,
-#: and takes the same window
+#: of vista3d132 (the published is its default), and of an encoder in the place of its own; the
+#: small one is for tests, and takes the same window
 SIZES: Dict[str, Tuple[Dict[str, int], Dict[str, Any]]] = {
     "full": ({}, {}),
-    "small": ({"encoder_embed_dim": 8}, {"init_filters": 4, "blocks_down": (1, 1), "out_channels": 8}),
+    "small": (
+        {"encoder_embed_dim": 8},
+        {"init_filters": 4, "blocks_down": (1, 1), "out_channels": 8},
+    ),
 }
-#: trainers of MONAI's bundles put the weights under this key; the published file is the weights themselves
+#: trainers of MONAI's bundles put the weights under this key; the published file is the weights
+#: themselves
 STATE = "model"
 #: 50 MB each (25 on a graphics card)
 WINDOWS = 64
@@ -60,18 +65,24 @@ class Vista3d:
         self._module = module.eval().to(self.device)
         self._class_features = module.class_head.image_post_mapping
         self._click_features = module.point_head.feat_downsample
-        self._given = module.class_head.image_post_mapping = module.point_head.feat_downsample = _Given()
+        self._given = module.class_head.image_post_mapping = module.point_head.feat_downsample = (
+            _Given()
+        )
         self._windows = Recent(WINDOWS)
 
     def classes(self, patch: Volume, ids: Sequence[int]) -> List[Any]:
         """Logits for each class; one after another, so that a class's never depend on what else is asked."""
         made = []
         with torch.inference_mode(), self._precision():
-            _, out = self._module.image_encoder(self._tensor(patch.array), with_point=False, with_label=True)
+            _, out = self._module.image_encoder(
+                self._tensor(patch.array), with_point=False, with_label=True
+            )
             features = self._class_features(out)
             for number in ids:
                 self._given.outcome = features
-                logits, _ = self._module.class_head(features, torch.tensor([[number]], device=self.device))
+                logits, _ = self._module.class_head(
+                    features, torch.tensor([[number]], device=self.device)
+                )
                 made.append(self._array(logits))
         return made
 
@@ -79,7 +90,9 @@ class Vista3d:
         """Logits from clicks; merged with those before as upstream's ``forward`` does."""
         values = np.ascontiguousarray(patch.array, dtype=np.float32)
         image = self._tensor(values)
-        places = torch.tensor([[place for place, _ in clicks]], dtype=torch.float64, device=self.device)
+        places = torch.tensor(
+            [[place for place, _ in clicks]], dtype=torch.float64, device=self.device
+        )
         kinds = torch.tensor([[kind for _, kind in clicks]], device=self.device)
         name = torch.tensor([[SUPPORTED if known else ZERO_SHOT]], device=self.device)
         with torch.inference_mode(), self._precision():
@@ -90,7 +103,9 @@ class Vista3d:
             if before is not None:
                 every = torch.ones(1, dtype=torch.bool, device=self.device)
                 earlier = self._tensor(np.array(before, dtype=np.float32))
-                logits = self._module.connected_components_combine(earlier, logits, places, kinds, every)
+                logits = self._module.connected_components_combine(
+                    earlier, logits, places, kinds, every
+                )
             return self._array(logits)
 
     def _features(self, image: Any) -> Any:
@@ -102,7 +117,9 @@ class Vista3d:
         return torch.autocast(self.device.type, enabled=self.device.type == "cuda")
 
     def _tensor(self, array: Any) -> Any:
-        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None, None].to(self.device)
+        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None, None].to(
+            self.device
+        )
 
     @staticmethod
     def _array(logits: Any) -> Any:

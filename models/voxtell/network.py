@@ -44,7 +44,9 @@ def build(plans: Mapping[str, Any], size: str) -> Any:
         stages = {n: {**stage, "channels": widths[n]} for n, stage in stages.items()}
     own = type("VoxTellModel", (VoxTellModel,), {"DECODER_CONFIGS": stages})
     fixed = {"decoder_layer": 4, "num_maskformer_stages": 5, "deep_supervision": False}
-    return own(input_channels=1, text_embedding_dim=TEXT_DIMENSIONS, **sizes, **SIZES[size], **fixed)
+    return own(
+        input_channels=1, text_embedding_dim=TEXT_DIMENSIONS, **sizes, **SIZES[size], **fixed
+    )
 
 
 def _class_of_torch(name: str | None) -> Any:
@@ -65,15 +67,20 @@ class VoxTell:
         plans = json.loads(only_file(FOLDER + "/plans.json").read_text(encoding="utf-8"))
         path = only_file(FOLDER + "/fold_0/checkpoint_final.pth")
         module, checkpoint = build(plans, size), read_checkpoint(path)
-        load_strictly(module, checkpoint.get(STATE, {}) if isinstance(checkpoint, dict) else {}, path.name)
+        load_strictly(
+            module, checkpoint.get(STATE, {}) if isinstance(checkpoint, dict) else {}, path.name
+        )
         bank = only_file("*.npz")
         self._bank = load_embedding_bank(str(bank))
         wrong = [text for text, vector in self._bank.items() if vector.shape != (TEXT_DIMENSIONS,)]
         if wrong or not self._bank:
-            raise WrongWeights("%s holds no embeddings of %d numbers" % (bank.name, TEXT_DIMENSIONS))
+            raise WrongWeights(
+                "%s holds no embeddings of %d numbers" % (bank.name, TEXT_DIMENSIONS)
+            )
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._module = module.eval().to(self.device)
-        # forward() begins with the encoder; without it, what it makes of a patch can be kept for the next text
+        # forward() begins with the encoder; without it, what it makes of a patch can be kept for
+        # the next text
         self._encoder, self._module.encoder = module.encoder, torch.nn.Identity()
         if size == "small":
             # oneDNN is several times slower than torch's own kernels on so few features
@@ -82,7 +89,11 @@ class VoxTell:
     def embedding(self, text: str) -> Any:
         """The vector (1, 1, 2560), None for a text that the bank does not have."""
         vector = self._bank.get(text)
-        return None if vector is None else torch.from_numpy(vector.astype(np.float32)).to(self.device)[None, None]
+        return (
+            None
+            if vector is None
+            else torch.from_numpy(vector.astype(np.float32)).to(self.device)[None, None]
+        )
 
     @torch.inference_mode()
     def features(self, patch: Volume) -> Any:

@@ -1,8 +1,9 @@
 """VoxTell's way from an image and texts to masks, with the network given: pure functions of their arguments.
 
-As the package does it (voxtell 0.1.2, inference/predictor.py): axes turned to RAS+ and taken in reverse order (z, y, x), as nnU-Net's
-``NibabelIOWithReorient`` hands them over; no resampling; crop to the voxels that are not zero; minus mean and by standard deviation of
-the crop; patches of 192 voxels, half a patch apart or closer so that they fit; logits weighted by a gaussian, above zero.
+As the package does it (voxtell 0.1.2, inference/predictor.py): axes turned to RAS+ and taken in
+reverse order (z, y, x), as nnU-Net's ``NibabelIOWithReorient`` hands them over; no resampling; crop
+to the voxels that are not zero; minus mean and by standard deviation of the crop; patches of 192
+voxels, half a patch apart or closer so that they fit; logits weighted by a gaussian, above zero.
 """
 
 from __future__ import annotations
@@ -16,7 +17,16 @@ import numpy as np
 from zoo_sdk import Prediction, Request, Seconds, Unsupported, Volume
 from zoo_transforms.intensity import Undefined
 from zoo_transforms.patches import box_of, gaussian
-from zoo_transforms.resampling import Space, oriented, overlap, put_back, respaced, sample, space_of, window
+from zoo_transforms.resampling import (
+    VoxelGrid,
+    oriented,
+    overlap,
+    put_back,
+    respaced,
+    sample,
+    voxel_grid_of,
+    window,
+)
 
 EDGE = 192
 PATCH = (EDGE, EDGE, EDGE)
@@ -41,7 +51,9 @@ class Network(Protocol):
         """Of each voxel of the patch, float32 (192, 192, 192); the object is where they are above zero."""
 
 
-def predict(image: Volume, request: Request, network: Network, options: Mapping[str, str]) -> Prediction:
+def predict(
+    image: Volume, request: Request, network: Network, options: Mapping[str, str]
+) -> Prediction:
     """Answer a request about one image; ``options`` has a value for each of ``OPTIONS``."""
     seconds = Seconds()
     outcomes: Dict[str, Any] = {}
@@ -55,7 +67,7 @@ def predict(image: Volume, request: Request, network: Network, options: Mapping[
         else:
             embeddings[target.name] = embedding
     if embeddings:
-        lattice = network_space(space_of(request.grid), options["spacing"])
+        lattice = network_space(voxel_grid_of(request.grid), options["spacing"])
         try:
             with seconds.of("preprocess"):
                 start, values = network_values(image, lattice)
@@ -63,25 +75,34 @@ def predict(image: Volume, request: Request, network: Network, options: Mapping[
             outcomes.update(dict.fromkeys(embeddings, error))
         else:
             crop = window(lattice, start, values.shape)
-            notes["crop"] = {"start": list(start), "shape": list(values.shape), "patches": len(starts(values.shape))}
+            notes["crop"] = {
+                "start": list(start),
+                "shape": list(values.shape),
+                "patches": len(starts(values.shape)),
+            }
             masks = segment(Volume(values, crop.affine), embeddings, network, seconds)
             with seconds.of("postprocess"):
-                outcomes.update({name: put_back(masks.pop(name), crop, request.grid) for name in embeddings})
+                outcomes.update(
+                    {name: put_back(masks.pop(name), crop, request.grid) for name in embeddings}
+                )
     return Prediction(outcomes, notes=notes, seconds=seconds)
 
 
 def _reason(text: str) -> str:
     if not text:
         return "needs the organ's name as text"
-    return "the bank of text embeddings has no %r, and this image has no text encoder (Qwen3-Embedding-4B)" % text
+    return (
+        "the bank of text embeddings has no %r, and this image has no text encoder (Qwen3-Embedding-4B)"
+        % text
+    )
 
 
-def network_space(own: Space, spacing: str) -> Space:
+def network_space(own: VoxelGrid, spacing: str) -> VoxelGrid:
     """The lattice that patches are cut from, its axes towards Superior, Anterior, Right."""
     return oriented(own if spacing == "native" else respaced(own, COMMON_SPACING), "SAR")
 
 
-def network_values(image: Volume, lattice: Space) -> Tuple[Index, Any]:
+def network_values(image: Volume, lattice: VoxelGrid) -> Tuple[Index, Any]:
     """Where the crop begins on the lattice, and its values as patches get them, float32.
 
     Raises Undefined where all voxels are zero, and where all are alike.
@@ -91,12 +112,16 @@ def network_values(image: Volume, lattice: Space) -> Tuple[Index, Any]:
     values = values[here]
     mean, deviation = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
     if not deviation > 0:
-        raise Undefined("nothing to standardise by: all %d voxels of the crop are alike" % values.size)
+        raise Undefined(
+            "nothing to standardise by: all %d voxels of the crop are alike" % values.size
+        )
     a, b, c = (own.start for own in here)
     return (a, b, c), (values - mean) / deviation
 
 
-def segment(crop: Volume, embeddings: Mapping[str, Any], network: Network, seconds: Seconds) -> Dict[str, Any]:
+def segment(
+    crop: Volume, embeddings: Mapping[str, Any], network: Network, seconds: Seconds
+) -> Dict[str, Any]:
     """The mask of each target in the crop. Each patch's features are made once for all targets; memory: 2 bytes a voxel and target."""
     shape = crop.array.shape
     # in 16 bits as upstream has them
@@ -107,7 +132,7 @@ def segment(crop: Volume, embeddings: Mapping[str, Any], network: Network, secon
         with seconds.of("preprocess"):
             patch = np.zeros(PATCH, np.float32)
             patch[part] = crop.array[here]
-            space = window(Space(shape, crop.affine), start, PATCH)
+            space = window(VoxelGrid(shape, crop.affine), start, PATCH)
         with seconds.of("infer"):
             features = network.features(Volume(patch, space.affine))
             for name, embedding in embeddings.items():
@@ -115,7 +140,9 @@ def segment(crop: Volume, embeddings: Mapping[str, Any], network: Network, secon
                 votes[name][here] = votes[name][here] + logits[part] * importance[part]
             del features
     if any(np.isinf(own).any() for own in votes.values()):
-        raise OverflowError("the weighted logits are too large for 16 bits, in which VoxTell adds them up")
+        raise OverflowError(
+            "the weighted logits are too large for 16 bits, in which VoxTell adds them up"
+        )
     return {name: votes.pop(name) > 0 for name in embeddings}
 
 

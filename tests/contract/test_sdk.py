@@ -48,7 +48,13 @@ def test_it_reads_what_nibabel_writes(tmp_path, dtype):
 
 
 @pytest.mark.parametrize(
-    "bad", [np.full((14, 12, 10), 2), np.full((14, 12, 10), 0.5), np.zeros((10, 12, 14)), np.full((14, 12, 10), np.nan)]
+    "bad",
+    [
+        np.full((14, 12, 10), 2),
+        np.full((14, 12, 10), 0.5),
+        np.zeros((10, 12, 14)),
+        np.full((14, 12, 10), np.nan),
+    ],
 )
 def test_no_bad_mask_leaves_the_model(tmp_path, bad):
     with pytest.raises(BadMask), np.errstate(invalid="ignore"):
@@ -67,7 +73,16 @@ def test_the_check_passes_a_good_model_and_fails_bad_ones(tmp_path):
     for name, (text, code, said) in adapters.items():
         path = tmp_path / f"{name}.py"
         path.write_text(text)
-        command = [sys.executable, "-m", "zoo_sdk.check", "--", sys.executable, "-m", "zoo_sdk.serve", str(path)]
+        command = [
+            sys.executable,
+            "-m",
+            "zoo_sdk.check",
+            "--",
+            sys.executable,
+            "-m",
+            "zoo_sdk.serve",
+            str(path),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == code, (name, done.stdout, done.stderr)
         assert said in done.stdout, name
@@ -76,14 +91,22 @@ def test_the_check_passes_a_good_model_and_fails_bad_ones(tmp_path):
 @pytest.mark.parametrize("modality", GRIDS)
 @pytest.mark.parametrize(
     ("low", "shape"),
-    [((0, 0, 0), (1, 1, 1)), ((3, 2, 1), (4, 5, 3)), ((8, 7, 6), (1, 1, 1)), ((0, 0, 0), "all"), ((0, 0, 0), "none")],
+    [
+        ((0, 0, 0), (1, 1, 1)),
+        ((3, 2, 1), (4, 5, 3)),
+        ((8, 7, 6), (1, 1, 1)),
+        ((0, 0, 0), "all"),
+        ((0, 0, 0), "none"),
+    ],
 )
 def test_a_crop_is_the_mask_that_it_is_a_part_of(tmp_path, modality, low, shape):
     grid = GRIDS[modality]
     whole = np.zeros(grid.shape, bool)
     window = tuple(
         slice(l, {"all": n, "none": 0}.get(shape, l + size))
-        for l, n, size in zip(low, grid.shape, shape if shape not in ("all", "none") else (0, 0, 0), strict=True)
+        for l, n, size in zip(
+            low, grid.shape, shape if shape not in ("all", "none") else (0, 0, 0), strict=True
+        )
     )
     whole[window] = np.random.default_rng(2).random(whole[window].shape) > 0.4
     for name, mask in {
@@ -91,14 +114,19 @@ def test_a_crop_is_the_mask_that_it_is_a_part_of(tmp_path, modality, low, shape)
         "float": whole.astype(float),
         "fortran": np.asfortranarray(whole.astype(np.uint8)),
         "crop": Crop(whole[window], low),
-        "loose-crop": Crop(whole[: grid.shape[0] - 1 or 1], (0, 0, 0)) if shape != "all" else Crop(whole, (0, 0, 0)),
+        "loose-crop": Crop(whole[: grid.shape[0] - 1 or 1], (0, 0, 0))
+        if shape != "all"
+        else Crop(whole, (0, 0, 0)),
     }.items():
         write_mask(tmp_path / "m.nii.gz", mask, grid)
         read = np.asarray(nibabel.load(tmp_path / "m.nii.gz").dataobj)
         np.testing.assert_array_equal(read, whole, err_msg=name)
         np.testing.assert_array_equal(read_volume(tmp_path / "m.nii.gz")[0], whole)
         if modality != "MR":  # ITK takes no shear
-            assert SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(tmp_path / "m.nii.gz")).sum() == whole.sum()
+            assert (
+                SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(tmp_path / "m.nii.gz")).sum()
+                == whole.sum()
+            )
 
 
 @pytest.mark.parametrize("corner", [(-1, 0, 0), (13, 0, 0), (0, 0, 9)])
@@ -129,4 +157,7 @@ def test_it_imports_nothing_but_the_standard_library_and_speaks_python_3_8():
                 else []
             )
             for name in names:
-                assert name.split(".")[0] in sys.stdlib_module_names | {"zoo_sdk"}, (path.name, name)
+                assert name.split(".")[0] in sys.stdlib_module_names | {"zoo_sdk"}, (
+                    path.name,
+                    name,
+                )

@@ -15,7 +15,7 @@ from zoo_sdk.recent import Recent
 from zoo_transforms.intensity import Undefined, standardised
 from zoo_transforms.patches import box_of, gaussian
 from zoo_transforms.resampling import (
-    Space,
+    VoxelGrid,
     canonical,
     oriented,
     place_in,
@@ -24,7 +24,7 @@ from zoo_transforms.resampling import (
     respaced_from_first,
     reversed_axes,
     sample,
-    space_of,
+    voxel_grid_of,
     voxel_of,
     window,
 )
@@ -35,7 +35,9 @@ def grids(draw):
     """Oblique, flipped, permuted, anisotropic, not square; without a tie between two orientations."""
     chance = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     small = np.linalg.qr(np.eye(3) + chance.uniform(-0.25, 0.25, (3, 3)))[0]
-    turned = (small * np.sign(np.diag(small)))[:, chance.permutation(3)] @ np.diag(chance.choice([-1, 1], 3))
+    turned = (small * np.sign(np.diag(small)))[:, chance.permutation(3)] @ np.diag(
+        chance.choice([-1, 1], 3)
+    )
     affine = np.eye(4)
     affine[:3, :3] = turned @ np.diag(chance.uniform(0.7, 4, 3))
     affine[:3, 3] = chance.uniform(-200, 200, 3)
@@ -46,7 +48,7 @@ def grids(draw):
 @given(grids())
 def test_canonical_is_nibabels(made):
     grid, array = made
-    space = canonical(space_of(grid))
+    space = canonical(voxel_grid_of(grid))
     theirs = nibabel.as_closest_canonical(nibabel.Nifti1Image(array, np.array(grid.affine)))
     np.testing.assert_allclose(space.affine, theirs.affine, atol=1e-5)
     np.testing.assert_array_equal(sample(array, grid.affine, space), np.asarray(theirs.dataobj))
@@ -56,7 +58,7 @@ def test_canonical_is_nibabels(made):
 @given(grids(), st.sampled_from(["SPL", "SAR", "LPS", "AIR"]))
 def test_oriented_is_nibabels(made, codes):
     grid, array = made
-    space = oriented(space_of(grid), codes)
+    space = oriented(voxel_grid_of(grid), codes)
     image = nibabel.Nifti1Image(array, np.array(grid.affine))
     wanted = nibabel.orientations.axcodes2ornt(codes)
     own = nibabel.io_orientation(image.affine)
@@ -68,7 +70,7 @@ def test_oriented_is_nibabels(made, codes):
 @given(grids())
 def test_reversed_axes_are_simpleitks_arrays(made):
     grid, array = made
-    space = reversed_axes(space_of(grid))
+    space = reversed_axes(voxel_grid_of(grid))
     np.testing.assert_array_equal(sample(array, grid.affine, space), array.transpose(2, 1, 0))
     np.testing.assert_array_equal(put_back(array.transpose(2, 1, 0) > 0, space, grid), array > 0)
 
@@ -84,7 +86,9 @@ def in_image(space, grid):
 @given(grids(), st.floats(0.6, 5), st.integers(-9, 9))
 def test_sampling_is_scipys(made, step, start):
     grid, array = made
-    space = window(canonical(respaced(space_of(grid), (step, 1.3, 2.0))), (start, -2, 3), (9, 8, 11))
+    space = window(
+        canonical(respaced(voxel_grid_of(grid), (step, 1.3, 2.0))), (start, -2, 3), (9, 8, 11)
+    )
     places = in_image(space, grid)
     inside = np.all((places > -0.499) & (places < np.array(grid.shape)[:, None] - 0.501), axis=0)
     expected = map_coordinates(array.astype(float), places, order=1, mode="nearest")
@@ -94,7 +98,9 @@ def test_sampling_is_scipys(made, step, start):
     assert (mine[beyond] == -77).all()
     sure = inside & np.all(abs(places - np.floor(places) - 0.5) > 1e-3, axis=0)
     nearest = sample(array, grid.affine, space, nearest=True).reshape(-1)
-    np.testing.assert_array_equal(nearest[sure], array[tuple(np.floor(places[:, sure] + 0.5).astype(int))])
+    np.testing.assert_array_equal(
+        nearest[sure], array[tuple(np.floor(places[:, sure] + 0.5).astype(int))]
+    )
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int16, bool])
@@ -102,8 +108,10 @@ def test_whole_numbers_are_sampled_as_numbers(kind):
     """A step down between two of them lies between them, also where they have no sign."""
     grid = make_grid((4, 3, 5), np.diag([2.0, 1.5, 1.0, 1.0]))
     array = (np.indices(grid.shape).sum(axis=0) % 2 * 200).astype(kind)
-    finer = respaced_from_first(space_of(grid), (0.7, 0.7, 0.7))
-    assert np.array_equal(sample(array, grid.affine, finer), sample(array.astype(np.float64), grid.affine, finer))
+    finer = respaced_from_first(voxel_grid_of(grid), (0.7, 0.7, 0.7))
+    assert np.array_equal(
+        sample(array, grid.affine, finer), sample(array.astype(np.float64), grid.affine, finer)
+    )
 
 
 @pytest.mark.parametrize("step", [1.5, 2.0, 0.9])
@@ -113,16 +121,19 @@ def test_respacing_is_simpleitks_between_equal_centres(step):
     array = np.random.default_rng(0).normal(size=grid.shape)
     image = SimpleITK.GetImageFromArray(array.transpose(2, 1, 0))
     image.SetSpacing((1.25, 1.25, 3.0))
-    size = [int(np.floor(n * old / step)) for n, old in zip(grid.shape, (1.25, 1.25, 3.0), strict=True)]
+    size = [
+        int(np.floor(n * old / step)) for n, old in zip(grid.shape, (1.25, 1.25, 3.0), strict=True)
+    ]
     origin = [
-        ((n - 1) * old - (m - 1) * step) / 2 for n, m, old in zip(grid.shape, size, (1.25, 1.25, 3.0), strict=True)
+        ((n - 1) * old - (m - 1) * step) / 2
+        for n, m, old in zip(grid.shape, size, (1.25, 1.25, 3.0), strict=True)
     ]
     resampler = SimpleITK.ResampleImageFilter()
     resampler.SetSize(size)
     resampler.SetOutputSpacing((step,) * 3)
     resampler.SetOutputOrigin(origin)
     theirs = SimpleITK.GetArrayFromImage(resampler.Execute(image)).transpose(2, 1, 0)
-    space = respaced(space_of(grid), (step,) * 3)
+    space = respaced(voxel_grid_of(grid), (step,) * 3)
     assert space.shape == theirs.shape
     np.testing.assert_allclose(space.affine[:3, 3], origin, atol=1e-9)
     np.testing.assert_allclose(sample(array, grid.affine, space), theirs, atol=1e-9)
@@ -132,18 +143,21 @@ def test_respacing_is_simpleitks_between_equal_centres(step):
 def test_respacing_from_the_first_voxel(made, step, straight):
     """The first voxel stays, the last is the nearest to the image's last, and what lies beyond it goes on as it ends.
 
-    On axes that slant by the header's rounding MONAI's grid moves (docs/decisions/0090 compares it with MONAI itself).
+    On axes that slant by the header's rounding MONAI's grid moves (docs/decisions/0090 compares it
+    with MONAI itself).
     """
     grid, array = made
     if straight:
         grid = make_grid(grid.shape, np.diag([1.5, -0.75, 3.0, 1.0]))
-    own = space_of(grid)
+    own = voxel_grid_of(grid)
     space = respaced_from_first(own, (step, 1.5, 2.0))
     np.testing.assert_allclose(space.spacing, (step, 1.5, 2.0))
     across = np.linalg.inv(own.affine) @ space.affine
     if straight or np.allclose(across[:3, 3], 0):
         np.testing.assert_allclose(across[:3, 3], 0, atol=1e-9)
-        beyond = (np.array(space.shape) - 1) * space.spacing - (np.array(grid.shape) - 1) * own.spacing
+        beyond = (np.array(space.shape) - 1) * space.spacing - (
+            np.array(grid.shape) - 1
+        ) * own.spacing
         assert (abs(beyond) <= np.array(space.spacing) / 2 + 1e-4).all()
         # every voxel of the image has one that is nearest
         assert put_back(np.ones(space.shape, bool), space, grid).all()
@@ -153,13 +167,15 @@ def test_respacing_from_the_first_voxel(made, step, straight):
     assert put_back(np.ones(space.shape, bool), space, grid, outside=None).all()
     places = in_image(space, grid)
     expected = map_coordinates(array.astype(float), places, order=1, mode="nearest")
-    np.testing.assert_allclose(sample(array, grid.affine, space, outside=None).reshape(-1), expected, atol=1e-3)
+    np.testing.assert_allclose(
+        sample(array, grid.affine, space, outside=None).reshape(-1), expected, atol=1e-3
+    )
 
 
 @given(grids())
 def test_a_place_between_voxels(made):
     grid, _ = made
-    space = canonical(space_of(grid))
+    space = canonical(voxel_grid_of(grid))
     index = np.random.default_rng(0).uniform(-3, 12, 3)
     np.testing.assert_allclose(place_in(space, (space.affine @ [*index, 1])[:3]), index, atol=1e-3)
     assert place_in(space, (space.affine @ [2 + 1e-6, 5, 4, 1])[:3]) == (2, 5, 4)
@@ -168,7 +184,7 @@ def test_a_place_between_voxels(made):
 @given(grids())
 def test_a_click_is_found_where_it_was_made(made):
     grid, _ = made
-    space = canonical(space_of(grid))
+    space = canonical(voxel_grid_of(grid))
     index = tuple(n // 2 for n in grid.shape)
     mask = np.zeros(grid.shape, bool)
     mask[index] = True
@@ -185,11 +201,11 @@ def test_what_was_not_derived_is_refused():
     tilted = np.eye(4)
     tilted[:2, :2] = [[0.9, -0.4], [0.4, 0.9]]
     with pytest.raises(ValueError, match="not derived"):
-        sample(np.zeros(grid.shape), grid.affine, Space((8, 8, 8), tilted))
-    far = window(space_of(grid), (100, 0, 0), (4, 4, 4))
+        sample(np.zeros(grid.shape), grid.affine, VoxelGrid((8, 8, 8), tilted))
+    far = window(voxel_grid_of(grid), (100, 0, 0), (4, 4, 4))
     assert (sample(np.ones(grid.shape), grid.affine, far, outside=5) == 5).all()
     assert not put_back(np.ones((4, 4, 4), bool), far, grid).any()
-    flat = respaced(space_of(make_grid((9, 1, 9), np.eye(4))), (2, 2, 20))
+    flat = respaced(voxel_grid_of(make_grid((9, 1, 9), np.eye(4))), (2, 2, 20))
     assert flat.shape == (4, 1, 1)
 
 

@@ -9,7 +9,14 @@ import pytest
 
 from zoo_sdk import Request, choose_options
 from zoo_sdk.random_weights import main
-from zoo_sdk.weights import WrongWeights, differences, load_strictly, network_size, only_file, which_weights
+from zoo_sdk.weights import (
+    WrongWeights,
+    differences,
+    load_strictly,
+    network_size,
+    only_file,
+    which_weights,
+)
 
 SCRIPT = """
 def write(size, folder):
@@ -80,13 +87,19 @@ def test_one_file_and_no_other(folder):
         ({}, r"2 missing \(a, b\)"),
         ({"a": np.zeros((2, 3))}, r"1 missing \(b\)"),
         ({"a": np.zeros((2, 3)), "b": np.zeros(4), "c": np.zeros(1)}, r"1 unexpected \(c\)"),
-        ({"a": np.zeros((3, 2)), "b": np.zeros(4)}, r"1 of another shape \(a is \(3, 2\), not \(2, 3\)\)"),
-        ({"model.a": np.zeros((2, 3)), "model.b": np.zeros(4)}, r"2 missing .*; 2 unexpected \(model\.a, model\.b\)"),
+        (
+            {"a": np.zeros((3, 2)), "b": np.zeros(4)},
+            r"1 of another shape \(a is \(3, 2\), not \(2, 3\)\)",
+        ),
+        (
+            {"model.a": np.zeros((2, 3)), "model.b": np.zeros(4)},
+            r"2 missing .*; 2 unexpected \(model\.a, model\.b\)",
+        ),
     ],
 )
 def test_a_checkpoint_of_another_network_is_refused(state, said):
     module = Module()
-    with pytest.raises(WrongWeights, match=r"x\.pth is no checkpoint of this network: .*" + said):
+    with pytest.raises(WrongWeights, match=r"x\.pth is not a checkpoint of this network: .*" + said):
         load_strictly(module, state, "x.pth")
     assert module.loaded is None
 
@@ -103,5 +116,7 @@ def test_options():
     request = Request("r", "c", 0, {}, None, (), options={"large": "sliding"})
     assert choose_options(request, known) == {"large": "sliding", "clicks": "one"}
     for wrong in ({"large": "huge"}, {"size": "single"}):
-        with pytest.raises(ValueError, match=r"this model has large=single\|sliding; clicks=one\|all"):
+        with pytest.raises(
+            ValueError, match=r"this model has large=single\|sliding; clicks=one\|all"
+        ):
             choose_options(Request("r", "c", 0, {}, None, (), options=wrong), known)

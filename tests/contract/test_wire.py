@@ -33,14 +33,17 @@ from zoo_sdk.wire import (
 )
 
 SCHEMAS = {
-    name: json.loads(files("zoo_sdk").joinpath(f"schemas/{name}.json").read_text()) for name in ("request", "reply")
+    name: json.loads(files("zoo_sdk").joinpath(f"schemas/{name}.json").read_text())
+    for name in ("request", "reply")
 }
 
 EYE = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 whole = st.integers(0, 500)
 index = st.tuples(whole, whole, whole)
 number = st.floats(-1e4, 1e4)
-points = st.builds(Point, index, st.tuples(number, number, number), st.booleans(), st.integers(0, 9))
+points = st.builds(
+    Point, index, st.tuples(number, number, number), st.booleans(), st.integers(0, 9)
+)
 text = st.none() | st.text(min_size=1, max_size=8)
 targets = st.builds(
     Target,
@@ -69,7 +72,8 @@ replies = st.builds(
     Reply,
     st.text(max_size=8),
     st.dictionaries(
-        st.text(max_size=5), st.builds(TargetReply, st.sampled_from(["ok", "unsupported", "error"]), text, text)
+        st.text(max_size=5),
+        st.builds(TargetReply, st.sampled_from(["ok", "unsupported", "error"]), text, text),
     ),
     st.dictionaries(st.text(max_size=5), number),
     st.none() | whole,
@@ -129,7 +133,11 @@ def test_what_one_refuses_the_other_refuses(name):
 
 
 def test_json_is_plain():
-    huge = [f'{{"gpu_peak_bytes": {sign}{digits}}}' for sign in ("", "-") for digits in (2**63, "1" * 400, "1" * 9999)]
+    huge = [
+        f'{{"gpu_peak_bytes": {sign}{digits}}}'
+        for sign in ("", "-")
+        for digits in (2**63, "1" * 400, "1" * 9999)
+    ]
     deep = ["[" * levels + "]" * levels for levels in (33, 100_000)]
     for line in (
         '{"seconds": {"a": NaN}}',

@@ -131,7 +131,9 @@ class IdealVoxTell:
         return self.body.labels_in(patch)
 
     def logits(self, features, embedding):
-        return np.where(features == list(ORGANS).index(embedding) + 1, np.float32(3), np.float32(-3))
+        return np.where(
+            features == list(ORGANS).index(embedding) + 1, np.float32(3), np.float32(-3)
+        )
 
 
 class IdealCtFm:
@@ -174,7 +176,9 @@ class IdealSession:
     def segment(self, image, start, given, steps, *, autozoom):
         self.body.shows(image)
         self.asked.append((image, start, given, steps, autozoom))
-        prompts = [prompt for step in steps for prompt in step if getattr(prompt, "foreground", True)]
+        prompts = [
+            prompt for step in steps for prompt in step if getattr(prompt, "foreground", True)
+        ]
         label = self.body.label_at((image.affine @ [*middle_of(prompts[-1]), 1])[:3])
         return (self.body.labels_in(image) == label) & (label > 0)
 
@@ -237,7 +241,8 @@ class IdealSegVol:
             assert view.array.dtype == np.float32
             assert 0 <= view.array.min() < view.array.max() <= 1
             assert nibabel.aff2axcodes(view.affine) == ("S", "A", "R")
-            # as published, what is darker than the mean is cut, and a region that is a voxel too small for a view is padded
+            # as published, what is darker than the mean is cut, and a region that is a voxel too
+            # small for a view is padded
             self.body.shows(view, hidden=0)
             self.seen[place] = self.body.labels_in(view)
         return view, self.seen[place]
@@ -246,13 +251,19 @@ class IdealSegVol:
         view, labels = embedding
         self.asked.append(prompt)
         meant = set() if prompt.text is None else {self.body.label_of(prompt.text)}
-        meant |= {self.body.label_at((view.affine @ [*voxel, 1])[:3]) for voxel, kind in prompt.clicks if kind == 1}
+        meant |= {
+            self.body.label_at((view.affine @ [*voxel, 1])[:3])
+            for voxel, kind in prompt.clicks
+            if kind == 1
+        }
         if not meant and prompt.box and prompt.box[0] >= 0:
             low, high = np.array(prompt.box[:3]), np.array(prompt.box[3:])
             assert (low >= 0).all() and (low <= high).all() and (high < view.array.shape).all()
             meant = {self.body.label_at((view.affine @ [*(low + high) / 2, 1])[:3])}
         assert len(meant) <= 1
-        return np.where((labels > 0) & (labels == max(meant, default=0)), np.float32(4), np.float32(-4))
+        return np.where(
+            (labels > 0) & (labels == max(meant, default=0)), np.float32(4), np.float32(-4)
+        )
 
 
 class IdealNnUNet:
@@ -262,7 +273,16 @@ class IdealNnUNet:
         self.body, self.about = body, {}
         self.orientation = "ras" if body.modality == "PT" else "stored"
         # the lung in two halves
-        names = ("lung_left", "aorta", "Liver", "kidney_l", "spleen", "pancreas", "lesion", "lung_right")
+        names = (
+            "lung_left",
+            "aorta",
+            "Liver",
+            "kidney_l",
+            "spleen",
+            "pancreas",
+            "lesion",
+            "lung_right",
+        )
         self.labels = {name: (value,) for value, name in enumerate(names, 1)}
 
     def model(self, modality):
@@ -288,7 +308,11 @@ class IdealTotalSegmentator:
         self.body = body
         lobes = ("lung_upper_lobe_left", "lung_lower_lobe_right")
         self.labels = {name: (value,) for value, name in enumerate(lobes, 11)}
-        self.labels |= {organ.replace("-", "_"): (value,) for value, organ in enumerate(ORGANS, 20) if organ != "lung"}
+        self.labels |= {
+            organ.replace("-", "_"): (value,)
+            for value, organ in enumerate(ORGANS, 20)
+            if organ != "lung"
+        }
         others = {value: 19 + value for value in range(3, len(ORGANS) + 1)}
         self.parts = {"organs": {1: 11, 2: 12, **others}, "ribs": {1: 99}, "vessels": {1: 21}}
 
@@ -317,7 +341,16 @@ class IdealMRSegmentator:
 
     def __init__(self, body: Body) -> None:
         self.body = body
-        names = ("left_lung", "aorta", "liver", "left_kidney", "spleen", "pancreas", "lesion", "right_lung")
+        names = (
+            "left_lung",
+            "aorta",
+            "liver",
+            "left_kidney",
+            "spleen",
+            "pancreas",
+            "lesion",
+            "right_lung",
+        )
         self.labels = {name: (value,) for value, name in enumerate(names, 1)}
 
     def label_map(self, image, *, fast):
@@ -335,7 +368,11 @@ LOGITS = "up to 17 GB of logits, and ten minutes of a CPU"
 MODELS = (
     Registered(images=("segvol",), folder="segvol", ideal=IdealSegVol),
     Registered(
-        images=("vista3d",), folder="vista3d", ideal=IdealVista3d, whole={"large": "sliding"}, whole_by_default=False
+        images=("vista3d",),
+        folder="vista3d",
+        ideal=IdealVista3d,
+        whole={"large": "sliding"},
+        whole_by_default=False,
     ),
     Registered(
         images=("sam-med3d", "seganypet-v1", "seganypet-v2"),
@@ -346,7 +383,13 @@ MODELS = (
     ),
     Registered(images=("sat-nano", "sat-pro"), folder="sat-nano", ideal=IdealSat),
     Registered(images=("voxtell",), folder="voxtell", ideal=IdealVoxTell),
-    Registered(images=("ct-fm",), folder="ct-fm", ideal=IdealCtFm, modalities=("CT",), no_huge="ten minutes of a CPU"),
+    Registered(
+        images=("ct-fm",),
+        folder="ct-fm",
+        ideal=IdealCtFm,
+        modalities=("CT",),
+        no_huge="ten minutes of a CPU",
+    ),
     Registered(images=("nninteractive",), folder="nninteractive", ideal=IdealSession),
     Registered(images=("nnunet",), folder="nnunet", ideal=IdealNnUNet, no_huge=LOGITS),
     Registered(

@@ -29,7 +29,9 @@ def test_unions_and_templates_are_told():
         assert said.notes[told[0]] == told[1]
 
 
-@pytest.mark.parametrize(("model", "image"), [(model, image) for model in MODELS for image in model.images])
+@pytest.mark.parametrize(
+    ("model", "image"), [(model, image) for model in MODELS for image in model.images]
+)
 def test_options_and_parts(model, image):
     card = find_model(image).card
     assert card.options == {name: tuple(values) for name, values in model.pipeline.OPTIONS.items()}
@@ -42,4 +44,6 @@ def test_options_and_parts(model, image):
     assert ("-m compileall" in text) == bool(sources.packages)
     assert ("parts/upstream" in copied) == bool(sources.upstream)
     assert ("parts/weights" in copied) == bool(sources.weights or sources.auxiliary)
-    assert card.weights == ("published" if sources.weights else "mounted" if sources.brought else "")
+    assert card.weights == (
+        "published" if sources.weights else "mounted" if sources.brought else ""
+    )

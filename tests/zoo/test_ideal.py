@@ -1,7 +1,7 @@
 """With a network that is always right, an adapter must give back the reference: whatever it loses is its own fault.
 
-Where a model looks at one patch only, as it was published, the loss for larger organs is the patch's; it is measured,
-compared to what the patch cuts off, and told at the end of the tests.
+Where a model looks at one patch only, as it was published, the loss for larger organs is the
+patch's; it is measured, compared to what the patch cuts off, and told at the end of the tests.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def test_organs_come_back_on_the_image_grid(model, grid):
 
 
 @pytest.mark.parametrize(
-    ("model", "grid"), [case for case in cases() if case.values[1] in ("LPS CT", "oblique MR", "PET")]
+    ("model", "grid"),
+    [case for case in cases() if case.values[1] in ("LPS CT", "oblique MR", "PET")],
 )
 def test_large_organs(model, grid, losses):
     own = cached_body(grid)

@@ -25,12 +25,16 @@ def ask(own, target, number=0, masks=None, **options):
     session = IdealSession(own)
     request = replace(own.request(**options), targets=(target,), round=number)
     chosen = choose_options(request, pipeline.OPTIONS)
-    said = pipeline.predict(own.image, request, session, chosen, read=lambda path, _: (masks or {})[path])
+    said = pipeline.predict(
+        own.image, request, session, chosen, read=lambda path, _: (masks or {})[path]
+    )
     return said, session.asked
 
 
 def box_of(mask):
-    hits = [np.flatnonzero(mask.any(axis=tuple(n for n in range(3) if n != axis))) for axis in range(3)]
+    hits = [
+        np.flatnonzero(mask.any(axis=tuple(n for n in range(3) if n != axis))) for axis in range(3)
+    ]
     return Box(low=tuple(int(hit[0]) for hit in hits), high=tuple(int(hit[-1]) + 1 for hit in hits))
 
 
@@ -55,14 +59,18 @@ def test_a_click_is_the_same_voxel(own, orientation):
         (index, False),
     ]
     stored = own.image.array.transpose(2, 1, 0)
-    assert np.array_equal(image.array, stored) == (orientation == "stored" or GRIDS[own.name][0][0, 0] == 1)
+    assert np.array_equal(image.array, stored) == (
+        orientation == "stored" or GRIDS[own.name][0][0, 0] == 1
+    )
     np.testing.assert_array_equal(np.sort(image.array, axis=None), np.sort(stored, axis=None))
 
 
 @pytest.mark.parametrize("orientation", ["ras", "stored"])
 def test_of_a_box_the_middle_slice_across_the_body(own, orientation):
     box = box_of(own.mask("spleen"))
-    said, [(image, _, _, [[found]], _)] = ask(own, Target(name="t", box=box), orientation=orientation)
+    said, [(image, _, _, [[found]], _)] = ask(
+        own, Target(name="t", box=box), orientation=orientation
+    )
     assert dice(said.masks["t"], own.mask("spleen")) == 1
     size = np.subtract(found.high, found.low)
     along = int(np.argmin(size))
@@ -73,13 +81,18 @@ def test_of_a_box_the_middle_slice_across_the_body(own, orientation):
     axis = int(np.flatnonzero(corners[0] == corners[1])[0])
     assert abs(corners[0][axis] - (box.low[axis] + box.high[axis] - 1) / 2) <= 0.5
     others = [n for n in range(3) if n != axis]
-    assert [tuple(sorted(corners[:, n])) for n in others] == [(box.low[n], box.high[n] - 1) for n in others]
+    assert [tuple(sorted(corners[:, n])) for n in others] == [
+        (box.low[n], box.high[n] - 1) for n in others
+    ]
     assert said.notes["targets"]["t"]["prompts"] == [{"box": [list(found.low), list(found.high)]}]
 
 
 def test_a_flat_box_is_left_as_it_is(own):
     box = box_of(own.mask("spleen"))
-    flat = Box(low=(box.low[0], box.low[1] + 2, box.low[2]), high=(box.high[0], box.low[1] + 3, box.high[2]))
+    flat = Box(
+        low=(box.low[0], box.low[1] + 2, box.low[2]),
+        high=(box.high[0], box.low[1] + 3, box.high[2]),
+    )
     _, [(_, _, _, [[found]], _)] = ask(own, Target(name="t", box=flat))
     assert sorted(np.subtract(found.high, found.low)) == sorted(np.subtract(flat.high, flat.low))
 
@@ -90,7 +103,9 @@ def test_refused_boxes_say_how_they_would_not_be(own):
     assert asked == []
     assert isinstance(said.masks["t"], Unsupported)
     assert "box=middle-slice" in said.masks["t"].reason
-    _, [(_, _, _, steps, _)] = ask(own, replace(target, points=(own.click("spleen"),)), box="refused")
+    _, [(_, _, _, steps, _)] = ask(
+        own, replace(target, points=(own.click("spleen"),)), box="refused"
+    )
     assert [type(prompt).__name__ for step in steps for prompt in step] == ["Click"]
 
 
@@ -107,7 +122,9 @@ def test_what_was_answered_is_given_back_and_not_predicted_again(own):
     np.testing.assert_array_equal(start, own.labels_in(image) == 3)
     assert [type(prompt).__name__ for prompt in given] == ["Slice", "Click", "Click"]
     assert [prompt.foreground for prompt in given[1:]] == [True, False]
-    assert [[place(own, image, prompt.index) for prompt in step] for step in steps] == [[own.click("spleen").index]]
+    assert [[place(own, image, prompt.index) for prompt in step] for step in steps] == [
+        [own.click("spleen").index]
+    ]
     # without a mask everything is asked again
     _, [(_, start, given, steps, _)] = ask(own, replace(target, previous=None), number=2)
     assert (start, given, len(steps)) == (None, (), 4)
@@ -127,11 +144,16 @@ def test_scribbles(own):
     assert dice(said.masks["t"], own.mask("liver")) == 1
     assert [type(prompt).__name__ for prompt in given] == ["Click"]
     voxels = np.argwhere(drawn.mask) + drawn.low
-    assert {place(own, image, voxel) for voxel in voxels} == {tuple(v) for v in np.argwhere(line).tolist()}
+    assert {place(own, image, voxel) for voxel in voxels} == {
+        tuple(v) for v in np.argwhere(line).tolist()
+    }
     # drawn before: this round brought a line of background, which the contract gives as points
     second = replace(first, points=(*first.points, *away))
     _, [(image, _, given, [[drawn]], _)] = ask(own, second, 2, masks, scribble="as-drawn")
-    assert [(type(prompt).__name__, prompt.foreground) for prompt in given] == [("Click", True), ("Scribble", True)]
+    assert [(type(prompt).__name__, prompt.foreground) for prompt in given] == [
+        ("Click", True),
+        ("Scribble", True),
+    ]
     assert not drawn.foreground
     voxels = np.argwhere(drawn.mask) + drawn.low
     assert {place(own, image, voxel) for voxel in voxels} == {point.index for point in away}
@@ -140,9 +162,13 @@ def test_scribbles(own):
 def test_lines_are_two_voxels_thick_and_stay_inside(own):
     line = np.zeros(own.grid.shape, bool)
     line[3, 4, :] = True
-    _, [(image, _, _, [[drawn]], _)] = ask(own, Target(name="t", scribble="drawn"), masks={"drawn": line})
+    _, [(image, _, _, [[drawn]], _)] = ask(
+        own, Target(name="t", scribble="drawn"), masks={"drawn": line}
+    )
     thick = np.zeros(image.array.shape, bool)
-    thick[tuple(slice(low, low + size) for low, size in zip(drawn.low, drawn.shape, strict=True))] = drawn.mask
+    thick[
+        tuple(slice(low, low + size) for low, size in zip(drawn.low, drawn.shape, strict=True))
+    ] = drawn.mask
     _, [(_, _, _, [[thin]], _)] = ask(
         own, Target(name="t", scribble="drawn"), masks={"drawn": line}, scribble="as-drawn"
     )
@@ -161,13 +187,18 @@ def test_a_mask_alone_is_handed_on(own):
 
     request = replace(own.request(), targets=(Target(name="t", previous="m"),))
     chosen = choose_options(request, pipeline.OPTIONS)
-    said = pipeline.predict(own.image, request, Refines(own), chosen, read=lambda *_: own.mask("liver"))
+    said = pipeline.predict(
+        own.image, request, Refines(own), chosen, read=lambda *_: own.mask("liver")
+    )
     np.testing.assert_array_equal(said.masks["t"], own.mask("liver"))
 
 
 @pytest.mark.parametrize(
     "target",
-    [Target(name="t", text="liver"), Target(name="t", points=(Point((3, 3, 3), (0.0, 0.0, 0.0), foreground=False),))],
+    [
+        Target(name="t", text="liver"),
+        Target(name="t", points=(Point((3, 3, 3), (0.0, 0.0, 0.0), foreground=False),)),
+    ],
 )
 def test_nothing_to_start_from_is_unsupported(own, target):
     said, asked = ask(own, target)

@@ -44,7 +44,9 @@ def test_each_kind_of_prompt_alone(grid, kind):
     own = cached_body(grid)
     said = ask(own, IdealSegVol(own), [kind], *ORGANS)
     for organ in ORGANS:
-        assert dice(said.masks[organ], own.mask(organ)) >= (0.97 if own.volumes_ml[organ] > 50 else 0.9), organ
+        assert dice(said.masks[organ], own.mask(organ)) >= (
+            0.97 if own.volumes_ml[organ] > 50 else 0.9
+        ), organ
 
 
 @pytest.mark.parametrize(
@@ -115,7 +117,15 @@ def a_block(shape, points=(), **options):
     """A request about a volume that grows brighter along all axes."""
     affine = np.diag([1.0, 1, 1, 1])
     grid = make_grid(shape, affine)
-    request = Request("r", "c", 0, {"CT": ImageFile("i", "HU")}, grid, (Target("x", None, points),), options=options)
+    request = Request(
+        "r",
+        "c",
+        0,
+        {"CT": ImageFile("i", "HU")},
+        grid,
+        (Target("x", None, points),),
+        options=options,
+    )
     return request, Volume(np.indices(shape).sum(0).astype(np.float32) - 50, affine)
 
 
@@ -141,7 +151,9 @@ def test_a_click_gets_lost_as_published_and_not_by_default():
     for reflection in ("direct", "as-published"):
         shown = []
         for n in range(40, 60):
-            request, image = a_block(shape, (Point((n, 70, 20), (float(n), 70.0, 20.0)),), reflection=reflection)
+            request, image = a_block(
+                shape, (Point((n, 70, 20), (float(n), 70.0, 20.0)),), reflection=reflection
+            )
             network = Whole((slice(None), slice(None), slice(None)))
             pipeline.predict(image, request, network, choose_options(request, pipeline.OPTIONS))
             windows = [prompt for _, prompt in network.asked[1:]]
@@ -167,7 +179,11 @@ def test_nearest_voxels_are_torchs():
     assert pipeline.source(5, 3, exact=True).tolist() == [0, 2, 4]
     assert pipeline.source(5, 3, exact=False).tolist() == [0, 1, 3]
     assert pipeline.source(2, 5, exact=True).tolist() == [0, 0, 1, 1, 1]
-    assert pipeline.source(7, 7, exact=True).tolist() == pipeline.source(7, 7, exact=False).tolist() == list(range(7))
+    assert (
+        pipeline.source(7, 7, exact=True).tolist()
+        == pipeline.source(7, 7, exact=False).tolist()
+        == list(range(7))
+    )
 
 
 def test_orientation_is_brought_about_or_not():

@@ -13,7 +13,9 @@ from zoo_sdk import Unsupported, Volume
 from zoo_sdk.adapter import choose_options
 from zoo_transforms.intensity import Undefined
 
-SAT, VOXTELL = (next(model for model in MODELS if model.name == name) for name in ("sat-nano", "voxtell"))
+SAT, VOXTELL = (
+    next(model for model in MODELS if model.name == name) for name in ("sat-nano", "voxtell")
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,9 @@ def own():
 
 def ask(model, own, request, image=None):
     network = model.ideal(own)
-    return model.pipeline.predict(image or own.image, request, network, choose_options(request, model.pipeline.OPTIONS))
+    return model.pipeline.predict(
+        image or own.image, request, network, choose_options(request, model.pipeline.OPTIONS)
+    )
 
 
 def with_text(request, text):
@@ -51,7 +55,9 @@ def test_without_a_text_nothing_is_looked_at(model, own, text):
 
 def test_voxtell_says_which_text_its_bank_lacks(own):
     request = own.request("liver", "spleen")
-    request = replace(request, targets=(request.targets[0], replace(request.targets[1], text="Milt")))
+    request = replace(
+        request, targets=(request.targets[0], replace(request.targets[1], text="Milt"))
+    )
     said = ask(VOXTELL, own, request)
     assert "'milt'" in said.masks["spleen"].reason
     assert dice(said.masks["liver"], own.mask("liver")) > 0.99
@@ -78,13 +84,18 @@ def test_sat_crops_to_what_is_positive_and_looks_at_it_all():
         for start in pipeline.starts(shape):
             stops = [n + edge for n, edge in zip(start, pipeline.PATCH, strict=True)]
             assert all(n >= 0 for n in start)
-            assert all(stop <= max(size, edge) for stop, size, edge in zip(stops, shape, pipeline.PATCH, strict=True))
+            assert all(
+                stop <= max(size, edge)
+                for stop, size, edge in zip(stops, shape, pipeline.PATCH, strict=True)
+            )
             seen[tuple(slice(n, stop) for n, stop in zip(start, stops, strict=True))] = True
         assert seen.all()
     array = np.full((20, 18, 9), -900.0, np.float32)
     array[4:15, 3:17, 2:8] = np.random.default_rng(0).uniform(1, 2000, (11, 14, 6))
-    lattice = pipeline.network_space(pipeline.Space((20, 18, 9), np.diag([1.0, 1.0, 3.0, 1.0])))
-    start, values = pipeline.network_values(Volume(array, np.diag([1.0, 1.0, 3.0, 1.0])), lattice, "ct")
+    lattice = pipeline.network_space(pipeline.VoxelGrid((20, 18, 9), np.diag([1.0, 1.0, 3.0, 1.0])))
+    start, values = pipeline.network_values(
+        Volume(array, np.diag([1.0, 1.0, 3.0, 1.0])), lattice, "ct"
+    )
     assert (start, values.shape) == ((4, 3, 2), (11, 14, 6))
     clipped = np.clip(array[4:15, 3:17, 2:8], -500, 1000)
     np.testing.assert_allclose(values, (clipped - clipped.mean()) / clipped.std(), atol=1e-5)

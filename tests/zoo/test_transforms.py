@@ -57,7 +57,9 @@ def references() -> dict[str, str]:
     """Each model's image as it is called when it is up to date, on base images that do not change."""
     bundles = {model.name: open_bundle(model.name, None, "cpu") for model in zoo()}
     return {
-        model.name: _reference(model, model.dockerfile.read_text(), ["base"], bundles[model.name], Weights(kind="none"))
+        model.name: _reference(
+            model, model.dockerfile.read_text(), ["base"], bundles[model.name], Weights(kind="none")
+        )
         for model in zoo()
     }
 
@@ -68,7 +70,9 @@ def test_a_change_rebuilds_the_images_that_use_it_and_no_other(module, tmp_path,
     assert users
     assert users != set(MODELS)
     for folder in ("models", "dockerfiles"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
+        )
     monkeypatch.setenv("UMD_PROJECT", str(tmp_path))
     images, bases = references(), [_content(name, "cpu") for name in ("base", "torch")]
     with (tmp_path / "models/sdk" / PACKAGE / f"{module}.py").open("a") as file:

@@ -69,7 +69,9 @@ def test_what_has_no_class_is_asked_by_clicks_only():
     ask(own, network, "lesion", "spleen")
     assert [known for _, known, _ in network.clicked] == [False, True]
     away = replace(own.request("spleen").targets[0].points[0], foreground=False)
-    request = replace(own.request("spleen"), targets=(replace(own.request("spleen").targets[0], points=(away,)),))
+    request = replace(
+        own.request("spleen"), targets=(replace(own.request("spleen").targets[0], points=(away,)),)
+    )
     said = pipeline.predict(own.image, request, network, choose_options(request, pipeline.OPTIONS))
     assert isinstance(said.masks["spleen"], Unsupported)
 
@@ -139,9 +141,9 @@ def test_windows_about_clicks():
     assert pipeline.window_about((63.9, 64.0, 100.7), (300, 300, 300)) == (0, 0, 36)
     assert pipeline.window_about((236.0, 236.1, 299.0), (300, 300, 300)) == (172, 172, 172)
     assert pipeline.window_about((5.0, 90.0, 0.0), (101, 101, 128)) == (-13, -13, 0)
-    assert pipeline.in_window([((0.0, 5.0, 5.0), 1), ((1.0, 5.0, 128.0), 0), ((1.0, 5.0, 127.5), 0)], (0, 0, 0)) == [
-        ((1.0, 5.0, 127.5), 0)
-    ]
+    assert pipeline.in_window(
+        [((0.0, 5.0, 5.0), 1), ((1.0, 5.0, 128.0), 0), ((1.0, 5.0, 127.5), 0)], (0, 0, 0)
+    ) == [((1.0, 5.0, 127.5), 0)]
 
 
 def test_intensities():
@@ -150,18 +152,33 @@ def test_intensities():
     pet = Volume(own.image.array / 200, own.image.affine)
     shown = {}
     for intensity in ("auto", "as-published"):
-        said = ask(own, IdealVista3d(own) if intensity == "auto" else Known(), "spleen", image=pet, intensity=intensity)
+        said = ask(
+            own,
+            IdealVista3d(own) if intensity == "auto" else Known(),
+            "spleen",
+            image=pet,
+            intensity=intensity,
+        )
         shown[intensity] = pipeline.prepare(
-            pet, pipeline.Space(pet.array.shape, pet.affine), said.notes["intensity"]
+            pet, pipeline.VoxelGrid(pet.array.shape, pet.affine), said.notes["intensity"]
         ).array
     assert np.ptp(shown["auto"]) == 1
     assert np.ptp(shown["as-published"]) < 0.01
-    assert ask(cached_body("RAS CT"), IdealVista3d(cached_body("RAS CT")), "spleen").notes["intensity"] == "HU window"
+    assert (
+        ask(cached_body("RAS CT"), IdealVista3d(cached_body("RAS CT")), "spleen").notes["intensity"]
+        == "HU window"
+    )
     with pytest.raises(Undefined, match="no voxel"):
-        pipeline.prepare(Volume(np.zeros((5, 6, 7)), np.eye(4)), pipeline.Space((5, 6, 7), np.eye(4)), "HU window")
+        pipeline.prepare(
+            Volume(np.zeros((5, 6, 7)), np.eye(4)),
+            pipeline.VoxelGrid((5, 6, 7), np.eye(4)),
+            "HU window",
+        )
     with pytest.raises(Undefined, match="percentiles"):
         pipeline.prepare(
-            Volume(np.ones((5, 6, 7)), np.eye(4)), pipeline.Space((5, 6, 7), np.eye(4)), "percentiles 1 to 99"
+            Volume(np.ones((5, 6, 7)), np.eye(4)),
+            pipeline.VoxelGrid((5, 6, 7), np.eye(4)),
+            "percentiles 1 to 99",
         )
 
 
@@ -169,7 +186,9 @@ def test_the_view_is_cropped_to_what_is_above_zero():
     array = np.full((60, 50, 40), -1000.0)
     array[20:30, 20:30, 5:10] = 50
     affine = np.diag([-1.5, 1.5, 1.5, 1.0])
-    view = pipeline.prepare(Volume(array, affine), pipeline.Space(array.shape, affine), "HU window")
+    view = pipeline.prepare(
+        Volume(array, affine), pipeline.VoxelGrid(array.shape, affine), "HU window"
+    )
     assert view.array.shape == (30, 30, 20)
     np.testing.assert_allclose(view.affine[:3, 3], [-39 * 1.5, 15, 0])
     assert view.array.dtype == np.float32

@@ -1,8 +1,9 @@
 """Each image whose parts come from packages, built with random weights, checked, and run over the phantom.
 
-Run by ``make test-zoo``, not by ``make test``. An image that needs a bundle (upstream source that no index has) is built
-where ``UMD_BUNDLE`` names a folder that holds it, and told as not run elsewhere. With ``UMD_RECORD`` set the checks are
-recorded, as by ``umd models check --record``, and images that share an adapter are checked each.
+Run by ``make test-zoo``, not by ``make test``. An image that needs a bundle (upstream source that
+no index has) is built where ``UMD_BUNDLE`` names a folder that holds it, and told as not run
+elsewhere. With ``UMD_RECORD`` set the checks are recorded, as by ``umd models check --record``, and
+images that share an adapter are checked each.
 """
 
 from __future__ import annotations
@@ -50,7 +51,11 @@ def image(request, docker_engine, not_run) -> str:
 
 
 def test_every_model_with_weights_is_registered():
-    having = {model.name for model in zoo() if (sources := read_sources(model.name)) and sources.has_weights}
+    having = {
+        model.name
+        for model in zoo()
+        if (sources := read_sources(model.name)) and sources.has_weights
+    }
     assert having == set(IMAGES)
 
 
@@ -61,12 +66,16 @@ def test_it_keeps_the_contract(image, figures, not_run):
         pytest.skip(f"shares the adapter of {model.images[0]}")
     if model.no_huge:
         not_run(f"{image} on 512 x 512 x 400: NOT RUN, {model.no_huge}")
-    ready, results = check_model(image, weights="random", large=not model.no_huge, say=lambda _: None)
+    ready, results = check_model(
+        image, weights="random", large=not model.no_huge, say=lambda _: None
+    )
     done = list(results)
     if RECORD:
         write_record(image, ready, done)
     measured = {name: value for result in done for name, value in result.measured.items()}
-    figures(f"{image} {ready.identity}: {', '.join(f'{name} {value:g}' for name, value in measured.items())}")
+    figures(
+        f"{image} {ready.identity}: {', '.join(f'{name} {value:g}' for name, value in measured.items())}"
+    )
     assert [f"{result.check}: {result.detail}" for result in done if not result.ok] == []
     assert len(done) >= 7
 
@@ -77,7 +86,11 @@ def test_it_is_measured_and_stamped(image, tmp_path, figures):
     data = make_dataset(tmp_path / "data", ["a"], modalities, ("liver",))
     protocol = "text" if card.prompts in ((), ("text",)) else "point-1"
     run = order(image, data, protocol, weights="random")
-    statuses = [entry["targets"]["liver"]["status"] for record in run.records() for entry in record["rounds"]]
+    statuses = [
+        entry["targets"]["liver"]["status"]
+        for record in run.records()
+        for entry in record["rounds"]
+    ]
     figures(f"{image}: {', '.join(statuses)}")
     assert statuses == ["ok"] * len(modalities)
     assert any("RANDOM WEIGHTS, NOT A RESULT" in line for line in header(run))

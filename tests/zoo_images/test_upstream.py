@@ -1,7 +1,8 @@
 """Our pipelines beside upstream's, with the same random weights, inside the models' own images.
 
-Run by ``make test-upstream``. What upstream needs beside the image (torchio at the version its code wants, MONAI) is collected by hash and mounted. The
-comparisons with upstream's own functions, which no index has, are in docs/decisions.
+Run by ``make test-upstream``. What upstream needs beside the image (torchio at the version its code
+wants, MONAI) is collected by hash and mounted. The comparisons with upstream's own functions, which
+no index has, are in docs/decisions.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ def collected(name: str) -> Path:
     return folder
 
 
-def run_inside(engine, image: str, script: str, site: str | None = None, bundle: Path | None = None):
+def run_inside(
+    engine, image: str, script: str, site: str | None = None, bundle: Path | None = None
+):
     """The JSON lines that a script prints, run in a model's image on this checkout, without a network."""
     order = ImageOrder(weights=Weights(kind="random", size="small"), bundle=bundle)
     built = ensure_image(find_model(image), order, say=lambda _: None)
@@ -67,8 +70,8 @@ def built_path(engine, reference: str) -> str:
 def test_sam_med3d(docker_engine, figures):
     """Lattice and clicks equal; input to 1e-4, or one grey value where whole numbers are cut; masks but for rounding.
 
-    Half-way between two voxels of the network's lattice rounding noise decides which one ITK takes; such voxels of the
-    image are left out of the last comparison, and counted.
+    Half-way between two voxels of the network's lattice rounding noise decides which one ITK takes;
+    such voxels of the image are left out of the last comparison, and counted.
     """
     found = run_inside(docker_engine, "sam-med3d", "sam_med3d.py", "torchio")
     assert len(found) == 12
@@ -93,7 +96,8 @@ def test_vista3d(docker_engine, figures):
         assert one["affine"] < 1e-4
         assert one["input"] < 1e-4
         assert one["unknown_differs"] == 0
-        # clicks on top of a class: where a part begins in a mask of 16 bits decides what is corrected
+        # clicks on top of a class: where a part begins in a mask of 16 bits decides what is
+        # corrected
         assert one["logits"] < (0.2 if one["question"] == "class, then clicks" else 1e-3)
         assert one["signs_differ"] <= 1e-4 * one["voxels"]
         assert one["back_differs_off_ties"] <= 1e-3 * one["back_voxels"]
@@ -187,7 +191,8 @@ def test_nninteractive(docker_engine, figures):
 
 def test_nninteractive_refuses_other_folders(docker_engine):
     told = {
-        one["case"]: one["refused"] for one in run_inside(docker_engine, "nninteractive", "nninteractive_folders.py")
+        one["case"]: one["refused"]
+        for one in run_inside(docker_engine, "nninteractive", "nninteractive_folders.py")
     }
     assert told.pop("the right one") is None
     assert len(told) == 15
@@ -198,7 +203,9 @@ def test_nninteractive_refuses_other_folders(docker_engine):
 
 def test_segvol(docker_engine, not_run, figures):
     """Crop equal; input and logits to 1e-5; masks but for rounding; each voxel of them is on the image."""
-    found = run_inside(docker_engine, "segvol", "segvol.py", "monai", bundle_with("segvol", not_run))
+    found = run_inside(
+        docker_engine, "segvol", "segvol.py", "monai", bundle_with("segvol", not_run)
+    )
     assert len(found) == 18
     assert max(one["windows"] for one in found) > 1
     for one in found:
@@ -214,7 +221,10 @@ def test_segvol(docker_engine, not_run, figures):
 def test_nnunet(docker_engine, figures):
     """The same labels as nnU-Net's own files; with an ideal network inside nnU-Net's predictor, the reference."""
     found = run_inside(docker_engine, "nnunet", "nnunet_package.py")
-    beside, ideal = [one for one in found if "volume" in one], [one for one in found if "ideal" in one]
+    beside, ideal = (
+        [one for one in found if "volume" in one],
+        [one for one in found if "ideal" in one],
+    )
     assert (len(beside), len(ideal)) == (8, 8)
     for one in beside:
         figures(f"nnunet beside upstream, {one}")
@@ -229,7 +239,10 @@ def test_nnunet(docker_engine, figures):
 
 def test_nnunet_refuses_other_folders(docker_engine):
     """nnU-Net would open some of them, and fail in the first prediction."""
-    told = {one["case"]: one["refused"] for one in run_inside(docker_engine, "nnunet", "nnunet_folders.py")}
+    told = {
+        one["case"]: one["refused"]
+        for one in run_inside(docker_engine, "nnunet", "nnunet_folders.py")
+    }
     assert told.pop("the right one") is None
     assert told.pop("a variant of nnU-Net's") is None
     assert len(told) == 11

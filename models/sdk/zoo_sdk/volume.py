@@ -17,13 +17,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Volume:
-    """An image: ``array`` float32 (i, j, k) in ``unit``, ``affine`` (4, 4) from index to RAS+ mm."""
+    """An image.
+
+    Attributes:
+        array: float32, (i, j, k).
+        affine: (4, 4), from index to RAS+ mm.
+        unit: of the values: HU, SUVbw or a.u. (arbitrary).
+        stores_integers: the file stores integers and does not scale them.
+    """
 
     array: Any
     affine: Any
     unit: str = "a.u."
-    #: does the file store whole numbers, without a scale
-    whole: bool = False
+    stores_integers: bool = False
 
     @property
     def spacing(self) -> Tuple[float, float, float]:
@@ -33,10 +39,14 @@ class Volume:
 
 @dataclass(frozen=True)
 class Crop:
-    """A mask as the part of the grid that holds it: ``array`` (bool or 0 and 1), and the index of its first voxel.
+    """A mask as the part of the grid that holds it.
 
-    Give this instead of an array of the grid's size where the model works on a part anyway: a whole-body mask is written
-    several times faster.
+    Return this instead of an array of the grid's size if the model works on a part of the grid: a
+    whole-body mask is then written several times faster.
+
+    Attributes:
+        array: bool, or 0 and 1.
+        corner: index of the array's first voxel on the grid.
     """
 
     array: Any
@@ -59,7 +69,7 @@ def spacing(affine: Any) -> Tuple[float, float, float]:
 
 
 def same_grid(volume: Volume, grid: Grid, tolerance_mm: float = 1e-3) -> bool:
-    """Does the volume lie on the grid: equal shape, and affines equal to within the tolerance."""
+    """Whether the volume lies on the grid: equal shapes, affines equal within the tolerance."""
     import numpy as np
 
     return volume.array.shape == tuple(grid.shape) and bool(

@@ -11,16 +11,21 @@ if TYPE_CHECKING:
 
 
 class Undefined(ValueError):
-    """These values have no normalisation: they are all alike, or too few."""
+    """These values cannot be normalised: they are all equal, or there are too few."""
 
 
 def standardised(array: Any, where: Any) -> NDArray[np.float32]:
-    """Minus the mean and by the standard deviation (n - 1) of the voxels ``where``; all voxels are changed, float32.
+    """All voxels minus the mean and divided by the standard deviation (n - 1) of some, float32.
 
-    Raises Undefined where these voxels are all alike, or fewer than two.
+    Args:
+        array: the image.
+        where: bool, the voxels that the mean and the standard deviation are computed from.
+
+    Raises:
+        Undefined: these voxels are all equal, or there are fewer than two.
     """
     values = array[where].astype(np.float64)
     deviation = values.std(ddof=1) if values.size > 1 else 0.0
     if not deviation > 0:
-        raise Undefined("nothing to standardise by: %d voxels, all alike" % values.size)
+        raise Undefined("nothing to standardise by: %d voxels, all equal" % values.size)
     return np.asarray((array - values.mean()) / deviation, dtype=np.float32)

@@ -1,18 +1,19 @@
-"""Models without prompts: they answer with one map of labels, of which each target takes those that its name means.
+"""Models without prompts: they answer with one label map, of which each target takes its labels.
 
-Needs numpy. Labels go by the names that training gave them; whose words are a target's are the target's, in any order
-(``right_kidney`` is ``kidney-right``), and an organ that training had in parts is their union, if both sides are there.
+Labels have the names that they had in training. A label is a target's if it has the same words in
+any order (``right_kidney`` is ``kidney-right``). An organ that was trained in parts is their union,
+if both sides are there. Needs numpy.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Mapping, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Mapping, Sequence, Set, Tuple
 
 import numpy as np
 
 from zoo_sdk.adapter import Unsupported
-from zoo_transforms.resampling import Space, sample, space_of
+from zoo_transforms.resampling import VoxelGrid, sample, voxel_grid_of
 
 if TYPE_CHECKING:
     from zoo_sdk.wire import Grid, Request
@@ -22,49 +23,83 @@ Labels = Mapping[str, Sequence[int]]
 
 SIDES = frozenset({"left", "right"})
 PARTS = SIDES | {"upper", "middle", "lower", "lobe"}
-OTHER_WORDS = {
-    "l": "left", "r": "right", "lt": "left", "rt": "right", "oesophagus": "esophagus", "lungs": "lung",
-    "kidneys": "kidney", "lobes": "lobe",
-}  # fmt: skip
-#: says nothing: there is no other bladder among these organs but the gallbladder, which is one word
-SILENT = frozenset({"urinary"})
+SYNONYMS = {
+    "l": "left",
+    "r": "right",
+    "lt": "left",
+    "rt": "right",
+    "oesophagus": "esophagus",
+    "lungs": "lung",
+    "kidneys": "kidney",
+    "lobes": "lobe",
+}
+#: carries no information: the only other bladder here is the gallbladder, which is one word
+IGNORED = frozenset({"urinary"})
 
 
-def wanted_labels(request: Request, labels: Labels) -> Tuple[Dict[str, Tuple[int, ...]], Dict[str, Any]]:
-    """The labels of each target that the model has (target -> values), and why it does not answer the others."""
-    wanted: Dict[str, Tuple[int, ...]] = {}
-    others: Dict[str, Any] = {}
+def labels_of_targets(
+    request: Request, labels: Labels
+) -> Tuple[Dict[str, Tuple[int, ...]], Dict[str, Any]]:
+    """The labels of each target that the model has, and the outcome of the other targets.
+
+    Returns:
+        Target -> label values, and target -> Unsupported with the reason.
+    """
+    values_by_target: Dict[str, Tuple[int, ...]] = {}
+    unsupported: Dict[str, Any] = {}
     for target in request.targets:
         values = values_of(target.name, labels)
         if values:
-            wanted[target.name] = values
+            values_by_target[target.name] = values
         else:
-            others[target.name] = Unsupported("none of the labels that this model was trained with is %s" % target.name)
-    return wanted, others
+            unsupported[target.name] = Unsupported(
+                "none of the labels that this model was trained with is %s" % target.name
+            )
+    return values_by_target, unsupported
 
 
 def values_of(name: str, labels: Labels) -> Tuple[int, ...]:
-    """The values of the organ of this name; none if the labels do not have it, or one side of it alone."""
-    own = _words(name)
+    """The label values of an organ; none if the labels lack it, or have one side of it only."""
+    organ = _words(name)
     words = {label: _words(label) for label in labels}
-    same = [label for label in labels if words[label] == own]
-    parts = [label for label in labels if own < words[label] and words[label] - own <= PARTS]
-    if not same and not own & SIDES and frozenset().union(*(words[label] for label in parts)) >= SIDES:
-        same = parts
-    return tuple(sorted({int(value) for label in same for value in labels[label]}))
+    chosen = [label for label in labels if words[label] == organ]
+    if not chosen and not organ & SIDES:
+        parts = [
+            label for label in labels if organ < words[label] and words[label] - organ <= PARTS
+        ]
+        words_of_parts = frozenset().union(*(words[label] for label in parts))
+        chosen = parts if words_of_parts >= SIDES else []
+    values: Set[int] = set()
+    for label in chosen:
+        values.update(int(value) for value in labels[label])
+    return tuple(sorted(values))
 
 
-def masks_from(label_map: Any, space: Space, grid: Grid, wanted: Mapping[str, Sequence[int]]) -> Dict[str, Any]:
-    """Masks on the grid of the answer, by nearest voxel, from a map of labels that lies in a space derived from the image."""
-    back = sample(np.asarray(label_map), space.affine, space_of(grid), nearest=True, outside=None)
+def masks_from(
+    label_map: Any, map_grid: VoxelGrid, grid: Grid, labels: Mapping[str, Sequence[int]]
+) -> Dict[str, Any]:
+    """Masks on the grid of the answer, by nearest voxel, from a label map on a derived grid.
+
+    Args:
+        label_map: label of each voxel, of the shape of ``map_grid``.
+        map_grid: a grid derived from the image's.
+        grid: the grid of the answer.
+        labels: target -> its label values.
+
+    Returns:
+        Target -> bool array of the shape of ``grid``.
+    """
+    on_grid = sample(
+        np.asarray(label_map), map_grid.affine, voxel_grid_of(grid), nearest=True, outside=None
+    )
     masks = {}
-    for name, values in wanted.items():
-        chosen = np.zeros(int(back.max(initial=0)) + 1, dtype=bool)
+    for name, values in labels.items():
+        chosen = np.zeros(int(on_grid.max(initial=0)) + 1, dtype=bool)
         chosen[[value for value in values if value < len(chosen)]] = True
-        masks[name] = chosen[back]
+        masks[name] = chosen[on_grid]
     return masks
 
 
 def _words(name: str) -> FrozenSet[str]:
-    found = re.findall(r"[a-z0-9]+", name.lower())
-    return frozenset(OTHER_WORDS.get(word, word) for word in found) - SILENT
+    words = re.findall(r"[a-z0-9]+", name.lower())
+    return frozenset(SYNONYMS.get(word, word) for word in words) - IGNORED

@@ -1,4 +1,7 @@
-"""A volume looked at in patches: the box that is worth it, and how much each voxel of a patch says. Needs numpy and scipy."""
+"""A volume seen in patches: the foreground box, and the weight of each voxel of a patch.
+
+Needs numpy; ``gaussian`` needs scipy.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +18,25 @@ Shape = Tuple[int, int, int]
 
 
 def box_of(where: Any) -> Tuple[slice, slice, slice]:
-    """The smallest box that holds all voxels ``where``, as MONAI's CropForeground and nnU-Net's crop find it. Raises Undefined for none."""
-    found: List[slice] = []
+    """The smallest box that holds all voxels ``where``. Raises Undefined if there are none.
+
+    It is the box of MONAI's CropForeground and of nnU-Net's crop.
+    """
+    box: List[slice] = []
     for axis in range(3):
-        line = np.flatnonzero(where.any(axis=tuple(n for n in range(3) if n != axis)))
+        others = tuple(n for n in range(3) if n != axis)
+        line = np.flatnonzero(where.any(axis=others))
         if not len(line):
-            raise Undefined("the image has no voxel that this model would look at")
-        found.append(slice(int(line[0]), int(line[-1]) + 1))
-    return (found[0], found[1], found[2])
+            raise Undefined("the image has no foreground voxel for this model")
+        box.append(slice(int(line[0]), int(line[-1]) + 1))
+    return (box[0], box[1], box[2])
 
 
 def gaussian(shape: Shape) -> NDArray[np.float32]:
-    """The weight of each voxel of a patch: nnU-Net's gaussian (sigma an eighth, peak 10, rounded to 16 bits, nowhere zero)."""
+    """The weight of each voxel of a patch: nnU-Net's gaussian.
+
+    Its sigma is an eighth of the patch, its peak 10; it is rounded to 16 bits and nowhere zero.
+    """
     from scipy.ndimage import gaussian_filter1d
 
     lines = []
@@ -35,5 +45,6 @@ def gaussian(shape: Shape) -> NDArray[np.float32]:
         line[size // 2] = 1
         line = gaussian_filter1d(line, size / 8, mode="constant")
         lines.append(line / line.max())
-    weights = (10 * lines[0][:, None, None] * lines[1][:, None] * lines[2]).astype(np.float16).astype(np.float32)
+    product = 10 * lines[0][:, None, None] * lines[1][:, None] * lines[2]
+    weights = product.astype(np.float16).astype(np.float32)
     return np.asarray(np.maximum(weights, weights[weights > 0].min()))

@@ -1,7 +1,7 @@
-"""Prompts in millimetres: windows, balls and distances on grids that may be oblique, flipped or anisotropic.
+"""Prompts in millimetres: windows, balls and distances on any grid.
 
-Everything goes through the affine, so no model has to think of axis order or voxel size.
-Needs numpy; ``on_grid`` scipy.
+The grid may be oblique, flipped or anisotropic: everything goes through the affine, so a model does
+not depend on axis order or voxel size. Needs numpy; ``on_grid`` needs scipy.
 """
 
 from __future__ import annotations
@@ -22,62 +22,73 @@ Window = Tuple[slice, slice, slice]
 
 
 def reach(affine: Any, radius_mm: float) -> Tuple[int, int, int]:
-    """How many voxels a ball of this radius extends along each index axis, rounded up; exact for oblique grids."""
+    """How many voxels a ball of this radius extends along each index axis, rounded up.
+
+    Exact for oblique grids, too.
+    """
     # the extent of an ellipsoid along an index axis is the norm of the inverse map's row
-    extent = np.linalg.norm(np.linalg.inv(np.asarray(affine, dtype=np.float64)[:3, :3]), axis=1) * radius_mm
+    inverse = np.linalg.inv(np.asarray(affine, dtype=np.float64)[:3, :3])
+    extent = np.linalg.norm(inverse, axis=1) * radius_mm
     a, b, c = (int(np.ceil(value - 1e-9)) for value in extent)
     return (a, b, c)
 
 
 def window_about(grid: Grid, low: Sequence[int], high: Sequence[int], margin_mm: float) -> Window:
-    """The half-open index box [low, high) grown by a margin in mm and cut to the grid (at least one voxel)."""
-    grown = reach(grid.affine, margin_mm)
+    """The half-open index box [low, high) grown by a margin in mm and cut to the grid.
+
+    It has at least one voxel along each axis.
+    """
+    margin = reach(grid.affine, margin_mm)
     slices = []
     for axis in range(3):
-        start = min(max(low[axis] - grown[axis], 0), grid.shape[axis] - 1)
-        stop = max(min(high[axis] + grown[axis], grid.shape[axis]), start + 1)
+        start = min(max(low[axis] - margin[axis], 0), grid.shape[axis] - 1)
+        stop = max(min(high[axis] + margin[axis], grid.shape[axis]), start + 1)
         slices.append(slice(start, stop))
     return (slices[0], slices[1], slices[2])
 
 
-def prompt_window(grid: Grid, target: Target, point_radius_mm: float, box_margin_mm: float) -> Window:
-    """Where a target may lie: the box and its margin if there is a box, else every foreground point and its radius.
+def prompt_window(
+    grid: Grid, target: Target, point_radius_mm: float, box_margin_mm: float
+) -> Window:
+    """Where a target may lie: its box and a margin, else every foreground point and a radius.
 
-    With a box, foreground points outside it (corrections) still widen the window by the box's margin.
+    With a box, foreground points outside it (corrections) widen the window by the box's margin.
+    Raises ValueError for a target without a box and without a foreground point.
     """
     points = [point.index for point in target.points if point.foreground]
     if target.box is None and not points:
         raise ValueError("target %r has neither a box nor a foreground point" % target.name)
-    lows, highs = list(points), [tuple(value + 1 for value in index) for index in points]
+    lows = list(points)
+    highs = [(i + 1, j + 1, k + 1) for i, j, k in points]
     if target.box is not None:
         lows.append(target.box.low)
         highs.append(target.box.high)
-    low = [min(index[axis] for index in lows) for axis in range(3)]
-    high = [max(index[axis] for index in highs) for axis in range(3)]
+    low = np.min(lows, axis=0).tolist()
+    high = np.max(highs, axis=0).tolist()
     return window_about(grid, low, high, point_radius_mm if target.box is None else box_margin_mm)
 
 
 def corner_of(window: Window) -> Tuple[int, int, int]:
-    """The index of a window's first voxel, as a Crop wants it."""
-    a, b, c = (s.start for s in window)
+    """The index of a window's first voxel, as a Crop takes it."""
+    a, b, c = (part.start for part in window)
     return (a, b, c)
 
 
 def box_slices(box: Box, shape: Sequence[int]) -> Window:
     """The half-open box as slices, cut to the array's shape."""
-    a, b, c = (
-        slice(min(max(low, 0), size), min(max(high, 0), size)) for low, high, size in zip(box.low, box.high, shape)
-    )
+    starts = [min(max(low, 0), size) for low, size in zip(box.low, shape)]
+    stops = [min(max(high, 0), size) for high, size in zip(box.high, shape)]
+    a, b, c = (slice(start, stop) for start, stop in zip(starts, stops))
     return (a, b, c)
 
 
 def squared_distance(affine: Any, window: Window, centre: Sequence[float]) -> NDArray[np.float64]:
-    """Squared distance in mm^2 of each voxel of the window from ``centre`` (index coordinates of the whole grid)."""
+    """Squared distance in mm^2 of each voxel of a window from ``centre``, an index of the grid."""
     linear = np.asarray(affine, dtype=np.float64)[:3, :3]
     metric = linear.T @ linear
     i, j, k = np.ogrid[window]
     d = (i - centre[0], j - centre[1], k - centre[2])
-    total = np.zeros(tuple(s.stop - s.start for s in window))
+    total = np.zeros(tuple(part.stop - part.start for part in window))
     for a in range(3):
         total += metric[a, a] * d[a] ** 2
         for b in range(a):
@@ -86,40 +97,51 @@ def squared_distance(affine: Any, window: Window, centre: Sequence[float]) -> ND
     return total
 
 
-def balls(affine: Any, window: Window, centres: Iterable[Sequence[float]], radius_mm: float) -> NDArray[np.bool_]:
-    """Which voxels of the window lie within ``radius_mm`` of any centre (index coordinates of the whole grid).
+def balls(
+    affine: Any, window: Window, centres: Iterable[Sequence[float]], radius_mm: float
+) -> NDArray[np.bool_]:
+    """Which voxels of the window lie within ``radius_mm`` of any centre.
 
-    The voxel that holds a centre always counts, however coarse the grid.
+    Centres are indices of the grid that the window is a part of. The voxel that holds a centre
+    always counts, however coarse the grid.
     """
-    shape = tuple(s.stop - s.start for s in window)
+    shape = tuple(part.stop - part.start for part in window)
     inside = np.zeros(shape, dtype=bool)
+    extent = reach(affine, radius_mm)
     for centre in centres:
-        grown = reach(affine, radius_mm)
-        near = tuple(
-            slice(max(int(c) - g, s.start), min(int(c) + g + 1, s.stop)) for c, g, s in zip(centre, grown, window)
-        )
-        if any(s.stop <= s.start for s in near):
+        voxel = [int(c) for c in centre]
+        starts = [max(c - n, part.start) for c, n, part in zip(voxel, extent, window)]
+        stops = [min(c + n + 1, part.stop) for c, n, part in zip(voxel, extent, window)]
+        if any(stop <= start for start, stop in zip(starts, stops)):
             continue
-        local: Any = tuple(slice(s.start - w.start, s.stop - w.start) for s, w in zip(near, window))
-        inside[local] |= squared_distance(affine, (near[0], near[1], near[2]), centre) <= radius_mm**2
-        own = tuple(int(c) - w.start for c, w in zip(centre, window))
-        if all(0 <= n < size for n, size in zip(own, shape)):
-            inside[own] = True
+        i, j, k = (slice(start, stop) for start, stop in zip(starts, stops))
+        local = tuple(
+            slice(near.start - part.start, near.stop - part.start)
+            for near, part in zip((i, j, k), window)
+        )
+        inside[local] |= squared_distance(affine, (i, j, k), centre) <= radius_mm**2
+        index = tuple(c - part.start for c, part in zip(voxel, window))
+        if all(0 <= n < size for n, size in zip(index, shape)):
+            inside[index] = True
     return inside
 
 
 def on_grid(volume: Volume, grid: Grid) -> NDArray[np.float32]:
-    """The image's values on the answer's grid (float32): as they are where the grids agree, else trilinear.
+    """The image's values on the answer's grid, float32: trilinear unless the grids are the same.
 
-    Outside the image stands its smallest value (air in CT, none in PET and MR).
+    The image's smallest value stands outside it (air in CT, no uptake in PET).
     """
     if same_grid(volume, grid):
         array: NDArray[np.float32] = volume.array
         return array
     from scipy.ndimage import affine_transform
 
-    to_image = np.linalg.inv(volume.affine) @ affine_of(grid)
     resampled = affine_transform(
-        volume.array, to_image, output_shape=tuple(grid.shape), order=1, mode="constant", cval=float(volume.array.min())
+        volume.array,
+        np.linalg.inv(volume.affine) @ affine_of(grid),
+        output_shape=tuple(grid.shape),
+        order=1,
+        mode="constant",
+        cval=float(volume.array.min()),
     )
     return np.asarray(resampled, dtype=np.float32)

@@ -1,11 +1,13 @@
-"""Grids on the way into a network and back: turned to RAS+, resampled, cropped about a place; each knows where it lies.
+"""Voxel grids on the way into a network and back: reoriented to RAS+, resampled, cropped.
 
-A ``Space`` is a grid in the world. From an image's own one derives that of a network (``canonical``, ``respaced``,
-``window``), takes the image's values there (``sample``), finds a click in it (``voxel_of``), and puts what the network
-says back on the image (``put_back``). Nothing is remembered between the steps, so nothing can be undone in the wrong order.
+A ``VoxelGrid`` knows where it lies in the world. The grid of a network is derived from the grid of
+the image (``canonical``, ``respaced``, ``window``). ``sample`` takes the image's values there,
+``voxel_of`` finds a click in it, and ``put_back`` brings the network's mask back to the image.
+The steps keep no state, so they cannot be undone in the wrong order.
 
-Derived spaces keep the image's axes, perhaps in another order or direction: an oblique image stays oblique, as it does
-in the pipelines that models were trained with. Resampling is then separable, exact, and quick. Needs numpy alone.
+A derived grid keeps the image's axes, perhaps in another order or direction: an oblique image stays
+oblique, as it does in the pipelines that models were trained with. Resampling is therefore
+separable, exact, and fast. Needs numpy only.
 """
 
 from __future__ import annotations
@@ -25,15 +27,18 @@ if TYPE_CHECKING:
 
 Shape = Tuple[int, int, int]
 
-#: affines come from 32-bit headers: what differs by less is equal (voxels)
+#: affines come from 32-bit headers: a smaller difference counts as none (voxels)
 SAME_VOXEL = 1e-4
-#: what MONAI takes for nothing where it looks for a grid's first corner (voxels)
+#: what MONAI counts as zero where it looks for a grid's first corner (voxels)
 MONAI_SAME = 1e-8
 
 
 @dataclass(frozen=True)
-class Space:
-    """A grid: ``shape`` in voxels, ``affine`` (4, 4) from index to RAS+ mm. May reach beyond the image it was derived from."""
+class VoxelGrid:
+    """A grid: ``shape`` in voxels, ``affine`` (4, 4) from index to RAS+ mm.
+
+    It may reach beyond the image from which it was derived.
+    """
 
     shape: Shape
     affine: Any
@@ -44,205 +49,271 @@ class Space:
         return spacing_of(self.affine)
 
 
-def space_of(grid: Grid) -> Space:
-    """The space of a request's grid."""
-    return Space(shape=grid.shape, affine=np.asarray(grid.affine, dtype=np.float64))
+def voxel_grid_of(grid: Grid) -> VoxelGrid:
+    """The voxel grid of a request's grid."""
+    return VoxelGrid(shape=grid.shape, affine=np.asarray(grid.affine, dtype=np.float64))
 
 
-def canonical(space: Space) -> Space:
-    """The same voxels with axes ordered and directed to be closest to Right, Anterior, Superior; nothing is resampled."""
-    cosines = np.asarray(space.affine)[:3, :3] / np.array(space.spacing)
-    order = max(
-        permutations(range(3)), key=lambda axes: sum(abs(cosines[world, axis]) for world, axis in enumerate(axes))
-    )
+def canonical(grid: VoxelGrid) -> VoxelGrid:
+    """The same voxels with axes closest to Right, Anterior, Superior; nothing is resampled."""
+    cosines = np.asarray(grid.affine)[:3, :3] / np.array(grid.spacing)
+
+    def alignment(axes: Tuple[int, ...]) -> float:
+        return float(sum(abs(cosines[world, axis]) for world, axis in enumerate(axes)))
+
+    order = max(permutations(range(3)), key=alignment)
     turn = np.zeros((4, 4))
     turn[3, 3] = 1.0
     for new, old in enumerate(order):
         forward = cosines[new, old] >= 0
         turn[old, new] = 1.0 if forward else -1.0
-        turn[old, 3] = 0.0 if forward else space.shape[old] - 1
-    a, b, c = (space.shape[old] for old in order)
-    return Space(shape=(a, b, c), affine=np.asarray(space.affine) @ turn)
+        turn[old, 3] = 0.0 if forward else grid.shape[old] - 1
+    a, b, c = (grid.shape[old] for old in order)
+    return VoxelGrid(shape=(a, b, c), affine=np.asarray(grid.affine) @ turn)
 
 
-def oriented(space: Space, codes: str) -> Space:
-    """The same voxels with axes ordered and directed as ``codes`` says, such as "SPL" (nibabel's letters); nothing is resampled."""
-    own = canonical(space)
+def oriented(grid: VoxelGrid, codes: str) -> VoxelGrid:
+    """The same voxels with axes as ``codes`` names them, such as "SPL" (nibabel's letters).
+
+    Nothing is resampled.
+    """
+    ras = canonical(grid)
     turn = np.zeros((4, 4))
     turn[3, 3] = 1.0
-    order = [next(n for n, pair in enumerate(("RL", "AP", "SI")) if code in pair) for code in codes]
+    order = [_world_axis(code) for code in codes]
     for new, (old, code) in enumerate(zip(order, codes)):
         forward = code in "RAS"
         turn[old, new] = 1.0 if forward else -1.0
-        turn[old, 3] = 0.0 if forward else own.shape[old] - 1
-    a, b, c = (own.shape[old] for old in order)
-    return Space(shape=(a, b, c), affine=own.affine @ turn)
+        turn[old, 3] = 0.0 if forward else ras.shape[old] - 1
+    a, b, c = (ras.shape[old] for old in order)
+    return VoxelGrid(shape=(a, b, c), affine=ras.affine @ turn)
 
 
-def reversed_axes(space: Space) -> Space:
-    """The same voxels with the last axis first, as SimpleITK and nnU-Net hold the array of a file."""
-    a, b, c = space.shape
-    return Space(shape=(c, b, a), affine=np.asarray(space.affine)[:, [2, 1, 0, 3]])
+def _world_axis(code: str) -> int:
+    return next(n for n, letters in enumerate(("RL", "AP", "SI")) if code in letters)
 
 
-def respaced(space: Space, millimetres: Sequence[float]) -> Space:
-    """A grid of another spacing with the same axes and centre: as many voxels as fit in the extent, at least one.
+def reversed_axes(grid: VoxelGrid) -> VoxelGrid:
+    """The same voxels with the last axis first, as SimpleITK and nnU-Net hold a file's array."""
+    a, b, c = grid.shape
+    return VoxelGrid(shape=(c, b, a), affine=np.asarray(grid.affine)[:, [2, 1, 0, 3]])
 
-    One voxel thick stays one voxel thick. It is the rule of torchio's and SimpleITK-based pipelines that avoid extrapolation.
+
+def respaced(grid: VoxelGrid, millimetres: Sequence[float]) -> VoxelGrid:
+    """A grid of another spacing with the same axes and centre.
+
+    It has as many voxels as fit in the extent, at least one. An axis of one voxel keeps one voxel.
+    This is the rule of torchio and of SimpleITK-based pipelines that avoid extrapolation.
     """
-    # a file's header tells voxel sizes in 32 bits: an affine's rounding must not cost a voxel
-    old, new = np.array(space.spacing, dtype=np.float32).astype(np.float64), np.array(millimetres, dtype=np.float64)
-    size = np.maximum(np.floor(np.array(space.shape) * old / new * (1 + 1e-12)), 1).astype(int)
-    size[np.array(space.shape) == 1] = 1
+    # a file's header stores voxel sizes in 32 bits: an affine's rounding must not cost a voxel
+    old = np.array(grid.spacing, dtype=np.float32).astype(np.float64)
+    new = np.array(millimetres, dtype=np.float64)
+    size = np.maximum(np.floor(np.array(grid.shape) * old / new * (1 + 1e-12)), 1).astype(int)
+    size[np.array(grid.shape) == 1] = 1
     step = np.diag([*(new / old), 1.0])
-    step[:3, 3] = (np.array(space.shape) - 1) / 2 - (size - 1) / 2 * (new / old)
+    step[:3, 3] = (np.array(grid.shape) - 1) / 2 - (size - 1) / 2 * (new / old)
     a, b, c = (int(count) for count in size)
-    return Space(shape=(a, b, c), affine=np.asarray(space.affine) @ step)
+    return VoxelGrid(shape=(a, b, c), affine=np.asarray(grid.affine) @ step)
 
 
-def respaced_from_first(space: Space, millimetres: Sequence[float]) -> Space:
-    """A grid of another spacing with the same axes and first voxel, whose last is the nearest to the image's last.
+def respaced_from_first(grid: VoxelGrid, millimetres: Sequence[float]) -> VoxelGrid:
+    """A grid of another spacing with the same axes and first voxel; MONAI's rule.
 
-    It is MONAI's rule (``Spacing`` with its defaults, 1.1 to 1.6): the last voxel may lie up to half a new voxel beyond the
-    image's. The first voxel decides where the others fall, so it matters whether this comes before ``canonical`` or after.
-    Where rounding in the header leaves axes less than perpendicular, as in most oblique images, MONAI finds no first corner
-    and lets the grids agree at index shape / 2 instead; so does this.
+    Its last voxel is the nearest to the image's last voxel and may lie up to half a new voxel
+    beyond it (``Spacing`` with its defaults, MONAI 1.1 to 1.6). The first voxel determines where
+    the others fall, so it matters whether this comes before ``canonical`` or after.
+
+    Where rounding in the header leaves the axes less than perpendicular, as in most oblique images,
+    MONAI finds no first corner and aligns the grids at index shape / 2 instead. So does this.
     """
-    linear = np.asarray(space.affine, dtype=np.float64)[:3, :3]
-    ratio, last = np.array(millimetres, dtype=np.float64) / np.array(space.spacing), np.array(space.shape) - 1
-    # an affine of 32 bits must not decide which way a half goes
+    linear = np.asarray(grid.affine, dtype=np.float64)[:3, :3]
+    ratio = np.array(millimetres, dtype=np.float64) / np.array(grid.spacing)
+    last = np.array(grid.shape) - 1
+    # an affine of 32 bits must not decide which way a half is rounded
     size = np.round(np.round(last / ratio, 6) + 1).astype(int)
     step = np.diag([*ratio, 1.0])
     slant = np.triu(np.linalg.cholesky(linear.T @ linear).T, 1) / np.array(millimetres)[:, None]
     if (np.minimum(slant, 0) @ last).min() < -MONAI_SAME:
-        step[:3, 3] = np.array(space.shape) / 2 - size / 2 * ratio
+        step[:3, 3] = np.array(grid.shape) / 2 - size / 2 * ratio
     a, b, c = (int(count) for count in size)
-    return Space(shape=(a, b, c), affine=np.asarray(space.affine) @ step)
+    return VoxelGrid(shape=(a, b, c), affine=np.asarray(grid.affine) @ step)
 
 
-def window(space: Space, start: Sequence[int], shape: Shape) -> Space:
-    """A box of the grid's own lattice from index ``start``, which may reach beyond the grid on every side."""
+def window(grid: VoxelGrid, start: Sequence[int], shape: Shape) -> VoxelGrid:
+    """A box of the grid's voxels from index ``start``; it may reach beyond the grid anywhere."""
     shift = np.eye(4)
     shift[:3, 3] = start
-    return Space(shape=shape, affine=np.asarray(space.affine) @ shift)
+    return VoxelGrid(shape=shape, affine=np.asarray(grid.affine) @ shift)
 
 
-def place_in(space: Space, ras_mm: Sequence[float]) -> Tuple[float, float, float]:
-    """A place of the world as an index between voxels; one that is a voxel's middle but for rounding is that."""
-    index = (np.linalg.inv(space.affine) @ np.array([*ras_mm, 1.0]))[:3]
-    a, b, c = (float(n) for n in np.where(abs(index - np.round(index)) < SAME_VOXEL, np.round(index), index))
+def place_in(grid: VoxelGrid, ras_mm: Sequence[float]) -> Tuple[float, float, float]:
+    """A world position as an index with fractions; a voxel's centre but for rounding is exact."""
+    index = (np.linalg.inv(grid.affine) @ np.array([*ras_mm, 1.0]))[:3]
+    rounded = np.round(index)
+    a, b, c = (float(n) for n in np.where(abs(index - rounded) < SAME_VOXEL, rounded, index))
     return (a, b, c)
 
 
-def voxel_of(space: Space, ras_mm: Sequence[float]) -> Shape:
-    """The voxel that holds a place of the world (half-way: the higher one); may lie outside the grid."""
-    index = np.linalg.inv(space.affine) @ np.array([*ras_mm, 1.0])
+def voxel_of(grid: VoxelGrid, ras_mm: Sequence[float]) -> Shape:
+    """The voxel that holds a world position (half-way: the higher one); may lie off the grid."""
+    index = np.linalg.inv(grid.affine) @ np.array([*ras_mm, 1.0])
     a, b, c = (int(np.floor(value + 0.5 + SAME_VOXEL / 10)) for value in index[:3])
     return (a, b, c)
 
 
 def sample(
-    array: Any, affine: Any, space: Space, *, nearest: bool = False, outside: float | None = 0.0
+    array: Any,
+    affine: Any,
+    grid: VoxelGrid,
+    *,
+    nearest: bool = False,
+    outside: float | None = 0.0,
 ) -> NDArray[Any]:
-    """The values of an image in a space derived from it: (a, b, c) of ``space.shape``; linear (float64), or nearest (same type).
+    """The values of an image on a grid derived from it.
 
-    Up to half a voxel beyond the image's outermost voxel centres their value goes on; farther out stands ``outside``,
-    or still the outermost value where that is None. Raises ValueError for a space whose axes are not the image's (use
-    ``zoo_transforms.prompt_geometry.on_grid``).
+    Up to half a voxel beyond the image's outermost voxel centres their value continues.
+
+    Args:
+        array: the image, three axes.
+        affine: its affine, (4, 4), from index to RAS+ mm.
+        grid: where values are wanted.
+        nearest: take the nearest voxel and keep the type; else interpolate linearly, float64.
+        outside: the value farther out; None continues the outermost value there, too.
+
+    Returns:
+        An array of the grid's shape.
+
+    Raises:
+        ValueError: the grid's axes are not the image's (``prompt_geometry.on_grid`` can do that).
     """
-    lines = _lines(affine, array.shape, space, everywhere=outside is None)
-    made = np.full(space.shape, outside or 0, dtype=array.dtype if nearest else np.float64)
+    lines = _lines(affine, array.shape, grid, everywhere=outside is None)
+    result = np.full(grid.shape, outside or 0, dtype=array.dtype if nearest else np.float64)
     if any(line.stop <= line.start for line in lines):
-        return made
-    # only what the places touch; then the axis that loses most voxels first: for speed
+        return result
+    # only the voxels that are needed; then the axis that loses most voxels first, for speed
     values = array[tuple(slice(line.first, line.last + 1) for line in lines)]
     if not nearest and values.dtype.kind != "f":
-        # differences of whole numbers without a sign would wrap
+        # differences of unsigned integers would wrap
         values = values.astype(np.float64)
-    for axis in sorted(range(3), key=lambda n: len(lines[n].places) / values.shape[n]):
+    for axis in sorted(range(3), key=lambda n: len(lines[n].positions) / values.shape[n]):
         values = _take(values, axis, lines[axis], nearest)
     inside: List[slice] = [slice(0)] * 3
     for line in lines:
         inside[line.axis] = slice(line.start, line.stop)
-    made[tuple(inside)] = values.transpose([[line.axis for line in lines].index(n) for n in range(3)])
-    return made
+    axes = [line.axis for line in lines]
+    result[tuple(inside)] = values.transpose([axes.index(n) for n in range(3)])
+    return result
 
 
 def sample_box(
-    array: Any, affine: Any, lattice: Space, start: Sequence[int], shape: Shape, *, outside: float = 0.0
+    array: Any,
+    affine: Any,
+    grid: VoxelGrid,
+    start: Sequence[int],
+    shape: Shape,
+    *,
+    outside: float = 0.0,
 ) -> NDArray[np.float64]:
-    """As ``sample`` of a window, but what lies beyond the lattice is ``outside``, also where the image reaches there.
+    """As ``sample`` of a window, but ``outside`` stands everywhere beyond the grid.
 
-    That is cropping and padding a volume that was resampled as a whole.
+    It does so where the image reaches there, too. This equals cropping and padding a volume that
+    was resampled as a whole.
     """
-    here, part = overlap(start, shape, lattice.shape)
-    made = np.full(shape, outside, dtype=np.float64)
-    size = tuple(own.stop - own.start for own in here)
+    in_grid, in_box = overlap(start, shape, grid.shape)
+    result = np.full(shape, outside, dtype=np.float64)
+    size = tuple(part.stop - part.start for part in in_grid)
     if min(size) > 0:
-        inner = window(lattice, [own.start for own in here], (size[0], size[1], size[2]))
-        made[part] = sample(array, affine, inner, outside=outside)
-    return made
+        inner = window(grid, [part.start for part in in_grid], (size[0], size[1], size[2]))
+        result[in_box] = sample(array, affine, inner, outside=outside)
+    return result
 
 
-def overlap(start: Sequence[int], shape: Shape, whole: Shape) -> Tuple[Any, Any]:
-    """Where a box lies on a grid of shape ``whole``, and which part of the box that is, as slices; perhaps empty ones."""
-    here = tuple(slice(min(max(n, 0), size), max(min(n + own, size), 0)) for n, own, size in zip(start, shape, whole))
-    return here, tuple(slice(own.start - n, own.stop - n) for own, n in zip(here, start))
+def overlap(start: Sequence[int], shape: Shape, grid_shape: Shape) -> Tuple[Any, Any]:
+    """The part of a grid that a box covers, and the same part of the box, as slices.
 
-
-def put_back(mask: Any, space: Space, grid: Grid, *, outside: bool | None = False) -> NDArray[np.bool_]:
-    """A mask that lies in a derived space, on the grid of the answer, by nearest voxel; ``outside`` the space as in ``sample``."""
-    back: NDArray[np.bool_] = sample(
-        np.asarray(mask, dtype=bool), space.affine, space_of(grid), nearest=True, outside=outside
+    The slices may be empty.
+    """
+    in_grid = tuple(
+        slice(min(max(n, 0), size), max(min(n + length, size), 0))
+        for n, length, size in zip(start, shape, grid_shape)
     )
-    return back
+    in_box = tuple(slice(part.start - n, part.stop - n) for part, n in zip(in_grid, start))
+    return in_grid, in_box
+
+
+def put_back(
+    mask: Any, mask_grid: VoxelGrid, grid: Grid, *, outside: bool | None = False
+) -> NDArray[np.bool_]:
+    """A mask of a derived grid on the grid of the answer, by nearest voxel.
+
+    ``outside``: as in ``sample``.
+    """
+    result: NDArray[np.bool_] = sample(
+        np.asarray(mask, dtype=bool),
+        mask_grid.affine,
+        voxel_grid_of(grid),
+        nearest=True,
+        outside=outside,
+    )
+    return result
 
 
 class _Line(NamedTuple):
-    """One axis of the image, from voxel ``first`` to ``last``: the places after ``first`` that an axis of the space falls on."""
+    """One axis of the image, from voxel ``first`` to ``last``, and which axis of the grid it is."""
 
     axis: int
-    #: of the space's axis: the part that lies in the image
+    #: the part of the grid's axis that lies in the image
     start: int
     stop: int
     first: int
     last: int
-    places: Any
+    #: where the voxels of the grid's axis lie, in voxels after ``first``
+    positions: Any
 
 
-def _lines(affine: Any, shape: Shape, space: Space, *, everywhere: bool) -> List[_Line]:
-    across = np.linalg.inv(np.asarray(affine, dtype=np.float64)) @ np.asarray(space.affine)
+def _lines(affine: Any, shape: Shape, grid: VoxelGrid, *, everywhere: bool) -> List[_Line]:
+    across = np.linalg.inv(np.asarray(affine, dtype=np.float64)) @ np.asarray(grid.affine)
     linear, offset = across[:3, :3], across[:3, 3]
     axes = [int(np.argmax(abs(linear[n]))) for n in range(3)]
     stray = linear.copy()
     stray[range(3), axes] = 0
-    if sorted(axes) != [0, 1, 2] or (abs(stray) * np.array(space.shape)).max() > 100 * SAME_VOXEL:
-        raise ValueError("the space was not derived from this image: its axes are others")
+    drift = (abs(stray) * np.array(grid.shape)).max()
+    if sorted(axes) != [0, 1, 2] or drift > 100 * SAME_VOXEL:
+        raise ValueError("the grid was not derived from this image: its axes differ")
     lines = []
     for n, axis in enumerate(axes):
-        places = linear[n, axis] * np.arange(space.shape[axis]) + offset[n]
-        whole = np.round(places)
-        places = np.where(abs(places - whole) < SAME_VOXEL, whole, places)
+        positions = linear[n, axis] * np.arange(grid.shape[axis]) + offset[n]
+        rounded = np.round(positions)
+        positions = np.where(abs(positions - rounded) < SAME_VOXEL, rounded, positions)
         if everywhere:
-            places = np.clip(places, 0, shape[n] - 1)
-        inside = np.flatnonzero((places >= -0.5 - SAME_VOXEL) & (places < shape[n] - 0.5 + SAME_VOXEL))
-        start, stop = (int(inside[0]), int(inside[-1]) + 1) if len(inside) else (0, 0)
-        places = places[start:stop]
-        first, last = (
-            (np.clip((np.floor(places.min()), np.floor(places.max()) + 1), 0, shape[n] - 1)) if len(places) else (0, 0)
-        )
-        lines.append(_Line(axis, start, stop, int(first), int(last), places - first))
+            positions = np.clip(positions, 0, shape[n] - 1)
+        lines.append(_line_inside(axis, positions, shape[n]))
     return lines
+
+
+def _line_inside(axis: int, positions: Any, size: int) -> _Line:
+    """The part of a line that lies within ``size`` voxels, half a voxel at both ends included."""
+    low, high = -0.5 - SAME_VOXEL, size - 0.5 + SAME_VOXEL
+    inside = np.flatnonzero((positions >= low) & (positions < high))
+    if not len(inside):
+        return _Line(axis, 0, 0, 0, 0, positions[:0])
+    start, stop = int(inside[0]), int(inside[-1]) + 1
+    positions = positions[start:stop]
+    first = int(np.clip(np.floor(positions.min()), 0, size - 1))
+    last = int(np.clip(np.floor(positions.max()) + 1, 0, size - 1))
+    return _Line(axis, start, stop, first, last, positions - first)
 
 
 def _take(values: Any, axis: int, line: _Line, nearest: bool) -> Any:
     last = values.shape[axis] - 1
     if nearest:
-        return values.take(np.clip(np.floor(line.places + 0.5), 0, last).astype(int), axis=axis)
-    low = np.clip(np.floor(line.places), 0, last).astype(int)
-    part = np.clip(line.places - low, 0, 1).reshape([-1 if n == axis else 1 for n in range(3)])
+        index = np.clip(np.floor(line.positions + 0.5), 0, last).astype(int)
+        return values.take(index, axis=axis)
+    low = np.clip(np.floor(line.positions), 0, last).astype(int)
+    fraction = np.clip(line.positions - low, 0, 1)
+    fraction = fraction.reshape([-1 if n == axis else 1 for n in range(3)])
     first = values.take(low, axis=axis)
-    if not part.any():
+    if not fraction.any():
         return first
     # this form keeps a constant image constant to the last bit
-    return first + (values.take(np.minimum(low + 1, last), axis=axis) - first) * part
+    return first + (values.take(np.minimum(low + 1, last), axis=axis) - first) * fraction

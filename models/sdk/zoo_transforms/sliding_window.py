@@ -1,6 +1,7 @@
-"""Windows on a volume: where a network of one input size looks, and how it looks on where an object goes on beyond one.
+"""Windows on a volume for a network of one input size, and following an object beyond a window.
 
-A window is told by its first voxel's index, which may lie before the volume. Needs numpy; ``slide`` scipy.
+A window is given by the index of its first voxel, which may lie before the volume.
+Needs numpy; ``slide`` needs scipy.
 """
 
 from __future__ import annotations
@@ -19,44 +20,51 @@ if TYPE_CHECKING:
 
 Index = Tuple[int, int, int]
 
-#: what a window shows of the object, bool of the window's shape; None where there is nothing to be seen
+#: (first voxel of a window, click) -> the object in it, bool of the window's shape; None: nothing
 Look = Callable[[Index, "Index | None"], Any]
 
 
 def starts(size: int, edge: int, share: float) -> List[int]:
-    """Along one axis: first voxels of windows that cover ``size`` voxels and overlap by a ``share`` of their ``edge``.
+    """First voxels of windows that cover one axis, by MONAI's rule.
 
-    It is MONAI's rule: steps of ``edge * (1 - share)`` voxels, the last window moved back into the volume; a volume
-    smaller than a window lies in the middle of one (of an odd rest, one voxel more behind it).
+    The steps are ``edge * (1 - share)`` voxels and the last window is moved back into the volume. A
+    volume smaller than a window lies in the middle of one (of an odd rest, one voxel more after
+    it).
+
+    Args:
+        size: voxels of the volume.
+        edge: voxels of a window.
+        share: the part of its edge by which a window overlaps the next.
     """
     if size <= edge:
         return [-((edge - size) // 2)]
     step = max(int(edge * (1 - share)), 1)
-    made = [0]
-    while made[-1] + edge < size:
-        made.append(min(made[-1] + step, size - edge))
-    return made
+    firsts = [0]
+    while firsts[-1] + edge < size:
+        firsts.append(min(firsts[-1] + step, size - edge))
+    return firsts
 
 
 def covering(volume: Sequence[int], edge: Index, share: float) -> List[Index]:
-    """Windows that cover a volume, the last axis running fastest (see ``starts``)."""
-    return [(a, b, c) for a, b, c in product(*(starts(size, own, share) for size, own in zip(volume, edge)))]
+    """First voxels of windows that cover a volume, the last axis running fastest (``starts``)."""
+    i, j, k = (starts(size, length, share) for size, length in zip(volume, edge))
+    return list(product(i, j, k))
 
 
 def cut(array: Any, start: Sequence[int], shape: Index, *, beyond: float | None) -> NDArray[Any]:
-    """A window's values; beyond the volume stands ``beyond``, or the outermost value where that is None."""
-    here, part = overlap(start, shape, array.shape)
+    """A window's values; ``beyond`` stands beyond the volume, or the outermost value if None."""
+    in_volume, in_window = overlap(start, shape, array.shape)
     if beyond is None:
-        before_after = [(own.start, n - own.stop) for own, n in zip(part, shape)]
-        return np.pad(array[here], before_after, mode="edge")
-    made = np.full(shape, beyond, dtype=array.dtype)
-    made[part] = array[here]
-    return made
+        padding = [(part.start, n - part.stop) for part, n in zip(in_window, shape)]
+        return np.pad(array[in_volume], padding, mode="edge")
+    values = np.full(shape, beyond, dtype=array.dtype)
+    values[in_window] = array[in_volume]
+    return values
 
 
 @dataclass(frozen=True)
 class Slid:
-    """A mask of the whole volume, from how many windows it was made, and how many were left out."""
+    """A mask of the volume, how many windows it was made from, and how many were left out."""
 
     mask: Any
     looks: int
@@ -64,13 +72,19 @@ class Slid:
 
 
 def slide(first: Sequence[Index], look: Look, edge: Index, volume: Index, most: int) -> Slid:
-    """Look through windows, and on through neighbours half a window away wherever the object meets a window's face.
+    """Segment windows, and their neighbours wherever the object meets the face of a window.
 
-    ``look(start, click)`` answers for a window; ``click`` is None in the ``first`` ones, in which the user's clicks are,
-    and else the volume's voxel that lies deepest in what the window can see of the mask so far. A voxel is decided by
-    the window in which it lies deepest. At most ``most`` windows are looked through.
+    A neighbour lies half a window away. The window in which a voxel lies deepest decides it.
+
+    Args:
+        first: the windows that hold the user's clicks.
+        look: segments a window. Its click is None for the ``first`` windows, else the volume's
+            voxel that lies deepest in the part of the present mask that the window shows.
+        edge: shape of a window, voxels.
+        volume: shape of the volume, voxels.
+        most: the largest number of windows to segment.
     """
-    whole = np.zeros(volume, dtype=bool)
+    mask = np.zeros(volume, dtype=bool)
     decided = np.zeros(volume, dtype=np.uint16)
     depth = _depth(edge)
     waiting: List[Tuple[Index, Index | None]] = [(start, None) for start in dict.fromkeys(first)]
@@ -79,51 +93,52 @@ def slide(first: Sequence[Index], look: Look, edge: Index, volume: Index, most: 
     while waiting and looks < most:
         start, click = waiting.pop(0)
         looks += 1
-        mask = look(start, click)
-        if mask is None:
+        window = look(start, click)
+        if window is None:
             continue
-        here, part = overlap(start, edge, volume)
-        deeper = depth[part] > decided[here]
-        whole[here] = np.where(deeper, mask[part], whole[here])
-        decided[here] = np.maximum(decided[here], depth[part])
-        for neighbour in _neighbours(mask, start, edge, volume):
+        in_volume, in_window = overlap(start, edge, volume)
+        deeper = depth[in_window] > decided[in_volume]
+        mask[in_volume] = np.where(deeper, window[in_window], mask[in_volume])
+        decided[in_volume] = np.maximum(decided[in_volume], depth[in_window])
+        for neighbour in _neighbours(window, start, edge, volume):
             if neighbour not in seen:
                 seen.add(neighbour)
-                deepest = _deepest(whole, neighbour, edge)
+                deepest = _deepest(mask, neighbour, edge)
                 if deepest is not None:
                     waiting.append((neighbour, deepest))
-    return Slid(whole, looks, len(waiting))
+    return Slid(mask, looks, len(waiting))
 
 
 @lru_cache(maxsize=4)
 def _depth(edge: Index) -> NDArray[np.uint16]:
-    """Of each voxel of a window: how far it lies from the window's border, from 1."""
-    lines = [np.minimum(np.arange(n), np.arange(n)[::-1]) + 1 for n in edge]
-    inner = np.minimum(np.minimum(lines[0][:, None, None], lines[1][None, :, None]), lines[2][None, None, :])
-    return np.asarray(inner, dtype=np.uint16)
+    """The distance of each voxel of a window from the window's border, from 1."""
+    i, j, k = (np.minimum(np.arange(n), np.arange(n)[::-1]) + 1 for n in edge)
+    depth = np.minimum(np.minimum(i[:, None, None], j[None, :, None]), k[None, None, :])
+    return np.asarray(depth, dtype=np.uint16)
 
 
 def _neighbours(mask: Any, start: Index, edge: Index, volume: Index) -> List[Index]:
-    """Windows half a window away across the faces that a mask meets, unless the volume ends there."""
-    found = []
+    """Windows half a window away across the faces that a mask meets, inside the volume."""
+    neighbours = []
     for axis in range(3):
         for face, step in ((0, -(edge[axis] // 2)), (-1, edge[axis] // 2)):
             ends = start[axis] <= 0 if face == 0 else start[axis] + edge[axis] >= volume[axis]
             if not ends and mask.take(face, axis).any():
-                a, b, c = (n + (step if axis == own else 0) for own, n in enumerate(start))
-                found.append((a, b, c))
-    return found
+                a, b, c = (n + (step if axis == moved else 0) for moved, n in enumerate(start))
+                neighbours.append((a, b, c))
+    return neighbours
 
 
-def _deepest(whole: Any, start: Index, edge: Index) -> Index | None:
-    """The volume's voxel that lies deepest in what a window can see of the mask so far."""
+def _deepest(mask: Any, start: Index, edge: Index) -> Index | None:
+    """The volume's voxel that lies deepest in the part of a mask that a window shows."""
     from scipy import ndimage
 
-    here, _ = overlap(start, edge, whole.shape)
-    visible = whole[here]
+    in_volume, _ = overlap(start, edge, mask.shape)
+    visible = mask[in_volume]
     if not visible.any():
         return None
-    depth = ndimage.distance_transform_cdt(np.pad(visible, 1), metric="taxicab")[1:-1, 1:-1, 1:-1]
+    padded = np.pad(visible, 1)
+    depth = ndimage.distance_transform_cdt(padded, metric="taxicab")[1:-1, 1:-1, 1:-1]
     index = np.unravel_index(int(np.argmax(depth)), depth.shape)
-    a, b, c = (int(n) + own.start for n, own in zip(index, here))
+    a, b, c = (int(n) + part.start for n, part in zip(index, in_volume))
     return (a, b, c)

@@ -1,9 +1,10 @@
 """Our CT-FM beside upstream's, on the same files with the same random weights: a JSON line for each volume and spacing.
 
-Upstream's evaluation is a list of MONAI's transforms and its sliding window (project-lighter/CT-FM at f58c89a, evaluation/totalseg.yaml
-and overrides/totalseg_predict_overrides.yaml); they are called here in its order with its arguments, and undone by MONAI's
-``Invertd``. The network is ``lighter_zoo.SegResNet.from_pretrained`` on the folder that our random weights were written to, which
-is the package's own way; it, and what MONAI needs to read files, come with ``ct_fm.lock``.
+Upstream's evaluation is a list of MONAI's transforms and its sliding window (project-lighter/CT-FM
+at f58c89a, evaluation/totalseg.yaml and overrides/totalseg_predict_overrides.yaml); they are called
+here in its order with its arguments, and undone by MONAI's ``Invertd``. The network is
+``lighter_zoo.SegResNet.from_pretrained`` on the folder that our random weights were written to,
+which is the package's own way; it, and what MONAI needs to read files, come with ``ct_fm.lock``.
 
     python ct_fm.py SIZE
 """
@@ -32,7 +33,7 @@ from volumes import VOLUMES, half_way, write_volume  # noqa: E402
 
 from zoo_sdk import Grid, ImageFile, Request, Target, Volume  # noqa: E402
 from zoo_sdk.files import _read  # noqa: E402
-from zoo_transforms.resampling import space_of, window  # noqa: E402
+from zoo_transforms.resampling import voxel_grid_of, window  # noqa: E402
 
 CASES = [
     ("RAS CT int16", "1.5mm"),
@@ -53,19 +54,31 @@ def main(size: str) -> None:
         for number, (volume, spacing) in enumerate(CASES):
             path = folder / "image.nii.gz"
             write_volume(path, number, *VOLUMES[volume], air=-1500)
-            print(json.dumps({"volume": volume, "spacing": spacing} | compare(path, spacing, ours, theirs)), flush=True)
+            print(
+                json.dumps(
+                    {"volume": volume, "spacing": spacing} | compare(path, spacing, ours, theirs)
+                ),
+                flush=True,
+            )
 
 
-def compare(path: Path, spacing: str, ours: network.CtFm, theirs: torch.nn.Module) -> dict[str, object]:
+def compare(
+    path: Path, spacing: str, ours: network.CtFm, theirs: torch.nn.Module
+) -> dict[str, object]:
     """Largest differences at each stage."""
     values, logits, labels, back = run_upstream(path, spacing, theirs)
     array, affine, _ = _read(path)
-    image, grid = Volume(array, affine), Grid(shape=array.shape, affine=tuple(map(tuple, affine.tolist())))
-    lattice = pipeline.network_space(space_of(grid), spacing)
+    image, grid = (
+        Volume(array, affine),
+        Grid(shape=array.shape, affine=tuple(map(tuple, affine.tolist()))),
+    )
+    lattice = pipeline.network_space(voxel_grid_of(grid), spacing)
     start, own = pipeline.network_values(image, lattice)
     made = pipeline.label(Volume(own, window(lattice, start, own.shape).affine), ours)
     chosen = np.take_along_axis(logits, made[None].astype(np.int64), axis=0)[0]
-    request = Request("r", "c", 0, {"CT": ImageFile("i", "HU")}, grid, tuple(map(Target, pipeline.ORGANS)))
+    request = Request(
+        "r", "c", 0, {"CT": ImageFile("i", "HU")}, grid, tuple(map(Target, pipeline.ORGANS))
+    )
     said = pipeline.predict(image, request, ours, {"spacing": spacing})
     tie = half_way(lattice, grid)
     differ = off_ties = voxels = 0
@@ -104,10 +117,14 @@ def run_upstream(path: Path, spacing: str, theirs: torch.nn.Module):
     ]
     before = m.Compose(steps)
     data = before({"input": str(path)})
-    inferer = SlidingWindowInfererAdapt(roi_size=(96, 160, 160), sw_batch_size=2, overlap=0.625, mode="gaussian")
+    inferer = SlidingWindowInfererAdapt(
+        roi_size=(96, 160, 160), sw_batch_size=2, overlap=0.625, mode="gaussian"
+    )
     with torch.inference_mode():
         logits = inferer(data["input"][None].as_tensor(), theirs)
-    data["target"] = m.AsDiscrete(argmax=True, dtype=torch.int32)(m.Activations(softmax=True)(logits[0]))
+    data["target"] = m.AsDiscrete(argmax=True, dtype=torch.int32)(
+        m.Activations(softmax=True)(logits[0])
+    )
     labels = np.asarray(data["target"][0])
     undone = m.Invertd(keys="target", orig_keys="input", transform=before)(data)["target"]
     return np.asarray(data["input"][0]), logits[0].numpy(), labels, np.asarray(undone[0])

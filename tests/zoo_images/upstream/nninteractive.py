@@ -1,8 +1,8 @@
 """Our nnInteractive beside upstream's, on the same files with the same random weights; then a session that is always right.
 
-Upstream is used as its readme says: SimpleITK's array of the file as it is, one session, prompt after prompt. Ours is
-asked by requests as the evaluator makes them: round by round with the mask handed back, targets in turn, in one session.
-A JSON line for each comparison.
+Upstream is used as its readme says: SimpleITK's array of the file as it is, one session, prompt
+after prompt. Ours is asked by requests as the evaluator makes them: round by round with the mask
+handed back, targets in turn, in one session. A JSON line for each comparison.
 
     python nninteractive.py SIZE
 """
@@ -49,7 +49,9 @@ def main(size: str) -> None:
         random_weights.write(size, Path(folder))
         ours = network.NnInteractive()
         for name, orientation, kinds in VOLUMES:
-            for what, differ, voxels in compare(body(name), orientation, kinds, ours, Path(folder, "image.nii.gz")):
+            for what, differ, voxels in compare(
+                body(name), orientation, kinds, ours, Path(folder, "image.nii.gz")
+            ):
                 say(volume=name, orientation=orientation, what=what, differ=differ, voxels=voxels)
         for autozoom in ("on", "off"):
             say(ideal="lung of 217 voxels", autozoom=autozoom, dice=ideal(ours, autozoom))
@@ -59,8 +61,8 @@ def main(size: str) -> None:
 def remembered(ours: network.NnInteractive) -> int:
     """How many images the session is shown when two are asked about in turn, each mask known from before.
 
-    The package prepares an image beside the answer, in two threads of which each task takes both: two images at once wait
-    for each other for ever.
+    The package prepares an image beside the answer, in two threads of which each task takes both:
+    two images at once wait for each other for ever.
     """
     asked = [Asked(body(name), ours, "ras", "liver") for name in ("LPS CT", "oblique PET")]
     for one in asked:
@@ -79,7 +81,9 @@ def say(**told) -> None:
     print(json.dumps(told), file=sys.__stdout__, flush=True)
 
 
-def compare(own: Body, orientation: str, kinds: tuple[str, ...], ours: network.NnInteractive, path: Path):
+def compare(
+    own: Body, orientation: str, kinds: tuple[str, ...], ours: network.NnInteractive, path: Path
+):
     """What was compared, voxels that differ, voxels of the mask."""
     save(own, path)
     theirs = Upstream(path, turn=orientation == "ras")
@@ -106,7 +110,10 @@ def compare_clicks(own: Body, asked, theirs: Upstream):
 def compare_boxes(own: Body, asked, theirs: Upstream):
     ours, box = asked("liver"), flat_box(own.mask("liver"))
     yield "a box", *differences(theirs.box(box), ours.ask(box=box))
-    yield "a click after it", *differences(theirs.click(own.click("spleen")), ours.click(own.click("spleen"), 1))
+    yield (
+        "a click after it",
+        *differences(theirs.click(own.click("spleen")), ours.click(own.click("spleen"), 1)),
+    )
 
 
 def compare_scribbles(own: Body, asked, theirs: Upstream):
@@ -119,15 +126,26 @@ def compare_scribbles(own: Body, asked, theirs: Upstream):
     beside = [at(own, (x, y + n, z), foreground=False) for n in range(4)]
     line = np.zeros(own.grid.shape, bool)
     line[x, y : y + 4, z] = True
-    yield "a scribble of background", *differences(theirs.scribble(line, include=False), ours.click_all(beside, 1))
+    yield (
+        "a scribble of background",
+        *differences(theirs.scribble(line, include=False), ours.click_all(beside, 1)),
+    )
 
 
 def compare_masks(own: Body, asked, theirs: Upstream):
     mask = own.mask("pancreas")
-    yield "a mask to refine", *differences(theirs.refine(mask), asked("pancreas").ask(previous=mask))
+    yield (
+        "a mask to refine",
+        *differences(theirs.refine(mask), asked("pancreas").ask(previous=mask)),
+    )
 
 
-KINDS = {"clicks": compare_clicks, "box": compare_boxes, "scribble": compare_scribbles, "mask": compare_masks}
+KINDS = {
+    "clicks": compare_clicks,
+    "box": compare_boxes,
+    "scribble": compare_scribbles,
+    "mask": compare_masks,
+}
 
 
 def differences(theirs, ours) -> tuple[int, int]:
@@ -138,7 +156,14 @@ class Asked:
     """Our pipeline, asked for one target in rounds, with the mask handed back."""
 
     def __init__(self, own: Body, net: network.NnInteractive, orientation: str, name: str) -> None:
-        self.own, self.net, self.name, self.masks, self.points, self.box = own, net, name, {}, (), None
+        self.own, self.net, self.name, self.masks, self.points, self.box = (
+            own,
+            net,
+            name,
+            {},
+            (),
+            None,
+        )
         chosen = {"orientation": orientation, "scribble": "as-drawn"}
         self.options = choose_options(replace(own.request(), options=chosen), pipeline.OPTIONS)
 
@@ -156,7 +181,9 @@ class Asked:
         named = {name: name for name in self.masks}
         target = Target(name=self.name, points=self.points, box=self.box, **named)
         request = replace(self.own.request(), targets=(target,), round=number)
-        said = pipeline.predict(self.own.image, request, self.net, self.options, lambda name, _: self.masks[name])
+        said = pipeline.predict(
+            self.own.image, request, self.net, self.options, lambda name, _: self.masks[name]
+        )
         found = said.masks[self.name]
         if isinstance(found, Exception):
             raise found
@@ -170,7 +197,9 @@ class Upstream:
     def __init__(self, path: Path, turn: bool) -> None:
         self.path, self.turn = path, turn
         if turn:
-            nibabel.save(nibabel.as_closest_canonical(nibabel.load(path)), path.with_name("turned.nii.gz"))
+            nibabel.save(
+                nibabel.as_closest_canonical(nibabel.load(path)), path.with_name("turned.nii.gz")
+            )
         self.image = SimpleITK.ReadImage(str(path.with_name("turned.nii.gz") if turn else path))
         array = SimpleITK.GetArrayFromImage(self.image)
         self.session = network.open_session(torch.device("cpu"))
@@ -179,11 +208,17 @@ class Upstream:
         self.session.set_target_buffer(self.buffer)
 
     def click(self, point: Point):
-        return self.after(self.session.add_point_interaction, self.place(point.index), point.foreground)
+        return self.after(
+            self.session.add_point_interaction, self.place(point.index), point.foreground
+        )
 
     def box(self, box: Box):
         ends = np.array([self.place(box.low), self.place(np.array(box.high) - 1)])
-        return self.after(self.session.add_bbox_interaction, np.stack([ends.min(0), ends.max(0) + 1], 1).tolist(), True)
+        return self.after(
+            self.session.add_bbox_interaction,
+            np.stack([ends.min(0), ends.max(0) + 1], 1).tolist(),
+            True,
+        )
 
     def scribble(self, mask, include: bool = True):
         return self.after(self.session.add_scribble_interaction, self.array_of(mask), include)
@@ -220,7 +255,7 @@ class Upstream:
 
 def save(own: Body, path: Path) -> None:
     array = own.image.array
-    letter, kind = ("h", "<i2") if own.image.whole else ("f", "<f4")
+    letter, kind = ("h", "<i2") if own.image.stores_integers else ("f", "<f4")
     write(path, array.shape, own.grid.affine, letter, np.asarray(array, kind).tobytes(order="F"))
 
 
@@ -236,7 +271,9 @@ def at(own: Body, index: tuple[int, ...], *, foreground: bool) -> Point:
 
 def flat_box(mask) -> Box:
     """The organ's box, one voxel thick along the last axis."""
-    hits = [np.flatnonzero(mask.any(axis=tuple(n for n in range(3) if n != axis))) for axis in range(3)]
+    hits = [
+        np.flatnonzero(mask.any(axis=tuple(n for n in range(3) if n != axis))) for axis in range(3)
+    ]
     low, high = [int(hit[0]) for hit in hits], [int(hit[-1]) + 1 for hit in hits]
     low[2] = (low[2] + high[2]) // 2
     return Box(low=tuple(low), high=(high[0], high[1], low[2] + 1))
@@ -246,11 +283,15 @@ def ideal(ours: network.NnInteractive, autozoom: str) -> float:
     """Dice of the lung, larger than a patch, with a network that reads the reference off the image."""
     own = body("fine CT")
     mask = own.mask("lung")
-    shown = replace(own, image=replace(own.image, array=np.where(mask, np.float32(1000), np.float32(0))))
+    shown = replace(
+        own, image=replace(own.image, array=np.where(mask, np.float32(1000), np.float32(0)))
+    )
     real = ours._session.network
     ours._session.network = Threshold(ours._session)
     try:
-        options = choose_options(replace(own.request(), options={"autozoom": autozoom}), pipeline.OPTIONS)
+        options = choose_options(
+            replace(own.request(), options={"autozoom": autozoom}), pipeline.OPTIONS
+        )
         found = pipeline.predict(shown.image, own.request("lung"), ours, options).masks["lung"]
     finally:
         ours._session.network = real

@@ -71,17 +71,24 @@ CASES = {
     "the right one": lambda folder: None,
     "a variant of nnU-Net's": trainer("nnUNetTrainer_2000epochs_NoMirroring"),
     "an array less in the second fold": weights(lambda state: state.pop(FIRST)),
-    "an array more in the first fold": weights(lambda state: state.update(other=torch.zeros(1)), fold=0),
+    "an array more in the first fold": weights(
+        lambda state: state.update(other=torch.zeros(1)), fold=0
+    ),
     "another shape": weights(lambda state: state.update({FIRST: torch.zeros(4, 2, 3, 3, 3)})),
     "cut off": cut,
     "a label more": changed(DATASET, lambda content: content["labels"].update(spleen=3)),
     "two channels": changed(DATASET, lambda content: content["channel_names"].update({"1": "PET"})),
-    "pictures": changed(PLANS, lambda content: content.update(image_reader_writer="NaturalImage2DIO")),
+    "pictures": changed(
+        PLANS, lambda content: content.update(image_reader_writer="NaturalImage2DIO")
+    ),
     "a trainer of one's own": trainer("nnUNetTrainerOfMine"),
-    "no fold that ended": lambda folder: [(fold / CHECKPOINT).unlink() for fold in folder.glob("fold_*")],
+    "no fold that ended": lambda folder: [
+        (fold / CHECKPOINT).unlink() for fold in folder.glob("fold_*")
+    ],
     "no plans": lambda folder: (folder / PLANS).unlink(),
     "a second stage": changed(
-        PLANS, lambda content: content["configurations"]["3d_fullres"].update(previous_stage="3d_lowres")
+        PLANS,
+        lambda content: content["configurations"]["3d_fullres"].update(previous_stage="3d_lowres"),
     ),
 }
 
@@ -95,7 +102,11 @@ def main(size: str) -> None:
             change(folder)
             try:
                 found = open_models(Path(name), torch.device("cpu"))
-                told = {"refused": None, "modalities": list(found), "folds": found["PT"].about["folds"]}
+                told = {
+                    "refused": None,
+                    "modalities": list(found),
+                    "folds": found["PT"].about["folds"],
+                }
             except WrongWeights as error:
                 told = {"refused": str(error).replace(name, "")}
         print(json.dumps({"case": case, **told}), flush=True)

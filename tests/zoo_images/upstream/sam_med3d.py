@@ -1,8 +1,9 @@
 """Our SAM-Med3D beside upstream's, on the same files with the same random weights: a JSON line for each volume and click count.
 
-Runs in an environment of its own (``sam_med3d.lock``), where torchio is of the version that upstream's code needs.
-Upstream's preprocessing is called through torchio, by what utils/infer_utils.py does with it. With a checkout of
-github.com/uni-medical/SAM-Med3D as argument, its own functions are called instead (docs/decisions/0071).
+Runs in an environment of its own (``sam_med3d.lock``), where torchio is of the version that
+upstream's code needs. Upstream's preprocessing is called through torchio, by what
+utils/infer_utils.py does with it. With a checkout of github.com/uni-medical/SAM-Med3D as argument,
+its own functions are called instead (docs/decisions/0071).
 
     python sam_med3d.py SIZE [CHECKOUT]
 """
@@ -20,7 +21,11 @@ import torch
 import torchio
 
 ROOT = Path(__file__).parents[3]
-sys.path[:0] = [str(ROOT / "models/sdk"), str(ROOT / "models/sam-med3d"), str(Path(__file__).parent)]
+sys.path[:0] = [
+    str(ROOT / "models/sdk"),
+    str(ROOT / "models/sam-med3d"),
+    str(Path(__file__).parent),
+]
 
 import network  # noqa: E402
 import pipeline  # noqa: E402
@@ -29,7 +34,7 @@ from volumes import VOLUMES, clicks_in, half_way, write_volume  # noqa: E402
 
 from zoo_sdk import Grid, ImageFile, Request, Target, Volume  # noqa: E402
 from zoo_sdk.files import _read_values  # noqa: E402
-from zoo_transforms.resampling import space_of, voxel_of  # noqa: E402
+from zoo_transforms.resampling import voxel_grid_of, voxel_of  # noqa: E402
 
 OPTIONS = {"large": "single", "clicks": "one-by-one"}
 
@@ -47,7 +52,10 @@ def main(size: str, checkout: str | None) -> None:
             write_volume(path, number, *VOLUMES[name])
             for clicks in (1, 3):
                 print(
-                    json.dumps({"volume": name, "clicks": clicks} | compare(path, number, clicks, net, theirs)),
+                    json.dumps(
+                        {"volume": name, "clicks": clicks}
+                        | compare(path, number, clicks, net, theirs)
+                    ),
                     flush=True,
                 )
 
@@ -57,12 +65,17 @@ def compare(path: Path, seed: int, count: int, net: network.SamMed3D, theirs) ->
     array, affine, whole = _read_values(path)
     image = Volume(array, affine, whole=whole)
     grid = Grid(shape=array.shape, affine=tuple(map(tuple, affine.tolist())))
-    lattice = pipeline.network_space(space_of(grid))
+    lattice = pipeline.network_space(voxel_grid_of(grid))
     points = clicks_in(grid, seed, count)
     start = pipeline.crop_start(lattice, points[0].ras_mm)
-    places = [tuple(a - b for a, b in zip(voxel_of(lattice, p.ras_mm), start, strict=True)) for p in points]
+    places = [
+        tuple(a - b for a, b in zip(voxel_of(lattice, p.ras_mm), start, strict=True))
+        for p in points
+    ]
     inside = tuple(
-        (place, p.foreground) for place, p in zip(places, points, strict=True) if all(0 <= n < 128 for n in place)
+        (place, p.foreground)
+        for place, p in zip(places, points, strict=True)
+        if all(0 <= n < 128 for n in place)
     )
 
     subject = torchio.Subject(image=torchio.ScalarImage(path))
@@ -82,7 +95,9 @@ def compare(path: Path, seed: int, count: int, net: network.SamMed3D, theirs) ->
         roi, mask, low, back = reenact(canonical, own, crop, standardise, net._module, inside)
 
     ours = pipeline.network_input(image, lattice, start)
-    request = Request("r", "c", 0, {"CT": ImageFile("i", "HU")}, grid, (Target("t", points=points),))
+    request = Request(
+        "r", "c", 0, {"CT": ImageFile("i", "HU")}, grid, (Target("t", points=points),)
+    )
     put = pipeline.predict(image, request, net, OPTIONS).masks["t"]
     state, embedding = None, net.embed(ours)
     for number in range(1, len(inside) + 1):
@@ -120,9 +135,13 @@ def reenact(canonical, own, crop, standardise, module, clicks):
                 sparse_prompt_embeddings=sparse,
                 dense_prompt_embeddings=dense,
             )
-        high = torch.nn.functional.interpolate(low, size=roi.shape[-3:], mode="trilinear", align_corners=False)
+        high = torch.nn.functional.interpolate(
+            low, size=roi.shape[-3:], mode="trilinear", align_corners=False
+        )
     mask = torch.sigmoid(high)[0, 0].numpy() > 0.5
-    label = torchio.LabelMap(tensor=torch.from_numpy(mask[None].astype(np.float32)), affine=cut.image.affine)
+    label = torchio.LabelMap(
+        tensor=torch.from_numpy(mask[None].astype(np.float32)), affine=cut.image.affine
+    )
     reference = torchio.ScalarImage(tensor=torch.zeros(1, *own[1]), affine=own[0])
     return roi, mask, low, torchio.Resample(target=reference)(label).data[0].numpy() > 0
 
@@ -142,7 +161,11 @@ def load_checkout(folder: str):
             return torch.tensor([[list(place)]]), torch.tensor([[int(foreground)]])
 
         mask, low = infer_utils.sam_model_infer(
-            module, roi, roi_gt=torch.ones_like(roi), prompt_generator=next_click, num_clicks=len(clicks)
+            module,
+            roi,
+            roi_gt=torch.ones_like(roi),
+            prompt_generator=next_click,
+            num_clicks=len(clicks),
         )
         return roi, mask > 0, low, infer_utils.data_postprocess(mask, meta).transpose(2, 1, 0) > 0
 

@@ -1,8 +1,9 @@
 """Our SAT beside upstream's, on the same files with the same random weights: a JSON line for each volume.
 
-Upstream's own ``load_image``, ``split_3d`` and ``inference`` are called (its source lies in the model's image); what they
-need beside it (MONAI, nibabel, pandas) comes with ``monai.lock``. Upstream's text encoder wants a GPU and two processes, so
-it is called part by part. With a folder as second argument, that one has upstream's source.
+Upstream's own ``load_image``, ``split_3d`` and ``inference`` are called (its source lies in the
+model's image); what they need beside it (MONAI, nibabel, pandas) comes with ``monai.lock``.
+Upstream's text encoder wants a GPU and two processes, so it is called part by part. With a folder
+as second argument, that one has upstream's source.
 
     python sat.py SIZE
 """
@@ -34,7 +35,7 @@ from evaluate.inference_engine import inference  # noqa: E402
 
 from zoo_sdk import Grid, ImageFile, Request, Target, Volume, choose_options  # noqa: E402
 from zoo_sdk.files import _read  # noqa: E402
-from zoo_transforms.resampling import canonical, space_of  # noqa: E402
+from zoo_transforms.resampling import canonical, voxel_grid_of  # noqa: E402
 
 LABELS = ["Liver", "left kidney", "tumor"]
 TILT = np.linalg.qr(np.array([[1.0, 0.14, -0.1], [-0.12, 1.0, 0.09], [0.11, -0.08, 1.0]]))[0]
@@ -61,7 +62,9 @@ def main(size: str) -> None:
         for number, (volume, about) in enumerate(VOLUMES.items()):
             path = folder / "image.nii.gz"
             write_volume(path, number, *about[:4], background=-1000 if about[5] == "CT" else 0)
-            print(json.dumps({"volume": volume} | compare(path, about[4], about[5], ours)), flush=True)
+            print(
+                json.dumps({"volume": volume} | compare(path, about[4], about[5], ours)), flush=True
+            )
 
 
 def compare(path: Path, word: str, modality: str, ours: network.Sat) -> dict[str, object]:
@@ -70,13 +73,16 @@ def compare(path: Path, word: str, modality: str, ours: network.Sat) -> dict[str
     array, affine, _ = _read(path)
     image = Volume(array, affine)
     grid = Grid(shape=array.shape, affine=tuple(map(tuple, affine.tolist())))
-    lattice = pipeline.network_space(space_of(grid))
+    lattice = pipeline.network_space(voxel_grid_of(grid))
     start, values = pipeline.network_values(image, lattice, pipeline.MODALITIES[modality])
     targets = tuple(Target(label, text=label) for label in LABELS)
     request = Request("r", "c", 0, {modality: ImageFile("i", "")}, grid, targets)
     options = choose_options(request, pipeline.OPTIONS)
     said = pipeline.predict(image, request, ours, options)
-    assert said.notes["crop"]["shape"] == list(theirs["image"].shape[1:]), (said.notes["crop"], theirs["image"].shape)
+    assert said.notes["crop"]["shape"] == list(theirs["image"].shape[1:]), (
+        said.notes["crop"],
+        theirs["image"].shape,
+    )
     tie = half_way(lattice, grid)
     differ = voxels = back_differs = off_ties = back_voxels = 0
     for label, mask in zip(LABELS, theirs["masks"], strict=True):
@@ -90,7 +96,10 @@ def compare(path: Path, word: str, modality: str, ours: network.Sat) -> dict[str
             pipeline.Seconds(),
         )[label]
         differ, voxels = differ + int((made != mask).sum()), voxels + int(mask.sum())
-        back_differs, back_voxels = back_differs + int((put != back).sum()), back_voxels + int(back.sum())
+        back_differs, back_voxels = (
+            back_differs + int((put != back).sum()),
+            back_voxels + int(back.sum()),
+        )
         off_ties += int(((put != back) & ~tie).sum())
     return {
         "patches": said.notes["crop"]["patches"],
@@ -129,21 +138,28 @@ def run_upstream(path: Path, word: str, ours: network.Sat):
 
     with tempfile.TemporaryDirectory() as name:
         listed = Path(name, "cases.jsonl")
-        listed.write_text(json.dumps({"image": str(path), "label": LABELS, "modality": word, "dataset": "d"}))
+        listed.write_text(
+            json.dumps({"image": str(path), "label": LABELS, "modality": word, "dataset": "d"})
+        )
         cases = Inference_Dataset(str(listed), 256, 1)
         results = Path(name, "results")
         results.mkdir()
         inference(Model(), Text(), torch.device("cpu"), cases, [cases[0]], str(results))
-        masks = [np.asarray(nibabel.load(results / "d/seg_image" / f"{label}.nii.gz").dataobj) > 0 for label in LABELS]
+        masks = [
+            np.asarray(nibabel.load(results / "d/seg_image" / f"{label}.nii.gz").dataobj) > 0
+            for label in LABELS
+        ]
         return {"image": np.asarray(cases[0]["image"]), "masks": masks}, largest
 
 
 def invert(mask, start, image, lattice, grid) -> np.ndarray:
     """Upstream's mask on the image, by MONAI's own inverse of its transforms."""
-    own = canonical(space_of(grid))
+    own = canonical(voxel_grid_of(grid))
     whole = np.zeros(lattice.shape, np.float32)
     whole[tuple(slice(n, n + size) for n, size in zip(start, mask.shape, strict=True))] = mask
-    tensor = MetaTensor(torch.from_numpy(whole)[None], affine=torch.from_numpy(lattice.affine.copy()))
+    tensor = MetaTensor(
+        torch.from_numpy(whole)[None], affine=torch.from_numpy(lattice.affine.copy())
+    )
     resample = m.SpatialResample(mode="nearest", padding_mode="border")
     back = resample(tensor, dst_affine=torch.from_numpy(own.affine.copy()), spatial_size=own.shape)
     axes = nibabel.aff2axcodes(np.array(grid.affine))
@@ -153,7 +169,9 @@ def invert(mask, start, image, lattice, grid) -> np.ndarray:
 def half_way(lattice, grid) -> np.ndarray:
     """Voxels of the image that lie half-way between two of the lattice: rounding noise decides for which one MONAI takes."""
     across = np.linalg.inv(lattice.affine) @ np.asarray(grid.affine)
-    places = np.tensordot(across[:3, :3], np.indices(grid.shape), 1) + across[:3, 3].reshape(3, 1, 1, 1)
+    places = np.tensordot(across[:3, :3], np.indices(grid.shape), 1) + across[:3, 3].reshape(
+        3, 1, 1, 1
+    )
     return (abs(places - np.floor(places) - 0.5) < 1e-3).any(axis=0)
 
 

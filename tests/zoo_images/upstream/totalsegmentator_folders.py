@@ -14,7 +14,11 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-sys.path[:0] = [str(ROOT / "models/sdk"), str(ROOT / "models/totalsegmentator"), str(ROOT / "models/nnunet")]
+sys.path[:0] = [
+    str(ROOT / "models/sdk"),
+    str(ROOT / "models/totalsegmentator"),
+    str(ROOT / "models/nnunet"),
+]
 
 import network  # noqa: E402
 import random_weights  # noqa: E402

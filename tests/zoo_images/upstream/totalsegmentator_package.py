@@ -1,7 +1,8 @@
 """Our TotalSegmentator beside the package's ``nnUNet_predict_image``, same files, same random results folders: a JSON line each.
 
-All of upstream's way is called: its resampling, nnU-Net's ``predict_from_files`` for each part, the union of the parts, the way back.
-Ours answers first, as the package changes nnU-Net's predictor when it is imported. What it imports for DICOM alone is stood in for.
+All of upstream's way is called: its resampling, nnU-Net's ``predict_from_files`` for each part, the
+union of the parts, the way back. Ours answers first, as the package changes nnU-Net's predictor
+when it is imported. What it imports for DICOM alone is stood in for.
 
     python totalsegmentator_package.py SIZE
 """
@@ -25,7 +26,12 @@ import numpy as np
 ROOT = Path(__file__).parents[3]
 sys.path[:0] = [
     str(folder)
-    for folder in (Path(__file__).parent, ROOT / "models/sdk", ROOT / "models/totalsegmentator", ROOT / "models/nnunet")
+    for folder in (
+        Path(__file__).parent,
+        ROOT / "models/sdk",
+        ROOT / "models/totalsegmentator",
+        ROOT / "models/nnunet",
+    )
 ]
 #: nnU-Net asks for it when it is imported; its processes inherit it
 RESULTS = os.environ.setdefault("UMD_TEST_RESULTS", tempfile.mkdtemp())
@@ -41,7 +47,7 @@ from volumes import VOLUMES, half_way, write_volume  # noqa: E402
 
 from zoo_sdk import Grid, ImageFile, Prediction, Request, Target, Volume  # noqa: E402
 from zoo_sdk.files import _read  # noqa: E402
-from zoo_transforms.resampling import canonical, space_of  # noqa: E402
+from zoo_transforms.resampling import canonical, voxel_grid_of  # noqa: E402
 
 #: our target -> the labels that the design names for it, by number
 TARGETS = {
@@ -97,7 +103,10 @@ def main(size: str) -> None:
         answers = list(ask_ours())
         upstream = open_upstream()
     for volume, path, request, said, given in answers:
-        print(json.dumps({"volume": volume, **compare(path, request, said, given, upstream)}), flush=True)
+        print(
+            json.dumps({"volume": volume, **compare(path, request, said, given, upstream)}),
+            flush=True,
+        )
 
 
 def ask_ours():
@@ -111,19 +120,32 @@ def ask_ours():
         write_volume(path, number, *about, air=-1000.0 if modality == "CT" else 0)
         array, affine, _ = _read(path)
         grid = Grid(shape=array.shape, affine=tuple(map(tuple, affine.tolist())))
-        request = Request("r", "c", 0, {modality: ImageFile("i", "HU")}, grid, tuple(map(Target, TARGETS[modality])))
+        request = Request(
+            "r",
+            "c",
+            0,
+            {modality: ImageFile("i", "HU")},
+            grid,
+            tuple(map(Target, TARGETS[modality])),
+        )
         ours.given.clear()
-        said = pipeline.predict(Volume(array.astype(np.float32), affine), request, ours, {"parts": "all"})
+        said = pipeline.predict(
+            Volume(array.astype(np.float32), affine), request, ours, {"parts": "all"}
+        )
         yield volume, path, request, said, ours.given[0]
 
 
-def compare(path: Path, request: Request, said: Prediction, given: np.ndarray, upstream) -> dict[str, object]:
+def compare(
+    path: Path, request: Request, said: Prediction, given: np.ndarray, upstream
+) -> dict[str, object]:
     """The networks' input, and the voxels of seven masks that differ; half-way between two of the lattice's they are told apart."""
     modality = next(iter(request.images))
     task = TASKS[modality]
     with contextlib.redirect_stdout(io.StringIO()):
         theirs, shown = labels_of(path, task, upstream)
-    ties = half_way(pipeline.respaced_between_corners(canonical(space_of(request.grid))), request.grid)
+    ties = half_way(
+        pipeline.respaced_between_corners(canonical(voxel_grid_of(request.grid))), request.grid
+    )
     expected = {name: np.isin(theirs, values) for name, values in TARGETS[modality].items()}
     apart = [said.masks[name] != mask for name, mask in expected.items()]
     return {

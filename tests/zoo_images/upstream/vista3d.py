@@ -1,8 +1,9 @@
 """Our VISTA3D beside upstream's, on the same files with the same random weights: a JSON line for each volume and question.
 
-Without a checkout upstream's steps are taken from the package monai, as the bundle's configs/inference.json lists them.
-With a checkout of github.com/NVIDIA-Medtech/NV-Segment-CTMR the bundle itself is run, evaluator and all (it wants
-pytorch-ignite, einops, nibabel and scikit-image beside what the image has); see docs/decisions/0080.
+Without a checkout upstream's steps are taken from the package monai, as the bundle's
+configs/inference.json lists them. With a checkout of github.com/NVIDIA-Medtech/NV-Segment-CTMR the
+bundle itself is run, evaluator and all (it wants pytorch-ignite, einops, nibabel and scikit-image
+beside what the image has); see docs/decisions/0080.
 
     python vista3d.py SIZE [VOLUMES [CHECKOUT]]
 
@@ -44,7 +45,7 @@ from volumes import VOLUMES, clicks_in, half_way, write_volume  # noqa: E402
 
 from zoo_sdk import Grid, ImageFile, Request, Target, Volume  # noqa: E402
 from zoo_sdk.files import _read_values  # noqa: E402
-from zoo_transforms.resampling import Space  # noqa: E402
+from zoo_transforms.resampling import VoxelGrid  # noqa: E402
 
 #: question -> names asked for, clicks, options
 QUESTIONS = {
@@ -56,10 +57,11 @@ QUESTIONS = {
     "zero-shot": (("philtrum",), 3, {}),
     "class, then clicks": (("spleen",), 3, {"clicks": "with-class"}),
 }
-#: about the object, where the box of what is above zero ends. Zero would not do: beside positive voxels MONAI's resampling
-#: makes 1e-15 of it, by chance, and its box is then a voxel larger
+#: about the object, where the box of what is above zero ends. Zero would not do: beside positive
+#: voxels MONAI's resampling makes 1e-15 of it, by chance, and its box is then a voxel larger
 AIR = {"CT int16": -1000, "PET float32": -5, "MR float32": -5}
-#: seeds of clicks of which one lies in the mask: of a mask in which none does upstream drops nothing if most of it is foreground
+#: seeds of clicks of which one lies in the mask: of a mask in which none does upstream drops
+#: nothing if most of it is foreground
 CLICKS = 30
 #: upstream's numbers for a union, and for what is no class
 ASKED_OTHERWISE = {"lung": [20], "philtrum": [133]}
@@ -81,7 +83,12 @@ def main(size: str, chosen: str = "0,2,3", checkout: str | None = None) -> None:
             ours = Ours(path, modality, number + CLICKS, net)
             theirs = Theirs(path, ours, plain, checkout)
             for question in QUESTIONS:
-                print(json.dumps({"volume": name, "question": question} | compare(ours, theirs, question)), flush=True)
+                print(
+                    json.dumps(
+                        {"volume": name, "question": question} | compare(ours, theirs, question)
+                    ),
+                    flush=True,
+                )
 
 
 class Ours:
@@ -89,10 +96,15 @@ class Ours:
 
     def __init__(self, path: Path, modality: str, seed: int, net: network.Vista3d) -> None:
         array, self.affine, _ = _read_values(path)
-        self.image, self.seed, self.modality, self._net = Volume(array, self.affine), seed, modality, net
+        self.image, self.seed, self.modality, self._net = (
+            Volume(array, self.affine),
+            seed,
+            modality,
+            net,
+        )
         self.grid = Grid(shape=array.shape, affine=tuple(map(tuple, self.affine.tolist())))
         self.scale = "HU window" if modality == "CT" else "percentiles 1 to 99"
-        self.view = pipeline.prepare(self.image, Space(array.shape, self.affine), self.scale)
+        self.view = pipeline.prepare(self.image, VoxelGrid(array.shape, self.affine), self.scale)
         self.memory = pipeline.Memory()
 
     def ask(self, question: str):
@@ -100,7 +112,12 @@ class Ours:
         names, clicks, chosen = QUESTIONS[question]
         points = clicks_in(self.grid, self.seed, clicks)
         request = Request(
-            "r", "c", 0, {self.modality: ImageFile("i", "HU")}, self.grid, tuple(Target(n, n, points) for n in names)
+            "r",
+            "c",
+            0,
+            {self.modality: ImageFile("i", "HU")},
+            self.grid,
+            tuple(Target(n, n, points) for n in names),
         )
         options = {name: values[0] for name, values in pipeline.OPTIONS.items()} | chosen
         kept, stitched = [], pipeline.stitched
@@ -131,9 +148,14 @@ class Theirs:
         points = clicks_in(self._ours.grid, self._ours.seed, clicks)
         asked = {}
         if clicks:
-            asked |= {"points": [list(p.index) for p in points], "point_labels": [int(p.foreground) for p in points]}
+            asked |= {
+                "points": [list(p.index) for p in points],
+                "point_labels": [int(p.foreground) for p in points],
+            }
         if not clicks or question in ("zero-shot", "class, then clicks"):
-            asked["label_prompt"] = ASKED_OTHERWISE.get(names[0]) or [pipeline.numbers(name)[0] for name in names]
+            asked["label_prompt"] = ASKED_OTHERWISE.get(names[0]) or [
+                pipeline.numbers(name)[0] for name in names
+            ]
         if self._checkout and question != "class, then clicks":
             return run_bundle(self._path, self._checkout, self._ours.scale, self._module, asked)
         return self._reenact(asked, class_first=question == "class, then clicks")
@@ -142,16 +164,22 @@ class Theirs:
     def _reenact(self, asked, class_first):
         steps = self._steps()
         meta = {"affine": torch.from_numpy(self._ours.affine), "original_affine": self._ours.affine}
-        image = MetaTensor(torch.from_numpy(self._ours.image.array.copy(order="C"))[None], meta=meta)
+        image = MetaTensor(
+            torch.from_numpy(self._ours.image.array.copy(order="C"))[None], meta=meta
+        )
         batch = list_data_collate([steps({"image": image, **asked})])
         inputs = batch["image"]
         prompts = {}
         if "label_prompt" in asked:
-            numbers = asked["label_prompt"] if asked["label_prompt"] != [20] else list(UNIONS["lung"])
+            numbers = (
+                asked["label_prompt"] if asked["label_prompt"] != [20] else list(UNIONS["lung"])
+            )
             prompts["class_vector"] = prompts["prompt_class"] = torch.tensor(numbers)[:, None]
         if "points" in asked:
             across = np.linalg.inv(inputs.affine[0].numpy()) @ self._ours.affine
-            places = without_noise((across @ np.c_[asked["points"], np.ones(len(asked["points"]))].T).T[:, :3])
+            places = without_noise(
+                (across @ np.c_[asked["points"], np.ones(len(asked["points"]))].T).T[:, :3]
+            )
             prompts |= {
                 "point_coords": torch.from_numpy(places)[None],
                 "point_labels": torch.tensor([asked["point_labels"]]),
@@ -202,7 +230,9 @@ class Theirs:
         )  # fmt: skip
         if class_first:
             # in half precision, as ours: where a part of it begins decides what the clicks correct
-            clicks["prev_mask"] = everywhere(class_vector=prompts["class_vector"]).as_tensor().half().float()
+            clicks["prev_mask"] = (
+                everywhere(class_vector=prompts["class_vector"]).as_tensor().half().float()
+            )
         return point_based_window_inferer(**clicks)
 
 
@@ -251,11 +281,15 @@ def compare(ours: Ours, theirs: Theirs, question: str) -> dict[str, object]:
     """Largest differences at each stage."""
     inputs, logits, labels = theirs.ask(question)
     mine, masks = ours.ask(question)
-    theirs_logits = logits[0].as_tensor().numpy() if isinstance(logits, MetaTensor) else logits[0].numpy()
+    theirs_logits = (
+        logits[0].as_tensor().numpy() if isinstance(logits, MetaTensor) else logits[0].numpy()
+    )
     known = np.isfinite(mine) & np.isfinite(theirs_logits)
     names = QUESTIONS[question][0]
-    wanted = [labels > 0] if len(names) == 1 else [labels == pipeline.numbers(name)[0] for name in names]
-    tie = half_way(Space(ours.view.array.shape, ours.view.affine), ours.grid)
+    wanted = (
+        [labels > 0] if len(names) == 1 else [labels == pipeline.numbers(name)[0] for name in names]
+    )
+    tie = half_way(VoxelGrid(ours.view.array.shape, ours.view.affine), ours.grid)
     differ = [mask != other for mask, other in zip(masks, wanted, strict=True)]
     same = inputs.shape[2:] == ours.view.array.shape
     return {

@@ -9,14 +9,50 @@ import SimpleITK
 
 from zoo_sdk import Grid, Point
 
-#: name -> index of the RAS-like axes and their signs, Euler angles in degrees, voxel sizes, shape, number type
+#: name -> index of the RAS-like axes and their signs, Euler angles in degrees, voxel sizes, shape,
+#: number type
 VOLUMES = {
     "RAS CT int16": ((0, 1, 2), (1, 1, 1), (0, 0, 0), (0.9, 0.9, 2.5), (220, 200, 90), np.int16),
-    "LPS CT int16": ((0, 1, 2), (-1, -1, 1), (0, 0, 0), (1.37, 1.37, 3.0), (180, 170, 80), np.int16),
-    "PIR PET float32": ((1, 2, 0), (-1, -1, 1), (0, 0, 0), (4.07, 4.07, 4.07), (60, 70, 64), np.float32),
-    "oblique MR float32": ((0, 1, 2), (1, 1, 1), (12, -7, 20), (1.2, 1.9, 1.2), (150, 100, 160), np.float32),
-    "oblique LPI MR uint16": ((0, 1, 2), (-1, 1, -1), (-5, 9, 4), (2.03, 2.03, 5.1), (120, 110, 40), np.uint16),
-    "anisotropic PET float32": ((0, 1, 2), (1, -1, 1), (0, 0, 0), (2.0, 2.0, 3.0), (100, 120, 90), np.float32),
+    "LPS CT int16": (
+        (0, 1, 2),
+        (-1, -1, 1),
+        (0, 0, 0),
+        (1.37, 1.37, 3.0),
+        (180, 170, 80),
+        np.int16,
+    ),
+    "PIR PET float32": (
+        (1, 2, 0),
+        (-1, -1, 1),
+        (0, 0, 0),
+        (4.07, 4.07, 4.07),
+        (60, 70, 64),
+        np.float32,
+    ),
+    "oblique MR float32": (
+        (0, 1, 2),
+        (1, 1, 1),
+        (12, -7, 20),
+        (1.2, 1.9, 1.2),
+        (150, 100, 160),
+        np.float32,
+    ),
+    "oblique LPI MR uint16": (
+        (0, 1, 2),
+        (-1, 1, -1),
+        (-5, 9, 4),
+        (2.03, 2.03, 5.1),
+        (120, 110, 40),
+        np.uint16,
+    ),
+    "anisotropic PET float32": (
+        (0, 1, 2),
+        (1, -1, 1),
+        (0, 0, 0),
+        (2.0, 2.0, 3.0),
+        (100, 120, 90),
+        np.float32,
+    ),
 }
 
 
@@ -34,15 +70,21 @@ def clicks_in(grid: Grid, seed: int, count: int) -> tuple[Point, ...]:
 def half_way(lattice, grid) -> np.ndarray:
     """Voxels of the image that lie half-way between two of the lattice: rounding noise decides for which one ITK takes."""
     across = np.linalg.inv(lattice.affine) @ np.asarray(grid.affine)
-    places = np.tensordot(across[:3, :3], np.indices(grid.shape), 1) + across[:3, 3].reshape(3, 1, 1, 1)
+    places = np.tensordot(across[:3, :3], np.indices(grid.shape), 1) + across[:3, 3].reshape(
+        3, 1, 1, 1
+    )
     return (abs(places - np.floor(places) - 0.5) < 1e-3).any(axis=0)
 
 
-def write_volume(path: Path, seed: int, order, signs, angles, sizes, shape, dtype, air: float | None = None) -> None:
+def write_volume(
+    path: Path, seed: int, order, signs, angles, sizes, shape, dtype, air: float | None = None
+) -> None:
     """Smooth noise with many values below zero (none where the type or PET has none); ``air`` stands about an ellipsoid of it."""
     chance = np.random.default_rng(seed)
     array = SimpleITK.GetArrayFromImage(
-        SimpleITK.SmoothingRecursiveGaussian(SimpleITK.GetImageFromArray(chance.normal(size=shape[::-1])), 4.0)
+        SimpleITK.SmoothingRecursiveGaussian(
+            SimpleITK.GetImageFromArray(chance.normal(size=shape[::-1])), 4.0
+        )
     ).T
     array = array / array.std() * 300 + 100
     if dtype != np.int16:

@@ -1,7 +1,8 @@
 """Our VoxTell beside the package's predictor, on the same files with the same random weights: a JSON line for each volume.
 
-The package's own reader, ``preprocess``, ``predict_single_image`` and writer are called; what they need beside the image (nnU-Net,
-transformers) comes with ``voxtell.lock``. Its constructor knows the full network alone, so its attributes are set here.
+The package's own reader, ``preprocess``, ``predict_single_image`` and writer are called; what they
+need beside the image (nnU-Net, transformers) comes with ``voxtell.lock``. Its constructor knows the
+full network alone, so its attributes are set here.
 
     python voxtell_package.py SIZE
 """
@@ -31,7 +32,7 @@ import random_weights  # noqa: E402
 
 from zoo_sdk import Grid, ImageFile, Request, Target, Volume  # noqa: E402
 from zoo_sdk.files import _read  # noqa: E402
-from zoo_transforms.resampling import space_of  # noqa: E402
+from zoo_transforms.resampling import voxel_grid_of  # noqa: E402
 
 TEXTS = ["Liver", "left kidney"]
 TILT = np.linalg.qr(np.array([[1.0, 0.14, -0.1], [-0.12, 1.0, 0.09], [0.11, -0.08, 1.0]]))[0]
@@ -40,8 +41,18 @@ TILT *= np.sign(np.diag(TILT))
 VOLUMES = {
     "RAS CT int16": (np.eye(3), (0.9, 0.9, 2.5), (240, 210, 90), np.int16),
     "LPS CT int16": (np.diag([-1.0, -1.0, 1.0]), (1.37, 1.37, 3.0), (200, 170, 60), np.int16),
-    "PIR PET float32": (np.eye(3)[:, [1, 2, 0]] @ np.diag([-1, -1, 1.0]), (4.07, 4.07, 4.07), (60, 70, 64), np.float32),
-    "oblique LPI MR uint16": (TILT @ np.diag([-1.0, 1.0, -1.0]), (2.03, 2.03, 5.1), (90, 110, 40), np.uint16),
+    "PIR PET float32": (
+        np.eye(3)[:, [1, 2, 0]] @ np.diag([-1, -1, 1.0]),
+        (4.07, 4.07, 4.07),
+        (60, 70, 64),
+        np.float32,
+    ),
+    "oblique LPI MR uint16": (
+        TILT @ np.diag([-1.0, 1.0, -1.0]),
+        (2.03, 2.03, 5.1),
+        (90, 110, 40),
+        np.uint16,
+    ),
 }
 
 
@@ -67,8 +78,15 @@ def predictor(folder: Path, size: str) -> VoxTellPredictor:
     made.network = network.build(plans, size)
     made.network.load_state_dict(torch.load(folder / "fold_0/checkpoint_final.pth")[network.STATE])
     made.network.eval()
-    made.device, made.tile_step_size, made.perform_everything_on_device = torch.device("cpu"), 0.5, True
-    made.normalization, made.patch_size = ZScoreNormalization(intensityproperties={}), pipeline.PATCH
+    made.device, made.tile_step_size, made.perform_everything_on_device = (
+        torch.device("cpu"),
+        0.5,
+        True,
+    )
+    made.normalization, made.patch_size = (
+        ZScoreNormalization(intensityproperties={}),
+        pipeline.PATCH,
+    )
     return made
 
 
@@ -79,7 +97,7 @@ def compare(path: Path, ours: network.VoxTell, theirs: VoxTellPredictor) -> dict
     expected, box, _ = theirs.preprocess(read)
     array, affine, _ = _read(path)
     grid = Grid(shape=array.shape, affine=tuple(map(tuple, affine.tolist())))
-    lattice = pipeline.network_space(space_of(grid), "native")
+    lattice = pipeline.network_space(voxel_grid_of(grid), "native")
     start, values = pipeline.network_values(Volume(array, affine), lattice)
     targets = tuple(Target(text, text=text) for text in TEXTS)
     request = Request("r", "c", 0, {"CT": ImageFile("i", "HU")}, grid, targets)
@@ -92,7 +110,8 @@ def compare(path: Path, ours: network.VoxTell, theirs: VoxTellPredictor) -> dict
         differ, voxels = differ + int((said.masks[text] != back).sum()), voxels + int(back.sum())
     return {
         "patches": said.notes["crop"]["patches"],
-        "crop": [list(start), list(values.shape)] == [[low for low, _ in box], [high - low for low, high in box]],
+        "crop": [list(start), list(values.shape)]
+        == [[low for low, _ in box], [high - low for low, high in box]],
         "input": float(abs(values - expected[0].numpy()).max()),
         "back_voxels": voxels,
         "back_differs": differ,
