@@ -1,4 +1,4 @@
-"""CT-FM's SegResNet from MONAI, of the sizes that ``config.json`` tells, with weights loaded strictly."""
+"""CT-FM's SegResNet from MONAI, of the sizes in ``config.json``, with strictly loaded weights."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def build(config: Mapping[str, Any]) -> Any:
 
 
 class CtFm:
-    """See ``pipeline.Network``. On a GPU in mixed precision, as upstream was trained and evaluated."""
+    """See ``pipeline.Network``. On a GPU in mixed precision, as upstream trains and evaluates."""
 
     classes = tuple(NAMES.get(number, "class %d" % number) for number in range(CLASSES))
 

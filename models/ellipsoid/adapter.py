@@ -1,4 +1,4 @@
-"""The ellipsoid inscribed in the box: sees no image, and so is the floor that every model must beat."""
+"""The ellipsoid inscribed in the box: it sees no image, so every model must score higher."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""MRSegmentator's way from an image to masks, with the network given: pure functions of their arguments.
+"""MRSegmentator's pipeline from an image to masks: pure functions that take the network.
 
 As the package does it (mrsegmentator 2.0.0, inference.py and simpleitk_reader_writer.py): axes
 turned to be closest to LPS and taken in reverse order (as an array: towards Superior, Posterior,
@@ -34,20 +34,20 @@ def predict(
 ) -> Prediction:
     """Answer a request about one image; ``options`` has a value for each of ``OPTIONS``."""
     seconds = Seconds()
-    wanted, outcomes = labels_of_targets(request, network.labels)
-    notes: Dict[str, Any] = {"options": dict(options), "labels": wanted}
-    if wanted:
+    labels_by_target, outcomes = labels_of_targets(request, network.labels)
+    notes: Dict[str, Any] = {"options": dict(options), "labels": labels_by_target}
+    if labels_by_target:
         with seconds.of("preprocess"):
-            lattice = oriented(voxel_grid_of(request.grid), "SPL")
-            values = sample(image.array, image.affine, lattice).astype(np.float32)
+            network_grid = oriented(voxel_grid_of(request.grid), "SPL")
+            values = sample(image.array, image.affine, network_grid).astype(np.float32)
         if values.any():
             with seconds.of("infer"):
-                found = network.label_map(
-                    Volume(values, lattice.affine), fast=options["fast"] == "on"
+                label_map = network.label_map(
+                    Volume(values, network_grid.affine), fast=options["fast"] == "on"
                 )
             with seconds.of("postprocess"):
-                outcomes.update(masks_from(found, lattice, request.grid, wanted))
+                outcomes.update(masks_from(label_map, network_grid, request.grid, labels_by_target))
         else:
             nothing = Undefined("all voxels are zero: there is nothing to segment")
-            outcomes.update(dict.fromkeys(wanted, nothing))
+            outcomes.update(dict.fromkeys(labels_by_target, nothing))
     return Prediction(outcomes, notes=notes, seconds=seconds)

@@ -1,4 +1,4 @@
-"""nnInteractive's own session from its package, on weights loaded strictly; one image is prepared once for all its targets.
+"""nnInteractive's session from its package, on strictly loaded weights; images are prepared once.
 
 The session holds one image and one object. Which image it holds is known by a hash of its values;
 an object's masks are remembered by all that led to them, so that a round goes on from the round
@@ -43,7 +43,7 @@ class NnInteractive:
         self,
         image: Volume,
         start: Any,
-        given: Tuple[Prompt, ...],
+        earlier: Tuple[Prompt, ...],
         steps: Tuple[Step, ...],
         *,
         autozoom: bool,
@@ -52,25 +52,30 @@ class NnInteractive:
         if image is not self._image:
             # the targets of a request come with one and the same
             self._image, self._key = image, (_hash(as_float(image.array)), image.array.shape)
-        origin = (self._key, autozoom, None if start is None else _hash(np.packbits(start)), given)
+        origin = (
+            self._key,
+            autozoom,
+            None if start is None else _hash(np.packbits(start)),
+            earlier,
+        )
         self._session.set_do_autozoom(autozoom)
         try:
-            return self._go(origin, start, given, steps)
+            return self._go(origin, start, earlier, steps)
         except BaseException:
             self._shown = None  # whatever state the session is in, it is not gone on from
             raise
 
     def _go(
-        self, origin: Any, start: Any, given: Tuple[Prompt, ...], steps: Tuple[Step, ...]
+        self, origin: Any, start: Any, earlier: Tuple[Prompt, ...], steps: Tuple[Step, ...]
     ) -> Any:
         mask = start
         for count, step in enumerate(steps or ((),), 1):
             bits, shape = self._masks.get(
                 (origin, steps[:count]),
-                lambda mask=mask, given=given, step=step: self._predict(mask, given, step),
+                lambda mask=mask, earlier=earlier, step=step: self._predict(mask, earlier, step),
             )
             mask = np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape).astype(bool)
-            given += step
+            earlier += step
         return mask
 
     def _show(self, array: Any) -> None:
@@ -86,7 +91,7 @@ class NnInteractive:
         self._session.set_target_buffer(torch.zeros(array.shape, dtype=torch.uint8))
         self._shown = self._key
 
-    def _predict(self, start: Any, given: Tuple[Prompt, ...], step: Step) -> Tuple[Any, Any]:
+    def _predict(self, start: Any, earlier: Tuple[Prompt, ...], step: Step) -> Tuple[Any, Any]:
         session = self._session
         if self._image is not None and self._key != self._shown:
             self._show(self._image.array)
@@ -96,7 +101,7 @@ class NnInteractive:
         else:
             # without any prompt it is a mask that upstream refines
             session.add_initial_seg_interaction(start.astype(np.uint8), run_prediction=not step)
-        for prompt in given if step else ():
+        for prompt in earlier if step else ():
             self._add(prompt, predict=False)
         for number, prompt in enumerate(step, 1):
             self._add(prompt, predict=number == len(step))
@@ -119,7 +124,7 @@ class NnInteractive:
 
 
 def open_session(device: Any) -> Any:
-    """Upstream's session on the weights' folder. Raises WrongWeights for one that is not a published model folder."""
+    """Upstream's session on the weights' folder; raises WrongWeights for another folder."""
     session = nnInteractiveInferenceSession(
         device=device, torch_n_threads=os.cpu_count() or 1, do_autozoom=True, enable_undo=False
     )
@@ -133,9 +138,9 @@ def open_session(device: Any) -> Any:
         raise
     except Exception as error:
         # upstream loads strictly, and names the keys that differ
-        told = "%s: %s" % (type(error).__name__, str(error)[:600])
+        reason = "%s: %s" % (type(error).__name__, str(error)[:600])
         raise WrongWeights(
-            "%s is no folder of nnInteractive's weights: %s" % (folder, told)
+            "%s is not a folder of nnInteractive's weights: %s" % (folder, reason)
         ) from error
     return session
 

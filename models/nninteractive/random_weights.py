@@ -18,6 +18,8 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from zoo_sdk.random_weights import SEED
 
+ARCHITECTURES = "dynamic_network_architectures.architectures"
+
 CONFIGURATION = "3d_fullres_ps192_bs24"
 #: image, previous segmentation, and a foreground and a background channel for boxes, points and
 #: scribbles
@@ -88,7 +90,7 @@ def make_plans(size: Dict[str, Any]) -> Dict[str, Any]:
     """The part of an nnU-Net plan that inference reads."""
     stages = len(size["strides"])
     architecture = {
-        "network_class_name": "dynamic_network_architectures.architectures.unet.ResidualEncoderUNet",
+        "network_class_name": f"{ARCHITECTURES}.unet.ResidualEncoderUNet",
         "arch_kwargs": {
             "n_stages": stages,
             **size,

@@ -1,4 +1,4 @@
-"""nnU-Net's way from an image to masks as far as it is ours, with the network given: pure functions of their arguments.
+"""The pipeline around nnU-Net from an image to masks: pure functions that take the network.
 
 The axes are turned to what the training's reader made of them, one map of labels comes back on the
 same voxels, and each target takes its labels. What lies between (crop, normalisation, resampling,
@@ -50,29 +50,35 @@ def predict(
         return Prediction(
             {target.name: none for target in request.targets}, notes={"options": dict(options)}
         )
-    wanted, outcomes = labels_of_targets(request, model.labels)
-    notes: Dict[str, Any] = {"options": dict(options), "model": dict(model.about), "labels": wanted}
-    if wanted:
+    labels_by_target, outcomes = labels_of_targets(request, model.labels)
+    notes: Dict[str, Any] = {
+        "options": dict(options),
+        "model": dict(model.about),
+        "labels": labels_by_target,
+    }
+    if labels_by_target:
         with seconds.of("preprocess"):
-            lattice = network_space(voxel_grid_of(request.grid), model.orientation)
-            values = sample(image.array, image.affine, lattice).astype(np.float32)
+            network_grid = network_grid_of(voxel_grid_of(request.grid), model.orientation)
+            values = sample(image.array, image.affine, network_grid).astype(np.float32)
         if values.any():
             with seconds.of("infer"):
                 folds = 1 if options["folds"] == "first" else None
-                found = model.label_map(
-                    Volume(values, lattice.affine),
+                label_map = model.label_map(
+                    Volume(values, network_grid.affine),
                     mirroring=options["mirroring"] == "on",
                     folds=folds,
                 )
             with seconds.of("postprocess"):
-                outcomes.update(masks_from(found, lattice, request.grid, wanted))
+                outcomes.update(masks_from(label_map, network_grid, request.grid, labels_by_target))
         else:
             outcomes.update(
-                dict.fromkeys(wanted, Undefined("all voxels are zero: there is nothing to segment"))
+                dict.fromkeys(
+                    labels_by_target, Undefined("all voxels are zero: there is nothing to segment")
+                )
             )
     return Prediction(outcomes, notes=notes, seconds=seconds)
 
 
-def network_space(own: VoxelGrid, orientation: str) -> VoxelGrid:
-    """The image's voxels as nnU-Net's readers hand them over: axes in reverse order, after turning them to RAS+ or not."""
-    return reversed_axes(own if orientation == "stored" else canonical(own))
+def network_grid_of(image_grid: VoxelGrid, orientation: str) -> VoxelGrid:
+    """The image's voxels as nnU-Net's readers return them: axes reversed, RAS+ first if needed."""
+    return reversed_axes(image_grid if orientation == "stored" else canonical(image_grid))

@@ -19,10 +19,19 @@ SCHEMES = {"CT": "CTNormalization"}
 
 
 def write_results(
-    folder: Path, size: str, labels: Mapping[str, Any], *, name: str, seed: int, channel: str = "CT",
-    spacing: Sequence[float] = (1.5, 1.5, 1.5), reader: str = "SimpleITKIO", trainer: str = "nnUNetTrainer",
-    folds: int = 1, background: float = 0.0,
-) -> None:  # fmt: skip
+    folder: Path,
+    size: str,
+    labels: Mapping[str, Any],
+    *,
+    name: str,
+    seed: int,
+    channel: str = "CT",
+    spacing: Sequence[float] = (1.5, 1.5, 1.5),
+    reader: str = "SimpleITKIO",
+    trainer: str = "nnUNetTrainer",
+    folds: int = 1,
+    background: float = 0.0,
+) -> None:
     """Write a results folder; ``labels`` without the background, ``spacing`` along (z, y, x) in mm.
 
     ``background``: added to its logit; 0.2 gives it most voxels of a network of 20 to 30 classes.
@@ -68,7 +77,7 @@ def write_results(
 
 
 def part_among_classes(module: Any, background: float) -> None:
-    """Give each class a place among the features, and each voxel the class of the nearest: of numbers as they fall, few take all.
+    """Give each class a position among the features; a voxel gets the nearest class.
 
     The features are normal but for the slope below zero. The places are drawn nearer to their
     middle, where the mean of folds and mirrored images lies; the background's is there.

@@ -1,4 +1,6 @@
-"""Region growing from points: SimpleITK's confidence-connected filter (mean ± a multiple of the deviation, iterated).
+"""Region growing from points: SimpleITK's confidence-connected filter.
+
+It iterates: a region is all connected voxels within the mean ± a multiple of the deviation.
 
 The image is cropped about the points and smoothed by curvature flow; the region grows from every
 foreground point, is cut by the background points, and its holes are closed.
@@ -41,7 +43,7 @@ class Adapter(Base):
             )
             crop.SetSpacing(image.spacing)
             smooth = SimpleITK.CurvatureFlow(crop, timeStep=0.05, numberOfIterations=3)
-            seeds = [[int(i - s.start) for i, s in zip(point, window)] for point in points]
+            seeds = [np.subtract(point, corner_of(window)).tolist() for point in points]
             radius = max(1, round(SEED_MM / max(image.spacing)))
             region = SimpleITK.ConfidenceConnected(
                 smooth,

@@ -1,4 +1,4 @@
-"""SAM-Med3D's network from the package medim, with weights loaded strictly; an image's embedding and clicks are remembered.
+"""SAM-Med3D's network from the package medim, with strictly loaded weights and cached embeddings.
 
 What is remembered is found by all that it depends on (the crop's very values, the clicks), so that
 rounds and targets that share a crop share its embedding, and an answer never depends on what was
@@ -68,10 +68,10 @@ class SamMed3D:
         """The logits (1, 1, 32, 32, 32), with the chain of clicks that they come from."""
         before, low = previous or ((), None)
         chain = (*before, clicks)
-        made = self._decoded.get(
+        decoded = self._decoded.get(
             (embedding[0], chain), lambda: self._decode(embedding[1], clicks, low)
         )
-        return chain, made
+        return chain, decoded
 
     @torch.inference_mode()
     def mask(self, low: Tuple[Any, Any]) -> Any:

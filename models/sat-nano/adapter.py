@@ -21,11 +21,13 @@ class Adapter(Base):
 
     def predict(self, request: Request) -> Prediction:
         """Segment each target from its text; all of them share each patch's features."""
-        said = predict(read_image(request), request, self.network, choose_options(request, OPTIONS))
-        about = {
+        prediction = predict(
+            read_image(request), request, self.network, choose_options(request, OPTIONS)
+        )
+        details = {
             "variant": variant(),
             "weights": which_weights(),
             "device": str(self.network.device),
         }
-        about["training_steps"] = self.network.steps
-        return replace(said, notes={**said.notes, **about})
+        details["training_steps"] = self.network.steps
+        return replace(prediction, notes={**prediction.notes, **details})

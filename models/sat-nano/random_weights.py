@@ -41,7 +41,7 @@ def _published(state: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def write_tokeniser(size: str, folder: Path) -> None:
-    """The files that transformers reads a tokeniser and an architecture from; its words are single letters."""
+    """The files of a tokeniser and an architecture for transformers; words are single letters."""
     folder.mkdir(parents=True)
     letters = [*ascii_lowercase, *digits]
     words = [*SPECIAL, *letters, *("##" + letter for letter in letters)]

@@ -22,8 +22,12 @@ class Adapter(Base):
     def predict(self, request: Request) -> Prediction:
         """Segment each target from what is given for it."""
         options = choose_options(request, OPTIONS)
-        said = predict(read_image(request), request, self.network, options, self.memory)
+        prediction = predict(read_image(request), request, self.network, options, self.memory)
         return replace(
-            said,
-            notes={**said.notes, "weights": which_weights(), "device": str(self.network.device)},
+            prediction,
+            notes={
+                **prediction.notes,
+                "weights": which_weights(),
+                "device": str(self.network.device),
+            },
         )

@@ -1,4 +1,4 @@
-"""SegVol from upstream's source, with weights loaded strictly; a view's embedding and a text's are remembered.
+"""SegVol from upstream's source, with strictly loaded weights; embeddings are cached.
 
 Upstream's source is at ``segvol`` beside this file (``UMD_SEGVOL`` elsewhere). Of it the losses and
 the interactive viewers are left out: they want matplotlib and torchvision, and are not for
@@ -50,7 +50,8 @@ def upstream_class() -> Tuple[Any, Any]:
     """Upstream's builder of the SAM parts, and its SegVol."""
     folder = str(upstream())
     without_losses = ModuleType("utils.loss")
-    without_losses.BCELoss = without_losses.BinaryDiceLoss = torch.nn.Identity  # type: ignore[attr-defined]
+    for loss in ("BCELoss", "BinaryDiceLoss"):
+        setattr(without_losses, loss, torch.nn.Identity)
     without_viewers = ModuleType("segment_anything_volumetric")
     without_viewers.__path__ = [f"{folder}/segment_anything_volumetric"]
     sys.modules.update(
@@ -145,7 +146,7 @@ class SegVol:
     def _embed(self, values: Any) -> Any:
         tokens, _ = self._module.image_encoder(torch.from_numpy(values)[None, None].to(self.device))
         return tokens.transpose(1, 2).view(
-            1, -1, *(own // patch for own, patch in zip(SHAPE, PATCH))
+            1, -1, *(size // patch for size, patch in zip(SHAPE, PATCH))
         )
 
     def _tensor(self, values: Any) -> Any:

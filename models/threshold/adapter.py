@@ -1,4 +1,4 @@
-"""Thresholds inside the prompt, as they are used in the clinic: 41 % of the SUV maximum or SUV 4 on PET, windows on CT and MR.
+"""Clinical thresholds inside the prompt: 41 % of the SUV maximum or SUV 4 on PET, windows else.
 
 PET: voxels of at least 41 % of the highest SUV inside the prompt (Boellaard et al., EANM guidelines
 2.0, 2015), or of at least SUV 4 where that is lower (Barrington et al., 2021). CT: the organ's
@@ -17,9 +17,10 @@ from zoo_transforms.prompt_geometry import balls, corner_of, prompt_window
 
 #: organ -> HU from, to; portal-venous enhancement and none both lie inside
 WINDOWS = {
-    "liver": (20, 180), "spleen": (20, 200), "kidney-left": (10, 250), "kidney-right": (10, 250), "brain": (0, 80),
-    "heart": (0, 300), "aorta": (20, 450), "lung": (-1000, -400), "colon": (-150, 150), "bladder": (-20, 60),
-    "pancreas": (-10, 160), "esophagus": (-10, 120), "stomach": (-150, 150),
+    "liver": (20, 180), "spleen": (20, 200), "kidney-left": (10, 250), "kidney-right": (10, 250),
+    "brain": (0, 80), "heart": (0, 300), "aorta": (20, 450), "lung": (-1000, -400),
+    "colon": (-150, 150), "bladder": (-20, 60), "pancreas": (-10, 160), "esophagus": (-10, 120),
+    "stomach": (-150, 150),
 }  # fmt: skip
 SOFT_TISSUE = (-20, 200)
 FRACTION_OF_MAXIMUM = 0.41

@@ -1,4 +1,4 @@
-"""VISTA3D from the package monai, with weights loaded strictly; a window's features are remembered for further clicks.
+"""VISTA3D from the package monai, with strictly loaded weights; a window's features are cached.
 
 The two heads are upstream's, called as its ``forward`` does. Only their first step, which depends
 on the window alone and costs most, is taken off and done once: for all classes of a request, and
@@ -45,7 +45,7 @@ def build(size: str) -> Any:
     return module
 
 
-class _Given(torch.nn.Module):
+class _Replay(torch.nn.Module):
     """In the place of a step whose outcome is known already."""
 
     outcome: Any = None
@@ -65,28 +65,28 @@ class Vista3d:
         self._module = module.eval().to(self.device)
         self._class_features = module.class_head.image_post_mapping
         self._click_features = module.point_head.feat_downsample
-        self._given = module.class_head.image_post_mapping = module.point_head.feat_downsample = (
-            _Given()
+        self._replay = module.class_head.image_post_mapping = module.point_head.feat_downsample = (
+            _Replay()
         )
         self._windows = Recent(WINDOWS)
 
     def classes(self, patch: Volume, ids: Sequence[int]) -> List[Any]:
-        """Logits for each class; one after another, so that a class's never depend on what else is asked."""
-        made = []
+        """Logits for each class, computed one by one: they do not depend on the other classes."""
+        logits_by_class = []
         with torch.inference_mode(), self._precision():
             _, out = self._module.image_encoder(
                 self._tensor(patch.array), with_point=False, with_label=True
             )
             features = self._class_features(out)
             for number in ids:
-                self._given.outcome = features
+                self._replay.outcome = features
                 logits, _ = self._module.class_head(
                     features, torch.tensor([[number]], device=self.device)
                 )
-                made.append(self._array(logits))
-        return made
+                logits_by_class.append(self._array(logits))
+        return logits_by_class
 
-    def clicks(self, patch: Volume, clicks: Any, known: bool, before: Any) -> Any:
+    def clicks(self, patch: Volume, clicks: Any, is_class: bool, before: Any) -> Any:
         """Logits from clicks; merged with those before as upstream's ``forward`` does."""
         values = np.ascontiguousarray(patch.array, dtype=np.float32)
         image = self._tensor(values)
@@ -94,10 +94,10 @@ class Vista3d:
             [[place for place, _ in clicks]], dtype=torch.float64, device=self.device
         )
         kinds = torch.tensor([[kind for _, kind in clicks]], device=self.device)
-        name = torch.tensor([[SUPPORTED if known else ZERO_SHOT]], device=self.device)
+        name = torch.tensor([[SUPPORTED if is_class else ZERO_SHOT]], device=self.device)
         with torch.inference_mode(), self._precision():
             key = hashlib.blake2b(values, digest_size=16).hexdigest()
-            self._given.outcome = self._windows.get(key, lambda: self._features(image))
+            self._replay.outcome = self._windows.get(key, lambda: self._features(image))
             # of what stands for the encoder's features only the shape is read
             logits = self._module.point_head(image, places, kinds, class_vector=name)
             if before is not None:

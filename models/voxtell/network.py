@@ -1,4 +1,7 @@
-"""VoxTell's network from its package, with weights loaded strictly, and the published bank of text embeddings in place of Qwen."""
+"""VoxTell's network from its package, with strictly loaded weights.
+
+The published bank of text embeddings replaces the text encoder Qwen.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ FOLDER = "voxtell_*"
 
 
 def build(plans: Mapping[str, Any], size: str) -> Any:
-    """The network without weights, of the architecture that ``plans.json`` tells. Raises WrongWeights for plans of another kind."""
+    """The network without weights, as ``plans.json`` defines it; raises WrongWeights for others."""
     from voxtell.model.voxtell_model import VoxTellModel
 
     try:
@@ -42,9 +45,9 @@ def build(plans: Mapping[str, Any], size: str) -> Any:
     if size == "small":
         widths = sizes["features_per_stage"]
         stages = {n: {**stage, "channels": widths[n]} for n, stage in stages.items()}
-    own = type("VoxTellModel", (VoxTellModel,), {"DECODER_CONFIGS": stages})
+    model_class = type("VoxTellModel", (VoxTellModel,), {"DECODER_CONFIGS": stages})
     fixed = {"decoder_layer": 4, "num_maskformer_stages": 5, "deep_supervision": False}
-    return own(
+    return model_class(
         input_channels=1, text_embedding_dim=TEXT_DIMENSIONS, **sizes, **SIZES[size], **fixed
     )
 
@@ -58,7 +61,7 @@ def _class_of_torch(name: str | None) -> Any:
 
 
 class VoxTell:
-    """Text and image on torch; see ``pipeline.Network``. On a GPU in mixed precision, as upstream."""
+    """Text and image with torch; see ``pipeline.Network``. On a GPU in mixed precision."""
 
     def __init__(self) -> None:
         from voxtell.utils.embedding_bank import load_embedding_bank

@@ -19,8 +19,8 @@ BLOCKS = {"small": [1] * 6, "full": [1, 3, 4, 6, 6, 6]}
 #: some of the published bank's texts are known to us by its README alone; the project's words for
 #: organs are here
 TEXTS = (
-    "liver", "left kidney", "right kidney", "brain", "heart", "spleen", "aorta", "lung", "colon", "bladder", "pancreas",
-    "esophagus", "stomach", "lesion",
+    "liver", "left kidney", "right kidney", "brain", "heart", "spleen", "aorta", "lung", "colon",
+    "bladder", "pancreas", "esophagus", "stomach", "lesion",
 )  # fmt: skip
 
 
@@ -62,5 +62,5 @@ def make_plans(size: str) -> Dict[str, Any]:
         "nonlin_kwargs": {"inplace": True},
     }
     imported = ["conv_op", "norm_op", "dropout_op", "nonlin"]
-    own = {"arch_kwargs": architecture, "_kw_requires_import": imported}
-    return {"configurations": {"3d_fullres": {"patch_size": PATCH, "architecture": own}}}
+    plans = {"arch_kwargs": architecture, "_kw_requires_import": imported}
+    return {"configurations": {"3d_fullres": {"patch_size": PATCH, "architecture": plans}}}

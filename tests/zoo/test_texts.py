@@ -92,7 +92,7 @@ def test_sat_crops_to_what_is_positive_and_looks_at_it_all():
         assert seen.all()
     array = np.full((20, 18, 9), -900.0, np.float32)
     array[4:15, 3:17, 2:8] = np.random.default_rng(0).uniform(1, 2000, (11, 14, 6))
-    lattice = pipeline.network_space(pipeline.VoxelGrid((20, 18, 9), np.diag([1.0, 1.0, 3.0, 1.0])))
+    lattice = pipeline.network_grid_of(pipeline.VoxelGrid((20, 18, 9), np.diag([1.0, 1.0, 3.0, 1.0])))
     start, values = pipeline.network_values(
         Volume(array, np.diag([1.0, 1.0, 3.0, 1.0])), lattice, "ct"
     )

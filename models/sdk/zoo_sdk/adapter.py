@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Sequen
 if TYPE_CHECKING:
     from zoo_sdk.wire import Request, Target
 
-#: A mask (array of the grid's shape, or a Crop of it; bool or 0/1), the reason why there is none, or
+#: A mask (array of the grid's shape, or a Crop of it; bool or 0/1), the reason for having none, or
 #: the exception that failed this target only.
 Outcome = Union[Any, "Unsupported", Exception]
 

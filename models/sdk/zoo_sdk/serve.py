@@ -130,8 +130,8 @@ def answer(adapter: Any, name: str) -> Reply:
     start = time.perf_counter()
     gpu.forget_peak()
     try:
-        given = adapter.predict(request)
-        prediction = given if isinstance(given, Prediction) else Prediction(given)
+        result = adapter.predict(request)
+        prediction = result if isinstance(result, Prediction) else Prediction(result)
         outcomes: Mapping[str, Outcome] = dict(prediction.masks)
     except (Exception, SystemExit) as error:
         failed = _error(error)

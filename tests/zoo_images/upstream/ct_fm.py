@@ -72,7 +72,7 @@ def compare(
         Volume(array, affine),
         Grid(shape=array.shape, affine=tuple(map(tuple, affine.tolist()))),
     )
-    lattice = pipeline.network_space(voxel_grid_of(grid), spacing)
+    lattice = pipeline.network_grid_of(voxel_grid_of(grid), spacing)
     start, own = pipeline.network_values(image, lattice)
     made = pipeline.label(Volume(own, window(lattice, start, own.shape).affine), ours)
     chosen = np.take_along_axis(logits, made[None].astype(np.int64), axis=0)[0]

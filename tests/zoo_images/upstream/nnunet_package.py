@@ -166,7 +166,7 @@ def ideal(name: str, folder: Path) -> dict[str, object]:
         reader=reader,
     )
     model = Results(folder, torch.device("cpu"))
-    lattice = pipeline.network_space(voxel_grid_of(own.grid), model.orientation)
+    lattice = pipeline.network_grid_of(voxel_grid_of(own.grid), model.orientation)
     right = model._predictor.network = Ideal(own, lattice, model._predictor)
     known = type("Known", (), {"model": lambda self, modality: model})()
     with contextlib.redirect_stdout(io.StringIO()):

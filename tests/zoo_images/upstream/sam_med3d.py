@@ -65,7 +65,7 @@ def compare(path: Path, seed: int, count: int, net: network.SamMed3D, theirs) ->
     array, affine, whole = _read_values(path)
     image = Volume(array, affine, whole=whole)
     grid = Grid(shape=array.shape, affine=tuple(map(tuple, affine.tolist())))
-    lattice = pipeline.network_space(voxel_grid_of(grid))
+    lattice = pipeline.network_grid_of(voxel_grid_of(grid))
     points = clicks_in(grid, seed, count)
     start = pipeline.crop_start(lattice, points[0].ras_mm)
     places = [

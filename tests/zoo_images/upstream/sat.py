@@ -73,7 +73,7 @@ def compare(path: Path, word: str, modality: str, ours: network.Sat) -> dict[str
     array, affine, _ = _read(path)
     image = Volume(array, affine)
     grid = Grid(shape=array.shape, affine=tuple(map(tuple, affine.tolist())))
-    lattice = pipeline.network_space(voxel_grid_of(grid))
+    lattice = pipeline.network_grid_of(voxel_grid_of(grid))
     start, values = pipeline.network_values(image, lattice, pipeline.MODALITIES[modality])
     targets = tuple(Target(label, text=label) for label in LABELS)
     request = Request("r", "c", 0, {modality: ImageFile("i", "")}, grid, targets)

@@ -97,7 +97,7 @@ def compare(path: Path, ours: network.VoxTell, theirs: VoxTellPredictor) -> dict
     expected, box, _ = theirs.preprocess(read)
     array, affine, _ = _read(path)
     grid = Grid(shape=array.shape, affine=tuple(map(tuple, affine.tolist())))
-    lattice = pipeline.network_space(voxel_grid_of(grid), "native")
+    lattice = pipeline.network_grid_of(voxel_grid_of(grid), "native")
     start, values = pipeline.network_values(Volume(array, affine), lattice)
     targets = tuple(Target(text, text=text) for text in TEXTS)
     request = Request("r", "c", 0, {"CT": ImageFile("i", "HU")}, grid, targets)
