@@ -15,9 +15,9 @@ LOBES = {
     "lung_middle_lobe_right": [13], "lung_lower_lobe_right": [14],
 }  # fmt: skip
 LABELS = {
-    "Right Kidney": [2], "kidney_l": [3], "kidney_cyst_left": [23], "urinary_bladder": [21], "gallbladder": [4],
-    "heart": [51], "heart_left": [60], "heart_right": [61], "femur_left": [75], "tumour": [2, 3],
-    **LOBES,
+    "Right Kidney": [2], "kidney_l": [3], "kidney_cyst_left": [23], "urinary_bladder": [21],
+    "gallbladder": [4], "heart": [51], "heart_left": [60], "heart_right": [61], "femur_left": [75],
+    "tumour": [2, 3], **LOBES,
 }  # fmt: skip
 
 
@@ -51,10 +51,10 @@ def test_targets_without_a_label_are_unsupported():
     grid = Grid(shape=(1, 1, 1), affine=tuple(map(tuple, np.eye(4).tolist())))
     targets = (Target("lung"), Target("liver"))
     request = Request("r", "c", 0, {"CT": ImageFile("i", "HU")}, grid, targets)
-    wanted, others = labels_of_targets(request, LABELS)
-    assert wanted == {"lung": (10, 11, 12, 13, 14)}
-    assert isinstance(others["liver"], Unsupported)
-    assert "liver" in others["liver"].reason
+    values_by_target, unsupported = labels_of_targets(request, LABELS)
+    assert values_by_target == {"lung": (10, 11, 12, 13, 14)}
+    assert isinstance(unsupported["liver"], Unsupported)
+    assert "liver" in unsupported["liver"].reason
 
 
 def test_masks_lie_on_the_grid():

@@ -1,4 +1,4 @@
-"""A synthetic body for tests of adapters: organs and an image given by formulas of the world, on any grid.
+"""A synthetic body for tests of adapters: organs and an image defined in the world, on any grid.
 
 An ideal network answers from the reference; before it does, it looks whether what it was handed is
 the image where the adapter says that it lies (``Body.shows``). So an adapter that flips an array
@@ -62,7 +62,7 @@ GRIDS = {
 
 @dataclass(frozen=True)
 class Body:
-    """The body on one grid: an image, and a reference with a label for each organ (its place in ``ORGANS``, from 1)."""
+    """The body on one grid: an image and a label map (an organ's index in ``ORGANS``, plus 1)."""
 
     name: str
     grid: Grid
@@ -116,34 +116,34 @@ class Body:
         )
 
     def shows(self, patch: Volume, at_most: float = np.inf, hidden: float | None = None) -> None:
-        """Assert that a network's input is this image at the place it is said to lie at, whatever was done to its values.
+        """Assert that a network's input is this image at the position that its affine states.
 
         ``at_most``: where a pipeline cuts bright values; ``hidden``: what stands where it shows
         nothing of the image.
         """
         # every other voxel will do
         values = patch.array[::2, ::2, ::2]
-        space = VoxelGrid(values.shape, patch.affine @ np.diag([2.0, 2.0, 2.0, 1.0]))
+        voxel_grid = VoxelGrid(values.shape, patch.affine @ np.diag([2.0, 2.0, 2.0, 1.0]))
         # an image's outermost half voxel belongs to some pipelines' input space, and not to others'
         inner = np.pad(np.ones([n - 2 for n in self.labels.shape], bool), 1)
-        inside = sample(inner, self.affine, space, nearest=True, outside=False)
+        inside = sample(inner, self.affine, voxel_grid, nearest=True, outside=False)
         inside &= values != hidden
         assert inside.sum() > 125, "the network was shown nothing of the image"
-        expected = np.minimum(appearance(space)[inside], at_most)
+        expected = np.minimum(appearance(voxel_grid)[inside], at_most)
         assert np.corrcoef(expected, values[inside])[0, 1] > 0.98
 
 
-def appearance(space: VoxelGrid) -> np.ndarray:
-    """The image: smooth, positive, and alike in no two directions."""
-    i, j, k = np.indices(space.shape, sparse=True)
-    a = space.affine
+def appearance(voxel_grid: VoxelGrid) -> np.ndarray:
+    """The image: smooth, positive, and different in all directions."""
+    i, j, k = np.indices(voxel_grid.shape, sparse=True)
+    a = voxel_grid.affine
     x, y, z = (a[n, 0] * i + a[n, 1] * j + a[n, 2] * k + a[n, 3] for n in range(3))
     return (
         900 + 300 * np.sin(x / 61 + 0.4) + 230 * np.sin(y / 47 + 1.1) + 260 * np.sin(z / 83 - 0.7)
     )
 
 
-#: as ``GRIDS``, too large to be asked of every model
+#: as ``GRIDS``, but too large for tests of every model
 FURTHER_GRIDS = {"fine CT": (np.diag([-1.0, -1.0, 1.0]), (1.2, 1.2, 1.2), np.int16, "CT")}
 
 
@@ -156,11 +156,14 @@ def body(name: str) -> Body:
     shape = tuple(int(n) for n in np.round(reach / sizes))
     affine[:3, 3] = -affine[:3, :3] @ (np.array(shape) - 1) / 2
     grid = make_grid(shape, affine.astype(np.float32))
-    own = voxel_grid_of(grid)
-    image = appearance(own).astype(dtype)
+    image_grid = voxel_grid_of(grid)
+    image = appearance(image_grid).astype(dtype)
     i, j, k = np.indices(shape, sparse=True)
     places = [
-        own.affine[n, 0] * i + own.affine[n, 1] * j + own.affine[n, 2] * k + own.affine[n, 3]
+        image_grid.affine[n, 0] * i
+        + image_grid.affine[n, 1] * j
+        + image_grid.affine[n, 2] * k
+        + image_grid.affine[n, 3]
         for n in range(3)
     ]
     labels = np.zeros(shape, np.uint8)
@@ -170,7 +173,9 @@ def body(name: str) -> Body:
         )
         labels[distance <= 1] = label
     unit = {"CT": "HU", "MR": "a.u.", "PT": "SUVbw"}[modality]
-    volume = Volume(image.astype(np.float32), own.affine, unit, np.issubdtype(dtype, np.integer))
+    volume = Volume(
+        image.astype(np.float32), image_grid.affine, unit, np.issubdtype(dtype, np.integer)
+    )
     return Body(name, grid, modality, volume, labels)
 
 

@@ -1,4 +1,4 @@
-"""Each image holds the transforms that its model imports; a change of one rebuilds the images that use it and no other."""
+"""Each image has the transforms that its model imports; a change of one rebuilds only its users."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def imported_transforms(file: Path) -> set[str]:
 
 
 def transforms_of(model: str) -> tuple[set[str], set[str]]:
-    """What the model's files import of zoo_transforms, directly or not, and what its Dockerfile copies of it."""
+    """The modules of zoo_transforms that a model imports, directly or not, and those it copies."""
     copied = copied_files(find_model(model).dockerfile.read_text())
     waiting = set()
     for file in copied:
@@ -54,7 +54,7 @@ def test_a_dockerfile_copies_the_transforms_that_its_model_imports(model):
 
 
 def references() -> dict[str, str]:
-    """Each model's image as it is called when it is up to date, on base images that do not change."""
+    """The name of each model's up-to-date image, on base images that do not change."""
     bundles = {model.name: open_bundle(model.name, None, "cpu") for model in zoo()}
     return {
         model.name: _reference(

@@ -1,4 +1,4 @@
-"""Our MRSegmentator beside the package's ``infer``, same files, same random weights folder: a JSON line each.
+"""Our MRSegmentator against the package's ``infer``, same files, same random weights: JSON lines.
 
 All of upstream's way is called: its reader and writer, its weights folder, nnU-Net's processes for
 a list of arrays.
@@ -67,8 +67,8 @@ def main(size: str) -> None:
             path = folder / f"image{number}.nii.gz"
             write_volume(path, number, *about, air=-1000.0 if modality == "CT" else 0)
             for fast in ("off", "on") if "oblique" in volume else ("off",):
-                said = {"volume": volume, "fast": fast, **compare(path, modality, ours, fast, size)}
-                print(json.dumps(said), flush=True)
+                line = {"volume": volume, "fast": fast, **compare(path, modality, ours, fast, size)}
+                print(json.dumps(line), flush=True)
 
 
 def compare(
@@ -84,10 +84,16 @@ def compare(
         # which folds: as its command chooses them
         folds = (0,) if fast == "on" else tuple(range(random_weights.FOLDS[size]))
         infer(
-            [str(path)], str(path.parent / "theirs"), folds, cpu_only=True, nproc=1, nproc_export=1, allow_tqdm=False,
+            [str(path)],
+            str(path.parent / "theirs"),
+            folds,
+            cpu_only=True,
+            nproc=1,
+            nproc_export=1,
+            allow_tqdm=False,
             fast=fast == "on",
-        )  # fmt: skip
-        said = pipeline.predict(
+        )
+        prediction = pipeline.predict(
             Volume(array.astype(np.float32), affine), request, ours, {"fast": fast}
         )
     written = nibabel.load(path.parent / "theirs" / path.name.replace(".nii.gz", "_seg.nii.gz"))
@@ -99,7 +105,9 @@ def compare(
         "labels": len(np.unique(theirs)),
         "empty": sum(not mask.any() for mask in expected.values()),
         "voxels": int(sum(mask.sum() for mask in expected.values())),
-        "differs": int(sum((said.masks[name] != mask).sum() for name, mask in expected.items())),
+        "differs": int(
+            sum((prediction.masks[name] != mask).sum() for name, mask in expected.items())
+        ),
     }
 
 

@@ -1,4 +1,4 @@
-"""What our loader says of folders that are not nnInteractive's weights, in the model's image: a JSON line for each.
+"""How our loader refuses folders that are not nnInteractive's weights: a JSON line for each.
 
 python nninteractive_folders.py SIZE
 """
@@ -63,10 +63,10 @@ def cases(good: Path):
     return {
         **{f"no {name}": lambda folder, name=name: Path(folder, name).unlink() for name in FILES},
         **{
-            case: lambda folder, own=own: torch.save(
-                {**checkpoint, "network_weights": own}, folder / CHECKPOINT
+            case: lambda folder, state=state: torch.save(
+                {**checkpoint, "network_weights": state}, folder / CHECKPOINT
             )
-            for case, own in states.items()
+            for case, state in states.items()
         },
         "a state dict alone": lambda folder: torch.save(state, folder / CHECKPOINT),
         "half a checkpoint": lambda folder: half(folder / CHECKPOINT),

@@ -1,4 +1,4 @@
-"""Results folders that are not what they should be: what opening each of them says, a JSON line for each.
+"""How our loader refuses wrong results folders of nnU-Net: a JSON line for each.
 
 python nnunet_folders.py SIZE
 """
@@ -72,7 +72,7 @@ CASES = {
     "a variant of nnU-Net's": trainer("nnUNetTrainer_2000epochs_NoMirroring"),
     "an array less in the second fold": weights(lambda state: state.pop(FIRST)),
     "an array more in the first fold": weights(
-        lambda state: state.update(other=torch.zeros(1)), fold=0
+        lambda state: state.update(extra=torch.zeros(1)), fold=0
     ),
     "another shape": weights(lambda state: state.update({FIRST: torch.zeros(4, 2, 3, 3, 3)})),
     "cut off": cut,
@@ -101,15 +101,15 @@ def main(size: str) -> None:
             write_results(folder, size, LABELS, name="Dataset901_X", seed=1, folds=2, channel="PET")
             change(folder)
             try:
-                found = open_models(Path(name), torch.device("cpu"))
-                told = {
+                models = open_models(Path(name), torch.device("cpu"))
+                outcome = {
                     "refused": None,
-                    "modalities": list(found),
-                    "folds": found["PT"].about["folds"],
+                    "modalities": list(models),
+                    "folds": models["PT"].about["folds"],
                 }
             except WrongWeights as error:
-                told = {"refused": str(error).replace(name, "")}
-        print(json.dumps({"case": case, **told}), flush=True)
+                outcome = {"refused": str(error).replace(name, "")}
+        print(json.dumps({"case": case, **outcome}), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Our SAM-Med3D beside upstream's, on the same files with the same random weights: a JSON line for each volume and click count.
+"""Our SAM-Med3D against upstream's, same files, same random weights: a JSON line for each case.
 
 Runs in an environment of its own (``sam_med3d.lock``), where torchio is of the version that
 upstream's code needs. Upstream's preprocessing is called through torchio, by what
@@ -62,39 +62,36 @@ def main(size: str, checkout: str | None) -> None:
 
 def compare(path: Path, seed: int, count: int, net: network.SamMed3D, theirs) -> dict[str, object]:
     """Largest differences at each stage."""
-    array, affine, whole = _read_values(path)
-    image = Volume(array, affine, whole=whole)
+    array, affine, integers = _read_values(path)
+    image = Volume(array, affine, integers=integers)
     grid = Grid(shape=array.shape, affine=tuple(map(tuple, affine.tolist())))
-    lattice = pipeline.network_grid_of(voxel_grid_of(grid))
+    network_grid = pipeline.network_grid_of(voxel_grid_of(grid))
     points = clicks_in(grid, seed, count)
-    start = pipeline.crop_start(lattice, points[0].ras_mm)
-    places = [
-        tuple(a - b for a, b in zip(voxel_of(lattice, p.ras_mm), start, strict=True))
-        for p in points
-    ]
+    start = pipeline.crop_start(network_grid, points[0].ras_mm)
+    voxels = np.array([voxel_of(network_grid, p.ras_mm) for p in points]) - start
     inside = tuple(
-        (place, p.foreground)
-        for place, p in zip(places, points, strict=True)
-        if all(0 <= n < 128 for n in place)
+        (tuple(voxel), p.foreground)
+        for voxel, p in zip(voxels.tolist(), points, strict=True)
+        if min(voxel) >= 0 and max(voxel) < 128
     )
 
     subject = torchio.Subject(image=torchio.ScalarImage(path))
-    own = subject.image.affine.copy(), subject.image.spatial_shape
+    geometry = subject.image.affine.copy(), subject.image.spatial_shape
     canonical = torchio.ToCanonical()(torchio.Resample(target=pipeline.SPACING)(subject))
-    same_lattice = tuple(canonical.spatial_shape) == lattice.shape
+    same_grid = tuple(canonical.spatial_shape) == network_grid.shape
     label = torch.zeros_like(canonical.image.data, dtype=torch.uint8)
-    label[0][voxel_of(lattice, points[0].ras_mm)] = 1
+    label[0][voxel_of(network_grid, points[0].ras_mm)] = 1
     canonical.add_image(torchio.LabelMap(tensor=label, affine=canonical.image.affine), "label")
     crop, standardise = (
         torchio.CropOrPad(mask_name="label", target_shape=(128,) * 3),
         torchio.ZNormalization(lambda x: x > 0),
     )
     if theirs:
-        roi, mask, low, back = theirs(canonical, own, crop, standardise, net._module, inside)
+        roi, mask, low, back = theirs(canonical, geometry, crop, standardise, net._module, inside)
     else:
-        roi, mask, low, back = reenact(canonical, own, crop, standardise, net._module, inside)
+        roi, mask, low, back = reenact(canonical, geometry, crop, standardise, net._module, inside)
 
-    ours = pipeline.network_input(image, lattice, start)
+    ours = pipeline.network_input(image, network_grid, start)
     request = Request(
         "r", "c", 0, {"CT": ImageFile("i", "HU")}, grid, (Target("t", points=points),)
     )
@@ -102,13 +99,13 @@ def compare(path: Path, seed: int, count: int, net: network.SamMed3D, theirs) ->
     state, embedding = None, net.embed(ours)
     for number in range(1, len(inside) + 1):
         state = net.decode(embedding, inside[:number], state)
-    differ, tie = put != back, half_way(lattice, grid)
+    differ, tie = put != back, half_way(network_grid, grid)
     return {
         "shown": len(inside),
-        "lattice": same_lattice,
-        "affine": float(abs(canonical.image.affine - lattice.affine).max()),
+        "lattice": same_grid,
+        "affine": float(abs(canonical.image.affine - network_grid.affine).max()),
         "input": float(abs(ours.array - roi[0, 0].numpy()).max()),
-        "grey_value": float(1 / array[array > 0].std()) if whole else 0.0,
+        "grey_value": float(1 / array[array > 0].std()) if integers else 0.0,
         "logits": float((state[1] - low).abs().max() / (low.max() - low.min())),
         "mask_voxels": int(mask.sum()),
         "mask_differs": int((net.mask(state) != mask).sum()),
@@ -118,7 +115,7 @@ def compare(path: Path, seed: int, count: int, net: network.SamMed3D, theirs) ->
     }
 
 
-def reenact(canonical, own, crop, standardise, module, clicks):
+def reenact(canonical, geometry, crop, standardise, module, clicks):
     """What upstream does, by the transforms and network parts that it calls."""
     cut = crop(canonical)
     roi = standardise(cut.image).data[None]
@@ -142,7 +139,7 @@ def reenact(canonical, own, crop, standardise, module, clicks):
     label = torchio.LabelMap(
         tensor=torch.from_numpy(mask[None].astype(np.float32)), affine=cut.image.affine
     )
-    reference = torchio.ScalarImage(tensor=torch.zeros(1, *own[1]), affine=own[0])
+    reference = torchio.ScalarImage(tensor=torch.zeros(1, *geometry[1]), affine=geometry[0])
     return roi, mask, low, torchio.Resample(target=reference)(label).data[0].numpy() > 0
 
 
@@ -151,13 +148,16 @@ def load_checkout(folder: str):
     sys.path.insert(0, folder)
     from utils import infer_utils
 
-    def run(canonical, own, crop, standardise, module, clicks):
-        meta = {"original_subject_affine": own[0], "original_subject_spatial_shape": own[1]}
+    def run(canonical, geometry, crop, standardise, module, clicks):
+        meta = {
+            "original_subject_affine": geometry[0],
+            "original_subject_spatial_shape": geometry[1],
+        }
         roi, _, meta = infer_utils.get_roi_from_subject(canonical, meta, crop, standardise)
-        given = iter(clicks)
+        next_clicks = iter(clicks)
 
         def next_click(*_):
-            place, foreground = next(given)
+            place, foreground = next(next_clicks)
             return torch.tensor([[list(place)]]), torch.tensor([[int(foreground)]])
 
         mask, low = infer_utils.sam_model_infer(

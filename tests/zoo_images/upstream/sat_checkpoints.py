@@ -1,4 +1,4 @@
-"""What SAT's loader says of checkpoints that are not its own, in the model's image: a JSON line for each.
+"""How SAT's loader refuses other checkpoints, in the model's image: a JSON line for each.
 
 Upstream takes what fits of each of them (its issue 26).
 
@@ -50,7 +50,7 @@ def wrong(good):
     five = {**text, MODALITIES: torch.zeros(5, 768)}
     # shapes of the other variant
     wider = {
-        key: torch.zeros(*[2 * n for n in value.shape])
+        key: torch.zeros((2 * torch.tensor(value.shape)).tolist())
         for key, value in net.items()
         if "backbone" in key
     }

@@ -1,4 +1,4 @@
-"""Our SegVol beside upstream's demonstration, on the same files with the same random weights: a JSON line for each question.
+"""Our SegVol against upstream's demonstration, same files, same random weights: JSON lines.
 
 Upstream's own ``process_ct_gt`` and ``zoom_in_zoom_out`` are called (its source lies in the model's
 image; elsewhere where ``UMD_SEGVOL`` says); what they need beside it (nibabel) comes with
@@ -68,7 +68,7 @@ def main(size: str, chosen: str = "0,2,3") -> None:
                 )
 
 
-def asked(grid: Grid, seed: int, question: str) -> Request:
+def request_of(grid: Grid, seed: int, question: str) -> Request:
     """One target."""
     text, clicks, boxed, chosen = QUESTIONS[question]
     low = [int(n * (0.3 + 0.05 * seed)) for n in grid.shape]
@@ -90,34 +90,34 @@ def compare(
     """Largest differences at each stage."""
     array, affine, _ = _read_values(path)
     grid = Grid(shape=array.shape, affine=tuple(map(tuple, affine.tolist())))
-    request = asked(grid, seed, question)
-    told, logits_of = {}, pipeline._Asked.logits
+    request = request_of(grid, seed, question)
+    recorded, logits_of = {}, pipeline._TargetSegmenter.logits
 
-    def keep(one):
-        told["logits"] = logits_of(one)
-        told["prompt"] = one._squeezed
-        return told["logits"]
+    def record(segmenter):
+        recorded["logits"] = logits_of(segmenter)
+        recorded["prompt"] = segmenter._squeezed
+        return recorded["logits"]
 
-    pipeline._Asked.logits = keep
+    pipeline._TargetSegmenter.logits = record
     memory = pipeline.Memory()
     try:
-        said = pipeline.predict(Volume(array, affine), request, net, request.options, memory)
+        prediction = pipeline.predict(Volume(array, affine), request, net, request.options, memory)
     finally:
-        pipeline._Asked.logits = logits_of
-    if isinstance(said.masks["x"], Exception):
-        raise said.masks["x"]
+        pipeline._TargetSegmenter.logits = logits_of
+    if isinstance(prediction.masks["x"], Exception):
+        raise prediction.masks["x"]
     (view,) = memory.images._values.values()
-    inputs, squeezed, logits = theirs.ask(path, told["prompt"], request.options)
-    mine = told["logits"]
+    inputs, squeezed, logits = theirs.ask(path, recorded["prompt"], request.options)
+    mine = recorded["logits"]
     return {
         "crop": inputs.shape == view.array.shape,
         "input": float(abs(inputs - view.array).max()),
         "squeezed": float(abs(squeezed - pipeline.squeezed(view).array).max()),
         "logits": float(abs(logits - mine).max() / np.ptp(logits)),
-        "windows": said.notes["targets"]["x"].get("windows", 0),
+        "windows": prediction.notes["targets"]["x"].get("windows", 0),
         "mask_differs": int(((logits > 0) != (mine > 0)).sum()),
         "mask_voxels": int((logits > 0).sum()),
-        "back_voxels_lost": int((mine > 0).sum() - said.masks["x"].sum()),
+        "back_voxels_lost": int((mine > 0).sum() - prediction.masks["x"].sum()),
     }
 
 
@@ -170,23 +170,23 @@ class Theirs:
             use_zoom_in=options["zoom"] == "out-and-in",
         )  # fmt: skip
         kinds = ("image", "zoom_out_image", "label", "zoom_out_label")
-        whole, view, *labels = (
+        full_view, view, *labels = (
             torch.from_numpy(np.array(item[kind], dtype=np.float32)) for kind in kinds
         )
-        with Chance():
+        with FixedDraws():
             record = demo.zoom_in_zoom_out(
                 chosen,
                 self._module,
-                whole[None],
+                full_view[None],
                 view[None],
                 *(label[None] for label in labels),
                 [name],
             )
-        return whole[0].numpy(), view[0].numpy(), record[name][4].numpy()
+        return full_view[0].numpy(), view[0].numpy(), record[name][4].numpy()
 
 
-class Chance:
-    """In the place of torch's draws, which upstream makes in pairs for each window, those of our pipeline."""
+class FixedDraws:
+    """Replaces torch's draws, which upstream makes in pairs for each window, by our pipeline's."""
 
     def __enter__(self) -> None:
         self._kept = torch.randint, torch.randperm

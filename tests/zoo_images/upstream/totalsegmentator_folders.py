@@ -1,4 +1,4 @@
-"""What our loader says of folders that are not TotalSegmentator's weights, in the model's image: a JSON line for each.
+"""How our loader refuses folders that are not TotalSegmentator's weights: a JSON line for each.
 
 python totalsegmentator_folders.py SIZE
 """

@@ -1,4 +1,4 @@
-"""Our TotalSegmentator beside the package's ``nnUNet_predict_image``, same files, same random results folders: a JSON line each.
+"""Our TotalSegmentator against the package's ``nnUNet_predict_image``, same random results.
 
 All of upstream's way is called: its resampling, nnU-Net's ``predict_from_files`` for each part, the
 union of the parts, the way back. Ours answers first, as the package changes nnU-Net's predictor
@@ -78,7 +78,7 @@ class Watched(network.TotalSegmentator):
 
     def __init__(self) -> None:
         super().__init__()
-        self.given: list[np.ndarray] = []
+        self.network_input: list[np.ndarray] = []
         for task in self._tasks.values():
             task.label_map = self.watched(task.label_map)
 
@@ -86,7 +86,7 @@ class Watched(network.TotalSegmentator):
         """The same, and what it was asked is remembered."""
 
         def remember(part, image):
-            self.given.append(image.array)
+            self.network_input.append(image.array)
             return label_map(part, image)
 
         return remember
@@ -102,9 +102,11 @@ def main(size: str) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         answers = list(ask_ours())
         upstream = open_upstream()
-    for volume, path, request, said, given in answers:
+    for volume, path, request, prediction, network_input in answers:
         print(
-            json.dumps({"volume": volume, **compare(path, request, said, given, upstream)}),
+            json.dumps(
+                {"volume": volume, **compare(path, request, prediction, network_input, upstream)}
+            ),
             flush=True,
         )
 
@@ -128,17 +130,17 @@ def ask_ours():
             grid,
             tuple(map(Target, TARGETS[modality])),
         )
-        ours.given.clear()
-        said = pipeline.predict(
+        ours.network_input.clear()
+        prediction = pipeline.predict(
             Volume(array.astype(np.float32), affine), request, ours, {"parts": "all"}
         )
-        yield volume, path, request, said, ours.given[0]
+        yield volume, path, request, prediction, ours.network_input[0]
 
 
 def compare(
-    path: Path, request: Request, said: Prediction, given: np.ndarray, upstream
+    path: Path, request: Request, prediction: Prediction, network_input: np.ndarray, upstream
 ) -> dict[str, object]:
-    """The networks' input, and the voxels of seven masks that differ; half-way between two of the lattice's they are told apart."""
+    """Differences of the networks' input and of seven masks; ties are counted separately."""
     modality = next(iter(request.images))
     task = TASKS[modality]
     with contextlib.redirect_stdout(io.StringIO()):
@@ -147,20 +149,22 @@ def compare(
         pipeline.respaced_between_corners(canonical(voxel_grid_of(request.grid))), request.grid
     )
     expected = {name: np.isin(theirs, values) for name, values in TARGETS[modality].items()}
-    apart = [said.masks[name] != mask for name, mask in expected.items()]
+    differing = [prediction.masks[name] != mask for name, mask in expected.items()]
     return {
-        "input": float(abs(shown.T - given).max()) if shown.T.shape == given.shape else None,
+        "input": float(abs(shown.T - network_input).max())
+        if shown.T.shape == network_input.shape
+        else None,
         "labels": len(np.unique(theirs)),
         "classes": len(upstream.class_map[task]),
         "empty": sum(not mask.any() for mask in expected.values()),
         "voxels": int(sum(mask.sum() for mask in expected.values())),
-        "differs": int(sum(one.sum() for one in apart)),
-        "differs_off_ties": int(sum((one & ~ties).sum() for one in apart)),
+        "differs": int(sum(differences.sum() for differences in differing)),
+        "differs_off_ties": int(sum((differences & ~ties).sum() for differences in differing)),
     }
 
 
 def open_upstream():
-    """Upstream's module, which has changed nnU-Net's predictor by now; our search for trainers, as its own needs more packages."""
+    """Upstream's module, with our search for trainers, as upstream's needs more packages."""
     for absent in ("dicom2nifti", "pydicom", "xmltodict"):
         sys.modules.setdefault(absent, types.ModuleType(absent))
     upstream = importlib.import_module("totalsegmentator.nnunet")
@@ -169,7 +173,7 @@ def open_upstream():
 
 
 def labels_of(path: Path, task: str, upstream) -> tuple[np.ndarray, np.ndarray]:
-    """Upstream's map of labels, as its command with no options makes it, and the image that it hands to nnU-Net."""
+    """Upstream's label map by its command without options, and the image that nnU-Net gets."""
     how = TASK_CONFIGS[task]["sub_modes"]["default"]
     shown = []
     predict = upstream.nnUNetv2_predict
@@ -180,9 +184,18 @@ def labels_of(path: Path, task: str, upstream) -> tuple[np.ndarray, np.ndarray]:
 
     upstream.nnUNetv2_predict = watched
     image, *_ = upstream.nnUNet_predict_image(
-        path, None, how["task_id"], folds=[0], trainer=how["trainer"], task_name=task, resample=how["resample"],
-        nr_threads_resampling=1, nr_threads_saving=1, device="cpu", quiet=True,
-    )  # fmt: skip
+        path,
+        None,
+        how["task_id"],
+        folds=[0],
+        trainer=how["trainer"],
+        task_name=task,
+        resample=how["resample"],
+        nr_threads_resampling=1,
+        nr_threads_saving=1,
+        device="cpu",
+        quiet=True,
+    )
     upstream.nnUNetv2_predict = predict
     return np.asarray(image.dataobj), shown[0]
 

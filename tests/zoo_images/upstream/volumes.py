@@ -1,4 +1,4 @@
-"""Volumes on which our pipelines are compared with upstream's: every orientation, oblique, anisotropic, whole numbers and not."""
+"""Volumes for comparisons with upstream: all orientations, oblique, anisotropic, many types."""
 
 from __future__ import annotations
 
@@ -58,18 +58,18 @@ VOLUMES = {
 
 def clicks_in(grid: Grid, seed: int, count: int) -> tuple[Point, ...]:
     """Clicks in the middle half of the volume; the second is background."""
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     points = []
     for number in range(count):
-        index = tuple(int(chance.integers(size // 4, 3 * size // 4)) for size in grid.shape)
+        index = tuple(int(rng.integers(size // 4, 3 * size // 4)) for size in grid.shape)
         x, y, z = (np.asarray(grid.affine) @ [*index, 1])[:3]
         points.append(Point(index=index, ras_mm=(x, y, z), foreground=number != 1))
     return tuple(points)
 
 
-def half_way(lattice, grid) -> np.ndarray:
-    """Voxels of the image that lie half-way between two of the lattice: rounding noise decides for which one ITK takes."""
-    across = np.linalg.inv(lattice.affine) @ np.asarray(grid.affine)
+def half_way(network_grid, grid) -> np.ndarray:
+    """Voxels of the image half-way between two of the network's grid: ITK rounds either way."""
+    across = np.linalg.inv(network_grid.affine) @ np.asarray(grid.affine)
     places = np.tensordot(across[:3, :3], np.indices(grid.shape), 1) + across[:3, 3].reshape(
         3, 1, 1, 1
     )
@@ -79,22 +79,23 @@ def half_way(lattice, grid) -> np.ndarray:
 def write_volume(
     path: Path, seed: int, order, signs, angles, sizes, shape, dtype, air: float | None = None
 ) -> None:
-    """Smooth noise with many values below zero (none where the type or PET has none); ``air`` stands about an ellipsoid of it."""
-    chance = np.random.default_rng(seed)
+    """Smooth noise, partly negative if the number type and modality allow it.
+
+    ``air``: the value outside an ellipsoid.
+    """
+    rng = np.random.default_rng(seed)
     array = SimpleITK.GetArrayFromImage(
         SimpleITK.SmoothingRecursiveGaussian(
-            SimpleITK.GetImageFromArray(chance.normal(size=shape[::-1])), 4.0
+            SimpleITK.GetImageFromArray(rng.normal(size=shape[::-1])), 4.0
         )
     ).T
     array = array / array.std() * 300 + 100
     if dtype != np.int16:
         array = abs(array)
     if air is not None:
-        away = sum(
-            np.linspace(-1.25, 1.3, n).reshape([-1 if own == a else 1 for own in range(3)]) ** 2
-            for a, n in enumerate(shape)
-        )
-        array = np.where(away <= 1, array, air)
+        i, j, k = np.ix_(*(np.linspace(-1.25, 1.3, n) ** 2 for n in shape))
+        squared_radius = i + j + k
+        array = np.where(squared_radius <= 1, array, air)
     turned = np.zeros((3, 3))
     for column, (row, sign) in enumerate(zip(order, signs, strict=True)):
         turned[row, column] = sign
@@ -102,7 +103,7 @@ def write_volume(
     image = SimpleITK.GetImageFromArray(np.ascontiguousarray(array.astype(dtype).T))
     image.SetSpacing(sizes)
     image.SetDirection((np.diag([-1.0, -1.0, 1.0]) @ direction).ravel().tolist())
-    image.SetOrigin(chance.uniform(-200, 200, 3).tolist())
+    image.SetOrigin(rng.uniform(-200, 200, 3).tolist())
     SimpleITK.WriteImage(image, str(path))
 
 

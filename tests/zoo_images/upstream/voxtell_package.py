@@ -1,4 +1,4 @@
-"""Our VoxTell beside the package's predictor, on the same files with the same random weights: a JSON line for each volume.
+"""Our VoxTell against the package's predictor, same files, same random weights: JSON lines.
 
 The package's own reader, ``preprocess``, ``predict_single_image`` and writer are called; what they
 need beside the image (nnU-Net, transformers) comes with ``voxtell.lock``. Its constructor knows the
@@ -74,20 +74,20 @@ def main(size: str) -> None:
 def predictor(folder: Path, size: str) -> VoxTellPredictor:
     """The package's predictor with the random network."""
     plans = json.loads((folder / "plans.json").read_text())
-    made = VoxTellPredictor.__new__(VoxTellPredictor)
-    made.network = network.build(plans, size)
-    made.network.load_state_dict(torch.load(folder / "fold_0/checkpoint_final.pth")[network.STATE])
-    made.network.eval()
-    made.device, made.tile_step_size, made.perform_everything_on_device = (
+    model = VoxTellPredictor.__new__(VoxTellPredictor)
+    model.network = network.build(plans, size)
+    model.network.load_state_dict(torch.load(folder / "fold_0/checkpoint_final.pth")[network.STATE])
+    model.network.eval()
+    model.device, model.tile_step_size, model.perform_everything_on_device = (
         torch.device("cpu"),
         0.5,
         True,
     )
-    made.normalization, made.patch_size = (
+    model.normalization, model.patch_size = (
         ZScoreNormalization(intensityproperties={}),
         pipeline.PATCH,
     )
-    return made
+    return model
 
 
 def compare(path: Path, ours: network.VoxTell, theirs: VoxTellPredictor) -> dict[str, object]:
@@ -97,19 +97,22 @@ def compare(path: Path, ours: network.VoxTell, theirs: VoxTellPredictor) -> dict
     expected, box, _ = theirs.preprocess(read)
     array, affine, _ = _read(path)
     grid = Grid(shape=array.shape, affine=tuple(map(tuple, affine.tolist())))
-    lattice = pipeline.network_grid_of(voxel_grid_of(grid), "native")
-    start, values = pipeline.network_values(Volume(array, affine), lattice)
+    network_grid = pipeline.network_grid_of(voxel_grid_of(grid), "native")
+    start, values = pipeline.network_values(Volume(array, affine), network_grid)
     targets = tuple(Target(text, text=text) for text in TEXTS)
     request = Request("r", "c", 0, {"CT": ImageFile("i", "HU")}, grid, targets)
-    said = pipeline.predict(Volume(array, affine), request, ours, {"spacing": "native"})
+    prediction = pipeline.predict(Volume(array, affine), request, ours, {"spacing": "native"})
     differ = voxels = 0
     for text, mask in zip(TEXTS, theirs.predict_single_image(read, TEXTS), strict=True):
         written = path.with_name("mask.nii.gz")
         reader.write_seg(mask, str(written), properties)
         back = np.asarray(nibabel.load(written).dataobj) > 0
-        differ, voxels = differ + int((said.masks[text] != back).sum()), voxels + int(back.sum())
+        differ, voxels = (
+            differ + int((prediction.masks[text] != back).sum()),
+            voxels + int(back.sum()),
+        )
     return {
-        "patches": said.notes["crop"]["patches"],
+        "patches": prediction.notes["crop"]["patches"],
         "crop": [list(start), list(values.shape)]
         == [[low for low, _ in box], [high - low for low, high in box]],
         "input": float(abs(values - expected[0].numpy()).max()),
@@ -120,15 +123,15 @@ def compare(path: Path, ours: network.VoxTell, theirs: VoxTellPredictor) -> dict
 
 def write_volume(path: Path, seed: int, directions, sizes, shape, dtype) -> None:
     """Smooth noise in a border of nothing."""
-    chance = np.random.default_rng(seed)
-    coarse = chance.normal(size=tuple(n // 10 + 2 for n in shape))
+    rng = np.random.default_rng(seed)
+    coarse = rng.normal(size=tuple(n // 10 + 2 for n in shape))
     array = zoom(coarse, 10, order=1)[: shape[0], : shape[1], : shape[2]] * 300 + 60
     inner = np.zeros(shape, bool)
     inner[9:-5, 7:-11, 3:-4] = True
     array = np.where(inner, array if dtype == np.int16 else abs(array), 0)
     affine = np.eye(4)
     affine[:3, :3] = directions @ np.diag(sizes)
-    affine[:3, 3] = chance.uniform(-200, 200, 3)
+    affine[:3, 3] = rng.uniform(-200, 200, 3)
     nibabel.save(nibabel.Nifti1Image(array.astype(dtype), affine.astype(np.float32)), path)
 
 
