@@ -177,7 +177,7 @@ def test_intensities():
         ask(cached_body("RAS CT"), IdealVista3d(cached_body("RAS CT")), "spleen").notes["intensity"]
         == "HU window"
     )
-    with pytest.raises(Undefined, match="no voxel"):
+    with pytest.raises(Undefined, match="no foreground voxel"):
         pipeline.prepare(
             Volume(np.zeros((5, 6, 7)), np.eye(4)),
             pipeline.VoxelGrid((5, 6, 7), np.eye(4)),
