@@ -18,16 +18,20 @@ from typing import Any
 import evaluator
 from benchmarks.simulate import simulate_run
 from benchmarks.tables import machine, table, write
-from evaluator.compare import compare
-from evaluator.rank import rank
+from evaluator.analysis.comparison import compare
+from evaluator.analysis.ranking import rank
 
 MODELS = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--subjects", type=int, nargs=2, default=(490, 464), metavar=("PET_CT", "PET_MR"))
-    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
+    parser.add_argument(
+        "--subjects", type=int, nargs=2, default=(490, 464), metavar=("PET_CT", "PET_MR")
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="put the table into docs/benchmarks.md"
+    )
     asked = parser.parse_args()
     pet_ct, pet_mr = asked.subjects
     where, rows = machine(), []
@@ -35,7 +39,9 @@ def main() -> None:
     def timed(what: str, work: Callable[[], Any]) -> Any:
         started, cpu = time.perf_counter(), time.process_time()
         made = work()
-        rows.append((what, f"{time.perf_counter() - started:.1f}", f"{time.process_time() - cpu:.1f}"))
+        rows.append(
+            (what, f"{time.perf_counter() - started:.1f}", f"{time.process_time() - cpu:.1f}")
+        )
         return made
 
     with tempfile.TemporaryDirectory() as folder:
@@ -51,7 +57,13 @@ def main() -> None:
             for gathered in run.path.glob("*.parquet"):
                 gathered.unlink()
         timed("load, from the records", lambda: evaluator.load(runs))
-    rows.append(("largest memory, GiB", f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f}", ""))
+    rows.append(
+        (
+            "largest memory, GiB",
+            f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f}",
+            "",
+        )
+    )
     what = f"{len(results.scores):,} scores of {pet_ct + pet_mr} SIMULATED subjects, {len(MODELS)} models, 2 protocols"
     text = f"{where}.\n\n{table((what, 'seconds', 'of processor time'), rows)}"
     print(text)

@@ -40,10 +40,17 @@ def make_folders(folder: Path, size: tuple[int, ...], cases: int) -> None:
         labels = render_labels(draw_body(np.random.default_rng([1, number])), grid)
         labels = np.asfortranarray(labels * (labels <= len(ORGANS)))
         write_volume(folder / "r" / f"{number:03d}.nii.gz", labels, grid)
-        write_volume(folder / "p" / f"{number:03d}.nii.gz", np.asfortranarray(np.roll(labels, 1, axis=0)), grid)
+        write_volume(
+            folder / "p" / f"{number:03d}.nii.gz",
+            np.asfortranarray(np.roll(labels, 1, axis=0)),
+            grid,
+        )
     for number in range(BODIES, cases):
         for side in ("p", "r"):
-            shutil.copyfile(folder / side / f"{number % BODIES:03d}.nii.gz", folder / side / f"{number:03d}.nii.gz")
+            shutil.copyfile(
+                folder / side / f"{number % BODIES:03d}.nii.gz",
+                folder / side / f"{number:03d}.nii.gz",
+            )
 
 
 def seconds(folder: Path, labels: int, threads: int) -> float:
@@ -53,7 +60,10 @@ def seconds(folder: Path, labels: int, threads: int) -> float:
     command = [UMD, "score", "--prediction", folder / "p", "--reference", folder / "r", "--json"]
     start = perf_counter()
     done = subprocess.run(
-        [*command, "--labels", names, "--threads", str(threads)], capture_output=True, text=True, check=True
+        [*command, "--labels", names, "--threads", str(threads)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     took = perf_counter() - start
     assert len(done.stdout.splitlines()) == len(list((folder / "r").iterdir()))
@@ -61,10 +71,14 @@ def seconds(folder: Path, labels: int, threads: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cases", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
+    parser.add_argument(
+        "--write", action="store_true", help="put the table into docs/benchmarks.md"
+    )
     arguments = parser.parse_args()
     where, few = machine(), max(1, arguments.cases // 5)
     runs = [
@@ -85,8 +99,9 @@ def main() -> None:
         [" × ".join(map(str, size)), str(labels), str(threads), str(cases), f"{median(took[n]):.1f}", f"{cases / median(took[n]) * 60:.0f}"]
         for n, (size, cases, labels, threads) in enumerate(runs)
     ]  # fmt: skip
-    text = f"{where}; medians of {arguments.rounds} interleaved rounds; synthetic phantoms.\n\n" + table(
-        ["volume", "labels", "threads", "pairs", "seconds", "pairs a minute"], rows
+    text = (
+        f"{where}; medians of {arguments.rounds} interleaved rounds; synthetic phantoms.\n\n"
+        + table(["volume", "labels", "threads", "pairs", "seconds", "pairs a minute"], rows)
     )
     print(text)
     if arguments.write:

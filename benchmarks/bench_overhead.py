@@ -18,7 +18,9 @@ from benchmarks.tables import command, machine, table, write
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--cases", type=int, default=30)
     options.add_argument("--size", type=int, nargs=3, default=(96, 72, 160))
     options.add_argument("--engine", default="auto")
@@ -36,15 +38,22 @@ def main() -> None:
 
 def compare(path: Path, folder: Path, asked: argparse.Namespace) -> list[str]:
     from evaluator.datasets import load_dataset
-    from evaluator.execute import Order, run_model
-    from evaluator.tables import read_scores
+    from evaluator.evaluation.run import run_model
+    from evaluator.evaluation.run_config import RunConfig
+    from evaluator.runs.tables import read_scores
 
     def run(name: str, dataset: str = str(path), **more: object) -> tuple[float, object]:
-        order = Order(
-            model="ellipsoid", dataset=dataset, protocol="box", name=name, engine=asked.engine, recheck=0, **more
+        order = RunConfig(
+            model="ellipsoid",
+            dataset=dataset,
+            protocol="box",
+            name=name,
+            engine=asked.engine,
+            recheck=0,
+            **more,
         )
         begun = time.perf_counter()
-        made = run_model(order, say=lambda _: None, progress=lambda *_: None)
+        made = run_model(order, progress=lambda *_: None)
         return time.perf_counter() - begun, made
 
     run("warm", "phantom-toy")  # builds the image, compiles the kernels
@@ -72,14 +81,17 @@ def compare(path: Path, folder: Path, asked: argparse.Namespace) -> list[str]:
                 row("of it the wait for the model's answers", waited),
                 row("**one session, beyond reading and writing the files**", session - files),
                 row("one container for each scan, everything", single),
-                row("**one container for each scan, beyond reading and writing the files**", single - files),
+                row(
+                    "**one container for each scan, beyond reading and writing the files**",
+                    single - files,
+                ),
             ],
         ),
     ]
 
 
 def read_and_write(dataset: object, folder: Path) -> float:
-    from evaluator.masks import crop_mask
+    from evaluator.imaging.grid_masks import crop_mask
     from evaluator.volumes import read_image, read_labels, stage_image, write_mask
 
     begun = time.perf_counter()

@@ -30,7 +30,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         pet_ct = round(asked.subjects * 490 / 954)
         runs = [
-            simulate_run(Path(folder), model, protocol, pet_ct=pet_ct, pet_mr=asked.subjects - pet_ct)
+            simulate_run(
+                Path(folder), model, protocol, pet_ct=pet_ct, pet_mr=asked.subjects - pet_ct
+            )
             for protocol in PROTOCOLS
             for model in MODELS
         ]

@@ -23,20 +23,28 @@ from benchmarks.tables import command, machine, table, write
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--cases", type=int, default=10)
     options.add_argument("--size", type=int, nargs=3, default=(400, 400, 350))
-    options.add_argument("--singles", type=int, help="cases on which single containers are timed (default: all)")
+    options.add_argument(
+        "--singles", type=int, help="cases on which single containers are timed (default: all)"
+    )
     options.add_argument("--engine", default="auto")
-    options.add_argument("--no-clicks", action="store_true", help="leave the clicks out, and the page as it is")
+    options.add_argument(
+        "--no-clicks", action="store_true", help="leave the clicks out, and the page as it is"
+    )
     asked = options.parse_args()
     where = machine()
-    from evaluator import places
+    from evaluator import paths
 
-    with tempfile.TemporaryDirectory(dir=places.cache()) as folder:
-        os.environ |= {"UMD_RUNS": folder + "/runs", "UMD_CACHE": str(places.cache())}
+    with tempfile.TemporaryDirectory(dir=paths.cache()) as folder:
+        os.environ |= {"UMD_RUNS": folder + "/runs", "UMD_CACHE": str(paths.cache())}
         path = make_data(Path(folder, "data"), asked.cases, tuple(asked.size))
-        os.environ["UMD_PROJECT"] = str(make_project(Path(folder, "project"), "phantom-toy", str(path)))
+        os.environ["UMD_PROJECT"] = str(
+            make_project(Path(folder, "project"), "phantom-toy", str(path))
+        )
         rounds = compare_rounds(path, asked)
         clicks = [] if asked.no_clicks else compare_clicks(path, Path(folder))
     text = "\n".join([f"`{command()}`, {where}.", "", *rounds, "", *clicks])
@@ -49,32 +57,49 @@ def make_data(folder: Path, cases: int, size: tuple[int, ...]) -> Path:
     from evaluator.datasets.phantom import generate
     from evaluator.manifests.datasets import DatasetManifest, PhantomPlan
 
-    facts = {"title": "bench", "license": "CC0-1.0", "citation": "none", "reference_origin": "generated"}
+    facts = {
+        "title": "bench",
+        "license": "CC0-1.0",
+        "citation": "none",
+        "reference_origin": "generated",
+    }
     plan = PhantomPlan(cases=cases, size=size, seed=1)
-    generate(DatasetManifest(path=folder, sha256="", name="bench", synthetic=True, phantom=plan, **facts), folder)
+    generate(
+        DatasetManifest(
+            path=folder, sha256="", name="bench", synthetic=True, phantom=plan, **facts
+        ),
+        folder,
+    )
     return folder / "bench.toml"
 
 
 def make_project(folder: Path, *datasets: str) -> Path:
     """A project whose one model, "known", has been given the answers of these datasets."""
     from evaluator.datasets import load_dataset
-    from evaluator.score import load_references
+    from evaluator.datasets.references import load_references
     from tests import tiny
 
     tiny.make_project(folder, {"known": Path(__file__).with_name("known_model.py").read_text()})
     dockerfile = folder / "dockerfiles/known.Dockerfile"
     copies = "COPY models/known/known.npz /opt/model/known.npz\nCOPY models/known/adapter.py"
     dockerfile.write_text(dockerfile.read_text().replace("COPY models/known/adapter.py", copies))
-    scans = [scan for source in datasets for case in load_dataset(source).cases for scan in case.scans.values()]
+    scans = [
+        scan
+        for source in datasets
+        for case in load_dataset(source).cases
+        for scan in case.scans.values()
+    ]
     remember(
-        folder / "models/known/known.npz", [pair for scan in scans for pair in load_references(scan).masks.items()]
+        folder / "models/known/known.npz",
+        [pair for scan in scans for pair in load_references(scan).masks.items()],
     )
     return folder
 
 
 def compare_rounds(path: Path, asked: argparse.Namespace) -> list[str]:
-    from evaluator.execute import Order, run_model
-    from evaluator.tables import read_scores
+    from evaluator.evaluation.run import run_model
+    from evaluator.evaluation.run_config import RunConfig
+    from evaluator.runs.tables import read_scores
 
     def run(name: str, **more: object) -> tuple[float, object, list[dict]]:
         order = {
@@ -85,8 +110,12 @@ def compare_rounds(path: Path, asked: argparse.Namespace) -> list[str]:
             "recheck": 0,
         } | more
         begun = time.perf_counter()
-        made = run_model(Order(name=name, **order), say=lambda _: None, progress=lambda *_: None)
-        return time.perf_counter() - begun, made, [e for record in made.records() for e in record["rounds"]]
+        made = run_model(RunConfig(name=name, **order), progress=lambda *_: None)
+        return (
+            time.perf_counter() - begun,
+            made,
+            [e for record in made.records() for e in record["rounds"]],
+        )
 
     run("warm", dataset="phantom-toy")  # builds the image, compiles the kernels
     session, one, entries = run("session")
@@ -108,13 +137,19 @@ def compare_rounds(path: Path, asked: argparse.Namespace) -> list[str]:
             ("", "seconds"),
             [
                 ("one session, everything", f"{session:.1f}"),
-                ("of it the model: its load, and the wait for its answers", f"{load:.1f} + {waited:.1f}"),
+                (
+                    "of it the model: its load, and the wait for its answers",
+                    f"{load:.1f} + {waited:.1f}",
+                ),
                 ("of it the model's sleep alone", f"{LOAD + ANSWER * len(entries):.1f}"),
                 (
                     "of it the evaluator beyond the model",
                     f"{overhead:.1f} ({100 * overhead / own:.0f} % of the model's)",
                 ),
-                (f"one container for each scan and round, {whole / len(entries):.2f} s each{scaled}", f"{whole:.0f}"),
+                (
+                    f"one container for each scan and round, {whole / len(entries):.2f} s each{scaled}",
+                    f"{whole:.0f}",
+                ),
                 ("times the session", f"{whole / session:.1f}"),
             ],
         ),
@@ -124,8 +159,12 @@ def compare_rounds(path: Path, asked: argparse.Namespace) -> list[str]:
 def shared_scores(one: object, other: object) -> bool:
     keys = ["case", "modality", "seed", "round", "target", "metric"]
     both = one.merge(other, on=keys, suffixes=("", "_other"))
-    equal = (both["value"] == both["value_other"]) | (both["value"].isna() & both["value_other"].isna())
-    return bool(len(both) == len(other) and equal.all() and (both["status"] == both["status_other"]).all())
+    equal = (both["value"] == both["value_other"]) | (
+        both["value"].isna() & both["value_other"].isna()
+    )
+    return bool(
+        len(both) == len(other) and equal.all() and (both["status"] == both["status_other"]).all()
+    )
 
 
 if __name__ == "__main__":

@@ -25,10 +25,10 @@ import numpy as np
 
 from benchmarks.tables import machine, table, write
 from benchmarks.volumes import ORGANS, SPACING, make_bad, make_noise, make_pair, real_pairs
-from evaluator.file_pairs import Pair
-from evaluator.geometry import make_grid
+from evaluator.imaging.geometry import make_grid
 from evaluator.metrics import labels_in, measure_labels, score
-from evaluator.score_files import Settings, score_pair
+from evaluator.scoring.file_pairs import Pair
+from evaluator.scoring.files import Settings, score_pair
 from evaluator.volumes import LabelFile, write_volume
 from tests.oracles.client import Peers
 
@@ -75,11 +75,16 @@ def reset() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def ours(reference: Any, prediction: Any, labels: list[int], spacing: Any, threads: int) -> dict[int, Any]:
+def ours(
+    reference: Any, prediction: Any, labels: list[int], spacing: Any, threads: int
+) -> dict[int, Any]:
     targets = {str(label): (label,) for label in labels}
     tolerances = dict.fromkeys(targets, TOLERANCE_MM)
     measured = measure_labels(reference, prediction, targets, spacing, tolerances, threads)
-    return {int(name): {one.metric: one.value for one in score(each, NAMES)} for name, each in measured.items()}
+    return {
+        int(name): {one.metric: one.value for one in score(each, NAMES)}
+        for name, each in measured.items()
+    }
 
 
 def timed(call: Callable[[], Any]) -> float:
@@ -111,7 +116,9 @@ def beside_peers(cases: dict[str, Any], rounds: int, peers: Peers) -> str:
             for peer in PEERS:
                 made = peers.score(peer, name, labels, spacing, TOLERANCE_MM)
                 seconds.setdefault((peer, name), []).append(made["seconds"])
-                gaps = [abs(made["scores"][label]["hd95"] - expected[label]["hd95"]) for label in labels]
+                gaps = [
+                    abs(made["scores"][label]["hd95"] - expected[label]["hd95"]) for label in labels
+                ]
                 apart[peer, name] = max(gaps)
             print(f"round {count} {name}", file=sys.stderr)
     scorers = [f"ours, {threads}" for threads in (1, THREADS)]
@@ -119,7 +126,10 @@ def beside_peers(cases: dict[str, Any], rounds: int, peers: Peers) -> str:
     for name in cases:
         took = {who: median(seconds[who, name][1:]) for who in (*scorers, *PEERS)}
         one, many = (took[who] for who in scorers)
-        cells = [f"{took[peer]:.2f} ({took[peer] / one:.0f}×, {took[peer] / many:.0f}×)" for peer in PEERS]
+        cells = [
+            f"{took[peer]:.2f} ({took[peer] / one:.0f}×, {took[peer] / many:.0f}×)"
+            for peer in PEERS
+        ]
         rows.append([name, f"{one:.3f}", f"{many:.3f}", *cells])
     rows.append(
         [
@@ -142,14 +152,20 @@ def bad_predictions(reference: Any, prediction: Any, rounds: int, peers: Peers) 
             for threads in (1, THREADS):
                 took = timed(partial(ours, reference, bad, labels, SPACING, threads))
                 seconds.setdefault((name, threads), []).append(took)
-    base = {threads: median(seconds["as good as it should be", threads][1:]) for threads in (1, THREADS)}
+    base = {
+        threads: median(seconds["as good as it should be", threads][1:]) for threads in (1, THREADS)
+    }
     rows = []
     for name, bad in cases.items():
-        own = [f"{(m := median(seconds[name, t][1:])):.3f} ({m / base[t]:.1f}×)" for t in (1, THREADS)]
+        own = [
+            f"{(m := median(seconds[name, t][1:])):.3f} ({m / base[t]:.1f}×)" for t in (1, THREADS)
+        ]
         theirs = ""
         if name in BESIDE:
             peers.load("bad", reference, bad)
-            theirs = f"{peers.score('deepmind', 'bad', labels, SPACING, TOLERANCE_MM)['seconds']:.1f}"
+            theirs = (
+                f"{peers.score('deepmind', 'bad', labels, SPACING, TOLERANCE_MM)['seconds']:.1f}"
+            )
         rows.append([name, *own, theirs])
         print(f"bad: {name}", file=sys.stderr)
     noise = make_noise(reference.shape)
@@ -169,12 +185,20 @@ def from_files(cases: dict[str, Any], rounds: int, folder: Path) -> str:
         seconds: dict[tuple[str, int], list[float]] = {}
         for _ in range(rounds + 1):
             for threads in (1, THREADS):
-                seconds.setdefault(("read", threads), []).append(timed(partial(read_both, paths, threads)))
-                seconds.setdefault(("whole", threads), []).append(timed(partial(score_both, paths, threads)))
+                seconds.setdefault(("read", threads), []).append(
+                    timed(partial(read_both, paths, threads))
+                )
+                seconds.setdefault(("whole", threads), []).append(
+                    timed(partial(score_both, paths, threads))
+                )
         took = {key: median(values[1:]) for key, values in seconds.items()}
         shares = [(took["whole", threads], took["read", threads]) for threads in (1, THREADS)]
-        rows.append([name, *(f"{whole:.3f} / {read:.3f} = {whole / read:.1f}" for whole, read in shares)])
-    return table(["files to scores / reading and unpacking, seconds", "1 thread", f"{THREADS} threads"], rows)
+        rows.append(
+            [name, *(f"{whole:.3f} / {read:.3f} = {whole / read:.1f}" for whole, read in shares)]
+        )
+    return table(
+        ["files to scores / reading and unpacking, seconds", "1 thread", f"{THREADS} threads"], rows
+    )
 
 
 def read_both(paths: list[Path], threads: int) -> None:
@@ -184,7 +208,9 @@ def read_both(paths: list[Path], threads: int) -> None:
 
 def score_both(paths: list[Path], threads: int) -> None:
     settings = Settings(tolerance_mm=lambda _: TOLERANCE_MM)
-    score_pair(Pair(name="pair", reference=paths[0], prediction=paths[1]), settings, threads=threads)
+    score_pair(
+        Pair(name="pair", reference=paths[0], prediction=paths[1]), settings, threads=threads
+    )
 
 
 def memory(cases: dict[str, Any], folder: Path) -> str:
@@ -196,7 +222,10 @@ def memory(cases: dict[str, Any], folder: Path) -> str:
             np.save(file, array)
         cells = [
             subprocess.run(
-                [sys.executable, "-c", MEMORY, *files, str(threads)], capture_output=True, text=True, check=True
+                [sys.executable, "-c", MEMORY, *files, str(threads)],
+                capture_output=True,
+                text=True,
+                check=True,
             )
             for threads in (1, THREADS)
         ]
@@ -205,17 +234,23 @@ def memory(cases: dict[str, Any], folder: Path) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--small", action="store_true", help="small volumes, to see that it works")
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
+    parser.add_argument(
+        "--write", action="store_true", help="put the tables into docs/benchmarks.md"
+    )
     arguments = parser.parse_args()
     where = machine()
     cases = make_cases(arguments.small)
     synthetic = {name: case for name, case in cases.items() if "×" in name}
     reference, prediction, _ = next(iter(synthetic.values()))
     with tempfile.TemporaryDirectory() as name, Peers(Path(name)) as peers:
-        versions = ", ".join(f"{PEERS[peer]} {number}" for peer, number in peers.ask("versions").items())
+        versions = ", ".join(
+            f"{PEERS[peer]} {number}" for peer, number in peers.ask("versions").items()
+        )
         about = (
             f"{where}; medians of {arguments.rounds} interleaved rounds, in brackets how many times ours with 1 and with "
             f"{THREADS} threads. The volumes with × in their names are synthetic, uint8, {ORGANS} organs; (moved): the "
@@ -234,7 +269,12 @@ def main() -> None:
                     for kind, bad in make_bad(prediction).items()
                     if kind != "empty"
                 }
-                | {"first volume, a random label in every voxel": (reference, make_noise(reference.shape))},
+                | {
+                    "first volume, a random label in every voxel": (
+                        reference,
+                        make_noise(reference.shape),
+                    )
+                },
                 Path(name),
             ),
         ]

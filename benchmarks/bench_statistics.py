@@ -47,7 +47,10 @@ def draw(scenario: Scenario, subjects: int, models: int, chance: np.random.Gener
     organ = chance.normal(size=(subjects, models, ORGANS))
     images = []
     for _ in range(2):
-        own = chance.normal(size=(subjects, models, 1)) * 0.5 + chance.normal(size=(subjects, models, ORGANS)) * 0.5
+        own = (
+            chance.normal(size=(subjects, models, 1)) * 0.5
+            + chance.normal(size=(subjects, models, ORGANS)) * 0.5
+        )
         z = np.sqrt(0.3) * subject + np.sqrt(0.2) * organ + own
         if scenario.shape == "normal":
             score = 0.7 + 0.1 * z
@@ -56,7 +59,9 @@ def draw(scenario: Scenario, subjects: int, models: int, chance: np.random.Gener
             score = beta.ppf(ndtr(z), a, b)
         images.append(score.reshape(subjects, -1))
     failed = [chance.random(one.shape) < scenario.failures for one in images]
-    structural, functional = (np.where(bad, 0.0, one) for bad, one in zip(failed, images, strict=True))
+    structural, functional = (
+        np.where(bad, 0.0, one) for bad, one in zip(failed, images, strict=True)
+    )
     # an effect is on what did not fail
     return np.where(failed[0], 0.0, structural + scenario.effect), functional
 
@@ -75,11 +80,16 @@ def covered(scenario: Scenario, subjects: int, cohorts: int, seed: int = 0) -> n
 def false_positives(scenario: Scenario, subjects: int, cohorts: int, seed: int = 0) -> np.ndarray:
     """For each cohort without any effect: is any of the family's 78 tests significant after Holm."""
     chance = np.random.default_rng([seed, subjects, 1])
-    found = [holm(compare_pairs(*draw(scenario, subjects, MODELS, chance), resamples=9).p) for _ in range(cohorts)]
+    found = [
+        holm(compare_pairs(*draw(scenario, subjects, MODELS, chance), resamples=9).p)
+        for _ in range(cohorts)
+    ]
     return np.array([(p <= 0.05).any() for p in found])
 
 
-def false_equivalences(subjects: int, cohorts: int, margin: float = 0.05, seed: int = 0) -> np.ndarray:
+def false_equivalences(
+    subjects: int, cohorts: int, margin: float = 0.05, seed: int = 0
+) -> np.ndarray:
     """For each cohort whose differences all equal the margin: is any of the 78 called equivalent."""
     chance = np.random.default_rng([seed, subjects, 2])
     scenario = Scenario("Dice", effect=margin)
@@ -91,7 +101,9 @@ def false_equivalences(subjects: int, cohorts: int, margin: float = 0.05, seed: 
     return np.array(found)
 
 
-def power(scenario: Scenario, subjects: int, cohorts: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def power(
+    scenario: Scenario, subjects: int, cohorts: int, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """For each cohort with an effect in all organs the share of the 78 tests that find it after Holm, and of the models'."""
     chance = np.random.default_rng([seed, subjects, 3])
     organs, overall = [], []
@@ -135,14 +147,22 @@ def simulate(cohorts: int) -> str:
         for subjects in (30, 100):
             organs, overall = power(replace(scenario, effect=0.05), subjects, cohorts // 4)
             lines.append(
-                _line("planted 0.05 found: share of 78 tests after Holm", scenario.title, subjects, "", organs)
+                _line(
+                    "planted 0.05 found: share of 78 tests after Holm",
+                    scenario.title,
+                    subjects,
+                    "",
+                    organs,
+                )
             )
             what = "planted 0.05 found: share of 6 models, all targets, after Holm"
             lines.append(_line(what, scenario.title, subjects, "", overall))
     for scenario in SCENARIOS:
         for subjects in (10, 30, 100):
             held = joint(scenario, subjects, cohorts)
-            what = f"mixed model's 95 % interval holds the truth (fitted in {held[:, 1].mean():.0%})"
+            what = (
+                f"mixed model's 95 % interval holds the truth (fitted in {held[:, 1].mean():.0%})"
+            )
             lines.append(_line(what, scenario.title, subjects, "93 to 97 %", held[:, 0]))
     return "\n".join(lines)
 

@@ -20,17 +20,17 @@ from statistics import median
 
 import numpy as np
 
-from evaluator import places
-from evaluator.build import find_model
-from evaluator.engines import open_engine
-from evaluator.engines.spec import Limits, Workspace
-from evaluator.geometry import make_grid
-from evaluator.gpus import choose_gpus, find_gpus
+from evaluator import paths
+from evaluator.containers import ModelSession
+from evaluator.containers.engines import open_engine
+from evaluator.containers.engines.spec import Limits, Workspace
+from evaluator.containers.gpus import choose_gpus, find_gpus
+from evaluator.evaluation.plan import target_refusal
+from evaluator.imaging.geometry import make_grid
 from evaluator.manifests.organs import load_organs
-from evaluator.plan import target_refusal
-from evaluator.prepare import prepare
-from evaluator.sessions import Conversation
 from evaluator.volumes import write_volume
+from evaluator.zoo import find_model
+from evaluator.zoo.prepare import prepare
 from zoo_sdk.nifti import read
 from zoo_sdk.wire import ImageFile, Point, Request, Target, dump_request
 
@@ -45,14 +45,17 @@ def main() -> None:
     parser.add_argument("--targets", type=int, default=13)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
-        "--alone", type=int, default=4, help="how many requests are also asked alone; the rest is multiplied"
+        "--alone",
+        type=int,
+        default=4,
+        help="how many requests are also asked alone; the rest is multiplied",
     )
     asked = parser.parse_args()
     engine = open_engine("docker")
     model = prepare(find_model(asked.model), engine, print, weights=asked.weights).model
     gpus = choose_gpus(find_gpus(), None, model.card, print)
     gpu = gpus[0].uuid if gpus else None
-    folder = Path(tempfile.mkdtemp(dir=places.cache()))
+    folder = Path(tempfile.mkdtemp(dir=paths.cache()))
     try:
         workspace = Workspace(input=folder / "input", output=folder / "output")
         requests = make_requests(workspace.input, model.card, asked)
@@ -61,14 +64,16 @@ def main() -> None:
             path.chmod(0o755)
         limits = Limits(timeout=3600, memory=model.card.memory, shm=model.card.shm)
         how = {"run_id": folder.name, "log": folder / "log", "gpu": gpu}
-        report(asked, gpus, *in_a_session(engine, model, workspace, limits, how, requests, asked.alone))
+        report(
+            asked, gpus, *in_a_session(engine, model, workspace, limits, how, requests, asked.alone)
+        )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def in_a_session(engine, model, workspace, limits, how, requests, alone):
     """Answers of a session, and some of the same requests asked alone; raises where a mask differs."""
-    with Conversation(engine, model, workspace, limits, **how) as talk:
+    with ModelSession(engine, model, workspace, limits, **how) as talk:
         answers = [talk.ask(request) for request in requests]
         peak = talk.peak_memory()
     for answer in answers:
@@ -77,10 +82,12 @@ def in_a_session(engine, model, workspace, limits, how, requests, alone):
     single = []
     for answer in answers[:: max(1, len(answers) - 1)]:
         for target in answer.request.targets[: max(1, alone // 2)]:
-            one = replace(answer.request, id=f"{answer.request.id}-{target.name}", targets=(target,))
+            one = replace(
+                answer.request, id=f"{answer.request.id}-{target.name}", targets=(target,)
+            )
             write(workspace.input, one)
             begun = time.perf_counter()
-            with Conversation(engine, model, workspace, limits, **how) as talk:
+            with ModelSession(engine, model, workspace, limits, **how) as talk:
                 other = talk.ask(one)
             single.append(time.perf_counter() - begun)
             masks = [mask_of(a, target.name) for a in (answer, other)]
@@ -92,19 +99,25 @@ def mask_of(answer, name: str):
     """The mask's values; a target that is not answered would be counted as a quick one."""
     path = answer.folder / f"{name}.nii.gz"
     if not path.is_file():
-        raise SystemExit(f"{answer.request.id}: no mask of {name}; the model's reply: {answer.reply}")
+        raise SystemExit(
+            f"{answer.request.id}: no mask of {name}; the model's reply: {answer.reply}"
+        )
     return read(path).data
 
 
 def report(asked, gpus, answers, single, peak) -> None:
     first, later = answers[0], answers[1:]
     n = asked.targets
-    print(f"{asked.model} {asked.weights} on {' x '.join(map(str, asked.shape))}, {n} targets, {asked.rounds} rounds,")
+    print(
+        f"{asked.model} {asked.weights} on {' x '.join(map(str, asked.shape))}, {n} targets, {asked.rounds} rounds,"
+    )
     print(f"on {gpus[0].name if gpus else 'the CPU'}; seconds of one run")
     rows = {
         "start and load": f"{first.load_seconds:.1f}",
         "first round, a target": f"{first.seconds / n:.2f}",
-        "later rounds, a target": f"{median(answer.seconds for answer in later) / n:.2f}" if later else "-",
+        "later rounds, a target": f"{median(answer.seconds for answer in later) / n:.2f}"
+        if later
+        else "-",
         "all rounds in one session": f"{first.load_seconds + sum(answer.seconds for answer in answers):.1f}",
         "one target of one round alone": f"{median(single):.2f}",
         "all of them alone (multiplied)": f"{median(single) * n * len(answers):.1f}",
@@ -123,28 +136,41 @@ def report(asked, gpus, answers, single, peak) -> None:
 def make_requests(folder: Path, card, asked) -> list[Request]:
     """Round by round, a click more for each target; organs that the model takes, by the names and words that every model is asked by."""
     organs = load_organs()
-    takes = [name for name in organs.names() if organs.kind(name) != "lesions" and not target_refusal(card, name)]
+    takes = [
+        name
+        for name in organs.names()
+        if organs.kind(name) != "lesions" and not target_refusal(card, name)
+    ]
     names = takes[: asked.targets]
     if not 1 <= asked.targets <= len(takes):
-        raise SystemExit(f"{card.name} takes {len(takes)} of the organs; ask for --targets 1 to {len(takes)}")
+        raise SystemExit(
+            f"{card.name} takes {len(takes)} of the organs; ask for --targets 1 to {len(takes)}"
+        )
     for name in ("requests", "images"):
         (folder / name).mkdir(parents=True)
     shape = tuple(asked.shape)
     chance = np.random.default_rng(0)
     coarse = chance.normal(size=tuple(n // 10 + 1 for n in shape))
-    array = coarse.repeat(10, 0).repeat(10, 1).repeat(10, 2)[: shape[0], : shape[1], : shape[2]] * 200 + 300
+    array = (
+        coarse.repeat(10, 0).repeat(10, 1).repeat(10, 2)[: shape[0], : shape[1], : shape[2]] * 200
+        + 300
+    )
     grid = make_grid(shape, np.diag([1.5, 1.5, 1.5, 1.0]))
     images = {}
     for modality in card.inputs[0]:
         write_volume(folder / f"images/{modality}.nii.gz", array.astype(np.int16), grid)
         images[modality] = ImageFile(f"images/{modality}.nii.gz", UNITS[modality])
-    middles = {name: np.array([int(chance.integers(n // 4, 3 * n // 4)) for n in shape]) for name in names}
+    middles = {
+        name: np.array([int(chance.integers(n // 4, 3 * n // 4)) for n in shape]) for name in names
+    }
     requests = []
     for number in range(asked.rounds):
         targets = []
         for name, middle in middles.items():
             indices = [tuple(int(n) for n in middle + 4 * k) for k in range(number + 1)]
-            points = tuple(Point(i, tuple(1.5 * n for n in i), round=k) for k, i in enumerate(indices))
+            points = tuple(
+                Point(i, tuple(1.5 * n for n in i), round=k) for k, i in enumerate(indices)
+            )
             targets.append(Target(name, text=organs.texts(name)[0], points=points))
         requests.append(Request(f"r{number}", "case", number, images, grid, tuple(targets)))
         write(folder, requests[-1])

@@ -62,10 +62,10 @@ def compare_clicks(dataset: Path, folder: Path) -> list[str]:
     import numpy as np
 
     from evaluator.datasets import load_dataset
-    from evaluator.geometry import affine_of, spacing
+    from evaluator.imaging.geometry import affine_of, spacing
     from evaluator.manifests.protocols import load_protocol
-    from evaluator.prompts import Chance, crop_targets
-    from evaluator.rounds.corrections import correct
+    from evaluator.prompting.corrections import correct
+    from evaluator.prompting.initial_prompts import RandomStream, crop_targets
     from evaluator.volumes import read_labels
 
     scan = load_dataset(dataset).cases[0].scans["CT"]
@@ -78,14 +78,18 @@ def compare_clicks(dataset: Path, folder: Path) -> list[str]:
     times, ours = [], {}
     for _ in range(6):
         begun = time.perf_counter()
-        ours = {name: correct(plan, mask, given[name], Chance("bench")) for name, mask in references.items()}
+        ours = {
+            name: correct(plan, mask, given[name], RandomStream("bench"))
+            for name, mask in references.items()
+        }
         times.append(time.perf_counter() - begun)
     np.save(folder / "reference.npy", np.ascontiguousarray(labels))
     np.save(folder / "prediction.npy", np.ascontiguousarray(moved))
     plain = run_plain(folder, spacing(affine_of(grid)))
     numbers = {name: values[0] for name, values in targets.items()}
     same = all(
-        plain["found"][str(numbers[name])] == [list(clicks[0][0]), clicks[0][1]] for name, clicks in ours.items()
+        plain["found"][str(numbers[name])] == [list(clicks[0][0]), clicks[0][1]]
+        for name, clicks in ours.items()
     )
     own, label, transform = (
         1000 * median(times[1:]),
@@ -113,7 +117,9 @@ def run_plain(folder: Path, step: tuple[float, ...]) -> dict:
     """The plain way in a process of its own, with cc3d if it can be had."""
     python = environment(folder / "cc3d") or Path(sys.executable)
     arguments = [json.dumps(step), str(folder / "reference.npy"), str(folder / "prediction.npy")]
-    done = subprocess.run([python, "-c", PLAIN, *arguments], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [python, "-c", PLAIN, *arguments], capture_output=True, text=True, check=True
+    )
     return json.loads(done.stdout)
 
 
@@ -121,7 +127,17 @@ def environment(folder: Path) -> Path | None:
     """An environment with cc3d and scipy; None where pip cannot get it."""
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", CC3D, "scipy", "numpy"]
+    pip = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        CC3D,
+        "scipy",
+        "numpy",
+    ]
     done = subprocess.run(pip, capture_output=True, text=True, check=False)
     if done.returncode:
         print(f"cc3d cannot be had, scipy labels instead: {done.stderr.strip().splitlines()[-1:]}")

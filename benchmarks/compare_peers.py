@@ -16,37 +16,63 @@ import nibabel
 import numpy as np
 
 from benchmarks.tables import ROOT, table, write
-from evaluator import places
+from evaluator import paths
 from evaluator.metrics import measure, score
 from tests.oracles.client import Peers
 
 TOLERANCE_MM = 2.0
 PAIRS = {
     "spleen": ("03_totalsegmentator", "example_seg.nii.gz", "example_seg_fast.nii.gz", 1),
-    "lesions": ("04_autopet_psma_wholebody_masks", "reference.nii.gz", "pred_nnunet_baseline.nii.gz", 1),
+    "lesions": (
+        "04_autopet_psma_wholebody_masks",
+        "reference.nii.gz",
+        "pred_nnunet_baseline.nii.gz",
+        1,
+    ),
     "vertebra": ("06_panoptica_spine_pred_ref", "semantic_ref.nii.gz", "semantic_pred.nii.gz", 26),
-    "balls": ("08_meshmetrics_pair", "example_3d_ref_mask.nii.gz", "example_3d_pred_mask.nii.gz", 1),
+    "balls": (
+        "08_meshmetrics_pair",
+        "example_3d_ref_mask.nii.gz",
+        "example_3d_pred_mask.nii.gz",
+        1,
+    ),
 }
-PEERS = {"deepmind": "DeepMind", "monai": "MONAI", "medpy": "MedPy", "panoptica": "panoptica", "simpleitk": "SimpleITK"}
+PEERS = {
+    "deepmind": "DeepMind",
+    "monai": "MONAI",
+    "medpy": "MedPy",
+    "panoptica": "panoptica",
+    "simpleitk": "SimpleITK",
+}
 COLUMNS = ("dice", "nsd", "hd", "hd95", "assd", "masd")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--write", action="store_true", help="put the table into docs/metrics.md")
     arguments = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as name, Peers(Path(name)) as peers:
         versions = peers.ask("versions")
         for pair, (folder, *files, label) in PAIRS.items():
-            images: list[Any] = [nibabel.load(places.shared_data() / folder / file) for file in files]
-            reference, prediction = (np.asanyarray(image.dataobj).astype(np.uint8) for image in images)
+            images: list[Any] = [
+                nibabel.load(paths.shared_data() / folder / file) for file in files
+            ]
+            reference, prediction = (
+                np.asanyarray(image.dataobj).astype(np.uint8) for image in images
+            )
             spacing = [float(step) for step in images[0].header.get_zooms()[:3]]
             measures = measure(reference == label, prediction == label, spacing, TOLERANCE_MM)
-            rows.append(row(pair, "umd", {one.metric: one.value for one in score(measures, COLUMNS)}))
+            rows.append(
+                row(pair, "umd", {one.metric: one.value for one in score(measures, COLUMNS)})
+            )
             peers.load(pair, reference, prediction)
             for peer, title in PEERS.items():
-                made = peers.score(peer, pair, [label], spacing, TOLERANCE_MM, more=True)["scores"][label]
+                made = peers.score(peer, pair, [label], spacing, TOLERANCE_MM, more=True)["scores"][
+                    label
+                ]
                 rows.append(row(pair, f"{title} {versions[peer]}", made))
     text = table(["pair", "scorer", "Dice", "NSD at 2 mm", "HD", "HD95", "“ASSD”", "MASD"], rows)
     print(text)

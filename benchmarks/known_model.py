@@ -30,7 +30,9 @@ class Adapter:
                 name, shape, corner, size = key.split(";")
                 sizes = tuple(map(int, size.split(",")))
                 truth = np.unpackbits(kept[key])[: np.prod(sizes)].reshape(sizes).astype(bool)
-                self.known.setdefault((name, shape), []).append((np.array(corner.split(","), int), truth))
+                self.known.setdefault((name, shape), []).append(
+                    (np.array(corner.split(","), int), truth)
+                )
         _sleep(begun, LOAD)
 
     def predict(self, request):
@@ -44,7 +46,9 @@ class Adapter:
     def answer(self, target, shape):
         """The known mask whose corner is nearest to the box's, worse and mended."""
         low = np.array(target.box.low) - MARGIN
-        corner, truth = min(self.known[target.name, shape], key=lambda one: np.abs(one[0] - low).sum())
+        corner, truth = min(
+            self.known[target.name, shape], key=lambda one: np.abs(one[0] - low).sum()
+        )
         mask = np.roll(truth, MOVED, (0, 1, 2))
         for point in target.points:
             at = np.array(point.index) - corner
@@ -64,8 +68,10 @@ def remember(path, masks):
     """Write ``known.npz``: ``masks`` are (name, the evaluator's GridMask)."""
     kept = {}
     for name, mask in masks:
-        truth = np.pad(mask.inside, MARGIN)
-        corner = ",".join(str(c - MARGIN) for c in mask.corner)
-        key = ";".join([name, ",".join(map(str, mask.grid.shape)), corner, ",".join(map(str, truth.shape))])
+        truth = np.pad(mask.array, MARGIN)
+        corner = ",".join(str(c - MARGIN) for c in mask.offset)
+        key = ";".join(
+            [name, ",".join(map(str, mask.grid.shape)), corner, ",".join(map(str, truth.shape))]
+        )
         kept[key] = np.packbits(truth)
     np.savez(path, **kept)

@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from evaluator.datasets.phantom.anatomy import ORGANS
+from evaluator.files import write_json
 from evaluator.manifests.protocols import load_protocol
-from evaluator.store import RunStore, write_json
-from evaluator.tables import gather
+from evaluator.runs.store import RunStore
+from evaluator.runs.tables import gather
 
 
-def simulate_run(folder: Path, model: str, protocol: str, *, pet_ct: int, pet_mr: int, seed: int = 0) -> RunStore:
+def simulate_run(
+    folder: Path, model: str, protocol: str, *, pet_ct: int, pet_mr: int, seed: int = 0
+) -> RunStore:
     """A run folder with records, scores and tables of ``pet_ct`` + ``pet_mr`` simulated subjects; no masks."""
     plan = load_protocol(protocol)
     chance = np.random.default_rng([seed, *model.encode(), *protocol.encode()])
@@ -25,7 +28,12 @@ def simulate_run(folder: Path, model: str, protocol: str, *, pet_ct: int, pet_mr
         common = chance.normal(0, 0.6)
         for modality in ("CT" if number < pet_ct else "MR", "PT"):
             shift = common + (0 if modality != "PT" else chance.normal(-0.3, 0.3))
-            scores = 1 / (1 + np.exp(-(np.log(level / (1 - level)) + shift + chance.normal(0, 0.5, len(ORGANS)))))
+            scores = 1 / (
+                1
+                + np.exp(
+                    -(np.log(level / (1 - level)) + shift + chance.normal(0, 0.5, len(ORGANS)))
+                )
+            )
             crashed = chance.random(len(ORGANS)) < 0.02
             _write_scan(run, subject, modality, scores, crashed)
     gather(run)
@@ -37,19 +45,39 @@ def _write_scan(run: RunStore, subject: str, modality: str, scores, crashed) -> 
     rows, targets = [], {}
     for organ, score, failed in zip(ORGANS, scores, crashed, strict=True):
         status = "crashed" if failed else "ok"
-        mask = {"file": f"masks/{case}/{modality}/s0/r0/{organ}.nii.gz", "sha256": "0" * 64, "voxels": 20000}
-        targets[organ] = {"status": status} | ({"detail": "simulated"} if failed else {"mask": mask}) | {"clicks": 1}
+        mask = {
+            "file": f"masks/{case}/{modality}/s0/r0/{organ}.nii.gz",
+            "sha256": "0" * 64,
+            "voxels": 20000,
+        }
+        targets[organ] = (
+            {"status": status}
+            | ({"detail": "simulated"} if failed else {"mask": mask})
+            | {"clicks": 1}
+        )
         for metric, value in (("dice", float(score)), ("rve", float(score) - 1)):
             value = None if failed else value
-            rows.append({"seed": 0, "round": 0, "target": organ, "metric": metric, "value": value, "status": status})
+            rows.append(
+                {
+                    "seed": 0,
+                    "round": 0,
+                    "target": organ,
+                    "metric": metric,
+                    "value": value,
+                    "status": status,
+                }
+            )
     record = {
-        "case": case, "subject": subject, "pair": "a", "modality": modality, "key": "simulated", "state": "done",
+        "case": case, "subject": subject, "session": "a", "modality": modality, "key": "simulated", "state": "done",
         "files": {}, "grid": {"shape": [400, 400, 350], "affine": np.diag([2.0, 2.0, 3.0, 1.0]).tolist()}, "no_prompt": {},
         "rounds": [{"seed": 0, "round": 0, "seconds": 1.5, "load_seconds": 3.0, "reply": {}, "targets": targets}],
     }  # fmt: skip
     for path, body in (
         (run.record_path(case, modality), record),
-        (run.score_path(case, modality), {"case": case, "modality": modality, "key": "simulated", "rows": rows}),
+        (
+            run.score_path(case, modality),
+            {"case": case, "modality": modality, "key": "simulated", "rows": rows},
+        ),
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(body))

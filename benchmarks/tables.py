@@ -36,7 +36,9 @@ def write(name: str, text: str, page: Path = ROOT / "docs/benchmarks.md") -> Non
     body = page.read_text(encoding="utf-8")
     marks = f"<!-- {name} -->", f"<!-- /{name} -->"
     pattern = re.escape(marks[0]) + ".*?" + re.escape(marks[1])
-    made, found = re.subn(pattern, lambda _: f"{marks[0]}\n{text}\n{marks[1]}", body, flags=re.DOTALL)
+    made, found = re.subn(
+        pattern, lambda _: f"{marks[0]}\n{text}\n{marks[1]}", body, flags=re.DOTALL
+    )
     if found != 1:
         raise SystemExit(f"{page} has no place for {name}")
     page.write_text(made, encoding="utf-8")

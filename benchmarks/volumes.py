@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator import places
-from evaluator.geometry import affine_of, spacing
+from evaluator import paths
+from evaluator.imaging.geometry import affine_of, spacing
 from evaluator.volumes import read_labels
 
 if TYPE_CHECKING:
@@ -19,7 +19,10 @@ ORGANS = 13
 SPACING = (1.5, 1.5, 2.0)
 
 REAL = {
-    "TotalSegmentator, 61 organs": ("03_totalsegmentator/example_seg_fast_force_split.nii.gz", None),
+    "TotalSegmentator, 61 organs": (
+        "03_totalsegmentator/example_seg_fast_force_split.nii.gz",
+        None,
+    ),
     "TotalSegmentator, 41 organs": (
         "03_totalsegmentator/example_seg.nii.gz",
         "03_totalsegmentator/example_seg_fast.nii.gz",
@@ -42,11 +45,19 @@ def make_pair(shape: Sequence[int], seed: int = 0) -> tuple[NDArray[np.uint8], N
         radii = rng.uniform(15, 60, 3) * np.array(shape) / 400
         for volume, phase in zip(pair, (0.0, 0.5), strict=True):
             off = rng.normal(0, 1.5, 3) if phase else np.zeros(3)
-            draw_organ(volume, centre + off, radii * (rng.uniform(0.97, 1.03, 3) if phase else 1), phase, label)
+            draw_organ(
+                volume,
+                centre + off,
+                radii * (rng.uniform(0.97, 1.03, 3) if phase else 1),
+                phase,
+                label,
+            )
     return pair
 
 
-def draw_organ(volume: NDArray[np.uint8], centre: Any, radii: Any, phase: float, label: int) -> None:
+def draw_organ(
+    volume: NDArray[np.uint8], centre: Any, radii: Any, phase: float, label: int
+) -> None:
     low = np.maximum(0, (centre - 1.3 * radii).astype(int))
     high = np.minimum(volume.shape, (centre + 1.3 * radii).astype(int) + 2)
     box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
@@ -84,12 +95,12 @@ def real_pairs() -> dict[str, tuple[Any, Any, tuple[float, ...]]]:
     """Real references and predictions; where there is no prediction it is the reference, moved by two voxels."""
     pairs = {}
     for name, (ours, theirs) in REAL.items():
-        reference, grid = read_labels(places.shared_data() / ours)
+        reference, grid = read_labels(paths.shared_data() / ours)
         moved = theirs is None
         prediction = (
             np.roll(reference, (2, 1, 0), (0, 1, 2))
             if theirs is None
-            else read_labels(places.shared_data() / theirs)[0]
+            else read_labels(paths.shared_data() / theirs)[0]
         )
         prediction = np.asfortranarray(prediction.astype(np.uint8))
         pairs[name + (" (moved)" if moved else "")] = (

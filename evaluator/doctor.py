@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
-from evaluator import places
-from evaluator.build.zoo import BASES
-from evaluator.errors import EngineUnavailable, HostFault
-from evaluator.gpus import find_gpus
+from evaluator import paths
+from evaluator.containers.gpus import find_gpus
+from evaluator.errors import EngineUnavailableError, HostError
+from evaluator.zoo.catalog import BASES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def examine(*, sweep: bool = False) -> list[Finding]:
 
 
 def _engine(sweep: bool) -> Iterator[Finding]:
-    from evaluator.engines.docker import DockerEngine
+    from evaluator.containers.engines.docker import DockerEngine
 
     try:
         engine = DockerEngine.connect()
@@ -47,7 +47,9 @@ def _engine(sweep: bool) -> Iterator[Finding]:
         yield Finding(state="ok", what="engine", detail=told)
         if not engine.sessions:
             yield Finding(
-                state="note", what="sessions", detail="Podman cannot hold a conversation; requests go in batches"
+                state="note",
+                what="sessions",
+                detail="Podman cannot hold a conversation; requests go in batches",
             )
         yield from _images(engine)
         yield from _image_disk(engine)
@@ -59,21 +61,23 @@ def _engine(sweep: bool) -> Iterator[Finding]:
                 detail="the engine knows no nvidia runtime",
                 advice="install nvidia-container-toolkit, then: nvidia-ctk runtime configure --runtime=docker",
             )
-    except EngineUnavailable as error:
+    except EngineUnavailableError as error:
         first, _, advice = str(error).partition("\n")
         yield Finding(state="missing", what="engine", detail=first, advice=advice.strip())
-    except HostFault as error:
+    except HostError as error:
         yield Finding(state="missing", what="engine", detail=str(error))
 
 
 def _images(engine: Any) -> Iterator[Finding]:
-    from evaluator.build.client import BuildClient
+    from evaluator.zoo.docker_client import BuildClient
 
     client = BuildClient(engine.client)
     for name in BASES:
         digest = client.find(f"umd/{name}:latest")
         detail = digest[:19] if digest else "not built yet; it is when a model needs it"
-        yield Finding(state="ok" if digest else "note", what=f"base image umd/{name}", detail=detail)
+        yield Finding(
+            state="ok" if digest else "note", what=f"base image umd/{name}", detail=detail
+        )
 
 
 def _image_disk(engine: Any) -> Iterator[Finding]:
@@ -91,7 +95,10 @@ def _orphans(engine: Any, sweep: bool) -> Iterator[Finding]:
         yield Finding(state="ok", what="orphans", detail=f"removed {', '.join(names)}")
     else:
         yield Finding(
-            state="note", what="orphans", detail=", ".join(names), advice="remove them with: umd doctor --sweep"
+            state="note",
+            what="orphans",
+            detail=", ".join(names),
+            advice="remove them with: umd doctor --sweep",
         )
 
 
@@ -101,11 +108,13 @@ def _gpus() -> Iterator[Finding]:
         detail = f"{gpu.name}, {gpu.memory / GIB:.0f} GiB, driver {gpu.driver}"
         yield Finding(state="ok", what=f"GPU {gpu.index}", detail=detail)
     if not gpus:
-        yield Finding(state="note", what="GPU", detail="none; umd/torch is built in its CPU flavour")
+        yield Finding(
+            state="note", what="GPU", detail="none; umd/torch is built in its CPU flavour"
+        )
 
 
 def _disk() -> Iterator[Finding]:
-    for what, path in (("disk of runs", places.runs()), ("disk of the cache", places.cache())):
+    for what, path in (("disk of runs", paths.runs()), ("disk of the cache", paths.cache())):
         yield _free(what, next(parent for parent in (path, *path.parents) if parent.exists()))
 
 
@@ -120,7 +129,11 @@ def _free(what: str, folder: Path) -> Finding:
 
 
 def _host() -> Iterator[Finding]:
-    yield Finding(state="ok", what="umd", detail=f"{version('umd-evaluator')} on Python {platform.python_version()}")
+    yield Finding(
+        state="ok",
+        what="umd",
+        detail=f"{version('umd-evaluator')} on Python {platform.python_version()}",
+    )
     bootstrap = shutil.which("mmdebstrap")
     yield Finding(
         state="ok" if bootstrap else "note",
@@ -128,10 +141,12 @@ def _host() -> Iterator[Finding]:
         detail=bootstrap or "not installed; needed only where no registry answers",
         advice="" if bootstrap else "apt-get install mmdebstrap",
     )
-    shared = places.shared_data()
+    shared = paths.shared_data()
     yield Finding(
         state="ok" if shared.is_dir() else "note",
         what="sample scans",
-        detail=str(shared) if shared.is_dir() else "not here; ibsi-sts and totalsegmentator-sample need them",
+        detail=str(shared)
+        if shared.is_dir()
+        else "not here; ibsi-sts and totalsegmentator-sample need them",
         advice="" if shared.is_dir() else "set UMD_SHARED_DATA to their folder",
     )

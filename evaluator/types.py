@@ -82,23 +82,25 @@ class Scan:
     @property
     def targets(self) -> tuple[str, ...]:
         """Names of all targets that the references declare, in file order, without repeats."""
-        return tuple(dict.fromkeys(name for reference in self.references for name in reference.labels))
+        return tuple(
+            dict.fromkeys(name for reference in self.references for name in reference.labels)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One subject in one sitting: the images that are paired with each other, in one world frame."""
+    """One imaging session of a subject: images in one world frame, compared with each other."""
 
     subject: str
-    #: which sitting; images of one subject with the same pair share a world frame and are compared
-    pair: str
+    #: images of one subject and session share a world frame and are compared
+    session: str
     split: str
     scans: Mapping[Modality, Scan]
 
     @property
     def id(self) -> str:
         """Name of the case in run folders and tables, unique within a dataset."""
-        return f"{self.subject}.{self.pair}"
+        return f"{self.subject}.{self.session}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +166,7 @@ class PromptPlan:
     point_offset_mm: float = 0.0
     #: not 0: the point lies outside the organ, this far behind where a random ray from its middle leaves it (robustness)
     point_outside_mm: float = 0.0
-    #: tight: about the whole reference; cvpr25: as that challenge makes it (``evaluator.prompts.boxes``)
+    #: tight: about the whole reference; cvpr25: as that challenge makes it (``evaluator.prompting.boxes``)
     box_rule: Literal["tight", "cvpr25"] = "tight"
     #: each face of the box moves by up to this many millimetres
     box_jitter_mm: float = 0.0
@@ -183,7 +185,9 @@ class RoundPlan:
     #: rounds in all, round 0 included
     count: int = 1
     #: what each correction round adds for every target
-    correction: Literal["none", "largest-error-click", "random-error-click", "boundary-click", "scribble"] = "none"
+    correction: Literal[
+        "none", "largest-error-click", "random-error-click", "boundary-click", "scribble"
+    ] = "none"
     #: own: each modality corrects its own errors; shared: clicks are replayed from one recorded sequence
     clicks: Literal["own", "shared"] = "own"
     #: is the mask of the round before handed back
@@ -192,7 +196,7 @@ class RoundPlan:
     stop_at_dice: float | None = None
     #: a target gets at most so many clicks, round 0's points included; None: as many as there are rounds
     max_clicks: int | None = None
-    #: umd: the project's own rule; cvpr25: the CVPR 2025 challenge's, tie-break included (``evaluator.rounds``)
+    #: umd: the project's own rule; cvpr25: the CVPR 2025 challenge's, tie-break included (``evaluator.prompting.simulated_user``)
     click_rule: Literal["umd", "cvpr25"] = "umd"
 
 

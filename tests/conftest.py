@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from evaluator import places
+from evaluator import paths
 
 CI = os.environ.get("CI") == "true"
 #: builds the models' images; make test-zoo and make test-upstream run it
@@ -17,7 +19,7 @@ collect_ignore = [] if os.environ.get("UMD_TEST_ZOO") else ["zoo_images"]
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real scans beside the project; in CI it must be there."""
-    folder = places.shared_data()
+    folder = paths.shared_data()
     if not folder.is_dir():
         missing = f"no real scans at {folder}; set UMD_SHARED_DATA to where they are"
         if CI:
@@ -32,15 +34,32 @@ def _own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UMD_RUNS", str(tmp_path / "runs"))
 
 
+@pytest.fixture
+def messages(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The log messages of the evaluator, oldest first, from level INFO on."""
+    received: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            received.append(record.getMessage())
+
+    collector, logger = Collector(), logging.getLogger("evaluator")
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    logging.getLogger().addHandler(collector)
+    logger.setLevel(logging.INFO)
+    yield received
+    logging.getLogger().removeHandler(collector)
+
+
 @pytest.fixture(scope="session")
 def docker_engine():
     """A Docker engine that answers; in CI it must."""
-    from evaluator.engines.docker import DockerEngine
-    from evaluator.errors import EngineUnavailable
+    from evaluator.containers.engines.docker import DockerEngine
+    from evaluator.errors import EngineUnavailableError
 
     try:
         return DockerEngine.connect()
-    except EngineUnavailable as error:
+    except EngineUnavailableError as error:
         if CI:
             pytest.fail(str(error))
         pytest.skip(str(error).splitlines()[0])
@@ -61,7 +80,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
     def use(models: dict[str, str], **labels: str) -> Path:
         folder = make_project(tmp_path / "project", models, **labels)
-        monkeypatch.setenv("UMD_CACHE", str(places.cache()))
+        monkeypatch.setenv("UMD_CACHE", str(paths.cache()))
         monkeypatch.setenv("UMD_PROJECT", str(folder))
         return folder
 
@@ -70,11 +89,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def order(model: str, dataset: Path | str, protocol: str = "point-1", **more: object):
     """Run an order quietly, and ask nothing again unless ``recheck`` says so; returns the run."""
-    from evaluator.execute import Order, run_model
+    from evaluator.evaluation.run import run_model
+    from evaluator.evaluation.run_config import RunConfig
 
     return run_model(
-        Order(model=model, dataset=str(dataset), protocol=protocol, **({"recheck": 0} | more)),
-        say=lambda _: None,
+        RunConfig(model=model, dataset=str(dataset), protocol=protocol, **({"recheck": 0} | more)),
         progress=lambda *_: None,
     )
 

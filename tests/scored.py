@@ -7,13 +7,20 @@ from pathlib import Path
 import pandas as pd
 
 from evaluator.manifests.protocols import load_protocol
-from evaluator.results import Results, RunFacts
-from evaluator.tables import COLUMNS, PREDICTION_COLUMNS
+from evaluator.runs.results import Results, RunFacts
+from evaluator.runs.tables import COLUMNS, PREDICTION_COLUMNS
 
 
-def facts(model: str, dataset="data", protocol="paper", dataset_sha256="d" * 64, **more) -> RunFacts:
+def facts(
+    model: str, dataset="data", protocol="paper", dataset_sha256="d" * 64, **more
+) -> RunFacts:
     """One run's facts, of a protocol of the project."""
-    about = {"protocol_source": protocol, "dataset_source": "nowhere", "data_root": None, "salt": "salt"}
+    about = {
+        "protocol_source": protocol,
+        "dataset_source": "nowhere",
+        "data_root": None,
+        "salt": "salt",
+    }
     fields = {
         "name": f"{model}.{dataset}.{protocol}", "path": Path("/nowhere"), "model": model, "label": model, "title": model,
         "card": {}, "image": "sha256:0", "random_weights": False, "weights": "", "options": {}, "equality": "equal", "isolates": True, "engine": "docker",
@@ -31,13 +38,29 @@ def results(runs, rows) -> Results:
     scores, predictions = [], []
     for run, subject, modality, target, metric, score, *more in rows:
         own = by_name[run.name]
-        same = {"run": run.name, "model": own.label, "dataset": own.dataset, "protocol": own.protocol}
-        key = {"subject": subject, "pair": "a", "modality": modality, "target": target, "seed": 0, "round": 0}
+        same = {
+            "run": run.name,
+            "model": own.label,
+            "dataset": own.dataset,
+            "protocol": own.protocol,
+        }
+        key = {
+            "subject": subject,
+            "session": "a",
+            "modality": modality,
+            "target": target,
+            "seed": 0,
+            "round": 0,
+        }
         key |= more[0] if more else {}
-        key["case"] = f"{key['subject']}.{key['pair']}"
+        key["case"] = f"{key['subject']}.{key['session']}"
         given = isinstance(score, str)
         status = score if given else "ok"
-        scores.append(same | key | {"metric": metric, "value": None if given else float(score), "status": status})
+        scores.append(
+            same
+            | key
+            | {"metric": metric, "value": None if given else float(score), "status": status}
+        )
         predictions.append(same | key | {"status": "ok" if status == "one-empty" else status})
     predictions = [dict(row) for row in {tuple(sorted(row.items())) for row in predictions}]
     return Results(
@@ -50,7 +73,13 @@ def results(runs, rows) -> Results:
 def _frame(rows, columns) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=list(columns))
     words = [name for name in columns if name in (*COLUMNS[:9], "metric", "status", "anchor")]
-    numbers = {"value": "Float64", "seed": "int64", "round": "int64", "voxels": "Int64", "voxel_ml": "Float64"}
+    numbers = {
+        "value": "Float64",
+        "seed": "int64",
+        "round": "int64",
+        "voxels": "Int64",
+        "voxel_ml": "Float64",
+    }
     texts = dict.fromkeys(("detail", "mask", "notes"), "string")
     kinds = dict.fromkeys(words, "category") | numbers | texts
     frame = frame.astype({name: kind for name, kind in kinds.items() if name in columns})

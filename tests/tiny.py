@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluator.geometry import make_grid
+from evaluator.imaging.geometry import make_grid
 from evaluator.volumes import write_volume
 
 ROOT = Path(__file__).parents[1]
@@ -18,7 +18,8 @@ UNITS = {"CT": "HU", "MR": "a.u.", "PT": "SUVbw"}
 GRIDS = {
     "CT": make_grid((14, 12, 10), [[2, 0, 0, -13], [0, 2.5, 0, -14], [0, 0, 3, -13], [0, 0, 0, 1]]),
     "MR": make_grid(
-        (13, 11, 9), np.float32([[1.9, -0.9, 0.1, -9], [0.8, 2.6, 0.3, -16], [0, -0.4, 3.3, -11], [0, 0, 0, 1]])
+        (13, 11, 9),
+        np.float32([[1.9, -0.9, 0.1, -9], [0.8, 2.6, 0.3, -16], [0, -0.4, 3.3, -11], [0, 0, 0, 1]]),
     ),
     "PT": make_grid((9, 8, 7), [[0, 0, -4, 12], [-3.5, 0, 0, 14], [0, 4, 0, -14], [0, 0, 0, 1]]),
 }
@@ -30,7 +31,9 @@ def make_project(folder: Path, models: dict[str, str], **labels: str) -> Path:
     for name in ("base.Dockerfile", "torch.Dockerfile", "base.lock"):
         shutil.copy(ROOT / "dockerfiles" / name, folder / "dockerfiles")
     shutil.copy(ROOT / ".dockerignore", folder)
-    shutil.copytree(ROOT / "models/sdk", folder / "models/sdk", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "models/sdk", folder / "models/sdk", ignore=shutil.ignore_patterns("__pycache__")
+    )
     (folder / "manifests").symlink_to(ROOT / "manifests")
     for name, text in models.items():
         add_model(folder, name, text, **labels)
@@ -55,10 +58,12 @@ def add_model(folder: Path, name: str, text: str, **labels: str) -> None:
     (folder / "dockerfiles" / f"{name}.Dockerfile").write_text("\n".join(lines) + "\n")
 
 
-def make_dataset(folder: Path, subjects: list[str], modalities=("CT", "PT"), targets=("liver",), name="tiny") -> Path:
+def make_dataset(
+    folder: Path, subjects: list[str], modalities=("CT", "PT"), targets=("liver",), name="tiny"
+) -> Path:
     """Subjects with a ball for every target, at the same world place in all modalities; returns the manifest's path."""
     folder.mkdir(parents=True)
-    rows = ["subject\tpair\tmodality\timage\treference\tunit\tlabels"]
+    rows = ["subject\tsession\tmodality\timage\treference\tunit\tlabels"]
     for number, subject in enumerate(subjects):
         for modality in modalities:
             grid = GRIDS[modality]
@@ -69,9 +74,13 @@ def make_dataset(folder: Path, subjects: list[str], modalities=("CT", "PT"), tar
             for label, _ in enumerate(targets, 1):
                 centre = np.array([-4.0 + 5 * (label - 1), 1.0 + number % 3, 2.0])
                 labels[((places - centre) ** 2).sum(axis=1) <= 7.0**2] = label
-            image = (labels * 50 + np.random.default_rng(number).integers(0, 5, len(places))).astype(np.int16)
+            image = (
+                labels * 50 + np.random.default_rng(number).integers(0, 5, len(places))
+            ).astype(np.int16)
             for kind, array in (("image", image), ("reference", labels)):
-                write_volume(folder / f"{subject}_{modality}_{kind}.nii.gz", array.reshape(grid.shape), grid)
+                write_volume(
+                    folder / f"{subject}_{modality}_{kind}.nii.gz", array.reshape(grid.shape), grid
+                )
             names = ";".join(f"{target}={label}" for label, target in enumerate(targets, 1))
             row = [
                 subject,
@@ -82,8 +91,16 @@ def make_dataset(folder: Path, subjects: list[str], modalities=("CT", "PT"), tar
             ]
             rows.append("\t".join([*row, UNITS[modality], names]))
     (folder / f"{name}.tsv").write_text("\n".join(rows) + "\n")
-    facts = {"name": name, "title": "Balls", "license": "CC0-1.0", "citation": "none", "reference_origin": "generated"}
-    text = "\n".join([*(f"{key} = {json.dumps(value)}" for key, value in facts.items()), "synthetic = true", ""])
+    facts = {
+        "name": name,
+        "title": "Balls",
+        "license": "CC0-1.0",
+        "citation": "none",
+        "reference_origin": "generated",
+    }
+    text = "\n".join(
+        [*(f"{key} = {json.dumps(value)}" for key, value in facts.items()), "synthetic = true", ""]
+    )
     (folder / f"{name}.toml").write_text(text)
     return folder / f"{name}.toml"
 

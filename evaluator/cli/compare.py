@@ -8,27 +8,39 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evaluator.cli.grouped import figure, print_heading, print_table
+from evaluator.cli.tables import figure, print_heading, print_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from evaluator.compare import Comparison
-    from evaluator.results import Results
+    from evaluator.analysis.comparison import Comparison
+    from evaluator.runs.results import Results
 
 
-@click.command(epilog="Example: umd compare region-growing.phantom.paper.1a2b3c4d random-walker.phantom.paper.5e6f7a8b")
+@click.command(
+    epilog="Example: umd compare region-growing.phantom.paper.1a2b3c4d random-walker.phantom.paper.5e6f7a8b"
+)
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @click.option(
-    "--metric", "metrics", multiple=True, help="Only these; the first is the main one (default: the protocol's)."
+    "--metric",
+    "metrics",
+    multiple=True,
+    help="Only these; the first is the main one (default: the protocol's).",
 )
 @click.option(
-    "--margin", "margins", multiple=True, metavar="METRIC=X", help="Differences below X count as none (dice=0.05)."
+    "--margin",
+    "margins",
+    multiple=True,
+    metavar="METRIC=X",
+    help="Differences below X count as none (dice=0.05).",
 )
 @click.option("--round", "number", type=int, help="This round of corrections (default: the last).")
 @click.option("--json", "as_json", is_flag=True, help="One object for each row of each frame.")
 @click.option(
-    "--csv", "folder", type=click.Path(path_type=Path), help="Write each frame as a CSV file into this folder."
+    "--csv",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="Write each frame as a CSV file into this folder.",
 )
 def compare(
     runs: tuple[str, ...],
@@ -42,12 +54,14 @@ def compare(
 
     Prints the main metric, a failure counted as the protocol says; --json and --csv have all (docs/statistics.md).
     """
-    from evaluator.compare import compare as compare_results
-    from evaluator.compare.writing import rows_of, write_csv
-    from evaluator.results import load
+    from evaluator.analysis.comparison import compare as compare_results
+    from evaluator.analysis.comparison.output import rows_of, write_csv
+    from evaluator.runs.results import load
 
     results = load(runs)
-    made = compare_results(results, metrics=metrics, margins=dict(map(parse_margin, margins)), round_number=number)
+    made = compare_results(
+        results, metrics=metrics, margins=dict(map(parse_margin, margins)), round_number=number
+    )
     if folder:
         for path in write_csv(made, folder):
             click.echo(path, err=as_json)
@@ -81,7 +95,7 @@ def print_comparison(results: Results, made: Comparison) -> None:
             f"structural minus functional, {main}",
             (
                 "model",
-                "pairing",
+                "modality_pair",
                 "target",
                 "n",
                 "failed_structural",
@@ -94,17 +108,30 @@ def print_comparison(results: Results, made: Comparison) -> None:
         _print_frame(
             models[models["target"] == "all targets"],
             f"model minus other, {main}, all targets",
-            ("model", "other", "modality", "n", "failed_model", "failed_other", "mean_model", "mean_other"),
+            (
+                "model",
+                "other",
+                "modality",
+                "n",
+                "failed_model",
+                "failed_other",
+                "mean_model",
+                "mean_other",
+            ),
         )
         _print_joint(_of(made.joint, group.dataset, group.protocol.id, main))
         _print_gaps(_of(made.gaps, group.dataset, group.protocol.id, main))
     click.echo(
         "\nUnit: the subject. Interval: 95 % BCa bootstrap. p: Wilcoxon signed-rank (Pratt), adjusted by Holm over targets x "
-        "models. Margin: " + ", ".join(f"{name} {value:g}" for name, value in made.margins.items()) + "."
+        "models. Margin: "
+        + ", ".join(f"{name} {value:g}" for name, value in made.margins.items())
+        + "."
     )
 
 
-def _of(frame: pd.DataFrame, dataset: str, protocol: str, metric: str | None = None) -> pd.DataFrame:
+def _of(
+    frame: pd.DataFrame, dataset: str, protocol: str, metric: str | None = None
+) -> pd.DataFrame:
     chosen = (frame["dataset"] == dataset) & (frame["protocol"] == protocol)
     if metric is not None:
         chosen &= (frame["metric"] == metric) & (frame["failures"] == "counted")
@@ -118,7 +145,13 @@ def _print_frame(frame: pd.DataFrame, title: str, names: tuple[str, ...]) -> Non
     for row in frame.to_dict("records"):
         interval = f"{figure(row['low'])} to {figure(row['high'])}"
         said = "" if row["status"] == "ok" else row["status"]
-        cells = (row["difference"], interval, row["p_holm"], row["verdict"], said or row["explanation"])
+        cells = (
+            row["difference"],
+            interval,
+            row["p_holm"],
+            row["verdict"],
+            said or row["explanation"],
+        )
         rows.append((*(row[name] for name in names), *cells))
     print_table(title, (*names, "difference", "95 %", "p", "verdict", ""), rows)
 
@@ -128,7 +161,7 @@ def _print_joint(frame: pd.DataFrame) -> None:
         how = row["method"] + (f" ({row['reason']})" if row["reason"] else "")
         interval = f"[{figure(row['low'])}, {figure(row['high'])}]"
         click.echo(
-            f"all targets jointly: {row['model']} {row['pairing']} {figure(row['difference'])} {interval}, "
+            f"all targets jointly: {row['model']} {row['modality_pair']} {figure(row['difference'])} {interval}, "
             f"p {figure(row['p'])}, differs by target p {figure(row['p_interaction'])}; {how}"
         )
 

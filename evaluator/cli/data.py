@@ -12,7 +12,9 @@ SEVERITIES = ("error", "warning", "note")
 DATA_PROBLEM = 5
 
 data_root = click.option(
-    "--data-root", type=click.Path(path_type=Path), help="Folder that the dataset's paths are relative to."
+    "--data-root",
+    type=click.Path(path_type=Path),
+    help="Folder that the dataset's paths are relative to.",
 )
 
 
@@ -29,11 +31,16 @@ def list_(as_json: bool) -> None:
 
     for path in dataset_manifests().values():
         manifest = read_dataset_manifest(path)
-        body = {key: getattr(manifest, key) for key in ("name", "title", "synthetic", "license", "reference_origin")}
+        body = {
+            key: getattr(manifest, key)
+            for key in ("name", "title", "synthetic", "license", "reference_origin")
+        }
         if as_json:
             click.echo(json.dumps(body))
         else:
-            click.echo(f"{manifest.name:24} {manifest.title} (references: {manifest.reference_origin})")
+            click.echo(
+                f"{manifest.name:24} {manifest.title} (references: {manifest.reference_origin})"
+            )
 
 
 @data.command(epilog="Example: umd data show phantom")
@@ -47,15 +54,29 @@ def show(name: str, data_root: Path | None, as_json: bool) -> None:
     dataset = load_dataset(name, data_root)
     if not as_json:
         click.echo(f"{dataset.title}\nlicence: {dataset.license}\ncitation: {dataset.citation}")
-        click.echo(f"references: {dataset.reference_origin}\nsynthetic: {'yes' if dataset.synthetic else 'no'}")
+        click.echo(
+            f"references: {dataset.reference_origin}\nsynthetic: {'yes' if dataset.synthetic else 'no'}"
+        )
     for case in dataset.cases:
         if as_json:
             for scan in case.scans.values():
-                body = {"case": case.id, "subject": case.subject, "pair": case.pair, "modality": scan.modality}
-                click.echo(json.dumps(body | {"image": str(scan.image), "unit": scan.unit, "targets": scan.targets}))
+                body = {
+                    "case": case.id,
+                    "subject": case.subject,
+                    "session": case.session,
+                    "modality": scan.modality,
+                }
+                click.echo(
+                    json.dumps(
+                        body
+                        | {"image": str(scan.image), "unit": scan.unit, "targets": scan.targets}
+                    )
+                )
         else:
             targets = {len(scan.targets) for scan in case.scans.values()}
-            click.echo(f"{case.id:24} {'+'.join(case.scans):10} {'/'.join(map(str, sorted(targets)))} targets")
+            click.echo(
+                f"{case.id:24} {'+'.join(case.scans):10} {'/'.join(map(str, sorted(targets)))} targets"
+            )
 
 
 @data.command(epilog="Example: umd data path ibsi-sts")
@@ -67,7 +88,11 @@ def path(name: str, data_root: Path | None) -> None:
 
     from evaluator.datasets import load_dataset
 
-    images = [str(scan.image.parent) for case in load_dataset(name, data_root).cases for scan in case.scans.values()]
+    images = [
+        str(scan.image.parent)
+        for case in load_dataset(name, data_root).cases
+        for scan in case.scans.values()
+    ]
     click.echo(os.path.commonpath(images))
 
 
@@ -84,7 +109,9 @@ def verify(name: str, data_root: Path | None, as_json: bool) -> None:
     from evaluator.datasets import verify as verify_dataset
 
     dataset = load_dataset(name, data_root)
-    findings = sorted(verify_dataset(dataset), key=lambda finding: SEVERITIES.index(finding.severity))
+    findings = sorted(
+        verify_dataset(dataset), key=lambda finding: SEVERITIES.index(finding.severity)
+    )
     for finding in findings:
         if as_json:
             click.echo(json.dumps(asdict(finding)))
@@ -92,18 +119,39 @@ def verify(name: str, data_root: Path | None, as_json: bool) -> None:
             click.echo(f"{finding.severity}: {finding.case} {finding.modality}: {finding.message}")
     counts = [sum(finding.severity == severity for finding in findings) for severity in SEVERITIES]
     scans = sum(len(case.scans) for case in dataset.cases)
-    told = ", ".join(f"{count} {severity}s" for count, severity in zip(counts, SEVERITIES, strict=True))
+    told = ", ".join(
+        f"{count} {severity}s" for count, severity in zip(counts, SEVERITIES, strict=True)
+    )
     click.echo(f"{dataset.name}: {len(dataset.cases)} cases, {scans} scans: {told}", err=as_json)
     raise SystemExit(DATA_PROBLEM if counts[0] else 1 if counts[1] else 0)
 
 
 @data.command(epilog="Example: umd data phantom --cases 4 --size 128 96 200 --seed 7 -o my-phantom")
-@click.option("--cases", type=click.IntRange(1, 10_000), default=4, show_default=True, help="How many subjects.")
-@click.option("--size", type=click.IntRange(8, 1024), nargs=3, default=(96, 72, 160), show_default=True, help="Voxels.")
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed makes the same files."
+    "--cases",
+    type=click.IntRange(1, 10_000),
+    default=4,
+    show_default=True,
+    help="How many subjects.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to be made.")
+@click.option(
+    "--size",
+    type=click.IntRange(8, 1024),
+    nargs=3,
+    default=(96, 72, 160),
+    show_default=True,
+    help="Voxels.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="The same seed makes the same files.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to be made."
+)
 def phantom(cases: int, size: tuple[int, int, int], seed: int, output: Path) -> None:
     """Generate a SYNTHETIC whole-body PET/CT and PET/MR dataset, with manifest and case list."""
     from evaluator.datasets.phantom import generate
@@ -124,4 +172,6 @@ def phantom(cases: int, size: tuple[int, int, int], seed: int, output: Path) -> 
         phantom=PhantomPlan(cases=cases, size=size, seed=seed),
     )
     generate(manifest, output.resolve())
-    click.echo(f"{cases} synthetic subjects; use them with: umd run -m MODEL -d {output / 'my-phantom.toml'}")
+    click.echo(
+        f"{cases} synthetic subjects; use them with: umd run -m MODEL -d {output / 'my-phantom.toml'}"
+    )

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import click
 
-from evaluator.cli.progress import Progress
-
 
 @click.command(
     epilog="Example: umd export region-growing.phantom.paper.1a2b3c4d --format bids-derivatives -o derivatives/umd"
@@ -21,14 +19,17 @@ from evaluator.cli.progress import Progress
     show_default=True,
     help="Tables, or masks with scores.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to be made.")
 @click.option(
-    "--keep-ids", is_flag=True, help="Call subjects by their ids, and keep failures' details and models' notes."
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to be made."
+)
+@click.option(
+    "--keep-ids",
+    is_flag=True,
+    help="Call subjects by their ids, and keep failures' details and models' notes.",
 )
 def export(name: str, form: str, output: Path, keep_ids: bool) -> None:
     """Export RUN (its name or folder); subjects get numbers in place of their ids."""
     from evaluator.export import export_run
 
-    with Progress("export") as progress:
-        paths = export_run(name, form, output, keep_ids=keep_ids, say=progress.say)
+    paths = export_run(name, form, output, keep_ids=keep_ids)
     click.echo(f"{len(paths)} files in {output}" + ("" if keep_ids else "; subjects are numbered"))

@@ -7,22 +7,29 @@ import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 from typing import NoReturn
 
 import click
 
-from evaluator.errors import UnknownName, UserError
+from evaluator.errors import UnknownNameError, UserError
 
 #: command -> (module that holds a click command of that name, the line that ``umd --help`` shows)
 COMMANDS = {
     "run": ("evaluator.cli.run", "Run a model over a dataset and score it."),
     "score": ("evaluator.cli.score", "Score a run again, or any masks against references."),
     "show": ("evaluator.cli.show", "Show the score table of a run."),
-    "compare": ("evaluator.cli.compare", "Compare modalities and models, paired within the subject."),
+    "compare": (
+        "evaluator.cli.compare",
+        "Compare modalities and models, paired within the subject.",
+    ),
     "rank": ("evaluator.cli.rank", "Rank the models of several runs."),
     "suite": ("evaluator.cli.suite", "Run many models on many datasets, with a control."),
     "export": ("evaluator.cli.export", "Export a run as tables or as BIDS derivatives."),
-    "report": ("evaluator.cli.report", "Write a site that compares runs, with figures, cases and methods."),
+    "report": (
+        "evaluator.cli.report",
+        "Write a site that compares runs, with figures, cases and methods.",
+    ),
     "models": ("evaluator.cli.models", "List, build and check the models of the zoo."),
     "data": ("evaluator.cli.data", "List, verify and generate datasets."),
     "doctor": ("evaluator.cli.doctor", "Say what this machine has and what it lacks."),
@@ -37,9 +44,9 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:  # noqa: ARG002
-        """Import the command's module; raises UnknownName with near misses."""
+        """Import the command's module; raises UnknownNameError with near misses."""
         if cmd_name not in COMMANDS:
-            raise UnknownName("command", cmd_name, COMMANDS)
+            raise UnknownNameError("command", cmd_name, COMMANDS)
         command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
         assert isinstance(command, click.Command)
         return command
@@ -56,9 +63,19 @@ class LazyGroup(click.Group):
     epilog="Example: umd run -m region-growing -d phantom -p paper",
 )
 @click.version_option(package_name="umd-evaluator", prog_name="umd")
+@click.option("-v", "--verbose", count=True, help="Show debug messages.")
+@click.option("-q", "--quiet", count=True, help="Show only warnings; -qq only errors.")
+@click.option(
+    "--log-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write all messages to this file as well.",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def umd(debug: bool) -> None:
-    """Measure 3D segmentation models on whole-body PET/CT and PET/MRI, paired within the subject."""
+def umd(verbose: int, quiet: int, log_file: Path | None, debug: bool) -> None:
+    """Measure 3D segmentation models on PET/CT and PET/MRI, paired within the subject."""
+    from evaluator.cli.log import configure_logging
+
+    configure_logging(verbose - quiet, log_file)
     if debug:
         os.environ["UMD_DEBUG"] = "1"
 
@@ -79,7 +96,10 @@ def main() -> NoReturn:
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
-            _fail(f"{error.strerror}: {error.filename or 'this machine refused'}; free or mend it, then run again", 8)
+            _fail(
+                f"{error.strerror}: {error.filename or 'this machine refused'}; free or mend it, then run again",
+                8,
+            )
         _fail(
             f"this is a fault of umd itself ({type(error).__name__}: {error}); run again with UMD_DEBUG=1 and report it",
             70,

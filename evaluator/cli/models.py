@@ -9,7 +9,11 @@ from typing import Any
 import click
 
 FLAVOUR = click.option(
-    "--flavour", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Of umd/torch."
+    "--flavour",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Of umd/torch.",
 )
 ACCEPT = click.option(
     "--accept-licence",
@@ -29,14 +33,14 @@ def models() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One object for each model.")
 def list_(as_json: bool) -> None:
     """List every model that has a Dockerfile, built or not."""
-    from evaluator.build import broken_models, is_built, zoo
-    from evaluator.errors import EngineUnavailable
+    from evaluator.errors import EngineUnavailableError
+    from evaluator.zoo import broken_models, is_built, zoo
 
     for model in zoo():
         card = model.card
         try:
             built: bool | None = is_built(model)
-        except EngineUnavailable:
+        except EngineUnavailableError:
             built = None
         inputs = " | ".join("+".join(names) for names in card.inputs)
         if as_json:
@@ -55,7 +59,9 @@ def list_(as_json: bool) -> None:
             click.echo(json.dumps(body))
         else:
             told = {True: "built", False: "not built", None: "no engine"}[built]
-            click.echo(f"{model.name:20} {told:10} {inputs:14} {','.join(card.prompts) or 'automatic':16} {card.title}")
+            click.echo(
+                f"{model.name:20} {told:10} {inputs:14} {','.join(card.prompts) or 'automatic':16} {card.title}"
+            )
     for name, why in broken_models().items():
         click.echo(f"{name:20} {why}", err=True)
 
@@ -65,7 +71,9 @@ def list_(as_json: bool) -> None:
 @FLAVOUR
 @ACCEPT
 @click.option(
-    "--bundle", type=click.Path(path_type=Path), help="Folder that umd models fetch made: no network is needed."
+    "--bundle",
+    type=click.Path(path_type=Path),
+    help="Folder that umd models fetch made: no network is needed.",
 )
 @click.option(
     "--weights",
@@ -74,100 +82,144 @@ def list_(as_json: bool) -> None:
     metavar="published|random[:full]|DIR",
     help="Baked in; random numbers (no result); or none, for a folder that umd run --weights mounts.",
 )
-def build(names: tuple[str, ...], flavour: Any, accepted: tuple[str, ...], bundle: Path | None, weights: str) -> None:
+def build(
+    names: tuple[str, ...],
+    flavour: Any,
+    accepted: tuple[str, ...],
+    bundle: Path | None,
+    weights: str,
+) -> None:
     """Build the images of models NAMES (and the base images under them)."""
-    from evaluator.build import ImageOrder, ensure_image, find_model
-    from evaluator.build.bundles import Fetch
-    from evaluator.build.variants import choose_weights
     from evaluator.cli.progress import Downloads
-    from evaluator.manifests.sources import read_sources
+    from evaluator.zoo import ImageBuildConfig, ensure_image, find_model
+    from evaluator.zoo.bundles import Fetch
+    from evaluator.zoo.sources import read_sources
+    from evaluator.zoo.weights import choose_weights
 
     for model in [find_model(name) for name in names]:
         with Downloads() as downloads:
-            order = ImageOrder(
+            order = ImageBuildConfig(
                 weights=choose_weights(weights, model.name, read_sources(model.name)),
                 flavour=flavour,
                 bundle=bundle,
-                fetch=Fetch(accepted=frozenset(accepted), say=downloads.say, progress=downloads.step),
+                fetch=Fetch(accepted=frozenset(accepted), progress=downloads.step),
             )
-            image = ensure_image(model, order, say=downloads.say)
+            image = ensure_image(model, order)
         click.echo(f"{image.reference} {image.digest}")
 
 
 @models.command(epilog="Example: umd models fetch sam-med3d --into bundle")
 @click.argument("names", nargs=-1, required=True)
 @click.option(
-    "--into", type=click.Path(path_type=Path), required=True, help="Folder of the bundle; may hold several models."
+    "--into",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of the bundle; may hold several models.",
 )
 @FLAVOUR
 @ACCEPT
 @click.option(
-    "--machine", default="", metavar="x86_64|aarch64", help="Processor of the machine that builds (default: as here)."
+    "--machine",
+    default="",
+    metavar="x86_64|aarch64",
+    help="Processor of the machine that builds (default: as here).",
 )
 @click.option(
-    "--base/--no-base", default=True, show_default=True, help="Save the base image too, which needs an engine."
+    "--base/--no-base",
+    default=True,
+    show_default=True,
+    help="Save the base image too, which needs an engine.",
 )
 def fetch(
-    names: tuple[str, ...], into: Path, flavour: Any, accepted: tuple[str, ...], machine: str, base: bool
+    names: tuple[str, ...],
+    into: Path,
+    flavour: Any,
+    accepted: tuple[str, ...],
+    machine: str,
+    base: bool,
 ) -> None:
     """Fetch all that the images of models NAMES are made of, for a machine without a network.
 
     Licences are shown; one that does not clearly allow every use has to be accepted. What was stopped goes on.
     """
-    from evaluator.build import find_model
-    from evaluator.build.bases import choose_flavour
-    from evaluator.build.bundles import Bundle, Fetch
-    from evaluator.build.bundles import fetch as fetch_parts
-    from evaluator.build.carried import save_base
-    from evaluator.build.client import BuildClient
-    from evaluator.build.wheels import ImagePlatform
     from evaluator.cli.progress import Downloads
     from evaluator.errors import UserError
-    from evaluator.manifests.sources import read_sources
+    from evaluator.zoo import find_model
+    from evaluator.zoo.base_images import choose_flavour
+    from evaluator.zoo.bundles import Bundle, Fetch
+    from evaluator.zoo.bundles import fetch as fetch_parts
+    from evaluator.zoo.docker_client import BuildClient
+    from evaluator.zoo.saved_images import save_base
+    from evaluator.zoo.sources import read_sources
+    from evaluator.zoo.wheels import ImagePlatform
 
     for name in [find_model(name).name for name in names]:
         sources = read_sources(name)
         if sources is None:
-            raise UserError(f"model {name} has no models/{name}/sources.toml, which says what it is made of")
+            raise UserError(
+                f"model {name} has no models/{name}/sources.toml, which says what it is made of"
+            )
         image = ImagePlatform(
-            flavour=choose_flavour(flavour) if sources.base == "umd/torch" else "cpu", machine=machine
+            flavour=choose_flavour(flavour) if sources.base == "umd/torch" else "cpu",
+            machine=machine,
         )
         with Downloads() as downloads:
-            how = Fetch(accepted=frozenset(accepted), say=downloads.say, progress=downloads.step)
+            how = Fetch(accepted=frozenset(accepted), progress=downloads.step)
             fetch_parts(Bundle(model=name, root=into, sources=sources, image=image), how)
             if base:
-                save_base(into, sources.base.removeprefix("umd/"), image, BuildClient(), downloads.say)
+                save_base(into, sources.base.removeprefix("umd/"), image, BuildClient())
         click.echo(f"{into / name}")
 
 
 @models.command(epilog="Example: umd models check region-growing")
 @click.argument("name")
-@click.option("--engine", type=click.Choice(["auto", "docker", "podman", "local"]), default="auto", show_default=True)
 @click.option(
-    "--weights", default="published", show_default=True, metavar="published|random[:full]|DIR", help="As for umd run."
+    "--engine",
+    type=click.Choice(["auto", "docker", "podman", "local"]),
+    default="auto",
+    show_default=True,
 )
-@click.option("--huge/--no-huge", default=True, show_default=True, help="Ask about a volume of 512 x 512 x 400 too.")
-@click.option("--record", is_flag=True, help="Keep the results in docs/checks/NAME.json, for the README's table.")
+@click.option(
+    "--weights",
+    default="published",
+    show_default=True,
+    metavar="published|random[:full]|DIR",
+    help="As for umd run.",
+)
+@click.option(
+    "--huge/--no-huge",
+    default=True,
+    show_default=True,
+    help="Ask about a volume of 512 x 512 x 400 too.",
+)
+@click.option(
+    "--record",
+    is_flag=True,
+    help="Keep the results in docs/checks/NAME.json, for the README's table.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One object for each check.")
 def check(name: str, engine: str, weights: str, huge: bool, record: bool, as_json: bool) -> None:
     """Ask model NAME questions in its container and see whether it keeps the contract. Exit code 1 if it does not."""
     from dataclasses import asdict
 
-    from evaluator.badges import write_record
-    from evaluator.check_model import check_model
+    from evaluator.zoo.conformance.checks import check_model
+    from evaluator.zoo.conformance.readme_table import write_record
 
-    ready, results = check_model(name, engine, weights=weights, large=huge, say=lambda line: click.echo(line, err=True))
+    ready, results = check_model(name, engine, weights=weights, large=huge)
     done = []
     for result in results:
         done.append(result)
         if as_json:
             click.echo(json.dumps(asdict(result)))
         else:
-            told = "".join(f", {what.replace('_', ' ')} {value:g}" for what, value in result.measured.items())
+            told = "".join(
+                f", {what.replace('_', ' ')} {value:g}" for what, value in result.measured.items()
+            )
             click.echo(f"{'ok  ' if result.ok else 'FAIL'} {result.check}: {result.detail}{told}")
     if record:
         click.echo(
-            f"recorded in {write_record(name, ready, done)}; umd models badges puts it into the README", err=True
+            f"recorded in {write_record(name, ready, done)}; umd models badges puts it into the README",
+            err=True,
         )
     raise SystemExit(0 if all(result.ok for result in done) else 1)
 
@@ -175,6 +227,6 @@ def check(name: str, engine: str, weights: str, huge: bool, record: bool, as_jso
 @models.command(epilog="Example: umd models badges")
 def badges() -> None:
     """Make the README's table of checked models from docs/checks."""
-    from evaluator.badges import update_readme
+    from evaluator.zoo.conformance.readme_table import update_readme
 
     click.echo("README.md is new" if update_readme() else "README.md is as it should be")

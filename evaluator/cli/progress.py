@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Self
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -17,14 +17,17 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
+from evaluator.cli.log import CONSOLE
+
+logger = logging.getLogger(__name__)
+
 
 class _Shown:
     """A rich bar on standard error while the block lasts, if that is a terminal, and lines above it."""
 
     def __init__(self, *columns: ProgressColumn) -> None:
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._live = sys.stderr.isatty()
-        self._bar = Bar(*columns, console=self._console, disable=not self._live, transient=True)
+        self._bar = Bar(*columns, console=CONSOLE, disable=not self._live, transient=True)
 
     def __enter__(self) -> Self:
         """Show the bar."""
@@ -35,17 +38,15 @@ class _Shown:
         """Take the bar away."""
         self._bar.stop()
 
-    def say(self, line: str) -> None:
-        """Print a line."""
-        self._console.print(line, markup=False)
-
 
 class Progress(_Shown):
-    """``with Progress(title) as progress``: ``say`` prints a line above the bar, ``step`` moves it."""
+    """``with Progress(title) as progress``: ``step`` moves the bar."""
 
     def __init__(self, title: str) -> None:
         count, last = MofNCompleteColumn(), TextColumn("{task.fields[last]}")
-        super().__init__(TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn(), last)
+        super().__init__(
+            TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn(), last
+        )
         self._task = self._bar.add_task(title, total=None, last="")
         self._title = title
 
@@ -54,14 +55,16 @@ class Progress(_Shown):
         if self._live:
             self._bar.update(self._task, completed=ended, total=total, last=line)
         else:
-            self.say(f"{self._title} {ended}/{total} {line}")
+            logger.info("%s %d/%d %s", self._title, ended, total, line)
 
 
 class Downloads(_Shown):
     """``with Downloads() as downloads``: a bar for each file on a terminal, a line a tenth of it elsewhere."""
 
     def __init__(self) -> None:
-        super().__init__(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        super().__init__(
+            TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+        )
         self._tasks: dict[str, TaskID] = {}
         self._told: dict[str, int] = {}
 
@@ -73,4 +76,4 @@ class Downloads(_Shown):
             self._bar.update(self._tasks[name], completed=there, total=total)
         elif total and (tenth := 10 * there // total) > self._told.get(name, 0):
             self._told[name] = tenth
-            self.say(f"  {name}: {there / 1e6:.0f} of {total / 1e6:.0f} MB")
+            logger.info("  %s: %.0f of %.0f MB", name, there / 1e6, total / 1e6)

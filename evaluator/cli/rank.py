@@ -7,34 +7,50 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evaluator.cli.grouped import print_heading, print_table
+from evaluator.cli.tables import print_heading, print_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from evaluator.results import Group
+    from evaluator.runs.results import Group
 
 #: below this many, resampling the subjects shows the same few again and again
 FEW_SUBJECTS = 6
 
 
-@click.command(epilog="Example: umd rank RUN1 RUN2 RUN3 --weight metric:dice=2 --weight target:brain=0.5")
+@click.command(
+    epilog="Example: umd rank RUN1 RUN2 RUN3 --weight metric:dice=2 --weight target:brain=0.5"
+)
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
-@click.option("--metric", "metrics", multiple=True, help="Only these metrics (default: the protocol's).")
-@click.option("--weight", "weights", multiple=True, metavar="KIND:NAME=X", help="KIND is target, modality or metric.")
+@click.option(
+    "--metric", "metrics", multiple=True, help="Only these metrics (default: the protocol's)."
+)
+@click.option(
+    "--weight",
+    "weights",
+    multiple=True,
+    metavar="KIND:NAME=X",
+    help="KIND is target, modality or metric.",
+)
 @click.option("--round", "number", type=int, help="This round of corrections (default: the last).")
 @click.option("--json", "as_json", is_flag=True, help="One object for each row of each frame.")
 def rank(
-    runs: tuple[str, ...], metrics: tuple[str, ...], weights: tuple[str, ...], number: int | None, as_json: bool
+    runs: tuple[str, ...],
+    metrics: tuple[str, ...],
+    weights: tuple[str, ...],
+    number: int | None,
+    as_json: bool,
 ) -> None:
     """Rank the models of RUN... over all targets, modalities and metrics, with how sure the places are."""
-    from evaluator.compare.writing import plain
-    from evaluator.rank import FRAMES
-    from evaluator.rank import rank as rank_results
-    from evaluator.results import load
+    from evaluator.analysis.comparison.output import plain
+    from evaluator.analysis.ranking import FRAMES
+    from evaluator.analysis.ranking import rank as rank_results
+    from evaluator.runs.results import load
 
     results = load(runs)
-    made = rank_results(results, metrics=metrics, weights=dict(map(parse_weight, weights)), round_number=number)
+    made = rank_results(
+        results, metrics=metrics, weights=dict(map(parse_weight, weights)), round_number=number
+    )
     if as_json:
         for name in FRAMES:
             for row in getattr(made, name).to_dict("records"):
@@ -58,7 +74,11 @@ def _print_ranks(ranks: pd.DataFrame, stability: pd.DataFrame) -> None:
         click.echo(explanation)
     for row in stability.to_dict("records"):
         own = ranks[ranks["order"] == row["order"]].sort_values(["place", "model"])
-        told = [f"{name} {row[name]:.2f}" for name in ("tau", "tau_low", "tau_between") if not pd.isna(row[name])]
+        told = [
+            f"{name} {row[name]:.2f}"
+            for name in ("tau", "tau_low", "tau_between")
+            if not pd.isna(row[name])
+        ]
         click.echo(
             f"{row['order']}: {row['subjects']} subjects, {row['tasks']} tasks; "
             + ("Kendall's tau-b: " + ", ".join(told) if told else "all models tie")
@@ -87,4 +107,6 @@ def parse_weight(text: str) -> tuple[tuple[str, str], float]:
             raise ValueError
         return (kind, name), float(number)
     except ValueError:
-        raise click.UsageError(f"--weight {text}: write KIND:NAME=NUMBER, as in metric:dice=2") from None
+        raise click.UsageError(
+            f"--weight {text}: write KIND:NAME=NUMBER, as in metric:dice=2"
+        ) from None

@@ -6,16 +6,34 @@ from pathlib import Path
 
 import click
 
+from evaluator.cli.options import parse_gpus
 from evaluator.cli.progress import Progress
 from evaluator.cli.show import print_table
 
 
 @click.command(epilog="Example: umd run -m region-growing -d phantom -p paper")
 @click.option(
-    "-m", "--model", "models", multiple=True, required=True, help="Model of the zoo; may be given several times."
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    required=True,
+    help="Model of the zoo; may be given several times.",
 )
-@click.option("-d", "--data", default="phantom", show_default=True, help="Dataset's name, or its manifest's path.")
-@click.option("-p", "--protocol", default="paper", show_default=True, help="Protocol's name, or its file's path.")
+@click.option(
+    "-d",
+    "--data",
+    default="phantom",
+    show_default=True,
+    help="Dataset's name, or its manifest's path.",
+)
+@click.option(
+    "-p",
+    "--protocol",
+    default="paper",
+    show_default=True,
+    help="Protocol's name, or its file's path.",
+)
 @click.option(
     "--engine",
     type=click.Choice(["auto", "docker", "podman", "local"]),
@@ -23,16 +41,35 @@ from evaluator.cli.show import print_table
     show_default=True,
     help="What runs the model; local isolates nothing.",
 )
-@click.option("--gpus", default="all", show_default=True, help='"all", "none", or indices such as 0,1.')
-@click.option("--name", help="Name of the run; by default made of what goes into it, so that the same goes on.")
-@click.option("--prompts", metavar="RUN", help="Replay the prompts (and shared clicks) that this run recorded.")
-@click.option("--case", "cases", multiple=True, help="Only these cases or subjects (shell patterns).")
-@click.option("--data-root", type=click.Path(path_type=Path), help="Folder that the dataset's paths are relative to.")
 @click.option(
-    "--timeout", type=click.FloatRange(min=0.1), help="Seconds a request may take (default: the model's card)."
+    "--gpus", default="all", show_default=True, help='"all", "none", or indices such as 0,1.'
 )
 @click.option(
-    "--threads", type=click.IntRange(1), help="Scans read and scored at once beside the model (default: by the cores)."
+    "--name",
+    help="Name of the run; by default made of what goes into it, so that the same goes on.",
+)
+@click.option(
+    "--prompts",
+    metavar="RUN",
+    help="Replay the prompts (and shared clicks) that this run recorded.",
+)
+@click.option(
+    "--case", "cases", multiple=True, help="Only these cases or subjects (shell patterns)."
+)
+@click.option(
+    "--data-root",
+    type=click.Path(path_type=Path),
+    help="Folder that the dataset's paths are relative to.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0.1),
+    help="Seconds a request may take (default: the model's card).",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    help="Scans read and scored at once beside the model (default: by the cores).",
 )
 @click.option(
     "--recheck",
@@ -49,8 +86,16 @@ from evaluator.cli.show import print_table
     metavar="published|random[:full]|DIR",
     help="Random numbers (no result, for tests and speed), or a folder mounted in the place of the image's own.",
 )
-@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="A choice of the model's card.")
-@click.option("--accept-licence", "accepted", multiple=True, metavar="ID", help="Of parts that have to be fetched.")
+@click.option(
+    "--option", "options", multiple=True, metavar="NAME=VALUE", help="A choice of the model's card."
+)
+@click.option(
+    "--accept-licence",
+    "accepted",
+    multiple=True,
+    metavar="ID",
+    help="Of parts that have to be fetched.",
+)
 def run(
     models: tuple[str, ...],
     data: str,
@@ -73,11 +118,12 @@ def run(
 
     Finished scans are kept: after a stop, the same command goes on from there.
     """
-    from evaluator.build import find_model
-    from evaluator.build.variants import choose_weights
-    from evaluator.execute import Order, run_model
-    from evaluator.manifests.sources import read_sources
-    from evaluator.plan import choose_options
+    from evaluator.evaluation.plan import choose_options
+    from evaluator.evaluation.run import run_model
+    from evaluator.evaluation.run_config import RunConfig
+    from evaluator.zoo import find_model
+    from evaluator.zoo.sources import read_sources
+    from evaluator.zoo.weights import choose_weights
 
     if name and len(models) > 1:
         raise click.UsageError("--name is for one model; leave it out for several")
@@ -86,7 +132,7 @@ def run(
         choose_options(find_model(model).card, options)
         choose_weights(weights, model, read_sources(model))
     for model in models:
-        order = Order(
+        order = RunConfig(
             model=model,
             dataset=data,
             protocol=protocol,
@@ -105,18 +151,6 @@ def run(
             accepted=frozenset(accepted),
         )
         with Progress(model) as progress:
-            made = run_model(order, say=progress.say, progress=progress.step)
+            made = run_model(order, progress=progress.step)
         print_table(made)
         click.echo(f"run: {made.path}")
-
-
-def parse_gpus(text: str) -> tuple[int, ...] | None:
-    """What ``--gpus`` says: None for all, () for none, else indices."""
-    if text in ("all", ""):
-        return None
-    if text == "none":
-        return ()
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise click.UsageError(f'--gpus {text}: expected "all", "none", or indices such as 0,1') from None

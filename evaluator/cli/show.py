@@ -8,18 +8,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from evaluator.store import RunStore
+    from evaluator.runs.store import RunStore
 
 
 @click.command(epilog="Example: umd show region-growing.phantom.paper.1a2b3c4d --metric dice")
 @click.argument("name", metavar="[RUN]", required=False)
-@click.option("--metric", "metrics", multiple=True, help="Only these metrics (default: all that the run has).")
+@click.option(
+    "--metric", "metrics", multiple=True, help="Only these metrics (default: all that the run has)."
+)
 @click.option("--round", "number", type=int, help="This round of corrections (default: the last).")
 @click.option("--rounds", is_flag=True, help="Figures over the rounds of corrections instead.")
-@click.option("--json", "as_json", is_flag=True, help="One object for each model, target and modality.")
-def show(name: str | None, metrics: tuple[str, ...], number: int | None, rounds: bool, as_json: bool) -> None:
+@click.option(
+    "--json", "as_json", is_flag=True, help="One object for each model, target and modality."
+)
+def show(
+    name: str | None, metrics: tuple[str, ...], number: int | None, rounds: bool, as_json: bool
+) -> None:
     """Show the score table of RUN (its name or folder; the newest, if left out)."""
-    from evaluator.store import newest_run, open_run
+    from evaluator.runs.store import newest_run, open_run
 
     if rounds and (metrics or number is not None):
         raise click.UsageError("--rounds shows all rounds, by Dice; leave out --metric and --round")
@@ -27,7 +33,7 @@ def show(name: str | None, metrics: tuple[str, ...], number: int | None, rounds:
     if rounds:
         print_rounds(run, as_json=as_json)
     elif as_json:
-        from evaluator.summary import summarise
+        from evaluator.analysis.summary import summarise
 
         for entry in summarise(run, metrics=metrics, round_number=number):
             click.echo(json.dumps(entry, allow_nan=False))
@@ -41,8 +47,8 @@ def print_table(run: RunStore, *, metrics: tuple[str, ...] = (), number: int | N
     from rich.console import Console
     from rich.table import Table
 
-    from evaluator.equality import tell_equality
-    from evaluator.summary import header, summarise
+    from evaluator.analysis.summary import header, summarise
+    from evaluator.runs.reproducibility import tell_equality
 
     entries = summarise(run, metrics=metrics, round_number=number)
     console = Console(highlight=False, soft_wrap=True)
@@ -55,7 +61,15 @@ def print_table(run: RunStore, *, metrics: tuple[str, ...] = (), number: int | N
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for title in ("target", "modality"):
         table.add_column(title, no_wrap=True)
-    columns = ("n", "failed", "excluded", f"{first} mean", "median", "IQR", *(f"{name} median" for name in others))
+    columns = (
+        "n",
+        "failed",
+        "excluded",
+        f"{first} mean",
+        "median",
+        "IQR",
+        *(f"{name} median" for name in others),
+    )
     for title in columns:
         table.add_column(title, justify="right", no_wrap=True)
     for entry in entries:
@@ -63,7 +77,13 @@ def print_table(run: RunStore, *, metrics: tuple[str, ...] = (), number: int | N
         spread = "-" if entry["q1"] is None else f"{entry['q1']:.3f} to {entry['q3']:.3f}"
         rest = (_figure(entry["metrics"][name]["median"]) for name in others)
         table.add_row(
-            entry["target"], entry["modality"], *counts, _figure(entry["mean"]), _figure(entry["median"]), spread, *rest
+            entry["target"],
+            entry["modality"],
+            *counts,
+            _figure(entry["mean"]),
+            _figure(entry["median"]),
+            spread,
+            *rest,
         )
     wide = Console(highlight=False, width=None if console.is_terminal else 200)
     wide.print(table)
@@ -77,10 +97,10 @@ def print_rounds(run: RunStore, *, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from evaluator.challenge_totals import challenge_totals
-    from evaluator.equality import tell_equality
-    from evaluator.interaction import summarise_rounds
-    from evaluator.summary import header
+    from evaluator.analysis.interaction import summarise_rounds
+    from evaluator.analysis.summary import header
+    from evaluator.challenges.cvpr25 import challenge_totals
+    from evaluator.runs.reproducibility import tell_equality
 
     entries, totals = summarise_rounds(run), challenge_totals(run)
     if as_json:
@@ -104,10 +124,20 @@ def print_rounds(run: RunStore, *, as_json: bool) -> None:
         clicks = (f"{one['clicks']:.1f} ({one['never']} never)" for one in entry["noc"].values())
         rest = (_figure(entry[key]) for key in ("first_gain", "instability", "seconds"))
         counts = (str(entry["n"]), str(entry["failed_rounds"]))
-        table.add_row(entry["target"], entry["modality"], *counts, curve, _figure(entry["area"]), *clicks, *rest)
+        table.add_row(
+            entry["target"],
+            entry["modality"],
+            *counts,
+            curve,
+            _figure(entry["area"]),
+            *clicks,
+            *rest,
+        )
     console = Console(highlight=False)
     Console(highlight=False, width=None if console.is_terminal else 220).print(table)
-    click.echo("A failed round counts as 0; a target that ended early keeps its score; one that never reaches a Dice")
+    click.echo(
+        "A failed round counts as 0; a target that ended early keeps its score; one that never reaches a Dice"
+    )
     click.echo(
         "counts as all clicks of the protocol. lost: mean score lost by a correction. s: seconds an interaction."
     )
@@ -123,8 +153,8 @@ def footer(run: RunStore, entries: list[dict[str, Any]]) -> list[str]:
     """What the reader must know of the figures, how predictions failed, and why scans are missing."""
     from collections import Counter
 
-    from evaluator.displacements import tell_displacements
-    from evaluator.summary import not_run
+    from evaluator.analysis.interaction import tell_displacements
+    from evaluator.analysis.summary import not_run
 
     ended: Counter[str] = Counter()
     for entry in entries:
@@ -132,7 +162,11 @@ def footer(run: RunStore, entries: list[dict[str, Any]]) -> list[str]:
     told = ", ".join(f"{count} {status}" for status, count in sorted(ended.items()))
     rule = "A failed one counts as the protocol says; a distance without a number as its cap. Distances in mm."
     moved = tell_displacements(run)
-    return [f"Predictions: {told}. {rule}", *([moved] if moved else []), *(f"not run: {line}" for line in not_run(run))]
+    return [
+        f"Predictions: {told}. {rule}",
+        *([moved] if moved else []),
+        *(f"not run: {line}" for line in not_run(run)),
+    ]
 
 
 def _figure(value: float | None) -> str:

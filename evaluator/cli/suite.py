@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+logger = logging.getLogger(__name__)
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from evaluator.execute import Order
+    from evaluator.evaluation.run_config import RunConfig
 
 
 @click.group(epilog="Example: umd suite run cpu")
@@ -36,36 +39,47 @@ def list_(as_json: bool) -> None:
 def show(name: str) -> None:
     """Show what suite NAME runs, and how its runs ended."""
     from evaluator.errors import UserError
+    from evaluator.evaluation.suites import describe, suite_runs
     from evaluator.manifests.suites import load_suite
-    from evaluator.suites import describe, suite_runs
 
     found = load_suite(name)
     for line in describe(found):
         click.echo(line)
     try:
         for one in suite_runs(found):
-            click.echo(f"{one.model} on {one.dataset} under {one.protocol}: {one.run or one.reason}")
+            click.echo(
+                f"{one.model} on {one.dataset} under {one.protocol}: {one.run or one.reason}"
+            )
     except UserError as error:
         click.echo(error)
 
 
 @suite.command(epilog="Example: umd suite sanity my-suite.toml")
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="One object for each model, dataset, protocol and overlap score.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="One object for each model, dataset, protocol and overlap score.",
+)
 def sanity(name: str, as_json: bool) -> None:
     """Say for the models of suite NAME whether a collapse is theirs or the pipeline's, by the suite's control."""
-    from evaluator.compare.writing import plain
+    from evaluator.analysis.comparison.output import plain
+    from evaluator.analysis.control_check import suite_sanity
     from evaluator.errors import UserError
     from evaluator.manifests.suites import load_suite
-    from evaluator.suites import suite_sanity
 
     found = load_suite(name)
     verdicts = suite_sanity(found)
     if verdicts is None:
-        raise UserError(f"suite {found.name} has no control; name a dataset that its models are known to work on")
+        raise UserError(
+            f"suite {found.name} has no control; name a dataset that its models are known to work on"
+        )
     for row in verdicts.to_dict("records"):
         if as_json:
-            click.echo(json.dumps({str(key): plain(value) for key, value in row.items()}, allow_nan=False))
+            click.echo(
+                json.dumps({str(key): plain(value) for key, value in row.items()}, allow_nan=False)
+            )
         else:
             click.echo(
                 f"{row['model']} on {row['target_dataset']} under {row['protocol']}, {row['metric']}: "
@@ -82,32 +96,44 @@ def sanity(name: str, as_json: bool) -> None:
     show_default=True,
     help="What runs the models; local isolates nothing.",
 )
-@click.option("--gpus", default="all", show_default=True, help='"all", "none", or indices such as 0,1.')
-@click.option("--data-root", type=click.Path(path_type=Path), help="Folder that the datasets' paths are relative to.")
+@click.option(
+    "--gpus", default="all", show_default=True, help='"all", "none", or indices such as 0,1.'
+)
+@click.option(
+    "--data-root",
+    type=click.Path(path_type=Path),
+    help="Folder that the datasets' paths are relative to.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One object for each run.")
 def run(name: str, engine: str, gpus: str, data_root: Path | None, as_json: bool) -> None:
     """Run suite NAME (or the one in a .toml file): every model on every dataset under every protocol.
 
     Finished work is kept: after a stop, the same command goes on. Exit code 1 if a run could not be made.
     """
+    from evaluator.cli.options import parse_gpus
     from evaluator.cli.progress import Progress
-    from evaluator.cli.run import parse_gpus
-    from evaluator.execute import Order
+    from evaluator.evaluation.run_config import RunConfig
+    from evaluator.evaluation.suites import run_suite
     from evaluator.manifests.suites import load_suite
-    from evaluator.suites import run_suite
 
     found = load_suite(name)
-    order = Order(model="", dataset="", engine=engine, gpus=parse_gpus(gpus), data_root=data_root)
+    order = RunConfig(
+        model="", dataset="", engine=engine, gpus=parse_gpus(gpus), data_root=data_root
+    )
     with Progress(found.name) as shown:
 
-        def progress(own: Order) -> Callable[[int, int, str], None]:
-            shown.say(f"{own.model} on {own.dataset} under {own.protocol}")
+        def progress(own: RunConfig) -> Callable[[int, int, str], None]:
+            logger.info(f"{own.model} on {own.dataset} under {own.protocol}")
             return shown.step
 
-        ended = run_suite(found, order, say=shown.say, progress=progress)
+        ended = run_suite(found, order, progress=progress)
     for one in ended:
         made = one.run or f"could not be run: {one.reason}"
-        click.echo(json.dumps(asdict(one)) if as_json else f"{one.model} on {one.dataset} under {one.protocol}: {made}")
+        click.echo(
+            json.dumps(asdict(one))
+            if as_json
+            else f"{one.model} on {one.dataset} under {one.protocol}: {made}"
+        )
     runs = [one.run for one in ended if one.run]
     if runs and not as_json:
         click.echo(f"compare them: umd compare {' '.join(runs)}")

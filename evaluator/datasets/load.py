@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluator import places
+from evaluator.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from evaluator.types import Case, Dataset, Modality
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from evaluator import paths
 from evaluator.datasets.phantom import generate, version
-from evaluator.errors import BadVolume, UnknownName
-from evaluator.geometry import difference
-from evaluator.manifests.datasets import DatasetManifest, dataset_manifests, read_dataset_manifest, root_of
+from evaluator.errors import VolumeError
+from evaluator.imaging.geometry import difference
+from evaluator.manifests.datasets import (
+    DatasetManifest,
+    dataset_manifests,
+    read_dataset_manifest,
+    root_of,
+)
 from evaluator.types import Case, Dataset, Modality, Reference, Scan
 from evaluator.volumes import read_grid
 
@@ -26,18 +40,18 @@ def dataset_names() -> list[str]:
 def load_dataset(source: str | Path, data_root: Path | None = None) -> Dataset:
     """A dataset by name or by its manifest's path; a synthetic one is generated the first time it is asked for.
 
-    Raises UnknownName with near misses, BadManifest, DataProblem when the folder of its files is not there.
+    Raises UnknownNameError with near misses, ManifestError, DatasetError when the folder of its files is not there.
     """
     path = Path(source)
     if path.suffix != ".toml":
         known = dataset_manifests()
         if str(source) not in known:
-            raise UnknownName("dataset", str(source), known)
+            raise UnknownNameError("dataset", str(source), known)
         path = known[str(source)]
     manifest = read_dataset_manifest(path)
     if manifest.phantom:
         plan = hashlib.sha256(f"{manifest.sha256} {version()}".encode()).hexdigest()
-        made = places.cache() / "data" / f"{manifest.name}-{plan[:12]}"
+        made = paths.cache() / "data" / f"{manifest.name}-{plan[:12]}"
         generate(manifest, made)
         manifest = read_dataset_manifest(made / f"{manifest.name}.toml")
         data_root = None
@@ -63,7 +77,7 @@ def scan_problem(scan: Scan) -> str | None:
         for reference in scan.references:
             if apart := difference(grid, read_grid(reference.path)):
                 return f"image and reference do not match: {apart}"
-    except BadVolume as error:
+    except VolumeError as error:
         return str(error)
     return None
 
@@ -78,7 +92,7 @@ def _cases(manifest: DatasetManifest, root: Path) -> tuple[Case, ...]:
         made.append(
             Case(
                 subject=first.subject,
-                pair=first.pair,
+                session=first.session,
                 split=first.split,
                 scans={modality: _scan(rows, root) for modality, rows in scans.items()},
             )
@@ -88,7 +102,8 @@ def _cases(manifest: DatasetManifest, root: Path) -> tuple[Case, ...]:
 
 def _scan(rows: list[Row], root: Path) -> Scan:
     references = tuple(
-        Reference(path=root / row.reference, labels=row.labels, sha256=row.reference_sha256) for row in rows
+        Reference(path=root / row.reference, labels=row.labels, sha256=row.reference_sha256)
+        for row in rows
     )
     first = rows[0]
     return Scan(
@@ -98,3 +113,22 @@ def _scan(rows: list[Row], root: Path) -> Scan:
         references=references,
         sha256=first.sha256,
     )
+
+
+def choose_cases(dataset: Dataset, wanted: Sequence[str]) -> list[Case]:
+    """The dataset's cases whose id or subject is among those wanted (shell patterns); all, if none is named."""
+    from fnmatch import fnmatchcase
+
+    if not wanted:
+        return list(dataset.cases)
+    chosen = [
+        case
+        for case in dataset.cases
+        if any(
+            fnmatchcase(case.id, pattern) or fnmatchcase(case.subject, pattern)
+            for pattern in wanted
+        )
+    ]
+    if not chosen:
+        raise UnknownNameError("case", ", ".join(wanted), [case.id for case in dataset.cases])
+    return chosen

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from evaluator.datasets.load import scan_problem
-from evaluator.errors import BadVolume
-from evaluator.geometry import affine_of, corners_mm, spacing, to_world
+from evaluator.errors import VolumeError
+from evaluator.imaging.geometry import affine_of, corners_mm, spacing, to_world
 from evaluator.volumes import file_sha256, read_grid, read_image, read_labels
 
 if TYPE_CHECKING:
@@ -44,15 +44,26 @@ def verify(dataset: Dataset) -> list[Finding]:
         for modality, scan in case.scans.items():
             for severity, path, message in _check_scan(scan, f"{case.id} {modality}", first):
                 findings.append(
-                    Finding(severity=severity, case=case.id, modality=modality, path=str(path), message=message)
+                    Finding(
+                        severity=severity,
+                        case=case.id,
+                        modality=modality,
+                        path=str(path),
+                        message=message,
+                    )
                 )
         findings += _check_pair(case)
     return findings
 
 
-def _check_scan(scan: Scan, who: str, first: dict[str, str]) -> Iterator[tuple[Severity, Path, str]]:
+def _check_scan(
+    scan: Scan, who: str, first: dict[str, str]
+) -> Iterator[tuple[Severity, Path, str]]:
     """One scan's findings; ``first`` remembers by sha256 who was the first to have each image."""
-    files = [(scan.image, scan.sha256), *((reference.path, reference.sha256) for reference in scan.references)]
+    files = [
+        (scan.image, scan.sha256),
+        *((reference.path, reference.sha256) for reference in scan.references),
+    ]
     for path, wanted in files:
         if not path.is_file():
             continue
@@ -60,7 +71,11 @@ def _check_scan(scan: Scan, who: str, first: dict[str, str]) -> Iterator[tuple[S
         if path == scan.image and (other := first.setdefault(found, who)) != who:
             yield "error", path, f"the image is the same file as {other}'s"
         if wanted and found != wanted:
-            yield "error", path, f"{path.name} is not the file that the case list was made of (sha256 differs)"
+            yield (
+                "error",
+                path,
+                f"{path.name} is not the file that the case list was made of (sha256 differs)",
+            )
     if problem := scan_problem(scan):
         yield "error", scan.image, problem
         return
@@ -72,7 +87,7 @@ def _check_scan(scan: Scan, who: str, first: dict[str, str]) -> Iterator[tuple[S
             path = reference.path
             for severity, message in _check_labels(path, reference.labels):
                 yield severity, path, message
-    except BadVolume as error:
+    except VolumeError as error:
         yield "error", path, str(error)
 
 
@@ -91,12 +106,17 @@ def _check_image(path: Path, modality: Modality) -> Iterator[tuple[Severity, str
     elif modality == "PT" and low < -0.1:
         yield "warning", f"negative values ({low:g}) do not look like SUV"
     elif modality == "PT" and (middle > 20 or high > 1000 or high < 0.5):
-        yield "warning", f"median {middle:g} and maximum {high:g} do not look like SUV; Bq/ml perhaps?"
+        yield (
+            "warning",
+            f"median {middle:g} and maximum {high:g} do not look like SUV; Bq/ml perhaps?",
+        )
     elif modality == "MR" and low < 0:
         yield "note", f"negative values ({low:g}) in an MR image"
 
 
-def _check_labels(path: Path, declared: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[Severity, str]]:
+def _check_labels(
+    path: Path, declared: Mapping[str, tuple[int, ...]]
+) -> Iterator[tuple[Severity, str]]:
     present = {int(value) for value in np.unique(read_labels(path)[0])}
     if min(present) < 0:
         yield "error", f"{path.name} holds negative labels"
@@ -116,7 +136,7 @@ def _check_pair(case: Case) -> list[Finding]:
     """Do the images of a case lie in one world: their boxes must meet; and are PET and CT of one length."""
     grids: dict[Modality, Grid] = {}
     for modality, scan in case.scans.items():
-        with suppress(BadVolume, OSError):  # told by _check_scan
+        with suppress(VolumeError, OSError):  # told by _check_scan
             grids[modality] = read_grid(scan.image)
     told: list[tuple[Severity, Modality, str]] = []
     if {"CT", "PT"} <= grids.keys() and (apart := _slices_apart(grids["CT"], grids["PT"])):
@@ -128,7 +148,13 @@ def _check_pair(case: Case) -> list[Finding]:
     if len(case.scans) == 1:
         told.append(("note", next(iter(case.scans)), "the only image of its case: nothing to pair"))
     return [
-        Finding(severity=severity, case=case.id, modality=who, path=str(case.scans[who].image), message=message)
+        Finding(
+            severity=severity,
+            case=case.id,
+            modality=who,
+            path=str(case.scans[who].image),
+            message=message,
+        )
         for severity, who, message in told
     ]
 

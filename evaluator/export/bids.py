@@ -10,25 +10,28 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.export.names import bids_label, bids_labels
+from evaluator.export.pseudonyms import bids_label, bids_labels
+from evaluator.files import write_bytes
 from evaluator.metrics import METRICS
-from evaluator.store import write_bytes
-from evaluator.tables import last_round
+from evaluator.runs.tables import last_round
 from evaluator.types import Status
 from evaluator.volumes import read_labels, write_volume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     import pandas as pd
 
-    from evaluator.results import RunFacts
+    from evaluator.runs.results import RunFacts
+
+logger = logging.getLogger(__name__)
 
 BIDS_VERSION = "1.10.0"
 _SCORE_COLUMNS = ("modality", "target", "seed", "round", "metric", "value", "status")
@@ -41,44 +44,61 @@ def write_bids(
     folder: Path,
     *,
     keep_ids: bool,
-    say: Callable[[str], None],
 ) -> list[Path]:
     """Write a run's last masks of each seed and all of its scores into ``folder``; returns the files.
 
     Masks of one image that do not overlap become one ``dseg`` with the labels of ``dseg.tsv``; those that do become a
-    ``mask`` each. The tables call subjects and sittings as they are to be called. Raises BadVolume, HostFault.
+    ``mask`` each. The tables call subjects and session_numbers as they are to be called. Raises VolumeError, HostError.
     """
     predictions = last_round(predictions)
     subjects = bids_labels(predictions["subject"].astype(str).unique())
-    sittings = {
+    session_numbers = {
         str(subject): bids_labels(own.astype(str).unique())
-        for subject, own in predictions.groupby("subject", observed=True)["pair"]
+        for subject, own in predictions.groupby("subject", observed=True)["session"]
     }
-    targets = {name: number for number, name in enumerate(sorted(map(str, predictions["target"].unique())), start=1)}
+    targets = {
+        name: number
+        for number, name in enumerate(sorted(map(str, predictions["target"].unique())), start=1)
+    }
     paths = _dataset_files(run, folder, targets, sorted(subjects.values()), keep_ids=keep_ids)
     many = len(predictions["seed"].unique()) > 1
 
-    def place(subject: object, pair: object) -> tuple[Path, str]:
-        parts = (f"sub-{subjects[str(subject)]}", f"ses-{sittings[str(subject)][str(pair)]}")
+    def place(subject: object, session: object) -> tuple[Path, str]:
+        parts = (
+            f"sub-{subjects[str(subject)]}",
+            f"ses-{session_numbers[str(subject)][str(session)]}",
+        )
         return folder.joinpath(*parts), "_".join(parts)
 
-    by = ["subject", "pair", "modality", "seed"]
-    for (subject, pair, modality, seed), rows in predictions.groupby(by, observed=True):
-        where, stem = place(subject, pair)
+    by = ["subject", "session", "modality", "seed"]
+    for (subject, session, modality, seed), rows in predictions.groupby(by, observed=True):
+        where, stem = place(subject, session)
         maker = bids_label(run.model) + (f"seed{seed}" if many else "")
-        paths += _write_scan(run, where / "anat" / f"{stem}_acq-{modality}_space-orig", maker, rows, targets)
-        say(f"{stem} {modality}")
-    for (subject, pair), rows in scores.groupby(["subject", "pair"], observed=True):
-        where, stem = place(subject, pair)
-        cells = rows[list(_SCORE_COLUMNS)].astype("string").fillna("n/a").itertuples(index=False, name=None)
+        paths += _write_scan(
+            run, where / "anat" / f"{stem}_acq-{modality}_space-orig", maker, rows, targets
+        )
+        logger.info(f"{stem} {modality}")
+    for (subject, session), rows in scores.groupby(["subject", "session"], observed=True):
+        where, stem = place(subject, session)
+        cells = (
+            rows[list(_SCORE_COLUMNS)]
+            .astype("string")
+            .fillna("n/a")
+            .itertuples(index=False, name=None)
+        )
         paths.append(_write_tsv(where / f"{stem}_scores.tsv", _SCORE_COLUMNS, cells))
     return paths
 
 
-def _write_scan(run: RunFacts, stem: Path, maker: str, rows: pd.DataFrame, targets: Mapping[str, int]) -> list[Path]:
+def _write_scan(
+    run: RunFacts, stem: Path, maker: str, rows: pd.DataFrame, targets: Mapping[str, int]
+) -> list[Path]:
     """The masks of one image and seed, and a sidecar that has every target's status."""
     made = rows[rows["status"] == Status.OK]
-    masks = {str(target): run.path / str(mask) for target, mask in zip(made["target"], made["mask"], strict=True)}
+    masks = {
+        str(target): run.path / str(mask)
+        for target, mask in zip(made["target"], made["mask"], strict=True)
+    }
     status = dict(zip(rows["target"].astype(str), rows["status"].astype(str), strict=True))
     about = {"Manual": False, "SpatialReference": "orig", "TargetStatus": status}
     combined = _combined(masks, targets)
@@ -96,7 +116,11 @@ def _write_scan(run: RunFacts, stem: Path, maker: str, rows: pd.DataFrame, targe
             own = f"{stem.name}_label-{short[target]}_desc-{maker}_mask"
             paths.append(stem.with_name(f"{own}.nii.gz"))
             write_bytes(paths[-1], path.read_bytes())
-            paths.append(_write_json(stem.with_name(f"{own}.json"), {"Type": "ROI", "Target": target} | about))
+            paths.append(
+                _write_json(
+                    stem.with_name(f"{own}.json"), {"Type": "ROI", "Target": target} | about
+                )
+            )
     return paths
 
 
@@ -106,7 +130,12 @@ def _combined(masks: Mapping[str, Path], targets: Mapping[str, int]) -> Any:
     for target, path in masks.items():
         mask, own = read_labels(path)
         if labels is None:
-            labels, grid = np.zeros(mask.shape, np.uint8 if max(targets.values()) < 256 else np.uint16, order="F"), own
+            labels, grid = (
+                np.zeros(
+                    mask.shape, np.uint8 if max(targets.values()) < 256 else np.uint16, order="F"
+                ),
+                own,
+            )
         inside = mask != 0
         if labels[inside].any():
             return None
@@ -115,7 +144,12 @@ def _combined(masks: Mapping[str, Path], targets: Mapping[str, int]) -> Any:
 
 
 def _dataset_files(
-    run: RunFacts, folder: Path, targets: Mapping[str, int], subjects: Iterable[str], *, keep_ids: bool
+    run: RunFacts,
+    folder: Path,
+    targets: Mapping[str, int],
+    subjects: Iterable[str],
+    *,
+    keep_ids: bool,
 ) -> list[Path]:
     synthetic = "SYNTHETIC data. " if run.synthetic else ""
     random = "RANDOM WEIGHTS, NOT A RESULT. " if run.random_weights else ""
@@ -127,7 +161,11 @@ def _dataset_files(
         "DatasetType": "derivative",
         "License": run.about["dataset"]["license"],
         "GeneratedBy": [
-            {"Name": "umd", "Version": version("umd-evaluator"), "Description": f"protocol {run.protocol}"},
+            {
+                "Name": "umd",
+                "Version": version("umd-evaluator"),
+                "Description": f"protocol {run.protocol}",
+            },
             generated | ({"Container": container} if container else {}),
         ],
         "SourceDatasets": [{"Version": f"sha256:{run.dataset_sha256}"}],
@@ -161,8 +199,16 @@ def _dataset_files(
         _write_text(folder / "README", readme),
         _write_text(folder / ".bidsignore", "*_scores.tsv\nscores.json\n"),
         _write_json(folder / "scores.json", scores),
-        _write_tsv(folder / "participants.tsv", ("participant_id",), [(f"sub-{name}",) for name in subjects]),
-        _write_tsv(folder / "dseg.tsv", ("index", "name"), [(str(number), name) for name, number in targets.items()]),
+        _write_tsv(
+            folder / "participants.tsv",
+            ("participant_id",),
+            [(f"sub-{name}",) for name in subjects],
+        ),
+        _write_tsv(
+            folder / "dseg.tsv",
+            ("index", "name"),
+            [(str(number), name) for name, number in targets.items()],
+        ),
     ]
 
 

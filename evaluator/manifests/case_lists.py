@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from evaluator.errors import BadManifest
+from evaluator.errors import ManifestError
 from evaluator.types import Modality, Unit
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     LabelTables = Mapping[str, Mapping[str, tuple[int, ...]]]
 
-REQUIRED = ("subject", "pair", "modality", "image", "reference", "unit", "labels")
+REQUIRED = ("subject", "session", "modality", "image", "reference", "unit", "labels")
 OPTIONAL = ("split", "sha256", "reference_sha256")
 
 #: the one unit in which each modality is measured here; models are told it and scores of thresholds depend on it
@@ -50,7 +50,7 @@ class Row(BaseModel):
 
     line: int
     subject: Name
-    pair: Name
+    session: Name
     modality: Modality
     image: FilePath
     reference: FilePath
@@ -64,32 +64,38 @@ class Row(BaseModel):
     @property
     def case(self) -> str:
         """The case's name, as ``evaluator.types.Case.id``."""
-        return f"{self.subject}.{self.pair}"
+        return f"{self.subject}.{self.session}"
 
 
 def read_case_list(path: Path, tables: LabelTables) -> tuple[Row, ...]:
     """Rows of the list, in file order; ``tables`` are the manifest's, named in the labels column as ``@name``.
 
-    Raises BadManifest that names the file and, for each fault, line and column.
+    Raises ManifestError that names the file and, for each fault, line and column.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
-        raise BadManifest(f"{path}: cannot be read ({error.strerror}); it lists the cases of the dataset") from None
+        raise ManifestError(
+            f"{path}: cannot be read ({error.strerror}); it lists the cases of the dataset"
+        ) from None
     except UnicodeDecodeError as error:
-        raise BadManifest(f"{path}: not UTF-8 text ({error})") from None
+        raise ManifestError(f"{path}: not UTF-8 text ({error})") from None
     faults: list[str] = []
     rows = _parse(lines, tables, faults)
     if not faults:
         faults = _faults_between(rows)
     if faults:
-        shown = faults[:_MOST_FAULTS] + ([f"... and {len(faults) - _MOST_FAULTS} more"] * (len(faults) > _MOST_FAULTS))
-        raise BadManifest("\n  ".join([f"{path}:", *shown]))
+        shown = faults[:_MOST_FAULTS] + (
+            [f"... and {len(faults) - _MOST_FAULTS} more"] * (len(faults) > _MOST_FAULTS)
+        )
+        raise ManifestError("\n  ".join([f"{path}:", *shown]))
     return tuple(rows)
 
 
 def _parse(lines: list[str], tables: LabelTables, faults: list[str]) -> list[Row]:
     header = lines[0].split("\t") if lines else []
+    # lists of before version 0.1 called the session "pair"
+    header = ["session" if name == "pair" else name for name in header]
     if missing := [name for name in REQUIRED if name not in header]:
         faults.append(f"line 1: column {', '.join(missing)} missing; columns are divided by tabs")
     if unknown := [name or "(no name)" for name in header if name not in (*REQUIRED, *OPTIONAL)]:
@@ -113,7 +119,9 @@ def _parse(lines: list[str], tables: LabelTables, faults: list[str]) -> list[Row
 
 
 def _row(line: int, fields: dict[str, str], tables: LabelTables, faults: list[str]) -> Row | None:
-    values: dict[str, Any] = {name: value.strip() for name, value in fields.items() if value.strip()}
+    values: dict[str, Any] = {
+        name: value.strip() for name, value in fields.items() if value.strip()
+    }
     if "reference" in values and "image" not in values:
         faults.append(f"line {line}, column image: a reference without an image")
         return None
@@ -121,7 +129,10 @@ def _row(line: int, fields: dict[str, str], tables: LabelTables, faults: list[st
         values["labels"] = parse_labels(values.get("labels", ""), tables)
         row = Row.model_validate({**values, "line": line})
     except ValidationError as error:
-        faults += [f"line {line}, column {fault['loc'][0]}: {_say(fault, fields)}" for fault in error.errors()]
+        faults += [
+            f"line {line}, column {fault['loc'][0]}: {_say(fault, fields)}"
+            for fault in error.errors()
+        ]
         return None
     except ValueError as error:
         faults.append(f"line {line}, column labels: {error}")
@@ -143,7 +154,9 @@ def parse_labels(text: str, tables: LabelTables) -> dict[str, tuple[int, ...]]:
     """``liver=5;lung=10,11`` or ``@table`` as target -> label values. Raises ValueError saying what is wrong."""
     if text.startswith("@"):
         if text[1:] not in tables:
-            raise ValueError(f"the manifest has no table [labels.{text[1:]}]; it has {', '.join(tables) or 'none'}")
+            raise ValueError(
+                f"the manifest has no table [labels.{text[1:]}]; it has {', '.join(tables) or 'none'}"
+            )
         return dict(tables[text[1:]])
     labels: dict[str, tuple[int, ...]] = {}
     for part in filter(None, (piece.strip() for piece in text.split(";"))):
@@ -161,7 +174,9 @@ def parse_labels(text: str, tables: LabelTables) -> dict[str, tuple[int, ...]]:
 def _faults_between(rows: list[Row]) -> list[str]:
     """What is wrong between rows that are right by themselves."""
     faults = []
-    for (_, _, modality), group in _grouped(rows, lambda row: (row.subject, row.pair, row.modality)).items():
+    for (_, _, modality), group in _grouped(
+        rows, lambda row: (row.subject, row.session, row.modality)
+    ).items():
         first, targets, references = (
             group[0],
             {name.lower(): group[0] for name in group[0].labels},
@@ -171,7 +186,9 @@ def _faults_between(rows: list[Row]) -> list[str]:
             for column in ("image", "unit", "sha256"):
                 if getattr(row, column) != getattr(first, column):
                     why = f"line {first.line} has another {column} for {modality} of {row.case}"
-                    faults.append(f"line {row.line}, column {column}: {why}; a second sitting is another pair")
+                    faults.append(
+                        f"line {row.line}, column {column}: {why}; a second imaging session has another session name"
+                    )
             if row.reference in references:
                 faults.append(
                     f"line {row.line}, column reference: a duplicate; {row.reference} stands above for the same image"
@@ -179,11 +196,15 @@ def _faults_between(rows: list[Row]) -> list[str]:
             references.add(row.reference)
             for name in row.labels:
                 if before := targets.get(name.lower()):
-                    faults.append(f"line {row.line}, column labels: target {name!r} is already in line {before.line}")
+                    faults.append(
+                        f"line {row.line}, column labels: target {name!r} is already in line {before.line}"
+                    )
             targets |= {name.lower(): row for name in row.labels}
     for row in rows:
         if len({name.lower() for name in row.labels}) < len(row.labels):
-            faults.append(f"line {row.line}, column labels: two targets differ in upper and lower case only")
+            faults.append(
+                f"line {row.line}, column labels: two targets differ in upper and lower case only"
+            )
     faults += _collisions(rows)
     for subject, group in _grouped(rows, lambda row: row.subject).items():
         for row in group[1:]:
@@ -194,11 +215,11 @@ def _faults_between(rows: list[Row]) -> list[str]:
 
 
 def _collisions(rows: list[Row]) -> list[str]:
-    """Cases that would share a folder: by letter case, or because subject and pair join to the same name."""
+    """Cases that would share a folder: by letter case, or because subject and session join to the same name."""
     faults, seen = [], dict[str, Row]()
     for row in rows:
         other = seen.setdefault(row.case.lower(), row)
-        if (other.subject, other.pair) != (row.subject, row.pair):
+        if (other.subject, other.session) != (row.subject, row.session):
             faults.append(
                 f"line {row.line}, column subject: {row.case} and {other.case} in line {other.line} are one folder name"
             )

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from evaluator import places
-from evaluator.errors import BadManifest, DataProblem
+from evaluator import paths
+from evaluator.errors import DatasetError, ManifestError
 from evaluator.manifests.case_lists import Name, Row, read_case_list
 
 
@@ -22,7 +22,9 @@ def _one_or_more(value: Any) -> Any:
     return (value,) if isinstance(value, int) else value
 
 
-LabelValues = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_one_or_more), Field(min_length=1)]
+LabelValues = Annotated[
+    tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_one_or_more), Field(min_length=1)
+]
 
 
 class _Table(BaseModel):
@@ -42,7 +44,9 @@ class PhantomPlan(_Table):
     cases: int = Field(ge=1, le=10_000)
     #: voxels of the CT or MR along right, anterior, superior; PET has its own coarser grid
     size: tuple[
-        Annotated[int, Field(ge=8, le=1024)], Annotated[int, Field(ge=8, le=1024)], Annotated[int, Field(ge=8, le=2048)]
+        Annotated[int, Field(ge=8, le=1024)],
+        Annotated[int, Field(ge=8, le=1024)],
+        Annotated[int, Field(ge=8, le=2048)],
     ]
     seed: int = Field(default=0, ge=0)
 
@@ -72,23 +76,28 @@ class DatasetManifest(_Table):
 
 def dataset_manifests() -> dict[str, Path]:
     """The project's datasets: name -> manifest, sorted by name."""
-    return {path.stem: path for path in sorted((places.project() / "manifests" / "datasets").glob("*.toml"))}
+    return {
+        path.stem: path
+        for path in sorted((paths.project() / "manifests" / "datasets").glob("*.toml"))
+    }
 
 
 def read_dataset_manifest(path: Path) -> DatasetManifest:
-    """Read a manifest and its case list. Raises BadManifest naming file, and line and column or field."""
+    """Read a manifest and its case list. Raises ManifestError naming file, and line and column or field."""
     text = _read_bytes(path)
     try:
         content = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadManifest(f"{path}: not TOML: {error}") from None
+        raise ManifestError(f"{path}: not TOML: {error}") from None
     if reserved := {"path", "sha256", "rows"} & content.keys():
-        raise BadManifest(f"{path}: unknown field {', '.join(sorted(reserved))}")
+        raise ManifestError(f"{path}: unknown field {', '.join(sorted(reserved))}")
     try:
-        manifest = DatasetManifest.model_validate({**content, "path": path, "sha256": hashlib.sha256(text).hexdigest()})
+        manifest = DatasetManifest.model_validate(
+            {**content, "path": path, "sha256": hashlib.sha256(text).hexdigest()}
+        )
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise BadManifest("\n  ".join([f"{path}:", *faults])) from None
+        raise ManifestError("\n  ".join([f"{path}:", *faults])) from None
     if manifest.phantom:
         return manifest
     case_list = path.parent / (manifest.cases or f"{path.stem}.tsv")
@@ -101,18 +110,24 @@ def root_of(manifest: DatasetManifest, data_root: Path | None) -> Path:
     """The folder that rows' paths are relative to: below ``data_root``, the manifest's variable, ``UMD_DATA``, or beside it.
 
     Of those that are set it is the first that holds an image of the list; where none does, the first that is a folder, so
-    that what is missing is told file by file. Raises DataProblem that says what to set where there is none.
+    that what is missing is told file by file. Raises DatasetError that says what to set where there is none.
     """
-    tried = [((base / manifest.root.folder).resolve(), said) for base, said in _bases(manifest, data_root)]
+    tried = [
+        ((base / manifest.root.folder).resolve(), said)
+        for base, said in _bases(manifest, data_root)
+    ]
     folders = [root for root, _ in tried if root.is_dir()]
     for root in folders:
         if any((root / row.image).exists() for row in manifest.rows):
             return root
     if folders:
         return folders[0]
-    looked = "; ".join(f"{root} is no folder ({said})" for root, said in tried) or "nothing says where they are"
+    looked = (
+        "; ".join(f"{root} is no folder ({said})" for root, said in tried)
+        or "nothing says where they are"
+    )
     wanted = " or ".join(dict.fromkeys([manifest.root.variable or "UMD_DATA", "UMD_DATA"]))
-    raise DataProblem(
+    raise DatasetError(
         f"the data of {manifest.name} are not here: {looked}. "
         f"Give --data-root or set {wanted} to the folder that holds {manifest.root.folder!r}."
     )
@@ -126,7 +141,12 @@ def _bases(manifest: DatasetManifest, data_root: Path | None) -> list[tuple[Path
     named = dict.fromkeys(filter(None, (variable, "UMD_DATA")))
     bases = [(Path(value), f"from {name}") for name in named if (value := os.environ.get(name))]
     if variable == "UMD_SHARED_DATA":
-        bases.append((places.shared_data(), f"{variable} is {'set' if os.environ.get(variable) else 'not set'}"))
+        bases.append(
+            (
+                paths.shared_data(),
+                f"{variable} is {'set' if os.environ.get(variable) else 'not set'}",
+            )
+        )
     elif not variable:
         bases.append((manifest.path.parent, "beside the manifest"))
     return bases
@@ -136,4 +156,4 @@ def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise BadManifest(f"{path}: cannot be read ({error.strerror})") from None
+        raise ManifestError(f"{path}: cannot be read ({error.strerror})") from None

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from evaluator import places
-from evaluator.errors import BadManifest
+from evaluator import paths
+from evaluator.errors import ManifestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,17 +88,24 @@ class _File(BaseModel):
 
 @cache
 def load_organs(path: Path | None = None) -> Organs:
-    """Read ``manifests/organs.toml`` of the project, or the given file. Raises BadManifest."""
-    path = path or places.project() / "manifests" / "organs.toml"
+    """Read ``manifests/organs.toml`` of the project, or the given file. Raises ManifestError."""
+    path = path or paths.project() / "manifests" / "organs.toml"
     try:
         content = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise BadManifest(f"{path}: cannot be read ({error.strerror}); it lists the organs") from None
+        raise ManifestError(
+            f"{path}: cannot be read ({error.strerror}); it lists the organs"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
-        raise BadManifest(f"{path}: {error}") from None
+        raise ManifestError(f"{path}: {error}") from None
     return Organs(
         organs={
-            name: Organ(tolerance_mm=organ.tolerance_mm, source=organ.source, texts=tuple(organ.texts), kind=organ.kind)
+            name: Organ(
+                tolerance_mm=organ.tolerance_mm,
+                source=organ.source,
+                texts=tuple(organ.texts),
+                kind=organ.kind,
+            )
             for name, organ in content.organs.items()
         },
         default_tolerance_mm=content.default.tolerance_mm,

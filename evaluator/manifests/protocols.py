@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from evaluator import places
-from evaluator.errors import BadManifest, UnknownName
+from evaluator import paths
+from evaluator.errors import ManifestError, UnknownNameError
 from evaluator.types import Modality, PromptPlan, Protocol, RoundPlan
 
 
@@ -37,14 +37,20 @@ class _Prompts(_Table):
 
     @model_validator(mode="after")
     def _one_point_outside(self) -> _Prompts:
-        if self.point_outside_mm and (self.points > 1 or self.point_offset_mm or self.point_rule != "deepest"):
-            raise ValueError("point_outside_mm is for one point, and goes with no other rule for its place")
+        if self.point_outside_mm and (
+            self.points > 1 or self.point_offset_mm or self.point_rule != "deepest"
+        ):
+            raise ValueError(
+                "point_outside_mm is for one point, and goes with no other rule for its place"
+            )
         return self
 
 
 class _Rounds(_Table):
     count: int = Field(default=1, ge=1)
-    correction: Literal["none", "largest-error-click", "random-error-click", "boundary-click", "scribble"] = "none"
+    correction: Literal[
+        "none", "largest-error-click", "random-error-click", "boundary-click", "scribble"
+    ] = "none"
     clicks: Literal["own", "shared"] = "own"
     previous_mask: bool = False
     stop_at_dice: float | None = Field(default=None, gt=0, le=1)
@@ -54,7 +60,9 @@ class _Rounds(_Table):
     @model_validator(mode="after")
     def _corrections_have_rounds(self) -> _Rounds:
         if (self.count > 1) != (self.correction != "none"):
-            raise ValueError("more than one round needs a correction, and a correction needs more than one round")
+            raise ValueError(
+                "more than one round needs a correction, and a correction needs more than one round"
+            )
         if self.click_rule == "cvpr25" and self.correction != "largest-error-click":
             raise ValueError("click_rule cvpr25 is a rule for largest-error-click")
         return self
@@ -78,13 +86,18 @@ class _File(_Table):
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds: each may stand once only")
         if self.variants and len(self.variants) != len(self.seeds):
-            raise ValueError(f"variants: {len(self.variants)} for {len(self.seeds)} seeds; one for each seed is needed")
+            raise ValueError(
+                f"variants: {len(self.variants)} for {len(self.seeds)} seeds; one for each seed is needed"
+            )
         return self
 
     def variant_plans(self) -> tuple[PromptPlan, ...]:
         """The common prompts with each variant's own fields put over them."""
         given = self.prompts.model_dump(exclude_unset=True)
-        return tuple(PromptPlan(**_Prompts.model_validate({**given, **own}).model_dump()) for own in self.variants)
+        return tuple(
+            PromptPlan(**_Prompts.model_validate({**given, **own}).model_dump())
+            for own in self.variants
+        )
 
 
 def protocol_ids() -> list[str]:
@@ -95,31 +108,35 @@ def protocol_ids() -> list[str]:
 def load_protocol(name: str) -> Protocol:
     """The protocol with this id, or the one in the file at this path if the name ends in ``.toml``.
 
-    Raises UnknownName (with near misses), or BadManifest for a file that cannot be read, whose id is not its file's
+    Raises UnknownNameError (with near misses), or ManifestError for a file that cannot be read, whose id is not its file's
     name, or whose content is not what the lock holds for its id.
     """
     if name.endswith(".toml"):
         return _read(Path(name))
     if name not in protocol_ids():
-        raise UnknownName("protocol", name, protocol_ids())
+        raise UnknownNameError("protocol", name, protocol_ids())
     protocol = _read(_folder() / f"{name}.toml")
     if protocol.id != name:
-        raise BadManifest(f"protocol file {name}.toml says id = {protocol.id!r}; the id must be the file's name")
+        raise ManifestError(
+            f"protocol file {name}.toml says id = {protocol.id!r}; the id must be the file's name"
+        )
     return protocol
 
 
 def locked_hashes() -> dict[str, str]:
-    """What ``manifests/protocols.lock`` holds: protocol id -> sha256 of its content. Raises BadManifest."""
-    path = places.project() / "manifests" / "protocols.lock"
+    """What ``manifests/protocols.lock`` holds: protocol id -> sha256 of its content. Raises ManifestError."""
+    path = paths.project() / "manifests" / "protocols.lock"
     content = _parse(path)
     if not all(isinstance(value, str) for value in content.values()):
-        raise BadManifest(f'{path}: expected lines of the form id = "sha256"')
+        raise ManifestError(f'{path}: expected lines of the form id = "sha256"')
     return content
 
 
 def content_sha256(content: dict[str, Any]) -> str:
     """The hash of a parsed TOML table: of its JSON with sorted keys, so that layout and comments do not count."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(
+        content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -129,10 +146,10 @@ def _read(path: Path) -> Protocol:
         file = _File.model_validate(content)
         variants = file.variant_plans()
     except ValidationError as error:
-        raise BadManifest(f"{path}: {error}") from None
+        raise ManifestError(f"{path}: {error}") from None
     sha256 = content_sha256(content)
     if locked_hashes().get(file.id, sha256) != sha256:
-        raise BadManifest(
+        raise ManifestError(
             f"{path}: the content of protocol {file.id!r} is not what manifests/protocols.lock holds for that id. "
             "A changed protocol is a new protocol: give it a new id (and file name), and put the old content back."
         )
@@ -150,10 +167,10 @@ def _parse(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BadManifest(f"{path}: cannot be read ({error.strerror})") from None
+        raise ManifestError(f"{path}: cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadManifest(f"{path}: not TOML: {error}") from None
+        raise ManifestError(f"{path}: not TOML: {error}") from None
 
 
 def _folder() -> Path:
-    return places.project() / "manifests" / "protocols"
+    return paths.project() / "manifests" / "protocols"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from evaluator import places
-from evaluator.errors import BadManifest
+from evaluator import paths
+from evaluator.errors import ManifestError
 from evaluator.types import Modality
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Figure(_Table):
     certainty: Literal["checked", "second-hand"]
 
     @property
-    def pairing(self) -> str:
+    def modality_pair(self) -> str:
         """As in the frames of a comparison: structural first, "all" where the figure is of no pair."""
         if self.paired_with is None or self.modality is None:
             return "all"
@@ -61,8 +61,8 @@ class Published(_Table):
 
 
 def load_published(folder: Path | None = None) -> tuple[Published, ...]:
-    """All files of the project's ``manifests/published``, or of the folder, by name. Raises BadManifest."""
-    folder = folder or places.project() / "manifests" / "published"
+    """All files of the project's ``manifests/published``, or of the folder, by name. Raises ManifestError."""
+    folder = folder or paths.project() / "manifests" / "published"
     return tuple(_read(path) for path in sorted(folder.glob("*.toml")))
 
 
@@ -70,9 +70,9 @@ def _read(path: Path) -> Published:
     try:
         return Published.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise BadManifest(f"{path}: cannot be read ({error.strerror})") from None
+        raise ManifestError(f"{path}: cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadManifest(f"{path}: not TOML: {error}") from None
+        raise ManifestError(f"{path}: not TOML: {error}") from None
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise BadManifest("\n  ".join([f"{path}:", *faults])) from None
+        raise ManifestError("\n  ".join([f"{path}:", *faults])) from None

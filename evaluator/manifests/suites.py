@@ -1,7 +1,7 @@
 """Suites: which models are run on which datasets under which protocols, and on what they are known to work.
 
 Read from ``manifests/suites/<name>.toml``. A control is a dataset on which the models are known to work: a model that
-fails on it too is suspected of being wrongly fed, not of being bad (``evaluator.compare.sanity``).
+fails on it too is suspected of being wrongly fed, not of being bad (``evaluator.analysis.control_check``).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from evaluator import places
-from evaluator.errors import BadManifest, UnknownName
+from evaluator import paths
+from evaluator.errors import ManifestError, UnknownNameError
 
 
 class Suite(BaseModel):
@@ -53,12 +53,12 @@ def suite_names() -> list[str]:
 def load_suite(name: str) -> Suite:
     """The suite of this name, or the one in the file at this path if the name ends in ``.toml``.
 
-    Raises UnknownName with near misses, BadManifest naming file and field.
+    Raises UnknownNameError with near misses, ManifestError naming file and field.
     """
     if name.endswith(".toml"):
         return _read(Path(name))
     if name not in suite_names():
-        raise UnknownName("suite", name, suite_names())
+        raise UnknownNameError("suite", name, suite_names())
     return _read(_folder() / f"{name}.toml")
 
 
@@ -66,19 +66,22 @@ def _read(path: Path) -> Suite:
     try:
         suite = Suite.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise BadManifest(f"{path}: cannot be read ({error.strerror})") from None
+        raise ManifestError(f"{path}: cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadManifest(f"{path}: not TOML: {error}") from None
+        raise ManifestError(f"{path}: not TOML: {error}") from None
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise BadManifest("\n  ".join([f"{path}:", *faults])) from None
+        raise ManifestError("\n  ".join([f"{path}:", *faults])) from None
 
     def beside(source: str) -> str:
         return str(path.parent / source) if source.endswith(".toml") else source
 
-    moved = {"datasets": tuple(map(beside, suite.datasets)), "control": suite.control and beside(suite.control)}
+    moved = {
+        "datasets": tuple(map(beside, suite.datasets)),
+        "control": suite.control and beside(suite.control),
+    }
     return suite.model_copy(update=moved)
 
 
 def _folder() -> Path:
-    return places.project() / "manifests" / "suites"
+    return paths.project() / "manifests" / "suites"

@@ -6,13 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.metrics.lattice import lay_out, make_lattice
+from evaluator.metrics.kernels.label_grid import lay_out, make_lattice
+from evaluator.metrics.kernels.surface_statistics import Surface
+from evaluator.metrics.kernels.voxel_counts import present_labels
 from evaluator.metrics.lesions import Lesions, measure_lesions
-from evaluator.metrics.measures import Measures, Part, Surface
-from evaluator.metrics.pairs import TargetPair, Workers, measure_targets, read_content, shared_voxels, workers
-from evaluator.metrics.parts import add_parts
-from evaluator.metrics.scan import present_labels
-from evaluator.metrics.table import METRICS, Metric, score, without_value
+from evaluator.metrics.measurements import Measures, Part
+from evaluator.metrics.optional_measurements import add_parts
+from evaluator.metrics.pair_measurement import (
+    TargetPair,
+    Workers,
+    measure_targets,
+    read_content,
+    shared_voxels,
+    workers,
+)
+from evaluator.metrics.registry import METRICS, Metric, score, without_value
 from evaluator.metrics.uptake import SPHERE_MM as PEAK_MM
 
 if TYPE_CHECKING:
@@ -20,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from evaluator.metrics.lattice import Lattice
+    from evaluator.metrics.kernels.label_grid import Lattice
 
     Parts = Mapping[str, Collection[Part]]
 
@@ -65,7 +73,7 @@ def measure_labels(
 
     Memory beyond the volumes: some 25 bytes for each surface corner, which are at most an eighth of the voxels, and for
     each thread a bit for each voxel of a target's box. A map with more corners than that is noise: its targets are taken
-    one for each thread (``evaluator.metrics.dense``), with 11 bytes a voxel at most. A copy of the volumes (of 2 bytes a
+    one for each thread (``evaluator.metrics.kernels.dense_surface``), with 11 bytes a voxel at most. A copy of the volumes (of 2 bytes a
     voxel) is made for integers of more than 16 bits, and one of the prediction where its memory order is not the
     reference's.
     """

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.metrics.lattice import lay_out, make_lattice
-from evaluator.metrics.pieces import find_pieces, shared_by_pieces
+from evaluator.metrics.kernels.components import find_pieces, shared_by_pieces
+from evaluator.metrics.kernels.label_grid import lay_out, make_lattice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from evaluator.metrics.lattice import Labelled
+    from evaluator.metrics.kernels.label_grid import Labelled
 
 MATCH_IOU = 0.5
 
@@ -43,7 +43,9 @@ class Lesions:
     missed_ml: float
 
 
-def measure_lesions(reference: NDArray[Any], prediction: NDArray[Any], spacing: Sequence[float]) -> Lesions:
+def measure_lesions(
+    reference: NDArray[Any], prediction: NDArray[Any], spacing: Sequence[float]
+) -> Lesions:
     """Count the lesions of a pair of 0/1 masks (bool or integer) of one shape, 2-D or 3-D, ``spacing`` in mm.
 
     Raises ValueError for shapes that differ, TypeError for masks that are no integers.
@@ -53,7 +55,9 @@ def measure_lesions(reference: NDArray[Any], prediction: NDArray[Any], spacing: 
     return count_lesions(one, other, 1, np.array([(0, 0, 0), one.voxels.shape]), lattice.voxel_ml)
 
 
-def count_lesions(one: Labelled, other: Labelled, target: int, box: NDArray[np.int64], voxel_ml: float) -> Lesions:
+def count_lesions(
+    one: Labelled, other: Labelled, target: int, box: NDArray[np.int64], voxel_ml: float
+) -> Lesions:
     """Count one target's lesions in two label maps within a box that holds them, (2, 3) first and last + 1 voxel."""
     ours, theirs = (find_pieces(labelled, target, box) for labelled in (one, other))
     a, b, shared = shared_by_pieces(ours, theirs)

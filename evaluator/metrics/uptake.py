@@ -17,7 +17,7 @@ from numba import njit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from evaluator.metrics.lattice import Labelled, Lattice
+    from evaluator.metrics.kernels.label_grid import Labelled, Lattice
 
 SPHERE_MM = (3 * 1000 / (4 * pi)) ** (1 / 3)
 """Radius of a sphere of 1 ml."""
@@ -47,24 +47,39 @@ class Uptake:
 
 
 def region_uptake(
-    image: NDArray[np.float32], labelled: Labelled, target: int, box: NDArray[np.int64], lattice: Lattice
+    image: NDArray[np.float32],
+    labelled: Labelled,
+    target: int,
+    box: NDArray[np.int64],
+    lattice: Lattice,
 ) -> Region:
     """The uptake in one target of a label map within a box that holds it; ``image`` lies as the label map does."""
     steps = _sphere(lattice)
-    count, total, highest, peak = _measure(image, labelled.voxels, labelled.table, target, box, steps)
-    return Region(ml=count * lattice.voxel_ml, mean=total / count if count else 0.0, max=highest, peak=peak)
+    count, total, highest, peak = _measure(
+        image, labelled.voxels, labelled.table, target, box, steps
+    )
+    return Region(
+        ml=count * lattice.voxel_ml, mean=total / count if count else 0.0, max=highest, peak=peak
+    )
 
 
 def _sphere(lattice: Lattice) -> NDArray[np.int64]:
     """Steps from a voxel to those whose centres lie within the sphere, (n, 3); in 2-D within the disc."""
-    reach = [0 if lattice.flat and axis == 0 else int(SPHERE_MM / step) for axis, step in enumerate(lattice.spacing)]
-    steps = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), axis=-1).reshape(-1, 3)
+    reach = [
+        0 if lattice.flat and axis == 0 else int(SPHERE_MM / step)
+        for axis, step in enumerate(lattice.spacing)
+    ]
+    steps = np.stack(
+        np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), axis=-1
+    ).reshape(-1, 3)
     kept = np.linalg.norm(steps * lattice.spacing, axis=1) <= SPHERE_MM
     return np.ascontiguousarray(steps[kept])
 
 
 @njit(cache=True, nogil=True)
-def _measure(image: Any, voxels: Any, table: Any, target: int, box: Any, steps: Any) -> tuple[int, float, float, float]:
+def _measure(
+    image: Any, voxels: Any, table: Any, target: int, box: Any, steps: Any
+) -> tuple[int, float, float, float]:
     count, total, lost = 0, 0.0, 0.0
     highest, peak = -np.inf, -np.inf
     for z in range(box[0, 0], box[1, 0]):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from evaluator.compare import compare
-from evaluator.errors import UnknownName
-from evaluator.failures import find_failures
+from evaluator.analysis.comparison import compare
+from evaluator.analysis.failures import find_failures
+from evaluator.errors import UnknownNameError
+from evaluator.report.benchmark import DOUBTS, RANDOM, SYNTHETIC, make_studies
+from evaluator.report.cases.selection import find_picks
 from evaluator.report.context import Options, Page, Report
-from evaluator.report.frames import rows_of
 from evaluator.report.pages import (
     cases,
     downloads,
@@ -24,20 +26,20 @@ from evaluator.report.pages import (
     subjects,
     times,
 )
-from evaluator.report.plates import find_picks
 from evaluator.report.privacy import make_privacy
-from evaluator.report.site import Entry, Masthead, Site
-from evaluator.report.study import DOUBTS, RANDOM, SYNTHETIC, make_studies
-from evaluator.report.words import counted
-from evaluator.results import load
+from evaluator.report.site import Entry, Site, SiteHeader
+from evaluator.report.tables import counted, rows_of
+from evaluator.runs.results import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
 
     from evaluator.report.privacy import Privacy
-    from evaluator.results import Results
-    from evaluator.store import RunStore
+    from evaluator.runs.results import Results
+    from evaluator.runs.store import RunStore
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["Options", "build_report", "write_report"]
 
@@ -52,38 +54,39 @@ _MEANING = {
 
 
 def build_report(
-    runs: Iterable[str | Path | RunStore], folder: Path, options: Options, say: Callable[[str], None]
+    runs: Iterable[str | Path | RunStore],
+    folder: Path,
+    options: Options,
 ) -> Path:
     """Write the report of these runs; returns the file to open.
 
     Raises UserError for what the user can mend: runs that cannot be compared, a folder that is something else.
     """
-    return write_report(load(runs), folder, options, say)
+    return write_report(load(runs), folder, options)
 
 
-def write_report(results: Results, folder: Path, options: Options, say: Callable[[str], None]) -> Path:
+def write_report(results: Results, folder: Path, options: Options) -> Path:
     """The same for results that are loaded."""
     datasets = {run.dataset for run in results.runs}
     if options.control is not None and options.control not in datasets:
-        raise UnknownName("dataset among the runs", options.control, datasets)
+        raise UnknownNameError("dataset among the runs", options.control, datasets)
     with Site(folder) as site:
-        say(f"comparing {counted(len(results.runs), 'run')}, {len(results.scores)} scores")
+        logger.info(f"comparing {counted(len(results.runs), 'run')}, {len(results.scores)} scores")
         comparison = compare(results, margins=options.margins)
         studies = make_studies(results, comparison)
-        say("looking for failures; masks are read once and remembered")
+        logger.info("looking for failures; masks are read once and remembered")
         report = Report(
             atlas=find_failures(results),
             comparison=comparison,
             options=options,
             privacy=_privacy(results, keep_ids=options.keep_ids),
             results=results,
-            say=say,
             site=site,
             studies=studies,
         )
         picks = find_picks(studies, report.atlas)
         pages = _made(report, PAGES)
-        say("showing cases")
+        logger.info("showing cases")
         shown, plates = cases.make(report, picks)
         pages += [failures.make(report, plates), *shown, *_made(report, LAST_PAGES)]
         masthead = _masthead(report, pages)
@@ -96,7 +99,9 @@ def _privacy(results: Results, *, keep_ids: bool) -> Privacy:
     names = rows_of(results.scores[["dataset", "subject", "case"]].drop_duplicates())
     salts = (str(run.about.get("salt", run.name)) for run in results.runs)
     return make_privacy(
-        ((str(row.dataset), str(row.subject), str(row.case)) for row in names), salts, keep_ids=keep_ids
+        ((str(row.dataset), str(row.subject), str(row.case)) for row in names),
+        salts,
+        keep_ids=keep_ids,
     )
 
 
@@ -106,13 +111,13 @@ def _made(report: Report, modules: Iterable[Any]) -> list[Page]:
         made: Page | list[Page] | None = module.make(report)
         pages += [] if made is None else [made] if isinstance(made, Page) else made
         if made:
-            report.say(f"drawn: {pages[-1].short}")
+            logger.info(f"drawn: {pages[-1].short}")
     return pages
 
 
-def _masthead(report: Report, pages: list[Page]) -> Masthead:
+def _masthead(report: Report, pages: list[Page]) -> SiteHeader:
     lines = dict.fromkeys(Entry(file=page.nav, short=page.short) for page in pages)
-    return Masthead(
+    return SiteHeader(
         title=report.options.title,
         subtitle=" · ".join(dict.fromkeys(run.dataset for run in report.results.runs)),
         made_by=f"umd {version('umd-evaluator')}",
@@ -125,9 +130,13 @@ def _stamp_lines(report: Report) -> tuple[str, ...]:
     lines = []
     if SYNTHETIC in report.stamps:
         names = sorted({study.group.dataset for study in report.studies if study.group.synthetic})
-        lines.append(f"{SYNTHETIC}: {', '.join(names)}. Made by a program; these figures say nothing about patients.")
+        lines.append(
+            f"{SYNTHETIC}: {', '.join(names)}. Made by a program; these figures say nothing about patients."
+        )
     if random := sorted({run.label for run in report.results.runs if run.random_weights}):
-        lines.append(f"{RANDOM}: {', '.join(random)}. The code ran, the model did not; no figure of it means anything.")
+        lines.append(
+            f"{RANDOM}: {', '.join(random)}. The code ran, the model did not; no figure of it means anything."
+        )
     for verdict, meaning in _MEANING.items():
         if names := sorted({run.label for run in report.results.runs if run.equality == verdict}):
             lines.append(f"{DOUBTS[verdict]}: {', '.join(names)}. {meaning}")

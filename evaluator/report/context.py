@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from evaluator.compare import Comparison
-    from evaluator.failures import Atlas
+    from evaluator.analysis.comparison import Comparison
+    from evaluator.analysis.failures import FailureAnalysis
+    from evaluator.report.benchmark import Benchmark
     from evaluator.report.privacy import Privacy
     from evaluator.report.site import Site
-    from evaluator.report.study import Study
-    from evaluator.results import Results
+    from evaluator.runs.results import Results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +43,10 @@ class Report:
     options: Options
     results: Results
     comparison: Comparison
-    studies: Sequence[Study]
+    studies: Sequence[Benchmark]
     privacy: Privacy
-    atlas: Atlas
+    atlas: FailureAnalysis
     site: Site
-    say: Callable[[str], None]
 
     @property
     def stamps(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evaluator.export.names import number_subjects
+from evaluator.export.pseudonyms import number_subjects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -55,12 +55,16 @@ class Privacy:
         """Free text without the ids of subjects and cases, unless they are kept; none of it where it names a file of this machine."""
         bare = _URL.sub("", text)
         paths = [found[0] for found in _PATH.finditer(bare)]
-        if any(not path.startswith(_INSIDE) for path in paths) or _VOLUME.search(_PATH.sub("", bare)):
+        if any(not path.startswith(_INSIDE) for path in paths) or _VOLUME.search(
+            _PATH.sub("", bare)
+        ):
             return WITHHELD
         return self.hidden.sub("(subject)", text) if self.hidden else text
 
 
-def make_privacy(names: Iterable[tuple[str, str, str]], salts: Iterable[str], *, keep_ids: bool) -> Privacy:
+def make_privacy(
+    names: Iterable[tuple[str, str, str]], salts: Iterable[str], *, keep_ids: bool
+) -> Privacy:
     """``names``: dataset, subject and case of every scan; ``salts``: those of the runs."""
     every = sorted(set(names))
     subjects = sorted({(dataset, subject) for dataset, subject, _ in every})
@@ -68,7 +72,9 @@ def make_privacy(names: Iterable[tuple[str, str, str]], salts: Iterable[str], *,
         return Privacy(keep_ids=True, subjects={key: key[1] for key in subjects}, hidden=None)
     numbers = number_subjects(map("\0".join, subjects), "\n".join(sorted(salts)))
     numbered = {key: numbers["\0".join(key)] for key in subjects}
-    return Privacy(keep_ids=False, subjects=numbered, hidden=_any_of({n for _, *names in every for n in names}))
+    return Privacy(
+        keep_ids=False, subjects=numbered, hidden=_any_of({n for _, *names in every for n in names})
+    )
 
 
 def _any_of(names: Iterable[str]) -> re.Pattern[str] | None:
@@ -94,5 +100,8 @@ def plain_command(command: str) -> str:
         if option == "--weights" and value.partition(":")[0] not in ("published", "random"):
             value = "WEIGHTS"  # a folder, whatever it is called
         if option in _TOLD or option in _WITHHELD:
-            told += [option, _WITHHELD.get(option) or (value if _VALUE.fullmatch(value) else "FILE")]
+            told += [
+                option,
+                _WITHHELD.get(option) or (value if _VALUE.fullmatch(value) else "FILE"),
+            ]
     return shlex.join(told)

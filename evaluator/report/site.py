@@ -10,8 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from evaluator.errors import HostFault, UserError, write_fault
-from evaluator.report.figures.drawing import as_pdf, as_svg, inline, stamp
+from evaluator.errors import HostError, UserError, write_fault
+from evaluator.report.figures.style import as_pdf, as_svg, inline, stamp
 from evaluator.report.tables import as_csv, as_latex, as_markdown
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from evaluator.report.figures.drawing import Figure
+    from evaluator.report.figures.style import Figure
     from evaluator.report.tables import Table
 
 #: a folder with this file in it is a report, and may be replaced by another
@@ -36,7 +36,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Masthead:
+class SiteHeader:
     """What stands on every page."""
 
     title: str
@@ -81,7 +81,9 @@ class Site:
             and not (self.folder / MARK).is_file()
             and (not self.folder.is_dir() or any(self.folder.iterdir()))
         ):
-            raise UserError(f"{self.folder} is there already and is no report; give -o a folder that is not there yet")
+            raise UserError(
+                f"{self.folder} is there already and is no report; give -o a folder that is not there yet"
+            )
         shutil.rmtree(self._part, ignore_errors=True)
         self.text(MARK, "A report of umd; umd report may replace this folder.\n")
         static = files("evaluator.report") / "static"
@@ -99,12 +101,12 @@ class Site:
                 shutil.rmtree(self.folder)
             self._part.rename(self.folder)
         except OSError as error:
-            raise HostFault(
+            raise HostError(
                 f"could not put the report to {self.folder}: {error.strerror}; it lies in {self._part}"
             ) from error
 
     def bytes(self, file: str, content: bytes) -> None:
-        """Write a file. Raises HostFault where the disk refuses."""
+        """Write a file. Raises HostError where the disk refuses."""
         path = self._part / file
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +129,8 @@ class Site:
         self.bytes(f"figures/{figure.name}.pdf", as_pdf(figure))
         self.text(f"figures/{figure.name}.csv", as_csv(figure.data, figure.stamps))
         self.downloads.append(("figures", figure.name, figure.title, ("svg", "pdf", "csv")))
-        return Shown(figure.name, figure.title, figure.caption, Markup(inline(svg, figure)), figure.stamps)  # noqa: S704
+        drawing = Markup(inline(svg, figure))  # noqa: S704 - made by us, texts are escaped
+        return Shown(figure.name, figure.title, figure.caption, drawing, figure.stamps)
 
     def table(self, table: Table) -> Table:
         """Keep a table as CSV, LaTeX and Markdown."""
@@ -144,7 +147,7 @@ class Site:
         self.text(f"data/{name}.csv", as_csv(frame, stamps))
         self.downloads.append(("data", name, title, ("csv",)))
 
-    def page(self, file: str, template: str, masthead: Masthead, **context: Any) -> None:
+    def page(self, file: str, template: str, masthead: SiteHeader, **context: Any) -> None:
         """Write a page from its template."""
         up = "../" * file.count("/")
         self.text(file, self._pages.get_template(template).render(site=masthead, up=up, **context))
@@ -157,4 +160,8 @@ class Site:
 def slug(text: str) -> str:
     """The text as part of a file's name and of an address: letters, digits, dots and dashes; different texts stay different."""
     plain = re.sub(r"[^A-Za-z0-9.-]+", "-", text).strip("-.")[:60]
-    return plain if plain and plain == text else f"{plain or 'x'}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+    return (
+        plain
+        if plain and plain == text
+        else f"{plain or 'x'}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+    )

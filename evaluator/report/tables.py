@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -91,7 +96,9 @@ def probability(p: Any) -> str:
     return "<0.001" if p < 0.001 else number(p, 3)
 
 
-def figure_cell(value: Any, digits: int = 3, *, small: str = "", sign: bool = False, kind: str = "") -> Cell:
+def figure_cell(
+    value: Any, digits: int = 3, *, small: str = "", sign: bool = False, kind: str = ""
+) -> Cell:
     """A figure that sorts by itself."""
     missing = pd.isna(value)
     return Cell(
@@ -110,8 +117,16 @@ def as_csv(data: pd.DataFrame, stamps: Sequence[str]) -> str:
 
 def as_markdown(table: Table) -> str:
     """The table in GitHub's Markdown."""
-    heads = [_joined(column.title, head) for column, head in zip(table.columns, _uppers(table), strict=True)]
-    lines = [f"**{table.title}**", "", _row(heads), _row("---" if column.words else "--:" for column in table.columns)]
+    heads = [
+        _joined(column.title, head)
+        for column, head in zip(table.columns, _uppers(table), strict=True)
+    ]
+    lines = [
+        f"**{table.title}**",
+        "",
+        _row(heads),
+        _row("---" if column.words else "--:" for column in table.columns),
+    ]
     lines += [_row(_escape_markdown(_with_small(cell)) for cell in row) for row in table.rows]
     told = [*table.stamps, *([table.note] if table.note else [])]
     return "\n".join([*lines, *(["", *told] if told else [])]) + "\n"
@@ -128,7 +143,10 @@ def as_latex(table: Table) -> str:
     lines += [rf"\label{{tab:{table.name}}}", rf"\begin{{tabular}}{{{shape}}}", r"\toprule"]
     if table.upper:
         lines.append(
-            " & ".join(rf"\multicolumn{{{span}}}{{c}}{{{_latex(text)}}}" for text, span in table.upper) + r" \\"
+            " & ".join(
+                rf"\multicolumn{{{span}}}{{c}}{{{_latex(text)}}}" for text, span in table.upper
+            )
+            + r" \\"
         )
     lines.append(" & ".join(_latex(column.title) for column in table.columns) + r" \\")
     lines.append(r"\midrule")
@@ -174,3 +192,20 @@ _LATEX = {
 
 def _latex(text: str) -> str:
     return "".join(_LATEX.get(letter, letter) for letter in text)
+
+
+#: DICOM's codes as physicians say them
+SAID = {"CT": "CT", "MR": "MR", "PT": "PET"}
+
+
+SCANNER = {"CT-PT": "PET/CT", "MR-PT": "PET/MR"}
+
+
+def counted(n: int, word: str) -> str:
+    """A number with its noun: "1 subject", "2 subjects"."""
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+
+
+def rows_of(frame: pd.DataFrame) -> list[Any]:
+    """The rows in order; a cell without a fact is pandas' NA or NaN."""
+    return list(frame.itertuples(index=False))

@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from evaluator.compare import ALL_TARGETS
+from evaluator.analysis.comparison import ALL_TARGETS
+from evaluator.analysis.failure_modes import KINDS
 from evaluator.metrics import METRICS
-from evaluator.mistakes import KINDS
-from evaluator.report.frames import rows_of
-from evaluator.report.tables import digits_of, number
-from evaluator.report.words import SAID, SCANNER, counted
+from evaluator.report.tables import SAID, SCANNER, counted, digits_of, number, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from evaluator.failures import Atlas
-    from evaluator.report.study import Study
+    from evaluator.analysis.failures import FailureAnalysis
+    from evaluator.report.benchmark import Benchmark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,38 +31,59 @@ class Verdict:
     sentences: Sequence[str]
 
 
-def verdicts(study: Study, atlas: Atlas) -> list[Verdict]:
-    """One for each model and pairing of the study, on its first metric, failures counted."""
+def verdicts(study: Benchmark, atlas: FailureAnalysis) -> list[Verdict]:
+    """One for each model and modality_pair of the study, on its first metric, failures counted."""
     rows = study.comparison.modality
     rows = rows[(rows["metric"] == study.metric) & (rows["failures"] == "counted")]
     return [
-        _verdict(study, atlas, model, pairing, own)
-        for pairing in study.pairings
+        _verdict(study, atlas, model, modality_pair, own)
+        for modality_pair in study.modality_pairs
         for model in study.models
-        if len(own := rows[(rows["model"] == model) & (rows["pairing"] == pairing)])
+        if len(own := rows[(rows["model"] == model) & (rows["modality_pair"] == modality_pair)])
     ]
 
 
-def _verdict(study: Study, atlas: Atlas, model: str, pairing: str, rows: pd.DataFrame) -> Verdict:
+def _verdict(
+    study: Benchmark, atlas: FailureAnalysis, model: str, modality_pair: str, rows: pd.DataFrame
+) -> Verdict:
     overall = rows[rows["target"] == ALL_TARGETS]
     first = next(iter(rows_of(overall)), None)
     kind, word = kind_of(first, study.metric)
-    structural = SAID[pairing.split("-")[0]]
+    structural = SAID[modality_pair.split("-")[0]]
     if kind == "untaken":
         return Verdict(
-            title=f"{model}, {SCANNER[pairing]}", word=word, kind=kind, sentences=[_untaken(study, model, first)]
+            title=f"{model}, {SCANNER[modality_pair]}",
+            word=word,
+            kind=kind,
+            sentences=[_untaken(study, model, first)],
         )
     single = len(rows[rows["target"] != ALL_TARGETS]) == 1
-    sentences = [_overall(first, study.metric, structural, single), *_by_target(rows, study.metric, structural)]
-    sentences += [*_failures(study, model, pairing), *_mistakes(study, atlas, model, pairing)]
-    return Verdict(title=f"{model}, {SCANNER[pairing]}", word=word, kind=kind, sentences=[s for s in sentences if s])
+    sentences = [
+        _overall(first, study.metric, structural, single),
+        *_by_target(rows, study.metric, structural),
+    ]
+    sentences += [
+        *_failures(study, model, modality_pair),
+        *_mistakes(study, atlas, model, modality_pair),
+    ]
+    return Verdict(
+        title=f"{model}, {SCANNER[modality_pair]}",
+        word=word,
+        kind=kind,
+        sentences=[s for s in sentences if s],
+    )
 
 
 def kind_of(row: Any, metric: str) -> tuple[str, str]:
     """How a paired difference is coloured, and the word for it."""
     if row is not None and row.status == "unsupported":
         return "untaken", "not supported"
-    if row is None or pd.isna(row.difference) or pd.isna(row.verdict) or row.verdict == "cannot say":
+    if (
+        row is None
+        or pd.isna(row.difference)
+        or pd.isna(row.verdict)
+        or row.verdict == "cannot say"
+    ):
         return "open", "cannot say"
     if row.verdict == "equivalent":
         return "same", "as good on PET"
@@ -74,7 +93,7 @@ def kind_of(row: Any, metric: str) -> tuple[str, str]:
     return ("worse", "worse on PET") if worse else ("better", "better on PET")
 
 
-def _untaken(study: Study, model: str, row: Any) -> str:
+def _untaken(study: Benchmark, model: str, row: Any) -> str:
     if next(run for run in study.runs if run.label == model).prompt_kind is None:
         return "Nothing was asked: the model takes no prompt that this protocol gives. In means and ranks that counts as failed."
     return f"Nothing can be compared: {row.explanation}. In means and ranks that counts as failed."
@@ -104,17 +123,19 @@ def _overall(row: Any, metric: str, structural: str, single: bool) -> str:
 def _meaning(row: Any, structural: str, unit: str) -> str:
     margin = "" if pd.isna(row.margin) else f"{row.margin:g}{unit}"
     if row.verdict == "equivalent":
-        return (
-            f"A difference larger than the margin of {margin} is excluded: the model sees PET as it sees {structural}."
-        )
+        return f"A difference larger than the margin of {margin} is excluded: the model sees PET as it sees {structural}."
     if row.verdict == "different within margin":
         return f"The difference is real, but smaller than the margin of {margin} that was declared to matter."
     if row.verdict == "different":
-        return "Chance does not explain the difference" + (f" (margin that matters: {margin})." if margin else ".")
+        return "Chance does not explain the difference" + (
+            f" (margin that matters: {margin})." if margin else "."
+        )
     if pd.notna(row.explanation) and row.explanation:
         return f"What that means cannot be said: {row.explanation}."
     both = f" or is smaller than the margin of {margin}" if margin else ""
-    return f"These data cannot say whether there is a difference{both}; more subjects would be needed."
+    return (
+        f"These data cannot say whether there is a difference{both}; more subjects would be needed."
+    )
 
 
 def _by_target(rows: pd.DataFrame, metric: str, structural: str) -> list[str]:
@@ -132,18 +153,20 @@ def _by_target(rows: pd.DataFrame, metric: str, structural: str) -> list[str]:
         "untaken": "Not supported by the model",
     }
     parts = [
-        f"{words[kind]} ({len(names)} of {len(rows)}): {', '.join(names)}" for kind, names in kinds.items() if names
+        f"{words[kind]} ({len(names)} of {len(rows)}): {', '.join(names)}"
+        for kind, names in kinds.items()
+        if names
     ]
     return [". ".join(parts) + "."]
 
 
-def _failures(study: Study, model: str, pairing: str) -> list[str]:
+def _failures(study: Benchmark, model: str, modality_pair: str) -> list[str]:
     means = study.comparison.means
     means = means[
         (means["metric"] == study.metric)
         & (means["failures"] == "counted")
         & (means["model"] == model)
-        & (means["pairing"] == pairing)
+        & (means["modality_pair"] == modality_pair)
         & (means["target"] != ALL_TARGETS)
     ]
     told = []
@@ -151,17 +174,33 @@ def _failures(study: Study, model: str, pairing: str) -> list[str]:
         failed, asked = int(own["failed"].sum()), int(own["predictions"].sum())
         if failed:
             told.append(f"{failed} of {asked} on {SAID[str(modality)]}")
-    return [f"No usable mask came back for {' and '.join(told)}; these count in the figures above."] if told else []
+    return (
+        [f"No usable mask came back for {' and '.join(told)}; these count in the figures above."]
+        if told
+        else []
+    )
 
 
-def _mistakes(study: Study, atlas: Atlas, model: str, pairing: str) -> list[str]:
+def _mistakes(
+    study: Benchmark, atlas: FailureAnalysis, model: str, modality_pair: str
+) -> list[str]:
     """What poor masks mostly are, on PET and on the structural image."""
     counts = atlas.counts
-    counts = counts[(counts["dataset"] == study.group.dataset) & (counts["protocol"] == study.protocol.id)]
+    counts = counts[
+        (counts["dataset"] == study.group.dataset) & (counts["protocol"] == study.protocol.id)
+    ]
     told = []
-    for modality in reversed(pairing.split("-")):
-        own = counts[(counts["model"] == model) & (counts["modality"] == modality) & counts["kind"].isin(list(KINDS))]
+    for modality in reversed(modality_pair.split("-")):
+        own = counts[
+            (counts["model"] == model)
+            & (counts["modality"] == modality)
+            & counts["kind"].isin(list(KINDS))
+        ]
         kinds = own.groupby("kind")["count"].sum().sort_values(ascending=False, kind="stable")
         if len(kinds):
             told.append(f"on {SAID[modality]} {kinds.index[0]} ({kinds.iloc[0]} of {kinds.sum()})")
-    return [f"Poor masks (score below {atlas.poor:g}) are most often: {', '.join(told)}."] if told else []
+    return (
+        [f"Poor masks (score below {atlas.poor:g}) are most often: {', '.join(told)}."]
+        if told
+        else []
+    )

@@ -7,7 +7,7 @@ interval too narrow.
 from evaluator.statistics.agreement import Agreement, bland_altman
 from evaluator.statistics.equivalence import ALPHA, equivalence_p, holm, verdict
 from evaluator.statistics.intervals import FEWEST, mean_intervals
-from evaluator.statistics.mixed import Joint, fit_jointly
+from evaluator.statistics.mixed_model import Joint, fit_jointly
 from evaluator.statistics.paired import Paired, compare_pairs
 from evaluator.statistics.ranking import Ranking, rank_models
 from evaluator.statistics.resampling import RESAMPLES

@@ -33,7 +33,9 @@ class Agreement:
     upper_interval: tuple[float, float] | None
 
 
-def bland_altman(measured: NDArray[np.float64], reference: NDArray[np.float64], confidence: float = 0.95) -> Agreement:
+def bland_altman(
+    measured: NDArray[np.float64], reference: NDArray[np.float64], confidence: float = 0.95
+) -> Agreement:
     """Agreement of n values, (n,) each, one pair a subject, n at least 1.
 
     The limits are bias - 1.96 s and bias + 1.96 s; their standard error is s sqrt(1/n + 1.96^2 / (2 (n - 1))), the
@@ -42,7 +44,11 @@ def bland_altman(measured: NDArray[np.float64], reference: NDArray[np.float64], 
     differences = measured - reference
     n, bias = len(differences), float(differences.mean())
     middle = (measured + reference) / 2
-    percent = float((100 * differences[middle > 0] / middle[middle > 0]).mean()) if (middle > 0).any() else None
+    percent = (
+        float((100 * differences[middle > 0] / middle[middle > 0]).mean())
+        if (middle > 0).any()
+        else None
+    )
     if n < FEWEST:
         return Agreement(
             n=n, bias=bias, bias_percent=percent, bias_interval=None,

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from evaluator.statistics.resampling import Matrix
 
 ALPHA = 0.05
-DIFFERENT, EQUIVALENT, BOTH, NEITHER = "different", "equivalent", "different within margin", "cannot say"
+DIFFERENT, EQUIVALENT, BOTH, NEITHER = (
+    "different",
+    "equivalent",
+    "different within margin",
+    "cannot say",
+)
 
 
 def equivalence_p(differences: Matrix, margin: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -51,4 +56,6 @@ def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
 def verdict(p_difference: float, p_equivalence: float) -> str:
     """What the two adjusted p together say at 5 %; NaN counts as not shown."""
     different, equivalent = p_difference <= ALPHA, p_equivalence <= ALPHA
-    return (BOTH if equivalent else DIFFERENT) if different else EQUIVALENT if equivalent else NEITHER
+    return (
+        (BOTH if equivalent else DIFFERENT) if different else EQUIVALENT if equivalent else NEITHER
+    )

@@ -1,6 +1,6 @@
 """Paired differences of subjects, one test of each column: is there a difference, how large, and how sure is that.
 
-The unit is the subject; a column is one comparison (an organ and a model, say). Sources: Wilcoxon's signed-rank test
+The unit is the subject; a column is one comparison (an organ and a model). Sources: Wilcoxon's signed-rank test
 with Pratt's treatment of zeros, J Am Stat Assoc 1959;54:655-667; the matched-pairs rank-biserial correlation, Kerby,
 Compr Psychol 2014;3:11.IT.3.1, and King, Rosopa and Minium, Statistical Reasoning 2011.
 """
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import rankdata, wilcoxon
 
+from evaluator.statistics.hodges_lehmann import hodges_lehmann
 from evaluator.statistics.intervals import mean_intervals
 from evaluator.statistics.resampling import ALL_FLIPS, RESAMPLES, flipped_sums
-from evaluator.statistics.walsh import hodges_lehmann
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +46,12 @@ class Paired:
 
 
 def compare_pairs(
-    first: Matrix, second: Matrix, *, confidence: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+    first: Matrix,
+    second: Matrix,
+    *,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> Paired:
     """Compare scores (n, m) of n subjects, at least one, by their differences first - second; no value may be missing.
 
@@ -97,11 +102,15 @@ def signed_rank_p(differences: Matrix) -> NDArray[np.float64]:
     rest = ~exact & (magnitudes[-1] > 0)
     for chosen, method in ((exact, "exact"), (rest, "asymptotic")):
         if chosen.any():
-            p[chosen] = wilcoxon(differences[:, chosen], axis=0, zero_method="pratt", method=method).pvalue
+            p[chosen] = wilcoxon(
+                differences[:, chosen], axis=0, zero_method="pratt", method=method
+            ).pvalue
     return p
 
 
-def sign_flip_p(differences: Matrix, *, resamples: int = RESAMPLES, seed: int = 0) -> NDArray[np.float64]:
+def sign_flip_p(
+    differences: Matrix, *, resamples: int = RESAMPLES, seed: int = 0
+) -> NDArray[np.float64]:
     """Two-sided p of the mean difference among those with signs flipped, (n, m) to (m,); NaN for one subject.
 
     All flips for few subjects; else random ones, where the p counts the data themselves and is never 0.

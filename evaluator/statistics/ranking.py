@@ -29,7 +29,7 @@ _CHUNK = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class RunConfig:
     """The ranking of m models by one order of aggregation."""
 
     #: (m,) weighted mean rank, 1 is best
@@ -49,14 +49,16 @@ class Ranking:
     subjects: int
     tasks: int
     #: by name of the order
-    orders: dict[str, Order]
+    orders: dict[str, RunConfig]
     #: Kendall's tau-b between the two orders; None where either is all ties
     tau_between: float | None
     #: (m, m) p of the pair's subjects' weighted mean ranks being equal (signed-rank), adjusted by Holm over all pairs
     p_holm: Matrix
 
 
-def rank_models(scores: Any, weights: NDArray[np.float64], *, resamples: int = RESAMPLES, seed: int = 0) -> Ranking:
+def rank_models(
+    scores: Any, weights: NDArray[np.float64], *, resamples: int = RESAMPLES, seed: int = 0
+) -> Ranking:
     """Rank by scores (n, k, m) of n subjects, k tasks and m models, higher better, with a weight (k,) for each task.
 
     A subject's task in which a model has no value (NaN) is left out for all of them. Raises ValueError if nothing is left.
@@ -69,7 +71,9 @@ def rank_models(scores: Any, weights: NDArray[np.float64], *, resamples: int = R
     n, _, m = scores.shape
     values = np.where(known[:, :, None], scores, 0.0)
     ranks = np.where(known[:, :, None], rankdata(-values, axis=2), 0.0)
-    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples).astype(np.float64)
+    drawn = (
+        np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples).astype(np.float64)
+    )
     makers = {
         AGGREGATE_FIRST: lambda draws: _weighted(_ranks(_means(values, known, draws)), weights),
         RANK_FIRST: lambda draws: _weighted(_means(ranks, known, draws), weights),
@@ -77,9 +81,13 @@ def rank_models(scores: Any, weights: NDArray[np.float64], *, resamples: int = R
     orders = {}
     for name, make in makers.items():
         full = make(np.ones((1, n)))[0]
-        again = np.concatenate([make(drawn[start : start + _CHUNK]) for start in range(0, resamples, _CHUNK)])
+        again = np.concatenate(
+            [make(drawn[start : start + _CHUNK]) for start in range(0, resamples, _CHUNK)]
+        )
         orders[name] = _order(full, again)
-    tau = float(kendall_tau(orders[AGGREGATE_FIRST].mean_rank, orders[RANK_FIRST].mean_rank[None])[0])
+    tau = float(
+        kendall_tau(orders[AGGREGATE_FIRST].mean_rank, orders[RANK_FIRST].mean_rank[None])[0]
+    )
     return Ranking(
         subjects=n,
         tasks=scores.shape[1],
@@ -105,16 +113,20 @@ def _ranks(means: Any) -> Any:
 def _weighted(ranks: Any, weights: NDArray[np.float64]) -> Matrix:
     """Mean over tasks, (b, k, m) to (b, m)."""
     own = np.where(np.isnan(ranks[:, :, 0]), 0.0, weights)
-    total: Matrix = np.einsum("bk,bkm->bm", own, np.nan_to_num(ranks)) / own.sum(axis=1, keepdims=True)
+    total: Matrix = np.einsum("bk,bkm->bm", own, np.nan_to_num(ranks)) / own.sum(
+        axis=1, keepdims=True
+    )
     return total
 
 
-def _order(full: NDArray[np.float64], again: Matrix) -> Order:
+def _order(full: NDArray[np.float64], again: Matrix) -> RunConfig:
     m = len(full)
     places = rankdata(np.round(again, 9), axis=1, method="min").astype(np.int64)
     distribution = np.stack([(places == place).mean(axis=0) for place in range(1, m + 1)], axis=1)
     place = rankdata(np.round(full, 9), method="min").astype(np.int64)
-    return Order(mean_rank=full, place=place, distribution=distribution, tau=kendall_tau(full, again))
+    return RunConfig(
+        mean_rank=full, place=place, distribution=distribution, tau=kendall_tau(full, again)
+    )
 
 
 def kendall_tau(one: NDArray[np.float64], others: Matrix) -> NDArray[np.float64]:

@@ -44,7 +44,9 @@ class _Sums:
     zz: Any
 
 
-def fit_reml(y: NDArray[np.float64], fixed: Matrix, random: Matrix, subjects: NDArray[np.int64]) -> MixedFit:
+def fit_reml(
+    y: NDArray[np.float64], fixed: Matrix, random: Matrix, subjects: NDArray[np.int64]
+) -> MixedFit:
     """Fit y = fixed b + random u + e, with u normal of each subject, independent of e.
 
     ``y`` is (N,), ``fixed`` (N, p) of full rank, ``random`` (N, q), ``subjects`` (N,) has numbers from 0. Raises
@@ -66,7 +68,9 @@ def fit_reml(y: NDArray[np.float64], fixed: Matrix, random: Matrix, subjects: ND
     with np.errstate(
         all="ignore"
     ):  # scores without any spread of their own lead out of the numbers, which is no optimum
-        found = minimize(criterion, np.eye(q)[triangle], jac=True, method="L-BFGS-B", options=options)
+        found = minimize(
+            criterion, np.eye(q)[triangle], jac=True, method="L-BFGS-B", options=options
+        )
         lower = np.zeros((q, q))
         lower[triangle] = found.x
         state = _state(lower @ lower.T, sums)
@@ -79,7 +83,9 @@ def fit_reml(y: NDArray[np.float64], fixed: Matrix, random: Matrix, subjects: ND
     )
 
 
-def _sums(y: NDArray[np.float64], fixed: Matrix, random: Matrix, subjects: NDArray[np.int64]) -> _Sums:
+def _sums(
+    y: NDArray[np.float64], fixed: Matrix, random: Matrix, subjects: NDArray[np.int64]
+) -> _Sums:
     order = np.argsort(subjects, kind="stable")
     starts = np.flatnonzero(np.diff(subjects[order], prepend=-1))
 
@@ -126,14 +132,18 @@ def _state(relative: Matrix, sums: _Sums) -> _State:
     residual = max(squares - float(right @ effects), 1e-300) / freedom
     logs = np.linalg.slogdet(inner)[1].sum() + np.linalg.slogdet(precision)[1]
     shrink = np.eye(len(relative)) - sums.zz @ m
-    return _State(freedom * float(np.log(residual)) + float(logs), effects, inverse, residual, shrink)
+    return _State(
+        freedom * float(np.log(residual)) + float(logs), effects, inverse, residual, shrink
+    )
 
 
 def _slope(state: _State, sums: _Sums) -> Matrix:
     """Derivative of the criterion by the relative covariance, (q, q) symmetric."""
     zvz = (state.shrink @ sums.zz).sum(axis=0)
     zvx = state.shrink @ sums.xz.transpose(0, 2, 1)
-    zvr = (state.shrink @ (sums.zy - np.einsum("spq,p->sq", sums.xz, state.effects))[:, :, None])[:, :, 0]
+    zvr = (state.shrink @ (sums.zy - np.einsum("spq,p->sq", sums.xz, state.effects))[:, :, None])[
+        :, :, 0
+    ]
     fitted = np.einsum("sqp,srp->qr", zvx @ state.inverse, zvx)
     slope: Matrix = zvz - fitted - zvr.T @ zvr / state.residual
     return (slope + slope.T) / 2

@@ -38,7 +38,11 @@ def flipped_sums(columns: Matrix, resamples: int, seed: int) -> Iterator[tuple[s
     """
     n = len(columns)
     # the flips of few subjects are the bits of a number
-    every = np.arange(2**n, dtype=np.uint32)[:, None] >> np.arange(n, dtype=np.uint32) if n <= ALL_FLIPS else None
+    every = (
+        np.arange(2**n, dtype=np.uint32)[:, None] >> np.arange(n, dtype=np.uint32)
+        if n <= ALL_FLIPS
+        else None
+    )
     numbers = _numbers(n, resamples, seed) if every is None else every
     yield from ((part, _flipped(numbers, own)) for part, own in _parts(columns))
 

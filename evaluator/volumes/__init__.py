@@ -3,14 +3,15 @@
 Arrays are always indexed as nibabel shows them, (i, j, k), and mostly lie in memory as in the file, first index fastest.
 """
 
-from evaluator.volumes.bounded import LabelFile
-from evaluator.volumes.gate import MaskGate
-from evaluator.volumes.reading import file_sha256, read_grid, read_image, read_labels
+from evaluator.files import file_sha256
+from evaluator.volumes.bounded_reading import LabelFile
+from evaluator.volumes.mask_validation import MaskValidator
+from evaluator.volumes.reading import read_grid, read_image, read_labels
 from evaluator.volumes.writing import stage_image, write_mask, write_volume
 
 __all__ = [
     "LabelFile",
-    "MaskGate",
+    "MaskValidator",
     "file_sha256",
     "read_grid",
     "read_image",

@@ -12,8 +12,8 @@ import nibabel
 import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
-from evaluator.errors import BadVolume
-from evaluator.geometry import make_grid
+from evaluator.errors import VolumeError
+from evaluator.imaging.geometry import make_grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +36,15 @@ NRRD_TYPES = {
     "u2": ("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"),
     "i4": ("int", "signed int", "int32", "int32_t"),
     "u4": ("uint", "unsigned int", "uint32", "uint32_t"),
-    "i8": ("longlong", "long long", "long long int", "signed long long", "signed long long int", "int64", "int64_t"),
+    "i8": (
+        "longlong",
+        "long long",
+        "long long int",
+        "signed long long",
+        "signed long long int",
+        "int64",
+        "int64_t",
+    ),
     "u8": ("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"),
     "f4": ("float",),
     "f8": ("double",),
@@ -69,11 +77,11 @@ class Header:
 
 
 def nifti_header(read: Callable[[int], bytes]) -> Header:
-    """Read a NIfTI header and what stands before the voxels; raises BadVolume."""
+    """Read a NIfTI header and what stands before the voxels; raises VolumeError."""
     block = read(348)
     size = {b[:4]: (order, n) for n in (348, 540) for order, b in _sizes(n)}.get(block[:4])
     if size is None:
-        raise BadVolume("not NIfTI")
+        raise VolumeError("not NIfTI")
     order, length = size
     block += read(length - 348)
     kind: Any = nibabel.Nifti1Header if length == 348 else nibabel.Nifti2Header
@@ -86,9 +94,9 @@ def nifti_header(read: Callable[[int], bytes]) -> Header:
         before = int(header["vox_offset"]) - length
         slope, intercept = header.get_slope_inter()
     except (HeaderDataError, ValueError, KeyError, TypeError, OverflowError) as error:
-        raise BadVolume(f"the header cannot be read: {error}") from None
+        raise VolumeError(f"the header cannot be read: {error}") from None
     if not 0 <= before <= MOST_BEFORE_VOXELS or len(read(before)) < before:
-        raise BadVolume(f"voxels are said to begin at byte {before + length}")
+        raise VolumeError(f"voxels are said to begin at byte {before + length}")
     return Header(
         **_placed(_trimmed(shape), affine),
         dtype=_number(letter),
@@ -98,7 +106,7 @@ def nifti_header(read: Callable[[int], bytes]) -> Header:
 
 
 def mha_header(body: bytes) -> tuple[Header, int]:
-    """The header of an MHA file and where its voxels begin; raises BadVolume."""
+    """The header of an MHA file and where its voxels begin; raises VolumeError."""
     fields: dict[str, str] = {}
     at = 0
     for line, after in _lines(body):
@@ -109,26 +117,43 @@ def mha_header(body: bytes) -> tuple[Header, int]:
             break
     try:
         if fields["elementdatafile"] != "LOCAL" or fields.get("headersize", "0") not in ("0", "-1"):
-            raise BadVolume("its voxels lie in another file, or elsewhere in this one; write it in one piece")
+            raise VolumeError(
+                "its voxels lie in another file, or elsewhere in this one; write it in one piece"
+            )
         if fields.get("elementnumberofchannels", "1") != "1":
-            raise BadVolume(f"each voxel holds {fields['elementnumberofchannels']} numbers, one is expected")
+            raise VolumeError(
+                f"each voxel holds {fields['elementnumberofchannels']} numbers, one is expected"
+            )
         shape = _numbers(fields["dimsize"], int)
         steps = _numbers(fields.get("elementspacing") or fields["elementsize"], float)
-        turn = next((fields[name] for name in ("transformmatrix", "orientation", "rotation") if name in fields), "")
-        axes = np.reshape(_numbers(turn, float) or np.eye(len(shape)).ravel(), (len(shape), len(shape)))
-        place = next((fields[name] for name in ("offset", "position", "origin") if name in fields), "")
+        turn = next(
+            (
+                fields[name]
+                for name in ("transformmatrix", "orientation", "rotation")
+                if name in fields
+            ),
+            "",
+        )
+        axes = np.reshape(
+            _numbers(turn, float) or np.eye(len(shape)).ravel(), (len(shape), len(shape))
+        )
+        place = next(
+            (fields[name] for name in ("offset", "position", "origin") if name in fields), ""
+        )
         origin = _numbers(place, float) or [0.0] * len(shape)
         high = _yes(fields, "elementbyteordermsb") or _yes(fields, "binarydatabyteordermsb")
         letter = MHA_TYPES[fields["elementtype"]]
         packed: Literal["no", "zlib"] = "zlib" if _yes(fields, "compresseddata") else "no"
         affine = _from_lps(axes * np.reshape(steps, (-1, 1)), origin)
     except (KeyError, ValueError) as error:
-        raise BadVolume(f"the header cannot be read: {error}") from None
-    return Header(**_placed(tuple(shape), affine), dtype=np.dtype("<>"[high] + letter), packed=packed), at
+        raise VolumeError(f"the header cannot be read: {error}") from None
+    return Header(
+        **_placed(tuple(shape), affine), dtype=np.dtype("<>"[high] + letter), packed=packed
+    ), at
 
 
 def nrrd_header(body: bytes) -> tuple[Header, int]:
-    """The header of an NRRD file and where its voxels begin; raises BadVolume."""
+    """The header of an NRRD file and where its voxels begin; raises VolumeError."""
     fields: dict[str, str] = {}
     at = 0
     for line, after in _lines(body):
@@ -139,27 +164,39 @@ def nrrd_header(body: bytes) -> tuple[Header, int]:
             key, _, value = line.partition(":")
             fields[key.strip().lower().replace(" ", "")] = value.strip()
     if not body.startswith(b"NRRD000") or not at:
-        raise BadVolume("not NRRD")
+        raise VolumeError("not NRRD")
     if {"datafile", "lineskip", "byteskip"} & fields.keys():
-        raise BadVolume("its voxels lie in another file, or elsewhere in this one; write it in one piece")
+        raise VolumeError(
+            "its voxels lie in another file, or elsewhere in this one; write it in one piece"
+        )
     try:
         shape = _numbers(fields["sizes"], int)
         letter = next(name for name, words in NRRD_TYPES.items() if fields["type"].lower() in words)
-        vectors = [_vector(part) for part in fields.get("spacedirections", "").replace(", ", ",").split()]
+        vectors = [
+            _vector(part) for part in fields.get("spacedirections", "").replace(", ", ",").split()
+        ]
         if any(vector is None for vector in vectors):
-            raise BadVolume("each voxel holds several numbers, one is expected")
+            raise VolumeError("each voxel holds several numbers, one is expected")
         steps = _numbers(fields.get("spacings", ""), float) or [1.0] * len(shape)
         axes = np.array(vectors) if vectors else np.diag(steps)
-        origin = np.array(_vector(fields["spaceorigin"]) if "spaceorigin" in fields else [0.0] * len(axes))
+        origin = np.array(
+            _vector(fields["spaceorigin"]) if "spaceorigin" in fields else [0.0] * len(axes)
+        )
         signs = np.array([*NRRD_SPACES[fields.get("space", "").lower()], 1.0])[: axes.shape[1]]
         affine = _from_lps(axes * signs, origin * signs)
-        packed: Literal["no", "gzip"] = "gzip" if fields["encoding"].lower() in ("gzip", "gz") else "no"
+        packed: Literal["no", "gzip"] = (
+            "gzip" if fields["encoding"].lower() in ("gzip", "gz") else "no"
+        )
         if packed == "no" and fields["encoding"].lower() != "raw":
-            raise BadVolume(f"its encoding is {fields['encoding']}; raw and gzip are read")
+            raise VolumeError(f"its encoding is {fields['encoding']}; raw and gzip are read")
     except (KeyError, ValueError, StopIteration, IndexError) as error:
-        raise BadVolume(f"the header cannot be read: {error or 'its type is none of numbers'}") from None
+        raise VolumeError(
+            f"the header cannot be read: {error or 'its type is none of numbers'}"
+        ) from None
     order = ">" if fields.get("endian", "little").lower() == "big" else "<"
-    return Header(**_placed(tuple(shape), affine), dtype=np.dtype(order + letter), packed=packed), at
+    return Header(
+        **_placed(tuple(shape), affine), dtype=np.dtype(order + letter), packed=packed
+    ), at
 
 
 def _sizes(length: int) -> list[tuple[str, bytes]]:
@@ -175,26 +212,26 @@ def _trimmed(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _placed(shape: tuple[int, ...], affine: Any) -> dict[str, Any]:
     if len(shape) not in (2, 3):
-        raise BadVolume(f"a volume has three dimensions, an image two; this one has {shape}")
+        raise VolumeError(f"a volume has three dimensions, an image two; this one has {shape}")
     return {"shape": shape, "grid": make_grid((*shape, 1)[:3], affine)}
 
 
 def _number(letter: np.dtype[Any]) -> np.dtype[Any]:
     if letter.kind not in "biuf" or letter.itemsize > 8:
-        raise BadVolume(f"voxels of type {letter} are no labels")
+        raise VolumeError(f"voxels of type {letter} are no labels")
     return letter
 
 
 def _lines(body: bytes) -> Any:
-    """The header's lines and where each ends; raises BadVolume for one that has no end."""
+    """The header's lines and where each ends; raises VolumeError for one that has no end."""
     at = 0
     while at < MOST_TEXT:
         end = body.find(b"\n", at, MOST_TEXT)
         if end < 0:
-            raise BadVolume("the header has no end")
+            raise VolumeError("the header has no end")
         yield body[at:end].decode("latin-1").rstrip("\r"), end + 1
         at = end + 1
-    raise BadVolume("the header has no end")
+    raise VolumeError("the header has no end")
 
 
 def _numbers(text: str, kind: type) -> list[Any]:

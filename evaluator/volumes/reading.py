@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,8 +12,8 @@ from isal import igzip
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
-from evaluator.errors import BadVolume
-from evaluator.geometry import make_grid
+from evaluator.errors import VolumeError
+from evaluator.imaging.geometry import make_grid
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,12 +42,12 @@ class Stored:
 
 
 def read_grid(path: Path) -> Grid:
-    """The grid of a volume from its header alone. Raises BadVolume."""
+    """The grid of a volume from its header alone. Raises VolumeError."""
     return _nifti(path)[1] if path.name.endswith(NIFTI) else _other_grid(path)
 
 
 def read_image(path: Path) -> tuple[NDArray[np.float32], Grid]:
-    """An image's values, float32 (i, j, k), in the file's unit, and its grid. Raises BadVolume."""
+    """An image's values, float32 (i, j, k), in the file's unit, and its grid. Raises VolumeError."""
     stored = read_stored(path)
     array = stored.array.astype(np.float32)
     if not stored.neutral:
@@ -59,14 +58,14 @@ def read_image(path: Path) -> tuple[NDArray[np.float32], Grid]:
 def read_labels(path: Path) -> tuple[NDArray[np.integer[Any]], Grid]:
     """A mask's or label map's whole numbers (i, j, k), in the file's integer type, and its grid.
 
-    Floating-point files are welcome if every voxel is a whole number. Raises BadVolume.
+    Floating-point files are welcome if every voxel is a whole number. Raises VolumeError.
     """
     stored = read_stored(path)
     return whole_numbers(stored, path), stored.grid
 
 
 def whole_numbers(stored: Stored, path: Path) -> NDArray[np.integer[Any]]:
-    """A volume's values as integers; raises BadVolume where one is no whole number."""
+    """A volume's values as integers; raises VolumeError where one is no whole number."""
     array = stored.array
     if not stored.neutral:
         array = array.astype(np.float64) * stored.slope + stored.intercept
@@ -74,20 +73,16 @@ def whole_numbers(stored: Stored, path: Path) -> NDArray[np.integer[Any]]:
         with np.errstate(invalid="ignore"):
             whole = array.astype(np.int32)
         if not np.array_equal(whole, array):
-            raise BadVolume(f"{path}: a mask must hold whole numbers; this holds others, or numbers beyond 32 bits")
+            raise VolumeError(
+                f"{path}: a mask must hold whole numbers; this holds others, or numbers beyond 32 bits"
+            )
         array = whole
     return array.view(np.uint8) if array.dtype == np.bool_ else array
 
 
 def read_stored(path: Path) -> Stored:
-    """A volume without any conversion but to this machine's byte order. Raises BadVolume."""
+    """A volume without any conversion but to this machine's byte order. Raises VolumeError."""
     return _read_nifti(path) if path.name.endswith(NIFTI) else _read_other(path)
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _nifti(path: Path) -> tuple[Any, Grid]:
@@ -97,8 +92,16 @@ def _nifti(path: Path) -> tuple[Any, Grid]:
         while len(shape) > 3 and shape[-1] == 1:
             shape = shape[:-1]
         return image, make_grid(shape, image.affine)
-    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error, BadVolume) as error:
-        raise BadVolume(f"{path}: cannot be read as NIfTI: {_first_line(error)}") from None
+    except (
+        ImageFileError,
+        HeaderDataError,
+        OSError,
+        EOFError,
+        ValueError,
+        zlib.error,
+        VolumeError,
+    ) as error:
+        raise VolumeError(f"{path}: cannot be read as NIfTI: {_first_line(error)}") from None
 
 
 def _read_nifti(path: Path) -> Stored:
@@ -106,17 +109,21 @@ def _read_nifti(path: Path) -> Stored:
     proxy = image.dataobj
     kind = np.dtype(proxy.dtype)
     if kind.kind not in "biuf":
-        raise BadVolume(f"{path}: voxels of type {kind} are not numbers that an image or mask can have")
+        raise VolumeError(
+            f"{path}: voxels of type {kind} are not numbers that an image or mask can have"
+        )
     wanted = int(np.prod(grid.shape, dtype=np.int64)) * kind.itemsize
     try:
         raw = path.read_bytes()
         if raw[:2] == b"\x1f\x8b":
             raw = igzip.decompress(raw)
     except (OSError, EOFError, zlib.error) as error:
-        raise BadVolume(f"{path}: the file is damaged or cut short: {_first_line(error)}") from None
+        raise VolumeError(
+            f"{path}: the file is damaged or cut short: {_first_line(error)}"
+        ) from None
     if len(raw) < proxy.offset + wanted:
         missing = proxy.offset + wanted - len(raw)
-        raise BadVolume(f"{path}: the file is cut short, {missing} bytes of voxels are missing")
+        raise VolumeError(f"{path}: the file is cut short, {missing} bytes of voxels are missing")
     flat = np.frombuffer(raw, dtype=kind, count=wanted // kind.itemsize, offset=int(proxy.offset))
     array = flat.reshape(grid.shape, order="F")
     slope, intercept = (float(value) for value in (proxy.slope, proxy.inter))
@@ -132,7 +139,7 @@ def _other_grid(path: Path) -> Grid:
         reader.ReadImageInformation()
         return _grid_of(reader)
     except RuntimeError as error:
-        raise BadVolume(f"{path}: cannot be read: {_last_line(error)}") from None
+        raise VolumeError(f"{path}: cannot be read: {_last_line(error)}") from None
 
 
 def _read_other(path: Path) -> Stored:
@@ -141,9 +148,11 @@ def _read_other(path: Path) -> Stored:
     try:
         image = SimpleITK.ReadImage(_known(path))
     except RuntimeError as error:
-        raise BadVolume(f"{path}: cannot be read: {_last_line(error)}") from None
+        raise VolumeError(f"{path}: cannot be read: {_last_line(error)}") from None
     if image.GetNumberOfComponentsPerPixel() != 1:
-        raise BadVolume(f"{path}: each voxel holds {image.GetNumberOfComponentsPerPixel()} numbers, one is expected")
+        raise VolumeError(
+            f"{path}: each voxel holds {image.GetNumberOfComponentsPerPixel()} numbers, one is expected"
+        )
     # SimpleITK's arrays are (k, j, i)
     return Stored(SimpleITK.GetArrayFromImage(image).T, _grid_of(image))
 
@@ -151,7 +160,7 @@ def _read_other(path: Path) -> Stored:
 def _grid_of(image: Any) -> Grid:
     """The grid of a SimpleITK image or reader, from LPS to RAS."""
     if image.GetDimension() != 3:
-        raise BadVolume(f"a volume has three dimensions; this one has {image.GetDimension()}")
+        raise VolumeError(f"a volume has three dimensions; this one has {image.GetDimension()}")
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * np.array(image.GetSpacing())
     affine[:3, 3] = image.GetOrigin()
@@ -161,9 +170,9 @@ def _grid_of(image: Any) -> Grid:
 
 def _known(path: Path) -> str:
     if not path.name.lower().endswith(OTHERS):
-        raise BadVolume(f"{path}: not a volume this reads; it reads {', '.join(NIFTI + OTHERS)}")
+        raise VolumeError(f"{path}: not a volume this reads; it reads {', '.join(NIFTI + OTHERS)}")
     if not path.is_file():
-        raise BadVolume(f"{path}: no such file")
+        raise VolumeError(f"{path}: no such file")
     return str(path)
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from isal import igzip
 
-from evaluator.errors import BadVolume, write_fault
-from evaluator.masks import GridMask, crop_mask
-from evaluator.volumes.packing import pack_mask, store
+from evaluator.errors import VolumeError, write_fault
+from evaluator.imaging.grid_masks import GridMask, crop_mask
+from evaluator.volumes.gzip_blocks import pack_mask, store
 from evaluator.volumes.reading import read_stored
 from zoo_sdk import nifti
 
@@ -31,17 +31,23 @@ if TYPE_CHECKING:
 LEVEL = 1
 
 
-def write_mask(path: Path, mask: NDArray[Any] | GridMask, grid: Grid, *, quick: bool = False) -> str:
+def write_mask(
+    path: Path, mask: NDArray[Any] | GridMask, grid: Grid, *, quick: bool = False
+) -> str:
     """Write a mask, a crop or an array (bool or 0 and 1, i, j, k), as uint8 ``.nii.gz``; returns the file's sha256.
 
     A crop costs what it holds, not what the grid would. ``quick``: a file that is a few times larger, and read a few
-    times faster. Raises BadVolume for another shape or other values, HostFault when it cannot be written.
+    times faster. Raises VolumeError for another shape or other values, HostError when it cannot be written.
     """
     if not isinstance(mask, GridMask):
         if mask.shape != grid.shape:
-            raise BadVolume(f"{path.name}: an array of shape {mask.shape} does not fit a grid of {grid.shape}")
+            raise VolumeError(
+                f"{path.name}: an array of shape {mask.shape} does not fit a grid of {grid.shape}"
+            )
         if mask.size and (mask.dtype.kind not in "bu" or mask.max() > 1):
-            raise BadVolume(f"{path.name}: a mask holds 0 and 1, unsigned; this is {mask.dtype} up to {mask.max()}")
+            raise VolumeError(
+                f"{path.name}: a mask holds 0 and 1, unsigned; this is {mask.dtype} up to {mask.max()}"
+            )
     packed = pack_mask(mask if isinstance(mask, GridMask) else crop_mask(mask, grid), quick=quick)
     _write(path, [packed])
     return hashlib.sha256(packed).hexdigest()
@@ -50,7 +56,7 @@ def write_mask(path: Path, mask: NDArray[Any] | GridMask, grid: Grid, *, quick: 
 def write_volume(path: Path, array: NDArray[Any], grid: Grid) -> str:
     """Write an array (i, j, k) of any number type that NIfTI has as ``.nii.gz``; returns the file's sha256.
 
-    Nothing but shape, affine, number type and voxels goes into the file. Raises BadVolume, HostFault.
+    Nothing but shape, affine, number type and voxels goes into the file. Raises VolumeError, HostError.
     """
     head, voxels = _content(path, array, grid)
     packed = igzip.compress(head + voxels.tobytes(), LEVEL, mtime=0)
@@ -63,12 +69,14 @@ def stage_image(source: Path, destination: Path) -> Grid:
 
     The values keep their number type unless a scale is to be applied or NIfTI lacks it; then they become float32. The
     copy is not packed: a model reads it again in each round. The grid is the one that a reader of the copy sees. Raises
-    BadVolume, HostFault.
+    VolumeError, HostError.
     """
     stored = read_stored(source)
     array = stored.array
-    if array.dtype.kind == "f" and not (np.isfinite(array[::8, ::8, ::8]).any() or np.isfinite(array).any()):
-        raise BadVolume(f"{source}: the image holds no finite value")
+    if array.dtype.kind == "f" and not (
+        np.isfinite(array[::8, ::8, ::8]).any() or np.isfinite(array).any()
+    ):
+        raise VolumeError(f"{source}: the image holds no finite value")
     if not stored.neutral:
         array = (array.astype(np.float64) * stored.slope + stored.intercept).astype(np.float32)
     elif array.dtype == np.bool_:
@@ -80,14 +88,22 @@ def stage_image(source: Path, destination: Path) -> Grid:
 
 
 def _content(path: Path, array: NDArray[Any], grid: Grid) -> tuple[bytes, memoryview]:
-    """The header and the voxels of a file, little-endian, first index fastest; raises BadVolume."""
+    """The header and the voxels of a file, little-endian, first index fastest; raises VolumeError."""
     if array.shape != grid.shape:
-        raise BadVolume(f"{path.name}: an array of shape {array.shape} does not fit a grid of {grid.shape}")
-    letter = array.dtype.char if array.dtype.char not in "lL" else {"l": "q", "L": "Q"}[array.dtype.char]
+        raise VolumeError(
+            f"{path.name}: an array of shape {array.shape} does not fit a grid of {grid.shape}"
+        )
+    letter = (
+        array.dtype.char if array.dtype.char not in "lL" else {"l": "q", "L": "Q"}[array.dtype.char]
+    )
     if letter not in nifti.CODES or max(grid.shape) > 32767:
-        raise BadVolume(f"{path.name}: NIfTI-1 cannot hold {array.dtype} voxels of shape {grid.shape}")
+        raise VolumeError(
+            f"{path.name}: NIfTI-1 cannot hold {array.dtype} voxels of shape {grid.shape}"
+        )
     voxels = np.asfortranarray(array, dtype=array.dtype.newbyteorder("<"))
-    return nifti.header(grid.shape, grid.affine, letter), voxels.reshape(-1, order="F").view(np.uint8).data
+    return nifti.header(grid.shape, grid.affine, letter), voxels.reshape(-1, order="F").view(
+        np.uint8
+    ).data
 
 
 def _write(path: Path, parts: Iterable[bytes | memoryview]) -> None:

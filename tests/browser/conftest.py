@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from evaluator import places
+from evaluator import paths
 from evaluator.report import Options, build_report
-from evaluator.report.niivue import niivue_script
+from evaluator.report.viewer.niivue import niivue_script
 from tests.conftest import CI, order
 from tests.tiny import PAINTER, make_dataset, make_project
 
@@ -47,14 +47,25 @@ def toy(tmp_path_factory: pytest.TempPathFactory):
     """
     folder = tmp_path_factory.mktemp("toy")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UMD_CACHE", str(places.cache()))
+        patch.setenv("UMD_CACHE", str(paths.cache()))
         patch.setenv("UMD_RUNS", str(folder / "runs"))
         project = make_project(folder / "project", {"painter": PAINTER})
         from tests.tiny import add_model
 
-        add_model(project, "cross", CROSS, weights="random:small", title="<i>Cross</i> & <script>alert(1)</script>")
+        add_model(
+            project,
+            "cross",
+            CROSS,
+            weights="random:small",
+            title="<i>Cross</i> & <script>alert(1)</script>",
+        )
         patch.setenv("UMD_PROJECT", str(project))
-        data = make_dataset(folder / "data", SUBJECTS, modalities=("CT", "MR", "PT"), targets=("liver", "odd.Name_1"))
+        data = make_dataset(
+            folder / "data",
+            SUBJECTS,
+            modalities=("CT", "MR", "PT"),
+            targets=("liver", "odd.Name_1"),
+        )
         made = [
             order(model, data, protocol, engine="local")
             for protocol in ("box-clicks-5", "robust-box")
@@ -66,16 +77,15 @@ def toy(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="package")
 def report(toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of the toy runs."""
-    said: list[str] = []
     folder = tmp_path_factory.mktemp("report") / "site"
-    build_report(toy, folder, Options(title="A <b>toy</b> & its report", cases=1), said.append)
+    build_report(toy, folder, Options(title="A <b>toy</b> & its report", cases=1))
     return folder
 
 
 @pytest.fixture(scope="package")
 def viewer(report: Path) -> Path:
     """A page with the viewer; its package has to be had, in CI always."""
-    if niivue_script(None, lambda _: None) is None:
+    if niivue_script(None) is None:
         _lacking("the viewer's package cannot be had: neither npm nor the network gives it")
     return min((report / "cases").glob("*.html"))
 
@@ -119,13 +129,23 @@ def open_page(browser, page: Path, *, dark: bool = False, width: int = 1280) -> 
 def requested(browser) -> list[str]:
     """Addresses that the page asked for since it was opened, without those inside the file."""
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-    return [url for url in urls if urllib.parse.urlsplit(url).scheme not in ("data", "blob", "chrome")]
+    urls = [
+        m["params"]["request"]["url"]
+        for m in messages
+        if m["method"] == "Network.requestWillBeSent"
+    ]
+    return [
+        url for url in urls if urllib.parse.urlsplit(url).scheme not in ("data", "blob", "chrome")
+    ]
 
 
 def complaints(browser) -> list[str]:
     """What the console says of warnings and errors."""
-    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+    return [
+        entry["message"]
+        for entry in browser.get_log("browser")
+        if entry["level"] in ("SEVERE", "WARNING")
+    ]
 
 
 def _lacking(what: str) -> None:

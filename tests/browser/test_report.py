@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from evaluator import places
-from evaluator.report.npm import NotToBeHadError, Package, fetch
+from evaluator import paths
+from evaluator.report.viewer.npm import Package, PackageUnavailableError, fetch
 from tests.browser.conftest import NAMES, _lacking, complaints, open_page, requested
 
 #: for tests alone
 AXE = Package(
-    name="axe-core", version="4.14.1", sha256="e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745"
+    name="axe-core",
+    version="4.14.1",
+    sha256="e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745",
 )
 pytestmark = pytest.mark.browser
 
@@ -31,7 +33,7 @@ def axe() -> str:
     """axe-core's script."""
     try:
         content = fetch(AXE)
-    except NotToBeHadError as error:
+    except PackageUnavailableError as error:
         _lacking(f"{AXE.spec} cannot be had: {error}")
     with tarfile.open(fileobj=io.BytesIO(content)) as package:
         return package.extractfile("package/axe.min.js").read().decode()
@@ -53,9 +55,14 @@ def test_a_page_opens_from_disk_and_asks_nothing_of_a_network(browser, report, p
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_everyone_can_read_it(browser, report, axe, dark):
-    for page in (*PAGES, *(str(path.relative_to(report)) for path in sorted((report / "cases").glob("*.html"))[:1])):
+    for page in (
+        *PAGES,
+        *(str(path.relative_to(report)) for path in sorted((report / "cases").glob("*.html"))[:1]),
+    ):
         open_page(browser, report / page, dark=dark)
-        browser.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
+        browser.execute_script(
+            "for (const one of document.querySelectorAll('details')) one.open = true"
+        )
         browser.execute_script(axe)
         found = browser.execute_async_script(
             "const done = arguments[arguments.length - 1];"
@@ -118,10 +125,17 @@ def test_the_viewer_steps_through_rounds_with_keys(browser, viewer):
     labels = browser.execute_script(
         "return Array.from(document.querySelector('[data-part=run]').options, one => one.text)"
     )
-    choose(browser, "run", str(next(n for n, label in enumerate(labels) if label.startswith("painter, box-clicks-5"))))
+    choose(
+        browser,
+        "run",
+        str(next(n for n, label in enumerate(labels) if label.startswith("painter, box-clicks-5"))),
+    )
     canvas = browser.find_element("css selector", "[data-part=canvas]")
     select = browser.find_element("css selector", "[data-part=round]")
-    before, place = pixels(browser), browser.find_element("css selector", "[data-part=readout]").text
+    before, place = (
+        pixels(browser),
+        browser.find_element("css selector", "[data-part=readout]").text,
+    )
     canvas.send_keys("]")
     settle(browser)
     assert select.get_attribute("value") != "0"
@@ -143,7 +157,9 @@ def test_every_link_leads_somewhere_and_every_csv_has_rows(report):
             target = (page.parent / file).resolve() if file else page
             assert target.is_file() and target.is_relative_to(report), f"{page.name}: {link}"
             if anchor:
-                assert f'id="{anchor}"' in target.read_text(encoding="utf-8"), f"{page.name}: {link}"
+                assert f'id="{anchor}"' in target.read_text(encoding="utf-8"), (
+                    f"{page.name}: {link}"
+                )
     for file in report.rglob("*.csv"):
         frame = pd.read_csv(file)
         assert len(frame), file.name
@@ -166,7 +182,7 @@ def test_what_is_no_result_says_so_everywhere(report):
 def test_no_subject_and_no_machine_is_named(report, toy):
     """Not in text, not in a file's name, not in a volume: those hold geometry and voxels alone."""
     hidden = [name.encode() for name in NAMES] + [
-        str(path).encode() for path in (toy[0].parent, Path.home(), places.cache())
+        str(path).encode() for path in (toy[0].parent, Path.home(), paths.cache())
     ]
     for file in report.rglob("*"):
         assert not any(name.decode() in file.name for name in hidden)
@@ -180,7 +196,9 @@ def test_html_in_names_is_text(report):
         text = page.read_text(encoding="utf-8")
         assert "<script>alert" not in text
         assert "<i>Cross</i>" not in text
-    assert "&lt;i&gt;Cross&lt;/i&gt; &amp; &lt;script&gt;" in (report / "provenance.html").read_text(encoding="utf-8")
+    assert "&lt;i&gt;Cross&lt;/i&gt; &amp; &lt;script&gt;" in (
+        report / "provenance.html"
+    ).read_text(encoding="utf-8")
     assert "A &lt;b&gt;toy&lt;/b&gt;" in (report / "index.html").read_text(encoding="utf-8")
 
 
@@ -215,8 +233,12 @@ def settle(browser) -> None:
     from selenium.webdriver.support.ui import WebDriverWait
 
     root = browser.find_element("css selector", "[data-viewer]")
-    WebDriverWait(browser, 40).until(lambda _: root.get_attribute("data-state") in ("ready", "failed"))
-    assert root.get_attribute("data-state") == "ready", browser.find_element("css selector", "[data-part=over]").text
+    WebDriverWait(browser, 40).until(
+        lambda _: root.get_attribute("data-state") in ("ready", "failed")
+    )
+    assert root.get_attribute("data-state") == "ready", browser.find_element(
+        "css selector", "[data-part=over]"
+    ).text
     browser.execute_async_script(
         "const done = arguments[arguments.length - 1]; requestAnimationFrame(() => requestAnimationFrame(done))"
     )

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from evaluator.geometry import make_grid
+from evaluator.imaging.geometry import make_grid
 from zoo_sdk.recent import Recent
 from zoo_transforms.intensity import Undefined, standardised
 from zoo_transforms.patches import box_of, gaussian

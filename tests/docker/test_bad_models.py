@@ -137,7 +137,7 @@ def bad_data(tmp_path):
 @pytest.mark.docker
 @pytest.mark.parametrize("batch", [False, True], ids=["session", "batch"])
 def test_every_way_to_be_bad(project, bad_data, docker_engine, batch, monkeypatch):
-    from evaluator.execute import access
+    from evaluator.evaluation import model_connection as access
 
     monkeypatch.setattr(access, "OUTPUT_LIMIT", 2**26)
     project({"bad": BAD}, memory="192MiB")
@@ -157,18 +157,26 @@ def test_every_way_to_be_bad(project, bad_data, docker_engine, batch, monkeypatc
 
 @pytest.mark.docker
 @pytest.mark.parametrize("how", ["hang", "flood"])
-def test_a_container_past_its_limit_is_gone_before_its_scan_ends(project, bad_data, docker_engine, monkeypatch, how):
+def test_a_container_past_its_limit_is_gone_before_its_scan_ends(
+    project, bad_data, docker_engine, monkeypatch, how
+):
     """Not the client's wait alone ends: the container does, with all that ran in it."""
-    from evaluator.execute import Order, access, run_model
+    from evaluator.evaluation import model_connection as access
+    from evaluator.evaluation.run import run_model
+    from evaluator.evaluation.run_config import RunConfig
 
     monkeypatch.setattr(access, "OUTPUT_LIMIT", 2**25)
     project({"bad": BAD}, memory="192MiB")
     left = []
     run = run_model(
-        Order(
-            model="bad", dataset=str(bad_data), protocol="point-1", cases=(f"*{how}-{how}*",), timeout=3.0, recheck=0
+        RunConfig(
+            model="bad",
+            dataset=str(bad_data),
+            protocol="point-1",
+            cases=(f"*{how}-{how}*",),
+            timeout=3.0,
+            recheck=0,
         ),
-        say=lambda _: None,
         progress=lambda *_: left.extend(docker_engine._labelled("umd.run")),
     )
     ((made,),) = ((e["targets"].values() for e in record["rounds"]) for record in run.records())
@@ -177,26 +185,32 @@ def test_a_container_past_its_limit_is_gone_before_its_scan_ends(project, bad_da
 
 
 @pytest.mark.docker
-def test_a_model_that_fails_on_a_full_disk_is_not_to_blame(project, bad_data, docker_engine, monkeypatch):
+def test_a_model_that_fails_on_a_full_disk_is_not_to_blame(
+    project, bad_data, docker_engine, monkeypatch
+):
     """So little is free as never: whatever fails is the machine's, and what does not is kept."""
-    from evaluator.errors import HostFault
-    from evaluator.sessions import answers
+    from evaluator.containers import answers
+    from evaluator.errors import HostError
 
     project({"bad": BAD})
     good = order("bad", bad_data, cases=("*good-good*", "*noise-noise*"), name="full")
     monkeypatch.setattr(answers, "LEAST_FREE_BYTES", 2**62)
     for how in ("raises", "nothing", "labelmap", "crash"):
-        with pytest.raises(HostFault, match="free some space and run again"):
+        with pytest.raises(HostError, match="free some space and run again"):
             order("bad", bad_data, cases=(f"*{how}-{how}*", "*good-good*"), name="full")
     kept = {record["subject"]: record["rounds"][0]["targets"] for record in good.records()}
     assert {made["status"] for targets in kept.values() for made in targets.values()} == {"ok"}
 
 
-NEVER = "class Adapter:\n    def setup(self):\n        raise OSError('no weights at /opt/ml/model')\n"
+NEVER = (
+    "class Adapter:\n    def setup(self):\n        raise OSError('no weights at /opt/ml/model')\n"
+)
 
 
 @pytest.mark.docker
-def test_a_model_that_cannot_be_set_up_is_not_started_for_every_scan(project, tmp_path, docker_engine):
+def test_a_model_that_cannot_be_set_up_is_not_started_for_every_scan(
+    project, tmp_path, docker_engine
+):
     project({"never": NEVER})
     run = order("never", make_dataset(tmp_path / "data", list("abcdef")))
     made = [record["rounds"][0]["targets"]["liver"] for record in run.records()]
@@ -207,11 +221,11 @@ def test_a_model_that_cannot_be_set_up_is_not_started_for_every_scan(project, tm
 
 @pytest.mark.docker
 def test_an_image_that_does_not_build_says_why(project, tmp_path, docker_engine):
-    from evaluator.errors import BuildFailed
+    from evaluator.errors import BuildError
 
     folder = project({})
     add_model(folder, "broken", PAINTER)
     file = folder / "dockerfiles/broken.Dockerfile"
     file.write_text(file.read_text().replace("ENTRYPOINT", "RUN cat /no/such/file\nENTRYPOINT"))
-    with pytest.raises(BuildFailed, match="/no/such/file"):
+    with pytest.raises(BuildError, match="/no/such/file"):
         order("broken", make_dataset(tmp_path / "data", ["a"]))

@@ -26,7 +26,11 @@ def sha256(folder, pattern):
     """One hash over names and contents."""
     whole = hashlib.sha256()
     for path in sorted(folder.rglob(pattern)):
-        whole.update(str(path.relative_to(folder)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+        whole.update(
+            str(path.relative_to(folder)).encode()
+            + b"\0"
+            + hashlib.sha256(path.read_bytes()).digest()
+        )
     return whole.hexdigest()
 
 
@@ -45,11 +49,23 @@ def fingerprints(run):
 def test_threads_and_engines_change_nothing(project, tmp_path, docker_engine, protocol):
     project(models())
     data = make_dataset(tmp_path / "data", ["a", "b", "c"], ("CT", "MR", "PT"), ("liver", "spleen"))
-    ways = [("docker", 1, False), ("docker", 2, False), ("local", 1, False), ("local", 2, False), ("local", 2, True)]
+    ways = [
+        ("docker", 1, False),
+        ("docker", 2, False),
+        ("local", 1, False),
+        ("local", 2, False),
+        ("local", 2, True),
+    ]
     made = [
         fingerprints(
             order(
-                "paints", data, protocol, engine=engine, threads=threads, batch=batch, name=f"{engine}{threads}{batch}"
+                "paints",
+                data,
+                protocol,
+                engine=engine,
+                threads=threads,
+                batch=batch,
+                name=f"{engine}{threads}{batch}",
             )
         )
         for engine, threads, batch in ways
@@ -64,7 +80,9 @@ def test_the_model_is_asked_in_one_order_at_any_number_of_threads(project, tmp_p
     project({"counts": MODEL.replace("BODY", COUNTS)})
     data = make_dataset(tmp_path / "data", ["a", "b", "c", "d"], ("CT", "PT"))
     made = [
-        fingerprints(order("counts", data, "clicks-10", engine="local", threads=threads, name=f"t{threads}"))
+        fingerprints(
+            order("counts", data, "clicks-10", engine="local", threads=threads, name=f"t{threads}")
+        )
         for threads in (1, 2, 4)
     ]
     assert made[0] == made[1] == made[2]
@@ -80,7 +98,11 @@ def test_another_process_draws_the_same(project, tmp_path):
     )
     told = set()
     for seed, threads in (("1", "1"), ("2", "2")):
-        settings = {"PYTHONHASHSEED": seed, "OMP_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads}
+        settings = {
+            "PYTHONHASHSEED": seed,
+            "OMP_NUM_THREADS": threads,
+            "NUMBA_NUM_THREADS": threads,
+        }
         done = subprocess.run(
             [sys.executable, "-c", code, f"p{seed}"],
             env=os.environ | settings,

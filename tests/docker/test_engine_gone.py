@@ -14,7 +14,9 @@ import pytest
 
 from tests.tiny import PAINTER, make_dataset
 
-SLOW = "import time\n" + PAINTER.replace("        def paint(", "        time.sleep(0.3)\n        def paint(")
+SLOW = "import time\n" + PAINTER.replace(
+    "        def paint(", "        time.sleep(0.3)\n        def paint("
+)
 REAL = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
 
 
@@ -39,7 +41,9 @@ class Door:
             engine.connect(REAL)
             self._open += [client, engine]
             for source, sink in ((client, engine), (engine, client)):
-                self._pumps.append(threading.Thread(target=self._pump, args=(source, sink), daemon=True))
+                self._pumps.append(
+                    threading.Thread(target=self._pump, args=(source, sink), daemon=True)
+                )
                 self._pumps[-1].start()
 
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
@@ -82,7 +86,9 @@ def test_the_engine_goes_away(project, tmp_path, docker_engine):
     environment = os.environ | {"UMD_RUNS": str(tmp_path / "r")}
     door = Door(tmp_path / "door.sock")
     through = environment | {"DOCKER_HOST": f"unix://{tmp_path}/door.sock"}
-    process = subprocess.Popen(command, env=through, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, env=through, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     for line in process.stderr:
         if line.rstrip().endswith(": done"):
             break

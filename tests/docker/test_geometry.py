@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluator.geometry import affine_of, to_world
+from evaluator.imaging.geometry import affine_of, to_world
 from evaluator.volumes import read_image, read_labels
 from tests.conftest import order
 from tests.tiny import GRIDS, PAINTER, make_dataset
@@ -24,8 +24,12 @@ def test_the_painted_voxel_lies_at_the_prompted_place(project, tmp_path, engine_
                 mask, grid = read_labels(run.path / made["mask"]["file"])
                 (index,) = np.argwhere(mask)
                 point = prompts[target]["points"][0]
-                np.testing.assert_allclose(to_world(affine_of(grid), index), point["ras_mm"], atol=1e-4)
-                np.testing.assert_allclose(affine_of(grid), affine_of(GRIDS[record["modality"]]), atol=1e-6)
+                np.testing.assert_allclose(
+                    to_world(affine_of(grid), index), point["ras_mm"], atol=1e-4
+                )
+                np.testing.assert_allclose(
+                    affine_of(grid), affine_of(GRIDS[record["modality"]]), atol=1e-6
+                )
                 seen += 1
     assert seen == 2 * 3 * 2
 
@@ -33,13 +37,13 @@ def test_the_painted_voxel_lies_at_the_prompted_place(project, tmp_path, engine_
 @pytest.mark.docker
 def test_random_grids(project, tmp_path, engine_name):
     """Oblique, flipped, anisotropic, not square, at random: each is a scan of one run."""
-    from evaluator.geometry import make_grid, nearest_index
+    from evaluator.imaging.geometry import make_grid, nearest_index
     from evaluator.volumes import write_volume
 
     chance = np.random.default_rng(11)
     project({"painter": PAINTER})
     make_dataset(tmp_path / "data", ["s0"], ("CT",))
-    rows = ["subject\tpair\tmodality\timage\treference\tunit\tlabels"]
+    rows = ["subject\tsession\tmodality\timage\treference\tunit\tlabels"]
     places = {}
     for n in range(12):
         Q, _ = np.linalg.qr(chance.normal(size=(3, 3)))
@@ -52,7 +56,11 @@ def test_random_grids(project, tmp_path, engine_name):
         reference[index] = 1
         places[f"s{n}"] = to_world(affine_of(grid), np.array(index))
         assert nearest_index(grid, places[f"s{n}"]) == index
-        write_volume(tmp_path / "data" / f"{n}.nii.gz", chance.normal(size=grid.shape).astype(np.float32), grid)
+        write_volume(
+            tmp_path / "data" / f"{n}.nii.gz",
+            chance.normal(size=grid.shape).astype(np.float32),
+            grid,
+        )
         write_volume(tmp_path / "data" / f"{n}_r.nii.gz", reference, grid)
         rows.append(f"s{n}\ta\tCT\t{n}.nii.gz\t{n}_r.nii.gz\tHU\tliver=1")
     (tmp_path / "data" / "tiny.tsv").write_text("\n".join(rows) + "\n")
@@ -60,7 +68,9 @@ def test_random_grids(project, tmp_path, engine_name):
     for record in run.records():
         mask, grid = read_labels(run.path / record["rounds"][0]["targets"]["liver"]["mask"]["file"])
         (index,) = np.argwhere(mask)
-        np.testing.assert_allclose(to_world(affine_of(grid), index), places[record["subject"]], atol=1e-3)
+        np.testing.assert_allclose(
+            to_world(affine_of(grid), index), places[record["subject"]], atol=1e-3
+        )
     assert len(places) == 12
 
 
@@ -90,6 +100,6 @@ def test_the_model_sees_the_image_that_the_dataset_has(project, tmp_path, engine
 
 
 def _prompts(run, record):
-    from evaluator.store import read_json
+    from evaluator.files import read_json
 
     return read_json(run.prompts_path(record["case"]))["prompts"][record["modality"]]["0"]

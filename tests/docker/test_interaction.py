@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluator.check_model import check_model
 from evaluator.datasets import load_dataset
-from evaluator.score import load_references
-from evaluator.tables import read_scores
+from evaluator.datasets.references import load_references
+from evaluator.runs.tables import read_scores
+from evaluator.zoo.conformance.checks import check_model
 from tests.conftest import order
 from tests.tiny import make_dataset
 
@@ -64,7 +64,10 @@ def curves(project, tmp_path, engine_name):
             ]
             for modality, group in dice.astype({"value": "float64"}).groupby("modality")
         }
-        endings = {record["modality"]: record["endings"]["0"]["liver"]["reason"] for record in run.records()}
+        endings = {
+            record["modality"]: record["endings"]["0"]["liver"]["reason"]
+            for record in run.records()
+        }
         return table, endings, run
 
     return measure
@@ -73,7 +76,7 @@ def curves(project, tmp_path, engine_name):
 def organs(run):
     """Voxels of the reference in each modality."""
     scans = load_dataset(run.about()["dataset_source"]).cases[0].scans
-    return {name: load_references(scan).masks["liver"].voxels for name, scan in scans.items()}
+    return {name: load_references(scan).masks["liver"].voxel_count for name, scan in scans.items()}
 
 
 @pytest.mark.docker
@@ -95,7 +98,9 @@ def test_models_that_never_learn_spend_all_rounds(curves, model):
 def test_a_model_that_ignores_corrections_stays_where_it_was(curves):
     table, endings, run = curves("ignores")
     for modality, organ in organs(run).items():
-        assert table[modality] == [(pytest.approx(2 / (organ + 1)), "ok")] * 10  # one voxel of the organ, each time
+        assert (
+            table[modality] == [(pytest.approx(2 / (organ + 1)), "ok")] * 10
+        )  # one voxel of the organ, each time
         assert endings[modality] == "all-rounds"
 
 
@@ -108,7 +113,9 @@ def test_a_crash_at_round_three_is_a_crash_and_no_older_mask(curves, batch):
     for record in run.records():
         third, fourth = record["rounds"][3:5]
         assert "mask" not in third["targets"]["liver"]
-        assert third["targets"]["liver"]["clicks"] == fourth["targets"]["liver"]["clicks"]  # asked again, no new click
+        assert (
+            third["targets"]["liver"]["clicks"] == fourth["targets"]["liver"]["clicks"]
+        )  # asked again, no new click
 
 
 @pytest.mark.docker
@@ -118,13 +125,17 @@ def test_every_click_of_a_faithful_painter_counts(curves):
         # one voxel more with each click, all of them the organ's
         assert table[modality] == [(pytest.approx(2 * n / (organ + n)), "ok") for n in range(1, 11)]
     for record in run.records():
-        assert [entry["targets"]["liver"]["clicks"] for entry in record["rounds"]] == list(range(1, 11))
+        assert [entry["targets"]["liver"]["clicks"] for entry in record["rounds"]] == list(
+            range(1, 11)
+        )
 
 
 @pytest.mark.docker
 def test_a_model_that_keeps_state_is_found(project, engine_name):
     project(models())
-    results = {result.check: result.ok for result in check_model("remembers", engine_name, large=False)[1]}
+    results = {
+        result.check: result.ok for result in check_model("remembers", engine_name, large=False)[1]
+    }
     assert results["session equals batch"] is True  # the same order, the same state
     assert results["the same question gets the same answer, whatever was asked before"] is False
     assert all(result.ok for result in check_model("perfect", engine_name, large=False)[1])
@@ -150,17 +161,23 @@ previous_mask = true
 
 
 @pytest.mark.docker
-def test_shared_clicks_are_the_leaders_in_every_modality_and_for_every_model(project, tmp_path, engine_name):
+def test_shared_clicks_are_the_leaders_in_every_modality_and_for_every_model(
+    project, tmp_path, engine_name
+):
     project(models())
     (tmp_path / "shared-clicks.toml").write_text(SHARED)
     data = make_dataset(tmp_path / "data", ["a", "b"], ("CT", "MR", "PT"))
     first = order("paints", data, str(tmp_path / "shared-clicks.toml"), engine=engine_name)
-    second = order("empty", data, str(tmp_path / "shared-clicks.toml"), engine=engine_name, prompts=first.name)
+    second = order(
+        "empty", data, str(tmp_path / "shared-clicks.toml"), engine=engine_name, prompts=first.name
+    )
     for run in (first, second):
         clicks = {}
         for record in run.records():
             added = [entry["added"].get("liver", []) for entry in record["rounds"]]
-            clicks.setdefault(record["case"], {})[record["modality"]] = [p["ras_mm"] for one in added for p in one]
+            clicks.setdefault(record["case"], {})[record["modality"]] = [
+                p["ras_mm"] for one in added for p in one
+            ]
         for case in clicks.values():
             assert len(case["CT"]) == 3
             for modality in ("MR", "PT"):
@@ -179,7 +196,7 @@ def test_shared_clicks_are_the_leaders_in_every_modality_and_for_every_model(pro
 
 @pytest.mark.docker
 def test_prompts_of_a_run_are_replayed(project, tmp_path, engine_name):
-    from evaluator.errors import RunConflict
+    from evaluator.errors import RunConflictError
 
     project(models())
     data = make_dataset(tmp_path / "data", ["a"], ("CT", "PT"))
@@ -188,13 +205,13 @@ def test_prompts_of_a_run_are_replayed(project, tmp_path, engine_name):
     assert second.about()["replayed_run"] == first.name
     (one,), (two,) = (list((run.path / "prompts").glob("*.json")) for run in (first, second))
     assert one.read_text() == two.read_text()
-    with pytest.raises(RunConflict, match="has no prompts of"):
+    with pytest.raises(RunConflictError, match="has no prompts of"):
         order("ignores", data, "box", engine=engine_name, prompts=first.name)
 
 
 @pytest.mark.docker
 def test_figures_over_the_rounds(curves):
-    from evaluator.interaction import summarise_rounds
+    from evaluator.analysis.interaction import summarise_rounds
 
     _, _, run = curves("perfect")
     for entry in summarise_rounds(run):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from evaluator.engines.spec import Caller, Limits, Model, Workspace, container_arguments
+from evaluator.containers.engines.spec import Caller, Limits, Model, Workspace, container_arguments
 from tests.conftest import order
 from tests.tiny import make_dataset
 
@@ -74,14 +74,16 @@ def test_what_a_model_can_do_and_see(project, tmp_path, docker_engine, monkeypat
 
 
 def test_what_docker_is_asked_for(tmp_path):
-    from evaluator.cards import parse_card
+    from evaluator.zoo.cards import parse_card
 
     card = parse_card({"umd.contract": "1", "umd.name": "m", "umd.inputs": "CT"})
     model = Model(card=card, image="umd/m:1", digest="sha256:0", adapter=None)
     workspace = Workspace(input=tmp_path / "in", output=tmp_path / "out")
     caller = Caller(uid=1000, gid=1001, pid=7, host="box", memory=10 * 2**30)
     limits = Limits(timeout=9, memory=2**30, output_bytes=2**20)
-    asked = container_arguments(model, workspace, limits, caller, name="n", run_id="r", mode="serve", gpu="GPU-1")
+    asked = container_arguments(
+        model, workspace, limits, caller, name="n", run_id="r", mode="serve", gpu="GPU-1"
+    )
     assert asked == {
         "image": "umd/m:1",
         "command": ["serve"],

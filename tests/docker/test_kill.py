@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from evaluator import places
-from evaluator.store import RunStore
+from evaluator import paths
+from evaluator.runs.store import RunStore
 from tests.tiny import PAINTER, make_dataset
 
-SLOW = "import time\n" + PAINTER.replace("        def paint(", "        time.sleep(0.25)\n        def paint(")
+SLOW = "import time\n" + PAINTER.replace(
+    "        def paint(", "        time.sleep(0.25)\n        def paint("
+)
 
 
 def _umd(*arguments, runs, **popen):
@@ -64,8 +66,8 @@ def test_sigkill_in_the_middle_of_twenty_cases(project, tmp_path, docker_engine,
     assert (whole / "scores.csv").read_bytes() == (folder / "scores.csv").read_bytes()
     assert len(list(folder.glob("records/*/*.json"))) == 40
     assert docker_engine._labelled(f"umd.run={folder.name}") == []
-    assert (places.cache() / "work").is_dir()
-    assert not list((places.cache() / "work").glob("*/output"))
+    assert (paths.cache() / "work").is_dir()
+    assert not list((paths.cache() / "work").glob("*/output"))
 
 
 @pytest.mark.docker
@@ -94,7 +96,9 @@ def test_two_at_once_and_other_parts_under_one_name(project, tmp_path, docker_en
     data = make_dataset(tmp_path / "data", ["a", "b", "c"])
     one = _umd("run", "-m", "slow", "-d", str(data), "--name", "x", runs=tmp_path / "r")
     end = time.monotonic() + 60
-    while time.monotonic() < end and (not (tmp_path / "r/x/lock").exists() or not (tmp_path / "r/x/lock").read_text()):
+    while time.monotonic() < end and (
+        not (tmp_path / "r/x/lock").exists() or not (tmp_path / "r/x/lock").read_text()
+    ):
         time.sleep(0.05)
     two = _umd("run", "-m", "slow", "-d", str(data), "--name", "x", runs=tmp_path / "r")
     _, told = two.communicate(timeout=60)
@@ -111,9 +115,9 @@ def test_two_at_once_and_other_parts_under_one_name(project, tmp_path, docker_en
 @pytest.mark.docker
 def test_an_orphan_is_found_and_removed(project, tmp_path, docker_engine):
     project({"slow": SLOW})
-    from evaluator.build import ensure_image, find_model
+    from evaluator.zoo import ensure_image, find_model
 
-    image = ensure_image(find_model("slow"), say=lambda _: None)
+    image = ensure_image(find_model("slow"))
     labels = {"umd.run": "orphan", "umd.pid": "999999999", "umd.host": os.uname().nodename}
     container = docker_engine.client.containers.run(
         image.reference, ["serve"], labels=labels, detach=True, stdin_open=True, network_mode="none"
@@ -130,13 +134,17 @@ def test_an_orphan_is_found_and_removed(project, tmp_path, docker_engine):
 
 
 def test_scores_again_are_the_same(project, tmp_path, engine_name):
-    from evaluator.score import score_run
+    from evaluator.scoring.rescore import score_run
     from tests.conftest import order
 
     project({"painter": PAINTER})
     run = order("painter", make_dataset(tmp_path / "data", ["a", "b"]), engine=engine_name)
     before = (run.path / "scores.csv").read_bytes()
-    for path in [*run.path.glob("scores/*/*.json"), run.path / "scores.csv", run.path / "scores.parquet"]:
+    for path in [
+        *run.path.glob("scores/*/*.json"),
+        run.path / "scores.csv",
+        run.path / "scores.parquet",
+    ]:
         path.unlink()
     score_run(RunStore(run.path))
     assert (run.path / "scores.csv").read_bytes() == before

@@ -42,7 +42,10 @@ def test_a_shell_script_is_a_model(project, tmp_path, docker_engine):
     (folder / "models/everything").mkdir()
     (folder / "models/everything/answer.sh").write_text(SCRIPT)
     (folder / "dockerfiles/everything.Dockerfile").write_text(DOCKERFILE)
-    run = order("everything", make_dataset(tmp_path / "data", ["a", "b"], ("CT", "MR", "PT"), ("liver", "spleen")))
+    run = order(
+        "everything",
+        make_dataset(tmp_path / "data", ["a", "b"], ("CT", "MR", "PT"), ("liver", "spleen")),
+    )
     seen = 0
     for record in run.records():
         for made in record["rounds"][0]["targets"].values():

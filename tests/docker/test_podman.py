@@ -23,7 +23,8 @@ def podman_socket(tmp_path_factory):
     # Podman's usual crun refuses hosts with hybrid cgroups, which runc takes
     runtime = ["--runtime", "runc"] if shutil.which("runc") else []
     service = subprocess.Popen(
-        ["podman", *runtime, "system", "service", "--time=0", f"unix://{socket}"], stderr=subprocess.DEVNULL
+        ["podman", *runtime, "system", "service", "--time=0", f"unix://{socket}"],
+        stderr=subprocess.DEVNULL,
     )
     end = time.monotonic() + 30
     while not socket.exists() and time.monotonic() < end:
@@ -42,12 +43,17 @@ def test_podman_gives_the_same_masks_in_batches(project, tmp_path, podman_socket
     monkeypatch.setenv("DOCKER_HOST", podman_socket)
     run = order("painter", data, "box-clicks-5", engine="podman")
     assert run.about()["engine"]["name"] == "podman"
-    masks = [sorted(p.read_bytes() for p in (made.path / "masks").rglob("*.nii.gz")) for made in (run, local)]
+    masks = [
+        sorted(p.read_bytes() for p in (made.path / "masks").rglob("*.nii.gz"))
+        for made in (run, local)
+    ]
     assert masks[0] == masks[1]
     assert len(masks[0]) >= 6
-    statuses = {m["status"] for r in run.records() for e in r["rounds"] for m in e["targets"].values()}
+    statuses = {
+        m["status"] for r in run.records() for e in r["rounds"] for m in e["targets"].values()
+    }
     assert statuses == {"ok"}
-    from evaluator.engines import open_engine
+    from evaluator.containers.engines import open_engine
 
     engine = open_engine("podman")
     assert engine.sweep(run.name) == []

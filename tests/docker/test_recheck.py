@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from evaluator.equality import read_verdict, tell_equality
-from evaluator.store import read_json
-from evaluator.summary import summarise
-from evaluator.tables import read_scores
+from evaluator.analysis.summary import summarise
+from evaluator.files import read_json
+from evaluator.runs.reproducibility import read_verdict, tell_equality
+from evaluator.runs.tables import read_scores
 from tests.conftest import order
 from tests.docker.test_interaction import MODEL
 from tests.tiny import make_dataset
@@ -41,7 +41,10 @@ def test_a_clean_model_is_equal_however_it_is_asked(run, protocol):
     body = read_json(made.path / "equality.json")
     assert body["verdict"] == "equal"
     assert body["asked"] == "session"
-    assert [scan["case"] for scan in body["scans"]] == ["b.a", "a.a"]  # the last one, and one halfway
+    assert [scan["case"] for scan in body["scans"]] == [
+        "b.a",
+        "a.a",
+    ]  # the last one, and one halfway
     assert body["masks"] == 2
     assert body["differences"] == {how: {"count": 0, "first": []} for how in ("alone", "batch")}
     assert "2 scans were asked again" in tell_equality(made)
@@ -54,9 +57,16 @@ def test_a_model_that_keeps_state_is_named(run, engine_name, batch):
     made = run("tires", engine=engine_name, batch=batch)
     body = read_json(made.path / "equality.json")
     assert body["verdict"] == "keeps-state"
-    assert body["differences"]["alone"]["count"] == 2  # neither was the first of the run, each is the first when alone
+    assert (
+        body["differences"]["alone"]["count"] == 2
+    )  # neither was the first of the run, each is the first when alone
     first = body["differences"]["alone"]["first"][0]
-    assert (first["case"], first["modality"], first["target"], first["round"]) == ("b.a", "PT", "liver", 0)
+    assert (first["case"], first["modality"], first["target"], first["round"]) == (
+        "b.a",
+        "PT",
+        "liver",
+        0,
+    )
     assert first["dice"] == 0.0
     assert body["differences"]["batch"]["count"] == 1  # of two in a batch one is the first
     told = tell_equality(made)

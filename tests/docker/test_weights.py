@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from evaluator.build import BuiltImage, ImageOrder, ensure_image, find_model
-from evaluator.build.bundles import Fetch
-from evaluator.build.carried import load_base
-from evaluator.build.client import BuildClient
-from evaluator.build.variants import Weights
-from evaluator.build.wheels import ImagePlatform
-from evaluator.errors import PartsProblem, UserError
-from evaluator.summary import header, summarise
+from evaluator.analysis.summary import header, summarise
+from evaluator.errors import ModelPartsError, UserError
+from evaluator.zoo import BuiltImage, ImageBuildConfig, ensure_image, find_model
+from evaluator.zoo.bundles import Fetch
+from evaluator.zoo.docker_client import BuildClient
+from evaluator.zoo.saved_images import load_base
+from evaluator.zoo.weights import Weights
+from evaluator.zoo.wheels import ImagePlatform
 from tests.conftest import order
 from tests.tiny import make_dataset
 from tests.unit.test_bundles import Server, server
@@ -64,42 +64,52 @@ commercial = "no"
 def weighted(project, tmp_path, monkeypatch, server, docker_engine):
     """A model with weights that a server on this machine publishes; downloads go to a cache of the test's own."""
     Server.files["/w.pth"] = BODY
-    folder = project({"weighted": ADAPTER}, options="size=small|large", weights="published", **{"weights.sha256": SHA})
+    folder = project(
+        {"weighted": ADAPTER},
+        options="size=small|large",
+        weights="published",
+        **{"weights.sha256": SHA},
+    )
     dockerfile = folder / "dockerfiles/weighted.Dockerfile"
     text = dockerfile.read_text()
     step = (
         "COPY models/weighted/random_weights.py /opt/model/\nCOPY parts/weights /opt/ml/model\nARG WEIGHTS=published\n"
         'RUN python3 -m zoo_sdk.random_weights /opt/model/random_weights.py "$WEIGHTS"\nENTRYPOINT'
     )
-    dockerfile.write_text(f"# {tmp_path} makes these images this test's own\n" + text.replace("ENTRYPOINT", step))
+    dockerfile.write_text(
+        f"# {tmp_path} makes these images this test's own\n" + text.replace("ENTRYPOINT", step)
+    )
     monkeypatch.setenv("UMD_CACHE", str(tmp_path / "cache"))
     (folder / "models/weighted/random_weights.py").write_text(SCRIPT)
-    (folder / "models/weighted/sources.toml").write_text(SOURCES.format(url=f"{server}/w.pth", sha=SHA))
+    (folder / "models/weighted/sources.toml").write_text(
+        SOURCES.format(url=f"{server}/w.pth", sha=SHA)
+    )
     yield folder
     for image in docker_engine.client.images.list("umd/weighted"):
         docker_engine.client.images.remove(image.id, force=True)
 
 
 @pytest.mark.docker
-def test_two_builds_at_once_build_once(weighted):
-    told: list[str] = []
-    chosen = ImageOrder(weights=Weights(kind="random", size="small"))
+def test_two_builds_at_once_build_once(weighted, messages):
+    chosen = ImageBuildConfig(weights=Weights(kind="random", size="small"))
     with ThreadPoolExecutor(2) as both:
-        made = [both.submit(ensure_image, find_model("weighted"), chosen, say=told.append) for _ in range(2)]
+        made = [both.submit(ensure_image, find_model("weighted"), chosen) for _ in range(2)]
     assert len({one.result().digest for one in made}) == 1
-    assert len([line for line in told if line.startswith("building umd/weighted:")]) == 1
+    assert len([line for line in messages if line.startswith("building umd/weighted:")]) == 1
 
 
 def build(weights: Weights, **more) -> BuiltImage:
     fetch = Fetch(accepted=frozenset({"CC-BY-NC-4.0"}))
-    return ensure_image(find_model("weighted"), ImageOrder(weights=weights, fetch=fetch, **more), say=lambda _: None)
+    return ensure_image(
+        find_model("weighted"), ImageBuildConfig(weights=weights, fetch=fetch, **more)
+    )
 
 
 @pytest.mark.docker
 def test_every_kind_of_weights(weighted, tmp_path, monkeypatch):
     data = make_dataset(tmp_path / "data", ["a"], ("CT",))
     accepted = frozenset({"CC-BY-NC-4.0"})
-    with pytest.raises(PartsProblem, match=r"w\.pth: CC-BY-NC-4\.0"):
+    with pytest.raises(ModelPartsError, match=r"w\.pth: CC-BY-NC-4\.0"):
         order("weighted", data)
     folder = tmp_path / "mounted"
     folder.mkdir(mode=0o755)
@@ -126,18 +136,28 @@ def test_every_kind_of_weights(weighted, tmp_path, monkeypatch):
         assert notes["read"] == read[kind]
         assert about["card"]["umd.weights"] == which
         assert about["weights"]["which"].startswith(which)
-        assert about["options"] == {"size": notes["size"]} == {"size": "large" if kind == "large" else "small"}
+        assert (
+            about["options"]
+            == {"size": notes["size"]}
+            == {"size": "large" if kind == "large" else "small"}
+        )
         assert entry["targets"]["liver"]["mask"]["voxels"] == (8 if kind == "large" else 1)
         stamped = any("RANDOM WEIGHTS, NOT A RESULT" in line for line in header(run))
-        assert stamped == (kind == "random:small") == all(row.get("random_weights") for row in summarise(run))
+        assert (
+            stamped
+            == (kind == "random:small")
+            == all(row.get("random_weights") for row in summarise(run))
+        )
     assert (
-        runs["published"].about()["weights"]["sha256"] == runs["mounted"].about()["weights"]["sha256"] == {"w.pth": SHA}
+        runs["published"].about()["weights"]["sha256"]
+        == runs["mounted"].about()["weights"]["sha256"]
+        == {"w.pth": SHA}
     )
     assert runs["random:small"].about()["weights"]["sha256"] == {}
     assert runs["random:small"].about()["card"]["umd.weights.sha256"] == ""
 
     (folder / "w.pth").write_bytes(b"another checkpoint")
-    with pytest.raises(PartsProblem, match="the published weights of weighted have"):
+    with pytest.raises(ModelPartsError, match="the published weights of weighted have"):
         order("weighted", data, weights=str(folder))
     local = order("weighted", data, weights="published", engine="docker", accepted=accepted)
     assert local.name == runs["published"].name
@@ -166,9 +186,11 @@ def test_a_bundle_needs_no_network(weighted, tmp_path, server):
 
     bundle = tmp_path / "bundle"
     told = CliRunner().invoke(models, ["fetch", "weighted", "--into", str(bundle)])
-    assert isinstance(told.exception, PartsProblem)
+    assert isinstance(told.exception, ModelPartsError)
     assert Server.seen == []
-    told = CliRunner().invoke(models, ["fetch", "weighted", "--into", str(bundle), "--accept-licence", "CC-BY-NC-4.0"])
+    told = CliRunner().invoke(
+        models, ["fetch", "weighted", "--into", str(bundle), "--accept-licence", "CC-BY-NC-4.0"]
+    )
     assert told.exit_code == 0, told.output
     seen = len(Server.seen)
     Server.files.clear()
@@ -176,11 +198,14 @@ def test_a_bundle_needs_no_network(weighted, tmp_path, server):
     assert built.weights == {"w.pth": SHA}
     assert len(Server.seen) == seen
     image = ImagePlatform(flavour="cpu")
-    digest = load_base(bundle, "base", image, BuildClient(), lambda _: None)
-    assert digest == json.loads((bundle / "images/images.json").read_text())[f"base-{image.name}.tar"]["id"]
+    digest = load_base(bundle, "base", image, BuildClient())
+    assert (
+        digest
+        == json.loads((bundle / "images/images.json").read_text())[f"base-{image.name}.tar"]["id"]
+    )
     (bundle / "weighted/weights/w.pth").write_bytes(b"damaged")
     (weighted / "models/weighted/adapter.py").write_text(ADAPTER + "\n# another image\n")
-    with pytest.raises(PartsProblem, match="was changed"):
+    with pytest.raises(ModelPartsError, match="was changed"):
         build(Weights(kind="published"), bundle=bundle)
-    with pytest.raises(PartsProblem, match="umd models fetch weighted --into BUNDLE"):
+    with pytest.raises(ModelPartsError, match="umd models fetch weighted --into BUNDLE"):
         build(Weights(kind="published"), bundle=tmp_path / "empty")

@@ -21,7 +21,10 @@ class Peers:
         self._folder = folder
         environment = dict(os.environ)
         if threads:
-            environment |= {name: str(threads) for name in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")}
+            environment |= {
+                name: str(threads)
+                for name in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
+            }
         self._process = subprocess.Popen(
             [PYTHON, "-m", "tests.oracles.peers"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, cwd=ROOT, text=True, env=environment,
@@ -55,11 +58,23 @@ class Peers:
         for file in files:
             Path(file).unlink()
 
-    def score(self, peer: str, name: str, labels: Any, spacing: Any, tolerance: float, **more: Any) -> Any:
+    def score(
+        self, peer: str, name: str, labels: Any, spacing: Any, tolerance: float, **more: Any
+    ) -> Any:
         """Seconds, peak memory, and numbers by label."""
         labels, spacing = [int(label) for label in labels], [float(step) for step in spacing]
-        answer = self.ask("score", peer=peer, name=name, labels=labels, spacing=spacing, tolerance=tolerance, **more)
-        return answer | {"scores": {int(label): values for label, values in answer["scores"].items()}}
+        answer = self.ask(
+            "score",
+            peer=peer,
+            name=name,
+            labels=labels,
+            spacing=spacing,
+            tolerance=tolerance,
+            **more,
+        )
+        return answer | {
+            "scores": {int(label): values for label, values in answer["scores"].items()}
+        }
 
     def skeleton(self, mask: Any) -> Any:
         """scikit-image's thinning of a mask."""

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 REAL = {
     "organs": ("03_totalsegmentator", "example_seg.nii.gz", "example_seg_fast.nii.gz"),
-    "lesions": ("04_autopet_psma_wholebody_masks", "reference.nii.gz", "pred_nnunet_baseline.nii.gz"),
+    "lesions": (
+        "04_autopet_psma_wholebody_masks",
+        "reference.nii.gz",
+        "pred_nnunet_baseline.nii.gz",
+    ),
     "spine": ("06_panoptica_spine_pred_ref", "semantic_ref.nii.gz", "semantic_pred.nii.gz"),
     "balls": ("08_meshmetrics_pair", "example_3d_ref_mask.nii.gz", "example_3d_pred_mask.nii.gz"),
 }
@@ -49,7 +53,9 @@ def pair(request: pytest.FixtureRequest, peers: Peers) -> Any:
         reference, prediction = (np.asanyarray(image.dataobj).astype(np.uint8) for image in images)
         spacing = [float(step) for step in images[0].header.get_zooms()[:3]]
     peers.load(name, reference, prediction)
-    labels = sorted({int(n) for n in np.unique(reference)} & {int(n) for n in np.unique(prediction)} - {0})
+    labels = sorted(
+        {int(n) for n in np.unique(reference)} & {int(n) for n in np.unique(prediction)} - {0}
+    )
     return (
         name,
         reference,
@@ -66,7 +72,9 @@ def made_pair() -> Any:
     for label in range(1, 9):
         corner = [(label - 1 >> axis & 1) * n // 2 for axis, n in enumerate((64, 50, 40))]
         box = tuple(slice(c, c + n // 2) for c, n in zip(corner, (64, 50, 40), strict=True))
-        one, other = (ndimage.gaussian_filter(rng.normal(size=(32, 25, 20)), 0.6 * label) for _ in range(2))
+        one, other = (
+            ndimage.gaussian_filter(rng.normal(size=(32, 25, 20)), 0.6 * label) for _ in range(2)
+        )
         level = np.quantile(one, 0.8)
         volumes[0][box][one > level] = label
         volumes[1][box][one + 0.3 * other > level] = label

@@ -17,14 +17,19 @@ if TYPE_CHECKING:
 
 
 def by_voxels(
-    reference: NDArray[np.bool_], prediction: NDArray[np.bool_], spacing: Sequence[float], tolerance: float
+    reference: NDArray[np.bool_],
+    prediction: NDArray[np.bool_],
+    spacing: Sequence[float],
+    tolerance: float,
 ) -> dict[str, Any]:
     """Every variant of the distances between surface voxels; both masks have voxels."""
     borders = [mask & ~ndimage.binary_erosion(mask) for mask in (reference, prediction)]
     away = [ndimage.distance_transform_edt(~border, sampling=spacing) for border in borders]
     lists = [away[1][borders[0]], away[0][borders[1]]]
     pooled = np.concatenate(lists)
-    inside = [ndimage.distance_transform_edt(~mask, sampling=spacing) for mask in (reference, prediction)]
+    inside = [
+        ndimage.distance_transform_edt(~mask, sampling=spacing) for mask in (reference, prediction)
+    ]
     return {
         "hd": pooled.max(),
         "hd95_of_directed": max(np.percentile(each, 95) for each in lists),

@@ -36,12 +36,16 @@ def crops(reference, prediction, labels):
     """All labels' masks, their boxes found in one pass over the volumes."""
     from scipy import ndimage
 
-    boxes = [ndimage.find_objects(volume, max_label=max(labels)) for volume in (reference, prediction)]
+    boxes = [
+        ndimage.find_objects(volume, max_label=max(labels)) for volume in (reference, prediction)
+    ]
     for label in labels:
         found = [each[label - 1] for each in boxes]
         if None in found:
             continue
-        box = tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(*found, strict=True))
+        box = tuple(
+            slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(*found, strict=True)
+        )
         yield label, [np.pad(volume[box] == label, 1) for volume in (reference, prediction)]
 
 
@@ -69,7 +73,9 @@ def monai(reference, prediction, spacing, tolerance):
         compute_surface_dice,
     )
 
-    own, theirs = (torch.from_numpy(mask.astype(np.uint8))[None, None] for mask in (reference, prediction))
+    own, theirs = (
+        torch.from_numpy(mask.astype(np.uint8))[None, None] for mask in (reference, prediction)
+    )
     usual = {"y_pred": theirs, "y": own, "include_background": True, "spacing": list(spacing)}
     return {
         "dice": compute_dice(theirs, own),
@@ -84,11 +90,15 @@ def monai_more(reference, prediction, spacing, tolerance):
     import torch
     from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
-    own, theirs = (torch.from_numpy(mask.astype(np.uint8))[None, None] for mask in (reference, prediction))
+    own, theirs = (
+        torch.from_numpy(mask.astype(np.uint8))[None, None] for mask in (reference, prediction)
+    )
     usual = {"y_pred": theirs, "y": own, "include_background": True, "spacing": list(spacing)}
     return {
         "hd": compute_hausdorff_distance(**usual),
-        "nsd_subvoxels": compute_surface_dice(class_thresholds=[tolerance], use_subvoxels=True, **usual),
+        "nsd_subvoxels": compute_surface_dice(
+            class_thresholds=[tolerance], use_subvoxels=True, **usual
+        ),
     }
 
 
@@ -128,10 +138,15 @@ def simpleitk(reference, prediction, spacing, tolerance):
     import SimpleITK
 
     # its arrays have their axes the other way round
-    images = [SimpleITK.GetImageFromArray(mask.T.astype(np.uint8)) for mask in (reference, prediction)]
+    images = [
+        SimpleITK.GetImageFromArray(mask.T.astype(np.uint8)) for mask in (reference, prediction)
+    ]
     for image in images:
         image.SetSpacing([float(step) for step in spacing])
-    maps = [SimpleITK.SignedMaurerDistanceMap(i, squaredDistance=False, useImageSpacing=True) for i in images]
+    maps = [
+        SimpleITK.SignedMaurerDistanceMap(i, squaredDistance=False, useImageSpacing=True)
+        for i in images
+    ]
     away = [np.abs(SimpleITK.GetArrayViewFromImage(each)) for each in maps]
     contours = [SimpleITK.LabelContour(image) for image in images]  # a view does not keep its image
     edges = [SimpleITK.GetArrayViewFromImage(contour) != 0 for contour in contours]
@@ -152,7 +167,9 @@ def simpleitk_more(reference, prediction, spacing, tolerance):
     """The filter for whole masks; not timed."""
     import SimpleITK
 
-    images = [SimpleITK.GetImageFromArray(mask.T.astype(np.uint8)) for mask in (reference, prediction)]
+    images = [
+        SimpleITK.GetImageFromArray(mask.T.astype(np.uint8)) for mask in (reference, prediction)
+    ]
     for image in images:
         image.SetSpacing([float(step) for step in spacing])
     farthest = SimpleITK.HausdorffDistanceImageFilter()
@@ -160,7 +177,13 @@ def simpleitk_more(reference, prediction, spacing, tolerance):
     return {"hd_of_masks": farthest.GetHausdorffDistance()}
 
 
-SCORERS = {"deepmind": deepmind, "monai": monai, "medpy": medpy, "panoptica": panoptica, "simpleitk": simpleitk}
+SCORERS = {
+    "deepmind": deepmind,
+    "monai": monai,
+    "medpy": medpy,
+    "panoptica": panoptica,
+    "simpleitk": simpleitk,
+}
 MORE = {"monai": monai_more, "panoptica": panoptica_more, "simpleitk": simpleitk_more}
 
 
@@ -174,7 +197,9 @@ def score(peer, name, labels, spacing, tolerance, more=False):
     if more and peer in MORE:
         for label, masks in crops(reference, prediction, labels):
             made[label].update(MORE[peer](*masks, tuple(spacing), tolerance))
-    scores = {label: {key: float(value) for key, value in one.items()} for label, one in made.items()}
+    scores = {
+        label: {key: float(value) for key, value in one.items()} for label, one in made.items()
+    }
     return {"seconds": seconds, "peak_mb": peak_mb(), "scores": scores}
 
 
@@ -212,7 +237,13 @@ def versions():
     return {peer: importlib.metadata.version(package) for peer, package in PACKAGES.items()}
 
 
-DOES = {"load": load, "score": score, "lesions": lesions, "skeleton": skeleton, "versions": versions}
+DOES = {
+    "load": load,
+    "score": score,
+    "lesions": lesions,
+    "skeleton": skeleton,
+    "versions": versions,
+}
 
 
 def main():

@@ -14,7 +14,7 @@ import pytest
 from scipy import ndimage
 
 from evaluator.metrics import measure, measure_labels, score
-from evaluator.metrics.centreline import thin
+from evaluator.metrics.kernels.skeleton import thin
 from tests.oracles.definitions import by_voxels
 
 TOLERANCE = 2.0
@@ -55,7 +55,10 @@ def plain(pair: Any, label: int) -> dict[str, Any]:
 
 
 def values(measures: Any) -> dict[str, Any]:
-    return {one.metric: one.value for one in score(measures, ("dice", "iou", "nsd", "hd", "hd95", "assd", "masd"))}
+    return {
+        one.metric: one.value
+        for one in score(measures, ("dice", "iou", "nsd", "hd", "hd95", "assd", "masd"))
+    }
 
 
 def test_deepminds_package_has_our_numbers(peers: Any, pair: Any) -> None:
@@ -63,16 +66,24 @@ def test_deepminds_package_has_our_numbers(peers: Any, pair: Any) -> None:
     for label, measures in ours(pair).items():
         got = values(measures)
         for name in ("dice", "nsd", "hd", "hd95"):
-            assert got[name] == pytest.approx(theirs[label][name], rel=1e-12, abs=1e-9), (label, name)
+            assert got[name] == pytest.approx(theirs[label][name], rel=1e-12, abs=1e-9), (
+                label,
+                name,
+            )
         for side in ("reference", "prediction"):
-            assert getattr(measures, side).mean == pytest.approx(theirs[label][f"mean_of_{side}"], abs=1e-9)
+            assert getattr(measures, side).mean == pytest.approx(
+                theirs[label][f"mean_of_{side}"], abs=1e-9
+            )
 
 
 def test_overlaps_are_everyones(peers: Any, pair: Any) -> None:
     expected = {label: values(measures) for label, measures in ours(pair).items()}
     for peer, within in (("medpy", 0), ("panoptica", 0), ("simpleitk", 1e-15), ("monai", SINGLE)):
         for label, theirs in asked(peers, peer, pair).items():
-            assert theirs["dice"] == pytest.approx(expected[label]["dice"], rel=within, abs=0), (peer, label)
+            assert theirs["dice"] == pytest.approx(expected[label]["dice"], rel=within, abs=0), (
+                peer,
+                label,
+            )
     for label, theirs in asked(peers, "simpleitk", pair).items():
         assert theirs["iou"] == pytest.approx(expected[label]["iou"], rel=1e-15)
 
@@ -83,10 +94,17 @@ def test_monais_surface_dice_with_subvoxels_is_ours(peers: Any, pair: Any) -> No
         assert theirs[label]["nsd_subvoxels"] == pytest.approx(values(measures)["nsd"], rel=SINGLE)
 
 
-def test_monai_takes_surface_voxels_and_the_larger_directed_percentile(peers: Any, pair: Any) -> None:
+def test_monai_takes_surface_voxels_and_the_larger_directed_percentile(
+    peers: Any, pair: Any
+) -> None:
     for label, theirs in asked(peers, "monai", pair).items():
         means = plain(pair, label)
-        for name, word in (("hd", "hd"), ("hd95", "hd95_of_directed"), ("assd", "assd"), ("nsd", "nsd")):
+        for name, word in (
+            ("hd", "hd"),
+            ("hd95", "hd95_of_directed"),
+            ("assd", "assd"),
+            ("nsd", "nsd"),
+        ):
             within = QUANTILE if name == "hd95" else SINGLE
             assert theirs[name] == pytest.approx(means[word], rel=within, abs=within), (label, name)
 
@@ -101,7 +119,12 @@ def test_medpy_takes_surface_voxels_and_pools_them(peers: Any, pair: Any) -> Non
 def test_panoptica_pools_the_percentile_and_means_masd_by_assd(peers: Any, pair: Any) -> None:
     for label, theirs in asked(peers, "panoptica", pair).items():
         means = plain(pair, label)
-        for name, word in (("hd", "hd"), ("hd95", "hd95_pooled"), ("assd", "masd"), ("nsd", "nsd_of_directed")):
+        for name, word in (
+            ("hd", "hd"),
+            ("hd95", "hd95_pooled"),
+            ("assd", "masd"),
+            ("nsd", "nsd_of_directed"),
+        ):
             assert theirs[name] == pytest.approx(means[word], abs=1e-9), (label, name)
 
 
@@ -144,7 +167,9 @@ def test_thinning_is_scikit_images_but_for_pieces_that_it_loses(peers: Any, pair
         assert not (theirs & ~line).any()
         alone = line & ~theirs
         # what only we have is the last voxel of a piece
-        assert ndimage.label(line, whole)[1] - ndimage.label(theirs, whole)[1] == np.count_nonzero(alone)
+        assert ndimage.label(line, whole)[1] - ndimage.label(theirs, whole)[1] == np.count_nonzero(
+            alone
+        )
         assert np.count_nonzero(alone) <= 0.02 * np.count_nonzero(line) + 1
 
 
@@ -154,13 +179,20 @@ def test_the_voxel_family_of_the_shared_data_is_what_we_say_peers_mean(shared_da
     compared = 0
     for folder in ("03_totalsegmentator", "04_autopet_psma_wholebody_masks", "08_meshmetrics_pair"):
         for given in json.loads((shared_data / folder / "expected.json").read_text())["pairs"]:
-            volumes = [np.asanyarray(nibabel.load(shared_data / folder / given[which]).dataobj) for which in BOTH]
+            volumes = [
+                np.asanyarray(nibabel.load(shared_data / folder / given[which]).dataobj)
+                for which in BOTH
+            ]
             for label, expected in given["per_label"].items():
                 if "hd" not in expected:
                     continue
                 means = plain((given["prediction"], *volumes, None, given["spacing"]), int(label))
                 for name, word in words.items():
-                    assert means[word] == pytest.approx(expected[name], rel=1e-12), (folder, label, name)
+                    assert means[word] == pytest.approx(expected[name], rel=1e-12), (
+                        folder,
+                        label,
+                        name,
+                    )
                 assert means["nsd"] == pytest.approx(expected["nsd_voxelsurface_2mm"], rel=1e-12)
                 compared += 1
     assert compared > 100

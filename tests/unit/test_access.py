@@ -7,30 +7,35 @@ from types import SimpleNamespace
 
 import pytest
 
-from evaluator.cards import parse_card
-from evaluator.engines.spec import Model
-from evaluator.execute.access import reach
-from evaluator.gpus import Gpu
+from evaluator.containers.engines.spec import Model
+from evaluator.containers.gpus import Gpu
+from evaluator.evaluation.model_connection import reach
 from evaluator.types import RoundPlan
+from evaluator.zoo.cards import parse_card
 from tests.conftest import order
 from tests.tiny import make_dataset
 
 
-def reached(*, engine="docker", sessions=True, session="stdio", rounds="many", count=1, batch=False, **more):
-    labels = {"umd.contract": "1", "umd.name": "m", "umd.inputs": "CT", "umd.session": session, "umd.rounds": rounds}
+def reached(
+    *, engine="docker", sessions=True, session="stdio", rounds="many", count=1, batch=False, **more
+):
+    labels = {
+        "umd.contract": "1",
+        "umd.name": "m",
+        "umd.inputs": "CT",
+        "umd.session": session,
+        "umd.rounds": rounds,
+    }
     card = parse_card(labels | {"umd.timeout": "7", "umd.memory": "1GiB"})
-    said = []
-    access = reach(
+    return reach(
         SimpleNamespace(name=engine, sessions=sessions),
         Model(card=card, image="i", digest="d", adapter=None),
         RoundPlan(count=count),
         run_id="r",
         log=Path("log"),
         batch=batch,
-        say=said.append,
         **({"timeout": None, "threads": None} | more),
     )
-    return access, said
 
 
 @pytest.mark.parametrize(
@@ -45,22 +50,26 @@ def reached(*, engine="docker", sessions=True, session="stdio", rounds="many", c
             False,
             "engine podman cannot attach to a container: requests go in batches",
         ),
-        ({"rounds": "one", "count": 6}, False, "cannot be refined: each round of all scans goes to it in one batch"),
+        (
+            {"rounds": "one", "count": 6},
+            False,
+            "cannot be refined: each round of all scans goes to it in one batch",
+        ),
         ({"rounds": "one"}, True, None),
     ],
 )
-def test_a_session_where_it_can_be_and_a_reason_where_not(how, session, told) -> None:
-    access, said = reached(**how)
+def test_a_session_where_it_can_be_and_a_reason_where_not(how, session, told, messages) -> None:
+    access = reached(**how)
     assert access.session is session
-    assert len(said) == (told is not None)
-    assert all(told in line for line in said)
+    assert len(messages) == (told is not None)
+    assert all(told in line for line in messages)
 
 
 def test_limits_are_the_cards_unless_the_user_says() -> None:
-    access, _ = reached()
+    access = reached()
     assert (access.limits.timeout, access.limits.memory) == (7.0, 2**30)
     assert 2 <= access.threads <= 4
-    access, _ = reached(timeout=3.0, threads=1)
+    access = reached(timeout=3.0, threads=1)
     assert (access.limits.timeout, access.threads) == (3.0, 1)
 
 
@@ -82,13 +91,20 @@ class Adapter:
 
 @pytest.mark.parametrize("batch", [False, True], ids=["session", "batch"])
 def test_two_gpus_share_the_scans(project, tmp_path, monkeypatch, batch) -> None:
-    import evaluator.execute
+    import evaluator.evaluation.run
 
     two = [Gpu(index=n, uuid=f"GPU-{n}", name="fake", memory=2**34, driver="1") for n in range(2)]
-    monkeypatch.setattr(evaluator.execute, "find_gpus", lambda: tuple(two))
+    monkeypatch.setattr(evaluator.evaluation.run, "find_gpus", lambda: tuple(two))
     project({"tells": TELLS}, gpu="optional")
-    run = order("tells", make_dataset(tmp_path / "data", list("abcdef"), ("CT",)), engine="local", batch=batch)
-    used = [entry["reply"]["notes"]["gpu"] for record in run.records() for entry in record["rounds"]]
+    run = order(
+        "tells",
+        make_dataset(tmp_path / "data", list("abcdef"), ("CT",)),
+        engine="local",
+        batch=batch,
+    )
+    used = [
+        entry["reply"]["notes"]["gpu"] for record in run.records() for entry in record["rounds"]
+    ]
     assert len(used) == 6
     assert set(used) == {"GPU-0", "GPU-1"}
     assert [gpu["name"] for gpu in run.about()["gpus"]] == ["fake", "fake"]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluator.applicable import parts_for, read_uptake
-from evaluator.errors import BadVolume, UnknownName
+from evaluator.analysis.summary import summarise
+from evaluator.datasets.references import read_uptake
+from evaluator.errors import UnknownNameError, VolumeError
 from evaluator.metrics import METRICS
-from evaluator.score import score_run
-from evaluator.summary import summarise
-from evaluator.tables import read_scores
+from evaluator.runs.tables import read_scores
+from evaluator.scoring.applicability import parts_for
+from evaluator.scoring.rescore import score_run
 from evaluator.volumes import write_volume
 from tests.conftest import order
 from tests.tiny import GRIDS, PAINTER, make_dataset
@@ -63,9 +64,16 @@ def test_a_protocol_may_name_every_metric(project, tmp_path, adapter):
     before = (run.path / "scores.csv").read_bytes()
     score_run(run)
     assert (run.path / "scores.csv").read_bytes() == before
-    entries = {(one["target"], one["modality"]): one for one in summarise(run, metrics=["cldice", "dice"])}
+    entries = {
+        (one["target"], one["modality"]): one for one in summarise(run, metrics=["cldice", "dice"])
+    }
     liver = entries["liver", "CT"]
-    assert (liver["n"], liver["excluded"], liver["mean"], liver["metrics"]["dice"]["mean"] is None) == (
+    assert (
+        liver["n"],
+        liver["excluded"],
+        liver["mean"],
+        liver["metrics"]["dice"]["mean"] is None,
+    ) == (
         0,
         1,
         None,
@@ -76,19 +84,22 @@ def test_a_protocol_may_name_every_metric(project, tmp_path, adapter):
 def test_a_protocol_with_an_unknown_metric_is_refused_at_once(project, tmp_path):
     project({"painter": PAINTER})
     data = make_dataset(tmp_path / "data", ["s1"])
-    with pytest.raises(UnknownName, match="cldice"):
+    with pytest.raises(UnknownNameError, match="cldice"):
         order("painter", data, str(protocol_file(tmp_path, ["dice", "cldise"])), engine="local")
 
 
 def test_only_what_is_asked_for_is_measured():
     assert parts_for(["dice", "hd95"], "lesion", "SUVbw") == frozenset()
     assert parts_for(["tlg_error", "cldice", "lesion_f1"], "lesion", "HU") == {"lesions"}
-    assert parts_for(["tlg_error", "cldice", "lesion_f1"], "colon", "SUVbw") == {"uptake", "centre_lines"}
+    assert parts_for(["tlg_error", "cldice", "lesion_f1"], "colon", "SUVbw") == {
+        "uptake",
+        "centre_lines",
+    }
 
 
 def test_an_image_without_finite_numbers_is_told(tmp_path):
     image = np.ones(GRIDS["PT"].shape, np.float32)
     image[0, 0, 0] = np.inf
     write_volume(tmp_path / "a.nii.gz", image, GRIDS["PT"])
-    with pytest.raises(BadVolume, match="no finite numbers"):
+    with pytest.raises(VolumeError, match="no finite numbers"):
         read_uptake(tmp_path / "a.nii.gz", GRIDS["PT"])

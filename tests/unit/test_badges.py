@@ -6,12 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from evaluator.badges import BEGIN, END, badge_table, update_readme, write_record
-from evaluator.build import find_model
-from evaluator.check_model import Result
-from evaluator.engines.spec import Model
-from evaluator.errors import BadManifest
-from evaluator.prepare import Ready
+from evaluator.containers.engines.spec import Model
+from evaluator.errors import ManifestError
+from evaluator.zoo import find_model
+from evaluator.zoo.conformance.checks import Result
+from evaluator.zoo.conformance.readme_table import (
+    BEGIN,
+    END,
+    badge_table,
+    update_readme,
+    write_record,
+)
+from evaluator.zoo.prepare import PreparedModel
 from tests.tiny import PAINTER, ROOT
 
 
@@ -22,18 +28,25 @@ def test_the_readme_is_as_recorded():
 
 def test_a_record_becomes_a_row(project):
     folder = project({"painter": PAINTER})
-    model = Model(card=find_model("painter").card, image="umd/painter", digest="sha256:1", adapter=None)
+    model = Model(
+        card=find_model("painter").card, image="umd/painter", digest="sha256:1", adapter=None
+    )
     results = [
-        Result(check="batch", ok=True, detail="", measured={"slowest_seconds": 0.0712, "huge_seconds": 123.4}),
+        Result(
+            check="batch",
+            ok=True,
+            detail="",
+            measured={"slowest_seconds": 0.0712, "huge_seconds": 123.4},
+        ),
         Result(check="session equals batch", ok=False, detail="differ"),
     ]
-    write_record("painter", Ready(model=model, identity="random:small", hashes={}), results)
+    write_record("painter", PreparedModel(model=model, identity="random:small", hashes={}), results)
     row = badge_table().splitlines()[-1]
     assert row.startswith(
         "| `painter` | random:small: not a result | 1 of 2 (not: session equals batch) | 0.071 | 123 | - |"
     )
     (folder / "README.md").write_text("# no table\n")
-    with pytest.raises(BadManifest, match="no place for the table"):
+    with pytest.raises(ManifestError, match="no place for the table"):
         update_readme()
     (folder / "README.md").write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     assert update_readme()

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from evaluator.errors import BadVolume
-from evaluator.geometry import displacement_mm
+from evaluator.errors import VolumeError
+from evaluator.imaging.geometry import displacement_mm
 from evaluator.volumes import LabelFile, read_grid, read_labels
 from tests.tiny import GRIDS
 
@@ -38,7 +38,9 @@ def save(path: Path, array: NDArray[Any], grid: Any = GRIDS["MR"]) -> Path:
         nibabel.save(nibabel.Nifti1Image(array, affine, dtype=array.dtype), path)
         return path
     image = SimpleITK.GetImageFromArray(array.T)
-    lps = np.diag([-1.0, -1.0, 1.0])[: array.ndim, : array.ndim] @ affine[: array.ndim, : array.ndim]
+    lps = (
+        np.diag([-1.0, -1.0, 1.0])[: array.ndim, : array.ndim] @ affine[: array.ndim, : array.ndim]
+    )
     steps = np.linalg.norm(lps, axis=0)
     image.SetSpacing(steps.tolist())
     image.SetDirection((lps / steps).ravel().tolist())
@@ -48,8 +50,12 @@ def save(path: Path, array: NDArray[Any], grid: Any = GRIDS["MR"]) -> Path:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.mha", "packed.mha", "a.nrrd", "packed.nrrd"])
-def test_every_format_and_type_is_read_as_its_own_reader_does(tmp_path: Path, kind: str, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["a.nii", "a.nii.gz", "a.mha", "packed.mha", "a.nrrd", "packed.nrrd"]
+)
+def test_every_format_and_type_is_read_as_its_own_reader_does(
+    tmp_path: Path, kind: str, name: str
+) -> None:
     # an oblique grid whose axes are not quite at right angles cannot be had in the others
     grid = GRIDS["MR"] if "nii" in name else GRIDS["PT"]
     wanted = labels_for(kind, grid.shape)
@@ -63,10 +69,12 @@ def test_every_format_and_type_is_read_as_its_own_reader_does(tmp_path: Path, ki
 
 
 def turned(shape: tuple[int, ...]) -> Any:
-    from evaluator.geometry import make_grid
+    from evaluator.imaging.geometry import make_grid
 
     a, b = np.cos(0.4), np.sin(0.4)
-    turn = np.array([[a, -b, 0], [b, a, 0], [0, 0, 1]]) @ np.array([[1, 0, 0], [0, a, -b], [0, b, a]])
+    turn = np.array([[a, -b, 0], [b, a, 0], [0, 0, 1]]) @ np.array(
+        [[1, 0, 0], [0, a, -b], [0, b, a]]
+    )
     affine = np.eye(4)
     affine[:3, :3], affine[:3, 3] = turn * (1.5, 2.0, 3.0), (-30, 12, 7)
     return make_grid(shape, affine)
@@ -80,7 +88,8 @@ def test_oblique_grids_of_other_formats(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("space", "signs"), [("right-anterior-superior", (1, 1)), ("LAS", (-1, 1)), ("left-posterior-superior", (-1, -1))]
+    ("space", "signs"),
+    [("right-anterior-superior", (1, 1)), ("LAS", (-1, 1)), ("left-posterior-superior", (-1, -1))],
 )
 def test_the_spaces_of_nrrd(tmp_path: Path, space: str, signs: tuple[int, int]) -> None:
     text = f"NRRD0004\n# made here\ntype: uchar\ndimension: 3\nspace: {space}\nsizes: 2 3 4\nencoding: raw\n"
@@ -100,14 +109,18 @@ def test_images_of_two_axes(tmp_path: Path, name: str) -> None:
     wanted = labels_for("u1", (7, 5))
     file = LabelFile(save(tmp_path / name, wanted), stranger=True)
     assert (file.grid.shape, file.read().shape) == ((7, 5, 1), (7, 5))
-    np.testing.assert_array_equal(file.read() if name.endswith((".mha", ".nrrd")) else wanted, wanted)
+    np.testing.assert_array_equal(
+        file.read() if name.endswith((".mha", ".nrrd")) else wanted, wanted
+    )
 
 
 def test_big_endian_nifti2_and_scales(tmp_path: Path) -> None:
     wanted, affine = labels_for("i2"), np.array(GRIDS["MR"].affine)
     header = nibabel.Nifti2Header(endianness=">")
     header.set_data_dtype(">i2")
-    nibabel.save(nibabel.Nifti2Image(wanted.astype(">i2"), affine, header=header), tmp_path / "a.nii.gz")
+    nibabel.save(
+        nibabel.Nifti2Image(wanted.astype(">i2"), affine, header=header), tmp_path / "a.nii.gz"
+    )
     np.testing.assert_array_equal(LabelFile(tmp_path / "a.nii.gz", stranger=True).read(), wanted)
     image = nibabel.Nifti1Image(wanted.astype(np.int16), affine)
     image.header.set_slope_inter(2.0, 0.0)
@@ -120,7 +133,7 @@ def test_big_endian_nifti2_and_scales(tmp_path: Path) -> None:
 
 
 def refused(path: Path, words: str, *, stranger: bool = True) -> None:
-    with pytest.raises(BadVolume, match=words) as told:
+    with pytest.raises(VolumeError, match=words) as told:
         LabelFile(path, stranger=stranger).read()
     assert path.name in str(told.value)
 
@@ -139,7 +152,9 @@ def test_what_is_no_file_of_its_own_is_not_opened(tmp_path: Path) -> None:
     os.link(real, tmp_path / "second.nii.gz")
     refused(tmp_path / "second.nii.gz", "second name")
     # the user's own references may be links
-    np.testing.assert_array_equal(LabelFile(tmp_path / "link.nii.gz", stranger=False).read(), labels_for("u1"))
+    np.testing.assert_array_equal(
+        LabelFile(tmp_path / "link.nii.gz", stranger=False).read(), labels_for("u1")
+    )
 
 
 def with_shape(path: Path, *shape: int) -> Path:
@@ -152,9 +167,14 @@ def with_shape(path: Path, *shape: int) -> Path:
 def test_what_a_header_claims_costs_nothing(tmp_path: Path) -> None:
     huge = with_shape(save(tmp_path / "huge.nii", labels_for("f8")), 32767, 32767, 32767)
     refused(huge, "would take")
-    refused(with_shape(save(tmp_path / "short.nii", labels_for("u1")), 500, 500, 500), "bytes of voxels are missing")
+    refused(
+        with_shape(save(tmp_path / "short.nii", labels_for("u1")), 500, 500, 500),
+        "bytes of voxels are missing",
+    )
     refused(with_shape(save(tmp_path / "odd.nii", labels_for("u1")), -3, 5, 5), "cannot be read")
-    refused(with_shape(save(tmp_path / "four.nii", labels_for("u1")), 13, 11, 3, 3), "three dimensions")
+    refused(
+        with_shape(save(tmp_path / "four.nii", labels_for("u1")), 13, 11, 3, 3), "three dimensions"
+    )
     path = tmp_path / "a.mha"
     text = "ObjectType = Image\nNDims = 3\nDimSize = 900000 900000 900000\nElementType = MET_DOUBLE\nElementSpacing = 1 1 1\n"
     path.write_text(text + "ElementDataFile = LOCAL\n")
@@ -206,7 +226,9 @@ def test_voxels_that_are_no_labels(tmp_path: Path) -> None:
     colours = np.zeros((3, 3, 3), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
     nibabel.save(nibabel.Nifti1Image(colours, affine), tmp_path / "rgb.nii")
     refused(tmp_path / "rgb.nii", "no labels")
-    nibabel.save(nibabel.Nifti1Image(np.zeros((3, 3, 3), np.complex64), affine), tmp_path / "complex.nii")
+    nibabel.save(
+        nibabel.Nifti1Image(np.zeros((3, 3, 3), np.complex64), affine), tmp_path / "complex.nii"
+    )
     refused(tmp_path / "complex.nii", "no labels")
     nibabel.save(nibabel.Nifti1Image(np.full((3, 3, 3), 0.5), affine), tmp_path / "half.nii")
     refused(tmp_path / "half.nii", "whole numbers")

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from evaluator.build import broken_models, find_model, zoo
-from evaluator.build.images import from_images
-from evaluator.build.zoo import copied_paths
-from evaluator.cards import dockerfile_labels, parse_card
-from evaluator.errors import BadManifest, UnknownName, UserError
-from evaluator.plan import choose_options
+from evaluator.errors import ManifestError, UnknownNameError, UserError
+from evaluator.evaluation.plan import choose_options
+from evaluator.zoo import broken_models, find_model, zoo
+from evaluator.zoo.cards import dockerfile_labels, parse_card
+from evaluator.zoo.catalog import copied_paths
+from evaluator.zoo.image_builder import from_images
 
 LEAST = {"umd.contract": "1", "umd.name": "m", "umd.inputs": "CT | PT+CT"}
 
@@ -39,7 +39,12 @@ def test_a_full_card():
     assert card.prompts == ("point", "box")
     assert card.targets == ("liver", "spleen")
     assert (card.gpu_memory, card.memory, card.shm) == (10 * 2**30, 1_500_000_000, 64 * 2**20)
-    assert (card.timeout, card.many_rounds, card.session, card.weights_sha256) == (12.5, True, True, "ab")
+    assert (card.timeout, card.many_rounds, card.session, card.weights_sha256) == (
+        12.5,
+        True,
+        True,
+        "ab",
+    )
     assert "maintainer" not in card.labels
 
 
@@ -66,13 +71,19 @@ def test_a_full_card():
     ],
 )
 def test_every_wrong_label_is_named(label, value):
-    with pytest.raises(BadManifest, match=label.replace(".", r"\.")):
+    with pytest.raises(ManifestError, match=label.replace(".", r"\.")):
         parse_card(LEAST | {label: value})
 
 
 def test_options_of_a_card():
-    card = parse_card(LEAST | {"umd.options": "intensity=auto|as-published; large=single|sliding;centre=click"})
-    assert card.options == {"intensity": ("auto", "as-published"), "large": ("single", "sliding"), "centre": ("click",)}
+    card = parse_card(
+        LEAST | {"umd.options": "intensity=auto|as-published; large=single|sliding;centre=click"}
+    )
+    assert card.options == {
+        "intensity": ("auto", "as-published"),
+        "large": ("single", "sliding"),
+        "centre": ("click",),
+    }
     assert choose_options(card, ()) == {"intensity": "auto", "large": "single", "centre": "click"}
     assert choose_options(card, ("large=sliding",))["large"] == "sliding"
     for wrong, said in (
@@ -85,9 +96,11 @@ def test_options_of_a_card():
 
 
 def test_all_faults_at_once():
-    with pytest.raises(BadManifest) as error:
+    with pytest.raises(ManifestError) as error:
         parse_card({"umd.gpu": "yes"})
-    assert all(name in str(error.value) for name in ("umd.contract", "umd.name", "umd.inputs", "umd.gpu"))
+    assert all(
+        name in str(error.value) for name in ("umd.contract", "umd.name", "umd.inputs", "umd.gpu")
+    )
 
 
 def test_labels_of_a_dockerfile():
@@ -102,10 +115,16 @@ def test_labels_of_a_dockerfile():
           d=x=y
     label e="small"
     """
-    assert dockerfile_labels(text) == {"a": "1", "b": "two words", "c": "single", "d": "x=y", "e": "small"}
-    with pytest.raises(BadManifest, match="key=value"):
+    assert dockerfile_labels(text) == {
+        "a": "1",
+        "b": "two words",
+        "c": "single",
+        "d": "x=y",
+        "e": "small",
+    }
+    with pytest.raises(ManifestError, match="key=value"):
         dockerfile_labels("FROM x\nLABEL old style")
-    with pytest.raises(BadManifest, match="cannot be read"):
+    with pytest.raises(ManifestError, match="cannot be read"):
         dockerfile_labels('FROM x\nLABEL a="unclosed')
 
 
@@ -116,7 +135,12 @@ def test_what_a_dockerfile_builds_on_and_copies():
 
 
 def test_the_zoo_is_whole():
-    assert {model.name for model in zoo()} >= {"ellipsoid", "random-walker", "region-growing", "threshold"}
+    assert {model.name for model in zoo()} >= {
+        "ellipsoid",
+        "random-walker",
+        "region-growing",
+        "threshold",
+    }
     assert broken_models() == {}
 
 
@@ -126,11 +150,11 @@ def test_names_that_are_not_there(project):
     (folder / "dockerfiles/other.Dockerfile").write_text(
         "FROM x\nLABEL umd.contract=1 umd.name=another umd.inputs=CT\n"
     )
-    with pytest.raises(UnknownName, match="did you mean bare"):
+    with pytest.raises(UnknownNameError, match="did you mean bare"):
         find_model("bear")
-    with pytest.raises(BadManifest, match=r"umd\.contract: is missing"):
+    with pytest.raises(ManifestError, match=r"umd\.contract: is missing"):
         find_model("bare")
-    with pytest.raises(BadManifest, match="must be the file's"):
+    with pytest.raises(ManifestError, match="must be the file's"):
         find_model("other")
     assert set(broken_models()) == {"bare", "other"}
     assert zoo() == []

@@ -7,11 +7,13 @@ from itertools import permutations, product
 import nibabel
 import numpy as np
 
-from evaluator.check_model import _agreement
-from evaluator.check_questions import oriented
 from evaluator.types import ModelCard
+from evaluator.zoo.conformance.checks import _agreement
+from evaluator.zoo.conformance.requests import oriented
 
-CARD = ModelCard(name="m", title="m", contract="1", inputs=(("CT",),), units={}, prompts=("point",), targets=None)
+CARD = ModelCard(
+    name="m", title="m", contract="1", inputs=(("CT",),), units={}, prompts=("point",), targets=None
+)
 
 
 def test_the_body_is_the_same_in_the_world_and_looks_otherwise_in_any_wrong_orientation(tmp_path):
@@ -25,7 +27,10 @@ def test_the_body_is_the_same_in_the_world_and_looks_otherwise_in_any_wrong_orie
         seen.append(np.asarray(nibabel.as_closest_canonical(image).dataobj))
         box = request.targets[0].box
         assert image.get_fdata()[request.targets[0].points[0].index] == 100
-        assert all(0 <= low < high <= n for low, high, n in zip(box.low, box.high, image.shape, strict=True))
+        assert all(
+            0 <= low < high <= n
+            for low, high, n in zip(box.low, box.high, image.shape, strict=True)
+        )
     for other in seen[1:]:
         np.testing.assert_array_equal(other, seen[0])
     bright = seen[0] >= 90

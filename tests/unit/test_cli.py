@@ -20,7 +20,11 @@ UMD = Path(sys.executable).with_name("umd")
 
 def umd(*arguments, **environment):
     done = subprocess.run(
-        [UMD, *map(str, arguments)], capture_output=True, text=True, env=os.environ | environment, check=False
+        [UMD, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        check=False,
     )
     assert "Traceback" not in done.stderr
     return done
@@ -28,7 +32,9 @@ def umd(*arguments, **environment):
 
 def test_help_needs_nothing_heavy():
     code = "import sys; sys.argv = ['umd', '--help']\nfrom evaluator.cli.main import main\ntry:\n main()\nexcept SystemExit: pass\nprint(*sys.modules)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     modules = set(told.splitlines()[-1].split())
     assert not modules & {"numpy", "docker", "pandas", "nibabel", "rich", "pydantic"}
     assert "Run a model over a dataset" in told
@@ -74,7 +80,9 @@ def test_examples_are_commands_that_can_be_parsed(tmp_path, monkeypatch):
             while isinstance(own, click.Group):
                 own, rest = own.get_command(click.Context(own), rest[0]), rest[1:]
             with own.make_context(own.name, list(rest)) as context:
-                assert context.params.keys() == {param.name for param in own.params if param.expose_value}, path
+                assert context.params.keys() == {
+                    param.name for param in own.params if param.expose_value
+                }, path
 
 
 def test_make_eval_hands_its_arguments_on():
@@ -83,7 +91,13 @@ def test_make_eval_hands_its_arguments_on():
         capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     (line,) = (line for line in done.stdout.splitlines() if "umd run" in line)
-    for wanted in ("-m ellipsoid -m threshold", "-d ibsi-sts", "-p box", "--gpus 0,1", "--engine local"):
+    for wanted in (
+        "-m ellipsoid -m threshold",
+        "-d ibsi-sts",
+        "-p box",
+        "--gpus 0,1",
+        "--engine local",
+    ):
         assert wanted in line
 
 
@@ -91,7 +105,11 @@ def test_make_eval_hands_its_arguments_on():
     ("arguments", "code", "said"),
     [
         (["run", "-m", "region-growth"], 2, "did you mean region-growing"),
-        (["run", "-m", "ellipsoid", "-m", "tresholds", "-d", "phantom-toy"], 2, "did you mean threshold"),
+        (
+            ["run", "-m", "ellipsoid", "-m", "tresholds", "-d", "phantom-toy"],
+            2,
+            "did you mean threshold",
+        ),
         (["run", "-m", "ellipsoid", "-d", "phantm"], 2, "did you mean phantom"),
         (["run", "-m", "ellipsoid", "-d", "phantom-toy", "--prompts", "nobody"], 2, "no run named"),
         (["run", "-m", "ellipsoid", "-d", "phantom-toy", "-p", "papr"], 2, "did you mean paper"),
@@ -110,12 +128,17 @@ def test_mistakes_get_a_sentence(arguments, code, said):
 
 
 def test_no_engine_says_what_to_do(tmp_path):
-    done = umd("run", "-m", "ellipsoid", "-d", "phantom-toy", DOCKER_HOST=f"unix://{tmp_path}/no.sock")
+    done = umd(
+        "run", "-m", "ellipsoid", "-d", "phantom-toy", DOCKER_HOST=f"unix://{tmp_path}/no.sock"
+    )
     assert done.returncode == 6
     assert "apt-get install docker.io" in done.stderr
     done = umd("doctor", "--json", DOCKER_HOST=f"unix://{tmp_path}/no.sock")
     assert done.returncode == 1
-    assert any(f["what"] == "engine" and f["state"] == "missing" for f in map(json.loads, done.stdout.splitlines()))
+    assert any(
+        f["what"] == "engine" and f["state"] == "missing"
+        for f in map(json.loads, done.stdout.splitlines())
+    )
     listed = umd("models", "list", "--json", DOCKER_HOST=f"unix://{tmp_path}/no.sock")
     assert listed.returncode == 0
     assert {json.loads(line)["built"] for line in listed.stdout.splitlines()} == {None}
@@ -139,7 +162,9 @@ def test_no_disk_is_the_hosts_fault(project, tmp_path):
 def test_show_json_is_one_object_for_each_target_and_modality(project, tmp_path):
     project({"painter": PAINTER})
     run = order(
-        "painter", make_dataset(tmp_path / "data", ["a", "b"], ("CT", "PT"), ("liver", "spleen")), engine="local"
+        "painter",
+        make_dataset(tmp_path / "data", ["a", "b"], ("CT", "PT"), ("liver", "spleen")),
+        engine="local",
     )
     told = [json.loads(line) for line in umd("show", run.path, "--json").stdout.splitlines()]
     assert [(o["model"], o["target"], o["modality"]) for o in told] == [
@@ -167,7 +192,9 @@ def test_a_run_of_prompts_that_a_model_does_not_take_has_no_rounds(project, tmp_
 def test_show_refuses_what_it_would_ignore(project, tmp_path):
     project({"painter": PAINTER})
     run = order("painter", make_dataset(tmp_path / "data", ["a"]), engine="local")
-    assert "leave out --metric and --round" in umd("show", run.path, "--rounds", "--round", "0").stderr
+    assert (
+        "leave out --metric and --round" in umd("show", run.path, "--rounds", "--round", "0").stderr
+    )
     assert "its rounds are 0 to 0" in umd("show", run.path, "--round", "7").stderr
 
 
@@ -176,7 +203,17 @@ def test_what_is_wrong_with_a_later_model_is_told_before_the_first_runs(project,
     data = make_dataset(tmp_path / "data", ["a"])
     for more in (("--option", "size=large"), ("--weights", "random")):
         done = umd(
-            "run", "-m", "painter", "-m", "other", "-d", data, "--engine", "local", *more, UMD_RUNS=str(tmp_path / "r")
+            "run",
+            "-m",
+            "painter",
+            "-m",
+            "other",
+            "-d",
+            data,
+            "--engine",
+            "local",
+            *more,
+            UMD_RUNS=str(tmp_path / "r"),
         )
         assert done.returncode == 2, done.stderr
         assert not (tmp_path / "r").exists()
@@ -188,30 +225,62 @@ def test_a_reference_or_an_image_of_no_numbers_costs_its_scan_alone(project, tmp
 
     project({"painter": PAINTER})
     data = make_dataset(tmp_path / "data", ["a", "b", "c"])
-    for name, spoil in (("a_CT_reference", "one"), ("b_PT_reference", "half"), ("c_CT_image", "all")):
+    for name, spoil in (
+        ("a_CT_reference", "one"),
+        ("b_PT_reference", "half"),
+        ("c_CT_image", "all"),
+    ):
         path = tmp_path / "data" / f"{name}.nii.gz"
         image = nibabel.load(path)
         array = image.get_fdata().astype(np.float32)
-        array = np.full_like(array, np.nan) if spoil == "all" else array * (0.5 if spoil == "half" else 1)
+        array = (
+            np.full_like(array, np.nan)
+            if spoil == "all"
+            else array * (0.5 if spoil == "half" else 1)
+        )
         array.flat[0] = np.nan if spoil == "one" else array.flat[0]
         nibabel.save(nibabel.Nifti1Image(array, image.affine), path)
-    done = umd("run", "-m", "painter", "-d", data, "--engine", "local", "--name", "x", UMD_RUNS=str(tmp_path / "r"))
+    done = umd(
+        "run",
+        "-m",
+        "painter",
+        "-d",
+        data,
+        "--engine",
+        "local",
+        "--name",
+        "x",
+        UMD_RUNS=str(tmp_path / "r"),
+    )
     assert done.returncode == 0, done.stderr
-    for said in ("not run: a.a CT", "not run: b.a PT", "not run: c.a CT", "no finite value", "must hold whole numbers"):
+    for said in (
+        "not run: a.a CT",
+        "not run: b.a PT",
+        "not run: c.a CT",
+        "no finite value",
+        "must hold whole numbers",
+    ):
         assert said in done.stdout, said
-    entries = [json.loads(line) for line in umd("show", tmp_path / "r/x", "--json").stdout.splitlines()]
+    entries = [
+        json.loads(line) for line in umd("show", tmp_path / "r/x", "--json").stdout.splitlines()
+    ]
     assert {o["modality"]: (o["n"], o["excluded"]) for o in entries} == {"CT": (1, 2), "PT": (2, 1)}
 
 
 def test_runs_of_one_name_in_two_folders_leave_each_other_alone(project, tmp_path):
     """At once, under one cache: their files for the model lie apart."""
-    slow = "import time\n" + PAINTER.replace("        def paint(", "        time.sleep(0.2)\n        def paint(")
+    slow = "import time\n" + PAINTER.replace(
+        "        def paint(", "        time.sleep(0.2)\n        def paint("
+    )
     project({"slow": slow})
     data = make_dataset(tmp_path / "data", list("abcd"))
     command = [UMD, "run", "-m", "slow", "-d", data, "--engine", "local", "--name", "x"]
     both = [
         subprocess.Popen(
-            command, env=os.environ | {"UMD_RUNS": str(tmp_path / name)}, stdout=subprocess.PIPE, text=True
+            command,
+            env=os.environ | {"UMD_RUNS": str(tmp_path / name)},
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for name in ("one", "two")
     ]
@@ -226,7 +295,9 @@ def test_a_place_that_cannot_be_written_is_said(project, tmp_path):
     project({"painter": PAINTER})
     data = make_dataset(tmp_path / "data", ["a"])
     (tmp_path / "file").touch()
-    done = umd("run", "-m", "painter", "-d", data, "--engine", "local", UMD_RUNS=str(tmp_path / "file"))
+    done = umd(
+        "run", "-m", "painter", "-d", data, "--engine", "local", UMD_RUNS=str(tmp_path / "file")
+    )
     assert done.returncode == 8, done.stderr
     assert "make its folder one that can be written" in done.stderr
 
@@ -239,12 +310,25 @@ def test_missing_and_corrupt_files_cost_their_scan_alone(project, tmp_path):
     whole = (folder / "b_PT_image.nii.gz").read_bytes()
     (folder / "b_PT_image.nii.gz").write_bytes(whole[: len(whole) // 2])
     (folder / "c_CT_reference.nii.gz").write_bytes((folder / "c_PT_reference.nii.gz").read_bytes())
-    done = umd("run", "-m", "painter", "-d", data, "--engine", "local", "--name", "x", UMD_RUNS=str(tmp_path / "r"))
+    done = umd(
+        "run",
+        "-m",
+        "painter",
+        "-d",
+        data,
+        "--engine",
+        "local",
+        "--name",
+        "x",
+        UMD_RUNS=str(tmp_path / "r"),
+    )
     assert done.returncode == 0, done.stderr
     assert "not run: a.a CT" in done.stdout
     assert "not run: b.a PT" in done.stdout
     assert "not run: c.a CT" in done.stdout
-    entries = [json.loads(line) for line in umd("show", tmp_path / "r/x", "--json").stdout.splitlines()]
+    entries = [
+        json.loads(line) for line in umd("show", tmp_path / "r/x", "--json").stdout.splitlines()
+    ]
     assert {o["modality"]: (o["n"], o["excluded"]) for o in entries} == {"CT": (2, 2), "PT": (3, 1)}
     found = umd("data", "verify", data, "--json")
     assert found.returncode == 5
@@ -252,7 +336,18 @@ def test_missing_and_corrupt_files_cost_their_scan_alone(project, tmp_path):
 
     # mended, the same command does what is left and nothing else
     (folder / "b_PT_image.nii.gz").write_bytes(whole)
-    again = umd("run", "-m", "painter", "-d", data, "--engine", "local", "--name", "x", UMD_RUNS=str(tmp_path / "r"))
+    again = umd(
+        "run",
+        "-m",
+        "painter",
+        "-d",
+        data,
+        "--engine",
+        "local",
+        "--name",
+        "x",
+        UMD_RUNS=str(tmp_path / "r"),
+    )
     assert again.stderr.count("done before") == 5
     assert again.stderr.count(": done\n") == 1
 
@@ -260,8 +355,16 @@ def test_missing_and_corrupt_files_cost_their_scan_alone(project, tmp_path):
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (OSError(28, "No space left on device", "a.pth"), 8, "No space left on device: a.pth; free or mend it"),
-        (shutil.Error([("a", "b", "why")]), 70, "a fault of umd itself (Error:"),  # an OSError without a number
+        (
+            OSError(28, "No space left on device", "a.pth"),
+            8,
+            "No space left on device: a.pth; free or mend it",
+        ),
+        (
+            shutil.Error([("a", "b", "why")]),
+            70,
+            "a fault of umd itself (Error:",
+        ),  # an OSError without a number
     ],
 )
 def test_whatever_the_system_refuses_is_a_message(monkeypatch, capsys, error, code, said):

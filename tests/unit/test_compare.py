@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from evaluator.compare import ALL_TARGETS, FRAMES, compare
-from evaluator.compare.sanity import judge_sanity
-from evaluator.compare.volumes import subject_volumes
-from evaluator.compare.writing import rows_of, write_csv
-from evaluator.errors import RunConflict, UnknownName, UserError
+from evaluator.analysis.comparison import ALL_TARGETS, FRAMES, compare
+from evaluator.analysis.comparison.output import rows_of, write_csv
+from evaluator.analysis.comparison.volume_agreement import subject_volumes
+from evaluator.analysis.control_check import judge_sanity
+from evaluator.errors import RunConflictError, UnknownNameError, UserError
 from tests.scored import facts, paired, results
 
 ORGANS = ("brain", "liver", "spleen")
@@ -24,11 +24,16 @@ def cohort(models=("m",), n=20, effect=0.05, seed=0, organs=ORGANS, protocol="pa
     chance = np.random.default_rng(seed)
     runs, rows = [facts(model, protocol=protocol) for model in models], []
     for m, run in enumerate(runs):
-        base = np.clip(chance.normal(0.6, 0.1, (n, 1)) + chance.normal(0, 0.05, (n, len(organs))), 0.05, 0.9)
+        base = np.clip(
+            chance.normal(0.6, 0.1, (n, 1)) + chance.normal(0, 0.05, (n, len(organs))), 0.05, 0.9
+        )
         functional = np.clip(base + chance.normal(0, 0.04, base.shape), 0.01, 0.94)
         scores = {}
         for t, organ in enumerate(organs):
-            sides = [[functional[s, t] + effect, functional[s, t] + chance.normal(0, 0.02)] for s in range(n)]
+            sides = [
+                [functional[s, t] + effect, functional[s, t] + chance.normal(0, 0.02)]
+                for s in range(n)
+            ]
             for model, subject, side in failing:
                 if model == m:
                     sides[subject][side] = "crashed"
@@ -58,10 +63,14 @@ def test_modalities_recomputed_from_the_rows():
     data, rows = cohort(n=25, failing=[(0, 3, 0), (0, 7, 1)])
     made = quick(data)
     check_columns(made)
-    table = pd.DataFrame([row[1:6] for row in rows], columns=["subject", "modality", "target", "metric", "value"])
+    table = pd.DataFrame(
+        [row[1:6] for row in rows], columns=["subject", "modality", "target", "metric", "value"]
+    )
     table["number"] = [0.0 if value == "crashed" else value for value in table["value"]]
     for failures, kept in (("counted", table), ("left out", table[table["value"] != "crashed"])):
-        sides = kept.pivot_table(index="subject", columns=["target", "modality"], values="number").dropna()
+        sides = kept.pivot_table(
+            index="subject", columns=["target", "modality"], values="number"
+        ).dropna()
         p = []
         for organ in ORGANS:
             difference = sides[organ, "CT"] - sides[organ, "PT"]
@@ -77,7 +86,8 @@ def test_modalities_recomputed_from_the_rows():
             assert "3 targets x 1 models, 3 tests" in row["family"]
         smallest = min(p)
         assert made.modality.loc[
-            (made.modality["failures"] == failures) & (made.modality["target"] != ALL_TARGETS), "p_holm"
+            (made.modality["failures"] == failures) & (made.modality["target"] != ALL_TARGETS),
+            "p_holm",
         ].min() == pytest.approx(min(1, 3 * smallest))
         overall = one(made.modality, model="m", target=ALL_TARGETS, failures=failures)
         means = sides.T.groupby(level="modality").mean().T
@@ -89,7 +99,10 @@ def test_modalities_recomputed_from_the_rows():
 def test_models_recomputed_from_the_rows():
     data, rows = cohort(models=("a", "b", "c"), n=15)
     made = quick(data)
-    values = {(run.label, modality, target, subject): value for run, subject, modality, target, _, value in rows}
+    values = {
+        (run.label, modality, target, subject): value
+        for run, subject, modality, target, _, value in rows
+    }
     subjects = sorted({row[1] for row in rows})
     difference = [values["a", "PT", "liver", s] - values["c", "PT", "liver", s] for s in subjects]
     row = one(made.models, model="a", other="c", modality="PT", target="liver", failures="counted")
@@ -101,7 +114,7 @@ def test_models_recomputed_from_the_rows():
 
 def test_sittings_and_seeds_are_averaged_within_the_subject():
     run = facts("m")
-    rows = [(run, "x", modality, "liver", "dice", value, {"pair": pair, "seed": seed})
+    rows = [(run, "x", modality, "liver", "dice", value, {"session": pair, "seed": seed})
             for pair, seed, ct, pt in (("a", 0, 0.9, 0.5), ("a", 1, 0.8, 0.5), ("b", 0, 0.7, 0.6), ("b", 1, 0.4, 0.1))
             for modality, value in (("CT", ct), ("PT", pt))]  # fmt: skip
     rows += list(paired(run, {"liver": [(0.5, 0.4)] * 5}))
@@ -113,8 +126,8 @@ def test_sittings_and_seeds_are_averaged_within_the_subject():
 def test_pairs_are_of_one_sitting():
     run = facts("m")
     rows = [
-        (run, "x", "CT", "liver", "dice", 0.9, {"pair": "a"}),
-        (run, "x", "PT", "liver", "dice", 0.1, {"pair": "b"}),
+        (run, "x", "CT", "liver", "dice", 0.9, {"session": "a"}),
+        (run, "x", "PT", "liver", "dice", 0.1, {"session": "b"}),
     ]
     frame = quick(results([run], rows)).modality
     assert set(frame["status"]) == {"no pairs"}
@@ -123,7 +136,9 @@ def test_pairs_are_of_one_sitting():
 
 def test_distances_are_better_when_smaller_and_failures_count_as_the_cap():
     run = facts("m")
-    rows = paired(run, {"liver": [(3.0, 9.0)] * 5 + [(4.0, "crashed"), (4.0, "one-empty")]}, metric="hd95")
+    rows = paired(
+        run, {"liver": [(3.0, 9.0)] * 5 + [(4.0, "crashed"), (4.0, "one-empty")]}, metric="hd95"
+    )
     made = compare(results([run], rows), metrics=("hd95",), resamples=199)
     row = one(made.modality, target="liver", failures="counted")
     assert row["mean_functional"] == pytest.approx((5 * 9 + 2 * 500) / 7)
@@ -131,7 +146,9 @@ def test_distances_are_better_when_smaller_and_failures_count_as_the_cap():
     assert row["rank_biserial"] == 1
     assert row["wins"] == 1
     without = one(made.modality, target="liver", failures="left out")
-    assert without["n"] == 6  # an empty mask is a mask: the distance has no number, and the cap stands for it
+    assert (
+        without["n"] == 6
+    )  # an empty mask is a mask: the distance has no number, and the cap stands for it
     assert pd.isna(row["margin"])
     assert pd.isna(row["p_equivalence"])
 
@@ -140,7 +157,9 @@ def test_signed_metrics_are_compared_by_magnitude():
     run = facts("m")
     rows = paired(run, {"liver": [(-0.4, 0.1), (0.4, -0.1)] * 3}, metric="rve")
     row = one(
-        compare(results([run], rows), metrics=("rve",), resamples=199).modality, target="liver", failures="counted"
+        compare(results([run], rows), metrics=("rve",), resamples=199).modality,
+        target="liver",
+        failures="counted",
     )
     assert row["difference"] == pytest.approx(0.3)
     assert row["wins"] == 0
@@ -164,9 +183,9 @@ def test_a_margin_is_above_zero(margins):
 
 def test_names_that_stand_for_nothing():
     data, _ = cohort(n=3)
-    with pytest.raises(UnknownName, match="did you mean dice"):
+    with pytest.raises(UnknownNameError, match="did you mean dice"):
         compare(data, metrics=("dise",))
-    with pytest.raises(UnknownName, match="did you mean nsd"):
+    with pytest.raises(UnknownNameError, match="did you mean nsd"):
         compare(data, margins={"nsdd": 1.0})
 
 
@@ -193,7 +212,9 @@ def test_few_subjects_have_no_interval_and_no_verdict():
 
 def test_all_failed():
     run = facts("m")
-    made = quick(results([run], paired(run, {organ: [("crashed", "timeout")] * 8 for organ in ORGANS})))
+    made = quick(
+        results([run], paired(run, {organ: [("crashed", "timeout")] * 8 for organ in ORGANS}))
+    )
     check_columns(made)
     assert set(made.modality["status"]) == {"all failed"}
     assert made.modality[["difference", "p", "p_equivalence"]].isna().all(axis=None)
@@ -216,7 +237,9 @@ def test_one_side_failed_is_a_difference_with_failures_and_nothing_without():
 
 def test_one_modality_missing():
     run = facts("m")
-    rows = [(run, f"s{n}", "CT", organ, "dice", 0.5 + 0.01 * n) for n in range(6) for organ in ORGANS]
+    rows = [
+        (run, f"s{n}", "CT", organ, "dice", 0.5 + 0.01 * n) for n in range(6) for organ in ORGANS
+    ]
     made = quick(results([run], rows))
     check_columns(made)
     assert set(made.modality["status"]) == {"no pairs"}
@@ -237,7 +260,13 @@ def test_a_modality_that_the_model_does_not_take_is_no_difference():
 
 def test_what_could_not_be_asked_is_excluded_and_counted():
     run = facts("m")
-    rows = paired(run, {"liver": [(0.8, 0.7)] * 6 + [("undefined", 0.7), (0.8, "not-run"), ("undefined", "undefined")]})
+    rows = paired(
+        run,
+        {
+            "liver": [(0.8, 0.7)] * 6
+            + [("undefined", 0.7), (0.8, "not-run"), ("undefined", "undefined")]
+        },
+    )
     row = one(quick(results([run], rows)).modality, target="liver", failures="counted")
     assert (row["n"], row["excluded"]) == (6, 3)
     nothing = paired(run, {"liver": [("undefined", "not-run")] * 6})
@@ -249,7 +278,13 @@ def test_ties_everywhere():
     made = quick(results([run], paired(run, {organ: [(0.7, 0.7)] * 12 for organ in ORGANS})))
     check_columns(made)
     row = one(made.modality, target="liver", failures="counted")
-    assert (row["p"], row["rank_biserial"], row["wins"], row["low"], row["high"]) == (1, 0, 0.5, 0, 0)
+    assert (row["p"], row["rank_biserial"], row["wins"], row["low"], row["high"]) == (
+        1,
+        0,
+        0.5,
+        0,
+        0,
+    )
     assert row["explanation"] == "the differences of all subjects are equal"
     assert row["verdict"] == "equivalent"
     assert set(made.joint["reason"]) == {"all differences are equal"}
@@ -273,7 +308,8 @@ def test_fifty_models():
 
 
 @pytest.mark.parametrize(
-    "organ", ["<b>liver</b>", 'Leber, links; "x"', "肝臓", "a/../b", "=cmd()", "all the targets", "x" * 200]
+    "organ",
+    ["<b>liver</b>", 'Leber, links; "x"', "肝臓", "a/../b", "=cmd()", "all the targets", "x" * 200],
 )
 def test_odd_names(organ, tmp_path):
     run = facts("m")
@@ -298,17 +334,25 @@ def test_groups_are_never_mixed_and_versions_are_refused():
     assert len(made.modality.groupby(["dataset", "protocol"])) == 3
     assert set(made.modality["n"]) == {6}
     mixed = [facts("a"), facts("b", dataset_sha256="e" * 64)]
-    with pytest.raises(RunConflict, match=r"a\.data\.paper and b\.data\.paper are of two versions of dataset data"):
+    with pytest.raises(
+        RunConflictError,
+        match=r"a\.data\.paper and b\.data\.paper are of two versions of dataset data",
+    ):
         quick(results(mixed, []))
-    with pytest.raises(RunConflict, match="two versions of protocol paper"):
+    with pytest.raises(RunConflictError, match="two versions of protocol paper"):
         quick(results([facts("a"), facts("b", protocol_sha256="1" * 64)], []))
-    with pytest.raises(RunConflict, match="another content"):
+    with pytest.raises(RunConflictError, match="another content"):
         quick(results([facts("a", protocol_sha256="1" * 64)], []))
 
 
 def test_gaps_hold_the_measured_against_the_published():
     run = facts("sam-med3d")
-    made = quick(results([run], paired(run, {organ: [(0.5 + 0.01 * n, 0.4) for n in range(8)] for organ in ORGANS})))
+    made = quick(
+        results(
+            [run],
+            paired(run, {organ: [(0.5 + 0.01 * n, 0.4) for n in range(8)] for organ in ORGANS}),
+        )
+    )
     row = one(made.gaps, gap="generalization gap", modality="CT")
     assert row["literature"] == 0.790
     assert row["value"] == pytest.approx(0.790 - row["measured"])
@@ -317,7 +361,7 @@ def test_gaps_hold_the_measured_against_the_published():
     discrepancy = one(made.gaps, gap="modality discrepancy")
     assert discrepancy["value"] == pytest.approx(0.135)
     paper = one(made.published, kind="paper", modality="CT")
-    assert (paper["value"], paper["pairing"]) == (0.404, "CT-PT")
+    assert (paper["value"], paper["modality_pair"]) == (0.404, "CT-PT")
     assert quick(cohort()[0]).published.empty
 
 
@@ -338,7 +382,9 @@ def test_sanity(control, structural, functional, verdict):
     rows = list(paired(runs[0], {"liver": [(structural, functional)] * 6}))
     if control is not None:
         rows += [(runs[1], f"c{n}", "CT", "liver", "dice", control) for n in range(6)]
-    row = one(judge_sanity(quick(results(runs, rows)).means, "control"), model="m", target_dataset="data")
+    row = one(
+        judge_sanity(quick(results(runs, rows)).means, "control"), model="m", target_dataset="data"
+    )
     assert row["verdict"] == verdict
     assert row["explanation"]
     random = judge_sanity(quick(results(runs, rows)).means, "control", random_weights=("m",))
@@ -347,8 +393,12 @@ def test_sanity(control, structural, functional, verdict):
 
 def test_what_a_model_does_not_take_says_nothing_of_the_pipeline():
     runs = [facts("m"), facts("m", dataset="control")]
-    rows = [row for run in runs for row in paired(run, {"liver": [("unsupported", "unsupported")] * 6})]
-    row = one(judge_sanity(quick(results(runs, rows)).means, "control"), model="m", target_dataset="data")
+    rows = [
+        row for run in runs for row in paired(run, {"liver": [("unsupported", "unsupported")] * 6})
+    ]
+    row = one(
+        judge_sanity(quick(results(runs, rows)).means, "control"), model="m", target_dataset="data"
+    )
     assert row["verdict"] == "cannot say"
     assert pd.isna(row["control_mean"])
 
@@ -362,12 +412,26 @@ def test_volumes_are_those_of_the_masks_and_references():
         (run, f"s{n}", "CT", "liver", "rve", p / r - 1)
         for n, (p, r) in enumerate(zip(predicted, reference, strict=True))
     ]
-    rows += [(run, "s9", "CT", "liver", "rve", "crashed"), (run, "x", "CT", "liver", "rve", "undefined")]
+    rows += [
+        (run, "s9", "CT", "liver", "rve", "crashed"),
+        (run, "x", "CT", "liver", "rve", "undefined"),
+    ]
     data = results([run], rows)
-    order = data.predictions["subject"].astype(str).map(lambda name: int(name[1:]) if name != "x" else 10)
-    data.predictions["voxels"] = pd.array([(*predicted, pd.NA, pd.NA)[n] for n in order], dtype="Int64")
+    order = (
+        data.predictions["subject"]
+        .astype(str)
+        .map(lambda name: int(name[1:]) if name != "x" else 10)
+    )
+    data.predictions["voxels"] = pd.array(
+        [(*predicted, pd.NA, pd.NA)[n] for n in order], dtype="Int64"
+    )
     data.predictions["voxel_ml"] = pd.array([0.5] * 11, dtype="Float64")
-    row = one(compare(data, metrics=("rve",), resamples=99).volumes, pairing="all", modality="CT", target="liver")
+    row = one(
+        compare(data, metrics=("rve",), resamples=99).volumes,
+        modality_pair="all",
+        modality="CT",
+        target="liver",
+    )
     assert (row["n"], row["excluded"]) == (8, 2)
     difference = (predicted - reference)[:8] / 2
     assert row["bias"] == pytest.approx(difference.mean())
@@ -386,9 +450,15 @@ def test_a_target_that_ended_early_counts_in_later_rounds():
         scores = (0.2, 1.0) if subject < 4 else (0.2, 0.25, 0.3)
         for modality in ("CT", "PT"):
             for number, score in enumerate(scores):
-                rows.append((run, f"s{subject}", modality, "liver", "dice", score, {"round": number}))
+                rows.append(
+                    (run, f"s{subject}", modality, "liver", "dice", score, {"round": number})
+                )
     for number in (2, None):
-        row = one(quick(results([run], rows), round_number=number).modality, target="liver", failures="counted")
+        row = one(
+            quick(results([run], rows), round_number=number).modality,
+            target="liver",
+            failures="counted",
+        )
         assert (row["n"], row["mean_structural"]) == (8, pytest.approx(0.65))
     with pytest.raises(UserError, match="there is no round 99"):
         quick(results([run], rows), round_number=99)
@@ -410,5 +480,7 @@ def test_a_margin_is_a_finite_number():
 
 def test_the_joint_interval_is_of_the_confidence_that_is_asked_for():
     data, _ = cohort()
-    wide, narrow = (one(quick(data, confidence=level).joint, failures="counted") for level in (0.95, 0.5))
+    wide, narrow = (
+        one(quick(data, confidence=level).joint, failures="counted") for level in (0.95, 0.5)
+    )
     assert narrow["high"] - narrow["low"] < 0.5 * (wide["high"] - wide["low"])

@@ -10,25 +10,32 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.simulate import simulate_run
+from evaluator.analysis.comparison import FRAMES
+from evaluator.analysis.ranking import FRAMES as RANKS
 from evaluator.cli.main import umd as command
-from evaluator.compare import FRAMES
 from evaluator.errors import UserError
-from evaluator.rank import FRAMES as RANKS
-from evaluator.store import read_json, write_json
+from evaluator.files import read_json, write_json
 
 
 def umd(*arguments) -> str:
     """What the command prints; its errors are raised."""
     return (
         CliRunner()
-        .invoke(command, [str(word) for word in arguments], standalone_mode=False, catch_exceptions=False)
+        .invoke(
+            command,
+            [str(word) for word in arguments],
+            standalone_mode=False,
+            catch_exceptions=False,
+        )
         .stdout
     )
 
 
 @pytest.fixture
 def runs(tmp_path):
-    return [simulate_run(tmp_path, model, "paper", pet_ct=8, pet_mr=6) for model in ("alpha", "beta")]
+    return [
+        simulate_run(tmp_path, model, "paper", pet_ct=8, pet_mr=6) for model in ("alpha", "beta")
+    ]
 
 
 def test_the_table(runs):
@@ -51,7 +58,15 @@ def test_the_table(runs):
 
 
 def test_json_and_csv(runs, tmp_path):
-    told = umd("compare", *(run.path for run in runs), "--json", "--margin", "dice=0.2", "--csv", tmp_path / "csv")
+    told = umd(
+        "compare",
+        *(run.path for run in runs),
+        "--json",
+        "--margin",
+        "dice=0.2",
+        "--csv",
+        tmp_path / "csv",
+    )
     rows = [json.loads(line) for line in told.splitlines()]
     assert {row["frame"] for row in rows} == set(FRAMES) - {"published"}
     first = next(row for row in rows if row["frame"] == "modality")
@@ -86,5 +101,7 @@ def test_rank(runs):
     assert "aggregate-then-rank" in told
     assert "Kendall's tau-b" in told
     assert "SYNTHETIC DATA" in told
-    rows = [json.loads(line) for line in umd("rank", *(run.path for run in runs), "--json").splitlines()]
+    rows = [
+        json.loads(line) for line in umd("rank", *(run.path for run in runs), "--json").splitlines()
+    ]
     assert {row["frame"] for row in rows} == set(RANKS)

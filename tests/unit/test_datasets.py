@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from evaluator.cli.data import data
 from evaluator.datasets import dataset_names, load_dataset, scan_problem
 from evaluator.datasets.phantom import ORGANS, generate
-from evaluator.errors import BadManifest, DataProblem, UnknownName, UserError
-from evaluator.geometry import affine_of, make_grid, to_world, voxel_ml
+from evaluator.errors import DatasetError, ManifestError, UnknownNameError, UserError
+from evaluator.imaging.geometry import affine_of, make_grid, to_world, voxel_ml
 from evaluator.manifests.datasets import dataset_manifests, read_dataset_manifest
 from evaluator.types import Reference, Scan
 from evaluator.volumes import file_sha256, read_labels, write_volume
@@ -53,17 +53,17 @@ def test_every_manifest_can_be_read_and_is_honest(name: str) -> None:
 
 
 def test_a_name_nearly_right_is_answered_with_the_right_one() -> None:
-    with pytest.raises(UnknownName, match="phantom-toy"):
+    with pytest.raises(UnknownNameError, match="phantom-toy"):
         load_dataset("phantom-toi")
 
 
 def test_a_path_that_is_not_there() -> None:
-    with pytest.raises(BadManifest, match=r"nowhere\.toml"):
+    with pytest.raises(ManifestError, match=r"nowhere\.toml"):
         load_dataset("/nowhere.toml")
 
 
 def test_data_that_are_not_here(tmp_path: Path) -> None:
-    with pytest.raises(DataProblem, match="--data-root"):
+    with pytest.raises(DatasetError, match="--data-root"):
         load_dataset("ibsi-sts", tmp_path)
 
 
@@ -78,7 +78,9 @@ def test_a_phantom_is_made_once(own_cache: Path) -> None:
     assert [file.stat().st_mtime_ns for file in files] == times
 
 
-def test_a_changed_plan_or_generator_makes_other_data(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_plan_or_generator_makes_other_data(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = load_dataset("phantom-toy").cases[0].scans["PT"].image
     monkeypatch.setattr("evaluator.datasets.load.version", lambda: "another")
     second = load_dataset("phantom-toy").cases[0].scans["PT"].image
@@ -87,8 +89,12 @@ def test_a_changed_plan_or_generator_makes_other_data(own_cache: Path, monkeypat
 
 
 def test_two_processes_may_ask_for_a_phantom_at_once(own_cache: Path) -> None:
-    program = "from evaluator.datasets import load_dataset; print(load_dataset('phantom-toy').sha256)"
-    asked = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) for _ in range(3)]
+    program = (
+        "from evaluator.datasets import load_dataset; print(load_dataset('phantom-toy').sha256)"
+    )
+    asked = [
+        subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) for _ in range(3)
+    ]
     answers = {process.communicate()[0] for process in asked}
     assert [process.returncode for process in asked] == [0, 0, 0]
     assert len(answers) == 1 and len(answers.pop()) == 65
@@ -96,14 +102,14 @@ def test_two_processes_may_ask_for_a_phantom_at_once(own_cache: Path) -> None:
 
 
 def test_cases_come_as_the_list_has_them(tmp_path: Path) -> None:
-    """References of one image are gathered, sittings are cases of their own, paths are below the root."""
+    """References of one image are gathered, sessions are cases of their own, paths are below the root."""
     (tmp_path / "own.toml").write_text(
         'name = "own"\ntitle = "Own"\nlicense = "none"\ncitation = "none"\nsynthetic = false\nreference_origin = "expert"\n'
         '[root]\nfolder = "files"\n[labels.many]\nlung = [2, 3]\nliver = 5\n'
     )
     (tmp_path / "files").mkdir()
     (tmp_path / "own.tsv").write_text(
-        "subject\tpair\tmodality\timage\treference\tunit\tlabels\tsplit\n"
+        "subject\tsession\tmodality\timage\treference\tunit\tlabels\tsplit\n"
         "s2\ta\tCT\tct.nii\tone.nii\tHU\t@many\ttrain\n"
         "s2\ta\tPT\tpet.nii\tthree.nii\tSUVbw\tlesion=1\ttrain\n"
         "s2\ta\tCT\tct.nii\ttwo.nii\tHU\tlesion=1\ttrain\n"
@@ -114,7 +120,10 @@ def test_cases_come_as_the_list_has_them(tmp_path: Path) -> None:
     first = dataset.cases[0]
     assert first.split == "train"
     assert list(first.scans) == ["CT", "PT"]
-    assert [reference.path.name for reference in first.scans["CT"].references] == ["one.nii", "two.nii"]
+    assert [reference.path.name for reference in first.scans["CT"].references] == [
+        "one.nii",
+        "two.nii",
+    ]
     assert first.scans["CT"].targets == ("lung", "liver", "lesion")
     assert first.scans["CT"].references[0].labels["lung"] == (2, 3)
     assert first.scans["PT"].image == tmp_path / "files" / "pet.nii"
@@ -123,7 +132,9 @@ def test_cases_come_as_the_list_has_them(tmp_path: Path) -> None:
 def scan_of(folder: Path, **shapes: tuple[int, int, int]) -> Scan:
     """An image and references of the given shapes, by name."""
     for name, shape in shapes.items():
-        write_volume(folder / f"{name}.nii.gz", np.ones(shape, dtype=np.uint8), make_grid(shape, np.eye(4)))
+        write_volume(
+            folder / f"{name}.nii.gz", np.ones(shape, dtype=np.uint8), make_grid(shape, np.eye(4))
+        )
     image, *references = [folder / f"{name}.nii.gz" for name in shapes]
     return Scan(
         modality="CT",
@@ -153,7 +164,9 @@ def test_a_real_pet_that_has_not_its_masks_slices(shared_data: Path) -> None:
     """STS_035's PET lacks two of its CT's slices: measured against the CT's mask it is told, against its own it is not."""
     scans = next(case for case in load_dataset("ibsi-sts").cases if case.subject == "STS_035").scans
     assert scan_problem(scans["PT"]) is None
-    crossed = Scan(modality="PT", image=scans["PT"].image, unit="SUVbw", references=scans["CT"].references)
+    crossed = Scan(
+        modality="PT", image=scans["PT"].image, unit="SUVbw", references=scans["CT"].references
+    )
     told = scan_problem(crossed)
     assert told and "61" in told and "63" in told
 
@@ -162,7 +175,9 @@ def test_real_sts(shared_data: Path) -> None:
     dataset = load_dataset("ibsi-sts")
     assert not dataset.synthetic
     assert "one for each subject" in dataset.reference_origin
-    assert [case.subject for case in dataset.cases] == [f"STS_{n:03d}" for n in (1, 2, 8, 19, 25, 35, 42)]
+    assert [case.subject for case in dataset.cases] == [
+        f"STS_{n:03d}" for n in (1, 2, 8, 19, 25, 35, 42)
+    ]
     for case in dataset.cases:
         assert set(case.scans) == {"CT", "MR", "PT"}
         for scan in case.scans.values():
@@ -199,7 +214,9 @@ def test_real_totalsegmentator_names_what_the_labels_are(shared_data: Path) -> N
             if name == "lung":
                 assert all(word.startswith("lung-") for word in theirs)
             else:
-                assert theirs in ({name}, {f"urinary-{name}"}), f"{name} is {values}, which are {theirs}"
+                assert theirs in ({name}, {f"urinary-{name}"}), (
+                    f"{name} is {values}, which are {theirs}"
+                )
 
 
 def test_real_totalsegmentator_is_not_mirrored(shared_data: Path) -> None:
@@ -207,7 +224,9 @@ def test_real_totalsegmentator_is_not_mirrored(shared_data: Path) -> None:
         (scan,) = case.scans.values()
         labels, grid = read_labels(scan.references[0].path)
         right, left = (
-            to_world(affine_of(grid), np.argwhere(np.isin(labels, scan.references[0].labels[name]))).mean(axis=0)[0]
+            to_world(
+                affine_of(grid), np.argwhere(np.isin(labels, scan.references[0].labels[name]))
+            ).mean(axis=0)[0]
             for name in ("kidney-right", "kidney-left")
         )
         assert right > left
@@ -216,7 +235,9 @@ def test_real_totalsegmentator_is_not_mirrored(shared_data: Path) -> None:
 def test_command_list() -> None:
     lines = run("list").output.splitlines()
     assert any(line.startswith("phantom ") and "ynthetic" in line for line in lines)
-    listed = {body["name"]: body for body in map(json.loads, run("list", "--json").output.splitlines())}
+    listed = {
+        body["name"]: body for body in map(json.loads, run("list", "--json").output.splitlines())
+    }
     assert set(listed) == set(dataset_names())
     assert listed["phantom"]["synthetic"] is True and listed["ibsi-sts"]["synthetic"] is False
 
@@ -263,7 +284,9 @@ def test_data_are_found_by_option_variable_and_umd_data(tmp_path, monkeypatch, v
     """The first place that holds an image of the list; a place that is named and empty hides none that is not."""
     manifest = make_dataset(tmp_path / "made", ["a"], ("CT",))
     if variable:
-        manifest.write_text(manifest.read_text() + f'\n[root]\nvariable = "{variable}"\nfolder = "cohort"\n')
+        manifest.write_text(
+            manifest.read_text() + f'\n[root]\nvariable = "{variable}"\nfolder = "cohort"\n'
+        )
     folder = "cohort" if variable else "."
     places = {}
     for name in ("option", "variable", "umd-data", "empty"):
@@ -279,7 +302,7 @@ def test_data_are_found_by_option_variable_and_umd_data(tmp_path, monkeypatch, v
     for name in ("UMD_DATA", "UMD_SHARED_DATA", "HOSPITAL_DATA"):
         monkeypatch.delenv(name, raising=False)
     if variable:
-        with pytest.raises(DataProblem, match=f"set {variable} or UMD_DATA"):
+        with pytest.raises(DatasetError, match=f"set {variable} or UMD_DATA"):
             found()
     else:
         assert found() == tmp_path / "made"  # beside the manifest

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from evaluator.analysis.summary import summarise
 from evaluator.cli.show import print_table
-from evaluator.displacements import displacements
-from evaluator.geometry import affine_of, to_world
-from evaluator.summary import summarise
+from evaluator.imaging.geometry import affine_of, to_world
+from evaluator.runs.results import displacements
 from evaluator.volumes import read_labels, write_volume
 from tests.conftest import order
 from tests.tiny import PAINTER, make_dataset
@@ -28,7 +28,9 @@ def test_how_far_a_prompt_was_moved_is_recorded_and_shown(project, tmp_path, cap
     (ct,) = (r["rounds"] for r in run.records() if (r["case"], r["modality"]) == ("a.a", "CT"))
     mask, own = read_labels(run.path / ct[0]["targets"]["liver"]["mask"]["file"])
     drawn = to_world(affine_of(own), np.argwhere(mask)[0])
-    assert one == pytest.approx(np.linalg.norm(drawn - to_world(affine_of(grid), np.array([1, 1, 1]))), abs=1e-4)
+    assert one == pytest.approx(
+        np.linalg.norm(drawn - to_world(affine_of(grid), np.array([1, 1, 1]))), abs=1e-4
+    )
     entries = {entry["modality"]: entry["displacement_mm"] for entry in summarise(run)}
     assert entries == {"CT": 0.0, "PT": one}
     print_table(run)

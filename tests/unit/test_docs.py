@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from evaluator import statistics
-from evaluator.compare import FRAMES
+from evaluator.analysis.comparison import FRAMES
 from tests.unit.test_cli import umd
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 import evaluator
-from evaluator.errors import UnknownName, UserError
+from evaluator.errors import UnknownNameError, UserError
 from evaluator.export import export_run
-from evaluator.export.names import bids_labels, number_sittings, number_subjects
+from evaluator.export.pseudonyms import bids_labels, number_sessions, number_subjects
 from evaluator.volumes import read_labels
 from tests.conftest import order
 from tests.tiny import PAINTER, make_dataset
@@ -26,7 +26,9 @@ PATIENT = "Zuzka07"
 def run(project, tmp_path):
     project({"painter": PAINTER})
     data = make_dataset(tmp_path / "data", [PATIENT, "Xaver12"], ("CT", "PT"), ("liver", "spleen"))
-    (tmp_path / "data" / "Xaver12_PT_image.nii.gz").unlink()  # its reason names a path with the subject in it
+    (
+        tmp_path / "data" / "Xaver12_PT_image.nii.gz"
+    ).unlink()  # its reason names a path with the subject in it
     return order("painter", data, "box", engine="local", name="a-run")
 
 
@@ -57,7 +59,9 @@ def test_names_stay_in_the_lab(run, form, tmp_path):
 @pytest.mark.parametrize("form", ["parquet", "csv"])
 def test_tables_say_the_same(run, form, tmp_path):
     files = export_run(str(run.path), form, tmp_path / "out")
-    assert [path.name for path in files] == [f"{name}.{form}" for name in ("scores", "predictions", "runs")]
+    assert [path.name for path in files] == [
+        f"{name}.{form}" for name in ("scores", "predictions", "runs")
+    ]
     read = pd.read_parquet if form == "parquet" else pd.read_csv
     scores = read(tmp_path / "out" / f"scores.{form}")
     mine = evaluator.load(run).scores
@@ -89,7 +93,8 @@ def test_bids_derivatives_of_masks_that_do_not_overlap(run, tmp_path):
     folder = out / f"sub-{subject}" / "ses-1" / "anat"
     found = sorted(path.name for path in folder.glob("*acq-CT*.nii.gz"))
     assert found == [
-        f"{stem}_acq-CT_space-orig_label-{organ}_desc-painter_mask.nii.gz" for organ in ("liver", "spleen")
+        f"{stem}_acq-CT_space-orig_label-{organ}_desc-painter_mask.nii.gz"
+        for organ in ("liver", "spleen")
     ]
     sidecar = json.loads((folder / found[0].replace(".nii.gz", ".json")).read_text())
     assert sidecar["TargetStatus"] == {"liver": "ok", "spleen": "ok"}
@@ -116,20 +121,22 @@ def test_masks_apart_are_one_segmentation(project, tmp_path):
 
 def test_seeds_are_files_of_their_own(project, tmp_path):
     project({"painter": PAINTER})
-    made = order("painter", make_dataset(tmp_path / "data", ["a"], ("CT",)), "robust-box", engine="local")
+    made = order(
+        "painter", make_dataset(tmp_path / "data", ["a"], ("CT",)), "robust-box", engine="local"
+    )
     export_run(str(made.path), "bids-derivatives", tmp_path / "out")
     names = {path.name.partition("_seg-")[2] for path in (tmp_path / "out").rglob("*_dseg.nii.gz")}
     assert names == {f"painterseed{seed}_dseg.nii.gz" for seed in range(5)}
 
 
 def test_bad_orders(run, tmp_path):
-    with pytest.raises(UnknownName, match="did you mean parquet"):
+    with pytest.raises(UnknownNameError, match="did you mean parquet"):
         export_run(str(run.path), "parket", tmp_path / "out")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").touch()
     with pytest.raises(UserError, match="not empty"):
         export_run(str(run.path), "csv", tmp_path / "full")
-    with pytest.raises(UnknownName, match="no run named"):
+    with pytest.raises(UnknownNameError, match="no run named"):
         export_run("nothing", "csv", tmp_path / "out")
 
 
@@ -140,7 +147,7 @@ def test_numbers_are_the_salts():
     assert one != other
     assert sorted(one.values()) == [f"S{n:03d}" for n in range(1, 41)]
     assert [one[name] for name in names] != sorted(one.values())
-    assert number_sittings([("a", "2021-03-04"), ("a", "2020-01-01"), ("b", "x")]) == {
+    assert number_sessions([("a", "2021-03-04"), ("a", "2020-01-01"), ("b", "x")]) == {
         ("a", "2020-01-01"): "1", ("a", "2021-03-04"): "2", ("b", "x"): "1",
     }  # fmt: skip
 
@@ -154,9 +161,17 @@ def test_labels_of_odd_names_stay_different():
 def test_sittings_with_like_names_stay_apart(project, tmp_path):
     project({"painter": PAINTER})
     data = make_dataset(tmp_path / "data", ["a", "b"], ("CT",))
-    rows = (tmp_path / "data" / "tiny.tsv").read_text().replace("b\ta\t", "a\t1.1\t").replace("a\ta\t", "a\t11\t")
+    rows = (
+        (tmp_path / "data" / "tiny.tsv")
+        .read_text()
+        .replace("b\ta\t", "a\t1.1\t")
+        .replace("a\ta\t", "a\t11\t")
+    )
     (tmp_path / "data" / "tiny.tsv").write_text(rows)
     made = order("painter", data, "box", engine="local")
     export_run(str(made.path), "bids-derivatives", tmp_path / "out", keep_ids=True)
-    assert {path.parent.name for path in (tmp_path / "out").rglob("*_scores.tsv")} == {"ses-11", "ses-112"}
+    assert {path.parent.name for path in (tmp_path / "out").rglob("*_scores.tsv")} == {
+        "ses-11",
+        "ses-112",
+    }
     assert len(list((tmp_path / "out").rglob("*_dseg.nii.gz"))) == 2

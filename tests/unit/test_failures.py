@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 import evaluator
-from evaluator.failures import COLUMNS, find_failures
+from evaluator.analysis.failures import COLUMNS, find_failures
 from tests.conftest import order
 from tests.tiny import PAINTER, make_dataset
 
@@ -43,7 +43,9 @@ class Adapter:
 def made(project, tmp_path, monkeypatch):
     monkeypatch.setenv("UMD_CACHE", str(tmp_path / "cache"))
     project({"artist": ARTIST, "painter": PAINTER})
-    data = make_dataset(tmp_path / "data", ["a", "b"], ("CT", "PT"), ("liver", "spleen", "aorta", "brain"))
+    data = make_dataset(
+        tmp_path / "data", ["a", "b"], ("CT", "PT"), ("liver", "spleen", "aorta", "brain")
+    )
     monkeypatch.setenv("UMD_CACHE", str(tmp_path / "cache"))
     return order("artist", data, engine="local")
 
@@ -56,11 +58,17 @@ def test_every_bad_prediction_is_classified(made):
     assert kinds["spleen"] == {"empty"}
     assert kinds["brain"] == {"error"}
     assert "neighbour organ" in kinds["aorta"]
-    assert set(atlas.cases.loc[atlas.cases["kind"] == "neighbour organ", "neighbour"]) <= {"liver", "spleen", "brain"}
+    assert set(atlas.cases.loc[atlas.cases["kind"] == "neighbour organ", "neighbour"]) <= {
+        "liver",
+        "spleen",
+        "brain",
+    }
     counts = atlas.counts[atlas.counts["target"] == "spleen"]
     assert list(counts["count"]) == [2, 2]
     assert list(counts["share"]) == [1.0, 1.0]
-    assert (atlas.cases.loc[atlas.cases["target"] == "brain", "detail"].str.contains("no brains")).all()
+    assert (
+        atlas.cases.loc[atlas.cases["target"] == "brain", "detail"].str.contains("no brains")
+    ).all()
 
 
 def test_worst_and_median_are_picked_for_pictures(made):
@@ -68,7 +76,9 @@ def test_worst_and_median_are_picked_for_pictures(made):
     picks = find_failures(results).picks
     dice = results.scores[(results.scores["metric"] == "dice") & (results.scores["status"] == "ok")]
     lowest = dice[(dice["target"] == "liver") & (dice["modality"] == "CT")]["value"].min()
-    worst = picks[(picks["target"] == "liver") & (picks["modality"] == "CT") & (picks["pick"] == "worst")].iloc[0]
+    worst = picks[
+        (picks["target"] == "liver") & (picks["modality"] == "CT") & (picks["pick"] == "worst")
+    ].iloc[0]
     assert worst["score"] == lowest
     assert (made.path / worst["mask"]).is_file()
     assert "brain" not in set(picks["target"])
@@ -78,7 +88,7 @@ def test_what_was_found_is_kept_until_masks_or_references_change(made, monkeypat
     results = evaluator.load(made)
     first = find_failures(results).cases
     calls = []
-    monkeypatch.setattr("evaluator.failures.classify", lambda *args: calls.append(args))
+    monkeypatch.setattr("evaluator.analysis.failures.classify", lambda *args: calls.append(args))
     assert find_failures(results).cases.equals(first)
     assert not calls
 
@@ -96,7 +106,9 @@ def test_another_version_of_the_dataset_is_not_used(made, tmp_path):
     with (tmp_path / "data" / "tiny.toml").open("a") as file:
         file.write('description = "changed"\n')
     cases = find_failures(evaluator.load(made)).cases
-    assert set(cases.loc[cases["status"] == "ok", "detail"]) == {"the dataset here is another version than the run's"}
+    assert set(cases.loc[cases["status"] == "ok", "detail"]) == {
+        "the dataset here is another version than the run's"
+    }
 
 
 def test_a_mask_that_is_gone_costs_itself_alone(made):
@@ -111,7 +123,9 @@ def test_a_mask_that_is_gone_costs_itself_alone(made):
 
 def test_the_threshold_is_the_users(made):
     results = evaluator.load(made)
-    assert len(find_failures(results, poor=0.0).cases) < len(find_failures(results, poor=1.01).cases)
+    assert len(find_failures(results, poor=0.0).cases) < len(
+        find_failures(results, poor=1.01).cases
+    )
     assert len(find_failures(results, poor=1.01).cases) == len(results.predictions)
 
 

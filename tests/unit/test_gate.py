@@ -10,9 +10,9 @@ import nibabel
 import numpy as np
 import pytest
 
-from evaluator.geometry import make_grid
+from evaluator.imaging.geometry import make_grid
 from evaluator.types import Failure
-from evaluator.volumes import MaskGate, write_mask, write_volume
+from evaluator.volumes import MaskValidator, write_mask, write_volume
 
 GRID = make_grid((6, 5, 4), [[0, -2, 0, 1], [1.5, 0, 0, 2], [0, 0, 3, 3], [0, 0, 0, 1]])
 LIMIT = 2**16
@@ -20,7 +20,7 @@ LIMIT = 2**16
 
 @pytest.fixture(scope="module")
 def gate():
-    with MaskGate() as gate:
+    with MaskValidator() as gate:
         yield gate
 
 
@@ -45,24 +45,31 @@ def _nifti(array=None, affine=GRID.affine, **fields):
 
 def test_a_good_mask_comes_back_as_it_was(gate, answer):
     write_mask(answer, _mask(), GRID)
-    np.testing.assert_array_equal(gate.check(answer, GRID, LIMIT).whole(), _mask())
-    for body in (_nifti(), gzip.compress(_nifti()), gzip.compress(_nifti()[:400]) + gzip.compress(_nifti()[400:])):
+    np.testing.assert_array_equal(gate.check(answer, GRID, LIMIT).to_array(), _mask())
+    for body in (
+        _nifti(),
+        gzip.compress(_nifti()),
+        gzip.compress(_nifti()[:400]) + gzip.compress(_nifti()[400:]),
+    ):
         answer.write_bytes(body)
-        np.testing.assert_array_equal(gate.check(answer, GRID, LIMIT).whole(), _mask())
+        np.testing.assert_array_equal(gate.check(answer, GRID, LIMIT).to_array(), _mask())
 
 
 def test_a_2000_slice_mask_passes_and_so_does_the_next(gate, answer):
     grid = make_grid((64, 64, 2000), np.eye(4))
     for fill in (0, 1):
         write_mask(answer, np.full(grid.shape, fill, np.uint8), grid)
-        assert gate.check(answer, grid, 2**24).voxels == fill * 64 * 64 * 2000
+        assert gate.check(answer, grid, 2**24).voxel_count == fill * 64 * 64 * 2000
 
 
 BAD = {
     "shape": (_nifti(np.zeros((5, 6, 4), np.uint8)), "wrong-shape"),
     "4d": (_nifti(np.zeros((6, 5, 4, 2), np.uint8)), "wrong-shape"),
     "affine": (_nifti(affine=np.eye(4)), "wrong-affine"),
-    "affine-by-a-hundredth": (_nifti(affine=np.array(GRID.affine) + np.eye(4, k=3) * 0.01), "wrong-affine"),
+    "affine-by-a-hundredth": (
+        _nifti(affine=np.array(GRID.affine) + np.eye(4, k=3) * 0.01),
+        "wrong-affine",
+    ),
     "affine-nan": (_nifti(b280=("<f", float("nan"))), "wrong-affine"),
     "labelmap": (_nifti(_mask() * 3), "wrong-values"),
     "float": (_nifti(_mask().astype(np.float32)), "wrong-values"),
@@ -123,8 +130,8 @@ def test_a_mask_of_any_shape_comes_back_as_its_box(gate, answer):
             for quick in (False, True):
                 write_mask(answer, array, grid, quick=quick)
                 found = gate.check(answer, grid, 2**20)
-                np.testing.assert_array_equal(found.whole(), mask)
-                assert found.voxels == mask.sum()
+                np.testing.assert_array_equal(found.to_array(), mask)
+                assert found.voxel_count == mask.sum()
                 np.testing.assert_array_equal(nibabel.load(answer).get_fdata(), mask)
                 assert gzip.decompress(answer.read_bytes())[352:] == mask.tobytes(order="F")
 
@@ -142,7 +149,7 @@ def test_what_the_sdk_writes_comes_back_though_its_zeros_are_not_unpacked(gate, 
         found = gate.check(answer, grid, 2**24)
         whole = np.zeros(grid.shape, np.uint8)
         whole[tuple(slice(c, c + n) for c, n in zip(corner, inside.shape, strict=True))] = inside
-        np.testing.assert_array_equal(found.whole(), whole)
+        np.testing.assert_array_equal(found.to_array(), whole)
         body, zeros = answer.read_bytes(), nifti.packed_zeros(nifti.MANY_ZEROS)
         assert body.count(zeros) >= 4
         answer.write_bytes(body.replace(zeros, b"", 1))
@@ -187,7 +194,9 @@ def test_links_pipes_and_folders_are_not_opened(gate, answer, tmp_path):
 
 
 def test_affine_noise_of_a_float_is_tolerated(gate, answer):
-    write_volume(answer, _mask(), make_grid(GRID.shape, np.array(GRID.affine) + np.eye(4, k=3) * 1e-4))
+    write_volume(
+        answer, _mask(), make_grid(GRID.shape, np.array(GRID.affine) + np.eye(4, k=3) * 1e-4)
+    )
     assert not isinstance(gate.check(answer, GRID, LIMIT), Failure)
 
 
@@ -195,6 +204,8 @@ def test_the_child_can_open_nothing():
     import subprocess
     import sys
 
-    code = "from evaluator.volumes.inspector import confine; confine(); open('/etc/hostname')"
+    code = (
+        "from evaluator.volumes.validation_worker import confine; confine(); open('/etc/hostname')"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "Too many open files" in done.stderr

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluator.errors import BadVolume
-from evaluator.geometry import (
+from evaluator.errors import VolumeError
+from evaluator.imaging.geometry import (
     affine_of,
     difference,
     make_grid,
@@ -87,8 +87,13 @@ def test_difference_is_measured_at_the_corners():
 
 @pytest.mark.parametrize(
     ("shape", "affine"),
-    [((3, 4), np.eye(4)), ((3, 0, 4), np.eye(4)), ((3, 3, 3), np.zeros((4, 4))), ((3, 3, 3), np.full((4, 4), np.nan))],
+    [
+        ((3, 4), np.eye(4)),
+        ((3, 0, 4), np.eye(4)),
+        ((3, 3, 3), np.zeros((4, 4))),
+        ((3, 3, 3), np.full((4, 4), np.nan)),
+    ],
 )
 def test_what_is_no_grid_is_refused(shape, affine):
-    with pytest.raises(BadVolume):
+    with pytest.raises(VolumeError):
         make_grid(shape, affine)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from evaluator.cards import parse_card
+from evaluator.containers.gpus import choose_gpus, parse_gpus
 from evaluator.errors import UserError
-from evaluator.gpus import choose_gpus, parse_gpus
+from evaluator.zoo.cards import parse_card
 
 TOLD = """0, GPU-a, NVIDIA H100 80GB HBM3, 81559, 550.54
 1, GPU-b, NVIDIA GeForce RTX 3070, 8192, 550.54
@@ -27,38 +27,37 @@ def test_the_drivers_words():
     assert small.name == "NVIDIA GeForce RTX 3070"
 
 
-def test_a_gpu_that_is_too_small_is_not_used():
-    found, said = parse_gpus(TOLD), []
-    assert choose_gpus(found, None, card(gpu="optional", gpu_memory="10GiB"), said.append) == found[:1]
-    assert "needs 10.0 GiB" in said[0]
-    assert "GPU 1 (NVIDIA GeForce RTX 3070) has 8.0 GiB: not used" in said[0]
-    assert choose_gpus(found[1:], None, card(gpu="optional", gpu_memory="10GiB"), said.append) == ()
-    assert "runs without a GPU" in said[1]
+def test_a_gpu_that_is_too_small_is_not_used(messages):
+    found = parse_gpus(TOLD)
+    assert choose_gpus(found, None, card(gpu="optional", gpu_memory="10GiB")) == found[:1]
+    assert "needs 10.0 GiB" in messages[0]
+    assert "GPU 1 (NVIDIA GeForce RTX 3070) has 8.0 GiB: not used" in messages[0]
+    assert choose_gpus(found[1:], None, card(gpu="optional", gpu_memory="10GiB")) == ()
+    assert "runs without a GPU" in messages[1]
     for gpu in ("optional", "required"):
-        assert choose_gpus(found, (1,), card(gpu=gpu, gpu_memory="10GiB"), said.append) == found[1:]
-        assert "used as it was asked for" in said.pop()
-    assert choose_gpus(found, None, card(gpu="required", gpu_memory="8GiB"), said.append) == found
+        assert choose_gpus(found, (1,), card(gpu=gpu, gpu_memory="10GiB")) == found[1:]
+        assert "used as it was asked for" in messages.pop()
+    assert choose_gpus(found, None, card(gpu="required", gpu_memory="8GiB")) == found
     assert (
-        choose_gpus(found, None, card(gpu="none"), said.append)
-        == choose_gpus(found, (), card(gpu="optional"), said.append)
+        choose_gpus(found, None, card(gpu="none"))
+        == choose_gpus(found, (), card(gpu="optional"))
         == ()
     )
-    assert len(said) == 2
+    assert len(messages) == 2
 
 
-def test_no_gpu_at_all_is_told_of_a_model_that_could_use_one():
-    said = []
-    assert choose_gpus((), None, card(gpu="optional", gpu_memory="34GiB"), said.append) == ()
-    assert said == ["model m is made for a GPU and this machine shows none: runs without, which may take very long"]
-    assert choose_gpus((), (), card(gpu="optional"), said.append) == choose_gpus(
-        (), None, card(gpu="none"), said.append
-    )
-    assert len(said) == 1
+def test_no_gpu_at_all_is_told_of_a_model_that_could_use_one(messages):
+    assert choose_gpus((), None, card(gpu="optional", gpu_memory="34GiB")) == ()
+    assert messages == [
+        "model m is made for a GPU and this machine shows none: runs without, which may take very long"
+    ]
+    assert choose_gpus((), (), card(gpu="optional")) == choose_gpus((), None, card(gpu="none"))
+    assert len(messages) == 1
 
 
 def test_memory_that_the_driver_does_not_tell_is_not_too_small():
     (shared,) = parse_gpus("0, GPU-c, NVIDIA GB10, [N/A], 580.95\n")
-    assert choose_gpus((shared,), None, card(gpu="required", gpu_memory="10GiB"), lambda _: None) == (shared,)
+    assert choose_gpus((shared,), None, card(gpu="required", gpu_memory="10GiB")) == (shared,)
 
 
 @pytest.mark.parametrize(
@@ -77,4 +76,4 @@ def test_memory_that_the_driver_does_not_tell_is_not_too_small():
 )
 def test_no_gpu_where_one_is_required(found, wanted, labels, said):
     with pytest.raises(UserError, match=said):
-        choose_gpus(found, wanted, card(**labels), lambda _: None)
+        choose_gpus(found, wanted, card(**labels))

@@ -15,8 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from evaluator.metrics import METRICS, Measures, labels_in, measure, measure_labels, measure_masks, score
-from evaluator.metrics.areas import surfel_areas
+from evaluator.metrics import (
+    METRICS,
+    Measures,
+    labels_in,
+    measure,
+    measure_labels,
+    measure_masks,
+    score,
+)
+from evaluator.metrics.kernels.surface_area import surfel_areas
 
 #: those of voxels and surfaces; the others are in test_metrics_parts.py
 NAMES = tuple(name for name, metric in METRICS.items() if not metric.part)
@@ -59,7 +67,9 @@ def test_a_mask_is_perfect_against_itself(pair: Any, spacing: Any) -> None:
 
 @given(masks(), SPACINGS, st.tuples(*[st.integers(0, 5)] * 6))
 @settings(max_examples=40, deadline=None)
-def test_where_the_masks_lie_in_the_volume_does_not_matter(pair: Any, spacing: Any, margins: Any) -> None:
+def test_where_the_masks_lie_in_the_volume_does_not_matter(
+    pair: Any, spacing: Any, margins: Any
+) -> None:
     margin = list(zip(margins[:3], margins[3:], strict=True))
     moved = [np.pad(mask, margin) for mask in pair]
     alike(measure(*pair, spacing, 1.0), measure(*moved, spacing, 1.0))
@@ -68,27 +78,39 @@ def test_where_the_masks_lie_in_the_volume_does_not_matter(pair: Any, spacing: A
 @given(masks(), SPACINGS)
 @settings(max_examples=40, deadline=None)
 def test_millimetres_scale_with_the_spacing(pair: Any, spacing: Any) -> None:
-    one, two = measure(*pair, spacing, 1.0), measure(*pair, tuple(2 * step for step in spacing), 2.0)
+    one, two = (
+        measure(*pair, spacing, 1.0),
+        measure(*pair, tuple(2 * step for step in spacing), 2.0),
+    )
     powers = {"mm": 1, "ml": 3, "": 0}
     a, b = values(one), values(two)
     for name in NAMES:
         if a[name] is not None:
-            assert b[name] == pytest.approx(a[name] * 2 ** powers[METRICS[name].unit], rel=1e-12), name
+            assert b[name] == pytest.approx(a[name] * 2 ** powers[METRICS[name].unit], rel=1e-12), (
+                name
+            )
 
 
 @given(masks(), SPACINGS)
 @settings(max_examples=25, deadline=None)
 def test_axes_may_be_permuted_and_flipped(pair: Any, spacing: Any) -> None:
     expected = measure(*pair, spacing, 1.6)
-    for axes, flips in zip(permutations(range(3)), list(product((1, -1), repeat=3))[1:7], strict=True):
-        turned = [mask.transpose(axes)[tuple(slice(None, None, flip) for flip in flips)] for mask in pair]
+    for axes, flips in zip(
+        permutations(range(3)), list(product((1, -1), repeat=3))[1:7], strict=True
+    ):
+        turned = [
+            mask.transpose(axes)[tuple(slice(None, None, flip) for flip in flips)] for mask in pair
+        ]
         alike(expected, measure(*turned, [spacing[axis] for axis in axes], 1.6))
 
 
 @given(masks(), SPACINGS)
 @settings(max_examples=25, deadline=None)
 def test_more_tolerance_never_lowers_the_surface_dice(pair: Any, spacing: Any) -> None:
-    got = [values(measure(*pair, spacing, tolerance))["nsd"] for tolerance in (0.0, 0.5, 1.0, 2.0, 50.0)]
+    got = [
+        values(measure(*pair, spacing, tolerance))["nsd"]
+        for tolerance in (0.0, 0.5, 1.0, 2.0, 50.0)
+    ]
     if None not in got:
         assert got == sorted(got)
         assert got[-1] == (1.0 if all(mask.any() for mask in pair) else 0.0)
@@ -104,9 +126,14 @@ def test_what_the_labels_are_called_does_not_matter(names: list[int], seed: int)
     renamed = {str(label): (names[label - 1],) for label in range(1, 6)}
     tolerances = dict.fromkeys(targets, 1.0)
     expected = measure_labels(reference, prediction, targets, (1, 1, 2), tolerances)
-    assert measure_labels(table[reference], table[prediction], renamed, (1, 1, 2), tolerances) == expected
     assert (
-        measure_labels(reference, table[prediction], targets, (1, 1, 2), tolerances, prediction_targets=renamed)
+        measure_labels(table[reference], table[prediction], renamed, (1, 1, 2), tolerances)
+        == expected
+    )
+    assert (
+        measure_labels(
+            reference, table[prediction], targets, (1, 1, 2), tolerances, prediction_targets=renamed
+        )
         == expected
     )
     own = {name: np.asarray(prediction == int(name), dtype=np.uint8) for name in targets}
@@ -131,7 +158,9 @@ def test_both_masks_empty_is_undefined_in_every_metric() -> None:
 def test_one_mask_empty_has_no_overlap_and_no_distance(empty: str) -> None:
     nothing, something = np.zeros((4, 5, 6), dtype=np.uint8), np.ones((4, 5, 6), dtype=np.uint8)
     pair = (nothing, something) if empty == "reference" else (something, nothing)
-    rows = {row.metric: (row.value, row.status) for row in score(measure(*pair, (1, 1, 1), 1.0), NAMES)}
+    rows = {
+        row.metric: (row.value, row.status) for row in score(measure(*pair, (1, 1, 1), 1.0), NAMES)
+    }
     for name in ("dice", "iou", "nsd"):
         assert rows[name] == (0.0, "ok")
     for name in ("hd", "hd95", "assd", "masd"):
@@ -142,13 +171,19 @@ def test_one_mask_empty_has_no_overlap_and_no_distance(empty: str) -> None:
 
 def test_what_has_no_meaning_is_not_applicable() -> None:
     mask = np.ones((2, 2, 2), dtype=np.uint8)
-    rows = [row for row in score(measure(mask, mask, (1, 1, 1), 1.0), tuple(METRICS)) if row.metric not in NAMES]
+    rows = [
+        row
+        for row in score(measure(mask, mask, (1, 1, 1), 1.0), tuple(METRICS))
+        if row.metric not in NAMES
+    ]
     assert {(row.value, row.status) for row in rows} == {(None, "not-applicable")}
 
 
 @given(masks(3), SPACINGS)
 @settings(max_examples=60, deadline=None)
-def test_a_value_is_finite_and_there_exactly_where_the_status_is_ok(pair: Any, spacing: Any) -> None:
+def test_a_value_is_finite_and_there_exactly_where_the_status_is_ok(
+    pair: Any, spacing: Any
+) -> None:
     for row in score(measure(*pair, spacing, 1.0), tuple(METRICS)):
         assert (row.status == "ok") == (row.value is not None)
         assert row.value is None or (type(row.value) is float and isfinite(row.value))
@@ -168,7 +203,9 @@ def test_the_area_of_a_block_is_that_of_its_faces_edges_and_corners() -> None:
     faces = 2 * (6 * 9 * b * c + 3 * 9 * a * c + 3 * 6 * a * b)
     edges = 4 / 2 * (3 * hypot(a * c, a * b) + 6 * hypot(b * c, a * b) + 9 * hypot(b * c, a * c))
     corners = hypot(b * c, a * c, a * b)
-    assert measure(block, block, spacing, 0.0).reference.area == pytest.approx(faces + edges + corners, rel=1e-14)
+    assert measure(block, block, spacing, 0.0).reference.area == pytest.approx(
+        faces + edges + corners, rel=1e-14
+    )
 
 
 @pytest.mark.parametrize(
@@ -181,7 +218,9 @@ def test_the_area_of_a_block_is_that_of_its_faces_edges_and_corners() -> None:
         (np.zeros(3, np.uint8), np.zeros(3, np.uint8), (1,), ValueError),
     ],
 )
-def test_what_cannot_be_measured_is_refused(reference: Any, prediction: Any, spacing: Any, error: Any) -> None:
+def test_what_cannot_be_measured_is_refused(
+    reference: Any, prediction: Any, spacing: Any, error: Any
+) -> None:
     with pytest.raises(error):
         measure(reference, prediction, spacing, 1.0)
 
@@ -201,11 +240,20 @@ def test_arrays_may_be_read_only_views_and_of_mixed_types() -> None:
     assert measure(reference, prediction, (1, 2, 3), 1.0) == expected
 
 
-@given(npst.arrays(st.sampled_from([np.uint8, np.int16, np.int64]), (3, 4, 11), elements=st.integers(0, 100)))
+@given(
+    npst.arrays(
+        st.sampled_from([np.uint8, np.int16, np.int64]), (3, 4, 11), elements=st.integers(0, 100)
+    )
+)
 @settings(max_examples=40, deadline=None)
 def test_the_labels_of_a_map_are_its_values_but_for_0(volume: Any) -> None:
     expected = sorted({int(value) for value in volume.flat} - {0})
-    assert labels_in(volume) == labels_in(np.asfortranarray(volume)) == labels_in(volume[::-1]) == expected
+    assert (
+        labels_in(volume)
+        == labels_in(np.asfortranarray(volume))
+        == labels_in(volume[::-1])
+        == expected
+    )
 
 
 def test_every_protocol_asks_for_metrics_that_there_are() -> None:

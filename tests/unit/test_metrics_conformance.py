@@ -39,7 +39,11 @@ UNLIKE = {("monai-hd-r20-r40", "hd_directed_pred_to_ref")}
 def numbers(measures: Measures) -> dict[str, Any]:
     """Our figures under the names of the vectors; what has no number is None."""
     got = {one.metric: one.value for one in score(measures, ("dice", "nsd", "hd", "hd95"))}
-    both = isfinite(measures.reference.area) and measures.reference_voxels and measures.prediction_voxels
+    both = (
+        isfinite(measures.reference.area)
+        and measures.reference_voxels
+        and measures.prediction_voxels
+    )
     surfaces = (measures.reference, measures.prediction)
     return {
         "dice": got["dice"],
@@ -47,7 +51,9 @@ def numbers(measures: Measures) -> dict[str, Any]:
         "dm_hd95": got["hd95"],
         "dm_surface_dice_1mm": got["nsd"],
         "dm_avg": [surface.mean if both else None for surface in surfaces],
-        "dm_overlap_1mm": [surface.area_within / surface.area if both else None for surface in surfaces],
+        "dm_overlap_1mm": [
+            surface.area_within / surface.area if both else None for surface in surfaces
+        ],
         "hd_directed_pred_to_ref": measures.prediction.farthest if both else None,
     }
 
@@ -86,18 +92,26 @@ def test_every_folder_with_expected_numbers_is_compared(shared_data: Path) -> No
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_real_pairs_score_as_deepminds_own_program_scored_them(shared_data: Path, folder: str) -> None:
+def test_real_pairs_score_as_deepminds_own_program_scored_them(
+    shared_data: Path, folder: str
+) -> None:
     pairs = json.loads((shared_data / folder / "expected.json").read_text())["pairs"]
     compared: set[tuple[str, str, str]] = set()
     for pair in pairs:
-        images = [nibabel.load(shared_data / folder / pair[which]) for which in ("reference", "prediction")]
+        images = [
+            nibabel.load(shared_data / folder / pair[which])
+            for which in ("reference", "prediction")
+        ]
         volumes = [np.asanyarray(image.dataobj) for image in images]
         targets = {label: (int(label),) for label in pair["per_label"]}
         for tolerance in (1, 2, 4):
-            measured = measure_labels(*volumes, targets, pair["spacing"], dict.fromkeys(targets, float(tolerance)))
+            measured = measure_labels(
+                *volumes, targets, pair["spacing"], dict.fromkeys(targets, float(tolerance))
+            )
             for label, expected in pair["per_label"].items():
                 compared |= {
-                    (pair["prediction"], label, name) for name in compare(measured[label], expected, tolerance)
+                    (pair["prediction"], label, name)
+                    for name in compare(measured[label], expected, tolerance)
                 }
     # every number of our family that the folder has was compared; a peer's NaN or inf is our status without one
     ours = {
@@ -119,8 +133,13 @@ def compare(measures: Measures, expected: dict[str, float], tolerance: int) -> l
     ours = {"dice": got["dice"], "dm_hd100": got["hd"], "dm_hd95": got["hd95"]}
     ours[f"dm_surface_dice_{tolerance}mm"] = got["nsd"]
     if got["hd"] is not None:
-        ours |= {"dm_avg_gt_to_pred": measures.reference.mean, "dm_avg_pred_to_gt": measures.prediction.mean}
-    names = [name for name in ours if isinstance(expected.get(name), float) and isfinite(expected[name])]
+        ours |= {
+            "dm_avg_gt_to_pred": measures.reference.mean,
+            "dm_avg_pred_to_gt": measures.prediction.mean,
+        }
+    names = [
+        name for name in ours if isinstance(expected.get(name), float) and isfinite(expected[name])
+    ]
     for name in names:
         assert ours[name] == pytest.approx(expected[name], rel=1e-12, abs=1e-9), name
     if got["hd"] is None:  # a mask is empty: no finite distance may be expected of it

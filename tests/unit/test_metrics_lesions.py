@@ -56,7 +56,11 @@ def test_half_an_overlap_is_no_match() -> None:
 def test_empty_masks(empty: str) -> None:
     nothing, something = np.zeros((3, 4, 5), np.uint8), np.zeros((3, 4, 5), np.uint8)
     something[1, 1:3, 1] = 1
-    pair = {"reference": (nothing, something), "prediction": (something, nothing), "both": (nothing, nothing)}[empty]
+    pair = {
+        "reference": (nothing, something),
+        "prediction": (something, nothing),
+        "both": (nothing, nothing),
+    }[empty]
     rows = score(measure(*pair, (1, 1, 1), 1.0, parts=["lesions"]), LESIONS)
     if empty == "both":
         assert {(row.value, row.status) for row in rows} == {(None, "undefined")}
@@ -69,7 +73,10 @@ def test_empty_masks(empty: str) -> None:
 def test_pieces_are_those_of_scipy(seed: int) -> None:
     rng = np.random.default_rng(seed)
     shape = tuple(int(n) for n in rng.integers(1, 25, 2 + seed % 2))
-    pair = [np.asarray(rng.random(shape) < rng.uniform(0.05, 0.5), np.uint8, order="FC"[seed % 2]) for _ in range(2)]
+    pair = [
+        np.asarray(rng.random(shape) < rng.uniform(0.05, 0.5), np.uint8, order="FC"[seed % 2])
+        for _ in range(2)
+    ]
     joined = ndimage.generate_binary_structure(len(shape), 2)
     (ours, count), (theirs, predicted) = (ndimage.label(mask, joined) for mask in pair)
     ious = {}
@@ -88,7 +95,9 @@ def test_pieces_are_those_of_scipy(seed: int) -> None:
 
 def test_several_labels_that_make_one_target_are_one_piece() -> None:
     labels = np.array([[[0, 3, 5, 0, 5]]], dtype=np.uint8)
-    measured = measure_labels(labels, labels, {"a": (3, 5)}, (1, 1, 1), {"a": 1.0}, parts={"a": ["lesions"]})
+    measured = measure_labels(
+        labels, labels, {"a": (3, 5)}, (1, 1, 1), {"a": 1.0}, parts={"a": ["lesions"]}
+    )
     assert measured["a"].lesions is not None
     assert measured["a"].lesions.reference == 2
 

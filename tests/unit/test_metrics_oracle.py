@@ -13,9 +13,11 @@ import pytest
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from evaluator.metrics import dense, measure, measure_labels, measure_masks, pairs
-from evaluator.metrics.areas import surfel_areas
-from evaluator.metrics.measures import Measures, Surface
+from evaluator.metrics import measure, measure_labels, measure_masks, pair_measurement
+from evaluator.metrics.kernels import dense_surface
+from evaluator.metrics.kernels.surface_area import surfel_areas
+from evaluator.metrics.kernels.surface_statistics import Surface
+from evaluator.metrics.measurements import Measures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +73,10 @@ def _codes(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     kernel = 2 ** np.arange(2**mask.ndim)[::-1].reshape((2,) * mask.ndim)
     codes = np.zeros(tuple(n + 1 for n in mask.shape), dtype=np.int64)
     for at in np.ndindex(kernel.shape):
-        codes += kernel[at] * padded[tuple(slice(i, i + n) for i, n in zip(at, codes.shape, strict=True))]
+        codes += (
+            kernel[at]
+            * padded[tuple(slice(i, i + n) for i, n in zip(at, codes.shape, strict=True))]
+        )
     return codes
 
 
@@ -82,10 +87,14 @@ def same(ours: Measures, oracle: Measures) -> None:
         one, other = getattr(ours, side), getattr(oracle, side)
         assert one.corners == other.corners
         for name in ("area", "area_within", "moment", "farthest", "percentile_95"):
-            assert getattr(one, name) == pytest.approx(getattr(other, name), rel=1e-13, abs=1e-12), (side, name)
+            assert getattr(one, name) == pytest.approx(
+                getattr(other, name), rel=1e-13, abs=1e-12
+            ), (side, name)
 
 
-def blobs(rng: np.random.Generator, shape: Sequence[int]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def blobs(
+    rng: np.random.Generator, shape: Sequence[int]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Two masks between smooth and noisy, between alike and unrelated."""
     grain = rng.uniform(0, 4)
     one, other = (ndimage.gaussian_filter(rng.normal(size=shape), grain) for _ in range(2))
@@ -122,7 +131,10 @@ def test_bad_predictions_are_measured_exactly_too(bad: str, order: Any) -> None:
         "all": np.ones(shape),
         "one voxel": np.arange(reference.size).reshape(shape) == reference.size - 1,
     }[bad]
-    one, other = np.asarray(reference, order=order), np.asarray(prediction, dtype=np.uint8, order=order)
+    one, other = (
+        np.asarray(reference, order=order),
+        np.asarray(prediction, dtype=np.uint8, order=order),
+    )
     same(measure(one, other, spacing, 2.0), measure_simply(one, other, spacing, 2.0))
 
 
@@ -143,13 +155,19 @@ def test_noise_is_measured_as_all_else_without_lists_of_corners(
 
     def measured(threads: int) -> Any:
         tolerances = dict.fromkeys(targets, 1.4)
-        return measure_labels(*pair, targets, spacing, tolerances, threads, parts=asked, image=image)
+        return measure_labels(
+            *pair, targets, spacing, tolerances, threads, parts=asked, image=image
+        )
 
     listed = measured(1)
-    monkeypatch.setattr(pairs, "LEAST_ROOM", 500)
-    monkeypatch.setattr(dense, "CHUNK_BYTES", 2**18)
+    monkeypatch.setattr(pair_measurement, "LEAST_ROOM", 500)
+    monkeypatch.setattr(dense_surface, "CHUNK_BYTES", 2**18)
     called = []
-    monkeypatch.setattr(pairs, "dense_surfaces", lambda *given: called.append(1) or dense.dense_surfaces(*given))
+    monkeypatch.setattr(
+        pair_measurement,
+        "dense_surfaces",
+        lambda *given: called.append(1) or dense_surface.dense_surfaces(*given),
+    )
     assert measured(1) == measured(3) == listed
     assert len(called) == 2 * len(targets)
     same(listed["1"], measure_simply(pair[0] == 1, pair[1] == 1, spacing, 1.4))
@@ -164,13 +182,18 @@ def test_label_maps_of_any_integers_measure_as_their_masks_one_by_one(dtype: str
     place = ndimage.zoom(rng.integers(0, values.size, (6, 6, 4)), 4, order=0)
     reference = values[place].astype(kinds)
     prediction = np.asfortranarray(values[np.roll(place, 2, axis=0)].astype(kinds))
-    targets = {str(value): (int(value),) for value in values} | {"several": tuple(int(value) for value in values[:3])}
+    targets = {str(value): (int(value),) for value in values} | {
+        "several": tuple(int(value) for value in values[:3])
+    }
     targets["absent"] = (7 if 7 not in values else 8,)
     tolerances = dict.fromkeys(targets, 1.5)
     measured = measure_labels(reference, prediction, targets, (1, 2, 3), tolerances, threads=2)
     assert list(measured) == list(targets)
     for name, labels in targets.items():
-        same(measured[name], measure_simply(np.isin(reference, labels), np.isin(prediction, labels), (1, 2, 3), 1.5))
+        same(
+            measured[name],
+            measure_simply(np.isin(reference, labels), np.isin(prediction, labels), (1, 2, 3), 1.5),
+        )
 
 
 def test_a_thousand_labels_at_once() -> None:
@@ -178,9 +201,14 @@ def test_a_thousand_labels_at_once() -> None:
     reference = np.kron(place, np.ones((3, 3, 3), dtype=int)).astype(np.int32)
     prediction = np.roll(reference, 1, axis=2)
     targets = {str(label): (label,) for label in range(1000)}
-    measured = measure_labels(reference, prediction, targets, (1, 1, 1), dict.fromkeys(targets, 0.5))
+    measured = measure_labels(
+        reference, prediction, targets, (1, 1, 1), dict.fromkeys(targets, 0.5)
+    )
     for label in (0, 1, 31, 32, 255, 256, 999):
-        same(measured[str(label)], measure_simply(reference == label, prediction == label, (1, 1, 1), 0.5))
+        same(
+            measured[str(label)],
+            measure_simply(reference == label, prediction == label, (1, 1, 1), 0.5),
+        )
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -192,14 +220,20 @@ def test_overlapping_masks_measure_each_against_its_own_target(order: Any) -> No
     labels[20:35, 5:20, 5:15] = 300
     targets = {"a": (3,), "b": (300,), "both": (3, 300), "none": (9,)}
     masks = {
-        name: np.asarray(ndimage.gaussian_filter(np.isin(labels, v) + rng.normal(size=shape) / 2, 1) > 0.4, np.uint8)
+        name: np.asarray(
+            ndimage.gaussian_filter(np.isin(labels, v) + rng.normal(size=shape) / 2, 1) > 0.4,
+            np.uint8,
+        )
         for name, v in targets.items()
     }
     tolerances = {"a": 1.0, "b": 2.0, "both": 3.0, "none": 1.0}
     for threads in (1, 3):
         measured = measure_masks(labels, targets, masks, (1.5, 1, 2), tolerances, threads=threads)
         for name, values in targets.items():
-            same(measured[name], measure_simply(np.isin(labels, values), masks[name], (1.5, 1, 2), tolerances[name]))
+            same(
+                measured[name],
+                measure_simply(np.isin(labels, values), masks[name], (1.5, 1, 2), tolerances[name]),
+            )
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as npst
 from scipy import ndimage
 
 from evaluator.metrics import METRICS, measure, measure_labels, measure_masks, score
-from evaluator.metrics.centreline import thin
+from evaluator.metrics.kernels.skeleton import thin
 from evaluator.volumes import read_image, read_labels
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def values(measures: Any, names: Any = NAMES) -> dict[str, float | None]:
 
 def near(expected: dict[str, float | None]) -> dict[str, Any]:
     return {
-        name: None if value is None else pytest.approx(value, rel=1e-9, abs=1e-9) for name, value in expected.items()
+        name: None if value is None else pytest.approx(value, rel=1e-9, abs=1e-9)
+        for name, value in expected.items()
     }
 
 
@@ -50,7 +51,9 @@ def test_the_digital_phantom_has_the_figures_that_ibsi_publishes(shared_data: Pa
     mask, image = read_labels(folder / "mask.nii.gz")[0], read_image(folder / "phantom.nii.gz")[0]
     for order in "CF":
         lying = [np.asarray(array, order=order) for array in (mask, image)]
-        uptake = measure(lying[0], lying[0], (2, 2, 2), 1.0, parts=["uptake"], image=lying[1]).uptake
+        uptake = measure(
+            lying[0], lying[0], (2, 2, 2), 1.0, parts=["uptake"], image=lying[1]
+        ).uptake
         assert uptake is not None
         assert uptake.reference == uptake.prediction
         assert uptake.reference.ml == pytest.approx(0.592)
@@ -81,7 +84,9 @@ def test_uptake_is_what_numpy_finds(seed: int) -> None:
     ball = (np.linalg.norm(grid * spacing, axis=-1) <= (750 / np.pi) ** (1 / 3)).astype(float)
     peaks = ndimage.correlate(image.astype(float), ball, mode="constant")
     peaks /= ndimage.correlate(np.ones(shape), ball, mode="constant")
-    got = values(measure(reference, prediction, spacing, 1.0, parts=["uptake"], image=image), UPTAKE)
+    got = values(
+        measure(reference, prediction, spacing, 1.0, parts=["uptake"], image=image), UPTAKE
+    )
     ml = spacing.prod() / 1000
     wide = image.astype(float)
     assert got == near(
@@ -99,7 +104,11 @@ def test_uptake_of_an_empty_mask() -> None:
     image = np.full((4, 4, 4), 2.0, dtype=np.float32)
     mask, nothing = np.ones((4, 4, 4), dtype=np.uint8), np.zeros((4, 4, 4), dtype=np.uint8)
     rows = score(measure(mask, nothing, (5, 5, 5), 1.0, parts=["uptake"], image=image), UPTAKE)
-    assert [(row.value, row.status) for row in rows] == [(-8.0, "ok"), (-16.0, "ok"), *[(None, "one-empty")] * 3]
+    assert [(row.value, row.status) for row in rows] == [
+        (-8.0, "ok"),
+        (-16.0, "ok"),
+        *[(None, "one-empty")] * 3,
+    ]
     rows = score(measure(nothing, nothing, (5, 5, 5), 1.0, parts=["uptake"], image=image), UPTAKE)
     assert {(row.value, row.status) for row in rows} == {(None, "undefined")}
     with pytest.raises(ValueError, match="none is given"):
@@ -123,7 +132,10 @@ def test_cldice_sees_a_gap_that_dice_does_not() -> None:
     short[:, :, 20:] = 0
     thick = np.zeros_like(whole)
     thick[1:6, 1:6] = 1
-    assert values(measure(whole, thick, (1, 1, 1), 1.0, parts=["centre_lines"]), ["cldice"])["cldice"] == 1.0
+    assert (
+        values(measure(whole, thick, (1, 1, 1), 1.0, parts=["centre_lines"]), ["cldice"])["cldice"]
+        == 1.0
+    )
     got = measure(whole, short, (1, 1, 1), 1.0, parts=["centre_lines"])
     lines = got.centre_lines
     assert lines is not None
@@ -165,7 +177,11 @@ def test_a_mask_is_perfect_against_itself_and_no_number_is_not_finite(pair: Any)
     one, two = pair
     if one.any():
         got = values(measure(one, one.copy(), (1, 2, 3), 1.0, parts=PARTS, image=image))
-        assert got == dict.fromkeys(NAMES, 0.0) | {"cldice": 1.0, "lesion_f1": 1.0, "panoptic_quality": 1.0}
+        assert got == dict.fromkeys(NAMES, 0.0) | {
+            "cldice": 1.0,
+            "lesion_f1": 1.0,
+            "panoptic_quality": 1.0,
+        }
     for row in score(measure(one, two, (1, 2, 3), 1.0, parts=PARTS, image=image), NAMES):
         assert (row.status == "ok") == (row.value is not None)
         assert row.value is None or (type(row.value) is float and np.isfinite(row.value))
@@ -175,7 +191,10 @@ def test_a_mask_is_perfect_against_itself_and_no_number_is_not_finite(pair: Any)
 @settings(max_examples=40, deadline=None)
 def test_the_masks_may_change_places(pair: Any, spacing: Any) -> None:
     image = image_for(pair[0])
-    a, b = (values(measure(*each, spacing, 1.0, parts=PARTS, image=image)) for each in (pair, pair[::-1]))
+    a, b = (
+        values(measure(*each, spacing, 1.0, parts=PARTS, image=image))
+        for each in (pair, pair[::-1])
+    )
     swapped = {"false_lesions": "missed_lesions", "false_lesions_ml": "missed_lesions_ml"}
     swapped |= {other: name for name, other in swapped.items()}
     for name in NAMES:
@@ -186,7 +205,9 @@ def test_the_masks_may_change_places(pair: Any, spacing: Any) -> None:
 
 @given(masks(5), SPACINGS, st.tuples(*[st.integers(0, 4)] * 6))
 @settings(max_examples=30, deadline=None)
-def test_where_the_masks_lie_in_the_volume_does_not_matter(pair: Any, spacing: Any, margins: Any) -> None:
+def test_where_the_masks_lie_in_the_volume_does_not_matter(
+    pair: Any, spacing: Any, margins: Any
+) -> None:
     margin = list(zip(margins[:3], margins[3:], strict=True))
     names = [name for name in NAMES if METRICS[name].part != "uptake"]
     moved = [np.pad(mask, margin) for mask in pair]
@@ -197,11 +218,17 @@ def test_where_the_masks_lie_in_the_volume_does_not_matter(pair: Any, spacing: A
 
 @given(masks(5), SPACINGS)
 @settings(max_examples=25, deadline=None)
-def test_axes_may_be_permuted_and_flipped_except_for_the_centre_line(pair: Any, spacing: Any) -> None:
+def test_axes_may_be_permuted_and_flipped_except_for_the_centre_line(
+    pair: Any, spacing: Any
+) -> None:
     image = image_for(pair[0])
     names = [name for name in NAMES if name != "cldice"]
-    expected = near(values(measure(*pair, spacing, 1.0, parts=("lesions", "uptake"), image=image), names))
-    for axes, flips in zip(permutations(range(3)), list(product((1, -1), repeat=3))[1:7], strict=True):
+    expected = near(
+        values(measure(*pair, spacing, 1.0, parts=("lesions", "uptake"), image=image), names)
+    )
+    for axes, flips in zip(
+        permutations(range(3)), list(product((1, -1), repeat=3))[1:7], strict=True
+    ):
         turn = tuple(slice(None, None, flip) for flip in flips)
         turned = [array.transpose(axes)[turn] for array in (*pair, image)]
         step = [spacing[axis] for axis in axes]
@@ -212,7 +239,10 @@ def test_axes_may_be_permuted_and_flipped_except_for_the_centre_line(pair: Any, 
 @given(masks(5))
 @settings(max_examples=25, deadline=None)
 def test_volumes_scale_with_the_spacing_and_counts_do_not(pair: Any) -> None:
-    a, b = (values(measure(*pair, step, 1.0, parts=["lesions"]), NAMES) for step in ((1, 2, 3), (2, 4, 6)))
+    a, b = (
+        values(measure(*pair, step, 1.0, parts=["lesions"]), NAMES)
+        for step in ((1, 2, 3), (2, 4, 6))
+    )
     for name in (name for name in NAMES if METRICS[name].part == "lesions"):
         factor = 8 if METRICS[name].unit == "ml" else 1
         assert near(b)[name] == (None if a[name] is None else a[name] * factor)
@@ -220,22 +250,39 @@ def test_volumes_scale_with_the_spacing_and_counts_do_not(pair: Any) -> None:
 
 def test_label_maps_overlapping_masks_and_threads_give_the_same() -> None:
     rng = np.random.default_rng(4)
-    reference, prediction = (ndimage.zoom(rng.integers(0, 4, (7, 6, 5)), 3, order=0).astype(np.uint8) for _ in range(2))
+    reference, prediction = (
+        ndimage.zoom(rng.integers(0, 4, (7, 6, 5)), 3, order=0).astype(np.uint8) for _ in range(2)
+    )
     image = rng.gamma(1, 3, reference.shape).astype(np.float32)
     targets = {"a": (1,), "b": (2, 3), "c": (1, 3)}
     tolerances, parts = dict.fromkeys(targets, 1.0), dict.fromkeys(targets, PARTS)
     own = {name: np.isin(prediction, labels).astype(np.uint8) for name, labels in targets.items()}
     for threads in (1, 3):
         for order in "CF":
-            lying: Any = [np.asarray(array, order=order) for array in (reference, prediction, image)]
+            lying: Any = [
+                np.asarray(array, order=order) for array in (reference, prediction, image)
+            ]
             expected = {
-                name: measure(*(np.isin(m, v) for m in lying[:2]), (2, 3, 4), 1.0, parts=PARTS, image=lying[2])
+                name: measure(
+                    *(np.isin(m, v) for m in lying[:2]), (2, 3, 4), 1.0, parts=PARTS, image=lying[2]
+                )
                 for name, v in targets.items()
             }
-            got = measure_labels(*lying[:2], targets, (2, 3, 4), tolerances, threads, parts=parts, image=lying[2])
+            got = measure_labels(
+                *lying[:2], targets, (2, 3, 4), tolerances, threads, parts=parts, image=lying[2]
+            )
             assert got == expected
             each = {name: np.asarray(mask, order=order) for name, mask in own.items()}
             assert (
-                measure_masks(lying[0], targets, each, (2, 3, 4), tolerances, threads, parts=parts, image=lying[2])
+                measure_masks(
+                    lying[0],
+                    targets,
+                    each,
+                    (2, 3, 4),
+                    tolerances,
+                    threads,
+                    parts=parts,
+                    image=lying[2],
+                )
                 == expected
             )

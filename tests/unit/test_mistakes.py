@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluator.geometry import make_grid
-from evaluator.masks import crop_mask
-from evaluator.mistakes import KINDS, classify, mirrored, shared_voxels
+from evaluator.analysis.failure_modes import KINDS, classify, mirrored, shared_voxels
+from evaluator.imaging.geometry import make_grid
+from evaluator.imaging.grid_masks import crop_mask
 
 AFFINE = np.array([[0.2, -2.1, 0.2, 10], [1.9, 0.1, 0.3, 4], [0.1, 0.2, -3, 7], [0, 0, 0, 1.0]])
 GRID = make_grid((90, 80, 60), AFFINE)
@@ -90,11 +90,17 @@ def test_mirrors():
 
 def test_a_scan_with_one_reference():
     only = {"lesion": crop_mask(KIDNEY, GRID)}
-    assert classify(crop_mask(ball((60, 40, 30), 30), GRID), only, "lesion").kind in ("leak", "whole-body leak")
+    assert classify(crop_mask(ball((60, 40, 30), 30), GRID), only, "lesion").kind in (
+        "leak",
+        "whole-body leak",
+    )
     assert classify(crop_mask(KIDNEY, GRID), only, "lesion").neighbour is None
 
 
-@given(st.lists(st.tuples(*(st.integers(0, n - 1) for n in (9, 7, 8))), max_size=40), st.integers(0, 2**31))
+@given(
+    st.lists(st.tuples(*(st.integers(0, n - 1) for n in (9, 7, 8))), max_size=40),
+    st.integers(0, 2**31),
+)
 @settings(max_examples=60, deadline=None)
 def test_every_mask_has_a_kind(places, seed):
     grid = make_grid((9, 7, 8), AFFINE)
@@ -108,4 +114,7 @@ def test_every_mask_has_a_kind(places, seed):
     assert (found.kind == "empty") == (not places)
     for name, reference in references.items():
         n = int(name[-1])
-        assert shared_voxels(crop_mask(mask, grid), reference) == (mask.astype(bool) & (labels == n)).sum()
+        assert (
+            shared_voxels(crop_mask(mask, grid), reference)
+            == (mask.astype(bool) & (labels == n)).sum()
+        )

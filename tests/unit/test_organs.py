@@ -6,13 +6,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from evaluator.errors import BadManifest
+from evaluator.errors import ManifestError
 from evaluator.manifests.organs import load_organs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-UMD = ["liver", "kidney-left", "kidney-right", "brain", "heart", "spleen", "aorta", "lung", "colon", "bladder"]
+UMD = [
+    "liver",
+    "kidney-left",
+    "kidney-right",
+    "brain",
+    "heart",
+    "spleen",
+    "aorta",
+    "lung",
+    "colon",
+    "bladder",
+]
 UMD += ["pancreas", "esophagus", "stomach"]
 
 
@@ -30,7 +41,16 @@ def test_each_organ_has_a_sourced_tolerance_and_words(name: str) -> None:
 
 def test_flare22s_figures_are_used_where_it_has_one() -> None:
     """Liver 5, kidneys 3, spleen 3, pancreas 5, aorta 2, esophagus 3, stomach 5 mm: the challenge's own script."""
-    names = ("liver", "kidney-left", "kidney-right", "spleen", "pancreas", "aorta", "esophagus", "stomach")
+    names = (
+        "liver",
+        "kidney-left",
+        "kidney-right",
+        "spleen",
+        "pancreas",
+        "aorta",
+        "esophagus",
+        "stomach",
+    )
     assert [load_organs().tolerance_mm(name) for name in names] == [5, 3, 3, 3, 5, 2, 3, 5]
     assert {load_organs().source(name) for name in names} == {"FLARE22"}
 
@@ -42,14 +62,16 @@ def test_a_name_that_is_not_listed_gets_the_stated_default() -> None:
     assert organs.texts("vena-cava") == ("vena cava",)
 
 
-@pytest.mark.parametrize("text", ["[default]", "not toml", '[default]\ntolerance_mm = 0.0\nsource = "x"\n[organs]'])
+@pytest.mark.parametrize(
+    "text", ["[default]", "not toml", '[default]\ntolerance_mm = 0.0\nsource = "x"\n[organs]']
+)
 def test_a_wrong_file_is_told(tmp_path: Path, text: str) -> None:
     path = tmp_path / "organs.toml"
     path.write_text(text)
-    with pytest.raises(BadManifest, match=r"organs\.toml"):
+    with pytest.raises(ManifestError, match=r"organs\.toml"):
         load_organs(path)
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BadManifest, match="cannot be read"):
+    with pytest.raises(ManifestError, match="cannot be read"):
         load_organs(tmp_path / "organs.toml")

@@ -14,7 +14,7 @@ import pytest
 from evaluator.datasets import load_dataset
 from evaluator.datasets.phantom import ORGANS, generate
 from evaluator.datasets.phantom.grids import grids_of
-from evaluator.geometry import affine_of, orientation, spacing, to_world
+from evaluator.imaging.geometry import affine_of, orientation, spacing, to_world
 from evaluator.manifests.datasets import DatasetManifest, PhantomPlan, read_dataset_manifest
 from evaluator.types import Case, Dataset, Scan
 from evaluator.volumes import file_sha256, read_grid, read_image, read_labels
@@ -23,10 +23,20 @@ TOY = (48, 36, 72)
 SMALL = (96, 72, 160)
 
 
-def manifest_of(cases: int, size: tuple[int, int, int], seed: int = 5, **more: str) -> DatasetManifest:
-    facts = {"title": "Made", "license": "CC0-1.0", "citation": "none", "reference_origin": "generated", **more}
+def manifest_of(
+    cases: int, size: tuple[int, int, int], seed: int = 5, **more: str
+) -> DatasetManifest:
+    facts = {
+        "title": "Made",
+        "license": "CC0-1.0",
+        "citation": "none",
+        "reference_origin": "generated",
+        **more,
+    }
     plan = PhantomPlan(cases=cases, size=size, seed=seed)
-    return DatasetManifest(path=Path("x"), sha256="", name="made", synthetic=True, phantom=plan, **facts)
+    return DatasetManifest(
+        path=Path("x"), sha256="", name="made", synthetic=True, phantom=plan, **facts
+    )
 
 
 def made(folder: Path, cases: int, size: tuple[int, int, int], seed: int = 5) -> Dataset:
@@ -35,7 +45,11 @@ def made(folder: Path, cases: int, size: tuple[int, int, int], seed: int = 5) ->
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): file_sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): file_sha256(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -102,13 +116,17 @@ def test_made_once_however_many_ask_at_once(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: generate(manifest_of(1, TOY), folder), range(4)))
-    assert [path.name for path in tmp_path.iterdir()] == ["data"], "something half made was left behind"
+    assert [path.name for path in tmp_path.iterdir()] == ["data"], (
+        "something half made was left behind"
+    )
     before = (folder / "made.toml").stat().st_mtime_ns
     generate(manifest_of(1, TOY), folder)
     assert (folder / "made.toml").stat().st_mtime_ns == before
 
 
-def test_nothing_is_left_where_making_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_left_where_making_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
         raise OSError("disk full")
 
@@ -128,7 +146,7 @@ def test_subjects_alternate_and_every_scan_has_all_organs(small: Dataset) -> Non
     assert [case.subject for case in small.cases] == [f"phantom-{n:03d}" for n in range(1, 5)]
     assert [set(case.scans) for case in small.cases] == [{"CT", "PT"}, {"MR", "PT"}] * 2
     for case in small.cases:
-        assert case.pair == "a"
+        assert case.session == "a"
         for scan in case.scans.values():
             labels, grid = read_labels(scan.references[0].path)
             assert labels.dtype == np.uint8
@@ -169,7 +187,9 @@ def test_subjects_differ(small: Dataset) -> None:
 
 
 def test_geometry_is_of_every_kind(small: Dataset) -> None:
-    affines = [affine_of(read_grid(scan.image)) for case in small.cases for scan in case.scans.values()]
+    affines = [
+        affine_of(read_grid(scan.image)) for case in small.cases for scan in case.scans.values()
+    ]
     assert {orientation(affine) for affine in affines} >= {"RAS", "LPS", "PIR"}
     oblique = [np.count_nonzero(np.abs(affine[:3, :3]) > 1e-3) > 3 for affine in affines]
     assert any(oblique)

@@ -6,21 +6,35 @@ from pathlib import Path
 
 import pytest
 
-from evaluator.cards import parse_card
+from evaluator.evaluation.plan import Plan, refusal
 from evaluator.manifests.protocols import load_protocol
-from evaluator.plan import Plan, refusal
 from evaluator.types import Case, Dataset, Scan
+from evaluator.zoo.cards import parse_card
 
 SCAN = Scan(modality="CT", image=Path("i"), unit="HU", references=())
-CASE = Case(subject="s", pair="a", split="test", scans={"CT": SCAN})
+CASE = Case(subject="s", session="a", split="test", scans={"CT": SCAN})
 DATASET = Dataset(
-    name="d", title="d", license="l", citation="c", synthetic=True, reference_origin="o", cases=(CASE,), sha256="0"
+    name="d",
+    title="d",
+    license="l",
+    citation="c",
+    synthetic=True,
+    reference_origin="o",
+    cases=(CASE,),
+    sha256="0",
 )
 
 
 def plan(protocol, prompts, **labels):
-    labels = {"umd.contract": "1", "umd.name": "m", "umd.inputs": "CT", "umd.prompts": prompts} | labels
-    return Plan(card=parse_card(labels), digest="0", dataset=DATASET, protocol=load_protocol(protocol))
+    labels = {
+        "umd.contract": "1",
+        "umd.name": "m",
+        "umd.inputs": "CT",
+        "umd.prompts": prompts,
+    } | labels
+    return Plan(
+        card=parse_card(labels), digest="0", dataset=DATASET, protocol=load_protocol(protocol)
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,6 +60,12 @@ def test_what_a_card_does_not_say_is_not_asked(protocol, prompts, told) -> None:
 
 
 def test_other_modalities_and_units_are_not_asked() -> None:
-    assert "does not take CT" in refusal(plan("paper", "point", **{"umd.inputs": "PT"}), CASE, "CT").detail
-    assert "wants CT in" in refusal(plan("paper", "point", **{"umd.units": "CT=a.u."}), CASE, "CT").detail
+    assert (
+        "does not take CT"
+        in refusal(plan("paper", "point", **{"umd.inputs": "PT"}), CASE, "CT").detail
+    )
+    assert (
+        "wants CT in"
+        in refusal(plan("paper", "point", **{"umd.units": "CT=a.u."}), CASE, "CT").detail
+    )
     assert refusal(plan("paper", "point", **{"umd.units": "CT=HU"}), CASE, "CT") is None

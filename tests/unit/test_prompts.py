@@ -7,8 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluator.geometry import affine_of, make_grid, spacing, to_index, to_world
-from evaluator.prompts import GridMask, NoPrompt, choose_kind, crop_mask, draw, empty_mask
+from evaluator.imaging.geometry import affine_of, make_grid, spacing, to_index, to_world
+from evaluator.prompting.initial_prompts import (
+    GridMask,
+    NoPrompt,
+    choose_kind,
+    crop_mask,
+    draw,
+    empty_mask,
+)
 from evaluator.types import ModelCard, PromptPlan, TargetPrompt
 
 POINT = PromptPlan(kinds=("point",))
@@ -66,19 +73,29 @@ def test_every_grid_gets_the_voxel_that_holds_the_drawn_place(ct, pt, rule, coun
         for point in drawn[modality].points:
             assert masks[modality].contains(point.index)
             assert point.foreground
-            assert to_world(affine_of(grid), np.array(point.index, float)) == pytest.approx(np.array(point.ras_mm))
+            assert to_world(affine_of(grid), np.array(point.index, float)) == pytest.approx(
+                np.array(point.ras_mm)
+            )
     if drawn["PT"].displacement_mm == 0.0:
         used = [np.array(point.index) for point in drawn["PT"].points]
         for place in places:
             # within half a voxel along each axis; a place in the middle between two is in either
-            assert min(np.abs(to_index(affine_of(pt), place) - index).max() for index in used) <= 0.5 + 1e-6
+            assert (
+                min(np.abs(to_index(affine_of(pt), place) - index).max() for index in used)
+                <= 0.5 + 1e-6
+            )
 
 
 @settings(max_examples=30, deadline=None)
 @given(grids, grids, st.sampled_from(["point", "box"]), st.integers(0, 9))
 def test_the_order_of_the_modalities_does_not_matter(ct, pt, kind, seed) -> None:
     plan = PromptPlan(
-        kinds=(kind,), points=2, point_rule="random", point_offset_mm=3.0, box_jitter_mm=4.0, box_growth=0.1
+        kinds=(kind,),
+        points=2,
+        point_rule="random",
+        point_offset_mm=3.0,
+        box_jitter_mm=4.0,
+        box_growth=0.1,
     )
     masks = {"CT": ball_on(ct), "PT": ball_on(pt)}
     turned = dict(reversed(list(masks.items())))
@@ -86,13 +103,17 @@ def test_the_order_of_the_modalities_does_not_matter(ct, pt, kind, seed) -> None
 
 
 def nearest_by_search(mask: GridMask, place):
-    voxels = np.argwhere(mask.inside) + mask.corner
-    return np.linalg.norm(to_world(affine_of(mask.grid), voxels.astype(float)) - place, axis=1).min()
+    voxels = np.argwhere(mask.array) + mask.offset
+    return np.linalg.norm(
+        to_world(affine_of(mask.grid), voxels.astype(float)) - place, axis=1
+    ).min()
 
 
 @settings(max_examples=40, deadline=None)
 @given(grids, grids, st.tuples(*[st.floats(-12, 12)] * 3))
-def test_a_place_outside_the_reference_goes_to_the_nearest_voxel_and_says_how_far(ct, pt, shift) -> None:
+def test_a_place_outside_the_reference_goes_to_the_nearest_voxel_and_says_how_far(
+    ct, pt, shift
+) -> None:
     anchor, other = ball_on(ct), ball_on(pt, centre=np.array((3.0, -5.0, 8.0)) + shift, radius=7.0)
     if other.empty:
         return
@@ -162,7 +183,9 @@ def test_a_moved_point_lies_exactly_that_far_off() -> None:
     plan = PromptPlan(kinds=("point",), point_offset_mm=5.0)
     for seed in range(5):
         moved = np.array(asked({"CT": mask}, plan=plan, seed=seed)["CT"].points[0].ras_mm)
-        assert np.linalg.norm(moved - still) == pytest.approx(5.0, abs=0.45)  # half a voxel's diagonal
+        assert np.linalg.norm(moved - still) == pytest.approx(
+            5.0, abs=0.45
+        )  # half a voxel's diagonal
 
 
 @settings(max_examples=40, deadline=None)
@@ -171,9 +194,11 @@ def test_a_box_is_tight_on_the_anchor_and_holds_it_elsewhere(ct, pt) -> None:
     anchor, other = ball_on(ct), ball_on(pt)
     drawn = asked({"CT": anchor, "PT": other}, "box", BOX)
     box = drawn["CT"].box
-    assert box.low == anchor.corner
-    assert tuple(h - l for l, h in zip(box.low, box.high, strict=True)) == anchor.inside.shape
-    corners = np.array(np.meshgrid(*[(l - 0.5, h - 0.5) for l, h in zip(box.low, box.high, strict=True)]))
+    assert box.low == anchor.offset
+    assert tuple(h - l for l, h in zip(box.low, box.high, strict=True)) == anchor.array.shape
+    corners = np.array(
+        np.meshgrid(*[(l - 0.5, h - 0.5) for l, h in zip(box.low, box.high, strict=True)])
+    )
     on_pt = to_index(affine_of(pt), to_world(affine_of(ct), corners.reshape(3, -1).T))
     low, high = np.array(drawn["PT"].box.low) - 0.5, np.array(drawn["PT"].box.high) - 0.5
     inside = np.clip(on_pt, -0.5, np.array(pt.shape) - 0.5)
@@ -188,7 +213,9 @@ def test_a_grown_box_has_longer_edges_and_a_shrunk_one_shorter() -> None:
     mask = np.zeros((40, 40, 40), bool)
     mask[10:30, 10:20, 15:25] = True
     masks = {"CT": crop_mask(mask, grid)}
-    assert asked(masks, "box", PromptPlan(kinds=("box",), box_growth=0.2))["CT"].box == boxed((8, 9, 14), (32, 21, 26))
+    assert asked(masks, "box", PromptPlan(kinds=("box",), box_growth=0.2))["CT"].box == boxed(
+        (8, 9, 14), (32, 21, 26)
+    )
     assert asked(masks, "box", PromptPlan(kinds=("box",), box_growth=-0.2))["CT"].box == boxed(
         (12, 11, 16), (28, 19, 24)
     )
@@ -208,7 +235,12 @@ def test_a_jittered_box_keeps_each_face_within_the_jitter() -> None:
     mask[10:30, 10:20, 15:25] = True
     boxes = set()
     for seed in range(8):
-        box = asked({"CT": crop_mask(mask, grid)}, "box", PromptPlan(kinds=("box",), box_jitter_mm=4.0), seed)["CT"].box
+        box = asked(
+            {"CT": crop_mask(mask, grid)},
+            "box",
+            PromptPlan(kinds=("box",), box_jitter_mm=4.0),
+            seed,
+        )["CT"].box
         boxes.add(box)
         assert (np.abs(np.array(box.low) - (10, 10, 15)) <= (4, 4, 2)).all()
         assert (np.abs(np.array(box.high) - (30, 20, 25)) <= (4, 4, 2)).all()
@@ -226,7 +258,10 @@ def test_a_box_is_never_turned_inside_out() -> None:
 
 
 def test_a_box_off_the_other_grid_is_told() -> None:
-    near, far = grid_about((24, 24, 24), (2, 2, 2)), grid_about((24, 24, 24), (2, 2, 2), centre=(300, 0, 0))
+    near, far = (
+        grid_about((24, 24, 24), (2, 2, 2)),
+        grid_about((24, 24, 24), (2, 2, 2), centre=(300, 0, 0)),
+    )
     drawn = asked({"CT": ball_on(near), "PT": ball_on(far, centre=(300, 0, 0))}, "box", BOX)
     assert drawn["PT"] == NoPrompt(target="liver", reason="outside-grid")
 
@@ -240,7 +275,15 @@ def test_text_and_class_are_the_same_everywhere() -> None:
 
 
 def card(*prompts):
-    return ModelCard(name="m", title="m", contract="1", inputs=(("CT",),), units={}, prompts=prompts, targets=None)
+    return ModelCard(
+        name="m",
+        title="m",
+        contract="1",
+        inputs=(("CT",),),
+        units={},
+        prompts=prompts,
+        targets=None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -259,6 +302,6 @@ def test_a_model_gets_the_first_kind_it_understands(kinds, prompts, chosen) -> N
 
 
 def test_spacing_is_what_the_tests_think() -> None:
-    assert spacing(affine_of(grid_about((4, 4, 4), (1.5, 2, 3), (0.3, 0.2, 0.1), (-1, 1, 1)))) == pytest.approx(
-        (1.5, 2, 3)
-    )
+    assert spacing(
+        affine_of(grid_about((4, 4, 4), (1.5, 2, 3), (0.3, 0.2, 0.1), (-1, 1, 1)))
+    ) == pytest.approx((1.5, 2, 3))

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from evaluator.geometry import make_grid
-from evaluator.prompts import Chance, crop_mask, crop_targets
-from evaluator.prompts.depth import first_deepest, squared_depth
-from evaluator.prompts.points import choose_places
+from evaluator.imaging.distance_transform import first_deepest, squared_depth
+from evaluator.imaging.geometry import make_grid
+from evaluator.prompting.initial_prompts import RandomStream, crop_mask, crop_targets
+from evaluator.prompting.points import choose_places
 from evaluator.types import PromptPlan
 
 masks = arrays(np.bool_, st.tuples(*[st.integers(1, 9)] * 3))
@@ -29,7 +29,9 @@ def test_depth_is_the_distance_transform_with_the_border_outside(mask, step) -> 
 def test_depth_in_a_large_thick_body_is_exact() -> None:
     i, j, k = np.indices((50, 40, 60))
     body = ((i - 25) / 24) ** 2 + ((j - 20) / 19) ** 2 + ((k - 30) / 29) ** 2 < 1
-    expected = ndimage.distance_transform_edt(np.pad(body, 1), sampling=(1.5, 1.5, 2.0))[1:-1, 1:-1, 1:-1]
+    expected = ndimage.distance_transform_edt(np.pad(body, 1), sampling=(1.5, 1.5, 2.0))[
+        1:-1, 1:-1, 1:-1
+    ]
     assert np.sqrt(squared_depth(body, (1.5, 1.5, 2.0))) == pytest.approx(expected, abs=1e-9)
 
 
@@ -49,7 +51,7 @@ def test_a_slab_of_ties_gives_the_lowest_index() -> None:
 def test_further_points_are_deepest_with_the_earlier_ones_outside() -> None:
     grid = make_grid((40, 9, 9), np.eye(4))
     mask = crop_mask(np.ones((40, 9, 9), bool), grid)
-    places = choose_places(mask, PromptPlan(kinds=("point",), points=3), Chance("any"))
+    places = choose_places(mask, PromptPlan(kinds=("point",), points=3), RandomStream("any"))
     # depth 5 from index 4 on; then 5 away from both the point and the end; and so on
     assert places == [(4.0, 4.0, 4.0), (9.0, 4.0, 4.0), (14.0, 4.0, 4.0)]
 
@@ -60,7 +62,7 @@ def test_a_mask_with_fewer_voxels_than_points_gives_them_all() -> None:
     mask[1, 1, 1] = mask[2, 3, 1] = True
     for rule in ("deepest", "random"):
         plan = PromptPlan(kinds=("point",), points=5, point_rule=rule)
-        places = choose_places(crop_mask(mask, grid), plan, Chance("any"))
+        places = choose_places(crop_mask(mask, grid), plan, RandomStream("any"))
         assert sorted(places) == [(1.0, 1.0, 1.0), (2.0, 3.0, 1.0)]
 
 
@@ -68,50 +70,57 @@ def test_random_points_are_interior_and_uniform() -> None:
     grid = make_grid((6, 6, 6), np.eye(4))
     mask = crop_mask(np.ones((6, 6, 6), bool), grid)
     plan = PromptPlan(kinds=("point",), point_rule="random")
-    drawn = np.array([choose_places(mask, plan, Chance(seed))[0] for seed in range(1000)])
+    drawn = np.array([choose_places(mask, plan, RandomStream(seed))[0] for seed in range(1000)])
     assert drawn.min() == 1
     assert drawn.max() == 4
     counts = np.unique(drawn, axis=0, return_counts=True)[1]
     assert len(counts) == 64
-    assert ((counts - 1000 / 64) ** 2 / (1000 / 64)).sum() < 110  # chi², 63 degrees of freedom, p < 0.0003
+    assert (
+        (counts - 1000 / 64) ** 2 / (1000 / 64)
+    ).sum() < 110  # chi², 63 degrees of freedom, p < 0.0003
 
 
 @settings(max_examples=60, deadline=None)
-@given(arrays(np.uint8, st.tuples(*[st.integers(1, 8)] * 3), elements=st.integers(0, 4)), st.sampled_from("CF"))
+@given(
+    arrays(np.uint8, st.tuples(*[st.integers(1, 8)] * 3), elements=st.integers(0, 4)),
+    st.sampled_from("CF"),
+)
 def test_crops_hold_every_voxel_of_a_target(labels, order) -> None:
     grid = make_grid(labels.shape, np.eye(4))
-    crops = crop_targets(np.asarray(labels, order=order), grid, {"one": (1,), "two": (2, 4), "none": (9,)})
+    crops = crop_targets(
+        np.asarray(labels, order=order), grid, {"one": (1,), "two": (2, 4), "none": (9,)}
+    )
     for name, values in (("one", (1,)), ("two", (2, 4)), ("none", (9,))):
         wanted = np.isin(labels, values)
-        assert (crops[name].region((0, 0, 0), labels.shape) == wanted).all()
-        assert crops[name].voxels == wanted.sum()
+        assert (crops[name].crop((0, 0, 0), labels.shape) == wanted).all()
+        assert crops[name].voxel_count == wanted.sum()
         assert crops[name].empty == (not wanted.any())
         if wanted.any():
             edges = [np.flatnonzero(wanted.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
-            assert crops[name].corner == tuple(edge[0] for edge in edges)
-            assert crops[name].inside.shape == tuple(edge[-1] - edge[0] + 1 for edge in edges)
+            assert crops[name].offset == tuple(edge[0] for edge in edges)
+            assert crops[name].array.shape == tuple(edge[-1] - edge[0] + 1 for edge in edges)
 
 
 def test_a_crop_of_a_part_knows_where_it_lies() -> None:
     part = np.zeros((4, 4, 4), bool)
     part[1, 2, 3] = True
-    crop = crop_mask(part, make_grid((20, 20, 20), np.eye(4)), corner=(10, 11, 12))
-    assert crop.corner == (11, 13, 15)
+    crop = crop_mask(part, make_grid((20, 20, 20), np.eye(4)), offset=(10, 11, 12))
+    assert crop.offset == (11, 13, 15)
     assert crop.contains((11, 13, 15))
     assert not crop.contains((11, 13, 14))
 
 
 def test_chance_is_pinned_for_ever() -> None:
-    stream = Chance("prompt", 0, "subject", "liver")
+    stream = RandomStream("prompt", 0, "subject", "liver")
     assert [stream.below(1000) for _ in range(4)] == PINNED
-    assert Chance("ab", "c").fraction() != Chance("a", "bc").fraction()
+    assert RandomStream("ab", "c").fraction() != RandomStream("a", "bc").fraction()
 
 
 PINNED = [741, 459, 882, 556]
 
 
 def test_directions_are_unit_and_spread() -> None:
-    stream = Chance("directions")
+    stream = RandomStream("directions")
     drawn = np.array([stream.direction() for _ in range(600)])
     assert np.linalg.norm(drawn, axis=1) == pytest.approx(1.0)
     assert np.abs(drawn.mean(axis=0)).max() < 0.1

@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluator.cards import parse_card
-from evaluator.errors import BadManifest
-from evaluator.geometry import affine_of, spacing, to_index, to_world
-from evaluator.masks import crop_mask
-from evaluator.prompts import Chance, NoPrompt, draw
+from evaluator.errors import ManifestError
+from evaluator.imaging.geometry import affine_of, spacing, to_index, to_world
+from evaluator.imaging.grid_masks import crop_mask
+from evaluator.prompting.initial_prompts import NoPrompt, RandomStream, draw
 from evaluator.types import PromptPlan
-from evaluator.wordings import read_wordings
+from evaluator.zoo.cards import parse_card, read_wordings
 from tests.unit.test_prompts import ball_on, grid_about, grids
 from zoo_sdk.wire import Box
 
@@ -25,7 +24,9 @@ def points_outside(masks, distance, seed=0, subject="s1"):
 
 @settings(max_examples=40, deadline=None)
 @given(grids, grids, st.sampled_from([5.0, 10.0]), st.integers(0, 5))
-def test_a_point_outside_lies_outside_on_every_grid_and_says_foreground(ct, pt, distance, seed) -> None:
+def test_a_point_outside_lies_outside_on_every_grid_and_says_foreground(
+    ct, pt, distance, seed
+) -> None:
     masks = {"CT": ball_on(ct), "PT": ball_on(pt)}
     drawn = points_outside(masks, distance, seed)
     for modality, mask in masks.items():
@@ -33,7 +34,7 @@ def test_a_point_outside_lies_outside_on_every_grid_and_says_foreground(ct, pt, 
         assert point.foreground
         assert not mask.contains(point.index)
         assert drawn[modality].anchor == "CT"
-        voxels = to_world(affine_of(mask.grid), np.argwhere(mask.inside) + mask.corner)
+        voxels = to_world(affine_of(mask.grid), np.argwhere(mask.array) + mask.offset)
         apart = np.linalg.norm(voxels - point.ras_mm, axis=1).min()
         slack = np.linalg.norm(spacing(affine_of(mask.grid)))
         # of a ball the ray is the shortest way out: the distance is what was asked for, but for a place off the grid
@@ -41,7 +42,10 @@ def test_a_point_outside_lies_outside_on_every_grid_and_says_foreground(ct, pt, 
 
 
 def test_a_point_outside_is_drawn_once_for_all_images_and_the_same_again() -> None:
-    masks = {"CT": ball_on(grid_about((60, 60, 60), (1, 1, 1))), "PT": ball_on(grid_about((60, 60, 60), (1, 1, 1)))}
+    masks = {
+        "CT": ball_on(grid_about((60, 60, 60), (1, 1, 1))),
+        "PT": ball_on(grid_about((60, 60, 60), (1, 1, 1))),
+    }
     first = points_outside(masks, 10.0)
     assert first["CT"].points == first["PT"].points
     assert points_outside(dict(reversed(list(masks.items()))), 10.0) == first
@@ -71,9 +75,14 @@ def test_a_place_off_the_grid_comes_back_to_its_edge() -> None:
 
 
 def named(texts, seed=0, target="liver", subject="s1"):
-    masks = {"CT": ball_on(grid_about((24, 24, 24), (2, 2, 2))), "PT": ball_on(grid_about((24, 24, 24), (2, 2, 2)))}
+    masks = {
+        "CT": ball_on(grid_about((24, 24, 24), (2, 2, 2))),
+        "PT": ball_on(grid_about((24, 24, 24), (2, 2, 2))),
+    }
     plan = PromptPlan(kinds=("text",), text_of="other")
-    drawn = draw(masks, target=target, kind="text", plan=plan, seed=seed, subject=subject, texts=texts)
+    drawn = draw(
+        masks, target=target, kind="text", plan=plan, seed=seed, subject=subject, texts=texts
+    )
     assert drawn["CT"] == drawn["PT"]
     return drawn["CT"].text, drawn["CT"].text_of
 
@@ -94,11 +103,16 @@ def test_the_challenges_box_is_the_middle_slices_over_all_slices() -> None:
     mask = crop_mask(inside, grid)
     plan, boxes = PromptPlan(kinds=("box",), box_rule="cvpr25"), set()
     for seed in range(60):
-        made = draw({"CT": mask}, target="liver", kind="box", plan=plan, seed=seed, subject="s")["CT"].box
+        made = draw({"CT": mask}, target="liver", kind="box", plan=plan, seed=seed, subject="s")[
+            "CT"
+        ].box
         boxes.add(made)
     # n pixels of an image of 256, counted down to whole voxels along either axis
     assert boxes == {
-        Box(low=(50 - n * 128 // 256, 200 - n * 512 // 256, 5), high=(60 + n * 128 // 256, 220 + n * 512 // 256, 20))
+        Box(
+            low=(50 - n * 128 // 256, 200 - n * 512 // 256, 5),
+            high=(60 + n * 128 // 256, 220 + n * 512 // 256, 20),
+        )
         for n in range(6)
     }
 
@@ -108,7 +122,10 @@ def test_the_challenges_box_stays_in_the_image_and_takes_the_upper_middle() -> N
     inside = np.zeros(grid.shape, bool)
     inside[0:3, 250:256, 2] = True
     inside[100:103, 50:56, 7] = True  # of two slices with a gap the second is in the middle
-    for held, low, high in ((inside, (100, 50), (103, 56)), (inside & (np.arange(10) < 5), (0, 250), (3, 256))):
+    for held, low, high in (
+        (inside, (100, 50), (103, 56)),
+        (inside & (np.arange(10) < 5), (0, 250), (3, 256)),
+    ):
         for seed in range(8):
             box = draw(
                 {"CT": crop_mask(held, grid)},
@@ -118,14 +135,16 @@ def test_the_challenges_box_stays_in_the_image_and_takes_the_upper_middle() -> N
                 seed=seed,
                 subject="s",
             )["CT"].box
-            more = Chance("prompt", seed, "s", "x", "box").below(6)
+            more = RandomStream("prompt", seed, "s", "x", "box").below(6)
             assert box.low[:2] == tuple(max(l - more, 0) for l in low)
             assert box.high[:2] == tuple(min(h + more, 256) for h in high)
             assert (box.low[2], box.high[2]) == ((2, 8) if held is inside else (2, 3))
 
 
 def card(texts):
-    return parse_card({"umd.contract": "1", "umd.name": "m", "umd.inputs": "CT", "umd.texts": texts})
+    return parse_card(
+        {"umd.contract": "1", "umd.name": "m", "umd.inputs": "CT", "umd.texts": texts}
+    )
 
 
 def test_a_card_says_the_words_that_its_model_learned() -> None:
@@ -138,13 +157,17 @@ def test_a_card_says_the_words_that_its_model_learned() -> None:
 
 @pytest.mark.parametrize("texts", ["bladder", "=tumor", "bladder=", "a=b; a=c"])
 def test_words_that_cannot_be_read_are_told(texts) -> None:
-    with pytest.raises(BadManifest, match=r"label umd\.texts"):
+    with pytest.raises(ManifestError, match=r"label umd\.texts"):
         read_wordings(card(texts))
 
 
 def test_the_middle_of_the_world_does_not_move_a_box() -> None:
     """The tight rule is untouched by the other one."""
     mask = ball_on(grid_about((24, 24, 24), (2, 2, 2)))
-    box = draw({"CT": mask}, target="x", kind="box", plan=PromptPlan(kinds=("box",)), seed=0, subject="s")["CT"].box
-    assert (box.low, box.high) == (mask.corner, mask.end)
-    assert to_index(affine_of(mask.grid), to_world(affine_of(mask.grid), np.array(box.low))) == pytest.approx(box.low)
+    box = draw(
+        {"CT": mask}, target="x", kind="box", plan=PromptPlan(kinds=("box",)), seed=0, subject="s"
+    )["CT"].box
+    assert (box.low, box.high) == (mask.offset, mask.end)
+    assert to_index(
+        affine_of(mask.grid), to_world(affine_of(mask.grid), np.array(box.low))
+    ) == pytest.approx(box.low)

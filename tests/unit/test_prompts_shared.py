@@ -8,8 +8,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from evaluator.geometry import affine_of, make_grid, spacing
-from evaluator.prompts import crop_mask, draw
+from evaluator.imaging.geometry import affine_of, make_grid, spacing
+from evaluator.prompting.initial_prompts import crop_mask, draw
 from evaluator.types import PromptPlan
 
 if TYPE_CHECKING:
@@ -36,4 +36,7 @@ def test_the_seven_subjects_get_one_place_on_all_their_images(shared_data: Path)
             assert prompt.anchor == "CT"
             assert masks[modality].contains(prompt.points[0].index)
             half_a_voxel = np.linalg.norm(spacing(affine_of(masks[modality].grid))) / 2
-            assert np.linalg.norm(np.array(prompt.points[0].ras_mm) - place) <= half_a_voxel + prompt.displacement_mm
+            assert (
+                np.linalg.norm(np.array(prompt.points[0].ras_mm) - place)
+                <= half_a_voxel + prompt.displacement_mm
+            )

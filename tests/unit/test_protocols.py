@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from evaluator import places
-from evaluator.errors import BadManifest, UnknownName
+from evaluator import paths
+from evaluator.errors import ManifestError, UnknownNameError
 from evaluator.manifests.protocols import content_sha256, load_protocol, locked_hashes, protocol_ids
 from evaluator.types import PromptPlan
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-FOLDER = places.project() / "manifests" / "protocols"
+FOLDER = paths.project() / "manifests" / "protocols"
 
 MINIMAL = """
 id = "mine"
@@ -36,19 +36,46 @@ def written(folder: Path, text: str) -> str:
 
 
 def test_the_lock_holds_every_protocol_as_it_is() -> None:
-    now = {path.stem: content_sha256(tomllib.loads(path.read_text())) for path in FOLDER.glob("*.toml")}
-    assert now == locked_hashes(), "a changed protocol is a new protocol; a new one needs its line in protocols.lock"
+    now = {
+        path.stem: content_sha256(tomllib.loads(path.read_text())) for path in FOLDER.glob("*.toml")
+    }
+    assert now == locked_hashes(), (
+        "a changed protocol is a new protocol; a new one needs its line in protocols.lock"
+    )
 
 
 def test_the_lock_has_not_been_rewritten() -> None:
     """The first release's ids; a line here never changes, so that lock and file cannot be changed together unseen."""
-    assert locked_hashes()["paper"] == "1f12a7422522a54ec272c21c900b37db5cc5f7dfaa7e51e71721a419ee2ee36c"
-    assert locked_hashes()["point-1"] == "8a4e38fce67359496aa3e636abc75e284ec57a0b11aa2839e9207c257f9d0a77"
+    assert (
+        locked_hashes()["paper"]
+        == "1f12a7422522a54ec272c21c900b37db5cc5f7dfaa7e51e71721a419ee2ee36c"
+    )
+    assert (
+        locked_hashes()["point-1"]
+        == "8a4e38fce67359496aa3e636abc75e284ec57a0b11aa2839e9207c257f9d0a77"
+    )
 
 
 def test_the_protocols_that_the_issues_name_are_there() -> None:
-    wanted = {"paper", "point-1", "point-3", "point-5", "box", "text", "box-clicks-5", "clicks-10", "scribble-5"}
-    wanted |= {"robust-point", "robust-box", "robust-seeds", "robust-text", "robust-outside", "cvpr25"}
+    wanted = {
+        "paper",
+        "point-1",
+        "point-3",
+        "point-5",
+        "box",
+        "text",
+        "box-clicks-5",
+        "clicks-10",
+        "scribble-5",
+    }
+    wanted |= {
+        "robust-point",
+        "robust-box",
+        "robust-seeds",
+        "robust-text",
+        "robust-outside",
+        "cvpr25",
+    }
     assert wanted <= set(protocol_ids())
 
 
@@ -71,16 +98,37 @@ def test_paper_is_one_deterministic_point_or_the_name() -> None:
 
 def test_variants_are_one_for_each_seed() -> None:
     protocol = load_protocol("robust-box")
-    assert [protocol.prompts_of(seed).box_growth for seed in protocol.seeds] == [-0.2, -0.1, 0.0, 0.1, 0.2]
+    assert [protocol.prompts_of(seed).box_growth for seed in protocol.seeds] == [
+        -0.2,
+        -0.1,
+        0.0,
+        0.1,
+        0.2,
+    ]
     assert load_protocol("box").prompts_of(0) == load_protocol("box").prompts
 
 
 def test_robustness_protocols_ask_what_they_say() -> None:
     outside, text = load_protocol("robust-outside"), load_protocol("robust-text")
-    assert [outside.prompts_of(seed).point_outside_mm for seed in outside.seeds] == [0, 5, 5, 10, 10, 20, 20]
-    assert [text.prompts_of(seed).text_of for seed in text.seeds] == ["own", "other", "other", "other"]
+    assert [outside.prompts_of(seed).point_outside_mm for seed in outside.seeds] == [
+        0,
+        5,
+        5,
+        10,
+        10,
+        20,
+        20,
+    ]
+    assert [text.prompts_of(seed).text_of for seed in text.seeds] == [
+        "own",
+        "other",
+        "other",
+        "other",
+    ]
     point = load_protocol("robust-point")
-    assert [point.prompts_of(seed).point_offset_mm for seed in point.seeds] == [0] * 3 + [2] * 3 + [5] * 3 + [10] * 3
+    assert [point.prompts_of(seed).point_offset_mm for seed in point.seeds] == [0] * 3 + [2] * 3 + [
+        5
+    ] * 3 + [10] * 3
     assert len(load_protocol("robust-seeds").seeds) == 10
     assert load_protocol("robust-seeds").prompts.point_rule == "random"
 
@@ -91,7 +139,9 @@ def test_shared_clicks_are_a_protocol_of_their_own() -> None:
 
 
 def test_an_unknown_id_suggests_near_ones() -> None:
-    with pytest.raises(UnknownName, match=r"no protocol named 'piont-1'; did you mean .*point-1"):
+    with pytest.raises(
+        UnknownNameError, match=r"no protocol named 'piont-1'; did you mean .*point-1"
+    ):
         load_protocol("piont-1")
 
 
@@ -102,12 +152,14 @@ def test_a_path_is_a_protocol_too(tmp_path: Path) -> None:
 
 def test_a_known_id_with_other_content_is_refused(tmp_path: Path) -> None:
     changed = (FOLDER / "paper.toml").read_text().replace("points = 1", "points = 2")
-    with pytest.raises(BadManifest, match="A changed protocol is a new protocol"):
+    with pytest.raises(ManifestError, match="A changed protocol is a new protocol"):
         load_protocol(written(tmp_path, changed))
 
 
 def test_layout_and_comments_do_not_change_a_protocol(tmp_path: Path) -> None:
-    commented = "# a comment\n\n" + (FOLDER / "paper.toml").read_text().replace("points = 1", "points   =   1 # one")
+    commented = "# a comment\n\n" + (FOLDER / "paper.toml").read_text().replace(
+        "points = 1", "points   =   1 # one"
+    )
     assert load_protocol(written(tmp_path, commented)).sha256 == load_protocol("paper").sha256
 
 
@@ -117,7 +169,11 @@ def test_layout_and_comments_do_not_change_a_protocol(tmp_path: Path) -> None:
         ('kinds = ["point"]', 'kinds = ["scribble"]', "prompts.kinds"),
         ('kinds = ["point"]', 'kinds = ["point"]\npionts = 2', "pionts"),
         ('kinds = ["point"]', 'kinds = ["point"]\n[rounds]\ncount = 3', "a correction"),
-        ('kinds = ["point"]', 'kinds = ["point"]\n[rounds]\ncorrection = "scribble"', "more than one round"),
+        (
+            'kinds = ["point"]',
+            'kinds = ["point"]\n[rounds]\ncorrection = "scribble"',
+            "more than one round",
+        ),
         (
             'kinds = ["point"]',
             'kinds = ["point"]\n[[variants]]\npoints = 2\n[[variants]]\npoints = 3',
@@ -126,18 +182,22 @@ def test_layout_and_comments_do_not_change_a_protocol(tmp_path: Path) -> None:
         ('id = "mine"', 'id = "Mine!"', "id"),
         ('metrics = ["dice"]', 'metrics = ["dice"]\nseeds = [1, 1]', "once only"),
         ('id = "mine"', "id = mine", "not TOML"),
-        ('kinds = ["point"]', 'kinds = ["point"]\npoints = 2\npoint_outside_mm = 5.0', "is for one point"),
+        (
+            'kinds = ["point"]',
+            'kinds = ["point"]\npoints = 2\npoint_outside_mm = 5.0',
+            "is for one point",
+        ),
         ('kinds = ["point"]', 'kinds = ["box"]\nbox_rule = "loose"', "box_rule"),
     ],
 )
 def test_a_wrong_file_is_told_by_field(tmp_path: Path, old: str, new: str, said: str) -> None:
     assert old in MINIMAL
-    with pytest.raises(BadManifest, match=said):
+    with pytest.raises(ManifestError, match=said):
         load_protocol(written(tmp_path, MINIMAL.replace(old, new)))
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BadManifest, match="cannot be read"):
+    with pytest.raises(ManifestError, match="cannot be read"):
         load_protocol(str(tmp_path / "none.toml"))
 
 
@@ -147,5 +207,5 @@ def test_the_id_must_be_the_files_name(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "manifests" / "protocols.lock").write_text("")
     (folder / "yours.toml").write_text(MINIMAL)
     monkeypatch.setenv("UMD_PROJECT", str(tmp_path))
-    with pytest.raises(BadManifest, match="must be the file's name"):
+    with pytest.raises(ManifestError, match="must be the file's name"):
         load_protocol("yours")

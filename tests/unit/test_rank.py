@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from evaluator.errors import UnknownName, UserError
-from evaluator.rank import FRAMES, rank
+from evaluator.analysis.ranking import FRAMES, rank
+from evaluator.errors import UnknownNameError, UserError
 from tests.scored import facts, paired, results
 
 
@@ -13,7 +13,10 @@ def data(**models):
     """Models that have these Dice scores on CT and PET, of two organs and six subjects."""
     runs = [facts(name) for name in models]
     rows = [
-        row for run in runs for organ in ("liver", "spleen") for row in paired(run, {organ: [models[run.label]] * 6})
+        row
+        for run in runs
+        for organ in ("liver", "spleen")
+        for row in paired(run, {organ: [models[run.label]] * 6})
     ]
     return results(runs, rows)
 
@@ -28,15 +31,21 @@ def test_all_frames_and_both_orders():
     for name, columns in FRAMES.items():
         assert list(getattr(made, name).columns) == list(columns)
     assert places(made) == places(made, "rank-then-aggregate") == {"a": 1, "b": 1, "c": 3}
-    assert made.distribution.groupby(["order", "model"])["share"].sum().tolist() == pytest.approx([1] * 6)
+    assert made.distribution.groupby(["order", "model"])["share"].sum().tolist() == pytest.approx(
+        [1] * 6
+    )
     assert set(made.stability["tasks"]) == {4}
 
 
 def test_declared_weights_decide():
     scores = data(a=(0.9, 0.5), b=(0.7, 0.6))
     assert places(rank(scores, metrics=("dice",), resamples=9)) == {"a": 1, "b": 1}
-    assert places(rank(scores, metrics=("dice",), weights={("modality", "PT"): 2.0}, resamples=9)) == {"a": 2, "b": 1}
-    assert places(rank(scores, metrics=("dice",), weights={("modality", "PT"): 0.0}, resamples=9)) == {"a": 1, "b": 2}
+    assert places(
+        rank(scores, metrics=("dice",), weights={("modality", "PT"): 2.0}, resamples=9)
+    ) == {"a": 2, "b": 1}
+    assert places(
+        rank(scores, metrics=("dice",), weights={("modality", "PT"): 0.0}, resamples=9)
+    ) == {"a": 1, "b": 2}
 
 
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
@@ -51,15 +60,18 @@ def test_names_that_stand_for_nothing():
         ({("organ", "liver"): 1.0}, "kind of weight"),
         ({("target", "livr"): 1.0}, "did you mean liver"),
     ):
-        with pytest.raises(UnknownName, match=said):
+        with pytest.raises(UnknownNameError, match=said):
             rank(scores, metrics=("dice",), weights=weights)
-    with pytest.raises(UnknownName, match="metric"):
+    with pytest.raises(UnknownNameError, match="metric"):
         rank(scores, metrics=("dise",))
 
 
 def test_a_failure_counts_as_worst_and_unsupported_is_told():
     runs = [facts("a"), facts("b")]
-    rows = [*paired(runs[0], {"liver": [(0.5, "unsupported")] * 6}), *paired(runs[1], {"liver": [(0.4, 0.1)] * 6})]
+    rows = [
+        *paired(runs[0], {"liver": [(0.5, "unsupported")] * 6}),
+        *paired(runs[1], {"liver": [(0.4, 0.1)] * 6}),
+    ]
     made = rank(results(runs, rows), metrics=("dice",), resamples=9)
     assert places(made) == {"a": 1, "b": 1}
     assert set(made.ranks["explanation"]) == {"what a model does not support counts as failed: a"}
@@ -71,7 +83,9 @@ def test_nothing_to_rank():
     made = rank(results(runs, rows), metrics=("dice",), resamples=9)
     assert made.ranks["place"].isna().all()
     assert "no subject" in made.ranks["explanation"].iloc[0]
-    zero = rank(data(a=(0.9, 0.5)), metrics=("dice",), weights={("metric", "dice"): 0.0}, resamples=9)
+    zero = rank(
+        data(a=(0.9, 0.5)), metrics=("dice",), weights={("metric", "dice"): 0.0}, resamples=9
+    )
     assert zero.ranks["place"].isna().all()
 
 

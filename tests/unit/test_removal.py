@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from evaluator.engines.removal import discard
+from evaluator.containers.safe_removal import discard
 
 
 def test_thousands_of_levels_are_removed(tmp_path):

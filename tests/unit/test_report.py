@@ -19,17 +19,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluator.cli.main import umd
-from evaluator.errors import UnknownName, UserError
-from evaluator.geometry import affine_of, make_grid, to_world
+from evaluator.errors import UnknownNameError, UserError
+from evaluator.imaging.geometry import affine_of, make_grid, to_world
 from evaluator.metrics import METRICS
-from evaluator.prompts import crop_mask
-from evaluator.report import niivue, npm
+from evaluator.prompting.initial_prompts import crop_mask
+from evaluator.report.cases.slices import Image, projection, three_planes
+from evaluator.report.cases.viewer_volumes import image_script, masks_script, reduced, shrink
 from evaluator.report.figures.scales import heat
-from evaluator.report.pictures import Image, projection, three_planes
 from evaluator.report.privacy import WITHHELD, make_privacy, plain_command
-from evaluator.report.site import Entry, Masthead, Site, slug
-from evaluator.report.tables import Cell, Column, Table, as_csv, as_latex, as_markdown, interval, number, probability
-from evaluator.report.volumes import image_script, masks_script, reduced, shrink
+from evaluator.report.site import Entry, Site, SiteHeader, slug
+from evaluator.report.tables import (
+    Cell,
+    Column,
+    Table,
+    as_csv,
+    as_latex,
+    as_markdown,
+    interval,
+    number,
+    probability,
+)
+from evaluator.report.viewer import niivue, npm
 from tests.tiny import GRIDS
 
 NAMES = [("data", f"Doe-{n}", f"Doe-{n}.2026-01-0{n}") for n in range(1, 8)]
@@ -73,12 +83,18 @@ def test_free_text_names_neither_paths_nor_subjects(said, told):
 @pytest.mark.parametrize(
     ("command", "told"),
     [
-        ("/opt/bin/umd run -m sam -d phantom -p paper --batch", "umd run -m sam -d phantom -p paper --batch"),
+        (
+            "/opt/bin/umd run -m sam -d phantom -p paper --batch",
+            "umd run -m sam -d phantom -p paper --batch",
+        ),
         (
             "umd run -m sam -d /home/jane/x.toml --case Doe-1 --gpus 0,1",
             "umd run -m sam -d FILE --case CASES --gpus 0,1",
         ),
-        ("umd run --name=Doe --data-root=/srv/x --model=sam", "umd run --name NAME --data-root FOLDER --model sam"),
+        (
+            "umd run --name=Doe --data-root=/srv/x --model=sam",
+            "umd run --name NAME --data-root FOLDER --model sam",
+        ),
         ("umd 'unclosed", "umd run"),
         (
             "umd run -m a --option large=sliding --weights /srv/smith-john --accept-licence MIT --recheck 0 --threads 2",
@@ -108,7 +124,13 @@ def odd_table(stamps=("SYNTHETIC DATA",)):
     data = pd.DataFrame({"name": ["a,b"], "value": [-0.5]})
     columns = [Column(title="model_1", words=True), Column(title="value")]
     return Table(
-        name="t", title="A & B", columns=columns, rows=[cells], data=data, stamps=stamps, upper=[("", 1), ("up", 1)]
+        name="t",
+        title="A & B",
+        columns=columns,
+        rows=[cells],
+        data=data,
+        stamps=stamps,
+        upper=[("", 1), ("up", 1)],
     )
 
 
@@ -194,7 +216,9 @@ def test_a_halved_grid_keeps_the_world(data, most):
     small = to_world(affine_of(to.grid), np.stack(np.indices(to.grid.shape), axis=-1))
     whole = tuple(slice(0, n // f) for n, f in zip(grid.shape, to.factor, strict=True))
     for axis in range(3):
-        np.testing.assert_allclose(shrink(places[..., axis], to)[whole], small[..., axis][whole], atol=1e-3)
+        np.testing.assert_allclose(
+            shrink(places[..., axis], to)[whole], small[..., axis][whole], atol=1e-3
+        )
 
 
 def test_masks_in_a_script_are_the_masks():
@@ -216,7 +240,9 @@ SIDES = {
     "plain": np.diag([3.0, 3.0, 4.0, 1.0]),
     "flipped": np.array([[-3.0, 0, 0, 120], [0, -3.0, 0, 120], [0, 0, -4.0, 160], [0, 0, 0, 1]]),
     "permuted": np.array([[0, 0, 3.0, 0], [3.0, 0, 0, 0], [0, 4.0, 0, 0], [0, 0, 0, 1]]),
-    "oblique": np.array([[2.9, -0.6, 0.2, 8], [0.7, 2.9, 0.1, -6], [-0.2, 0.1, 4.0, 2], [0, 0, 0, 1]]),
+    "oblique": np.array(
+        [[2.9, -0.6, 0.2, 8], [0.7, 2.9, 0.1, -6], [-0.2, 0.1, 4.0, 2], [0, 0, 0, 1]]
+    ),
 }
 
 
@@ -229,7 +255,9 @@ def test_pictures_show_the_patients_right_on_the_left_whatever_the_grid(name, mo
     places = to_world(affine, np.stack(np.indices(shape), axis=-1))
     ball = np.linalg.norm(places - centre, axis=-1) < 18
     dot = np.linalg.norm(places - beside, axis=-1) < 7
-    image = Image(modality=modality, array=(ball * 3.0 + dot * 2000.0 - 0.5).astype(np.float32), affine=affine)
+    image = Image(
+        modality=modality, array=(ball * 3.0 + dot * 2000.0 - 0.5).astype(np.float32), affine=affine
+    )
     drawn = three_planes(image, "liver", ball.astype(np.uint8), None, points=[(beside, True)])
     pixels = matplotlib.image.imread(io.BytesIO(drawn))[..., :3].mean(axis=-1)
     panel = pixels.shape[1] // 3
@@ -249,24 +277,25 @@ def test_niivue_is_the_pinned_file_or_none(tmp_path, monkeypatch):
         package.addfile(entry, io.BytesIO(b"niivue={}"))
     tarball = tmp_path / "package.tgz"
     tarball.write_bytes(buffer.getvalue())
-    with pytest.raises(UserError, match="not the pinned package; make it with: npm pack @niivue/niivue@"):
-        niivue.niivue_script(tarball, print)
+    with pytest.raises(
+        UserError, match="not the pinned package; make it with: npm pack @niivue/niivue@"
+    ):
+        niivue.niivue_script(tarball)
     with pytest.raises(UserError, match="cannot be read"):
-        niivue.niivue_script(tmp_path / "none.tgz", print)
+        niivue.niivue_script(tmp_path / "none.tgz")
     ours = replace(niivue.PACKAGE, sha256=hashlib.sha256(buffer.getvalue()).hexdigest())
     monkeypatch.setattr(niivue, "PACKAGE", ours)
-    assert niivue.niivue_script(tarball, print) == b"niivue={}"
+    assert niivue.niivue_script(tarball) == b"niivue={}"
 
 
-def test_without_npm_and_network_the_viewer_is_left_out_and_that_is_said(tmp_path, monkeypatch):
+def test_without_npm_and_network_the_viewer_is_left_out(tmp_path, monkeypatch, messages):
     monkeypatch.setenv("UMD_CACHE", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9")
-    said: list[str] = []
-    assert niivue.niivue_script(None, said.append) is None
-    assert len(said) == 1
-    assert "the interactive viewer is left out, pictures remain" in said[0]
-    assert "give --niivue niivue-niivue-" in said[0]
+    assert niivue.niivue_script(None) is None
+    assert len(messages) == 1
+    assert "the interactive viewer is left out, pictures remain" in messages[0]
+    assert "give --niivue niivue-niivue-" in messages[0]
 
 
 def test_the_registry_is_npms_own(tmp_path, monkeypatch):
@@ -281,7 +310,9 @@ def test_the_registry_is_npms_own(tmp_path, monkeypatch):
     assert npm.npm_registry() == "https://other.example"
 
 
-def test_a_folder_of_something_else_is_not_replaced_and_a_failed_report_leaves_the_old_one(tmp_path):
+def test_a_folder_of_something_else_is_not_replaced_and_a_failed_report_leaves_the_old_one(
+    tmp_path,
+):
     full = tmp_path / "work"
     full.mkdir()
     (full / "thesis.tex").write_text("years of work")
@@ -307,7 +338,7 @@ def test_a_grid_of_one_slice_can_be_halved():
 
 def test_a_case_without_the_viewer_says_so(tmp_path):
     entry = Entry(file="cases.html", short="Cases")
-    head = Masthead(title="t", subtitle="s", made_by="umd", stamps=(), navigation=(entry,))
+    head = SiteHeader(title="t", subtitle="s", made_by="umd", stamps=(), navigation=(entry,))
     page = {"title": "Case S001", "nav": "cases.html"}
     same = {
         "plates": [],
@@ -320,8 +351,12 @@ def test_a_case_without_the_viewer_says_so(tmp_path):
     with Site(tmp_path / "site") as site:
         site.page("cases/without.html", "case.html", head, page=page, viewer=False, **same)
         site.page("cases/with.html", "case.html", head, page=page, viewer=True, **same)
-    without, shown = ((tmp_path / "site/cases" / f"{name}.html").read_text() for name in ("without", "with"))
-    assert "built without the interactive viewer (@niivue/niivue@1 could not be had then)" in without
+    without, shown = (
+        (tmp_path / "site/cases" / f"{name}.html").read_text() for name in ("without", "with")
+    )
+    assert (
+        "built without the interactive viewer (@niivue/niivue@1 could not be had then)" in without
+    )
     assert "niivue.js" not in without
     assert "built without" not in shown
     assert '<script src="../assets/niivue.js">' in shown
@@ -331,7 +366,7 @@ def test_the_command_says_what_is_missing(tmp_path):
     run = CliRunner().invoke
     out = ["-o", str(tmp_path / "site")]
     assert "name runs, or a --suite" in run(umd, ["report", *out]).output
-    with pytest.raises(UnknownName, match="no run named 'nothing'"):
+    with pytest.raises(UnknownNameError, match="no run named 'nothing'"):
         run(umd, ["report", "nothing", *out], standalone_mode=False, catch_exceptions=False)
     with pytest.raises(UserError, match="was not run yet; run it with: umd suite run cpu"):
         run(umd, ["report", "--suite", "cpu", *out], standalone_mode=False, catch_exceptions=False)

@@ -8,10 +8,10 @@ from copy import deepcopy
 import pandas as pd
 import pytest
 
-from evaluator.errors import RunConflict, UnknownName
+from evaluator.errors import RunConflictError, UnknownNameError
+from evaluator.files import write_json
 from evaluator.report import Options, write_report
-from evaluator.results import Results
-from evaluator.store import write_json
+from evaluator.runs.results import Results
 from tests.scored import facts as plain_facts
 from tests.scored import paired
 from tests.scored import results as make_results
@@ -35,7 +35,7 @@ def built(tmp_path, runs, rows, **options) -> dict[str, str]:
     """The pages of a report without pictures, by name."""
     data = make_results(runs, rows) if not isinstance(rows, Results) else rows
     given = Options(**{"images": False} | options)
-    index = write_report(data, tmp_path / "site", given, lambda _: None)
+    index = write_report(data, tmp_path / "site", given)
     return {path.name: path.read_text(encoding="utf-8") for path in index.parent.rglob("*.html")}
 
 
@@ -55,7 +55,9 @@ def test_one_subject_gets_figures_and_no_claim(tmp_path):
 def test_all_failed_is_told_and_drawn_as_such(tmp_path):
     run = facts("m")
     pages = built(tmp_path, [run], list(paired(run, {"liver": [("crashed", "timeout")] * 6})))
-    assert "No usable mask came back for 6 of 6 on CT and 6 of 6 on PET" in text_of(pages["index.html"])
+    assert "No usable mask came back for 6 of 6 on CT and 6 of 6 on PET" in text_of(
+        pages["index.html"]
+    )
     assert "6 failed" in text_of(pages["index.html"])
     assert {"crashed", "timeout"} <= set(re.findall(r"[a-z]+", text_of(pages["failures.html"])))
 
@@ -76,7 +78,11 @@ def test_one_modality_has_no_difference(tmp_path):
 
 def test_ties_everywhere_are_equivalence_and_no_ranking_by_chance(tmp_path):
     runs = [facts("a"), facts("b")]
-    rows = [row for run in runs for row in paired(run, {"liver": [(0.8, 0.8)] * 8, "spleen": [(0.8, 0.8)] * 8})]
+    rows = [
+        row
+        for run in runs
+        for row in paired(run, {"liver": [(0.8, 0.8)] * 8, "spleen": [(0.8, 0.8)] * 8})
+    ]
     pages = built(tmp_path, runs, rows)
     assert "as good on PET" in text_of(pages["index.html"])
     assert "A difference larger than the margin of 0.05 is excluded" in text_of(pages["index.html"])
@@ -95,12 +101,24 @@ def test_fifty_models(tmp_path):
     assert max(map(len, pages.values())) < 5 * 2**20
 
 
-ODD = ["<b>bold</b>", '50 % & "more"', "a/../b", "$\\alpha$ _x_", "肝臓", "x" * 150, "' onmouseover='alert(1)"]
+ODD = [
+    "<b>bold</b>",
+    '50 % & "more"',
+    "a/../b",
+    "$\\alpha$ _x_",
+    "肝臓",
+    "x" * 150,
+    "' onmouseover='alert(1)",
+]
 
 
 def test_odd_names_are_text_and_make_files_that_links_find(tmp_path):
     run = facts("m", dataset_title="<script>alert(1)</script>", reference_origin="{{ 7 * 7 }}")
-    pages = built(tmp_path, [run], list(paired(run, {name: [(0.9, 0.5 + s / 50) for s in range(6)] for name in ODD})))
+    pages = built(
+        tmp_path,
+        [run],
+        list(paired(run, {name: [(0.9, 0.5 + s / 50) for s in range(6)] for name in ODD})),
+    )
     everything = "".join(pages.values())
     assert "<script>alert" not in everything
     assert "<b>bold" not in everything
@@ -111,7 +129,9 @@ def test_odd_names_are_text_and_make_files_that_links_find(tmp_path):
             assert re.fullmatch(r"[A-Za-z0-9./-]+", link)
     assert (
         "onmouseover="
-        not in re.sub(r'"[^"]*"', "", everything.replace("&#39;", "").replace("&#x27;", "")).split("<main")[0]
+        not in re.sub(r'"[^"]*"', "", everything.replace("&#39;", "").replace("&#x27;", "")).split(
+            "<main"
+        )[0]
     )
 
 
@@ -140,13 +160,21 @@ def test_a_control_makes_a_collapse_the_pipelines_or_the_models(tmp_path):
     bad = [(0.05, 0.02)] * 6
     rows = [*paired(runs[0], {"liver": bad}), *paired(runs[1], {"liver": bad})]
     pages = built(tmp_path, runs, rows, control="control")
-    assert "Suspect the pipeline (units, orientation, label map) before the model" in text_of(pages["index.html"])
-    with pytest.raises(UnknownName, match="no dataset among the runs named 'contro'; did you mean control"):
+    assert "Suspect the pipeline (units, orientation, label map) before the model" in text_of(
+        pages["index.html"]
+    )
+    with pytest.raises(
+        UnknownNameError, match="no dataset among the runs named 'contro'; did you mean control"
+    ):
         built(tmp_path, runs, rows, control="contro")
 
 
 def test_a_prompt_that_a_model_does_not_take_is_no_collapse_and_no_score(tmp_path):
-    runs = [facts("a"), facts("m", prompt_kind=None), facts("m", prompt_kind=None, dataset="control", name="m.control")]
+    runs = [
+        facts("a"),
+        facts("m", prompt_kind=None),
+        facts("m", prompt_kind=None, dataset="control", name="m.control"),
+    ]
     refused = [("unsupported", "unsupported")] * 6
     rows = [*paired(runs[0], {"liver": [(0.9, 0.5 + n / 30) for n in range(6)]})]
     rows += [row for run in runs[1:] for row in paired(run, {"liver": refused})]
@@ -166,9 +194,20 @@ def test_random_weights_and_models_that_keep_state_are_called_so(tmp_path):
     write_json(tmp_path / "run.json", {"identity": {"model": "m"}})
     first = {"case": "s000.a", "modality": "CT", "target": "liver", "round": 0, "dice": 0.5}
     differences = {"alone": {"count": 1, "first": [first]}, "batch": {"count": 0, "first": []}}
-    equality = {"verdict": "keeps-state", "scans": ["s000.a"], "asked": "run", "masks": 2, "differences": differences}
+    equality = {
+        "verdict": "keeps-state",
+        "scans": ["s000.a"],
+        "asked": "run",
+        "masks": 2,
+        "differences": differences,
+    }
     write_json(tmp_path / "equality.json", equality)
-    doubted = {"equality": "keeps-state", "path": tmp_path, "random_weights": True, "weights": "random:full"}
+    doubted = {
+        "equality": "keeps-state",
+        "path": tmp_path,
+        "random_weights": True,
+        "weights": "random:full",
+    }
     run = facts("m", **doubted)
     pages = built(tmp_path, [run], list(paired(run, {"liver": [(0.9, 0.5)] * 6})))
     for name, page in pages.items():
@@ -177,25 +216,61 @@ def test_random_weights_and_models_that_keep_state_are_called_so(tmp_path):
     assert "weights random:full" in text_of(pages["index.html"])
     assert "the first: (subject) CT, liver" in text_of(pages["provenance.html"])
     assert "s000" not in pages["provenance.html"]
-    files = [file for kind in ("csv", "md", "tex", "svg") for file in (tmp_path / "site").rglob(f"*.{kind}")]
+    files = [
+        file
+        for kind in ("csv", "md", "tex", "svg")
+        for file in (tmp_path / "site").rglob(f"*.{kind}")
+    ]
     silent = [file.name for file in files if "RANDOM WEIGHTS, NOT A RESULT" not in file.read_text()]
     # what holds no score, and a list of failures that has no row
-    assert {name.rpartition(".")[0] for name in silent} == {"metrics", "tolerances", "data.box.failures"}
+    assert {name.rpartition(".")[0] for name in silent} == {
+        "metrics",
+        "tolerances",
+        "data.box.failures",
+    }
 
 
 def test_provenance_tells_the_choices_that_were_taken_and_repeats_them(tmp_path):
     """What a model says of itself stands there where it is the same for every scan; what a scan is called never does."""
 
     def said(number, modality, scale, **more):
-        notes = {"options": {"large": "sliding"}, "crop": "on the click", "intensity": scale, "device": number}
-        entry = {"reply": {"notes": notes | {"targets": {"liver": {"crop_start": [1, 2, 3]}}} | more}}
-        body = {"case": f"s{number:03d}.a", "subject": f"s{number:03d}", "modality": modality, "state": "done"}
-        write_json(tmp_path / f"records/{number}/{modality}.json", body | {"rounds": [entry, {"targets": {}}]})
+        notes = {
+            "options": {"large": "sliding"},
+            "crop": "on the click",
+            "intensity": scale,
+            "device": number,
+        }
+        entry = {
+            "reply": {"notes": notes | {"targets": {"liver": {"crop_start": [1, 2, 3]}}} | more}
+        }
+        body = {
+            "case": f"s{number:03d}.a",
+            "subject": f"s{number:03d}",
+            "modality": modality,
+            "state": "done",
+        }
+        write_json(
+            tmp_path / f"records/{number}/{modality}.json",
+            body | {"rounds": [entry, {"targets": {}}]},
+        )
 
     for number in range(2):
-        said(number, "CT", "HU window", words={"bladder": "urinary bladder"}, classes={"lung": [28, 29]})
-        said(number, "PT", "percentiles 1 to 99", who="s000", read="/home/jane/w.pth", long="x" * 121)
-    run = facts("m", path=tmp_path, options={"large": "sliding", "clicks": "together"}, weights="random:full")
+        said(
+            number,
+            "CT",
+            "HU window",
+            words={"bladder": "urinary bladder"},
+            classes={"lung": [28, 29]},
+        )
+        said(
+            number, "PT", "percentiles 1 to 99", who="s000", read="/home/jane/w.pth", long="x" * 121
+        )
+    run = facts(
+        "m",
+        path=tmp_path,
+        options={"large": "sliding", "clicks": "together"},
+        weights="random:full",
+    )
     pages = built(tmp_path, [run], list(paired(run, {"liver": [(0.9, 0.5)] * 2})))
     told = text_of(pages["provenance.html"])
     assert (
@@ -215,8 +290,12 @@ def test_two_versions_of_one_dataset_are_refused_and_the_old_report_stays(tmp_pa
     run, other = facts("m"), facts("n", dataset_sha256="e" * 64)
     built(tmp_path, [run], list(paired(run, {"liver": [(0.9, 0.5)] * 3})))
     before = (tmp_path / "site/index.html").read_text()
-    with pytest.raises(RunConflict, match="two versions of dataset data"):
-        built(tmp_path, [run, other], [row for one in (run, other) for row in paired(one, {"liver": [(0.9, 0.5)] * 3})])
+    with pytest.raises(RunConflictError, match="two versions of dataset data"):
+        built(
+            tmp_path,
+            [run, other],
+            [row for one in (run, other) for row in paired(one, {"liver": [(0.9, 0.5)] * 3})],
+        )
     assert (tmp_path / "site/index.html").read_text() == before
 
 
@@ -226,5 +305,11 @@ def test_the_same_results_give_the_same_report(tmp_path):
     made = []
     for _ in range(2):
         built(tmp_path, [run], rows)
-        made.append({path.name: path.read_bytes() for path in (tmp_path / "site").rglob("*") if path.is_file()})
+        made.append(
+            {
+                path.name: path.read_bytes()
+                for path in (tmp_path / "site").rglob("*")
+                if path.is_file()
+            }
+        )
     assert made[0] == made[1]

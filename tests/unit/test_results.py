@@ -12,9 +12,9 @@ import pytest
 
 import evaluator
 from benchmarks.simulate import simulate_run
-from evaluator.errors import RunConflict, UnknownName, UserError
-from evaluator.store import read_json, write_json
-from evaluator.tables import COLUMNS, PREDICTION_COLUMNS, gather, gathered
+from evaluator.errors import RunConflictError, UnknownNameError, UserError
+from evaluator.files import read_json, write_json
+from evaluator.runs.tables import COLUMNS, PREDICTION_COLUMNS, gather, gathered
 from tests.conftest import order
 from tests.tiny import PAINTER, make_dataset
 
@@ -48,7 +48,7 @@ def test_a_run_as_frames(run):
     assert row["displacement_mm"] == 0
     assert row["seconds"] > 0
     assert results.run(facts.name) is facts
-    with pytest.raises(UnknownName):
+    with pytest.raises(UnknownNameError):
         results.run("nothing")
     assert list(results.run_table()["name"]) == [facts.name]
 
@@ -122,25 +122,29 @@ def test_other_versions_are_refused_by_name(project, tmp_path):
     project({"painter": PAINTER, "other": PAINTER})
     one = order("painter", make_dataset(tmp_path / "one", ["a", "b"]), engine="local")
     two = order("other", make_dataset(tmp_path / "two", ["a", "b", "c"]), engine="local")
-    with pytest.raises(RunConflict, match=f"{one.name} and {two.name} are of two versions of dataset tiny"):
+    with pytest.raises(
+        RunConflictError, match=f"{one.name} and {two.name} are of two versions of dataset tiny"
+    ):
         evaluator.load([one, two]).groups()
     body = read_json(two.path / "run.json")
     body["identity"]["protocol_sha256"] = "0" * 64
     write_json(two.path / "run.json", body)
-    with pytest.raises(RunConflict, match="another content"):
+    with pytest.raises(RunConflictError, match="another content"):
         evaluator.load(two).groups()
 
 
 def test_runs_that_are_not_there():
-    with pytest.raises(UnknownName, match="no run named"):
+    with pytest.raises(UnknownNameError, match="no run named"):
         evaluator.load("nothing")
     with pytest.raises(UserError, match="no run to load"):
         evaluator.load([])
 
 
 def test_two_folders_of_one_name_are_refused(tmp_path):
-    runs = [simulate_run(tmp_path / folder, "m", "paper", pet_ct=1, pet_mr=0) for folder in ("a", "b")]
-    with pytest.raises(RunConflict, match="rename one"):
+    runs = [
+        simulate_run(tmp_path / folder, "m", "paper", pet_ct=1, pet_mr=0) for folder in ("a", "b")
+    ]
+    with pytest.raises(RunConflictError, match="rename one"):
         evaluator.load(runs)
 
 
@@ -171,5 +175,7 @@ def test_the_package_itself_loads_nothing_heavy():
     code = "import evaluator, sys; print(json.dumps(sorted(sys.modules)))".replace(
         "import evaluator", "import json, evaluator"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert not {"pandas", "numpy", "pydantic"} & set(json.loads(told))

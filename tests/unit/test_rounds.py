@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from evaluator.geometry import make_grid
-from evaluator.prompts import GridMask, crop_mask, draw, empty_mask
-from evaluator.rounds import Ask, Ending, correct_in_rounds, dice
+from evaluator.imaging.geometry import make_grid
+from evaluator.prompting.initial_prompts import GridMask, crop_mask, draw, empty_mask
+from evaluator.prompting.simulated_user import RoundPrompts, StopReason, correct_in_rounds, dice
 from evaluator.types import Failure, PromptPlan, RoundPlan, Status
 from zoo_sdk.wire import Point
 
@@ -27,17 +27,27 @@ def blocks(*boxes) -> GridMask:
 
 
 def whole(mask: GridMask) -> np.ndarray:
-    return mask.region((0, 0, 0), GRID.shape)
+    return mask.crop((0, 0, 0), GRID.shape)
 
 
 LARGE, SMALL = ((2, 2, 2), (9, 9, 9)), ((20, 4, 4), (23, 7, 7))  # 343 and 27 voxels
-IN_LARGE, IN_SMALL = (5, 5, 3), (21, 5, 4)  # the first of their deepest voxels, 4 and 2 mm: layers are 2 mm apart
+IN_LARGE, IN_SMALL = (
+    (5, 5, 3),
+    (21, 5, 4),
+)  # the first of their deepest voxels, 4 and 2 mm: layers are 2 mm apart
 ORGAN = blocks(LARGE, SMALL)
 
 
 def played(model, plan=CLICKS, reference=ORGAN, recorded=None, kind="point"):
     """Runs the rounds; returns the asks, the Dice of each round (None: failed) and the ending."""
-    first = draw({"CT": reference}, target="organ", kind=kind, plan=PromptPlan(kinds=(kind,)), seed=0, subject="s")
+    first = draw(
+        {"CT": reference},
+        target="organ",
+        kind=kind,
+        plan=PromptPlan(kinds=(kind,)),
+        seed=0,
+        subject="s",
+    )
     rounds = correct_in_rounds(
         plan, {"organ": first["CT"]}, {"organ": reference}, seed=0, subject="s", recorded=recorded
     )
@@ -53,26 +63,32 @@ def played(model, plan=CLICKS, reference=ORGAN, recorded=None, kind="point"):
             return asks, scores, stop.value["organ"]
 
 
-def perfect(ask: Ask):
+def perfect(ask: RoundPrompts):
     return ORGAN
 
 
-def silent(ask: Ask):
+def silent(ask: RoundPrompts):
     return empty_mask(GRID)
 
 
-def inverted(ask: Ask):
+def inverted(ask: RoundPrompts):
     return crop_mask(~whole(ORGAN), GRID)
 
 
-def deaf(ask: Ask):
+def deaf(ask: RoundPrompts):
     return blocks(LARGE)
 
 
-def learner(ask: Ask):
+def learner(ask: RoundPrompts):
     """Paints the block that a foreground click lies in."""
     clicked = {point.index for point in ask.targets["organ"].prompt.points if point.foreground}
-    return blocks(*(block for block in (LARGE, SMALL) if any(blocks(block).contains(index) for index in clicked)))
+    return blocks(
+        *(
+            block
+            for block in (LARGE, SMALL)
+            if any(blocks(block).contains(index) for index in clicked)
+        )
+    )
 
 
 def clicks_of(asks):
@@ -82,14 +98,14 @@ def clicks_of(asks):
 def test_a_perfect_model_is_not_corrected() -> None:
     asks, scores, ending = played(perfect)
     assert scores == [1.0]
-    assert ending == Ending(reason="no-error", round=0, clicks=1)
+    assert ending == StopReason(reason="no-error", round=0, clicks=1)
     assert clicks_of(asks) == [(IN_LARGE, True, 0)]
 
 
 def test_an_empty_model_gets_the_organs_middle_each_time() -> None:
     asks, scores, ending = played(silent)
     assert scores == [0.0] * 6
-    assert ending == Ending(reason="all-rounds", round=5, clicks=6)
+    assert ending == StopReason(reason="all-rounds", round=5, clicks=6)
     assert clicks_of(asks) == [(IN_LARGE, True, n) for n in range(6)]
     assert all(ask.previous is not None and ask.previous.empty for ask in asks[1:])
 
@@ -99,28 +115,30 @@ def test_an_inverted_model_is_told_background_where_it_spilled_most() -> None:
     assert scores == [0.0] * 6
     assert ending.reason == "all-rounds"
     corrections = clicks_of(asks)[1:]
-    assert [(index, foreground) for index, foreground, _ in corrections] == [((16, 9, 11), False)] * 5
+    assert [(index, foreground) for index, foreground, _ in corrections] == [
+        ((16, 9, 11), False)
+    ] * 5
     assert not ORGAN.contains((16, 9, 11))
 
 
 def test_a_model_that_ignores_corrections_stays_where_it_is() -> None:
     asks, scores, ending = played(deaf)
     assert scores == [2 * 343 / (343 + 370)] * 6
-    assert ending == Ending(reason="all-rounds", round=5, clicks=6)
+    assert ending == StopReason(reason="all-rounds", round=5, clicks=6)
     assert clicks_of(asks)[1:] == [(IN_SMALL, True, n) for n in range(1, 6)]
 
 
 def test_a_model_that_learns_is_done_when_it_is_perfect() -> None:
     asks, scores, ending = played(learner)
     assert scores == [2 * 343 / (343 + 370), 1.0]
-    assert ending == Ending(reason="no-error", round=1, clicks=2)
+    assert ending == StopReason(reason="no-error", round=1, clicks=2)
     assert [len(ask.added) for ask in asks] == [0, 1]
     assert asks[1].previous is not None
     assert (whole(asks[1].previous) == whole(blocks(LARGE))).all()
 
 
 def test_a_failed_round_is_asked_again_without_a_mask_and_without_a_new_click() -> None:
-    def fails_at_three(ask: Ask):
+    def fails_at_three(ask: RoundPrompts):
         return CRASH if ask.round == 3 else deaf(ask)
 
     asks, scores, ending = played(fails_at_three)
@@ -131,14 +149,14 @@ def test_a_failed_round_is_asked_again_without_a_mask_and_without_a_new_click() 
     assert asks[4].added == ()
     assert asks[4].previous is None  # never the mask of round 2
     assert asks[5].previous is not None
-    assert ending == Ending(reason="all-rounds", round=5, clicks=5)
+    assert ending == StopReason(reason="all-rounds", round=5, clicks=5)
 
 
 def test_a_model_that_always_fails_gets_every_round_and_no_clicks() -> None:
     asks, scores, ending = played(lambda ask: CRASH)
     assert scores == [None] * 6
     assert [ask.clicks for ask in asks] == [1] * 6
-    assert ending == Ending(reason="all-rounds", round=5, clicks=1)
+    assert ending == StopReason(reason="all-rounds", round=5, clicks=1)
 
 
 def test_the_mask_is_handed_back_only_if_the_plan_says_so() -> None:
@@ -157,7 +175,7 @@ def test_a_target_stops_when_its_clicks_are_spent() -> None:
     asks, scores, ending = played(deaf, replace(CLICKS, max_clicks=3))
     assert [ask.clicks for ask in asks] == [1, 2, 3]
     assert len(scores) == 3
-    assert ending == Ending(reason="clicks-spent", round=2, clicks=3)
+    assert ending == StopReason(reason="clicks-spent", round=2, clicks=3)
 
 
 def test_a_box_counts_as_one_interaction_and_stays() -> None:
@@ -172,9 +190,14 @@ def test_a_box_counts_as_one_interaction_and_stays() -> None:
 def test_targets_end_each_in_its_own_round() -> None:
     references = {"large": blocks(LARGE), "small": blocks(SMALL)}
     first = {
-        name: draw({"CT": mask}, target=name, kind="point", plan=PromptPlan(kinds=("point",)), seed=0, subject="s")[
-            "CT"
-        ]
+        name: draw(
+            {"CT": mask},
+            target=name,
+            kind="point",
+            plan=PromptPlan(kinds=("point",)),
+            seed=0,
+            subject="s",
+        )["CT"]
         for name, mask in references.items()
     }
     rounds = correct_in_rounds(replace(CLICKS, count=3), first, references, seed=0, subject="s")
@@ -192,7 +215,7 @@ def test_targets_end_each_in_its_own_round() -> None:
 def test_one_round_asks_once() -> None:
     asks, _, ending = played(silent, RoundPlan())
     assert len(asks) == 1
-    assert ending == Ending(reason="all-rounds", round=0, clicks=1)
+    assert ending == StopReason(reason="all-rounds", round=0, clicks=1)
 
 
 def test_scribbles_are_drawn_through_the_error_and_kept() -> None:
@@ -201,7 +224,9 @@ def test_scribbles_are_drawn_through_the_error_and_kept() -> None:
     asks, _, _ = played(silent, plan, rod)
     assert asks[0].scribble is None
     assert asks[1].scribble is not None
-    assert sorted(map(tuple, np.argwhere(whole(asks[1].scribble)))) == [(i, 6, 5) for i in range(3, 24)]
+    assert sorted(map(tuple, np.argwhere(whole(asks[1].scribble)))) == [
+        (i, 6, 5) for i in range(3, 24)
+    ]
     assert [len(ask.prompt.points) for ask in asks] == [1, 1, 1]
     assert [ask.clicks for ask in asks] == [1, 2, 3]
 
@@ -220,26 +245,31 @@ def test_two_scribbles_add_up() -> None:
     answers = [empty_mask(GRID), blocks(first), blocks(first)]
     asks, _, _ = played(lambda ask: answers[ask.round], plan, blocks(first, second))
     assert asks[2].scribble is not None
-    assert asks[2].scribble.voxels == 21 + 9
+    assert asks[2].scribble.voxel_count == 21 + 9
 
 
 def test_shared_clicks_are_the_recorded_ones_whatever_the_model_does() -> None:
     asks, _, _ = played(deaf, replace(CLICKS, count=4))
     recorded = {"organ": [point for ask in asks for point in ask.added]}
     shared = replace(CLICKS, count=4, clicks="shared")
-    outcomes = [played(model, shared, recorded=recorded) for model in (perfect, silent, inverted, lambda ask: CRASH)]
+    outcomes = [
+        played(model, shared, recorded=recorded)
+        for model in (perfect, silent, inverted, lambda ask: CRASH)
+    ]
     for replayed, _, ending in outcomes:
         assert [ask.prompt.points for ask in replayed] == [ask.prompt.points for ask in asks]
-        assert ending == Ending(reason="all-rounds", round=3, clicks=4)
+        assert ending == StopReason(reason="all-rounds", round=3, clicks=4)
 
 
 def test_a_shared_click_is_put_where_it_is_true_on_this_image() -> None:
     """The recorded foreground click lies outside this image's reference, the background click inside it."""
     far = Point(index=(0, 0, 0), ras_mm=(12.0, 5.0, 10.0), foreground=True, round=1)
     wrong = Point(index=(0, 0, 0), ras_mm=(2.0, 5.0, 10.0), foreground=False, round=2)
-    asks, _, ending = played(silent, replace(CLICKS, clicks="shared"), recorded={"organ": [far, wrong]})
+    asks, _, ending = played(
+        silent, replace(CLICKS, clicks="shared"), recorded={"organ": [far, wrong]}
+    )
     assert clicks_of(asks)[1:] == [((8, 5, 5), True, 1), ((1, 5, 5), False, 2)]
-    assert ending == Ending(reason="recording-ended", round=2, clicks=3)
+    assert ending == StopReason(reason="recording-ended", round=2, clicks=3)
 
 
 def test_a_recording_and_the_plan_must_agree() -> None:
@@ -250,27 +280,33 @@ def test_a_recording_and_the_plan_must_agree() -> None:
 
 
 def test_cvpr25_asks_every_round_and_corrects_a_failed_one_as_an_empty_mask() -> None:
-    plan = RoundPlan(count=6, correction="largest-error-click", previous_mask=True, click_rule="cvpr25")
+    plan = RoundPlan(
+        count=6, correction="largest-error-click", previous_mask=True, click_rule="cvpr25"
+    )
 
-    def fails_at_three(ask: Ask):
+    def fails_at_three(ask: RoundPrompts):
         return CRASH if ask.round == 3 else deaf(ask)
 
     asks, _, ending = played(fails_at_three, plan, kind="box")
     # the middle in voxels, where the project's own rule takes millimetres
-    assert [index for index, _, _ in clicks_of(asks)] == [(21, 5, 5)] * 3 + [(5, 5, 5)] + [(21, 5, 5)]
+    assert [index for index, _, _ in clicks_of(asks)] == [(21, 5, 5)] * 3 + [(5, 5, 5)] + [
+        (21, 5, 5)
+    ]
     assert asks[4].previous is None
-    assert ending == Ending(reason="all-rounds", round=5, clicks=6)
+    assert ending == StopReason(reason="all-rounds", round=5, clicks=6)
     asks, scores, ending = played(perfect, plan, kind="box")
     assert scores == [1.0] * 6
-    assert ending == Ending(reason="all-rounds", round=5, clicks=1)
+    assert ending == StopReason(reason="all-rounds", round=5, clicks=1)
 
 
-@pytest.mark.parametrize("rule", ["largest-error-click", "random-error-click", "boundary-click", "scribble"])
+@pytest.mark.parametrize(
+    "rule", ["largest-error-click", "random-error-click", "boundary-click", "scribble"]
+)
 def test_the_same_masks_give_the_same_clicks_at_any_number_of_threads(rule) -> None:
     rng = np.random.default_rng(3)
     noise = [crop_mask(whole(ORGAN) ^ (rng.random(GRID.shape) < 0.2), GRID) for _ in range(6)]
 
-    def noisy(ask: Ask):
+    def noisy(ask: RoundPrompts):
         return noise[ask.round]
 
     plan = replace(CLICKS, correction=rule)

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from evaluator.geometry import make_grid
-from evaluator.prompts import Chance, crop_mask
-from evaluator.rounds import dice, largest_error
-from evaluator.rounds.corrections import CORRECTIONS, correct
+from evaluator.imaging.geometry import make_grid
+from evaluator.prompting.corrections import CORRECTIONS, correct
+from evaluator.prompting.initial_prompts import RandomStream, crop_mask
+from evaluator.prompting.simulated_user import dice, largest_error
 from evaluator.types import RoundPlan
 
 SHAPES = st.tuples(*[st.integers(2, 9)] * 3)
@@ -41,7 +41,9 @@ def searched_depth(piece, step):
 @given(PAIRS, STEPS)
 def test_the_click_is_the_deepest_voxel_of_the_largest_error(pair, step) -> None:
     reference, prediction = pair
-    clicks = CORRECTIONS["largest-error-click"](*on_grid(reference, prediction, step), Chance("x"))
+    clicks = CORRECTIONS["largest-error-click"](
+        *on_grid(reference, prediction, step), RandomStream("x")
+    )
     under, over = reference & ~prediction, prediction & ~reference
     if not (under | over).any():
         assert clicks == ()
@@ -58,7 +60,7 @@ def test_the_click_is_the_deepest_voxel_of_the_largest_error(pair, step) -> None
 def test_the_cvpr25_click_is_that_of_a_plain_search(pair) -> None:
     reference, prediction = pair
     plan = RoundPlan(count=2, correction="largest-error-click", click_rule="cvpr25")
-    clicks = correct(plan, *on_grid(reference, prediction, (0.7, 1.0, 5.0)), Chance("x"))
+    clicks = correct(plan, *on_grid(reference, prediction, (0.7, 1.0, 5.0)), RandomStream("x"))
     error = (reference ^ prediction).transpose(2, 1, 0)
     if not error.any():
         assert clicks == ()
@@ -76,7 +78,7 @@ def test_the_cvpr25_click_is_that_of_a_plain_search(pair) -> None:
 def test_every_correction_marks_wrong_voxels_and_marks_them_right(pair, rule, seed, step) -> None:
     reference, prediction = pair
     assume((reference ^ prediction).any())
-    clicks = CORRECTIONS[rule](*on_grid(reference, prediction, step), Chance(seed))
+    clicks = CORRECTIONS[rule](*on_grid(reference, prediction, step), RandomStream(seed))
     assert clicks
     for index, foreground in clicks:
         assert reference[index] != prediction[index]
@@ -87,7 +89,7 @@ def test_every_correction_marks_wrong_voxels_and_marks_them_right(pair, rule, se
 def test_equal_masks_get_no_correction(rule) -> None:
     mask = np.zeros((5, 6, 7), bool)
     mask[1:4, 2:5, 3:6] = True
-    assert CORRECTIONS[rule](*on_grid(mask, mask), Chance("x")) == ()
+    assert CORRECTIONS[rule](*on_grid(mask, mask), RandomStream("x")) == ()
 
 
 def test_a_missed_piece_goes_before_an_equally_large_spilled_one() -> None:
@@ -97,7 +99,7 @@ def test_a_missed_piece_goes_before_an_equally_large_spilled_one() -> None:
     error = largest_error(*on_grid(reference, prediction))
     assert error is not None
     assert error.missed
-    assert error.region.corner == (6, 0, 0)
+    assert error.region.offset == (6, 0, 0)
 
 
 def test_of_equal_pieces_the_first_in_c_order_is_taken() -> None:
@@ -106,7 +108,7 @@ def test_of_equal_pieces_the_first_in_c_order_is_taken() -> None:
     reference[1:3, 0:2, 0:2] = True
     error = largest_error(*on_grid(reference, prediction))
     assert error is not None
-    assert error.region.corner == (0, 2, 8)
+    assert error.region.offset == (0, 2, 8)
 
 
 def test_voxels_that_touch_at_a_corner_are_one_error() -> None:
@@ -114,14 +116,17 @@ def test_voxels_that_touch_at_a_corner_are_one_error() -> None:
     reference[0, 0, 0] = reference[1, 1, 1] = reference[4, 4, 5] = True
     error = largest_error(*on_grid(reference, prediction))
     assert error is not None
-    assert error.region.voxels == 2
+    assert error.region.voxel_count == 2
 
 
 def test_random_clicks_reach_missed_and_spilled_voxels_alike() -> None:
     reference, prediction = np.zeros((2, 10, 4, 4), bool)
     reference[0:2] = True
     prediction[6:9] = True
-    drawn = [CORRECTIONS["random-error-click"](*on_grid(reference, prediction), Chance(n))[0][0] for n in range(800)]
+    drawn = [
+        CORRECTIONS["random-error-click"](*on_grid(reference, prediction), RandomStream(n))[0][0]
+        for n in range(800)
+    ]
     assert len(set(drawn)) == 80
     assert sum(index[0] < 2 for index in drawn) == pytest.approx(800 * 32 / 80, abs=60)
 
@@ -129,7 +134,10 @@ def test_random_clicks_reach_missed_and_spilled_voxels_alike() -> None:
 def test_boundary_clicks_lie_on_the_rim_of_the_largest_error() -> None:
     reference, prediction = np.zeros((2, 9, 9, 9), bool)
     reference[1:8, 1:8, 1:8] = True
-    drawn = {CORRECTIONS["boundary-click"](*on_grid(reference, prediction), Chance(n))[0][0] for n in range(300)}
+    drawn = {
+        CORRECTIONS["boundary-click"](*on_grid(reference, prediction), RandomStream(n))[0][0]
+        for n in range(300)
+    }
     assert all(1 in index or 7 in index for index in drawn)
     assert len(drawn) > 100
 

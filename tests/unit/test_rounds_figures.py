@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from evaluator.rounds import figures
+from evaluator.challenges import cvpr25
+from evaluator.metrics import interaction as figures
 
 FAILED_AT_3 = [0.5, 0.7, 0.8, None, 0.9, 0.85]
 
@@ -57,7 +58,9 @@ def test_instability_is_the_mean_loss_by_a_correction() -> None:
 
 
 def test_the_challenges_totals() -> None:
-    assert figures.cvpr25_area([0.1, 1.0, 1.0, 1.0, 1.0, 1.0]) == 4.0
-    assert figures.cvpr25_area([0.9, 0.0, 0.5, None, 0.5, 1.0]) == pytest.approx(0.25 + 0.25 + 0.25 + 0.75)
-    assert figures.cvpr25_nsd(0.2, 0.9) == 0.0
-    assert figures.cvpr25_nsd(0.21, 0.9) == 0.9
+    assert cvpr25.cvpr25_area([0.1, 1.0, 1.0, 1.0, 1.0, 1.0]) == 4.0
+    assert cvpr25.cvpr25_area([0.9, 0.0, 0.5, None, 0.5, 1.0]) == pytest.approx(
+        0.25 + 0.25 + 0.25 + 0.75
+    )
+    assert cvpr25.cvpr25_nsd(0.2, 0.9) == 0.0
+    assert cvpr25.cvpr25_nsd(0.21, 0.9) == 0.9

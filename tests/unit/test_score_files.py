@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from evaluator.cli.main import main
-from evaluator.geometry import make_grid
+from evaluator.imaging.geometry import make_grid
 from evaluator.volumes import write_volume
 from tests.tiny import GRIDS
 
@@ -29,12 +29,17 @@ def umd(*arguments):
         with pytest.raises(SystemExit) as ended:
             main()
     assert "Traceback" not in said.getvalue()
-    return SimpleNamespace(returncode=ended.value.code, stdout=told.getvalue(), stderr=said.getvalue())
+    return SimpleNamespace(
+        returncode=ended.value.code, stdout=told.getvalue(), stderr=said.getvalue()
+    )
 
 
 def objects(done):
     assert done.returncode == 0, done.stderr
-    return [json.loads(line, parse_constant=lambda name: pytest.fail(name)) for line in done.stdout.splitlines()]
+    return [
+        json.loads(line, parse_constant=lambda name: pytest.fail(name))
+        for line in done.stdout.splitlines()
+    ]
 
 
 @pytest.fixture
@@ -53,7 +58,9 @@ def folders(tmp_path):
         if name != "three":
             write_volume(tmp_path / "p" / f"{name}.nii.gz", labels, GRIDS["CT"])
     write_volume(
-        tmp_path / "p" / "extra.nii.gz", chance.integers(0, 2, GRIDS["CT"].shape).astype(np.uint8), GRIDS["CT"]
+        tmp_path / "p" / "extra.nii.gz",
+        chance.integers(0, 2, GRIDS["CT"].shape).astype(np.uint8),
+        GRIDS["CT"],
     )
     (tmp_path / "labels.json").write_text('{"5": "liver", "200": "spleen", "7": "heart"}')
     return tmp_path
@@ -61,7 +68,13 @@ def folders(tmp_path):
 
 def test_two_folders(folders):
     done = umd(
-        "--prediction", folders / "p", "--reference", folders / "r", "--labels", folders / "labels.json", "--json"
+        "--prediction",
+        folders / "p",
+        "--reference",
+        folders / "r",
+        "--labels",
+        folders / "labels.json",
+        "--json",
     )
     made = {one["name"]: one for one in objects(done)}
     assert list(made) == ["one", "three", "two"]
@@ -75,7 +88,13 @@ def test_two_folders(folders):
         0.0,
     )
     assert liver["reference_ml"] == pytest.approx(6 * 6 * 4 * 2 * 2.5 * 3 / 1000)
-    assert heart == {"name": "heart", "label": 7, "status": "undefined", "reference_ml": 0.0, "prediction_ml": 0.0}
+    assert heart == {
+        "name": "heart",
+        "label": 7,
+        "status": "undefined",
+        "reference_ml": 0.0,
+        "prediction_ml": 0.0,
+    }
     assert made["one"]["tolerance_mm"]["liver"] == 5.0
     assert made["one"]["spacing_mm"] == [2.0, 2.5, 3.0]
     assert made["two"]["targets"][0]["dice"] == pytest.approx(5 / 6)
@@ -90,7 +109,11 @@ def test_the_command_as_a_user_types_it(folders):
         text=True,
         check=False,
     )
-    assert [json.loads(line)["name"] for line in done.stdout.splitlines()] == ["one", "three", "two"]
+    assert [json.loads(line)["name"] for line in done.stdout.splitlines()] == [
+        "one",
+        "three",
+        "two",
+    ]
     assert done.returncode == 0
 
 
@@ -112,7 +135,13 @@ def test_labels_by_number_and_a_file_of_one_mask(folders, tmp_path):
     mask[2:5, 2:5, 2:5] = 1
     write_volume(tmp_path / "tumour.nii.gz", mask, GRIDS["PT"])
     write_volume(tmp_path / "none.nii.gz", mask * 0, GRIDS["PT"])
-    arguments = ["--prediction", tmp_path / "none.nii.gz", "--reference", tmp_path / "tumour.nii.gz", "--json"]
+    arguments = [
+        "--prediction",
+        tmp_path / "none.nii.gz",
+        "--reference",
+        tmp_path / "tumour.nii.gz",
+        "--json",
+    ]
     (one,) = objects(umd(*arguments))
     (target,) = one["targets"]
     assert (target["name"], target["label"], target["status"]) == ("tumour", 1, "one-empty")
@@ -129,11 +158,24 @@ def test_ids_that_differ_are_mapped_by_name(folders):
     from evaluator.volumes import read_labels
 
     labels, grid = read_labels(folders / "r/one.nii.gz")
-    write_volume(swapped, np.where(labels == 5, 1, np.where(labels == 200, 2, 0)).astype(np.int16), grid)
+    write_volume(
+        swapped, np.where(labels == 5, 1, np.where(labels == 200, 2, 0)).astype(np.int16), grid
+    )
     (folders / "theirs.json").write_text('{"labels": {"background": 0, "liver": 1, "spleen": 2}}')
-    arguments = ["--prediction", swapped, "--reference", folders / "r/one.nii.gz", "--labels", folders / "labels.json"]
+    arguments = [
+        "--prediction",
+        swapped,
+        "--reference",
+        folders / "r/one.nii.gz",
+        "--labels",
+        folders / "labels.json",
+    ]
     (one,) = objects(umd(*arguments, "--prediction-labels", folders / "theirs.json", "--json"))
-    assert {t["name"]: t.get("dice") for t in one["targets"]} == {"liver": 1.0, "spleen": 1.0, "heart": None}
+    assert {t["name"]: t.get("dice") for t in one["targets"]} == {
+        "liver": 1.0,
+        "spleen": 1.0,
+        "heart": None,
+    }
 
 
 def test_another_grid_is_refused_with_both_told_and_resampled_if_asked(folders):
@@ -143,7 +185,13 @@ def test_another_grid_is_refused_with_both_told_and_resampled_if_asked(folders):
     affine = np.array(grid.affine)
     turned = np.array(affine) @ np.array([[-1, 0, 0, 13], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
     write_volume(folders / "flipped.nii.gz", labels[::-1], make_grid(grid.shape, turned))
-    arguments = ["--prediction", folders / "flipped.nii.gz", "--reference", folders / "r/one.nii.gz", "--json"]
+    arguments = [
+        "--prediction",
+        folders / "flipped.nii.gz",
+        "--reference",
+        folders / "r/one.nii.gz",
+        "--json",
+    ]
     done = umd(*arguments)
     assert done.returncode == 4
     assert "RAS" in done.stderr
@@ -153,12 +201,29 @@ def test_another_grid_is_refused_with_both_told_and_resampled_if_asked(folders):
 
 
 def test_the_object_is_as_it_is_declared(folders):
-    arguments = ["--prediction", folders / "p/two.nii.gz", "--reference", folders / "r/two.nii.gz", "--json"]
+    arguments = [
+        "--prediction",
+        folders / "p/two.nii.gz",
+        "--reference",
+        folders / "r/two.nii.gz",
+        "--json",
+    ]
     (one,) = objects(umd(*arguments, "--labels", folders / "labels.json", "--tolerance-mm", 2))
     assert list(one) == ["name", "spacing_mm", "tolerance_mm", "targets"]
     assert one["tolerance_mm"] == {"liver": 2.0, "spleen": 2.0, "heart": 2.0}
     liver = one["targets"][0]
-    numbers = ["reference_ml", "prediction_ml", "dice", "iou", "nsd", "hd_mm", "hd95_mm", "assd_mm", "masd_mm", "rve"]
+    numbers = [
+        "reference_ml",
+        "prediction_ml",
+        "dice",
+        "iou",
+        "nsd",
+        "hd_mm",
+        "hd95_mm",
+        "assd_mm",
+        "masd_mm",
+        "rve",
+    ]
     assert list(liver) == ["name", "label", "status", *numbers]
     assert all(isinstance(liver[name], float) for name in numbers)
 
@@ -167,8 +232,16 @@ def test_tolerances_from_a_file(folders):
     (folders / "own.toml").write_text(
         '[default]\ntolerance_mm = 4.5\nsource = "mine"\n[organs.liver]\ntolerance_mm = 1.0\nsource = "mine"\ntexts = ["x"]\n'
     )
-    arguments = ["--prediction", folders / "p/two.nii.gz", "--reference", folders / "r/two.nii.gz", "--json"]
-    (one,) = objects(umd(*arguments, "--labels", folders / "labels.json", "--tolerances", folders / "own.toml"))
+    arguments = [
+        "--prediction",
+        folders / "p/two.nii.gz",
+        "--reference",
+        folders / "r/two.nii.gz",
+        "--json",
+    ]
+    (one,) = objects(
+        umd(*arguments, "--labels", folders / "labels.json", "--tolerances", folders / "own.toml")
+    )
     assert one["tolerance_mm"] == {"liver": 1.0, "spleen": 4.5, "heart": 4.5}
 
 
@@ -178,7 +251,12 @@ def test_uptake_and_centre_lines_where_they_have_a_meaning(folders):
         image = np.random.default_rng(1).gamma(1, 3, GRIDS["CT"].shape).astype(np.float32)
         write_volume(folders / "i" / f"{name}.nii.gz", image, GRIDS["CT"])
     arguments = ["--prediction", folders / "p", "--reference", folders / "r", "--json"]
-    arguments += ["--labels", folders / "labels.json", "--metrics", "dice,cldice,suvpeak_error,mtv_error_ml"]
+    arguments += [
+        "--labels",
+        folders / "labels.json",
+        "--metrics",
+        "dice,cldice,suvpeak_error,mtv_error_ml",
+    ]
     assert umd(*arguments).returncode == 2
     assert "need --image" in umd(*arguments).stderr
     made = {one["name"]: one for one in objects(umd(*arguments, "--image", folders / "i"))}
@@ -226,7 +304,9 @@ def test_references_may_keep_header_and_voxels_apart(tmp_path):
     labels = labels_for("u1", GRIDS["PT"].shape)
     save(tmp_path / "a.mhd", labels, GRIDS["PT"])
     save(tmp_path / "a.mha", labels, GRIDS["PT"])
-    (one,) = objects(umd("--prediction", tmp_path / "a.mha", "--reference", tmp_path / "a.mhd", "--json"))
+    (one,) = objects(
+        umd("--prediction", tmp_path / "a.mha", "--reference", tmp_path / "a.mhd", "--json")
+    )
     assert {target["dice"] for target in one["targets"]} == {1.0}
 
 
@@ -241,7 +321,15 @@ def test_a_stranger_in_the_folder_costs_its_own_pair_only(folders):
     # what the user names himself may be a link
     (folders / "mine").symlink_to(folders / "p/one.nii.gz")
     (folders / "mine.nii.gz").symlink_to(folders / "p/one.nii.gz")
-    assert objects(umd("--prediction", folders / "mine.nii.gz", "--reference", folders / "r/one.nii.gz", "--json"))
+    assert objects(
+        umd(
+            "--prediction",
+            folders / "mine.nii.gz",
+            "--reference",
+            folders / "r/one.nii.gz",
+            "--json",
+        )
+    )
 
 
 def test_an_image_is_no_mask(tmp_path):
@@ -254,7 +342,15 @@ def test_an_image_is_no_mask(tmp_path):
 
 
 def test_it_goes_on_where_the_output_ends(folders):
-    arguments = ["--prediction", folders / "p", "--reference", folders / "r", "-o", folders / "out.jsonl", "--json"]
+    arguments = [
+        "--prediction",
+        folders / "p",
+        "--reference",
+        folders / "r",
+        "-o",
+        folders / "out.jsonl",
+        "--json",
+    ]
     first = objects(umd(*arguments))
     whole = (folders / "out.jsonl").read_text()
     assert len(first) == 3
@@ -276,14 +372,25 @@ def test_broken_files_and_wrong_words(folders):
     made = {one["name"]: one for one in map(json.loads, done.stdout.splitlines())}
     assert "cannot be read" in made["one"]["error"]
     assert made["two"]["targets"]
-    assert umd("--prediction", folders / "p", "--reference", folders / "r/one.nii.gz").returncode == 2
+    assert (
+        umd("--prediction", folders / "p", "--reference", folders / "r/one.nii.gz").returncode == 2
+    )
     assert (
         "did you mean dice"
-        in umd("--prediction", folders / "p", "--reference", folders / "r", "--metrics", "dise").stderr
+        in umd(
+            "--prediction", folders / "p", "--reference", folders / "r", "--metrics", "dise"
+        ).stderr
     )
     (folders / "bad.json").write_text("[1, 2]")
     assert (
-        umd("--prediction", folders / "p", "--reference", folders / "r", "--labels", folders / "bad.json").returncode
+        umd(
+            "--prediction",
+            folders / "p",
+            "--reference",
+            folders / "r",
+            "--labels",
+            folders / "bad.json",
+        ).returncode
         == 3
     )
     assert umd().returncode == 2

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from evaluator.build import zoo
-from evaluator.errors import BadManifest
-from evaluator.manifests.sources import UNVERIFIED, locked, read_sources, sources_path
+from evaluator.errors import ManifestError
+from evaluator.zoo import zoo
+from evaluator.zoo.sources import UNVERIFIED, locked, read_sources, sources_path
 
 LEAST = 'base = "umd/torch"\n[code]\norigin = "this project"\nlicense = "Apache-2.0"\n'
 WEIGHTS = (
@@ -31,7 +31,9 @@ def test_every_model_of_the_zoo_says_where_it_comes_from():
         assert f"FROM {sources.base}" in model.dockerfile.read_text()
         stated = [one.sha256 for one in sources.weights if one.sha256 != UNVERIFIED]
         if len(sources.weights) == 1:
-            assert model.card.weights_sha256 == "".join(stated), "the card tells the hash that is known"
+            assert model.card.weights_sha256 == "".join(stated), (
+                "the card tells the hash that is known"
+            )
 
 
 def test_addresses(project, monkeypatch):
@@ -57,12 +59,15 @@ def test_addresses(project, monkeypatch):
         (LEAST + WEIGHTS + WEIGHTS, "two files would lie at a.pth"),
         (LEAST + WEIGHTS.replace('"no"', '"maybe"'), "weights.0.commercial"),
         (LEAST + "[extra]\n", "extra"),
-        (LEAST + '[packages]\nlock = "p.lock"\nbuild = ["other"]\n', "names other, which the lock does not have"),
+        (
+            LEAST + '[packages]\nlock = "p.lock"\nbuild = ["other"]\n',
+            "names other, which the lock does not have",
+        ),
     ],
 )
 def test_every_fault_names_its_field(project, text, said):
     write(project, text, p_lock="x==1 --hash=sha256:" + "0" * 64)
-    with pytest.raises(BadManifest, match=said) as error:
+    with pytest.raises(ManifestError, match=said) as error:
         read_sources("m")
     assert str(sources_path("m").parents[1]) in str(error.value)
 
@@ -79,14 +84,17 @@ def test_a_lock_names_versions_and_hashes_and_leaves_torch_alone(project):
     (folder / "p.lock").write_text(good)
     assert read_sources("m") is not None
     assert locked(folder / "p.lock") == {"a-b": ("A_b==1.0", ("0" * 64, "1" * 64))}
-    for bad, said in ((good + "c==1\n", "every line"), ("c>=1 --hash=sha256:" + "0" * 64, "every line")):
+    for bad, said in (
+        (good + "c==1\n", "every line"),
+        ("c>=1 --hash=sha256:" + "0" * 64, "every line"),
+    ):
         (folder / "p.lock").write_text(bad)
-        with pytest.raises(BadManifest, match=said):
+        with pytest.raises(ManifestError, match=said):
             read_sources("m")
     for name in ("torch", "nvidia-cublas-cu12", "triton"):
         (folder / "p.lock").write_text(good.replace("A_b", name))
-        with pytest.raises(BadManifest, match="base image's"):
+        with pytest.raises(ManifestError, match="base image's"):
             read_sources("m")
     (folder / "p.lock").unlink()
-    with pytest.raises(BadManifest, match="cannot be read"):
+    with pytest.raises(ManifestError, match="cannot be read"):
         read_sources("m")

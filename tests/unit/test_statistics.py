@@ -14,20 +14,32 @@ from statsmodels.regression.mixed_linear_model import MixedLM
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from evaluator.statistics import bland_altman, compare_pairs, equivalence_p, fit_jointly, holm, mean_intervals, verdict
+from evaluator.statistics import (
+    bland_altman,
+    compare_pairs,
+    equivalence_p,
+    fit_jointly,
+    holm,
+    mean_intervals,
+    verdict,
+)
+from evaluator.statistics.hodges_lehmann import hodges_lehmann
 from evaluator.statistics.intervals import bca_intervals
 from evaluator.statistics.paired import sign_flip_p, signed_rank_p, signed_ranks
 from evaluator.statistics.reml import fit_reml
 from evaluator.statistics.resampling import draws
-from evaluator.statistics.walsh import hodges_lehmann
 
 #: Hollander and Wolfe, Nonparametric Statistical Methods, 1973, table 3.1: Hamilton depression scale of nine patients
 BEFORE = np.array([1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30])
 AFTER = np.array([0.878, 0.647, 0.598, 2.05, 1.06, 1.29, 1.06, 3.14, 1.29])
 
 #: Bland and Altman, Lancet 1986;327:307-310: peak flow by a large and a mini meter, l/min
-LARGE = np.array([494, 395, 516, 434, 476, 557, 413, 442, 650, 433, 417, 656, 267, 478, 178, 423, 427], float)
-MINI = np.array([512, 430, 520, 428, 500, 600, 364, 380, 658, 445, 432, 626, 260, 477, 259, 350, 451], float)
+LARGE = np.array(
+    [494, 395, 516, 434, 476, 557, 413, 442, 650, 433, 417, 656, 267, 478, 178, 423, 427], float
+)
+MINI = np.array(
+    [512, 430, 520, 428, 500, 600, 364, 380, 658, 445, 432, 626, 260, 477, 259, 350, 451], float
+)
 
 #: the example of pingouin's documentation of ``wilcoxon``, without its one pair of equal values
 X = np.array([20, 22, 19, 20, 22, 18, 24, 20, 19, 24, 13], float)
@@ -57,13 +69,19 @@ def test_bland_and_altman_example():
     assert found.lower_interval == pytest.approx((-114.3 + 1.6, -45.1 + 1.6), abs=0.6)
 
 
-@given(st.lists(st.floats(-1e3, 1e3) | st.sampled_from([0.0, 0.25, -0.25, 1.0]), min_size=1, max_size=40))
+@given(
+    st.lists(
+        st.floats(-1e3, 1e3) | st.sampled_from([0.0, 0.25, -0.25, 1.0]), min_size=1, max_size=40
+    )
+)
 @settings(max_examples=200, deadline=None)
 def test_the_shift_is_the_median_of_all_walsh_averages(values):
     column = np.array(values)
     i, j = np.triu_indices(len(column))
     every = (column[i] + column[j]) / 2
-    assert hodges_lehmann(column[:, None])[0] == pytest.approx(np.median(every), rel=0, abs=1e-15 * np.ptp(column))
+    assert hodges_lehmann(column[:, None])[0] == pytest.approx(
+        np.median(every), rel=0, abs=1e-15 * np.ptp(column)
+    )
 
 
 @pytest.mark.parametrize("n", [2, 5, 11, 13, 14, 30, 50, 51, 120])
@@ -84,10 +102,14 @@ def test_signed_rank_p_is_scipys(n, grain):
 def test_sign_flips_are_all_flips_for_few_and_scipys_for_many():
     few = np.random.default_rng(0).normal(0.3, 1, (9, 4))
     for column, p in zip(few.T, sign_flip_p(few), strict=True):
-        exact = stats.permutation_test((column,), np.mean, permutation_type="samples", n_resamples=np.inf)
+        exact = stats.permutation_test(
+            (column,), np.mean, permutation_type="samples", n_resamples=np.inf
+        )
         assert p == pytest.approx(exact.pvalue)
     many = np.random.default_rng(1).normal(0.3, 1, (40, 1))
-    again = stats.permutation_test((many[:, 0],), np.mean, permutation_type="samples", n_resamples=20_000, rng=2)
+    again = stats.permutation_test(
+        (many[:, 0],), np.mean, permutation_type="samples", n_resamples=20_000, rng=2
+    )
     assert sign_flip_p(many)[0] == pytest.approx(again.pvalue, abs=0.015)
 
 
@@ -107,7 +129,12 @@ def test_intervals_are_scipys_bca_at_the_expanded_level(n):
     ends = bca_intervals(columns, (0.95,), resamples=1999, seed=7)[0]
     for column, low, high in zip(columns.T, *ends, strict=True):
         theirs = stats.bootstrap(
-            (column,), np.mean, n_resamples=1999, confidence_level=level, rng=SameDraws(np.random.PCG64()), axis=0
+            (column,),
+            np.mean,
+            n_resamples=1999,
+            confidence_level=level,
+            rng=SameDraws(np.random.PCG64()),
+            axis=0,
         ).confidence_interval
         assert (low, high) == pytest.approx((theirs.low, theirs.high), rel=1e-9)
 
@@ -240,7 +267,9 @@ def test_reml_of_a_mean_is_the_variance_components_anova():
     chance = np.random.default_rng(3)
     groups, size = 30, 6
     y = (chance.normal(0, 2, (groups, 1)) + chance.normal(0, 1, (groups, size))).ravel()
-    found = fit_reml(y, np.ones((y.size, 1)), np.ones((y.size, 1)), np.repeat(np.arange(groups), size))
+    found = fit_reml(
+        y, np.ones((y.size, 1)), np.ones((y.size, 1)), np.repeat(np.arange(groups), size)
+    )
     table = y.reshape(groups, size)
     within = table.var(axis=1, ddof=1).mean()
     between = size * table.mean(axis=1).var(ddof=1)
@@ -253,12 +282,24 @@ def test_reml_of_a_mean_is_the_variance_components_anova():
 @pytest.mark.parametrize(
     ("structural", "functional", "reason"),
     [
-        (np.random.default_rng(0).random((3, 4)), np.random.default_rng(1).random((3, 4)), "fewer than 5 subjects"),
-        (np.random.default_rng(0).random((9, 1)), np.random.default_rng(1).random((9, 1)), "one target"),
+        (
+            np.random.default_rng(0).random((3, 4)),
+            np.random.default_rng(1).random((3, 4)),
+            "fewer than 5 subjects",
+        ),
+        (
+            np.random.default_rng(0).random((9, 1)),
+            np.random.default_rng(1).random((9, 1)),
+            "one target",
+        ),
         (np.zeros((9, 4)), np.zeros((9, 4)), "all differences are equal"),
         (np.full((9, 4), np.nan), np.zeros((9, 4)), "fewer than 5 subjects"),
         (np.zeros((0, 4)), np.zeros((0, 4)), "fewer than 5 subjects"),
-        (np.where(np.eye(5) > 0, 0.7, np.nan), np.full((5, 5), 0.5) + 0.1 * np.eye(5), "in more subjects than one"),
+        (
+            np.where(np.eye(5) > 0, 0.7, np.nan),
+            np.full((5, 5), 0.5) + 0.1 * np.eye(5),
+            "in more subjects than one",
+        ),
     ],
 )
 def test_where_there_is_no_mixed_model_ranks_say_what_they_can(structural, functional, reason):
@@ -271,7 +312,9 @@ def test_where_there_is_no_mixed_model_ranks_say_what_they_can(structural, funct
 
 def test_the_fallback_is_wilcoxon_and_friedman(monkeypatch):
     structural, functional = _long(30, 5, 0.0, 0.05)
-    monkeypatch.setattr("evaluator.statistics.mixed._mixed", lambda *_: "the mixed model did not converge")
+    monkeypatch.setattr(
+        "evaluator.statistics.mixed_model._mixed", lambda *_: "the mixed model did not converge"
+    )
     found = fit_jointly(structural, functional, resamples=999, seed=0)
     differences = structural - functional
     assert (found.method, found.reason) == ("ranks", "the mixed model did not converge")

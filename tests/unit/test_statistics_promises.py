@@ -10,7 +10,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.bench_statistics import SCENARIOS, covered, false_equivalences, false_positives, joint, power
+from benchmarks.bench_statistics import (
+    SCENARIOS,
+    covered,
+    false_equivalences,
+    false_positives,
+    joint,
+    power,
+)
 
 
 def _room(shares: np.ndarray, spread: float = 0.0) -> float:

@@ -15,10 +15,16 @@ def test_the_two_orders_by_plain_loops():
     scores = chance.random((11, 3, 4))
     weights = np.array([1.0, 2.0, 0.5])
     by_task = [stats.rankdata(-scores[:, t].mean(axis=0)) for t in range(3)]
-    by_subject = [np.mean([stats.rankdata(-scores[s, t]) for s in range(11)], axis=0) for t in range(3)]
+    by_subject = [
+        np.mean([stats.rankdata(-scores[s, t]) for s in range(11)], axis=0) for t in range(3)
+    ]
     found = rank_models(scores, weights, resamples=50)
-    assert found.orders[AGGREGATE_FIRST].mean_rank == pytest.approx(np.average(by_task, axis=0, weights=weights))
-    assert found.orders[RANK_FIRST].mean_rank == pytest.approx(np.average(by_subject, axis=0, weights=weights))
+    assert found.orders[AGGREGATE_FIRST].mean_rank == pytest.approx(
+        np.average(by_task, axis=0, weights=weights)
+    )
+    assert found.orders[RANK_FIRST].mean_rank == pytest.approx(
+        np.average(by_subject, axis=0, weights=weights)
+    )
     for order in found.orders.values():
         assert list(order.place) == list(stats.rankdata(order.mean_rank, method="min"))
         assert order.distribution.shape == (4, 4)
@@ -79,11 +85,16 @@ def test_the_same_seed_gives_the_same_ranking():
     scores = np.random.default_rng(4).random((10, 3, 4))
     one, two, other = (rank_models(scores, np.ones(3), seed=seed) for seed in (1, 1, 2))
     assert np.array_equal(one.orders[RANK_FIRST].distribution, two.orders[RANK_FIRST].distribution)
-    assert not np.array_equal(one.orders[RANK_FIRST].distribution, other.orders[RANK_FIRST].distribution)
+    assert not np.array_equal(
+        one.orders[RANK_FIRST].distribution, other.orders[RANK_FIRST].distribution
+    )
 
 
 def test_tau_is_scipys_tau_b():
     chance = np.random.default_rng(5)
-    one, others = chance.integers(0, 4, 9).astype(float), chance.integers(0, 4, (20, 9)).astype(float)
+    one, others = (
+        chance.integers(0, 4, 9).astype(float),
+        chance.integers(0, 4, (20, 9)).astype(float),
+    )
     for tau, other in zip(kendall_tau(one, others), others, strict=True):
         assert tau == pytest.approx(stats.kendalltau(one, other, variant="b").statistic)

@@ -7,17 +7,18 @@ import json
 import pytest
 from click.testing import CliRunner
 
-import evaluator.suites
-from evaluator.build import zoo
+import evaluator.evaluation.suites
+from evaluator.analysis.control_check import load_runs
 from evaluator.cli.main import umd as command
-from evaluator.errors import BadManifest, UnknownName, UserError
-from evaluator.execute import Order
+from evaluator.errors import ManifestError, UnknownNameError, UserError
+from evaluator.evaluation.run_config import RunConfig
+from evaluator.evaluation.suites import run_suite, suite_runs
 from evaluator.manifests.datasets import dataset_manifests
 from evaluator.manifests.protocols import protocol_ids
 from evaluator.manifests.published import load_published
 from evaluator.manifests.suites import load_suite, suite_names
 from evaluator.metrics import METRICS
-from evaluator.suites import load_runs, run_suite, suite_runs
+from evaluator.zoo import zoo
 from tests.tiny import PAINTER, make_dataset
 from tests.unit.test_cli import umd
 
@@ -42,9 +43,8 @@ def test_the_projects_suites_name_what_there_is():
 
 
 def _quiet(suite):
-    told = []
-    order = Order(model="", dataset="", engine="local")
-    return told, run_suite(suite, order, say=told.append, progress=lambda _: lambda *_: None)
+    order = RunConfig(model="", dataset="", engine="local")
+    return run_suite(suite, order, progress=lambda _: lambda *_: None)
 
 
 @pytest.fixture
@@ -57,34 +57,40 @@ def suite(project, tmp_path):
     return load_suite(str(path))
 
 
-def test_a_suite_runs_all_it_can_the_control_first(suite):
-    told, ended = _quiet(suite)
+def test_a_suite_runs_all_it_can_the_control_first(suite, messages):
+    ended = _quiet(suite)
     assert [(one.protocol, one.model) for one in ended[:4]] == [
         ("point-1", "painter"), ("point-1", "missing"), ("box", "painter"), ("box", "missing"),
     ]  # fmt: skip
-    assert [one.dataset.rpartition("/")[2] for one in ended] == ["known.toml"] * 4 + ["tiny.toml"] * 4
+    assert [one.dataset.rpartition("/")[2] for one in ended] == ["known.toml"] * 4 + [
+        "tiny.toml"
+    ] * 4
     assert [bool(one.run) for one in ended] == [True, False] * 4
     assert all("no model named 'missing'" in one.reason for one in ended if not one.run)
-    assert sum("could not be run" in line for line in told) == 4
+    assert sum("could not be run" in line for line in messages) == 4
     assert suite_runs(suite) == ended
     assert {run.dataset for run in load_runs(suite).runs} == {"tiny", "known"}
 
 
 def test_a_suite_goes_on_and_makes_nothing_twice(suite, monkeypatch):
-    first = _quiet(suite)[1]
-    monkeypatch.setattr("evaluator.execute.scan._stage", lambda *_: pytest.fail("a finished scan was read again"))
-    assert _quiet(suite)[1] == first
+    first = _quiet(suite)
+    monkeypatch.setattr(
+        "evaluator.evaluation.scan_task._stage",
+        lambda *_: pytest.fail("a finished scan was read again"),
+    )
+    assert _quiet(suite) == first
 
 
 def test_a_stop_in_the_second_pass_forgets_no_run(suite, monkeypatch):
-    first = _quiet(suite)[1]
+    first = _quiet(suite)
 
     def stopped(*_, **__):
         raise KeyboardInterrupt
 
-    made = evaluator.suites.run_model
+    made = evaluator.evaluation.suites.run_model
     monkeypatch.setattr(
-        "evaluator.suites.run_model", lambda own, **more: made(own, **more) if "known" in own.dataset else stopped()
+        "evaluator.evaluation.suites.run_model",
+        lambda own, **more: made(own, **more) if "known" in own.dataset else stopped(),
     )
     with pytest.raises(KeyboardInterrupt):
         _quiet(suite)
@@ -108,9 +114,13 @@ def test_the_commands(suite, tmp_path):
     shown = _umd("suite", "show", path).stdout
     assert "control: " in shown
     assert "painter.tiny.point-1" in shown
-    verdicts = [json.loads(line) for line in _umd("suite", "sanity", path, "--json").stdout.splitlines()]
+    verdicts = [
+        json.loads(line) for line in _umd("suite", "sanity", path, "--json").stdout.splitlines()
+    ]
     dice = {row["protocol"]: row for row in verdicts if row["metric"] == "dice"}
-    assert dice["point-1"]["verdict"] == "collapse everywhere"  # one voxel about the point, on the control too
+    assert (
+        dice["point-1"]["verdict"] == "collapse everywhere"
+    )  # one voxel about the point, on the control too
     assert dice["box"]["verdict"] == "works"
     assert (dice["box"]["control"], dice["box"]["target_dataset"]) == ("known", "tiny")
     assert "under point-1, dice: collapse everywhere" in _umd("suite", "sanity", path).stdout
@@ -134,12 +144,12 @@ def test_the_commands(suite, tmp_path):
 def test_a_broken_suite_names_its_fault(tmp_path, text, said):
     path = tmp_path / "mine.toml"
     path.write_text(text)
-    with pytest.raises(BadManifest, match=said):
+    with pytest.raises(ManifestError, match=said):
         load_suite(str(path))
 
 
 def test_unknown_suites_have_near_misses():
-    with pytest.raises(UnknownName, match="did you mean cpu"):
+    with pytest.raises(UnknownNameError, match="did you mean cpu"):
         load_suite("cpuu")
 
 
@@ -148,22 +158,31 @@ def test_published_figures_are_complete_and_say_how_sure_they_are():
     figures = [(one, figure) for one in published for figure in one.figures]
     assert {figure.metric for _, figure in figures} <= set(METRICS)
     assert {figure.certainty for _, figure in figures} <= {"checked", "second-hand"}
-    paper = {one.models[0]: [figure.value for figure in one.figures if figure.kind == "paper"] for one in published}
+    paper = {
+        one.models[0]: [figure.value for figure in one.figures if figure.kind == "paper"]
+        for one in published
+    }
     assert paper["vista3d"] == [0.071, 0.005, 0.003, 0.006]
     assert paper["nnunet-10-shot"] == [0.686, 0.605, 0.652, 0.560]
-    assert {figure.pairing for _, figure in figures if figure.kind == "paper"} == {"CT-PT", "MR-PT"}
+    assert {figure.modality_pair for _, figure in figures if figure.kind == "paper"} == {
+        "CT-PT",
+        "MR-PT",
+    }
     names = [name for one in published for name in one.models]
     assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [(('certainty = "second-hand"', 'certainty = "sure"'), "certainty"), (("value = 0.404", ""), "value")],
+    [
+        (('certainty = "second-hand"', 'certainty = "sure"'), "certainty"),
+        (("value = 0.404", ""), "value"),
+    ],
 )
 def test_a_broken_figure_names_its_fault(tmp_path, change, said):
-    from evaluator import places
+    from evaluator import paths
 
-    text = (places.project() / "manifests" / "published" / "sam-med3d.toml").read_text()
+    text = (paths.project() / "manifests" / "published" / "sam-med3d.toml").read_text()
     (tmp_path / "x.toml").write_text(text.replace(*change, 1))
-    with pytest.raises(BadManifest, match=said):
+    with pytest.raises(ManifestError, match=said):
         load_published(tmp_path)

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from evaluator.analysis.summary import figures
 from evaluator.errors import UserError
 from evaluator.manifests.protocols import load_protocol
-from evaluator.summary import figures
-from evaluator.tables import at_round
+from evaluator.runs.tables import at_round
 
 PAPER = replace(load_protocol("point-1"), failures_count_as="worst", distance_cap_mm=500.0)
 
@@ -19,7 +19,9 @@ def _frame(*pairs):
 
 
 def test_failures_count_as_worst_or_not_at_all():
-    frame = _frame((0.8, "ok"), (0.6, "ok"), (None, "crashed"), (None, "undefined"), (None, "not-run"))
+    frame = _frame(
+        (0.8, "ok"), (0.6, "ok"), (None, "crashed"), (None, "undefined"), (None, "not-run")
+    )
     found = figures(frame, "dice", PAPER)
     assert found["mean"] == pytest.approx(1.4 / 3, abs=1e-6)
     assert found["median"] == 0.6
@@ -46,7 +48,10 @@ def test_the_last_round_of_each_prediction():
     frame = pd.DataFrame(rows, columns=["run", "case", "modality", "target", "seed", "round"])
     protocol = load_protocol("clicks-10")
     assert list(at_round(frame, None, protocol)["round"]) == [2, 0]
-    assert [tuple(row) for row in at_round(frame, 1, protocol)[["case", "round"]].to_numpy()] == [("a", 1), ("b", 0)]
+    assert [tuple(row) for row in at_round(frame, 1, protocol)[["case", "round"]].to_numpy()] == [
+        ("a", 1),
+        ("b", 0),
+    ]
     assert list(at_round(frame, 9, protocol)["round"]) == [2, 0]
     for number in (-1, 10):
         with pytest.raises(UserError, match="its rounds are 0 to 9"):

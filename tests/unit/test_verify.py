@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from evaluator.cli.data import data
 from evaluator.datasets import Finding, load_dataset, verify
-from evaluator.geometry import affine_of, make_grid
+from evaluator.imaging.geometry import affine_of, make_grid
 from evaluator.types import Dataset
 from evaluator.volumes import read_grid, read_image, read_labels, write_volume
 from tests.unit.test_phantom import TOY, manifest_of
@@ -36,7 +36,11 @@ def load(folder: Path, *, hashes: bool = False) -> Dataset:
     """The dataset, by default without its hashes, so that a spoilt file is judged by what it holds."""
     if not hashes:
         case_list = folder / "made.tsv"
-        case_list.write_text("\n".join("\t".join(line.split("\t")[:7]) for line in case_list.read_text().splitlines()))
+        case_list.write_text(
+            "\n".join(
+                "\t".join(line.split("\t")[:7]) for line in case_list.read_text().splitlines()
+            )
+        )
     return load_dataset(folder / "made.toml")
 
 
@@ -164,7 +168,9 @@ def test_one_image_in_two_places(folder: Path) -> None:
 
 def test_a_pair_in_two_worlds(folder: Path) -> None:
     for name in (PET, "phantom-001/PT_reference.nii.gz"):
-        stored = read_labels(folder / name)[0] if "reference" in name else read_image(folder / name)[0]
+        stored = (
+            read_labels(folder / name)[0] if "reference" in name else read_image(folder / name)[0]
+        )
         affine = affine_of(read_grid(folder / name))
         affine[2, 3] += 5000
         write_volume(folder / name, stored, make_grid(stored.shape, affine))
@@ -176,8 +182,10 @@ def test_a_pair_in_two_worlds(folder: Path) -> None:
 def test_a_single_image_is_noted(folder: Path) -> None:
     case_list = folder / "made.tsv"
     lines = case_list.read_text().splitlines()
-    case_list.write_text("\n".join([line for line in lines if not line.startswith("phantom-001\ta\tPT")]))
-    assert "pair" in only(verify(load(folder))).message
+    case_list.write_text(
+        "\n".join([line for line in lines if not line.startswith("phantom-001\ta\tPT")])
+    )
+    assert "nothing to pair" in only(verify(load(folder))).message
 
 
 def run(*arguments: object):
@@ -192,8 +200,13 @@ def test_the_command_says_one_line_a_finding_and_exits_by_errors(folder: Path) -
     spoilt = run("verify", folder / "made.toml")
     assert spoilt.exit_code == 5
     assert [line.split(":")[0] for line in spoilt.output.splitlines()] == ["error", "made"]
-    as_json = [json.loads(line) for line in run("verify", "--json", folder / "made.toml").stdout.splitlines()]
-    assert [(finding["severity"], finding["path"]) for finding in as_json] == [("error", str(folder / CT))]
+    as_json = [
+        json.loads(line)
+        for line in run("verify", "--json", folder / "made.toml").stdout.splitlines()
+    ]
+    assert [(finding["severity"], finding["path"]) for finding in as_json] == [
+        ("error", str(folder / CT))
+    ]
 
 
 def test_real_data_sts(shared_data: Path) -> None:

@@ -8,18 +8,29 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from evaluator.errors import BadVolume
-from evaluator.geometry import affine_of, difference, make_grid
-from evaluator.volumes import read_grid, read_image, read_labels, stage_image, write_mask, write_volume
+from evaluator.errors import VolumeError
+from evaluator.imaging.geometry import affine_of, difference, make_grid
+from evaluator.volumes import (
+    read_grid,
+    read_image,
+    read_labels,
+    stage_image,
+    write_mask,
+    write_volume,
+)
 
-OBLIQUE = np.array([[0, -1.4, 0.3, 12], [1.1, 0, 0.1, -40], [0.2, 0.3, 2.9, 7], [0, 0, 0, 1]], dtype=np.float64)
+OBLIQUE = np.array(
+    [[0, -1.4, 0.3, 12], [1.1, 0, 0.1, -40], [0.2, 0.3, 2.9, 7], [0, 0, 0, 1]], dtype=np.float64
+)
 
 
 def _image(seed=0, shape=(5, 7, 4), dtype=np.int16):
     return np.random.default_rng(seed).integers(0, 200, shape).astype(dtype)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16, np.uint16, np.int32, np.float32, np.float64, np.int64])
+@pytest.mark.parametrize(
+    "dtype", [np.uint8, np.int8, np.int16, np.uint16, np.int32, np.float32, np.float64, np.int64]
+)
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
 def test_reads_what_nibabel_writes(tmp_path, dtype, suffix):
     array = _image(dtype=dtype) if dtype != np.int8 else _image().astype(np.int8)
@@ -35,16 +46,22 @@ def test_scale_and_byte_order_are_applied(tmp_path):
     image = nibabel.Nifti1Image(_image(), OBLIQUE, nibabel.Nifti1Header(endianness=">"))
     image.header.set_slope_inter(0.5, -3)
     nibabel.save(image, tmp_path / "a.nii.gz")
-    np.testing.assert_allclose(read_image(tmp_path / "a.nii.gz")[0], nibabel.load(tmp_path / "a.nii.gz").get_fdata())
+    np.testing.assert_allclose(
+        read_image(tmp_path / "a.nii.gz")[0], nibabel.load(tmp_path / "a.nii.gz").get_fdata()
+    )
     stage_image(tmp_path / "a.nii.gz", tmp_path / "b.nii.gz")
-    np.testing.assert_allclose(read_image(tmp_path / "b.nii.gz")[0], nibabel.load(tmp_path / "a.nii.gz").get_fdata())
+    np.testing.assert_allclose(
+        read_image(tmp_path / "b.nii.gz")[0], nibabel.load(tmp_path / "a.nii.gz").get_fdata()
+    )
 
 
 @pytest.mark.parametrize("suffix", [".mha", ".nrrd", ".nii.gz"])
 def test_itk_and_nibabel_see_one_world(tmp_path, suffix):
     array = _image()
     nibabel.save(nibabel.Nifti1Image(array, _orthonormal()), tmp_path / "a.nii.gz")
-    SimpleITK.WriteImage(SimpleITK.ReadImage(str(tmp_path / "a.nii.gz")), str(tmp_path / f"b{suffix}"))
+    SimpleITK.WriteImage(
+        SimpleITK.ReadImage(str(tmp_path / "a.nii.gz")), str(tmp_path / f"b{suffix}")
+    )
     read, grid = read_labels(tmp_path / f"b{suffix}")
     np.testing.assert_array_equal(read, array)
     assert difference(grid, read_grid(tmp_path / "a.nii.gz")) is None
@@ -67,7 +84,9 @@ def test_a_staged_image_tells_nothing_but_voxels_and_place(tmp_path):
     raw = gzip.decompress((tmp_path / "b.nii.gz").read_bytes())
     assert b"Doe" not in raw
     assert b"patient" not in raw
-    assert (tmp_path / "b.nii.gz").read_bytes()[3] & 0x18 == 0  # gzip keeps neither name nor comment
+    assert (tmp_path / "b.nii.gz").read_bytes()[
+        3
+    ] & 0x18 == 0  # gzip keeps neither name nor comment
     assert nibabel.load(tmp_path / "b.nii.gz").get_data_dtype() == np.int16
     assert grid == read_grid(tmp_path / "b.nii.gz")
 
@@ -82,10 +101,11 @@ def test_equal_masks_are_equal_bytes_and_the_hash_is_the_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "bad", [np.full((5, 7, 4), 2, np.uint8), np.zeros((5, 7, 4), np.int16), np.ones((5, 4, 7), bool)]
+    "bad",
+    [np.full((5, 7, 4), 2, np.uint8), np.zeros((5, 7, 4), np.int16), np.ones((5, 4, 7), bool)],
 )
 def test_what_is_no_mask_is_not_written(tmp_path, bad):
-    with pytest.raises(BadVolume):
+    with pytest.raises(VolumeError):
         write_mask(tmp_path / "a.nii.gz", bad, make_grid((5, 7, 4), OBLIQUE))
     assert list(tmp_path.iterdir()) == []
 
@@ -95,10 +115,10 @@ def test_float_labels_must_be_whole(tmp_path):
     write_volume(tmp_path / "a.nii.gz", _image().astype(np.float32), grid)
     np.testing.assert_array_equal(read_labels(tmp_path / "a.nii.gz")[0], _image())
     write_volume(tmp_path / "b.nii.gz", _image().astype(np.float32) + np.float32(0.25), grid)
-    with pytest.raises(BadVolume, match="whole numbers"):
+    with pytest.raises(VolumeError, match="whole numbers"):
         read_labels(tmp_path / "b.nii.gz")
     write_volume(tmp_path / "c.nii.gz", np.full((5, 7, 4), np.nan, np.float32), grid)
-    with pytest.raises(BadVolume, match="whole numbers"):
+    with pytest.raises(VolumeError, match="whole numbers"):
         read_labels(tmp_path / "c.nii.gz")
 
 
@@ -111,6 +131,15 @@ def test_broken_files_are_told(tmp_path):
     (tmp_path / "empty.nii").write_bytes(b"")
     (tmp_path / "short.nii").write_bytes(gzip.decompress(whole)[:-10])
     (tmp_path / "a.mha").write_text("nothing")
-    for name in ("cut.nii.gz", "text.nii.gz", "empty.nii", "short.nii", "a.mha", "none.nii.gz", "none.nrrd", "a.txt"):
-        with pytest.raises(BadVolume, match=name.split(".")[0]):
+    for name in (
+        "cut.nii.gz",
+        "text.nii.gz",
+        "empty.nii",
+        "short.nii",
+        "a.mha",
+        "none.nii.gz",
+        "none.nrrd",
+        "a.txt",
+    ):
+        with pytest.raises(VolumeError, match=name.split(".")[0]):
             read_labels(tmp_path / name)

@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from evaluator.geometry import make_grid, nearest_index
+from evaluator.imaging.geometry import make_grid, nearest_index
 from zoo_sdk import Point, Request, Target, Volume
 from zoo_sdk.wire import Grid, ImageFile
 from zoo_transforms.resampling import VoxelGrid, sample, voxel_grid_of

@@ -6,9 +6,9 @@ from itertools import chain, product
 
 import pytest
 
-from evaluator.build import find_model
-from evaluator.build.zoo import copied_paths
-from evaluator.manifests.sources import read_sources
+from evaluator.zoo import find_model
+from evaluator.zoo.catalog import copied_paths
+from evaluator.zoo.sources import read_sources
 from tests.zoo.bodies import body
 from tests.zoo.models import MODELS, load
 from zoo_sdk.adapter import choose_options

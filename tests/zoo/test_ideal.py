@@ -11,7 +11,7 @@ from itertools import product
 
 import pytest
 
-from evaluator.build import find_model
+from evaluator.zoo import find_model
 from tests.zoo.bodies import GRIDS, LARGE, ORGANS, Body, body, dice
 from tests.zoo.models import MODELS, Registered
 from zoo_sdk.adapter import choose_options

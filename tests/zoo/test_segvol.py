@@ -9,7 +9,7 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from evaluator.geometry import make_grid
+from evaluator.imaging.geometry import make_grid
 from tests.zoo.bodies import ORGANS, body, dice
 from tests.zoo.models import IdealSegVol, load
 from zoo_sdk import Box, Point, Request, Target, Unsupported, Volume

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from evaluator.build import find_model, zoo
-from evaluator.build.bases import _content
-from evaluator.build.images import _reference, open_bundle
-from evaluator.build.variants import Weights
-from evaluator.build.zoo import copied_files
+from evaluator.zoo import find_model, zoo
+from evaluator.zoo.base_images import _content
+from evaluator.zoo.catalog import copied_files
+from evaluator.zoo.image_builder import _reference, open_bundle
+from evaluator.zoo.weights import Weights
 from tests.tiny import ROOT
 
 PACKAGE = "zoo_transforms"

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from evaluator.geometry import make_grid
+from evaluator.imaging.geometry import make_grid
 from evaluator.manifests.organs import load_organs
 from tests.zoo.bodies import ORGANS, body, dice
 from tests.zoo.models import IdealVista3d, load

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from evaluator.badges import write_record
-from evaluator.build import ImageOrder, ensure_image, find_model, zoo
-from evaluator.build.variants import Weights
-from evaluator.check_model import check_model
-from evaluator.manifests.sources import read_sources
-from evaluator.summary import header
+from evaluator.analysis.summary import header
+from evaluator.zoo import ImageBuildConfig, ensure_image, find_model, zoo
+from evaluator.zoo.conformance.checks import check_model
+from evaluator.zoo.conformance.readme_table import write_record
+from evaluator.zoo.sources import read_sources
+from evaluator.zoo.weights import Weights
 from tests.conftest import order
 from tests.tiny import make_dataset
 from tests.zoo.models import MODELS
@@ -48,8 +48,8 @@ def image(request, docker_engine, not_run) -> str:
         pytest.skip(f"needs {missing}")
     if BUNDLE and Path(BUNDLE, request.param).is_dir():
         # from then on it is found by what it is made of
-        order = ImageOrder(weights=Weights(kind="random", size="small"), bundle=Path(BUNDLE))
-        ensure_image(find_model(request.param), order, say=lambda _: None)
+        order = ImageBuildConfig(weights=Weights(kind="random", size="small"), bundle=Path(BUNDLE))
+        ensure_image(find_model(request.param), order)
     return request.param
 
 
@@ -69,9 +69,7 @@ def test_it_keeps_the_contract(image, figures, not_run):
         pytest.skip(f"shares the adapter of {model.images[0]}")
     if model.no_huge:
         not_run(f"{image} on 512 x 512 x 400: NOT RUN, {model.no_huge}")
-    ready, results = check_model(
-        image, weights="random", large=not model.no_huge, say=lambda _: None
-    )
+    ready, results = check_model(image, weights="random", large=not model.no_huge)
     done = list(results)
     if RECORD:
         write_record(image, ready, done)

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from evaluator import places
-from evaluator.build import ImageOrder, ensure_image, find_model
-from evaluator.build.turns import turn
-from evaluator.build.variants import Weights
-from evaluator.build.wheels import ImagePlatform, collect_wheels, unpack_wheels
+from evaluator import paths
+from evaluator.zoo import ImageBuildConfig, ensure_image, find_model
+from evaluator.zoo.build_lock import build_lock
+from evaluator.zoo.weights import Weights
+from evaluator.zoo.wheels import ImagePlatform, collect_wheels, unpack_wheels
 from tests.tiny import ROOT
 from tests.zoo_images.test_images import BUNDLE, needs
 
@@ -28,8 +28,8 @@ SOURCE_ONLY = {"voxtell": ("acvl-utils",)}
 
 def collected(name: str) -> Path:
     """The packages of a lock, without torch, numpy, scipy and SimpleITK, which they need."""
-    folder = places.cache() / "upstream" / name
-    with turn(places.cache() / "turns" / f"upstream-{name}.lock", print, f"collects {name}"):
+    folder = paths.cache() / "upstream" / name
+    with build_lock(paths.cache() / "turns" / f"upstream-{name}.lock", f"collects {name}"):
         if not folder.is_dir():
             image = ImagePlatform(flavour="cpu")
             wheels = folder.with_name(f"{name}-wheels")
@@ -45,8 +45,8 @@ def run_inside(
     engine, image: str, script: str, site: str | None = None, bundle: Path | None = None
 ):
     """The JSON lines that a script prints, run in a model's image on this checkout, offline."""
-    order = ImageOrder(weights=Weights(kind="random", size="small"), bundle=bundle)
-    built = ensure_image(find_model(image), order, say=lambda _: None)
+    order = ImageBuildConfig(weights=Weights(kind="random", size="small"), bundle=bundle)
+    built = ensure_image(find_model(image), order)
     volumes = {str(ROOT): {"bind": "/repo", "mode": "ro"}}
     if site:
         volumes[str(collected(site))] = {"bind": "/site", "mode": "ro"}

@@ -60,7 +60,7 @@ def _write_all(manifest: DatasetManifest, folder: Path) -> None:
     assert plan
     with ThreadPoolExecutor(max_workers=2) as pool:
         rows = list(pool.map(lambda number: _write_case(folder, plan, number), range(plan.cases)))
-    header = "subject\tpair\tmodality\timage\treference\tunit\tlabels\tsha256\treference_sha256"
+    header = "subject\tsession\tmodality\timage\treference\tunit\tlabels\tsha256\treference_sha256"
     lines = [header, *(line for case in rows for line in case)]
     (folder / f"{manifest.name}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / f"{manifest.name}.toml").write_text(_toml(manifest), encoding="utf-8")
@@ -79,14 +79,21 @@ def _write_case(folder: Path, plan: PhantomPlan, number: int) -> list[str]:
         image = render_image(body, grid, labels, modality, chance)
         names = [f"{subject}/{modality}.nii.gz", f"{subject}/{modality}_reference.nii.gz"]
         organs = labels * (labels <= len(ORGANS))
-        hashes = [write_volume(folder / names[0], image, grid), write_volume(folder / names[1], organs, grid)]
-        rows.append("\t".join([subject, "a", modality, *names, UNITS[modality], "@organs", *hashes]))
+        hashes = [
+            write_volume(folder / names[0], image, grid),
+            write_volume(folder / names[1], organs, grid),
+        ]
+        rows.append(
+            "\t".join([subject, "a", modality, *names, UNITS[modality], "@organs", *hashes])
+        )
     return rows
 
 
 def _toml(manifest: DatasetManifest) -> str:
     said = ("name", "title", "description", "license", "citation", "reference_origin")
     # a string of JSON is one of TOML
-    facts = [f"{field} = {json.dumps(getattr(manifest, field), ensure_ascii=False)}" for field in said]
+    facts = [
+        f"{field} = {json.dumps(getattr(manifest, field), ensure_ascii=False)}" for field in said
+    ]
     organs = [f"{name} = {value}" for value, name in enumerate(ORGANS, 1)]
     return "\n".join([*facts, "synthetic = true", "", "[labels.organs]", *organs, ""])

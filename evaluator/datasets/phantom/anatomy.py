@@ -36,10 +36,14 @@ class Ellipsoid:
         """Lowest and highest corner."""
         return self.centre - self.radii, self.centre + self.radii
 
-    def contains(self, x: NDArray[np.float64], y: NDArray[np.float64], z: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def contains(
+        self, x: NDArray[np.float64], y: NDArray[np.float64], z: NDArray[np.float64]
+    ) -> NDArray[np.bool_]:
         """Which places lie inside."""
         c, r = self.centre, self.radii
-        inside: NDArray[np.bool_] = ((x - c[0]) / r[0]) ** 2 + ((y - c[1]) / r[1]) ** 2 + ((z - c[2]) / r[2]) ** 2 <= 1
+        inside: NDArray[np.bool_] = ((x - c[0]) / r[0]) ** 2 + ((y - c[1]) / r[1]) ** 2 + (
+            (z - c[2]) / r[2]
+        ) ** 2 <= 1
         return inside
 
 
@@ -54,14 +58,18 @@ class Tube:
         """Lowest and highest corner."""
         return self.points.min(axis=0) - self.radius, self.points.max(axis=0) + self.radius
 
-    def contains(self, x: NDArray[np.float64], y: NDArray[np.float64], z: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def contains(
+        self, x: NDArray[np.float64], y: NDArray[np.float64], z: NDArray[np.float64]
+    ) -> NDArray[np.bool_]:
         """Which places lie inside."""
         inside = np.zeros(np.broadcast_shapes(x.shape, y.shape, z.shape), dtype=bool)
         for a, b in zip(self.points[:-1], self.points[1:], strict=True):
             d = b - a
             along = ((x - a[0]) * d[0] + (y - a[1]) * d[1] + (z - a[2]) * d[2]) / (d @ d)
             t = np.clip(along, 0, 1)
-            apart = (x - a[0] - t * d[0]) ** 2 + (y - a[1] - t * d[1]) ** 2 + (z - a[2] - t * d[2]) ** 2
+            apart = (
+                (x - a[0] - t * d[0]) ** 2 + (y - a[1] - t * d[1]) ** 2 + (z - a[2] - t * d[2]) ** 2
+            )
             inside |= apart <= self.radius**2
         return inside
 
@@ -130,7 +138,9 @@ def draw_body(chance: Generator) -> Body:
     return Body(parts=parts, vigour={name: float(np.exp(chance.normal(0, 0.2))) for name in ADULT})
 
 
-def _vary(part: Part, stature: NDArray[np.float64], size: float, shift: NDArray[np.float64]) -> Part:
+def _vary(
+    part: Part, stature: NDArray[np.float64], size: float, shift: NDArray[np.float64]
+) -> Part:
     if isinstance(part, Ellipsoid):
         return Ellipsoid(part.centre * stature + shift, part.radii * stature * size)
     return Tube(part.points * stature + shift, part.radius * float(stature[0]) * size)

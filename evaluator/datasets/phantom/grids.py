@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluator.geometry import make_grid
+from evaluator.imaging.geometry import make_grid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,9 @@ def grids_of(size: Sequence[int], structural: Modality, number: int) -> dict[Mod
     """The grids of subject ``number``: its structural image's, ``size`` voxels along R, A, S, and PET's coarser one."""
     how = number % len(ORIENTATIONS)
     fine = _grid(size, ORIENTATIONS[how], TURNS_DEGREES[how])
-    coarse = _grid([max(8, round(n * PET_COARSENESS)) for n in size], "LPS" if how == 1 else "RAS", (0.0, 0.0))
+    coarse = _grid(
+        [max(8, round(n * PET_COARSENESS)) for n in size], "LPS" if how == 1 else "RAS", (0.0, 0.0)
+    )
     return {structural: fine, "PT": coarse}
 
 

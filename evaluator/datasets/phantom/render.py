@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from evaluator.datasets.phantom.anatomy import ADULT, ORGANS, TISSUES
-from evaluator.geometry import affine_of, spacing, to_index
+from evaluator.imaging.geometry import affine_of, spacing, to_index
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -66,7 +66,9 @@ def render_image(
     if modality == "PT":
         image = gaussian_filter(image, PET_FWHM_MM / FWHM / step)
         noise = chance.standard_normal(grid.shape, dtype=np.float32)
-        pet: NDArray[Any] = np.maximum(image + PET_NOISE * np.sqrt(np.maximum(image, 0)) * noise, 0).astype(np.float32)
+        pet: NDArray[Any] = np.maximum(
+            image + PET_NOISE * np.sqrt(np.maximum(image, 0)) * noise, 0
+        ).astype(np.float32)
         return pet
     image = gaussian_filter(image, CT_BLUR_MM / step)
     noise = chance.standard_normal(grid.shape, dtype=np.float32)

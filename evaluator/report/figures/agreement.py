@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from evaluator.report.figures.drawing import COLOURS, MARKERS, MUTED, Figure, canvas, drawn, short
-from evaluator.report.frames import rows_of
+from evaluator.report.figures.style import COLOURS, MARKERS, MUTED, Figure, canvas, drawn, short
+from evaluator.report.tables import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,14 +20,19 @@ MARKS, FEWEST, MOST = 900, 10, 60
 
 
 @drawn
-def agreement(volumes: pd.DataFrame, limits: pd.DataFrame, target: str, *, name: str, stamps: Sequence[str]) -> Figure:
+def agreement(
+    volumes: pd.DataFrame, limits: pd.DataFrame, target: str, *, name: str, stamps: Sequence[str]
+) -> Figure:
     """One panel for each model.
 
     ``volumes``: model, modality, subject, predicted, reference (ml) of one target; ``limits``: its rows of
     ``Comparison.volumes`` over all scans.
     """
     models = list(dict.fromkeys(volumes["model"].astype(str)))
-    groups = {(str(m), str(x)): own for (m, x), own in volumes.groupby(["model", "modality"], observed=True)}
+    groups = {
+        (str(m), str(x)): own
+        for (m, x), own in volumes.groupby(["model", "modality"], observed=True)
+    }
     columns = min(MOST_COLUMNS, len(models))
     lines = math.ceil(len(models) / columns)
     made, axes = canvas(2.1, 1.5, rows=lines, columns=columns, left=0.75, across=0.62, down=0.8)
@@ -45,9 +50,15 @@ def agreement(volumes: pd.DataFrame, limits: pd.DataFrame, target: str, *, name:
             place.set_xlabel("mean of both, ml")
     for place in list(axes.flat)[len(models) :]:
         place.set_visible(False)
-    made.supylabel("predicted − reference, ml", fontsize=8.5, color=MUTED, x=0.12 / made.get_figwidth())
+    made.supylabel(
+        "predicted − reference, ml", fontsize=8.5, color=MUTED, x=0.12 / made.get_figwidth()
+    )
     most = max(map(len, groups.values()))
-    sampled = f" Of up to {most} subjects of a modality {shown} are drawn, picked by chance." if most > shown else ""
+    sampled = (
+        f" Of up to {most} subjects of a modality {shown} are drawn, picked by chance."
+        if most > shown
+        else ""
+    )
     return Figure(
         name=name,
         title=f"{target}: volumes against the reference (Bland and Altman)",
@@ -72,6 +83,10 @@ def _marks(axes: Any, rows: pd.DataFrame, modality: str, shown: int) -> None:
 
 def _lines(axes: Any, row: Any) -> None:
     colour = COLOURS[str(row.modality)]
-    for value, dashes in ((row.bias, "-"), (row.limit_low, (0, (4, 2))), (row.limit_high, (0, (4, 2)))):
+    for value, dashes in (
+        (row.bias, "-"),
+        (row.limit_low, (0, (4, 2))),
+        (row.limit_high, (0, (4, 2))),
+    ):
         if pd.notna(value):
             axes.axhline(float(value), color=colour, linewidth=1.2, linestyle=dashes, zorder=1)

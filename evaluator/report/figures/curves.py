@@ -6,9 +6,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from evaluator.metrics import METRICS
-from evaluator.report.figures.drawing import COLOURS, MARKERS, Figure, canvas, drawn, short
 from evaluator.report.figures.scales import limit_scores, worded
-from evaluator.report.words import SAID
+from evaluator.report.figures.style import COLOURS, MARKERS, Figure, canvas, drawn, short
+from evaluator.report.tables import SAID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,14 @@ MOST_COLUMNS = 3
 
 @drawn
 def curves(
-    rows: pd.DataFrame, metric: str, *, along: str, title: str, caption: str, name: str, stamps: Sequence[str]
+    rows: pd.DataFrame,
+    metric: str,
+    *,
+    along: str,
+    title: str,
+    caption: str,
+    name: str,
+    stamps: Sequence[str],
 ) -> Figure:
     """One panel for each model, one line for each modality. ``rows``: model, modality, x, mean, low, high; ``along`` names x."""
     models = list(dict.fromkeys(rows["model"].astype(str)))
@@ -59,4 +66,11 @@ def _line(axes: Any, rows: pd.DataFrame, modality: str) -> None:
             known["x"].astype(float), known["low"].astype(float), known["high"].astype(float),
             color=COLOURS[modality], alpha=0.16, linewidth=0,
         )  # fmt: skip
-    axes.plot(x, mean, color=COLOURS[modality], marker=MARKERS[modality], markersize=4, label=SAID[modality])
+    axes.plot(
+        x,
+        mean,
+        color=COLOURS[modality],
+        marker=MARKERS[modality],
+        markersize=4,
+        label=SAID[modality],
+    )

@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaluator.metrics import METRICS
-from evaluator.report.figures.drawing import COLOURS, INK, PAPER, Figure, canvas, drawn, room_for, short
 from evaluator.report.figures.scales import limit_scores, worded
-from evaluator.report.words import SAID
+from evaluator.report.figures.style import (
+    COLOURS,
+    INK,
+    PAPER,
+    Figure,
+    canvas,
+    drawn,
+    room_for,
+    short,
+)
+from evaluator.report.tables import SAID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,16 +30,23 @@ SHOWN = 60
 
 
 @drawn
-def distributions(values: pd.DataFrame, target: str, metric: str, *, name: str, stamps: Sequence[str]) -> Figure:
+def distributions(
+    values: pd.DataFrame, target: str, metric: str, *, name: str, stamps: Sequence[str]
+) -> Figure:
     """``values``: model, modality, subject, value, failed of one target; a failed one has the value that it counts as."""
     models = list(dict.fromkeys(values["model"].astype(str)))
     modalities = [name for name in COLOURS if name in set(values["modality"].astype(str))]
     rows = [(model, modality) for model in models for modality in modalities]
-    groups = {(str(a), str(b)): own for (a, b), own in values.groupby(["model", "modality"], observed=True)}
+    groups = {
+        (str(a), str(b)): own
+        for (a, b), own in values.groupby(["model", "modality"], observed=True)
+    }
     gap = 0.6
     heights = {key: -(n + gap * (n // len(modalities))) for n, key in enumerate(rows)}
     labels = [_label(key, groups.get(key)) for key in rows]
-    made, panels = canvas(5.2, 0.19 * (-min(heights.values()) + 1), left=room_for(labels, 7.5), top=0.1)
+    made, panels = canvas(
+        5.2, 0.19 * (-min(heights.values()) + 1), left=room_for(labels, 7.5), top=0.1
+    )
     axes = panels[0][0]
     for key in rows:
         own = groups.get(key)
@@ -58,14 +74,20 @@ def _label(key: tuple[str, str], rows: pd.DataFrame | None) -> str:
     if rows is None:
         return f"{short(key[0])}  {SAID[key[1]]}  n 0"
     failed = int(rows["failed"].sum())
-    return f"{short(key[0])}  {SAID[key[1]]}  n {len(rows)}" + (f", {failed} failed" if failed else "")
+    return f"{short(key[0])}  {SAID[key[1]]}  n {len(rows)}" + (
+        f", {failed} failed" if failed else ""
+    )
 
 
 def _row(axes: Any, values: np.ndarray, height: float, colour: str) -> None:
     low, q1, median, q3, high = np.percentile(values, (5, 25, 50, 75, 95))
     axes.plot([low, high], [height, height], color=colour, linewidth=1)
     axes.barh(height, q3 - q1, left=q1, height=0.62, color=PAPER, edgecolor=colour, linewidth=1.1)
-    shown = values if len(values) <= SHOWN else np.random.default_rng(0).choice(values, SHOWN, replace=False)
+    shown = (
+        values
+        if len(values) <= SHOWN
+        else np.random.default_rng(0).choice(values, SHOWN, replace=False)
+    )
     xs = np.stack([shown, shown, np.full(len(shown), np.nan)], axis=1).ravel()
     ys = np.tile([height - 0.16, height + 0.16, np.nan], len(shown))
     axes.plot(xs, ys, color=colour, linewidth=0.6, alpha=0.6)

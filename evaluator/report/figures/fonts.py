@@ -11,8 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluator import places
-from evaluator.store import write_bytes
+from evaluator import paths
+from evaluator.files import write_bytes
 
 if TYPE_CHECKING:
     from fontTools.ttLib import TTFont
@@ -22,7 +22,17 @@ NAME = "Figure Sans"
 #: what has the letters that the small font lacks
 WHOLE = "DejaVu Sans"
 #: Latin with accents, dashes, quotes, ellipsis, arrows, minus
-_LETTERS = (*range(0x20, 0x7F), *range(0xA0, 0x180), 0x2013, 0x2018, 0x2019, 0x2026, 0x2190, 0x2192, 0x2212)
+_LETTERS = (
+    *range(0x20, 0x7F),
+    *range(0xA0, 0x180),
+    0x2013,
+    0x2018,
+    0x2019,
+    0x2026,
+    0x2190,
+    0x2192,
+    0x2212,
+)
 #: records of a font's table of names: family, full name, PostScript name, typographic family
 _FAMILY, _FULL, _POSTSCRIPT, _TYPOGRAPHIC = 1, 4, 6, 16
 
@@ -34,7 +44,7 @@ def font_families() -> list[str]:
 
     folder = Path(font_manager.findfont(WHOLE)).parent
     for source, bold in (("DejaVuSans.ttf", False), ("DejaVuSans-Bold.ttf", True)):
-        small = places.cache() / "fonts" / f"figure-{version('matplotlib')}-{source}"
+        small = paths.cache() / "fonts" / f"figure-{version('matplotlib')}-{source}"
         if not small.is_file():
             write_bytes(small, _small(folder / source, bold=bold))
         font_manager.fontManager.addfont(small)
@@ -46,7 +56,9 @@ def _small(source: Path, *, bold: bool) -> bytes:
 
     from fontTools import subset
 
-    options = subset.Options(layout_features=[], hinting=False, glyph_names=False, notdef_outline=True, name_IDs=["*"])
+    options = subset.Options(
+        layout_features=[], hinting=False, glyph_names=False, notdef_outline=True, name_IDs=["*"]
+    )
     options.drop_tables += ["GSUB", "GPOS", "GDEF", "kern", "FFTM"]
     picked = subset.Subsetter(options)
     picked.populate(unicodes=_LETTERS)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from evaluator.compare import ALL_TARGETS
+from evaluator.analysis.comparison import ALL_TARGETS
 from evaluator.metrics import METRICS
-from evaluator.report.figures.drawing import (
+from evaluator.report.figures.style import (
     BAND,
     COLOURS,
     INK,
@@ -23,8 +23,7 @@ from evaluator.report.figures.drawing import (
     room_for,
     short,
 )
-from evaluator.report.frames import rows_of
-from evaluator.report.words import SAID
+from evaluator.report.tables import SAID, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,11 +33,17 @@ MOST_COLUMNS = 3
 
 @drawn
 def forest(
-    rows: pd.DataFrame, pairing: str, targets: Sequence[str], *, margin: float | None, name: str, stamps: Sequence[str]
+    rows: pd.DataFrame,
+    modality_pair: str,
+    targets: Sequence[str],
+    *,
+    margin: float | None,
+    name: str,
+    stamps: Sequence[str],
 ) -> Figure:
-    """One panel for each model. ``rows``: of ``Comparison.modality`` for one pairing, metric and way to count failures."""
+    """One panel for each model. ``rows``: of ``Comparison.modality`` for one modality_pair, metric and way to count failures."""
     metric = str(rows["metric"].iloc[0])
-    structural, functional = pairing.split("-")
+    structural, functional = modality_pair.split("-")
     models = list(dict.fromkeys(rows.loc[rows["status"] != "unsupported", "model"]))
     named = [target for target in (*targets, ALL_TARGETS) if target in set(rows["target"])]
     columns = min(MOST_COLUMNS, len(models))
@@ -75,7 +80,9 @@ def forest(
     )  # fmt: skip
 
 
-def _panel(axes: Any, rows: pd.DataFrame, named: Sequence[str], margin: float | None, functional: str) -> None:
+def _panel(
+    axes: Any, rows: pd.DataFrame, named: Sequence[str], margin: float | None, functional: str
+) -> None:
     despine(axes)
     if margin:
         axes.axvspan(-margin, margin, color=BAND, zorder=0)
@@ -87,7 +94,9 @@ def _panel(axes: Any, rows: pd.DataFrame, named: Sequence[str], margin: float | 
         whole = row.target == ALL_TARGETS
         colour = INK if whole else COLOURS[functional]
         if not pd.isna(row.low):
-            axes.plot([row.low, row.high], [height, height], color=colour, linewidth=2.2 if whole else 1.5)
+            axes.plot(
+                [row.low, row.high], [height, height], color=colour, linewidth=2.2 if whole else 1.5
+            )
         filled = str(row.verdict).startswith("different")
         axes.plot(
             row.difference, height, MARKERS[functional], color=colour, markersize=6.5 if whole else 5,
@@ -100,6 +109,10 @@ def _panel(axes: Any, rows: pd.DataFrame, named: Sequence[str], margin: float | 
 
 
 def _arrows(axes: Any, metric: str, structural: str, functional: str) -> None:
-    first, second = (functional, structural) if METRICS[metric].direction == "higher" else (structural, functional)
+    first, second = (
+        (functional, structural)
+        if METRICS[metric].direction == "higher"
+        else (structural, functional)
+    )
     gap = "\u00a0" * 4
     axes.set_xlabel(f"← better on {SAID[first]}{gap}better on {SAID[second]} →")

@@ -7,27 +7,33 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from evaluator.metrics import METRICS
-from evaluator.report.figures.drawing import MUTED, Figure, canvas, despine, drawn, room_for, short
 from evaluator.report.figures.scales import heat
-from evaluator.report.frames import rows_of
-from evaluator.report.tables import digits_of, number
-from evaluator.report.words import SAID
+from evaluator.report.figures.style import MUTED, Figure, canvas, despine, drawn, room_for, short
+from evaluator.report.tables import SAID, digits_of, number, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 @drawn
-def heatmap(rows: pd.DataFrame, targets: Sequence[str], *, name: str, stamps: Sequence[str]) -> Figure:
+def heatmap(
+    rows: pd.DataFrame, targets: Sequence[str], *, name: str, stamps: Sequence[str]
+) -> Figure:
     """``rows``: of ``Comparison.means`` for one metric, every scan of a modality, one way to count failures."""
     metric = str(rows["metric"].iloc[0])
-    keys = list(dict.fromkeys(zip(rows["model"].astype(str), rows["modality"].astype(str), strict=True)))
+    keys = list(
+        dict.fromkeys(zip(rows["model"].astype(str), rows["modality"].astype(str), strict=True))
+    )
     taken = rows[rows["status"] != "unsupported"]
     values = {(str(r.model), str(r.modality), str(r.target)): r.mean for r in rows_of(taken)}
     names = [short(target) for target in targets]
     heads = [f"{short(model)}  {SAID[modality]}" for model, modality in keys]
     made, panels = canvas(
-        0.52 * len(keys), 0.27 * len(targets), left=room_for(names), top=0.1, bottom=0.15 + room_for(heads)
+        0.52 * len(keys),
+        0.27 * len(targets),
+        left=room_for(names),
+        top=0.1,
+        bottom=0.15 + room_for(heads),
     )
     axes = panels[0][0]
     despine(axes)

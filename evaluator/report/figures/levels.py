@@ -6,31 +6,44 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from evaluator.compare import ALL_TARGETS
+from evaluator.analysis.comparison import ALL_TARGETS
 from evaluator.metrics import METRICS
-from evaluator.report.figures.drawing import COLOURS, MARKERS, PAPER, RULE, Figure, canvas, drawn, room_for, short
 from evaluator.report.figures.scales import limit_scores, worded
-from evaluator.report.frames import rows_of
-from evaluator.report.words import SCANNER
+from evaluator.report.figures.style import (
+    COLOURS,
+    MARKERS,
+    PAPER,
+    RULE,
+    Figure,
+    canvas,
+    drawn,
+    room_for,
+    short,
+)
+from evaluator.report.tables import SCANNER, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 @drawn
-def levels(rows: pd.DataFrame, published: pd.DataFrame, *, name: str, stamps: Sequence[str]) -> Figure:
-    """One panel for each pairing. ``rows``: of ``Comparison.means`` for all targets, one metric, failures counted."""
+def levels(
+    rows: pd.DataFrame, published: pd.DataFrame, *, name: str, stamps: Sequence[str]
+) -> Figure:
+    """One panel for each modality_pair. ``rows``: of ``Comparison.means`` for all targets, one metric, failures counted."""
     metric = str(rows["metric"].iloc[0])
-    pairings = list(dict.fromkeys(rows["pairing"]))
+    modality_pairs = list(dict.fromkeys(rows["modality_pair"]))
     models = _ordered(rows)
     names = [short(model) for model in reversed(models)]
-    made, axes = canvas(3.3, 0.34 * len(models), columns=len(pairings), left=room_for(names), sharey=True)
-    for place, pairing in zip(axes[0], pairings, strict=True):
-        own = rows[rows["pairing"] == pairing]
+    made, axes = canvas(
+        3.3, 0.34 * len(models), columns=len(modality_pairs), left=room_for(names), sharey=True
+    )
+    for place, modality_pair in zip(axes[0], modality_pairs, strict=True):
+        own = rows[rows["modality_pair"] == modality_pair]
         for row, model in enumerate(models):
             _model(place, own[own["model"] == model], len(models) - 1 - row)
-            _reported(place, published, model, pairing, len(models) - 1 - row)
-        place.set_title(SCANNER.get(pairing, pairing))
+            _reported(place, published, model, modality_pair, len(models) - 1 - row)
+        place.set_title(SCANNER.get(modality_pair, modality_pair))
         place.set_yticks(range(len(models)), names)
         place.set_ylim(-0.6, len(models) - 0.4)
         place.set_xlabel(worded(metric))
@@ -50,20 +63,31 @@ def levels(rows: pd.DataFrame, published: pd.DataFrame, *, name: str, stamps: Se
 
 
 def _ordered(rows: pd.DataFrame) -> list[str]:
-    means = rows.assign(mean=rows["mean"].astype(float)).groupby("model", observed=True)["mean"].mean()
+    means = (
+        rows.assign(mean=rows["mean"].astype(float)).groupby("model", observed=True)["mean"].mean()
+    )
     higher = METRICS[str(rows["metric"].iloc[0])].direction == "higher"
-    return [str(model) for model in means.sort_values(ascending=not higher, na_position="last", kind="stable").index]
+    return [
+        str(model)
+        for model in means.sort_values(
+            ascending=not higher, na_position="last", kind="stable"
+        ).index
+    ]
 
 
 def _model(axes: Any, rows: pd.DataFrame, height: int) -> None:
     known = rows[rows["mean"].notna()]
     if len(known) > 1:
-        axes.plot(known["mean"].astype(float), [height] * len(known), color=RULE, linewidth=3, zorder=1)
+        axes.plot(
+            known["mean"].astype(float), [height] * len(known), color=RULE, linewidth=3, zorder=1
+        )
     for n, row in enumerate(rows_of(known)):
         shift = (0.13 if n == 0 else -0.13) if len(known) > 1 else 0.0
         colour = COLOURS[str(row.modality)]
         if pd.notna(row.low):
-            axes.plot([row.low, row.high], [height + shift] * 2, color=colour, linewidth=1.4, zorder=2)
+            axes.plot(
+                [row.low, row.high], [height + shift] * 2, color=colour, linewidth=1.4, zorder=2
+            )
         axes.plot(
             row.mean,
             height + shift,
@@ -76,9 +100,16 @@ def _model(axes: Any, rows: pd.DataFrame, height: int) -> None:
         )
 
 
-def _reported(axes: Any, published: pd.DataFrame, model: str, pairing: str, height: int) -> None:
+def _reported(
+    axes: Any, published: pd.DataFrame, model: str, modality_pair: str, height: int
+) -> None:
     own = published[(published["model"] == model) & (published["kind"] == "literature")]
     own = own[own["target"] == ALL_TARGETS]
     for row in rows_of(own):
-        if str(row.modality) in pairing.split("-"):
-            axes.plot([row.value] * 2, [height - 0.33, height + 0.33], color=COLOURS[str(row.modality)], linewidth=2.2)
+        if str(row.modality) in modality_pair.split("-"):
+            axes.plot(
+                [row.value] * 2,
+                [height - 0.33, height + 0.33],
+                color=COLOURS[str(row.modality)],
+                linewidth=2.2,
+            )

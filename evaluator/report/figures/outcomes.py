@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evaluator.report.figures.drawing import BAD, BAND, MUTED, SERIES, Figure, canvas, drawn, room_for, short
-from evaluator.report.frames import rows_of
-from evaluator.report.words import SAID
+from evaluator.report.figures.style import (
+    BAD,
+    BAND,
+    MUTED,
+    SERIES,
+    Figure,
+    canvas,
+    drawn,
+    room_for,
+    short,
+)
+from evaluator.report.tables import SAID, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +42,12 @@ def outcomes(rows: pd.DataFrame, poor: float, *, name: str, stamps: Sequence[str
             axes.barh(-n, share, left=left, height=0.68, color=colour)
             left += share
         axes.text(
-            101, -n, f"{row.failed} failed, {row.poor} poor of {row.predictions}", va="center", fontsize=7, color=MUTED
+            101,
+            -n,
+            f"{row.failed} failed, {row.poor} poor of {row.predictions}",
+            va="center",
+            fontsize=7,
+            color=MUTED,
         )
     axes.set_yticks([-n for n in range(len(rows))], labels)
     axes.set_ylim(-len(rows) + 0.4, 0.6)

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 #: from poor to good; the lightness falls evenly, so that it reads in grey and to colour-blind eyes
-_RAMP = ((0xF7, 0xF1, 0xE6), (0xD9, 0xDE, 0xDC), (0x9F, 0xC0, 0xD0), (0x4F, 0x8F, 0xB3), (0x0F, 0x53, 0x7D))
+_RAMP = (
+    (0xF7, 0xF1, 0xE6),
+    (0xD9, 0xDE, 0xDC),
+    (0x9F, 0xC0, 0xD0),
+    (0x4F, 0x8F, 0xB3),
+    (0x0F, 0x53, 0x7D),
+)
 #: off by so many of the metric's units (or so many times, lesions) looks as poor as it gets
 _POOREST = {"mm": 60.0, "ml": 500.0, "SUV": 10.0, "SUV ml": 2000.0, "": 2.0}
 
@@ -35,9 +41,13 @@ def blend(ramp: Sequence[tuple[int, int, int]], place: float) -> tuple[str, str]
     """The colour at a place in [0, 1] of a ramp, and black or white to write on it: 4.5 to 1 at least (WCAG AA)."""
     place *= len(ramp) - 1
     low = min(int(place), len(ramp) - 2)
-    ground = tuple(round(a + (b - a) * (place - low)) for a, b in zip(ramp[low], ramp[low + 1], strict=True))
+    ground = tuple(
+        round(a + (b - a) * (place - low)) for a, b in zip(ramp[low], ramp[low + 1], strict=True)
+    )
     light = _luminance(ground)
-    return "#{:02x}{:02x}{:02x}".format(*ground), "#000000" if (light + 0.05) ** 2 >= 0.05 * 1.05 else "#ffffff"
+    return "#{:02x}{:02x}{:02x}".format(*ground), "#000000" if (
+        light + 0.05
+    ) ** 2 >= 0.05 * 1.05 else "#ffffff"
 
 
 def limit_scores(axes: Axes, metric: str, along: str = "x") -> None:
@@ -60,5 +70,7 @@ def worded(metric: str) -> str:
 
 def _luminance(colour: tuple[int, ...]) -> float:
     parts = [part / 255 for part in colour]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaluator.metrics import METRICS
-from evaluator.report.figures.drawing import BAD, COLOURS, INK, MUTED, PAPER, Figure, canvas, drawn, short
 from evaluator.report.figures.scales import limit_scores, worded
-from evaluator.report.words import SAID
+from evaluator.report.figures.style import (
+    BAD,
+    COLOURS,
+    INK,
+    MUTED,
+    PAPER,
+    Figure,
+    canvas,
+    drawn,
+    short,
+)
+from evaluator.report.tables import SAID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,22 +35,34 @@ LINES, FEWEST, MOST = 1200, 10, 60
 
 
 @drawn
-def slopes(paired: pd.DataFrame, target: str, metric: str, *, name: str, stamps: Sequence[str]) -> Figure:
-    """One panel for each model and pairing. ``paired``: model, pairing, subject, structural, functional, failed of one target."""
-    keys = list(dict.fromkeys(zip(paired["model"].astype(str), paired["pairing"].astype(str), strict=True)))
+def slopes(
+    paired: pd.DataFrame, target: str, metric: str, *, name: str, stamps: Sequence[str]
+) -> Figure:
+    """One panel for each model and modality_pair. ``paired``: model, modality_pair, subject, structural, functional, failed of one target."""
+    keys = list(
+        dict.fromkeys(
+            zip(paired["model"].astype(str), paired["modality_pair"].astype(str), strict=True)
+        )
+    )
     by_pairing = [
-        [key for key in keys if key[1] == pairing] for pairing in dict.fromkeys(pairing for _, pairing in keys)
+        [key for key in keys if key[1] == modality_pair]
+        for modality_pair in dict.fromkeys(modality_pair for _, modality_pair in keys)
     ]
     columns = min(MOST_COLUMNS, max(map(len, by_pairing)))
     lines = [own[n : n + columns] for own in by_pairing for n in range(0, len(own), columns)]
-    made, axes = canvas(STEP * columns * 0.9, 1.6, rows=len(lines), top=0.45, bottom=0.45, down=0.75, sharey=True)
+    made, axes = canvas(
+        STEP * columns * 0.9, 1.6, rows=len(lines), top=0.45, bottom=0.45, down=0.75, sharey=True
+    )
     shown = min(max(LINES // len(keys), FEWEST), MOST)
-    groups = {(str(m), str(p)): own for (m, p), own in paired.groupby(["model", "pairing"], observed=True)}
+    groups = {
+        (str(m), str(p)): own
+        for (m, p), own in paired.groupby(["model", "modality_pair"], observed=True)
+    }
     for (row,), line in zip(axes, lines, strict=True):
         _row(row, [(key, groups[key]) for key in line], columns, shown)
         limit_scores(row, metric, "y")
     made.supylabel(worded(metric), fontsize=8.5, color=MUTED, x=0.12 / made.get_figwidth())
-    most = paired.groupby(["model", "pairing"], observed=True).size().max()
+    most = paired.groupby(["model", "modality_pair"], observed=True).size().max()
     sampled = (
         f" {shown} of up to {most} subjects are drawn, picked by chance; the thick line is of all."
         if most > shown
@@ -60,7 +82,9 @@ def slopes(paired: pd.DataFrame, target: str, metric: str, *, name: str, stamps:
     )
 
 
-def _row(axes: Any, panels: list[tuple[tuple[str, str], pd.DataFrame]], columns: int, shown: int) -> None:
+def _row(
+    axes: Any, panels: list[tuple[tuple[str, str], pd.DataFrame]], columns: int, shown: int
+) -> None:
     """Panels side by side on one pair of axes, each line broken between subjects: that keeps the drawing small."""
     thin: dict[str, list[NDArray[np.float64]]] = {MUTED: [], BAD: []}
     means, ticks = [], []
@@ -90,7 +114,13 @@ def _row(axes: Any, panels: list[tuple[tuple[str, str], pd.DataFrame]], columns:
             ticks.append((place, SAID[name]))
         said = f"{short(key[0], 20)}\nn {len(ends)}, {int(failed.sum())} failed"
         axes.text(
-            x[0] - 0.2, 1.04, said, transform=axes.get_xaxis_transform(), fontsize=7.5, weight="bold", va="bottom"
+            x[0] - 0.2,
+            1.04,
+            said,
+            transform=axes.get_xaxis_transform(),
+            fontsize=7.5,
+            weight="bold",
+            va="bottom",
         )
     for colour, parts in thin.items():
         axes.plot(*np.concatenate(parts).T, color=colour, linewidth=0.7, alpha=0.45)

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evaluator.report.figures.drawing import COLOURS, INK, MUTED, PAPER, Figure, canvas, drawn, room_for, short
-from evaluator.report.frames import rows_of
-from evaluator.report.words import SAID
+from evaluator.report.figures.style import (
+    COLOURS,
+    INK,
+    MUTED,
+    PAPER,
+    Figure,
+    canvas,
+    drawn,
+    room_for,
+    short,
+)
+from evaluator.report.tables import SAID, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,11 +34,22 @@ def times(rows: pd.DataFrame, *, name: str, stamps: Sequence[str]) -> Figure:
     for n, row in enumerate(rows_of(rows)):
         colour = COLOURS[str(row.modality)]
         axes.plot([row.q3, row.p95], [-n, -n], color=colour, linewidth=1)
-        axes.barh(-n, row.q3 - row.q1, left=row.q1, height=0.6, color=PAPER, edgecolor=colour, linewidth=1.1)
+        axes.barh(
+            -n,
+            row.q3 - row.q1,
+            left=row.q1,
+            height=0.6,
+            color=PAPER,
+            edgecolor=colour,
+            linewidth=1.1,
+        )
         axes.plot([row.median] * 2, [-n - 0.3, -n + 0.3], color=INK, linewidth=1.8)
         axes.plot(row.slowest, -n, "|", color=colour, markersize=5)
     axes.set_xscale("log")
-    for axis, subs in ((axes.xaxis.set_major_locator, (1.0,)), (axes.xaxis.set_minor_locator, (2.0, 5.0))):
+    for axis, subs in (
+        (axes.xaxis.set_major_locator, (1.0,)),
+        (axes.xaxis.set_minor_locator, (2.0, 5.0)),
+    ):
         axis(LogLocator(subs=subs))
     for axis in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
         axis(FuncFormatter(lambda seconds, _: f"{seconds:g}"))

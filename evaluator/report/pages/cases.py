@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from evaluator.report import niivue
-from evaluator.report.archive import Archive
-from evaluator.report.cases import choose, viewer_content
+from evaluator.report.cases.images import CaseImages
+from evaluator.report.cases.selection import choose
+from evaluator.report.cases.snapshots import draw_plates
+from evaluator.report.cases.viewer_data import viewer_content
 from evaluator.report.context import Page
-from evaluator.report.plates import draw_plates
+from evaluator.report.viewer import niivue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from evaluator.report.cases import Shown
+    from evaluator.report.cases.selection import Pick, Shown
+    from evaluator.report.cases.snapshots import Plate
     from evaluator.report.context import Report
-    from evaluator.report.plates import Pick, Plate
 
 
 def make(report: Report, picks: Sequence[Pick]) -> tuple[list[Page], list[Plate]]:
     """A list of cases with a page for each, and all pictures; with ``--no-images`` none."""
     if not report.options.images:
         return [], []
-    archive = Archive(report.say)
+    archive = CaseImages()
     shown = choose(report, picks, report.options.cases)
-    contents = [(one, content) for one in shown if (content := viewer_content(report, archive, one))]
+    contents = [
+        (one, content) for one in shown if (content := viewer_content(report, archive, one))
+    ]
     viewer = _viewer(report) if contents else False
     plates = {one.file: draw_plates(report, archive, one, picks) for one, _ in contents}
     pages = [_case(one, content, plates[one.file], viewer=viewer) for one, content in contents]
@@ -44,7 +47,7 @@ def make(report: Report, picks: Sequence[Pick]) -> tuple[list[Page], list[Plate]
 
 
 def _viewer(report: Report) -> bool:
-    script = niivue.niivue_script(report.options.niivue, report.say)
+    script = niivue.niivue_script(report.options.niivue)
     if script is None:
         return False
     report.site.bytes("assets/niivue.js", script)

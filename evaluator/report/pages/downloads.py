@@ -18,7 +18,9 @@ def make(report: Report) -> Page:
     for field in fields(report.comparison):
         frame = getattr(report.comparison, field.name)
         if isinstance(frame, pd.DataFrame) and len(frame):
-            report.site.data(f"all.{field.name}", f"All studies: {field.name}", frame, report.stamps)
+            report.site.data(
+                f"all.{field.name}", f"All studies: {field.name}", frame, report.stamps
+            )
     return Page(
         file="downloads.html",
         nav="downloads.html",
@@ -28,7 +30,11 @@ def make(report: Report) -> Page:
         context={
             "kinds": [
                 (kind, heading, [one for one in report.site.downloads if one[0] == kind])
-                for kind, heading in (("data", "Comparisons"), ("tables", "Tables"), ("figures", "Figures"))
+                for kind, heading in (
+                    ("data", "Comparisons"),
+                    ("tables", "Tables"),
+                    ("figures", "Figures"),
+                )
             ]
         },
     )

@@ -6,24 +6,28 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from evaluator.mistakes import KINDS
+from evaluator.analysis.failure_modes import KINDS
 from evaluator.report.context import Page
 from evaluator.report.figures.outcomes import outcomes
 from evaluator.report.figures.scales import blend
-from evaluator.report.frames import rows_of
-from evaluator.report.tables import Cell, Column, Table, number
-from evaluator.report.words import SAID
+from evaluator.report.tables import SAID, Cell, Column, Table, number, rows_of
 from evaluator.types import Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from evaluator.report.benchmark import Benchmark
+    from evaluator.report.cases.snapshots import Plate
     from evaluator.report.context import Report
-    from evaluator.report.plates import Plate
-    from evaluator.report.study import Study
 
 #: from none to all: share of predictions
-_RAMP = ((0xF4, 0xF4, 0xF2), (0xF0, 0xC9, 0xA8), (0xD9, 0x8B, 0x5F), (0xA3, 0x45, 0x2C), (0x6E, 0x1C, 0x14))
+_RAMP = (
+    (0xF4, 0xF4, 0xF2),
+    (0xF0, 0xC9, 0xA8),
+    (0xD9, 0x8B, 0x5F),
+    (0xA3, 0x45, 0x2C),
+    (0x6E, 0x1C, 0x14),
+)
 #: messages that are shown for each model
 MESSAGES = 3
 
@@ -45,22 +49,30 @@ def make(report: Report, plates: Sequence[Plate]) -> Page:
     )
 
 
-def _own(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
-    return frame[(frame["dataset"] == study.group.dataset) & (frame["protocol"] == study.protocol.id)]
+def _own(frame: pd.DataFrame, study: Benchmark) -> pd.DataFrame:
+    return frame[
+        (frame["dataset"] == study.group.dataset) & (frame["protocol"] == study.protocol.id)
+    ]
 
 
-def _part(report: Report, study: Study, plates: Sequence[Plate]) -> dict[str, Any]:
+def _part(report: Report, study: Benchmark, plates: Sequence[Plate]) -> dict[str, Any]:
     atlas = report.atlas
     cases, counts = _own(atlas.cases, study), _own(atlas.counts, study)
     totals = _totals(study, cases)
     told = cases.assign(
         subject=[report.privacy.subject(study.group.dataset, str(one)) for one in cases["subject"]],
-        detail=cases["detail"].map({one: report.privacy.text(one) for one in cases["detail"].dropna().unique()}),
+        detail=cases["detail"].map(
+            {one: report.privacy.text(one) for one in cases["detail"].dropna().unique()}
+        ),
     ).drop(columns=["case", "mask"])
-    report.site.data(f"{study.key}.failures", f"Failed and poor predictions, {study.short}", told, study.stamps)
+    report.site.data(
+        f"{study.key}.failures", f"Failed and poor predictions, {study.short}", told, study.stamps
+    )
     return {
         "study": study,
-        "figure": report.site.figure(outcomes(totals, atlas.poor, name=f"{study.key}.outcomes", stamps=study.stamps))
+        "figure": report.site.figure(
+            outcomes(totals, atlas.poor, name=f"{study.key}.outcomes", stamps=study.stamps)
+        )
         if len(totals)
         else None,
         "kinds": report.site.table(_kinds(study, counts, totals)) if len(counts) else None,
@@ -70,7 +82,7 @@ def _part(report: Report, study: Study, plates: Sequence[Plate]) -> dict[str, An
     }
 
 
-def _totals(study: Study, cases: pd.DataFrame) -> pd.DataFrame:
+def _totals(study: Benchmark, cases: pd.DataFrame) -> pd.DataFrame:
     asked = study.group.results.predictions
     asked = asked[~asked["status"].isin(["not-run", "undefined", Status.UNSUPPORTED])]
     last = asked.drop_duplicates(["run", "case", "modality", "target", "seed"], keep="last")
@@ -80,18 +92,25 @@ def _totals(study: Study, cases: pd.DataFrame) -> pd.DataFrame:
     poor = cases[cases["status"] == Status.OK].groupby(keys).size().rename("poor")
     rows = pd.DataFrame(predictions).reset_index().astype({"model": str, "modality": str})
     for counted in (failed, poor):
-        rows = rows.merge(counted.reset_index().astype({"model": str, "modality": str}), on=keys, how="left")
+        rows = rows.merge(
+            counted.reset_index().astype({"model": str, "modality": str}), on=keys, how="left"
+        )
     return rows.fillna({"failed": 0, "poor": 0}).astype({"failed": int, "poor": int})
 
 
-def _kinds(study: Study, counts: pd.DataFrame, totals: pd.DataFrame) -> Table:
+def _kinds(study: Benchmark, counts: pd.DataFrame, totals: pd.DataFrame) -> Table:
     """Model and modality by kind, as shares of all predictions."""
     found = counts.groupby(["model", "modality", "kind"])["count"].sum()
-    order = [kind for kind in (*KINDS, *sorted(set(counts["kind"]) - set(KINDS))) if kind in set(counts["kind"])]
+    order = [
+        kind
+        for kind in (*KINDS, *sorted(set(counts["kind"]) - set(KINDS)))
+        if kind in set(counts["kind"])
+    ]
     rows = []
     for total in rows_of(totals):
         cells = [
-            _share(int(found.get((total.model, total.modality, kind), 0)), int(total.predictions)) for kind in order
+            _share(int(found.get((total.model, total.modality, kind), 0)), int(total.predictions))
+            for kind in order
         ]
         counted = Cell(text=str(total.predictions), sort=int(total.predictions))
         rows.append([Cell(text=total.model), Cell(text=SAID[total.modality]), counted, *cells])
@@ -103,7 +122,10 @@ def _kinds(study: Study, counts: pd.DataFrame, totals: pd.DataFrame) -> Table:
             Column(title="model", words=True),
             Column(title="modality", words=True),
             Column(title="n", help="predictions"),
-            *(Column(title=kind, help=KINDS.get(kind, "a prediction without a mask")) for kind in order),
+            *(
+                Column(title=kind, help=KINDS.get(kind, "a prediction without a mask"))
+                for kind in order
+            ),
         ],
         rows=rows,
         data=counts,
@@ -116,12 +138,19 @@ def _share(count: int, of: int) -> Cell:
     if not count:
         return Cell(text="0", sort=0.0)
     colours = blend(_RAMP, min(share, 1.0) ** 0.5)
-    return Cell(text=number(100 * share, 0 if share >= 0.1 else 1), sort=share, small=str(count), heat=colours)
+    return Cell(
+        text=number(100 * share, 0 if share >= 0.1 else 1),
+        sort=share,
+        small=str(count),
+        heat=colours,
+    )
 
 
-def _targets(study: Study, counts: pd.DataFrame) -> Table:
+def _targets(study: Benchmark, counts: pd.DataFrame) -> Table:
     order = {name: n for n, name in enumerate(study.targets)}
-    rows = sorted(rows_of(counts), key=lambda r: (r.model, order.get(r.target, 0), r.modality, -r.count))
+    rows = sorted(
+        rows_of(counts), key=lambda r: (r.model, order.get(r.target, 0), r.modality, -r.count)
+    )
     return Table(
         name=f"{study.key}.kinds-by-target",
         title="Kinds of mistake by target",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evaluator.compare import FRAMES
+from evaluator.analysis.comparison import FRAMES
 from evaluator.manifests.organs import load_organs
 from evaluator.metrics import METRICS
 from evaluator.report.context import Page
@@ -66,7 +66,9 @@ def make(report: Report) -> Page:
 
 
 def _metrics(report: Report) -> Table:
-    used = [name for name in METRICS if any(name in study.protocol.metrics for study in report.studies)]
+    used = [
+        name for name in METRICS if any(name in study.protocol.metrics for study in report.studies)
+    ]
     rows = [
         [
             Cell(text=METRICS[name].title),
@@ -79,7 +81,9 @@ def _metrics(report: Report) -> Table:
     ]
     titles = ("metric", "definition", "unit", "better", "source")
     columns = [Column(title=title, words=True) for title in titles]
-    return Table(name="metrics", title="Metrics", columns=columns, rows=rows, data=_plain(titles, rows))
+    return Table(
+        name="metrics", title="Metrics", columns=columns, rows=rows, data=_plain(titles, rows)
+    )
 
 
 def _tolerances(report: Report) -> Table:
@@ -88,12 +92,19 @@ def _tolerances(report: Report) -> Table:
     for target in dict.fromkeys(target for study in report.studies for target in study.targets):
         organ = organs.organs.get(target)
         source = organ.source if organ else organs.default_source
-        rows.append([Cell(text=target), Cell(text=f"{organs.tolerance_mm(target):g}"), Cell(text=source)])
+        rows.append(
+            [Cell(text=target), Cell(text=f"{organs.tolerance_mm(target):g}"), Cell(text=source)]
+        )
     titles = ("target", "tolerance, mm", "source")
     columns = [Column(title=title, words=n != 1) for n, title in enumerate(titles)]
     note = "A protocol may state one tolerance for all targets instead; it is then named above."
     return Table(
-        name="tolerances", title="Tolerances of NSD", note=note, columns=columns, rows=rows, data=_plain(titles, rows)
+        name="tolerances",
+        title="Tolerances of NSD",
+        note=note,
+        columns=columns,
+        rows=rows,
+        data=_plain(titles, rows),
     )
 
 
@@ -106,5 +117,8 @@ def _plain(titles: tuple[str, ...], rows: list[list[Cell]]):  # type: ignore[no-
 def _citations(report: Report) -> list[tuple[str, str]]:
     """What the models' and datasets' makers ask to be cited."""
     told = [(run.title, run.card.get("umd.citation", "")) for run in report.results.runs]
-    told += [(run.dataset_title, str(run.about["dataset"].get("citation", ""))) for run in report.results.runs]
+    told += [
+        (run.dataset_title, str(run.about["dataset"].get("citation", "")))
+        for run in report.results.runs
+    ]
     return [(name, citation) for name, citation in dict.fromkeys(told) if citation]

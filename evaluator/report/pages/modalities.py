@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from evaluator.compare import ALL_TARGETS
+from evaluator.analysis.comparison import ALL_TARGETS
 from evaluator.metrics import METRICS
 from evaluator.report.context import Page
 from evaluator.report.figures.forest import forest
 from evaluator.report.figures.heatmap import heatmap
 from evaluator.report.figures.scales import heat
-from evaluator.report.frames import rows_of
-from evaluator.report.pages.summaries import gaps_table, joint_table, volumes_table
+from evaluator.report.pages.summary_tables import gaps_table, joint_table, volumes_table
 from evaluator.report.tables import (
     NOTHING,
+    SAID,
+    SCANNER,
     Cell,
     Column,
     Table,
@@ -24,15 +25,15 @@ from evaluator.report.tables import (
     interval,
     number,
     probability,
+    rows_of,
 )
 from evaluator.report.verdicts import kind_of
-from evaluator.report.words import SAID, SCANNER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from evaluator.report.benchmark import Benchmark
     from evaluator.report.context import Report
-    from evaluator.report.study import Study
 
 #: heat maps of further metrics stand in the page while they have no more columns than this
 MOST_COLUMNS = 40
@@ -46,11 +47,14 @@ def make(report: Report) -> Page:
         title="PET against CT and MR",
         short="PET against CT and MR",
         template="modalities.html",
-        context={"page_parts": [_part(report, study) for study in report.studies], "metrics": METRICS},
+        context={
+            "page_parts": [_part(report, study) for study in report.studies],
+            "metrics": METRICS,
+        },
     )
 
 
-def _part(report: Report, study: Study) -> dict[str, Any]:
+def _part(report: Report, study: Benchmark) -> dict[str, Any]:
     site = report.site
     shown = [study.metric]
     if len(study.models) * len(study.modalities) <= MOST_COLUMNS:
@@ -60,34 +64,47 @@ def _part(report: Report, study: Study) -> dict[str, Any]:
         means = _level_rows(study, metric)
         if means["mean"].isna().all():
             continue
-        site.figure(heatmap(means, study.targets, name=f"{study.key}.heat.{metric}", stamps=study.stamps))
+        site.figure(
+            heatmap(means, study.targets, name=f"{study.key}.heat.{metric}", stamps=study.stamps)
+        )
         maps.append(site.table(heat_table(study, metric)))
     return {
         "study": study,
         "maps": maps,
-        "pairings": [made for pairing in study.pairings if (made := _pairing(report, study, pairing))],
+        "modality_pairs": [
+            made
+            for modality_pair in study.modality_pairs
+            if (made := _pairing(report, study, modality_pair))
+        ],
         "joint": joint_table(report, study),
         "gaps": gaps_table(report, study),
         "volumes": volumes_table(report, study),
     }
 
 
-def _level_rows(study: Study, metric: str) -> pd.DataFrame:
+def _level_rows(study: Benchmark, metric: str) -> pd.DataFrame:
     means = study.comparison.means
     return means[
         (means["metric"] == metric)
         & (means["failures"] == "counted")
-        & (means["pairing"] == "all")
+        & (means["modality_pair"] == "all")
         & (means["target"] != ALL_TARGETS)
     ]
 
 
-def heat_table(study: Study, metric: str) -> Table:
+def heat_table(study: Benchmark, metric: str) -> Table:
     """Target by model and modality, every scan of the modality, as coloured figures."""
     rows = _level_rows(study, metric)
     by_place = {(str(r.model), str(r.modality), str(r.target)): r for r in rows_of(rows)}
-    keys = [(m, x) for m in study.models for x in study.modalities if any(k[:2] == (m, x) for k in by_place)]
-    upper = [("", 1)] + [(model, sum(key[0] == model for key in keys)) for model in dict.fromkeys(k[0] for k in keys)]
+    keys = [
+        (m, x)
+        for m in study.models
+        for x in study.modalities
+        if any(k[:2] == (m, x) for k in by_place)
+    ]
+    upper = [("", 1)] + [
+        (model, sum(key[0] == model for key in keys)) for model in dict.fromkeys(k[0] for k in keys)
+    ]
     columns = [Column(title="target", words=True)]
     columns += [
         Column(title=SAID[modality], starts=n == 0 or keys[n - 1][0] != model)
@@ -117,12 +134,17 @@ def _heat_cell(row: Any, metric: str) -> Cell:
     small = f"{interval(row.low, row.high, min(digits, 2))}\nn {row.n}" + (
         f", {row.failed} failed" if row.failed else ""
     )
-    return Cell(text=number(row.mean, digits), small=small, sort=float(row.mean), heat=heat(float(row.mean), metric))
+    return Cell(
+        text=number(row.mean, digits),
+        small=small,
+        sort=float(row.mean),
+        heat=heat(float(row.mean), metric),
+    )
 
 
-def _pairing(report: Report, study: Study, pairing: str) -> dict[str, Any] | None:
+def _pairing(report: Report, study: Benchmark, modality_pair: str) -> dict[str, Any] | None:
     every = study.comparison.modality
-    every = every[every["pairing"] == pairing]
+    every = every[every["modality_pair"] == modality_pair]
     if len(study.targets) == 1:  # the mean over one target is that target
         every = every[every["target"] != ALL_TARGETS]
     rows = every[(every["metric"] == study.metric) & (every["failures"] == "counted")]
@@ -133,22 +155,22 @@ def _pairing(report: Report, study: Study, pairing: str) -> dict[str, Any] | Non
     drawn = rows["difference"].notna().any()
     plot = (
         forest(
-            rows, pairing, study.targets, margin=float(margin.iloc[0]) if len(margin) else None,
-            name=f"{study.key}.forest.{pairing}", stamps=study.stamps,
+            rows, modality_pair, study.targets, margin=float(margin.iloc[0]) if len(margin) else None,
+            name=f"{study.key}.forest.{modality_pair}", stamps=study.stamps,
         )
         if drawn
         else None
     )  # fmt: skip
     left_out = every[(every["metric"] == study.metric) & (every["failures"] == "left out")]
-    table = _differences(study, pairing, rows, left_out)
+    table = _differences(study, modality_pair, rows, left_out)
     others = [
-        site.table(_differences(study, pairing, own, None, metric))
+        site.table(_differences(study, modality_pair, own, None, metric))
         for metric in study.protocol.metrics[1:]
         if len(own := every[(every["metric"] == metric) & (every["failures"] == "counted")])
     ]
     return {
-        "name": SCANNER[pairing],
-        "structural": SAID[pairing.split("-")[0]],
+        "name": SCANNER[modality_pair],
+        "structural": SAID[modality_pair.split("-")[0]],
         "figure": site.figure(plot) if plot else None,
         "table": site.table(table),
         "others": others,
@@ -156,11 +178,23 @@ def _pairing(report: Report, study: Study, pairing: str) -> dict[str, Any] | Non
 
 
 def _differences(
-    study: Study, pairing: str, rows: pd.DataFrame, left_out: pd.DataFrame | None, metric: str | None = None
+    study: Benchmark,
+    modality_pair: str,
+    rows: pd.DataFrame,
+    left_out: pd.DataFrame | None,
+    metric: str | None = None,
 ) -> Table:
     metric = metric or study.metric
-    structural, digits, row_of = SAID[pairing.split("-")[0]], digits_of(metric), METRICS[metric]
-    without = {(str(r.model), str(r.target)): r for r in rows_of(left_out)} if left_out is not None else {}
+    structural, digits, row_of = (
+        SAID[modality_pair.split("-")[0]],
+        digits_of(metric),
+        METRICS[metric],
+    )
+    without = (
+        {(str(r.model), str(r.target)): r for r in rows_of(left_out)}
+        if left_out is not None
+        else {}
+    )
     columns = [
         Column(title="model", words=True),
         Column(title="target", words=True),
@@ -169,19 +203,26 @@ def _differences(
         Column(title="failed", help=f"pairs without a mask on {structural}, and on PET"),
         Column(title=structural, starts=True),
         Column(title="PET"),
-        Column(title=f"{structural} − PET", help="mean paired difference and its 95 % interval (BCa bootstrap)"),
+        Column(
+            title=f"{structural} − PET",
+            help="mean paired difference and its 95 % interval (BCa bootstrap)",
+        ),
         Column(title="shift", help="Hodges-Lehmann"),
         Column(title="r", help="matched-pairs rank-biserial correlation"),
-        Column(title="p (Holm)", help="Wilcoxon signed-rank with zeros by Pratt, adjusted by Holm over the family"),
+        Column(
+            title="p (Holm)",
+            help="Wilcoxon signed-rank with zeros by Pratt, adjusted by Holm over the family",
+        ),
         Column(title="p equiv.", help="two one-sided tests against the margin, adjusted by Holm"),
     ]
     order = {name: n for n, name in enumerate((ALL_TARGETS, *study.targets))}
     ordered = sorted(rows_of(rows), key=lambda r: (str(r.model), order.get(str(r.target), 0)))
     unit = f", {row_of.unit}" if row_of.unit else ""
     return Table(
-        name=f"{study.key}.differences.{pairing}.{metric}",
+        name=f"{study.key}.differences.{modality_pair}.{metric}",
         title=f"{row_of.title}{unit}: {structural} minus PET within the subject",
-        note="In small print: 95\u00a0% interval, and the difference with failures left out. " + _family(rows),
+        note="In small print: 95\u00a0% interval, and the difference with failures left out. "
+        + _family(rows),
         columns=columns,
         rows=[list(_difference_cells(r, digits, metric, without)) for r in ordered],
         data=rows if left_out is None else pd.concat([rows, left_out]),
@@ -194,13 +235,19 @@ def _family(rows: pd.DataFrame) -> str:
     return f"Holm’s families: {'; '.join(dict.fromkeys(map(str, known)))}." if len(known) else ""
 
 
-def _difference_cells(row: Any, digits: int, metric: str, without: dict[tuple[str, str], Any]) -> Iterator[Cell]:
+def _difference_cells(
+    row: Any, digits: int, metric: str, without: dict[tuple[str, str], Any]
+) -> Iterator[Cell]:
     yield Cell(text=str(row.model))
     yield Cell(text=str(row.target))
     kind, word = kind_of(row, metric)
-    yield Cell(text=word, kind=f"tag {kind}", small="" if row.status == "ok" else str(row.explanation))
+    yield Cell(
+        text=word, kind=f"tag {kind}", small="" if row.status == "ok" else str(row.explanation)
+    )
     yield Cell(text=str(row.n), sort=int(row.n))
-    yield Cell(text=f"{row.failed_structural}, {row.failed_functional}", sort=int(row.failed_functional))
+    yield Cell(
+        text=f"{row.failed_structural}, {row.failed_functional}", sort=int(row.failed_functional)
+    )
     yield figure_cell(row.mean_structural, digits)
     yield figure_cell(row.mean_functional, digits)
     rest = without.get((str(row.model), str(row.target)))
@@ -211,4 +258,8 @@ def _difference_cells(row: Any, digits: int, metric: str, without: dict[tuple[st
     yield figure_cell(row.shift, digits, sign=True)
     yield figure_cell(row.rank_biserial, 2, sign=True)
     for p in (row.p_holm, row.p_equivalence_holm):
-        yield Cell(text=probability(p), sort=None if pd.isna(p) else float(p), kind="nothing" if pd.isna(p) else "")
+        yield Cell(
+            text=probability(p),
+            sort=None if pd.isna(p) else float(p),
+            kind="nothing" if pd.isna(p) else "",
+        )

@@ -6,15 +6,25 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from evaluator.compare import ALL_TARGETS
-from evaluator.compare.sanity import DATASET, EVERYWHERE, MODALITY, WORKING, judge_sanity
+from evaluator.analysis.comparison import ALL_TARGETS
+from evaluator.analysis.control_check import DATASET, EVERYWHERE, MODALITY, WORKING, judge_sanity
 from evaluator.metrics import METRICS
 from evaluator.report.context import Page
 from evaluator.report.figures.levels import levels
-from evaluator.report.frames import rows_of
-from evaluator.report.tables import NOTHING, Cell, Column, Table, digits_of, figure_cell, interval, number
+from evaluator.report.tables import (
+    NOTHING,
+    SAID,
+    SCANNER,
+    Cell,
+    Column,
+    Table,
+    digits_of,
+    figure_cell,
+    interval,
+    number,
+    rows_of,
+)
 from evaluator.report.verdicts import kind_of, verdicts
-from evaluator.report.words import SAID, SCANNER
 
 #: how a verdict is coloured
 _SANE = {WORKING: "same", EVERYWHERE: "worse", DATASET: "worse", MODALITY: "worse"}
@@ -22,8 +32,8 @@ _SANE = {WORKING: "same", EVERYWHERE: "worse", DATASET: "worse", MODALITY: "wors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from evaluator.report.benchmark import Benchmark
     from evaluator.report.context import Report
-    from evaluator.report.study import Study
 
 
 def make(report: Report) -> Page:
@@ -60,17 +70,28 @@ def facts(report: Report) -> dict[str, Any]:
 
 def glance(report: Report) -> Table | None:
     """Every model's verdict in every study, on one screen; None where there is one study alone."""
-    columns = [(study, pairing) for study in report.studies for pairing in study.pairings]
+    columns = [
+        (study, modality_pair) for study in report.studies for modality_pair in study.modality_pairs
+    ]
     if len(report.studies) < 2 or not columns:
         return None
     models = sorted({model for study in report.studies for model in study.models})
     frame = report.comparison.modality
     frame = frame[(frame["target"] == ALL_TARGETS) & (frame["failures"] == "counted")]
-    found = {(r.dataset, r.protocol, r.metric, r.model, r.pairing): r for r in rows_of(frame)}
-    upper = [("", 1), *((study.short, len(study.pairings)) for study in report.studies if study.pairings)]
+    found = {(r.dataset, r.protocol, r.metric, r.model, r.modality_pair): r for r in rows_of(frame)}
+    upper = [
+        ("", 1),
+        *(
+            (study.short, len(study.modality_pairs))
+            for study in report.studies
+            if study.modality_pairs
+        ),
+    ]
 
-    def cell(model: str, study: Study, pairing: str) -> Cell:
-        row = found.get((study.group.dataset, study.protocol.id, study.metric, model, pairing))
+    def cell(model: str, study: Benchmark, modality_pair: str) -> Cell:
+        row = found.get(
+            (study.group.dataset, study.protocol.id, study.metric, model, modality_pair)
+        )
         if row is None:
             return Cell(text="", kind="nothing")
         kind, word = kind_of(row, study.metric)
@@ -78,7 +99,10 @@ def glance(report: Report) -> Table | None:
         if kind == "untaken":
             small = ""
         return Cell(
-            text=word, small=small, kind=f"tag {kind}", sort=None if pd.isna(row.difference) else float(row.difference)
+            text=word,
+            small=small,
+            kind=f"tag {kind}",
+            sort=None if pd.isna(row.difference) else float(row.difference),
         )
 
     return report.site.table(
@@ -89,12 +113,19 @@ def glance(report: Report) -> Table | None:
             columns=[
                 Column(title="model", words=True),
                 *(
-                    Column(title=SCANNER[pairing], words=True, starts=pairing == study.pairings[0])
-                    for study, pairing in columns
+                    Column(
+                        title=SCANNER[modality_pair],
+                        words=True,
+                        starts=modality_pair == study.modality_pairs[0],
+                    )
+                    for study, modality_pair in columns
                 ),
             ],
             upper=upper,
-            rows=[[Cell(text=model), *(cell(model, *column) for column in columns)] for model in models],
+            rows=[
+                [Cell(text=model), *(cell(model, *column) for column in columns)]
+                for model in models
+            ],
             data=frame,
             stamps=report.stamps,
         )
@@ -128,14 +159,17 @@ def sanity(report: Report) -> dict[str, Any] | None:
         data=rows,
         stamps=report.stamps,
     )  # fmt: skip
-    return {"table": report.site.table(table), "suspect": sorted(set(rows.loc[rows["verdict"] == EVERYWHERE, "model"]))}
+    return {
+        "table": report.site.table(table),
+        "suspect": sorted(set(rows.loc[rows["verdict"] == EVERYWHERE, "model"])),
+    }
 
 
-def _part(report: Report, study: Study) -> dict[str, Any]:
+def _part(report: Report, study: Benchmark) -> dict[str, Any]:
     site, means = report.site, _means(study)
     table = site.table(summary(study)) if len(means) else None
     taken = means[means["status"] != "unsupported"]
-    paired = taken[taken["pairing"] != "all"]
+    paired = taken[taken["modality_pair"] != "all"]
     return {
         "study": study,
         "verdicts": verdicts(study, report.atlas),
@@ -151,14 +185,16 @@ def _part(report: Report, study: Study) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _means(study: Study) -> pd.DataFrame:
+def _means(study: Benchmark) -> pd.DataFrame:
     means = study.comparison.means
     return means[
-        (means["metric"] == study.metric) & (means["failures"] == "counted") & (means["target"] == ALL_TARGETS)
+        (means["metric"] == study.metric)
+        & (means["failures"] == "counted")
+        & (means["target"] == ALL_TARGETS)
     ]
 
 
-def summary(study: Study) -> Table:
+def summary(study: Benchmark) -> Table:
     """The paper's table: model by CT, PT of PET/CT and MR, PT of PET/MR, and what the literature reports."""
     means = _means(study)
     left_out = study.comparison.means
@@ -167,25 +203,39 @@ def summary(study: Study) -> Table:
         & (left_out["failures"] == "left out")
         & (left_out["target"] == ALL_TARGETS)
     ]
-    keys = [(pairing, modality) for pairing in study.pairings for modality in pairing.split("-")]
+    keys = [
+        (modality_pair, modality)
+        for modality_pair in study.modality_pairs
+        for modality in modality_pair.split("-")
+    ]
     alone = [name for name in study.modalities if name not in {modality for _, modality in keys}]
     keys += [("all", modality) for modality in alone]
     metric = METRICS[study.metric]
     columns = [Column(title="model", words=True)]
     upper = [("", 1)]
-    for pairing in dict.fromkeys(pairing for pairing, _ in keys):
-        own = [modality for name, modality in keys if name == pairing]
-        upper.append((SCANNER.get(pairing, "unpaired"), len(own)))
+    for modality_pair in dict.fromkeys(modality_pair for modality_pair, _ in keys):
+        own = [modality for name, modality in keys if name == modality_pair]
+        upper.append((SCANNER.get(modality_pair, "unpaired"), len(own)))
         columns += [Column(title=SAID[name], starts=n == 0) for n, name in enumerate(own)]
     columns.append(
-        Column(title="literature", words=True, starts=True, help="what the literature reports for the model")
+        Column(
+            title="literature",
+            words=True,
+            starts=True,
+            help="what the literature reports for the model",
+        )
     )
-    columns.append(Column(title="UMD paper", words=True, help="what the paper measured on its own data"))
+    columns.append(
+        Column(title="UMD paper", words=True, help="what the paper measured on its own data")
+    )
     upper.append(("reported elsewhere", 2))
     counted, without = _by_place(means), _by_place(left_out)
     rows = []
     for model in study.models:
-        cells = [_level(counted.get((model, *key)), without.get((model, *key)), study.metric) for key in keys]
+        cells = [
+            _level(counted.get((model, *key)), without.get((model, *key)), study.metric)
+            for key in keys
+        ]
         reported = [_reported(study, model, kind) for kind in ("literature", "paper")]
         rows.append([Cell(text=model, small=_how(study, model)), *cells, *reported])
     unit = f", {metric.unit}" if metric.unit else ""
@@ -203,15 +253,25 @@ def summary(study: Study) -> Table:
 
 
 def _by_place(means: pd.DataFrame) -> dict[tuple[str, str, str], Any]:
-    return {(str(row.model), str(row.pairing), str(row.modality)): row for row in rows_of(means)}
+    return {
+        (str(row.model), str(row.modality_pair), str(row.modality)): row for row in rows_of(means)
+    }
 
 
 def _level(row: Any, without: Any, metric: str) -> Cell:
     if row is None or pd.isna(row.mean):
-        return Cell(text=NOTHING, kind="nothing", small="" if row is None else str(row.explanation or row.status))
+        return Cell(
+            text=NOTHING,
+            kind="nothing",
+            small="" if row is None else str(row.explanation or row.status),
+        )
     digits = digits_of(metric)
     if row.status == "unsupported":
-        return Cell(text="not supported", kind="nothing", small=f"counts as {number(row.mean, digits)}\nn {row.n}")
+        return Cell(
+            text="not supported",
+            kind="nothing",
+            small=f"counts as {number(row.mean, digits)}\nn {row.n}",
+        )
     small = f"{interval(row.low, row.high, digits)}\nn {row.n}"
     if row.failed:
         rest = number(None if without is None else without.mean, digits)
@@ -219,13 +279,13 @@ def _level(row: Any, without: Any, metric: str) -> Cell:
     return Cell(text=number(row.mean, digits), small=small, sort=float(row.mean))
 
 
-def _how(study: Study, model: str) -> str:
+def _how(study: Benchmark, model: str) -> str:
     run = next(run for run in study.runs if run.label == model)
     told = [run.prompt_kind or "no prompt", *([] if run.isolates else ["no container"])]
     return ", ".join([*told, *([f"weights {run.weights}"] if run.random_weights else [])])
 
 
-def _reported(study: Study, model: str, kind: str) -> Cell:
+def _reported(study: Benchmark, model: str, kind: str) -> Cell:
     card = next(run.model for run in study.runs if run.label == model)
     rows = study.comparison.published
     rows = rows[(rows["model"] == card) & (rows["kind"] == kind)]
@@ -239,5 +299,7 @@ def _reported(study: Study, model: str, kind: str) -> Cell:
 def _told(rows: pd.DataFrame) -> Iterator[str]:
     for row in rows_of(rows):
         modality = SAID.get(str(row.modality), "all") if pd.notna(row.modality) else "all"
-        scanner = f" of {SCANNER[str(row.pairing)]}" if str(row.pairing) in SCANNER else ""
+        scanner = (
+            f" of {SCANNER[str(row.modality_pair)]}" if str(row.modality_pair) in SCANNER else ""
+        )
         yield f"{modality}{scanner} {number(row.value)}"

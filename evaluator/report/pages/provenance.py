@@ -5,20 +5,23 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from evaluator.equality import NOT_CHECKED, tell_equality
-from evaluator.report.choices import told_choices
+from evaluator.files import read_json
+from evaluator.report.benchmark import DOUBTS
 from evaluator.report.context import Page
+from evaluator.report.model_notes import told_choices
 from evaluator.report.privacy import plain_command
-from evaluator.report.study import DOUBTS
-from evaluator.store import read_json
+from evaluator.runs.reproducibility import NOT_CHECKED, tell_equality
 
 if TYPE_CHECKING:
     from evaluator.report.context import Report
     from evaluator.report.privacy import Privacy
-    from evaluator.results import RunFacts
+    from evaluator.runs.results import RunFacts
 
 #: what asking some scans again found -> in words
-_AGAIN = {NOT_CHECKED: "no scan was", "equal": "some scans, each alone and all in one batch: the same masks"}
+_AGAIN = {
+    NOT_CHECKED: "no scan was",
+    "equal": "some scans, each alone and all in one batch: the same masks",
+}
 
 
 def make(report: Report) -> Page:
@@ -52,15 +55,24 @@ def _run(run: RunFacts, privacy: Privacy) -> dict[str, Any]:
         ("licence of the data", about["dataset"].get("license", "")),
         ("protocol", f"{run.protocol_title} ({run.protocol})"),
         ("protocol, sha256", identity["protocol_sha256"]),
-        ("options of the model", ", ".join(f"{name}={value}" for name, value in run.options.items()) or "none"),
+        (
+            "options of the model",
+            ", ".join(f"{name}={value}" for name, value in run.options.items()) or "none",
+        ),
         ("the model’s word on its choices", _choices(run, privacy)),
         ("kind of prompt", run.prompt_kind or "none that the model understands"),
-        ("prompts", "drawn" if identity["prompts"] == "drawn" else f"replayed, hash {identity['prompts']}"),
+        (
+            "prompts",
+            "drawn" if identity["prompts"] == "drawn" else f"replayed, hash {identity['prompts']}",
+        ),
         ("prompts, sha256 over all cases", _prompts_hash(run)),
         ("asked again", _AGAIN.get(run.equality) or tell_equality(run.store)),
         ("container contract", identity["contract"]),
         ("engine", ", ".join(f"{key} {_plain(value)}" for key, value in engine.items())),
-        ("GPUs", ", ".join(f"{gpu['name']}, driver {gpu['driver']}" for gpu in about["gpus"]) or "none"),
+        (
+            "GPUs",
+            ", ".join(f"{gpu['name']}, driver {gpu['driver']}" for gpu in about["gpus"]) or "none",
+        ),
         ("machine", ", ".join(f"{key} {value}" for key, value in about["host"].items())),
         ("evaluator", f"umd {umd['version']}, commit {umd['commit'] or 'unknown'}"),
         ("packages", ", ".join(f"{key} {value}" for key, value in about["packages"].items())),
@@ -89,7 +101,9 @@ def _weights_hashes(run: RunFacts) -> str:
 
 
 def _plain(value: Any) -> str:
-    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+    return (
+        {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+    )
 
 
 def _choices(run: RunFacts, privacy: Privacy) -> str:
@@ -110,7 +124,7 @@ def _repeat(run: RunFacts) -> str:
 
 
 def _prompts_hash(run: RunFacts) -> str:
-    from evaluator.store import fingerprint
+    from evaluator.files import fingerprint
 
     drawn = [read_json(path)["sha256"] for path in sorted((run.path / "prompts").glob("*.json"))]
     return fingerprint(drawn) if drawn else "no prompt was drawn"

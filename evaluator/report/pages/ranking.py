@@ -6,17 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from evaluator.rank import rank
+from evaluator.analysis.ranking import rank
 from evaluator.report.context import Page
-from evaluator.report.figures.ranks import places
-from evaluator.report.frames import rows_of
-from evaluator.report.pages.summaries import models_table
-from evaluator.report.tables import NOTHING, Cell, Column, Table, figure_cell, interval, number, probability
+from evaluator.report.figures.rank_distribution import places
+from evaluator.report.pages.summary_tables import models_table
+from evaluator.report.tables import (
+    NOTHING,
+    Cell,
+    Column,
+    Table,
+    figure_cell,
+    interval,
+    number,
+    probability,
+    rows_of,
+)
 
 if TYPE_CHECKING:
-    from evaluator.rank import Ranks
+    from evaluator.analysis.ranking import Ranks
+    from evaluator.report.benchmark import Benchmark
     from evaluator.report.context import Report
-    from evaluator.report.study import Study
 
 
 def make(report: Report) -> Page | None:
@@ -35,22 +44,30 @@ def make(report: Report) -> Page | None:
     )
 
 
-def _own(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
-    return frame[(frame["dataset"] == study.group.dataset) & (frame["protocol"] == study.protocol.id)]
+def _own(frame: pd.DataFrame, study: Benchmark) -> pd.DataFrame:
+    return frame[
+        (frame["dataset"] == study.group.dataset) & (frame["protocol"] == study.protocol.id)
+    ]
 
 
-def _part(report: Report, study: Study, made: Ranks) -> dict[str, Any]:
+def _part(report: Report, study: Benchmark, made: Ranks) -> dict[str, Any]:
     ranks, stability = _own(made.ranks, study), _own(made.stability, study)
     ranked = ranks[ranks["place"].notna()]
     if ranked.empty:
-        return {"study": study, "why": str(ranks["explanation"].iloc[0]), "models": models_table(report, study)}
+        return {
+            "study": study,
+            "why": str(ranks["explanation"].iloc[0]),
+            "models": models_table(report, study),
+        }
     distribution = _own(made.distribution, study)
     keep = ranked["explanation"].dropna()
     return {
         "study": study,
         "why": "",
         "models": models_table(report, study),
-        "figure": report.site.figure(places(distribution, ranked, name=f"{study.key}.places", stamps=study.stamps)),
+        "figure": report.site.figure(
+            places(distribution, ranked, name=f"{study.key}.places", stamps=study.stamps)
+        ),
         "table": report.site.table(_table(study, ranked)),
         "stability": [_stability(row) for row in rows_of(stability)],
         "keep": str(keep.iloc[0]) if len(keep) else "",
@@ -58,7 +75,7 @@ def _part(report: Report, study: Study, made: Ranks) -> dict[str, Any]:
     }
 
 
-def _table(study: Study, ranks: pd.DataFrame) -> Table:
+def _table(study: Benchmark, ranks: pd.DataFrame) -> Table:
     orders = list(dict.fromkeys(ranks["order"]))
     by_place = {(row.order, row.model): row for row in rows_of(ranks)}
     models = sorted(study.models, key=lambda model: (by_place[orders[0], model].place, model))
@@ -66,7 +83,11 @@ def _table(study: Study, ranks: pd.DataFrame) -> Table:
     upper = [("", 1)]
     for order in orders:
         upper.append((str(order), 3))
-        columns += [Column(title="place", starts=True), Column(title="mean rank"), Column(title="first in, %")]
+        columns += [
+            Column(title="place", starts=True),
+            Column(title="mean rank"),
+            Column(title="first in, %"),
+        ]
     return Table(
         name=f"{study.key}.ranks",
         title="Places by both orders of aggregation",
@@ -96,8 +117,10 @@ def _stability(row: Any) -> str:
     )
 
 
-def _map(study: Study, ranks: pd.DataFrame, significance: pd.DataFrame) -> Table:
-    order = ranks[ranks["order"] == ranks["order"].iloc[-1]].sort_values(["place", "model"], kind="stable")
+def _map(study: Benchmark, ranks: pd.DataFrame, significance: pd.DataFrame) -> Table:
+    order = ranks[ranks["order"] == ranks["order"].iloc[-1]].sort_values(
+        ["place", "model"], kind="stable"
+    )
     models = [str(model) for model in order["model"]]
     p = {(str(row.model), str(row.other)): row.p_holm for row in rows_of(significance)}
     return Table(
@@ -106,7 +129,9 @@ def _map(study: Study, ranks: pd.DataFrame, significance: pd.DataFrame) -> Table
         note="Adjusted p of the two models’ mean ranks being equal over subjects (signed-rank, Holm over all pairs); filled: "
         "the row’s model is ahead and p is below 5\u00a0%.",
         columns=[Column(title="ahead of", words=True), *(Column(title=model) for model in models)],
-        rows=[[Cell(text=model), *(_pair(p, model, other) for other in models)] for model in models],
+        rows=[
+            [Cell(text=model), *(_pair(p, model, other) for other in models)] for model in models
+        ],
         data=significance,
         stamps=study.stamps,
     )
@@ -117,4 +142,6 @@ def _pair(p: dict[tuple[str, str], Any], model: str, other: str) -> Cell:
     if value is None or pd.isna(value):
         return Cell(text="" if model == other else NOTHING, kind="nothing")
     sure = float(value) < 0.05
-    return Cell(text=probability(value), sort=float(value), heat=("#0f537d", "#ffffff") if sure else None)
+    return Cell(
+        text=probability(value), sort=float(value), heat=("#0f537d", "#ffffff") if sure else None
+    )

@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from evaluator.compare.cube import COUNTED
+from evaluator.analysis.comparison.score_array import COUNTED
 from evaluator.metrics import METRICS
 from evaluator.report.context import Page
 from evaluator.report.figures.curves import curves
-from evaluator.report.frames import rows_of
-from evaluator.report.subjects import cube_of, mean_with_interval
-from evaluator.report.tables import Cell, Column, Table, digits_of, figure_cell, interval
-from evaluator.report.words import SAID
+from evaluator.report.subject_values import cube_of, mean_with_interval
+from evaluator.report.tables import (
+    SAID,
+    Cell,
+    Column,
+    Table,
+    digits_of,
+    figure_cell,
+    interval,
+    rows_of,
+)
 from evaluator.types import MODALITIES
 
 if TYPE_CHECKING:
@@ -23,8 +30,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from evaluator.report.benchmark import Benchmark
     from evaluator.report.context import Report
-    from evaluator.report.study import Study
 
 #: field of a prompt plan -> how it is told, and how a value of it is shown
 FIELDS: dict[str, tuple[str, Callable[[float], str]]] = {
@@ -50,14 +57,16 @@ def make(report: Report) -> Page | None:
     )
 
 
-def varied(study: Study) -> str | None:
+def varied(study: Benchmark) -> str | None:
     """The field in which the protocol's variants differ; None where there are none, or more than one."""
     plans = [asdict(plan) for plan in study.protocol.variants]
-    differing = [name for name in FIELDS if len({plan[name] for plan in plans}) > 1] if plans else []
+    differing = (
+        [name for name in FIELDS if len({plan[name] for plan in plans}) > 1] if plans else []
+    )
     return differing[0] if len(differing) == 1 else None
 
 
-def _part(report: Report, study: Study) -> dict[str, Any] | None:
+def _part(report: Report, study: Benchmark) -> dict[str, Any] | None:
     field = varied(study)
     if field is None:
         return None
@@ -79,7 +88,7 @@ def _part(report: Report, study: Study) -> dict[str, Any] | None:
     }
 
 
-def _levels(study: Study, field: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _levels(study: Benchmark, field: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """model, modality, x, mean, low, high, n, failed over all targets; and model, modality, target, x, mean."""
     seeds: dict[float, list[int]] = {}
     for seed in study.protocol.seeds:
@@ -99,9 +108,12 @@ def _levels(study: Study, field: str) -> tuple[pd.DataFrame, pd.DataFrame]:
                 mean, ends = mean_with_interval(column)
                 same = {"model": model, "modality": modality, "x": x}
                 counts = {"n": len(column), "failed": int(cube.failed[m, :, place].sum())}
-                overall.append(same | {"mean": mean[0], "low": ends[0, 0], "high": ends[1, 0]} | counts)
+                overall.append(
+                    same | {"mean": mean[0], "low": ends[0, 0], "high": ends[1, 0]} | counts
+                )
                 by_target += [
-                    same | {"target": target, "mean": means[m, t, place]} for t, target in enumerate(cube.targets)
+                    same | {"target": target, "mean": means[m, t, place]}
+                    for t, target in enumerate(cube.targets)
                 ]
     return pd.DataFrame(overall), pd.DataFrame(by_target)
 
@@ -113,7 +125,7 @@ def _mean(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
     return np.where(count, sums / np.maximum(count, 1), np.nan)
 
 
-def _table(study: Study, field: str, rows: pd.DataFrame) -> Table:
+def _table(study: Benchmark, field: str, rows: pd.DataFrame) -> Table:
     said, digits = FIELDS[field][1], digits_of(study.metric)
     steps = sorted(rows["x"].unique())
     cells = {(r.model, r.modality, r.x): r for r in rows_of(rows)}
@@ -149,15 +161,21 @@ def _table(study: Study, field: str, rows: pd.DataFrame) -> Table:
 def _level(row: Any, digits: int) -> Cell:
     if row is None:
         return Cell(text="–", kind="nothing")
-    small = f"{interval(row.low, row.high, digits)} n {row.n}" + (f", {row.failed} failed" if row.failed else "")
+    small = f"{interval(row.low, row.high, digits)} n {row.n}" + (
+        f", {row.failed} failed" if row.failed else ""
+    )
     return figure_cell(row.mean, digits, small=small)
 
 
-def _target_table(study: Study, field: str, rows: pd.DataFrame) -> Table:
+def _target_table(study: Benchmark, field: str, rows: pd.DataFrame) -> Table:
     said, digits = FIELDS[field][1], digits_of(study.metric)
     steps = sorted(rows["x"].unique())
     wide = rows.pivot_table(
-        index=["model", "modality", "target"], columns="x", values="mean", observed=True, dropna=False
+        index=["model", "modality", "target"],
+        columns="x",
+        values="mean",
+        observed=True,
+        dropna=False,
     )
     wide = wide[wide.notna().any(axis=1)]
     named: list[tuple[Any, pd.Series[float]]] = list(wide.iterrows())

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from evaluator.interaction import WANTED, summarise_rounds
+from evaluator.analysis.interaction import WANTED, summarise_rounds
 from evaluator.metrics import METRICS
 from evaluator.report.context import Page
 from evaluator.report.figures.curves import curves
-from evaluator.report.subjects import mean_with_interval
-from evaluator.report.tables import Cell, Column, Table, figure_cell, number
-from evaluator.report.words import SAID
+from evaluator.report.subject_values import mean_with_interval
+from evaluator.report.tables import SAID, Cell, Column, Table, figure_cell, number
 
 if TYPE_CHECKING:
+    from evaluator.report.benchmark import Benchmark
     from evaluator.report.context import Report
-    from evaluator.report.study import Study
 
 #: what curves are of: a score in [0, 1]
 METRIC = "dice"
@@ -26,7 +25,9 @@ METRIC = "dice"
 def make(report: Report) -> Page | None:
     """None where no study has rounds."""
     studies = [
-        study for study in report.studies if study.protocol.rounds.count > 1 and METRIC in study.protocol.metrics
+        study
+        for study in report.studies
+        if study.protocol.rounds.count > 1 and METRIC in study.protocol.metrics
     ]
     if not studies:
         return None
@@ -40,7 +41,7 @@ def make(report: Report) -> Page | None:
     )
 
 
-def _part(report: Report, study: Study) -> dict[str, Any]:
+def _part(report: Report, study: Benchmark) -> dict[str, Any]:
     rows = _curves(study)
     plot = curves(
         rows, METRIC, along="round",
@@ -49,7 +50,11 @@ def _part(report: Report, study: Study) -> dict[str, Any]:
         "A failed round counts as 0; a target that ended early keeps its last score.",
         name=f"{study.key}.rounds", stamps=study.stamps,
     )  # fmt: skip
-    entries = [entry for run in study.runs for entry in _renamed(summarise_rounds(run.store, METRIC), run.label)]
+    entries = [
+        entry
+        for run in study.runs
+        for entry in _renamed(summarise_rounds(run.store, METRIC), run.label)
+    ]
     return {
         "study": study,
         "figure": report.site.figure(plot) if len(rows) else None,
@@ -61,24 +66,34 @@ def _renamed(entries: list[dict[str, Any]], label: str) -> list[dict[str, Any]]:
     return [entry | {"model": label} for entry in entries]
 
 
-def _curves(study: Study) -> pd.DataFrame:
+def _curves(study: Benchmark) -> pd.DataFrame:
     """model, modality, x (round), mean, low, high, n."""
     scores = study.group.results.scores
-    scores = scores[(scores["metric"] == METRIC) & ~scores["status"].isin(["undefined", "not-run", "unsupported"])]
+    scores = scores[
+        (scores["metric"] == METRIC)
+        & ~scores["status"].isin(["undefined", "not-run", "unsupported"])
+    ]
     value = scores["value"].astype(float).where(scores["status"] == "ok", 0.0)
     keys = ["model", "modality", "subject", "case", "target", "seed"]
-    wide = scores.assign(value=value).pivot_table(index=keys, columns="round", values="value", observed=True)
+    wide = scores.assign(value=value).pivot_table(
+        index=keys, columns="round", values="value", observed=True
+    )
     wide = wide.reindex(columns=range(study.protocol.rounds.count)).ffill(axis=1)
     subjects = wide.groupby(["model", "modality", "subject"], observed=True).mean()
     rows = []
     for (model, modality), own in subjects.groupby(["model", "modality"], observed=True):
         mean, ends = mean_with_interval(own.to_numpy(dtype=float))
         same = {"model": str(model), "modality": str(modality), "n": len(own)}
-        rows += [same | {"x": n, "mean": mean[n], "low": ends[0, n], "high": ends[1, n]} for n in range(len(mean))]
-    return pd.DataFrame(rows, columns=["model", "modality", "x", "mean", "low", "high", "n"]).replace({np.nan: None})
+        rows += [
+            same | {"x": n, "mean": mean[n], "low": ends[0, n], "high": ends[1, n]}
+            for n in range(len(mean))
+        ]
+    return pd.DataFrame(
+        rows, columns=["model", "modality", "x", "mean", "low", "high", "n"]
+    ).replace({np.nan: None})
 
 
-def _table(study: Study, entries: list[dict[str, Any]]) -> Table:
+def _table(study: Benchmark, entries: list[dict[str, Any]]) -> Table:
     columns = [
         Column(title="model", words=True),
         Column(title="target", words=True),
@@ -92,7 +107,10 @@ def _table(study: Study, entries: list[dict[str, Any]]) -> Table:
         Column(title="area", help="mean area under score over rounds, from 0 to 1"),
     ]
     columns += [
-        Column(title=f"clicks to {wanted:.2f}", help="mean; a target that never gets there counts as the budget")
+        Column(
+            title=f"clicks to {wanted:.2f}",
+            help="mean; a target that never gets there counts as the budget",
+        )
         for wanted in WANTED
     ]
     columns += [
@@ -123,7 +141,9 @@ def _row(entry: dict[str, Any]) -> list[Cell]:
         figure_cell(entry["area"]),
         *(
             Cell(
-                text=number(one["clicks"], 1), sort=one["clicks"], small=f"{one['never']} never" if one["never"] else ""
+                text=number(one["clicks"], 1),
+                sort=one["clicks"],
+                small=f"{one['never']} never" if one["never"] else "",
             )
             for one in entry["noc"].values()
         ),

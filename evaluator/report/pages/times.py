@@ -8,13 +8,11 @@ import pandas as pd
 
 from evaluator.report.context import Page
 from evaluator.report.figures.times import times
-from evaluator.report.frames import rows_of
-from evaluator.report.tables import Cell, Column, Table, figure_cell
-from evaluator.report.words import SAID
+from evaluator.report.tables import SAID, Cell, Column, Table, figure_cell, rows_of
 
 if TYPE_CHECKING:
+    from evaluator.report.benchmark import Benchmark
     from evaluator.report.context import Report
-    from evaluator.report.study import Study
 
 REQUEST = ["run", "model", "case", "modality", "seed", "round"]
 
@@ -34,7 +32,7 @@ def make(report: Report) -> Page | None:
     )
 
 
-def _part(report: Report, study: Study) -> dict[str, Any] | None:
+def _part(report: Report, study: Benchmark) -> dict[str, Any] | None:
     requests = study.group.results.predictions
     requests = requests[requests["seconds"].notna()].drop_duplicates(REQUEST)
     if requests.empty:
@@ -71,7 +69,7 @@ def _figures(requests: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _table(study: Study, rows: pd.DataFrame) -> Table:
+def _table(study: Benchmark, rows: pd.DataFrame) -> Table:
     columns = [Column(title="model", words=True), Column(title="modality", words=True)]
     columns += [
         Column(title="requests"),
@@ -111,7 +109,7 @@ def _seconds(value: float) -> Cell:
     return figure_cell(value, 2 if value >= 0.1 else 4)
 
 
-def _machines(study: Study) -> list[str]:
+def _machines(study: Benchmark) -> list[str]:
     """On what it ran, without the machine's name."""
     told = []
     for run in study.runs:

@@ -1,0 +1,1 @@
+"""Analysis of scores: summaries, comparisons, rankings and failures."""

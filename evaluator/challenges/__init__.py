@@ -1,0 +1,1 @@
+"""Rules and totals of public challenges."""

@@ -1,0 +1,108 @@
+"""Engines run a model's process and give its lines: ``docker``, ``podman``, and ``local``, which isolates nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from evaluator.errors import EngineUnavailableError, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from evaluator.containers.engines.spec import Exit, Limits, Mode, Model, Workspace
+
+__all__ = ["ENGINES", "Engine", "Process", "open_engine"]
+
+
+class Process(Protocol):
+    """A running model. Every method may raise HostError when the engine itself is gone."""
+
+    def read_line(self, timeout: float) -> str | None:
+        """The next line of standard output; None when ``timeout`` seconds pass first. Raises EOFError at its end."""
+
+    def send_line(self, line: str) -> None:
+        """Write a line to standard input; a process that is gone is found out by ``read_line``."""
+
+    def running(self) -> bool:
+        """Is it still there."""
+
+    def peak_memory(self) -> int | None:
+        """Most bytes that its main process has held until now; None where this machine cannot tell."""
+
+    def finish(self, timeout: float) -> Exit:
+        """Close its input and wait for its end; after ``timeout`` seconds it is killed. Leaves nothing behind."""
+
+    def kill(self) -> Exit:
+        """End it now. Leaves nothing behind."""
+
+
+class Engine(Protocol):
+    """What runs models on this machine."""
+
+    name: str
+    #: does it keep a model away from the machine, the network and other files
+    isolates: bool
+    #: can it hold a conversation over standard input and output
+    sessions: bool
+
+    def about(self) -> dict[str, str]:
+        """Versions, for provenance."""
+
+    def start(
+        self,
+        model: Model,
+        workspace: Workspace,
+        limits: Limits,
+        *,
+        run_id: str,
+        mode: Mode,
+        gpu: str | None,
+        log: Path,
+    ) -> Process:
+        """Start the model; everything it prints goes to the end of ``log``, but the lines of a session's replies."""
+
+    def sweep(self, run_id: str) -> list[str]:
+        """Remove what a killed evaluator left of a run of this name; one that lives is let be. Returns names."""
+
+    def orphans(self) -> list[str]:
+        """Names of containers whose evaluator on this machine is gone."""
+
+
+def _docker() -> Engine:
+    from evaluator.containers.engines.docker import DockerEngine
+
+    return DockerEngine.connect()
+
+
+def _podman() -> Engine:
+    from evaluator.containers.engines.docker import DockerEngine
+
+    return DockerEngine.connect(podman=True)
+
+
+def _local() -> Engine:
+    from evaluator.containers.engines.local import LocalEngine
+
+    return LocalEngine()
+
+
+ENGINES: dict[str, Callable[[], Engine]] = {"docker": _docker, "podman": _podman, "local": _local}
+
+
+def open_engine(name: str = "auto") -> Engine:
+    """The engine of this name; "auto" is whatever answers, docker before podman, and never local.
+
+    Raises EngineUnavailableError with what to do where none answers.
+    """
+    if name != "auto":
+        if name not in ENGINES:
+            raise UnknownNameError("engine", name, ENGINES)
+        return ENGINES[name]()
+    try:
+        return _docker()
+    except EngineUnavailableError as no_docker:
+        try:
+            return _podman()
+        except EngineUnavailableError:
+            raise no_docker from None

@@ -1,0 +1,95 @@
+"""What a model prints: bounded lines of a session, and a bounded log file with its last lines at hand."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import re
+import threading
+from collections import deque
+from pathlib import Path
+
+LONGEST_LINE = 2**20
+LOG_BYTES = 50 * 2**20
+TAIL_LINES = 20
+LINES_WAITING = 1000
+
+
+class Lines:
+    """Lines cut from a stream of bytes; fed by one thread, taken by another."""
+
+    def __init__(self) -> None:
+        self._queue: queue.Queue[str | None] = queue.Queue(LINES_WAITING)
+        self._rest = b""
+        self._ended = False
+
+    def feed(self, part: bytes) -> None:
+        """Take the next bytes. A line past the longest allowed is cut into pieces, which no parser takes for a reply."""
+        *whole, self._rest = (self._rest + part).split(b"\n")
+        if len(self._rest) > LONGEST_LINE:
+            whole.append(self._rest)
+            self._rest = b""
+        for line in whole:
+            try:
+                self._queue.put_nowait(line.decode(errors="replace"))
+            except queue.Full:
+                return  # a model that floods: nobody reads so many lines
+
+    def end(self) -> None:
+        """No more will come."""
+        try:
+            self._queue.put_nowait(None)
+        except queue.Full:
+            self._ended = True
+
+    def next(self, timeout: float) -> str:
+        """The next line; raises queue.Empty after ``timeout`` seconds, EOFError at the end."""
+        line = (
+            None
+            if self._ended and self._queue.empty()
+            else self._queue.get(timeout=max(timeout, 0.001))
+        )
+        if line is None:
+            self._ended = True
+            raise EOFError
+        return line
+
+
+class LogFile:
+    """Appends to a file until it is full, and remembers the last lines."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._lock = path, threading.Lock()
+        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._room = LOG_BYTES - (path.stat().st_size if path.exists() else 0)
+
+    def write(self, part: bytes) -> None:
+        """Keep what fits."""
+        with self._lock:
+            self._tail.extend(
+                line[:500]
+                for line in part[-65536:].decode(errors="replace").splitlines()
+                if line.strip()
+            )
+            kept = part[: max(self._room, 0)]
+            self._room -= len(kept)
+            if kept:
+                # a full disk is found out where it matters; here it must not look like the model's end
+                with contextlib.suppress(OSError), self._path.open("ab") as file:
+                    file.write(kept)
+
+    def tail(self) -> str:
+        """The last lines."""
+        with self._lock:
+            return "\n".join(self._tail)
+
+
+def peak_memory_of(pid: int) -> int | None:
+    """Most bytes that a process of this machine has held; None for one that is not here or may not be looked at."""
+    try:
+        found = re.search(
+            r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), flags=re.MULTILINE
+        )
+    except OSError:
+        return None
+    return int(found[1]) * 1024 if found else None

@@ -1,0 +1,160 @@
+"""What an engine is asked to run, and the pure function from that to docker's arguments."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from evaluator.types import ModelCard
+
+Mode = Literal["batch", "serve"]
+
+#: who a container runs as when the caller is root: "nobody"
+NOBODY = 65534
+PROCESSES = 1024
+#: more than any model needs, and no more than an engine in a container of its own may give
+OPEN_FILES = 4096
+TMP_BYTES = 4 * 2**30
+SHM_BYTES = 2**30
+#: where a container finds its weights
+WEIGHTS = "/opt/ml/model"
+#: what a container's own log may take on the host
+LOG_OPTIONS = {"max-size": "20m", "max-file": "1"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A model ready to run: an image, or an adapter file that runs without a container."""
+
+    card: ModelCard
+    image: str | None
+    #: of the image; without one, of the adapter's files
+    digest: str
+    adapter: Path | None
+    #: folder that is mounted in the place of the image's own weights; None: nothing is
+    weights: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """The two folders that a container sees: ``/input`` (read only) and ``/output``."""
+
+    input: Path
+    output: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a container may take: seconds and bytes."""
+
+    #: for one request
+    timeout: float
+    #: None: nine tenths of the machine's
+    memory: int | None = None
+    shm: int | None = None
+    #: of all that lies in the output folder at once
+    output_bytes: int = 8 * 2**30
+    cpus: float | None = None
+    #: until a session is ready, and added to a batch's first request
+    startup: float = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How a model's process ended."""
+
+    #: None: nobody can tell any more
+    code: int | None
+    out_of_memory: bool
+    #: the last lines that it printed
+    tail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks: decides the container's user, and whose container it is."""
+
+    uid: int
+    gid: int
+    pid: int
+    host: str
+    memory: int
+
+    @classmethod
+    def this_process(cls) -> Caller:
+        """The evaluator itself."""
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return cls(
+            uid=os.getuid(),
+            gid=os.getgid(),
+            pid=os.getpid(),
+            host=os.uname().nodename,
+            memory=memory,
+        )
+
+    @property
+    def container_user(self) -> tuple[int, int]:
+        """Uid and gid inside: the caller's own, so that what it writes can be removed; never root's."""
+        return (self.uid, self.gid) if self.uid else (NOBODY, NOBODY)
+
+
+def container_arguments(
+    model: Model,
+    workspace: Workspace,
+    limits: Limits,
+    caller: Caller,
+    *,
+    name: str,
+    run_id: str,
+    mode: Mode,
+    gpu: str | None = None,
+    podman: bool = False,
+) -> dict[str, Any]:
+    """Keyword arguments of docker's ``containers.create`` for one container under the contract's limits.
+
+    ``gpu`` is a UUID. Two of docker's types are left as plain values (``device_requests``, ``ulimits``, lists of
+    mappings), so that the result can be compared; the engine turns them into docker's own.
+    """
+    memory = limits.memory or caller.memory * 9 // 10
+    uid, gid = caller.container_user
+    arguments: dict[str, Any] = {
+        "image": model.image,
+        "command": ["serve"] if mode == "serve" else [],
+        "name": name,
+        "labels": {"umd.run": run_id, "umd.pid": str(caller.pid), "umd.host": caller.host},
+        "user": f"{uid}:{gid}",
+        "environment": {"HOME": "/tmp"},  # noqa: S108 - the container's own tmpfs
+        "working_dir": "/tmp",  # noqa: S108
+        "network_mode": "none",
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "pids_limit": PROCESSES,
+        "mem_limit": memory,
+        "memswap_limit": memory,
+        "shm_size": limits.shm or SHM_BYTES,
+        "tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,size={TMP_BYTES}"},  # noqa: S108
+        "volumes": {
+            str(workspace.input): {"bind": "/input", "mode": "ro"},
+            str(workspace.output): {"bind": "/output", "mode": "rw"},
+        }
+        | ({str(model.weights): {"bind": WEIGHTS, "mode": "ro"}} if model.weights else {}),
+        "ulimits": [
+            {"name": "fsize", "soft": limits.output_bytes, "hard": limits.output_bytes},
+            {"name": "core", "soft": 0, "hard": 0},
+            {"name": "nofile", "soft": OPEN_FILES, "hard": OPEN_FILES},
+        ],
+        "device_requests": [{"device_ids": [gpu], "capabilities": [["gpu"]]}] if gpu else [],
+        "stdin_open": mode == "serve",
+        "log_config": None if podman else LOG_OPTIONS,
+    }
+    if podman:
+        # podman would else ask for its own defaults, which an unprivileged host refuses
+        arguments["ulimits"].append({"name": "nproc", "soft": PROCESSES, "hard": PROCESSES})
+    if limits.cpus:
+        arguments["nano_cpus"] = int(limits.cpus * 1e9)
+    return arguments

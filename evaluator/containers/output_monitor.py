@@ -1,0 +1,67 @@
+"""The watch over what a model writes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evaluator.errors import HostError
+from evaluator.types import Failure, Status
+
+if TYPE_CHECKING:
+    from evaluator.containers.engines import Process
+
+FILES_AT_ONCE = 100_000
+LOOK_SECONDS = 0.5
+
+
+class Watch:
+    """Looks at what lies in an output folder, and kills the process when it is too much."""
+
+    def __init__(self, folder: Path, limit: int, process: Process) -> None:
+        self.failure: Failure | None = None
+        self._folder, self._limit, self._process = folder, limit, process
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Stop looking."""
+        self._stop.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._stop.wait(LOOK_SECONDS):
+            files, size = _count(self._folder)
+            if size > self._limit or files > FILES_AT_ONCE:
+                self.failure = Failure(
+                    status=Status.TOO_LARGE,
+                    detail=f"{size} bytes in {files} files in /output, or folders too deep; {self._limit} bytes allowed",
+                )
+                with contextlib.suppress(
+                    HostError
+                ):  # whoever reads from the process meets the same
+                    self._process.kill()
+                return
+
+
+def _count(folder: Path) -> tuple[int, int]:
+    files, size, stack = 0, 0, [folder]
+    while stack and files <= FILES_AT_ONCE:
+        try:
+            with os.scandir(stack.pop()) as entries:
+                for entry in entries:
+                    files += 1
+                    about = entry.stat(follow_symlinks=False)
+                    size += about.st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        stack.append(Path(entry.path))
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return FILES_AT_ONCE + 1, size  # nobody nests folders so deep but to hide something
+            continue  # a folder that went away
+    return files, size

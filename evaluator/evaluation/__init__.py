@@ -1,0 +1,1 @@
+"""Evaluation: one model over one dataset under one protocol, as a run."""

@@ -1,0 +1,163 @@
+"""What can be asked of a model, and what makes a run and a scan's result the same as before. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+from evaluator.errors import UnknownNameError, UserError
+from evaluator.files import fingerprint
+from evaluator.prompting.initial_prompts import choose_kind
+from evaluator.types import Failure, Status
+from evaluator.zoo.cards import read_wordings
+from zoo_sdk.wire import CONTRACT_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from evaluator.types import Case, Dataset, Modality, ModelCard, PromptKind, Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One model over one dataset under one protocol."""
+
+    card: ModelCard
+    #: of the image; for a model run without a container, of its files
+    digest: str
+    dataset: Dataset
+    protocol: Protocol
+    #: name of the run whose prompts are replayed, and their hash; None: prompts are drawn
+    replay: tuple[str, str] | None = None
+    #: which weights the model runs with: the label's word, and a hash of those that are mounted
+    weights: str = ""
+    #: the value of each of the model's options
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> PromptKind | None:
+        """The kind of prompt that this model gets; None: it understands none that the protocol gives."""
+        return choose_kind(self.protocol.prompts, self.card)
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The words that this model wants for organs, where they are not the project's. Raises ManifestError."""
+        return read_wordings(self.card)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What must be equal for two runs to be one: everything that can change a result."""
+        return {
+            "model": self.card.name,
+            "image": self.digest,
+            "dataset": self.dataset.name,
+            "dataset_sha256": self.dataset.sha256,
+            "protocol": self.protocol.id,
+            "protocol_sha256": self.protocol.sha256,
+            "contract": str(CONTRACT_VERSION),
+            "prompts": self.replay[1] if self.replay else "drawn",
+            "weights": self.weights,
+            "options": " ".join(f"{name}={value}" for name, value in sorted(self.options.items())),
+        }
+
+    @property
+    def run_name(self) -> str:
+        """The name of the run unless the user gives one: the same parts always make the same name."""
+        parts = (
+            self.card.name,
+            self.dataset.name,
+            self.protocol.id,
+            fingerprint(self.identity)[:8],
+        )
+        return ".".join(parts)
+
+
+def inputs_for(card: ModelCard, case: Case, modality: Modality) -> tuple[Modality, ...] | None:
+    """The images of one request about this scan, the one that is answered for first; None if the model takes none."""
+    return next(
+        (
+            wanted
+            for wanted in card.inputs
+            if wanted[0] == modality and all(name in case.scans for name in wanted)
+        ),
+        None,
+    )
+
+
+def refusal(plan: Plan, case: Case, modality: Modality) -> Failure | None:
+    """Why the model cannot be asked about this scan at all, from its card alone."""
+    inputs = inputs_for(plan.card, case, modality)
+    if inputs is None:
+        return _unsupported(f"the model does not take {modality} from this case")
+    if plan.kind is None:
+        return _unsupported(
+            f"the protocol gives {' or '.join(plan.protocol.prompts.kinds)}; "
+            f"the model understands {', '.join(plan.card.prompts) or 'no prompts'}"
+        )
+    if lacking := correction_refusal(plan):
+        return lacking
+    for name in inputs:
+        unit, wanted = case.scans[name].unit, plan.card.units.get(name)
+        if wanted not in (None, unit):
+            return _unsupported(f"the model wants {name} in {wanted}; this image is in {unit}")
+    return None
+
+
+def correction_refusal(plan: Plan) -> Failure | None:
+    """Why the model cannot be corrected as the protocol does it."""
+    correction = plan.protocol.rounds.correction
+    if correction == "none":
+        return None
+    needed, word = ("scribble", "scribbles") if correction == "scribble" else ("point", "clicks")
+    if needed in plan.card.prompts:
+        return None
+    return _unsupported(
+        f"the protocol corrects by {word}; the model understands {', '.join(plan.card.prompts)}"
+    )
+
+
+def target_refusal(card: ModelCard, target: str) -> Failure | None:
+    """Why the model cannot be asked for this target."""
+    if card.targets is None or target in card.targets:
+        return None
+    return _unsupported("the target is not on the model's list")
+
+
+def scan_key(plan: Plan, files: Mapping[str, str], prompts: Mapping[str, object]) -> str:
+    """The key of one scan's result: equal keys mean that the same was asked of the same model.
+
+    ``files``: sha256 of each image and reference by role; ``prompts``: round 0's, as recorded.
+    """
+    return fingerprint(
+        {
+            "image": plan.digest,
+            "weights": plan.weights,
+            "options": dict(plan.options),
+            "contract": CONTRACT_VERSION,
+            "protocol": plan.protocol.sha256,
+            "rounds": asdict(plan.protocol.rounds),
+            "files": dict(files),
+            "prompts": dict(prompts),
+        }
+    )
+
+
+def choose_options(card: ModelCard, given: Sequence[str]) -> dict[str, str]:
+    """The value of every option of a card: as given by ``name=value``, else its default. Raises UserError, UnknownNameError."""
+    chosen = {name: values[0] for name, values in card.options.items()}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--option {text}: write name=value")
+        if name not in card.options:
+            raise UnknownNameError(f"option of {card.name}", name, card.options)
+        if value not in card.options[name]:
+            raise UnknownNameError(
+                f"value of option {name} of {card.name}", value, card.options[name]
+            )
+        chosen[name] = value
+    return chosen
+
+
+def _unsupported(detail: str) -> Failure:
+    return Failure(status=Status.UNSUPPORTED, detail=detail)

@@ -1,0 +1,1 @@
+"""Arrays in the world: grids, masks, components and distances. No files."""

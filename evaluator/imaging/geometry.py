@@ -1,0 +1,129 @@
+"""Voxel grids in the world: indices as nibabel shows them, millimetres in RAS+. Pure functions of numbers.
+
+An affine maps the index (i, j, k) of a voxel's centre to world millimetres; +x is Right, +y Anterior, +z Superior.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from evaluator.errors import VolumeError
+from zoo_sdk.wire import Grid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from zoo_sdk.wire import Index
+
+#: what two files of one grid may differ by: affines are stored in 32 bits, or as a quaternion
+TOLERANCE_MM = 1e-3
+
+
+def make_grid(shape: Sequence[int], affine: Any) -> Grid:
+    """A grid of ``shape`` (three voxel counts) and ``affine`` (4, 4); raises VolumeError for one that is no grid."""
+    matrix = np.asarray(affine, dtype=np.float64)
+    if len(shape) != 3 or min(shape) < 1:
+        raise VolumeError(
+            f"a volume has three dimensions, each at least 1; this one has {tuple(shape)}"
+        )
+    if (
+        matrix.shape != (4, 4)
+        or not np.isfinite(matrix).all()
+        or not np.allclose(matrix[3], (0, 0, 0, 1))
+    ):
+        raise VolumeError(
+            f"the affine is no finite 4 x 4 matrix with last row 0 0 0 1: {matrix.tolist()}"
+        )
+    columns = np.linalg.norm(matrix[:3, :3], axis=0)
+    if min(columns) == 0 or abs(np.linalg.det(matrix[:3, :3] / columns)) < 1e-3:
+        raise VolumeError(f"the affine is singular, its voxels have no volume: {matrix.tolist()}")
+    i, j, k = (int(n) for n in shape)
+    rows = tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in matrix)
+    return Grid(shape=(i, j, k), affine=rows)
+
+
+def affine_of(grid: Grid) -> NDArray[np.float64]:
+    """The grid's affine, (4, 4)."""
+    return np.array(grid.affine, dtype=np.float64)
+
+
+def spacing(affine: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Distance between the centres of neighbouring voxels along each index axis, millimetres."""
+    i, j, k = (float(length) for length in np.linalg.norm(affine[:3, :3], axis=0))
+    return (i, j, k)
+
+
+def voxel_ml(affine: NDArray[np.float64]) -> float:
+    """Volume of a voxel in millilitres, shear included."""
+    return float(abs(np.linalg.det(affine[:3, :3]))) / 1000
+
+
+def to_world(affine: NDArray[np.float64], index: NDArray[Any]) -> NDArray[np.float64]:
+    """World millimetres of indices, (..., 3) to (..., 3); fractions of voxels are welcome."""
+    placed: NDArray[np.float64] = (
+        np.asarray(index, dtype=np.float64) @ affine[:3, :3].T + affine[:3, 3]
+    )
+    return placed
+
+
+def to_index(affine: NDArray[np.float64], mm: NDArray[Any]) -> NDArray[np.float64]:
+    """Indices, with fractions, of world places, (..., 3) to (..., 3)."""
+    moved = np.asarray(mm, dtype=np.float64) - affine[:3, 3]
+    solved: NDArray[np.float64] = moved @ np.linalg.inv(affine[:3, :3]).T
+    return solved
+
+
+def nearest_index(grid: Grid, mm: Sequence[float]) -> Index | None:
+    """The voxel that a world place lies in; None if it lies outside the grid."""
+    # rounded up at a half, always: np.round would go to the even neighbour
+    index = np.floor(to_index(affine_of(grid), np.array(mm)) + 0.5 + 1e-9).astype(np.int64)
+    if (index < 0).any() or (index >= grid.shape).any():
+        return None
+    i, j, k = (int(n) for n in index)
+    return (i, j, k)
+
+
+def corners_mm(grid: Grid) -> NDArray[np.float64]:
+    """World places of the grid's eight corner voxels' centres, (8, 3)."""
+    return to_world(affine_of(grid), np.array(list(product(*((0, n - 1) for n in grid.shape)))))
+
+
+def displacement_mm(a: Grid, b: Grid) -> float:
+    """How far apart the two grids of equal shape put a voxel, at most (which is at a corner), millimetres."""
+    return float(np.linalg.norm(corners_mm(a) - corners_mm(b), axis=1).max())
+
+
+def difference(a: Grid, b: Grid, tolerance_mm: float = TOLERANCE_MM) -> str | None:
+    """In what two grids differ, as a sentence with both; None if they put every voxel at the same place."""
+    if a.shape != b.shape:
+        return f"{describe(a)} against {describe(b)}: the shapes differ"
+    apart = displacement_mm(a, b)
+    if apart > tolerance_mm:
+        return f"{describe(a)} against {describe(b)}: voxels lie up to {apart:.4g} mm apart"
+    return None
+
+
+def describe(grid: Grid) -> str:
+    """A grid in a line: voxels, spacing, orientation, and the world place of its first voxel."""
+    affine = affine_of(grid)
+    step = " x ".join(f"{value:.4g}" for value in spacing(affine))
+    first = ", ".join(f"{value:.4g}" for value in affine[:3, 3])
+    return f"{' x '.join(map(str, grid.shape))} voxels of {step} mm, {orientation(affine)}, from ({first})"
+
+
+def orientation(affine: NDArray[np.float64]) -> str:
+    """Where the index axes point, by their nearest world axes, as "RAS" or "LPI"."""
+    letters = ("LR", "PA", "IS")
+    cosines = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    # each index axis gets a world axis of its own, the clearest first
+    strength, named = np.abs(cosines), [""] * 3
+    for _ in range(3):
+        world, index = np.unravel_index(int(np.argmax(strength)), (3, 3))
+        named[index] = letters[world][int(cosines[world, index] > 0)]
+        strength[world], strength[:, index] = -1, -1
+    return "".join(named)

@@ -1,0 +1,71 @@
+"""File locks between processes: ``flock``, released by the system when the process ends.
+
+Some network file systems have no locks. ``file_lock`` then raises the system's ``OSError``;
+``is_unsupported`` tells it apart from others, and the caller decides.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+@contextmanager
+def file_lock(
+    path: Path,
+    holder: str,
+    *,
+    shared: bool = False,
+    wait: bool = True,
+    on_wait: Callable[[str], None] = lambda _: None,
+) -> Iterator[None]:
+    """Hold a lock on a file, which is created if it does not exist.
+
+    Args:
+        path: the lock file; its content names the last holder.
+        holder: who takes the lock, written into the file of an exclusive lock.
+        shared: several processes may hold a shared lock, but none beside an exclusive one.
+        wait: wait for another holder; otherwise raise.
+        on_wait: called once with the present holder's name before waiting.
+
+    Raises:
+        BlockingIOError: another process holds the lock and ``wait`` is false.
+        OSError: the file system refuses, see ``is_unsupported``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    with path.open("a+") as lock:
+        try:
+            fcntl.flock(lock, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not wait:
+                raise
+            on_wait(read_holder(path))
+            fcntl.flock(lock, kind)
+        if not shared:
+            lock.truncate(0)
+            lock.write(f"{holder}, process {os.getpid()} on {os.uname().nodename}\n")
+            lock.flush()
+        yield
+
+
+def read_holder(path: Path) -> str:
+    """The holder that a lock file names; "another process" where it names none."""
+    try:
+        return path.read_text().strip() or "another process"
+    except OSError:
+        return "another process"
+
+
+def is_unsupported(error: OSError) -> bool:
+    """True when the file system has no locks."""
+    return error.errno in _UNSUPPORTED

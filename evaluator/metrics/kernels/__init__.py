@@ -1,0 +1,1 @@
+"""Numba kernels of the metrics: label grids, surfaces, components, skeletons."""

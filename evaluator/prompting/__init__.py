@@ -1,0 +1,1 @@
+"""Prompts: the first ones, and the corrections of a simulated user."""

@@ -1,0 +1,91 @@
+"""The scans behind the runs, read only where the dataset is still the one that the run was made with."""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evaluator.datasets import load_dataset
+from evaluator.datasets.references import load_references
+from evaluator.errors import UserError
+from evaluator.files import read_json
+from evaluator.imaging.grid_masks import crop_mask
+from evaluator.volumes import read_image, read_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from evaluator.files import Json
+    from evaluator.imaging.grid_masks import GridMask
+    from evaluator.runs.results import RunFacts
+    from evaluator.types import Case, Scan
+    from zoo_sdk.wire import Grid
+
+
+logger = logging.getLogger(__name__)
+
+#: scans whose images or references are held in memory at once
+KEPT = 3
+
+
+class CaseImages:
+    """Cases of the runs' datasets, by id. What cannot be had is told once and then None."""
+
+    def __init__(self) -> None:
+        self._datasets: dict[tuple[str, str], Mapping[str, Case]] = {}
+        self._references: dict[Path, Mapping[str, GridMask]] = {}
+
+    def case(self, run: RunFacts, case_id: str) -> Case | None:
+        """The case with its files; None where the dataset is not here, or not as it was."""
+        key = (run.dataset, run.dataset_sha256)
+        if key not in self._datasets:
+            self._datasets[key] = self._cases(run)
+        return self._datasets[key].get(case_id)
+
+    def references(self, scan: Scan) -> Mapping[str, GridMask]:
+        """Every target's reference on the image's grid, cropped. Raises VolumeError."""
+        if scan.image not in self._references:
+            if len(self._references) >= KEPT:
+                self._references.pop(next(iter(self._references)))
+            self._references[scan.image] = load_references(scan).masks
+        return self._references[scan.image]
+
+    def _cases(self, run: RunFacts) -> Mapping[str, Case]:
+        root = run.about["data_root"]
+        try:
+            dataset = load_dataset(run.about["dataset_source"], Path(root) if root else None)
+        except UserError as error:
+            logger.warning(f"no pictures and no viewer for dataset {run.dataset}: {error}")
+            return {}
+        if dataset.sha256 != run.dataset_sha256:
+            logger.warning(
+                f"no pictures and no viewer for dataset {run.dataset}: it has changed since the runs were made"
+            )
+            return {}
+        return {case.id: case for case in dataset.cases}
+
+
+@lru_cache(maxsize=KEPT)
+def image_of(path: Path) -> tuple[NDArray[np.float32], Grid]:
+    """An image's values and grid; the last few are kept. Raises VolumeError."""
+    return read_image(path)
+
+
+def prediction_of(run: RunFacts, file: str) -> GridMask | None:
+    """A mask by its place in the run's folder, cropped; None where the file is gone."""
+    try:
+        array, grid = read_labels(run.path / file)
+    except UserError:
+        return None
+    return crop_mask(array, grid)
+
+
+def prompts_of(run: RunFacts, case: str, modality: str) -> Json:
+    """Round 0's prompts of a scan as the run recorded them: seed -> target -> prompt; empty where there are none."""
+    path = run.store.prompts_path(case)
+    return dict(read_json(path)["prompts"].get(modality, {})) if path.is_file() else {}

@@ -1,0 +1,130 @@
+"""Which predictions get a picture, and the pictures."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from evaluator.errors import VolumeError
+from evaluator.files import read_json
+from evaluator.imaging.geometry import affine_of, to_world
+from evaluator.report.cases.images import image_of, prediction_of, prompts_of
+from evaluator.report.cases.selection import Pick
+from evaluator.report.cases.slices import Image, png_size, projection, three_planes
+from evaluator.report.site import slug
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from evaluator.report.benchmark import Benchmark
+    from evaluator.report.cases.images import CaseImages
+    from evaluator.report.cases.selection import Shown
+    from evaluator.report.context import Report
+    from evaluator.runs.results import RunFacts
+
+logger = logging.getLogger(__name__)
+
+#: pictures of one case, at most
+MOST = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plate:
+    """A picture with what it shows."""
+
+    file: str
+    pick: Pick
+    study: Benchmark
+    #: page of its case
+    page: str
+    label: str
+    #: width and height in pixels
+    size: tuple[int, int]
+    projection: bool = False
+
+
+def draw_plates(
+    report: Report, archive: CaseImages, shown: Shown, picks: Sequence[Pick]
+) -> list[Plate]:
+    """The pictures of one case: three planes of each pick, and a projection where it is PET."""
+    runs = {run.name: (study, run) for study, run in shown.runs}
+    mine = [pick for pick in picks if pick.case == shown.case and pick.run in runs]
+    plates, names = [], Counter[str]()
+    for pick in mine[:MOST]:
+        study, run = runs[pick.run]
+        drawn = _drawable(report, archive, run, pick)
+        if drawn is None:
+            continue
+        image, reference, prediction = drawn
+        points, box = _placed(run, pick, image)
+        stem = f"{slug(shown.dataset)}-{slug(shown.label)}-{slug(pick.model)}-{study.protocol.id}-{pick.modality}-{slug(pick.target)}"
+        names[stem] += 1
+        stem += f"-{names[stem]}" if names[stem] > 1 else ""
+        contents = {
+            f"images/{stem}.png": three_planes(
+                image,
+                pick.target,
+                reference,
+                prediction,
+                points=points,
+                box=box,
+                stamps=study.stamps,
+            )
+        }
+        if pick.modality == "PT":
+            contents[f"images/{stem}-mip.png"] = projection(
+                image, reference, prediction, stamps=study.stamps
+            )
+        for file, content in contents.items():
+            report.site.bytes(file, content)
+            plates.append(
+                Plate(
+                    file=file, pick=pick, study=study, page=shown.file, label=shown.label, size=png_size(content),
+                    projection=file.endswith("-mip.png"),
+                )
+            )  # fmt: skip
+    return plates
+
+
+def _drawable(
+    report: Report, archive: CaseImages, run: RunFacts, pick: Pick
+) -> tuple[Image, Any, Any] | None:
+    case = archive.case(run, pick.case)
+    modality: Any = pick.modality
+    if case is None or modality not in case.scans:
+        return None
+    try:
+        array, grid = image_of(case.scans[modality].image)
+        reference = archive.references(case.scans[modality])[pick.target]
+    except (VolumeError, KeyError) as error:
+        logger.info(f"no picture of {pick.target}: {report.privacy.text(str(error))}")
+        return None
+    file = run.store.mask_path(
+        pick.case, modality, seed=pick.seed, round_number=pick.round, target=pick.target
+    )
+    made = prediction_of(run, str(file.relative_to(run.path))) if file.is_file() else None
+    whole = (0, 0, 0), grid.shape
+    image = Image(modality=modality, array=array, affine=affine_of(grid))
+    return image, reference.crop(*whole), None if made is None else made.crop(*whole)
+
+
+def _placed(
+    run: RunFacts, pick: Pick, image: Image
+) -> tuple[list[tuple[Any, bool]], tuple[Any, Any] | None]:
+    """The prompts of a pick in world millimetres: points of all rounds so far, and the box's corners."""
+    body = prompts_of(run, pick.case, pick.modality).get(str(pick.seed), {}).get(pick.target, {})
+    points = [*body.get("points", ())]
+    path = run.store.record_path(pick.case, pick.modality)  # type: ignore[arg-type]
+    for entry in read_json(path).get("rounds", ()) if path.is_file() else ():
+        if entry["seed"] == pick.seed and entry["round"] <= pick.round:
+            points += entry.get("added", {}).get(pick.target, ())
+    box = body.get("box")
+    corners = None
+    if box:
+        low, high = (np.array(box[end]) - 0.5 for end in ("low", "high"))
+        corners = (to_world(image.affine, low), to_world(image.affine, high))
+    return [(np.array(point["ras_mm"]), point["foreground"]) for point in points], corners

@@ -1,0 +1,187 @@
+"""Cases that are shown: which, and what the viewer of each reads."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from evaluator.errors import VolumeError
+from evaluator.files import read_json
+from evaluator.report.cases.images import image_of, prediction_of, prompts_of
+from evaluator.report.cases.selection import Shown
+from evaluator.report.cases.viewer_volumes import (
+    Reduced,
+    image_script,
+    mask_header,
+    masks_script,
+    reduced,
+)
+from evaluator.report.site import slug
+from evaluator.report.tables import rows_of
+from evaluator.types import MODALITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from evaluator.report.benchmark import Benchmark
+    from evaluator.report.cases.images import CaseImages
+    from evaluator.report.context import Report
+    from evaluator.runs.results import RunFacts
+    from evaluator.types import Case
+
+logger = logging.getLogger(__name__)
+
+
+def viewer_content(report: Report, archive: CaseImages, shown: Shown) -> dict[str, Any] | None:
+    """What the viewer reads, with its volumes written; None where the images are not here."""
+    case = archive.case(shown.runs[0][1], shown.case)
+    if case is None:
+        return None
+    stem = f"{slug(shown.dataset)}-{slug(shown.label)}"
+    sizes: dict[str, Reduced] = {}
+    scans = {}
+    for modality in (name for name in MODALITIES if name in case.scans):
+        try:
+            scans[modality], sizes[modality] = _scan(report, archive, case, modality, stem)
+        except VolumeError as error:
+            logger.info(
+                f"{shown.label} {modality} cannot be shown: {report.privacy.text(str(error))}"
+            )
+    runs = [
+        content
+        for study, run in shown.runs
+        if (content := _run(report, study, run, shown, sizes, stem))["scans"]
+    ]
+    metric = shown.runs[0][0].metric
+    return {"scans": scans, "runs": runs, "metric": metric} if scans and runs else None
+
+
+def _scan(
+    report: Report, archive: CaseImages, case: Case, modality: Any, stem: str
+) -> tuple[dict[str, Any], Reduced]:
+    image, grid = image_of(case.scans[modality].image)
+    size = reduced(grid)
+    key, masks = f"{stem}-{modality}", f"{stem}-{modality}-references"
+    report.site.text(f"volumes/{key}.js", image_script(key, image, size, modality))
+    report.site.text(
+        f"volumes/{masks}.js", masks_script(masks, archive.references(case.scans[modality]), size)
+    )
+    about = {
+        "key": key,
+        "script": f"../volumes/{key}.js",
+        "references": {"key": masks, "script": f"../volumes/{masks}.js"},
+        "unit": case.scans[modality].unit,
+        "shape": list(size.grid.shape),
+        "affine": [list(row) for row in size.grid.affine],
+        "header": mask_header(size),
+        "halved": not size.whole,
+    }
+    return about, size
+
+
+def _run(
+    report: Report,
+    study: Benchmark,
+    run: RunFacts,
+    shown: Shown,
+    sizes: Mapping[str, Reduced],
+    stem: str,
+) -> dict[str, Any]:
+    kept = {study.protocol.seeds[0], *shown.seeds.get(study.key, ())}
+    scores = study.group.results.scores
+    scores = scores[
+        (scores["run"] == run.name)
+        & (scores["case"] == shown.case)
+        & (scores["metric"] == study.metric)
+    ]
+    scans = {
+        modality: content
+        for modality, size in sizes.items()
+        if (
+            content := _predictions(
+                report,
+                run,
+                shown,
+                modality,
+                size,
+                kept,
+                scores,
+                f"{stem}-{slug(run.label)}-{study.protocol.id}",
+            )
+        )
+    }
+    stamped = ", random weights" if run.random_weights else ""
+    return {"label": f"{run.label}, {study.protocol.id}{stamped}", "scans": scans}
+
+
+def _predictions(
+    report: Report,
+    run: RunFacts,
+    shown: Shown,
+    modality: str,
+    size: Reduced,
+    kept: set[int],
+    scores: pd.DataFrame,
+    stem: str,
+) -> dict[str, Any] | None:
+    path = run.store.record_path(shown.case, modality)  # type: ignore[arg-type]
+    if not path.is_file() or (record := read_json(path))["state"] != "done":
+        return None
+    own = scores[scores["modality"] == modality]
+    known = {(int(r.seed), int(r.round), str(r.target)): r for r in rows_of(own)}
+    entries, masks, added = [], {}, []
+    for entry in record["rounds"]:
+        if entry["seed"] not in kept:
+            continue
+        for target, made in entry["targets"].items():
+            name = f"s{entry['seed']}r{entry['round']} {target}"
+            if made.get("mask") and (mask := prediction_of(run, made["mask"]["file"])):
+                masks[name] = mask
+            score = known.get((entry["seed"], entry["round"], target))
+            value = (
+                None
+                if score is None or score.value is None or str(score.value) == "<NA>"
+                else float(score.value)
+            )
+            told = {"seed": entry["seed"], "round": entry["round"], "target": target, "mask": name}
+            detail = report.privacy.text(made.get("detail") or "")[:300]
+            entries.append(told | {"score": value, "status": made["status"], "detail": detail})
+        for target, points in entry.get("added", {}).items():
+            placed = [_point(point, size) for point in points]
+            added.append(
+                {"seed": entry["seed"], "round": entry["round"], "target": target, "points": placed}
+            )
+    if not entries:
+        return None
+    key = f"{stem}-{modality}"
+    report.site.text(f"volumes/{key}.js", masks_script(key, masks, size))
+    prompts = {
+        seed: {target: _prompt(body, size) for target, body in own.items() if "absent" not in body}
+        for seed, own in prompts_of(run, shown.case, modality).items()
+        if int(seed) in kept
+    }
+    return {
+        "key": key,
+        "script": f"../volumes/{key}.js",
+        "entries": entries,
+        "prompts": prompts,
+        "added": added,
+    }
+
+
+def _point(point: Mapping[str, Any], size: Reduced) -> list[int]:
+    return [
+        *(n // f for n, f in zip(point["index"], size.factor, strict=True)),
+        int(point["foreground"]),
+    ]
+
+
+def _prompt(body: Mapping[str, Any], size: Reduced) -> dict[str, Any]:
+    box = body["box"]
+    ends = [
+        [n // f for n, f in zip(box["low"], size.factor, strict=True)],
+        [-(-n // f) for n, f in zip(box["high"], size.factor, strict=True)],
+    ] if box else None  # fmt: skip
+    return {"points": [_point(point, size) for point in body["points"]], "box": ends}

@@ -1,0 +1,1 @@
+"""The volume viewer: NiiVue, and how its script is obtained."""

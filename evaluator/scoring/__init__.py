@@ -1,0 +1,1 @@
+"""Scores of predicted masks: of a run, of one scan, of files without a run."""

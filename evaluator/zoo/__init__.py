@@ -1,0 +1,23 @@
+"""From Dockerfiles to images: the zoo as it stands in the checkout, what its images are made of, and each model's image."""
+
+from evaluator.zoo.catalog import ZooModel, broken_models, find_model, local_digest, zoo
+from evaluator.zoo.image_builder import (
+    BuiltImage,
+    ImageBuildConfig,
+    ensure_image,
+    is_built,
+    open_bundle,
+)
+
+__all__ = [
+    "BuiltImage",
+    "ImageBuildConfig",
+    "ZooModel",
+    "broken_models",
+    "ensure_image",
+    "find_model",
+    "is_built",
+    "local_digest",
+    "open_bundle",
+    "zoo",
+]

@@ -1,0 +1,278 @@
+"""The base images, ``umd/base`` and ``umd/torch``: on a pinned public image if a registry answers, else on Debian's packages.
+
+Python packages are collected on the host, with the host's own pip settings, proxies and certificates, and copied in; so
+that nothing in the build needs a network. The image gets the host's certificates and index for builds on top of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urljoin, urlsplit
+
+from evaluator import paths
+from evaluator.errors import BuildError
+from evaluator.zoo.build_lock import build_lock
+from evaluator.zoo.catalog import hash_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from evaluator.zoo.docker_client import BuildClient
+
+    Say = Callable[[str], None]
+
+logger = logging.getLogger(__name__)
+
+Flavour = Literal["auto", "cpu", "cuda"]
+
+BOOTSTRAP = "umd/bootstrap:bookworm"
+TORCH = "torch==2.13.0"
+TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+DEBIAN_PACKAGES = "python3,python3-pip,ca-certificates"
+ANSWER_SECONDS = 5
+
+HOW_TO_BOOTSTRAP = (
+    "no registry answers, and there is no mmdebstrap to make a base image from Debian's packages. "
+    "Install it (apt-get install mmdebstrap), or set UMD_BASE to an image with Python 3.11 that is on this machine."
+)
+
+
+def ensure_base(name: str, builder: BuildClient, *, flavour: Flavour = "auto") -> str:
+    """The id of ``umd/base`` or ``umd/torch``, built unless it is there and of the same parts."""
+    flavour = choose_flavour(flavour) if name == "torch" else "cpu"
+    tag = _content(name, flavour)[:16]
+    reference = f"umd/{name}:{tag}"
+    digest = builder.find(reference)
+    if digest is None:
+        with build_lock(paths.cache() / "locks" / f"{name}-base.lock", f"builds umd/{name}"):
+            digest = builder.find(reference) or _build(name, flavour, reference, builder)
+    builder.also(reference, f"umd/{name}", "latest")
+    return digest
+
+
+def _build(name: str, flavour: Literal["cpu", "cuda"], reference: str, builder: BuildClient) -> str:
+    under = _under(name, flavour, builder)
+    logger.info(
+        f"building {reference} ({flavour} flavour) on {under}"
+        if name == "torch"
+        else f"building {reference} on {under}"
+    )
+    with tempfile.TemporaryDirectory(dir=_folder()) as folder:
+        context = Path(folder)
+        _site(context / "site")
+        shutil.copytree(
+            paths.project() / "models/sdk/zoo_sdk",
+            context / "zoo_sdk",
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+        _packages(name, flavour, under, context / "packages")
+        shutil.copy(paths.project() / f"dockerfiles/{name}.Dockerfile", context / "Dockerfile")
+        return builder.build(
+            context,
+            "Dockerfile",
+            reference,
+            what=f"base image umd/{name}",
+            arguments={"BASE": under},
+        )
+
+
+def choose_flavour(flavour: Flavour) -> Literal["cpu", "cuda"]:
+    """CUDA where the machine shows a GPU, unless the user said."""
+    from evaluator.containers.gpus import find_gpus
+
+    if flavour == "auto":
+        return "cuda" if find_gpus() else "cpu"
+    return flavour
+
+
+def registry_answers(address: str) -> bool:
+    """Does the registry at this address answer this machine, within seconds; an engine's pull may wait for minutes."""
+    if not address:
+        return False
+    try:
+        with urllib.request.urlopen(urljoin(address, "/v2/"), timeout=ANSWER_SECONDS):  # noqa: S310 - the engine told it
+            return True
+    except urllib.error.HTTPError as error:
+        return (
+            error.code == 401
+        )  # the registry's own answer to a stranger; a proxy's refusal is another
+    except (OSError, ValueError):
+        return False
+
+
+def _under(name: str, flavour: str, builder: BuildClient) -> str:
+    """The image to build on: the user's, the pinned public one, or one made here."""
+    variable = "UMD_BASE" if name == "base" else "UMD_TORCH_BASE"
+    if given := os.environ.get(variable):
+        return given
+    if name == "torch" and flavour == "cpu":
+        ensure_base("base", builder)
+        return "umd/base:latest"
+    text = (paths.project() / f"dockerfiles/{name}.Dockerfile").read_text(encoding="utf-8")
+    public = re.search(r"^ARG BASE=(\S+)$", text, flags=re.MULTILINE)
+    assert public, "a base image's Dockerfile names its pinned base"
+    if builder.find(public[1]) or (
+        registry_answers(builder.registry()) and _pull(public[1], builder)
+    ):
+        return public[1]
+    if name == "torch":
+        ensure_base("base", builder)
+        return "umd/base:latest"
+    return _bootstrap(builder)
+
+
+def _pull(reference: str, builder: BuildClient) -> bool:
+    logger.info(f"pulling {reference}")
+    return builder.pull(reference)
+
+
+def _bootstrap(builder: BuildClient) -> str:
+    if builder.find(BOOTSTRAP):
+        return BOOTSTRAP
+    if shutil.which("mmdebstrap") is None:
+        raise BuildError(HOW_TO_BOOTSTRAP)
+    logger.info(
+        "no registry answers: making a base file system from Debian's packages with mmdebstrap"
+    )
+    with tempfile.TemporaryDirectory(dir=_folder()) as folder:
+        tar = Path(folder) / "root.tar"
+        command = [
+            "mmdebstrap",
+            "--quiet",
+            "--variant=minbase",
+            f"--include={DEBIAN_PACKAGES}",
+            "bookworm",
+            str(tar),
+        ]
+        _run(command, "the base file system could not be made")
+        repository, tag = BOOTSTRAP.split(":")
+        builder.import_tar(tar, repository, tag)
+    return BOOTSTRAP
+
+
+def _packages(name: str, flavour: str, under: str, folder: Path) -> None:
+    """Collect the wheels that the image gets, for Python 3.11 on this machine's kind of processor."""
+    folder.mkdir()
+    lock = paths.project() / "dockerfiles/base.lock"
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--target",
+        str(folder),
+    ]
+    pip += ["--python-version", "3.11", "--only-binary=:all:", "--no-compile"]
+    if name == "base" or under.startswith("pytorch/"):
+        logger.info("collecting numpy, scipy and SimpleITK")
+        _run(
+            [*pip, "--require-hashes", "-r", str(lock)],
+            "the packages of the base image could not be collected",
+        )
+    else:
+        logger.info(f"collecting {TORCH} ({flavour})")
+        # of equal versions pip takes the one with a local label, which is the CPU wheel of this index
+        index = ["--extra-index-url", TORCH_CPU_INDEX] if flavour == "cpu" else []
+        _run(
+            [*pip, *index, TORCH, "--constraint", str(_versions(lock))],
+            "torch could not be collected",
+        )
+
+
+def _versions(lock: Path) -> Path:
+    """The lock's versions without hashes, as pip's constraints want them."""
+    pins = re.findall(
+        r"^([A-Za-z0-9._-]+==[^ \\]+)", lock.read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    path = _folder() / "constraints.txt"
+    path.write_text("\n".join(pins) + "\n", encoding="utf-8")
+    return path
+
+
+def _site(folder: Path) -> None:
+    """The host's certificates and package index, for those who build on the image; credentials stay at home."""
+    (folder / "etc/ssl/certs").mkdir(parents=True)
+    if CERTIFICATES.exists():
+        shutil.copy(CERTIFICATES, folder / "etc/ssl/certs")
+    settings = pip_settings()
+    lines = ["[global]", *(f"{key} = {value}" for key, value in settings.items())]
+    (folder / "etc/pip.conf").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def pip_settings() -> dict[str, str]:
+    """The host's index settings that make sense in a container: network addresses without credentials."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    settings = {}
+    for line in done.stdout.splitlines():
+        match = re.match(r"^[^.=]+\.(index-url|extra-index-url|trusted-host)='(.*)'$", line)
+        if not match:
+            continue
+        addresses = [
+            part for part in match[2].split() if match[1] == "trusted-host" or _is_open(part)
+        ]
+        if addresses:
+            settings[match[1]] = " ".join(addresses)
+    return settings
+
+
+def _is_open(address: str) -> bool:
+    parts = urlsplit(address)
+    return parts.scheme in ("http", "https") and parts.username is None
+
+
+def _content(name: str, flavour: str) -> str:
+    root = paths.project()
+    files = [
+        root / "dockerfiles/base.lock",
+        root / f"dockerfiles/{name}.Dockerfile",
+        root / "models/sdk/zoo_sdk",
+    ]
+    site = CERTIFICATES.read_bytes() if CERTIFICATES.exists() else b""
+    own = [
+        flavour,
+        TORCH if name == "torch" else "",
+        os.environ.get("UMD_BASE", ""),
+        os.environ.get("UMD_TORCH_BASE", ""),
+    ]
+    parts = [
+        hash_files(files, root),
+        hashlib.sha256(site).hexdigest(),
+        *own,
+        repr(sorted(pip_settings().items())),
+    ]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _folder() -> Path:
+    folder = paths.cache() / "build"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _run(command: list[str], what: str) -> None:
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if done.returncode:
+        tail = "\n    ".join(done.stdout.strip().splitlines()[-15:])
+        raise BuildError(f"{what} ({' '.join(command[:4])} ...):\n    {tail}")

@@ -1,0 +1,126 @@
+"""The zoo: every ``dockerfiles/<model>.Dockerfile`` with a model card in its labels."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from evaluator import paths
+from evaluator.errors import ManifestError, UnknownNameError
+from evaluator.zoo.cards import dockerfile_labels, parse_card
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from evaluator.types import ModelCard
+
+#: images that models are built on
+BASES = ("base", "torch")
+SUFFIX = ".Dockerfile"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZooModel:
+    """A model of the checkout; ``adapter`` is there if it uses the SDK."""
+
+    name: str
+    dockerfile: Path
+    adapter: Path | None
+    card: ModelCard
+
+
+def zoo() -> list[ZooModel]:
+    """All models whose card can be read, by name."""
+    return [model for model in map(_try, _dockerfiles()) if isinstance(model, ZooModel)]
+
+
+def broken_models() -> dict[str, str]:
+    """Dockerfiles whose card cannot be read: name -> why."""
+    return {
+        path.name.removesuffix(SUFFIX): found
+        for path in _dockerfiles()
+        if isinstance(found := _try(path), str)
+    }
+
+
+def find_model(name: str) -> ZooModel:
+    """The model of this name. Raises UnknownNameError with near misses, ManifestError if its labels are wrong."""
+    files = {path.name.removesuffix(SUFFIX): path for path in _dockerfiles()}
+    if name not in files:
+        raise UnknownNameError("model", name, files)
+    return _read(files[name])
+
+
+def local_digest(model: ZooModel) -> str:
+    """Identity of a model that runs without an image: a hash of its files and the SDK's."""
+    root = paths.project()
+    copied = copied_files(model.dockerfile.read_text(encoding="utf-8"))
+    folders = [root / "models" / model.name, root / "models" / "sdk" / "zoo_sdk"]
+    return "files:" + hash_files([model.dockerfile, *folders, *copied], root)
+
+
+def copied_paths(text: str) -> list[str]:
+    """What a Dockerfile copies out of the build context."""
+    joined = re.sub(r"\\[ \t]*\n", " ", text)
+    lines = re.findall(r"^\s*(?:COPY|ADD)\s+(.+)$", joined, flags=re.MULTILINE | re.IGNORECASE)
+    copied: list[str] = []
+    for line in lines:
+        parts = [part.strip('[],"') for part in line.split()]
+        if any(part.startswith("--from") for part in parts):
+            continue
+        copied += [part for part in parts if not part.startswith("--")][:-1]
+    return copied
+
+
+def copied_files(text: str) -> list[Path]:
+    """The project's files and folders that a Dockerfile copies, sorted; without a bundle's."""
+    root = paths.project()
+    return sorted(
+        set(chain.from_iterable(root.glob(path.strip("/")) for path in copied_paths(text)))
+    )
+
+
+def hash_files(paths: Iterable[Path], root: Path) -> str:
+    """sha256 over names and contents of files, and of all files in folders; of what is missing, its absence."""
+    digest = hashlib.sha256()
+    for path in paths:
+        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in inside:
+            if "__pycache__" in file.parts or file.is_dir():
+                continue
+            digest.update(f"{file.relative_to(root)}\0".encode())
+            digest.update(
+                hashlib.sha256(file.read_bytes()).digest() if file.exists() else b"absent"
+            )
+    return digest.hexdigest()
+
+
+def _dockerfiles() -> list[Path]:
+    files = sorted((paths.project() / "dockerfiles").glob(f"*{SUFFIX}"))
+    return [path for path in files if path.name.removesuffix(SUFFIX) not in BASES]
+
+
+def _try(path: Path) -> ZooModel | str:
+    try:
+        return _read(path)
+    except ManifestError as error:
+        return str(error)
+
+
+def _read(path: Path) -> ZooModel:
+    name = path.name.removesuffix(SUFFIX)
+    card = parse_card(
+        dockerfile_labels(path.read_text(encoding="utf-8")), f"dockerfiles/{path.name}"
+    )
+    if card.name != name:
+        raise ManifestError(
+            f"dockerfiles/{path.name}: label umd.name is {card.name!r}; it must be the file's, {name!r}"
+        )
+    adapter = paths.project() / "models" / name / "adapter.py"
+    return ZooModel(
+        name=name, dockerfile=path, adapter=adapter if adapter.is_file() else None, card=card
+    )

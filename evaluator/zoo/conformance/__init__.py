@@ -1,0 +1,1 @@
+"""Conformance tests: does a model's container follow the contract."""

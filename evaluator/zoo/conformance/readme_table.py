@@ -1,0 +1,104 @@
+"""What ``umd models check`` found, kept in ``docs/checks/<model>.json``, and the README's table made of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from evaluator import paths
+from evaluator.errors import ManifestError
+from evaluator.files import read_json, write_bytes, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from evaluator.zoo.conformance.checks import Result
+    from evaluator.zoo.prepare import PreparedModel
+
+BEGIN = "<!-- checks: made by umd models badges from docs/checks; do not edit -->"
+END = "<!-- end of checks -->"
+COLUMNS = (
+    "model",
+    "weights",
+    "checks kept",
+    "s a request, at most",
+    "s for 512×512×400",
+    "memory",
+    "on",
+)
+
+
+def write_record(name: str, ready: PreparedModel, results: Sequence[Result]) -> Path:
+    """Keep the results of a check; returns the file."""
+    measured: dict[str, float] = {}
+    for result in results:
+        measured |= result.measured
+    body = {
+        "model": name,
+        "weights": ready.identity or "none",
+        "weights_sha256": dict(ready.hashes),
+        "image": ready.model.digest,
+        "device": "GPU" if "gpu_peak_gib" in measured else "CPU",
+        "host": f"{os.cpu_count()} cores, {platform.machine()}",
+        "date": datetime.now(UTC).date().isoformat(),
+        "measured": measured,
+        "checks": [asdict(result) for result in results],
+    }
+    path = _folder() / f"{name}.json"
+    write_json(path, body)
+    return path
+
+
+def badge_table() -> str:
+    """The table of all records, by model, as Markdown."""
+    rows = [_row(read_json(path)) for path in sorted(_folder().glob("*.json"))]
+    lines = [COLUMNS, ("---",) * len(COLUMNS), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def update_readme() -> bool:
+    """Put the table into the README; returns whether that changed it. Raises ManifestError without the place for it."""
+    path = paths.project() / "README.md"
+    text = path.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ManifestError(f"{path} has no place for the table, from the line {BEGIN} to {END}")
+    made = f"{before}{BEGIN}\n{badge_table()}\n{END}{after}"
+    if made != text:
+        write_bytes(path, made.encode())
+    return made != text
+
+
+def _row(record: dict[str, Any]) -> tuple[str, ...]:
+    checks, measured = record["checks"], record["measured"]
+    kept = sum(check["ok"] for check in checks)
+    failed = "; ".join(check["check"] for check in checks if not check["ok"])
+    weights = (
+        f"{record['weights']}: not a result"
+        if record["weights"].startswith("random")
+        else record["weights"]
+    )
+    return (
+        f"`{record['model']}`",
+        weights,
+        f"{kept} of {len(checks)}" + (f" (not: {failed})" if failed else ""),
+        _figure(measured.get("slowest_seconds")),
+        _figure(measured.get("huge_seconds")),
+        _figure(measured.get("peak_memory_gib"), " GiB"),
+        f"{record['device']}, {record['host']}, {record['date']}",
+    )
+
+
+def _figure(value: float | None, unit: str = "") -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2g}{unit}" if value < 10 else f"{value:.0f}{unit}"
+
+
+def _folder() -> Path:
+    return paths.project() / "docs" / "checks"

@@ -1,0 +1,167 @@
+"""A model's image: found by the hash of what goes into it, or built."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evaluator import paths
+from evaluator.errors import ManifestError
+from evaluator.zoo.base_images import Flavour, choose_flavour, ensure_base
+from evaluator.zoo.build_context import build_context
+from evaluator.zoo.build_lock import build_lock
+from evaluator.zoo.bundles import Bundle, Fetch, fetch, identity_of
+from evaluator.zoo.cards import dockerfile_labels, parse_card
+from evaluator.zoo.catalog import BASES, copied_files, hash_files
+from evaluator.zoo.docker_client import BuildClient
+from evaluator.zoo.saved_images import load_base
+from evaluator.zoo.sources import read_sources, sources_path
+from evaluator.zoo.weights import Weights, unasked_weights
+from evaluator.zoo.wheels import ImagePlatform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from evaluator.types import ModelCard
+    from evaluator.zoo.catalog import ZooModel
+
+    Say = Callable[[str], None]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltImage:
+    """An image on this machine: its tag, the digest of its content, its card, and sha256 of the weights in it by name."""
+
+    reference: str
+    digest: str
+    card: ModelCard
+    weights: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageBuildConfig:
+    """How an image is wanted."""
+
+    weights: Weights = Weights(kind="published")  # noqa: RUF009 - frozen
+    flavour: Flavour = "auto"
+    #: a bundle that holds all of it, so that no network is needed; None: the cache's own, fetched as needed
+    bundle: Path | None = None
+    fetch: Fetch = field(default_factory=Fetch)
+
+
+def ensure_image(
+    model: ZooModel, order: ImageBuildConfig | None = None, *, client: Any = None
+) -> BuiltImage:
+    """The model's image, built (with the base image under it) unless it is there already.
+
+    The tag is a hash of the Dockerfile, of all that it copies, of the parts that sources.toml pins, and of the base
+    image. Raises BuildError, ModelPartsError, ManifestError if the image's labels are not the Dockerfile's, EngineUnavailableError.
+    """
+    order = order or ImageBuildConfig()
+    builder = BuildClient(client)
+    text = model.dockerfile.read_text(encoding="utf-8")
+    bases = [_base(name, order, builder) for name in BASES if f"umd/{name}" in from_images(text)]
+    bundle = open_bundle(model.name, order.bundle, order.flavour)
+    weights = order.weights if bundle and bundle.sources.has_weights else Weights(kind="none")
+    reference = _reference(model, text, bases, bundle, weights)
+    digest = builder.find(reference)
+    if digest is None:
+        with build_lock(paths.cache() / "locks" / f"{model.name}.lock", f"builds {model.name}"):
+            if bundle and order.bundle is None:
+                fetch(bundle, order.fetch, weights.parts)
+                reference = _reference(model, text, bases, bundle, weights)
+            digest = builder.find(reference) or _build(builder, model, reference, bundle, weights)
+    builder.also(reference, f"umd/{model.name}", weights.tag.rstrip("-") or "latest")
+    card = parse_card(builder.labels(reference), f"image {reference}")
+    if card != parse_card(dockerfile_labels(text) | weights.labels, model.dockerfile.name):
+        raise ManifestError(
+            f"image {reference} has other labels than dockerfiles/{model.dockerfile.name}; "
+            "write every umd.* label in the last stage, with plain values"
+        )
+    known = bundle.known_hashes(weights.parts) if bundle else {}
+    return BuiltImage(reference=reference, digest=digest, card=card, weights=known)
+
+
+def _build(
+    builder: BuildClient,
+    model: ZooModel,
+    reference: str,
+    bundle: Bundle | None,
+    weights: Weights,
+) -> str:
+    logger.info(f"building {reference}")
+    takes = re.search(
+        r"^ARG WEIGHTS\b", model.dockerfile.read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    with build_context(model.dockerfile, bundle, weights) as folder:
+        return builder.build(
+            folder,
+            "Dockerfile",
+            reference,
+            what=f"model {model.name}",
+            arguments={"WEIGHTS": weights.label} if takes else {},
+            labels=weights.labels,
+        )
+
+
+def open_bundle(model: str, root: Path | None, flavour: Flavour) -> Bundle | None:
+    """The model's folder in a bundle, or in the cache's own; None for a model whose image has no parts to be fetched."""
+    sources = read_sources(model)
+    if sources is None:
+        return None
+    image = ImagePlatform(flavour=choose_flavour(flavour) if sources.base == "umd/torch" else "cpu")
+    return Bundle(model=model, root=root or paths.cache() / "bundle", sources=sources, image=image)
+
+
+def is_built(model: ZooModel, client: Any = None) -> bool:
+    """Is an image of the model as it stands now, with its published weights, on this machine. Raises EngineUnavailableError.
+
+    Where nothing is published: an image for weights to be mounted.
+    """
+    builder = BuildClient(client)
+    text = model.dockerfile.read_text(encoding="utf-8")
+    bases = [
+        builder.find(f"umd/{name}:latest") for name in BASES if f"umd/{name}" in from_images(text)
+    ]
+    if None in bases:
+        return False
+    bundle = open_bundle(model.name, None, "auto")
+    weights = unasked_weights(bundle.sources if bundle else None)
+    return (
+        builder.find(_reference(model, text, [str(base) for base in bases], bundle, weights))
+        is not None
+    )
+
+
+def from_images(text: str) -> set[str]:
+    """The images that a Dockerfile builds on, without their tags."""
+    named = re.findall(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)", text, flags=re.MULTILINE | re.IGNORECASE)
+    return {name.split("@")[0].removesuffix(":latest") for name in named}
+
+
+def _base(name: str, order: ImageBuildConfig, builder: BuildClient) -> str:
+    """The base image's id: the one that the bundle carries, else the one made here."""
+    if order.bundle is not None:
+        image = ImagePlatform(flavour=choose_flavour(order.flavour) if name == "torch" else "cpu")
+        if carried := load_base(order.bundle, name, image, builder):
+            return carried
+    return ensure_base(name, builder, flavour=order.flavour)
+
+
+def _reference(
+    model: ZooModel, text: str, bases: list[str], bundle: Bundle | None, weights: Weights
+) -> str:
+    root = paths.project()
+    own = [model.dockerfile, *copied_files(text)]
+    parts = list(bases)
+    if bundle:
+        own += [sources_path(model.name), *([bundle.lock] if bundle.lock else [])]
+        parts += [weights.label, identity_of(bundle.known_hashes(weights.parts)), bundle.image.name]
+    content = hashlib.sha256("\0".join([hash_files(own, root), *parts]).encode()).hexdigest()
+    return f"umd/{model.name}:{weights.tag}{content[:16]}"
