@@ -12,7 +12,7 @@ from zoo_sdk import Volume
 from zoo_sdk.weights import WrongWeights, load_strictly, only_file
 
 CLASSES = 118
-#: of TotalSegmentator v2, those that the project has a use for
+#: the classes of TotalSegmentator v2 that the project needs
 NAMES = {
     1: "spleen",
     2: "kidney_right",
@@ -40,7 +40,7 @@ def build(config: Mapping[str, Any]) -> Any:
 
     if config.get("out_channels") != CLASSES:
         raise WrongWeights(
-            "config.json tells of %s classes; whole-body segmentation has 118"
+            "config.json has %s classes; whole-body segmentation has 118"
             % config.get("out_channels")
         )
     return SegResNetDS(**config)

@@ -67,6 +67,6 @@ def example() -> Tuple[Any, Any]:
 
 
 def choose(where: Any) -> int:
-    """One of the places by chance."""
+    """A random voxel among those ``where``."""
     candidates = torch.nonzero(where)[:, 0]
     return int(candidates[torch.randint(len(candidates), (1,))])

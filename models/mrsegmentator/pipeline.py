@@ -1,8 +1,8 @@
 """MRSegmentator's pipeline from an image to masks: pure functions that take the network.
 
-As the package does it (mrsegmentator 2.0.0, inference.py and simpleitk_reader_writer.py): axes
-turned to be closest to LPS and taken in reverse order (as an array: towards Superior, Posterior,
-Left); nnU-Net; back, voxel for voxel.
+It follows the package (mrsegmentator 2.0.0, inference.py and simpleitk_reader_writer.py): axes
+turned to be closest to LPS and reversed (as an array: towards Superior, Posterior, Left); nnU-Net;
+back, voxel for voxel.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """nnInteractive's session from its package, on strictly loaded weights; images are prepared once.
 
-The session holds one image and one object. Which image it holds is known by a hash of its values;
-an object's masks are remembered by all that led to them, so that a round goes on from the round
-before and an answer never depends on what was asked before. Going on means what handing a mask back
-means: the mask is the initial segmentation, and the prompts that led to it are put back without a
-prediction, which leaves the session as it was.
+The session holds one image and one object. A hash of its values identifies the image. An object's
+masks are cached by all prompts that led to them, so a round continues from the round before, and a
+reply never depends on earlier requests. Continuing equals sending a mask back: the mask is the
+initial segmentation, and the prompts that led to it are added without a prediction, which restores
+the session.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from zoo_sdk import Volume
 from zoo_sdk.recent import Recent
 from zoo_sdk.weights import WrongWeights, network_size, weights_folder
 
-#: masks of whole volumes, a bit a voxel: 7 MB for 400 x 400 x 350
+#: masks of volumes, one bit a voxel: 7 MB for 400 x 400 x 350
 MASKS = 64
 #: upstream's planning of refinement falls back on numpy's global generator
 SEED = 0
@@ -50,7 +50,7 @@ class NnInteractive:
     ) -> Any:
         """The mask after the last step."""
         if image is not self._image:
-            # the targets of a request come with one and the same
+            # all targets of a request have the same image
             self._image, self._key = image, (_hash(as_float(image.array)), image.array.shape)
         origin = (
             self._key,
@@ -79,14 +79,14 @@ class NnInteractive:
         return mask
 
     def _show(self, array: Any) -> None:
-        # what an interrupted prediction had queued outlives upstream's images
+        # the queue of an interrupted prediction outlives upstream's images
         self._session.new_interaction_centers, self._session.new_interaction_zoom_out_factors = (
             [],
             [],
         )
         self._session.set_image(as_float(array)[None])
-        # upstream has two threads for this, and one task waits in one for another: two images on
-        # their way wait for ever
+        # upstream has two threads for this, in which tasks wait for each other: two images at once
+        # would never finish
         self._session.preprocess_future.result()
         self._session.set_target_buffer(torch.zeros(array.shape, dtype=torch.uint8))
         self._shown = self._key
@@ -99,7 +99,7 @@ class NnInteractive:
         if start is None:
             session.reset_interactions()
         else:
-            # without any prompt it is a mask that upstream refines
+            # without a prompt upstream refines the mask
             session.add_initial_seg_interaction(start.astype(np.uint8), run_prediction=not step)
         for prompt in earlier if step else ():
             self._add(prompt, predict=False)

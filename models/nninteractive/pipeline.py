@@ -1,11 +1,11 @@
 """nnInteractive's pipeline from an image and prompts to masks: pure functions that take a session.
 
-As upstream uses its session (MIC-DKFZ/nnInteractive at 154d9c6, readme.md): the image as it is, one
-channel, not resampled and not windowed; prompt after prompt, each prediction the next one's
-previous segmentation; the mask on the image's own voxels. A mask that is handed back is the initial
-segmentation; the prompts of earlier rounds are then put back without a prediction, as upstream's
-own file-in, file-out script does (cvpr2025_challenge_baseline/predict.py), which brings the session
-to where it was.
+It uses the session as upstream does (MIC-DKFZ/nnInteractive at 154d9c6, readme.md): the unchanged
+image with one channel, neither resampled nor windowed; prompt after prompt, where each prediction
+is the previous segmentation of the next; the mask on the image's voxels. A mask that is sent back
+is the initial segmentation. The prompts of earlier rounds are then added without a prediction, as
+in upstream's file-based script (cvpr2025_challenge_baseline/predict.py), which restores the
+session.
 """
 
 from __future__ import annotations

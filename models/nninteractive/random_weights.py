@@ -1,9 +1,8 @@
 """A model folder as it is published, of random numbers.
 
-The files, the names in them and the full network's 956 arrays are those of nnInteractive_v1.0; the
-arrays' values are not. The channels of the prompts are made loud and the background is favoured, so
-that a mask stays near its prompts: a network that answers with noise all over would make upstream
-zoom out and refine without end.
+The files, the names in them and the full network's 956 arrays are those of nnInteractive_v1.0, but
+not the values. The channels of the prompts have large weights and the background is favoured, so a
+mask stays near its prompts: noise everywhere would make upstream zoom out and refine forever.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ CONFIGURATION = "3d_fullres_ps192_bs24"
 #: scribbles
 CHANNELS = 8
 LOUD, QUIET = 100.0, 4.0
-#: the small one is for tests, and takes the same patch
+#: the small network is for tests and takes the same patch
 SIZES: Dict[str, Dict[str, Any]] = {
     "full": {
         "features_per_stage": [32, 64, 128, 256, 320, 320],

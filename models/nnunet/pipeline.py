@@ -1,8 +1,8 @@
 """The pipeline around nnU-Net from an image to masks: pure functions that take the network.
 
-The axes are turned to what the training's reader made of them, one map of labels comes back on the
-same voxels, and each target takes its labels. What lies between (crop, normalisation, resampling,
-patches) is nnU-Net's own code (``results.py``).
+The axes are turned as the training's reader turned them, nnU-Net returns one label map on the same
+voxels, and each target takes its labels. The steps between (crop, normalisation, resampling,
+patches) are nnU-Net's code (``results.py``).
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Results:
         for name in (PLANS, DATASET):
             if not (folder / name).is_file():
                 raise WrongWeights(
-                    "%s is no results folder of nnU-Net v2: it has no %s" % (folder, name)
+                    "%s is not a results folder of nnU-Net v2: it has no %s" % (folder, name)
                 )
         self.folder = folder
         self._predictor = nnUNetPredictor(device=device, allow_tqdm=False)
@@ -81,7 +81,7 @@ class Results:
             )
         if self.reader not in READERS:
             raise WrongWeights(
-                "%s was trained on what %s reads, which is no medical volume"
+                "%s was trained on files of %s, which are not medical volumes"
                 % (self.folder, self.reader)
             )
 

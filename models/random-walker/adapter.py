@@ -1,8 +1,8 @@
 """The random walker (Grady, IEEE TPAMI 2006) from points, a box, or both.
 
-Each voxel of a crop, brought to at most ``MOST_VOXELS`` voxels, gets the probability that a walker
-who avoids edges in the image meets a foreground seed before a background seed. Foreground seeds:
-small balls about the foreground points, and the middle of a box that came without one. Background
+Each voxel of a crop, which is reduced to at most ``MOST_VOXELS`` voxels, gets the probability that
+a walker who avoids edges in the image meets a foreground seed before a background seed. Foreground
+seeds: small balls about the foreground points, and the middle of a box without a point. Background
 seeds: background points and the crop's border.
 """
 

@@ -15,9 +15,9 @@ from zoo_sdk import Adapter as Base
 from zoo_sdk import Crop, Prediction, Request, Target, Unsupported, each_target, read_image
 from zoo_transforms.prompt_geometry import balls, corner_of, prompt_window
 
-#: the organ is looked for this far about the points, millimetres
+#: the organ is searched this far about the points, millimetres
 RADIUS_MM = 120.0
-#: what a click says about its neighbourhood, millimetres
+#: the neighbourhood that a click stands for, millimetres
 SEED_MM = 4.0
 BACKGROUND_MM = 8.0
 #: half the width of the accepted band in standard deviations of the region

@@ -1,8 +1,7 @@
 """SAM-Med3D's network from the package medim, with strictly loaded weights and cached embeddings.
 
-What is remembered is found by all that it depends on (the crop's very values, the clicks), so that
-rounds and targets that share a crop share its embedding, and an answer never depends on what was
-asked before.
+The cache's keys hold everything that a value depends on (the crop's values, the clicks), so rounds
+and targets that share a crop share its embedding, and a reply never depends on earlier requests.
 """
 
 from __future__ import annotations

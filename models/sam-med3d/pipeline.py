@@ -1,14 +1,14 @@
 """SAM-Med3D's pipeline from an image and clicks to masks: pure functions that take the network.
 
-As upstream's inference does it (uni-medical/SAM-Med3D, utils/infer_utils.py at f3de1fa): resample
+It follows upstream's inference (uni-medical/SAM-Med3D, utils/infer_utils.py at f3de1fa): resample
 to 1.5 mm, turn to RAS+, crop or pad 128 voxels, standardise by the positive voxels of the crop,
 click after click with the low-resolution mask fed back, sigmoid above one half, nearest voxel back.
 Two things differ, because upstream takes them from the reference: the clicks are the request's, and
-the crop is centred on the first foreground click (as upstream's training can do it,
+the crop is centred on the first foreground click (an option of upstream's training,
 utils/data_loader.py, ``pcc``).
 
-``large=sliding`` is ours: where a mask meets the crop's border, the crop moves on by half its size,
-and a voxel is decided by the crop in which it lies deepest.
+With ``large=sliding``, where a mask meets the crop's border, the crop moves by half its
+size, and the crop in which a voxel lies deepest decides it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from zoo_transforms.sliding_window import slide
 SPACING = (1.5, 1.5, 1.5)
 EDGE = 128
 SHAPE = (EDGE, EDGE, EDGE)
-#: more crops than these are not looked at for one target
+#: the largest number of crops for one target
 MOST_CROPS = 64
 
 OPTIONS = {"large": ("single", "sliding"), "clicks": ("one-by-one", "together")}

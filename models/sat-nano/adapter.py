@@ -1,4 +1,4 @@
-"""SAT-Nano and SAT-Pro: one adapter, two images, told apart by ``SAT_VARIANT``."""
+"""SAT-Nano and SAT-Pro: one adapter, two images, distinguished by ``SAT_VARIANT``."""
 
 from __future__ import annotations
 

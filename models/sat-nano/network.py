@@ -1,8 +1,8 @@
 """SAT's networks from upstream's source (in ``/opt/model/sat``), with strictly loaded weights.
 
-Upstream loads what fits of a checkpoint and prints the rest, so that a pre-training checkpoint
-gives empty masks without an error (its issue 26). Here a segmentation network and a text encoder
-must be whole, and each the one of this image.
+Upstream loads the keys that fit and prints the rest, so a pre-training checkpoint gives empty masks
+without an error (its issue 26). Here the segmentation network and the text encoder must be
+complete, and must be those of this image.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from zoo_sdk.weights import (
     weights_folder,
 )
 
-#: upstream's name of the backbone, and the features of its first stage, by which it is told from
-#: the two that it also builds
+#: upstream's name of the backbone, and the features of its first stage, which distinguish it from
+#: the two others that upstream builds
 BACKBONES = {"nano": ("UNET", 64), "pro": ("UNET-L", 128)}
 #: the small network takes the same patch; its first stage has as few features as can be
 SMALL_FEATURES = (1, 2, 4, 4, 8, 8)
@@ -141,8 +141,8 @@ class Sat:
         text = only_file("text/*.pth")
         encoder, paired = build_text_encoder(folder / "biolord"), read_checkpoint(text)
         load_strictly(encoder, text_state(paired, text.name), text.name)
-        #: of training, of the network and of the text encoder: equal in a pair as training writes
-        #: it; None if not told
+        #: of the network and of the text encoder: equal in a pair that was trained together; None
+        #: if unknown
         self.steps = [part.get("step") for part in (checkpoint, paired)]
         self._encoder = encoder.eval().to(self.device)
         self._queries = Recent(QUERIES)
@@ -174,7 +174,7 @@ class Sat:
 
     @torch.inference_mode()
     def probabilities(self, features: Any, query: Any) -> Any:
-        """One query at a time, so that the other targets of a request cannot change a mask."""
+        """One query at a time: the other targets of a request must not change a mask."""
         with self._precision():
             logits = self._module.infer_forward([query], *features)
             return torch.sigmoid(logits)[0, 0].float().cpu().numpy()

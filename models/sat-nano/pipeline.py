@@ -1,13 +1,12 @@
 """SAT's pipeline from an image and names of organs to masks: pure functions that take the network.
 
-As upstream's inference does it (zhaoziheng/SAT at 5676be5, data/inference_dataset.py and
+It follows upstream's inference (zhaoziheng/SAT at 5676be5, data/inference_dataset.py and
 evaluate/inference_engine.py): turn to RAS+, resample to 1 x 1 x 3 mm as MONAI does, crop to the
-positive voxels' box, clip and standardise by what the crop holds, patches of 288 x 288 x 96 half a
+positive voxels' box, clip and standardise by the crop's values, patches of 288 x 288 x 96 half a
 patch apart, probabilities blended with a gaussian, above one half.
 
-Upstream saves masks in that cropped space with an identity for an affine, and all organs in one
-volume whose labels add up where organs overlap. Here each target's mask is put back on the image's
-own grid.
+Upstream saves masks of the crop with an identity as affine, and all organs in one volume whose
+labels add up where organs overlap. Here each target's mask is put back on the image's grid.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ MODALITIES = {"CT": "ct", "MR": "mri", "PT": "pet"}
 
 OPTIONS = {"words": ("published", "asked")}
 
-#: other words for what the training data call otherwise (labels of zhaoziheng/SAT-DS, data/jsonl)
+#: organ -> its name in the training data (labels of zhaoziheng/SAT-DS, data/jsonl)
 PUBLISHED = {
     "bladder": "urinary bladder",
     "kidney left": "left kidney",

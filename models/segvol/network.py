@@ -1,8 +1,8 @@
 """SegVol from upstream's source, with strictly loaded weights; embeddings are cached.
 
-Upstream's source is at ``segvol`` beside this file (``UMD_SEGVOL`` elsewhere). Of it the losses and
-the interactive viewers are left out: they want matplotlib and torchvision, and are not for
-inference. Its text encoder puts tokens on a GPU by name; ours puts them where the network is.
+Upstream's source is in ``segvol`` beside this file (``UMD_SEGVOL`` elsewhere). Its losses and
+interactive viewers are left out: they need matplotlib and torchvision, and inference does not need
+them. Its text encoder puts tokens on a fixed GPU; ours puts them on the network's device.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
 """SegVol's pipeline from an image and prompts to masks: pure functions that take the network.
 
-As upstream's demonstration does it (BAAI-DCAI/SegVol at 5768c97, ``inference_demo.py``):
-intensities standardised by what is brighter than the mean, axes turned to depth, height, width, the
-box of what is above the least value; that box squeezed into one view of 32 x 256 x 256 (zoom out),
-a mask of it, and in the mask's box windows of the same size at full resolution, half overlapping,
-averaged (zoom in). Nothing is resampled to a spacing.
+It follows upstream's demonstration (BAAI-DCAI/SegVol at 5768c97, ``inference_demo.py``):
+intensities standardised by the voxels brighter than the mean, axes turned to depth, height, width,
+the box of all voxels above the smallest value; that box squeezed into one view of 32 x 256 x 256
+(zoom out) and segmented; then, in the mask's box, windows of the same size at full resolution, half
+overlapping, averaged (zoom in). Nothing is resampled to a spacing.
 
-Upstream draws its prompts from the reference; here they are the request's. Four choices are
-options: upstream names an orientation and does not bring it about; its prompts reach the windows by
-way of the squeezed view, where clicks get lost; the second step can be left out; and a text can
-name the modality that the image is of.
+Upstream samples its prompts from the reference; here they are the request's. Four choices are
+options: upstream names an orientation and does not apply it; its prompts reach the windows through
+the squeezed view, where clicks are lost; the second step can be left out; and a text can name the
+modality of the image.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from zoo_transforms.sliding_window import Index, covering, cut
 SHAPE = (32, 256, 256)
 OVERLAP = 0.5
 OUTLIERS = (0.05, 99.95)
-#: how a text is told; as published, each is told as on CT, all that the network was trained on
+#: templates for texts; as published, all texts get that of CT, the network's training data
 TEMPLATES = {
     "CT": "A computerized tomography of a {}.",
     "MR": "A magnetic resonance imaging of a {}.",
     "PT": "A positron emission tomography of a {}.",
 }
-#: in a window as published: one place of the click's, and up to so many more
+#: as published, a window gets one voxel of the clicks, and up to this many more
 MORE_PLACES = 4
 
 OPTIONS = {
@@ -56,7 +56,7 @@ OPTIONS = {
     "template": ("as-published", "by-modality"),
 }
 
-#: a voxel of a view, and 1 foreground, 0 background, -1 a click that is none
+#: a voxel of a view, and 1 foreground, 0 background, -1 no click
 Click = Tuple[Sequence[int], int]
 NO_CLICK: Click = ((-1, -1, -1), -1)
 NO_BOX = (-1, -1, -1, -1, -1, -1)
@@ -64,7 +64,7 @@ NO_BOX = (-1, -1, -1, -1, -1, -1)
 
 @dataclass(frozen=True)
 class Prompt:
-    """What the network is asked about one view."""
+    """The network's prompt for one view."""
 
     text: str | None = None
     clicks: Tuple[Click, ...] = ()
@@ -84,7 +84,7 @@ class Network(Protocol):
 
 
 class Memory:
-    """What requests about one image share: the prepared image."""
+    """The cache of requests: prepared images."""
 
     def __init__(self) -> None:
         self.images = Recent(2)

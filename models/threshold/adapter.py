@@ -26,9 +26,9 @@ SOFT_TISSUE = (-20, 200)
 FRACTION_OF_MAXIMUM = 0.41
 FIXED_SUV = 4.0
 MR_BAND = (0.6, 1.6)
-#: with points alone the organ is looked for this far about them, millimetres
+#: with points only, the organ is searched this far about them, millimetres
 RADIUS_MM = 80.0
-#: what is looked at about a point for its value, millimetres
+#: the neighbourhood of a point whose values are used, millimetres
 NEAR_MM = 5.0
 
 
@@ -57,7 +57,7 @@ class Adapter(Base):
 
 
 def _near(request: Request, target: Target, window: Any) -> Any:
-    """What is sampled: about the foreground points, else the middle half of the box."""
+    """The sampled voxels: about the foreground points, else the middle half of the box."""
     points = [point.index for point in target.points if point.foreground]
     if points:
         return balls(request.grid.affine, window, points, NEAR_MM)

@@ -26,7 +26,7 @@ TASKS = MappingProxyType(
     }
 )
 STEP = 0.8
-#: what upstream's resampled file says of itself, whatever the steps between its corners
+#: the spacing in the header of upstream's resampled file, whatever the true one is
 MILLIMETRES = (1.5, 1.5, 1.5)
 
 

@@ -1,9 +1,9 @@
 """TotalSegmentator's pipeline from an image to masks: pure functions that take the networks.
 
-As the package does it (TotalSegmentator 2.18.0, nnunet.py and resampling.py): axes turned to RAS+;
-to 1.5 mm with scipy's ``zoom`` of order 1, first and last voxel kept, values cut to whole numbers;
-each part's nnU-Net there; parts united, a later one over an earlier one; back by nearest voxel,
-first and last voxel kept.
+It follows the package (TotalSegmentator 2.18.0, nnunet.py and resampling.py): axes turned to RAS+;
+to 1.5 mm with scipy's ``zoom`` of order 1, first and last voxel kept, values truncated to integers;
+each part's nnU-Net; parts united, a later one over an earlier one; back by nearest voxel, first and
+last voxel kept.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ MILLIMETRES = 1.5
 class Task(Protocol):
     """The networks of one modality."""
 
-    #: name -> values in the whole map
+    #: name -> values in the united map
     labels: Mapping[str, Tuple[int, ...]]
-    #: in the order in which they are united: part -> its own label -> the whole map's
+    #: in the order in which they are united: part -> its label -> the united map's
     parts: Mapping[str, Mapping[int, int]]
 
     def label_map(self, part: str, image: Volume) -> Any:

@@ -1,8 +1,8 @@
 """VISTA3D from the package monai, with strictly loaded weights; a window's features are cached.
 
 The two heads are upstream's, called as its ``forward`` does. Only their first step, which depends
-on the window alone and costs most, is taken off and done once: for all classes of a request, and
-for all clicks on a window.
+on the window only and costs most, is done once: for all classes of a request, and for all clicks on
+a window.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from zoo_sdk import Volume
 from zoo_sdk.recent import Recent
 from zoo_sdk.weights import load_strictly, network_size, only_file, read_checkpoint
 
-#: of vista3d132 (the published is its default), and of an encoder in the place of its own; the
-#: small one is for tests, and takes the same window
+#: arguments of vista3d132 (its defaults are the published network), and of another encoder; the
+#: small network is for tests and takes the same window
 SIZES: Dict[str, Tuple[Dict[str, int], Dict[str, Any]]] = {
     "full": ({}, {}),
     "small": (
@@ -46,7 +46,7 @@ def build(size: str) -> Any:
 
 
 class _Replay(torch.nn.Module):
-    """In the place of a step whose outcome is known already."""
+    """Replaces a step whose outcome is already computed."""
 
     outcome: Any = None
 
@@ -87,7 +87,7 @@ class Vista3d:
         return logits_by_class
 
     def clicks(self, patch: Volume, clicks: Any, is_class: bool, before: Any) -> Any:
-        """Logits from clicks; merged with those before as upstream's ``forward`` does."""
+        """Logits from clicks, merged with the logits before as in upstream's ``forward``."""
         values = np.ascontiguousarray(patch.array, dtype=np.float32)
         image = self._tensor(values)
         places = torch.tensor(
@@ -98,7 +98,7 @@ class Vista3d:
         with torch.inference_mode(), self._precision():
             key = hashlib.blake2b(values, digest_size=16).hexdigest()
             self._replay.outcome = self._windows.get(key, lambda: self._features(image))
-            # of what stands for the encoder's features only the shape is read
+            # only the shape of the placeholder for the encoder's features is read
             logits = self._module.point_head(image, places, kinds, class_vector=name)
             if before is not None:
                 every = torch.ones(1, dtype=torch.bool, device=self.device)

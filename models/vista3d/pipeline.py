@@ -2,15 +2,15 @@
 
 Pure functions that take the network.
 
-As the bundle NV-Segment-CT does it (NVIDIA-Medtech/NV-Segment-CTMR at c46f994,
-``configs/inference.json`` and ``scripts/``): 1.5 mm from the first voxel on, the box of what is
-above zero and ten voxels about it, intensities to 0..1, RAS+; a class through windows of 128 voxels
-over all of it, a quarter overlapping, averaged; clicks in a window about each click, where what
-lies outside is not known and counts as background; the nearest voxel back.
+It follows the bundle NV-Segment-CT (NVIDIA-Medtech/NV-Segment-CTMR at c46f994,
+``configs/inference.json`` and ``scripts/``): 1.5 mm from the first voxel on, the box of the voxels
+above zero and ten voxels about it, intensities to 0..1, RAS+. A class is segmented in windows of
+128 voxels over all of it, a quarter overlapping, averaged; clicks in a window about each click,
+outside of which the mask is background. Masks come back by nearest voxel.
 
-What differs, each by an option: PET and MR, for which upstream has no window of intensities, are
-scaled by percentiles, as its CT and MR sister is (NV-Segment-CTMR); and ``large=sliding`` looks on
-where a mask meets its window's face.
+Two differences are options: PET and MR, for which upstream has no intensity window, are scaled by
+percentiles, as in its model for CT and MR (NV-Segment-CTMR); and ``large=sliding`` follows an
+object where its mask meets the window's face.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def _class_of_torch(name: str | None) -> Any:
     if name is None:
         return None
     if not name.startswith("torch.nn."):
-        raise WrongWeights("plans.json names %s, which is no layer of torch" % name)
+        raise WrongWeights("plans.json names %s, which is not a layer of torch" % name)
     return pydoc.locate(name)
 
 
@@ -82,8 +82,7 @@ class VoxTell:
             )
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._module = module.eval().to(self.device)
-        # forward() begins with the encoder; without it, what it makes of a patch can be kept for
-        # the next text
+        # forward() begins with the encoder; without it, a patch's features serve the next text, too
         self._encoder, self._module.encoder = module.encoder, torch.nn.Identity()
         if size == "small":
             # oneDNN is several times slower than torch's own kernels on so few features
@@ -100,14 +99,14 @@ class VoxTell:
 
     @torch.inference_mode()
     def features(self, patch: Volume) -> Any:
-        """What the encoder makes of a patch, at each of its scales."""
+        """The encoder's features of a patch, at each of its scales."""
         values = torch.from_numpy(np.ascontiguousarray(patch.array)).to(self.device)
         with self._precision():
             return self._encoder(values[None, None])
 
     @torch.inference_mode()
     def logits(self, features: Any, embedding: Any) -> Any:
-        """One text at a time, so that the other targets of a request cannot change a mask."""
+        """One text at a time: the other targets of a request must not change a mask."""
         with self._precision():
             return self._module(features, embedding)[0, 0].float().cpu().numpy()
 

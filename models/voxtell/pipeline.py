@@ -1,9 +1,9 @@
 """VoxTell's pipeline from an image and texts to masks: pure functions that take the network.
 
-As the package does it (voxtell 0.1.2, inference/predictor.py): axes turned to RAS+ and taken in
-reverse order (z, y, x), as nnU-Net's ``NibabelIOWithReorient`` hands them over; no resampling; crop
-to the voxels that are not zero; minus mean and by standard deviation of the crop; patches of 192
-voxels, half a patch apart or closer so that they fit; logits weighted by a gaussian, above zero.
+It follows the package (voxtell 0.1.2, inference/predictor.py): axes turned to RAS+ and reversed
+(z, y, x), as by nnU-Net's ``NibabelIOWithReorient``; no resampling; crop to the voxels that are not
+zero; standardised by the crop's mean and standard deviation; patches of 192 voxels, at most half a
+patch apart; logits weighted by a gaussian, above zero.
 """
 
 from __future__ import annotations

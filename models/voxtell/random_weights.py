@@ -16,8 +16,7 @@ from zoo_sdk.random_weights import SEED
 #: encoder
 FEATURES = {"small": [1, 2, 4, 8, 8, 8], "full": [32, 64, 128, 256, 320, 320]}
 BLOCKS = {"small": [1] * 6, "full": [1, 3, 4, 6, 6, 6]}
-#: some of the published bank's texts are known to us by its README alone; the project's words for
-#: organs are here
+#: the project's names of organs; the README of the published bank names only some of its texts
 TEXTS = (
     "liver", "left kidney", "right kidney", "brain", "heart", "spleen", "aorta", "lung", "colon",
     "bladder", "pancreas", "esophagus", "stomach", "lesion",
