@@ -63,7 +63,7 @@ def main(size: str, checkout: str | None) -> None:
 def compare(path: Path, seed: int, count: int, net: network.SamMed3D, theirs) -> dict[str, object]:
     """Largest differences at each stage."""
     array, affine, integers = _read_values(path)
-    image = Volume(array, affine, integers=integers)
+    image = Volume(array, affine, stores_integers=integers)
     grid = Grid(shape=array.shape, affine=tuple(map(tuple, affine.tolist())))
     network_grid = pipeline.network_grid_of(voxel_grid_of(grid))
     points = clicks_in(grid, seed, count)
