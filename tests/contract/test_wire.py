@@ -181,12 +181,12 @@ def test_requests_and_replies_of_a_run_follow_the_schemas(project, tmp_path, pro
     data = make_dataset(tmp_path / "data", ["a"], ("CT", "PT"), ("liver", "spleen"))
     seen = 0
     for record in order("echo", data, protocol, engine="local").records():
-        for entry in record["rounds"]:
-            jsonschema.validate(entry["reply"], SCHEMAS["reply"])
-            request_body = entry["reply"]["notes"]["request"]
+        for entry in record.rounds:
+            jsonschema.validate(dump_reply(entry.reply), SCHEMAS["reply"])
+            request_body = entry.reply.notes["request"]
             jsonschema.validate(request_body, SCHEMAS["request"])
             assert json.loads(json.dumps(dump_request(parse_request(request_body)))) == request_body
-            assert request_body["id"] == entry["request"]
+            assert request_body["id"] == entry.request
             assert "a.a" not in json.dumps(request_body)
             seen += 1
     assert seen == 2 * {"paper": 1, "text": 1}.get(protocol, 6)

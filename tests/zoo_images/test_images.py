@@ -86,11 +86,11 @@ def test_a_run_is_scored_and_marked_as_random(image, tmp_path, figures):
     data = make_dataset(tmp_path / "data", ["a"], modalities, ("liver",))
     protocol = "text" if card.prompts in ((), ("text",)) else "point-1"
     run = order(image, data, protocol, weights="random")
-    rounds = list(chain.from_iterable(record["rounds"] for record in run.records()))
-    statuses = [entry["targets"]["liver"]["status"] for entry in rounds]
+    rounds = list(chain.from_iterable(record.rounds for record in run.records()))
+    statuses = [entry.targets["liver"].status for entry in rounds]
     figures(f"{image}: {', '.join(statuses)}")
     assert statuses == ["ok"] * len(modalities)
     assert any("RANDOM WEIGHTS, NOT A RESULT" in line for line in header(run))
-    notes = [entry["reply"]["notes"] for entry in rounds]
+    notes = [entry.reply.notes for entry in rounds]
     assert all(note["weights"] == "random:small" for note in notes)
-    assert all(note["options"] == run.about()["options"] for note in notes)
+    assert all(note["options"] == run.info().options for note in notes)
