@@ -33,7 +33,7 @@ _FLAGS = ("--batch", "--debug", "--dry-run")
 _WITHHELD = {"--case": "CASES", "--data-root": "FOLDER", "--prompts": "RUN", "--name": "NAME"}
 #: a value that is a name, a few of them, an option of a card, or weights that are no folder
 _VALUE = re.compile(
-    rf"(?:{_NAME.pattern})(?:,(?:{_NAME.pattern}))*|(?:{_NAME.pattern})=(?:{_NAME.pattern})|random:full|random:small"
+    rf"(?:{_NAME.pattern})(?:,(?:{_NAME.pattern}))*|(?:{_NAME.pattern})=(?:{_NAME.pattern})|random:full|random:small|\d+/\d+"
 )
 
 
