@@ -7,9 +7,9 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
+from nibabel.orientations import apply_orientation, io_orientation
 
 from evaluator.types import Failure, Status
-from zoo_sdk.spaces import canonical, sample, space_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,23 +70,24 @@ def agreement(masks: dict[str, Mask], oriented: list[StagedRequest]) -> Result:
 
     The check fails if there are no masks to compare; their agreement is only reported.
     """
-    resampled = []
+    reoriented = []
     for request in oriented:
         mask = masks[request.id]
         if isinstance(mask, Failure):
             continue
-        space = canonical(space_of(request.grid))
-        resampled.append(sample(mask > 0, request.grid.affine, space, nearest=True, outside=False))
+        # every mask with its axes towards Right, Anterior, Superior
+        orientation = io_orientation(np.array(request.grid.affine))
+        reoriented.append(apply_orientation(mask > 0, orientation))
     check = "masks across the 48 orientations, compared in world coordinates"
-    if len(resampled) < 2:
+    if len(reoriented) < 2:
         return Result(check=check, ok=False, detail="fewer than two masks")
-    if not any(mask.any() for mask in resampled):
+    if not any(mask.any() for mask in reoriented):
         return Result(
             check=check,
             ok=False,
             detail="all masks are empty, so orientations cannot be compared",
         )
-    dice = [_dice(resampled[0], mask) for mask in resampled[1:]]
+    dice = [_dice(reoriented[0], mask) for mask in reoriented[1:]]
     measured = {
         "orientation_dice_lowest": round(min(dice), 4),
         "orientation_dice_median": round(median(dice), 4),
