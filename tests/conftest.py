@@ -88,7 +88,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def order(model: str, dataset: Path | str, protocol: str = "point-1", **more: object):
-    """Run an order quietly, and ask nothing again unless ``recheck`` says so; returns the run."""
+    """Run a model without progress, and with ``recheck=0`` unless set; returns the run."""
     from evaluator.evaluation.run import run_model
     from evaluator.evaluation.run_config import RunConfig
 
@@ -99,8 +99,9 @@ def order(model: str, dataset: Path | str, protocol: str = "point-1", **more: ob
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name what is left out, so that nobody takes it for passed."""
+    """Name the tests that were not run, so nobody believes that they passed."""
     if "zoo_images" in collect_ignore:
         terminalreporter.write_line(
-            "NOT RUN: tests/zoo_images, which build the models' images (make test-zoo, make test-upstream)"
+            "NOT RUN: tests/zoo_images, which build the models' images "
+            "(make test-zoo, make test-upstream)"
         )

@@ -106,7 +106,8 @@ def verify(name: str, data_root: Path | None, as_json: bool) -> None:
             click.echo(json.dumps(asdict(finding)))
         else:
             click.echo(f"{finding.severity}: {finding.case} {finding.modality}: {finding.message}")
-    counts = [sum(finding.severity == severity for finding in findings) for severity in SEVERITIES]
+    severities: list[str] = [finding.severity for finding in findings]
+    counts = list(map(severities.count, SEVERITIES))
     scans = sum(len(case.scans) for case in dataset.cases)
     summary = ", ".join(
         f"{count} {severity}s" for count, severity in zip(counts, SEVERITIES, strict=True)

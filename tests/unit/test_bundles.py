@@ -150,11 +150,16 @@ def test_an_interrupted_download_resumes(tmp_path, server):
     assert (bundle.weights / "a.pth").read_bytes() == BODY
     first, *later = [headers.get("Range") for _, headers in Server.seen]
     assert first is None
-    assert [int(byte_range[6:-1]) // 2**20 for byte_range in later] == [2, 4]  # whole MiB that had come
+    assert [int(byte_range[6:-1]) // 2**20 for byte_range in later] == [
+        2,
+        4,
+    ]  # whole MiB that had come
 
     # a second fetch resumes; a server without ranges; a file that changed in between
     for again, changed in ((True, False), (False, False), (True, True)):
-        second = make_bundle(tmp_path / f"{again}{changed}", make_sources(weights_entry(server, sha256="unverified")))
+        second = make_bundle(
+            tmp_path / f"{again}{changed}", make_sources(weights_entry(server, sha256="unverified"))
+        )
         Server.breaks, Server.ranges, Server.files["/a"] = [1_500_000] * 4, again, BODY
         with pytest.raises(ModelFilesError, match="run again, the download resumes"):
             fetch(second, Fetch())
@@ -244,7 +249,9 @@ def test_restricted_licences_must_be_accepted_before_any_download(tmp_path, serv
     fetch(bundle, Fetch(accepted=frozenset({"CC-BY-NC-4.0", "?"})))
     assert sorted(path.name for path in bundle.weights.iterdir()) == ["a.pth", "b"]
     fetch(
-        make_bundle(tmp_path / "other", bundle.sources), Fetch(), ("packages", "upstream", "auxiliary")
+        make_bundle(tmp_path / "other", bundle.sources),
+        Fetch(),
+        ("packages", "upstream", "auxiliary"),
     )  # random weights need no licence
 
 
@@ -262,7 +269,9 @@ def test_a_manually_added_file_is_checked_and_used(tmp_path, server, messages):
         json.loads((bundle.folder / "bundle.json").read_text())["files"]["weights/a.pth"]["from"]
         == "put here by hand"
     )
-    second = make_bundle(tmp_path / "other", make_sources(weights_entry(server, sha256="unverified")))
+    second = make_bundle(
+        tmp_path / "other", make_sources(weights_entry(server, sha256="unverified"))
+    )
     second.weights.mkdir(parents=True)
     (second.weights / "a.pth").write_bytes(BODY)
     fetch(second, Fetch())
@@ -271,14 +280,25 @@ def test_a_manually_added_file_is_checked_and_used(tmp_path, server, messages):
 
 def test_messages_of_refusals_say_what_to_do(tmp_path, server, monkeypatch):
     with pytest.raises(ModelFilesError, match="HF_TOKEN"):
-        fetch(make_bundle(tmp_path, make_sources(weights_entry(server, url=f"{server}/gated"))), Fetch())
+        fetch(
+            make_bundle(tmp_path, make_sources(weights_entry(server, url=f"{server}/gated"))),
+            Fetch(),
+        )
     with pytest.raises(ModelFilesError, match="answered 404"):
-        fetch(make_bundle(tmp_path, make_sources(weights_entry(server, url=f"{server}/gone"))), Fetch())
+        fetch(
+            make_bundle(tmp_path, make_sources(weights_entry(server, url=f"{server}/gone"))),
+            Fetch(),
+        )
     with pytest.raises(ModelFilesError, match="429, too many requests"):
-        fetch(make_bundle(tmp_path, make_sources(weights_entry(server, url=f"{server}/busy"))), Fetch())
+        fetch(
+            make_bundle(tmp_path, make_sources(weights_entry(server, url=f"{server}/busy"))),
+            Fetch(),
+        )
     # without a known hash it would be trusted, and fail only when the image loads it
     Server.files["/login"] = b"<html>Who are you?</html>"
-    bundle = make_bundle(tmp_path, make_sources(weights_entry(server, url=f"{server}/login", sha256="unverified")))
+    bundle = make_bundle(
+        tmp_path, make_sources(weights_entry(server, url=f"{server}/login", sha256="unverified"))
+    )
     with pytest.raises(ModelFilesError, match="a web page instead of the file"):
         fetch(bundle, Fetch())
     assert bundle.record() == {}
@@ -289,7 +309,10 @@ def test_messages_of_refusals_say_what_to_do(tmp_path, server, monkeypatch):
     hub = weights_entry(server, hub="w/r", revision="main", path="f")
     hub.pop("url")
     fetch(
-        make_bundle(tmp_path, make_sources(hub, weights_entry(server.replace("127.0.0.1", "localhost"), into="b"))),
+        make_bundle(
+            tmp_path,
+            make_sources(hub, weights_entry(server.replace("127.0.0.1", "localhost"), into="b")),
+        ),
         Fetch(),
     )
     monkeypatch.setenv("HF_TOKEN", "sec\nret")
@@ -300,7 +323,8 @@ def test_messages_of_refusals_say_what_to_do(tmp_path, server, monkeypatch):
     assert "sec" not in str(refused.value)
     monkeypatch.setenv("HF_ENDPOINT", "hub.local")
     with pytest.raises(
-        ModelFilesError, match=r"the request to hub\.local/w/r/resolve/main/f is invalid \(MissingSchema\)"
+        ModelFilesError,
+        match=r"the request to hub\.local/w/r/resolve/main/f is invalid \(MissingSchema\)",
     ):
         fetch(make_bundle(tmp_path / "endpoint", make_sources(hub)), Fetch())
     tokens = {path: headers.get("Authorization") for path, headers in Server.seen}
@@ -361,7 +385,9 @@ def make_zip(how=zipfile.ZIP_STORED, **files):
 
 def test_archives_are_unpacked_and_checked(tmp_path, server):
     Server.files["/a"] = make_zip(Dataset1__fold_0__w="weights", plans="{}")
-    bundle = make_bundle(tmp_path, make_sources(weights_entry(server, into="nets", unpack=True, sha256="unverified")))
+    bundle = make_bundle(
+        tmp_path, make_sources(weights_entry(server, into="nets", unpack=True, sha256="unverified"))
+    )
     fetch(bundle, Fetch())
     assert (bundle.weights / "nets/Dataset1/fold_0/w").read_text() == "weights"
     assert not (bundle.folder / "archives/nets.zip").exists()
@@ -415,7 +441,11 @@ def test_the_choice_of_weights(tmp_path):
     assert choose_weights("random", "m", sources).label == "random:small"
     assert choose_weights("random:full", "m", sources).labels["umd.weights"] == "random:full"
     assert choose_weights(str(tmp_path), "m", sources).folder == tmp_path
-    for text, owner in (("random:huge", sources), ("/no/such/folder", sources), ("random", make_sources())):
+    for text, owner in (
+        ("random:huge", sources),
+        ("/no/such/folder", sources),
+        ("random", make_sources()),
+    ):
         with pytest.raises(UserError, match="weights"):
             choose_weights(text, "m", owner)
 
@@ -440,7 +470,10 @@ def test_weights_supplied_by_the_user(tmp_path):
     assert check_mounted(folder, "m", supplied) != first
     with pytest.raises(ValueError, match="not both"):
         Sources(
-            **(supplied.model_dump() | {"weights": make_sources(weights_entry("http://x")).model_dump()["weights"]})
+            **(
+                supplied.model_dump()
+                | {"weights": make_sources(weights_entry("http://x")).model_dump()["weights"]}
+            )
         )
 
 
@@ -461,7 +494,11 @@ def test_the_build_context_contains_the_files_of_the_bundle(tmp_path, server, pr
         "license": "MIT",
         "commercial": "yes",
     }
-    sources = make_sources(weights_entry(server), upstream=[upstream], auxiliary=[weights_entry(server, into="text/tower.bin")])
+    sources = make_sources(
+        weights_entry(server),
+        upstream=[upstream],
+        auxiliary=[weights_entry(server, into="text/tower.bin")],
+    )
     bundle = make_bundle(tmp_path, sources)
     fetch(bundle, Fetch(), ("auxiliary", "weights"))
     source = bundle.folder / "upstream" / sources.upstream[0].file
@@ -550,8 +587,8 @@ def test_an_image_can_be_read_by_any_user_whatever_the_umask(tmp_path):
     client = BuildClient(SimpleNamespace(api=engine, images=engine))
     assert client.build(context, "Dockerfile", "m:1", what="m") == "m:1"
     assert packed == {
-        "Dockerfile": (0o644, 0), "run": (0o755, 0), "parts": (0o755, 0), "parts/weights": (0o755, 0),
-        "parts/weights/a.pth": (0o644, 0),
+        "Dockerfile": (0o644, 0), "run": (0o755, 0), "parts": (0o755, 0),
+        "parts/weights": (0o755, 0), "parts/weights/a.pth": (0o644, 0),
     }  # fmt: skip
     assert [path.name for path in tmp_path.iterdir()] == ["context"]
 

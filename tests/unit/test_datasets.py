@@ -148,11 +148,11 @@ def scan_of(folder: Path, **shapes: tuple[int, int, int]) -> Scan:
 
 
 def test_a_valid_scan_has_no_problem(tmp_path: Path) -> None:
-    assert scan_problem(scan_of(tmp_path, image=(4, 5, 6), one=(4, 5, 6), two=(4, 5, 6))) is None
+    assert scan_problem(scan_of(tmp_path, image=(4, 5, 6), first=(4, 5, 6), two=(4, 5, 6))) is None
 
 
 def test_problems_of_a_scan(tmp_path: Path) -> None:
-    second = scan_of(tmp_path, image=(4, 5, 61), one=(4, 5, 61), two=(4, 5, 63))
+    second = scan_of(tmp_path, image=(4, 5, 61), first=(4, 5, 61), two=(4, 5, 63))
     problem = scan_problem(second)
     assert problem and "61" in problem and "63" in problem
     (tmp_path / "two.nii.gz").write_bytes(b"no volume at all")

@@ -87,7 +87,9 @@ def test_a_subject_depends_only_on_seed_and_number(tmp_path: Path) -> None:
     make_dataset(tmp_path / "one", 1, TOY)
     make_dataset(tmp_path / "three", 3, TOY)
     make_dataset(tmp_path / "other", 1, TOY, seed=6)
-    single, several, different_seed = (hashes(tmp_path / name) for name in ("one", "three", "other"))
+    single, several, different_seed = (
+        hashes(tmp_path / name) for name in ("one", "three", "other")
+    )
     images = [name for name in single if name.startswith("phantom-001/")]
     assert len(images) == 4
     assert all(several[name] == single[name] for name in images)
@@ -97,7 +99,8 @@ def test_a_subject_depends_only_on_seed_and_number(tmp_path: Path) -> None:
 def test_number_of_threads_changes_nothing(tmp_path: Path) -> None:
     """A second process uses a single thread."""
     program = (
-        "import sys; from pathlib import Path; from tests.unit.test_phantom import TOY, make_dataset;"
+        "import sys; from pathlib import Path;"
+        "from tests.unit.test_phantom import TOY, make_dataset;"
         "make_dataset(Path(sys.argv[1]), 2, TOY)"
     )
     root = Path(__file__).parents[2]
@@ -124,9 +127,7 @@ def test_simultaneous_calls_generate_one_dataset(tmp_path: Path) -> None:
     assert (folder / "made.toml").stat().st_mtime_ns == before
 
 
-def test_a_failure_leaves_no_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError("disk full")
 

@@ -134,7 +134,10 @@ def test_prompts_of_robustness_protocols() -> None:
 
 
 def test_shared_clicks_differ_only_in_the_clicks() -> None:
-    separate, shared = load_protocol("box-clicks-5").rounds, load_protocol("box-clicks-5-shared").rounds
+    separate, shared = (
+        load_protocol("box-clicks-5").rounds,
+        load_protocol("box-clicks-5-shared").rounds,
+    )
     assert replace(separate, clicks="shared") == shared
 
 

@@ -55,7 +55,10 @@ def test_addresses(project, monkeypatch):
         (MINIMAL.replace("umd/torch", "ubuntu"), "base"),
         (MINIMAL + WEIGHTS.replace('"a.pth"\nhub', '"../a.pth"\nhub'), "stays inside"),
         (MINIMAL + WEIGHTS.replace("unverified", "unknown"), "weights.0.sha256"),
-        (MINIMAL + WEIGHTS.replace('revision = "main"\n', ""), "give either hub, revision and path, or url"),
+        (
+            MINIMAL + WEIGHTS.replace('revision = "main"\n', ""),
+            "give either hub, revision and path, or url",
+        ),
         (MINIMAL + WEIGHTS + 'url = "https://x/y"\n', "give either hub, revision and path, or url"),
         (MINIMAL + WEIGHTS + WEIGHTS, "two files have the path a.pth"),
         (MINIMAL + WEIGHTS.replace('"no"', '"maybe"'), "weights.0.commercial"),
