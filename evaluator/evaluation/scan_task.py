@@ -26,7 +26,7 @@ from evaluator.evaluation.record_writer import (
 )
 from evaluator.files import fingerprint, write_json
 from evaluator.imaging.geometry import difference
-from evaluator.prompting.simulated_user import correct_in_rounds
+from evaluator.prompting.simulated_user import SimulatedUser
 from evaluator.scoring.applicability import needs_image
 from evaluator.scoring.masks import score_masks
 from evaluator.scoring.rows import rows_without_prompt, score_rows, write_scores
@@ -149,7 +149,7 @@ class _Desk:
             name: prompt for name, prompt in prompts.given[seed].items() if name not in refused
         }
         replayed = points_of(recorded, seed) if plan.protocol.rounds.clicks == "shared" else None
-        rounds = correct_in_rounds(
+        user = SimulatedUser(
             _own_clicks(plan.protocol.rounds, replayed),
             first,
             self.references.masks,
@@ -157,14 +157,10 @@ class _Desk:
             subject=self.case.id,
             recorded=replayed,
         )
-        answers: Masks | None = None
-        while True:
-            try:
-                ask = next(rounds) if answers is None else rounds.send(answers)
-            except StopIteration as stop:
-                endings: dict[str, StopReason] = stop.value
-                return endings
-            answers = yield from self._ask(seed, ask, record, rows)
+        while (ask := user.ask()) is not None:
+            masks = yield from self._ask(seed, ask, record, rows)
+            user.tell(masks)
+        return user.stop_reasons
 
     def _ask(
         self, seed: int, ask: RoundPrompts, record: Json, rows: list[Json]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 import pytest
 
 from evaluator.imaging.geometry import make_grid
 from evaluator.prompting.initial_prompts import GridMask, crop_mask, draw, empty_mask
-from evaluator.prompting.simulated_user import RoundPrompts, StopReason, correct_in_rounds, dice
-from evaluator.types import Failure, PromptPlan, RoundPlan, Status
+from evaluator.prompting.simulated_user import RoundPrompts, SimulatedUser, StopReason, dice
+from evaluator.types import Failure, PromptPlan, RoundPlan, Status, TargetPrompt
 from zoo_sdk.wire import Point
 
 GRID = make_grid((30, 20, 16), np.diag([1.0, 1.0, 2.0, 1.0]))
@@ -48,19 +50,16 @@ def played(model, plan=CLICKS, reference=ORGAN, recorded=None, kind="point"):
         seed=0,
         subject="s",
     )
-    rounds = correct_in_rounds(
+    user = SimulatedUser(
         plan, {"organ": first["CT"]}, {"organ": reference}, seed=0, subject="s", recorded=recorded
     )
     asks, scores = [], []
-    ask = next(rounds)
-    while True:
+    while (ask := user.ask()) is not None:
         asks.append(ask.targets["organ"])
         answer = model(ask)
         scores.append(None if isinstance(answer, Failure) else dice(reference, answer))
-        try:
-            ask = rounds.send({"organ": answer})
-        except StopIteration as stop:
-            return asks, scores, stop.value["organ"]
+        user.tell({"organ": answer})
+    return asks, scores, user.stop_reasons["organ"]
 
 
 def perfect(ask: RoundPrompts):
@@ -200,16 +199,62 @@ def test_targets_end_each_in_its_own_round() -> None:
         )["CT"]
         for name, mask in references.items()
     }
-    rounds = correct_in_rounds(replace(CLICKS, count=3), first, references, seed=0, subject="s")
-    assert set(next(rounds).targets) == {"large", "small"}
-    assert set(rounds.send({"large": references["large"], "small": CRASH}).targets) == {"small"}
-    assert set(rounds.send({"small": empty_mask(GRID)}).targets) == {"small"}
-    with pytest.raises(StopIteration) as stop:
-        rounds.send({"small": references["small"]})
-    assert {name: ending.reason for name, ending in stop.value.value.items()} == {
+    user = SimulatedUser(replace(CLICKS, count=3), first, references, seed=0, subject="s")
+    assert set(user.ask().targets) == {"large", "small"}
+    user.tell({"large": references["large"], "small": CRASH})
+    assert set(user.ask().targets) == {"small"}
+    user.tell({"small": empty_mask(GRID)})
+    assert set(user.ask().targets) == {"small"}
+    user.tell({"small": references["small"]})
+    assert user.ask() is None
+    assert {name: stop.reason for name, stop in user.stop_reasons.items()} == {
         "large": "no-error",
         "small": "all-rounds",
     }
+
+
+def two_targets():
+    references = {"large": blocks(LARGE), "small": blocks(SMALL)}
+    first = {name: TargetPrompt(target=name) for name in references}
+    return SimulatedUser(CLICKS, MappingProxyType(first), references, seed=0, subject="s")
+
+
+def test_asking_twice_returns_the_same_round() -> None:
+    user = two_targets()
+    assert user.ask() == user.ask()
+    user.tell(dict.fromkeys(("large", "small"), empty_mask(GRID)))
+    assert user.ask().round == user.ask().round == 1
+
+
+def test_an_incomplete_answer_changes_nothing() -> None:
+    user = two_targets()
+    with pytest.raises(KeyError, match="small"):
+        user.tell({"large": empty_mask(GRID)})
+    assert user.ask().round == 0
+    assert user.stop_reasons == {}
+
+
+def test_a_finished_user_takes_no_masks() -> None:
+    user = two_targets()
+    user.tell({"large": blocks(LARGE), "small": blocks(SMALL)})
+    assert user.ask() is None
+    with pytest.raises(RuntimeError, match="stopped"):
+        user.tell({})
+
+
+def test_a_pickled_user_continues_where_it_was() -> None:
+    user = two_targets()
+    user.tell(dict.fromkeys(("large", "small"), blocks(LARGE)))
+    copy = pickle.loads(pickle.dumps(user))  # noqa: S301 - its own bytes
+    for each in (user, copy):
+        each.tell({"small": empty_mask(GRID)})
+    assert copy.ask().targets["small"].prompt == user.ask().targets["small"].prompt
+    assert copy.ask().round == user.ask().round == 2
+    assert (
+        copy.stop_reasons
+        == user.stop_reasons
+        == {"large": StopReason(reason="no-error", round=0, clicks=0)}
+    )
 
 
 def test_one_round_asks_once() -> None:
