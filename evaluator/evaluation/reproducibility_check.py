@@ -21,7 +21,7 @@ from evaluator.evaluation.record_writer import RunContext
 from evaluator.evaluation.scan_task import talk_about
 from evaluator.files import fingerprint, read_json, write_json
 from evaluator.imaging.grid_masks import crop_mask
-from evaluator.prompting.simulated_user import dice
+from evaluator.prompting import dice
 from evaluator.runs.store import RunStore
 from evaluator.volumes import read_labels
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.metrics.kernels.components import find_pieces, shared_by_pieces
+from evaluator.imaging.connected_components import component_overlaps, target_components
 from evaluator.metrics.kernels.label_grid import lay_out, make_lattice
 
 if TYPE_CHECKING:
@@ -51,26 +51,30 @@ def measure_lesions(
     Raises ValueError for shapes that differ, TypeError for masks that are no integers.
     """
     lattice = make_lattice(reference, spacing)
-    one, other = (lay_out(mask, lattice, [(1,)]) for mask in (reference, prediction))
-    return count_lesions(one, other, 1, np.array([(0, 0, 0), one.voxels.shape]), lattice.voxel_ml)
+    maps = [lay_out(mask, lattice, [(1,)]) for mask in (reference, prediction)]
+    box = np.array([(0, 0, 0), maps[0].voxels.shape])
+    return count_lesions(maps[0], maps[1], 1, box, lattice.voxel_ml)
 
 
 def count_lesions(
-    one: Labelled, other: Labelled, target: int, box: NDArray[np.int64], voxel_ml: float
+    reference: Labelled, prediction: Labelled, target: int, box: NDArray[np.int64], voxel_ml: float
 ) -> Lesions:
     """Count one target's lesions in two label maps within a box that holds them, (2, 3) first and last + 1 voxel."""
-    ours, theirs = (find_pieces(labelled, target, box) for labelled in (one, other))
-    a, b, shared = shared_by_pieces(ours, theirs)
-    ious = shared / (ours.voxels[a] + theirs.voxels[b] - shared)
-    missed = np.setdiff1d(np.arange(ours.voxels.size), a)
-    false = np.setdiff1d(np.arange(theirs.voxels.size), b)
+    in_reference, in_prediction = (
+        target_components(label_grid.voxels, label_grid.table, target, box)
+        for label_grid in (reference, prediction)
+    )
+    a, b, shared = component_overlaps(in_reference, in_prediction)
+    ious = shared / (in_reference.voxels[a] + in_prediction.voxels[b] - shared)
+    missed = np.setdiff1d(np.arange(in_reference.voxels.size), a)
+    false = np.setdiff1d(np.arange(in_prediction.voxels.size), b)
     return Lesions(
-        reference=ours.voxels.size,
-        prediction=theirs.voxels.size,
+        reference=in_reference.voxels.size,
+        prediction=in_prediction.voxels.size,
         matched=int((ious > MATCH_IOU).sum()),
         matched_iou=fsum(ious[ious > MATCH_IOU]),
         false=false.size,
         missed=missed.size,
-        false_ml=float(theirs.voxels[false].sum() * voxel_ml),
-        missed_ml=float(ours.voxels[missed].sum() * voxel_ml),
+        false_ml=float(in_prediction.voxels[false].sum() * voxel_ml),
+        missed_ml=float(in_reference.voxels[missed].sum() * voxel_ml),
     )

@@ -11,8 +11,10 @@ from scipy import ndimage
 
 from evaluator.imaging.distance_transform import first_deepest, squared_depth
 from evaluator.imaging.geometry import make_grid
-from evaluator.prompting.initial_prompts import RandomStream, crop_mask, crop_targets
-from evaluator.prompting.points import choose_places
+from evaluator.imaging.grid_masks import crop_mask
+from evaluator.imaging.target_masks import crop_targets
+from evaluator.prompting.points import choose_positions
+from evaluator.prompting.random_stream import RandomStream
 from evaluator.types import PromptPlan
 
 masks = arrays(np.bool_, st.tuples(*[st.integers(1, 9)] * 3))
@@ -51,7 +53,7 @@ def test_a_slab_of_ties_gives_the_lowest_index() -> None:
 def test_further_points_are_deepest_with_the_earlier_ones_outside() -> None:
     grid = make_grid((40, 9, 9), np.eye(4))
     mask = crop_mask(np.ones((40, 9, 9), bool), grid)
-    places = choose_places(mask, PromptPlan(kinds=("point",), points=3), RandomStream("any"))
+    places = choose_positions(mask, PromptPlan(kinds=("point",), points=3), RandomStream("any"))
     # depth 5 from index 4 on; then 5 away from both the point and the end; and so on
     assert places == [(4.0, 4.0, 4.0), (9.0, 4.0, 4.0), (14.0, 4.0, 4.0)]
 
@@ -62,7 +64,7 @@ def test_a_mask_with_fewer_voxels_than_points_gives_them_all() -> None:
     mask[1, 1, 1] = mask[2, 3, 1] = True
     for rule in ("deepest", "random"):
         plan = PromptPlan(kinds=("point",), points=5, point_rule=rule)
-        places = choose_places(crop_mask(mask, grid), plan, RandomStream("any"))
+        places = choose_positions(crop_mask(mask, grid), plan, RandomStream("any"))
         assert sorted(places) == [(1.0, 1.0, 1.0), (2.0, 3.0, 1.0)]
 
 
@@ -70,7 +72,7 @@ def test_random_points_are_interior_and_uniform() -> None:
     grid = make_grid((6, 6, 6), np.eye(4))
     mask = crop_mask(np.ones((6, 6, 6), bool), grid)
     plan = PromptPlan(kinds=("point",), point_rule="random")
-    drawn = np.array([choose_places(mask, plan, RandomStream(seed))[0] for seed in range(1000)])
+    drawn = np.array([choose_positions(mask, plan, RandomStream(seed))[0] for seed in range(1000)])
     assert drawn.min() == 1
     assert drawn.max() == 4
     counts = np.unique(drawn, axis=0, return_counts=True)[1]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from evaluator.imaging.geometry import affine_of, make_grid, spacing
-from evaluator.prompting.initial_prompts import crop_mask, draw
+from evaluator.imaging.grid_masks import crop_mask
+from evaluator.prompting.initial_prompts import draw
 from evaluator.types import PromptPlan
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from evaluator.imaging.geometry import make_grid
-from evaluator.prompting.initial_prompts import GridMask, crop_mask, draw, empty_mask
-from evaluator.prompting.simulated_user import RoundPrompts, SimulatedUser, StopReason, dice
+from evaluator.imaging.grid_masks import GridMask, crop_mask, empty_mask
+from evaluator.prompting import RoundPrompts, SimulatedUser, StopReason, dice, draw
 from evaluator.types import Failure, PromptPlan, RoundPlan, Status, TargetPrompt
 from zoo_sdk.wire import Point
 
