@@ -18,7 +18,7 @@ from scipy.special import ndtr
 from scipy.stats import beta
 
 from benchmarks.tables import ROOT, machine, write
-from evaluator.statistics import compare_pairs, equivalence_p, fit_jointly, holm
+from evaluator.statistics import compare_pairs, equivalence_p, fit_mixed_model, holm
 
 ORGANS, MODELS = 13, 6
 
@@ -121,7 +121,7 @@ def joint(scenario: Scenario, subjects: int, cohorts: int, seed: int = 0) -> np.
     truth = scenario.effect * (1 - scenario.failures)
     held = []
     for _ in range(cohorts):
-        found = fit_jointly(*draw(scenario, subjects, 1, chance), resamples=99, seed=0)
+        found = fit_mixed_model(*draw(scenario, subjects, 1, chance), resamples=99, seed=0)
         held.append((found.low <= truth <= found.high, found.method == "mixed model"))
     return np.array(held)
 

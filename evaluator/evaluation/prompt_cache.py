@@ -11,7 +11,7 @@ from evaluator.errors import RunConflictError, UserError, VolumeError
 from evaluator.evaluation.click_replay import point_of, recorded_clicks
 from evaluator.files import Json, fingerprint, read_json, write_json
 from evaluator.manifests.organs import load_organs
-from evaluator.prompting.initial_prompts import NoPrompt, draw
+from evaluator.prompting.initial_prompts import NoPrompt, simulate_prompts
 from evaluator.types import TargetPrompt
 from zoo_sdk.wire import Box
 
@@ -94,7 +94,7 @@ def _drawn(plan: Plan, case: Case, modalities: list[Modality], kind: PromptKind)
     for target in dict.fromkeys(name for own in masks.values() for name in own):
         there = {modality: own[target] for modality, own in masks.items() if target in own}
         for seed in plan.protocol.seeds:
-            made = draw(
+            made = simulate_prompts(
                 there,
                 target=target,
                 kind=kind,

@@ -195,10 +195,10 @@ METRICS: dict[str, Metric] = {row.name: row for row in _ROWS}
 
 
 #: statuses that say nothing about the model
-NOT_ASKED = (ScoreStatus.UNDEFINED, ScoreStatus.NOT_RUN, ScoreStatus.NOT_APPLICABLE)
+NOT_EVALUATED = (ScoreStatus.UNDEFINED, ScoreStatus.NOT_RUN, ScoreStatus.NOT_APPLICABLE)
 
 
-def stand_in(metric: str, protocol: Protocol) -> float | None:
+def failure_value(metric: str, protocol: Protocol) -> float | None:
     """What a failure counts as: the metric's worst, for a distance the protocol's cap; None where neither is finite."""
     row = METRICS[metric]
     if np.isfinite(row.worst):

@@ -2,7 +2,7 @@
 
 from evaluator.prompting.corrections import CORRECTIONS, correct
 from evaluator.prompting.error_regions import dice, largest_error
-from evaluator.prompting.initial_prompts import NoPrompt, choose_kind, draw
+from evaluator.prompting.initial_prompts import NoPrompt, choose_kind, simulate_prompts
 from evaluator.prompting.random_stream import RandomStream
 from evaluator.prompting.simulated_user import (
     RoundPrompts,
@@ -22,6 +22,6 @@ __all__ = [
     "choose_kind",
     "correct",
     "dice",
-    "draw",
     "largest_error",
+    "simulate_prompts",
 ]

@@ -52,7 +52,7 @@ def choose_kind(plan: PromptPlan, card: ModelCard) -> PromptKind | None:
     return next((kind for kind in plan.kinds if kind in accepted), None)
 
 
-def draw(
+def simulate_prompts(
     masks: Mapping[Modality, GridMask],
     *,
     target: str,

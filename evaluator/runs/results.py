@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     #: case, modality, target, seed
     Prediction = tuple[str, str, str, int]
-from evaluator.metrics.registry import stand_in, NOT_ASKED
+from evaluator.metrics.registry import failure_value, NOT_EVALUATED
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 import numpy as np

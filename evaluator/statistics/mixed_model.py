@@ -27,7 +27,7 @@ MIXED, RANKS = "mixed model", "ranks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Joint:
+class MixedModelResult:
     """The modality's effect over all targets; None where there is no such figure."""
 
     method: str
@@ -46,9 +46,9 @@ class Joint:
     sd_residual: float | None = None
 
 
-def fit_jointly(
+def fit_mixed_model(
     structural: Matrix, functional: Matrix, *, resamples: int, seed: int, confidence: float = 0.95
-) -> Joint:
+) -> MixedModelResult:
     """Compare scores (n, k) of n subjects and k targets, NaN where a subject lacks a target on either image.
 
     Never raises for data: what cannot be fitted goes to ranks, with the reason, and what these cannot say is None.
@@ -60,7 +60,7 @@ def fit_jointly(
         np.where(both, part[subjects][:, targets], np.nan) for part in (structural, functional)
     )
     n, k = structural.shape
-    base = Joint(method=MIXED, n=n, targets=k, scores=2 * int(both.sum()))
+    base = MixedModelResult(method=MIXED, n=n, targets=k, scores=2 * int(both.sum()))
     reason = _unfit(structural - functional)
     if not reason:
         fitted = _mixed(structural, functional, both, confidence)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from evaluator.imaging.geometry import affine_of, make_grid, spacing, to_index, to_world
 from evaluator.imaging.grid_masks import GridMask, crop_mask, empty_mask
-from evaluator.prompting import NoPrompt, choose_kind, draw
+from evaluator.prompting import NoPrompt, choose_kind, simulate_prompts
 from evaluator.types import ModelCard, PromptPlan, TargetPrompt
 
 POINT = PromptPlan(kinds=("point",))
@@ -52,7 +52,9 @@ grids = st.builds(
 
 
 def asked(masks, kind="point", plan=POINT, seed=0, subject="s1", **more):
-    return draw(masks, target="liver", kind=kind, plan=plan, seed=seed, subject=subject, **more)
+    return simulate_prompts(
+        masks, target="liver", kind=kind, plan=plan, seed=seed, subject=subject, **more
+    )
 
 
 @settings(max_examples=40, deadline=None)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from evaluator.errors import ManifestError
 from evaluator.imaging.geometry import affine_of, spacing, to_index, to_world
 from evaluator.imaging.grid_masks import crop_mask
-from evaluator.prompting import NoPrompt, RandomStream, draw
+from evaluator.prompting import NoPrompt, RandomStream, simulate_prompts
 from evaluator.types import PromptPlan
 from evaluator.zoo.cards import parse_card, read_wordings
 from tests.unit.test_prompts import ball_on, grid_about, grids
@@ -19,7 +19,9 @@ from zoo_sdk.wire import Box
 
 def points_outside(masks, distance, seed=0, subject="s1"):
     plan = PromptPlan(kinds=("point",), point_outside_mm=distance)
-    return draw(masks, target="liver", kind="point", plan=plan, seed=seed, subject=subject)
+    return simulate_prompts(
+        masks, target="liver", kind="point", plan=plan, seed=seed, subject=subject
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -80,7 +82,7 @@ def named(texts, seed=0, target="liver", subject="s1"):
         "PT": ball_on(grid_about((24, 24, 24), (2, 2, 2))),
     }
     plan = PromptPlan(kinds=("text",), text_of="other")
-    drawn = draw(
+    drawn = simulate_prompts(
         masks, target=target, kind="text", plan=plan, seed=seed, subject=subject, texts=texts
     )
     assert drawn["CT"] == drawn["PT"]
@@ -103,9 +105,9 @@ def test_the_challenges_box_is_the_middle_slices_over_all_slices() -> None:
     mask = crop_mask(inside, grid)
     plan, boxes = PromptPlan(kinds=("box",), box_rule="cvpr25"), set()
     for seed in range(60):
-        made = draw({"CT": mask}, target="liver", kind="box", plan=plan, seed=seed, subject="s")[
-            "CT"
-        ].box
+        made = simulate_prompts(
+            {"CT": mask}, target="liver", kind="box", plan=plan, seed=seed, subject="s"
+        )["CT"].box
         boxes.add(made)
     # n pixels of an image of 256, counted down to whole voxels along either axis
     assert boxes == {
@@ -127,7 +129,7 @@ def test_the_challenges_box_stays_in_the_image_and_takes_the_upper_middle() -> N
         (inside & (np.arange(10) < 5), (0, 250), (3, 256)),
     ):
         for seed in range(8):
-            box = draw(
+            box = simulate_prompts(
                 {"CT": crop_mask(held, grid)},
                 target="x",
                 kind="box",
@@ -164,7 +166,7 @@ def test_words_that_cannot_be_read_are_told(texts) -> None:
 def test_the_middle_of_the_world_does_not_move_a_box() -> None:
     """The tight rule is untouched by the other one."""
     mask = ball_on(grid_about((24, 24, 24), (2, 2, 2)))
-    box = draw(
+    box = simulate_prompts(
         {"CT": mask}, target="x", kind="box", plan=PromptPlan(kinds=("box",)), seed=0, subject="s"
     )["CT"].box
     assert (box.low, box.high) == (mask.offset, mask.end)

@@ -12,7 +12,7 @@ import pytest
 
 from evaluator.imaging.geometry import make_grid
 from evaluator.imaging.grid_masks import GridMask, crop_mask, empty_mask
-from evaluator.prompting import RoundPrompts, SimulatedUser, StopReason, dice, draw
+from evaluator.prompting import RoundPrompts, SimulatedUser, StopReason, dice, simulate_prompts
 from evaluator.types import Failure, PromptPlan, RoundPlan, Status, TargetPrompt
 from zoo_sdk.wire import Point
 
@@ -42,7 +42,7 @@ ORGAN = blocks(LARGE, SMALL)
 
 def played(model, plan=CLICKS, reference=ORGAN, recorded=None, kind="point"):
     """Runs the rounds; returns the asks, the Dice of each round (None: failed) and the ending."""
-    first = draw(
+    first = simulate_prompts(
         {"CT": reference},
         target="organ",
         kind=kind,
@@ -189,7 +189,7 @@ def test_a_box_counts_as_one_interaction_and_stays() -> None:
 def test_targets_end_each_in_its_own_round() -> None:
     references = {"large": blocks(LARGE), "small": blocks(SMALL)}
     first = {
-        name: draw(
+        name: simulate_prompts(
             {"CT": mask},
             target=name,
             kind="point",

@@ -18,7 +18,7 @@ from evaluator.statistics import (
     bland_altman,
     compare_pairs,
     equivalence_p,
-    fit_jointly,
+    fit_mixed_model,
     holm,
     mean_intervals,
     verdict,
@@ -228,7 +228,7 @@ def _long(n, k, missing, spread, seed=0):
 )
 def test_the_joint_model_is_statsmodels_mixedlm(n, k, missing, spread):
     structural, functional = _long(n, k, missing, spread)
-    found = fit_jointly(structural, functional, resamples=99, seed=0)
+    found = fit_mixed_model(structural, functional, resamples=99, seed=0)
     assert found.method == "mixed model"
     subject, organ = np.nonzero(~np.isnan(structural))
     y = np.concatenate([structural[subject, organ], functional[subject, organ]])
@@ -249,7 +249,7 @@ def test_the_joint_model_is_statsmodels_mixedlm(n, k, missing, spread):
 
 def test_of_full_data_the_joint_test_is_the_paired_t_test_of_subjects_means():
     structural, functional = _long(25, 13, 0.0, 0.05)
-    found = fit_jointly(structural, functional, resamples=99, seed=0)
+    found = fit_mixed_model(structural, functional, resamples=99, seed=0)
     t = stats.ttest_rel(structural.mean(axis=1), functional.mean(axis=1))
     assert found.p == pytest.approx(t.pvalue, rel=1e-3)
     assert (found.low, found.high) == pytest.approx(tuple(t.confidence_interval()), abs=1e-5)
@@ -257,7 +257,7 @@ def test_of_full_data_the_joint_test_is_the_paired_t_test_of_subjects_means():
 
 def test_a_variance_of_zero_is_no_obstacle():
     structural, functional = _long(40, 5, 0.0, 0.0)
-    found = fit_jointly(structural, functional, resamples=99, seed=0)
+    found = fit_mixed_model(structural, functional, resamples=99, seed=0)
     assert found.method == "mixed model"
     assert found.sd_modality < 0.03
 
@@ -303,7 +303,7 @@ def test_reml_of_a_mean_is_the_variance_components_anova():
     ],
 )
 def test_where_there_is_no_mixed_model_ranks_say_what_they_can(structural, functional, reason):
-    found = fit_jointly(structural, functional, resamples=99, seed=0)
+    found = fit_mixed_model(structural, functional, resamples=99, seed=0)
     assert found.method == "ranks"
     assert reason in found.reason
     figures = [found.difference, found.low, found.p, found.p_interaction]
@@ -315,7 +315,7 @@ def test_the_fallback_is_wilcoxon_and_friedman(monkeypatch):
     monkeypatch.setattr(
         "evaluator.statistics.mixed_model._mixed", lambda *_: "the mixed model did not converge"
     )
-    found = fit_jointly(structural, functional, resamples=999, seed=0)
+    found = fit_mixed_model(structural, functional, resamples=999, seed=0)
     differences = structural - functional
     assert (found.method, found.reason) == ("ranks", "the mixed model did not converge")
     assert found.difference == pytest.approx(differences.mean())
