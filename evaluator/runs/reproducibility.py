@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from evaluator.files import read_json
 
 if TYPE_CHECKING:
-    from evaluator.runs.store import RunStore
     from evaluator.files import Json
+    from evaluator.runs.store import RunStore
 
 NOT_CHECKED = "not-checked"
 
@@ -28,11 +28,13 @@ def tell_equality(run: RunStore) -> str:
     scans, way = len(body["scans"]), body["asked"]
     if verdict == "equal":
         return f"{scans} scans were asked again, each alone and all in one batch: the same masks as in the {way}."
-    told = "; ".join(_tell(how, found, body["masks"]) for how, found in body["differences"].items() if found["count"])
+    told = "; ".join(
+        _tell(how, found, body["masks"])
+        for how, found in body["differences"].items()
+        if found["count"]
+    )
     if verdict == "not-deterministic":
-        return (
-            f"MODEL {model} IS NOT DETERMINISTIC: asked alone twice, it gives other masks. Against the {way}: {told}."
-        )
+        return f"MODEL {model} IS NOT DETERMINISTIC: asked alone twice, it gives other masks. Against the {way}: {told}."
     return (
         f"MODEL {model} KEEPS STATE BETWEEN CASES, so that its scores hang on the order of the cases. "
         f"Against the {way}: {told}."
@@ -42,6 +44,10 @@ def tell_equality(run: RunStore) -> str:
 def _tell(how: str, found: Json, masks: int) -> str:
     first = found["first"][0]
     where = f"{first['case']} {first['modality']}, {first['target']}, round {first['round']}"
-    apart = f"Dice {first['dice']:.3f}" if "dice" in first else f"{first['status']}, then {first['again']}"
+    apart = (
+        f"Dice {first['dice']:.3f}"
+        if "dice" in first
+        else f"{first['status']}, then {first['again']}"
+    )
     ways = {"alone": "asked alone", "batch": "in one batch"}
     return f"{ways[how]} {found['count']} of {masks} masks differ (the first: {where}: {apart})"

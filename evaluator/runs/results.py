@@ -8,50 +8,8 @@ results.groups()      the parts that may be compared: one dataset, one protocol
 """
 
 from __future__ import annotations
-from collections import defaultdict
-from typing import TYPE_CHECKING
-from evaluator.files import read_json
-if TYPE_CHECKING:
-    from evaluator.runs.store import RunStore
-from typing import TYPE_CHECKING
-if TYPE_CHECKING:
-    from evaluator.runs.store import RunStore
-from statistics import fmean, median
-from typing import TYPE_CHECKING, Any
-from evaluator.manifests.protocols import load_protocol
-from evaluator.metrics.interaction import (
-    area,
-    clicks_to_reach,
-    curve,
-    first_gain,
-    instability,
-    number_of_clicks,
-)
-from evaluator.runs.tables import read_scores
-if TYPE_CHECKING:
-    from evaluator.runs.store import RunStore
 
-    #: case, modality, target, seed
-    Prediction = tuple[str, str, str, int]
-from evaluator.metrics.registry import failure_value, NOT_EVALUATED
-from collections import Counter
-from typing import TYPE_CHECKING, Any
-import numpy as np
-from evaluator.runs.reproducibility import read_verdict
-from evaluator.errors import UnknownNameError
-from evaluator.manifests.protocols import load_protocol
-from evaluator.metrics import METRICS
-from evaluator.runs.tables import at_round, read_scores
-from evaluator.types import ScoreStatus
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import pandas as pd
-
-    from evaluator.runs.store import RunStore
-    from evaluator.types import Protocol
-
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,11 +17,18 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from pandas.api.types import union_categoricals
 
-from evaluator.runs.reproducibility import read_verdict
 from evaluator.errors import RunConflictError, UnknownNameError, UserError
+from evaluator.files import read_json
 from evaluator.manifests.protocols import load_protocol
+from evaluator.runs.reproducibility import read_verdict
 from evaluator.runs.store import RunStore, open_run
-from evaluator.runs.tables import COLUMNS, PREDICTION_COLUMNS, gathered, read_predictions, read_scores
+from evaluator.runs.tables import (
+    COLUMNS,
+    PREDICTION_COLUMNS,
+    gathered,
+    read_predictions,
+    read_scores,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -145,7 +110,9 @@ class Results:
     def run_table(self) -> pd.DataFrame:
         """The runs as a frame, one row each, without the cards, the options and the whole of run.json."""
         names = [name for name in RunFacts.__slots__ if name not in ("card", "options", "about")]
-        return pd.DataFrame([{name: getattr(run, name) for name in names} for run in self.runs], columns=names)
+        return pd.DataFrame(
+            [{name: getattr(run, name) for name in names} for run in self.runs], columns=names
+        )
 
     def groups(self) -> tuple[Group, ...]:
         """The runs by dataset and protocol, in the order of these names: within one, figures may be compared.
@@ -160,7 +127,9 @@ class Results:
     def _group(self, dataset: str, protocol: str) -> Group:
         runs = tuple(run for run in self.runs if (run.dataset, run.protocol) == (dataset, protocol))
         names = [run.name for run in runs]
-        scores, predictions = (frame[frame["run"].isin(names)] for frame in (self.scores, self.predictions))
+        scores, predictions = (
+            frame[frame["run"].isin(names)] for frame in (self.scores, self.predictions)
+        )
         return Group(
             dataset=dataset,
             protocol=_protocol(runs[0]),
@@ -190,8 +159,12 @@ def load(runs: str | Path | RunStore | Iterable[str | Path | RunStore]) -> Resul
         raise UserError("there is no run to load; name one or more")
     found = {store.path.resolve(): store for store in map(_open, given)}
     stores = list(found.values())
-    if twice := [name for name, count in Counter(store.name for store in stores).items() if count > 1]:
-        raise RunConflictError(f"several runs are named {twice[0]}, in different folders; rename one of the folders")
+    if twice := [
+        name for name, count in Counter(store.name for store in stores).items() if count > 1
+    ]:
+        raise RunConflictError(
+            f"several runs are named {twice[0]}, in different folders; rename one of the folders"
+        )
     facts = _labelled([_facts(store) for store in stores])
     scores = [_frame(store, "scores", read_scores) for store in stores]
     predictions = [_frame(store, "predictions", read_predictions) for store in stores]
@@ -241,7 +214,9 @@ def _facts(store: RunStore) -> RunFacts:
 def _labelled(runs: list[RunFacts]) -> tuple[RunFacts, ...]:
     same = Counter((run.model, run.dataset, run.protocol) for run in runs)
     return tuple(
-        replace(run, label=f"{run.model} [{run.name}]") if same[run.model, run.dataset, run.protocol] > 1 else run
+        replace(run, label=f"{run.model} [{run.name}]")
+        if same[run.model, run.dataset, run.protocol] > 1
+        else run
         for run in runs
     )
 
@@ -249,17 +224,25 @@ def _labelled(runs: list[RunFacts]) -> tuple[RunFacts, ...]:
 def _frame(store: RunStore, name: str, read: Callable[[RunStore], pd.DataFrame]) -> pd.DataFrame:
     frame = gathered(store, name)
     frame = read(store) if frame is None else frame
-    texts = [column for column in frame if frame[column].dtype == "string" and column not in _FREE_TEXT]
+    texts = [
+        column for column in frame if frame[column].dtype == "string" and column not in _FREE_TEXT
+    ]
     return frame.astype(dict.fromkeys(texts, "category"))
 
 
-def _stack(frames: list[pd.DataFrame], labels: Mapping[str, str], names: tuple[str, ...]) -> pd.DataFrame:
+def _stack(
+    frames: list[pd.DataFrame], labels: Mapping[str, str], names: tuple[str, ...]
+) -> pd.DataFrame:
     """One frame of many, categories united instead of turned into text."""
     columns: dict[str, Any] = {}
     for name in names:
         parts = [frame[name] for frame in frames]
         if name == "model":
-            parts = [_constant(labels[frame["run"].iloc[0]], len(frame)) for frame in frames if len(frame)]
+            parts = [
+                _constant(labels[frame["run"].iloc[0]], len(frame))
+                for frame in frames
+                if len(frame)
+            ]
             parts = parts or [_constant("", 0)]
         if parts and isinstance(parts[0].dtype, pd.CategoricalDtype):
             columns[name] = union_categoricals(parts, sort_categories=True)

@@ -15,27 +15,22 @@ scan, requests, contract) and by the hashes of its masks. One process writes a r
 """
 
 from __future__ import annotations
-from evaluator.files import Json, safe_name, write_json, read_json
 
 import hashlib
-import json
-import os
-import re
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from evaluator import paths
+from evaluator.errors import RunConflictError, UnknownNameError, UserError
+from evaluator.files import Json, read_json, safe_name, write_json
 from evaluator.locks import file_lock, read_holder
-from evaluator.errors import RunConflictError, UnknownNameError, UserError, write_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from evaluator.types import Modality
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +60,9 @@ class RunStore:
         """Where one case's drawn prompts lie."""
         return self.path / "prompts" / f"{safe_name(case)}.json"
 
-    def mask_path(self, case: str, modality: Modality, *, seed: int, round_number: int, target: str) -> Path:
+    def mask_path(
+        self, case: str, modality: Modality, *, seed: int, round_number: int, target: str
+    ) -> Path:
         """Where the mask of one target, seed and round lies."""
         folder = self.path / "masks" / safe_name(case) / modality / f"s{seed}" / f"r{round_number}"
         return folder / f"{safe_name(target)}.nii.gz"
@@ -77,8 +74,14 @@ class RunStore:
 
     def masks_are_intact(self, record: Json) -> bool:
         """True when every mask that the record names lies there with the hash it names."""
-        masks = (target.get("mask") for entry in record.get("rounds", ()) for target in entry["targets"].values())
-        return all(_hash_or_none(self.path / mask["file"]) == mask["sha256"] for mask in masks if mask)
+        masks = (
+            target.get("mask")
+            for entry in record.get("rounds", ())
+            for target in entry["targets"].values()
+        )
+        return all(
+            _hash_or_none(self.path / mask["file"]) == mask["sha256"] for mask in masks if mask
+        )
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -105,9 +108,15 @@ def create_run(name: str, about: Mapping[str, Any]) -> RunStore:
     file = store.path / "run.json"
     if file.exists():
         before, now = read_json(file)["identity"], about["identity"]
-        changed = [f"{key} was {before.get(key)}, is {now.get(key)}" for key in now if before.get(key) != now.get(key)]
+        changed = [
+            f"{key} was {before.get(key)}, is {now.get(key)}"
+            for key in now
+            if before.get(key) != now.get(key)
+        ]
         if changed:
-            raise RunConflictError(f"run {name} was made of other parts: {'; '.join(changed)}. Give this one a new --name")
+            raise RunConflictError(
+                f"run {name} was made of other parts: {'; '.join(changed)}. Give this one a new --name"
+            )
     else:
         write_json(file, about)
     return store
@@ -126,18 +135,10 @@ def newest_run() -> RunStore:
     """The run that was started last; raises UserError when there is none."""
     files = sorted(paths.runs().glob("*/run.json"), key=lambda file: file.stat().st_mtime)
     if not files:
-        raise UserError(f"there is no run in {paths.runs()} yet; make one with: umd run -m MODEL -d DATASET")
+        raise UserError(
+            f"there is no run in {paths.runs()} yet; make one with: umd run -m MODEL -d DATASET"
+        )
     return RunStore(files[-1].parent)
-
-
-
-
-
-
-
-
-
-
 
 
 def _hash_or_none(path: Path) -> str | None:

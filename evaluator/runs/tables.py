@@ -14,16 +14,16 @@ import numpy as np
 import pandas as pd
 
 from evaluator.errors import UserError
-from evaluator.imaging.geometry import voxel_ml
 from evaluator.files import fingerprint, read_json, write_bytes
+from evaluator.imaging.geometry import voxel_ml
 from evaluator.types import ScoreStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from evaluator.runs.store import RunStore
     from evaluator.files import Json
+    from evaluator.runs.store import RunStore
     from evaluator.types import Protocol
 
 COLUMNS = (
@@ -70,7 +70,9 @@ def last_round(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of the last round that each prediction has in a table of scores or of predictions."""
     if frame.empty or frame["round"].max() == 0:
         return frame
-    last = frame.groupby(["run", "case", "modality", "target", "seed"], observed=True)["round"].transform("max")
+    last = frame.groupby(["run", "case", "modality", "target", "seed"], observed=True)[
+        "round"
+    ].transform("max")
     return frame[frame["round"] == last]
 
 
@@ -97,14 +99,20 @@ def gathered(run: RunStore, name: str) -> pd.DataFrame | None:
     try:
         if (pq.read_schema(path).metadata or {}).get(_SOURCE) != source_of(run).encode():
             return None
-        return _tidy(pq.read_table(path).to_pandas(), COLUMNS if name == "scores" else PREDICTION_COLUMNS)
+        return _tidy(
+            pq.read_table(path).to_pandas(), COLUMNS if name == "scores" else PREDICTION_COLUMNS
+        )
     except (OSError, KeyError, pa.ArrowInvalid):
         return None
 
 
 def source_of(run: RunStore) -> str:
     """The state of a run's record: a hash over name, size and time of every file that the tables are made of."""
-    paths = [path for folder in ("records", "scores", "prompts") for path in (run.path / folder).rglob("*.json")]
+    paths = [
+        path
+        for folder in ("records", "scores", "prompts")
+        for path in (run.path / folder).rglob("*.json")
+    ]
     states = [(str(path.relative_to(run.path)), *_state(path)) for path in sorted(paths)]
     return fingerprint({"columns": [*COLUMNS, *PREDICTION_COLUMNS], "files": states})
 
@@ -116,13 +124,20 @@ def parquet(frame: pd.DataFrame, source: str = "") -> bytes:
 
     table = pa.Table.from_pandas(frame, preserve_index=False)
     buffer = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata((table.schema.metadata or {}) | {_SOURCE: source.encode()}), buffer)
+    pq.write_table(
+        table.replace_schema_metadata((table.schema.metadata or {}) | {_SOURCE: source.encode()}),
+        buffer,
+    )
     return buffer.getvalue()
 
 
 def read_scores(run: RunStore) -> pd.DataFrame:
     """Every score of a run, from its scans' score files, in the order of case, modality, seed, round, target."""
-    return _frame(run, COLUMNS, ((record, row) for record in run.records() for row in _score_rows(run, record)))
+    return _frame(
+        run,
+        COLUMNS,
+        ((record, row) for record in run.records() for row in _score_rows(run, record)),
+    )
 
 
 def read_predictions(run: RunStore) -> pd.DataFrame:
@@ -130,13 +145,17 @@ def read_predictions(run: RunStore) -> pd.DataFrame:
     return _frame(run, PREDICTION_COLUMNS, _prediction_rows(run))
 
 
-def _frame(run: RunStore, names: tuple[str, ...], rows: Iterator[tuple[Json, Json]]) -> pd.DataFrame:
+def _frame(
+    run: RunStore, names: tuple[str, ...], rows: Iterator[tuple[Json, Json]]
+) -> pd.DataFrame:
     identity = run.about()["identity"]
     same = {"run": run.name} | {name: identity[name] for name in ("model", "dataset", "protocol")}
     columns: dict[str, list[Any]] = {name: [] for name in names}
     for record, row in rows:
         for name in names:
-            columns[name].append(same[name] if name in same else row[name] if name in row else record.get(name))
+            columns[name].append(
+                same[name] if name in same else row[name] if name in row else record.get(name)
+            )
     return _tidy(pd.DataFrame(columns), names).sort_values(_ORDER, kind="stable", ignore_index=True)
 
 
@@ -165,8 +184,19 @@ def _prediction_rows(run: RunStore) -> Iterator[tuple[Json, Json]]:
         ml = voxel_ml(np.array(record["grid"]["affine"])) if "grid" in record else None
         for seed, reasons in record["no_prompt"].items():
             for target, reason in reasons.items():
-                status = ScoreStatus.UNDEFINED if reason == "empty-reference" else ScoreStatus.NOT_RUN
-                yield record, {"target": target, "seed": int(seed), "round": 0, "status": str(status), "detail": reason}
+                status = (
+                    ScoreStatus.UNDEFINED if reason == "empty-reference" else ScoreStatus.NOT_RUN
+                )
+                yield (
+                    record,
+                    {
+                        "target": target,
+                        "seed": int(seed),
+                        "round": 0,
+                        "status": str(status),
+                        "detail": reason,
+                    },
+                )
         for entry in record["rounds"]:
             given = prompts.get(str(entry["seed"]), {})
             yield from ((record, row | {"voxel_ml": ml}) for row in _asked(entry, given))
@@ -186,7 +216,11 @@ def _asked(entry: Json, prompts: Json) -> Iterator[Json]:
     for target, made in entry["targets"].items():
         mask, prompt = made.get("mask") or {}, prompts.get(target, {})
         own = {"target": target, "status": made["status"], "detail": made.get("detail") or None}
-        own |= {"clicks": made.get("clicks"), "voxels": mask.get("voxels"), "mask": mask.get("file")}
+        own |= {
+            "clicks": made.get("clicks"),
+            "voxels": mask.get("voxels"),
+            "mask": mask.get("file"),
+        }
         yield said | own | {key: prompt.get(key) for key in ("displacement_mm", "anchor")}
 
 
