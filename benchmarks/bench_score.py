@@ -203,7 +203,7 @@ def from_files(cases: dict[str, Any], rounds: int, folder: Path) -> str:
 
 def read_both(paths: list[Path], threads: int) -> None:
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda path: LabelFile(path, stranger=False).read(), paths))
+        list(pool.map(lambda path: LabelFile(path, untrusted=False).read(), paths))
 
 
 def score_both(paths: list[Path], threads: int) -> None:

@@ -131,7 +131,7 @@ def _read_both(
 ) -> tuple[Labels, Labels, Grid]:
     """Both files' labels on the reference's grid; grids are compared before a voxel of the prediction is unpacked."""
     grid, read = _open(ours)
-    file = LabelFile(theirs, stranger=True)
+    file = LabelFile(theirs, untrusted=True)
     apart = difference(grid, file.grid)
     if apart and settings.resample == "no":
         raise VolumeError(
@@ -154,7 +154,7 @@ def _open(reference: Path) -> tuple[Grid, Callable[[], Labels]]:
     """A reference's grid, and how to read its labels. The user's own files may keep header and voxels apart."""
     if reference.name.endswith((".mhd", ".nhdr")):
         return read_grid(reference), lambda: read_labels(reference)[0]
-    file = LabelFile(reference, stranger=False)
+    file = LabelFile(reference, untrusted=False)
     return file.grid, file.read
 
 
