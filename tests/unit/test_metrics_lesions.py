@@ -65,12 +65,12 @@ def test_empty_masks(empty: str) -> None:
     if empty == "both":
         assert {(row.value, row.status) for row in rows} == {(None, "undefined")}
     else:
-        found = [0, 0, 1, 0, 0.002, 0] if empty == "reference" else [0, 0, 0, 1, 0, 0.002]
-        assert [row.value for row in rows] == found
+        expected = [0, 0, 1, 0, 0.002, 0] if empty == "reference" else [0, 0, 0, 1, 0, 0.002]
+        assert [row.value for row in rows] == expected
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_pieces_are_those_of_scipy(seed: int) -> None:
+def test_components_are_those_of_scipy(seed: int) -> None:
     rng = np.random.default_rng(seed)
     shape = tuple(int(n) for n in rng.integers(1, 25, 2 + seed % 2))
     pair = [
@@ -88,12 +88,12 @@ def test_pieces_are_those_of_scipy(seed: int) -> None:
     assert lesions.matched_iou == pytest.approx(sum(iou for iou in ious.values() if iou > 0.5))
     assert lesions.missed == count - len({a for a, _ in ious})
     assert lesions.false == predicted - len({b for _, b in ious})
-    assert lesions.missed_ml == pytest.approx(
-        sum((ours == a).sum() for a in range(1, count + 1) if a not in {a for a, _ in ious}) / 1000
-    )
+    matched = {a for a, _ in ious}
+    missed = sum((ours == a).sum() for a in range(1, count + 1) if a not in matched)
+    assert lesions.missed_ml == pytest.approx(missed / 1000)
 
 
-def test_several_labels_that_make_one_target_are_one_piece() -> None:
+def test_several_labels_that_make_one_target_are_one_component() -> None:
     labels = np.array([[[0, 3, 5, 0, 5]]], dtype=np.uint8)
     measured = measure_labels(
         labels, labels, {"a": (3, 5)}, (1, 1, 1), {"a": 1.0}, parts={"a": ["lesions"]}
