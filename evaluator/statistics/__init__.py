@@ -1,7 +1,7 @@
-"""Statistics of scores paired within the subject: pure functions of arrays and a seed (``docs/statistics.md``).
+"""Statistics of scores that are paired within the subject (``docs/statistics.md``).
 
-The unit is always the subject: organs of one subject resemble each other, and counted as units they would make every
-interval too narrow.
+All are pure functions of arrays and a seed. The unit is always the subject: organs of one subject
+resemble each other, and counting them as units would make every interval too narrow.
 """
 
 from evaluator.statistics.agreement import Agreement, bland_altman
