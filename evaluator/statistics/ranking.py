@@ -39,7 +39,8 @@ class OrderRanking:
     place: NDArray[np.int64]
     #: (m, m) share of the resamples in which model i has place j + 1
     distribution: Matrix
-    #: (resamples,) Kendall's tau-b of each resample's mean ranks to the ranks of all data; NaN: ties
+    #: (resamples,) Kendall's tau-b of each resample's mean ranks to the ranks of all data;
+    #: NaN: only ties
     tau: NDArray[np.float64]
 
 

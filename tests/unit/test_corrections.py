@@ -1,4 +1,4 @@
-"""Corrections: each click against a plain search over the whole volume."""
+"""Corrections: each click against a plain search over the complete volume."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def on_grid(reference, prediction, step=(1.0, 1.0, 1.0)):
 
 
 def searched_component(error):
-    """The largest component, of equals the one that C order meets first, by looking at each in turn."""
+    """The largest component, the first in C order of equals, by comparing all."""
     labels, count = ndimage.label(error, structure=TOUCHING)
     components = [labels == n for n in range(1, count + 1)]
     return max(
@@ -53,8 +53,8 @@ def test_the_click_is_the_deepest_voxel_of_the_largest_error(pair, step) -> None
     candidates = [searched_component(error) for error in (negatives, positives) if error.any()]
     component = max(candidates, key=lambda p: p.sum())
     depth = searched_depth(component, step)
-    at = tuple(np.argwhere(depth >= depth.max() - 1e-6)[0])
-    assert clicks == ((at, bool(reference[at])),)
+    voxel = tuple(np.argwhere(depth >= depth.max() - 1e-6)[0])
+    assert clicks == ((voxel, bool(reference[voxel])),)
 
 
 @settings(max_examples=150, deadline=None)
@@ -71,8 +71,8 @@ def test_the_cvpr25_click_is_that_of_a_plain_search(pair) -> None:
     depth = ndimage.distance_transform_edt(np.pad(component, 2))[2:-2, 2:-2, 2:-2]
     farthest = np.argwhere(depth == depth.max())
     np.random.seed(42)  # noqa: NPY002 - the challenge's own generator
-    at = tuple(farthest[np.random.choice(len(farthest))][::-1])  # noqa: NPY002
-    assert clicks == ((at, bool(reference[at])),)
+    voxel = tuple(farthest[np.random.choice(len(farthest))][::-1])  # noqa: NPY002
+    assert clicks == ((voxel, bool(reference[voxel])),)
 
 
 @settings(max_examples=80, deadline=None)
@@ -125,23 +125,23 @@ def test_random_clicks_reach_false_negatives_and_false_positives_alike() -> None
     reference, prediction = np.zeros((2, 10, 4, 4), bool)
     reference[0:2] = True
     prediction[6:9] = True
-    drawn = [
+    clicks_of_streams = [
         CORRECTIONS["random-error-click"](*on_grid(reference, prediction), RandomStream(n))[0][0]
         for n in range(800)
     ]
-    assert len(set(drawn)) == 80
-    assert sum(index[0] < 2 for index in drawn) == pytest.approx(800 * 32 / 80, abs=60)
+    assert len(set(clicks_of_streams)) == 80
+    assert sum(index[0] < 2 for index in clicks_of_streams) == pytest.approx(800 * 32 / 80, abs=60)
 
 
 def test_boundary_clicks_lie_on_the_rim_of_the_largest_error() -> None:
     reference, prediction = np.zeros((2, 9, 9, 9), bool)
     reference[1:8, 1:8, 1:8] = True
-    drawn = {
+    clicks_of_streams = {
         CORRECTIONS["boundary-click"](*on_grid(reference, prediction), RandomStream(n))[0][0]
         for n in range(300)
     }
-    assert all(1 in index or 7 in index for index in drawn)
-    assert len(drawn) > 100
+    assert all(1 in index or 7 in index for index in clicks_of_streams)
+    assert len(clicks_of_streams) > 100
 
 
 @settings(max_examples=60, deadline=None)
