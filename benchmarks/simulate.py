@@ -1,4 +1,4 @@
-"""Runs with simulated scores, for benchmarks of what reads them: nothing in them was measured."""
+"""Runs with simulated scores, to benchmark their readers; nothing in them was measured."""
 
 from __future__ import annotations
 
@@ -17,24 +17,20 @@ from evaluator.runs.tables import gather
 def simulate_run(
     folder: Path, model: str, protocol: str, *, pet_ct: int, pet_mr: int, seed: int = 0
 ) -> RunStore:
-    """A run folder with records, scores and tables of ``pet_ct`` + ``pet_mr`` simulated subjects; no masks."""
+    """A run folder of simulated subjects: records, scores and tables, without masks."""
     plan = load_protocol(protocol)
-    chance = np.random.default_rng([seed, *model.encode(), *protocol.encode()])
-    level = chance.uniform(0.3, 0.9)
+    rng = np.random.default_rng([seed, *model.encode(), *protocol.encode()])
+    level = rng.uniform(0.3, 0.9)
     run = RunStore(folder / f"{model}.simulated.{protocol}")
     write_json(run.path / "run.json", _about(model, plan))
     for number in range(pet_ct + pet_mr):
         subject = f"sim-{number:04d}"
-        common = chance.normal(0, 0.6)
+        common = rng.normal(0, 0.6)
         for modality in ("CT" if number < pet_ct else "MR", "PT"):
-            shift = common + (0 if modality != "PT" else chance.normal(-0.3, 0.3))
-            scores = 1 / (
-                1
-                + np.exp(
-                    -(np.log(level / (1 - level)) + shift + chance.normal(0, 0.5, len(ORGANS)))
-                )
-            )
-            crashed = chance.random(len(ORGANS)) < 0.02
+            shift = common + (0 if modality != "PT" else rng.normal(-0.3, 0.3))
+            logits = np.log(level / (1 - level)) + shift + rng.normal(0, 0.5, len(ORGANS))
+            scores = 1 / (1 + np.exp(-logits))
+            crashed = rng.random(len(ORGANS)) < 0.02
             _write_scan(run, subject, modality, scores, crashed)
     gather(run)
     return run
@@ -67,11 +63,29 @@ def _write_scan(run: RunStore, subject: str, modality: str, scores, crashed) -> 
                     "status": status,
                 }
             )
+    round_entry = {
+        "seed": 0,
+        "round": 0,
+        "seconds": 1.5,
+        "load_seconds": 3.0,
+        "reply": {},
+        "targets": targets,
+    }
     record = {
-        "case": case, "subject": subject, "session": "a", "modality": modality, "key": "simulated", "state": "done",
-        "files": {}, "grid": {"shape": [400, 400, 350], "affine": np.diag([2.0, 2.0, 3.0, 1.0]).tolist()}, "no_prompt": {},
-        "rounds": [{"seed": 0, "round": 0, "seconds": 1.5, "load_seconds": 3.0, "reply": {}, "targets": targets}],
-    }  # fmt: skip
+        "case": case,
+        "subject": subject,
+        "session": "a",
+        "modality": modality,
+        "key": "simulated",
+        "state": "done",
+        "files": {},
+        "grid": {
+            "shape": [400, 400, 350],
+            "affine": np.diag([2.0, 2.0, 3.0, 1.0]).tolist(),
+        },
+        "no_prompt": {},
+        "rounds": [round_entry],
+    }
     for path, body in (
         (run.record_path(case, modality), record),
         (
@@ -84,19 +98,42 @@ def _write_scan(run: RunStore, subject: str, modality: str, scores, crashed) -> 
 
 
 def _about(model: str, plan) -> dict:
+    identity = {
+        "model": model,
+        "image": "simulated",
+        "dataset": "simulated",
+        "dataset_sha256": "0" * 64,
+        "protocol": plan.id,
+        "protocol_sha256": plan.sha256,
+        "contract": "1",
+        "prompts": "drawn",
+    }
+    dataset = {
+        "title": "Simulated scores",
+        "synthetic": True,
+        "reference_origin": "none: the scores are random numbers",
+        "license": "CC0-1.0",
+        "citation": "none",
+    }
     return {
-        "identity": {
-            "model": model, "image": "simulated", "dataset": "simulated", "dataset_sha256": "0" * 64,
-            "protocol": plan.id, "protocol_sha256": plan.sha256, "contract": "1", "prompts": "drawn",
-        },
-        "started": "2026-01-01T00:00:00+00:00", "command": "simulated", "dataset_source": "simulated", "data_root": None,
-        "dataset": {
-            "title": "Simulated scores", "synthetic": True, "reference_origin": "none: the scores are drawn by chance",
-            "license": "CC0-1.0", "citation": "none",
-        },
+        "identity": identity,
+        "started": "2026-01-01T00:00:00+00:00",
+        "command": "simulated",
+        "dataset_source": "simulated",
+        "data_root": None,
+        "dataset": dataset,
         "protocol_source": plan.id,
-        "protocol": {"title": plan.title, "metrics": list(plan.metrics), "seeds": list(plan.seeds)},
-        "prompt_kind": "point", "replayed_run": None, "card": {"umd.title": f"Simulated {model}"},
-        "engine": {"name": "none", "isolates": True}, "gpus": [], "umd": {"version": "simulated", "commit": None},
-        "packages": {}, "host": {},
-    }  # fmt: skip
+        "protocol": {
+            "title": plan.title,
+            "metrics": list(plan.metrics),
+            "seeds": list(plan.seeds),
+        },
+        "prompt_kind": "point",
+        "replayed_run": None,
+        "card": {"umd.title": f"Simulated {model}"},
+        "engine": {"name": "none", "isolates": True},
+        "gpus": [],
+        "umd": {"version": "simulated", "commit": None},
+        "packages": {},
+        "host": {},
+    }
