@@ -64,8 +64,8 @@ def compare(path: Path, folder: Path, arguments: argparse.Namespace) -> list[str
     files = read_and_write(dataset, folder)
     session, in_session = run("session")
     single, in_batches = run("container-per-scan", batch=True, scans_a_batch=1)
-    rounds = chain.from_iterable(record["rounds"] for record in in_session.records())
-    waited = sum(entry["seconds"] for entry in rounds)
+    rounds = chain.from_iterable(record.rounds for record in in_session.records())
+    waited = sum(entry.seconds for entry in rounds)
     scores = [read_scores(store).drop(columns="run") for store in (in_session, in_batches)]
     same = scores[0].equals(scores[1])
 

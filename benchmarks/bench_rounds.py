@@ -112,13 +112,13 @@ def compare_rounds(path: Path, arguments: argparse.Namespace) -> list[str]:
         begun = time.perf_counter()
         result = run_model(RunConfig(name=name, **order), progress=lambda *_: None)
         seconds = time.perf_counter() - begun
-        rounds = chain.from_iterable(record["rounds"] for record in result.records())
+        rounds = chain.from_iterable(record.rounds for record in result.records())
         return seconds, result, list(rounds)
 
     run("warm", dataset="phantom-toy")  # builds the image, compiles the kernels
     session, in_session, entries = run("session")
-    waited = sum(entry["seconds"] for entry in entries)
-    load = sum(entry["load_seconds"] or 0 for entry in entries)
+    waited = sum(entry.seconds for entry in entries)
+    load = sum(entry.load_seconds or 0 for entry in entries)
     cases = arguments.singles or arguments.cases
     patterns = tuple(f"phantom-{n + 1:03d}" for n in range(cases))
     singles, in_containers, answered = run("single", batch=True, scans_a_batch=1, cases=patterns)

@@ -18,8 +18,9 @@ import pandas as pd
 from pandas.api.types import union_categoricals
 
 from evaluator.errors import RunConflictError, UnknownNameError, UserError
-from evaluator.files import read_json
 from evaluator.manifests.protocols import load_protocol
+from evaluator.runs.json_types import read_typed
+from evaluator.runs.records import CasePrompts
 from evaluator.runs.reproducibility import read_verdict
 from evaluator.runs.store import RunStore, open_run
 from evaluator.runs.tables import (
@@ -33,7 +34,7 @@ from evaluator.runs.tables import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from evaluator.files import Json
+    from evaluator.runs.run_info import RunInfo
     from evaluator.types import Protocol
 
 #: columns of text with many different values, which are not made categories
@@ -64,7 +65,7 @@ class RunFacts:
     #: the choices of the model's card that were taken
     options: Mapping[str, str]
     #: when some scans were asked again: "equal", "keeps-state", "not-deterministic"; "not-checked"
-    equality: str
+    reproducibility: str
     #: a container kept the model from everything but its requests
     isolates: bool
     #: "docker", "podman", "local"
@@ -83,8 +84,8 @@ class RunFacts:
     protocol_title: str
     #: ISO 8601, UTC
     started: str
-    #: the whole of run.json: command, versions, host, GPUs, licence, citation
-    about: Json
+    #: the content of run.json: command, versions, host, GPUs, licence, citation
+    info: RunInfo
 
     @property
     def store(self) -> RunStore:
@@ -109,7 +110,7 @@ class Results:
 
     def run_table(self) -> pd.DataFrame:
         """The runs as a frame, one row each, without the cards, the options and the whole of run.json."""
-        names = [name for name in RunFacts.__slots__ if name not in ("card", "options", "about")]
+        names = [name for name in RunFacts.__slots__ if name not in ("card", "options", "info")]
         return pd.DataFrame(
             [{name: getattr(run, name) for name in names} for run in self.runs], columns=names
         )
@@ -181,33 +182,33 @@ def _open(run: str | Path | RunStore) -> RunStore:
 
 
 def _facts(store: RunStore) -> RunFacts:
-    about = store.about()
-    identity, dataset, card = about["identity"], about["dataset"], about["card"]
+    info = store.info()
+    identity = info.identity
     return RunFacts(
         name=store.name,
         path=store.path,
-        model=identity["model"],
-        label=identity["model"],
-        title=card.get("umd.title", identity["model"]),
-        card=card,
-        image=identity["image"],
-        random_weights=is_random(card),
-        weights=(about.get("weights") or {}).get("which") or "",
-        options=about.get("options") or {},
-        equality=read_verdict(store),
-        isolates=bool(about["engine"]["isolates"]),
-        engine=about["engine"]["name"],
-        prompt_kind=about["prompt_kind"],
-        dataset=identity["dataset"],
-        dataset_sha256=identity["dataset_sha256"],
-        dataset_title=dataset["title"],
-        synthetic=bool(dataset["synthetic"]),
-        reference_origin=dataset["reference_origin"],
-        protocol=identity["protocol"],
-        protocol_sha256=identity["protocol_sha256"],
-        protocol_title=about["protocol"]["title"],
-        started=about["started"],
-        about=about,
+        model=identity.model,
+        label=identity.model,
+        title=info.card.get("umd.title", identity.model),
+        card=info.card,
+        image=identity.image,
+        random_weights=info.random_weights,
+        weights=info.weights.name,
+        options=info.options,
+        reproducibility=read_verdict(store),
+        isolates=info.engine.isolates,
+        engine=info.engine.name,
+        prompt_kind=info.prompt_kind,
+        dataset=identity.dataset,
+        dataset_sha256=identity.dataset_sha256,
+        dataset_title=info.dataset.title,
+        synthetic=info.dataset.synthetic,
+        reference_origin=info.dataset.reference_origin,
+        protocol=identity.protocol,
+        protocol_sha256=identity.protocol_sha256,
+        protocol_title=info.protocol.title,
+        started=info.started,
+        info=info,
     )
 
 
@@ -273,7 +274,7 @@ def _short(run: RunFacts, kind: str) -> str:
 
 
 def _protocol(run: RunFacts) -> Protocol:
-    protocol = load_protocol(run.about["protocol_source"])
+    protocol = load_protocol(run.info.protocol_source)
     if protocol.sha256 != run.protocol_sha256:
         raise RunConflictError(
             f"run {run.name} was made under a protocol {run.protocol} with another content than the one that is here now; "
@@ -282,18 +283,18 @@ def _protocol(run: RunFacts) -> Protocol:
     return protocol
 
 
-def is_random(card: Mapping[str, str]) -> bool:
-    """Do a card's labels say that the weights are random numbers, so that no figure is a result."""
-    return card.get("umd.weights", "").startswith("random")
-
-
 def displacements(run: RunStore) -> dict[tuple[str, str], list[float]]:
-    """Target and modality -> millimetres of each prompt with a point, all cases and seeds; 0 where it was not moved."""
-    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    """How far each prompt with a point was moved to lie on its image's reference.
+
+    Returns:
+        (target, modality) -> millimetres, one for each case and seed; 0 for a prompt not moved.
+    """
+    distances: dict[tuple[str, str], list[float]] = defaultdict(list)
     for path in sorted((run.path / "prompts").glob("*.json")):
-        for modality, seeds in read_json(path)["prompts"].items():
-            for targets in seeds.values():
+        case = read_typed(CasePrompts, path)
+        for modality in case.prompts:
+            for targets in case.scan(modality).prompts.values():
                 for target, prompt in targets.items():
-                    if prompt.get("points"):
-                        found[target, modality].append(float(prompt["displacement_mm"]))
-    return dict(found)
+                    if prompt.points:
+                        distances[target, modality].append(prompt.displacement_mm)
+    return dict(distances)
