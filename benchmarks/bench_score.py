@@ -254,10 +254,10 @@ def main() -> None:
             f"{PEERS[peer]} {number}" for peer, number in peers.ask("versions").items()
         )
         about = (
-            f"{host}; medians of {arguments.rounds} interleaved rounds, in brackets how many times "
-            f"ours with 1 and with {THREADS} threads. The volumes with × in their names are synthetic, "
-            f"uint8, {ORGANS} organs; (moved): the prediction is the reference, moved by two voxels. "
-            f"{versions}; all on crops."
+            f"{host}; medians of {arguments.rounds} interleaved rounds, in brackets how many "
+            f"times ours with 1 and with {THREADS} threads. The volumes with × in their names are "
+            f"synthetic, uint8, {ORGANS} organs; (moved): the prediction is the reference, moved "
+            f"by two voxels. {versions}; all on crops."
         )
         parts = [
             about,

@@ -172,7 +172,8 @@ def simulate(cohorts: int) -> str:
     for scenario in SCENARIOS:
         for subjects in (10, 30, 100):
             results = joint(scenario, subjects, cohorts)
-            what = f"mixed model's 95 % interval holds the truth (fitted in {results[:, 1].mean():.0%})"
+            fitted = f"fitted in {results[:, 1].mean():.0%}"
+            what = f"mixed model's 95 % interval holds the truth ({fitted})"
             lines.append(_line(what, scenario.title, subjects, "93 to 97 %", results[:, 0]))
     return "\n".join(lines)
 

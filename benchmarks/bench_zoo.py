@@ -148,7 +148,7 @@ def make_requests(folder: Path, card, arguments) -> list[Request]:
     names = accepted[: arguments.targets]
     if not 1 <= arguments.targets <= len(accepted):
         raise SystemExit(
-            f"{card.name} accepts {len(accepted)} of the organs; give --targets 1 to {len(accepted)}"
+            f"{card.name} accepts {len(accepted)} organs; give --targets 1 to {len(accepted)}"
         )
     for name in ("requests", "images"):
         (folder / name).mkdir(parents=True)

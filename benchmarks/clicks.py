@@ -48,7 +48,8 @@ for organ in range(1, 14):
             continue
         best = sizes.max()
         begun = time.perf_counter()
-        depth = ndimage.distance_transform_edt(np.pad(component, 1), sampling=step)[1:-1, 1:-1, 1:-1]
+        padded = ndimage.distance_transform_edt(np.pad(component, 1), sampling=step)
+        depth = padded[1:-1, 1:-1, 1:-1]
         at = np.unravel_index(np.argmax(depth >= depth.max() - 1e-6), depth.shape)
         seconds["transform"] += time.perf_counter() - begun
         click = [[int(i) for i in at], foreground]
@@ -143,7 +144,8 @@ def environment(folder: Path) -> Path | None:
     done = subprocess.run(pip, capture_output=True, text=True, check=False)
     if done.returncode:
         print(
-            f"cc3d could not be installed, scipy labels instead: {done.stderr.strip().splitlines()[-1:]}"
+            "cc3d could not be installed, scipy labels instead: "
+            f"{done.stderr.strip().splitlines()[-1:]}"
         )
         return None
     return python
