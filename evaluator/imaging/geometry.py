@@ -46,7 +46,7 @@ def make_grid(shape: Sequence[int], affine: Any) -> Grid:
         or not np.allclose(matrix[3], (0, 0, 0, 1))
     ):
         raise VolumeError(
-            f"the affine is no finite 4 x 4 matrix with last row 0 0 0 1: {matrix.tolist()}"
+            f"the affine must be a finite 4 x 4 matrix with last row 0 0 0 1: {matrix.tolist()}"
         )
     columns = np.linalg.norm(matrix[:3, :3], axis=0)
     if min(columns) == 0 or abs(np.linalg.det(matrix[:3, :3] / columns)) < 1e-3:

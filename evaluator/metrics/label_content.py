@@ -64,7 +64,7 @@ def read_content(
         ]
     voxels = _count_voxels(maps, limits, pool)
     slabs = _find_corners(maps, limits, voxel_grid, pool)
-    dense = [not all(complete for *_, complete in of_map) for of_map in slabs]
+    dense = [not all(slab[3] for slab in of_map) for of_map in slabs]
     listed = [[] if is_dense else of_map for of_map, is_dense in zip(slabs, dense, strict=True)]
     tasks = [(of_map, label_grid.targets) for of_map, label_grid in zip(listed, maps, strict=True)]
     del slabs, listed

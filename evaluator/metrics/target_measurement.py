@@ -1,4 +1,12 @@
-"""Measure all targets of a pair of masks or label maps at once."""
+"""Measure all targets of a pair of masks or label maps at once.
+
+Memory beyond the volumes: some 25 bytes for each surface corner, which are at most an eighth of the
+voxels, and for each thread a bit for each voxel of a target's box. A map with more corners than
+that is noise: its targets are measured one for each thread
+(``evaluator.metrics.kernels.dense_surface``), with 11 bytes a voxel at most. A copy of the volumes
+(of 2 bytes a voxel) is made for integers of more than 16 bits, and a copy of the prediction where
+its memory order is not the reference's.
+"""
 
 from __future__ import annotations
 
@@ -42,13 +50,6 @@ def measure_labels(
 
     Voxels beyond the arrays are outside every mask, so where a mask touches the border of the
     arrays, the border is surface.
-
-    Memory beyond the volumes: some 25 bytes for each surface corner, which are at most an eighth of
-    the voxels, and for each thread a bit for each voxel of a target's box. A map with more corners
-    than that is noise: its targets are measured one for each thread
-    (``evaluator.metrics.kernels.dense_surface``), with 11 bytes a voxel at most. A copy of the
-    volumes (of 2 bytes a voxel) is made for integers of more than 16 bits, and a copy of the
-    prediction where its memory order is not the reference's.
 
     Args:
         reference: label map of two or three axes, any integers.

@@ -21,7 +21,7 @@ RESAMPLES = 4999
 ALL_FLIPS = 13
 #: columns that are resampled at once; they fit into the processor's cache
 _COLUMNS = 64
-#: random numbers are drawn for so many subjects at a time
+#: random numbers are generated for so many subjects at a time
 _BLOCK = 512
 
 

@@ -62,7 +62,7 @@ def pair(request: pytest.FixtureRequest, peers: Peers) -> Any:
 
 
 def synthetic_pair() -> Any:
-    """Eight labels between smooth and noisy, between alike and unrelated, on an anisotropic grid."""
+    """Eight labels from smooth to noisy, from alike to unrelated, on an anisotropic grid."""
     rng = np.random.default_rng(3)
     volumes = [np.zeros((64, 50, 40), dtype=np.uint8) for _ in range(2)]
     for label in range(1, 9):

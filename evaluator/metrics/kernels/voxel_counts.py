@@ -201,23 +201,15 @@ def find_corners(
 ) -> Any:
     """Surface corners in planes [first, last) of the corner grid.
 
-    The corner grid has row_a more corner than voxels on each axis. A flat volume has row_a plane of
-    corners, and only the lower half of each code.
+    The corner grid has one more corner than voxels on each axis. A flat volume has one plane of
+    corners and only the lower half of each code. ``low`` and ``high`` are those of
+    ``count_targets``.
 
-    Args:
-        voxels: label map.
-        table: the target of each value.
-        low: of ``count_targets``.
-        high: of ``count_targets``.
-        planes: first and last + 1 plane.
-        flat: whether the volume has row_b axes.
-        budget: (1,) int64, roughly how many more corners all slabs together may take. It is counted
-            down by threads that do not wait for each other; where it falls below 0 the search ends
-            without corners.
+    Returns positions (plane << 42 | row << 21 | column, int64), codes (uint8) and targets (int32),
+    in order of position, and whether the list is complete.
 
-    Returns:
-        Positions (plane << 42 | row << 21 | column, int64), codes (uint8) and targets (int32), in
-        order of position, and whether the list is complete.
+    ``budget``, (1,) int64, is roughly how many more corners all slabs together may take. Threads
+    count it down without waiting for each other; below 0 the search ends without corners.
     """
     depth, height, width = voxels.shape
     positions, codes = np.empty(4096, dtype=np.int64), np.empty(4096, dtype=np.uint8)
