@@ -5,7 +5,7 @@ Surfaces are defined as in DeepMind's surface-distance (``evaluator.metrics.kern
 
 from evaluator.metrics.kernels.surface_statistics import Surface
 from evaluator.metrics.lesions import Lesions, measure_lesions
-from evaluator.metrics.measurements import Measures, Part
+from evaluator.metrics.measurements import Measurement, Measures
 from evaluator.metrics.metric_table import METRICS, Metric
 from evaluator.metrics.registry import NOT_EVALUATED, failure_value, score, without_value
 from evaluator.metrics.target_measurement import labels_in, measure, measure_labels, measure_masks
@@ -16,9 +16,9 @@ __all__ = [
     "NOT_EVALUATED",
     "PEAK_MM",
     "Lesions",
+    "Measurement",
     "Measures",
     "Metric",
-    "Part",
     "Surface",
     "failure_value",
     "labels_in",

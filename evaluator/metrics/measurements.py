@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from evaluator.metrics.lesions import Lesions
     from evaluator.metrics.uptake import Uptake
 
-Part = Literal["lesions", "uptake", "centre_lines"]
+Measurement = Literal["lesions", "uptake", "centre_lines"]
 """What is measured only where a requested metric needs it and it has a meaning for the target."""
 
 
@@ -28,7 +28,7 @@ class Measures:
     tolerance_mm: float
     reference: Surface = field(default_factory=Surface)
     prediction: Surface = field(default_factory=Surface)
-    #: the optional parts; None where not measured
+    #: the optional measurements; None where not measured
     lesions: Lesions | None = None
     uptake: Uptake | None = None
     centre_lines: CentreLines | None = None

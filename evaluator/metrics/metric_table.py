@@ -11,7 +11,7 @@ from evaluator.metrics import definitions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from evaluator.metrics.measurements import Measures, Part
+    from evaluator.metrics.measurements import Measurement, Measures
 
 DEEPMIND = "Nikolov et al., arXiv 1809.04430; github.com/google-deepmind/surface-distance"
 RELOADED = "Maier-Hein et al., Metrics Reloaded, arXiv 2206.01653"
@@ -43,8 +43,8 @@ class Metric:
     function: Callable[[Measures], float | None]
     #: zero is perfect, and the sign is the direction of the error
     signed: bool = False
-    #: the optional part of the measures that it needs
-    part: Part | None = None
+    #: the optional measurement that it needs
+    measurement: Measurement | None = None
 
 
 _ROWS = (
@@ -149,7 +149,7 @@ _ROWS = (
         worst=0.0,
         function=definitions.cldice,
         source=CLDICE,
-        part="centre_lines",
+        measurement="centre_lines",
         definition=(
             "harmonic mean of the shares of the two masks' centre lines that lie in the other mask"
         ),
@@ -161,7 +161,7 @@ _ROWS = (
         worst=0.0,
         function=definitions.lesion_f1,
         source=PANOPTIC,
-        part="lesions",
+        measurement="lesions",
         definition=(
             "twice the pairs of components with an IoU above 0.5, divided by the components of "
             "both masks"
@@ -173,7 +173,7 @@ _ROWS = (
         direction="higher",
         worst=0.0,
         source=PANOPTIC,
-        part="lesions",
+        measurement="lesions",
         function=definitions.panoptic_quality,
         definition="lesion F1 times the mean IoU of the matched pairs of components",
     ),
@@ -183,7 +183,7 @@ _ROWS = (
         direction="lower",
         worst=inf,
         source=AUTOPET,
-        part="lesions",
+        measurement="lesions",
         function=definitions.false_lesions,
         definition="number of predicted components that touch no voxel of the reference",
     ),
@@ -193,7 +193,7 @@ _ROWS = (
         direction="lower",
         worst=inf,
         source=AUTOPET,
-        part="lesions",
+        measurement="lesions",
         function=definitions.missed_lesions,
         definition="number of components of the reference that no predicted voxel touches",
     ),
@@ -204,7 +204,7 @@ _ROWS = (
         direction="lower",
         worst=inf,
         source=AUTOPET,
-        part="lesions",
+        measurement="lesions",
         function=definitions.false_lesion_volume,
         definition="volume of the predicted components that touch no voxel of the reference",
     ),
@@ -215,7 +215,7 @@ _ROWS = (
         direction="lower",
         worst=inf,
         source=AUTOPET,
-        part="lesions",
+        measurement="lesions",
         function=definitions.missed_lesion_volume,
         definition="volume of the components of the reference that no predicted voxel touches",
     ),
@@ -227,7 +227,7 @@ _ROWS = (
         worst=inf,
         source=PERCIST,
         signed=True,
-        part="uptake",
+        measurement="uptake",
         function=definitions.mtv_error,
         definition=(
             "predicted minus reference metabolic volume, that of the region on the PET image's grid"
@@ -241,7 +241,7 @@ _ROWS = (
         worst=inf,
         source=PERCIST,
         signed=True,
-        part="uptake",
+        measurement="uptake",
         function=definitions.tlg_error,
         definition=(
             "predicted minus reference total lesion glycolysis: SUVmean times volume; 0 for an "
@@ -256,7 +256,7 @@ _ROWS = (
         worst=inf,
         source=PERCIST,
         signed=True,
-        part="uptake",
+        measurement="uptake",
         function=definitions.suvmean_error,
         definition="predicted minus reference region's mean uptake",
     ),
@@ -268,7 +268,7 @@ _ROWS = (
         worst=inf,
         source=PERCIST,
         signed=True,
-        part="uptake",
+        measurement="uptake",
         function=definitions.suvmax_error,
         definition="predicted minus reference region's highest voxel",
     ),
@@ -280,7 +280,7 @@ _ROWS = (
         worst=inf,
         source=IBSI,
         signed=True,
-        part="uptake",
+        measurement="uptake",
         function=definitions.suvpeak_error,
         definition=(
             "predicted minus reference region's highest mean over a sphere of 1 ml about one of "

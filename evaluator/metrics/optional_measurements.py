@@ -18,31 +18,31 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evaluator.metrics.kernels.label_grid import LabelGrid, VoxelGrid
-    from evaluator.metrics.measurements import Measures, Part
+    from evaluator.metrics.measurements import Measurement, Measures
     from evaluator.metrics.pair_measurement import TargetPair
 
 
 def add_measurements(
     measures: Measures,
-    parts: Collection[Part],
+    measurements: Collection[Measurement],
     pair: TargetPair,
     voxel_grid: VoxelGrid,
     image: NDArray[Any] | None,
 ) -> Measures:
-    """The measures of one target, with these parts added.
+    """The measures of one target, with these measurements added.
 
     Raises:
         ValueError: uptake is requested without an image, or the image has another shape.
     """
     target, maps, box = pair.target, pair.maps, _box(pair, voxel_grid)
     optional: dict[str, Any] = {}
-    if "lesions" in parts:
+    if "lesions" in measurements:
         optional["lesions"] = count_lesions(*maps, target, box, voxel_grid.voxel_ml)
-    if "centre_lines" in parts:
+    if "centre_lines" in measurements:
         optional["centre_lines"] = measure_centre_lines(
             *(_mask(label_grid, target, box, voxel_grid) for label_grid in maps)
         )
-    if "uptake" in parts:
+    if "uptake" in measurements:
         if image is None:
             raise ValueError("uptake needs an image")
         image = in_memory_order(image, voxel_grid)

@@ -12,7 +12,7 @@ from evaluator.types import Score, ScoreStatus
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from evaluator.metrics.measurements import Measures, Part
+    from evaluator.metrics.measurements import Measurement, Measures
     from evaluator.metrics.metric_table import Metric
     from evaluator.types import Protocol
 
@@ -23,8 +23,8 @@ NOT_EVALUATED = (ScoreStatus.UNDEFINED, ScoreStatus.NOT_RUN, ScoreStatus.NOT_APP
 def score(measures: Measures, names: Sequence[str]) -> tuple[Score, ...]:
     """The scores of these metrics.
 
-    A metric that needs a part which the measures lack is ``not-applicable``. If both masks are
-    empty, every metric is ``undefined``. If one is empty, overlaps are 0 and distances are
+    A metric that needs a measurement which the measures lack is ``not-applicable``. If both masks
+    are empty, every metric is ``undefined``. If one is empty, overlaps are 0 and distances are
     ``one-empty``.
 
     Args:
@@ -37,19 +37,25 @@ def score(measures: Measures, names: Sequence[str]) -> tuple[Score, ...]:
     return tuple(_score(METRICS[name], measures) for name in names)
 
 
-def without_value(names: Sequence[str], status: str, parts: Collection[Part]) -> tuple[Score, ...]:
+def without_value(
+    names: Sequence[str], status: str, measurements: Collection[Measurement]
+) -> tuple[Score, ...]:
     """The scores of a prediction that could not be measured.
 
     Args:
         names: names of ``METRICS``.
         status: the prediction's status.
-        parts: the parts that have a meaning; a metric of another part is ``not-applicable``.
+        measurements: those that have a meaning; a metric that needs another is
+            ``not-applicable``.
     """
+    meaningful = (None, *measurements)
     return tuple(
         Score(
             metric=name,
             value=None,
-            status=status if METRICS[name].part in (None, *parts) else ScoreStatus.NOT_APPLICABLE,
+            status=status
+            if METRICS[name].measurement in meaningful
+            else ScoreStatus.NOT_APPLICABLE,
         )
         for name in names
     )
@@ -57,7 +63,7 @@ def without_value(names: Sequence[str], status: str, parts: Collection[Part]) ->
 
 def _score(metric: Metric, measures: Measures) -> Score:
     value = None
-    if metric.part and getattr(measures, metric.part) is None:
+    if metric.measurement and getattr(measures, metric.measurement) is None:
         status = ScoreStatus.NOT_APPLICABLE
     elif measures.both_empty:
         status = ScoreStatus.UNDEFINED

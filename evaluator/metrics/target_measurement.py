@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evaluator.metrics.kernels.label_grid import VoxelGrid
-    from evaluator.metrics.measurements import Measures, Part
+    from evaluator.metrics.measurements import Measurement, Measures
     from evaluator.metrics.workers import WorkerPool
 
-    Parts = Mapping[str, Collection[Part]]
+    Measurements = Mapping[str, Collection[Measurement]]
 
 MOST_LABELS = 2**16 - 1
 
@@ -43,7 +43,7 @@ def measure_labels(
     tolerances: Mapping[str, float],
     threads: int = 1,
     prediction_targets: Mapping[str, tuple[int, ...]] | None = None,
-    parts: Parts | None = None,
+    measurements: Measurements | None = None,
     image: NDArray[Any] | None = None,
 ) -> dict[str, Measures]:
     """Measure every target of a pair of label maps.
@@ -59,8 +59,8 @@ def measure_labels(
         tolerances: of each target, millimetres, for the normalised surface distance.
         threads: number of threads.
         prediction_targets: the labels in the prediction where they differ from ``targets``.
-        parts: what to measure of each target beyond voxels and surfaces.
-        image: any real numbers, of the same shape; needed for the part "uptake".
+        measurements: what to measure of each target beyond voxels and surfaces.
+        image: any real numbers, of the same shape; needed for the measurement "uptake".
 
     Returns:
         The measures of each target, in the order of ``targets``.
@@ -92,7 +92,7 @@ def measure_labels(
                 )
                 for number, name in enumerate(names, 1)
             ]
-            measures |= _measure_group(names, pairs, parts or {}, voxel_grid, pool, image)
+            measures |= _measure_group(names, pairs, measurements or {}, voxel_grid, pool, image)
     return {name: measures[name] for name in targets}
 
 
@@ -103,7 +103,7 @@ def measure_masks(
     spacing: Sequence[float],
     tolerances: Mapping[str, float],
     threads: int = 1,
-    parts: Parts | None = None,
+    measurements: Measurements | None = None,
     image: NDArray[Any] | None = None,
 ) -> dict[str, Measures]:
     """Measure every target of a reference label map against a 0/1 mask; the masks may overlap.
@@ -115,8 +115,8 @@ def measure_masks(
         spacing: as in ``measure_labels``, like all further arguments, the result and the errors.
         tolerances: of each target, millimetres.
         threads: number of threads.
-        parts: what to measure of each target beyond voxels and surfaces.
-        image: needed for the part "uptake".
+        measurements: what to measure of each target beyond voxels and surfaces.
+        image: needed for the measurement "uptake".
     """
     voxel_grid = make_voxel_grid(labels, spacing)
     measures: dict[str, Measures] = {}
@@ -139,7 +139,7 @@ def measure_masks(
                         tolerance_mm=float(tolerances[name]),
                     )
                 )
-            measures |= _measure_group(names, pairs, parts or {}, voxel_grid, pool, image)
+            measures |= _measure_group(names, pairs, measurements or {}, voxel_grid, pool, image)
     return {name: measures[name] for name in targets}
 
 
@@ -149,7 +149,7 @@ def measure(
     spacing: Sequence[float],
     tolerance_mm: float,
     threads: int = 1,
-    parts: Collection[Part] = (),
+    measurements: Collection[Measurement] = (),
     image: NDArray[Any] | None = None,
 ) -> Measures:
     """Measure one pair of 0/1 masks.
@@ -160,8 +160,8 @@ def measure(
         spacing: millimetres along the arrays' axes.
         tolerance_mm: for the normalised surface distance.
         threads: number of threads.
-        parts: what to measure beyond voxels and surfaces.
-        image: any real numbers, of the same shape; needed for the part "uptake".
+        measurements: what to measure beyond voxels and surfaces.
+        image: any real numbers, of the same shape; needed for the measurement "uptake".
 
     Raises:
         ValueError: shapes differ, or the spacing is not positive and finite.
@@ -174,7 +174,7 @@ def measure(
         spacing,
         {"mask": tolerance_mm},
         threads,
-        parts={"mask": parts},
+        measurements={"mask": measurements},
         image=image,
     )
     return measures["mask"]
@@ -196,16 +196,18 @@ def labels_in(volume: NDArray[Any]) -> list[int]:
 def _measure_group(
     names: Sequence[str],
     pairs: list[TargetPair],
-    parts: Parts,
+    measurements: Measurements,
     voxel_grid: VoxelGrid,
     pool: WorkerPool,
     image: NDArray[Any] | None,
 ) -> dict[str, Measures]:
-    """The measures of each target by name, with its optional parts."""
+    """The measures of each target by name, with its optional measurements."""
     measures = dict(zip(names, measure_targets(pairs, voxel_grid, pool), strict=True))
     pair_of = dict(zip(names, pairs, strict=True))
-    extended = [name for name in names if parts.get(name)]
-    tasks = [(measures[name], parts[name], pair_of[name], voxel_grid, image) for name in extended]
+    extended = [name for name in names if measurements.get(name)]
+    tasks = [
+        (measures[name], measurements[name], pair_of[name], voxel_grid, image) for name in extended
+    ]
     return measures | dict(zip(extended, pool.run(add_measurements, tasks), strict=True))
 
 

@@ -15,7 +15,7 @@ from evaluator.errors import VolumeError
 from evaluator.files import fingerprint
 from evaluator.imaging.geometry import affine_of, difference, spacing, to_index, to_world
 from evaluator.metrics import METRICS, labels_in, measure_labels, score
-from evaluator.scoring.applicability import parts_for
+from evaluator.scoring.applicability import applicable_measurements
 from evaluator.types import ScoreStatus, Status
 from evaluator.volumes import LabelFile, file_sha256, read_grid, read_labels
 
@@ -102,7 +102,9 @@ def score_pair(pair: Pair, settings: Settings, *, threads: int = 1) -> Json:
     step = spacing(affine_of(grid))[: reference.ndim]
     measured = measure_labels(
         reference, prediction, targets, step, tolerances, threads, theirs,
-        parts={name: parts_for(settings.metrics, name, unit) for name in targets},
+        measurements={
+            name: applicable_measurements(settings.metrics, name, unit) for name in targets
+        },
         image=read_uptake(pair.image, grid).reshape(reference.shape) if pair.image else None,
     )  # fmt: skip
     entries = [

@@ -147,7 +147,7 @@ def test_panopticas_matches_are_ours(peers: Any, pair: Any) -> None:
     components = [ndimage.label(mask, joined)[0] for mask in masks]
     peers.load("components", *components)
     theirs = peers.ask("lesions", name="components")
-    measures = measure(*masks, spacing, 1.0, parts=["lesions"])
+    measures = measure(*masks, spacing, 1.0, measurements=["lesions"])
     lesions = measures.lesions
     assert lesions is not None
     assert (theirs["tp"], theirs["fp"], theirs["fn"]) == (

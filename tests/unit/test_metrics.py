@@ -27,7 +27,7 @@ from evaluator.metrics import (
 from evaluator.metrics.kernels.surface_area import surfel_areas
 
 #: those of voxels and surfaces; the others are in test_optional_measurements.py
-NAMES = tuple(name for name, metric in METRICS.items() if not metric.part)
+NAMES = tuple(name for name, metric in METRICS.items() if not metric.measurement)
 MIRRORED = [name for name in NAMES if not METRICS[name].signed]
 SPACINGS = st.tuples(*[st.sampled_from([0.5, 0.75, 1.0, 1.5, 3.0])] * 3)
 

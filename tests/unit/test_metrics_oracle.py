@@ -164,12 +164,12 @@ def test_noise_is_measured_exactly_without_lists_of_corners(
     pair = {"reference": (noise[0], smooth), "prediction": (smooth, noise[0]), "both": noise}[which]
     targets = {name: (int(name),) for name in "1234"}
     image = rng.random(shape).astype(np.float32)
-    parts: Any = dict.fromkeys(targets, ("lesions", "uptake", "centre_lines"))
+    measurements: Any = dict.fromkeys(targets, ("lesions", "uptake", "centre_lines"))
 
     def measures(threads: int) -> Any:
         tolerances = dict.fromkeys(targets, 1.4)
         return measure_labels(
-            *pair, targets, spacing, tolerances, threads, parts=parts, image=image
+            *pair, targets, spacing, tolerances, threads, measurements=measurements, image=image
         )
 
     listed = measures(1)
