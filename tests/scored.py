@@ -1,4 +1,4 @@
-"""Results made of given scores, without a run: for tests of what is computed from them."""
+"""Results with chosen scores, without a run, for tests of analyses."""
 
 from __future__ import annotations
 
@@ -60,30 +60,33 @@ def run_info(
 def facts(
     model: str, dataset="data", protocol="paper", dataset_sha256="d" * 64, **more
 ) -> RunFacts:
-    """One run's facts, of a protocol of the project."""
+    """The facts of one run, with a protocol of the project."""
     info = run_info(model, dataset, protocol, dataset_sha256)
     fields = {
-        "name": f"{model}.{dataset}.{protocol}", "path": Path("/nowhere"), "model": model, "label": model, "title": model,
-        "card": {}, "image": "sha256:0", "random_weights": False, "weights": "", "options": {}, "reproducibility": "equal", "isolates": True, "engine": "docker",
-        "prompt_kind": "point", "dataset": dataset, "dataset_sha256": dataset_sha256, "dataset_title": dataset,
-        "synthetic": True, "reference_origin": "generated", "protocol": protocol,
-        "protocol_sha256": load_protocol(protocol).sha256, "protocol_title": protocol, "started": "", "info": info,
+        "name": f"{model}.{dataset}.{protocol}", "path": Path("/nowhere"), "model": model,
+        "label": model, "title": model, "card": {}, "image": "sha256:0", "random_weights": False,
+        "weights": "", "options": {}, "reproducibility": "equal", "isolates": True,
+        "engine": "docker", "prompt_kind": "point", "dataset": dataset,
+        "dataset_sha256": dataset_sha256, "dataset_title": dataset, "synthetic": True,
+        "reference_origin": "generated", "protocol": protocol,
+        "protocol_sha256": load_protocol(protocol).sha256, "protocol_title": protocol,
+        "started": "", "info": info,
     }  # fmt: skip
     return RunFacts(**fields | more)
 
 
 def results(runs, rows) -> Results:
-    """Results of (run, subject, modality, target, metric, value or status) rows; more keys as a last dict."""
+    """Results of rows (run, subject, modality, target, metric, value or status[, columns])."""
     runs = list(runs)
     by_name = {run.name: run for run in runs}
     scores, predictions = [], []
-    for run, subject, modality, target, metric, score, *more in rows:
-        own = by_name[run.name]
-        same = {
+    for run, subject, modality, target, metric, score, *changes in rows:
+        facts_of_run = by_name[run.name]
+        run_columns = {
             "run": run.name,
-            "model": own.label,
-            "dataset": own.dataset,
-            "protocol": own.protocol,
+            "model": facts_of_run.label,
+            "dataset": facts_of_run.dataset,
+            "protocol": facts_of_run.protocol,
         }
         key = {
             "subject": subject,
@@ -93,22 +96,29 @@ def results(runs, rows) -> Results:
             "seed": 0,
             "round": 0,
         }
-        key |= more[0] if more else {}
+        key |= changes[0] if changes else {}
         key["case"] = f"{key['subject']}.{key['session']}"
-        given = isinstance(score, str)
-        status = score if given else "ok"
+        is_status = isinstance(score, str)
+        status = score if is_status else "ok"
         scores.append(
-            same
+            run_columns
             | key
-            | {"metric": metric, "value": None if given else float(score), "status": status}
+            | {"metric": metric, "value": None if is_status else float(score), "status": status}
         )
-        predictions.append(same | key | {"status": "ok" if status == "one-empty" else status})
-    predictions = [dict(row) for row in {tuple(sorted(row.items())) for row in predictions}]
+        predictions.append(
+            run_columns | key | {"status": "ok" if status == "one-empty" else status}
+        )
+    unique = set(map(_sorted_items, predictions))
+    predictions = list(map(dict, unique))
     return Results(
         runs=tuple(runs),
         scores=_frame(scores, COLUMNS),
         predictions=_frame(predictions, PREDICTION_COLUMNS),
     )
+
+
+def _sorted_items(row):
+    return tuple(sorted(row.items()))
 
 
 def _frame(rows, columns) -> pd.DataFrame:
@@ -131,7 +141,7 @@ def _frame(rows, columns) -> pd.DataFrame:
 
 def paired(run, scores, metric="dice", pair=("CT", "PT")):
     """Rows of {target: [(structural, functional) of each subject]}."""
-    for target, sides in scores.items():
-        for number, values in enumerate(sides):
+    for target, values_of_subjects in scores.items():
+        for number, values in enumerate(values_of_subjects):
             for modality, value in zip(pair, values, strict=True):
                 yield run, f"s{number:03d}", modality, target, metric, value

@@ -136,7 +136,7 @@ def test_a_model_that_keeps_state_is_found(project, engine_name):
         result.check: result.ok for result in check_model("remembers", engine_name, large=False)[1]
     }
     assert results["session equals batch"] is True  # the same order, the same state
-    assert results["the same question gets the same answer, whatever was asked before"] is False
+    assert results["repeated requests get equal masks, whatever the order of requests"] is False
     assert all(result.ok for result in check_model("perfect", engine_name, large=False)[1])
 
 
