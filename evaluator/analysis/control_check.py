@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from evaluator.analysis.comparison.schema import ALL_TARGETS, SANITY, typed
-from evaluator.analysis.comparison.score_array import COUNTED
+from evaluator.analysis.comparison.schema import ALL_TARGETS, CONTROL_CHECK, typed
+from evaluator.analysis.comparison.score_array import INCLUDED
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -35,22 +35,22 @@ WORKS = 0.5
 COLLAPSES = 0.2
 
 WORKING, EVERYWHERE, DATASET, MODALITY, UNSURE = (
-    "works", "collapse everywhere", "collapse on this dataset", "collapse on this modality only", "cannot say",
+    "works", "collapse everywhere", "collapse on this dataset", "collapse on this modality only", "inconclusive",
 )  # fmt: skip
 _SUSPECT = "suspect the pipeline (units, orientation, label map) before the model"
 
 
-def judge_sanity(
+def judge_control(
     means: pd.DataFrame, control: str, *, random_weights: Collection[str] = ()
 ) -> pd.DataFrame:
-    """One row for each model, dataset that is not the control, protocol and overlap metric; columns are ``SANITY``.
+    """One row for each model, dataset that is not the control, protocol and overlap metric; columns are ``CONTROL_CHECK``.
 
     ``means`` is a comparison's frame, ``control`` a dataset's name in it, ``random_weights`` labels of models whose scores
     say nothing.
     """
     own = means[
         (means["target"] == ALL_TARGETS)
-        & (means["failures"] == COUNTED)
+        & (means["failures"] == INCLUDED)
         & (means["modality_pair"] == "all")
     ]
     own = own[own["metric"].isin(("dice", "iou", "nsd"))]
@@ -72,7 +72,7 @@ def judge_sanity(
             named = {"model": model, "protocol": protocol, "metric": metric, "control": control}
             said = {"target_dataset": dataset, "functional_mean": measured.get("PT")}
             rows.append(named | figures | said | {"verdict": verdict, "explanation": explanation})
-    return typed(pd.DataFrame(rows, columns=list(SANITY)), SANITY)
+    return typed(pd.DataFrame(rows, columns=list(CONTROL_CHECK)), CONTROL_CHECK)
 
 
 def _means(group: pd.DataFrame) -> dict[str, float]:
@@ -124,7 +124,7 @@ def load_runs(suite: Suite) -> Results:
     return load(names)
 
 
-def suite_sanity(suite: Suite) -> pd.DataFrame | None:
+def check_control(suite: Suite) -> pd.DataFrame | None:
     """The verdict on each model by the suite's control (``evaluator.analysis.control_check``); None for a suite without one.
 
     Raises UserError when none of the suite's runs were made.
@@ -133,7 +133,7 @@ def suite_sanity(suite: Suite) -> pd.DataFrame | None:
         return None
     results = load_runs(suite)
     random = [run.label for run in results.runs if run.random_weights]
-    return judge_sanity(
+    return judge_control(
         compare(results).means, control_name(suite) or suite.control, random_weights=random
     )
 

@@ -45,7 +45,7 @@ _POINTS = 500_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mistake:
+class FailureMode:
     """The kind, and the figures that it was told by."""
 
     kind: str
@@ -61,12 +61,12 @@ class Mistake:
     shift_mm: float | None = None
 
 
-def classify(prediction: GridMask, references: Mapping[str, GridMask], target: str) -> Mistake:
+def classify(prediction: GridMask, references: Mapping[str, GridMask], target: str) -> FailureMode:
     """The kind of mistake that a mask of ``target`` is; all masks are on one grid, the target's reference is not empty."""
     own = references[target]
     size, wanted = prediction.voxel_count, own.voxel_count
     if not size:
-        return Mistake(kind=EMPTY)
+        return FailureMode(kind=EMPTY)
     shared = {
         name: shared_voxels(prediction, mask) for name, mask in references.items() if not mask.empty
     }
@@ -76,7 +76,7 @@ def classify(prediction: GridMask, references: Mapping[str, GridMask], target: s
     others = {name: value for name, value in dice.items() if name != target}
     neighbour = max(others, key=lambda name: (others[name], name), default=None)
     move = _centre(prediction) - _centre(own)
-    figures = Mistake(
+    figures = FailureMode(
         kind=INACCURATE,
         neighbour=neighbour if neighbour and others[neighbour] > 0 else None,
         neighbour_dice=others.get(neighbour or "", 0.0),
@@ -124,7 +124,7 @@ def shared_voxels(one: GridMask, two: GridMask) -> int:
 
 
 def _by_shape(
-    prediction: GridMask, own: GridMask, move: NDArray[np.float64], figures: Mistake
+    prediction: GridMask, own: GridMask, move: NDArray[np.float64], figures: FailureMode
 ) -> str:
     ratio, inside, found = figures.volume_ratio, figures.inside, figures.found
     similar, scaled = 1 / 1.5 <= ratio <= 1.5, found > 0 and 1 / 27 <= ratio <= 27

@@ -38,7 +38,7 @@ POOR = 0.5
 OVERLAPS = ("dice", "iou", "nsd")
 #: how mistakes are told; another number makes what the cache holds void
 _VERSION = 1
-UNTOLD = "not classified"
+UNCLASSIFIED = "not classified"
 
 _KEY = [
     "run",
@@ -60,7 +60,7 @@ COLUMNS = {
         "status": "the prediction's",
         "metric": "the overlap score that says whether it is poor",
         "score": "that score; NA for a prediction without a mask",
-        "kind": f"a kind of evaluator.analysis.failure_modes.KINDS, the status of a prediction without a mask, or {UNTOLD!r}",
+        "kind": f"a kind of evaluator.analysis.failure_modes.KINDS, the status of a prediction without a mask, or {UNCLASSIFIED!r}",
         "detail": "the failure's detail, or why the mistake was not classified",
         "neighbour": "the reference that the mask overlaps most beside its own",
         "neighbour_dice": "its Dice with that",
@@ -171,7 +171,9 @@ def _classified(
             scan = scans.get((str(case), str(modality)))
             if scan is None:
                 reason = why or "the dataset has no such scan"
-                told.update({index: {"kind": UNTOLD, "reason": reason} for index in rows.index})
+                told.update(
+                    {index: {"kind": UNCLASSIFIED, "reason": reason} for index in rows.index}
+                )
             else:
                 jobs.append((run, scan, rows))
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="atlas") as pool:
@@ -215,7 +217,7 @@ def _scan_kinds(run: RunFacts, scan: Scan, rows: pd.DataFrame) -> dict[int, dict
     if kept is None:
         kept = dict(_read_kinds(run, scan, rows))
         # what could not be read may be back the next time
-        if all(own["kind"] != UNTOLD for own in kept.values()):
+        if all(own["kind"] != UNCLASSIFIED for own in kept.values()):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_json(path, {"kinds": kept})
     return {int(index): kept[mask] for index, mask in wanted.items()}
@@ -253,12 +255,12 @@ def _read_kinds(
             references = load_references(scan).masks if references is None else references
             array, grid = read_labels(run.path / str(row.mask))
         except (UserError, OSError) as error:
-            yield str(row.mask), {"kind": UNTOLD, "reason": str(error)}
+            yield str(row.mask), {"kind": UNCLASSIFIED, "reason": str(error)}
             continue
         if array.shape != next(iter(references.values())).grid.shape:
             yield (
                 str(row.mask),
-                {"kind": UNTOLD, "reason": "the mask is not on the references' grid"},
+                {"kind": UNCLASSIFIED, "reason": "the mask is not on the references' grid"},
             )
             continue
         yield str(row.mask), asdict(classify(crop_mask(array, grid), references, str(row.target)))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from evaluator.analysis.comparison import SEED
-from evaluator.analysis.comparison.score_array import COUNTED, LEFT_OUT, make_cube
+from evaluator.analysis.comparison.score_array import EXCLUDED, INCLUDED, make_score_array
 from evaluator.errors import UnknownNameError, UserError
 from evaluator.metrics import METRICS
 from evaluator.metrics.registry import stand_in
@@ -20,7 +20,7 @@ from evaluator.types import MODALITIES
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from evaluator.analysis.comparison.score_array import Cube
+    from evaluator.analysis.comparison.score_array import ScoreArray
     from evaluator.runs.results import Group, Results
     from evaluator.statistics import Ranking
 
@@ -118,25 +118,30 @@ def _scores(
     known = group.protocol.metrics
     if wrong := [name for name in metrics if name not in known]:
         raise UnknownNameError(f"metric in protocol {group.protocol.id}", wrong[0], known)
-    cubes = [make_cube(group, rounds, name) for name in metrics or known]
-    _check(weights, cubes[0].targets, [cube.metric for cube in cubes])
+    score_arrays = [make_score_array(group, rounds, name) for name in metrics or known]
+    _check(weights, score_arrays[0].targets, [score_array.metric for score_array in score_arrays])
     parts, own = [], []
-    for cube in cubes:
-        values = np.where(cube.failed, _worst(cube, group), cube.values[COUNTED])
-        values = cube.per_subject(values) * (
-            1 if METRICS[cube.metric].direction == "higher" else -1
+    for score_array in score_arrays:
+        values = np.where(
+            score_array.failed, _worst(score_array, group), score_array.values[INCLUDED]
+        )
+        values = score_array.per_subject(values) * (
+            1 if METRICS[score_array.metric].direction == "higher" else -1
         )
         parts.append(
             values.transpose(3, 1, 2, 0).reshape(
-                values.shape[3], values.shape[1] * values.shape[2], len(cube.models)
+                values.shape[3], values.shape[1] * values.shape[2], len(score_array.models)
             )
         )
         own += [
-            weights.get(("metric", cube.metric), 1.0) * weights.get(("target", target), 1.0)
+            weights.get(("metric", score_array.metric), 1.0) * weights.get(("target", target), 1.0)
             * weights.get(("modality", modality), 1.0)
-            for target in cube.targets for modality in MODALITIES
+            for target in score_array.targets for modality in MODALITIES
         ]  # fmt: skip
-    refused = {cubes[0].models[k] for k in np.flatnonzero(cubes[0].unsupported.any(axis=(1, 2, 3)))}
+    refused = {
+        score_arrays[0].models[k]
+        for k in np.flatnonzero(score_arrays[0].unsupported.any(axis=(1, 2, 3)))
+    }
     said = (
         f"what a model does not support counts as failed: {', '.join(sorted(refused))}"
         if refused
@@ -145,12 +150,12 @@ def _scores(
     return np.concatenate(parts, axis=1), np.array(own), said
 
 
-def _worst(cube: Cube, group: Group) -> float:
+def _worst(score_array: ScoreArray, group: Group) -> float:
     """What a failure counts as: never better than any mask here, where the metric's own worst has no such end."""
-    worst = stand_in(cube.metric, group.protocol)
-    if worst is not None and not METRICS[cube.metric].signed:
+    worst = stand_in(score_array.metric, group.protocol)
+    if worst is not None and not METRICS[score_array.metric].signed:
         return worst
-    return float(np.nanmax(np.abs(cube.values[LEFT_OUT]), initial=abs(worst or 0.0)))
+    return float(np.nanmax(np.abs(score_array.values[EXCLUDED]), initial=abs(worst or 0.0)))
 
 
 def _check(

@@ -134,7 +134,7 @@ def _of(
 ) -> pd.DataFrame:
     chosen = (frame["dataset"] == dataset) & (frame["protocol"] == protocol)
     if metric is not None:
-        chosen &= (frame["metric"] == metric) & (frame["failures"] == "counted")
+        chosen &= (frame["metric"] == metric) & (frame["failures"] == "included")
     return frame[chosen]
 
 

@@ -65,12 +65,12 @@ def show(name: str) -> None:
 def sanity(name: str, as_json: bool) -> None:
     """Say for the models of suite NAME whether a collapse is theirs or the pipeline's, by the suite's control."""
     from evaluator.analysis.comparison.output import plain
-    from evaluator.analysis.control_check import suite_sanity
+    from evaluator.analysis.control_check import check_control
     from evaluator.errors import UserError
     from evaluator.manifests.suites import load_suite
 
     found = load_suite(name)
-    verdicts = suite_sanity(found)
+    verdicts = check_control(found)
     if verdicts is None:
         raise UserError(
             f"suite {found.name} has no control; name a dataset that its models are known to work on"

@@ -47,7 +47,7 @@ def test_one_subject_gets_figures_and_no_claim(tmp_path):
     run = facts("m")
     pages = built(tmp_path, [run], list(paired(run, {"liver": [(0.9, 0.5)]})))
     said = text_of(pages["index.html"])
-    assert "cannot say" in said
+    assert "inconclusive" in said
     assert "from 1 subject no interval can be given for the difference of 0.400" in said
     assert "ranking.html" not in pages, "one model has no ranking"
 
@@ -72,7 +72,7 @@ def test_one_modality_has_no_difference(tmp_path):
     run = facts("m")
     rows = [(run, f"s{n}", "CT", "liver", "dice", 0.5 + n / 20) for n in range(6)]
     pages = built(tmp_path, [run], rows)
-    assert "No subject of this study has two modalities" in text_of(pages["index.html"])
+    assert "No subject of this benchmark has two modalities" in text_of(pages["index.html"])
     assert "minus PET" not in text_of(pages["modalities.html"])
 
 

@@ -12,9 +12,9 @@ from evaluator.analysis.comparison.differences import compare_modalities, compar
 from evaluator.analysis.comparison.gaps import find_gaps, published_figures
 from evaluator.analysis.comparison.joint_model import compare_jointly
 from evaluator.analysis.comparison.means import mean_scores
-from evaluator.analysis.comparison.paired_tests import Setting
+from evaluator.analysis.comparison.paired_tests import ComparisonOptions
 from evaluator.analysis.comparison.schema import ALL_TARGETS, FRAMES, MODALITY_PAIRS, typed
-from evaluator.analysis.comparison.score_array import make_cube
+from evaluator.analysis.comparison.score_array import make_score_array
 from evaluator.analysis.comparison.volume_agreement import agree_on_volumes
 from evaluator.errors import UnknownNameError, UserError
 from evaluator.manifests.published import load_published
@@ -83,9 +83,11 @@ def compare(
     """
     stated = dict(MARGINS) | dict(margins or {})
     _check_margins(stated)
-    setting = Setting(margins=stated, confidence=confidence, resamples=resamples, seed=seed)
+    options = ComparisonOptions(
+        margins=stated, confidence=confidence, resamples=resamples, seed=seed
+    )
     parts = [
-        _compare_group(group, tuple(metrics), round_number, setting) for group in results.groups()
+        _compare_group(group, tuple(metrics), round_number, options) for group in results.groups()
     ]
     frames = {name: _stack([part[name] for part in parts], FRAMES[name]) for name in parts[0]}
     models = {run.model for run in results.runs}
@@ -112,7 +114,7 @@ def _check_margins(margins: Mapping[str, float]) -> None:
 
 
 def _compare_group(
-    group: Group, metrics: tuple[str, ...], number: int | None, setting: Setting
+    group: Group, metrics: tuple[str, ...], number: int | None, options: ComparisonOptions
 ) -> dict[str, pd.DataFrame]:
     known = group.protocol.metrics
     for metric in metrics:
@@ -121,14 +123,19 @@ def _compare_group(
     scores = at_round(group.results.scores, number, group.protocol)
     there = set(scores["metric"].unique())
     wanted = metrics or [metric for metric in known if metric in there] or known[:1]
-    cubes = [make_cube(group, scores, metric) for metric in wanted]
-    means = pd.concat([mean_scores(cube, setting) for cube in cubes], ignore_index=True)
-    modality = pd.concat([compare_modalities(cube, setting) for cube in cubes], ignore_index=True)
+    score_arrays = [make_score_array(group, scores, metric) for metric in wanted]
+    means = pd.concat(
+        [mean_scores(score_array, options) for score_array in score_arrays], ignore_index=True
+    )
+    modality = pd.concat(
+        [compare_modalities(score_array, options) for score_array in score_arrays],
+        ignore_index=True,
+    )
     frames = {
         "means": means,
         "modality": modality,
-        "models": compare_models(cubes[0], setting),
-        "joint": compare_jointly(cubes[0], setting),
+        "models": compare_models(score_arrays[0], options),
+        "joint": compare_jointly(score_arrays[0], options),
         "gaps": find_gaps(modality, means, group.results.runs, load_published()),
         "volumes": agree_on_volumes(group, scores),
     }

@@ -8,17 +8,17 @@ import numpy as np
 import pandas as pd
 
 from evaluator.analysis.comparison.paired_tests import judge, pair_figures
-from evaluator.analysis.comparison.pairing import NO_FIGURE, make_pairs, side_of, why_no_figure
+from evaluator.analysis.comparison.pairing import NO_FIGURE, arm_of, make_pairs, why_no_figure
 from evaluator.analysis.comparison.schema import ALL_TARGETS, MODALITY, MODALITY_PAIRS, MODELS
-from evaluator.analysis.comparison.score_array import COUNTED, FAILURES, LEFT_OUT
+from evaluator.analysis.comparison.score_array import EXCLUDED, FAILURE_RULES, INCLUDED
 from evaluator.types import MODALITIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from evaluator.analysis.comparison.paired_tests import Setting
-    from evaluator.analysis.comparison.pairing import Pairs, Side
-    from evaluator.analysis.comparison.score_array import Cube
+    from evaluator.analysis.comparison.paired_tests import ComparisonOptions
+    from evaluator.analysis.comparison.pairing import Arm, Pairs
+    from evaluator.analysis.comparison.score_array import ScoreArray
 
     Names = Sequence[Mapping[str, str]]
 
@@ -28,54 +28,61 @@ _CHUNK = 64
 _JUDGED = ("n", "first", "second", "low", "high", "p", "p_equivalence")
 #: what it says in words
 _WORDS = ("verdict", "status", "explanation")
-#: what a row without figures to believe does not show; the means of its sides it does
+#: what a row without figures to believe does not show; the means of its arms it does
 _FIGURES = [
     "difference", "low", "high", "low_90", "high_90", "shift", "rank_biserial", "wins", "p", "p_sign_flip", "p_holm",
     "p_equivalence", "p_equivalence_holm",
 ]  # fmt: skip
 
 
-def compare_modalities(cube: Cube, setting: Setting) -> pd.DataFrame:
+def compare_modalities(score_array: ScoreArray, options: ComparisonOptions) -> pd.DataFrame:
     """Structural minus functional, for each model and target, and each modality_pair that the data have."""
-    models = np.arange(len(cube.models))
+    models = np.arange(len(score_array.models))
     blocks = []
     for structural, functional in MODALITY_PAIRS:
         a, b = MODALITIES.index(structural), MODALITIES.index(functional)
         modality_pair = f"{structural}-{functional}"
-        both = cube.has[a] & cube.has[b]
-        names = [{"model": model, "modality_pair": modality_pair} for model in cube.models]
+        both = score_array.has[a] & score_array.has[b]
+        names = [{"model": model, "modality_pair": modality_pair} for model in score_array.models]
         if both.any():
-            sides = (side_of(cube, models, a), side_of(cube, models, b))
-            block = _blocks(cube, sides, [(structural, functional)] * len(models), names, setting)
+            arms = (arm_of(score_array, models, a), arm_of(score_array, models, b))
+            block = _blocks(
+                score_array, arms, [(structural, functional)] * len(models), names, options
+            )
             blocks.append(
                 _with_families(
-                    block, cube, f"{cube.metric}, {modality_pair}", f"{len(models)} models"
+                    block,
+                    score_array,
+                    f"{score_array.metric}, {modality_pair}",
+                    f"{len(models)} models",
                 )
             )
     if not blocks:
-        blocks = [_not_paired(cube, setting)]
+        blocks = [_not_paired(score_array, options)]
     named = {"first": "mean_structural", "second": "mean_functional"}
     named |= {"failed_first": "failed_structural", "failed_second": "failed_functional"}
     return _tidy(pd.concat(blocks, ignore_index=True).rename(columns=named), MODALITY)
 
 
-def compare_models(cube: Cube, setting: Setting) -> pd.DataFrame:
+def compare_models(score_array: ScoreArray, options: ComparisonOptions) -> pd.DataFrame:
     """First minus second, for each two models and each target and modality."""
-    first, second = np.triu_indices(len(cube.models), 1)
+    first, second = np.triu_indices(len(score_array.models), 1)
     blocks = []
     for number, modality in enumerate(MODALITIES):
-        if not cube.has[number].any() or not len(first):
+        if not score_array.has[number].any() or not len(first):
             continue
         parts = []
         for start in range(0, len(first), _CHUNK):
             i, j = first[start : start + _CHUNK], second[start : start + _CHUNK]
-            pairs = [(cube.models[a], cube.models[b]) for a, b in zip(i, j, strict=True)]
+            pairs = [
+                (score_array.models[a], score_array.models[b]) for a, b in zip(i, j, strict=True)
+            ]
             names = [{"model": a, "other": b, "modality": modality} for a, b in pairs]
-            sides = (side_of(cube, i, number), side_of(cube, j, number))
-            parts.append(_blocks(cube, sides, pairs, names, setting))
-        family = f"{cube.metric}, {modality}"
+            arms = (arm_of(score_array, i, number), arm_of(score_array, j, number))
+            parts.append(_blocks(score_array, arms, pairs, names, options))
+        family = f"{score_array.metric}, {modality}"
         blocks.append(
-            _with_families(pd.concat(parts), cube, family, f"{len(first)} pairs of models")
+            _with_families(pd.concat(parts), score_array, family, f"{len(first)} pairs of models")
         )
     named = {
         "first": "mean_model",
@@ -92,30 +99,30 @@ def compare_models(cube: Cube, setting: Setting) -> pd.DataFrame:
 
 
 def _blocks(
-    cube: Cube,
-    sides: tuple[Side, Side],
+    score_array: ScoreArray,
+    arms: tuple[Arm, Arm],
     labels: Sequence[tuple[str, str]],
     names: Names,
-    setting: Setting,
+    options: ComparisonOptions,
 ) -> pd.DataFrame:
     """Figures of k comparisons of all targets under both rules for failures, without what a family decides."""
-    counted, left_out = (make_pairs(*sides, cube, failures) for failures in FAILURES)
-    figures = _figures(counted, np.ones(counted.used.size, dtype=bool), cube, setting)
+    counted, left_out = (make_pairs(*arms, score_array, failures) for failures in FAILURE_RULES)
+    figures = _figures(counted, np.ones(counted.used.size, dtype=bool), score_array, options)
     changed = (left_out.used != counted.used).ravel()
-    again = _figures(left_out, changed, cube, setting)  # only those that differ
+    again = _figures(left_out, changed, score_array, options)  # only those that differ
     without = {name: np.where(changed, again[name], values) for name, values in figures.items()}
     blocks = (
-        _block(counted, figures, cube, labels, names, COUNTED),
-        _block(left_out, without, cube, labels, names, LEFT_OUT),
+        _block(counted, figures, score_array, labels, names, INCLUDED),
+        _block(left_out, without, score_array, labels, names, EXCLUDED),
     )
     return pd.concat(blocks, ignore_index=True)
 
 
-def _figures(pairs: Pairs, wanted: Any, cube: Cube, setting: Setting) -> dict[str, Any]:
-    first, second = (
-        side.reshape(-1, side.shape[-1])[wanted] for side in (pairs.first, pairs.second)
-    )
-    found = pair_figures(first, second, cube.metric, setting)
+def _figures(
+    pairs: Pairs, wanted: Any, score_array: ScoreArray, options: ComparisonOptions
+) -> dict[str, Any]:
+    first, second = (arm.reshape(-1, arm.shape[-1])[wanted] for arm in (pairs.first, pairs.second))
+    found = pair_figures(first, second, score_array.metric, options)
     spread = {}
     for name, values in found.items():
         spread[name] = np.zeros(len(wanted), values.dtype)
@@ -126,20 +133,20 @@ def _figures(pairs: Pairs, wanted: Any, cube: Cube, setting: Setting) -> dict[st
 def _block(
     pairs: Pairs,
     figures: dict[str, Any],
-    cube: Cube,
+    score_array: ScoreArray,
     labels: Sequence[tuple[str, str]],
     names: Names,
     failures: str,
 ) -> pd.DataFrame:
-    targets = (*cube.targets, ALL_TARGETS)
+    targets = (*score_array.targets, ALL_TARGETS)
     frame = pd.DataFrame(figures)
     for column in names[0]:
         frame[column] = [own[column] for own in names for _ in targets]
     frame["target"] = list(targets) * len(names)
-    frame["metric"], frame["failures"] = cube.metric, failures
+    frame["metric"], frame["failures"] = score_array.metric, failures
     frame["n_pairs"], frame["excluded"] = pairs.used.ravel(), pairs.excluded.ravel()
-    for side, failed in zip(("first", "second"), pairs.failed, strict=True):
-        frame[f"failed_{side}"] = failed.ravel()
+    for arm, failed in zip(("first", "second"), pairs.failed, strict=True):
+        frame[f"failed_{arm}"] = failed.ravel()
     reasons = [
         why_no_figure(pairs, k, target, labels[k])
         for k in range(len(names))
@@ -149,7 +156,9 @@ def _block(
     return frame
 
 
-def _with_families(block: pd.DataFrame, cube: Cube, family: str, sides: str) -> pd.DataFrame:
+def _with_families(
+    block: pd.DataFrame, score_array: ScoreArray, family: str, arms: str
+) -> pd.DataFrame:
     """Holm and verdicts: targets x models are one family, their means over targets another, under each rule for failures."""
     figures = {name: block[name].to_numpy() for name in _JUDGED}
     reasons = block[["status", "explanation"]].to_numpy(dtype=object)
@@ -159,15 +168,15 @@ def _with_families(block: pd.DataFrame, cube: Cube, family: str, sides: str) -> 
     )
     columns = {name: np.empty(len(block), dtype=object) for name in ("family", *_WORDS)}
     columns |= {name: np.full(len(block), np.nan) for name in ("p_holm", "p_equivalence_holm")}
-    for failures in FAILURES:
+    for failures in FAILURE_RULES:
         for overall in (False, True):
             rows = np.flatnonzero((under == failures) & (all_targets == overall))
             own = {name: values[rows] for name, values in figures.items()}
-            said = judge(own, cube.metric, [(status, why) for status, why in reasons[rows]])
-            over = ALL_TARGETS if overall else f"{len(cube.targets)} targets"
+            said = judge(own, score_array.metric, [(status, why) for status, why in reasons[rows]])
+            over = ALL_TARGETS if overall else f"{len(score_array.targets)} targets"
             tests = said.pop("tests")
             said["family"] = [
-                f"{family}, failures {failures}: {over} x {sides}, {count} tests" for count in tests
+                f"{family}, failures {failures}: {over} x {arms}, {count} tests" for count in tests
             ]
             for name, values in said.items():
                 columns[name][rows] = values
@@ -176,17 +185,17 @@ def _with_families(block: pd.DataFrame, cube: Cube, family: str, sides: str) -> 
     return block
 
 
-def _not_paired(cube: Cube, setting: Setting) -> pd.DataFrame:
+def _not_paired(score_array: ScoreArray, options: ComparisonOptions) -> pd.DataFrame:
     rows = [
         {
-            "model": model, "modality_pair": f"{a}-{b}", "target": ALL_TARGETS, "metric": cube.metric, "failures": failures,
+            "model": model, "modality_pair": f"{a}-{b}", "target": ALL_TARGETS, "metric": score_array.metric, "failures": failures,
             "n": 0, "n_pairs": 0, "excluded": 0, "failed_first": 0, "failed_second": 0,
-            "margin": setting.margins.get(cube.metric, np.nan), "verdict": "cannot say", "status": "no pairs",
+            "margin": options.margins.get(score_array.metric, np.nan), "verdict": "inconclusive", "status": "no pairs",
             "family": "none", "explanation": f"no case has both {a} and {b}",
         }
-        for failures in FAILURES
+        for failures in FAILURE_RULES
         for a, b in MODALITY_PAIRS
-        for model in cube.models
+        for model in score_array.models
     ]  # fmt: skip
     return pd.DataFrame(rows)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from evaluator.analysis.comparison.schema import ALL_TARGETS, GAPS, PUBLISHED
-from evaluator.analysis.comparison.score_array import COUNTED
+from evaluator.analysis.comparison.score_array import INCLUDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -61,7 +61,7 @@ def find_gaps(
 
 
 def _overall(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    own = frame[(frame["target"] == ALL_TARGETS) & (frame["failures"] == COUNTED)]
+    own = frame[(frame["target"] == ALL_TARGETS) & (frame["failures"] == INCLUDED)]
     yield from (
         dict(zip(own.columns, row, strict=True)) for row in own.itertuples(index=False, name=None)
     )

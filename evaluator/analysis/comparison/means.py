@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from evaluator.analysis.comparison.pairing import side_of, with_all
+from evaluator.analysis.comparison.pairing import arm_of, with_all
 from evaluator.analysis.comparison.schema import ALL_TARGETS, MEANS, MODALITY_PAIRS
-from evaluator.analysis.comparison.score_array import FAILURES
+from evaluator.analysis.comparison.score_array import FAILURE_RULES
 from evaluator.statistics import FEWEST, mean_intervals
 from evaluator.types import MODALITIES
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from evaluator.analysis.comparison.paired_tests import Setting
-    from evaluator.analysis.comparison.score_array import Cube
+    from evaluator.analysis.comparison.paired_tests import ComparisonOptions
+    from evaluator.analysis.comparison.score_array import ScoreArray
 
 
-def mean_scores(cube: Cube, setting: Setting) -> pd.DataFrame:
+def mean_scores(score_array: ScoreArray, options: ComparisonOptions) -> pd.DataFrame:
     """Means with intervals, spread and counts, for every model and target and each slot that the data have."""
     blocks = [
-        _block(cube, modality_pair, number, units, failures, setting)
-        for modality_pair, number, units in _slots(cube)
-        for failures in FAILURES
+        _block(score_array, modality_pair, number, units, failures, options)
+        for modality_pair, number, units in _slots(score_array)
+        for failures in FAILURE_RULES
     ]
     columns = [name for name in MEANS if name not in ("dataset", "protocol")]
     if not blocks:
@@ -35,43 +35,43 @@ def mean_scores(cube: Cube, setting: Setting) -> pd.DataFrame:
     return pd.concat(blocks, ignore_index=True)[columns]
 
 
-def _slots(cube: Cube) -> Iterator[tuple[str, int, NDArray[np.bool_]]]:
+def _slots(score_array: ScoreArray) -> Iterator[tuple[str, int, NDArray[np.bool_]]]:
     """(modality_pair, modality's number, its units): both modalities of each modality_pair, then every modality in all units."""
     for pair in MODALITY_PAIRS:
         numbers = [MODALITIES.index(name) for name in pair]
-        both = np.logical_and.reduce(cube.has[numbers])
+        both = np.logical_and.reduce(score_array.has[numbers])
         if both.any():
             yield from (("-".join(pair), number, both) for number in numbers)
     for number in range(len(MODALITIES)):
-        if cube.has[number].any():
-            yield "all", number, cube.has[number]
+        if score_array.has[number].any():
+            yield "all", number, score_array.has[number]
 
 
 def _block(
-    cube: Cube,
+    score_array: ScoreArray,
     modality_pair: str,
     number: int,
     units: NDArray[np.bool_],
     failures: str,
-    setting: Setting,
+    options: ComparisonOptions,
 ) -> pd.DataFrame:
-    side = side_of(cube, slice(None), number)
-    values = with_all(cube.per_subject(np.where(units, side.values[failures], np.nan)))
+    arm = arm_of(score_array, slice(None), number)
+    values = with_all(score_array.per_subject(np.where(units, arm.values[failures], np.nan)))
     counts = {
-        "predictions": _count(side.asked & units),
-        "failed": _count(side.failed & units),
-        "unsupported": _count(side.unsupported & units),
-        "excluded": _count(side.excluded & units),
+        "predictions": _count(arm.asked & units),
+        "failed": _count(arm.failed & units),
+        "unsupported": _count(arm.unsupported & units),
+        "excluded": _count(arm.excluded & units),
     }
-    targets = (*cube.targets, ALL_TARGETS)
-    figures = _figures(values.reshape(-1, values.shape[-1]), setting)
+    targets = (*score_array.targets, ALL_TARGETS)
+    figures = _figures(values.reshape(-1, values.shape[-1]), options)
     told = [_status(*row) for row in zip(figures["n"], *counts.values(), strict=True)]
     words = {
-        "model": np.repeat(cube.models, len(targets)),
-        "target": list(targets) * len(cube.models),
+        "model": np.repeat(score_array.models, len(targets)),
+        "target": list(targets) * len(score_array.models),
         "modality_pair": modality_pair,
         "modality": MODALITIES[number],
-        "metric": cube.metric,
+        "metric": score_array.metric,
         "failures": failures,
         "status": [status for status, _ in told],
         "explanation": [explanation for _, explanation in told],
@@ -79,7 +79,7 @@ def _block(
     return pd.DataFrame(words | figures | counts)
 
 
-def _figures(values: NDArray[np.float64], setting: Setting) -> dict[str, NDArray[Any]]:
+def _figures(values: NDArray[np.float64], options: ComparisonOptions) -> dict[str, NDArray[Any]]:
     known = ~np.isnan(values)
     n = known.sum(axis=1)
     names = ("mean", "low", "high", "sd", "median", "q1", "q3")
@@ -88,7 +88,7 @@ def _figures(values: NDArray[np.float64], setting: Setting) -> dict[str, NDArray
         cells = np.flatnonzero(n == count)
         columns = values[cells][known[cells]].reshape(len(cells), count).T
         ends = mean_intervals(
-            columns, (setting.confidence,), resamples=setting.resamples, seed=setting.seed
+            columns, (options.confidence,), resamples=options.resamples, seed=options.seed
         )[0]
         figures["mean"][cells], figures["low"][cells], figures["high"][cells] = (
             columns.mean(axis=0),

@@ -1,4 +1,4 @@
-"""The figures of many comparisons of two sides, each with its own subjects, and the status of each."""
+"""The figures of many comparisons of two arms, each with its own subjects, and the status of each."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 _FIGURES = (
     "difference", "low", "high", "low_90", "high_90", "shift", "rank_biserial", "wins", "p", "p_sign_flip",
 )  # fmt: skip
-#: of an overlap: two sides both below it are a model that works on neither
+#: of an overlap: two arms both below it are a model that works on neither
 COLLAPSED = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class ComparisonOptions:
     """What is the same for all figures of a comparison."""
 
     margins: Mapping[str, float]
@@ -33,10 +33,12 @@ class Setting:
     seed: int
 
 
-def pair_figures(first: Any, second: Any, metric: str, setting: Setting) -> dict[str, NDArray[Any]]:
+def pair_figures(
+    first: Any, second: Any, metric: str, options: ComparisonOptions
+) -> dict[str, NDArray[Any]]:
     """Figures of c comparisons of scores (c, subjects), NaN where a subject has no pair; arrays (c,), NaN where unknown.
 
-    ``n``, ``first`` and ``second`` (the means of the sides), those of ``Paired``, ``margin`` and ``p_equivalence``.
+    ``n``, ``first`` and ``second`` (the means of the arms), those of ``Paired``, ``margin`` and ``p_equivalence``.
     Differences are oriented as the metric's numbers; rank_biserial and wins so that positive and large is better.
     """
     both = ~np.isnan(first) & ~np.isnan(second)
@@ -47,16 +49,14 @@ def pair_figures(first: Any, second: Any, metric: str, setting: Setting) -> dict
     }
     figures |= {
         "n": n,
-        "margin": np.full(c, setting.margins.get(metric, np.nan)),
+        "margin": np.full(c, options.margins.get(metric, np.nan)),
         "p_equivalence": np.full(c, np.nan),
     }
     for count in np.unique(n[n > 0]):
         cells = np.flatnonzero(n == count)
-        one, two = (
-            side[cells][both[cells]].reshape(len(cells), count).T for side in (first, second)
-        )
+        one, two = (arm[cells][both[cells]].reshape(len(cells), count).T for arm in (first, second))
         found = compare_pairs(
-            one, two, confidence=setting.confidence, resamples=setting.resamples, seed=setting.seed
+            one, two, confidence=options.confidence, resamples=options.resamples, seed=options.seed
         )
         for name in _FIGURES:
             figures[name][cells] = getattr(found, name)
@@ -90,7 +90,7 @@ def judge(
             if overlap and max(figures["first"][i], figures["second"][i]) < COLLAPSED:
                 said = verdict(np.nan, np.nan)
                 told.append(
-                    f"both means are below {COLLAPSED}: neither side works, which is no agreement"
+                    f"both means are below {COLLAPSED}: neither arm works, which is no agreement"
                 )
         verdicts.append(said)
         statuses.append(status)
@@ -109,7 +109,7 @@ def _own(figures: dict[str, NDArray[Any]], i: int) -> tuple[str, str]:
     """Status and explanation that the figures themselves give."""
     n = int(figures["n"][i])
     if n == 0:
-        return "no pairs", "no subject has a score on both sides"
+        return "no pairs", "no subject has a score on both arms"
     if n == 1:
         return "one subject", "one subject allows neither an interval nor a test"
     if n < FEWEST:

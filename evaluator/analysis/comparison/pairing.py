@@ -1,4 +1,4 @@
-"""Two sides of a comparison, model by model and target by target: their pairs, counted, and averaged within the subject."""
+"""Two arms of a comparison, model by model and target by target: their pairs, counted, and averaged within the subject."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.analysis.comparison.score_array import COUNTED, LEFT_OUT
+from evaluator.analysis.comparison.score_array import EXCLUDED, INCLUDED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from evaluator.analysis.comparison.score_array import Cube
+    from evaluator.analysis.comparison.score_array import ScoreArray
 
 
 #: statuses of comparisons without a figure to believe
@@ -20,8 +20,8 @@ NO_FIGURE = ("no pairs", "excluded", "unsupported", "all failed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
-    """Arrays (k, targets, units) of one side of k comparisons."""
+class Arm:
+    """Arrays (k, targets, units) of one arm of k comparisons."""
 
     values: dict[str, Any]
     asked: Any
@@ -37,12 +37,12 @@ class Side:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
-    """Pairs of two sides under one rule for failures; arrays (k, targets + 1), the last of all targets together."""
+    """Pairs of two arms under one rule for failures; arrays (k, targets + 1), the last of all targets together."""
 
     #: (k, targets + 1, subjects), NaN where a subject has no pair
     first: NDArray[np.float64]
     second: NDArray[np.float64]
-    #: pairs in the figures; asked for on both sides; not askable; failed and unsupported on each side
+    #: pairs in the figures; asked for on both arms; not askable; failed and unsupported on each arm
     used: NDArray[np.int64]
     asked: NDArray[np.int64]
     excluded: NDArray[np.int64]
@@ -50,26 +50,26 @@ class Pairs:
     unsupported: tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
-def side_of(cube: Cube, models: Any, modality: int, units: Any = slice(None)) -> Side:
-    """The side of some models (their numbers) on a modality, for some units."""
+def arm_of(score_array: ScoreArray, models: Any, modality: int, units: Any = slice(None)) -> Arm:
+    """The arm of some models (their numbers) on a modality, for some units."""
 
     def part(array: Any) -> Any:
         return array[models, :, modality][..., units]
 
-    return Side(
-        values={name: part(cube.values[name]) for name in (COUNTED, LEFT_OUT)},
-        asked=part(cube.asked),
-        failed=part(cube.failed),
-        unsupported=part(cube.unsupported),
-        excluded=part(cube.excluded),
+    return Arm(
+        values={name: part(score_array.values[name]) for name in (INCLUDED, EXCLUDED)},
+        asked=part(score_array.asked),
+        failed=part(score_array.failed),
+        unsupported=part(score_array.unsupported),
+        excluded=part(score_array.excluded),
     )
 
 
-def make_pairs(one: Side, two: Side, cube: Cube, failures: str) -> Pairs:
-    """Pair the sides unit by unit (all of the cube's), average within subjects, then over each subject's targets."""
+def make_pairs(one: Arm, two: Arm, score_array: ScoreArray, failures: str) -> Pairs:
+    """Pair the arms unit by unit (all of the score_array's), average within subjects, then over each subject's targets."""
     known = ~np.isnan(one.values[failures]) & ~np.isnan(two.values[failures])
     first, second = (
-        cube.per_subject(np.where(known, side.values[failures], np.nan)) for side in (one, two)
+        score_array.per_subject(np.where(known, arm.values[failures], np.nan)) for arm in (one, two)
     )
     both = one.asked & two.asked
     return Pairs(
@@ -98,8 +98,8 @@ def _count(marks: Any) -> NDArray[np.int64]:
 
 def why_no_figure(pairs: Pairs, k: int, target: int, names: tuple[str, str]) -> tuple[str, str]:
     """Status and explanation where a comparison has no figure to believe; ("", "") where it has."""
-    asked, failed = int(pairs.asked[k, target]), [int(side[k, target]) for side in pairs.failed]
-    refused = [bool(asked) and int(side[k, target]) == asked for side in pairs.unsupported]
+    asked, failed = int(pairs.asked[k, target]), [int(arm[k, target]) for arm in pairs.failed]
+    refused = [bool(asked) and int(arm[k, target]) == asked for arm in pairs.unsupported]
     if not asked:
         if pairs.excluded[k, target]:
             return (
@@ -111,7 +111,7 @@ def why_no_figure(pairs: Pairs, k: int, target: int, names: tuple[str, str]) -> 
         which = " and ".join(name for name, one in zip(names, refused, strict=True) if one)
         return "unsupported", f"not supported by the model: {which}"
     if failed == [asked, asked]:
-        return "all failed", "no prediction on either side has a mask"
+        return "all failed", "no prediction on either arm has a mask"
     if not pairs.used[k, target]:
         return "all failed", "every pair has a failed prediction"
     return "", ""

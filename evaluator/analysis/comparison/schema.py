@@ -24,7 +24,7 @@ _WHERE = {
 _CELL = {
     "target": f'the organ or lesion; "{ALL_TARGETS}": the mean over a subject\'s targets, taken before anything else',
     "metric": "name of a row of evaluator.metrics.METRICS; signed ones are compared by magnitude",
-    "failures": '"counted": a failed prediction counts as the protocol says; "left out": pairs with one are left out',
+    "failures": '"included": a failed prediction counts as the protocol says; "excluded": pairs with one are left out',
 }
 _STATUS = {
     "status": '"ok", or in a word why figures are missing',
@@ -49,7 +49,7 @@ _PAIRED = {
     "high_90": "upper end",
     "p_equivalence": "TOST: the larger p of the two one-sided t tests against the margin",
     "p_equivalence_holm": "p_equivalence adjusted by Holm over the family",
-    "verdict": '"different", "equivalent", "different within margin", "cannot say"; by the two adjusted p at 5 %',
+    "verdict": '"different", "equivalent", "different within margin", "inconclusive"; by the two adjusted p at 5 %',
 }
 
 MEANS = (
@@ -197,7 +197,7 @@ PUBLISHED = {
     "certainty": '"checked" against the source, or "second-hand"',
 }
 
-SANITY = {
+CONTROL_CHECK = {
     "model": "the model's label",
     "protocol": "the protocol's id",
     "metric": "the metric",
@@ -206,7 +206,7 @@ SANITY = {
     "control_mean": "mean on the control's structural images",
     "structural_mean": "mean on the target's structural images",
     "functional_mean": "mean on the target's PET",
-    "verdict": '"works", "collapse everywhere", "collapse on this dataset", "collapse on this modality only", "cannot say"',
+    "verdict": '"works", "collapse everywhere", "collapse on this dataset", "collapse on this modality only", "inconclusive"',
     "explanation": "what the verdict means and what to look at",
 }
 

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
     from evaluator.runs.results import Group
 
-COUNTED, LEFT_OUT = "counted", "left out"
-FAILURES = (COUNTED, LEFT_OUT)
+INCLUDED, EXCLUDED = "included", "excluded"
+FAILURE_RULES = (INCLUDED, EXCLUDED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cube:
+class ScoreArray:
     """Arrays (models, targets, modalities, units), modalities as in ``MODALITIES``; units in the order of subjects."""
 
     metric: str
     models: tuple[str, ...]
     targets: tuple[str, ...]
-    #: by name in ``FAILURES``: the values, NaN where there is none; signed metrics by magnitude
+    #: by name in ``FAILURE_RULES``: the values, NaN where there is none; signed metrics by magnitude
     values: dict[str, NDArray[np.float64]]
     #: there is a prediction, with a mask or without
     asked: NDArray[np.bool_]
@@ -60,10 +60,10 @@ class Cube:
         return np.add.reduceat(values.astype(np.float64), starts, axis=-1)
 
 
-def make_cube(group: Group, scores: pd.DataFrame, metric: str) -> Cube:
-    """The cube of one metric from a group's scores, of which each model, case, modality, target and seed has one round.
+def make_score_array(group: Group, scores: pd.DataFrame, metric: str) -> ScoreArray:
+    """The score_array of one metric from a group's scores, of which each model, case, modality, target and seed has one round.
 
-    The cubes of a group's metrics have the same models, targets and units.
+    The score_arrays of a group's metrics have the same models, targets and units.
     """
     units = (
         scores.groupby(["subject", "case", "seed"], observed=True, sort=True).ngroup().to_numpy()
@@ -101,11 +101,11 @@ def make_cube(group: Group, scores: pd.DataFrame, metric: str) -> Cube:
     worst = np.nan if worst is None else abs(worst)
     value = np.where(one_empty, worst, np.where(ok, value, np.nan))
     counted = np.where(failed & (group.protocol.failures_count_as == "worst"), worst, value)
-    return Cube(
+    return ScoreArray(
         metric=metric,
         models=models,
         targets=targets,
-        values={COUNTED: _filled(shape, place, counted), LEFT_OUT: _filled(shape, place, value)},
+        values={INCLUDED: _filled(shape, place, counted), EXCLUDED: _filled(shape, place, value)},
         asked=_marked(shape, place, ~excluded),
         failed=_marked(shape, place, failed),
         unsupported=_marked(shape, place, (status == Status.UNSUPPORTED).to_numpy()),
