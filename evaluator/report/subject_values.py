@@ -23,19 +23,22 @@ if TYPE_CHECKING:
 def score_array_of(
     benchmark: Benchmark, metric: str, scores: pd.DataFrame | None = None
 ) -> ScoreArray:
-    """The last round's values of one metric, of the benchmark's scores or of these."""
-    return make_score_array(
-        benchmark.group,
-        last_round(benchmark.group.results.scores if scores is None else scores),
-        metric,
-    )
+    """Arrange the scores of one metric in the last round.
+
+    Args:
+        benchmark: The benchmark.
+        metric: Name of the metric.
+        scores: Score rows of the benchmark. Default: all of them.
+    """
+    rows = last_round(benchmark.group.results.scores if scores is None else scores)
+    return make_score_array(rows, metric, benchmark.protocol, benchmark.models)
 
 
 def subject_values(benchmark: Benchmark, score_array: ScoreArray, privacy: Privacy) -> pd.DataFrame:
     """model, target, modality, subject, value, failed: one row for each subject about whom the model could be asked."""
     values = score_array.per_subject(score_array.values[INCLUDED])
     asked, failed = (
-        score_array.count(score_array.asked & ~score_array.unsupported) > 0,
+        score_array.count(score_array.attempted & ~score_array.unsupported) > 0,
         score_array.count(score_array.failed) > 0,
     )
     m, t, x, s = np.nonzero(asked)
@@ -56,7 +59,7 @@ def paired_values(benchmark: Benchmark, score_array: ScoreArray, privacy: Privac
     frames = []
     for modality_pair in benchmark.modality_pairs:
         a, b = (MODALITIES.index(name) for name in modality_pair.split("-"))
-        taken = score_array.asked & ~score_array.unsupported
+        taken = score_array.attempted & ~score_array.unsupported
         both = taken[:, :, a] & taken[:, :, b]
         ends = [
             score_array.per_subject(

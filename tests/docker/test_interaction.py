@@ -216,7 +216,7 @@ def test_figures_over_the_rounds(curves):
     _, _, run = curves("perfect")
     for entry in summarise_rounds(run):
         assert entry["curve"] == [1.0] * 10
-        assert (entry["area"], entry["n"], entry["failed_rounds"]) == (1.0, 1, 0)
+        assert (entry["area"], entry["predictions"], entry["failed_rounds"]) == (1.0, 1, 0)
         assert entry["noc"]["0.90"] == {"clicks": 1, "never": 0}
         assert entry["first_gain"] is None
     table, _, run = curves("crashes")

@@ -48,7 +48,7 @@ def test_a_clean_model_is_equal_however_it_is_asked(run, protocol):
     assert body["masks"] == 2
     assert body["differences"] == {how: {"count": 0, "first": []} for how in ("alone", "batch")}
     assert "2 scans were asked again" in tell_equality(made)
-    assert {entry["equality"] for entry in summarise(made)} == {"equal"}
+    assert {entry["reproducibility"] for entry in summarise(made)} == {"equal"}
 
 
 @pytest.mark.docker
@@ -72,7 +72,7 @@ def test_a_model_that_keeps_state_is_named(run, engine_name, batch):
     told = tell_equality(made)
     assert told.startswith("MODEL tires KEEPS STATE BETWEEN CASES")
     assert "b.a PT, liver, round 0: Dice 0.000" in told
-    assert {entry["equality"] for entry in summarise(made)} == {"keeps-state"}
+    assert {entry["reproducibility"] for entry in summarise(made)} == {"keeps-state"}
 
 
 @pytest.mark.docker

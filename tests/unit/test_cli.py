@@ -170,13 +170,13 @@ def test_show_json_is_one_object_for_each_target_and_modality(project, tmp_path)
     assert [(o["model"], o["target"], o["modality"]) for o in told] == [
         ("painter", target, modality) for target in ("liver", "spleen") for modality in ("CT", "PT")
     ]
-    assert all(o["n"] == 2 and o["statuses"] == {"ok": 2} and o["metric"] == "dice" for o in told)
-    assert all(0 < o["mean"] < 0.5 and 0 < o["median"] < 0.5 for o in told)
+    assert all(o["predictions"] == 2 and o["statuses"] == {"ok": 2} and o["metric"] == "dice" for o in told)
+    assert all(0 < o["mean_over_subjects"] < 0.5 and 0 < o["median_over_subjects"] < 0.5 for o in told)
     shown = umd("show", run.path).stdout
     assert "SYNTHETIC DATA" in shown
     assert "(without a container)" in shown
     assert umd("show", run.path, "--metric", "dise").returncode == 2
-    assert "Dice by round" in umd("show", run.path, "--rounds").stdout
+    assert "by round" in umd("show", run.path, "--rounds").stdout
     assert len(umd("score", run.path).stdout.splitlines()) > 5
 
 
@@ -185,8 +185,8 @@ def test_a_run_of_prompts_that_a_model_does_not_take_has_no_rounds(project, tmp_
     run = order("painter", make_dataset(tmp_path / "data", ["a"]), engine="local", protocol="text")
     told = umd("show", run.path, "--rounds")
     assert told.returncode == 0
-    assert "tells how the predictions ended" in told.stdout
-    assert "Dice by round" not in told.stdout
+    assert "shows the statuses of the predictions" in told.stdout
+    assert "by round" not in told.stdout
 
 
 def test_show_refuses_what_it_would_ignore(project, tmp_path):
@@ -264,7 +264,7 @@ def test_a_reference_or_an_image_of_no_numbers_costs_its_scan_alone(project, tmp
     entries = [
         json.loads(line) for line in umd("show", tmp_path / "r/x", "--json").stdout.splitlines()
     ]
-    assert {o["modality"]: (o["n"], o["excluded"]) for o in entries} == {"CT": (1, 2), "PT": (2, 1)}
+    assert {o["modality"]: (o["predictions"], o["excluded"]) for o in entries} == {"CT": (1, 2), "PT": (2, 1)}
 
 
 def test_runs_of_one_name_in_two_folders_leave_each_other_alone(project, tmp_path):
@@ -329,7 +329,7 @@ def test_missing_and_corrupt_files_cost_their_scan_alone(project, tmp_path):
     entries = [
         json.loads(line) for line in umd("show", tmp_path / "r/x", "--json").stdout.splitlines()
     ]
-    assert {o["modality"]: (o["n"], o["excluded"]) for o in entries} == {"CT": (2, 2), "PT": (3, 1)}
+    assert {o["modality"]: (o["predictions"], o["excluded"]) for o in entries} == {"CT": (2, 2), "PT": (3, 1)}
     found = umd("data", "verify", data, "--json")
     assert found.returncode == 5
     assert sum(json.loads(line)["severity"] == "error" for line in found.stdout.splitlines()) >= 3

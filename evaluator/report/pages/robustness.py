@@ -103,7 +103,7 @@ def _levels(benchmark: Benchmark, field: str) -> tuple[pd.DataFrame, pd.DataFram
         means = _mean(values, 3)
         for m, model in enumerate(score_array.models):
             for place, modality in enumerate(MODALITIES):
-                if not score_array.asked[m, :, place].any():
+                if not score_array.attempted[m, :, place].any():
                     continue
                 column = _mean(values[m, :, place], 0)
                 column = column[~np.isnan(column)][:, None]

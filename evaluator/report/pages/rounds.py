@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from evaluator.analysis.interaction import WANTED, summarise_rounds
+from evaluator.analysis.interaction import DICE_LEVELS, summarise_rounds
 from evaluator.metrics import METRICS
 from evaluator.report.context import Page
 from evaluator.report.figures.curves import curves
@@ -100,7 +100,8 @@ def _table(benchmark: Benchmark, entries: list[dict[str, Any]]) -> Table:
         Column(title="modality", words=True),
     ]
     columns += [
-        Column(title="n", help="predictions"),
+        Column(title="n", help="subjects"),
+        Column(title="predictions"),
         Column(title="failed rounds"),
         Column(title="first", help="mean score of round 0"),
         Column(title="last", help="mean score of the last round"),
@@ -111,7 +112,7 @@ def _table(benchmark: Benchmark, entries: list[dict[str, Any]]) -> Table:
             title=f"clicks to {wanted:.2f}",
             help="mean; a target that never gets there counts as the budget",
         )
-        for wanted in WANTED
+        for wanted in DICE_LEVELS
     ]
     columns += [
         Column(title="first gain", help="what the first correction gave, mean"),
@@ -134,7 +135,8 @@ def _row(entry: dict[str, Any]) -> list[Cell]:
         Cell(text=entry["model"]),
         Cell(text=entry["target"]),
         Cell(text=SAID[entry["modality"]]),
-        Cell(text=str(entry["n"]), sort=entry["n"]),
+        Cell(text=str(entry["subjects"]), sort=entry["subjects"]),
+        Cell(text=str(entry["predictions"]), sort=entry["predictions"]),
         Cell(text=str(entry["failed_rounds"]), sort=entry["failed_rounds"]),
         figure_cell(entry["curve"][0]),
         figure_cell(entry["curve"][-1]),
