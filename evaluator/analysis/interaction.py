@@ -1,4 +1,4 @@
-"""How a model responds to corrections: statistics over the rounds of a run by target and modality."""
+"""How a model responds to corrections: statistics over rounds by target and modality."""
 
 from __future__ import annotations
 
@@ -62,10 +62,7 @@ def summarise_rounds(run: RunStore, metric: str = "dice") -> list[dict[str, Any]
     seconds = _seconds(run)
     entries = []
     for (model, target, modality), series in _series(run, metric).items():
-        given = [
-            [clicks[(*key[1:], number)] for number in range(len(scores))]
-            for key, scores in series.items()
-        ]
+        given = [_clicks_by_round(clicks, key, len(scores)) for key, scores in series.items()]
         budget = max(counts[0] for counts in given) + rounds.count - 1
         budget = min(budget, rounds.max_clicks or budget)
         labels = {"model": model, "target": target, "modality": modality, "metric": metric}
@@ -81,13 +78,11 @@ def _statistics(
 ) -> dict[str, Any]:
     scores = list(series.values())
     curves = [curve(rounds, count) for rounds in scores]
-    reached = {
-        f"{level:.2f}": [
-            clicks_to_reach(rounds, clicks, level)
-            for rounds, clicks in zip(scores, given, strict=True)
-        ]
-        for level in DICE_LEVELS
-    }
+    reached = {}
+    for level in DICE_LEVELS:
+        pairs = zip(scores, given, strict=True)
+        needed = [clicks_to_reach(rounds, clicks, level) for rounds, clicks in pairs]
+        reached[f"{level:.2f}"] = needed
     columns: dict[str, Sequence[float | None]] = {
         "area": [area(points) for points in curves],
         "first_gain": [first_gain(rounds) for rounds in scores],
@@ -96,7 +91,7 @@ def _statistics(
     for number, values in enumerate(zip(*curves, strict=True)):
         columns[f"round {number}"] = list(values)
     for level, clicks in reached.items():
-        columns[level] = [budget if needed is None else needed for needed in clicks]
+        columns[level] = [budget if number is None else number for number in clicks]
     subjects = np.unique([key[0] for key in series], return_inverse=True)[1]
     means = _means_over_subjects(columns, subjects)
     return {
@@ -112,6 +107,11 @@ def _statistics(
         "first_gain": means["first_gain"],
         "instability": means["instability"],
     }
+
+
+def _clicks_by_round(clicks: Clicks, prediction: Prediction, count: int) -> list[int]:
+    _, case, modality, target, seed = prediction
+    return [clicks[case, modality, target, seed, number] for number in range(count)]
 
 
 def _means_over_subjects(

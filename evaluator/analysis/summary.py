@@ -120,11 +120,11 @@ def metric_statistics(
         means = _over_subjects(signed, signed.values[INCLUDED], ("mean",))
         columns["signed_mean_over_subjects"] = means["mean_over_subjects"]
     subjects = (~np.isnan(array.per_subject(included))).sum(axis=-1)
-    return {
-        key: {"subjects": int(subjects[index])}
-        | {name: _rounded(values[index]) for name, values in columns.items()}
-        for key, index in _cells(array)
-    }
+    statistics = {}
+    for key, index in _cells(array):
+        means = {name: _rounded(values[index]) for name, values in columns.items()}
+        statistics[key] = {"subjects": int(subjects[index])} | means
+    return statistics
 
 
 def _score_array(
@@ -162,10 +162,10 @@ def _counts(scores: pd.DataFrame, metric: str, protocol: Protocol) -> dict[Key, 
     array = _score_array(scores, metric, protocol)
     masks = {"predictions": array.attempted, "failed": array.failed, "excluded": array.excluded}
     counts = {name: mask.sum(axis=-1) for name, mask in masks.items()}
-    return {
-        key: {name: int(count[index]) for name, count in counts.items()}
-        for key, index in _cells(array)
-    }
+    by_key = {}
+    for key, index in _cells(array):
+        by_key[key] = {name: int(count[index]) for name, count in counts.items()}
+    return by_key
 
 
 def header(run: RunStore) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from evaluator.analysis.comparison import ALL_TARGETS
-from evaluator.analysis.failure_modes import KINDS
+from evaluator.analysis.failure_modes import FAILURE_MODES
 from evaluator.metrics import METRICS
 from evaluator.report.tables import SAID, SCANNER, counted, digits_of, number, rows_of
 
@@ -199,9 +199,9 @@ def _failure_modes(
         own = counts[
             (counts["model"] == model)
             & (counts["modality"] == modality)
-            & counts["kind"].isin(list(KINDS))
+            & counts["failure_mode"].isin(list(FAILURE_MODES))
         ]
-        kinds = own.groupby("kind")["count"].sum().sort_values(ascending=False, kind="stable")
+        kinds = own.groupby("failure_mode")["count"].sum().sort_values(ascending=False, kind="stable")
         if len(kinds):
             told.append(f"on {SAID[modality]} {kinds.index[0]} ({kinds.iloc[0]} of {kinds.sum()})")
     return (

@@ -85,7 +85,7 @@ def _discrepancy(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _generalization(model: str, figure: Figure, means: pd.DataFrame) -> list[dict[str, Any]]:
-    """Subtract the measured mean from the published one, on each modality that the latter covers."""
+    """Subtract the measured mean from the published one, on each modality that it covers."""
     is_compared = (means["model"] == model) & (means["metric"] == figure.metric)
     rows = []
     for row in _overall(means[is_compared & (means["modality_pair"] == "all")]):

@@ -1,4 +1,4 @@
-"""A comparison as JSON rows and as CSV files. A missing value is null or an empty cell, never NaN."""
+"""A comparison as JSON rows and as CSV files: missing values are null or empty, never NaN."""
 
 from __future__ import annotations
 

@@ -251,9 +251,8 @@ CONTROL_CHECK = {
 #: columns of text and of counts; all others are numbers
 WORDS = {
     "dataset", "protocol", "model", "other", "modality_pair", "modality", "target", "metric",
-    "failures", "family", "verdict",
-    "status", "explanation", "method", "reason", "gap", "source", "certainty", "kind", "prompt", "data",
-    "control", "target_dataset",
+    "failures", "family", "verdict", "status", "explanation", "method", "reason", "gap", "source",
+    "certainty", "kind", "prompt", "data", "control", "target_dataset",
 }  # fmt: skip
 COUNTS = {
     "n", "n_pairs", "excluded", "predictions", "failed", "unsupported",

@@ -109,7 +109,7 @@ class Pick:
 
 def find_picks(benchmarks: Sequence[Benchmark], failure_analysis: FailureAnalysis) -> list[Pick]:
     """The worst predictions of different kinds and a median one of each model and modality, models in turn."""
-    kinds = {_key(row): str(row.kind) for row in rows_of(failure_analysis.cases)}
+    kinds = {_key(row): str(row.failure_mode) for row in rows_of(failure_analysis.cases)}
     keys = {
         (benchmark.group.dataset, benchmark.protocol.id): benchmark.key for benchmark in benchmarks
     }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from evaluator.analysis.failure_modes import KINDS
+from evaluator.analysis.failure_modes import FAILURE_MODES
 from evaluator.report.context import Page
 from evaluator.report.figures.outcomes import outcomes
 from evaluator.report.figures.scales import blend
@@ -43,7 +43,7 @@ def make(report: Report, snapshots: Sequence[Snapshot]) -> Page:
         context={
             "page_parts": [_part(report, benchmark, snapshots) for benchmark in report.benchmarks],
             "poor": report.failure_analysis.poor,
-            "kinds": KINDS,
+            "kinds": FAILURE_MODES,
             "images": report.options.images,
         },
     )
@@ -113,11 +113,11 @@ def _totals(benchmark: Benchmark, cases: pd.DataFrame) -> pd.DataFrame:
 
 def _kinds(benchmark: Benchmark, counts: pd.DataFrame, totals: pd.DataFrame) -> Table:
     """Model and modality by kind, as shares of all predictions."""
-    found = counts.groupby(["model", "modality", "kind"])["count"].sum()
+    found = counts.groupby(["model", "modality", "failure_mode"])["count"].sum()
     order = [
         kind
-        for kind in (*KINDS, *sorted(set(counts["kind"]) - set(KINDS)))
-        if kind in set(counts["kind"])
+        for kind in (*FAILURE_MODES, *sorted(set(counts["failure_mode"]) - set(FAILURE_MODES)))
+        if kind in set(counts["failure_mode"])
     ]
     rows = []
     for total in rows_of(totals):
@@ -136,7 +136,7 @@ def _kinds(benchmark: Benchmark, counts: pd.DataFrame, totals: pd.DataFrame) -> 
             Column(title="modality", words=True),
             Column(title="n", help="predictions"),
             *(
-                Column(title=kind, help=KINDS.get(kind, "a prediction without a mask"))
+                Column(title=kind, help=FAILURE_MODES.get(kind, "a prediction without a mask"))
                 for kind in order
             ),
         ],
@@ -181,7 +181,7 @@ def _targets(benchmark: Benchmark, counts: pd.DataFrame) -> Table:
                 Cell(text=row.model),
                 Cell(text=row.target),
                 Cell(text=SAID[row.modality]),
-                Cell(text=row.kind),
+                Cell(text=row.failure_mode),
                 Cell(text=str(row.count), sort=int(row.count)),
                 Cell(text=str(row.predictions), sort=int(row.predictions)),
                 Cell(text=number(100 * row.share, 1), sort=float(row.share)),
