@@ -156,5 +156,5 @@ def control_name(suite: Suite) -> str | None:
     """
     for result in suite_runs(suite):
         if result.run and result.dataset == suite.control:
-            return str(open_run(result.run).about()["identity"]["dataset"])
+            return open_run(result.run).info().identity.dataset
     return None

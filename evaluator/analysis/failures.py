@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evaluator.imaging.grid_masks import GridMask
+    from evaluator.runs.records import ScanRecord
     from evaluator.runs.results import Group, Results, RunFacts
     from evaluator.types import Scan
 
@@ -198,7 +199,7 @@ def _classified(
 def _scans(run: RunFacts) -> tuple[dict[tuple[str, str], Scan], str]:
     """Return the scans of a run's dataset by case and modality; or none, and the reason."""
     try:
-        dataset = load_dataset(run.about["dataset_source"], run.about["data_root"])
+        dataset = load_dataset(run.info.dataset_source, run.info.root)
     except UserError as error:
         return {}, f"the references are not available: {error}"
     if dataset.sha256 != run.dataset_sha256:
@@ -211,7 +212,8 @@ def _scans(run: RunFacts) -> tuple[dict[tuple[str, str], Scan], str]:
 
 def _scan_failure_modes(run: RunFacts, scan: Scan, rows: pd.DataFrame) -> dict[int, Row]:
     """Return the failure modes of one scan's poor masks by row, from the cache or the files."""
-    record = read_json(run.store.record_path(rows["case"].iloc[0], scan.modality))
+    record = run.store.record(rows["case"].iloc[0], scan.modality)
+    assert record is not None
     path = _cache_path(record, sorted(rows["mask"]))
     if path.exists():
         by_mask = read_json(path)["failure_modes"]
@@ -224,23 +226,18 @@ def _scan_failure_modes(run: RunFacts, scan: Scan, rows: pd.DataFrame) -> dict[i
     return {index: by_mask[mask] for index, mask in zip(rows.index, rows["mask"], strict=True)}
 
 
-def _cache_path(record: dict[str, Any], masks: list[str]) -> Path:
+def _cache_path(record: ScanRecord, masks: list[str]) -> Path:
     """Return the cache file of one scan.
 
     Its name changes with the masks, the references and the version of the classification.
     """
-    hashes = []
-    for entry in record["rounds"]:
-        for target in entry["targets"].values():
-            if target.get("mask"):
-                hashes.append(target["mask"]["sha256"])
     name = fingerprint(
         {
             "version": _VERSION,
-            "key": record["key"],
-            "files": record["files"],
+            "key": record.key,
+            "files": dict(record.files),
             "masks": masks,
-            "hashes": hashes,
+            "hashes": [mask.sha256 for mask in record.masks()],
         }
     )
     return paths.cache() / "failures" / name[:2] / f"{name}.json"

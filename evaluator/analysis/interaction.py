@@ -19,6 +19,7 @@ from evaluator.metrics.interaction import (
 )
 from evaluator.runs.results import displacements
 from evaluator.runs.tables import read_scores
+from evaluator.types import Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,7 +58,7 @@ def summarise_rounds(run: RunStore, metric: str = "dice") -> list[dict[str, Any]
         ``instability`` are means over the subjects that have them. ``seconds`` is the median time
         of a request, which is for all targets of the image.
     """
-    rounds = load_protocol(run.about()["protocol_source"]).rounds
+    rounds = load_protocol(run.info().protocol_source).rounds
     clicks = _clicks(run)
     seconds = _seconds(run)
     entries = []
@@ -78,11 +79,11 @@ def _statistics(
 ) -> dict[str, Any]:
     scores = list(series.values())
     curves = [curve(rounds, count) for rounds in scores]
-    reached = {}
-    for level in DICE_LEVELS:
+    reached: dict[str, list[int | None]] = {}
+    for threshold in DICE_LEVELS:
         pairs = zip(scores, given, strict=True)
-        needed = [clicks_to_reach(rounds, clicks, level) for rounds, clicks in pairs]
-        reached[f"{level:.2f}"] = needed
+        needed = [clicks_to_reach(rounds, clicks, threshold) for rounds, clicks in pairs]
+        reached[f"{threshold:.2f}"] = needed
     columns: dict[str, Sequence[float | None]] = {
         "area": [area(points) for points in curves],
         "first_gain": [first_gain(rounds) for rounds in scores],
@@ -90,8 +91,8 @@ def _statistics(
     }
     for number, values in enumerate(zip(*curves, strict=True)):
         columns[f"round {number}"] = list(values)
-    for level, clicks in reached.items():
-        columns[level] = [budget if number is None else number for number in clicks]
+    for level, needed in reached.items():
+        columns[level] = [budget if clicks is None else clicks for clicks in needed]
     subjects = np.unique([key[0] for key in series], return_inverse=True)[1]
     means = _means_over_subjects(columns, subjects)
     return {
@@ -148,10 +149,10 @@ def _clicks(run: RunStore) -> dict[tuple[str, str, str, int, int], int]:
     """Return the number of interactions by case, modality, target, seed and round."""
     clicks = {}
     for record in run.records():
-        for entry in record.get("rounds", ()):
-            for target, prediction in entry["targets"].items():
-                key = (record["case"], record["modality"], target, entry["seed"], entry["round"])
-                clicks[key] = prediction.get("clicks", 0)
+        for entry in record.rounds:
+            for target, prediction in entry.targets.items():
+                key = (record.case, str(record.modality), target, entry.seed, entry.round)
+                clicks[key] = prediction.interactions or 0
     return clicks
 
 
@@ -159,10 +160,10 @@ def _seconds(run: RunStore) -> dict[str, list[float]]:
     """Return the duration of every successful request by modality."""
     seconds: dict[str, list[float]] = defaultdict(list)
     for record in run.records():
-        for entry in record.get("rounds", ()):
-            statuses = {target["status"] for target in entry["targets"].values()}
-            if "ok" in statuses:
-                seconds[record["modality"]].append(entry["seconds"])
+        for entry in record.rounds:
+            statuses = {target.status for target in entry.targets.values()}
+            if Status.OK in statuses and entry.seconds is not None:
+                seconds[record.modality].append(entry.seconds)
     return seconds
 
 

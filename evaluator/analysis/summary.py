@@ -18,7 +18,7 @@ from evaluator.errors import UnknownNameError
 from evaluator.manifests.protocols import load_protocol
 from evaluator.metrics import METRICS
 from evaluator.runs.reproducibility import read_verdict
-from evaluator.runs.results import displacements, is_random, load
+from evaluator.runs.results import displacements, load
 from evaluator.runs.tables import at_round
 from evaluator.types import MODALITIES
 
@@ -59,7 +59,7 @@ def summarise(
         UnknownNameError: The run does not have one of the metrics.
         UserError: The protocol does not have the round.
     """
-    protocol = load_protocol(run.about()["protocol_source"])
+    protocol = load_protocol(run.info().protocol_source)
     for name in metrics:
         if name not in protocol.metrics:
             raise UnknownNameError(f"metric in run {run.name}", name, protocol.metrics)
@@ -70,7 +70,7 @@ def summarise(
     statistics = {name: metric_statistics(scores, name, protocol) for name in names}
     counts = _counts(scores, names[0], protocol)
     rows = scores[scores["metric"] == names[0]]
-    warning = {"random_weights": True} if is_random(run.about()["card"]) else {}
+    warning = {"random_weights": True} if run.info().random_weights else {}
     reproducibility = read_verdict(run)
     moved = displacements(run)
     entries = []
@@ -120,10 +120,11 @@ def metric_statistics(
         means = _over_subjects(signed, signed.values[INCLUDED], ("mean",))
         columns["signed_mean_over_subjects"] = means["mean_over_subjects"]
     subjects = (~np.isnan(array.per_subject(included))).sum(axis=-1)
-    statistics = {}
+    statistics: dict[Key, dict[str, int | float | None]] = {}
     for key, index in _cells(array):
-        means = {name: _rounded(values[index]) for name, values in columns.items()}
-        statistics[key] = {"subjects": int(subjects[index])} | means
+        cell: dict[str, int | float | None] = {"subjects": int(subjects[index])}
+        cell |= {name: _rounded(values[index]) for name, values in columns.items()}
+        statistics[key] = cell
     return statistics
 
 
@@ -170,32 +171,30 @@ def _counts(scores: pd.DataFrame, metric: str, protocol: Protocol) -> dict[Key, 
 
 def header(run: RunStore) -> list[str]:
     """Describe model, dataset, protocol and references, in lines to print above every table."""
-    about = run.about()
-    identity, dataset = about["identity"], about["dataset"]
-    card = about["card"]
-    container = "" if about["engine"]["isolates"] else " (without a container)"
-    prompt = about["prompt_kind"] or "none that the model supports"
+    info = run.info()
+    identity = info.identity
+    container = "" if info.engine.isolates else " (without a container)"
+    prompt = info.prompt_kind or "none that the model supports"
     warnings = []
-    if is_random(card):
-        warnings.append(f"RANDOM WEIGHTS, NOT A RESULT ({card['umd.weights']}).")
-    if dataset["synthetic"]:
+    if info.random_weights:
+        warnings.append(f"RANDOM WEIGHTS, NOT A RESULT ({info.card['umd.weights']}).")
+    if info.dataset.synthetic:
         warnings.append("SYNTHETIC DATA: these scores do not apply to patients.")
-    references = f"References: {dataset['reference_origin']}."
-    title = f"{identity['model']}{container} on {dataset['title']}"
+    references = f"References: {info.dataset.reference_origin}."
+    title = f"{identity.model}{container} on {info.dataset.title}"
     lines = [
-        f"{title}, protocol {identity['protocol']}, prompt: {prompt}",
+        f"{title}, protocol {identity.protocol}, prompt: {prompt}",
         " ".join([*warnings, references]),
     ]
-    options = identity.get("options")
-    return [*lines, f"options: {options}"] if options else lines
+    return [*lines, f"options: {identity.options}"] if identity.options else lines
 
 
 def not_run(run: RunStore) -> list[str]:
     """List the scans for which no prediction was requested, with the reason."""
     return [
-        f"{record['case']} {record['modality']}: {record['reason']}"
+        f"{record.case} {record.modality}: {record.reason}"
         for record in run.records()
-        if record["state"] == "not-run"
+        if record.state == "not-run"
     ]
 
 

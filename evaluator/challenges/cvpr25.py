@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from evaluator.files import Json
+    from evaluator.runs.records import ScanRecord
     from evaluator.runs.store import RunStore
 
     Scores = Sequence[float | None]
@@ -41,7 +42,7 @@ def challenge_totals(run: RunStore) -> list[Json]:
         rounds of an image together, without loading the model. Empty for a run under another
         protocol.
     """
-    rounds = load_protocol(run.about()["protocol_source"]).rounds
+    rounds = load_protocol(run.info().protocol_source).rounds
     if rounds.click_rule != "cvpr25":
         return []
     frame = read_scores(run)
@@ -70,13 +71,11 @@ def _mean_total(images: Sequence[Json], name: str) -> float:
 
 def _seconds(run: RunStore) -> dict[tuple[str, str], float]:
     """Return the duration of all rounds together by case and modality."""
-    return {
-        (record["case"], record["modality"]): _total_seconds(record) for record in run.records()
-    }
+    return {(record.case, str(record.modality)): _total_seconds(record) for record in run.records()}
 
 
-def _total_seconds(record: Json) -> float:
-    return float(sum(entry.get("seconds", 0.0) for entry in record.get("rounds", ())))
+def _total_seconds(record: ScanRecord) -> float:
+    return float(sum(entry.seconds or 0.0 for entry in record.rounds))
 
 
 def _image_totals(image: pd.DataFrame, count: int) -> dict[str, float]:

@@ -23,8 +23,8 @@ def print_heading(group: Group) -> None:
     for run in group.results.runs:
         if run.random_weights:
             click.echo(f"{run.label}: RANDOM WEIGHTS, NOT A RESULT.")
-        if run.equality in ("keeps-state", "not-deterministic"):
-            verdict = run.equality.upper().replace("-", " ")
+        if run.reproducibility in ("keeps-state", "not-deterministic"):
+            verdict = run.reproducibility.upper().replace("-", " ")
             click.echo(f"{run.label}: {verdict}; see umd show {run.name}.")
 
 

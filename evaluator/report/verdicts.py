@@ -201,7 +201,9 @@ def _failure_modes(
             & (counts["modality"] == modality)
             & counts["failure_mode"].isin(list(FAILURE_MODES))
         ]
-        kinds = own.groupby("failure_mode")["count"].sum().sort_values(ascending=False, kind="stable")
+        kinds = (
+            own.groupby("failure_mode")["count"].sum().sort_values(ascending=False, kind="stable")
+        )
         if len(kinds):
             told.append(f"on {SAID[modality]} {kinds.index[0]} ({kinds.iloc[0]} of {kinds.sum()})")
     return (
