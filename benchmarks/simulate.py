@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from evaluator.datasets.phantom.anatomy import ORGANS
-from evaluator.imaging.geometry import make_grid
 from evaluator.manifests.protocols import load_protocol
 from evaluator.runs.json_types import write_typed
-from evaluator.runs.records import (
-    MaskFile,
-    RoundRecord,
-    ScanRecord,
-    ScanScores,
-    ScoreRow,
-    TargetRecord,
-)
 from evaluator.runs.run_info import (
     DatasetInfo,
     EngineInfo,
@@ -30,11 +21,7 @@ from evaluator.runs.run_info import (
 )
 from evaluator.runs.store import RunStore
 from evaluator.runs.tables import gather
-from evaluator.types import Status
-from zoo_sdk.wire import Reply
-
-if TYPE_CHECKING:
-    from evaluator.types import Protocol
+from evaluator.types import Protocol
 
 
 def simulate_run(
@@ -45,7 +32,7 @@ def simulate_run(
     chance = np.random.default_rng([seed, *model.encode(), *protocol.encode()])
     level = chance.uniform(0.3, 0.9)
     run = RunStore(folder / f"{model}.simulated.{protocol}")
-    write_typed(run.path / "run.json", _run_info(model, plan))
+    write_typed(run.path / "run.json", _info(model, plan))
     for number in range(pet_ct + pet_mr):
         subject = f"sim-{number:04d}"
         common = chance.normal(0, 0.6)
@@ -67,53 +54,54 @@ def _write_scan(run: RunStore, subject: str, modality: str, scores, crashed) -> 
     case = f"{subject}.a"
     rows, targets = [], {}
     for organ, score, failed in zip(ORGANS, scores, crashed, strict=True):
-        status = Status.CRASHED if failed else Status.OK
-        mask = MaskFile(
-            file=f"masks/{case}/{modality}/s0/r0/{organ}.nii.gz", sha256="0" * 64, voxels=20000
-        )
-        targets[organ] = TargetRecord(
-            status=status,
-            detail="simulated" if failed else "",
-            mask=None if failed else mask,
-            interactions=1,
+        status = "crashed" if failed else "ok"
+        mask = {
+            "file": f"masks/{case}/{modality}/s0/r0/{organ}.nii.gz",
+            "sha256": "0" * 64,
+            "voxels": 20000,
+        }
+        targets[organ] = (
+            {"status": status}
+            | ({"detail": "simulated"} if failed else {"mask": mask})
+            | {"interactions": 1}
         )
         for metric, value in (("dice", float(score)), ("rve", float(score) - 1)):
+            value = None if failed else value
             rows.append(
-                ScoreRow(
-                    seed=0,
-                    round=0,
-                    target=organ,
-                    metric=metric,
-                    value=None if failed else value,
-                    status=str(status),
-                )
+                {
+                    "seed": 0,
+                    "round": 0,
+                    "target": organ,
+                    "metric": metric,
+                    "value": value,
+                    "status": status,
+                }
             )
-    request = RoundRecord(
-        seed=0, round=0, seconds=1.5, load_seconds=3.0, reply=Reply(), targets=targets
-    )
-    record = ScanRecord(
-        case=case,
-        subject=subject,
-        session="a",
-        modality=modality,
-        key="simulated",
-        state="done",
-        grid=make_grid((400, 400, 350), np.diag([2.0, 2.0, 3.0, 1.0])),
-        rounds=(request,),
-    )
-    run.write_record(record)
-    run.write_scores(ScanScores(case=case, modality=modality, key="simulated", rows=tuple(rows)))
+    record = {
+        "case": case, "subject": subject, "session": "a", "modality": modality, "key": "simulated", "state": "done",
+        "files": {}, "grid": {"shape": [400, 400, 350], "affine": np.diag([2.0, 2.0, 3.0, 1.0]).tolist()}, "missing_prompts": {}, "format": 2,
+        "rounds": [{"seed": 0, "round": 0, "seconds": 1.5, "load_seconds": 3.0, "targets": targets}],
+    }  # fmt: skip
+    for path, body in (
+        (run.record_path(case, modality), record),
+        (
+            run.score_path(case, modality),
+            {"case": case, "modality": modality, "key": "simulated", "rows": rows, "format": 2},
+        ),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(body))
 
 
-def _run_info(model: str, protocol: Protocol) -> RunInfo:
+def _info(model: str, plan: Protocol) -> RunInfo:
     return RunInfo(
         identity=RunIdentity(
             model=model,
             image="simulated",
             dataset="simulated",
             dataset_sha256="0" * 64,
-            protocol=protocol.id,
-            protocol_sha256=protocol.sha256,
+            protocol=plan.id,
+            protocol_sha256=plan.sha256,
             contract="1",
             prompts="drawn",
         ),
@@ -127,12 +115,8 @@ def _run_info(model: str, protocol: Protocol) -> RunInfo:
             license="CC0-1.0",
             citation="none",
         ),
-        protocol_source=protocol.id,
-        protocol=ProtocolInfo(
-            title=protocol.title,
-            metrics=tuple(protocol.metrics),
-            seeds=tuple(protocol.seeds),
-        ),
+        protocol_source=plan.id,
+        protocol=ProtocolInfo(title=plan.title, metrics=plan.metrics, seeds=plan.seeds),
         prompt_kind="point",
         card={"umd.title": f"Simulated {model}"},
         engine=EngineInfo(name="none", isolates=True),
