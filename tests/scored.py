@@ -1,4 +1,4 @@
-"""Results with chosen scores, without a run, for tests of analyses."""
+"""Results of given scores, without a run: for tests of what is computed from them."""
 
 from __future__ import annotations
 
@@ -20,75 +20,91 @@ from evaluator.runs.run_info import (
 from evaluator.runs.tables import COLUMNS, PREDICTION_COLUMNS
 
 
-def run_info(
-    model: str, dataset="data", protocol="paper", dataset_sha256="d" * 64, **more
-) -> RunInfo:
-    """The content of a run.json; ``more`` replaces fields."""
-    identity = RunIdentity(
-        model=model,
-        image="sha256:0",
-        dataset=dataset,
-        dataset_sha256=dataset_sha256,
-        protocol=protocol,
-        protocol_sha256=load_protocol(protocol).sha256,
-        contract="1",
-        prompts="drawn",
-    )
-    fields = {
-        "identity": identity,
-        "started": "2026-01-01T00:00:00+00:00",
-        "command": f"umd run -m {model}",
-        "dataset_source": "nowhere",
-        "dataset": DatasetInfo(
+def run_info(model: str, dataset: str, protocol: str, dataset_sha256: str) -> RunInfo:
+    """The content of run.json for a protocol of the project."""
+    manifest = load_protocol(protocol)
+    return RunInfo(
+        identity=RunIdentity(
+            model=model,
+            image="sha256:0",
+            dataset=dataset,
+            dataset_sha256=dataset_sha256,
+            protocol=protocol,
+            protocol_sha256=manifest.sha256,
+            contract="1",
+            prompts="drawn",
+        ),
+        started="",
+        command=f"umd run -m {model}",
+        dataset_source="nowhere",
+        dataset=DatasetInfo(
             title=dataset,
             synthetic=True,
             reference_origin="generated",
             license="CC0-1.0",
             citation="none",
         ),
-        "protocol_source": protocol,
-        "protocol": ProtocolInfo(title=protocol, metrics=("dice",), seeds=(0,)),
-        "card": {},
-        "engine": EngineInfo(name="docker", isolates=True),
-        "software": SoftwareInfo(version="0"),
-        "host": HostInfo(system="Linux", python="3.11", machine="x86_64", cores=2),
-        "salt": "salt",
-    }
-    return RunInfo(**fields | more)
+        protocol_source=protocol,
+        protocol=ProtocolInfo(
+            title=protocol, metrics=tuple(manifest.metrics), seeds=tuple(manifest.seeds)
+        ),
+        prompt_kind="point",
+        card={},
+        engine=EngineInfo(name="docker", isolates=True),
+        software=SoftwareInfo(version="0"),
+        host=HostInfo(system="Linux", python="3", machine="x86_64"),
+        salt="salt",
+    )
 
 
 def facts(
-    model: str, dataset="data", protocol="paper", dataset_sha256="d" * 64, **more
+    model: str, dataset="data", protocol="paper", dataset_sha256="d" * 64, **changes
 ) -> RunFacts:
-    """The facts of one run, with a protocol of the project."""
-    info = run_info(model, dataset, protocol, dataset_sha256)
+    """One run's facts, of a protocol of the project."""
     fields = {
-        "name": f"{model}.{dataset}.{protocol}", "path": Path("/nowhere"), "model": model,
-        "label": model, "title": model, "card": {}, "image": "sha256:0", "random_weights": False,
-        "weights": "", "options": {}, "reproducibility": "equal", "isolates": True,
-        "engine": "docker", "prompt_kind": "point", "dataset": dataset,
-        "dataset_sha256": dataset_sha256, "dataset_title": dataset, "synthetic": True,
-        "reference_origin": "generated", "protocol": protocol,
-        "protocol_sha256": load_protocol(protocol).sha256, "protocol_title": protocol,
-        "started": "", "info": info,
-    }  # fmt: skip
-    return RunFacts(**fields | more)
+        "name": f"{model}.{dataset}.{protocol}",
+        "path": Path("/nowhere"),
+        "model": model,
+        "label": model,
+        "title": model,
+        "card": {},
+        "image": "sha256:0",
+        "random_weights": False,
+        "weights": "",
+        "options": {},
+        "reproducibility": "equal",
+        "isolates": True,
+        "engine": "docker",
+        "prompt_kind": "point",
+        "dataset": dataset,
+        "dataset_sha256": dataset_sha256,
+        "dataset_title": dataset,
+        "synthetic": True,
+        "reference_origin": "generated",
+        "protocol": protocol,
+        "protocol_sha256": load_protocol(protocol).sha256,
+        "protocol_title": protocol,
+        "started": "",
+        "info": run_info(model, dataset, protocol, dataset_sha256),
+    }
+    return RunFacts(**fields | changes)
 
 
 def results(runs, rows) -> Results:
-    """Results of rows (run, subject, modality, target, metric, value or status[, columns])."""
+    """Results of (run, subject, modality, target, metric, value or status) rows.
+
+    A row may end with a dict of more keys: session, seed, round.
+    """
     runs = list(runs)
     by_name = {run.name: run for run in runs}
     scores, predictions = [], []
-    for run, subject, modality, target, metric, score, *changes in rows:
-        facts_of_run = by_name[run.name]
-        run_columns = {
-            "run": run.name,
-            "model": facts_of_run.label,
-            "dataset": facts_of_run.dataset,
-            "protocol": facts_of_run.protocol,
-        }
+    for run, subject, modality, target, metric, score, *more in rows:
+        labelled = by_name[run.name]
         key = {
+            "run": run.name,
+            "model": labelled.label,
+            "dataset": labelled.dataset,
+            "protocol": labelled.protocol,
             "subject": subject,
             "session": "a",
             "modality": modality,
@@ -96,29 +112,19 @@ def results(runs, rows) -> Results:
             "seed": 0,
             "round": 0,
         }
-        key |= changes[0] if changes else {}
+        key |= more[0] if more else {}
         key["case"] = f"{key['subject']}.{key['session']}"
         is_status = isinstance(score, str)
         status = score if is_status else "ok"
-        scores.append(
-            run_columns
-            | key
-            | {"metric": metric, "value": None if is_status else float(score), "status": status}
-        )
-        predictions.append(
-            run_columns | key | {"status": "ok" if status == "one-empty" else status}
-        )
-    unique = set(map(_sorted_items, predictions))
-    predictions = list(map(dict, unique))
+        value = None if is_status else float(score)
+        scores.append(key | {"metric": metric, "value": value, "status": status})
+        predictions.append(key | {"status": "ok" if status == "one-empty" else status})
+    unique = {tuple(sorted(row.items())) for row in predictions}
     return Results(
         runs=tuple(runs),
         scores=_frame(scores, COLUMNS),
-        predictions=_frame(predictions, PREDICTION_COLUMNS),
+        predictions=_frame([dict(row) for row in unique], PREDICTION_COLUMNS),
     )
-
-
-def _sorted_items(row):
-    return tuple(sorted(row.items()))
 
 
 def _frame(rows, columns) -> pd.DataFrame:
@@ -141,7 +147,7 @@ def _frame(rows, columns) -> pd.DataFrame:
 
 def paired(run, scores, metric="dice", pair=("CT", "PT")):
     """Rows of {target: [(structural, functional) of each subject]}."""
-    for target, values_of_subjects in scores.items():
-        for number, values in enumerate(values_of_subjects):
+    for target, subjects in scores.items():
+        for number, values in enumerate(subjects):
             for modality, value in zip(pair, values, strict=True):
                 yield run, f"s{number:03d}", modality, target, metric, value

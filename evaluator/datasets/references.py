@@ -9,7 +9,7 @@ import numpy as np
 
 from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import difference
-from evaluator.prompting.initial_prompts import crop_targets
+from evaluator.imaging.target_masks import crop_targets
 from evaluator.volumes import read_image, read_labels
 
 if TYPE_CHECKING:

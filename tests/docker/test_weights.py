@@ -128,20 +128,20 @@ def test_every_kind_of_weights(weighted, tmp_path, monkeypatch):
         "large": BODY.decode(),
     }
     for kind, run in runs.items():
-        about = run.about()
+        info = run.info()
         which = "mounted" if kind == "large" else kind
         (record,) = run.records()
         (entry,) = record.rounds
         notes = entry.reply.notes
         assert notes["read"] == read[kind]
-        assert about["card"]["umd.weights"] == which
-        assert about["weights"]["which"].startswith(which)
+        assert info.card["umd.weights"] == which
+        assert info.weights.name.startswith(which)
         assert (
-            about["options"]
+            info.options
             == {"size": notes["size"]}
             == {"size": "large" if kind == "large" else "small"}
         )
-        assert entry.targets["liver"].mask["voxels"] == (8 if kind == "large" else 1)
+        assert entry.targets["liver"].mask.voxels == (8 if kind == "large" else 1)
         stamped = any("RANDOM WEIGHTS, NOT A RESULT" in line for line in header(run))
         assert (
             stamped

@@ -173,28 +173,31 @@ def test_show_json_is_one_object_for_each_target_and_modality(project, tmp_path)
         make_dataset(tmp_path / "data", ["a", "b"], ("CT", "PT"), ("liver", "spleen")),
         engine="local",
     )
-    rows = [json.loads(line) for line in umd("show", run.path, "--json").stdout.splitlines()]
-    assert [(o["model"], o["target"], o["modality"]) for o in rows] == [
-        ("painter", "liver", "CT"), ("painter", "liver", "PT"),
-        ("painter", "spleen", "CT"), ("painter", "spleen", "PT"),
-    ]  # fmt: skip
-    assert all(o["n"] == 2 and o["statuses"] == {"ok": 2} and o["metric"] == "dice" for o in rows)
-    assert all(0 < o["mean"] < 0.5 and 0 < o["median"] < 0.5 for o in rows)
+    told = [json.loads(line) for line in umd("show", run.path, "--json").stdout.splitlines()]
+    assert [(o["model"], o["target"], o["modality"]) for o in told] == [
+        ("painter", target, modality) for target in ("liver", "spleen") for modality in ("CT", "PT")
+    ]
+    assert all(
+        o["predictions"] == 2 and o["statuses"] == {"ok": 2} and o["metric"] == "dice" for o in told
+    )
+    assert all(
+        0 < o["mean_over_subjects"] < 0.5 and 0 < o["median_over_subjects"] < 0.5 for o in told
+    )
     shown = umd("show", run.path).stdout
     assert "SYNTHETIC DATA" in shown
     assert "(without a container)" in shown
     assert umd("show", run.path, "--metric", "dise").returncode == 2
-    assert "Dice by round" in umd("show", run.path, "--rounds").stdout
+    assert "by round" in umd("show", run.path, "--rounds").stdout
     assert len(umd("score", run.path).stdout.splitlines()) > 5
 
 
 def test_a_run_with_unsupported_prompts_has_no_rounds(project, tmp_path):
     project({"painter": PAINTER})
     run = order("painter", make_dataset(tmp_path / "data", ["a"]), engine="local", protocol="text")
-    shown = umd("show", run.path, "--rounds")
-    assert shown.returncode == 0
-    assert "tells how the predictions ended" in shown.stdout
-    assert "Dice by round" not in shown.stdout
+    told = umd("show", run.path, "--rounds")
+    assert told.returncode == 0
+    assert "shows the statuses of the predictions" in told.stdout
+    assert "by round" not in told.stdout
 
 
 def test_show_refuses_options_without_effect(project, tmp_path):
@@ -272,7 +275,10 @@ def test_invalid_values_affect_only_their_scan(project, tmp_path):
     entries = [
         json.loads(line) for line in umd("show", tmp_path / "r/x", "--json").stdout.splitlines()
     ]
-    assert {o["modality"]: (o["n"], o["excluded"]) for o in entries} == {"CT": (1, 2), "PT": (2, 1)}
+    assert {o["modality"]: (o["predictions"], o["excluded"]) for o in entries} == {
+        "CT": (1, 2),
+        "PT": (2, 1),
+    }
 
 
 def test_runs_of_one_name_in_two_folders_are_independent(project, tmp_path):
@@ -337,11 +343,13 @@ def test_missing_and_damaged_files_affect_only_their_scan(project, tmp_path):
     entries = [
         json.loads(line) for line in umd("show", tmp_path / "r/x", "--json").stdout.splitlines()
     ]
-    assert {o["modality"]: (o["n"], o["excluded"]) for o in entries} == {"CT": (2, 2), "PT": (3, 1)}
-    verified = umd("data", "verify", data, "--json")
-    assert verified.returncode == 5
-    severities = [json.loads(line)["severity"] for line in verified.stdout.splitlines()]
-    assert severities.count("error") >= 3
+    assert {o["modality"]: (o["predictions"], o["excluded"]) for o in entries} == {
+        "CT": (2, 2),
+        "PT": (3, 1),
+    }
+    found = umd("data", "verify", data, "--json")
+    assert found.returncode == 5
+    assert sum(json.loads(line)["severity"] == "error" for line in found.stdout.splitlines()) >= 3
 
     # after the repair, the same command evaluates only the missing scan
     (folder / "b_PT_image.nii.gz").write_bytes(content)

@@ -97,10 +97,10 @@ class _Requests:
         def stage(requests: Iterable[Request]) -> list[StagedRequest]:
             return [staged(request, workspace) for request in requests]
 
-        basic = sdk_requests(folder, card)  # creates the folders
+        basic = stage(sdk_requests(folder, card))  # creates the folders
         oriented = oriented_requests(folder, card)
         requests = cls(
-            basic=stage(basic),
+            basic=basic,
             oriented=stage(oriented),
             tiny=stage(tiny_requests(folder, card)),
             without_prompt=staged(request_without_prompt(folder, oriented[0]), workspace),
