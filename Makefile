@@ -26,7 +26,7 @@ UMD  := $(BIN)/umd
 ORACLES     := .venv-oracles
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: help eval test test-zoo test-upstream lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds bench-zoo bench-statistics bench-compare bench-report compare-peers clean
+.PHONY: help eval test test-zoo test-upstream lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds bench-zoo bench-statistics bench-compare bench-report compare-peers code-metrics clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -91,6 +91,9 @@ bench-report: $(VENV)/dev.done ## a report of half a million simulated scores, i
 
 bench-statistics: $(VENV)/dev.done ## coverage, false positives and power on simulated subjects, into docs/statistics.md
 	PYTHONPATH=. $(BIN)/python benchmarks/bench_statistics.py
+
+code-metrics: $(VENV)/dev.done ## figures of the code's shape; ARGS="--commit REV" for another commit, --json, --list
+	PYTHONPATH=. $(BIN)/python benchmarks/code_metrics.py $(ARGS)
 
 clean: ## remove the environment and everything that can be made again; runs stay
 	rm -rf $(VENV) $(ORACLES) .umd
