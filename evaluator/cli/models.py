@@ -195,7 +195,7 @@ def fetch(
 @click.option(
     "--record",
     is_flag=True,
-    help="Keep the results in docs/checks/NAME.json, for the README's table.",
+    help="Keep the results in docs/checks/NAME.json, for the table in docs/models.md.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One object for each check.")
 def check(name: str, engine: str, weights: str, huge: bool, record: bool, as_json: bool) -> None:
@@ -218,7 +218,7 @@ def check(name: str, engine: str, weights: str, huge: bool, record: bool, as_jso
             click.echo(f"{'ok  ' if result.ok else 'FAIL'} {result.check}: {result.detail}{told}")
     if record:
         click.echo(
-            f"recorded in {write_record(name, ready, done)}; umd models badges puts it into the README",
+            f"recorded in {write_record(name, ready, done)}; umd models badges writes it into docs/models.md",
             err=True,
         )
     raise SystemExit(0 if all(result.ok for result in done) else 1)
@@ -226,7 +226,8 @@ def check(name: str, engine: str, weights: str, huge: bool, record: bool, as_jso
 
 @models.command(epilog="Example: umd models badges")
 def badges() -> None:
-    """Make the README's table of checked models from docs/checks."""
-    from evaluator.zoo.conformance.readme_table import update_readme
+    """Write the table of checked models in docs/models.md from docs/checks."""
+    from evaluator.zoo.conformance.readme_table import update_models_page
 
-    click.echo("README.md is new" if update_readme() else "README.md is as it should be")
+    changed = update_models_page()
+    click.echo("docs/models.md is updated" if changed else "docs/models.md is up to date")

@@ -132,7 +132,7 @@ def test_respacing_is_simpleitks_between_equal_centres(step):
 def test_respacing_from_the_first_voxel(made, step, straight):
     """The first voxel stays, the last is the nearest to the image's last, and what lies beyond it goes on as it ends.
 
-    On axes that slant by the header's rounding MONAI's grid moves (docs/decisions/0090 compares it with MONAI itself).
+    On axes that slant by the header's rounding MONAI's grid moves (docs/validation/sat.md compares it with MONAI itself).
     """
     grid, array = made
     if straight:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from evaluator import statistics
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+SECTIONS = ["Context", "Decision", "Alternatives", "Consequences"]
 
 
 def test_the_statistics_page_names_every_function_and_verdict():
@@ -20,3 +23,40 @@ def test_the_statistics_page_names_every_function_and_verdict():
     assert text.count(begin) == text.count(end) == 1
     table = text.split(begin)[1].split(end)[0]
     assert len(table.splitlines()) > 30
+
+
+def test_the_index_of_decisions_names_every_record():
+    index = (DOCS / "decisions" / "README.md").read_text(encoding="utf-8")
+    rows = [line for line in index.splitlines() if line.startswith("| [")]
+    records = sorted((DOCS / "decisions").glob("[0-9]*.md"))
+    assert len(rows) == len(records)
+    for row, path in zip(rows, records, strict=True):
+        text = path.read_text(encoding="utf-8")
+        number, title = re.match(r"# (\d{4}): (.+)\n", text).groups()
+        status, date = re.search(
+            r"^Status: (.+)\. Date: ([\d-]{10})\.$", text, re.MULTILINE
+        ).groups()
+        assert row == f"| [{number}]({path.name}) | {title} | {date} | {status} |"
+        assert path.name.startswith(number)
+        assert re.findall("^## (.+)$", text, re.MULTILINE) == SECTIONS, path.name
+
+
+def test_the_index_of_validations_names_every_page():
+    index = (DOCS / "validation" / "README.md").read_text(encoding="utf-8")
+    pages = {path.name for path in (DOCS / "validation").glob("*.md")} - {"README.md"}
+    assert set(re.findall(r"^\| \[.+?\]\((.+?)\)", index, re.MULTILINE)) == pages
+    for page in pages:
+        text = (DOCS / "validation" / page).read_text(encoding="utf-8")
+        for row in ("| upstream |", "| script |", "| volumes |", "| weights |", "| not run |"):
+            assert row in text, (page, row)
+        assert "| compared | on | largest difference |" in text
+        assert set(re.findall(r"tests/zoo_images/upstream/\w+\.py", text)) <= {
+            str(path.relative_to(ROOT)) for path in (ROOT / "tests/zoo_images/upstream").iterdir()
+        }
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in (*DOCS.rglob("*.md"), *ROOT.glob("*.md"), *ROOT.glob("models/*/README.md")):
+        for link in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
+            if not re.match("[a-z]+:", link):
+                assert (page.parent / link).exists(), (page.name, link)

@@ -1,4 +1,4 @@
-"""What ``umd models check`` found, kept in ``docs/checks/<model>.json``, and the README's table made of it."""
+"""Results of ``umd models check`` in ``docs/checks/<model>.json``, and the table in docs/models.md."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ END = "<!-- end of checks -->"
 COLUMNS = (
     "model",
     "weights",
-    "checks kept",
-    "s a request, at most",
+    "checks passed",
+    "s per request, at most",
     "s for 512×512×400",
     "memory",
     "on",
@@ -60,18 +60,26 @@ def badge_table() -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def update_readme() -> bool:
-    """Put the table into the README; returns whether that changed it. Raises ManifestError without the place for it."""
-    path = paths.project() / "README.md"
+def update_models_page() -> bool:
+    """Write the table into docs/models.md.
+
+    Returns:
+        Whether the page changed.
+
+    Raises:
+        ManifestError: the page has no lines that mark the place of the table.
+
+    """
+    path = paths.project() / "docs" / "models.md"
     text = path.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ManifestError(f"{path} has no place for the table, from the line {BEGIN} to {END}")
-    made = f"{before}{BEGIN}\n{badge_table()}\n{END}{after}"
-    if made != text:
-        write_bytes(path, made.encode())
-    return made != text
+    page = f"{before}{BEGIN}\n{badge_table()}\n{END}{after}"
+    if page != text:
+        write_bytes(path, page.encode())
+    return page != text
 
 
 def _row(record: dict[str, Any]) -> tuple[str, ...]:
