@@ -60,3 +60,28 @@ def test_links_between_pages_lead_somewhere():
         for link in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
             if not re.match("[a-z]+:", link):
                 assert (page.parent / link).exists(), (page.name, link)
+
+
+def test_where_things_go_is_the_same_in_both_places_and_exists():
+    heading = "## Where does X go"
+    pages = (ROOT / "CONTRIBUTING.md", DOCS / "architecture.md")
+    sections = [
+        page.read_text(encoding="utf-8").split(heading)[1].split("\n## ")[0] for page in pages
+    ]
+    tables = [
+        [line for line in section.splitlines() if line.startswith("|")] for section in sections
+    ]
+    assert tables[0] == tables[1]
+    assert len(tables[0]) > 10
+    for path in re.findall(
+        r"`((?:evaluator|models|manifests|dockerfiles)/[^`<]+)`", "".join(tables[0])
+    ):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_glossary_is_on_the_first_screen():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    first_screen = text.split("\n## ")[0]
+    glossary = first_screen.split("| word | meaning |\n|---|---|\n")[1].strip().splitlines()
+    assert len(glossary) <= 15
+    assert first_screen.count("    make ") == 2
