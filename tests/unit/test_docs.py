@@ -85,3 +85,12 @@ def test_the_glossary_is_on_the_first_screen():
     glossary = first_screen.split("| word | meaning |\n|---|---|\n")[1].strip().splitlines()
     assert len(glossary) <= 15
     assert first_screen.count("    make ") == 2
+
+
+def test_the_way_of_one_run_names_each_file_once():
+    way = (DOCS / "architecture.md").read_text(encoding="utf-8").split("## The way of one run")[1]
+    files = re.findall(r"^\| \d+ \| `([^`]+)` \|", way, re.MULTILINE)
+    assert files[0] == "evaluator/cli/run.py"
+    assert len(set(files)) == len(files) <= 14
+    for file in files:
+        assert (ROOT / file).is_file(), file
