@@ -121,12 +121,15 @@ def measure(root: Path) -> dict[str, object]:
     circles = import_circles(evaluator, run_time_nodes)
     type_circles = import_circles(evaluator, ast.walk)
     indexers = sorted(index_a_record({source.module: source.tree for source in evaluator}))
-    functions = [(source, node) for source in evaluator for node in functions_of(source.tree)]
-    long_functions = [
-        f"{source.path}:{node.name}" for source, node in functions if length(node) > LONG_FUNCTION
-    ]
+    functions = []
+    long_functions = []
+    for source in evaluator:
+        of_module = list(functions_of(source.tree))
+        functions += of_module
+        too_long = [node.name for node in of_module if length(node) > LONG_FUNCTION]
+        long_functions += [f"{source.path}:{name}" for name in too_long]
     long_modules = [str(source.path) for source in evaluator if source.lines > LONG_MODULE]
-    typed = sum(node.returns is not None for _, node in functions)
+    typed = sum(node.returns is not None for node in functions)
     loose = [s.path.name for s in evaluator if len(s.path.parts) == 2 and s.module != "evaluator"]
 
     def in_1000(counts: Iterator[int]) -> float:
@@ -178,9 +181,10 @@ def import_circles(sources: Sequence[Source], nodes: Nodes) -> list[list[str]]:
     for source in sources:
         graph[source.module] = set(imports(nodes(source.tree), names)) - {source.module}
     reached = {name: reachable(graph, name) for name in graph}
-    groups = {
-        tuple(sorted(other for other in reached[name] if name in reached[other])) for name in graph
-    }
+    groups = set()
+    for name in graph:
+        circle = [module for module in reached[name] if name in reached[module]]
+        groups.add(tuple(sorted(circle)))
     return [list(group) for group in sorted(groups) if len(group) > 1]
 
 

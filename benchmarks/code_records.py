@@ -29,14 +29,15 @@ PASSING = frozenset(
 JSON_TYPE = re.compile(r"\bJson\b|\b(dict|Mapping)\[str, (Any|object)\]")
 
 # Keys of run.json, records, prompts and scores. Left out are those that data frames, check records
-# and bundles have as well: files, status, target, modality, seconds, clicks, sha256, key, host, weights.
+# and bundles have as well: files, status, target, modality, seconds, clicks, sha256, key, host,
+# weights.
 KEYS = frozenset(
     """
     identity dataset dataset_title dataset_source dataset_sha256 data_root protocol protocol_source
     protocol_sha256 contract options card engine isolates synthetic prompt_kind prompts
-    prompt_source replayed_run salt gpus started seeds command
-    case subject pair session state reason grid rounds no_prompt
-    seed round request load_seconds reply added notes mask voxels detail displacement_mm
+    replayed_run salt gpus started seeds command
+    case subject pair session state reason grid rounds no_prompt missing_prompts
+    stop_reasons seed round request load_seconds reply added notes mask voxels detail displacement_mm
     points box ras_mm foreground text text_of anchor rows
     """.split()  # noqa: SIM905
 )

@@ -56,14 +56,15 @@ def test_every_function_documents_its_arguments_results_and_errors():
 @pytest.mark.parametrize("function", [compare, rank, find_failures])
 def test_arguments_and_defaults_are_those_of_the_implementation(function):
     implemented = inspect.signature(function).parameters
-    for name, argument in inspect.signature(
-        getattr(evaluator, function.__name__)
-    ).parameters.items():
+    public = inspect.signature(getattr(evaluator, function.__name__)).parameters
+    for name, argument in public.items():
         if argument.kind is not inspect.Parameter.VAR_KEYWORD:
             assert argument.default == implemented[name].default, name
 
 
 def test_the_import_is_cheap():
     code = "import evaluator, sys; print(*sys.modules)"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert not {"pandas", "numba", "numpy", "docker"} & set(result.stdout.split())

@@ -44,8 +44,8 @@ def test_modules_that_index_a_record():
         "frame": "def f(frame):\n    return frame['case']",
         "other_key": "def f(path):\n    return read_json(path)['sha256']",
     }
-    found = index_a_record({name: ast.parse(text) for name, text in modules.items()})
-    assert set(found) == {"direct", "annotated", "by_loop", "by_name", "by_return"}
+    indexers = index_a_record({name: ast.parse(text) for name, text in modules.items()})
+    assert set(indexers) == {"direct", "annotated", "by_loop", "by_name", "by_return"}
 
 
 def test_density():

@@ -63,20 +63,20 @@ def test_links_between_pages_lead_somewhere():
 
 
 def test_where_things_go_is_the_same_in_both_places_and_exists():
-    heading = "## Where does X go"
-    pages = (ROOT / "CONTRIBUTING.md", DOCS / "architecture.md")
-    sections = [
-        page.read_text(encoding="utf-8").split(heading)[1].split("\n## ")[0] for page in pages
-    ]
     tables = [
-        [line for line in section.splitlines() if line.startswith("|")] for section in sections
+        table_of_places(page) for page in (ROOT / "CONTRIBUTING.md", DOCS / "architecture.md")
     ]
     assert tables[0] == tables[1]
     assert len(tables[0]) > 10
-    for path in re.findall(
-        r"`((?:evaluator|models|manifests|dockerfiles)/[^`<]+)`", "".join(tables[0])
-    ):
+    folders = "evaluator|models|manifests|dockerfiles"
+    for path in re.findall(rf"`((?:{folders})/[^`<]+)`", "".join(tables[0])):
         assert (ROOT / path).exists(), path
+
+
+def table_of_places(page: Path) -> list[str]:
+    """The rows of the table under "Where does X go"."""
+    section = page.read_text(encoding="utf-8").split("## Where does X go")[1].split("\n## ")[0]
+    return [line for line in section.splitlines() if line.startswith("|")]
 
 
 def test_the_glossary_is_on_the_first_screen():

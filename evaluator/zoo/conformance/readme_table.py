@@ -1,4 +1,4 @@
-"""Results of ``umd models check`` in ``docs/checks/<model>.json``, and the table in docs/models.md."""
+"""Results of ``umd models check`` in docs/checks/<model>.json; the table in docs/models.md."""
 
 from __future__ import annotations
 
