@@ -62,7 +62,7 @@ def compare(path: Path, folder: Path, asked: argparse.Namespace) -> list[str]:
     files = read_and_write(dataset, folder)
     session, made = run("session")
     single, other = run("container-per-scan", batch=True, scans_a_batch=1)
-    waited = sum(entry["seconds"] for record in made.records() for entry in record["rounds"])
+    waited = sum(entry.seconds for record in made.records() for entry in record.rounds)
     same = read_scores(made).drop(columns="run").equals(read_scores(other).drop(columns="run"))
 
     def row(what: str, seconds: float) -> tuple[str, str, str]:

@@ -114,13 +114,13 @@ def compare_rounds(path: Path, asked: argparse.Namespace) -> list[str]:
         return (
             time.perf_counter() - begun,
             made,
-            [e for record in made.records() for e in record["rounds"]],
+            [e for record in made.records() for e in record.rounds],
         )
 
     run("warm", dataset="phantom-toy")  # builds the image, compiles the kernels
     session, one, entries = run("session")
-    waited = sum(entry["seconds"] for entry in entries)
-    load = sum(entry["load_seconds"] or 0 for entry in entries)
+    waited = sum(entry.seconds for entry in entries)
+    load = sum(entry.load_seconds or 0 for entry in entries)
     cases = asked.singles or asked.cases
     patterns = tuple(f"phantom-{n + 1:03d}" for n in range(cases))
     singles, other, answered = run("single", batch=True, scans_a_batch=1, cases=patterns)

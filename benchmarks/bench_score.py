@@ -115,7 +115,7 @@ def beside_peers(cases: dict[str, Any], rounds: int, peers: Peers) -> str:
                 seconds.setdefault((f"ours, {threads}", name), []).append(perf_counter() - start)
             for peer in PEERS:
                 made = peers.score(peer, name, labels, spacing, TOLERANCE_MM)
-                seconds.setdefault((peer, name), []).append(made["seconds"])
+                seconds.setdefault((peer, name), []).append(made.seconds)
                 gaps = [
                     abs(made["scores"][label]["hd95"] - expected[label]["hd95"]) for label in labels
                 ]

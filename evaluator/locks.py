@@ -1,7 +1,7 @@
 """File locks between processes: ``flock``, released by the system when the process ends.
 
-Some network file systems have no locks. ``file_lock`` then raises the system's ``OSError``;
-``is_unsupported`` tells it apart from others, and the caller decides.
+Some network file systems have no locks; ``file_lock`` then raises the system's ``OSError`` unless
+the lock is optional.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ def file_lock(
     *,
     shared: bool = False,
     wait: bool = True,
+    optional: bool = False,
     on_wait: Callable[[str], None] = lambda _: None,
 ) -> Iterator[None]:
     """Hold a lock on a file, which is created if it does not exist.
@@ -35,11 +36,12 @@ def file_lock(
         holder: who takes the lock, written into the file of an exclusive lock.
         shared: several processes may hold a shared lock, but none beside an exclusive one.
         wait: wait for another holder; otherwise raise.
+        optional: continue without a lock where the file system has none.
         on_wait: called once with the present holder's name before waiting.
 
     Raises:
         BlockingIOError: another process holds the lock and ``wait`` is false.
-        OSError: the file system refuses, see ``is_unsupported``.
+        OSError: the file system refuses.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
@@ -51,6 +53,9 @@ def file_lock(
                 raise
             on_wait(read_holder(path))
             fcntl.flock(lock, kind)
+        except OSError as error:
+            if not (optional and error.errno in _UNSUPPORTED):
+                raise
         if not shared:
             lock.truncate(0)
             lock.write(f"{holder}, process {os.getpid()} on {os.uname().nodename}\n")
@@ -64,8 +69,3 @@ def read_holder(path: Path) -> str:
         return path.read_text().strip() or "another process"
     except OSError:
         return "another process"
-
-
-def is_unsupported(error: OSError) -> bool:
-    """True when the file system has no locks."""
-    return error.errno in _UNSUPPORTED

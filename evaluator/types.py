@@ -6,15 +6,13 @@ point, box, grid) are the contract's and come from ``zoo_sdk.wire``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from zoo_sdk.wire import Box, Point
+from zoo_sdk.wire import Box, Point
 
 Modality = Literal["CT", "MR", "PT"]
 """DICOM's codes. PT is PET."""

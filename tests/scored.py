@@ -23,7 +23,7 @@ def facts(
     }
     fields = {
         "name": f"{model}.{dataset}.{protocol}", "path": Path("/nowhere"), "model": model, "label": model, "title": model,
-        "card": {}, "image": "sha256:0", "random_weights": False, "weights": "", "options": {}, "equality": "equal", "isolates": True, "engine": "docker",
+        "card": {}, "image": "sha256:0", "random_weights": False, "weights": "", "options": {}, "reproducibility": "equal", "isolates": True, "engine": "docker",
         "prompt_kind": "point", "dataset": dataset, "dataset_sha256": dataset_sha256, "dataset_title": dataset,
         "synthetic": True, "reference_origin": "generated", "protocol": protocol,
         "protocol_sha256": load_protocol(protocol).sha256, "protocol_title": protocol, "started": "", "about": about,

@@ -142,4 +142,4 @@ def control_name(suite: Suite) -> str | None:
     """The name that the runs give the suite's control, which the suite may name by its manifest's path; None if none was made."""
     of_control = (one.run for one in suite_runs(suite) if one.run and one.dataset == suite.control)
     run = next(of_control, None)
-    return str(open_run(run).about()["identity"]["dataset"]) if run else None
+    return open_run(run).info().identity.dataset if run else None

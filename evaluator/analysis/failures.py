@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evaluator.imaging.grid_masks import GridMask
+    from evaluator.runs.records import ScanRecord
     from evaluator.runs.results import Results, RunFacts
     from evaluator.types import Scan
 
@@ -196,7 +197,7 @@ def _classified(
 def _scans(run: RunFacts) -> tuple[dict[tuple[str, str], Scan], str]:
     """The scans of a run's dataset by case and modality; or none, and why."""
     try:
-        dataset = load_dataset(run.about["dataset_source"], run.about["data_root"])
+        dataset = load_dataset(run.info.dataset_source, run.info.root)
     except UserError as error:
         return {}, f"the references are not at hand: {error}"
     if dataset.sha256 != run.dataset_sha256:
@@ -208,7 +209,8 @@ def _scans(run: RunFacts) -> tuple[dict[tuple[str, str], Scan], str]:
 
 def _scan_kinds(run: RunFacts, scan: Scan, rows: pd.DataFrame) -> dict[int, dict[str, Any]]:
     """The kinds of one scan's poor masks by row, from the cache or from the files."""
-    record = read_json(run.store.record_path(rows["case"].iloc[0], scan.modality))
+    record = run.store.record(rows["case"].iloc[0], scan.modality)
+    assert record is not None
     wanted = {str(index): mask for index, mask in rows["mask"].items()}
     path = _kept_at(record, sorted(wanted.values()))
     kept = read_json(path)["kinds"] if path.exists() else None
@@ -221,19 +223,14 @@ def _scan_kinds(run: RunFacts, scan: Scan, rows: pd.DataFrame) -> dict[int, dict
     return {int(index): kept[mask] for index, mask in wanted.items()}
 
 
-def _kept_at(record: dict[str, Any], masks: list[str]) -> Path:
+def _kept_at(record: ScanRecord, masks: list[str]) -> Path:
     """Where the kinds of one scan's masks are kept: the name changes with the masks, the references and the rules."""
-    made = [
-        target["mask"]["sha256"]
-        for entry in record["rounds"]
-        for target in entry["targets"].values()
-        if target.get("mask")
-    ]
+    made = [mask.sha256 for mask in record.masks()]
     name = fingerprint(
         {
             "version": _VERSION,
-            "key": record["key"],
-            "files": record["files"],
+            "key": record.key,
+            "files": dict(record.files),
             "masks": masks,
             "made": made,
         }

@@ -47,7 +47,7 @@ def summarise_rounds(run: RunStore, metric: str = "dice") -> list[dict[str, Any]
     have them; ``seconds`` is the median for one interaction, which asks for all targets of the image. Predictions that
     the model does not do at all are left out.
     """
-    rounds = load_protocol(run.about()["protocol_source"]).rounds
+    rounds = load_protocol(run.info().protocol_source).rounds
     count = rounds.count
     clicks, seconds = _clicks(run), _seconds(run)
     entries = []
@@ -112,25 +112,22 @@ def _series(
 
 def _clicks(run: RunStore) -> dict[tuple[str, str, str, int, int], int]:
     """Interactions given by each (case, modality, target, seed, round)."""
-    return {
-        (record["case"], record["modality"], target, entry["seed"], entry["round"]): made.get(
-            "clicks", 0
-        )
-        for record in run.records()
-        for entry in record.get("rounds", ())
-        for target, made in entry["targets"].items()
-    }
+    counts: dict[tuple[str, str, str, int, int], int] = {}
+    for record in run.records():
+        for entry in record.rounds:
+            for name, target in entry.targets.items():
+                key = (record.case, record.modality, name, entry.seed, entry.round)
+                counts[key] = target.interactions or 0
+    return counts
 
 
 def _seconds(run: RunStore) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = defaultdict(list)
     for record in run.records():
-        answered = (
-            e
-            for e in record.get("rounds", ())
-            if any(t["status"] == "ok" for t in e["targets"].values())
-        )
-        seconds[record["modality"]] += [entry["seconds"] for entry in answered]
+        for entry in record.rounds:
+            answered = any(target.status == "ok" for target in entry.targets.values())
+            if answered and entry.seconds is not None:
+                seconds[record.modality].append(entry.seconds)
     return seconds
 
 

@@ -11,7 +11,7 @@ from evaluator.errors import UnknownNameError
 from evaluator.manifests.protocols import load_protocol
 from evaluator.metrics.registry import NOT_ASKED, stand_in
 from evaluator.runs.reproducibility import read_verdict
-from evaluator.runs.results import displacements, is_random
+from evaluator.runs.results import displacements
 from evaluator.runs.tables import at_round, read_scores
 from evaluator.types import ScoreStatus
 
@@ -30,7 +30,7 @@ def summarise(
     """One object for each model x target x modality, by name.
 
     ``n`` predictions have a value or failed; ``failed`` of them have no mask; ``excluded`` could not be asked or scored;
-    ``statuses`` counts all; ``random_weights`` is there, and true, where no figure is a result; ``equality`` is whether
+    ``statuses`` counts all; ``random_weights`` is there, and true, where no figure is a result; ``reproducibility`` is whether
     the model gave the same when some scans were asked again; ``displacement_mm`` is the farthest that a prompt had to
     be moved to lie in that image's reference. mean, median, q1 and q3 are those of ``metric``, the first one asked for
     or the protocol's first; ``metrics`` holds those of all. They count a failure as the protocol says
@@ -38,13 +38,13 @@ def summarise(
     distance without a number as the protocol's cap; ``scored_mean`` and ``scored_median`` leave failures out. None where
     there is nothing to average. Raises UnknownNameError for a metric that the run does not have.
     """
-    protocol = load_protocol(run.about()["protocol_source"])
+    protocol = load_protocol(run.info().protocol_source)
     for name in metrics:
         if name not in protocol.metrics:
             raise UnknownNameError(f"metric in run {run.name}", name, protocol.metrics)
     wanted = list(metrics or protocol.metrics)
     frame = at_round(read_scores(run), round_number, protocol)
-    random = is_random(run.about()["card"])
+    random = run.info().random_weights
     verdict, moved = read_verdict(run), displacements(run)
     entries = []
     for (model, target, modality), group in frame.groupby(
@@ -63,7 +63,7 @@ def summarise(
         named = {"model": model, "target": target, "modality": modality} | (
             {"random_weights": True} if random else {}
         )
-        counts["equality"] = verdict
+        counts["reproducibility"] = verdict
         counts["displacement_mm"] = max(moved.get((str(target), str(modality)), [0.0]))
         entries.append(named | counts | {"metric": wanted[0]} | own[wanted[0]] | {"metrics": own})
     return entries
@@ -93,27 +93,27 @@ def figures(group: pd.DataFrame, metric: str, protocol: Protocol) -> dict[str, f
 
 def header(run: RunStore) -> list[str]:
     """What was measured on what, in lines to stand above every table."""
-    about = run.about()
-    identity, dataset = about["identity"], about["dataset"]
-    card = about["card"]
-    random = f"RANDOM WEIGHTS, NOT A RESULT ({card['umd.weights']}). " if is_random(card) else ""
+    info = run.info()
+    identity, dataset = info.identity, info.dataset
+    weights = info.card.get("umd.weights", "")
+    random = f"RANDOM WEIGHTS, NOT A RESULT ({weights}). " if info.random_weights else ""
     synthetic = (
-        "SYNTHETIC DATA: these scores say nothing about patients. " if dataset["synthetic"] else ""
+        "SYNTHETIC DATA: these scores say nothing about patients. " if dataset.synthetic else ""
     )
-    isolated = "" if about["engine"]["isolates"] else " (without a container)"
-    kind = about["prompt_kind"] or "no prompt that the model understands"
+    isolated = "" if info.engine.isolates else " (without a container)"
+    kind = info.prompt_kind or "no prompt that the model understands"
     return [
-        f"{identity['model']}{isolated} on {dataset['title']}, protocol {identity['protocol']}, prompt: {kind}",
-        f"{random}{synthetic}References: {dataset['reference_origin']}.",
-    ] + ([f"options: {options}"] if (options := identity.get("options")) else [])
+        f"{identity.model}{isolated} on {dataset.title}, protocol {identity.protocol}, prompt: {kind}",
+        f"{random}{synthetic}References: {dataset.reference_origin}.",
+    ] + ([f"options: {identity.options}"] if identity.options else [])
 
 
 def not_run(run: RunStore) -> list[str]:
     """Scans about which nothing was asked, and why."""
     return [
-        f"{record['case']} {record['modality']}: {record['reason']}"
+        f"{record.case} {record.modality}: {record.reason}"
         for record in run.records()
-        if record["state"] == "not-run"
+        if record.state == "not-run"
     ]
 
 

@@ -37,17 +37,15 @@ def challenge_totals(run: RunStore) -> list[Json]:
     ``seconds`` are the evaluator's, all rounds of an image together, without the model's load. Empty for a run under
     another protocol.
     """
-    rounds = load_protocol(run.about()["protocol_source"]).rounds
+    rounds = load_protocol(run.info().protocol_source).rounds
     if rounds.click_rule != "cvpr25":
         return []
     frame = read_scores(run)
     frame = frame[~frame["status"].isin(["undefined", "not-run"])]
-    seconds = {
-        (record["case"], record["modality"]): sum(
-            entry.get("seconds", 0.0) for entry in record.get("rounds", ())
-        )
-        for record in run.records()
-    }
+    seconds: dict[Any, float] = {}
+    for record in run.records():
+        durations = [entry.seconds or 0.0 for entry in record.rounds]
+        seconds[record.case, record.modality] = sum(durations)
     entries = []
     for (model, modality), group in frame.groupby(["model", "modality"], sort=True):
         images = []

@@ -17,6 +17,7 @@ from evaluator.errors import UnknownNameError, UserError
 #: command -> (module that holds a click command of that name, the line that ``umd --help`` shows)
 COMMANDS = {
     "run": ("evaluator.cli.run", "Run a model over a dataset and score it."),
+    "gather": ("evaluator.cli.gather", "Write the tables of a run that was done in shards."),
     "score": ("evaluator.cli.score", "Score a run again, or any masks against references."),
     "show": ("evaluator.cli.show", "Show the score table of a run."),
     "compare": (

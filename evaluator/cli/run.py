@@ -96,6 +96,12 @@ from evaluator.cli.show import print_table
     metavar="ID",
     help="Of parts that have to be fetched.",
 )
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Do part I of N of the cases; several processes may each do one at the same time.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 def run(
     models: tuple[str, ...],
     data: str,
@@ -113,14 +119,18 @@ def run(
     weights: str,
     options: tuple[str, ...],
     accepted: tuple[str, ...],
+    shard: str | None,
+    dry_run: bool,
 ) -> None:
     """Run a model over a dataset, score it, and show the table.
 
-    Finished scans are kept: after a stop, the same command goes on from there.
+    Finished scans are kept: if interrupted, the same command resumes the run.
     """
+    from evaluator.cli.resolved_run import print_resolved
     from evaluator.evaluation.plan import choose_options
-    from evaluator.evaluation.run import run_model
-    from evaluator.evaluation.run_config import RunConfig
+    from evaluator.evaluation.resolve import resolve
+    from evaluator.evaluation.run import execute
+    from evaluator.evaluation.run_config import RunConfig, parse_shard
     from evaluator.zoo import find_model
     from evaluator.zoo.sources import read_sources
     from evaluator.zoo.weights import choose_weights
@@ -128,11 +138,11 @@ def run(
     if name and len(models) > 1:
         raise click.UsageError("--name is for one model; leave it out for several")
     for model in models:
-        # what is wrong with the last one is told before the first one runs
+        # an error in the last model is reported before the first one runs
         choose_options(find_model(model).card, options)
         choose_weights(weights, model, read_sources(model))
     for model in models:
-        order = RunConfig(
+        config = RunConfig(
             model=model,
             dataset=data,
             protocol=protocol,
@@ -149,8 +159,14 @@ def run(
             weights=weights,
             options=options,
             accepted=frozenset(accepted),
+            shard=parse_shard(shard) if shard else None,
         )
+        resolved = resolve(config)
+        if dry_run:
+            print_resolved(resolved)
+            continue
         with Progress(model) as progress:
-            made = run_model(order, progress=progress.step)
-        print_table(made)
-        click.echo(f"run: {made.path}")
+            store = execute(resolved, progress=progress.step)
+        if (store.path / "scores.csv").is_file():
+            print_table(store)
+        click.echo(f"run: {store.path}")

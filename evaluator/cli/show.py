@@ -48,11 +48,11 @@ def print_table(run: RunStore, *, metrics: tuple[str, ...] = (), number: int | N
     from rich.table import Table
 
     from evaluator.analysis.summary import header, summarise
-    from evaluator.runs.reproducibility import tell_equality
+    from evaluator.runs.reproducibility import describe_reproducibility
 
     entries = summarise(run, metrics=metrics, round_number=number)
     console = Console(highlight=False, soft_wrap=True)
-    for line in (*header(run), tell_equality(run)):
+    for line in (*header(run), describe_reproducibility(run)):
         console.print(line, markup=False)
     if not entries:
         console.print("no scores yet")
@@ -100,14 +100,14 @@ def print_rounds(run: RunStore, *, as_json: bool) -> None:
     from evaluator.analysis.interaction import summarise_rounds
     from evaluator.analysis.summary import header
     from evaluator.challenges.cvpr25 import challenge_totals
-    from evaluator.runs.reproducibility import tell_equality
+    from evaluator.runs.reproducibility import describe_reproducibility
 
     entries, totals = summarise_rounds(run), challenge_totals(run)
     if as_json:
         for entry in (*entries, *totals):
             click.echo(json.dumps(entry, allow_nan=False))
         return
-    for line in (*header(run), tell_equality(run)):
+    for line in (*header(run), describe_reproducibility(run)):
         click.echo(line)
     if not entries:
         click.echo(f"no rounds with scores; umd show {run.name} tells how the predictions ended")

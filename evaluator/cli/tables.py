@@ -27,9 +27,9 @@ def print_heading(group: Group) -> None:
     for run in group.results.runs:
         if run.random_weights:
             click.echo(f"{run.label}: RANDOM WEIGHTS, NOT A RESULT.")
-        if run.equality in ("keeps-state", "not-deterministic"):
+        if run.reproducibility in ("keeps-state", "not-deterministic"):
             click.echo(
-                f"{run.label}: {run.equality.upper().replace('-', ' ')}; see umd show {run.name}."
+                f"{run.label}: {run.reproducibility.upper().replace('-', ' ')}; see umd show {run.name}."
             )
 
 

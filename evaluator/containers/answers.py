@@ -1,4 +1,4 @@
-"""What becomes of a request, and whose fault it is when there is no answer."""
+"""What became of a request, and whose fault it is when there is no answer."""
 
 from __future__ import annotations
 
@@ -14,43 +14,50 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evaluator.containers.engines.spec import Exit, Workspace
-    from zoo_sdk.wire import Reply, Request
+    from evaluator.containers.requests import StagedRequest
+    from zoo_sdk.wire import Reply
 
-#: after so many starts in a row that gave no answer, a model is not started again
-MOST_LOST_STARTS = 3
-#: how long a model has to end by itself
+#: after so many starts in a row without an answer, a model is not started again
+MAX_LOST_STARTS = 3
+#: how long a model may take to end by itself
 END_SECONDS = 10.0
-LEAST_FREE_BYTES = 64 * 2**20
+#: with less free space, a failure is the disk's
+MIN_FREE_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestOutcome:
-    """What became of a request: the folder with the model's files, or one failure for all of its targets."""
+    """What became of a request: the model's answer, or one failure for all of its targets."""
 
-    request: Request
-    folder: Path | None
-    reply: Reply | None
-    failure: Failure | None
-    #: from the question to the answer, by the evaluator's clock; of a batch's first request it includes the load
-    seconds: float
-    #: from the start of the container until it was ready, if this request had to wait for that
+    request: StagedRequest
+    #: output folder of the container that answered; None without an answer
+    output: Path | None = None
+    #: what the model reported
+    reply: Reply | None = None
+    failure: Failure | None = None
+    #: from the request to its outcome, seconds, by the evaluator's clock; for the first request of
+    #: a batch it includes the load
+    seconds: float = 0.0
+    #: from the start of the container until it was ready, seconds, if this request waited for it
     load_seconds: float | None = None
 
 
-def explain(ended: Exit) -> Failure:
-    """The failure that an end of the process is."""
+def explain_exit(ended: Exit) -> Failure:
+    """The failure that an early end of the model's process is."""
     if ended.out_of_memory:
         return Failure(
-            status=Status.OUT_OF_MEMORY, detail="the container used up its memory and was killed"
+            status=Status.OUT_OF_MEMORY,
+            detail="the container used up its memory and was killed",
         )
     last = ended.tail.strip().splitlines()[-5:]
-    said = ("; it printed: " + " | ".join(last)) if last else "; it printed nothing"
+    printed = ("; it printed: " + " | ".join(last)) if last else "; it printed nothing"
     return Failure(
-        status=Status.CRASHED, detail=f"the model ended with exit code {ended.code}{said}"[:2000]
+        status=Status.CRASHED,
+        detail=f"the model ended with exit code {ended.code}{printed}"[:2000],
     )
 
 
-def own_output(workspace: Workspace) -> Path:
+def new_output(workspace: Workspace) -> Path:
     """A new folder for what one container writes."""
     folder = workspace.output / secrets.token_hex(6)
     folder.mkdir(parents=True)
@@ -60,7 +67,8 @@ def own_output(workspace: Workspace) -> Path:
 def raise_if_disk_full(workspace: Workspace) -> None:
     """A model that fails on a full disk is not to blame: raises HostError."""
     free = shutil.disk_usage(workspace.output).free
-    if free < LEAST_FREE_BYTES:
+    if free < MIN_FREE_BYTES:
         raise HostError(
-            f"only {free // 2**20} MiB are free at {workspace.output}; free some space and run again"
+            f"only {free // 2**20} MiB are free at {workspace.output}; "
+            "free some space and run again"
         )

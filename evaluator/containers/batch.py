@@ -1,4 +1,4 @@
-"""A batch: many requests to one container start, and again without the one that it died of."""
+"""A batch: many requests to one container, and again without the request that it died of."""
 
 from __future__ import annotations
 
@@ -6,32 +6,31 @@ import os
 import secrets
 import shutil
 import time
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from evaluator.containers.answers import (
     END_SECONDS,
-    MOST_LOST_STARTS,
+    MAX_LOST_STARTS,
     RequestOutcome,
-    explain,
-    own_output,
+    explain_exit,
+    new_output,
     raise_if_disk_full,
 )
+from evaluator.containers.contracts import CONTRACTS
 from evaluator.containers.engines.spec import Workspace
-from evaluator.containers.output_monitor import Watch
+from evaluator.containers.output_monitor import OutputMonitor
 from evaluator.types import Failure, Status
-from evaluator.volumes.mask_validation import read_untrusted
-from zoo_sdk.plain_json import loads
-from zoo_sdk.wire import WireError, parse_reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
+    from evaluator.containers.contracts import Contract
     from evaluator.containers.engines import Engine, Process
     from evaluator.containers.engines.spec import Limits, Model
-    from zoo_sdk.wire import Request
+    from evaluator.containers.requests import StagedRequest
 
-REPLY_BYTES = 2**20
 POLL_SECONDS = 0.05
 
 
@@ -39,136 +38,133 @@ def answer_batch(
     engine: Engine,
     model: Model,
     workspace: Workspace,
-    requests: Sequence[Request],
+    requests: Sequence[StagedRequest],
     limits: Limits,
     *,
     run_id: str,
     gpu: str | None = None,
     log: Path,
 ) -> Iterator[RequestOutcome]:
-    """One answer for each request, in name order, from as few container starts as can be.
+    """One outcome for each request, in the order of ids, from as few containers as possible.
 
-    The contract has the model answer in name order; so when it dies or hangs, the first request without an answer is
-    what it died of. That one fails, and the rest is asked again in a new container.
+    A model answers in the order of ids. So when it dies or hangs, the first request without an
+    answer is the one that it died of; that one fails, and a new container gets the rest.
+
+    Raises:
+        HostError: the engine or the disk failed, which is not the model's fault.
     """
+    contract = CONTRACTS[model.card.contract]
     waiting = sorted(requests, key=lambda request: request.id)
     lost, last = 0, Failure(status=Status.CRASHED)
     while waiting:
-        if lost >= MOST_LOST_STARTS:
-            detail = (
-                f"not started again after {lost} starts without an answer; the last: {last.detail}"
-            )
-            for request in waiting:
-                failure = Failure(status=last.status, detail=detail)
-                yield RequestOutcome(
-                    request=request, folder=None, reply=None, failure=failure, seconds=0.0
-                )
+        if lost >= MAX_LOST_STARTS:
+            yield from _give_up(waiting, last)
             return
-        own = Workspace(input=_batch_input(workspace, waiting), output=own_output(workspace))
+        portion = waiting[: contract.batch_size]
+        own = Workspace(input=_batch_input(workspace, portion), output=new_output(workspace))
         begun = time.perf_counter()
-        process = engine.start(model, own, limits, run_id=run_id, mode="batch", gpu=gpu, log=log)
-        watch = Watch(own.output, limits.output_bytes, process)
+        process = engine.start(
+            model,
+            own,
+            limits,
+            run_id=run_id,
+            mode="batch",
+            command=contract.command("batch"),
+            gpu=gpu,
+            log=log,
+        )
+        monitor = OutputMonitor(own.output, limits.output_bytes, process)
+        batch = _Batch(contract, process, own.output, portion, limits, monitor, begun)
         try:
-            done, failure = yield from _follow(process, own, waiting, limits, watch, begun)
+            done, failure = yield from batch.follow()
         finally:
-            watch.end()
+            monitor.end()
             process.kill()
             shutil.rmtree(own.input, ignore_errors=True)
         waiting = waiting[done:]
-        if failure and waiting:
+        if failure and done < len(portion):
             raise_if_disk_full(workspace)
-            yield RequestOutcome(
-                request=waiting[0],
-                folder=None,
-                reply=None,
-                failure=failure,
-                seconds=time.perf_counter() - begun,
-            )
+            seconds = time.perf_counter() - begun
+            yield RequestOutcome(request=waiting[0], failure=failure, seconds=seconds)
             waiting = waiting[1:]
             lost, last = (0 if done else lost + 1), failure
 
 
-def _follow(
-    process: Process,
-    own: Workspace,
-    waiting: Sequence[Request],
-    limits: Limits,
-    watch: Watch,
-    begun: float,
-) -> Any:
-    """Yield answers as they appear; returns how many, and why the container ended too soon."""
-    done, since, patience = 0, begun, limits.startup + limits.timeout
-    while True:
-        running = process.running()
-        while done < len(waiting) and _answered(own, waiting, done, running=running):
-            now = time.perf_counter()
-            yield _batch_answer(own, waiting[done], now - since)
-            done, since, patience = done + 1, now, limits.timeout
-        if not running:
-            break
-        if time.perf_counter() - since > patience:
-            process.kill()
-            return done, Failure(status=Status.TIMEOUT, detail=f"no answer after {patience:g} s")
-        time.sleep(POLL_SECONDS)
-    ended = process.finish(END_SECONDS)
-    if watch.failure:
-        return done, watch.failure
-    if ended.code == 0:
-        for request in waiting[done:]:
-            yield _batch_answer(own, request, time.perf_counter() - since)
-        return len(waiting), None
-    return done, explain(ended)
-
-
-def _answered(own: Workspace, waiting: Sequence[Request], number: int, *, running: bool) -> bool:
-    """The reply is written last; without one, a model has answered when every mask is there and it has moved on."""
-    folder = own.output / waiting[number].id
-    if os.path.lexists(folder / "reply.json"):
-        return True
-    whole = all(
-        os.path.lexists(folder / f"{target.name}.nii.gz") for target in waiting[number].targets
+def _give_up(waiting: Sequence[StagedRequest], last: Failure) -> Iterator[RequestOutcome]:
+    detail = (
+        f"not started again after {MAX_LOST_STARTS} starts without an answer; "
+        f"the last: {last.detail}"
     )
-    moved_on = number + 1 < len(waiting) and os.path.lexists(own.output / waiting[number + 1].id)
-    return whole and (moved_on or not running)
+    for request in waiting:
+        yield RequestOutcome(request=request, failure=Failure(status=last.status, detail=detail))
 
 
-def _batch_answer(own: Workspace, request: Request, seconds: float) -> RequestOutcome:
-    folder = own.output / request.id
-    body = read_untrusted(folder / "reply.json", REPLY_BYTES)
-    reply, failure = None, None
-    if isinstance(body, bytes):
-        try:
-            reply = parse_reply(loads(body.decode(errors="replace")))
-        except WireError as error:
-            failure = Failure(
-                status=Status.ERROR, detail=f"reply.json does not follow the contract: {error}"
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """One container at work on some requests."""
+
+    contract: Contract
+    process: Process
+    output: Path
+    requests: Sequence[StagedRequest]
+    limits: Limits
+    monitor: OutputMonitor
+    #: when the container was started, by the performance counter
+    begun: float
+
+    def follow(self) -> Generator[RequestOutcome, None, tuple[int, Failure | None]]:
+        """Yield outcomes as they appear; returns how many, and why the container ended early."""
+        done, since = 0, self.begun
+        patience = self.limits.startup + self.limits.timeout
+        while True:
+            running = self.process.running()
+            while done < len(self.requests) and self._is_answered(done, running=running):
+                now = time.perf_counter()
+                yield self._outcome(self.requests[done], now - since)
+                done, since, patience = done + 1, now, self.limits.timeout
+            if not running:
+                break
+            if time.perf_counter() - since > patience:
+                self.process.kill()
+                detail = f"no answer after {patience:g} s"
+                return done, Failure(status=Status.TIMEOUT, detail=detail)
+            time.sleep(POLL_SECONDS)
+        ended = self.process.finish(END_SECONDS)
+        if self.monitor.failure:
+            return done, self.monitor.failure
+        if ended.code != 0:
+            return done, explain_exit(ended)
+        for request in self.requests[done:]:
+            yield self._outcome(request, time.perf_counter() - since)
+        return len(self.requests), None
+
+    def _is_answered(self, number: int, *, running: bool) -> bool:
+        later = self.requests[number + 1 : number + 2]
+        return self.contract.is_answered(
+            self.requests[number],
+            self.output,
+            following=later[0] if later else None,
+            running=running,
+        )
+
+    def _outcome(self, request: StagedRequest, seconds: float) -> RequestOutcome:
+        reply = self.contract.read_reply(request, self.output)
+        if isinstance(reply, Failure):
+            return RequestOutcome(
+                request=request, output=self.output, failure=reply, seconds=seconds
             )
-    elif body.status != Status.MISSING:
-        failure = body
-    return RequestOutcome(
-        request=request, folder=folder, reply=reply, failure=failure, seconds=seconds
-    )
+        return RequestOutcome(request=request, output=self.output, reply=reply, seconds=seconds)
 
 
-def _batch_input(workspace: Workspace, requests: Sequence[Request]) -> Path:
-    """An input folder with these requests and their files alone, hard-linked."""
+def _batch_input(workspace: Workspace, requests: Sequence[StagedRequest]) -> Path:
+    """An input folder with the files of these requests alone, hard-linked."""
     folder = workspace.input.parent / f"batch-{secrets.token_hex(6)}"
     for request in requests:
-        masks = [
-            name
-            for target in request.targets
-            for name in (target.scribble, target.previous)
-            if name
-        ]
-        for name in (
-            f"requests/{request.id}.json",
-            *(image.path for image in request.images.values()),
-            *masks,
-        ):
-            link = folder / name
+        for file in (*request.files, *request.images):
+            link = folder / file.relative_to(workspace.input)
             link.parent.mkdir(parents=True, exist_ok=True)
             if not link.exists():
-                os.link(workspace.input / name, link)
+                os.link(file, link)
     for path in (folder, *(path for path in folder.iterdir() if path.is_dir())):
         path.chmod(0o755)
     return folder

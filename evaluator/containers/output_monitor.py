@@ -1,4 +1,4 @@
-"""The watch over what a model writes."""
+"""Monitors how much a model writes, and stops one that writes too much."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ FILES_AT_ONCE = 100_000
 LOOK_SECONDS = 0.5
 
 
-class Watch:
-    """Looks at what lies in an output folder, and kills the process when it is too much."""
+class OutputMonitor:
+    """Measures an output folder again and again, and kills the process above the limit."""
 
     def __init__(self, folder: Path, limit: int, process: Process) -> None:
         self.failure: Failure | None = None

@@ -1,4 +1,4 @@
-"""How a model is reached in a run: through which engine, under which limits, in a session or in batches."""
+"""How a model is reached in a run: by which engine, under which limits, in a session or batches."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import logging
 import os
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from evaluator.containers import ModelSession, answer_batch
+from evaluator.containers.contracts import CONTRACTS
 from evaluator.containers.engines.spec import Limits
 from evaluator.evaluation.task_scheduler import run_in_batches, run_in_session
 
@@ -19,23 +20,29 @@ if TYPE_CHECKING:
     from evaluator.containers import RequestOutcome
     from evaluator.containers.engines import Engine
     from evaluator.containers.engines.spec import Model, Workspace
-    from evaluator.evaluation.task_scheduler import Talk
+    from evaluator.containers.requests import StagedRequest
+    from evaluator.evaluation.task_scheduler import Evaluation
     from evaluator.types import RoundPlan
-    from zoo_sdk.wire import Request
 
 logger = logging.getLogger(__name__)
 
-#: more than this in a container's output folder at once, and it is stopped (bytes)
+#: with more bytes in its output folder at once, a container is stopped
 OUTPUT_LIMIT = 8 * 2**30
-#: more scans at once only take memory: one model does not keep more of them busy
-MOST_THREADS = 4
-#: scans whose images lie staged at once when a model is asked in batches
-SCANS_A_BATCH = 64
+#: more scans at once only take memory: they do not keep one model busier
+MAX_THREADS = 4
+#: scans that are staged at once when a model gets its requests in batches
+SCANS_PER_BATCH = 64
+
+
+class _Placement(TypedDict):
+    run_id: str
+    gpu: str | None
+    log: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConnection:
-    """A model that can be asked."""
+    """A model that can answer requests."""
 
     engine: Engine
     model: Model
@@ -43,36 +50,48 @@ class ModelConnection:
     #: of the run, by which its containers are found again
     run_id: str
     log: Path
-    #: does it stay alive between requests
+    #: whether the model stays alive between requests
     session: bool
     #: scans that are read, corrected and scored at once while the model works
     threads: int
-    #: set when one of several GPUs' drivers fails, so that the others end, too
+    #: set when the work on one GPU fails; the others then end as well
     stop: threading.Event = field(default_factory=threading.Event)
 
     def answer_all(
         self,
-        talks: Iterator[Talk],
+        evaluations: Iterator[Evaluation],
         workspace: Workspace,
         *,
         gpu: str | None,
         session: bool,
-        at_once: int = SCANS_A_BATCH,
+        at_once: int = SCANS_PER_BATCH,
     ) -> None:
-        """Hold all conversations to their end, from one session or in batches of so many scans ``at_once``."""
-        how = {"run_id": self.run_id, "gpu": gpu, "log": self.log}
+        """Finish all evaluations, in one session or in batches.
+
+        Args:
+            evaluations: what is evaluated.
+            workspace: the folders that containers see.
+            gpu: UUID of the GPU; None: none.
+            session: one session, or batches.
+            at_once: scans of one batch.
+        """
+        placement: _Placement = {"run_id": self.run_id, "gpu": gpu, "log": self.log}
         if session:
-            with ModelSession(self.engine, self.model, workspace, self.limits, **how) as talk:  # type: ignore[arg-type]
-                run_in_session(talks, talk.ask, threads=self.threads, stop=self.stop)
+            with ModelSession(
+                self.engine, self.model, workspace, self.limits, **placement
+            ) as model:
+                run_in_session(evaluations, model.ask, threads=self.threads, stop=self.stop)
             return
 
-        def ask_all(requests: Sequence[Request]) -> Iterator[RequestOutcome]:
-            return answer_batch(self.engine, self.model, workspace, requests, self.limits, **how)  # type: ignore[arg-type]
+        def ask_all(requests: Sequence[StagedRequest]) -> Iterator[RequestOutcome]:
+            return answer_batch(
+                self.engine, self.model, workspace, requests, self.limits, **placement
+            )
 
-        run_in_batches(talks, ask_all, threads=self.threads, at_once=at_once)
+        run_in_batches(evaluations, ask_all, threads=self.threads, at_once=at_once)
 
 
-def reach(
+def connect(
     engine: Engine,
     model: Model,
     rounds: RoundPlan,
@@ -83,16 +102,29 @@ def reach(
     threads: int | None,
     batch: bool,
 ) -> ModelConnection:
-    """The way to ask this model; says why it is not asked in a session where its card offers one."""
+    """The connection to a model; a message says why it is not a session where the card offers one.
+
+    Args:
+        engine: runs the model.
+        model: the model.
+        rounds: of the protocol.
+        run_id: of the run.
+        log: receives what the model prints.
+        timeout: seconds for one request, instead of the card's.
+        threads: scans that are worked on at once; None: by the machine's cores.
+        batch: use batches even where a session is possible.
+    """
     card = model.card
-    session = card.session and engine.sessions and not batch
+    offered = card.session and "serve" in CONTRACTS[card.contract].modes
+    session = offered and engine.sessions and not batch
     if session and rounds.count > 1 and not card.many_rounds:
         logger.info(
-            f"model {card.name} cannot be refined: each round of all scans goes to it in one batch"
+            "model %s cannot be refined: each round of all scans goes to it in one batch",
+            card.name,
         )
         session = False
-    elif card.session and not session and not batch:
-        logger.info(f"engine {engine.name} cannot attach to a container: requests go in batches")
+    elif offered and not session and not batch:
+        logger.info("engine %s cannot attach to a container: requests go in batches", engine.name)
     return ModelConnection(
         engine=engine,
         model=model,
@@ -105,5 +137,5 @@ def reach(
         run_id=run_id,
         log=log,
         session=session,
-        threads=threads or min(max(os.cpu_count() or 1, 2), MOST_THREADS),
+        threads=threads or min(max(os.cpu_count() or 1, 2), MAX_THREADS),
     )

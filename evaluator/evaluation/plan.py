@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from evaluator.errors import UnknownNameError, UserError
 from evaluator.files import fingerprint
 from evaluator.prompting.initial_prompts import choose_kind
+from evaluator.runs.run_info import RunIdentity
 from evaluator.types import Failure, Status
 from evaluator.zoo.cards import read_wordings
-from zoo_sdk.wire import CONTRACT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +34,10 @@ class Plan:
     #: the value of each of the model's options
     options: Mapping[str, str] = field(default_factory=dict)
 
+    def prepared(self, card: ModelCard, digest: str, weights: str) -> Plan:
+        """The plan of a model whose image is known."""
+        return replace(self, card=card, digest=digest, weights=weights)
+
     @property
     def kind(self) -> PromptKind | None:
         """The kind of prompt that this model gets; None: it understands none that the protocol gives."""
@@ -45,20 +49,21 @@ class Plan:
         return read_wordings(self.card)
 
     @property
-    def identity(self) -> dict[str, str]:
+    def identity(self) -> RunIdentity:
         """What must be equal for two runs to be one: everything that can change a result."""
-        return {
-            "model": self.card.name,
-            "image": self.digest,
-            "dataset": self.dataset.name,
-            "dataset_sha256": self.dataset.sha256,
-            "protocol": self.protocol.id,
-            "protocol_sha256": self.protocol.sha256,
-            "contract": str(CONTRACT_VERSION),
-            "prompts": self.replay[1] if self.replay else "drawn",
-            "weights": self.weights,
-            "options": " ".join(f"{name}={value}" for name, value in sorted(self.options.items())),
-        }
+        options = [f"{name}={value}" for name, value in sorted(self.options.items())]
+        return RunIdentity(
+            model=self.card.name,
+            image=self.digest,
+            dataset=self.dataset.name,
+            dataset_sha256=self.dataset.sha256,
+            protocol=self.protocol.id,
+            protocol_sha256=self.protocol.sha256,
+            contract=self.card.contract,
+            prompts=self.replay[1] if self.replay else "drawn",
+            weights=self.weights,
+            options=" ".join(options),
+        )
 
     @property
     def run_name(self) -> str:
@@ -67,7 +72,7 @@ class Plan:
             self.card.name,
             self.dataset.name,
             self.protocol.id,
-            fingerprint(self.identity)[:8],
+            fingerprint(asdict(self.identity))[:8],
         )
         return ".".join(parts)
 
@@ -128,12 +133,13 @@ def scan_key(plan: Plan, files: Mapping[str, str], prompts: Mapping[str, object]
 
     ``files``: sha256 of each image and reference by role; ``prompts``: round 0's, as recorded.
     """
+    contract = plan.card.contract
     return fingerprint(
         {
             "image": plan.digest,
             "weights": plan.weights,
             "options": dict(plan.options),
-            "contract": CONTRACT_VERSION,
+            "contract": int(contract) if contract.isdigit() else contract,
             "protocol": plan.protocol.sha256,
             "rounds": asdict(plan.protocol.rounds),
             "files": dict(files),

@@ -1,9 +1,10 @@
-"""What a run has to say of how it was made, so that it can be repeated."""
+"""What is recorded of how a run was made, so that it can be repeated."""
 
 from __future__ import annotations
 
 import os
 import platform
+import secrets
 import shlex
 import subprocess
 import sys
@@ -12,74 +13,84 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from evaluator import paths
+from evaluator.runs.run_info import (
+    DatasetInfo,
+    EngineInfo,
+    GpuInfo,
+    HostInfo,
+    ProtocolInfo,
+    RunInfo,
+    SoftwareInfo,
+    WeightsInfo,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from evaluator.containers.engines import Engine
     from evaluator.containers.gpus import Gpu
     from evaluator.evaluation.plan import Plan
     from evaluator.evaluation.run_config import RunConfig
-    from evaluator.files import Json
-    from evaluator.zoo.prepare import PreparedModel
 
 PACKAGES = ("numpy", "scipy", "numba", "nibabel", "SimpleITK", "pandas", "docker")
 
 
-def provenance(
-    plan: Plan, order: RunConfig, engine: Engine, gpus: Sequence[Gpu], ready: PreparedModel
-) -> Json:
-    """Everything beside the identity: sources by name, the model's card, versions, the machine, the command."""
-    return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(sys.argv),
-        "dataset_source": order.dataset,
-        "data_root": str(order.data_root) if order.data_root else None,
-        "dataset": {
-            "title": plan.dataset.title,
-            "synthetic": plan.dataset.synthetic,
-            "reference_origin": plan.dataset.reference_origin,
-            "license": plan.dataset.license,
-            "citation": plan.dataset.citation,
-        },
-        "protocol_source": order.protocol,
-        "protocol": {
-            "title": plan.protocol.title,
-            "metrics": list(plan.protocol.metrics),
-            "seeds": list(plan.protocol.seeds),
-        },
-        "prompt_kind": plan.kind,
-        "replayed_run": plan.replay[0] if plan.replay else None,
-        "card": dict(plan.card.labels),
-        "weights": {"which": ready.identity, "sha256": dict(ready.hashes)},
-        "options": dict(plan.options),
-        "engine": {"name": engine.name, "isolates": engine.isolates} | engine.about(),
-        "gpus": [{"index": gpu.index, "name": gpu.name, "driver": gpu.driver} for gpu in gpus],
-        "umd": {"version": version("umd-evaluator"), "commit": _commit()},
-        "packages": {name: version(name) for name in PACKAGES},
-        "host": {
-            "system": platform.platform(),
-            "python": platform.python_version(),
-            "machine": platform.machine(),
-            "cores": os.cpu_count(),
-        },
-    }
+def run_info(
+    plan: Plan,
+    config: RunConfig,
+    engine: Engine,
+    gpus: Sequence[Gpu],
+    weights_sha256: Mapping[str, str],
+) -> RunInfo:
+    """The content of ``run.json`` for a new run."""
+    dataset, protocol = plan.dataset, plan.protocol
+    return RunInfo(
+        identity=plan.identity,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=shlex.join(sys.argv),
+        dataset_source=config.dataset,
+        data_root=str(config.data_root) if config.data_root else None,
+        dataset=DatasetInfo(
+            title=dataset.title,
+            synthetic=dataset.synthetic,
+            reference_origin=dataset.reference_origin,
+            license=dataset.license,
+            citation=dataset.citation,
+        ),
+        protocol_source=config.protocol,
+        protocol=ProtocolInfo(title=protocol.title, metrics=protocol.metrics, seeds=protocol.seeds),
+        prompt_kind=plan.kind,
+        replayed_run=plan.replay[0] if plan.replay else None,
+        card=dict(plan.card.labels),
+        weights=WeightsInfo(name=plan.weights, sha256=dict(weights_sha256)),
+        options=dict(plan.options),
+        engine=EngineInfo(name=engine.name, isolates=engine.isolates, versions=engine.about()),
+        gpus=tuple(GpuInfo(index=gpu.index, name=gpu.name, driver=gpu.driver) for gpu in gpus),
+        software=SoftwareInfo(version=version("umd-evaluator"), commit=_commit()),
+        packages={name: version(name) for name in PACKAGES},
+        host=HostInfo(
+            system=platform.platform(),
+            python=platform.python_version(),
+            machine=platform.machine(),
+            cores=os.cpu_count(),
+        ),
+        salt=secrets.token_hex(16),
+    )
 
 
 def _commit() -> str | None:
-    """The checkout's commit, with "+changes" if files differ from it; None outside a git checkout."""
-    where = ["git", "-C", str(paths.project())]
+    """The checkout's commit, with "+changes" if files differ from it; None outside of git."""
+    head = _git("rev-parse", "HEAD")
+    changes = _git("status", "--porcelain")
+    if head is None or changes is None:
+        return None
+    return head + ("+changes" if changes else "")
+
+
+def _git(*arguments: str) -> str | None:
+    command = ["git", "-C", str(paths.project()), *arguments]
     try:
-        head = subprocess.run(
-            [*where, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=20
-        )
-        changed = subprocess.run(
-            [*where, "status", "--porcelain"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=20,
-        )
+        ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
     except (OSError, subprocess.SubprocessError):
         return None
-    return head.stdout.strip() + ("+changes" if changed.stdout.strip() else "")
+    return ended.stdout.strip()

@@ -1,11 +1,13 @@
-"""Is a model the same however it is asked: some scans of a run asked again, each alone, and all of them in one batch.
+"""Does a model predict the same in any order: some scans predicted again, individually and as a batch.
 
-A model that carries something over from one case to the next (a cache, a memory bank, a random stream) has scores that
-hang on the order of the cases. It is found by asking again in fresh containers, where nothing came before, and named in
-``equality.json`` and wherever the run is shown. Where a model differs from itself when asked alone twice, it is not
-deterministic, and nothing is said of its state.
+A model that carries something over from one case to the next (a cache, a memory bank, a random
+stream) has scores that depend on the order of the cases. Fresh containers, where nothing came
+before, reveal it; the result is written into ``reproducibility.json`` and shown with the run. A
+model whose two predictions of one scan alone differ is not deterministic, and the check cannot
+tell whether it keeps state.
 
-Two rounds of the first seed are asked, so that the cost is that of some container starts and a few requests.
+Two rounds of the first seed are predicted, so the check costs some container starts and a few
+requests.
 """
 
 from __future__ import annotations
@@ -14,14 +16,15 @@ import logging
 import time
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 from evaluator.containers.workspace import workspace_of
-from evaluator.evaluation.record_writer import RunContext
-from evaluator.evaluation.scan_task import talk_about
-from evaluator.files import fingerprint, read_json, write_json
+from evaluator.evaluation.scan_task import ScanTask
+from evaluator.evaluation.task_evaluation import TaskEvaluation
+from evaluator.files import fingerprint
 from evaluator.imaging.grid_masks import crop_mask
-from evaluator.prompting.simulated_user import dice
+from evaluator.prompting.error_regions import dice
+from evaluator.runs.records import Differences, MaskDifference, Reproducibility, ScanName
 from evaluator.runs.store import RunStore
 from evaluator.volumes import read_labels
 
@@ -30,156 +33,164 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evaluator.evaluation.model_connection import ModelConnection
-    from evaluator.files import Json
-    from evaluator.types import Case, Modality
+    from evaluator.evaluation.run_context import RunContext
+    from evaluator.runs.records import TargetRecord
+    from evaluator.types import Case, Modality, Protocol
 
     Scans = Sequence[tuple[Case, Modality]]
-    #: (case, modality, round, target) -> the run, and what became of the target in it
-    Outcomes = dict[tuple[str, str, int, str], tuple[RunStore, Json]]
+    #: (case, modality, round, target) -> the run folder, and what became of the target in it
+    Outcomes = dict[tuple[str, Modality, int, str], tuple[Path, TargetRecord]]
 
 logger = logging.getLogger(__name__)
 
+#: rounds that are predicted again
 ROUNDS = 2
-#: differences that are told one by one
-MOST_TOLD = 20
+#: differences that are listed one by one
+MAX_LISTED = 20
 
 
-def recheck(
-    room: RunContext,
+def check_reproducibility(
+    context: RunContext,
     cases: Sequence[Case],
-    access: ModelConnection,
+    connection: ModelConnection,
     *,
     sample: int,
     gpu: str | None,
 ) -> None:
-    """Ask up to ``sample`` of the run's scans again and write what came of it; nothing where that was done before."""
-    path = room.run.path / "equality.json"
-    scans = choose_scans(room.run, cases, sample)
-    keys = fingerprint(
-        [read_json(room.run.record_path(case.id, modality))["key"] for case, modality in scans]
-    )
-    if not scans or (path.exists() and read_json(path).get("of") == keys):
+    """Predict some of the run's scans again and write the result; nothing if that was done before.
+
+    Args:
+        context: of the run.
+        cases: of the run.
+        connection: to the model.
+        sample: scans to predict again, at most.
+        gpu: UUID of the GPU; None: none.
+    """
+    run = context.run
+    scans = choose_scans(run, cases, sample)
+    records = [run.record(case.id, modality) for case, modality in scans]
+    source = fingerprint([record.key for record in records if record])
+    before = run.reproducibility()
+    if not scans or (before is not None and before.source == source):
         return
     logger.info(
-        f"asking {len(scans)} scans again, each alone and all in one batch (--recheck 0 leaves this out)"
+        "predicting %d scans again, individually and as a batch (--recheck 0 skips this)",
+        len(scans),
     )
     begun = time.perf_counter()
-    done = _outcomes(room.run, scans)
+    first = _outcomes(run, scans)
     with (
-        _asked(room, access, scans, gpu, "alone") as alone,
-        _asked(room, access, scans, gpu, "batch") as batch,
+        _repeated(context, connection, scans, gpu, "alone") as alone,
+        _repeated(context, connection, scans, gpu, "batch") as batch,
     ):
-        differences = {"alone": _differences(done, alone), "batch": _differences(done, batch)}
-        repeatable = True
+        differences = {"alone": _differences(first, alone), "batch": _differences(first, batch)}
+        verdict: Literal["equal", "keeps-state", "not-deterministic"] = "equal"
         if any(differences.values()):
-            with _asked(room, access, scans, gpu, "alone-again") as again:
-                repeatable = not _differences(alone, again)
-    verdict = (
-        "equal"
-        if not any(differences.values())
-        else "keeps-state"
-        if repeatable
-        else "not-deterministic"
+            with _repeated(context, connection, scans, gpu, "alone-again") as again:
+                changed = _differences(alone, again)
+                verdict = "not-deterministic" if changed else "keeps-state"
+    run.write_reproducibility(
+        Reproducibility(
+            verdict=verdict,
+            mode="session" if connection.session else "batch",
+            source=source,
+            scans=tuple(ScanName(case=case.id, modality=modality) for case, modality in scans),
+            masks=len(first),
+            seconds=round(time.perf_counter() - begun, 3),
+            differences={
+                mode: Differences(count=len(found), first=tuple(found[:MAX_LISTED]))
+                for mode, found in differences.items()
+            },
+        )
     )
-    body = {
-        "verdict": verdict,
-        "asked": "session" if access.session else "batch",
-        "of": keys,
-        "scans": [{"case": case.id, "modality": modality} for case, modality in scans],
-        "masks": len(done),
-        "seconds": round(time.perf_counter() - begun, 3),
-        "differences": {
-            how: {"count": len(found), "first": found[:MOST_TOLD]}
-            for how, found in differences.items()
-        },
-    }
-    write_json(path, body)
 
 
 def choose_scans(run: RunStore, cases: Sequence[Case], sample: int) -> list[tuple[Case, Modality]]:
-    """Scans that the model was asked about, the last one and others evenly before it: those with most before them."""
-    asked = [
-        (case, modality)
-        for case in cases
-        for modality in sorted(case.scans)
-        if _was_asked(run, case, modality)
-    ]
-    step = max(len(asked) // sample, 1)
-    return asked[::-1][::step][:sample]
-
-
-def _was_asked(run: RunStore, case: Case, modality: Modality) -> bool:
-    path = run.record_path(case.id, modality)
-    return path.exists() and any("request" in entry for entry in read_json(path).get("rounds", ()))
+    """The last scan that the model was run on and others evenly before it: most came before them."""
+    scans: list[tuple[Case, Modality]] = []
+    for case in cases:
+        for modality in sorted(case.scans):
+            record = run.record(case.id, modality)
+            if record and any(entry.request for entry in record.rounds):
+                scans.append((case, modality))
+    step = max(len(scans) // sample, 1)
+    return scans[::-1][::step][:sample]
 
 
 @contextmanager
-def _asked(
-    room: RunContext, access: ModelConnection, scans: Scans, gpu: str | None, name: str
+def _repeated(
+    context: RunContext, connection: ModelConnection, scans: Scans, gpu: str | None, name: str
 ) -> Iterator[Outcomes]:
-    """What becomes of these scans, in one batch or each in a container of its own; its files are gone afterwards."""
-    with workspace_of(f"{room.run.path} {name}") as workspace:
-        own = replace(
-            room,
-            plan=replace(room.plan, protocol=_fewer(room.plan.protocol)),
+    """Outcomes of these scans in one batch, or each in a container of its own; then removed."""
+    with workspace_of(f"{context.run.path} {name}") as workspace:
+        repeated = replace(
+            context,
+            plan=replace(context.plan, protocol=_shortened(context.plan.protocol)),
             run=RunStore(workspace.input.parent / "run"),
             workspace=workspace,
-            replay=room.run,
+            replay=context.run,
             progress=lambda *_: None,
         )
-        talks = (
-            talk_about(own, case, modality, number) for number, (case, modality) in enumerate(scans)
-        )
+        evaluations = [
+            TaskEvaluation(repeated, ScanTask(case=case.id, modalities=(modality,), number=number))
+            for number, (case, modality) in enumerate(scans)
+        ]
         if name == "batch":
-            access.answer_all(talks, workspace, gpu=gpu, session=False)
+            connection.answer_all(iter(evaluations), workspace, gpu=gpu, session=False)
         else:
-            for talk in talks:
-                access.answer_all(iter([talk]), workspace, gpu=gpu, session=access.session)
-        yield _outcomes(own.run, scans)
+            for evaluation in evaluations:
+                connection.answer_all(
+                    iter([evaluation]), workspace, gpu=gpu, session=connection.session
+                )
+        yield _outcomes(repeated.run, scans)
 
 
-def _fewer(protocol: Any) -> Any:
+def _shortened(protocol: Protocol) -> Protocol:
     rounds = replace(protocol.rounds, count=min(protocol.rounds.count, ROUNDS))
     return replace(protocol, rounds=rounds, seeds=protocol.seeds[:1])
 
 
 def _outcomes(run: RunStore, scans: Scans) -> Outcomes:
-    found: Outcomes = {}
+    outcomes: Outcomes = {}
     for case, modality in scans:
-        path = run.record_path(case.id, modality)
-        entries = read_json(path).get("rounds", []) if path.exists() else []
-        first = entries[0]["seed"] if entries else None
+        record = run.record(case.id, modality)
+        entries = record.rounds if record else ()
         for entry in entries:
-            if entry["seed"] == first and entry["round"] < ROUNDS:
-                for target, made in entry["targets"].items():
-                    found[case.id, modality, entry["round"], target] = (run, made)
-    return found
+            if entry.seed != entries[0].seed or entry.round >= ROUNDS:
+                continue
+            for name, target in entry.targets.items():
+                outcomes[case.id, modality, entry.round, name] = (run.path, target)
+    return outcomes
 
 
-def _differences(one: Outcomes, other: Outcomes) -> list[Json]:
-    """What of the first is otherwise in the second."""
-    told = []
-    for key, (run, made) in one.items():
-        again_run, again = other.get(key, (run, {"status": "not-asked"}))
-        same = made["status"] == again["status"] and _sha256(made) == _sha256(again)
-        if not same:
-            both = _sha256(made) and _sha256(again)
-            apart = (
-                {"dice": round(_overlap(run.path, made, again_run.path, again), 6)} if both else {}
+def _differences(first: Outcomes, second: Outcomes) -> list[MaskDifference]:
+    """What of the first is different in the second."""
+    differences: list[MaskDifference] = []
+    for key, (folder, target) in first.items():
+        repeated_folder, repeated = second.get(key, (folder, None))
+        if repeated and target.status == repeated.status and _same_mask(target, repeated):
+            continue
+        case, modality, round_number, name = key
+        overlap = None
+        if repeated and target.mask and repeated.mask:
+            one = crop_mask(*read_labels(folder / target.mask.file))
+            two = crop_mask(*read_labels(repeated_folder / repeated.mask.file))
+            overlap = round(dice(one, two), 6)
+        differences.append(
+            MaskDifference(
+                case=case,
+                modality=modality,
+                round=round_number,
+                target=name,
+                status=str(target.status),
+                repeated_status=str(repeated.status) if repeated else "not-asked",
+                dice=overlap,
             )
-            names = dict(zip(("case", "modality", "round", "target"), key, strict=True))
-            told.append(names | {"status": made["status"], "again": again["status"]} | apart)
-    return told
+        )
+    return differences
 
 
-def _sha256(made: Json) -> str | None:
-    mask = made.get("mask")
-    return mask["sha256"] if mask else None
-
-
-def _overlap(folder: Path, made: Json, again_folder: Path, again: Json) -> float:
-    one, other = (
-        crop_mask(*read_labels(where / what["mask"]["file"]))
-        for where, what in ((folder, made), (again_folder, again))
-    )
-    return dice(one, other)
+def _same_mask(one: TargetRecord, two: TargetRecord) -> bool:
+    if one.mask is None or two.mask is None:
+        return one.mask is two.mask
+    return one.mask.sha256 == two.mask.sha256

@@ -1,174 +1,160 @@
-"""Run a model over a dataset under a protocol: the way from names to a run folder with its scores."""
+"""Run a model over a dataset under a protocol: do what was resolved, or what is left of it."""
 
 from __future__ import annotations
 
 import logging
-import secrets
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from itertools import count
 from typing import TYPE_CHECKING
 
 from evaluator.containers.engines import open_engine
-from evaluator.containers.gpus import choose_gpus, find_gpus, lease
 from evaluator.containers.workspace import workspace_of
-from evaluator.datasets import load_dataset
-from evaluator.datasets.load import choose_cases
-from evaluator.evaluation.model_connection import reach
-from evaluator.evaluation.plan import Plan, choose_options
-from evaluator.evaluation.prompt_cache import replay_hash
-from evaluator.evaluation.provenance import provenance
-from evaluator.evaluation.record_writer import RunContext
-from evaluator.evaluation.reproducibility_check import recheck
-from evaluator.evaluation.run_config import RunConfig
-from evaluator.evaluation.scan_task import talk_about, talk_about_case
-from evaluator.evaluation.task_scheduler import Shared
-from evaluator.manifests.protocols import load_protocol
+from evaluator.evaluation.executors import LocalExecutor
+from evaluator.evaluation.executors.local import leased
+from evaluator.evaluation.model_connection import connect
+from evaluator.evaluation.provenance import run_info
+from evaluator.evaluation.reproducibility_check import check_reproducibility
+from evaluator.evaluation.resolve import resolve
+from evaluator.evaluation.run_context import RunContext
+from evaluator.evaluation.task_evaluation import TaskEvaluation
+from evaluator.locks import file_lock
 from evaluator.runs.store import create_run, open_run
 from evaluator.runs.tables import gather
-from evaluator.scoring.applicability import check_metrics
 from evaluator.volumes import MaskValidator
 from evaluator.zoo import ImageBuildConfig, find_model
 from evaluator.zoo.bundles import Fetch
-from evaluator.zoo.cards import read_wordings
 from evaluator.zoo.prepare import prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
-    from evaluator.containers.gpus import Gpu
+    from evaluator.evaluation.executors import Executor
     from evaluator.evaluation.model_connection import ModelConnection
-    from evaluator.evaluation.task_scheduler import Talk
+    from evaluator.evaluation.resolve import ResolvedRun
+    from evaluator.evaluation.run_config import RunConfig
+    from evaluator.evaluation.scan_task import ScanTask
     from evaluator.runs.store import RunStore
-    from evaluator.types import Case, Modality
+    from evaluator.types import Modality
+
+    Progress = Callable[[int, int, str], None]
 
 logger = logging.getLogger(__name__)
 
-Say = Callable[[str], None]
+
+def run_model(config: RunConfig, *, progress: Progress = lambda *_: None) -> RunStore:
+    """Resolve and execute in one step, on this machine; see there."""
+    return execute(resolve(config), progress=progress)
 
 
-def run_model(order: RunConfig, *, progress: Callable[[int, int, str], None]) -> RunStore:
-    """Do the order, or what is left of it; returns the run, scored, with its tables written.
+def execute(
+    resolved: ResolvedRun,
+    executor: Executor | None = None,
+    *,
+    progress: Progress = lambda *_: None,
+) -> RunStore:
+    """Do what was resolved; scans that are done already are kept.
 
-    ``progress`` is told (scans ended, scans in all, how the last one ended). Raises UserError for what the user can mend.
-    A HostError stops the run; the scans that were done are kept, and the same order goes on from there.
+    Several processes may each execute a shard of one run at the same time. The last one to end
+    writes the tables.
+
+    Args:
+        resolved: what to do.
+        executor: distributes the scans; by default over this machine's GPUs.
+        progress: called with (scans ended, scans in all, how the last one ended).
+
+    Returns:
+        The run, scored; with its tables if all of its scans are done.
+
+    Raises:
+        UserError: something that the user can mend.
+        HostError: the machine failed; finished scans are kept, and the same call resumes the run.
     """
-    zoo_model = find_model(order.model)
-    dataset = load_dataset(order.dataset, order.data_root)
-    protocol = load_protocol(order.protocol)
-    check_metrics(protocol.metrics)
-    read_wordings(zoo_model.card)
-    cases = choose_cases(dataset, order.cases)
-    replay = open_run(order.prompts) if order.prompts else None
-    engine = open_engine(order.engine)
+    config, plan = resolved.config, resolved.plan
+    engine = open_engine(resolved.engine)
     if not engine.isolates:
-        logger.info(
-            f"engine {engine.name} isolates nothing: the model runs as you, and can read what you can read"
+        logger.warning(
+            "engine '%s' provides no isolation; the model runs with your permissions", engine.name
         )
-    options = choose_options(zoo_model.card, order.options)
-    gpus = choose_gpus(find_gpus(), order.gpus, zoo_model.card)
-    how = ImageBuildConfig(fetch=Fetch(accepted=order.accepted))
-    ready = prepare(zoo_model, engine, weights=order.weights, order=how)
-    plan = Plan(
-        card=ready.model.card,
-        digest=ready.model.digest,
-        dataset=dataset,
-        protocol=protocol,
-        replay=(replay.name, replay_hash(replay)) if replay else None,
-        weights=ready.identity,
-        options=options,
-    )
-    about = (
-        {"identity": plan.identity}
-        | provenance(plan, order, engine, gpus, ready)
-        | {"salt": secrets.token_hex(16)}
-    )
-    run = create_run(order.name or plan.run_name, about)
-    with run.writing(), ExitStack() as stack:
+    build = ImageBuildConfig(fetch=Fetch(accepted=config.accepted))
+    prepared = prepare(find_model(config.model), engine, weights=config.weights, config=build)
+    plan = plan.prepared(prepared.model.card, prepared.model.digest, prepared.identity)
+    info = run_info(plan, config, engine, resolved.gpus, prepared.hashes)
+    run = create_run(config.name or plan.run_name, info)
+    part = f"{run.path} {config.shard}" if config.shard else str(run.path)
+    with run.writing(config.shard), ExitStack() as stack:
         engine.sweep(run.name)  # a killed run's container may still write into the workspace
-        workspace, gate = (
-            stack.enter_context(workspace_of(str(run.path))),
-            stack.enter_context(MaskValidator()),
-        )
-        room = RunContext(
+        context = RunContext(
             plan=plan,
+            cases={case.id: case for case in resolved.cases},
             run=run,
-            workspace=workspace,
-            gate=gate,
-            salt=run.about()["salt"],
-            replay=replay,
-            progress=_count(sum(len(case.scans) for case in cases), progress),
+            workspace=stack.enter_context(workspace_of(part)),
+            validator=stack.enter_context(MaskValidator()),
+            salt=run.info().salt,
+            replay=open_run(config.prompts) if config.prompts else None,
+            progress=_count(len(resolved.scans), progress),
         )
-        access = reach(
+        connection = connect(
             engine,
-            ready.model,
-            protocol.rounds,
+            prepared.model,
+            plan.protocol.rounds,
             run_id=run.name,
             log=run.path / "model.log",
-            timeout=order.timeout,
-            threads=order.threads,
-            batch=order.batch,
+            timeout=config.timeout,
+            threads=config.threads,
+            batch=config.batch,
         )
-        _converse(room, cases, access, gpus, order.scans_a_batch)
-        gather(run)
-        if order.recheck:
-            with leased(gpus[0] if gpus else None, run.name) as uuid:
-                recheck(room, cases, access, sample=order.recheck, gpu=uuid)
+        executor = executor or LocalExecutor(resolved.gpus, run.name)
+        _evaluate(resolved, context, connection, executor)
+        _finish(resolved, context, connection)
     return run
 
 
-def _converse(
-    room: RunContext,
-    cases: Sequence[Case],
-    access: ModelConnection,
-    gpus: Sequence[Gpu],
-    scans_a_batch: int,
+def _evaluate(
+    resolved: ResolvedRun, context: RunContext, connection: ModelConnection, executor: Executor
 ) -> None:
-    """Hold all conversations of the run, on each GPU a share of them."""
-    talks = Shared(_talks(room, cases))
-    share = -(-sum(len(case.scans) for case in cases) // max(len(gpus), 1))
-    at_once = min(scans_a_batch, share)
+    share = -(-len(resolved.scans) // max(len(resolved.gpus), 1))
+    at_once = min(resolved.config.scans_per_batch, max(share, 1))
 
-    def work(gpu: Gpu | None) -> None:
-        with leased(gpu, room.run.name) as uuid:
-            access.answer_all(
-                talks, room.workspace, gpu=uuid, session=access.session, at_once=at_once
-            )
+    def work(tasks: Iterator[ScanTask], gpu: str | None) -> None:
+        evaluations = (TaskEvaluation(context, task) for task in tasks)
+        connection.answer_all(
+            evaluations,
+            context.workspace,
+            gpu=gpu,
+            session=connection.session,
+            at_once=at_once,
+        )
 
-    if len(gpus) < 2:
-        work(gpus[0] if gpus else None)
+    executor.run(resolved.tasks, work)
+
+
+def _finish(resolved: ResolvedRun, context: RunContext, connection: ModelConnection) -> None:
+    """Write the tables and check the reproducibility, once all scans of the run are done."""
+    run = context.run
+    missing = 0
+    for case in resolved.cases:
+        missing += sum(not run.record_path(case.id, name).is_file() for name in case.scans)
+    if missing:
+        logger.info("%d scans of run %s are left to other shards", missing, run.name)
         return
-    with ThreadPoolExecutor(max_workers=len(gpus), thread_name_prefix="gpu") as pool:
-        for future in [pool.submit(work, gpu) for gpu in gpus]:
-            future.result()
+    with file_lock(run.path / "lock-finish", "umd", optional=True):
+        gather(run)
+        if resolved.config.recheck:
+            gpu = resolved.gpus[0] if resolved.gpus else None
+            with leased(gpu, run.name) as uuid:
+                check_reproducibility(
+                    context,
+                    resolved.cases,
+                    connection,
+                    sample=resolved.config.recheck,
+                    gpu=uuid,
+                )
 
 
-@contextmanager
-def leased(gpu: Gpu | None, run: str) -> Iterator[str | None]:
-    """The GPU's UUID, held for this run; None where there is none."""
-    if gpu is None:
-        yield None
-        return
-    with lease(gpu.uuid, run):
-        yield gpu.uuid
-
-
-def _count(
-    total: int, progress: Callable[[int, int, str], None]
-) -> Callable[[str, Modality, str], None]:
+def _count(total: int, progress: Progress) -> Callable[[str, Modality, str], None]:
     ended = count(1)
-    return lambda case, modality, how: progress(next(ended), total, f"{case} {modality}: {how}")
 
+    def report(case: str, modality: Modality, how: str) -> None:
+        progress(next(ended), total, f"{case} {modality}: {how}")
 
-def _talks(room: RunContext, cases: Sequence[Case]) -> Iterator[Talk]:
-    """A conversation for each scan; for each case, where its scans replay the clicks of one of them."""
-    number = 0
-    for case in cases:
-        modalities: list[Modality] = sorted(case.scans)
-        if room.plan.protocol.rounds.clicks == "shared":
-            yield talk_about_case(room, case, number)
-        else:
-            for n, modality in enumerate(modalities):
-                yield talk_about(room, case, modality, number + n)
-        number += len(modalities)
+    return report

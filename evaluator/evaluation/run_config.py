@@ -1,43 +1,55 @@
-"""What the user asks for: one model over one dataset under one protocol."""
+"""What the user wants: one model over one dataset under one protocol."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from evaluator.evaluation.model_connection import SCANS_A_BATCH
+from evaluator.errors import UserError
+from evaluator.evaluation.model_connection import SCANS_PER_BATCH
+from evaluator.runs.store import Shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
-    """What the user asks for, by name."""
+    """What the user wants, by name."""
 
     model: str
     dataset: str
     protocol: str = "paper"
     engine: str = "auto"
-    #: indices of the GPUs to use; None: all that are there, if the model can use one
+    #: indices of the GPUs to use; None: all of them, if the model can use one
     gpus: tuple[int, ...] | None = None
-    #: name of the run; None: made of what goes into it
+    #: name of the run; None: derived from model, dataset, protocol and settings
     name: str | None = None
     #: run whose prompts (and shared clicks) are replayed
     prompts: str | None = None
-    #: ids of the cases to do, or patterns of them; empty: all
+    #: ids or subjects of the cases, or patterns of them; empty: all
     cases: tuple[str, ...] = ()
+    #: do only this part of the cases; subjects stay together
+    shard: Shard | None = None
     data_root: Path | None = None
-    #: seconds a request may take, instead of what the model's card says
+    #: seconds for one request, instead of the card's
     timeout: float | None = None
-    #: answer requests in batches even where the model can stay alive
+    #: use batches even where the model can stay alive
     batch: bool = False
-    #: where it is batches: so many scans go to one container start
-    scans_a_batch: int = SCANS_A_BATCH
-    #: scans that are read in, corrected and scored at once while the model works; None: by the machine's cores
+    #: scans that go to one container of a batch
+    scans_per_batch: int = SCANS_PER_BATCH
+    #: scans that are read, corrected and scored at once while the model works; None: by the cores
     threads: int | None = None
-    #: scans that are asked again when all are done, to see whether the model keeps state between cases; 0: none
+    #: scans that are predicted again at the end, to check that results do not depend on their order
     recheck: int = 2
-    #: published, random, random:full, or a folder that holds the weights
+    #: "published", "random", "random:full", or a folder with the weights
     weights: str = "published"
-    #: choices of the model's card, each as name=value
+    #: the model's options, each as name=value
     options: tuple[str, ...] = ()
     #: licences that the user accepts, where something has to be fetched
     accepted: frozenset[str] = frozenset()
+
+
+def parse_shard(text: str) -> Shard:
+    """The shard that ``I/N`` names, such as 2/8; raises UserError."""
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
+        raise UserError(f"--shard {text}: write I/N with I from 1 to N, such as 1/2")
+    return Shard(int(index), int(count))

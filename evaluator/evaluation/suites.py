@@ -1,4 +1,4 @@
-"""Run a suite: every model on every dataset under every protocol, each as a run of its own that goes on where it stopped."""
+"""Run a suite: every model on every dataset under every protocol, each as a run that can resume."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from evaluator import paths
 from evaluator.errors import HostError, UserError
 from evaluator.evaluation.run import run_model
 from evaluator.evaluation.run_config import RunConfig
-from evaluator.files import read_json, safe_name, write_json
+from evaluator.files import safe_name
+from evaluator.manifests.suites import Suite
+from evaluator.runs.json_types import FORMAT, read_typed, write_typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from evaluator.manifests.suites import Suite
 
 logger = logging.getLogger(__name__)
 
@@ -31,77 +31,89 @@ class SuiteRunResult:
     dataset: str
     protocol: str
     #: name of the run; None: it could not be made
-    run: str | None
+    run: str | None = None
     #: why it could not
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteRecord:
+    """How the runs of a suite ended: ``suites/<name>.json`` beside the runs."""
+
+    #: the suite's manifest
+    suite: dict[str, object]
+    results: tuple[SuiteRunResult, ...] = ()
+    format: int = FORMAT
+
+
 def run_suite(
     suite: Suite,
-    order: RunConfig,
+    config: RunConfig,
     *,
     progress: Callable[[RunConfig], Callable[[int, int, str], None]],
 ) -> tuple[SuiteRunResult, ...]:
-    """Run all of a suite, the control first; ``order`` has what is the same for all (engine, GPUs, data root).
+    """Run all of a suite, the control first.
 
-    A model or dataset that cannot be used (a UserError) costs its own runs alone and is told. A HostError stops the suite;
-    the same command goes on from there. What ended how is kept in ``suites/<name>.json`` beside the runs.
+    A model or dataset that cannot be used costs its own runs alone, and a message says why. How the
+    runs ended is recorded after each of them.
+
+    Args:
+        suite: what to run.
+        config: what is the same for all runs (engine, GPUs, data root).
+        progress: gives the progress callback of one run.
+
+    Raises:
+        HostError: the machine failed; the same call resumes the suite.
     """
-    every = list(product(suite.all_datasets, suite.protocols, suite.models))
-    # a stop in the middle forgets none of the runs that were made before
-    known = {(one.dataset, one.protocol, one.model): one for one in _kept(suite)}
-    for key in every:
+    keys = list(product(suite.all_datasets, suite.protocols, suite.models))
+    # an interruption forgets none of the runs that were made before
+    results = {(entry.dataset, entry.protocol, entry.model): entry for entry in _recorded(suite)}
+    for key in keys:
         dataset, protocol, model = key
-        own = replace(order, model=model, dataset=dataset, protocol=protocol)
+        of_run = replace(config, model=model, dataset=dataset, protocol=protocol)
+        result = SuiteRunResult(model=model, dataset=dataset, protocol=protocol)
         try:
-            run = run_model(own, progress=progress(own))
-            known[key] = SuiteRunResult(
-                model=model, dataset=dataset, protocol=protocol, run=run.name
-            )
+            run = run_model(of_run, progress=progress(of_run))
+            results[key] = replace(result, run=run.name)
         except HostError:
             raise
         except UserError as error:
-            logger.info(f"{model} on {dataset} under {protocol} could not be run: {error}")
-            known[key] = SuiteRunResult(
-                model=model, dataset=dataset, protocol=protocol, run=None, reason=str(error)
-            )
-        _keep(suite, [known[one] for one in every if one in known])
-    return tuple(known[one] for one in every)
+            logger.warning(f"{model} on {dataset} under {protocol} could not be run: {error}")
+            results[key] = replace(result, reason=str(error))
+        _record(suite, [results[name] for name in keys if name in results])
+    return tuple(results[key] for key in keys)
 
 
 def suite_runs(suite: Suite) -> tuple[SuiteRunResult, ...]:
-    """How the runs of a suite ended when it was run last. Raises UserError if it never was."""
+    """How the runs of a suite ended the last time; raises UserError if it was never run."""
     if not suite_record(suite).exists():
         raise UserError(
             f"suite {suite.name} was not run yet; run it with: umd suite run {suite.name}"
         )
-    return _kept(suite)
+    return _recorded(suite)
 
 
 def suite_record(suite: Suite) -> Path:
-    """The file that says how the suite's runs ended."""
+    """The file that records how the suite's runs ended."""
     return paths.runs() / "suites" / f"{safe_name(suite.name)}.json"
-
-
-def _kept(suite: Suite) -> tuple[SuiteRunResult, ...]:
-    path = suite_record(suite)
-    return (
-        tuple(SuiteRunResult(**entry) for entry in read_json(path)["ended"])
-        if path.exists()
-        else ()
-    )
-
-
-def _keep(suite: Suite, ended: list[SuiteRunResult]) -> None:
-    made = [{name: getattr(one, name) for name in SuiteRunResult.__slots__} for one in ended]
-    write_json(suite_record(suite), {"suite": json.loads(suite.model_dump_json()), "ended": made})
 
 
 def describe(suite: Suite) -> Iterator[str]:
     """What the suite runs, in lines."""
     yield suite.title
-    yield from filter(None, (suite.description.strip(),))
+    if suite.description.strip():
+        yield suite.description.strip()
     yield f"models: {', '.join(suite.models)}"
     yield f"datasets: {', '.join(suite.datasets)}"
     yield f"protocols: {', '.join(suite.protocols)}"
     yield f"control: {suite.control or 'none'}"
+
+
+def _recorded(suite: Suite) -> tuple[SuiteRunResult, ...]:
+    path = suite_record(suite)
+    return read_typed(SuiteRecord, path).results if path.exists() else ()
+
+
+def _record(suite: Suite, results: list[SuiteRunResult]) -> None:
+    manifest = json.loads(suite.model_dump_json())
+    write_typed(suite_record(suite), SuiteRecord(suite=manifest, results=tuple(results)))

@@ -1,7 +1,7 @@
-"""Bring conversations about scans and a model together: one at a time in a session, many at once in batches.
+"""Bring scan tasks and a model together: one request at a time in a session, many in batches.
 
-A conversation is a generator that yields requests and is sent answers (``evaluator.evaluation.scan_task``). Its own work,
-reading, checking, correcting, scoring, is done in worker threads, so that the model seldom waits.
+The evaluator's work on a scan (read, validate, correct, score) is done in worker threads, so the
+model seldom waits.
 """
 
 from __future__ import annotations
@@ -10,46 +10,60 @@ import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from evaluator.containers import RequestOutcome
-    from zoo_sdk.wire import Request
+    from evaluator.containers.requests import StagedRequest
 
-    Talk = Generator[Request, RequestOutcome, None]
-
-#: conversations under way at once in a session; more would hide longer corrections, and hold more scans in memory
+#: scans under way at once in a session; more would hide longer corrections and take more memory
 OPEN = 4
 
 
+class Evaluation(Protocol):
+    """A task at work."""
+
+    def next_request(self) -> StagedRequest | None:
+        """The next request; None when the task is finished."""
+
+    def receive(self, outcome: RequestOutcome) -> None:
+        """Take the outcome of the last request."""
+
+
 def run_in_session(
-    talks: Iterator[Talk],
-    ask: Callable[[Request], RequestOutcome],
+    evaluations: Iterator[Evaluation],
+    ask: Callable[[StagedRequest], RequestOutcome],
     *,
     threads: int,
     stop: threading.Event,
 ) -> None:
-    """Answer all conversations through ``ask``, one request at a time, until they are over or ``stop`` is set.
+    """Finish all evaluations with one request at a time.
 
-    ``OPEN`` conversations take turns, whichever is ready first: so the model is asked in the same order at any number of
-    threads and on any machine. While one waits for the model, ``threads`` of the others are read in, corrected or scored.
-    Several of these may share one thread-safe iterator of ``talks`` (``Shared``), one for each GPU; then who gets which
-    conversation is chance.
+    ``OPEN`` evaluations take turns in a fixed order, so the model gets its requests in the same
+    order with any number of threads and on any machine. While one waits for the model, the others
+    are read, corrected or scored.
+
+    Args:
+        evaluations: what is finished; several calls, one for each GPU, may take from one iterator.
+        ask: answers a request.
+        threads: evaluations that are worked on at once.
+        stop: ends the call early when it is set, and is set when the call fails.
     """
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="scan") as pool:
-        turns: deque[tuple[Talk, Future[Request | None]]] = deque()
+        turns: deque[tuple[Evaluation, Future[StagedRequest | None]]] = deque()
         try:
             while not stop.is_set():
-                for talk in islice(talks, OPEN - len(turns)):
-                    turns.append((talk, pool.submit(_advance, talk, None)))
+                for evaluation in islice(evaluations, OPEN - len(turns)):
+                    turns.append((evaluation, pool.submit(evaluation.next_request)))
                 if not turns:
                     return
-                talk, future = turns.popleft()
+                evaluation, future = turns.popleft()
                 request = future.result()
                 if request is not None:
-                    turns.append((talk, pool.submit(_advance, talk, ask(request))))
+                    outcome = ask(request)
+                    turns.append((evaluation, pool.submit(_advance, evaluation, outcome)))
         except BaseException:
             stop.set()
             raise
@@ -59,55 +73,43 @@ def run_in_session(
 
 
 def run_in_batches(
-    talks: Iterator[Talk],
-    ask_all: Callable[[Sequence[Request]], Iterable[RequestOutcome]],
+    evaluations: Iterator[Evaluation],
+    ask_all: Callable[[Sequence[StagedRequest]], Iterable[RequestOutcome]],
     *,
     threads: int,
     at_once: int,
 ) -> None:
-    """Answer all conversations round by round: each round's requests of ``at_once`` scans go to one container start."""
+    """Finish all evaluations round by round: a round's requests of many scans are one batch.
+
+    Args:
+        evaluations: see ``run_in_session``.
+        ask_all: answers the requests of one round, in any order.
+        threads: evaluations that are worked on at once.
+        at_once: scans that are staged and answered together.
+    """
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="scan") as pool:
-        while opened := list(islice(talks, at_once)):
-            asked = _requests(opened, list(pool.map(lambda talk: _advance(talk, None), opened)))
-            while asked:
-                by_id = {request.id: talk for talk, request in asked}
-                going = []
-                for answer in ask_all([request for _, request in asked]):
-                    talk = by_id.pop(answer.request.id)
-                    going.append((talk, pool.submit(_advance, talk, answer)))
-                asked = _requests(
-                    [talk for talk, _ in going], [future.result() for _, future in going]
-                )
+        while opened := list(islice(evaluations, at_once)):
+            first = list(pool.map(lambda evaluation: evaluation.next_request(), opened))
+            waiting = _by_id(opened, first)
+            while waiting:
+                going: list[tuple[Evaluation, Future[StagedRequest | None]]] = []
+                requests = [request for request, _ in waiting.values()]
+                for outcome in ask_all(requests):
+                    _, evaluation = waiting.pop(outcome.request.id)
+                    going.append((evaluation, pool.submit(_advance, evaluation, outcome)))
+                following = [future.result() for _, future in going]
+                waiting = _by_id([evaluation for evaluation, _ in going], following)
 
 
-class Shared:
-    """An iterator that several threads may take from."""
-
-    def __init__(self, talks: Iterable[Talk]) -> None:
-        self._talks, self._lock = iter(talks), threading.Lock()
-
-    def __iter__(self) -> Iterator[Talk]:
-        """Itself."""
-        return self
-
-    def __next__(self) -> Talk:
-        """The next one, given to one thread only."""
-        with self._lock:
-            return next(self._talks)
+def _by_id(
+    evaluations: Sequence[Evaluation], requests: Sequence[StagedRequest | None]
+) -> dict[str, tuple[StagedRequest, Evaluation]]:
+    """The open requests, ordered by id, with their evaluations."""
+    pairs = zip(evaluations, requests, strict=True)
+    waiting = {request.id: (request, evaluation) for evaluation, request in pairs if request}
+    return dict(sorted(waiting.items()))
 
 
-def _requests(
-    talks: Iterable[Talk], requests: Iterable[Request | None]
-) -> list[tuple[Talk, Request]]:
-    both = zip(talks, requests, strict=True)
-    return sorted(
-        ((talk, request) for talk, request in both if request is not None),
-        key=lambda pair: pair[1].id,
-    )
-
-
-def _advance(talk: Talk, answer: RequestOutcome | None) -> Request | None:
-    try:
-        return next(talk) if answer is None else talk.send(answer)
-    except StopIteration:
-        return None
+def _advance(evaluation: Evaluation, outcome: RequestOutcome) -> StagedRequest | None:
+    evaluation.receive(outcome)
+    return evaluation.next_request()

@@ -50,9 +50,7 @@ def export_run(
         results.run_table().astype({"path": "string"}),
     )
     if not keep_ids:
-        scores, predictions = (
-            number(frame, facts.about["salt"]) for frame in (scores, predictions)
-        )
+        scores, predictions = (number(frame, facts.info.salt) for frame in (scores, predictions))
     if form == "bids-derivatives":
         return write_bids(facts, scores, predictions, folder, keep_ids=keep_ids)
     paths = []

@@ -159,7 +159,7 @@ def _dataset_files(
         "Name": f"{synthetic}{random}{run.title} on {run.dataset_title}",
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "derivative",
-        "License": run.about["dataset"]["license"],
+        "License": run.info.dataset.license,
         "GeneratedBy": [
             {
                 "Name": "umd",
@@ -169,7 +169,7 @@ def _dataset_files(
             generated | ({"Container": container} if container else {}),
         ],
         "SourceDatasets": [{"Version": f"sha256:{run.dataset_sha256}"}],
-        "HowToAcknowledge": run.about["dataset"]["citation"],
+        "HowToAcknowledge": run.info.dataset.citation,
     }
     readme = (
         f"{synthetic}{random}Masks by {run.title} and their scores, protocol {run.protocol} ({run.protocol_title}).\n"

@@ -1,18 +1,15 @@
-"""Rounds of correction, without I/O: ``correct_in_rounds`` yields what to ask and is sent what came back.
+"""A simulated user corrects the masks of a model, round after round, without I/O.
 
-    rounds = correct_in_rounds(plan, first, references, seed=0, subject="s1")
-    ask = next(rounds)
-    while True:
-        answers = {name: run_the_model(name, target) for name, target in ask.targets.items()}
-        try:
-            ask = rounds.send(answers)
-        except StopIteration as stop:
-            endings = stop.value
-            break
+    user = SimulatedUser(plan, first, references, seed=0, subject="s1")
+    while (prompts := user.ask()) is not None:
+        masks = {name: run_the_model(name, target) for name, target in prompts.targets.items()}
+        user.tell(masks)
+    print(user.stop_reasons)
 
-A failed round is a failed round. Its target is asked again with the same prompts and no mask handed back: the user saw
-no mask, so there is nothing to correct, and an older mask never stands in for it. (Under the click rule ``cvpr25`` a
-failed round counts as an empty mask, as in that challenge, and the next click is drawn from that.)
+After a failed round the target gets the same prompts again and no previous mask: the user saw no
+mask, so there is nothing to correct, and an older mask never stands in for it. (Under the click
+rule ``cvpr25`` a failed round counts as an empty mask, as in that challenge, and the next click
+corrects the empty mask.)
 """
 
 from __future__ import annotations
@@ -30,33 +27,34 @@ from evaluator.prompting.random_stream import RandomStream
 from evaluator.types import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from evaluator.types import RoundPlan, TargetPrompt
     from zoo_sdk.wire import Point
 
-    Answers = Mapping[str, GridMask | Failure]
-
 __all__ = [
     "CORRECTIONS",
     "RoundPrompts",
+    "SimulatedUser",
     "StopReason",
     "TargetPrompts",
-    "correct_in_rounds",
     "dice",
     "largest_error",
 ]
 
+Reason = Literal["all-rounds", "dice-reached", "no-error", "clicks-spent", "recording-ended"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetPrompts:
-    """What one target is asked with in one round."""
+    """The prompts of one target in one round."""
 
     #: round 0's prompts and every click since, oldest first
     prompt: TargetPrompt
     #: this round's own points (of a scribble: all its voxels), to be recorded and replayed
     added: tuple[Point, ...] = ()
-    #: every foreground scribble so far; background ones are among the prompt's points (the contract has no other place)
+    #: every foreground scribble so far; background scribbles are among the prompt's points, because
+    #: the contract has no other place for them
     scribble: GridMask | None = None
     #: the mask of the round before, if the plan hands it back and that round did not fail
     previous: GridMask | None = None
@@ -76,151 +74,196 @@ class RoundPrompts:
 class StopReason:
     """Why a target got no further rounds, after which round, with how many interactions."""
 
-    reason: Literal["all-rounds", "dice-reached", "no-error", "clicks-spent", "recording-ended"]
+    reason: Reason
     round: int
     clicks: int
 
 
-def correct_in_rounds(
-    plan: RoundPlan,
-    first: Mapping[str, TargetPrompt],
-    references: Mapping[str, GridMask],
-    *,
-    seed: int,
-    subject: str,
-    recorded: Mapping[str, Sequence[Point]] | None = None,
-) -> Generator[RoundPrompts, Answers, dict[str, StopReason]]:
-    """Ask round after round, each time for all targets that are still open; returns why each one ended.
+class SimulatedUser:
+    """Asks for masks round by round and corrects their errors.
 
-    ``first``: round 0's prompts on this image's grid. ``references``: not empty, on the same grid. What is sent must
-    have a mask on that grid, or a Failure, for every target asked.
-
-    ``recorded``: for ``plan.clicks == "shared"``, the points added in the rounds of another image or model, by target.
-    Round r's are put on this grid by the rule of round 0: a foreground click on the nearest voxel of this reference, a
-    background click on the nearest one outside it. A target ends with its recording and not sooner, whether its mask is
-    perfect or its round failed, so that in each round every image and every model has had the same clicks.
+    The state is plain and can be pickled between two calls. ``ask`` returns the prompts of the
+    current round, ``tell`` takes the masks that answer them. The next round's prompts depend only
+    on the arguments and on the masks, never on the order of targets or on earlier runs.
     """
-    if (plan.clicks == "shared") != (recorded is not None):
-        raise ValueError('a recording is given for clicks = "shared", and for nothing else')
-    user = _User(plan, references, seed, subject, recorded)
-    ask = RoundPrompts(
-        round=0,
-        targets={
-            name: TargetPrompts(prompt=prompt, clicks=_given(prompt))
+
+    def __init__(
+        self,
+        plan: RoundPlan,
+        first: Mapping[str, TargetPrompt],
+        references: Mapping[str, GridMask],
+        *,
+        seed: int,
+        subject: str,
+        recorded: Mapping[str, Sequence[Point]] | None = None,
+    ) -> None:
+        """Begin with round 0.
+
+        Args:
+            plan: number of rounds, correction and stopping rules.
+            first: round 0's prompts by target, on this image's grid.
+            references: reference masks by target, not empty, on the same grid.
+            seed: seed of the protocol; part of the key of every random choice.
+            subject: id of the case; part of the key of every random choice.
+            recorded: for ``plan.clicks == "shared"``, the points added in the rounds of another
+                image or model, by target. The points of round r are put on this grid by the rule of
+                round 0: a foreground click on the nearest voxel of this reference, a background
+                click on the nearest voxel outside it. A target stops with its recording and not
+                sooner, whether its mask is perfect or its round failed, so every image and every
+                model gets the same clicks in each round.
+
+        Raises:
+            ValueError: ``recorded`` is missing for ``plan.clicks == "shared"``, or present
+                without it.
+        """
+        if (plan.clicks == "shared") != (recorded is not None):
+            raise ValueError('clicks = "shared" needs a recording, and nothing else takes one')
+        self._plan = plan
+        self._references = dict(references)
+        self._seed = seed
+        self._subject = subject
+        self._recorded = None if recorded is None else dict(recorded)
+        self._round = 0
+        self._open = {
+            name: TargetPrompts(prompt=prompt, clicks=_interaction_count(prompt))
             for name, prompt in first.items()
-        },
-    )
-    endings: dict[str, StopReason] = {}
-    while ask.targets:
-        answers = yield ask
-        following: dict[str, TargetPrompts] = {}
-        for name, asked in ask.targets.items():
-            reply = user.reply(name, asked, answers[name], ask.round)
-            if isinstance(reply, StopReason):
-                endings[name] = reply
+        }
+        self._stop_reasons: dict[str, StopReason] = {}
+
+    @property
+    def stop_reasons(self) -> dict[str, StopReason]:
+        """Why each target stopped, in order of stopping; complete when ``ask`` returns None."""
+        return dict(self._stop_reasons)
+
+    def ask(self) -> RoundPrompts | None:
+        """Return the prompts of the current round; None if every target has stopped.
+
+        The prompts stay the same until ``tell`` is called.
+        """
+        if not self._open:
+            return None
+        return RoundPrompts(round=self._round, targets=dict(self._open))
+
+    def tell(self, masks: Mapping[str, GridMask | Failure]) -> None:
+        """Take the masks of the current round and prepare the next one.
+
+        Args:
+            masks: for every target of ``ask``, a mask on the grid of its reference, or a Failure.
+                Other targets are ignored.
+
+        Raises:
+            KeyError: a target of ``ask`` is missing. The state does not change.
+            RuntimeError: every target has stopped.
+        """
+        if not self._open:
+            raise RuntimeError("every target has stopped: there is no round to answer")
+        results = {
+            name: self._next_prompts(name, prompts, masks[name])
+            for name, prompts in self._open.items()
+        }
+        self._open = {}
+        for name, result in results.items():
+            if isinstance(result, StopReason):
+                self._stop_reasons[name] = result
             else:
-                following[name] = reply
-        ask = RoundPrompts(round=ask.round + 1, targets=following)
-    return endings
+                self._open[name] = result
+        self._round += 1
 
-
-@dataclass(frozen=True, slots=True)
-class _User:
-    """The simulated user: knows the references, sees one answer, says what to ask next or that it is over."""
-
-    plan: RoundPlan
-    references: Mapping[str, GridMask]
-    seed: int
-    subject: str
-    recorded: Mapping[str, Sequence[Point]] | None
-
-    def reply(
-        self, name: str, asked: TargetPrompts, answer: GridMask | Failure, number: int
+    def _next_prompts(
+        self, name: str, prompts: TargetPrompts, answer: GridMask | Failure
     ) -> TargetPrompts | StopReason:
-        """What follows this answer to round ``number``."""
-        if number + 1 >= self.plan.count:
-            return StopReason(reason="all-rounds", round=number, clicks=asked.clicks)
+        """The target's prompts for the next round, or why it gets none."""
+        plan = self._plan
+        if self._round + 1 >= plan.count:
+            return self._stop("all-rounds", prompts)
         failed = isinstance(answer, Failure)
-        mask = empty_mask(self.references[name].grid) if isinstance(answer, Failure) else answer
-        if self.recorded is not None:
-            return self._replay(name, asked, None if failed else mask, number)
-        if failed and self.plan.click_rule != "cvpr25":
-            return replace(asked, added=(), previous=None)
-        reached = (
-            self.plan.stop_at_dice is not None
-            and dice(self.references[name], mask) >= self.plan.stop_at_dice
-        )
-        if reached and not failed:
-            return StopReason(reason="dice-reached", round=number, clicks=asked.clicks)
-        added = self._correction(name, mask, number + 1)
-        if not added and self.plan.click_rule != "cvpr25":
-            return StopReason(reason="no-error", round=number, clicks=asked.clicks)
-        if added and self.plan.max_clicks is not None and asked.clicks >= self.plan.max_clicks:
-            return StopReason(reason="clicks-spent", round=number, clicks=asked.clicks)
-        return self._with(name, asked, added, None if failed else mask)
+        mask = empty_mask(self._references[name].grid) if isinstance(answer, Failure) else answer
+        if self._recorded is not None:
+            return self._replay(name, prompts, None if failed else mask)
+        if failed and plan.click_rule != "cvpr25":
+            return replace(prompts, added=(), previous=None)
+        if not failed and self._reaches_dice(name, mask):
+            return self._stop("dice-reached", prompts)
+        added = self._correction(name, mask)
+        if not added and plan.click_rule != "cvpr25":
+            return self._stop("no-error", prompts)
+        if added and plan.max_clicks is not None and prompts.clicks >= plan.max_clicks:
+            return self._stop("clicks-spent", prompts)
+        return self._extend(name, prompts, added, None if failed else mask)
 
-    def _correction(self, name: str, mask: GridMask, number: int) -> tuple[Point, ...]:
-        chance = RandomStream("correction", self.seed, self.subject, name, number)
-        reference = self.references[name]
+    def _stop(self, reason: Reason, prompts: TargetPrompts) -> StopReason:
+        return StopReason(reason=reason, round=self._round, clicks=prompts.clicks)
+
+    def _reaches_dice(self, name: str, mask: GridMask) -> bool:
+        threshold = self._plan.stop_at_dice
+        return threshold is not None and dice(self._references[name], mask) >= threshold
+
+    def _correction(self, name: str, mask: GridMask) -> tuple[Point, ...]:
+        """The points of the next round; empty where the mask has no error."""
+        number = self._round + 1
+        rng = RandomStream("correction", self._seed, self._subject, name, number)
+        reference = self._references[name]
         return tuple(
             point_at(reference.grid, index, foreground=foreground, round_number=number)
-            for index, foreground in correct(self.plan, reference, mask, chance)
+            for index, foreground in correct(self._plan, reference, mask, rng)
         )
 
     def _replay(
-        self, name: str, asked: TargetPrompts, mask: GridMask | None, number: int
+        self, name: str, prompts: TargetPrompts, mask: GridMask | None
     ) -> TargetPrompts | StopReason:
-        clicks = (self.recorded or {}).get(name, ())
-        if not any(click.round > number for click in clicks):
-            return StopReason(reason="recording-ended", round=number, clicks=asked.clicks)
-        put = [
-            put_point(
-                self.references[name],
+        """The recorded points of the next round, put on this grid."""
+        clicks = (self._recorded or {}).get(name, ())
+        if not any(click.round > self._round for click in clicks):
+            return self._stop("recording-ended", prompts)
+        number = self._round + 1
+        added: list[Point] = []
+        for click in clicks:
+            if click.round != number:
+                continue
+            placed = put_point(
+                self._references[name],
                 click.ras_mm,
                 foreground=click.foreground,
-                round_number=number + 1,
+                round_number=number,
             )
-            for click in clicks
-            if click.round == number + 1
-        ]
-        return self._with(
-            name, asked, tuple(dict.fromkeys(found[0] for found in put if found)), mask
-        )
+            # two recorded points may fall into one voxel of a coarser grid
+            if placed and placed[0] not in added:
+                added.append(placed[0])
+        return self._extend(name, prompts, tuple(added), mask)
 
-    def _with(
-        self, name: str, asked: TargetPrompts, added: tuple[Point, ...], mask: GridMask | None
+    def _extend(
+        self, name: str, prompts: TargetPrompts, added: tuple[Point, ...], mask: GridMask | None
     ) -> TargetPrompts:
-        drawn = (
-            tuple(point for point in added if point.foreground)
-            if self.plan.correction == "scribble"
-            else ()
-        )
-        clicked = tuple(point for point in added if point not in drawn)
+        """The prompts so far with the new points; foreground points of a scribble are painted."""
+        painted: tuple[Point, ...] = ()
+        if self._plan.correction == "scribble":
+            painted = tuple(point for point in added if point.foreground)
+        clicked = tuple(point for point in added if point not in painted)
         return TargetPrompts(
-            prompt=replace(asked.prompt, points=asked.prompt.points + clicked),
+            prompt=replace(prompts.prompt, points=prompts.prompt.points + clicked),
             added=added,
-            scribble=_paint(self.references[name], asked.scribble, drawn),
-            previous=mask if self.plan.previous_mask else None,
-            clicks=asked.clicks + bool(added),
+            scribble=_paint(self._references[name], prompts.scribble, painted),
+            previous=mask if self._plan.previous_mask else None,
+            clicks=prompts.clicks + bool(added),
         )
 
 
 def _paint(
-    reference: GridMask, before: GridMask | None, drawn: tuple[Point, ...]
+    reference: GridMask, scribble: GridMask | None, points: tuple[Point, ...]
 ) -> GridMask | None:
-    """The scribble so far with these voxels added."""
-    if not drawn:
-        return before
-    voxels = np.array([point.index for point in drawn])
+    """The scribble with the voxels of these points added."""
+    if not points:
+        return scribble
+    voxels = np.array([point.index for point in points])
     low, high = voxels.min(axis=0), voxels.max(axis=0) + 1
-    if before is not None:
-        low = np.minimum(low, before.offset)
-        high = np.maximum(high, np.add(before.offset, before.array.shape))
+    if scribble is not None:
+        low = np.minimum(low, scribble.offset)
+        high = np.maximum(high, np.add(scribble.offset, scribble.array.shape))
     (li, lj, lk), (hi, hj, hk) = low.tolist(), high.tolist()
-    inside = (before or empty_mask(reference.grid)).crop((li, lj, lk), (hi, hj, hk))
-    inside[tuple((voxels - low).T)] = True
-    return crop_mask(inside, reference.grid, (li, lj, lk))
+    array = (scribble or empty_mask(reference.grid)).crop((li, lj, lk), (hi, hj, hk))
+    array[tuple((voxels - low).T)] = True
+    return crop_mask(array, reference.grid, (li, lj, lk))
 
 
-def _given(prompt: TargetPrompt) -> int:
+def _interaction_count(prompt: TargetPrompt) -> int:
     return len(prompt.points) + (prompt.box is not None)

@@ -97,7 +97,7 @@ def write_report(results: Results, folder: Path, options: Options) -> Path:
 
 def _privacy(results: Results, *, keep_ids: bool) -> Privacy:
     names = rows_of(results.scores[["dataset", "subject", "case"]].drop_duplicates())
-    salts = (str(run.about.get("salt", run.name)) for run in results.runs)
+    salts = (run.info.salt for run in results.runs)
     return make_privacy(
         ((str(row.dataset), str(row.subject), str(row.case)) for row in names),
         salts,
@@ -138,6 +138,8 @@ def _stamp_lines(report: Report) -> tuple[str, ...]:
             f"{RANDOM}: {', '.join(random)}. The code ran, the model did not; no figure of it means anything."
         )
     for verdict, meaning in _MEANING.items():
-        if names := sorted({run.label for run in report.results.runs if run.equality == verdict}):
+        if names := sorted(
+            {run.label for run in report.results.runs if run.reproducibility == verdict}
+        ):
             lines.append(f"{DOUBTS[verdict]}: {', '.join(names)}. {meaning}")
     return tuple(lines)

@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from evaluator.files import Json
+    from evaluator.runs.records import ScanRecord
 
 #: told of each target apart, or elsewhere on the page
 _ELSEWHERE = ("targets", "options", "weights")
 MOST, LONGEST = 40, 120
 
 
-def told_choices(records: Iterable[Json]) -> list[str]:
+def told_choices(records: Iterable[ScanRecord]) -> list[str]:
     """Lines such as ``crop=centred on the first foreground click``; ``CT: ...`` where modalities differ or only some have it."""
     told: dict[str, dict[str, set[str]]] = {}
     modalities = set()
     for record in records:
-        for entry in record.get("rounds", ()):
-            notes = entry.get("reply", {}).get("notes")
+        for entry in record.rounds:
+            notes = entry.reply.notes if entry.reply else None
             if not notes:
                 continue
-            modalities.add(record["modality"])
+            modalities.add(record.modality)
             for name, value in _flat(notes):
-                told.setdefault(name, {}).setdefault(record["modality"], set()).add(value)
+                told.setdefault(name, {}).setdefault(record.modality, set()).add(value)
     lines = []
     for name, found in told.items():
         steady = {

@@ -8,50 +8,8 @@ results.groups()      the parts that may be compared: one dataset, one protocol
 """
 
 from __future__ import annotations
-from collections import defaultdict
-from typing import TYPE_CHECKING
-from evaluator.files import read_json
-if TYPE_CHECKING:
-    from evaluator.runs.store import RunStore
-from typing import TYPE_CHECKING
-if TYPE_CHECKING:
-    from evaluator.runs.store import RunStore
-from statistics import fmean, median
-from typing import TYPE_CHECKING, Any
-from evaluator.manifests.protocols import load_protocol
-from evaluator.metrics.interaction import (
-    area,
-    clicks_to_reach,
-    curve,
-    first_gain,
-    instability,
-    number_of_clicks,
-)
-from evaluator.runs.tables import read_scores
-if TYPE_CHECKING:
-    from evaluator.runs.store import RunStore
 
-    #: case, modality, target, seed
-    Prediction = tuple[str, str, str, int]
-from evaluator.metrics.registry import stand_in, NOT_ASKED
-from collections import Counter
-from typing import TYPE_CHECKING, Any
-import numpy as np
-from evaluator.runs.reproducibility import read_verdict
-from evaluator.errors import UnknownNameError
-from evaluator.manifests.protocols import load_protocol
-from evaluator.metrics import METRICS
-from evaluator.runs.tables import at_round, read_scores
-from evaluator.types import ScoreStatus
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import pandas as pd
-
-    from evaluator.runs.store import RunStore
-    from evaluator.types import Protocol
-
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,16 +17,24 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from pandas.api.types import union_categoricals
 
-from evaluator.runs.reproducibility import read_verdict
 from evaluator.errors import RunConflictError, UnknownNameError, UserError
 from evaluator.manifests.protocols import load_protocol
+from evaluator.runs.json_types import read_typed
+from evaluator.runs.records import CasePrompts
+from evaluator.runs.reproducibility import read_verdict
 from evaluator.runs.store import RunStore, open_run
-from evaluator.runs.tables import COLUMNS, PREDICTION_COLUMNS, gathered, read_predictions, read_scores
+from evaluator.runs.tables import (
+    COLUMNS,
+    PREDICTION_COLUMNS,
+    gathered,
+    read_predictions,
+    read_scores,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from evaluator.files import Json
+    from evaluator.runs.run_info import RunInfo
     from evaluator.types import Protocol
 
 #: columns of text with many different values, which are not made categories
@@ -99,7 +65,7 @@ class RunFacts:
     #: the choices of the model's card that were taken
     options: Mapping[str, str]
     #: when some scans were asked again: "equal", "keeps-state", "not-deterministic"; "not-checked"
-    equality: str
+    reproducibility: str
     #: a container kept the model from everything but its requests
     isolates: bool
     #: "docker", "podman", "local"
@@ -118,8 +84,8 @@ class RunFacts:
     protocol_title: str
     #: ISO 8601, UTC
     started: str
-    #: the whole of run.json: command, versions, host, GPUs, licence, citation
-    about: Json
+    #: the content of run.json: command, versions, host, GPUs, licence, citation
+    info: RunInfo
 
     @property
     def store(self) -> RunStore:
@@ -144,8 +110,10 @@ class Results:
 
     def run_table(self) -> pd.DataFrame:
         """The runs as a frame, one row each, without the cards, the options and the whole of run.json."""
-        names = [name for name in RunFacts.__slots__ if name not in ("card", "options", "about")]
-        return pd.DataFrame([{name: getattr(run, name) for name in names} for run in self.runs], columns=names)
+        names = [name for name in RunFacts.__slots__ if name not in ("card", "options", "info")]
+        return pd.DataFrame(
+            [{name: getattr(run, name) for name in names} for run in self.runs], columns=names
+        )
 
     def groups(self) -> tuple[Group, ...]:
         """The runs by dataset and protocol, in the order of these names: within one, figures may be compared.
@@ -160,7 +128,9 @@ class Results:
     def _group(self, dataset: str, protocol: str) -> Group:
         runs = tuple(run for run in self.runs if (run.dataset, run.protocol) == (dataset, protocol))
         names = [run.name for run in runs]
-        scores, predictions = (frame[frame["run"].isin(names)] for frame in (self.scores, self.predictions))
+        scores, predictions = (
+            frame[frame["run"].isin(names)] for frame in (self.scores, self.predictions)
+        )
         return Group(
             dataset=dataset,
             protocol=_protocol(runs[0]),
@@ -190,8 +160,12 @@ def load(runs: str | Path | RunStore | Iterable[str | Path | RunStore]) -> Resul
         raise UserError("there is no run to load; name one or more")
     found = {store.path.resolve(): store for store in map(_open, given)}
     stores = list(found.values())
-    if twice := [name for name, count in Counter(store.name for store in stores).items() if count > 1]:
-        raise RunConflictError(f"several runs are named {twice[0]}, in different folders; rename one of the folders")
+    if twice := [
+        name for name, count in Counter(store.name for store in stores).items() if count > 1
+    ]:
+        raise RunConflictError(
+            f"several runs are named {twice[0]}, in different folders; rename one of the folders"
+        )
     facts = _labelled([_facts(store) for store in stores])
     scores = [_frame(store, "scores", read_scores) for store in stores]
     predictions = [_frame(store, "predictions", read_predictions) for store in stores]
@@ -208,40 +182,42 @@ def _open(run: str | Path | RunStore) -> RunStore:
 
 
 def _facts(store: RunStore) -> RunFacts:
-    about = store.about()
-    identity, dataset, card = about["identity"], about["dataset"], about["card"]
+    info = store.info()
+    identity = info.identity
     return RunFacts(
         name=store.name,
         path=store.path,
-        model=identity["model"],
-        label=identity["model"],
-        title=card.get("umd.title", identity["model"]),
-        card=card,
-        image=identity["image"],
-        random_weights=is_random(card),
-        weights=(about.get("weights") or {}).get("which") or "",
-        options=about.get("options") or {},
-        equality=read_verdict(store),
-        isolates=bool(about["engine"]["isolates"]),
-        engine=about["engine"]["name"],
-        prompt_kind=about["prompt_kind"],
-        dataset=identity["dataset"],
-        dataset_sha256=identity["dataset_sha256"],
-        dataset_title=dataset["title"],
-        synthetic=bool(dataset["synthetic"]),
-        reference_origin=dataset["reference_origin"],
-        protocol=identity["protocol"],
-        protocol_sha256=identity["protocol_sha256"],
-        protocol_title=about["protocol"]["title"],
-        started=about["started"],
-        about=about,
+        model=identity.model,
+        label=identity.model,
+        title=info.card.get("umd.title", identity.model),
+        card=info.card,
+        image=identity.image,
+        random_weights=info.random_weights,
+        weights=info.weights.name,
+        options=info.options,
+        reproducibility=read_verdict(store),
+        isolates=info.engine.isolates,
+        engine=info.engine.name,
+        prompt_kind=info.prompt_kind,
+        dataset=identity.dataset,
+        dataset_sha256=identity.dataset_sha256,
+        dataset_title=info.dataset.title,
+        synthetic=info.dataset.synthetic,
+        reference_origin=info.dataset.reference_origin,
+        protocol=identity.protocol,
+        protocol_sha256=identity.protocol_sha256,
+        protocol_title=info.protocol.title,
+        started=info.started,
+        info=info,
     )
 
 
 def _labelled(runs: list[RunFacts]) -> tuple[RunFacts, ...]:
     same = Counter((run.model, run.dataset, run.protocol) for run in runs)
     return tuple(
-        replace(run, label=f"{run.model} [{run.name}]") if same[run.model, run.dataset, run.protocol] > 1 else run
+        replace(run, label=f"{run.model} [{run.name}]")
+        if same[run.model, run.dataset, run.protocol] > 1
+        else run
         for run in runs
     )
 
@@ -249,17 +225,25 @@ def _labelled(runs: list[RunFacts]) -> tuple[RunFacts, ...]:
 def _frame(store: RunStore, name: str, read: Callable[[RunStore], pd.DataFrame]) -> pd.DataFrame:
     frame = gathered(store, name)
     frame = read(store) if frame is None else frame
-    texts = [column for column in frame if frame[column].dtype == "string" and column not in _FREE_TEXT]
+    texts = [
+        column for column in frame if frame[column].dtype == "string" and column not in _FREE_TEXT
+    ]
     return frame.astype(dict.fromkeys(texts, "category"))
 
 
-def _stack(frames: list[pd.DataFrame], labels: Mapping[str, str], names: tuple[str, ...]) -> pd.DataFrame:
+def _stack(
+    frames: list[pd.DataFrame], labels: Mapping[str, str], names: tuple[str, ...]
+) -> pd.DataFrame:
     """One frame of many, categories united instead of turned into text."""
     columns: dict[str, Any] = {}
     for name in names:
         parts = [frame[name] for frame in frames]
         if name == "model":
-            parts = [_constant(labels[frame["run"].iloc[0]], len(frame)) for frame in frames if len(frame)]
+            parts = [
+                _constant(labels[frame["run"].iloc[0]], len(frame))
+                for frame in frames
+                if len(frame)
+            ]
             parts = parts or [_constant("", 0)]
         if parts and isinstance(parts[0].dtype, pd.CategoricalDtype):
             columns[name] = union_categoricals(parts, sort_categories=True)
@@ -290,7 +274,7 @@ def _short(run: RunFacts, kind: str) -> str:
 
 
 def _protocol(run: RunFacts) -> Protocol:
-    protocol = load_protocol(run.about["protocol_source"])
+    protocol = load_protocol(run.info.protocol_source)
     if protocol.sha256 != run.protocol_sha256:
         raise RunConflictError(
             f"run {run.name} was made under a protocol {run.protocol} with another content than the one that is here now; "
@@ -299,18 +283,18 @@ def _protocol(run: RunFacts) -> Protocol:
     return protocol
 
 
-def is_random(card: Mapping[str, str]) -> bool:
-    """Do a card's labels say that the weights are random numbers, so that no figure is a result."""
-    return card.get("umd.weights", "").startswith("random")
-
-
 def displacements(run: RunStore) -> dict[tuple[str, str], list[float]]:
-    """Target and modality -> millimetres of each prompt with a point, all cases and seeds; 0 where it was not moved."""
-    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    """How far each prompt with a point was moved to lie on its image's reference.
+
+    Returns:
+        (target, modality) -> millimetres, one for each case and seed; 0 for a prompt not moved.
+    """
+    distances: dict[tuple[str, str], list[float]] = defaultdict(list)
     for path in sorted((run.path / "prompts").glob("*.json")):
-        for modality, seeds in read_json(path)["prompts"].items():
-            for targets in seeds.values():
+        case = read_typed(CasePrompts, path)
+        for modality in case.prompts:
+            for targets in case.scan(modality).prompts.values():
                 for target, prompt in targets.items():
-                    if prompt.get("points"):
-                        found[target, modality].append(float(prompt["displacement_mm"]))
-    return dict(found)
+                    if prompt.points:
+                        distances[target, modality].append(prompt.displacement_mm)
+    return dict(distances)

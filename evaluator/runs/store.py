@@ -1,46 +1,48 @@
 """The run folder: the only record of what was done, made of files that survive a kill at any moment.
 
     runs/<name>/
-      run.json                        what is needed to repeat it: identity, provenance, protocol
-      prompts/<case>.json             the prompts of round 0, as drawn, with their hash
+      run.json                        identity of the run, and what is needed to repeat it
+      prompts/<case>.json             the prompts of round 0, with their hash
       records/<case>/<modality>.json  one scan's predictions: requests, statuses, seconds, masks by hash
       masks/<case>/<modality>/s<seed>/r<round>/<target>.nii.gz
-      scores/<case>/<modality>.json   made from the two above and the references, at any time again
+      scores/<case>/<modality>.json   computed from the above and the references, at any time again
+      reproducibility.json            whether predictions depend on the order of cases
       scores.csv, scores.parquet      every score, one a row
       predictions.parquet             every prediction, one a row
       model.log                       what the container printed
 
-Every file is written under another name, fsynced and renamed. A finished scan is recognised by its key (image digest,
-scan, requests, contract) and by the hashes of its masks. One process writes a run at a time (an flock on ``lock``).
+Every file is written under another name, fsynced and renamed. A finished scan is recognised by its
+key (image digest, files, prompts, contract) and by the hashes of its masks. ``docs/run-format.md``
+describes each field.
 """
 
 from __future__ import annotations
-from evaluator.files import Json, safe_name, write_json, read_json
 
 import hashlib
-import json
-import os
-import re
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
 from evaluator import paths
+from evaluator.errors import RunConflictError, UnknownNameError, UserError
+from evaluator.files import fingerprint, safe_name
 from evaluator.locks import file_lock, read_holder
-from evaluator.errors import RunConflictError, UnknownNameError, UserError, write_fault
+from evaluator.runs.json_types import dump, read_typed, write_typed
+from evaluator.runs.records import CasePrompts, Reproducibility, ScanRecord, ScanScores
+from evaluator.runs.run_info import RunIdentity, RunInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from evaluator.types import Modality
-
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True, slots=True)
 class RunStore:
-    """One run folder. Paths inside it are made here and nowhere else."""
+    """One run folder. Paths inside it are built here and nowhere else.
+
+    Every method that reads raises UserError naming a file that is damaged.
+    """
 
     path: Path
 
@@ -49,68 +51,156 @@ class RunStore:
         """The run's name, which is its folder's."""
         return self.path.name
 
-    def about(self) -> Json:
-        """The content of run.json."""
-        return read_json(self.path / "run.json")
+    def info(self) -> RunInfo:
+        """The content of run.json; parsed once for each state of the file."""
+        path = self.path / "run.json"
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}") from error
+        return _read_info(path, status.st_size, status.st_mtime_ns)
 
-    def record_path(self, case: str, modality: Modality) -> Path:
-        """Where one scan's record lies."""
+    def require_identity(self, identity: RunIdentity) -> None:
+        """Raise RunConflictError where the run was made with another identity."""
+        differences = self.info().identity.differences(identity)
+        if differences:
+            raise RunConflictError(
+                f"run {self.name} already exists with different settings "
+                f"({'; '.join(differences)}); choose another --name"
+            )
+
+    def record_path(self, case: str, modality: str) -> Path:
+        """The file of one scan's record."""
         return self.path / "records" / safe_name(case) / f"{modality}.json"
 
-    def score_path(self, case: str, modality: Modality) -> Path:
-        """Where one scan's scores lie."""
+    def score_path(self, case: str, modality: str) -> Path:
+        """The file of one scan's scores."""
         return self.path / "scores" / safe_name(case) / f"{modality}.json"
 
     def prompts_path(self, case: str) -> Path:
-        """Where one case's drawn prompts lie."""
+        """The file of one case's prompts."""
         return self.path / "prompts" / f"{safe_name(case)}.json"
 
-    def mask_path(self, case: str, modality: Modality, *, seed: int, round_number: int, target: str) -> Path:
-        """Where the mask of one target, seed and round lies."""
+    def mask_path(
+        self, case: str, modality: str, *, seed: int, round_number: int, target: str
+    ) -> Path:
+        """The mask of one target, seed and round."""
         folder = self.path / "masks" / safe_name(case) / modality / f"s{seed}" / f"r{round_number}"
         return folder / f"{safe_name(target)}.nii.gz"
 
-    def records(self) -> Iterator[Json]:
+    def record(self, case: str, modality: str) -> ScanRecord | None:
+        """One scan's record; None if there is none."""
+        path = self.record_path(case, modality)
+        return read_typed(ScanRecord, path) if path.is_file() else None
+
+    def records(self) -> Iterator[ScanRecord]:
         """Every scan's record, in path order."""
         for path in sorted((self.path / "records").glob("*/*.json")):
-            yield read_json(path)
+            yield read_typed(ScanRecord, path)
 
-    def masks_are_intact(self, record: Json) -> bool:
-        """True when every mask that the record names lies there with the hash it names."""
-        masks = (target.get("mask") for entry in record.get("rounds", ()) for target in entry["targets"].values())
-        return all(_hash_or_none(self.path / mask["file"]) == mask["sha256"] for mask in masks if mask)
+    def write_record(self, record: ScanRecord) -> None:
+        """Write one scan's record."""
+        write_typed(self.record_path(record.case, record.modality), record)
+
+    def scores(self, case: str, modality: str) -> ScanScores | None:
+        """One scan's scores; None if there are none."""
+        path = self.score_path(case, modality)
+        return read_typed(ScanScores, path) if path.is_file() else None
+
+    def write_scores(self, scores: ScanScores) -> None:
+        """Write one scan's scores."""
+        write_typed(self.score_path(scores.case, scores.modality), scores)
+
+    def prompts(self, case: str, *, verify: bool = True) -> CasePrompts | None:
+        """One case's prompts; None if there are none.
+
+        With ``verify`` raises UserError for prompts that were changed since they were written.
+        """
+        path = self.prompts_path(case)
+        if not path.is_file():
+            return None
+        return _read_prompts(path) if verify else read_typed(CasePrompts, path)
+
+    def all_prompts(self) -> Iterator[CasePrompts]:
+        """Every case's prompts, in path order; raises as ``prompts`` does."""
+        for path in sorted((self.path / "prompts").glob("*.json")):
+            yield _read_prompts(path)
+
+    def write_prompts(self, prompts: CasePrompts) -> None:
+        """Write one case's prompts."""
+        write_typed(self.prompts_path(prompts.case), prompts)
+
+    def reproducibility(self) -> Reproducibility | None:
+        """Whether predictions depend on the order of cases; None if it was not checked."""
+        for name in ("reproducibility.json", "equality.json"):
+            path = self.path / name
+            if path.is_file():
+                return read_typed(Reproducibility, path)
+        return None
+
+    def write_reproducibility(self, value: Reproducibility) -> None:
+        """Write the result of the check."""
+        write_typed(self.path / "reproducibility.json", value)
+
+    def masks_are_intact(self, record: ScanRecord) -> bool:
+        """True when every mask that the record names exists with the hash that it names."""
+        return all(_sha256(self.path / mask.file) == mask.sha256 for mask in record.masks())
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Hold the run for writing; raises RunConflictError when another process holds it."""
-        lock = file_lock(self.path / "lock", "a run", wait=False)
+    def writing(self, shard: Shard | None = None) -> Iterator[None]:
+        """Hold the run for writing, or one shard of it beside other shards.
+
+        Raises RunConflictError when another process holds the run or the shard.
+        """
+        whole = self.path / "lock"
+        part = self.path / f"lock-{shard.index}-of-{shard.count}" if shard else None
         with ExitStack() as stack:
-            try:
-                stack.enter_context(lock)
-            except OSError:
-                holder = read_holder(self.path / "lock")
-                raise RunConflictError(
-                    f"run {self.name} is being written by {holder}; "
-                    "wait for it, or choose another --name"
-                ) from None
+            for path, shared in ((whole, shard is not None), (part, False)):
+                if path is None:
+                    continue
+                try:
+                    stack.enter_context(file_lock(path, "umd", shared=shared, wait=False))
+                except OSError:
+                    raise RunConflictError(
+                        f"run {self.name} is being written by {read_holder(path)}; "
+                        "wait for it, or choose another --name"
+                    ) from None
             yield
 
 
-def create_run(name: str, about: Mapping[str, Any]) -> RunStore:
-    """Make the run's folder, or open it when it is there and of the same identity.
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A part of a run's cases: number ``index`` of ``count``, counted from 1."""
 
-    Raises RunConflictError when a run of that name was made of other parts (``about["identity"]`` differs).
+    index: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+def create_run(name: str, info: RunInfo) -> RunStore:
+    """Create the run's folder, or open it when it exists with the same identity.
+
+    Two processes may create one run at the same time: the first one's ``run.json`` stays.
+
+    Raises:
+        RunConflictError: a run of that name exists with another identity.
     """
     store = RunStore(paths.runs() / safe_name(name))
     file = store.path / "run.json"
-    if file.exists():
-        before, now = read_json(file)["identity"], about["identity"]
-        changed = [f"{key} was {before.get(key)}, is {now.get(key)}" for key in now if before.get(key) != now.get(key)]
-        if changed:
-            raise RunConflictError(f"run {name} was made of other parts: {'; '.join(changed)}. Give this one a new --name")
-    else:
-        write_json(file, about)
+    with file_lock(store.path / "lock-create", "umd", optional=True):
+        if not file.exists():
+            write_typed(file, info)
+            return store
+    store.require_identity(info.identity)
     return store
+
+
+def find_run(name: str) -> RunStore | None:
+    """The run of this name in the folder of runs; None if there is none."""
+    store = RunStore(paths.runs() / safe_name(name))
+    return store if (store.path / "run.json").is_file() else None
 
 
 def open_run(name_or_path: str) -> RunStore:
@@ -118,29 +208,36 @@ def open_run(name_or_path: str) -> RunStore:
     for path in (Path(name_or_path), paths.runs() / name_or_path):
         if (path / "run.json").is_file():
             return RunStore(path.resolve())
-    known = [file.parent.name for file in paths.runs().glob("*/run.json")]
-    raise UnknownNameError("run", name_or_path, known)
+    names = [file.parent.name for file in paths.runs().glob("*/run.json")]
+    raise UnknownNameError("run", name_or_path, names)
 
 
 def newest_run() -> RunStore:
     """The run that was started last; raises UserError when there is none."""
     files = sorted(paths.runs().glob("*/run.json"), key=lambda file: file.stat().st_mtime)
     if not files:
-        raise UserError(f"there is no run in {paths.runs()} yet; make one with: umd run -m MODEL -d DATASET")
+        raise UserError(
+            f"there is no run in {paths.runs()} yet; make one with: umd run -m MODEL -d DATASET"
+        )
     return RunStore(files[-1].parent)
 
 
+@lru_cache(maxsize=64)
+def _read_info(path: Path, _size: int, _mtime: int) -> RunInfo:
+    return read_typed(RunInfo, path)
 
 
+def _read_prompts(path: Path) -> CasePrompts:
+    prompts = read_typed(CasePrompts, path)
+    if prompts.sha256 != fingerprint(dump(prompts)["prompts"]):
+        raise UserError(
+            f"{path} was changed since it was written (sha256 differs); "
+            "make the run again under another --name"
+        )
+    return prompts
 
 
-
-
-
-
-
-
-def _hash_or_none(path: Path) -> str | None:
+def _sha256(path: Path) -> str | None:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:

@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from evaluator.errors import UserError
+from evaluator.files import fingerprint, write_bytes
 from evaluator.imaging.geometry import voxel_ml
-from evaluator.files import fingerprint, read_json, write_bytes
 from evaluator.types import ScoreStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from evaluator.runs.records import CasePrompts, RoundRecord, ScanRecord
     from evaluator.runs.store import RunStore
-    from evaluator.files import Json
-    from evaluator.types import Protocol
+    from evaluator.types import Protocol, TargetPrompt
+
+    Row = dict[str, Any]
 
 COLUMNS = (
     "run", "model", "dataset", "protocol", "subject", "session", "case", "modality", "target", "seed", "round",
@@ -33,7 +36,7 @@ COLUMNS = (
 
 PREDICTION_COLUMNS = (
     "run", "model", "dataset", "protocol", "subject", "session", "case", "modality", "target", "seed", "round",
-    "status", "detail", "seconds", "load_seconds", "gpu_peak_bytes", "clicks", "voxels", "voxel_ml", "mask",
+    "status", "detail", "seconds", "load_seconds", "gpu_peak_bytes", "interactions", "voxels", "voxel_ml", "mask",
     "displacement_mm", "anchor", "notes",
 )  # fmt: skip
 """``seconds`` and ``load_seconds`` are the request's, measured here, and stand on each of its targets; ``gpu_peak_bytes``
@@ -44,7 +47,7 @@ its drawn place, ``anchor`` the modality it was drawn on. Where nothing was aske
 
 _TYPES = {
     "seed": "int64", "round": "int64", "value": "Float64", "seconds": "Float64", "load_seconds": "Float64",
-    "gpu_peak_bytes": "Int64", "clicks": "Int64", "voxels": "Int64", "voxel_ml": "Float64", "displacement_mm": "Float64",
+    "gpu_peak_bytes": "Int64", "interactions": "Int64", "voxels": "Int64", "voxel_ml": "Float64", "displacement_mm": "Float64",
 }  # fmt: skip
 _ORDER = ["case", "modality", "seed", "round", "target"]
 #: under this key a Parquet file names the state of the record that it was made of
@@ -70,7 +73,9 @@ def last_round(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of the last round that each prediction has in a table of scores or of predictions."""
     if frame.empty or frame["round"].max() == 0:
         return frame
-    last = frame.groupby(["run", "case", "modality", "target", "seed"], observed=True)["round"].transform("max")
+    last = frame.groupby(["run", "case", "modality", "target", "seed"], observed=True)[
+        "round"
+    ].transform("max")
     return frame[frame["round"] == last]
 
 
@@ -97,14 +102,20 @@ def gathered(run: RunStore, name: str) -> pd.DataFrame | None:
     try:
         if (pq.read_schema(path).metadata or {}).get(_SOURCE) != source_of(run).encode():
             return None
-        return _tidy(pq.read_table(path).to_pandas(), COLUMNS if name == "scores" else PREDICTION_COLUMNS)
+        return _tidy(
+            pq.read_table(path).to_pandas(), COLUMNS if name == "scores" else PREDICTION_COLUMNS
+        )
     except (OSError, KeyError, pa.ArrowInvalid):
         return None
 
 
 def source_of(run: RunStore) -> str:
     """The state of a run's record: a hash over name, size and time of every file that the tables are made of."""
-    paths = [path for folder in ("records", "scores", "prompts") for path in (run.path / folder).rglob("*.json")]
+    paths = [
+        path
+        for folder in ("records", "scores", "prompts")
+        for path in (run.path / folder).rglob("*.json")
+    ]
     states = [(str(path.relative_to(run.path)), *_state(path)) for path in sorted(paths)]
     return fingerprint({"columns": [*COLUMNS, *PREDICTION_COLUMNS], "files": states})
 
@@ -116,28 +127,58 @@ def parquet(frame: pd.DataFrame, source: str = "") -> bytes:
 
     table = pa.Table.from_pandas(frame, preserve_index=False)
     buffer = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata((table.schema.metadata or {}) | {_SOURCE: source.encode()}), buffer)
+    pq.write_table(
+        table.replace_schema_metadata((table.schema.metadata or {}) | {_SOURCE: source.encode()}),
+        buffer,
+    )
     return buffer.getvalue()
 
 
 def read_scores(run: RunStore) -> pd.DataFrame:
-    """Every score of a run, from its scans' score files, in the order of case, modality, seed, round, target."""
-    return _frame(run, COLUMNS, ((record, row) for record in run.records() for row in _score_rows(run, record)))
+    """Every score of a run from its scans' score files, by case, modality, seed, round, target."""
+    rows: list[Row] = []
+    for record in run.records():
+        scores = run.scores(record.case, record.modality)
+        scan = _scan_columns(record)
+        rows += [scan | asdict(row) for row in (scores.rows if scores else ())]
+    return _frame(run, COLUMNS, rows)
 
 
 def read_predictions(run: RunStore) -> pd.DataFrame:
-    """Every prediction of a run, from its scans' records, and a row for each target that nothing was asked about."""
-    return _frame(run, PREDICTION_COLUMNS, _prediction_rows(run))
+    """Every prediction of a run, and a row for each target that the model was not run on."""
+    rows: list[Row] = []
+    prompts: CasePrompts | None = None
+    for record in run.records():
+        scan = _scan_columns(record)
+        if record.state != "done":
+            rows += [scan | row for row in _rows_not_run(run, record)]
+            continue
+        if prompts is None or prompts.case != record.case:
+            prompts = run.prompts(record.case, verify=False)
+        has_prompts = prompts is not None and record.modality in prompts.prompts
+        given = prompts.scan(record.modality).prompts if prompts and has_prompts else {}
+        rows += [scan | row for row in _rows_without_prompt(record)]
+        for entry in record.rounds:
+            rows += [scan | row for row in _rows_of_round(record, entry, given)]
+    return _frame(run, PREDICTION_COLUMNS, rows)
 
 
-def _frame(run: RunStore, names: tuple[str, ...], rows: Iterator[tuple[Json, Json]]) -> pd.DataFrame:
-    identity = run.about()["identity"]
-    same = {"run": run.name} | {name: identity[name] for name in ("model", "dataset", "protocol")}
-    columns: dict[str, list[Any]] = {name: [] for name in names}
-    for record, row in rows:
-        for name in names:
-            columns[name].append(same[name] if name in same else row[name] if name in row else record.get(name))
-    return _tidy(pd.DataFrame(columns), names).sort_values(_ORDER, kind="stable", ignore_index=True)
+def _frame(run: RunStore, names: tuple[str, ...], rows: list[Row]) -> pd.DataFrame:
+    identity = run.info().identity
+    common: Row = {
+        "run": run.name,
+        "model": identity.model,
+        "dataset": identity.dataset,
+        "protocol": identity.protocol,
+    }
+    columns: dict[str, list[Any]] = {}
+    for name in names:
+        if name in common:
+            columns[name] = [common[name]] * len(rows)
+        else:
+            columns[name] = [row.get(name) for row in rows]
+    frame = _tidy(pd.DataFrame(columns), names)
+    return frame.sort_values(_ORDER, kind="stable", ignore_index=True)
 
 
 def _tidy(frame: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
@@ -145,51 +186,69 @@ def _tidy(frame: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
     return frame[list(names)].astype({name: _TYPES.get(name, "string") for name in names})
 
 
-def _score_rows(run: RunStore, record: Json) -> list[Json]:
-    path = run.score_path(record["case"], record["modality"])
-    return list(read_json(path)["rows"]) if path.exists() else []
-
-
-def _prediction_rows(run: RunStore) -> Iterator[tuple[Json, Json]]:
-    of_case: tuple[str, Json] = ("", {})
-    for record in run.records():
-        if record["state"] != "done":
-            asked = dict.fromkeys((row["target"], row["seed"]) for row in _score_rows(run, record))
-            why = {"round": 0, "status": str(ScoreStatus.NOT_RUN), "detail": record["reason"]}
-            yield from ((record, {"target": target, "seed": seed} | why) for target, seed in asked)
-            continue
-        if of_case[0] != record["case"]:
-            path = run.prompts_path(record["case"])
-            of_case = (record["case"], read_json(path)["prompts"] if path.exists() else {})
-        prompts = of_case[1].get(record["modality"], {})
-        ml = voxel_ml(np.array(record["grid"]["affine"])) if "grid" in record else None
-        for seed, reasons in record["no_prompt"].items():
-            for target, reason in reasons.items():
-                status = ScoreStatus.UNDEFINED if reason == "empty-reference" else ScoreStatus.NOT_RUN
-                yield record, {"target": target, "seed": int(seed), "round": 0, "status": str(status), "detail": reason}
-        for entry in record["rounds"]:
-            given = prompts.get(str(entry["seed"]), {})
-            yield from ((record, row | {"voxel_ml": ml}) for row in _asked(entry, given))
-
-
-def _asked(entry: Json, prompts: Json) -> Iterator[Json]:
-    reply = entry.get("reply", {})
-    notes = reply.get("notes")
-    said = {
-        "seed": entry["seed"],
-        "round": entry["round"],
-        "seconds": entry.get("seconds"),
-        "load_seconds": entry.get("load_seconds"),
-        "gpu_peak_bytes": reply.get("gpu_peak_bytes"),
-        "notes": json.dumps(notes) if notes else None,
+def _scan_columns(record: ScanRecord) -> Row:
+    return {
+        "subject": record.subject,
+        "session": record.session,
+        "case": record.case,
+        "modality": record.modality,
     }
-    for target, made in entry["targets"].items():
-        mask, prompt = made.get("mask") or {}, prompts.get(target, {})
-        own = {"target": target, "status": made["status"], "detail": made.get("detail") or None}
-        own |= {"clicks": made.get("clicks"), "voxels": mask.get("voxels"), "mask": mask.get("file")}
-        yield said | own | {key: prompt.get(key) for key in ("displacement_mm", "anchor")}
+
+
+def _rows_not_run(run: RunStore, record: ScanRecord) -> Iterator[Row]:
+    scores = run.scores(record.case, record.modality)
+    rows = scores.rows if scores else ()
+    for target, seed in dict.fromkeys((row.target, row.seed) for row in rows):
+        yield {
+            "target": target,
+            "seed": seed,
+            "round": 0,
+            "status": str(ScoreStatus.NOT_RUN),
+            "detail": record.reason,
+        }
+
+
+def _rows_without_prompt(record: ScanRecord) -> Iterator[Row]:
+    for seed, reasons in record.missing_prompts.items():
+        for target, reason in reasons.items():
+            empty = reason == "empty-reference"
+            status = ScoreStatus.UNDEFINED if empty else ScoreStatus.NOT_RUN
+            yield {
+                "target": target,
+                "seed": seed,
+                "round": 0,
+                "status": str(status),
+                "detail": reason,
+            }
+
+
+def _rows_of_round(
+    record: ScanRecord, entry: RoundRecord, prompts: Mapping[int, Mapping[str, TargetPrompt]]
+) -> Iterator[Row]:
+    reply = entry.reply
+    request: Row = {
+        "seed": entry.seed,
+        "round": entry.round,
+        "seconds": entry.seconds,
+        "load_seconds": entry.load_seconds,
+        "gpu_peak_bytes": reply.gpu_peak_bytes if reply else None,
+        "notes": json.dumps(dict(reply.notes)) if reply and reply.notes else None,
+        "voxel_ml": voxel_ml(np.array(record.grid.affine)) if record.grid else None,
+    }
+    for name, target in entry.targets.items():
+        prompt = prompts.get(entry.seed, {}).get(name)
+        yield request | {
+            "target": name,
+            "status": str(target.status),
+            "detail": target.detail or None,
+            "interactions": target.interactions,
+            "voxels": target.mask.voxels if target.mask else None,
+            "mask": target.mask.file if target.mask else None,
+            "displacement_mm": prompt.displacement_mm if prompt else None,
+            "anchor": prompt.anchor if prompt else None,
+        }
 
 
 def _state(path: Path) -> tuple[int, int]:
-    about = path.stat()
-    return about.st_size, about.st_mtime_ns
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns

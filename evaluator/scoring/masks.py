@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from evaluator.datasets.references import LoadedReferences
 from evaluator.imaging.geometry import affine_of, spacing
 from evaluator.imaging.grid_masks import common_region
 from evaluator.manifests.organs import load_organs
@@ -16,6 +15,7 @@ from evaluator.types import Failure, Score
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from evaluator.datasets.references import LoadedReferences
     from evaluator.imaging.grid_masks import GridMask
     from evaluator.metrics import Measures, Part
     from evaluator.types import Protocol, Scan
@@ -24,60 +24,78 @@ if TYPE_CHECKING:
 def score_masks(
     references: LoadedReferences, predictions: Mapping[str, GridMask | Failure], protocol: Protocol
 ) -> dict[str, tuple[Score, ...]]:
-    """The protocol's scores of one round: of each prediction on the references' grid, or the failure's status."""
-    scores = score_failures(
-        {name: given for name, given in predictions.items() if isinstance(given, Failure)},
-        protocol,
-        references.scan,
-    )
+    """The protocol's scores of one round.
+
+    Args:
+        references: of the scan, on one grid.
+        predictions: target -> a mask on the references' grid, or why there is none.
+        protocol: its metrics and tolerances.
+
+    Returns:
+        target -> one score for each metric of the protocol; of a failure its status.
+    """
+    failures = {
+        target: prediction
+        for target, prediction in predictions.items()
+        if isinstance(prediction, Failure)
+    }
+    scores = score_failures(failures, protocol, references.scan)
     for target, tolerance in tolerances(protocol, predictions).items():
-        given = predictions[target]
-        if not isinstance(given, Failure):
+        prediction = predictions[target]
+        if not isinstance(prediction, Failure):
             parts = parts_for(protocol.metrics, target, references.scan.unit)
-            measures = _measure(references, references.masks[target], given, tolerance, parts)
+            measures = _measure(references, references.masks[target], prediction, tolerance, parts)
             scores[target] = score_measures(measures, protocol.metrics)
     return scores
+
+
+def score_failures(
+    failures: Mapping[str, Failure], protocol: Protocol, scan: Scan
+) -> dict[str, tuple[Score, ...]]:
+    """The scores of failed predictions, which need no reference."""
+    return {
+        target: scores_without_value(protocol, scan, target, failure.status)
+        for target, failure in failures.items()
+    }
+
+
+def scores_without_value(
+    protocol: Protocol, scan: Scan, target: str, status: str
+) -> tuple[Score, ...]:
+    """One score without a value for each metric, with this status or ``not-applicable``."""
+    return without_value(protocol.metrics, status, parts_for(protocol.metrics, target, scan.unit))
+
+
+def tolerances(protocol: Protocol, targets: Mapping[str, object]) -> dict[str, float]:
+    """The NSD tolerance of each target in millimetres: the protocol's, or the organ's."""
+    organs = load_organs()
+    return {target: protocol.nsd_tolerance_mm or organs.tolerance_mm(target) for target in targets}
 
 
 def _measure(
     references: LoadedReferences,
     reference: GridMask,
-    given: GridMask,
+    prediction: GridMask,
     tolerance_mm: float,
     parts: frozenset[Part],
 ) -> Measures:
-    """Measure in the box about both masks, beyond which is nothing of either, so that the scores are the whole grid's."""
-    low, high = common_region(reference, given)
+    """Measure in the box around both masks; outside of it both are empty, so nothing is lost."""
+    low, high = common_region(reference, prediction)
     step, image = spacing(affine_of(references.grid)), None
     if "uptake" in parts:
         assert references.image is not None
-        # what a peak's sphere holds of the image lies about the box
+        # the sphere of SUVpeak reaches beyond the box
         reach = [int(PEAK_MM / length) for length in step]
-        a, b, c = (max(0, l - r) for l, r in zip(low, reach, strict=True))
-        d, e, f = (
-            min(n, h + r) for n, h, r in zip(references.grid.shape, high, reach, strict=True)
-        )
+        shape = references.grid.shape
+        a, b, c = (max(0, start - r) for start, r in zip(low, reach, strict=True))
+        d, e, f = (min(n, end + r) for n, end, r in zip(shape, high, reach, strict=True))
         low, high = (a, b, c), (d, e, f)
         image = references.image[a:d, b:e, c:f]
-    one, other = reference.crop(low, high), given.crop(low, high)
-    return measure(one, other, step, tolerance_mm, parts=parts, image=image)
-
-
-def tolerances(protocol: Protocol, targets: Mapping[str, object]) -> dict[str, float]:
-    """The NSD tolerance of each target in millimetres: the protocol's one, or the organ's own."""
-    organs = load_organs()
-    return {target: protocol.nsd_tolerance_mm or organs.tolerance_mm(target) for target in targets}
-
-
-def score_failures(
-    predictions: Mapping[str, Any], protocol: Protocol, scan: Scan
-) -> dict[str, tuple[Score, ...]]:
-    """The scores of failed predictions alone, which need no reference."""
-    return {
-        target: _without_value(protocol, scan, target, failure.status)
-        for target, failure in predictions.items()
-    }
-
-
-def _without_value(protocol: Protocol, scan: Scan, target: str, status: str) -> tuple[Score, ...]:
-    return without_value(protocol.metrics, status, parts_for(protocol.metrics, target, scan.unit))
+    return measure(
+        reference.crop(low, high),
+        prediction.crop(low, high),
+        step,
+        tolerance_mm,
+        parts=parts,
+        image=image,
+    )

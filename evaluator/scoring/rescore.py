@@ -1,4 +1,4 @@
-"""Score masks against references: while a run goes on, and again from its files at any later time."""
+"""Score a run's masks again from its files, without any model."""
 
 from __future__ import annotations
 
@@ -8,80 +8,88 @@ from typing import TYPE_CHECKING
 from evaluator.datasets import load_dataset
 from evaluator.datasets.references import load_references
 from evaluator.errors import RunConflictError
-from evaluator.files import Json
 from evaluator.imaging.grid_masks import crop_mask
 from evaluator.manifests.protocols import load_protocol
+from evaluator.runs.records import ScanScores
 from evaluator.runs.tables import gather
 from evaluator.scoring.applicability import check_metrics, needs_image
 from evaluator.scoring.masks import score_failures, score_masks
-from evaluator.scoring.rows import rows_not_run, rows_without_prompt, score_rows, write_scores
-from evaluator.types import Failure, Status
+from evaluator.scoring.rows import rows_not_run, rows_without_prompt, score_rows
+from evaluator.types import Failure
 from evaluator.volumes import read_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from evaluator.imaging.grid_masks import GridMask
+    from evaluator.runs.records import RoundRecord, ScanRecord, ScoreRow
     from evaluator.runs.store import RunStore
-    from evaluator.types import Case, Modality, Protocol
+    from evaluator.types import Case, Protocol, Scan
 
 logger = logging.getLogger(__name__)
 
 
 def score_run(run: RunStore) -> None:
-    """Score a run's masks again from its files, without any model, and make its tables anew.
+    """Score all masks of a run again and write its tables anew.
 
-    Raises RunConflictError when the dataset or the protocol is no longer what the run was made with.
+    Raises:
+        RunConflictError: the dataset or the protocol has changed since the run was made.
     """
-    about = run.about()
-    dataset = load_dataset(about["dataset_source"], about["data_root"])
-    protocol = load_protocol(about["protocol_source"])
+    info = run.info()
+    dataset = load_dataset(info.dataset_source, info.root)
+    protocol = load_protocol(info.protocol_source)
     check_metrics(protocol.metrics)
-    for name, now in (("dataset", dataset.sha256), ("protocol", protocol.sha256)):
-        if about["identity"][f"{name}_sha256"] != now:
+    for kind, recorded, present in (
+        ("dataset", info.identity.dataset_sha256, dataset.sha256),
+        ("protocol", info.identity.protocol_sha256, protocol.sha256),
+    ):
+        if recorded != present:
             raise RunConflictError(
-                f"the {name} has changed since run {run.name} was made; make a new run instead"
+                f"the {kind} has changed since run {run.name} was made; make a new run instead"
             )
     cases = {case.id: case for case in dataset.cases}
     with run.writing():
         for record in run.records():
-            case, modality = cases[record["case"]], record["modality"]
-            score_record(run, record, case, modality, protocol)
-            logger.info(f"scored {case.id} {modality}")
+            score_record(run, record, cases[record.case], protocol)
+            logger.info("scored %s %s", record.case, record.modality)
         gather(run)
 
 
-def score_record(
-    run: RunStore, record: Json, case: Case, modality: Modality, protocol: Protocol
-) -> None:
+def score_record(run: RunStore, record: ScanRecord, case: Case, protocol: Protocol) -> None:
     """Score one scan's recorded predictions from the mask files and write its score file."""
-    scan = case.scans[modality]
-    if record["state"] != "done":
-        rows = rows_not_run(protocol, scan)
-    else:
-        rows = rows_without_prompt(protocol, scan, record["no_prompt"])
-        references = (
-            load_references(scan, with_image=needs_image(protocol.metrics))
-            if any(_has_mask(entry) for entry in record["rounds"])
-            else None
-        )
-        for entry in record["rounds"]:
-            predictions = dict(_predictions(run, entry))
-            if references is None:
-                scores = score_failures(predictions, protocol, scan)
-            else:
-                scores = score_masks(references, predictions, protocol)
-            rows += score_rows(entry["seed"], entry["round"], scores)
-    write_scores(run, case.id, modality, record["key"], rows)
+    scan = case.scans[record.modality]
+    rows = _rows_of_scan(run, record, scan, protocol)
+    run.write_scores(
+        ScanScores(case=case.id, modality=record.modality, key=record.key, rows=tuple(rows))
+    )
 
 
-def _has_mask(entry: Json) -> bool:
-    return any(target.get("mask") for target in entry["targets"].values())
-
-
-def _predictions(run: RunStore, entry: Json) -> Iterator[tuple[str, GridMask | Failure]]:
-    for target, made in entry["targets"].items():
-        if made.get("mask"):
-            yield target, crop_mask(*read_labels(run.path / made["mask"]["file"]))
+def _rows_of_scan(
+    run: RunStore, record: ScanRecord, scan: Scan, protocol: Protocol
+) -> list[ScoreRow]:
+    if record.state != "done":
+        return rows_not_run(protocol, scan)
+    rows = rows_without_prompt(protocol, scan, record.missing_prompts)
+    references = None
+    if record.masks():
+        references = load_references(scan, with_image=needs_image(protocol.metrics))
+    for entry in record.rounds:
+        failures, masks = _predictions(run, entry)
+        if references is None:
+            scores = score_failures(failures, protocol, scan)
         else:
-            yield target, Failure(status=Status(made["status"]), detail=made["detail"])
+            scores = score_masks(references, {**failures, **masks}, protocol)
+        rows += score_rows(entry.seed, entry.round, scores)
+    return rows
+
+
+def _predictions(
+    run: RunStore, entry: RoundRecord
+) -> tuple[dict[str, Failure], dict[str, GridMask]]:
+    """The round's failures, and its masks."""
+    failures: dict[str, Failure] = {}
+    masks: dict[str, GridMask] = {}
+    for name, target in entry.targets.items():
+        if target.mask:
+            masks[name] = crop_mask(*read_labels(run.path / target.mask.file))
+        else:
+            failures[name] = Failure(status=target.status, detail=target.detail)
+    return failures, masks

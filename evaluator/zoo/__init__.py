@@ -5,6 +5,7 @@ from evaluator.zoo.image_builder import (
     BuiltImage,
     ImageBuildConfig,
     ensure_image,
+    find_image,
     is_built,
     open_bundle,
 )
@@ -15,6 +16,7 @@ __all__ = [
     "ZooModel",
     "broken_models",
     "ensure_image",
+    "find_image",
     "find_model",
     "is_built",
     "local_digest",

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from evaluator.locks import file_lock, is_unsupported
+from evaluator.locks import file_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
 
-@contextmanager
-def build_lock(path: Path, action: str) -> Iterator[None]:
+def build_lock(path: Path, action: str) -> AbstractContextManager[None]:
     """Hold ``path`` while building; the lock ends with the process.
 
     Where the file system has no locks nobody waits: an image that is built twice is the same.
@@ -29,10 +27,4 @@ def build_lock(path: Path, action: str) -> Iterator[None]:
     def report_wait(_: str) -> None:
         logger.info("waiting for another umd, which %s", action)
 
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(file_lock(path, action, on_wait=report_wait))
-        except OSError as error:
-            if not is_unsupported(error):
-                raise
-        yield
+    return file_lock(path, action, optional=True, on_wait=report_wait)

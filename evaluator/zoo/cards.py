@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evaluator.containers.contracts import CONTRACTS
 from evaluator.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ from zoo_sdk.wire import PROMPT_KINDS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CONTRACTS = ("1",)
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 WEIGHTS = ("", "published", "random:small", "random:full", "mounted")
 GPU_NEEDS = ("required", "optional", "none")
@@ -40,7 +40,7 @@ def parse_card(labels: Mapping[str, str], where: str = "the image") -> ModelCard
             return None
 
     fields = {
-        "contract": read("umd.contract", _one_of(CONTRACTS)),
+        "contract": read("umd.contract", _one_of(tuple(CONTRACTS))),
         "name": read("umd.name", _name),
         "title": read("umd.title", str, labels.get("umd.name", "")),
         "inputs": read("umd.inputs", _inputs),

@@ -120,23 +120,38 @@ def open_bundle(model: str, root: Path | None, flavour: Flavour) -> Bundle | Non
 
 
 def is_built(model: ZooModel, client: Any = None) -> bool:
-    """Is an image of the model as it stands now, with its published weights, on this machine. Raises EngineUnavailableError.
+    """True when this machine has an image of the model as it stands now, with published weights.
 
-    Where nothing is published: an image for weights to be mounted.
+    Where nothing is published: an image that weights are mounted into. Raises
+    EngineUnavailableError.
+    """
+    bundle = open_bundle(model.name, None, "auto")
+    weights = unasked_weights(bundle.sources if bundle else None)
+    return find_image(model, ImageBuildConfig(weights=weights), client=client) is not None
+
+
+def find_image(
+    model: ZooModel, config: ImageBuildConfig, *, client: Any = None
+) -> BuiltImage | None:
+    """The image that ``ensure_image`` would return, if it is built; nothing is built or fetched.
+
+    Raises EngineUnavailableError, ManifestError.
     """
     builder = BuildClient(client)
     text = model.dockerfile.read_text(encoding="utf-8")
-    bases = [
-        builder.find(f"umd/{name}:latest") for name in BASES if f"umd/{name}" in from_images(text)
-    ]
+    names = [name for name in BASES if f"umd/{name}" in from_images(text)]
+    bases = [builder.find(f"umd/{name}:latest") for name in names]
     if None in bases:
-        return False
-    bundle = open_bundle(model.name, None, "auto")
-    weights = unasked_weights(bundle.sources if bundle else None)
-    return (
-        builder.find(_reference(model, text, [str(base) for base in bases], bundle, weights))
-        is not None
-    )
+        return None
+    bundle = open_bundle(model.name, config.bundle, config.flavour)
+    weights = config.weights if bundle and bundle.sources.has_weights else Weights(kind="none")
+    reference = _reference(model, text, [str(base) for base in bases], bundle, weights)
+    digest = builder.find(reference)
+    if digest is None:
+        return None
+    card = parse_card(builder.labels(reference), f"image {reference}")
+    hashes = bundle.known_hashes(weights.parts) if bundle else {}
+    return BuiltImage(reference=reference, digest=digest, card=card, weights=hashes)
 
 
 def from_images(text: str) -> set[str]:

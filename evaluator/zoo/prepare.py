@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evaluator.containers.engines.spec import Model
 from evaluator.errors import UserError
-from evaluator.zoo import ImageBuildConfig, ensure_image, local_digest
+from evaluator.zoo import BuiltImage, ImageBuildConfig, ensure_image, find_image, local_digest
 from evaluator.zoo.sources import read_sources
 from evaluator.zoo.weights import Weights, check_mounted, choose_weights, mounted_identity
 
@@ -35,34 +35,79 @@ def prepare(
     engine: Engine,
     *,
     weights: str = "published",
-    order: ImageBuildConfig | None = None,
+    config: ImageBuildConfig | None = None,
 ) -> PreparedModel:
-    """The model for this engine, built if it has to be. Raises UserError, ModelPartsError, BuildError."""
+    """The model for this engine; its image is built if it does not exist.
+
+    Args:
+        zoo_model: a model of the zoo.
+        engine: what will run it.
+        weights: "published", "random", "random:full", or a folder with the weights.
+        config: how the image is built.
+
+    Raises:
+        UserError: the weights cannot be used.
+        ModelPartsError: a part of the image is missing or refused.
+        BuildError: the image does not build.
+    """
+    chosen, mounted = _weights(zoo_model, weights)
+    if not engine.isolates:
+        return _prepared_local(zoo_model, chosen, mounted)
+    client = _docker_client(engine)
+    built = ensure_image(
+        zoo_model, replace(config or ImageBuildConfig(), weights=chosen), client=client
+    )
+    return _prepared_image(built, chosen, mounted)
+
+
+def find_prepared(
+    zoo_model: ZooModel, engine: Engine, *, weights: str = "published"
+) -> PreparedModel | None:
+    """As ``prepare``, but nothing is built: None if the image does not exist."""
+    chosen, mounted = _weights(zoo_model, weights)
+    if not engine.isolates:
+        return _prepared_local(zoo_model, chosen, mounted)
+    built = find_image(zoo_model, ImageBuildConfig(weights=chosen), client=_docker_client(engine))
+    return _prepared_image(built, chosen, mounted) if built else None
+
+
+def _weights(zoo_model: ZooModel, weights: str) -> tuple[Weights, dict[str, str]]:
+    """The weights, and the sha256 of each mounted file."""
     sources = read_sources(zoo_model.name)
     chosen = choose_weights(weights, zoo_model.name, sources)
-    mounted = {}
-    if chosen.kind == "mounted":
-        assert sources is not None
-        assert chosen.folder is not None
-        mounted = check_mounted(chosen.folder, zoo_model.name, sources)
-    if not engine.isolates:
-        return PreparedModel(
-            model=_local(zoo_model, chosen), identity=_identity(chosen, mounted), hashes=mounted
-        )
+    if chosen.kind != "mounted":
+        return chosen, {}
+    assert sources is not None
+    assert chosen.folder is not None
+    return chosen, check_mounted(chosen.folder, zoo_model.name, sources)
+
+
+def _docker_client(engine: Engine) -> Any:
     from evaluator.containers.engines.docker import DockerEngine
 
-    client = engine.client if isinstance(engine, DockerEngine) else None
-    wanted = replace(order or ImageBuildConfig(), weights=chosen)
-    built = ensure_image(zoo_model, wanted, client=client)
+    return engine.client if isinstance(engine, DockerEngine) else None
+
+
+def _prepared_image(
+    built: BuiltImage, weights: Weights, mounted: Mapping[str, str]
+) -> PreparedModel:
     model = Model(
         card=built.card,
         image=built.reference,
         digest=built.digest,
         adapter=None,
-        weights=chosen.folder,
+        weights=weights.folder,
     )
     return PreparedModel(
-        model=model, identity=_identity(chosen, mounted), hashes=mounted or built.weights
+        model=model, identity=_identity(weights, mounted), hashes=mounted or built.weights
+    )
+
+
+def _prepared_local(
+    zoo_model: ZooModel, weights: Weights, mounted: Mapping[str, str]
+) -> PreparedModel:
+    return PreparedModel(
+        model=_local(zoo_model, weights), identity=_identity(weights, mounted), hashes=mounted
     )
 
 

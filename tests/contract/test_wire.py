@@ -173,12 +173,12 @@ def test_what_a_run_asks_and_is_told_follows_the_schemas(project, tmp_path, prot
     data = make_dataset(tmp_path / "data", ["a"], ("CT", "PT"), ("liver", "spleen"))
     seen = 0
     for record in order("tells", data, protocol, engine="local").records():
-        for entry in record["rounds"]:
+        for entry in record.rounds:
             jsonschema.validate(entry["reply"], SCHEMAS["reply"])
-            asked = entry["reply"]["notes"]["asked"]
+            asked = entry.reply.notes["asked"]
             jsonschema.validate(asked, SCHEMAS["request"])
             assert json.loads(json.dumps(dump_request(parse_request(asked)))) == asked
-            assert asked["id"] == entry["request"]
+            assert asked["id"] == entry.request
             assert "a.a" not in json.dumps(asked)
             seen += 1
     assert seen == 2 * {"paper": 1, "text": 1}.get(protocol, 6)

@@ -144,14 +144,14 @@ def test_every_way_to_be_bad(project, bad_data, docker_engine, batch, monkeypatc
     run = order("bad", bad_data, batch=batch, timeout=4.0)
     found = {}
     for record in run.records():
-        ((target, made),) = record["rounds"][0]["targets"].items()
+        ((target, made),) = record.rounds[0].targets.items()
         if target == "good":
-            assert made["status"] == "ok", (record["case"], made)
+            assert made.status == "ok", (record.case, made)
         else:
-            found[target] = made["status"]
+            found[target] = made.status
     assert found == {how: status for how, status in STATUSES.items() if how != "good"}
     rows = run.path.joinpath("scores.csv").read_text().splitlines()
-    assert len(rows) == 1 + (2 * len(STATUSES) - 1) * len(run.about()["protocol"]["metrics"])
+    assert len(rows) == 1 + (2 * len(STATUSES) - 1) * len(run.info().protocol.metrics)
     assert docker_engine._labelled(f"umd.run={run.name}") == []
 
 
@@ -179,8 +179,8 @@ def test_a_container_past_its_limit_is_gone_before_its_scan_ends(
         ),
         progress=lambda *_: left.extend(docker_engine._labelled("umd.run")),
     )
-    ((made,),) = ((e["targets"].values() for e in record["rounds"]) for record in run.records())
-    assert [one["status"] for one in made] == [STATUSES[how]]
+    ((made,),) = ((e.targets.values() for e in record.rounds) for record in run.records())
+    assert [one.status for one in made] == [STATUSES[how]]
     assert [container for container in left if container.labels["umd.run"] == run.name] == []
 
 
@@ -194,12 +194,12 @@ def test_a_model_that_fails_on_a_full_disk_is_not_to_blame(
 
     project({"bad": BAD})
     good = order("bad", bad_data, cases=("*good-good*", "*noise-noise*"), name="full")
-    monkeypatch.setattr(answers, "LEAST_FREE_BYTES", 2**62)
+    monkeypatch.setattr(answers, "MIN_FREE_BYTES", 2**62)
     for how in ("raises", "nothing", "labelmap", "crash"):
         with pytest.raises(HostError, match="free some space and run again"):
             order("bad", bad_data, cases=(f"*{how}-{how}*", "*good-good*"), name="full")
-    kept = {record["subject"]: record["rounds"][0]["targets"] for record in good.records()}
-    assert {made["status"] for targets in kept.values() for made in targets.values()} == {"ok"}
+    kept = {record.subject: record.rounds[0].targets for record in good.records()}
+    assert {made.status for targets in kept.values() for made in targets.values()} == {"ok"}
 
 
 NEVER = (
@@ -213,10 +213,10 @@ def test_a_model_that_cannot_be_set_up_is_not_started_for_every_scan(
 ):
     project({"never": NEVER})
     run = order("never", make_dataset(tmp_path / "data", list("abcdef")))
-    made = [record["rounds"][0]["targets"]["liver"] for record in run.records()]
-    assert [one["status"] for one in made] == ["crashed"] * 12
-    assert all("no weights at /opt/ml/model" in one["detail"] for one in made)
-    assert sum("not started again" in one["detail"] for one in made) == 9
+    made = [record.rounds[0].targets["liver"] for record in run.records()]
+    assert [one.status for one in made] == ["crashed"] * 12
+    assert all("no weights at /opt/ml/model" in one.detail for one in made)
+    assert sum("not started again" in one.detail for one in made) == 9
 
 
 @pytest.mark.docker

@@ -38,7 +38,7 @@ def fingerprints(run):
     scores = (run.path / "scores.csv").read_text().replace(run.name, "run")
     return {
         "prompts": sha256(run.path / "prompts", "*.json"),
-        "clicks": [record["clicks_sha256"] for record in run.records()],
+        "clicks": [record.clicks_sha256 for record in run.records()],
         "masks": sha256(run.path / "masks", "*.nii.gz"),
         "scores": hashlib.sha256(scores.encode()).hexdigest(),
     }

@@ -19,16 +19,16 @@ def test_the_painted_voxel_lies_at_the_prompted_place(project, tmp_path, engine_
     seen = 0
     for record in run.records():
         prompts = _prompts(run, record)
-        for entry in record["rounds"]:
-            for target, made in entry["targets"].items():
-                mask, grid = read_labels(run.path / made["mask"]["file"])
+        for entry in record.rounds:
+            for target, made in entry.targets.items():
+                mask, grid = read_labels(run.path / made.mask.file)
                 (index,) = np.argwhere(mask)
                 point = prompts[target]["points"][0]
                 np.testing.assert_allclose(
                     to_world(affine_of(grid), index), point["ras_mm"], atol=1e-4
                 )
                 np.testing.assert_allclose(
-                    affine_of(grid), affine_of(GRIDS[record["modality"]]), atol=1e-6
+                    affine_of(grid), affine_of(GRIDS[record.modality]), atol=1e-6
                 )
                 seen += 1
     assert seen == 2 * 3 * 2
@@ -66,10 +66,10 @@ def test_random_grids(project, tmp_path, engine_name):
     (tmp_path / "data" / "tiny.tsv").write_text("\n".join(rows) + "\n")
     run = order("painter", tmp_path / "data" / "tiny.toml", engine=engine_name)
     for record in run.records():
-        mask, grid = read_labels(run.path / record["rounds"][0]["targets"]["liver"]["mask"]["file"])
+        mask, grid = read_labels(run.path / record.rounds[0].targets["liver"].mask.file)
         (index,) = np.argwhere(mask)
         np.testing.assert_allclose(
-            to_world(affine_of(grid), index), places[record["subject"]], atol=1e-3
+            to_world(affine_of(grid), index), places[record.subject], atol=1e-3
         )
     assert len(places) == 12
 
@@ -95,11 +95,11 @@ def test_the_model_sees_the_image_that_the_dataset_has(project, tmp_path, engine
     run = order("sees", data, engine=engine_name)
     for record in run.records():
         image, _ = read_image(tmp_path / "data" / f"a_{record['modality']}_image.nii.gz")
-        mask, _ = read_labels(run.path / record["rounds"][0]["targets"]["liver"]["mask"]["file"])
+        mask, _ = read_labels(run.path / record.rounds[0].targets["liver"].mask.file)
         np.testing.assert_array_equal(mask, image == image.max())
 
 
 def _prompts(run, record):
     from evaluator.files import read_json
 
-    return read_json(run.prompts_path(record["case"]))["prompts"][record["modality"]]["0"]
+    return read_json(run.prompts_path(record.case))["prompts"][record.modality]["0"]

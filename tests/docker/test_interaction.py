@@ -65,7 +65,7 @@ def curves(project, tmp_path, engine_name):
             for modality, group in dice.astype({"value": "float64"}).groupby("modality")
         }
         endings = {
-            record["modality"]: record["endings"]["0"]["liver"]["reason"]
+            record.modality: record["endings"]["0"]["liver"]["reason"]
             for record in run.records()
         }
         return table, endings, run
@@ -75,7 +75,7 @@ def curves(project, tmp_path, engine_name):
 
 def organs(run):
     """Voxels of the reference in each modality."""
-    scans = load_dataset(run.about()["dataset_source"]).cases[0].scans
+    scans = load_dataset(run.info().dataset_source).cases[0].scans
     return {name: load_references(scan).masks["liver"].voxel_count for name, scan in scans.items()}
 
 
@@ -111,10 +111,10 @@ def test_a_crash_at_round_three_is_a_crash_and_no_older_mask(curves, batch):
     for modality in ("CT", "PT"):
         assert table[modality] == [(0.0, "ok")] * 3 + [(None, "crashed")] + [(0.0, "ok")] * 6
     for record in run.records():
-        third, fourth = record["rounds"][3:5]
-        assert "mask" not in third["targets"]["liver"]
+        third, fourth = record.rounds[3:5]
+        assert "mask" not in third.targets["liver"]
         assert (
-            third["targets"]["liver"]["clicks"] == fourth["targets"]["liver"]["clicks"]
+            third.targets["liver"].interactions == fourth.targets["liver"].interactions
         )  # asked again, no new click
 
 
@@ -125,7 +125,7 @@ def test_every_click_of_a_faithful_painter_counts(curves):
         # one voxel more with each click, all of them the organ's
         assert table[modality] == [(pytest.approx(2 * n / (organ + n)), "ok") for n in range(1, 11)]
     for record in run.records():
-        assert [entry["targets"]["liver"]["clicks"] for entry in record["rounds"]] == list(
+        assert [entry.targets["liver"].interactions for entry in record.rounds] == list(
             range(1, 11)
         )
 
@@ -174,8 +174,8 @@ def test_shared_clicks_are_the_leaders_in_every_modality_and_for_every_model(
     for run in (first, second):
         clicks = {}
         for record in run.records():
-            added = [entry["added"].get("liver", []) for entry in record["rounds"]]
-            clicks.setdefault(record["case"], {})[record["modality"]] = [
+            added = [entry.added.get("liver", ()) for entry in record.rounds]
+            clicks.setdefault(record.case, {})[record.modality] = [
                 p["ras_mm"] for one in added for p in one
             ]
         for case in clicks.values():
@@ -186,7 +186,7 @@ def test_shared_clicks_are_the_leaders_in_every_modality_and_for_every_model(
                 assert np.abs(np.array(case[modality]) - case["CT"]).max() < 8
     told = [
         {
-            record["case"] + record["modality"]: [entry.get("added") for entry in record["rounds"]]
+            record.case + record.modality: [entry.added for entry in record.rounds]
             for record in run.records()
         }
         for run in (first, second)
@@ -202,7 +202,7 @@ def test_prompts_of_a_run_are_replayed(project, tmp_path, engine_name):
     data = make_dataset(tmp_path / "data", ["a"], ("CT", "PT"))
     first = order("paints", data, "point-1", engine=engine_name)
     second = order("ignores", data, "point-1", engine=engine_name, prompts=first.name)
-    assert second.about()["replayed_run"] == first.name
+    assert second.info().replayed_run == first.name
     (one,), (two,) = (list((run.path / "prompts").glob("*.json")) for run in (first, second))
     assert one.read_text() == two.read_text()
     with pytest.raises(RunConflictError, match="has no prompts of"):
@@ -228,8 +228,8 @@ def test_figures_over_the_rounds(curves):
         assert (entry["first_gain"], entry["instability"]) == (0.0, 0.0)
     table, _, run = curves("paints")
     for entry in summarise_rounds(run):
-        values = [value for value, _ in table[entry["modality"]]]
+        values = [value for value, _ in table[entry.modality]]
         assert entry["curve"] == pytest.approx(values, abs=1e-6)
         assert entry["area"] == pytest.approx(np.trapezoid(values) / 9, abs=1e-6)
         assert entry["first_gain"] == pytest.approx(values[1] - values[0], abs=1e-6)
-        assert entry["seconds"] > 0
+        assert entry.seconds > 0

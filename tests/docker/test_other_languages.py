@@ -48,9 +48,9 @@ def test_a_shell_script_is_a_model(project, tmp_path, docker_engine):
     )
     seen = 0
     for record in run.records():
-        for made in record["rounds"][0]["targets"].values():
-            assert made["status"] == "ok", made
-            mask, _ = read_labels(run.path / made["mask"]["file"])
+        for made in record.rounds[0].targets.values():
+            assert made.status == "ok", made
+            mask, _ = read_labels(run.path / made.mask.file)
             assert np.all(mask == 1)
             seen += 1
     assert seen == 12

@@ -42,7 +42,7 @@ def test_podman_gives_the_same_masks_in_batches(project, tmp_path, podman_socket
     local = order("painter", data, "box-clicks-5", engine="local")
     monkeypatch.setenv("DOCKER_HOST", podman_socket)
     run = order("painter", data, "box-clicks-5", engine="podman")
-    assert run.about()["engine"]["name"] == "podman"
+    assert run.info().engine.name == "podman"
     masks = [
         sorted(p.read_bytes() for p in (made.path / "masks").rglob("*.nii.gz"))
         for made in (run, local)
@@ -50,7 +50,7 @@ def test_podman_gives_the_same_masks_in_batches(project, tmp_path, podman_socket
     assert masks[0] == masks[1]
     assert len(masks[0]) >= 6
     statuses = {
-        m["status"] for r in run.records() for e in r["rounds"] for m in e["targets"].values()
+        m.status for r in run.records() for e in r.rounds for m in e.targets.values()
     }
     assert statuses == {"ok"}
     from evaluator.containers.engines import open_engine

@@ -8,7 +8,7 @@ import pytest
 
 from evaluator.analysis.summary import summarise
 from evaluator.files import read_json
-from evaluator.runs.reproducibility import read_verdict, tell_equality
+from evaluator.runs.reproducibility import describe_reproducibility, read_verdict
 from evaluator.runs.tables import read_scores
 from tests.conftest import order
 from tests.docker.test_interaction import MODEL
@@ -38,7 +38,7 @@ def run(project, tmp_path):
 @pytest.mark.parametrize("protocol", ["point-1", "clicks-10", "robust-point"])
 def test_a_clean_model_is_equal_however_it_is_asked(run, protocol):
     made = run("perfect", protocol)
-    body = read_json(made.path / "equality.json")
+    body = read_json(made.path / "reproducibility.json")
     assert body["verdict"] == "equal"
     assert body["asked"] == "session"
     assert [scan["case"] for scan in body["scans"]] == [
@@ -47,15 +47,15 @@ def test_a_clean_model_is_equal_however_it_is_asked(run, protocol):
     ]  # the last one, and one halfway
     assert body["masks"] == 2
     assert body["differences"] == {how: {"count": 0, "first": []} for how in ("alone", "batch")}
-    assert "2 scans were asked again" in tell_equality(made)
-    assert {entry["equality"] for entry in summarise(made)} == {"equal"}
+    assert "2 scans were asked again" in describe_reproducibility(made)
+    assert {entry["reproducibility"] for entry in summarise(made)} == {"equal"}
 
 
 @pytest.mark.docker
 @pytest.mark.parametrize("batch", [False, True], ids=["session", "batch"])
 def test_a_model_that_keeps_state_is_named(run, engine_name, batch):
     made = run("tires", engine=engine_name, batch=batch)
-    body = read_json(made.path / "equality.json")
+    body = read_json(made.path / "reproducibility.json")
     assert body["verdict"] == "keeps-state"
     assert (
         body["differences"]["alone"]["count"] == 2
@@ -69,10 +69,10 @@ def test_a_model_that_keeps_state_is_named(run, engine_name, batch):
     )
     assert first["dice"] == 0.0
     assert body["differences"]["batch"]["count"] == 1  # of two in a batch one is the first
-    told = tell_equality(made)
+    told = describe_reproducibility(made)
     assert told.startswith("MODEL tires KEEPS STATE BETWEEN CASES")
     assert "b.a PT, liver, round 0: Dice 0.000" in told
-    assert {entry["equality"] for entry in summarise(made)} == {"keeps-state"}
+    assert {entry["reproducibility"] for entry in summarise(made)} == {"keeps-state"}
 
 
 @pytest.mark.docker
@@ -80,7 +80,7 @@ def test_the_curves_of_a_model_that_keeps_state_are_what_its_state_makes_them(ru
     """Perfect for the first scan, which ends at once; empty for all that follow, in every round."""
     frame = read_scores(run("tires", "clicks-10", engine=engine_name, recheck=0))
     dice = frame[frame["metric"] == "dice"]
-    assert set(dice["status"]) == {"ok"}
+    assert set(dice.status) == {"ok"}
     curves = {key: list(own["value"]) for key, own in dice.groupby(["case", "modality"])}
     assert curves == {
         ("a.a", "CT"): [1.0],
@@ -93,25 +93,25 @@ def test_the_curves_of_a_model_that_keeps_state_are_what_its_state_makes_them(ru
 def test_a_model_that_throws_dice_is_told_from_one_that_keeps_state(run):
     made = run("dices")
     assert read_verdict(made) == "not-deterministic"
-    assert "IS NOT DETERMINISTIC" in tell_equality(made)
+    assert "IS NOT DETERMINISTIC" in describe_reproducibility(made)
 
 
 def test_a_failure_that_hangs_on_what_came_before_is_a_difference(run):
     made = run("dies")
-    body = read_json(made.path / "equality.json")
+    body = read_json(made.path / "reproducibility.json")
     assert body["verdict"] == "keeps-state"
     told = body["differences"]["alone"]["first"]
-    assert [(one["status"], one["again"]) for one in told] == [("crashed", "ok")]
-    assert "crashed, then ok" in tell_equality(made)
+    assert [(one.status, one["again"]) for one in told] == [("crashed", "ok")]
+    assert "crashed, then ok" in describe_reproducibility(made)
 
 
 def test_it_is_done_once_and_can_be_left_out(run):
     left_out = run("perfect", recheck=0)
-    assert not (left_out.path / "equality.json").exists()
+    assert not (left_out.path / "reproducibility.json").exists()
     assert read_verdict(left_out) == "not-checked"
-    assert tell_equality(left_out).startswith("Not checked")
+    assert describe_reproducibility(left_out).startswith("Not checked")
     made = run("perfect", recheck=3)
-    path = made.path / "equality.json"
+    path = made.path / "reproducibility.json"
     before = path.stat().st_mtime_ns
     assert len(json.loads(path.read_text())["scans"]) == 3
     assert run("perfect", recheck=3).path == made.path

@@ -62,13 +62,13 @@ def test_another_models_run_gives_its_clicks_even_where_models_differ_in_what_th
     second = ask("empty", data, "box-clicks-5-shared", prompts=first.name)
     for case in ("a.a", "b.a"):
         clicks = [
-            [e["added"] for e in read_json(run.record_path(case, "CT"))["rounds"]]
+            [e.added for e in read_json(run.record_path(case, "CT"))["rounds"]]
             for run in (first, second)
         ]
         assert clicks[0] == clicks[1]
         assert len(clicks[0]) == 6
-    assert first.about()["identity"]["prompts"] == "drawn"
-    assert len(second.about()["identity"]["prompts"]) == 64
+    assert first.info().identity.prompts == "drawn"
+    assert len(second.info().identity.prompts) == 64
 
 
 def test_the_first_image_that_can_be_asked_about_leads(data, tmp_path):
@@ -77,7 +77,7 @@ def test_the_first_image_that_can_be_asked_about_leads(data, tmp_path):
     states = {m: read_json(run.record_path("a.a", m))["state"] for m in ("CT", "MR", "PT")}
     assert states == {"CT": "not-run", "MR": "done", "PT": "done"}
     for modality in ("MR", "PT"):
-        added = [entry["added"] for entry in read_json(run.record_path("a.a", modality))["rounds"]]
+        added = [entry.added for entry in read_json(run.record_path("a.a", modality))["rounds"]]
         assert len(added) == 6
         assert all(one["liver"] for one in added[1:])
 
@@ -101,7 +101,7 @@ def test_a_model_that_cannot_be_refined_gets_each_round_in_one_batch(project, tm
         for line in messages
     )
     assert (run.path / "model.log").read_text().count("LOADED") == 10
-    assert sum(len(record["rounds"]) for record in run.records()) == 6 * 10
+    assert sum(len(record.rounds) for record in run.records()) == 6 * 10
     again = order(
         "one", data, "point-1", engine="local"
     )  # one round is asked in the session that it offers
@@ -113,8 +113,8 @@ def test_a_model_is_asked_in_the_words_of_its_card(project, tmp_path):
     data = make_dataset(tmp_path / "data", ["a", "b"], ("CT", "PT"), ("liver", "spleen"))
     run = order("reads", data, "robust-text", engine="local")
     for record in run.records():
-        kept = read_json(run.prompts_path(record["case"]))["prompts"][record["modality"]]
-        texts = [entry["reply"]["notes"] for entry in record["rounds"]]
+        kept = read_json(run.prompts_path(record.case))["prompts"][record.modality]
+        texts = [entry.reply.notes for entry in record.rounds]
         assert texts[0] == {"liver": "hepatic tissue", "spleen": "spleen"}
         assert (
             texts[1:] == [{"liver": "spleen", "spleen": "hepatic tissue"}] * 3
@@ -126,7 +126,7 @@ def test_a_model_is_asked_in_the_words_of_its_card(project, tmp_path):
 def test_points_outside_reach_the_model_as_foreground(data):
     run = ask("paints", data, "robust-outside")
     for record in run.records():
-        kept = read_json(run.prompts_path(record["case"]))["prompts"][record["modality"]]
+        kept = read_json(run.prompts_path(record.case))["prompts"][record.modality]
         for target in ("liver", "spleen"):
             assert all(kept[str(seed)][target]["points"][0]["foreground"] for seed in range(7))
         dice = pd.read_csv(run.path / "scores.csv").query(
@@ -151,7 +151,7 @@ def test_the_challenges_totals_are_its_scripts(data):
     frame = pd.read_csv(run.path / "scores.csv")
     for total in challenge_totals(run):
         for image in total["images"]:
-            own = frame[(frame["case"] == image["case"]) & (frame["modality"] == total["modality"])]
+            own = frame[(frame.case == image.case) & (frame.modality == total["modality"])]
             dice, nsd = (
                 own[own["metric"] == m].groupby("round")["value"].mean().to_numpy()
                 for m in ("dice", "nsd")

@@ -131,8 +131,8 @@ def test_every_kind_of_weights(weighted, tmp_path, monkeypatch):
         about = run.about()
         which = "mounted" if kind == "large" else kind
         (record,) = run.records()
-        (entry,) = record["rounds"]
-        notes = entry["reply"]["notes"]
+        (entry,) = record.rounds
+        notes = entry.reply.notes
         assert notes["read"] == read[kind]
         assert about["card"]["umd.weights"] == which
         assert about["weights"]["which"].startswith(which)
@@ -141,7 +141,7 @@ def test_every_kind_of_weights(weighted, tmp_path, monkeypatch):
             == {"size": notes["size"]}
             == {"size": "large" if kind == "large" else "small"}
         )
-        assert entry["targets"]["liver"]["mask"]["voxels"] == (8 if kind == "large" else 1)
+        assert entry.targets["liver"].mask["voxels"] == (8 if kind == "large" else 1)
         stamped = any("RANDOM WEIGHTS, NOT A RESULT" in line for line in header(run))
         assert (
             stamped
@@ -149,12 +149,12 @@ def test_every_kind_of_weights(weighted, tmp_path, monkeypatch):
             == all(row.get("random_weights") for row in summarise(run))
         )
     assert (
-        runs["published"].about()["weights"]["sha256"]
-        == runs["mounted"].about()["weights"]["sha256"]
+        runs["published"].info().weights.sha256
+        == runs["mounted"].info().weights.sha256
         == {"w.pth": SHA}
     )
-    assert runs["random:small"].about()["weights"]["sha256"] == {}
-    assert runs["random:small"].about()["card"]["umd.weights.sha256"] == ""
+    assert runs["random:small"].info().weights.sha256 == {}
+    assert runs["random:small"].info().card["umd.weights.sha256"] == ""
 
     (folder / "w.pth").write_bytes(b"another checkpoint")
     with pytest.raises(ModelPartsError, match="the published weights of weighted have"):
@@ -165,7 +165,7 @@ def test_every_kind_of_weights(weighted, tmp_path, monkeypatch):
         order("weighted", data, engine="local")
     (folder / "w.pth").write_bytes(BODY)
     (record,) = order("weighted", data, engine="local", weights=str(folder)).records()
-    assert record["rounds"][0]["reply"]["notes"]["read"] == BODY.decode()
+    assert record.rounds[0].reply.notes["read"] == BODY.decode()
 
 
 @pytest.mark.docker
@@ -173,9 +173,9 @@ def test_a_wrong_checkpoint_in_an_image_says_which_keys(weighted, tmp_path):
     (weighted / "models/weighted/random_weights.py").write_text(SCRIPT.replace("random ", "wrong "))
     run = order("weighted", make_dataset(tmp_path / "data", ["a"], ("CT",)), weights="random")
     (record,) = run.records()
-    made = record["rounds"][0]["targets"]["liver"]
-    assert made["status"] == "crashed"
-    assert "WrongWeights: w.pth is no checkpoint of this network: 1 missing (a)" in made["detail"]
+    made = record.rounds[0].targets["liver"]
+    assert made.status == "crashed"
+    assert "WrongWeights: w.pth is no checkpoint of this network: 1 missing (a)" in made.detail
 
 
 @pytest.mark.docker

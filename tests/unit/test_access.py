@@ -103,8 +103,8 @@ def test_two_gpus_share_the_scans(project, tmp_path, monkeypatch, batch) -> None
         batch=batch,
     )
     used = [
-        entry["reply"]["notes"]["gpu"] for record in run.records() for entry in record["rounds"]
+        entry.reply.notes["gpu"] for record in run.records() for entry in record.rounds
     ]
     assert len(used) == 6
     assert set(used) == {"GPU-0", "GPU-1"}
-    assert [gpu["name"] for gpu in run.about()["gpus"]] == ["fake", "fake"]
+    assert [gpu.name for gpu in run.info().gpus] == ["fake", "fake"]

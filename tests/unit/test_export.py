@@ -81,7 +81,7 @@ def test_bids_derivatives_of_masks_that_do_not_overlap(run, tmp_path):
     assert "SYNTHETIC" in (out / "README").read_text()
     labels = {row["name"]: int(row["index"]) for row in table(out / "dseg.tsv")}
     assert labels == {"liver": 1, "spleen": 2}
-    subject = number_subjects([PATIENT, "Xaver12"], run.about()["salt"])[PATIENT]
+    subject = number_subjects([PATIENT, "Xaver12"], run.info().salt)[PATIENT]
     stem = f"sub-{subject}_ses-1"
     scores = table(out / f"sub-{subject}/ses-1/{stem}_scores.tsv")
     assert len(scores) == 2 * 2 * 5

@@ -194,16 +194,16 @@ def test_random_weights_and_models_that_keep_state_are_called_so(tmp_path):
     write_json(tmp_path / "run.json", {"identity": {"model": "m"}})
     first = {"case": "s000.a", "modality": "CT", "target": "liver", "round": 0, "dice": 0.5}
     differences = {"alone": {"count": 1, "first": [first]}, "batch": {"count": 0, "first": []}}
-    equality = {
+    reproducibility = {
         "verdict": "keeps-state",
         "scans": ["s000.a"],
         "asked": "run",
         "masks": 2,
         "differences": differences,
     }
-    write_json(tmp_path / "equality.json", equality)
+    write_json(tmp_path / "reproducibility.json", reproducibility)
     doubted = {
-        "equality": "keeps-state",
+        "reproducibility": "keeps-state",
         "path": tmp_path,
         "random_weights": True,
         "weights": "random:full",

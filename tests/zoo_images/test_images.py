@@ -77,10 +77,10 @@ def test_it_is_measured_and_stamped(image, tmp_path, figures):
     data = make_dataset(tmp_path / "data", ["a"], modalities, ("liver",))
     protocol = "text" if card.prompts in ((), ("text",)) else "point-1"
     run = order(image, data, protocol, weights="random")
-    statuses = [entry["targets"]["liver"]["status"] for record in run.records() for entry in record["rounds"]]
+    statuses = [entry.targets["liver"].status for record in run.records() for entry in record.rounds]
     figures(f"{image}: {', '.join(statuses)}")
     assert statuses == ["ok"] * len(modalities)
     assert any("RANDOM WEIGHTS, NOT A RESULT" in line for line in header(run))
-    notes = [entry["reply"]["notes"] for record in run.records() for entry in record["rounds"]]
+    notes = [entry.reply.notes for record in run.records() for entry in record.rounds]
     assert all(note["weights"] == "random:small" for note in notes)
-    assert all(note["options"] == run.about()["options"] for note in notes)
+    assert all(note["options"] == run.info().options for note in notes)

@@ -57,10 +57,25 @@ class Engine(Protocol):
         *,
         run_id: str,
         mode: Mode,
+        command: list[str],
         gpu: str | None,
         log: Path,
     ) -> Process:
-        """Start the model; everything it prints goes to the end of ``log``, but the lines of a session's replies."""
+        """Start the model in a container, or as a process.
+
+        Args:
+            model: what to run.
+            workspace: the folders that it sees.
+            limits: what it may take.
+            run_id: by which its containers are found again.
+            mode: "serve" keeps standard input and output open for a session.
+            command: arguments, from the model's contract.
+            gpu: UUID of the GPU that it may use; None: none.
+            log: file that receives everything it prints, except a session's replies.
+
+        Raises:
+            HostError: the engine failed, which is not the model's fault.
+        """
 
     def sweep(self, run_id: str) -> list[str]:
         """Remove what a killed evaluator left of a run of this name; one that lives is let be. Returns names."""

@@ -117,6 +117,7 @@ class DockerEngine:
         *,
         run_id: str,
         mode: Mode,
+        command: list[str],
         gpu: str | None,
         log: Path,
     ) -> ContainerProcess:
@@ -133,6 +134,7 @@ class DockerEngine:
             name=name,
             run_id=run_id,
             mode=mode,
+            command=command,
             gpu=gpu,
             podman=self._podman,
         )

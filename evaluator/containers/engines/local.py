@@ -40,6 +40,7 @@ class LocalEngine:
         *,
         run_id: str,  # noqa: ARG002
         mode: Mode,
+        command: list[str],
         gpu: str | None,
         log: Path,
     ) -> LocalProcess:
@@ -48,9 +49,7 @@ class LocalEngine:
             raise UserError(
                 f"model {model.card.name} has no adapter.py, so that it runs in a container only"
             )
-        command = [sys.executable, "-m", "zoo_sdk.serve", str(model.adapter)] + (
-            ["serve"] if mode == "serve" else []
-        )
+        arguments = [sys.executable, "-m", "zoo_sdk.serve", str(model.adapter), *command]
         environment = os.environ | {
             "UMD_INPUT": str(workspace.input),
             "UMD_OUTPUT": str(workspace.output),
@@ -60,7 +59,7 @@ class LocalEngine:
         )
         try:
             process = subprocess.Popen(
-                command,
+                arguments,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -111,6 +111,7 @@ def container_arguments(
     name: str,
     run_id: str,
     mode: Mode,
+    command: list[str],
     gpu: str | None = None,
     podman: bool = False,
 ) -> dict[str, Any]:
@@ -123,7 +124,7 @@ def container_arguments(
     uid, gid = caller.container_user
     arguments: dict[str, Any] = {
         "image": model.image,
-        "command": ["serve"] if mode == "serve" else [],
+        "command": command,
         "name": name,
         "labels": {"umd.run": run_id, "umd.pid": str(caller.pid), "umd.host": caller.host},
         "user": f"{uid}:{gid}",

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from evaluator.datasets import load_dataset
 from evaluator.datasets.references import load_references
 from evaluator.errors import UserError
-from evaluator.files import read_json
 from evaluator.imaging.grid_masks import crop_mask
 from evaluator.volumes import read_image, read_labels
 
@@ -20,10 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from evaluator.files import Json
     from evaluator.imaging.grid_masks import GridMask
     from evaluator.runs.results import RunFacts
-    from evaluator.types import Case, Scan
+    from evaluator.types import Case, Modality, Scan, TargetPrompt
     from zoo_sdk.wire import Grid
 
 
@@ -56,9 +54,8 @@ class CaseImages:
         return self._references[scan.image]
 
     def _cases(self, run: RunFacts) -> Mapping[str, Case]:
-        root = run.about["data_root"]
         try:
-            dataset = load_dataset(run.about["dataset_source"], Path(root) if root else None)
+            dataset = load_dataset(run.info.dataset_source, run.info.root)
         except UserError as error:
             logger.warning(f"no pictures and no viewer for dataset {run.dataset}: {error}")
             return {}
@@ -85,7 +82,11 @@ def prediction_of(run: RunFacts, file: str) -> GridMask | None:
     return crop_mask(array, grid)
 
 
-def prompts_of(run: RunFacts, case: str, modality: str) -> Json:
-    """Round 0's prompts of a scan as the run recorded them: seed -> target -> prompt; empty where there are none."""
-    path = run.store.prompts_path(case)
-    return dict(read_json(path)["prompts"].get(modality, {})) if path.is_file() else {}
+def prompts_of(
+    run: RunFacts, case: str, modality: Modality
+) -> Mapping[int, Mapping[str, TargetPrompt]]:
+    """Round 0's prompts of a scan: seed -> target -> prompt; empty if the run recorded none."""
+    prompts = run.store.prompts(case, verify=False)
+    if prompts is None or modality not in prompts.prompts:
+        return {}
+    return prompts.scan(modality).prompts

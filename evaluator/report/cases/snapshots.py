@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaluator.errors import VolumeError
-from evaluator.files import read_json
 from evaluator.imaging.geometry import affine_of, to_world
 from evaluator.report.cases.images import image_of, prediction_of, prompts_of
 from evaluator.report.cases.selection import Pick
@@ -116,15 +115,15 @@ def _placed(
     run: RunFacts, pick: Pick, image: Image
 ) -> tuple[list[tuple[Any, bool]], tuple[Any, Any] | None]:
     """The prompts of a pick in world millimetres: points of all rounds so far, and the box's corners."""
-    body = prompts_of(run, pick.case, pick.modality).get(str(pick.seed), {}).get(pick.target, {})
-    points = [*body.get("points", ())]
-    path = run.store.record_path(pick.case, pick.modality)  # type: ignore[arg-type]
-    for entry in read_json(path).get("rounds", ()) if path.is_file() else ():
-        if entry["seed"] == pick.seed and entry["round"] <= pick.round:
-            points += entry.get("added", {}).get(pick.target, ())
-    box = body.get("box")
+    modality: Any = pick.modality
+    prompt = prompts_of(run, pick.case, modality).get(pick.seed, {}).get(pick.target)
+    points = list(prompt.points) if prompt else []
+    record = run.store.record(pick.case, modality)
+    for entry in record.rounds if record else ():
+        if entry.seed == pick.seed and entry.round <= pick.round:
+            points += entry.added.get(pick.target, ())
     corners = None
-    if box:
-        low, high = (np.array(box[end]) - 0.5 for end in ("low", "high"))
+    if prompt and prompt.box:
+        low, high = (np.array(end) - 0.5 for end in (prompt.box.low, prompt.box.high))
         corners = (to_world(image.affine, low), to_world(image.affine, high))
-    return [(np.array(point["ras_mm"]), point["foreground"]) for point in points], corners
+    return [(np.array(point.ras_mm), point.foreground) for point in points], corners

@@ -6,7 +6,6 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from evaluator.errors import VolumeError
-from evaluator.files import read_json
 from evaluator.report.cases.images import image_of, prediction_of, prompts_of
 from evaluator.report.cases.selection import Shown
 from evaluator.report.cases.viewer_volumes import (
@@ -29,7 +28,8 @@ if TYPE_CHECKING:
     from evaluator.report.cases.images import CaseImages
     from evaluator.report.context import Report
     from evaluator.runs.results import RunFacts
-    from evaluator.types import Case
+    from evaluator.types import Case, Modality, TargetPrompt
+    from zoo_sdk.wire import Point
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def _run(
     study: Benchmark,
     run: RunFacts,
     shown: Shown,
-    sizes: Mapping[str, Reduced],
+    sizes: Mapping[Modality, Reduced],
     stem: str,
 ) -> dict[str, Any]:
     kept = {study.protocol.seeds[0], *shown.seeds.get(study.key, ())}
@@ -120,48 +120,48 @@ def _predictions(
     report: Report,
     run: RunFacts,
     shown: Shown,
-    modality: str,
+    modality: Modality,
     size: Reduced,
     kept: set[int],
     scores: pd.DataFrame,
     stem: str,
 ) -> dict[str, Any] | None:
-    path = run.store.record_path(shown.case, modality)  # type: ignore[arg-type]
-    if not path.is_file() or (record := read_json(path))["state"] != "done":
+    record = run.store.record(shown.case, modality)
+    if record is None or record.state != "done":
         return None
     own = scores[scores["modality"] == modality]
     known = {(int(r.seed), int(r.round), str(r.target)): r for r in rows_of(own)}
     entries, masks, added = [], {}, []
-    for entry in record["rounds"]:
-        if entry["seed"] not in kept:
+    for entry in record.rounds:
+        if entry.seed not in kept:
             continue
-        for target, made in entry["targets"].items():
-            name = f"s{entry['seed']}r{entry['round']} {target}"
-            if made.get("mask") and (mask := prediction_of(run, made["mask"]["file"])):
+        for target, made in entry.targets.items():
+            name = f"s{entry.seed}r{entry.round} {target}"
+            mask = prediction_of(run, made.mask.file) if made.mask else None
+            if mask is not None:
                 masks[name] = mask
-            score = known.get((entry["seed"], entry["round"], target))
+            score = known.get((entry.seed, entry.round, target))
             value = (
                 None
                 if score is None or score.value is None or str(score.value) == "<NA>"
                 else float(score.value)
             )
-            told = {"seed": entry["seed"], "round": entry["round"], "target": target, "mask": name}
-            detail = report.privacy.text(made.get("detail") or "")[:300]
-            entries.append(told | {"score": value, "status": made["status"], "detail": detail})
-        for target, points in entry.get("added", {}).items():
+            told = {"seed": entry.seed, "round": entry.round, "target": target, "mask": name}
+            detail = report.privacy.text(made.detail)[:300]
+            entries.append(told | {"score": value, "status": str(made.status), "detail": detail})
+        for target, points in entry.added.items():
             placed = [_point(point, size) for point in points]
             added.append(
-                {"seed": entry["seed"], "round": entry["round"], "target": target, "points": placed}
+                {"seed": entry.seed, "round": entry.round, "target": target, "points": placed}
             )
     if not entries:
         return None
     key = f"{stem}-{modality}"
     report.site.text(f"volumes/{key}.js", masks_script(key, masks, size))
-    prompts = {
-        seed: {target: _prompt(body, size) for target, body in own.items() if "absent" not in body}
-        for seed, own in prompts_of(run, shown.case, modality).items()
-        if int(seed) in kept
-    }
+    prompts = {}
+    for seed, targets in prompts_of(run, shown.case, modality).items():
+        if seed in kept:
+            prompts[str(seed)] = {name: _prompt(prompt, size) for name, prompt in targets.items()}
     return {
         "key": key,
         "script": f"../volumes/{key}.js",
@@ -171,17 +171,15 @@ def _predictions(
     }
 
 
-def _point(point: Mapping[str, Any], size: Reduced) -> list[int]:
-    return [
-        *(n // f for n, f in zip(point["index"], size.factor, strict=True)),
-        int(point["foreground"]),
-    ]
+def _point(point: Point, size: Reduced) -> list[int]:
+    index = [n // f for n, f in zip(point.index, size.factor, strict=True)]
+    return [*index, int(point.foreground)]
 
 
-def _prompt(body: Mapping[str, Any], size: Reduced) -> dict[str, Any]:
-    box = body["box"]
-    ends = [
-        [n // f for n, f in zip(box["low"], size.factor, strict=True)],
-        [-(-n // f) for n, f in zip(box["high"], size.factor, strict=True)],
-    ] if box else None  # fmt: skip
-    return {"points": [_point(point, size) for point in body["points"]], "box": ends}
+def _prompt(prompt: TargetPrompt, size: Reduced) -> dict[str, Any]:
+    ends = None
+    if prompt.box:
+        low = [n // f for n, f in zip(prompt.box.low, size.factor, strict=True)]
+        high = [-(-n // f) for n, f in zip(prompt.box.high, size.factor, strict=True)]
+        ends = [low, high]
+    return {"points": [_point(point, size) for point in prompt.points], "box": ends}

@@ -117,8 +117,5 @@ def _plain(titles: tuple[str, ...], rows: list[list[Cell]]):  # type: ignore[no-
 def _citations(report: Report) -> list[tuple[str, str]]:
     """What the models' and datasets' makers ask to be cited."""
     told = [(run.title, run.card.get("umd.citation", "")) for run in report.results.runs]
-    told += [
-        (run.dataset_title, str(run.about["dataset"].get("citation", "")))
-        for run in report.results.runs
-    ]
+    told += [(run.dataset_title, run.info.dataset.citation) for run in report.results.runs]
     return [(name, citation) for name, citation in dict.fromkeys(told) if citation]

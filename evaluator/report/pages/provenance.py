@@ -5,12 +5,11 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from evaluator.files import read_json
 from evaluator.report.benchmark import DOUBTS
 from evaluator.report.context import Page
 from evaluator.report.model_notes import told_choices
 from evaluator.report.privacy import plain_command
-from evaluator.runs.reproducibility import NOT_CHECKED, tell_equality
+from evaluator.runs.reproducibility import NOT_CHECKED, describe_reproducibility
 
 if TYPE_CHECKING:
     from evaluator.report.context import Report
@@ -41,20 +40,27 @@ def make(report: Report) -> Page:
 
 
 def _run(run: RunFacts, privacy: Privacy) -> dict[str, Any]:
-    about = run.about
-    identity, engine, umd = about["identity"], about["engine"], about["umd"]
+    info = run.info
+    identity, engine, software = info.identity, info.engine, info.software
+    host = {
+        "system": info.host.system,
+        "python": info.host.python,
+        "machine": info.host.machine,
+        "cores": info.host.cores,
+    }
+    engine_facts = {"name": engine.name, "isolates": engine.isolates} | dict(engine.versions)
     facts = [
         ("model", f"{run.title} ({run.model})"),
-        ("image", identity["image"]),
+        ("image", identity.image),
         ("weights", run.weights or "none"),
         ("weights, sha256", _weights_hashes(run)),
         ("weights’ licence", run.card.get("umd.weights.license") or "none stated"),
         ("trained on", run.card.get("umd.trained-on") or "not stated"),
         ("dataset", f"{run.dataset_title} ({run.dataset})"),
-        ("dataset, sha256", identity["dataset_sha256"]),
-        ("licence of the data", about["dataset"].get("license", "")),
+        ("dataset, sha256", identity.dataset_sha256),
+        ("licence of the data", info.dataset.license),
         ("protocol", f"{run.protocol_title} ({run.protocol})"),
-        ("protocol, sha256", identity["protocol_sha256"]),
+        ("protocol, sha256", identity.protocol_sha256),
         (
             "options of the model",
             ", ".join(f"{name}={value}" for name, value in run.options.items()) or "none",
@@ -63,26 +69,26 @@ def _run(run: RunFacts, privacy: Privacy) -> dict[str, Any]:
         ("kind of prompt", run.prompt_kind or "none that the model understands"),
         (
             "prompts",
-            "drawn" if identity["prompts"] == "drawn" else f"replayed, hash {identity['prompts']}",
+            "drawn" if identity.prompts == "drawn" else f"replayed, hash {identity.prompts}",
         ),
         ("prompts, sha256 over all cases", _prompts_hash(run)),
-        ("asked again", _AGAIN.get(run.equality) or tell_equality(run.store)),
-        ("container contract", identity["contract"]),
-        ("engine", ", ".join(f"{key} {_plain(value)}" for key, value in engine.items())),
+        ("asked again", _AGAIN.get(run.reproducibility) or describe_reproducibility(run.store)),
+        ("container contract", identity.contract),
+        ("engine", ", ".join(f"{key} {_plain(value)}" for key, value in engine_facts.items())),
         (
             "GPUs",
-            ", ".join(f"{gpu['name']}, driver {gpu['driver']}" for gpu in about["gpus"]) or "none",
+            ", ".join(f"{gpu.name}, driver {gpu.driver}" for gpu in info.gpus) or "none",
         ),
-        ("machine", ", ".join(f"{key} {value}" for key, value in about["host"].items())),
-        ("evaluator", f"umd {umd['version']}, commit {umd['commit'] or 'unknown'}"),
-        ("packages", ", ".join(f"{key} {value}" for key, value in about["packages"].items())),
+        ("machine", ", ".join(f"{key} {value}" for key, value in host.items())),
+        ("evaluator", f"umd {software.version}, commit {software.commit or 'unknown'}"),
+        ("packages", ", ".join(f"{key} {value}" for key, value in info.packages.items())),
         ("started", run.started),
-        ("command", plain_command(about["command"])),
+        ("command", plain_command(info.command)),
     ]
     stamps = ["SYNTHETIC DATA"] if run.synthetic else []
     if run.random_weights:
         stamps.append("RANDOM WEIGHTS, NOT A RESULT")
-    stamps += [DOUBTS[run.equality]] if run.equality in DOUBTS else []
+    stamps += [DOUBTS[run.reproducibility]] if run.reproducibility in DOUBTS else []
     if not run.isolates:
         stamps.append("RUN WITHOUT A CONTAINER")
     return {
@@ -95,7 +101,7 @@ def _run(run: RunFacts, privacy: Privacy) -> dict[str, Any]:
 
 
 def _weights_hashes(run: RunFacts) -> str:
-    hashes = (run.about.get("weights") or {}).get("sha256") or {}
+    hashes = run.info.weights.sha256
     told = ", ".join(f"{name} {value}" for name, value in hashes.items())
     return told or run.card.get("umd.weights.sha256") or "none stated"
 
@@ -118,7 +124,7 @@ def _repeat(run: RunFacts) -> str:
     kind, _, size = run.weights.partition(":")
     if kind in ("random", "mounted"):
         words += ["--weights", "FOLDER" if kind == "mounted" else f"random:{size}"]
-    if run.about["identity"]["prompts"] != "drawn":
+    if run.info.identity.prompts != "drawn":
         words += ["--prompts", "RUN"]
     return shlex.join([*words, *(["--engine", "local"] if run.engine == "local" else [])])
 
@@ -126,16 +132,17 @@ def _repeat(run: RunFacts) -> str:
 def _prompts_hash(run: RunFacts) -> str:
     from evaluator.files import fingerprint
 
-    drawn = [read_json(path)["sha256"] for path in sorted((run.path / "prompts").glob("*.json"))]
+    drawn = [prompts.sha256 for prompts in run.store.all_prompts()]
     return fingerprint(drawn) if drawn else "no prompt was drawn"
 
 
 def _not_run(run: RunFacts, privacy: Privacy) -> list[str]:
     """Scans about which nothing was asked, and why."""
     return [
-        f"{privacy.subject(run.dataset, record['subject'])} {record['modality']}: {privacy.text(record['reason'])}"
+        f"{privacy.subject(run.dataset, record.subject)} {record.modality}: "
+        f"{privacy.text(record.reason)}"
         for record in run.store.records()
-        if record["state"] == "not-run"
+        if record.state == "not-run"
     ]
 
 

@@ -113,8 +113,8 @@ def _machines(study: Benchmark) -> list[str]:
     """On what it ran, without the machine's name."""
     told = []
     for run in study.runs:
-        host, gpus = run.about["host"], run.about["gpus"]
-        cards = ", ".join(f"{gpu['name']} (driver {gpu['driver']})" for gpu in gpus) or "no GPU"
-        machine = f"{host.get('machine', 'unknown machine')}, {host.get('cores', 'unknown')} cores"
+        host, gpus = run.info.host, run.info.gpus
+        cards = ", ".join(f"{gpu.name} (driver {gpu.driver})" for gpu in gpus) or "no GPU"
+        machine = f"{host.machine}, {host.cores or 'unknown'} cores"
         told.append(f"{machine}, {cards}, engine {run.engine}")
     return list(dict.fromkeys(told))

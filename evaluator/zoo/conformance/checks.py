@@ -18,6 +18,7 @@ import numpy as np
 
 from evaluator import paths
 from evaluator.containers import ModelSession, answer_batch
+from evaluator.containers.contracts.native import NativeContract, staged
 from evaluator.containers.engines import open_engine
 from evaluator.containers.engines.spec import Limits, Workspace
 from evaluator.containers.gpus import choose_gpus, find_gpus, lease
@@ -44,8 +45,8 @@ if TYPE_CHECKING:
     from evaluator.containers import RequestOutcome
     from evaluator.containers.engines import Engine
     from evaluator.containers.engines.spec import Model
+    from evaluator.containers.requests import StagedRequest
     from evaluator.zoo.prepare import PreparedModel
-    from zoo_sdk.wire import Request
 
     Mask = NDArray[np.uint8] | Failure
     Say = Callable[[str], None]
@@ -87,10 +88,13 @@ def _checks(engine: Engine, model: Model, gpu: str | None, *, large: bool) -> It
     run_id, log = f"check-{folder.name}", folder / "model.log"
     workspace = Workspace(input=folder / "input", output=folder / "output")
     try:
-        asked, turned = plain(workspace.input, model.card), oriented(workspace.input, model.card)
-        small = tiny(workspace.input, model.card)
-        strange = without_prompt(workspace.input, turned[0])
-        biggest = huge(workspace.input, model.card) if large else None
+        card, folder_in = model.card, workspace.input
+        turned_requests = oriented(folder_in, card)
+        asked = [staged(request, workspace) for request in plain(folder_in, card)]
+        turned = [staged(request, workspace) for request in turned_requests]
+        small = [staged(request, workspace) for request in tiny(folder_in, card)]
+        strange = staged(without_prompt(folder_in, turned_requests[0]), workspace)
+        biggest = staged(huge(folder_in, card), workspace) if large else None
         workspace.output.mkdir()
         for path in (folder, *workspace.input.rglob("*")):
             path.chmod(0o755)
@@ -125,8 +129,8 @@ def _in_a_session(
     talk: ModelSession,
     gate: MaskValidator,
     batch: dict[str, Mask],
-    asked: list[Request],
-    turned: list[Request],
+    asked: list[StagedRequest],
+    turned: list[StagedRequest],
 ) -> Iterator[Result]:
     # the batch's first and in its order, so that a model that keeps state shows it below and not here
     ordered = sorted([*asked, *turned], key=lambda request: (request.id not in batch, request.id))
@@ -158,12 +162,11 @@ def _masks(gate: MaskValidator, answers: Iterable[RequestOutcome]) -> dict[str, 
 
 def _mask(gate: MaskValidator, answer: RequestOutcome, target: str = TARGET) -> Mask:
     said = answer.reply.targets.get(target) if answer.reply else None
-    if answer.failure or answer.folder is None:
+    if answer.failure or answer.output is None:
         return answer.failure or Failure(status=Status.MISSING)
     if said and said.status != "ok":
         return Failure(status=Status(said.status), detail=f"{said.kind}: {said.message}")
-    limit = 2**20 + 2 * int(np.prod(answer.request.grid.shape))
-    made = gate.check(answer.folder / f"{target}.nii.gz", answer.request.grid, limit)
+    made = NativeContract().read_mask(answer.request, target, answer.output, gate)
     return made if isinstance(made, Failure) else made.to_array()
 
 
@@ -196,7 +199,7 @@ def _same(a: Mask, b: Mask | None) -> bool:
     return np.array_equal(a, b)
 
 
-def _agreement(masks: dict[str, Mask], turned: list[Request]) -> Result:
+def _agreement(masks: dict[str, Mask], turned: list[StagedRequest]) -> Result:
     """The same place was asked about in the same image, turned: how far the answers agree is told; that there are any is asked."""
     found = []
     for request in turned:
@@ -233,7 +236,7 @@ def _dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     return 2 * int((a & b).sum()) / total if total else 1.0
 
 
-def _tiny(gate: MaskValidator, talk: ModelSession, requests: list[Request]) -> Result:
+def _tiny(gate: MaskValidator, talk: ModelSession, requests: list[StagedRequest]) -> Result:
     """Whatever is said of a volume of one voxel, it is said; a model may refuse, or tell an error."""
     ended = {}
     for request in requests:
@@ -250,7 +253,7 @@ def _tiny(gate: MaskValidator, talk: ModelSession, requests: list[Request]) -> R
     )
 
 
-def _unknown_target(talk: ModelSession, known: Request, request: Request) -> Result:
+def _unknown_target(talk: ModelSession, known: StagedRequest, request: StagedRequest) -> Result:
     check = "a target without a prompt is unsupported, at once, and costs no other target"
     usual, answer = talk.ask(known).seconds, talk.ask(request)
     if answer.failure or not answer.reply:
@@ -267,7 +270,7 @@ def _unknown_target(talk: ModelSession, known: Request, request: Request) -> Res
     return Result(check=check, ok=ok and quick, detail=f"{said}; {answer.seconds:.2f} s")
 
 
-def _huge(gate: MaskValidator, talk: ModelSession, request: Request) -> Result:
+def _huge(gate: MaskValidator, talk: ModelSession, request: StagedRequest) -> Result:
     answer = talk.ask(request)
     mask = _mask(gate, answer)
     shape = " x ".join(map(str, request.grid.shape))

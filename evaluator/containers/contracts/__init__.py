@@ -1,0 +1,99 @@
+"""Container contracts: how requests and answers look on disk.
+
+A contract is a value of ``CONTRACTS``, named by the label ``umd.contract`` of a model's image. To
+add one, write a module with a class that has the methods of ``Contract`` and one line here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from evaluator.containers.contracts.native import NativeContract
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from evaluator.containers.engines.spec import Mode, Workspace
+    from evaluator.containers.requests import (
+        ModelRequest,
+        ScanInput,
+        StagedRequest,
+        StagedScan,
+    )
+    from evaluator.imaging.grid_masks import GridMask
+    from evaluator.types import Failure
+    from evaluator.volumes import MaskValidator
+    from zoo_sdk.wire import Reply
+
+__all__ = ["CONTRACTS", "Contract"]
+
+
+class Contract(Protocol):
+    """How requests and answers of one container convention look on disk.
+
+    ``output`` is the folder that one container writes into. Nothing that a container wrote is
+    trusted: it is read with ``read_untrusted`` or through the validator.
+    """
+
+    #: as in the label ``umd.contract``
+    name: str
+    #: ways to run a container: "batch" (all requests, then exit), "serve" (a session)
+    modes: tuple[Mode, ...]
+    #: requests that one container of a batch may get; None: any number
+    batch_size: int | None
+
+    def command(self, mode: Mode) -> list[str]:
+        """Arguments of the container in this mode."""
+
+    def stage_scan(self, scan: ScanInput, workspace: Workspace) -> StagedScan:
+        """Write the images of a scan into the input folder, without anything that identifies it.
+
+        Raises:
+            VolumeError: an image cannot be read.
+            HostError: the disk is full.
+        """
+
+    def stage_request(
+        self, request: ModelRequest, scan: StagedScan, workspace: Workspace
+    ) -> StagedRequest:
+        """Write one request into the input folder.
+
+        Raises:
+            HostError: the disk is full.
+        """
+
+    def answer_path(self, request: StagedRequest, output: Path) -> Path:
+        """The folder or file that holds the whole answer; it is removed when it was read."""
+
+    def is_answered(
+        self,
+        request: StagedRequest,
+        output: Path,
+        *,
+        following: StagedRequest | None,
+        running: bool,
+    ) -> bool:
+        """True when a batch has finished this request.
+
+        Args:
+            request: the request.
+            output: the container's output folder.
+            following: the request after it.
+            running: whether the container still runs.
+        """
+
+    def read_reply(self, request: StagedRequest, output: Path) -> Reply | Failure:
+        """What the model reported of a batch's request; an empty reply if it reports nothing.
+
+        Returns:
+            The reply, or a Failure that counts for all targets.
+        """
+
+    def read_mask(
+        self, request: StagedRequest, target: str, output: Path, validator: MaskValidator
+    ) -> GridMask | Failure:
+        """The validated mask of one target on the request's grid, or why there is none."""
+
+
+CONTRACTS: dict[str, Contract] = {"1": NativeContract()}
+"""Every contract that a model's card may name."""

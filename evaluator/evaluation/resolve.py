@@ -1,0 +1,243 @@
+"""From what the user wants to what will be done: every scan, and why the model is not run on some.
+
+``resolve`` reads and does not write: no image is built and no prompt is simulated. (A synthetic
+dataset is generated when it is used for the first time.)
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from evaluator import paths
+from evaluator.containers.engines import open_engine
+from evaluator.containers.gpus import Gpu, choose_gpus, find_gpus
+from evaluator.datasets import load_dataset, scan_problem
+from evaluator.datasets.load import choose_cases
+from evaluator.errors import UserError, VolumeError
+from evaluator.evaluation.click_replay import clicks_to_replay
+from evaluator.evaluation.plan import Plan, choose_options, inputs_for, refusal
+from evaluator.evaluation.prompt_cache import prompt_source, replay_hash
+from evaluator.evaluation.record_writer import is_done
+from evaluator.evaluation.run_config import RunConfig
+from evaluator.evaluation.run_context import read_case_files
+from evaluator.evaluation.scan_task import ScanTask, scan_tasks
+from evaluator.evaluation.task_evaluation import result_key
+from evaluator.evaluation.task_scheduler import OPEN
+from evaluator.manifests.protocols import load_protocol
+from evaluator.runs.store import find_run, open_run
+from evaluator.scoring.applicability import check_metrics
+from evaluator.types import Case, Modality
+from evaluator.volumes import read_grid
+from evaluator.zoo import find_model
+from evaluator.zoo.cards import read_wordings
+from evaluator.zoo.prepare import find_prepared
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from evaluator.runs.store import RunStore, Shard
+
+State = Literal["to do", "done", "refused", "not run"]
+
+#: rough size of one packed mask relative to its grid: bytes for each voxel
+MASK_BYTES_PER_VOXEL = 0.01
+#: of one voxel of a staged image, at most
+IMAGE_BYTES_PER_VOXEL = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedScan:
+    """What will become of one scan."""
+
+    case: str
+    modality: Modality
+    state: State
+    #: why it is refused or not run
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskEstimate:
+    """Disk space that the scans to do need, bytes."""
+
+    #: images in the cache at the same time, at most
+    staged: int
+    #: masks in the run folder, a rough estimate from the grids' sizes
+    masks: int
+    #: free space for the cache, and for runs
+    cache_free: int
+    runs_free: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedRun:
+    """Everything that ``execute`` will do. A value: it can be printed and pickled."""
+
+    config: RunConfig
+    #: with an empty digest if the image is not built yet
+    plan: Plan
+    #: False: the image is built before the run starts
+    image_built: bool
+    #: None: known only when the image is built
+    run_name: str | None
+    #: whether the run folder exists
+    run_exists: bool
+    engine: str
+    isolates: bool
+    gpus: tuple[Gpu, ...]
+    #: all cases of the run, whatever the shard
+    cases: tuple[Case, ...]
+    #: what this process does: all of the run, or its shard
+    tasks: tuple[ScanTask, ...]
+    #: the scans of the tasks
+    scans: tuple[ResolvedScan, ...]
+    disk: DiskEstimate
+
+    def count(self, state: State) -> int:
+        """How many scans are in a state."""
+        return sum(scan.state == state for scan in self.scans)
+
+
+def resolve(config: RunConfig) -> ResolvedRun:
+    """Find everything that a run needs, and what will become of each scan.
+
+    Raises:
+        UserError: a name, file or choice is wrong; the message says which and what to do.
+        EngineUnavailableError: no container engine answers.
+    """
+    zoo_model = find_model(config.model)
+    dataset = load_dataset(config.dataset, config.data_root)
+    protocol = load_protocol(config.protocol)
+    check_metrics(protocol.metrics)
+    read_wordings(zoo_model.card)
+    cases = tuple(choose_cases(dataset, config.cases))
+    replay = open_run(config.prompts) if config.prompts else None
+    engine = open_engine(config.engine)
+    options = choose_options(zoo_model.card, config.options)
+    gpus = choose_gpus(find_gpus(), config.gpus, zoo_model.card)
+    prepared = find_prepared(zoo_model, engine, weights=config.weights)
+    plan = Plan(
+        card=prepared.model.card if prepared else zoo_model.card,
+        digest=prepared.model.digest if prepared else "",
+        dataset=dataset,
+        protocol=protocol,
+        replay=(replay.name, replay_hash(replay)) if replay else None,
+        weights=prepared.identity if prepared else "",
+        options=options,
+    )
+    run_name = config.name or (plan.run_name if prepared else None)
+    run = find_run(run_name) if run_name else None
+    if run is not None and prepared:
+        run.require_identity(plan.identity)
+    chosen = set(shard_cases(cases, config.shard))
+    tasks = tuple(task for task in scan_tasks(cases, protocol) if task.case in chosen)
+    scans = _resolve_scans(plan, [case for case in cases if case.id in chosen], run, replay)
+    return ResolvedRun(
+        config=config,
+        plan=plan,
+        image_built=prepared is not None,
+        run_name=run_name,
+        run_exists=run is not None,
+        engine=engine.name,
+        isolates=engine.isolates,
+        gpus=gpus,
+        cases=cases,
+        tasks=tasks,
+        scans=scans,
+        disk=_estimate_disk(plan, scans, len(gpus)),
+    )
+
+
+def shard_cases(cases: Sequence[Case], shard: Shard | None) -> list[str]:
+    """Ids of the cases of a shard; all without one. A subject's cases are in the same shard."""
+    if shard is None:
+        return [case.id for case in cases]
+    subjects = sorted({case.subject for case in cases})
+    chosen = set(subjects[shard.index - 1 :: shard.count])
+    return [case.id for case in cases if case.subject in chosen]
+
+
+def _resolve_scans(
+    plan: Plan, cases: Sequence[Case], run: RunStore | None, replay: RunStore | None
+) -> tuple[ResolvedScan, ...]:
+    scans: list[ResolvedScan] = []
+    for case in cases:
+        for modality in sorted(case.scans):
+            scans.append(_resolve_scan(plan, case, modality, run, replay))
+    return tuple(scans)
+
+
+def _resolve_scan(
+    plan: Plan, case: Case, modality: Modality, run: RunStore | None, replay: RunStore | None
+) -> ResolvedScan:
+    def state(state: State, reason: str = "") -> ResolvedScan:
+        return ResolvedScan(case=case.id, modality=modality, state=state, reason=reason)
+
+    if problem := scan_problem(case.scans[modality]):
+        return state("not run", problem)
+    if refused := refusal(plan, case, modality):
+        return state("refused", refused.detail)
+    inputs = inputs_for(plan.card, case, modality) or (modality,)
+    for name in inputs:
+        if problem := scan_problem(case.scans[name]):
+            return state("not run", problem)
+    if run is not None and _is_done(plan, case, modality, inputs, run, replay):
+        return state("done")
+    return state("to do")
+
+
+def _is_done(
+    plan: Plan,
+    case: Case,
+    modality: Modality,
+    inputs: tuple[Modality, ...],
+    run: RunStore,
+    replay: RunStore | None,
+) -> bool:
+    """True when the run has this result; without a record no file is hashed."""
+    if not run.record_path(case.id, modality).is_file():
+        return False
+    files = read_case_files(case)
+    try:
+        prompts = run.prompts(case.id)
+        if prompts is None or prompts.source != prompt_source(plan, files.usable):
+            return False
+        replayed = clicks_to_replay(plan, run, replay, case, modality, files.problems)
+    except UserError:
+        return False
+    key = result_key(plan, files, inputs, prompts.scan(modality), replayed)
+    return is_done(run, case, modality, key)
+
+
+def _estimate_disk(plan: Plan, scans: Sequence[ResolvedScan], gpu_count: int) -> DiskEstimate:
+    cases = {case.id: case for case in plan.dataset.cases}
+    rounds = plan.protocol.rounds.count * len(plan.protocol.seeds)
+    voxels, masks = [0], 0.0
+    for scan in scans:
+        if scan.state != "to do":
+            continue
+        source = cases[scan.case].scans[scan.modality]
+        try:
+            shape = read_grid(source.image).shape
+        except VolumeError:
+            continue
+        size = shape[0] * shape[1] * shape[2]
+        voxels.append(size)
+        masks += size * MASK_BYTES_PER_VOXEL * len(source.targets) * rounds
+    at_once = OPEN * max(gpu_count, 1)
+    return DiskEstimate(
+        staged=max(voxels) * IMAGE_BYTES_PER_VOXEL * at_once,
+        masks=int(masks),
+        cache_free=_free(paths.cache()),
+        runs_free=_free(paths.runs()),
+    )
+
+
+def _free(folder: Path) -> int:
+    """Free bytes of the file system that a folder is on, or will be on."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

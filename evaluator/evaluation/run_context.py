@@ -1,0 +1,101 @@
+"""What all scans of a run share, and what is known of a case's files."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from evaluator.datasets import scan_problem
+from evaluator.errors import DatasetError, VolumeError
+from evaluator.files import file_sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from evaluator.containers.engines.spec import Workspace
+    from evaluator.evaluation.plan import Plan
+    from evaluator.runs.store import RunStore
+    from evaluator.types import Case, Modality, Scan
+    from evaluator.volumes import MaskValidator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunContext:
+    """What all scans of a run share."""
+
+    plan: Plan
+    #: id -> case
+    cases: Mapping[str, Case]
+    run: RunStore
+    workspace: Workspace
+    validator: MaskValidator
+    #: secret of the run: makes the names that containers see meaningless
+    salt: str
+    #: prompts and clicks are taken from this run
+    replay: RunStore | None = None
+    #: both scans of a case need its prompts: one simulates them, the other reads them
+    prompts_lock: threading.Lock = field(default_factory=threading.Lock)
+    #: called when a scan has ended: case, modality, how (done, done before, unsupported, not run)
+    progress: Callable[[str, Modality, str], None] = lambda *_: None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseFiles:
+    """The files of a case."""
+
+    #: modality -> role ("CT image", "CT reference 0") -> sha256
+    sha256: Mapping[Modality, Mapping[str, str]]
+    #: modality -> why the scan cannot be used
+    problems: Mapping[Modality, str]
+
+    @property
+    def usable(self) -> dict[Modality, Mapping[str, str]]:
+        """The files of scans without a problem."""
+        return {
+            modality: hashes
+            for modality, hashes in self.sha256.items()
+            if modality not in self.problems
+        }
+
+
+def read_case_files(case: Case) -> CaseFiles:
+    """Check a case's headers and hash its files; a scan that cannot be used is no error."""
+    hashes: dict[Modality, dict[str, str]] = {}
+    problems: dict[Modality, str] = {}
+    for modality, scan in case.scans.items():
+        try:
+            problem = scan_problem(scan)
+            hashes[modality] = {} if problem else _hashes(modality, scan)
+        except (VolumeError, DatasetError, OSError) as error:
+            problem = str(error)
+        if problem:
+            problems[modality] = problem
+    return CaseFiles(sha256=hashes, problems=problems)
+
+
+def _hashes(modality: Modality, scan: Scan) -> dict[str, str]:
+    hashes = {f"{modality} image": _sha256(scan.image)}
+    for number, reference in enumerate(scan.references):
+        hashes[f"{modality} reference {number}"] = _sha256(reference.path)
+    declared = [scan.sha256, *(reference.sha256 for reference in scan.references)]
+    for expected, (role, sha256) in zip(declared, hashes.items(), strict=True):
+        if expected not in (None, sha256):
+            raise DatasetError(
+                f"{role}: the file differs from the one that the dataset's case list was made "
+                "with (sha256 differs)"
+            )
+    return hashes
+
+
+def _sha256(path: Path) -> str:
+    status = path.stat()
+    return _sha256_of(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _sha256_of(path: Path, _size: int, _mtime: int) -> str:
+    """Both scans of a case need the hashes of all of its files."""
+    return file_sha256(path)

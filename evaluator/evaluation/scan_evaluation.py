@@ -1,0 +1,278 @@
+"""One scan under one protocol, from its prompts to its scores.
+
+A ``ScanEvaluation`` is asked for its next request and is told the outcome, until there is no
+further request. The record is written at the end and not before: a scan is done as a whole or done
+again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from evaluator.containers import raise_if_disk_full
+from evaluator.containers.contracts import CONTRACTS
+from evaluator.containers.requests import ModelRequest, RequestTarget
+from evaluator.containers.safe_removal import discard
+from evaluator.datasets.references import load_references
+from evaluator.errors import VolumeError
+from evaluator.evaluation.click_replay import clicks_sha256
+from evaluator.evaluation.plan import target_refusal
+from evaluator.evaluation.record_writer import record_not_run, write_scores
+from evaluator.imaging.geometry import difference
+from evaluator.prompting.simulated_user import SimulatedUser
+from evaluator.runs.records import MaskFile, RoundRecord, ScanRecord, TargetRecord
+from evaluator.scoring.applicability import needs_image
+from evaluator.scoring.masks import score_masks
+from evaluator.scoring.rows import rows_without_prompt, score_rows
+from evaluator.types import Failure, Status
+from evaluator.volumes import write_mask
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from evaluator.containers import RequestOutcome
+    from evaluator.containers.contracts import Contract
+    from evaluator.containers.requests import ScanInput, StagedRequest, StagedScan
+    from evaluator.datasets.references import LoadedReferences
+    from evaluator.evaluation.run_context import RunContext
+    from evaluator.imaging.grid_masks import GridMask
+    from evaluator.prompting.simulated_user import RoundPrompts, StopReason, TargetPrompts
+    from evaluator.runs.records import ScanPrompts, ScoreRow, SeedClicks
+    from evaluator.types import Case, Modality
+
+    Predictions = Mapping[str, GridMask | Failure]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanStart:
+    """What is known of a scan before the model is run on it."""
+
+    case: Case
+    modality: Modality
+    #: orders the scan's requests within the run
+    number: int
+    #: of the result, see ``plan.scan_key``
+    key: str
+    #: role -> sha256
+    files: Mapping[str, str]
+    images: ScanInput
+    prompts: ScanPrompts
+    #: clicks to replay; None: the scan's own errors are corrected
+    replayed: SeedClicks | None
+
+
+@dataclass(slots=True)
+class _Progress:
+    """The results so far."""
+
+    rounds: list[RoundRecord] = field(default_factory=list)
+    stop_reasons: dict[int, dict[str, StopReason]] = field(default_factory=dict)
+    rows: list[ScoreRow] = field(default_factory=list)
+
+
+class ScanEvaluation:
+    """Runs a model on one scan: ``next_request`` and ``receive`` in turn."""
+
+    def __init__(self, context: RunContext, start: ScanStart) -> None:
+        self._context, self._start = context, start
+        self._contract: Contract = CONTRACTS[context.plan.card.contract]
+        self._results = _Progress()
+        self._seeds = list(context.plan.protocol.seeds)
+        self._references: LoadedReferences | None = None
+        self._scan: StagedScan | None = None
+        self._user: SimulatedUser | None = None
+        self._seed = 0
+        self._pending: tuple[RoundPrompts, StagedRequest] | None = None
+        self._finished = False
+
+    def next_request(self) -> StagedRequest | None:
+        """The next request, staged; None when the scan is finished and its record written.
+
+        Raises:
+            HostError: the disk is full.
+        """
+        if self._finished or (self._scan is None and not self._begin()):
+            return None
+        while True:
+            prompts = self._user.ask() if self._user else None
+            if prompts is not None:
+                request = self._stage(prompts)
+                self._pending = (prompts, request)
+                return request
+            if self._user:
+                self._results.stop_reasons[self._seed] = self._user.stop_reasons
+                self._user = None
+            if not self._seeds:
+                self._finish()
+                return None
+            self._seed = self._seeds.pop(0)
+            self._user = self._simulate_user(self._seed)
+
+    def receive(self, outcome: RequestOutcome) -> None:
+        """Take the outcome of the last request: validate, store and score its masks.
+
+        Raises:
+            HostError: the disk is full, which is not the model's fault.
+        """
+        assert self._pending is not None
+        assert self._user is not None
+        prompts, request = self._pending
+        self._pending = None
+        masks = {name: self._read_mask(outcome, name) for name in prompts.targets}
+        for mask in masks.values():
+            if isinstance(mask, Failure) and mask.status != Status.UNSUPPORTED:
+                raise_if_disk_full(self._context.workspace)
+                break
+        targets = {name: self._store(prompts, name, mask) for name, mask in masks.items()}
+        added = {name: target.added for name, target in prompts.targets.items() if target.added}
+        entry = RoundRecord(
+            seed=self._seed,
+            round=prompts.round,
+            targets=targets,
+            request=request.id,
+            seconds=outcome.seconds,
+            load_seconds=outcome.load_seconds,
+            reply=outcome.reply,
+            added=added,
+        )
+        if outcome.output:
+            discard(self._contract.answer_path(request, outcome.output))
+        for file in request.files:
+            file.unlink(missing_ok=True)
+        self._score(entry, masks)
+        self._user.tell(masks)
+
+    def _begin(self) -> bool:
+        """Read the references and stage the images; False if the data allow no fair prompt."""
+        start, context = self._start, self._context
+        protocol, scan = context.plan.protocol, start.case.scans[start.modality]
+        try:
+            references = load_references(scan, with_image=needs_image(protocol.metrics))
+            staged = self._contract.stage_scan(start.images, context.workspace)
+            if mismatch := difference(staged.grid, references.grid):
+                raise VolumeError(f"image and reference do not match: {mismatch}")
+        except VolumeError as error:
+            record_not_run(context, start.case, start.modality, str(error))
+            self._finished = True
+            return False
+        self._references, self._scan = references, staged
+        self._results.rows += rows_without_prompt(protocol, scan, start.prompts.missing)
+        return True
+
+    def _simulate_user(self, seed: int) -> SimulatedUser:
+        """The user of one seed; targets that the model does not know are recorded as refused."""
+        assert self._references is not None
+        plan, prompts = self._context.plan, self._start.prompts.prompts[seed]
+        refused = {
+            name: why for name in prompts if (why := target_refusal(plan.card, name)) is not None
+        }
+        if refused:
+            targets = {name: TargetRecord.failed(why) for name, why in refused.items()}
+            self._score(RoundRecord(seed=seed, round=0, targets=targets), refused)
+        rounds, replayed = plan.protocol.rounds, None
+        if self._start.replayed is None:
+            rounds = replace(rounds, clicks="own")
+        else:
+            replayed = self._start.replayed.get(seed, {})
+        return SimulatedUser(
+            rounds,
+            {name: prompt for name, prompt in prompts.items() if name not in refused},
+            self._references.masks,
+            seed=seed,
+            subject=self._start.case.id,
+            recorded=replayed,
+        )
+
+    def _stage(self, prompts: RoundPrompts) -> StagedRequest:
+        assert self._scan is not None
+        request = ModelRequest(
+            id=f"r{self._start.number:05d}s{self._seed:02d}k{prompts.round:02d}",
+            round=prompts.round,
+            targets=tuple(self._request_target(target) for target in prompts.targets.values()),
+            options=self._context.plan.options,
+        )
+        return self._contract.stage_request(request, self._scan, self._context.workspace)
+
+    def _request_target(self, target: TargetPrompts) -> RequestTarget:
+        plan, prompt = self._context.plan, target.prompt
+        text = prompt.text
+        if text:
+            text = plan.texts.get(prompt.text_of or prompt.target, text)
+        return RequestTarget(
+            name=prompt.target,
+            text=text,
+            points=prompt.points,
+            box=prompt.box,
+            scribble=target.scribble,
+            previous=target.previous if "mask" in plan.card.prompts else None,
+        )
+
+    def _read_mask(self, outcome: RequestOutcome, target: str) -> GridMask | Failure:
+        """The mask of one target, if it can be trusted."""
+        if outcome.failure:
+            return outcome.failure
+        reported = outcome.reply.targets.get(target) if outcome.reply else None
+        if reported and reported.status == "unsupported":
+            return Failure(status=Status.UNSUPPORTED, detail=reported.message or "")
+        if reported and reported.status == "error":
+            memory = reported.kind == "out-of-memory"
+            detail = f"{reported.kind or 'error'}: {reported.message or ''}"[:2000]
+            return Failure(status=Status.OUT_OF_MEMORY if memory else Status.ERROR, detail=detail)
+        if outcome.output is None:
+            return Failure(status=Status.MISSING, detail="the model wrote no answer")
+        return self._contract.read_mask(
+            outcome.request, target, outcome.output, self._context.validator
+        )
+
+    def _store(self, prompts: RoundPrompts, name: str, mask: GridMask | Failure) -> TargetRecord:
+        """Write a mask into the run folder."""
+        interactions = prompts.targets[name].clicks
+        if isinstance(mask, Failure):
+            return TargetRecord.failed(mask, interactions)
+        run, start = self._context.run, self._start
+        path = run.mask_path(
+            start.case.id,
+            start.modality,
+            seed=self._seed,
+            round_number=prompts.round,
+            target=name,
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        assert self._scan is not None
+        file = MaskFile(
+            file=str(path.relative_to(run.path)),
+            sha256=write_mask(path, mask, self._scan.grid),
+            voxels=mask.voxel_count,
+        )
+        return TargetRecord(status=Status.OK, mask=file, interactions=interactions)
+
+    def _score(self, entry: RoundRecord, masks: Predictions) -> None:
+        assert self._references is not None
+        self._results.rounds.append(entry)
+        scores = score_masks(self._references, masks, self._context.plan.protocol)
+        self._results.rows += score_rows(entry.seed, entry.round, scores)
+
+    def _finish(self) -> None:
+        """Write the record and the scores; remove the images."""
+        assert self._scan is not None
+        start, context, results = self._start, self._context, self._results
+        for file in self._scan.files:
+            file.unlink(missing_ok=True)
+        record = ScanRecord(
+            case=start.case.id,
+            subject=start.case.subject,
+            session=start.case.session,
+            modality=start.modality,
+            key=start.key,
+            state="done",
+            files=start.files,
+            grid=self._scan.grid,
+            missing_prompts=start.prompts.missing,
+            rounds=tuple(results.rounds),
+            stop_reasons=results.stop_reasons,
+        )
+        context.run.write_record(replace(record, clicks_sha256=clicks_sha256(record)))
+        write_scores(context.run, start.case, start.modality, start.key, results.rows)
+        self._finished = True
+        context.progress(start.case.id, start.modality, "done")

@@ -1,0 +1,258 @@
+"""The JSON files of a run folder, beside ``run.json``, as frozen types (``docs/run-format.md``).
+
+``evaluator.runs.json_types`` converts between these types and JSON; no other module knows the keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from evaluator.files import Json, fingerprint
+from evaluator.prompting.simulated_user import StopReason
+from evaluator.runs.json_types import FORMAT, convert
+from evaluator.types import Failure, Modality, Status, TargetPrompt
+from zoo_sdk.wire import Grid, Point, Reply
+
+if TYPE_CHECKING:
+    from evaluator.types import Case
+
+SeedClicks = Mapping[int, Mapping[str, tuple[Point, ...]]]
+"""Seed -> target -> the points that correction rounds added, oldest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskFile:
+    """A mask that passed validation, as the evaluator wrote it."""
+
+    #: path inside the run folder
+    file: str
+    sha256: str
+    #: voxels in the mask
+    voxels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetRecord:
+    """What became of one target in one round."""
+
+    status: Status
+    #: why there is no mask; empty for status "ok"
+    detail: str = ""
+    #: None unless the status is "ok"
+    mask: MaskFile | None = None
+    #: interactions up to this round: points of round 0, a box counts as one, and each correction
+    interactions: int | None = None
+
+    @classmethod
+    def failed(cls, failure: Failure, interactions: int | None = None) -> Self:
+        """The record of a target without a mask."""
+        return cls(status=failure.status, detail=failure.detail, interactions=interactions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundRecord:
+    """One round under one seed: a request and its outcome, or a refusal without a request."""
+
+    seed: int
+    #: 0 is the first; each further one is a correction
+    round: int
+    targets: Mapping[str, TargetRecord]
+    #: id of the request; None if the model was not run
+    request: str | None = None
+    #: from the request to its outcome, seconds, by the evaluator's clock
+    seconds: float | None = None
+    #: from the start of the container until it was ready, seconds, if this request waited for it
+    load_seconds: float | None = None
+    #: what the model reported; None if it reported nothing
+    reply: Reply | None = None
+    #: target -> the points that this round's correction added
+    added: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanRecord:
+    """One scan of a run: ``records/<case>/<modality>.json``."""
+
+    case: str
+    subject: str
+    session: str
+    modality: Modality
+    #: identifies what was run on which files; equal keys mean equal results; empty if not run
+    key: str
+    state: Literal["done", "not-run"]
+    #: why the scan was not run
+    reason: str = ""
+    #: role of each file ("CT image", "CT reference 0") -> sha256
+    files: Mapping[str, str] = field(default_factory=dict)
+    #: grid of the image, the references and the masks; None if the model was not run
+    grid: Grid | None = None
+    #: seed -> target -> why the target got no prompt
+    missing_prompts: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    rounds: tuple[RoundRecord, ...] = ()
+    #: seed -> target -> why the rounds of the target ended
+    stop_reasons: Mapping[int, Mapping[str, StopReason]] = field(default_factory=dict)
+    #: sha256 over the points that correction rounds added
+    clicks_sha256: str = ""
+    format: int = FORMAT
+
+    @classmethod
+    def not_run(cls, case: Case, modality: Modality, reason: str) -> Self:
+        """The record of a scan whose data allow no fair prompt."""
+        return cls(
+            case=case.id,
+            subject=case.subject,
+            session=case.session,
+            modality=modality,
+            key="",
+            state="not-run",
+            reason=reason,
+        )
+
+    def clicks(self) -> SeedClicks:
+        """All points that the scan's correction rounds added."""
+        clicks: dict[int, dict[str, tuple[Point, ...]]] = {}
+        for entry in self.rounds:
+            for target, points in entry.added.items():
+                of_seed = clicks.setdefault(entry.seed, {})
+                of_seed[target] = of_seed.get(target, ()) + tuple(points)
+        return clicks
+
+    def masks(self) -> tuple[MaskFile, ...]:
+        """Every mask of the scan."""
+        targets = [target for entry in self.rounds for target in entry.targets.values()]
+        return tuple(target.mask for target in targets if target.mask)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreRow:
+    """One metric of one target after one round under one seed."""
+
+    seed: int
+    round: int
+    target: str
+    metric: str
+    #: None exactly where the status is not "ok"
+    value: float | None = None
+    #: "ok", a ``ScoreStatus``, or the status of the failed prediction
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanScores:
+    """The scores of one scan: ``scores/<case>/<modality>.json``."""
+
+    case: str
+    modality: Modality
+    #: of the record that the scores were computed from
+    key: str
+    rows: tuple[ScoreRow, ...]
+    format: int = FORMAT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanPrompts:
+    """The prompts of round 0 of one scan."""
+
+    #: seed -> target -> prompt
+    prompts: Mapping[int, Mapping[str, TargetPrompt]]
+    #: seed -> target -> why there is none
+    missing: Mapping[int, Mapping[str, str]]
+
+    def as_json(self) -> Json:
+        """Plain values, as they enter a scan's key."""
+        return {
+            "given": {str(seed): _plain(targets) for seed, targets in self.prompts.items()},
+            "absent": {str(seed): dict(reasons) for seed, reasons in self.missing.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CasePrompts:
+    """The prompts of round 0 of a case: ``prompts/<case>.json``."""
+
+    case: str
+    #: fingerprint of the references, the protocol and the kind of prompt
+    source: str
+    #: fingerprint of ``prompts`` as plain JSON values; prompts whose hash differs are refused
+    sha256: str
+    #: modality -> seed -> target -> prompt, or {"absent": reason}
+    prompts: Mapping[Modality, Mapping[int, Mapping[str, Json]]]
+    format: int = FORMAT
+
+    @classmethod
+    def of(cls, case: str, source: str, prompts: Mapping[Any, Any]) -> Self:
+        """Prompts with their hash; ``prompts`` are plain JSON values with seeds as text."""
+        by_seed = {
+            modality: {int(seed): targets for seed, targets in seeds.items()}
+            for modality, seeds in prompts.items()
+        }
+        return cls(case=case, source=source, sha256=fingerprint(prompts), prompts=by_seed)
+
+    def scan(self, modality: Modality) -> ScanPrompts:
+        """The prompts of one scan; raises KeyError for a modality that the case lacks."""
+        seeds = self.prompts[modality]
+        prompts: dict[int, dict[str, TargetPrompt]] = {seed: {} for seed in seeds}
+        missing: dict[int, dict[str, str]] = {seed: {} for seed in seeds}
+        for seed, targets in seeds.items():
+            for target, body in targets.items():
+                if "absent" in body:
+                    missing[seed][target] = body["absent"]
+                else:
+                    prompts[seed][target] = convert(TargetPrompt, body)
+        return ScanPrompts(prompts=prompts, missing=missing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskDifference:
+    """A prediction that differed when it was repeated."""
+
+    case: str
+    modality: Modality
+    round: int
+    target: str
+    #: status in the run
+    status: str
+    #: status when repeated
+    repeated_status: str
+    #: of the two masks, if both predictions gave one
+    dice: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Differences:
+    """How many repeated predictions differed, and the first of them."""
+
+    count: int
+    first: tuple[MaskDifference, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanName:
+    """A scan by case and modality."""
+
+    case: str
+    modality: Modality
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reproducibility:
+    """Do predictions depend on the order of cases: ``reproducibility.json``."""
+
+    verdict: Literal["equal", "keeps-state", "not-deterministic"]
+    #: how the run's predictions were made
+    mode: Literal["session", "batch"]
+    #: fingerprint of the keys of the repeated scans
+    source: str
+    scans: tuple[ScanName, ...]
+    #: predictions that were compared
+    masks: int
+    seconds: float
+    #: "alone": each scan in a container of its own; "batch": all scans in one
+    differences: Mapping[str, Differences]
+    format: int = FORMAT
+
+
+def _plain(targets: Mapping[str, TargetPrompt]) -> Json:
+    return {target: asdict(prompt) for target, prompt in targets.items()}
