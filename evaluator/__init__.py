@@ -74,7 +74,6 @@ def run(
             it is a status in the results.
         HostError: the disk is full or the engine is gone. Finished scans are kept.
         TypeError: ``settings`` has a name that ``RunConfig`` lacks.
-
     """
     from evaluator.evaluation.run import run_model
     from evaluator.evaluation.run_config import RunConfig
@@ -120,7 +119,6 @@ def score(
         VolumeError: a file cannot be read, or the grids differ and ``resample`` is False.
         UnknownNameError: a metric that does not exist.
         UserError: a file is paired with a folder, or a metric needs ``image``.
-
     """
     from evaluator.scoring.score_table import score_table
 
@@ -151,7 +149,6 @@ def load(runs: str | Path | RunStore | Iterable[str | Path | RunStore]) -> Resul
         UnknownNameError: there is no such run.
         RunConflictError: two runs in different folders have the same name.
         UserError: no run is named, or a file of a run is damaged.
-
     """
     from evaluator.runs.results import load as load_results
 
@@ -185,7 +182,6 @@ def compare(
         RunConflictError: the runs are of two versions of a dataset or protocol.
         UnknownNameError: the protocol does not have a metric.
         UserError: a margin is not above 0.
-
     """
     from evaluator.analysis.comparison import compare as compare_results
 
@@ -218,7 +214,6 @@ def rank(
         RunConflictError: the runs are of two versions of a dataset or protocol.
         UnknownNameError: a metric or a weight's name does not exist here.
         UserError: a weight is negative.
-
     """
     from evaluator.analysis.ranking import rank as rank_models
 
@@ -243,7 +238,6 @@ def find_failures(
 
     Raises:
         RunConflictError: the runs are of two versions of a dataset or protocol.
-
     """
     from evaluator.analysis.failures import find_failures as classify_failures
 
@@ -268,7 +262,6 @@ def export_run(
         UnknownNameError: there is no such run or format.
         UserError: the folder is not empty.
         HostError: the disk refuses.
-
     """
     from pathlib import Path
 
@@ -295,7 +288,6 @@ def build_report(runs: Iterable[str | Path | RunStore], folder: str | Path, **op
         RunConflictError: the runs are of two versions of a dataset or protocol.
         UnknownNameError: there is no such run.
         UserError: the folder holds something else.
-
     """
     from pathlib import Path
 

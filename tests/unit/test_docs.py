@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import re
 from pathlib import Path
 
 from evaluator import statistics
+from evaluator.evaluation import suites
+from evaluator.prompting.simulated_user import StopReason
+from evaluator.runs import records, run_info
+from evaluator.runs.json_types import FORMAT
+from evaluator.types import TargetPrompt
+from zoo_sdk.wire import Box, Grid, Point, Reply
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -94,3 +102,26 @@ def test_the_way_of_one_run_names_each_file_once():
     assert len(set(files)) == len(files) <= 14
     for file in files:
         assert (ROOT / file).is_file(), file
+
+
+def test_the_run_format_page_names_every_field_of_every_type():
+    text = (DOCS / "run-format.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL))
+    types = {*run_file_types(), TargetPrompt, Point, Box, Grid, Reply, StopReason}
+    assert sections.keys() == {kind.__name__ for kind in types}
+    for kind in types:
+        fields = {field.name for field in dataclasses.fields(kind)}
+        named = re.findall(r"^\| `(\w+)` \|", sections[kind.__name__], re.MULTILINE)
+        assert set(named) == fields, kind.__name__
+        assert len(named) == len(fields), kind.__name__
+    assert f"The present format is {FORMAT}." in text
+
+
+def run_file_types() -> set[type]:
+    """The dataclasses of the modules that describe files of a run folder, but those for computing."""
+    types: set[type] = set()
+    for module in (records, run_info, suites):
+        for _, kind in inspect.getmembers(module, dataclasses.is_dataclass):
+            if kind.__module__ == module.__name__:
+                types.add(kind)
+    return types - {records.ScanPrompts}

@@ -68,7 +68,6 @@ def update_models_page() -> bool:
 
     Raises:
         ManifestError: the page has no lines that mark the place of the table.
-
     """
     path = paths.project() / "docs" / "models.md"
     text = path.read_text(encoding="utf-8")
