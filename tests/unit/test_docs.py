@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from evaluator import statistics
+from evaluator.cli.main import COMMANDS
 from evaluator.evaluation import suites
 from evaluator.prompting.simulated_user import StopReason
 from evaluator.runs import records, run_info
@@ -125,3 +126,17 @@ def run_file_types() -> set[type]:
             if kind.__module__ == module.__name__:
                 types.add(kind)
     return types - {records.ScanPrompts}
+
+
+def test_the_readme_names_every_command_protocol_and_model():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = set(re.findall(r"`umd (\w+)", text))
+    assert commands == set(COMMANDS)
+    protocols = {path.stem for path in (ROOT / "manifests/protocols").glob("*.toml")}
+    text = text.replace("`point-1/3/5`", "`point-1`, `point-3`, `point-5`")
+    named = set(re.findall(r"`([\w-]+)`", text))
+    assert protocols <= named
+    models = (DOCS / "models.md").read_text(encoding="utf-8")
+    for path in (ROOT / "dockerfiles").glob("*.Dockerfile"):
+        if path.stem not in ("base", "torch"):
+            assert f"`{path.stem}`" in models, path.stem
