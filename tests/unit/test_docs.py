@@ -119,7 +119,7 @@ def test_the_run_format_page_names_every_field_of_every_type():
 
 
 def run_file_types() -> set[type]:
-    """The dataclasses of the modules that describe files of a run folder, but those for computing."""
+    """The dataclasses that describe files of a run folder."""
     types: set[type] = set()
     for module in (records, run_info, suites):
         for _, kind in inspect.getmembers(module, dataclasses.is_dataclass):
