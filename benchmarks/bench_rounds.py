@@ -1,12 +1,13 @@
-"""Rounds of corrections on whole bodies: one session, against one container for each scan and round; and the clicks.
+"""Rounds of corrections on whole bodies: one session against one container for each round.
 
-SYNTHETIC subjects, 13 organs, protocol box-clicks-5 (six rounds), a model whose load takes 3 s and whose answer 0.2 s
-(``known_model``). The masks of a round are handed back, as the protocol says; the model does not read them. Both ways in
-this one run, on the same requests. Then the time that one round's clicks take, with the plain way to find them beside it.
+SYNTHETIC subjects, 13 organs, protocol box-clicks-5 (six rounds), a model that loads for 3 s and
+answers in 0.2 s (``known_model``). The masks of a round are sent back, as the protocol defines; the
+model does not read them. The two ways get the same requests. Then the time of one round's clicks is
+measured, beside a plain method to find them.
 
     python benchmarks/bench_rounds.py [--cases 10] [--size 400 400 350] [--singles 10]
 
-With --singles N the single containers are timed on N of the cases, and their time is scaled up (the page says so).
+With --singles N the single containers are timed on N of the cases, and their time is scaled up.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import time
 from pathlib import Path
 
 from benchmarks.clicks import compare_clicks
-from benchmarks.known_model import ANSWER, LOAD, remember
+from benchmarks.known_model import ANSWER, LOAD, write_answers
 from benchmarks.tables import command, machine, table, write
 
 
@@ -35,21 +36,21 @@ def main() -> None:
     options.add_argument(
         "--no-clicks", action="store_true", help="leave the clicks out, and the page as it is"
     )
-    asked = options.parse_args()
+    arguments = options.parse_args()
     where = machine()
     from evaluator import paths
 
     with tempfile.TemporaryDirectory(dir=paths.cache()) as folder:
         os.environ |= {"UMD_RUNS": folder + "/runs", "UMD_CACHE": str(paths.cache())}
-        path = make_data(Path(folder, "data"), asked.cases, tuple(asked.size))
+        path = make_data(Path(folder, "data"), arguments.cases, tuple(arguments.size))
         os.environ["UMD_PROJECT"] = str(
             make_project(Path(folder, "project"), "phantom-toy", str(path))
         )
-        rounds = compare_rounds(path, asked)
-        clicks = [] if asked.no_clicks else compare_clicks(path, Path(folder))
+        rounds = compare_rounds(path, arguments)
+        clicks = [] if arguments.no_clicks else compare_clicks(path, Path(folder))
     text = "\n".join([f"`{command()}`, {where}.", "", *rounds, "", *clicks])
     print(text)
-    if not asked.no_clicks:
+    if not arguments.no_clicks:
         write("bench-rounds", text)
 
 
@@ -74,7 +75,7 @@ def make_data(folder: Path, cases: int, size: tuple[int, ...]) -> Path:
 
 
 def make_project(folder: Path, *datasets: str) -> Path:
-    """A project whose one model, "known", has been given the answers of these datasets."""
+    """A project whose only model, "known", contains the references of these datasets."""
     from evaluator.datasets import load_dataset
     from evaluator.datasets.references import load_references
     from tests import tiny
@@ -83,55 +84,55 @@ def make_project(folder: Path, *datasets: str) -> Path:
     dockerfile = folder / "dockerfiles/known.Dockerfile"
     copies = "COPY models/known/known.npz /opt/model/known.npz\nCOPY models/known/adapter.py"
     dockerfile.write_text(dockerfile.read_text().replace("COPY models/known/adapter.py", copies))
-    scans = [
-        scan
-        for source in datasets
-        for case in load_dataset(source).cases
-        for scan in case.scans.values()
-    ]
-    remember(
-        folder / "models/known/known.npz",
-        [pair for scan in scans for pair in load_references(scan).masks.items()],
-    )
+    masks = []
+    for source in datasets:
+        for case in load_dataset(source).cases:
+            for scan in case.scans.values():
+                masks += load_references(scan).masks.items()
+    write_answers(folder / "models/known/known.npz", masks)
     return folder
 
 
-def compare_rounds(path: Path, asked: argparse.Namespace) -> list[str]:
+def compare_rounds(path: Path, arguments: argparse.Namespace) -> list[str]:
     from evaluator.evaluation.run import run_model
     from evaluator.evaluation.run_config import RunConfig
     from evaluator.runs.tables import read_scores
 
     def run(name: str, **more: object) -> tuple[float, object, list[dict]]:
-        order = {
+        config = {
             "model": "known",
             "dataset": str(path),
             "protocol": "box-clicks-5",
-            "engine": asked.engine,
+            "engine": arguments.engine,
             "recheck": 0,
         } | more
         begun = time.perf_counter()
-        made = run_model(RunConfig(name=name, **order), progress=lambda *_: None)
-        return (
-            time.perf_counter() - begun,
-            made,
-            [e for record in made.records() for e in record.rounds],
-        )
+        store = run_model(RunConfig(name=name, **config), progress=lambda *_: None)
+        seconds = time.perf_counter() - begun
+        entries = []
+        for record in store.records():
+            entries += record.rounds
+        return seconds, store, entries
 
     run("warm", dataset="phantom-toy")  # builds the image, compiles the kernels
-    session, one, entries = run("session")
+    session, session_store, entries = run("session")
     waited = sum(entry.seconds for entry in entries)
     load = sum(entry.load_seconds or 0 for entry in entries)
-    cases = asked.singles or asked.cases
+    cases = arguments.singles or arguments.cases
     patterns = tuple(f"phantom-{n + 1:03d}" for n in range(cases))
-    singles, other, answered = run("single", batch=True, scans_a_batch=1, cases=patterns)
-    whole = singles * len(entries) / len(answered)
-    same = shared_scores(read_scores(one), read_scores(other))
-    scaled = "" if cases == asked.cases else f", from {len(answered)} of them"
-    own, overhead = load + waited, session - load - waited
-    size = " × ".join(map(str, asked.size))
-    told = f"{asked.cases} synthetic subjects, {asked.cases * 2} scans ({size}, PET coarser), 13 organs, six rounds"
+    singles, single_store, answered = run("single", batch=True, scans_per_batch=1, cases=patterns)
+    scaled_seconds = singles * len(entries) / len(answered)
+    same = shared_scores(read_scores(session_store), read_scores(single_store))
+    scaled = "" if cases == arguments.cases else f", from {len(answered)} of them"
+    of_model, overhead = load + waited, session - load - waited
+    size = " × ".join(map(str, arguments.size))
+    scans = f"{arguments.cases * 2} scans ({size}, PET coarser)"
+    what = f"{arguments.cases} synthetic subjects, {scans}, 13 organs, six rounds"
+    each = (
+        f"one container for each scan and round, {scaled_seconds / len(entries):.2f} s each{scaled}"
+    )
     return [
-        f"{told}, {len(entries)} requests; scores equal both ways: {'yes' if same else 'NO'}.",
+        f"{what}, {len(entries)} requests; scores equal both ways: {'yes' if same else 'NO'}.",
         "",
         table(
             ("", "seconds"),
@@ -144,27 +145,23 @@ def compare_rounds(path: Path, asked: argparse.Namespace) -> list[str]:
                 ("of it the model's sleep alone", f"{LOAD + ANSWER * len(entries):.1f}"),
                 (
                     "of it the evaluator beyond the model",
-                    f"{overhead:.1f} ({100 * overhead / own:.0f} % of the model's)",
+                    f"{overhead:.1f} ({100 * overhead / of_model:.0f} % of the model's)",
                 ),
-                (
-                    f"one container for each scan and round, {whole / len(entries):.2f} s each{scaled}",
-                    f"{whole:.0f}",
-                ),
-                ("times the session", f"{whole / session:.1f}"),
+                (each, f"{scaled_seconds:.0f}"),
+                ("times the session", f"{scaled_seconds / session:.1f}"),
             ],
         ),
     ]
 
 
-def shared_scores(one: object, other: object) -> bool:
+def shared_scores(scores: object, fewer: object) -> bool:
+    """Whether the second table's scores are equal to the first's."""
     keys = ["case", "modality", "seed", "round", "target", "metric"]
-    both = one.merge(other, on=keys, suffixes=("", "_other"))
-    equal = (both["value"] == both["value_other"]) | (
-        both["value"].isna() & both["value_other"].isna()
-    )
-    return bool(
-        len(both) == len(other) and equal.all() and (both["status"] == both["status_other"]).all()
-    )
+    merged = scores.merge(fewer, on=keys, suffixes=("", "_fewer"))
+    equal = merged["value"] == merged["value_fewer"]
+    missing = merged["value"].isna() & merged["value_fewer"].isna()
+    same_status = merged["status"] == merged["status_fewer"]
+    return bool(len(merged) == len(fewer) and (equal | missing).all() and same_status.all())
 
 
 if __name__ == "__main__":

@@ -37,8 +37,8 @@ KEYS = frozenset(
     protocol_sha256 contract options card engine isolates synthetic prompt_kind prompts
     replayed_run salt gpus started seeds command
     case subject pair session state reason grid rounds no_prompt missing_prompts
-    stop_reasons seed round request load_seconds reply added notes mask voxels detail displacement_mm
-    points box ras_mm foreground text text_of anchor rows
+    stop_reasons seed round request load_seconds reply added notes mask voxels detail
+    displacement_mm points box ras_mm foreground text text_of anchor rows
     """.split()  # noqa: SIM905
 )
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -1,4 +1,4 @@
-"""Pairs of label maps to time scorers on: synthetic bodies, ways to be wrong, and the real scans beside the project."""
+"""Pairs of label maps for timing scorers: synthetic bodies, bad predictions, real scans."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ REAL = {
 
 
 def make_pair(shape: Sequence[int], seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A synthetic reference and a prediction off by 1 to 2 voxels: wavy ellipsoids, in nibabel's memory order."""
+    """A synthetic reference and a prediction 1 to 2 voxels away: wavy ellipsoids, Fortran order."""
     rng = np.random.default_rng(seed)
     pair = tuple(np.zeros(shape, dtype=np.uint8, order="F") for _ in range(2))
     for label in range(1, ORGANS + 1):
@@ -92,7 +92,7 @@ def make_noise(shape: Sequence[int]) -> NDArray[np.uint8]:
 
 
 def real_pairs() -> dict[str, tuple[Any, Any, tuple[float, ...]]]:
-    """Real references and predictions; where there is no prediction it is the reference, moved by two voxels."""
+    """Real references and predictions, or the reference moved by two voxels as prediction."""
     pairs = {}
     for name, (ours, theirs) in REAL.items():
         reference, grid = read_labels(paths.shared_data() / ours)
