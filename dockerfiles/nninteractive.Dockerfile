@@ -6,6 +6,10 @@ ENV PYTHONPATH=/opt/umd/sdk:/opt/umd/model-packages:/opt/umd/torch-packages:/opt
     nnUNet_raw=/nonexistent \
     nnUNet_preprocessed=/nonexistent \
     nnUNet_results=/nonexistent
+COPY models/sdk/zoo_transforms/__init__.py \
+     models/sdk/zoo_transforms/intensity.py \
+     models/sdk/zoo_transforms/resampling.py \
+     /opt/umd/sdk/zoo_transforms/
 COPY models/nninteractive/*.py /opt/model/
 COPY parts/weights /opt/ml/model
 # random:small or random:full: weights are made up here; published: nothing is done

@@ -2,6 +2,11 @@ FROM umd/torch
 COPY parts/packages /opt/umd/model-packages
 RUN python3 -m compileall -qq -j 0 --invalidation-mode checked-hash /opt/umd/model-packages || true
 ENV PYTHONPATH=/opt/umd/sdk:/opt/umd/model-packages:/opt/umd/torch-packages:/opt/umd/packages
+COPY models/sdk/zoo_transforms/__init__.py \
+     models/sdk/zoo_transforms/intensity.py \
+     models/sdk/zoo_transforms/resampling.py \
+     models/sdk/zoo_transforms/sliding_window.py \
+     /opt/umd/sdk/zoo_transforms/
 COPY models/sam-med3d/*.py /opt/model/
 COPY parts/weights /opt/ml/model
 # random:small or random:full: weights are made up here; published: nothing is done

@@ -6,6 +6,11 @@ ENV PYTHONPATH=/opt/umd/sdk:/opt/umd/model-packages:/opt/umd/torch-packages:/opt
     HF_HUB_OFFLINE=1 \
     TOKENIZERS_PARALLELISM=false
 COPY parts/upstream /opt/model
+COPY models/sdk/zoo_transforms/__init__.py \
+     models/sdk/zoo_transforms/intensity.py \
+     models/sdk/zoo_transforms/patches.py \
+     models/sdk/zoo_transforms/resampling.py \
+     /opt/umd/sdk/zoo_transforms/
 COPY models/sat-nano/*.py /opt/model/
 COPY parts/weights /opt/ml/model
 # random:small or random:full: weights are made up here; published: nothing is done

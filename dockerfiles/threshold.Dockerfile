@@ -1,4 +1,7 @@
 FROM umd/base
+COPY models/sdk/zoo_transforms/__init__.py \
+     models/sdk/zoo_transforms/prompt_geometry.py \
+     /opt/umd/sdk/zoo_transforms/
 COPY models/threshold/adapter.py /opt/model/adapter.py
 ENTRYPOINT ["python3", "-m", "zoo_sdk.serve", "/opt/model/adapter.py"]
 

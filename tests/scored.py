@@ -8,25 +8,66 @@ import pandas as pd
 
 from evaluator.manifests.protocols import load_protocol
 from evaluator.runs.results import Results, RunFacts
+from evaluator.runs.run_info import (
+    DatasetInfo,
+    EngineInfo,
+    HostInfo,
+    ProtocolInfo,
+    RunIdentity,
+    RunInfo,
+    SoftwareInfo,
+)
 from evaluator.runs.tables import COLUMNS, PREDICTION_COLUMNS
+
+
+def run_info(
+    model: str, dataset="data", protocol="paper", dataset_sha256="d" * 64, **more
+) -> RunInfo:
+    """The content of a run.json; ``more`` replaces fields."""
+    identity = RunIdentity(
+        model=model,
+        image="sha256:0",
+        dataset=dataset,
+        dataset_sha256=dataset_sha256,
+        protocol=protocol,
+        protocol_sha256=load_protocol(protocol).sha256,
+        contract="1",
+        prompts="drawn",
+    )
+    fields = {
+        "identity": identity,
+        "started": "2026-01-01T00:00:00+00:00",
+        "command": f"umd run -m {model}",
+        "dataset_source": "nowhere",
+        "dataset": DatasetInfo(
+            title=dataset,
+            synthetic=True,
+            reference_origin="generated",
+            license="CC0-1.0",
+            citation="none",
+        ),
+        "protocol_source": protocol,
+        "protocol": ProtocolInfo(title=protocol, metrics=("dice",), seeds=(0,)),
+        "card": {},
+        "engine": EngineInfo(name="docker", isolates=True),
+        "software": SoftwareInfo(version="0"),
+        "host": HostInfo(system="Linux", python="3.11", machine="x86_64", cores=2),
+        "salt": "salt",
+    }
+    return RunInfo(**fields | more)
 
 
 def facts(
     model: str, dataset="data", protocol="paper", dataset_sha256="d" * 64, **more
 ) -> RunFacts:
     """One run's facts, of a protocol of the project."""
-    about = {
-        "protocol_source": protocol,
-        "dataset_source": "nowhere",
-        "data_root": None,
-        "salt": "salt",
-    }
+    info = run_info(model, dataset, protocol, dataset_sha256)
     fields = {
         "name": f"{model}.{dataset}.{protocol}", "path": Path("/nowhere"), "model": model, "label": model, "title": model,
         "card": {}, "image": "sha256:0", "random_weights": False, "weights": "", "options": {}, "reproducibility": "equal", "isolates": True, "engine": "docker",
         "prompt_kind": "point", "dataset": dataset, "dataset_sha256": dataset_sha256, "dataset_title": dataset,
         "synthetic": True, "reference_origin": "generated", "protocol": protocol,
-        "protocol_sha256": load_protocol(protocol).sha256, "protocol_title": protocol, "started": "", "about": about,
+        "protocol_sha256": load_protocol(protocol).sha256, "protocol_title": protocol, "started": "", "info": info,
     }  # fmt: skip
     return RunFacts(**fields | more)
 

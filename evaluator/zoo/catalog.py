@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from evaluator import paths
@@ -54,10 +56,31 @@ def find_model(name: str) -> ZooModel:
 
 
 def local_digest(model: ZooModel) -> str:
-    """What stands for the image of a model that runs without one: a hash of its files and the SDK's."""
+    """Identity of a model that runs without an image: a hash of its files and the SDK's."""
     root = paths.project()
-    return "files:" + hash_files(
-        [model.dockerfile, root / "models" / model.name, root / "models" / "sdk"], root
+    copied = copied_files(model.dockerfile.read_text(encoding="utf-8"))
+    folders = [root / "models" / model.name, root / "models" / "sdk" / "zoo_sdk"]
+    return "files:" + hash_files([model.dockerfile, *folders, *copied], root)
+
+
+def copied_paths(text: str) -> list[str]:
+    """What a Dockerfile copies out of the build context."""
+    joined = re.sub(r"\\[ \t]*\n", " ", text)
+    lines = re.findall(r"^\s*(?:COPY|ADD)\s+(.+)$", joined, flags=re.MULTILINE | re.IGNORECASE)
+    copied: list[str] = []
+    for line in lines:
+        parts = [part.strip('[],"') for part in line.split()]
+        if any(part.startswith("--from") for part in parts):
+            continue
+        copied += [part for part in parts if not part.startswith("--")][:-1]
+    return copied
+
+
+def copied_files(text: str) -> list[Path]:
+    """The project's files and folders that a Dockerfile copies, sorted; without a bundle's."""
+    root = paths.project()
+    return sorted(
+        set(chain.from_iterable(root.glob(path.strip("/")) for path in copied_paths(text)))
     )
 
 

@@ -16,7 +16,7 @@ from evaluator.zoo.build_context import build_context
 from evaluator.zoo.build_lock import build_lock
 from evaluator.zoo.bundles import Bundle, Fetch, fetch, identity_of
 from evaluator.zoo.cards import dockerfile_labels, parse_card
-from evaluator.zoo.catalog import BASES, hash_files
+from evaluator.zoo.catalog import BASES, copied_files, hash_files
 from evaluator.zoo.docker_client import BuildClient
 from evaluator.zoo.saved_images import load_base
 from evaluator.zoo.sources import read_sources, sources_path
@@ -160,19 +160,6 @@ def from_images(text: str) -> set[str]:
     return {name.split("@")[0].removesuffix(":latest") for name in named}
 
 
-def copied_paths(text: str) -> list[str]:
-    """What a Dockerfile copies out of the build context."""
-    joined = re.sub(r"\\[ \t]*\n", " ", text)
-    lines = re.findall(r"^\s*(?:COPY|ADD)\s+(.+)$", joined, flags=re.MULTILINE | re.IGNORECASE)
-    paths = []
-    for line in lines:
-        parts = [part.strip('[],"') for part in line.split()]
-        if any(part.startswith("--from") for part in parts):
-            continue
-        paths += [part for part in parts if not part.startswith("--")][:-1]
-    return paths
-
-
 def _base(name: str, order: ImageBuildConfig, builder: BuildClient) -> str:
     """The base image's id: the one that the bundle carries, else the one made here."""
     if order.bundle is not None:
@@ -186,8 +173,7 @@ def _reference(
     model: ZooModel, text: str, bases: list[str], bundle: Bundle | None, weights: Weights
 ) -> str:
     root = paths.project()
-    files = sorted({found for path in copied_paths(text) for found in root.glob(path.strip("/"))})
-    own = [model.dockerfile, *files]
+    own = [model.dockerfile, *copied_files(text)]
     parts = list(bases)
     if bundle:
         own += [sources_path(model.name), *([bundle.lock] if bundle.lock else [])]

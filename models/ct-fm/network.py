@@ -1,4 +1,4 @@
-"""CT-FM's SegResNet from MONAI, of the sizes that ``config.json`` tells, with weights loaded strictly."""
+"""CT-FM's SegResNet from MONAI, of the sizes in ``config.json``, with strictly loaded weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo_sdk import Volume
 from zoo_sdk.weights import WrongWeights, load_strictly, only_file
 
 CLASSES = 118
-#: of TotalSegmentator v2, those that the project has a use for
+#: the classes of TotalSegmentator v2 that the project needs
 NAMES = {
     1: "spleen",
     2: "kidney_right",
@@ -40,13 +40,14 @@ def build(config: Mapping[str, Any]) -> Any:
 
     if config.get("out_channels") != CLASSES:
         raise WrongWeights(
-            "config.json tells of %s classes; whole-body segmentation has 118" % config.get("out_channels")
+            "config.json has %s classes; whole-body segmentation has 118"
+            % config.get("out_channels")
         )
     return SegResNetDS(**config)
 
 
 class CtFm:
-    """See ``pipeline.Network``. On a GPU in mixed precision, as upstream was trained and evaluated."""
+    """See ``pipeline.Network``. On a GPU in mixed precision, as upstream trains and evaluates."""
 
     classes = tuple(NAMES.get(number, "class %d" % number) for number in range(CLASSES))
 

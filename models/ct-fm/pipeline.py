@@ -1,9 +1,10 @@
-"""CT-FM's whole-body segmentation from a CT to masks, with the network given: pure functions of their arguments.
+"""CT-FM's whole-body segmentation from a CT to masks: pure functions that take the network.
 
-As upstream's evaluation does it (project-lighter/CT-FM at f58c89a, evaluation/totalseg.yaml): axes turned to S, P, L, HU from
--1024 to 2048 scaled to 0 to 1, crop to the voxels above zero and ten around them, windows of 96 x 160 x 160 that overlap
-by 0.625, logits weighted by MONAI's gaussian, the class with the largest sum. Its images come at 1.5 mm, so ours are
-resampled to that first.
+It follows upstream's evaluation (project-lighter/CT-FM at f58c89a, evaluation/totalseg.yaml): axes
+turned to S, P, L, HU from -1024 to 2048 scaled to 0 to 1, crop to the voxels above zero and ten
+around them, windows of 96 x 160 x 160 that overlap by 0.625, logits weighted by MONAI's gaussian,
+the class with the largest sum. Upstream's images have 1.5 mm, so the image is resampled to that
+first.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from typing import Any, Dict, Mapping, Protocol, Sequence, Tuple
 import numpy as np
 
 from zoo_sdk import Prediction, Request, Seconds, Unsupported, Volume
-from zoo_sdk.intensities import Undefined
-from zoo_sdk.patches import box_of
-from zoo_sdk.spaces import (
-    Space,
+from zoo_transforms.intensity import Undefined
+from zoo_transforms.patches import box_of
+from zoo_transforms.resampling import (
+    VoxelGrid,
     oriented,
     overlap,
     put_back,
     respaced_from_first,
     sample,
-    space_of,
+    voxel_grid_of,
     window,
 )
-from zoo_sdk.windows import covering, cut
+from zoo_transforms.sliding_window import covering, cut
 
 SPACING = (1.5, 1.5, 1.5)
 WINDOW = (96, 160, 160)
@@ -69,82 +70,104 @@ class Network(Protocol):
     classes: Sequence[str]
 
     def logits(self, patch: Volume) -> Any:
-        """Of each class, float32 (classes, 96, 160, 160), which may be written into; a tensor of where the network works, or an array."""
+        """Logits of each class, float32 (classes, 96, 160, 160), writable.
+
+        They are a tensor on the network's device, or an array.
+        """
 
     def like_logits(self, array: Any) -> Any:
-        """An array as what ``logits`` gives."""
+        """An array in the type of ``logits``."""
 
     def as_array(self, values: Any) -> Any:
-        """The way back."""
+        """Values in the type of ``logits`` as an array."""
 
 
-def predict(image: Volume, request: Request, network: Network, options: Mapping[str, str]) -> Prediction:
+def predict(
+    image: Volume, request: Request, network: Network, options: Mapping[str, str]
+) -> Prediction:
     """Answer a request about one image; ``options`` has a value for each of ``OPTIONS``."""
     seconds = Seconds()
-    known = [target.name for target in request.targets if target.name in ORGANS]
-    outcomes: Dict[str, Any] = {t.name: Unsupported("not one of the model's organs") for t in request.targets}
-    notes: Dict[str, Any] = {"options": dict(options), "classes": {name: list(ORGANS[name]) for name in known}}
-    if known:
-        lattice = network_space(space_of(request.grid), options["spacing"])
+    targets = [target.name for target in request.targets if target.name in ORGANS]
+    outcomes: Dict[str, Any] = {
+        t.name: Unsupported("not one of the model's organs") for t in request.targets
+    }
+    notes: Dict[str, Any] = {
+        "options": dict(options),
+        "classes": {name: list(ORGANS[name]) for name in targets},
+    }
+    if targets:
+        network_grid = network_grid_of(voxel_grid_of(request.grid), options["spacing"])
         try:
             with seconds.of("preprocess"):
-                start, values = network_values(image, lattice)
+                start, values = network_values(image, network_grid)
         except Undefined as error:
-            outcomes.update(dict.fromkeys(known, error))
+            outcomes.update(dict.fromkeys(targets, error))
         else:
             notes["crop"] = {"start": list(start), "shape": list(values.shape)}
             with seconds.of("infer"):
-                labels = label(Volume(values, window(lattice, start, values.shape).affine), network)
+                labels = label(
+                    Volume(values, window(network_grid, start, values.shape).affine), network
+                )
             with seconds.of("postprocess"):
-                whole = np.zeros(lattice.shape, np.uint8)
-                whole[tuple(slice(n, n + size) for n, size in zip(start, labels.shape))] = labels
-                for name in known:
-                    classes = [network.classes.index(own) for own in ORGANS[name]]
-                    outcomes[name] = put_back(np.isin(whole, classes), lattice, request.grid, outside=None)
+                label_map = np.zeros(network_grid.shape, np.uint8)
+                crop = tuple(slice(n, n + size) for n, size in zip(start, labels.shape))
+                label_map[crop] = labels
+                for name in targets:
+                    classes = [network.classes.index(label) for label in ORGANS[name]]
+                    outcomes[name] = put_back(
+                        np.isin(label_map, classes), network_grid, request.grid, outside=None
+                    )
     return Prediction(outcomes, notes=notes, seconds=seconds)
 
 
-def network_space(own: Space, spacing: str) -> Space:
-    """The lattice that windows are cut from, its axes towards Superior, Posterior, Left."""
-    turned = oriented(own, "SPL")
-    return turned if spacing == "native" else respaced_from_first(turned, SPACING)
+def network_grid_of(image_grid: VoxelGrid, spacing: str) -> VoxelGrid:
+    """The grid from which windows are cut, its axes towards Superior, Posterior, Left."""
+    oriented_grid = oriented(image_grid, "SPL")
+    return oriented_grid if spacing == "native" else respaced_from_first(oriented_grid, SPACING)
 
 
-def network_values(image: Volume, lattice: Space) -> Tuple[Index, Any]:
-    """Where the crop begins on the lattice, and its values from 0 to 1, float32. Raises Undefined where no voxel is above -1024 HU."""
+def network_values(image: Volume, network_grid: VoxelGrid) -> Tuple[Index, Any]:
+    """The crop's first voxel on the network's grid, and its values from 0 to 1, float32.
+
+    Raises Undefined if no voxel is above -1024 HU.
+    """
     low, high = HU
-    values = sample(image.array, image.affine, lattice, outside=None)
+    values = sample(image.array, image.affine, network_grid, outside=None)
     values = np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
-    here = tuple(
-        slice(max(own.start - MARGIN, 0), min(own.stop + MARGIN, size))
-        for own, size in zip(box_of(values > 0), values.shape)
+    box = tuple(
+        slice(max(part.start - MARGIN, 0), min(part.stop + MARGIN, size))
+        for part, size in zip(box_of(values > 0), values.shape)
     )
-    return (here[0].start, here[1].start, here[2].start), values[here]
+    return (box[0].start, box[1].start, box[2].start), values[box]
 
 
 def label(crop: Volume, network: Network) -> Any:
     """The class of each voxel of the crop, uint8.
 
-    Windows come from low to high along the first axis, and what the next ones do not reach is decided at once: the sums of
-    all classes are held for 96 slices, not for the whole body, and where the network works: a window's logits are a gigabyte.
+    Windows run from low to high along the first axis, and slices that later windows do not reach
+    are decided immediately: the sums of all classes are held for 96 slices only, on the network's
+    device. A window's logits take a gigabyte.
     """
     shape = crop.array.shape
     labels, weights = np.zeros(shape, np.uint8), network.like_logits(gaussian())
     sums = network.like_logits(np.zeros((len(network.classes), WINDOW[0], *shape[1:]), np.float32))
-    slabs = [(max(low, 0), list(same)) for low, same in groupby(covering(shape, WINDOW, SHARE), key=lambda n: n[0])]
+    slabs = [
+        (max(low, 0), list(same))
+        for low, same in groupby(covering(shape, WINDOW, SHARE), key=lambda n: n[0])
+    ]
     for (low, starts), next_low in zip(slabs, [*(low for low, _ in slabs[1:]), shape[0]]):
         for start in starts:
-            space = window(Space(shape, crop.affine), start, WINDOW)
-            here, part = overlap(start, WINDOW, shape)
-            logits = network.logits(Volume(cut(crop.array, start, WINDOW, beyond=0.0), space.affine))[
-                (slice(None), *part)
-            ]
-            logits *= weights[part]
-            slab = slice(here[0].start - low, here[0].stop - low)
-            sums[(slice(None), slab, *here[1:])] += logits
+            window_grid = window(VoxelGrid(shape, crop.affine), start, WINDOW)
+            in_crop, in_window = overlap(start, WINDOW, shape)
+            logits = network.logits(
+                Volume(cut(crop.array, start, WINDOW, beyond=0.0), window_grid.affine)
+            )[(slice(None), *in_window)]
+            logits *= weights[in_window]
+            slab = slice(in_crop[0].start - low, in_crop[0].stop - low)
+            sums[(slice(None), slab, *in_crop[1:])] += logits
         decided = next_low - low
         labels[low:next_low] = network.as_array(sums[:, :decided].argmax(0))
-        # slices move down by steps of their own length: tensors do not copy to where they are read from
+        # slices move down by steps of their length: a tensor's copy must not overlap its source
         for first in range(0, WINDOW[0] - decided, decided):
             moved = sums[:, first + decided : first + 2 * decided]
             sums[:, first : first + moved.shape[1]] = moved
@@ -153,7 +176,10 @@ def label(crop: Volume, network: Network) -> Any:
 
 
 def gaussian() -> Any:
-    """The weight of each voxel of a window, float32: MONAI's gaussian of sigma an eighth, at least 0.001."""
+    """The weight of each voxel of a window, float32: MONAI's gaussian, at least 0.001.
+
+    Its sigma is an eighth of the window.
+    """
     lines = []
     for size in WINDOW:
         places = np.arange(size) - (size - 1) / 2

@@ -19,7 +19,7 @@ SIZES = {
 
 
 def write(size: str, folder: Path) -> None:
-    """Write the files of a network of this size; each of the project's organs is found somewhere, so that there are masks to compare."""
+    """Write the files of a network of this size, which finds each of the project's organs."""
     from safetensors.torch import save_file
 
     torch.manual_seed(SEED)
@@ -31,35 +31,42 @@ def write(size: str, folder: Path) -> None:
 
 
 def part_among_classes(module: Any) -> None:
-    """Give each class a place among the features of an example, and each voxel the class of the nearest: of numbers as they fall, few take all."""
+    """Give each class a position among an example's features; a voxel gets the nearest class.
+
+    Unadjusted random numbers would give all voxels to few classes.
+    """
     head = module.up_layers[-1]["head"]
     seen: List[Any] = []
-    hook = head.register_forward_hook(lambda _, given, __: seen.append(given[0][0].flatten(1)))
+    hook = head.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0][0].flatten(1)))
     values, blob = example()
     with torch.no_grad():
         module(values[None, None])
     hook.remove()
     features, inside = seen[0], blob.flatten()
-    wanted = [0, *NAMES]
+    class_numbers = [0, *NAMES]
     scale = 100 / features.std(1, keepdim=True) ** 2
     # two of three classes are met in the blob
-    places = [features[:, choose(inside == bool(turn % 3))] for turn in range(len(wanted))]
+    places = [features[:, choose(inside == bool(turn % 3))] for turn in range(len(class_numbers))]
     head.weight.data[:], head.bias.data[:] = 0, -1e6
-    for number, place in zip(wanted, places):
+    for number, place in zip(class_numbers, places):
         head.weight.data[number] = (place * scale[:, 0]).reshape(head.weight.shape[1:])
         head.bias.data[number] = -0.5 * (place**2 * scale[:, 0]).sum()
 
 
 def example() -> Tuple[Any, Any]:
-    """Values as the network gets them, of noise about a blob of 90 to 110 HU, and where the blob is."""
-    values = torch.nn.functional.interpolate(torch.rand(1, 1, 8, 16, 16), (32, 64, 64), mode="trilinear")[0, 0]
-    i, j, k = torch.meshgrid(torch.arange(32.0), torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    """Values as the network gets them: noise about a blob of 90 to 110 HU; and the blob's mask."""
+    values = torch.nn.functional.interpolate(
+        torch.rand(1, 1, 8, 16, 16), (32, 64, 64), mode="trilinear"
+    )[0, 0]
+    i, j, k = torch.meshgrid(
+        torch.arange(32.0), torch.arange(64.0), torch.arange(64.0), indexing="ij"
+    )
     blob = (i - 16) ** 2 + (j - 32) ** 2 + (k - 32) ** 2 < 14**2
     values[blob] = ((100 + 10 * torch.sin(i / 3 + j / 4) + 1024) / 3072)[blob]
     return values, blob
 
 
 def choose(where: Any) -> int:
-    """One of the places by chance."""
-    found = torch.nonzero(where)[:, 0]
-    return int(found[torch.randint(len(found), (1,))])
+    """A random voxel among those ``where``."""
+    candidates = torch.nonzero(where)[:, 0]
+    return int(candidates[torch.randint(len(candidates), (1,))])

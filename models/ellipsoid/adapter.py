@@ -1,4 +1,4 @@
-"""The ellipsoid inscribed in the box: sees no image, and so is the floor that every model must beat."""
+"""The ellipsoid inscribed in the box: it sees no image, so every model must score higher."""
 
 from typing import Any
 
@@ -20,7 +20,11 @@ class Adapter(Base):
             low, high = np.array(target.box.low), np.array(target.box.high)
             middle, half = (low + high - 1) / 2, (high - low) / 2
             i, j, k = np.ogrid[tuple(slice(l, h) for l, h in zip(low, high))]
-            r = ((i - middle[0]) / half[0]) ** 2 + ((j - middle[1]) / half[1]) ** 2 + ((k - middle[2]) / half[2]) ** 2
+            r = (
+                ((i - middle[0]) / half[0]) ** 2
+                + ((j - middle[1]) / half[1]) ** 2
+                + ((k - middle[2]) / half[2]) ** 2
+            )
             return Crop(r <= 1, target.box.low)
 
         return each_target(request, inscribe)

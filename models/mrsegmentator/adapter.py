@@ -21,11 +21,13 @@ class Adapter(Base):
 
     def predict(self, request: Request) -> Prediction:
         """Segment the image once, for all targets."""
-        said = predict(read_image(request), request, self.network, choose_options(request, OPTIONS))
+        prediction = predict(
+            read_image(request), request, self.network, choose_options(request, OPTIONS)
+        )
         return replace(
-            said,
+            prediction,
             notes={
-                **said.notes,
+                **prediction.notes,
                 "model": self.network.about,
                 "weights": which_weights(),
                 "device": str(self.network.device),

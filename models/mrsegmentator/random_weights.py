@@ -18,6 +18,13 @@ FOLDS = {"small": 2, "full": 5}
 def write(size: str, folder: Path) -> None:
     """Write the folder with a network of this size."""
     labels = {name: number for number, name in enumerate(CLASSES, 1)}
-    given = {"channel": "MRI", "spacing": SPACING[size], "folds": FOLDS[size]}
-    write_results(folder / FOLDER, size, labels, name="Dataset999_RandomMRSegmentator", seed=SEED + 999, **given)
+    settings = {"channel": "MRI", "spacing": SPACING[size], "folds": FOLDS[size]}
+    write_results(
+        folder / FOLDER,
+        size,
+        labels,
+        name="Dataset999_RandomMRSegmentator",
+        seed=SEED + 999,
+        **settings,
+    )
     write_json(folder / FOLDER / "version.json", {"weights_version": 1.2})

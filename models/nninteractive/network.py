@@ -1,9 +1,10 @@
-"""nnInteractive's own session from its package, on weights loaded strictly; one image is prepared once for all its targets.
+"""nnInteractive's session from its package, on strictly loaded weights; images are prepared once.
 
-The session holds one image and one object. Which image it holds is known by a hash of its values; an object's masks are
-remembered by all that led to them, so that a round goes on from the round before and an answer never depends on what
-was asked before. Going on means what handing a mask back means: the mask is the initial segmentation, and the prompts
-that led to it are put back without a prediction, which leaves the session as it was.
+The session holds one image and one object. A hash of its values identifies the image. An object's
+masks are cached by all prompts that led to them, so a round continues from the round before, and a
+reply never depends on earlier requests. Continuing equals sending a mask back: the mask is the
+initial segmentation, and the prompts that led to it are added without a prediction, which restores
+the session.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from zoo_sdk import Volume
 from zoo_sdk.recent import Recent
 from zoo_sdk.weights import WrongWeights, network_size, weights_folder
 
-#: masks of whole volumes, a bit a voxel: 7 MB for 400 x 400 x 350
+#: masks of volumes, one bit a voxel: 7 MB for 400 x 400 x 350
 MASKS = 64
 #: upstream's planning of refinement falls back on numpy's global generator
 SEED = 0
@@ -39,40 +40,58 @@ class NnInteractive:
         self._masks = Recent(MASKS)
 
     def segment(
-        self, image: Volume, start: Any, given: Tuple[Prompt, ...], steps: Tuple[Step, ...], *, autozoom: bool
+        self,
+        image: Volume,
+        start: Any,
+        earlier: Tuple[Prompt, ...],
+        steps: Tuple[Step, ...],
+        *,
+        autozoom: bool,
     ) -> Any:
         """The mask after the last step."""
         if image is not self._image:
-            # the targets of a request come with one and the same
+            # all targets of a request have the same image
             self._image, self._key = image, (_hash(as_float(image.array)), image.array.shape)
-        origin = (self._key, autozoom, None if start is None else _hash(np.packbits(start)), given)
+        origin = (
+            self._key,
+            autozoom,
+            None if start is None else _hash(np.packbits(start)),
+            earlier,
+        )
         self._session.set_do_autozoom(autozoom)
         try:
-            return self._go(origin, start, given, steps)
+            return self._go(origin, start, earlier, steps)
         except BaseException:
             self._shown = None  # whatever state the session is in, it is not gone on from
             raise
 
-    def _go(self, origin: Any, start: Any, given: Tuple[Prompt, ...], steps: Tuple[Step, ...]) -> Any:
+    def _go(
+        self, origin: Any, start: Any, earlier: Tuple[Prompt, ...], steps: Tuple[Step, ...]
+    ) -> Any:
         mask = start
         for count, step in enumerate(steps or ((),), 1):
             bits, shape = self._masks.get(
-                (origin, steps[:count]), lambda mask=mask, given=given, step=step: self._predict(mask, given, step)
+                (origin, steps[:count]),
+                lambda mask=mask, earlier=earlier, step=step: self._predict(mask, earlier, step),
             )
             mask = np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape).astype(bool)
-            given += step
+            earlier += step
         return mask
 
     def _show(self, array: Any) -> None:
-        # what an interrupted prediction had queued outlives upstream's images
-        self._session.new_interaction_centers, self._session.new_interaction_zoom_out_factors = [], []
+        # the queue of an interrupted prediction outlives upstream's images
+        self._session.new_interaction_centers, self._session.new_interaction_zoom_out_factors = (
+            [],
+            [],
+        )
         self._session.set_image(as_float(array)[None])
-        # upstream has two threads for this, and one task waits in one for another: two images on their way wait for ever
+        # upstream has two threads for this, in which tasks wait for each other: two images at once
+        # would never finish
         self._session.preprocess_future.result()
         self._session.set_target_buffer(torch.zeros(array.shape, dtype=torch.uint8))
         self._shown = self._key
 
-    def _predict(self, start: Any, given: Tuple[Prompt, ...], step: Step) -> Tuple[Any, Any]:
+    def _predict(self, start: Any, earlier: Tuple[Prompt, ...], step: Step) -> Tuple[Any, Any]:
         session = self._session
         if self._image is not None and self._key != self._shown:
             self._show(self._image.array)
@@ -80,9 +99,9 @@ class NnInteractive:
         if start is None:
             session.reset_interactions()
         else:
-            # without any prompt it is a mask that upstream refines
+            # without a prompt upstream refines the mask
             session.add_initial_seg_interaction(start.astype(np.uint8), run_prediction=not step)
-        for prompt in given if step else ():
+        for prompt in earlier if step else ():
             self._add(prompt, predict=False)
         for number, prompt in enumerate(step, 1):
             self._add(prompt, predict=number == len(step))
@@ -91,7 +110,9 @@ class NnInteractive:
 
     def _add(self, prompt: Prompt, *, predict: bool) -> None:
         if isinstance(prompt, Click):
-            self._session.add_point_interaction(prompt.index, prompt.foreground, run_prediction=predict)
+            self._session.add_point_interaction(
+                prompt.index, prompt.foreground, run_prediction=predict
+            )
         elif isinstance(prompt, Slice):
             box = [[low, high] for low, high in zip(prompt.low, prompt.high)]
             self._session.add_bbox_interaction(box, True, run_prediction=predict)
@@ -103,7 +124,7 @@ class NnInteractive:
 
 
 def open_session(device: Any) -> Any:
-    """Upstream's session on the weights' folder. Raises WrongWeights for one that is not a published model folder."""
+    """Upstream's session on the weights' folder; raises WrongWeights for another folder."""
     session = nnInteractiveInferenceSession(
         device=device, torch_n_threads=os.cpu_count() or 1, do_autozoom=True, enable_undo=False
     )
@@ -117,8 +138,10 @@ def open_session(device: Any) -> Any:
         raise
     except Exception as error:
         # upstream loads strictly, and names the keys that differ
-        told = "%s: %s" % (type(error).__name__, str(error)[:600])
-        raise WrongWeights("%s is no folder of nnInteractive's weights: %s" % (folder, told)) from error
+        reason = "%s: %s" % (type(error).__name__, str(error)[:600])
+        raise WrongWeights(
+            "%s is not a folder of nnInteractive's weights: %s" % (folder, reason)
+        ) from error
     return session
 
 

@@ -1,8 +1,8 @@
 """A model folder as it is published, of random numbers.
 
-The files, the names in them and the full network's 956 arrays are those of nnInteractive_v1.0; the arrays' values are not.
-The channels of the prompts are made loud and the background is favoured, so that a mask stays near its prompts: a network
-that answers with noise all over would make upstream zoom out and refine without end.
+The files, the names in them and the full network's 956 arrays are those of nnInteractive_v1.0, but
+not the values. The channels of the prompts have large weights and the background is favoured, so a
+mask stays near its prompts: noise everywhere would make upstream zoom out and refine forever.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from zoo_sdk.random_weights import SEED
 
+ARCHITECTURES = "dynamic_network_architectures.architectures"
+
 CONFIGURATION = "3d_fullres_ps192_bs24"
-#: image, previous segmentation, and a foreground and a background channel for boxes, points and scribbles
+#: image, previous segmentation, and a foreground and a background channel for boxes, points and
+#: scribbles
 CHANNELS = 8
 LOUD, QUIET = 100.0, 4.0
-#: the small one is for tests, and takes the same patch
+#: the small network is for tests and takes the same patch
 SIZES: Dict[str, Dict[str, Any]] = {
     "full": {
         "features_per_stage": [32, 64, 128, 256, 320, 320],
@@ -43,9 +46,17 @@ def write(size: str, folder: Path) -> None:
     plans = make_plans(SIZES[size])
     (folder / "fold_0").mkdir(parents=True, exist_ok=True)
     (folder / "plans.json").write_text(json.dumps(plans), encoding="utf-8")
-    dataset = {"channel_names": {"0": "image"}, "labels": {"background": 0, "object": 1}, "file_ending": ".nii.gz"}
+    dataset = {
+        "channel_names": {"0": "image"},
+        "labels": {"background": 0, "object": 1},
+        "file_ending": ".nii.gz",
+    }
     (folder / "dataset.json").write_text(json.dumps(dataset), encoding="utf-8")
-    session = {"inference_class": "nnInteractiveInferenceSession", "point_radius": 4, "preferred_scribble_thickness": 2}
+    session = {
+        "inference_class": "nnInteractiveInferenceSession",
+        "point_radius": 4,
+        "preferred_scribble_thickness": 2,
+    }
     (folder / "inference_session_class.json").write_text(json.dumps(session), encoding="utf-8")
     checkpoint = {
         "network_weights": make_state(plans),
@@ -64,7 +75,9 @@ def make_state(plans: Dict[str, Any]) -> Dict[str, Any]:
         manager, manager.get_configuration(CONFIGURATION), CHANNELS, 2, False
     )
     state: Dict[str, Any] = module.state_dict()
-    last = max(name for name in state if name.startswith("decoder.seg_layers") and name.endswith("bias"))
+    last = max(
+        name for name in state if name.startswith("decoder.seg_layers") and name.endswith("bias")
+    )
     with torch.no_grad():
         # an array that two modules share has two names
         state["encoder.stem.convs.0.conv.weight"][:, 1:] *= LOUD
@@ -76,7 +89,7 @@ def make_plans(size: Dict[str, Any]) -> Dict[str, Any]:
     """The part of an nnU-Net plan that inference reads."""
     stages = len(size["strides"])
     architecture = {
-        "network_class_name": "dynamic_network_architectures.architectures.unet.ResidualEncoderUNet",
+        "network_class_name": f"{ARCHITECTURES}.unet.ResidualEncoderUNet",
         "arch_kwargs": {
             "n_stages": stages,
             **size,
@@ -92,7 +105,11 @@ def make_plans(size: Dict[str, Any]) -> Dict[str, Any]:
         },
         "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
     }
-    configuration = {"patch_size": [192, 192, 192], "spacing": [1.0, 1.0, 1.0], "architecture": architecture}
+    configuration = {
+        "patch_size": [192, 192, 192],
+        "spacing": [1.0, 1.0, 1.0],
+        "architecture": architecture,
+    }
     return {
         "dataset_name": "Dataset225_nnInteractiveV2",
         "plans_name": "nnUNetResEncUNetLPlans_noResampling",

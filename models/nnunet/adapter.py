@@ -21,5 +21,14 @@ class Adapter(Base):
 
     def predict(self, request: Request) -> Prediction:
         """Segment the image once, for all targets."""
-        said = predict(read_image(request), request, self.network, choose_options(request, OPTIONS))
-        return replace(said, notes={**said.notes, "weights": which_weights(), "device": str(self.network.device)})
+        prediction = predict(
+            read_image(request), request, self.network, choose_options(request, OPTIONS)
+        )
+        return replace(
+            prediction,
+            notes={
+                **prediction.notes,
+                "weights": which_weights(),
+                "device": str(self.network.device),
+            },
+        )

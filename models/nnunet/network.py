@@ -1,4 +1,4 @@
-"""Which of the mounted nnU-Net models is for which modality."""
+"""The mounted nnU-Net models by modality."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from results import Results, device, find_results
 from zoo_sdk.weights import weights_folder
 
 #: DICOM modality -> what dataset.json may call it
-CHANNELS = {"CT": ("ct",), "MR": ("mr", "mri", "t1", "t2", "dixon", "vibe"), "PT": ("pt", "pet", "suv")}
+CHANNELS = {
+    "CT": ("ct",),
+    "MR": ("mr", "mri", "t1", "t2", "dixon", "vibe"),
+    "PT": ("pt", "pet", "suv"),
+}
 
 
 class NnUNet:
@@ -26,13 +30,16 @@ class NnUNet:
 
 
 def open_models(folder: Path, where: object) -> Dict[str, Results]:
-    """The models by modality: of the folders ``CT``, ``MR`` and ``PT``; or the only one, for what it was trained on.
+    """The models by modality: from the folders ``CT``, ``MR``, ``PT``, or one for its modalities.
 
     A channel that ``dataset.json`` calls by no modality's name may be any. Raises WrongWeights.
     """
-    apart = [modality for modality in CHANNELS if (folder / modality).is_dir()]
-    if apart:
-        return {modality: Results(find_results(folder / modality), where) for modality in apart}
+    modalities_with_folder = [modality for modality in CHANNELS if (folder / modality).is_dir()]
+    if modalities_with_folder:
+        return {
+            modality: Results(find_results(folder / modality), where)
+            for modality in modalities_with_folder
+        }
     only = Results(find_results(folder), where)
-    told = [modality for modality, names in CHANNELS.items() if only.channel.lower() in names]
-    return dict.fromkeys(told or CHANNELS, only)
+    modalities = [modality for modality, names in CHANNELS.items() if only.channel.lower() in names]
+    return dict.fromkeys(modalities or CHANNELS, only)

@@ -1,7 +1,8 @@
-"""nnU-Net's way from an image to masks as far as it is ours, with the network given: pure functions of their arguments.
+"""The pipeline around nnU-Net from an image to masks: pure functions that take the network.
 
-The axes are turned to what the training's reader made of them, one map of labels comes back on the same voxels, and each
-target takes its labels. What lies between (crop, normalisation, resampling, patches) is nnU-Net's own code (``results.py``).
+The axes are turned as the training's reader turned them, nnU-Net returns one label map on the same
+voxels, and each target takes its labels. The steps between (crop, normalisation, resampling,
+patches) are nnU-Net's code (``results.py``).
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from typing import Any, Dict, Mapping, Protocol, Tuple
 import numpy as np
 
 from zoo_sdk import Prediction, Request, Seconds, Unsupported, Volume
-from zoo_sdk.intensities import Undefined
-from zoo_sdk.label_maps import masks_from, wanted_labels
-from zoo_sdk.spaces import Space, canonical, reversed_axes, sample, space_of
+from zoo_transforms.intensity import Undefined
+from zoo_transforms.label_maps import labels_of_targets, masks_from
+from zoo_transforms.resampling import VoxelGrid, canonical, reversed_axes, sample, voxel_grid_of
 
 OPTIONS = {"mirroring": ("on", "off"), "folds": ("all", "first")}
 
@@ -37,33 +38,47 @@ class Network(Protocol):
         """The model for images of a DICOM modality; None if there is none."""
 
 
-def predict(image: Volume, request: Request, network: Network, options: Mapping[str, str]) -> Prediction:
+def predict(
+    image: Volume, request: Request, network: Network, options: Mapping[str, str]
+) -> Prediction:
     """Answer a request about one image; ``options`` has a value for each of ``OPTIONS``."""
     seconds = Seconds()
     modality = next(iter(request.images))
     model = network.model(modality)
     if model is None:
         none = Unsupported("the weights hold no model for %s" % modality)
-        return Prediction({target.name: none for target in request.targets}, notes={"options": dict(options)})
-    wanted, outcomes = wanted_labels(request, model.labels)
-    notes: Dict[str, Any] = {"options": dict(options), "model": dict(model.about), "labels": wanted}
-    if wanted:
+        return Prediction(
+            {target.name: none for target in request.targets}, notes={"options": dict(options)}
+        )
+    labels_by_target, outcomes = labels_of_targets(request, model.labels)
+    notes: Dict[str, Any] = {
+        "options": dict(options),
+        "model": dict(model.about),
+        "labels": labels_by_target,
+    }
+    if labels_by_target:
         with seconds.of("preprocess"):
-            lattice = network_space(space_of(request.grid), model.orientation)
-            values = sample(image.array, image.affine, lattice).astype(np.float32)
+            network_grid = network_grid_of(voxel_grid_of(request.grid), model.orientation)
+            values = sample(image.array, image.affine, network_grid).astype(np.float32)
         if values.any():
             with seconds.of("infer"):
                 folds = 1 if options["folds"] == "first" else None
-                found = model.label_map(
-                    Volume(values, lattice.affine), mirroring=options["mirroring"] == "on", folds=folds
+                label_map = model.label_map(
+                    Volume(values, network_grid.affine),
+                    mirroring=options["mirroring"] == "on",
+                    folds=folds,
                 )
             with seconds.of("postprocess"):
-                outcomes.update(masks_from(found, lattice, request.grid, wanted))
+                outcomes.update(masks_from(label_map, network_grid, request.grid, labels_by_target))
         else:
-            outcomes.update(dict.fromkeys(wanted, Undefined("all voxels are zero: there is nothing to segment")))
+            outcomes.update(
+                dict.fromkeys(
+                    labels_by_target, Undefined("all voxels are zero: there is nothing to segment")
+                )
+            )
     return Prediction(outcomes, notes=notes, seconds=seconds)
 
 
-def network_space(own: Space, orientation: str) -> Space:
-    """The image's voxels as nnU-Net's readers hand them over: axes in reverse order, after turning them to RAS+ or not."""
-    return reversed_axes(own if orientation == "stored" else canonical(own))
+def network_grid_of(image_grid: VoxelGrid, orientation: str) -> VoxelGrid:
+    """The image's voxels as nnU-Net's readers return them: axes reversed, RAS+ first if needed."""
+    return reversed_axes(image_grid if orientation == "stored" else canonical(image_grid))

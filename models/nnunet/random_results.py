@@ -19,10 +19,19 @@ SCHEMES = {"CT": "CTNormalization"}
 
 
 def write_results(
-    folder: Path, size: str, labels: Mapping[str, Any], *, name: str, seed: int, channel: str = "CT",
-    spacing: Sequence[float] = (1.5, 1.5, 1.5), reader: str = "SimpleITKIO", trainer: str = "nnUNetTrainer",
-    folds: int = 1, background: float = 0.0,
-) -> None:  # fmt: skip
+    folder: Path,
+    size: str,
+    labels: Mapping[str, Any],
+    *,
+    name: str,
+    seed: int,
+    channel: str = "CT",
+    spacing: Sequence[float] = (1.5, 1.5, 1.5),
+    reader: str = "SimpleITKIO",
+    trainer: str = "nnUNetTrainer",
+    folds: int = 1,
+    background: float = 0.0,
+) -> None:
     """Write a results folder; ``labels`` without the background, ``spacing`` along (z, y, x) in mm.
 
     ``background``: added to its logit; 0.2 gives it most voxels of a network of 20 to 30 classes.
@@ -32,7 +41,12 @@ def write_results(
     named = {"background": 0, **labels}
     plans = make_plans(size, name, channel, spacing, reader)
     write_json(folder / PLANS, plans)
-    dataset = {"channel_names": {"0": channel}, "labels": named, "numTraining": 10, "file_ending": ".nii.gz"}
+    dataset = {
+        "channel_names": {"0": channel},
+        "labels": named,
+        "numTraining": 10,
+        "file_ending": ".nii.gz",
+    }
     write_json(folder / DATASET, dataset)
     mirrored: Tuple[int, ...] | None = None if "NoMirroring" in trainer else (0, 1, 2)
     manager = PlansManager(plans)
@@ -50,7 +64,12 @@ def write_results(
             "logging": {},
             "_best_ema": None,
             "current_epoch": 1000,
-            "init_args": {"plans": plans, "configuration": CONFIGURATION, "fold": fold, "dataset_json": dataset},
+            "init_args": {
+                "plans": plans,
+                "configuration": CONFIGURATION,
+                "fold": fold,
+                "dataset_json": dataset,
+            },
             "trainer_name": trainer,
             "inference_allowed_mirroring_axes": mirrored,
         }
@@ -58,10 +77,10 @@ def write_results(
 
 
 def part_among_classes(module: Any, background: float) -> None:
-    """Give each class a place among the features, and each voxel the class of the nearest: of numbers as they fall, few take all.
+    """Give each class a position among the features; a voxel gets the nearest class.
 
-    The features are normal but for the slope below zero. The places are drawn nearer to their middle, where the mean of folds and
-    mirrored images lies; the background's is there.
+    The features are normal but for the slope below zero. The places are drawn nearer to their
+    middle, where the mean of folds and mirrored images lies; the background's is there.
     """
     for head in module.decoder.seg_layers:
         places = 0.2 + 0.5 * torch.nn.functional.leaky_relu(torch.randn(head.weight.shape))
@@ -70,7 +89,9 @@ def part_among_classes(module: Any, background: float) -> None:
         head.bias.data[0] += background
 
 
-def make_plans(size: str, name: str, channel: str, spacing: Sequence[float], reader: str) -> Dict[str, Any]:
+def make_plans(
+    size: str, name: str, channel: str, spacing: Sequence[float], reader: str
+) -> Dict[str, Any]:
     """nnU-Net's plan of one configuration."""
     chosen = SIZES[size]
     features, stages = chosen["features"], len(chosen["features"])
@@ -113,7 +134,13 @@ def make_plans(size: str, name: str, channel: str, spacing: Sequence[float], rea
         "architecture": architecture,
         "batch_dice": True,
     }
-    intensities = {"max": 3000.0, "mean": 80.0, "median": 90.0, "min": -1024.0, "percentile_00_5": -960.0}
+    intensities = {
+        "max": 3000.0,
+        "mean": 80.0,
+        "median": 90.0,
+        "min": -1024.0,
+        "percentile_00_5": -960.0,
+    }
     return {
         "dataset_name": name,
         "plans_name": "nnUNetPlans",
@@ -125,5 +152,7 @@ def make_plans(size: str, name: str, channel: str, spacing: Sequence[float], rea
         "configurations": {CONFIGURATION: configuration},
         "experiment_planner_used": "ExperimentPlanner",
         "label_manager": "LabelManager",
-        "foreground_intensity_properties_per_channel": {"0": {**intensities, "percentile_99_5": 800.0, "std": 140.0}},
+        "foreground_intensity_properties_per_channel": {
+            "0": {**intensities, "percentile_99_5": 800.0, "std": 140.0}
+        },
     }

@@ -1,4 +1,4 @@
-"""A results folder for each modality, as training writes it, of random numbers: two folds, the paper's 13 organs."""
+"""A results folder of random numbers for each modality: two folds, the paper's 13 organs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from random_results import write_results
 from zoo_sdk.random_weights import SEED
 
 ORGANS = (
-    "liver", "kidney_left", "kidney_right", "brain", "heart", "spleen", "aorta", "lung", "colon", "bladder", "pancreas",
-    "esophagus", "stomach",
+    "liver", "kidney_left", "kidney_right", "brain", "heart", "spleen", "aorta", "lung", "colon",
+    "bladder", "pancreas", "esophagus", "stomach",
 )  # fmt: skip
 #: modality -> the channel's name in dataset.json, reader
-MODELS = {"CT": ("CT", "SimpleITKIO"), "MR": ("MRI", "NibabelIO"), "PT": ("PET", "NibabelIOWithReorient")}
+MODELS = {
+    "CT": ("CT", "SimpleITKIO"),
+    "MR": ("MRI", "NibabelIO"),
+    "PT": ("PET", "NibabelIOWithReorient"),
+}
 SPACING = {"small": (6.0, 5.0, 5.0), "full": (2.0, 1.5, 1.5)}
 
 
@@ -22,5 +26,5 @@ def write(size: str, folder: Path) -> None:
     labels = {name: value for value, name in enumerate(ORGANS, 1)}
     for number, (modality, (channel, reader)) in enumerate(MODELS.items(), 1):
         name = "Dataset%03d_Random%s" % (900 + number, modality)
-        given = {"channel": channel, "reader": reader, "spacing": SPACING[size], "folds": 2}
-        write_results(folder / modality, size, labels, name=name, seed=SEED + number, **given)
+        settings = {"channel": channel, "reader": reader, "spacing": SPACING[size], "folds": 2}
+        write_results(folder / modality, size, labels, name=name, seed=SEED + number, **settings)

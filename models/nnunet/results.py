@@ -1,4 +1,4 @@
-"""A results folder of nnU-Net v2, as its training writes it: opened by nnU-Net's own predictor, and strictly.
+"""A results folder of nnU-Net v2, opened strictly by nnU-Net's predictor.
 
     plans.json  dataset.json  fold_0/checkpoint_final.pth  fold_1/checkpoint_final.pth ...
 
@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import json
 import pkgutil
+from itertools import chain
 from pathlib import Path
 from typing import Any, Dict, Tuple
 
@@ -36,7 +37,9 @@ class Results:
     def __init__(self, folder: Path, device: Any) -> None:
         for name in (PLANS, DATASET):
             if not (folder / name).is_file():
-                raise WrongWeights("%s is no results folder of nnU-Net v2: it has no %s" % (folder, name))
+                raise WrongWeights(
+                    "%s is not a results folder of nnU-Net v2: it has no %s" % (folder, name)
+                )
         self.folder = folder
         self._predictor = nnUNetPredictor(device=device, allow_tqdm=False)
         folds = folds_in(folder)
@@ -52,7 +55,9 @@ class Results:
             AttributeError,
             AssertionError,
         ) as error:
-            raise WrongWeights("%s cannot be opened by nnU-Net: %s" % (folder, str(error)[:600])) from error
+            raise WrongWeights(
+                "%s cannot be opened by nnU-Net: %s" % (folder, str(error)[:600])
+            ) from error
         self._folds = list(zip(folds, self._predictor.list_of_parameters))
         for fold, state in self._folds:
             load_strictly(self._predictor.network, state, "fold_%s/%s" % (fold, CHECKPOINT))
@@ -60,7 +65,10 @@ class Results:
         self._maps = Recent(MAPS)
 
     def _check(self) -> None:
-        dataset, stage = self._predictor.dataset_json, self._predictor.configuration_manager.previous_stage_name
+        dataset, stage = (
+            self._predictor.dataset_json,
+            self._predictor.configuration_manager.previous_stage_name,
+        )
         channels = dataset.get("channel_names", dataset.get("modality", {}))
         if len(channels) != 1:
             raise WrongWeights(
@@ -68,10 +76,13 @@ class Results:
                 % (self.folder, len(channels), ", ".join(map(str, channels.values())))
             )
         if stage is not None:
-            raise WrongWeights("%s is the second stage of a cascade; give the results of %s" % (self.folder, stage))
+            raise WrongWeights(
+                "%s is the second stage of a cascade; give the results of %s" % (self.folder, stage)
+            )
         if self.reader not in READERS:
             raise WrongWeights(
-                "%s was trained on what %s reads, which is no medical volume" % (self.folder, self.reader)
+                "%s was trained on files of %s, which are not medical volumes"
+                % (self.folder, self.reader)
             )
 
     @property
@@ -94,12 +105,17 @@ class Results:
     def labels(self) -> Dict[str, Tuple[int, ...]]:
         """Name -> values; several for a region."""
         named = self._predictor.dataset_json["labels"]
-        values = {name: tuple(own) if isinstance(own, (list, tuple)) else (own,) for name, own in named.items()}
-        return {name: own for name, own in values.items() if name not in ("background", "ignore")}
+        values = {
+            name: tuple(value) if isinstance(value, (list, tuple)) else (value,)
+            for name, value in named.items()
+        }
+        return {
+            name: value for name, value in values.items() if name not in ("background", "ignore")
+        }
 
     @property
     def about(self) -> Dict[str, Any]:
-        """What a reply's notes tell of the model."""
+        """The model as a reply's notes describe it."""
         plans = self._predictor.plans_manager
         return {
             "trainer": self._predictor.trainer_name,
@@ -109,43 +125,52 @@ class Results:
             "reader": self.reader,
         }
 
-    def label_map(self, image: Volume, *, mirroring: bool = True, folds: int | None = None, step: float = 0.5) -> Any:
-        """The labels of an image whose axes are as training had them, (z, y, x).
+    def label_map(
+        self, image: Volume, *, mirroring: bool = True, folds: int | None = None, step: float = 0.5
+    ) -> Any:
+        """The labels of an image whose axes are those of training, (z, y, x).
 
-        ``folds``: the first so many, or all; ``step``: how far apart patches lie, in parts of a patch.
+        Args:
+            image: the volume.
+            mirroring: predict on mirrored images, too, and average.
+            folds: how many folds to use; None for all.
+            step: distance between patches, as a fraction of a patch.
         """
         values = np.ascontiguousarray(image.array, dtype=np.float32)
-        # headers tell voxel sizes in 32 bits
-        told = [float(np.float32(size)) for size in image.spacing]
+        # headers store voxel sizes in 32 bits
+        spacing = [float(np.float32(size)) for size in image.spacing]
         shown = hashlib.blake2b(values, digest_size=16).hexdigest(), values.shape
-        key = (shown, tuple(told), mirroring, folds, step)
-        return self._maps.get(key, lambda: self._predict(values, told, mirroring, folds, step))
+        key = (shown, tuple(spacing), mirroring, folds, step)
+        return self._maps.get(key, lambda: self._predict(values, spacing, mirroring, folds, step))
 
-    def _predict(self, values: Any, spacing: Any, mirroring: bool, folds: int | None, step: float) -> Any:
+    def _predict(
+        self, values: Any, spacing: Any, mirroring: bool, folds: int | None, step: float
+    ) -> Any:
         self._predictor.use_mirroring, self._predictor.tile_step_size = mirroring, step
         self._predictor.list_of_parameters = [state for _, state in self._folds[:folds]]
         return self._predictor.predict_single_npy_array(values[None], {"spacing": spacing})
 
 
 def find_trainer(name: str) -> Any:
-    """nnU-Net's trainer class, which says how the network is built. Raises RuntimeError for one that nnU-Net does not have.
+    """nnU-Net's trainer class, which builds the network. Raises RuntimeError for an unknown one.
 
-    nnU-Net's own search ends at the first module that needs a package of a trainer that is not asked for (timm).
+    nnU-Net's search stops at the first module whose package is missing (timm), even if another
+    trainer needs it.
     """
     trainers = importlib.import_module("nnunetv2.training.nnUNetTrainer")
-    lacking = []
-    for found in pkgutil.walk_packages(trainers.__path__, trainers.__name__ + "."):
-        if found.ispkg:
+    skipped_modules = []
+    for module in pkgutil.walk_packages(trainers.__path__, trainers.__name__ + "."):
+        if module.ispkg:
             continue
         try:
-            kind = getattr(importlib.import_module(found.name), name, None)
+            kind = getattr(importlib.import_module(module.name), name, None)
         except ImportError as error:
-            lacking.append("%s (needs %s)" % (found.name.rpartition(".")[2], error.name))
+            skipped_modules.append("%s (needs %s)" % (module.name.rpartition(".")[2], error.name))
             continue
         if isinstance(kind, type):
             return kind
-    told = "; not looked into: " + ", ".join(lacking) if lacking else ""
-    raise RuntimeError("nnunetv2 has no trainer %s%s" % (name, told))
+    skipped = "; not searched: " + ", ".join(skipped_modules) if skipped_modules else ""
+    raise RuntimeError("nnunetv2 has no trainer %s%s" % (name, skipped))
 
 
 #: where nnU-Net's predictor looks for it
@@ -153,24 +178,30 @@ predict_from_raw_data.recursive_find_trainer_class_by_name = find_trainer
 
 
 def folds_in(folder: Path) -> Tuple[Any, ...]:
-    """Every fold whose training has ended; ``all`` where it is the only one. Raises WrongWeights for none."""
-    found = sorted(path.parent.name[len("fold_") :] for path in folder.glob("fold_*/" + CHECKPOINT))
-    numbers = tuple(sorted(int(name) for name in found if name.isdigit()))
-    if numbers or "all" in found:
+    """Every fold with a finished training; ``all`` if it is the only one. Raises WrongWeights."""
+    names = sorted(path.parent.name[len("fold_") :] for path in folder.glob("fold_*/" + CHECKPOINT))
+    numbers = tuple(sorted(int(name) for name in names if name.isdigit()))
+    if numbers or "all" in names:
         return numbers or ("all",)
-    raise WrongWeights("%s has no fold_*/%s; only trainings that have ended are used" % (folder, CHECKPOINT))
+    raise WrongWeights(
+        "%s has no fold_*/%s; only finished trainings are used" % (folder, CHECKPOINT)
+    )
 
 
 def find_results(folder: Path) -> Path:
-    """The one results folder in a folder, itself or up to two levels down, as an unpacked export lies. Raises WrongWeights."""
-    found = [path.parent for levels in ("", "*/", "*/*/") for path in sorted(folder.glob(levels + PLANS))]
-    if len(found) != 1:
-        told = ", ".join(str(one.relative_to(folder)) for one in found) or "none"
+    """The only results folder in a folder: itself, or up to two levels down as in an export.
+
+    Raises WrongWeights for none or several.
+    """
+    plans = chain.from_iterable(sorted(folder.glob(level + PLANS)) for level in ("", "*/", "*/*/"))
+    folders = [path.parent for path in plans]
+    if len(folders) != 1:
+        paths = ", ".join(str(results.relative_to(folder)) for results in folders) or "none"
         raise WrongWeights(
             "%s must hold one results folder of nnU-Net v2 (with %s, %s and fold_*/%s); it holds %s"
-            % (folder, PLANS, DATASET, CHECKPOINT, told)
+            % (folder, PLANS, DATASET, CHECKPOINT, paths)
         )
-    return found[0]
+    return folders[0]
 
 
 def device() -> Any:

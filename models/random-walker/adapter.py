@@ -1,8 +1,9 @@
 """The random walker (Grady, IEEE TPAMI 2006) from points, a box, or both.
 
-Each voxel of a crop, brought to at most ``MOST_VOXELS`` voxels, gets the probability that a walker who avoids edges in
-the image meets a foreground seed before a background seed. Foreground seeds: small balls about the foreground points,
-and the middle of a box that came without one. Background seeds: background points and the crop's border.
+Each voxel of a crop, which is reduced to at most ``MOST_VOXELS`` voxels, gets the probability that
+a walker who avoids edges in the image meets a foreground seed before a background seed. Foreground
+seeds: small balls about the foreground points, and the middle of a box without a point. Background
+seeds: background points and the crop's border.
 """
 
 from typing import Any
@@ -13,7 +14,8 @@ from scipy.sparse.linalg import cg
 
 from zoo_sdk import Adapter as Base
 from zoo_sdk import Crop, Prediction, Request, Target, Unsupported, each_target, read_image
-from zoo_sdk.geometry import balls, box_slices, corner_of, prompt_window, spacing
+from zoo_sdk.volume import spacing
+from zoo_transforms.prompt_geometry import balls, box_slices, corner_of, prompt_window
 
 POINT_RADIUS_MM = 70.0
 BOX_MARGIN_MM = 4.0
@@ -40,17 +42,24 @@ class Adapter(Base):
             every = _strides(inside.shape, step)
             coarse = tuple(slice(None, None, n) for n in every)
             # a seed between the coarse voxels must not be lost
-            fewer = [
-                ndimage.maximum_filter(seeds, size=[2 * n - 1 for n in every])[coarse] for seeds in (inside, outside)
-            ]
+            size = [2 * n - 1 for n in every]
+            inside_seeds = ndimage.maximum_filter(inside, size=size)[coarse]
+            outside_seeds = ndimage.maximum_filter(outside, size=size)[coarse] & ~inside_seeds
             smooth = ndimage.gaussian_filter(
                 image.array[window].astype(np.float64), [n / 2 if n > 1 else 0 for n in every]
             )
-            chance = random_walker(smooth[coarse], fewer[0], fewer[1] & ~fewer[0], step * every)
-            back = ndimage.zoom(chance, [n / c for n, c in zip(inside.shape, chance.shape)], order=1, grid_mode=False)
+            probability = random_walker(smooth[coarse], inside_seeds, outside_seeds, step * every)
+            back = ndimage.zoom(
+                probability,
+                [n / c for n, c in zip(inside.shape, probability.shape)],
+                order=1,
+                grid_mode=False,
+            )
             return Crop(((back > 0.5) | inside) & ~outside, corner_of(window))
 
-        return Prediction(each_target(request, walk), notes={"beta": BETA, "most_voxels": MOST_VOXELS})
+        return Prediction(
+            each_target(request, walk), notes={"beta": BETA, "most_voxels": MOST_VOXELS}
+        )
 
 
 def random_walker(values: Any, inside: Any, outside: Any, step: Any) -> Any:
@@ -71,39 +80,43 @@ def random_walker(values: Any, inside: Any, outside: Any, step: Any) -> Any:
     adjacency = adjacency + adjacency.T
     degree = np.asarray(adjacency.sum(axis=1)).ravel()
     laplacian = (sparse.diags_array(degree) - adjacency).tocsr()
-    chance = inside.ravel().astype(np.float64)
-    known = (inside | outside).ravel()
-    free = np.flatnonzero(~known)
+    probability = inside.ravel().astype(np.float64)
+    seeded = (inside | outside).ravel()
+    free = np.flatnonzero(~seeded)
     if len(free):
         system = laplacian[free][:, free]
-        right = -laplacian[free][:, np.flatnonzero(known)] @ chance[known]
+        right = -laplacian[free][:, np.flatnonzero(seeded)] @ probability[seeded]
         jacobi = sparse.diags_array(1 / system.diagonal())
-        chance[free], _ = cg(system, right, rtol=TOLERANCE, maxiter=500, M=jacobi)
-    return chance.reshape(shape)
+        probability[free], _ = cg(system, right, rtol=TOLERANCE, maxiter=500, M=jacobi)
+    return probability.reshape(shape)
 
 
 def _seeds(request: Request, target: Target, window: Any) -> Any:
     shape = tuple(s.stop - s.start for s in window)
     points = [point.index for point in target.points if point.foreground]
     inside = balls(request.grid.affine, window, points, SEED_MM)
-    # a click that corrects does not take back what the box says; one that came with the box says it better
-    if target.box is not None and not any(point.foreground and point.round == 0 for point in target.points):
+    # a correction does not replace the box as a seed; a click of the first round does
+    first_clicks = [p for p in target.points if p.foreground and p.round == 0]
+    if target.box is not None and not first_clicks:
         box = box_slices(target.box, request.grid.shape)
         low = np.array([b.start - w.start for b, w in zip(box, window)])
         size = np.array([b.stop - b.start for b in box])
         quarter = (size * 3) // 8
-        inside[tuple(slice(l + q, max(l + n - q, l + q + 1)) for l, n, q in zip(low, size, quarter))] = True
+        inside[
+            tuple(slice(l + q, max(l + n - q, l + q + 1)) for l, n, q in zip(low, size, quarter))
+        ] = True
     outside = np.ones(shape, dtype=bool)
     outside[tuple(slice(1, -1) if n > 2 else slice(None) for n in shape)] = False
-    spilled = balls(request.grid.affine, window, [p.index for p in target.points if not p.foreground], SEED_MM)
-    inside &= ~spilled  # the later word
-    outside |= spilled
+    background = [point.index for point in target.points if not point.foreground]
+    false_positives = balls(request.grid.affine, window, background, SEED_MM)
+    inside &= ~false_positives  # background clicks are corrections and win
+    outside |= false_positives
     inside |= balls(request.grid.affine, window, points, 0.0)
     return inside, outside & ~inside
 
 
 def _strides(shape: Any, step: Any) -> Any:
-    """Take every n-th voxel along each axis, the finest axes first, until the crop is small enough."""
+    """Take every n-th voxel along each axis, finest axes first, until the crop is small enough."""
     every = np.ones(3, dtype=int)
     while np.prod(np.ceil(np.array(shape) / every)) > MOST_VOXELS:
         every[int(np.argmin(step * every))] += 1

@@ -1,4 +1,6 @@
-"""Region growing from points: SimpleITK's confidence-connected filter (mean ± a multiple of the deviation, iterated).
+"""Region growing from points: SimpleITK's confidence-connected filter.
+
+It iterates: a region is all connected voxels within the mean ± a multiple of the deviation.
 
 The image is cropped about the points and smoothed by curvature flow; the region grows from every
 foreground point, is cut by the background points, and its holes are closed.
@@ -11,11 +13,11 @@ import SimpleITK
 
 from zoo_sdk import Adapter as Base
 from zoo_sdk import Crop, Prediction, Request, Target, Unsupported, each_target, read_image
-from zoo_sdk.geometry import balls, corner_of, prompt_window
+from zoo_transforms.prompt_geometry import balls, corner_of, prompt_window
 
-#: the organ is looked for this far about the points, millimetres
+#: the organ is searched this far about the points, millimetres
 RADIUS_MM = 120.0
-#: what a click says about its neighbourhood, millimetres
+#: the neighbourhood that a click stands for, millimetres
 SEED_MM = 4.0
 BACKGROUND_MM = 8.0
 #: half the width of the accepted band in standard deviations of the region
@@ -36,10 +38,12 @@ class Adapter(Base):
             if not points:
                 return Unsupported("needs a foreground point")
             window = prompt_window(request.grid, target, RADIUS_MM, 0.0)
-            crop = SimpleITK.GetImageFromArray(np.ascontiguousarray(image.array[window].T, dtype=np.float32))
+            crop = SimpleITK.GetImageFromArray(
+                np.ascontiguousarray(image.array[window].T, dtype=np.float32)
+            )
             crop.SetSpacing(image.spacing)
             smooth = SimpleITK.CurvatureFlow(crop, timeStep=0.05, numberOfIterations=3)
-            seeds = [[int(i - s.start) for i, s in zip(point, window)] for point in points]
+            seeds = [np.subtract(point, corner_of(window)).tolist() for point in points]
             radius = max(1, round(SEED_MM / max(image.spacing)))
             region = SimpleITK.ConfidenceConnected(
                 smooth,
@@ -58,4 +62,6 @@ class Adapter(Base):
             grown |= balls(request.grid.affine, window, points, min(image.spacing) / 2)
             return Crop(grown, corner_of(window))
 
-        return Prediction(each_target(request, grow), notes={"multiplier": MULTIPLIER, "radius_mm": RADIUS_MM})
+        return Prediction(
+            each_target(request, grow), notes={"multiplier": MULTIPLIER, "radius_mm": RADIUS_MM}
+        )

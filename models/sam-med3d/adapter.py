@@ -1,4 +1,4 @@
-"""SAM-Med3D, and every model of its architecture and preprocessing (SegAnyPET): one adapter, several images."""
+"""SAM-Med3D and models with its architecture and preprocessing (SegAnyPET): one adapter."""
 
 from __future__ import annotations
 
@@ -21,5 +21,14 @@ class Adapter(Base):
 
     def predict(self, request: Request) -> Prediction:
         """Segment each target from its clicks."""
-        said = predict(read_image(request), request, self.network, choose_options(request, OPTIONS))
-        return replace(said, notes={**said.notes, "weights": which_weights(), "device": str(self.network.device)})
+        prediction = predict(
+            read_image(request), request, self.network, choose_options(request, OPTIONS)
+        )
+        return replace(
+            prediction,
+            notes={
+                **prediction.notes,
+                "weights": which_weights(),
+                "device": str(self.network.device),
+            },
+        )

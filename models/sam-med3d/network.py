@@ -1,7 +1,7 @@
-"""SAM-Med3D's network from the package medim, with weights loaded strictly; an image's embedding and clicks are remembered.
+"""SAM-Med3D's network from the package medim, with strictly loaded weights and cached embeddings.
 
-What is remembered is found by all that it depends on (the crop's very values, the clicks), so that rounds and targets
-that share a crop share its embedding, and an answer never depends on what was asked before.
+The cache's keys hold everything that a value depends on (the crop's values, the clicks), so rounds
+and targets that share a crop share its embedding, and a reply never depends on earlier requests.
 """
 
 from __future__ import annotations
@@ -58,15 +58,19 @@ class SamMed3D:
         """The embedding (1, 384, 8, 8, 8) with what it is known by."""
         values = np.ascontiguousarray(crop.array, dtype=np.float32)
         key = hashlib.blake2b(values, digest_size=16).hexdigest()
-        return key, self._embeddings.get(key, lambda: self._module.image_encoder(self._tensor(values[None, None])))
+        return key, self._embeddings.get(
+            key, lambda: self._module.image_encoder(self._tensor(values[None, None]))
+        )
 
     @torch.inference_mode()
     def decode(self, embedding: Tuple[str, Any], clicks: Any, previous: Any) -> Tuple[Any, Any]:
         """The logits (1, 1, 32, 32, 32), with the chain of clicks that they come from."""
         before, low = previous or ((), None)
         chain = (*before, clicks)
-        made = self._decoded.get((embedding[0], chain), lambda: self._decode(embedding[1], clicks, low))
-        return chain, made
+        decoded = self._decoded.get(
+            (embedding[0], chain), lambda: self._decode(embedding[1], clicks, low)
+        )
+        return chain, decoded
 
     @torch.inference_mode()
     def mask(self, low: Tuple[Any, Any]) -> Any:
@@ -76,7 +80,9 @@ class SamMed3D:
 
     def _decode(self, embedding: Any, clicks: Any, low: Any) -> Any:
         places = self._tensor(np.array([[index for index, _ in clicks]], dtype=np.float32))
-        labels = self._tensor(np.array([[foreground for _, foreground in clicks]], dtype=np.float32))
+        labels = self._tensor(
+            np.array([[foreground for _, foreground in clicks]], dtype=np.float32)
+        )
         if low is None:
             # upstream's first round has an empty mask, not none
             low = torch.zeros(1, 1, 32, 32, 32, device=self.device)

@@ -1,4 +1,4 @@
-"""SAT-Nano and SAT-Pro: one adapter, two images, told apart by ``SAT_VARIANT``."""
+"""SAT-Nano and SAT-Pro: one adapter, two images, distinguished by ``SAT_VARIANT``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,13 @@ class Adapter(Base):
 
     def predict(self, request: Request) -> Prediction:
         """Segment each target from its text; all of them share each patch's features."""
-        said = predict(read_image(request), request, self.network, choose_options(request, OPTIONS))
-        about = {"variant": variant(), "weights": which_weights(), "device": str(self.network.device)}
-        about["training_steps"] = self.network.steps
-        return replace(said, notes={**said.notes, **about})
+        prediction = predict(
+            read_image(request), request, self.network, choose_options(request, OPTIONS)
+        )
+        details = {
+            "variant": variant(),
+            "weights": which_weights(),
+            "device": str(self.network.device),
+        }
+        details["training_steps"] = self.network.steps
+        return replace(prediction, notes={**prediction.notes, **details})

@@ -1,7 +1,8 @@
-"""SAT's networks from upstream's source (at its commit, in ``/opt/model/sat``), with weights loaded strictly.
+"""SAT's networks from upstream's source (in ``/opt/model/sat``), with strictly loaded weights.
 
-Upstream loads what fits of a checkpoint and prints the rest, so that a pre-training checkpoint gives empty masks without
-an error (its issue 26). Here a segmentation network and a text encoder must be whole, and each the one of this image.
+Upstream loads the keys that fit and prints the rest, so a pre-training checkpoint gives empty masks
+without an error (its issue 26). Here the segmentation network and the text encoder must be
+complete, and must be those of this image.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from zoo_sdk.weights import (
     weights_folder,
 )
 
-#: upstream's name of the backbone, and the features of its first stage, by which it is told from the two that it also builds
+#: upstream's name of the backbone, and the features of its first stage, which distinguish it from
+#: the two others that upstream builds
 BACKBONES = {"nano": ("UNET", 64), "pro": ("UNET-L", 128)}
 #: the small network takes the same patch; its first stage has as few features as can be
 SMALL_FEATURES = (1, 2, 4, 4, 8, 8)
@@ -46,25 +48,29 @@ def variant() -> str:
 
 
 def build(size: str, *, deep_supervision: bool = False) -> Any:
-    """The segmentation network without weights, upstream's ``Maskformer``; of its three backbones only the one that is used."""
+    """The segmentation network without weights: upstream's ``Maskformer``, with one backbone."""
     from model import maskformer
 
     name, first = BACKBONES[variant()]
-    whole = maskformer.PlainConvUNet
+    PlainConvUNet = maskformer.PlainConvUNet
 
     def one_backbone(**sizes: Any) -> Any:
         if sizes["features_per_stage"][0] != first:
             return None
         if size == "small":
-            own = {"kernel_sizes": (1, 3, 3, 3, 3, 3), "n_conv_per_stage": 1, "n_conv_per_stage_decoder": 1}
-            sizes.update(own, features_per_stage=SMALL_FEATURES)
-        return whole(**sizes)
+            smallest = {
+                "kernel_sizes": (1, 3, 3, 3, 3, 3),
+                "n_conv_per_stage": 1,
+                "n_conv_per_stage_decoder": 1,
+            }
+            sizes.update(smallest, features_per_stage=SMALL_FEATURES)
+        return PlainConvUNet(**sizes)
 
     maskformer.PlainConvUNet = one_backbone
     try:
         module = maskformer.Maskformer(name, [288, 288, 96], [32, 32, 32], deep_supervision)
     finally:
-        maskformer.PlainConvUNet = whole
+        maskformer.PlainConvUNet = PlainConvUNet
     if size == "small":
         first_layer, last_layer = module.projection_layer[0], module.mask_embed_proj[2]
         module.projection_layer[0] = torch.nn.Linear(sum(SMALL_FEATURES), first_layer.out_features)
@@ -73,19 +79,19 @@ def build(size: str, *, deep_supervision: bool = False) -> Any:
 
 
 def build_text_encoder(folder: Path) -> Any:
-    """The text encoder without weights: BioLORD's architecture and tokeniser from ``folder``; the checkpoint has all weights."""
+    """The text encoder without weights: BioLORD's architecture and tokeniser from ``folder``."""
     from model import knowledge_encoder, text_tower
 
-    whole = text_tower.AutoModel
+    AutoModel = text_tower.AutoModel
     text_tower.AutoModel = _FromConfig
     try:
         return knowledge_encoder.Knowledge_Encoder(str(folder))
     finally:
-        text_tower.AutoModel = whole
+        text_tower.AutoModel = AutoModel
 
 
 class _FromConfig:
-    """Stands for transformers' AutoModel, where upstream would load weights that its checkpoint then replaces."""
+    """Replaces transformers' AutoModel, which would load weights that are replaced afterwards."""
 
     @staticmethod
     def from_pretrained(folder: str) -> Any:
@@ -95,16 +101,18 @@ class _FromConfig:
 
 
 def segmentation_state(checkpoint: Any, name: str) -> Dict[str, Any]:
-    """The network's weights in a published checkpoint. Raises WrongWeights for a checkpoint of another kind."""
+    """The network's weights in a published checkpoint; raises WrongWeights for another."""
     state = _state(checkpoint, name)
     return {key: value for key, value in state.items() if not key.startswith(UNUSED)}
 
 
 def text_state(checkpoint: Any, name: str) -> Dict[str, Any]:
-    """The text encoder's weights in a published checkpoint. Raises WrongWeights for a checkpoint of another kind."""
+    """The text encoder's weights in a published checkpoint; raises WrongWeights for another."""
     state = _state(checkpoint, name)
     # a buffer of transformers before 4.31
-    return {key: value for key, value in state.items() if not key.endswith("embeddings.position_ids")}
+    return {
+        key: value for key, value in state.items() if not key.endswith("embeddings.position_ids")
+    }
 
 
 def _state(checkpoint: Any, name: str) -> Dict[str, Any]:
@@ -113,15 +121,15 @@ def _state(checkpoint: Any, name: str) -> Dict[str, Any]:
     state = {key.removeprefix("module."): value for key, value in checkpoint[STATE].items()}
     if any(key.split(".")[0] in PRETRAINING for key in state):
         raise WrongWeights(
-            "%s is a checkpoint of SAT's pre-training (it has an atlas tower or a temperature). Segmentation needs the pair "
-            "that was trained together: the hub's Nano/nano.pth and Nano/nano_text_encoder.pth, or Pro/SAT_Pro.pth and "
-            "Pro/text_encoder.pth" % name
+            "%s is a checkpoint of SAT's pre-training (it has an atlas tower or a temperature). "
+            "Segmentation needs the pair that was trained together: the hub's Nano/nano.pth and "
+            "Nano/nano_text_encoder.pth, or Pro/SAT_Pro.pth and Pro/text_encoder.pth" % name
         )
     return state
 
 
 class Sat:
-    """Text and image on torch; see ``pipeline.Network``. On a GPU in mixed precision, as upstream."""
+    """Text and image with torch; see ``pipeline.Network``. On a GPU in mixed precision."""
 
     def __init__(self) -> None:
         size, path = network_size(), only_file("*.pth")
@@ -133,7 +141,8 @@ class Sat:
         text = only_file("text/*.pth")
         encoder, paired = build_text_encoder(folder / "biolord"), read_checkpoint(text)
         load_strictly(encoder, text_state(paired, text.name), text.name)
-        #: of training, of the network and of the text encoder: equal in a pair as training writes it; None if not told
+        #: of the network and of the text encoder: equal in a pair that was trained together; None
+        #: if unknown
         self.steps = [part.get("step") for part in (checkpoint, paired)]
         self._encoder = encoder.eval().to(self.device)
         self._queries = Recent(QUERIES)
@@ -148,7 +157,9 @@ class Sat:
     @torch.inference_mode()
     def _query(self, words: str, modality: str) -> Any:
         tower = self._encoder.text_tower
-        tokens = {name: ids.to(self.device) for name, ids in tower.tokenizer.tokenize(words).items()}
+        tokens = {
+            name: ids.to(self.device) for name, ids in tower.tokenizer.tokenize(words).items()
+        }
         with self._precision():
             pooled = tower.mean_pooling(tower.biolord(**tokens), tokens["attention_mask"])
             code = torch.tensor([CODES[modality]], device=self.device)
@@ -163,7 +174,7 @@ class Sat:
 
     @torch.inference_mode()
     def probabilities(self, features: Any, query: Any) -> Any:
-        """One query at a time, so that the other targets of a request cannot change a mask."""
+        """One query at a time: the other targets of a request must not change a mask."""
         with self._precision():
             logits = self._module.infer_forward([query], *features)
             return torch.sigmoid(logits)[0, 0].float().cpu().numpy()

@@ -14,7 +14,12 @@ from zoo_sdk.random_weights import SEED
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>", "[CLS]", "[SEP]", "[UNK]")
 #: BioLORD is an MPNet of 12 layers over 30,527 words
-CONFIG = {"model_type": "mpnet", "architectures": ["MPNetModel"], "hidden_size": 768, "num_attention_heads": 12}
+CONFIG = {
+    "model_type": "mpnet",
+    "architectures": ["MPNetModel"],
+    "hidden_size": 768,
+    "num_attention_heads": 12,
+}
 LAYERS = {"small": (1, 64), "full": (12, 3072)}
 VOCABULARY = {"small": 0, "full": 30527}
 
@@ -36,14 +41,25 @@ def _published(state: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def write_tokeniser(size: str, folder: Path) -> None:
-    """The files that transformers reads a tokeniser and an architecture from; its words are single letters."""
+    """The files of a tokeniser and an architecture for transformers; words are single letters."""
     folder.mkdir(parents=True)
     letters = [*ascii_lowercase, *digits]
     words = [*SPECIAL, *letters, *("##" + letter for letter in letters)]
     words += ["unused%d" % n for n in range(len(words), VOCABULARY[size])]
     layers, width = LAYERS[size]
-    config = {**CONFIG, "num_hidden_layers": layers, "intermediate_size": width, "vocab_size": len(words)}
-    named = {"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "unk_token": "[UNK]"}
+    config = {
+        **CONFIG,
+        "num_hidden_layers": layers,
+        "intermediate_size": width,
+        "vocab_size": len(words),
+    }
+    named = {
+        "bos_token": "<s>",
+        "cls_token": "<s>",
+        "eos_token": "</s>",
+        "sep_token": "</s>",
+        "unk_token": "[UNK]",
+    }
     tokeniser = {
         "tokenizer_class": "MPNetTokenizer",
         "do_lower_case": True,
@@ -51,5 +67,7 @@ def write_tokeniser(size: str, folder: Path) -> None:
         "mask_token": "<mask>",
     }
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    (folder / "tokenizer_config.json").write_text(json.dumps({**tokeniser, **named}), encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({**tokeniser, **named}), encoding="utf-8"
+    )
     (folder / "vocab.txt").write_text("".join(word + "\n" for word in words), encoding="utf-8")

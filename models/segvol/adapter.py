@@ -20,7 +20,14 @@ class Adapter(Base):
         self.network, self.memory = SegVol(), Memory()
 
     def predict(self, request: Request) -> Prediction:
-        """Segment each target from what is given for it."""
+        """Segment each target from its prompts."""
         options = choose_options(request, OPTIONS)
-        said = predict(read_image(request), request, self.network, options, self.memory)
-        return replace(said, notes={**said.notes, "weights": which_weights(), "device": str(self.network.device)})
+        prediction = predict(read_image(request), request, self.network, options, self.memory)
+        return replace(
+            prediction,
+            notes={
+                **prediction.notes,
+                "weights": which_weights(),
+                "device": str(self.network.device),
+            },
+        )

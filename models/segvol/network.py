@@ -1,8 +1,8 @@
-"""SegVol from upstream's source, with weights loaded strictly; a view's embedding and a text's are remembered.
+"""SegVol from upstream's source, with strictly loaded weights; embeddings are cached.
 
-Upstream's source is at ``segvol`` beside this file (``UMD_SEGVOL`` elsewhere). Of it the losses and the interactive
-viewers are left out: they want matplotlib and torchvision, and are not for inference. Its text encoder puts tokens on a
-GPU by name; ours puts them where the network is.
+Upstream's source is in ``segvol`` beside this file (``UMD_SEGVOL`` elsewhere). Its losses and
+interactive viewers are left out: they need matplotlib and torchvision, and inference does not need
+them. Its text encoder puts tokens on a fixed GPU; ours puts them on the network's device.
 """
 
 from __future__ import annotations
@@ -27,7 +27,12 @@ PATCH = (4, 16, 16)
 WIDTH = 768
 #: of the image encoder, and of the text encoder; the full ones are upstream's own
 SMALL_ENCODER = {"mlp_dim": 192, "num_layers": 1}
-SMALL_TEXT = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+SMALL_TEXT = {
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+}
 #: the hub's checkpoint is of a module that holds this one
 PREFIX = "model."
 #: a buffer that transformers stored before 4.31 and makes itself since
@@ -45,10 +50,13 @@ def upstream_class() -> Tuple[Any, Any]:
     """Upstream's builder of the SAM parts, and its SegVol."""
     folder = str(upstream())
     without_losses = ModuleType("utils.loss")
-    without_losses.BCELoss = without_losses.BinaryDiceLoss = torch.nn.Identity  # type: ignore[attr-defined]
+    for loss in ("BCELoss", "BinaryDiceLoss"):
+        setattr(without_losses, loss, torch.nn.Identity)
     without_viewers = ModuleType("segment_anything_volumetric")
     without_viewers.__path__ = [f"{folder}/segment_anything_volumetric"]
-    sys.modules.update({"utils.loss": without_losses, "segment_anything_volumetric": without_viewers})
+    sys.modules.update(
+        {"utils.loss": without_losses, "segment_anything_volumetric": without_viewers}
+    )
     # by its file: the name of upstream's package is that of this module
     spec = importlib.util.spec_from_file_location("segvol_model", f"{folder}/network/model.py")
     assert spec
@@ -70,12 +78,28 @@ def build(size: str) -> Any:
     from transformers import CLIPTextConfig, CLIPTextModel
 
     build_sam, segvol = upstream_class()
-    sam = build_sam(image_encoder_type="vit", embed_dim=WIDTH, patch_size=PATCH, checkpoint=None, image_size=SHAPE)
+    sam = build_sam(
+        image_encoder_type="vit",
+        embed_dim=WIDTH,
+        patch_size=PATCH,
+        checkpoint=None,
+        image_size=SHAPE,
+    )
     encoder = sam.image_encoder
     if size == "small":
-        encoder = ViT(1, SHAPE, PATCH, hidden_size=WIDTH, num_heads=12, pos_embed="perceptron", **SMALL_ENCODER)
+        encoder = ViT(
+            1,
+            SHAPE,
+            PATCH,
+            hidden_size=WIDTH,
+            num_heads=12,
+            pos_embed="perceptron",
+            **SMALL_ENCODER,
+        )
     clip = str(upstream() / "config" / "clip")
-    module = segvol(encoder, sam.mask_decoder, sam.prompt_encoder, clip, SHAPE, PATCH, test_mode=True)
+    module = segvol(
+        encoder, sam.mask_decoder, sam.prompt_encoder, clip, SHAPE, PATCH, test_mode=True
+    )
     if size == "small":
         text = CLIPTextConfig(**SMALL_TEXT)
         module.text_encoder.clip_text_model = CLIPTextModel(text)
@@ -95,7 +119,9 @@ class SegVol:
         self._views, self._texts = Recent(VIEWS), Recent(VIEWS)
         text = self._module.text_encoder
         tokens = text.tokenizer
-        text.organ2tokens = lambda texts: tokens(texts, padding=True, return_tensors="pt").to(self.device)
+        text.organ2tokens = lambda texts: tokens(texts, padding=True, return_tensors="pt").to(
+            self.device
+        )
 
     @torch.inference_mode()
     def embed(self, view: Volume) -> Any:
@@ -119,7 +145,9 @@ class SegVol:
 
     def _embed(self, values: Any) -> Any:
         tokens, _ = self._module.image_encoder(torch.from_numpy(values)[None, None].to(self.device))
-        return tokens.transpose(1, 2).view(1, -1, *(own // patch for own, patch in zip(SHAPE, PATCH)))
+        return tokens.transpose(1, 2).view(
+            1, -1, *(size // patch for size, patch in zip(SHAPE, PATCH))
+        )
 
     def _tensor(self, values: Any) -> Any:
         return torch.tensor(values, dtype=torch.float32, device=self.device)

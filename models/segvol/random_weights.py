@@ -15,4 +15,6 @@ def write(size: str, folder: Path) -> None:
     torch.manual_seed(SEED)
     state = build(size).state_dict()
     state[MADE_ANEW] = torch.arange(77)[None]
-    torch.save({PREFIX + name: value for name, value in state.items()}, folder / "pytorch_model.bin")
+    torch.save(
+        {PREFIX + name: value for name, value in state.items()}, folder / "pytorch_model.bin"
+    )

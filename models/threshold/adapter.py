@@ -1,8 +1,9 @@
-"""Thresholds inside the prompt, as they are used in the clinic: 41 % of the SUV maximum or SUV 4 on PET, windows on CT and MR.
+"""Clinical thresholds inside the prompt: 41 % of the SUV maximum or SUV 4 on PET, windows else.
 
-PET: voxels of at least 41 % of the highest SUV inside the prompt (Boellaard et al., EANM guidelines 2.0, 2015), or of at
-least SUV 4 where that is lower (Barrington et al., 2021). CT: the organ's window in HU (``WINDOWS``). MR, which has no
-unit: from 60 % to 160 % of the median about the points (inside the middle of the box, if there is none).
+PET: voxels of at least 41 % of the highest SUV inside the prompt (Boellaard et al., EANM guidelines
+2.0, 2015), or of at least SUV 4 where that is lower (Barrington et al., 2021). CT: the organ's
+window in HU (``WINDOWS``). MR, which has no unit: from 60 % to 160 % of the median about the points
+(inside the middle of the box, if there is none).
 """
 
 from typing import Any, Tuple
@@ -12,21 +13,22 @@ from scipy import ndimage
 
 from zoo_sdk import Adapter as Base
 from zoo_sdk import Crop, Prediction, Request, Target, Unsupported, each_target, read_image
-from zoo_sdk.geometry import balls, corner_of, prompt_window
+from zoo_transforms.prompt_geometry import balls, corner_of, prompt_window
 
 #: organ -> HU from, to; portal-venous enhancement and none both lie inside
 WINDOWS = {
-    "liver": (20, 180), "spleen": (20, 200), "kidney-left": (10, 250), "kidney-right": (10, 250), "brain": (0, 80),
-    "heart": (0, 300), "aorta": (20, 450), "lung": (-1000, -400), "colon": (-150, 150), "bladder": (-20, 60),
-    "pancreas": (-10, 160), "esophagus": (-10, 120), "stomach": (-150, 150),
+    "liver": (20, 180), "spleen": (20, 200), "kidney-left": (10, 250), "kidney-right": (10, 250),
+    "brain": (0, 80), "heart": (0, 300), "aorta": (20, 450), "lung": (-1000, -400),
+    "colon": (-150, 150), "bladder": (-20, 60), "pancreas": (-10, 160), "esophagus": (-10, 120),
+    "stomach": (-150, 150),
 }  # fmt: skip
 SOFT_TISSUE = (-20, 200)
 FRACTION_OF_MAXIMUM = 0.41
 FIXED_SUV = 4.0
 MR_BAND = (0.6, 1.6)
-#: with points alone the organ is looked for this far about them, millimetres
+#: with points only, the organ is searched this far about them, millimetres
 RADIUS_MM = 80.0
-#: what is looked at about a point for its value, millimetres
+#: the neighbourhood of a point whose values are used, millimetres
 NEAR_MM = 5.0
 
 
@@ -55,7 +57,7 @@ class Adapter(Base):
 
 
 def _near(request: Request, target: Target, window: Any) -> Any:
-    """What is sampled: about the foreground points, else the middle half of the box."""
+    """The sampled voxels: about the foreground points, else the middle half of the box."""
     points = [point.index for point in target.points if point.foreground]
     if points:
         return balls(request.grid.affine, window, points, NEAR_MM)

@@ -1,21 +1,23 @@
-"""TotalSegmentator's way from an image to masks, with the networks given: pure functions of their arguments.
+"""TotalSegmentator's pipeline from an image to masks: pure functions that take the networks.
 
-As the package does it (TotalSegmentator 2.18.0, nnunet.py and resampling.py): axes turned to RAS+; to 1.5 mm with scipy's ``zoom`` of order
-1, first and last voxel kept, values cut to whole numbers; each part's nnU-Net there; parts united, a later one over an earlier one; back by
-nearest voxel, first and last voxel kept.
+It follows the package (TotalSegmentator 2.18.0, nnunet.py and resampling.py): axes turned to RAS+;
+to 1.5 mm with scipy's ``zoom`` of order 1, first and last voxel kept, values truncated to integers;
+each part's nnU-Net; parts united, a later one over an earlier one; back by nearest voxel, first and
+last voxel kept.
 """
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any, Dict, Mapping, Protocol, Sequence, Tuple
 
 import numpy as np
 from scipy import ndimage
 
 from zoo_sdk import Prediction, Request, Seconds, Unsupported, Volume
-from zoo_sdk.intensities import Undefined
-from zoo_sdk.label_maps import masks_from, wanted_labels
-from zoo_sdk.spaces import Space, canonical, reversed_axes, sample, space_of
+from zoo_transforms.intensity import Undefined
+from zoo_transforms.label_maps import labels_of_targets, masks_from
+from zoo_transforms.resampling import VoxelGrid, canonical, reversed_axes, sample, voxel_grid_of
 
 OPTIONS = {"parts": ("all", "needed")}
 MILLIMETRES = 1.5
@@ -24,9 +26,9 @@ MILLIMETRES = 1.5
 class Task(Protocol):
     """The networks of one modality."""
 
-    #: name -> values in the whole map
+    #: name -> values in the united map
     labels: Mapping[str, Tuple[int, ...]]
-    #: in the order in which they are united: part -> its own label -> the whole map's
+    #: in the order in which they are united: part -> its label -> the united map's
     parts: Mapping[str, Mapping[int, int]]
 
     def label_map(self, part: str, image: Volume) -> Any:
@@ -40,79 +42,98 @@ class Network(Protocol):
         """The task for images of a DICOM modality; None if there is none."""
 
 
-def predict(image: Volume, request: Request, network: Network, options: Mapping[str, str]) -> Prediction:
+def predict(
+    image: Volume, request: Request, network: Network, options: Mapping[str, str]
+) -> Prediction:
     """Answer a request about one image; ``options`` has a value for each of ``OPTIONS``."""
     seconds = Seconds()
     modality = next(iter(request.images))
     task = network.task(modality)
     if task is None:
         none = Unsupported("TotalSegmentator has no task for %s" % modality)
-        return Prediction({target.name: none for target in request.targets}, notes={"options": dict(options)})
-    wanted, outcomes = wanted_labels(request, task.labels)
-    parts = chosen_parts(task, wanted, options["parts"])
-    notes: Dict[str, Any] = {"options": dict(options), "labels": wanted, "parts": parts}
-    if wanted:
+        return Prediction(
+            {target.name: none for target in request.targets}, notes={"options": dict(options)}
+        )
+    labels_by_target, outcomes = labels_of_targets(request, task.labels)
+    parts = chosen_parts(task, labels_by_target, options["parts"])
+    notes: Dict[str, Any] = {"options": dict(options), "labels": labels_by_target, "parts": parts}
+    if labels_by_target:
         with seconds.of("preprocess"):
-            turned = canonical(space_of(request.grid))
-            lattice = respaced_between_corners(turned)
+            turned = canonical(voxel_grid_of(request.grid))
+            network_grid = respaced_between_corners(turned)
             values = network_values(sample(image.array, image.affine, turned), turned)
         if values.any():
             with seconds.of("infer"):
-                found = united(task, parts, Volume(values.T, reversed_axes(lattice).affine))
+                label_map = united(
+                    task, parts, Volume(values.T, reversed_axes(network_grid).affine)
+                )
             with seconds.of("postprocess"):
-                outcomes.update(masks_from(found.T, lattice, request.grid, wanted))
+                outcomes.update(
+                    masks_from(label_map.T, network_grid, request.grid, labels_by_target)
+                )
         else:
-            outcomes.update(dict.fromkeys(wanted, Undefined("all voxels are zero when they are cut to whole numbers")))
+            error = Undefined("all voxels are zero when they are truncated to integers")
+            outcomes.update(dict.fromkeys(labels_by_target, error))
     return Prediction(outcomes, notes=notes, seconds=seconds)
 
 
-def chosen_parts(task: Task, wanted: Mapping[str, Sequence[int]], which: str) -> Tuple[str, ...]:
-    """All parts, or those that have a wanted label; in order."""
-    asked = {value for values in wanted.values() for value in values}
-    return tuple(part for part, own in task.parts.items() if which == "all" or asked & set(own.values()))
+def chosen_parts(
+    task: Task, labels_by_target: Mapping[str, Sequence[int]], which: str
+) -> Tuple[str, ...]:
+    """All parts, or those that have a label of a target; in order."""
+    requested = set(chain.from_iterable(labels_by_target.values()))
+    return tuple(
+        part
+        for part, labels in task.parts.items()
+        if which == "all" or requested & set(labels.values())
+    )
 
 
-def new_shape(space: Space) -> Tuple[int, int, int]:
+def new_shape(grid: VoxelGrid) -> Tuple[int, int, int]:
     """How many voxels of 1.5 mm upstream makes of a grid."""
-    a, b, c = (max(round(n * float(size) / MILLIMETRES), 1) for n, size in zip(space.shape, _spacing(space)))
+    a, b, c = (
+        max(round(n * float(size) / MILLIMETRES), 1) for n, size in zip(grid.shape, _spacing(grid))
+    )
     return (a, b, c)
 
 
-def respaced_between_corners(space: Space) -> Space:
-    """The grid of 1.5 mm, in truth a little more or less: its first and last voxels are those of the image.
+def respaced_between_corners(grid: VoxelGrid) -> VoxelGrid:
+    """A grid of about 1.5 mm whose first and last voxels are those of the image.
 
-    An axis of one voxel has no last one: there the step is as it should be.
+    The spacing is a little more or less than 1.5 mm, but exact along an axis of one voxel.
     """
-    shape, spacing = new_shape(space), _spacing(space)
+    shape, spacing = new_shape(grid), _spacing(grid)
     step = np.eye(4)
-    for axis, (old, new) in enumerate(zip(space.shape, shape)):
-        step[axis, axis] = (old - 1) / (new - 1) if min(old, new) > 1 else MILLIMETRES / float(spacing[axis])
-    return Space(shape=shape, affine=np.asarray(space.affine) @ step)
+    for axis, (old, new) in enumerate(zip(grid.shape, shape)):
+        step[axis, axis] = (
+            (old - 1) / (new - 1) if min(old, new) > 1 else MILLIMETRES / float(spacing[axis])
+        )
+    return VoxelGrid(shape=shape, affine=np.asarray(grid.affine) @ step)
 
 
-def network_values(array: Any, space: Space) -> Any:
-    """An image that lies in RAS+ as the networks get it, (x, y, z) float32; as it is where it is of 1.5 mm already."""
-    zoom = [float(size) / MILLIMETRES for size in _spacing(space)]
-    if all(one == 1 for one in zoom):
+def network_values(array: Any, grid: VoxelGrid) -> Any:
+    """An image in RAS+ as the networks get it, (x, y, z) float32; unchanged if it has 1.5 mm."""
+    zoom = [float(size) / MILLIMETRES for size in _spacing(grid)]
+    if all(factor == 1 for factor in zoom):
         return np.asarray(array, dtype=np.float32)
-    # by shape, as scipy rounds: zoom makes nothing of an axis that is too short
-    zoom = [one if round(n * one) else 1.0 for n, one in zip(space.shape, zoom)]
+    # by shape, as scipy rounds: zoom would leave no voxel of an axis that is too short
+    zoom = [factor if round(n * factor) else 1.0 for n, factor in zip(grid.shape, zoom)]
     resampled = ndimage.zoom(np.asarray(array, dtype=np.float64), zoom, order=1, mode="nearest")
     return np.trunc(resampled).astype(np.float32)
 
 
 def united(task: Task, parts: Sequence[str], image: Volume) -> Any:
-    """One map of labels from those of the parts."""
-    whole = np.zeros(image.array.shape, dtype=np.uint8)
+    """One label map from those of the parts."""
+    label_map = np.zeros(image.array.shape, dtype=np.uint8)
     for part in parts:
-        own = task.parts[part]
-        table = np.zeros(max(own) + 1, dtype=np.uint8)
-        table[list(own)] = list(own.values())
-        found = table[task.label_map(part, image)]
-        np.copyto(whole, found, where=found != 0)
-    return whole
+        labels = task.parts[part]
+        table = np.zeros(max(labels) + 1, dtype=np.uint8)
+        table[list(labels)] = list(labels.values())
+        labels_of_part = table[task.label_map(part, image)]
+        np.copyto(label_map, labels_of_part, where=labels_of_part != 0)
+    return label_map
 
 
-def _spacing(space: Space) -> Any:
-    # a file's header tells it in 32 bits
-    return np.array(space.spacing, dtype=np.float32)
+def _spacing(grid: VoxelGrid) -> Any:
+    # a file header stores it in 32 bits
+    return np.array(grid.spacing, dtype=np.float32)

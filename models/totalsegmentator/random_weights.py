@@ -23,7 +23,19 @@ def write(size: str, folder: Path) -> None:
             labels = {organ: label for label, organ in classes[names[number]].items()}
             name = "Dataset%d_Random" % number
             where = folder / str(number) / name / (trainer + "__nnUNetPlans__3d_fullres")
-            given = {"channel": CHANNELS[modality], "reader": "NibabelIOWithReorient", "trainer": trainer}
+            settings = {
+                "channel": CHANNELS[modality],
+                "reader": "NibabelIOWithReorient",
+                "trainer": trainer,
+            }
             # a later part's voxels hide an earlier one's
             background = LATER if place else 0.0
-            write_results(where, size, labels, name=name, seed=SEED + number, background=background, **given)
+            write_results(
+                where,
+                size,
+                labels,
+                name=name,
+                seed=SEED + number,
+                background=background,
+                **settings,
+            )

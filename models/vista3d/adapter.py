@@ -22,5 +22,12 @@ class Adapter(Base):
     def predict(self, request: Request) -> Prediction:
         """Segment each target from its clicks, or by its name."""
         options = choose_options(request, OPTIONS)
-        said = predict(read_image(request), request, self.network, options, self.memory)
-        return replace(said, notes={**said.notes, "weights": which_weights(), "device": str(self.network.device)})
+        prediction = predict(read_image(request), request, self.network, options, self.memory)
+        return replace(
+            prediction,
+            notes={
+                **prediction.notes,
+                "weights": which_weights(),
+                "device": str(self.network.device),
+            },
+        )

@@ -14,7 +14,8 @@ def write(size: str, folder: Path) -> None:
     """Write the checkpoint of a network of this size."""
     torch.manual_seed(SEED)
     state = build(size).state_dict()
-    # with these signs nearly every voxel is foreground to the click branch, so that there is a mask wherever a click is
+    # with these signs the click branch finds foreground nearly everywhere, so every click gives a
+    # mask
     last = "point_head.output_hypernetworks_mlps.layers.2."
     for name in ("weight", "bias"):
         state[last + name].neg_()

@@ -1,4 +1,7 @@
-"""VoxTell's network from its package, with weights loaded strictly, and the published bank of text embeddings in place of Qwen."""
+"""VoxTell's network from its package, with strictly loaded weights.
+
+The published bank of text embeddings replaces the text encoder Qwen.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ FOLDER = "voxtell_*"
 
 
 def build(plans: Mapping[str, Any], size: str) -> Any:
-    """The network without weights, of the architecture that ``plans.json`` tells. Raises WrongWeights for plans of another kind."""
+    """The network without weights, as ``plans.json`` defines it; raises WrongWeights for others."""
     from voxtell.model.voxtell_model import VoxTellModel
 
     try:
@@ -42,21 +45,23 @@ def build(plans: Mapping[str, Any], size: str) -> Any:
     if size == "small":
         widths = sizes["features_per_stage"]
         stages = {n: {**stage, "channels": widths[n]} for n, stage in stages.items()}
-    own = type("VoxTellModel", (VoxTellModel,), {"DECODER_CONFIGS": stages})
+    model_class = type("VoxTellModel", (VoxTellModel,), {"DECODER_CONFIGS": stages})
     fixed = {"decoder_layer": 4, "num_maskformer_stages": 5, "deep_supervision": False}
-    return own(input_channels=1, text_embedding_dim=TEXT_DIMENSIONS, **sizes, **SIZES[size], **fixed)
+    return model_class(
+        input_channels=1, text_embedding_dim=TEXT_DIMENSIONS, **sizes, **SIZES[size], **fixed
+    )
 
 
 def _class_of_torch(name: str | None) -> Any:
     if name is None:
         return None
     if not name.startswith("torch.nn."):
-        raise WrongWeights("plans.json names %s, which is no layer of torch" % name)
+        raise WrongWeights("plans.json names %s, which is not a layer of torch" % name)
     return pydoc.locate(name)
 
 
 class VoxTell:
-    """Text and image on torch; see ``pipeline.Network``. On a GPU in mixed precision, as upstream."""
+    """Text and image with torch; see ``pipeline.Network``. On a GPU in mixed precision."""
 
     def __init__(self) -> None:
         from voxtell.utils.embedding_bank import load_embedding_bank
@@ -65,15 +70,19 @@ class VoxTell:
         plans = json.loads(only_file(FOLDER + "/plans.json").read_text(encoding="utf-8"))
         path = only_file(FOLDER + "/fold_0/checkpoint_final.pth")
         module, checkpoint = build(plans, size), read_checkpoint(path)
-        load_strictly(module, checkpoint.get(STATE, {}) if isinstance(checkpoint, dict) else {}, path.name)
+        load_strictly(
+            module, checkpoint.get(STATE, {}) if isinstance(checkpoint, dict) else {}, path.name
+        )
         bank = only_file("*.npz")
         self._bank = load_embedding_bank(str(bank))
         wrong = [text for text, vector in self._bank.items() if vector.shape != (TEXT_DIMENSIONS,)]
         if wrong or not self._bank:
-            raise WrongWeights("%s holds no embeddings of %d numbers" % (bank.name, TEXT_DIMENSIONS))
+            raise WrongWeights(
+                "%s holds no embeddings of %d numbers" % (bank.name, TEXT_DIMENSIONS)
+            )
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._module = module.eval().to(self.device)
-        # forward() begins with the encoder; without it, what it makes of a patch can be kept for the next text
+        # forward() begins with the encoder; without it, a patch's features serve the next text, too
         self._encoder, self._module.encoder = module.encoder, torch.nn.Identity()
         if size == "small":
             # oneDNN is several times slower than torch's own kernels on so few features
@@ -82,18 +91,22 @@ class VoxTell:
     def embedding(self, text: str) -> Any:
         """The vector (1, 1, 2560), None for a text that the bank does not have."""
         vector = self._bank.get(text)
-        return None if vector is None else torch.from_numpy(vector.astype(np.float32)).to(self.device)[None, None]
+        return (
+            None
+            if vector is None
+            else torch.from_numpy(vector.astype(np.float32)).to(self.device)[None, None]
+        )
 
     @torch.inference_mode()
     def features(self, patch: Volume) -> Any:
-        """What the encoder makes of a patch, at each of its scales."""
+        """The encoder's features of a patch, at each of its scales."""
         values = torch.from_numpy(np.ascontiguousarray(patch.array)).to(self.device)
         with self._precision():
             return self._encoder(values[None, None])
 
     @torch.inference_mode()
     def logits(self, features: Any, embedding: Any) -> Any:
-        """One text at a time, so that the other targets of a request cannot change a mask."""
+        """One text at a time: the other targets of a request must not change a mask."""
         with self._precision():
             return self._module(features, embedding)[0, 0].float().cpu().numpy()
 

@@ -1,8 +1,9 @@
-"""VoxTell's way from an image and texts to masks, with the network given: pure functions of their arguments.
+"""VoxTell's pipeline from an image and texts to masks: pure functions that take the network.
 
-As the package does it (voxtell 0.1.2, inference/predictor.py): axes turned to RAS+ and taken in reverse order (z, y, x), as nnU-Net's
-``NibabelIOWithReorient`` hands them over; no resampling; crop to the voxels that are not zero; minus mean and by standard deviation of
-the crop; patches of 192 voxels, half a patch apart or closer so that they fit; logits weighted by a gaussian, above zero.
+It follows the package (voxtell 0.1.2, inference/predictor.py): axes turned to RAS+ and reversed
+(z, y, x), as by nnU-Net's ``NibabelIOWithReorient``; no resampling; crop to the voxels that are not
+zero; standardised by the crop's mean and standard deviation; patches of 192 voxels, at most half a
+patch apart; logits weighted by a gaussian, above zero.
 """
 
 from __future__ import annotations
@@ -14,9 +15,18 @@ from typing import Any, Dict, List, Mapping, Protocol, Tuple
 import numpy as np
 
 from zoo_sdk import Prediction, Request, Seconds, Unsupported, Volume
-from zoo_sdk.intensities import Undefined
-from zoo_sdk.patches import box_of, gaussian
-from zoo_sdk.spaces import Space, oriented, overlap, put_back, respaced, sample, space_of, window
+from zoo_transforms.intensity import Undefined
+from zoo_transforms.patches import box_of, gaussian
+from zoo_transforms.resampling import (
+    VoxelGrid,
+    oriented,
+    overlap,
+    put_back,
+    respaced,
+    sample,
+    voxel_grid_of,
+    window,
+)
 
 EDGE = 192
 PATCH = (EDGE, EDGE, EDGE)
@@ -32,16 +42,18 @@ class Network(Protocol):
     """What the pipeline needs."""
 
     def embedding(self, text: str) -> Any:
-        """A text's embedding, None for one that cannot be had."""
+        """A text's embedding; None if it is not available."""
 
     def features(self, patch: Volume) -> Any:
-        """All that every text is asked of, once for a patch."""
+        """A patch's features, computed once for all texts."""
 
     def logits(self, features: Any, embedding: Any) -> Any:
-        """Of each voxel of the patch, float32 (192, 192, 192); the object is where they are above zero."""
+        """The logit of each voxel of the patch, float32 (192, 192, 192); above zero: the object."""
 
 
-def predict(image: Volume, request: Request, network: Network, options: Mapping[str, str]) -> Prediction:
+def predict(
+    image: Volume, request: Request, network: Network, options: Mapping[str, str]
+) -> Prediction:
     """Answer a request about one image; ``options`` has a value for each of ``OPTIONS``."""
     seconds = Seconds()
     outcomes: Dict[str, Any] = {}
@@ -55,72 +67,97 @@ def predict(image: Volume, request: Request, network: Network, options: Mapping[
         else:
             embeddings[target.name] = embedding
     if embeddings:
-        lattice = network_space(space_of(request.grid), options["spacing"])
+        network_grid = network_grid_of(voxel_grid_of(request.grid), options["spacing"])
         try:
             with seconds.of("preprocess"):
-                start, values = network_values(image, lattice)
+                start, values = network_values(image, network_grid)
         except Undefined as error:
             outcomes.update(dict.fromkeys(embeddings, error))
         else:
-            crop = window(lattice, start, values.shape)
-            notes["crop"] = {"start": list(start), "shape": list(values.shape), "patches": len(starts(values.shape))}
+            crop = window(network_grid, start, values.shape)
+            notes["crop"] = {
+                "start": list(start),
+                "shape": list(values.shape),
+                "patches": len(starts(values.shape)),
+            }
             masks = segment(Volume(values, crop.affine), embeddings, network, seconds)
             with seconds.of("postprocess"):
-                outcomes.update({name: put_back(masks.pop(name), crop, request.grid) for name in embeddings})
+                outcomes.update(
+                    {name: put_back(masks.pop(name), crop, request.grid) for name in embeddings}
+                )
     return Prediction(outcomes, notes=notes, seconds=seconds)
 
 
 def _reason(text: str) -> str:
     if not text:
         return "needs the organ's name as text"
-    return "the bank of text embeddings has no %r, and this image has no text encoder (Qwen3-Embedding-4B)" % text
+    return (
+        "the bank of text embeddings has no %r, and this image has no text encoder "
+        "(Qwen3-Embedding-4B)" % text
+    )
 
 
-def network_space(own: Space, spacing: str) -> Space:
-    """The lattice that patches are cut from, its axes towards Superior, Anterior, Right."""
-    return oriented(own if spacing == "native" else respaced(own, COMMON_SPACING), "SAR")
+def network_grid_of(image_grid: VoxelGrid, spacing: str) -> VoxelGrid:
+    """The grid from which patches are cut, its axes towards Superior, Anterior, Right."""
+    return oriented(
+        image_grid if spacing == "native" else respaced(image_grid, COMMON_SPACING), "SAR"
+    )
 
 
-def network_values(image: Volume, lattice: Space) -> Tuple[Index, Any]:
-    """Where the crop begins on the lattice, and its values as patches get them, float32.
+def network_values(image: Volume, network_grid: VoxelGrid) -> Tuple[Index, Any]:
+    """The crop's first voxel on the network's grid, and its values as patches get them, float32.
 
-    Raises Undefined where all voxels are zero, and where all are alike.
+    Raises Undefined if all voxels are zero, or all are equal.
     """
-    values = sample(image.array, image.affine, lattice).astype(np.float32)
-    here = box_of(values != 0)
-    values = values[here]
+    values = sample(image.array, image.affine, network_grid).astype(np.float32)
+    box = box_of(values != 0)
+    values = values[box]
     mean, deviation = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
     if not deviation > 0:
-        raise Undefined("nothing to standardise by: all %d voxels of the crop are alike" % values.size)
-    a, b, c = (own.start for own in here)
+        raise Undefined(
+            "nothing to standardise by: all %d voxels of the crop are equal" % values.size
+        )
+    a, b, c = (part.start for part in box)
     return (a, b, c), (values - mean) / deviation
 
 
-def segment(crop: Volume, embeddings: Mapping[str, Any], network: Network, seconds: Seconds) -> Dict[str, Any]:
-    """The mask of each target in the crop. Each patch's features are made once for all targets; memory: 2 bytes a voxel and target."""
+def segment(
+    crop: Volume, embeddings: Mapping[str, Any], network: Network, seconds: Seconds
+) -> Dict[str, Any]:
+    """The mask of each target in the crop.
+
+    Each patch's features are computed once for all targets. Memory: 2 bytes a voxel and target.
+    """
     shape = crop.array.shape
     # in 16 bits as upstream has them
     votes = {name: np.zeros(shape, np.float16) for name in embeddings}
     importance = gaussian(PATCH)
     for start in starts(shape):
-        here, part = overlap(start, PATCH, shape)
+        in_crop, in_patch = overlap(start, PATCH, shape)
         with seconds.of("preprocess"):
             patch = np.zeros(PATCH, np.float32)
-            patch[part] = crop.array[here]
-            space = window(Space(shape, crop.affine), start, PATCH)
+            patch[in_patch] = crop.array[in_crop]
+            patch_grid = window(VoxelGrid(shape, crop.affine), start, PATCH)
         with seconds.of("infer"):
-            features = network.features(Volume(patch, space.affine))
+            features = network.features(Volume(patch, patch_grid.affine))
             for name, embedding in embeddings.items():
                 logits = network.logits(features, embedding)
-                votes[name][here] = votes[name][here] + logits[part] * importance[part]
+                votes[name][in_crop] = (
+                    votes[name][in_crop] + logits[in_patch] * importance[in_patch]
+                )
             del features
-    if any(np.isinf(own).any() for own in votes.values()):
-        raise OverflowError("the weighted logits are too large for 16 bits, in which VoxTell adds them up")
+    if any(np.isinf(vote).any() for vote in votes.values()):
+        raise OverflowError(
+            "the weighted logits are too large for 16 bits, in which VoxTell adds them up"
+        )
     return {name: votes.pop(name) > 0 for name in embeddings}
 
 
 def starts(shape: Index) -> List[Index]:
-    """Where patches begin, by nnU-Net's rule: equal steps of at most half a patch; a smaller crop lies in the middle of one."""
+    """First voxels of patches, by nnU-Net's rule: equal steps of at most half a patch.
+
+    A crop smaller than a patch lies in the middle of one.
+    """
     lines = []
     for size in shape:
         beyond = max(size - EDGE, 0)

@@ -12,13 +12,14 @@ from network import PATCH, STATE, TEXT_DIMENSIONS, build
 
 from zoo_sdk.random_weights import SEED
 
-#: of each stage; the full ones fit the package's decoder, and are those of nnU-Net's large residual encoder
+#: of each stage; the full ones fit the package's decoder, and are those of nnU-Net's large residual
+#: encoder
 FEATURES = {"small": [1, 2, 4, 8, 8, 8], "full": [32, 64, 128, 256, 320, 320]}
 BLOCKS = {"small": [1] * 6, "full": [1, 3, 4, 6, 6, 6]}
-#: some of the published bank's texts are known to us by its README alone; the project's words for organs are here
+#: the project's names of organs; the README of the published bank names only some of its texts
 TEXTS = (
-    "liver", "left kidney", "right kidney", "brain", "heart", "spleen", "aorta", "lung", "colon", "bladder", "pancreas",
-    "esophagus", "stomach", "lesion",
+    "liver", "left kidney", "right kidney", "brain", "heart", "spleen", "aorta", "lung", "colon",
+    "bladder", "pancreas", "esophagus", "stomach", "lesion",
 )  # fmt: skip
 
 
@@ -29,9 +30,15 @@ def write(size: str, folder: Path) -> None:
     (model / "fold_0").mkdir(parents=True)
     plans = make_plans(size)
     (model / "plans.json").write_text(json.dumps(plans), encoding="utf-8")
-    state = {STATE: build(plans, size).state_dict(), "trainer_name": "VoxTellTrainer", "current_epoch": 0}
+    state = {
+        STATE: build(plans, size).state_dict(),
+        "trainer_name": "VoxTellTrainer",
+        "current_epoch": 0,
+    }
     torch.save(state, model / "fold_0" / "checkpoint_final.pth")
-    vectors = np.random.default_rng(SEED).normal(size=(len(TEXTS), TEXT_DIMENSIONS)).astype(np.float16)
+    vectors = (
+        np.random.default_rng(SEED).normal(size=(len(TEXTS), TEXT_DIMENSIONS)).astype(np.float16)
+    )
     np.savez(folder / "text_embeddings.npz", labels=np.array(TEXTS), embeddings=vectors)
 
 
@@ -54,5 +61,5 @@ def make_plans(size: str) -> Dict[str, Any]:
         "nonlin_kwargs": {"inplace": True},
     }
     imported = ["conv_op", "norm_op", "dropout_op", "nonlin"]
-    own = {"arch_kwargs": architecture, "_kw_requires_import": imported}
-    return {"configurations": {"3d_fullres": {"patch_size": PATCH, "architecture": own}}}
+    plans = {"arch_kwargs": architecture, "_kw_requires_import": imported}
+    return {"configurations": {"3d_fullres": {"patch_size": PATCH, "architecture": plans}}}

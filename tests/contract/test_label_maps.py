@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from zoo_sdk import Request, Target, Unsupported
-from zoo_sdk.label_maps import masks_from, values_of, wanted_labels
-from zoo_sdk.spaces import Space
 from zoo_sdk.wire import Grid, ImageFile
+from zoo_transforms.label_maps import labels_of_targets, masks_from, values_of
+from zoo_transforms.resampling import VoxelGrid
 
 LOBES = {
     "lung_upper_lobe_left": [10], "lung_lower_lobe_left": [11], "lung_upper_lobe_right": [12],
     "lung_middle_lobe_right": [13], "lung_lower_lobe_right": [14],
 }  # fmt: skip
 LABELS = {
-    "Right Kidney": [2], "kidney_l": [3], "kidney_cyst_left": [23], "urinary_bladder": [21], "gallbladder": [4],
-    "heart": [51], "heart_left": [60], "heart_right": [61], "femur_left": [75], "tumour": [2, 3],
-    **LOBES,
+    "Right Kidney": [2], "kidney_l": [3], "kidney_cyst_left": [23], "urinary_bladder": [21],
+    "gallbladder": [4], "heart": [51], "heart_left": [60], "heart_right": [61], "femur_left": [75],
+    "tumour": [2, 3], **LOBES,
 }  # fmt: skip
 
 
@@ -51,17 +51,17 @@ def test_targets_without_a_label_are_unsupported():
     grid = Grid(shape=(1, 1, 1), affine=tuple(map(tuple, np.eye(4).tolist())))
     targets = (Target("lung"), Target("liver"))
     request = Request("r", "c", 0, {"CT": ImageFile("i", "HU")}, grid, targets)
-    wanted, others = wanted_labels(request, LABELS)
-    assert wanted == {"lung": (10, 11, 12, 13, 14)}
-    assert isinstance(others["liver"], Unsupported)
-    assert "liver" in others["liver"].reason
+    values_by_target, unsupported = labels_of_targets(request, LABELS)
+    assert values_by_target == {"lung": (10, 11, 12, 13, 14)}
+    assert isinstance(unsupported["liver"], Unsupported)
+    assert "liver" in unsupported["liver"].reason
 
 
 def test_masks_lie_on_the_grid():
     affine = np.diag([2.0, 2.0, 2.0, 1.0])
     grid = Grid(shape=(4, 3, 2), affine=tuple(map(tuple, affine.tolist())))
     labels = np.arange(24, dtype=np.uint16).reshape(2, 3, 4)
-    turned = Space((2, 3, 4), affine @ np.eye(4)[:, [2, 1, 0, 3]])
+    turned = VoxelGrid((2, 3, 4), affine @ np.eye(4)[:, [2, 1, 0, 3]])
     masks = masks_from(labels, turned, grid, {"a": (0, 23), "b": (300,)})
     assert masks["a"].shape == grid.shape
     assert np.argwhere(masks["a"]).tolist() == [[0, 0, 0], [3, 2, 1]]

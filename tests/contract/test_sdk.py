@@ -1,4 +1,4 @@
-"""The SDK makes a class a conforming model; its files are what nibabel reads; and it runs without any package."""
+"""The SDK serves a class as a conforming model; nibabel reads its files; it needs no package."""
 
 from __future__ import annotations
 
@@ -48,7 +48,13 @@ def test_it_reads_what_nibabel_writes(tmp_path, dtype):
 
 
 @pytest.mark.parametrize(
-    "bad", [np.full((14, 12, 10), 2), np.full((14, 12, 10), 0.5), np.zeros((10, 12, 14)), np.full((14, 12, 10), np.nan)]
+    "bad",
+    [
+        np.full((14, 12, 10), 2),
+        np.full((14, 12, 10), 0.5),
+        np.zeros((10, 12, 14)),
+        np.full((14, 12, 10), np.nan),
+    ],
 )
 def test_no_bad_mask_leaves_the_model(tmp_path, bad):
     with pytest.raises(BadMask), np.errstate(invalid="ignore"):
@@ -57,48 +63,76 @@ def test_no_bad_mask_leaves_the_model(tmp_path, bad):
 
 
 def test_the_check_passes_a_good_model_and_fails_bad_ones(tmp_path):
+    predict = "def predict(self, request):\n"
+    no_setup = PAINTER.replace("        pass", "        raise OSError('no weights')")
     adapters = {
         "good": (PAINTER, 0, "ok"),
-        "chatty": (PAINTER.replace("def predict(self, request):", "def predict(self, request):\n        print('hello')"), 0, "ok"),
-        "noisy-c-library": (PAINTER.replace("def predict(self, request):", "def predict(self, request):\n        import os; os.write(1, b'x')"), 0, "ok"),
+        "chatty": (PAINTER.replace(predict, f"{predict}        print('hello')\n"), 0, "ok"),
+        "noisy-c-library": (
+            PAINTER.replace(predict, f"{predict}        import os; os.write(1, b'x')\n"),
+            0,
+            "ok",
+        ),
         "raises": (PAINTER.replace("mask = np.zeros", "mask = np.ze_ros"), 1, "AttributeError"),
-        "no-setup": (PAINTER.replace("        pass", "        raise OSError('no weights')"), 1, "exit status 1"),
-    }  # fmt: skip
-    for name, (text, code, said) in adapters.items():
+        "no-setup": (no_setup, 1, "exit status 1"),
+    }
+    for name, (text, code, expected) in adapters.items():
         path = tmp_path / f"{name}.py"
         path.write_text(text)
-        command = [sys.executable, "-m", "zoo_sdk.check", "--", sys.executable, "-m", "zoo_sdk.serve", str(path)]
+        command = [
+            sys.executable,
+            "-m",
+            "zoo_sdk.check",
+            "--",
+            sys.executable,
+            "-m",
+            "zoo_sdk.serve",
+            str(path),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == code, (name, done.stdout, done.stderr)
-        assert said in done.stdout, name
+        assert expected in done.stdout, name
 
 
 @pytest.mark.parametrize("modality", GRIDS)
 @pytest.mark.parametrize(
     ("low", "shape"),
-    [((0, 0, 0), (1, 1, 1)), ((3, 2, 1), (4, 5, 3)), ((8, 7, 6), (1, 1, 1)), ((0, 0, 0), "all"), ((0, 0, 0), "none")],
+    [
+        ((0, 0, 0), (1, 1, 1)),
+        ((3, 2, 1), (4, 5, 3)),
+        ((8, 7, 6), (1, 1, 1)),
+        ((0, 0, 0), "all"),
+        ((0, 0, 0), "none"),
+    ],
 )
 def test_a_crop_is_the_mask_that_it_is_a_part_of(tmp_path, modality, low, shape):
     grid = GRIDS[modality]
-    whole = np.zeros(grid.shape, bool)
+    mask_array = np.zeros(grid.shape, bool)
     window = tuple(
         slice(l, {"all": n, "none": 0}.get(shape, l + size))
-        for l, n, size in zip(low, grid.shape, shape if shape not in ("all", "none") else (0, 0, 0), strict=True)
+        for l, n, size in zip(
+            low, grid.shape, shape if shape not in ("all", "none") else (0, 0, 0), strict=True
+        )
     )
-    whole[window] = np.random.default_rng(2).random(whole[window].shape) > 0.4
+    mask_array[window] = np.random.default_rng(2).random(mask_array[window].shape) > 0.4
     for name, mask in {
-        "bool": whole,
-        "float": whole.astype(float),
-        "fortran": np.asfortranarray(whole.astype(np.uint8)),
-        "crop": Crop(whole[window], low),
-        "loose-crop": Crop(whole[: grid.shape[0] - 1 or 1], (0, 0, 0)) if shape != "all" else Crop(whole, (0, 0, 0)),
+        "bool": mask_array,
+        "float": mask_array.astype(float),
+        "fortran": np.asfortranarray(mask_array.astype(np.uint8)),
+        "crop": Crop(mask_array[window], low),
+        "loose-crop": Crop(mask_array[: grid.shape[0] - 1 or 1], (0, 0, 0))
+        if shape != "all"
+        else Crop(mask_array, (0, 0, 0)),
     }.items():
         write_mask(tmp_path / "m.nii.gz", mask, grid)
         read = np.asarray(nibabel.load(tmp_path / "m.nii.gz").dataobj)
-        np.testing.assert_array_equal(read, whole, err_msg=name)
-        np.testing.assert_array_equal(read_volume(tmp_path / "m.nii.gz")[0], whole)
+        np.testing.assert_array_equal(read, mask_array, err_msg=name)
+        np.testing.assert_array_equal(read_volume(tmp_path / "m.nii.gz")[0], mask_array)
         if modality != "MR":  # ITK takes no shear
-            assert SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(tmp_path / "m.nii.gz")).sum() == whole.sum()
+            assert (
+                SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(tmp_path / "m.nii.gz")).sum()
+                == mask_array.sum()
+            )
 
 
 @pytest.mark.parametrize("corner", [(-1, 0, 0), (13, 0, 0), (0, 0, 9)])
@@ -129,4 +163,7 @@ def test_it_imports_nothing_but_the_standard_library_and_speaks_python_3_8():
                 else []
             )
             for name in names:
-                assert name.split(".")[0] in sys.stdlib_module_names | {"zoo_sdk"}, (path.name, name)
+                assert name.split(".")[0] in sys.stdlib_module_names | {"zoo_sdk"}, (
+                    path.name,
+                    name,
+                )

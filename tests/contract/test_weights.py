@@ -1,4 +1,4 @@
-"""Weights are told, and loaded strictly; options have a documented default. Without torch: its arrays have shapes too."""
+"""Weights are reported and loaded strictly; options have a default. Works without torch."""
 
 from __future__ import annotations
 
@@ -82,18 +82,25 @@ def test_one_file_and_no_other(folder):
 
 
 @pytest.mark.parametrize(
-    ("state", "said"),
+    ("state", "fault"),
     [
         ({}, r"2 missing \(a, b\)"),
         ({"a": np.zeros((2, 3))}, r"1 missing \(b\)"),
         ({"a": np.zeros((2, 3)), "b": np.zeros(4), "c": np.zeros(1)}, r"1 unexpected \(c\)"),
-        ({"a": np.zeros((3, 2)), "b": np.zeros(4)}, r"1 of another shape \(a is \(3, 2\), not \(2, 3\)\)"),
-        ({"model.a": np.zeros((2, 3)), "model.b": np.zeros(4)}, r"2 missing .*; 2 unexpected \(model\.a, model\.b\)"),
+        (
+            {"a": np.zeros((3, 2)), "b": np.zeros(4)},
+            r"1 of another shape \(a is \(3, 2\), not \(2, 3\)\)",
+        ),
+        (
+            {"model.a": np.zeros((2, 3)), "model.b": np.zeros(4)},
+            r"2 missing .*; 2 unexpected \(model\.a, model\.b\)",
+        ),
     ],
 )
-def test_a_checkpoint_of_another_network_is_refused(state, said):
+def test_a_checkpoint_of_another_network_is_refused(state, fault):
     module = Module()
-    with pytest.raises(WrongWeights, match=r"x\.pth is no checkpoint of this network: .*" + said):
+    message = r"x\.pth is not a checkpoint of this network: .*" + fault
+    with pytest.raises(WrongWeights, match=message):
         load_strictly(module, state, "x.pth")
     assert module.loaded is None
 
@@ -106,9 +113,11 @@ def test_the_right_checkpoint_is_loaded():
 
 
 def test_options():
-    known = {"large": ("single", "sliding"), "clicks": ("one", "all")}
+    options = {"large": ("single", "sliding"), "clicks": ("one", "all")}
     request = Request("r", "c", 0, {}, None, (), options={"large": "sliding"})
-    assert choose_options(request, known) == {"large": "sliding", "clicks": "one"}
+    assert choose_options(request, options) == {"large": "sliding", "clicks": "one"}
     for wrong in ({"large": "huge"}, {"size": "single"}):
-        with pytest.raises(ValueError, match=r"this model has large=single\|sliding; clicks=one\|all"):
-            choose_options(Request("r", "c", 0, {}, None, (), options=wrong), known)
+        with pytest.raises(
+            ValueError, match=r"this model has large=single\|sliding; clicks=one\|all"
+        ):
+            choose_options(Request("r", "c", 0, {}, None, (), options=wrong), options)

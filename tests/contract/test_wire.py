@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from importlib.resources import files
+from itertools import product
 
 import jsonschema
 import pytest
@@ -33,14 +34,17 @@ from zoo_sdk.wire import (
 )
 
 SCHEMAS = {
-    name: json.loads(files("zoo_sdk").joinpath(f"schemas/{name}.json").read_text()) for name in ("request", "reply")
+    name: json.loads(files("zoo_sdk").joinpath(f"schemas/{name}.json").read_text())
+    for name in ("request", "reply")
 }
 
 EYE = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
-whole = st.integers(0, 500)
-index = st.tuples(whole, whole, whole)
+integer = st.integers(0, 500)
+index = st.tuples(integer, integer, integer)
 number = st.floats(-1e4, 1e4)
-points = st.builds(Point, index, st.tuples(number, number, number), st.booleans(), st.integers(0, 9))
+points = st.builds(
+    Point, index, st.tuples(number, number, number), st.booleans(), st.integers(0, 9)
+)
 text = st.none() | st.text(min_size=1, max_size=8)
 targets = st.builds(
     Target,
@@ -55,7 +59,7 @@ requests = st.builds(
     Request,
     st.text(min_size=1, max_size=8),
     st.text(max_size=8),
-    whole,
+    integer,
     st.dictionaries(
         st.sampled_from(["CT", "MR", "PT"]),
         st.builds(ImageFile, st.just("a.nii.gz"), st.sampled_from(["HU", "SUVbw", "a.u."])),
@@ -69,11 +73,12 @@ replies = st.builds(
     Reply,
     st.text(max_size=8),
     st.dictionaries(
-        st.text(max_size=5), st.builds(TargetReply, st.sampled_from(["ok", "unsupported", "error"]), text, text)
+        st.text(max_size=5),
+        st.builds(TargetReply, st.sampled_from(["ok", "unsupported", "error"]), text, text),
     ),
     st.dictionaries(st.text(max_size=5), number),
-    st.none() | whole,
-    st.dictionaries(st.text(max_size=5), whole),
+    st.none() | integer,
+    st.dictionaries(st.text(max_size=5), integer),
 )
 
 
@@ -129,7 +134,10 @@ def test_what_one_refuses_the_other_refuses(name):
 
 
 def test_json_is_plain():
-    huge = [f'{{"gpu_peak_bytes": {sign}{digits}}}' for sign in ("", "-") for digits in (2**63, "1" * 400, "1" * 9999)]
+    huge = [
+        f'{{"gpu_peak_bytes": {sign}{digits}}}'
+        for sign, digits in product(("", "-"), (2**63, "1" * 400, "1" * 9999))
+    ]
     deep = ["[" * levels + "]" * levels for levels in (33, 100_000)]
     for line in (
         '{"seconds": {"a": NaN}}',
@@ -146,11 +154,11 @@ def test_json_is_plain():
     assert loads(f'{{"a": [{2**63 - 1}, {1 - 2**63}, 0.5]}}') == {"a": [2**63 - 1, 1 - 2**63, 0.5]}
 
 
-def test_statuses_are_said_once():
+def test_statuses_have_one_definition():
     assert tuple(Status) == PREDICTION_STATUSES
 
 
-TELLS = """
+ECHO = """
 import json
 import numpy as np
 from zoo_sdk import Prediction, input_folder
@@ -160,25 +168,25 @@ class Adapter:
         pass
 
     def predict(self, request):
-        asked = json.loads((input_folder() / "requests" / (request.id + ".json")).read_text())
+        body = json.loads((input_folder() / "requests" / (request.id + ".json")).read_text())
         masks = {t.name: np.zeros(request.grid.shape, np.uint8) for t in request.targets}
-        return Prediction(masks, notes={"asked": asked})
+        return Prediction(masks, notes={"request": body})
 """
 
 
 @pytest.mark.parametrize("protocol", ["paper", "box-clicks-5", "scribble-5", "text"])
-def test_what_a_run_asks_and_is_told_follows_the_schemas(project, tmp_path, protocol):
-    """Requests as they lay in the container's folder, of every round, and the replies as they came back."""
-    project({"tells": TELLS}, prompts="point,box,scribble,mask" if protocol != "text" else "text")
+def test_requests_and_replies_of_a_run_follow_the_schemas(project, tmp_path, protocol):
+    """The requests in the container's folder, of every round, and the replies."""
+    project({"echo": ECHO}, prompts="point,box,scribble,mask" if protocol != "text" else "text")
     data = make_dataset(tmp_path / "data", ["a"], ("CT", "PT"), ("liver", "spleen"))
     seen = 0
-    for record in order("tells", data, protocol, engine="local").records():
+    for record in order("echo", data, protocol, engine="local").records():
         for entry in record.rounds:
-            jsonschema.validate(entry["reply"], SCHEMAS["reply"])
-            asked = entry.reply.notes["asked"]
-            jsonschema.validate(asked, SCHEMAS["request"])
-            assert json.loads(json.dumps(dump_request(parse_request(asked)))) == asked
-            assert asked["id"] == entry.request
-            assert "a.a" not in json.dumps(asked)
+            jsonschema.validate(dump_reply(entry.reply), SCHEMAS["reply"])
+            request_body = entry.reply.notes["request"]
+            jsonschema.validate(request_body, SCHEMAS["request"])
+            assert json.loads(json.dumps(dump_request(parse_request(request_body)))) == request_body
+            assert request_body["id"] == entry.request
+            assert "a.a" not in json.dumps(request_body)
             seen += 1
     assert seen == 2 * {"paper": 1, "text": 1}.get(protocol, 6)

@@ -65,8 +65,7 @@ def curves(project, tmp_path, engine_name):
             for modality, group in dice.astype({"value": "float64"}).groupby("modality")
         }
         endings = {
-            record.modality: record["endings"]["0"]["liver"]["reason"]
-            for record in run.records()
+            record.modality: record["endings"]["0"]["liver"]["reason"] for record in run.records()
         }
         return table, endings, run
 

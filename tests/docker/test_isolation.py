@@ -82,7 +82,15 @@ def test_what_docker_is_asked_for(tmp_path):
     caller = Caller(uid=1000, gid=1001, pid=7, host="box", memory=10 * 2**30)
     limits = Limits(timeout=9, memory=2**30, output_bytes=2**20)
     asked = container_arguments(
-        model, workspace, limits, caller, name="n", run_id="r", mode="serve", command=["serve"], gpu="GPU-1"
+        model,
+        workspace,
+        limits,
+        caller,
+        name="n",
+        run_id="r",
+        mode="serve",
+        command=["serve"],
+        gpu="GPU-1",
     )
     assert asked == {
         "image": "umd/m:1",
@@ -116,7 +124,15 @@ def test_what_docker_is_asked_for(tmp_path):
     }
     root = Caller(uid=0, gid=0, pid=7, host="box", memory=10 * 2**30)
     asked = container_arguments(
-        model, workspace, Limits(timeout=1), root, name="n", run_id="r", mode="batch", command=[], podman=True
+        model,
+        workspace,
+        Limits(timeout=1),
+        root,
+        name="n",
+        run_id="r",
+        mode="batch",
+        command=[],
+        podman=True,
     )
     assert asked["user"] == "65534:65534"
     assert asked["mem_limit"] == asked["memswap_limit"] == 9 * 2**30

@@ -49,9 +49,7 @@ def test_podman_gives_the_same_masks_in_batches(project, tmp_path, podman_socket
     ]
     assert masks[0] == masks[1]
     assert len(masks[0]) >= 6
-    statuses = {
-        m.status for r in run.records() for e in r.rounds for m in e.targets.values()
-    }
+    statuses = {m.status for r in run.records() for e in r.rounds for m in e.targets.values()}
     assert statuses == {"ok"}
     from evaluator.containers.engines import open_engine
 

@@ -9,7 +9,7 @@ import pytest
 
 from evaluator.containers.engines.spec import Model
 from evaluator.containers.gpus import Gpu
-from evaluator.evaluation.model_connection import reach
+from evaluator.evaluation.model_connection import connect
 from evaluator.types import RoundPlan
 from evaluator.zoo.cards import parse_card
 from tests.conftest import order
@@ -27,7 +27,7 @@ def reached(
         "umd.rounds": rounds,
     }
     card = parse_card(labels | {"umd.timeout": "7", "umd.memory": "1GiB"})
-    return reach(
+    return connect(
         SimpleNamespace(name=engine, sessions=sessions),
         Model(card=card, image="i", digest="d", adapter=None),
         RoundPlan(count=count),
@@ -91,10 +91,10 @@ class Adapter:
 
 @pytest.mark.parametrize("batch", [False, True], ids=["session", "batch"])
 def test_two_gpus_share_the_scans(project, tmp_path, monkeypatch, batch) -> None:
-    import evaluator.evaluation.run
+    import evaluator.evaluation.resolve
 
     two = [Gpu(index=n, uuid=f"GPU-{n}", name="fake", memory=2**34, driver="1") for n in range(2)]
-    monkeypatch.setattr(evaluator.evaluation.run, "find_gpus", lambda: tuple(two))
+    monkeypatch.setattr(evaluator.evaluation.resolve, "find_gpus", lambda: tuple(two))
     project({"tells": TELLS}, gpu="optional")
     run = order(
         "tells",
@@ -102,9 +102,7 @@ def test_two_gpus_share_the_scans(project, tmp_path, monkeypatch, batch) -> None
         engine="local",
         batch=batch,
     )
-    used = [
-        entry.reply.notes["gpu"] for record in run.records() for entry in record.rounds
-    ]
+    used = [entry.reply.notes["gpu"] for record in run.records() for entry in record.rounds]
     assert len(used) == 6
     assert set(used) == {"GPU-0", "GPU-1"}
     assert [gpu.name for gpu in run.info().gpus] == ["fake", "fake"]

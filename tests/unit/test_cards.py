@@ -6,7 +6,8 @@ from evaluator.errors import ManifestError, UnknownNameError, UserError
 from evaluator.evaluation.plan import choose_options
 from evaluator.zoo import broken_models, find_model, zoo
 from evaluator.zoo.cards import dockerfile_labels, parse_card
-from evaluator.zoo.image_builder import copied_paths, from_images
+from evaluator.zoo.catalog import copied_paths
+from evaluator.zoo.image_builder import from_images
 
 LEAST = {"umd.contract": "1", "umd.name": "m", "umd.inputs": "CT | PT+CT"}
 

@@ -26,12 +26,12 @@ def test_how_far_a_prompt_was_moved_is_recorded_and_shown(project, tmp_path, cap
     assert moved["liver", "CT"] == [0.0, 0.0]
     (one,) = (mm for mm in moved["liver", "PT"] if mm > 0)
     (ct,) = (r.rounds for r in run.records() if (r.case, r.modality) == ("a.a", "CT"))
-    mask, own = read_labels(run.path / ct[0]["targets"]["liver"]["mask"]["file"])
+    mask, own = read_labels(run.path / ct[0].targets["liver"].mask.file)
     drawn = to_world(affine_of(own), np.argwhere(mask)[0])
     assert one == pytest.approx(
         np.linalg.norm(drawn - to_world(affine_of(grid), np.array([1, 1, 1]))), abs=1e-4
     )
-    entries = {entry.modality: entry["displacement_mm"] for entry in summarise(run)}
+    entries = {entry["modality"]: entry["displacement_mm"] for entry in summarise(run)}
     assert entries == {"CT": 0.0, "PT": one}
     print_table(run)
     assert "1 of 4 prompts with a point fell where they may not lie" in capsys.readouterr().out

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import re
-from copy import deepcopy
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from evaluator.errors import RunConflictError, UnknownNameError
-from evaluator.files import write_json
 from evaluator.report import Options, write_report
+from evaluator.runs.json_types import write_typed
+from evaluator.runs.records import (
+    Differences,
+    MaskDifference,
+    Reproducibility,
+    RoundRecord,
+    ScanName,
+    ScanRecord,
+)
 from evaluator.runs.results import Results
+from evaluator.runs.store import RunStore
 from tests.scored import facts as plain_facts
-from tests.scored import paired
+from tests.scored import paired, run_info
 from tests.scored import results as make_results
-
-ABOUT = {
-    "identity": {
-        "image": "sha256:0", "dataset_sha256": "d", "protocol_sha256": "p", "contract": "1", "prompts": "drawn",
-        "dataset": "data", "model": "m", "protocol": "box",
-    },
-    "protocol_source": "box", "dataset_source": "nowhere", "data_root": None, "salt": "s", "command": "umd run -m m",
-    "dataset": {"license": "CC0-1.0", "citation": "none"}, "engine": {"name": "docker", "isolates": True}, "gpus": [],
-    "umd": {"version": "0", "commit": None}, "packages": {}, "host": {},
-}  # fmt: skip
+from zoo_sdk.wire import Reply
 
 
 def facts(model: str, **more):
-    return plain_facts(model, protocol="box", about=deepcopy(ABOUT), **more)
+    return plain_facts(model, protocol="box", **more)
 
 
 def built(tmp_path, runs, rows, **options) -> dict[str, str]:
@@ -191,17 +191,30 @@ def test_a_prompt_that_a_model_does_not_take_is_no_collapse_and_no_score(tmp_pat
 
 
 def test_random_weights_and_models_that_keep_state_are_called_so(tmp_path):
-    write_json(tmp_path / "run.json", {"identity": {"model": "m"}})
-    first = {"case": "s000.a", "modality": "CT", "target": "liver", "round": 0, "dice": 0.5}
-    differences = {"alone": {"count": 1, "first": [first]}, "batch": {"count": 0, "first": []}}
-    reproducibility = {
-        "verdict": "keeps-state",
-        "scans": ["s000.a"],
-        "asked": "run",
-        "masks": 2,
-        "differences": differences,
-    }
-    write_json(tmp_path / "reproducibility.json", reproducibility)
+    write_typed(tmp_path / "run.json", run_info("m"))
+    first = MaskDifference(
+        case="s000.a",
+        modality="CT",
+        round=0,
+        target="liver",
+        status="ok",
+        repeated_status="ok",
+        dice=0.5,
+    )
+    RunStore(tmp_path).write_reproducibility(
+        Reproducibility(
+            verdict="keeps-state",
+            mode="session",
+            source="",
+            scans=(ScanName(case="s000.a", modality="CT"),),
+            masks=2,
+            seconds=1.0,
+            differences={
+                "alone": Differences(count=1, first=(first,)),
+                "batch": Differences(count=0),
+            },
+        )
+    )
     doubted = {
         "reproducibility": "keeps-state",
         "path": tmp_path,
@@ -240,19 +253,18 @@ def test_provenance_tells_the_choices_that_were_taken_and_repeats_them(tmp_path)
             "intensity": scale,
             "device": number,
         }
-        entry = {
-            "reply": {"notes": notes | {"targets": {"liver": {"crop_start": [1, 2, 3]}}} | more}
-        }
-        body = {
-            "case": f"s{number:03d}.a",
-            "subject": f"s{number:03d}",
-            "modality": modality,
-            "state": "done",
-        }
-        write_json(
-            tmp_path / f"records/{number}/{modality}.json",
-            body | {"rounds": [entry, {"targets": {}}]},
+        notes |= {"targets": {"liver": {"crop_start": [1, 2, 3]}}} | more
+        with_notes = RoundRecord(seed=0, round=0, targets={}, reply=Reply(notes=notes))
+        record = ScanRecord(
+            case=f"s{number:03d}.a",
+            subject=f"s{number:03d}",
+            session="a",
+            modality=modality,
+            key="k",
+            state="done",
+            rounds=(with_notes, RoundRecord(seed=0, round=1, targets={})),
         )
+        RunStore(tmp_path).write_record(record)
 
     for number in range(2):
         said(
@@ -280,8 +292,9 @@ def test_provenance_tells_the_choices_that_were_taken_and_repeats_them(tmp_path)
     assert not re.search("device=|crop_start|xxx|jane|s000", told)
     again = "umd run -m m -d data -p box --option large=sliding --option clicks=together --weights random:full"
     assert again in told
-    mounted = facts("m", path=tmp_path, weights="mounted:0123")
-    mounted.about["identity"]["prompts"] = "hash"
+    info = run_info("m", protocol="box")
+    info = replace(info, identity=replace(info.identity, prompts="hash"))
+    mounted = facts("m", path=tmp_path, weights="mounted:0123", info=info)
     pages = built(tmp_path / "mounted", [mounted], list(paired(run, {"liver": [(0.9, 0.5)] * 2})))
     assert "-p box --weights FOLDER --prompts RUN" in text_of(pages["provenance.html"])
 

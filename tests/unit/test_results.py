@@ -43,7 +43,7 @@ def test_a_run_as_frames(run):
     assert (facts.path / row["mask"]).is_file()
     assert row["voxels"] == 1
     assert row["voxel_ml"] == pytest.approx(2 * 2.5 * 3 / 1000)
-    assert row["clicks"] == 1
+    assert row["interactions"] == 1
     assert row["anchor"] == "CT"
     assert row["displacement_mm"] == 0
     assert row["seconds"] > 0

@@ -1,7 +1,8 @@
-"""A synthetic body for tests of adapters: organs and an image given by formulas of the world, on any grid.
+"""A synthetic body for tests of adapters: organs and an image defined in the world, on any grid.
 
-An ideal network answers from the reference; before it does, it looks whether what it was handed is the image where the
-adapter says that it lies (``Body.shows``). So an adapter that flips an array without its affine cannot pass.
+An ideal network answers from the reference; before it does, it looks whether what it was handed is
+the image where the adapter says that it lies (``Body.shows``). So an adapter that flips an array
+without its affine cannot pass.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import numpy as np
 
 from evaluator.imaging.geometry import make_grid, nearest_index
 from zoo_sdk import Point, Request, Target, Volume
-from zoo_sdk.spaces import Space, sample, space_of
 from zoo_sdk.wire import Grid, ImageFile
+from zoo_transforms.resampling import VoxelGrid, sample, voxel_grid_of
 
-#: organ -> centre and semi-axes of an ellipsoid, mm; the first three are larger than many networks' patches
+#: organ -> centre and semi-axes of an ellipsoid, mm; the first three are larger than many networks'
+#: patches
 ORGANS = {
     "lung": ((70, 10, 20), (45, 75, 130)),
     "aorta": ((-10, -45, 0), (11, 11, 170)),
@@ -39,13 +41,19 @@ def turn(x: float, y: float, z: float) -> np.ndarray:
     return about_z @ about_y @ about_x
 
 
-#: grid -> directions of the axes (columns, LPS or RAS signs included), voxel sizes in mm, number type, modality
+#: grid -> directions of the axes (columns, LPS or RAS signs included), voxel sizes in mm, number
+#: type, modality
 GRIDS = {
     "RAS CT": (np.eye(3), (2.2, 2.2, 3.0), np.int16, "CT"),
     "LPS CT": (np.diag([-1.0, -1.0, 1.0]), (1.9, 1.9, 2.5), np.int16, "CT"),
     "PIR MR": (np.array([[0, 0, 1.0], [-1, 0, 0], [0, -1, 0]]), (2.4, 2.0, 2.7), np.float32, "MR"),
     "oblique MR": (turn(14, -9, 21), (2.0, 2.6, 2.1), np.float32, "MR"),
-    "oblique LPI CT": (turn(-6, 11, 4) @ np.diag([-1.0, 1.0, -1.0]), (2.1, 2.1, 4.0), np.int16, "CT"),
+    "oblique LPI CT": (
+        turn(-6, 11, 4) @ np.diag([-1.0, 1.0, -1.0]),
+        (2.1, 2.1, 4.0),
+        np.int16,
+        "CT",
+    ),
     "anisotropic CT": (np.eye(3), (1.4, 1.7, 5.0), np.float32, "CT"),
     "PET": (np.diag([-1.0, 1.0, 1.0]), (4.07, 4.07, 3.0), np.float32, "PT"),
     "oblique PET": (turn(3, 5, -12)[:, [1, 0, 2]], (3.6, 4.1, 3.3), np.float32, "PT"),
@@ -54,7 +62,7 @@ GRIDS = {
 
 @dataclass(frozen=True)
 class Body:
-    """The body on one grid: an image, and a reference with a label for each organ (its place in ``ORGANS``, from 1)."""
+    """The body on one grid: an image and a label map (an organ's index in ``ORGANS``, plus 1)."""
 
     name: str
     grid: Grid
@@ -85,7 +93,9 @@ class Body:
 
     def request(self, *organs: str, **options: str) -> Request:
         """A click for each organ."""
-        targets = tuple(Target(name=organ, text=organ, points=(self.click(organ),)) for organ in organs)
+        targets = tuple(
+            Target(name=organ, text=organ, points=(self.click(organ),)) for organ in organs
+        )
         images = {self.modality: ImageFile("image.nii.gz", self.image.unit)}
         return Request("r", "c", 0, images, self.grid, targets, options=options)
 
@@ -97,34 +107,43 @@ class Body:
 
     def labels_in(self, patch: Volume) -> np.ndarray:
         """The reference in a network's input space, by nearest voxel."""
-        return sample(self.labels, self.affine, Space(patch.array.shape, patch.affine), nearest=True, outside=0)
+        return sample(
+            self.labels,
+            self.affine,
+            VoxelGrid(patch.array.shape, patch.affine),
+            nearest=True,
+            outside=0,
+        )
 
     def shows(self, patch: Volume, at_most: float = np.inf, hidden: float | None = None) -> None:
-        """Assert that a network's input is this image at the place it is said to lie at, whatever was done to its values.
+        """Assert that a network's input is this image at the position that its affine states.
 
-        ``at_most``: where a pipeline cuts bright values; ``hidden``: what stands where it shows nothing of the image.
+        ``at_most``: where a pipeline cuts bright values; ``hidden``: what stands where it shows
+        nothing of the image.
         """
         # every other voxel will do
         values = patch.array[::2, ::2, ::2]
-        space = Space(values.shape, patch.affine @ np.diag([2.0, 2.0, 2.0, 1.0]))
+        voxel_grid = VoxelGrid(values.shape, patch.affine @ np.diag([2.0, 2.0, 2.0, 1.0]))
         # an image's outermost half voxel belongs to some pipelines' input space, and not to others'
         inner = np.pad(np.ones([n - 2 for n in self.labels.shape], bool), 1)
-        inside = sample(inner, self.affine, space, nearest=True, outside=False)
+        inside = sample(inner, self.affine, voxel_grid, nearest=True, outside=False)
         inside &= values != hidden
         assert inside.sum() > 125, "the network was shown nothing of the image"
-        expected = np.minimum(appearance(space)[inside], at_most)
+        expected = np.minimum(appearance(voxel_grid)[inside], at_most)
         assert np.corrcoef(expected, values[inside])[0, 1] > 0.98
 
 
-def appearance(space: Space) -> np.ndarray:
-    """The image: smooth, positive, and alike in no two directions."""
-    i, j, k = np.indices(space.shape, sparse=True)
-    a = space.affine
+def appearance(voxel_grid: VoxelGrid) -> np.ndarray:
+    """The image: smooth, positive, and different in all directions."""
+    i, j, k = np.indices(voxel_grid.shape, sparse=True)
+    a = voxel_grid.affine
     x, y, z = (a[n, 0] * i + a[n, 1] * j + a[n, 2] * k + a[n, 3] for n in range(3))
-    return 900 + 300 * np.sin(x / 61 + 0.4) + 230 * np.sin(y / 47 + 1.1) + 260 * np.sin(z / 83 - 0.7)
+    return (
+        900 + 300 * np.sin(x / 61 + 0.4) + 230 * np.sin(y / 47 + 1.1) + 260 * np.sin(z / 83 - 0.7)
+    )
 
 
-#: as ``GRIDS``, too large to be asked of every model
+#: as ``GRIDS``, but too large for tests of every model
 FURTHER_GRIDS = {"fine CT": (np.diag([-1.0, -1.0, 1.0]), (1.2, 1.2, 1.2), np.int16, "CT")}
 
 
@@ -137,16 +156,26 @@ def body(name: str) -> Body:
     shape = tuple(int(n) for n in np.round(reach / sizes))
     affine[:3, 3] = -affine[:3, :3] @ (np.array(shape) - 1) / 2
     grid = make_grid(shape, affine.astype(np.float32))
-    own = space_of(grid)
-    image = appearance(own).astype(dtype)
+    image_grid = voxel_grid_of(grid)
+    image = appearance(image_grid).astype(dtype)
     i, j, k = np.indices(shape, sparse=True)
-    places = [own.affine[n, 0] * i + own.affine[n, 1] * j + own.affine[n, 2] * k + own.affine[n, 3] for n in range(3)]
+    places = [
+        image_grid.affine[n, 0] * i
+        + image_grid.affine[n, 1] * j
+        + image_grid.affine[n, 2] * k
+        + image_grid.affine[n, 3]
+        for n in range(3)
+    ]
     labels = np.zeros(shape, np.uint8)
     for label, (centre, axes) in enumerate(ORGANS.values(), 1):
-        distance = sum(((place - c) / r) ** 2 for place, c, r in zip(places, centre, axes, strict=True))
+        distance = sum(
+            ((place - c) / r) ** 2 for place, c, r in zip(places, centre, axes, strict=True)
+        )
         labels[distance <= 1] = label
     unit = {"CT": "HU", "MR": "a.u.", "PT": "SUVbw"}[modality]
-    volume = Volume(image.astype(np.float32), own.affine, unit, np.issubdtype(dtype, np.integer))
+    volume = Volume(
+        image.astype(np.float32), image_grid.affine, unit, np.issubdtype(dtype, np.integer)
+    )
     return Body(name, grid, modality, volume, labels)
 
 

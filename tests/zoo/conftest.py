@@ -7,7 +7,7 @@ _LOSSES: list[str] = []
 
 @pytest.fixture
 def losses() -> list[str]:
-    """What is lost by a model's published way alone; told at the end."""
+    """Losses of models as published; reported after the tests."""
     return _LOSSES
 
 

@@ -1,4 +1,4 @@
-"""The models whose adapters are tested: each registers its pipeline and how its ideal network is made.
+"""The models whose adapters are tested, each with its pipeline and its ideal network.
 
 A model is added here by one entry; ``tests/zoo/test_ideal.py`` then asks of it what it asks of all.
 """
@@ -9,6 +9,7 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,11 +32,11 @@ class Registered:
     #: the network that answers from the reference
     ideal: Callable[[Body], Any]
     #: options under which organs larger than the network's patch come back whole
-    whole: dict[str, str] = field(default_factory=dict)
+    large_options: dict[str, str] = field(default_factory=dict)
     #: why make test-zoo does not ask for the volume of 512 x 512 x 400; empty where it does
     no_huge: str = ""
     #: does the default show an organ as a whole however large it is
-    whole_by_default: bool = True
+    large_by_default: bool = True
     modalities: tuple[str, ...] = ("CT", "MR", "PT")
 
     @property
@@ -68,7 +69,7 @@ def load(folder: str, module: str) -> ModuleType:
 
 
 class IdealSam:
-    """SAM's three steps, answered from the reference: the organ that lies at the first foreground click."""
+    """SAM's three steps, answered from the reference: the organ at the first foreground click."""
 
     def __init__(self, body: Body) -> None:
         self.body, self.embedded, self.decoded = body, 0, []
@@ -93,7 +94,7 @@ class IdealSam:
 
 
 class IdealSat:
-    """Answers each patch from the reference: the organ whose name is asked for."""
+    """Answers each patch from the reference: the organ of the query."""
 
     def __init__(self, body: Body) -> None:
         self.body = body
@@ -115,7 +116,7 @@ class IdealSat:
 
 
 class IdealVoxTell:
-    """Answers each patch from the reference: the organ whose name is asked for."""
+    """Answers each patch from the reference: the organ of the query."""
 
     def __init__(self, body: Body) -> None:
         self.body = body
@@ -131,17 +132,22 @@ class IdealVoxTell:
         return self.body.labels_in(patch)
 
     def logits(self, features, embedding):
-        return np.where(features == list(ORGANS).index(embedding) + 1, np.float32(3), np.float32(-3))
+        return np.where(
+            features == list(ORGANS).index(embedding) + 1, np.float32(3), np.float32(-3)
+        )
 
 
 class IdealCtFm:
-    """Answers each window from the reference, in a channel for each class; the lung's five lobes share it slice by slice."""
+    """Answers each window from the reference, with a channel for each class.
+
+    The lung's slices are distributed over its five lobes.
+    """
 
     def __init__(self, body: Body) -> None:
         self.body = body
         organs = load("ct-fm", "pipeline").ORGANS
         self.organs = {organ: organs[organ] for organ in ORGANS if organ in organs}
-        self.classes = ["background", *(name for names in self.organs.values() for name in names)]
+        self.classes = ["background", *chain.from_iterable(self.organs.values())]
 
     def logits(self, patch):
         assert patch.array.shape == (96, 160, 160)
@@ -149,14 +155,14 @@ class IdealCtFm:
         assert nibabel.aff2axcodes(patch.affine) == ("S", "P", "L")
         self.body.shows(patch)
         labels = self.body.labels_in(patch)
-        made = np.zeros((len(self.classes), *labels.shape), np.float32)
-        made[0] = 1
+        channels = np.zeros((len(self.classes), *labels.shape), np.float32)
+        channels[0] = 1
         for organ, names in self.organs.items():
             for place, name in enumerate(names):
-                made[self.classes.index(name), place :: len(names)] = 3 * (
+                channels[self.classes.index(name), place :: len(names)] = 3 * (
                     labels[place :: len(names)] == self.body.label_of(organ)
                 )
-        return made
+        return channels
 
     @staticmethod
     def like_logits(array):
@@ -166,15 +172,15 @@ class IdealCtFm:
 
 
 class IdealSession:
-    """nnInteractive's session, answered from the reference: the organ that lies at the last foreground prompt's middle."""
+    """nnInteractive's session, answered from the reference: the organ at the last prompt."""
 
     def __init__(self, body: Body) -> None:
-        self.body, self.asked = body, []
+        self.body, self.calls = body, []
 
-    def segment(self, image, start, given, steps, *, autozoom):
+    def segment(self, image, start, earlier, steps, *, autozoom):
         self.body.shows(image)
-        self.asked.append((image, start, given, steps, autozoom))
-        prompts = [prompt for step in steps for prompt in step if getattr(prompt, "foreground", True)]
+        self.calls.append((image, start, earlier, steps, autozoom))
+        prompts = [p for p in chain.from_iterable(steps) if getattr(p, "foreground", True)]
         label = self.body.label_at((image.affine @ [*middle_of(prompts[-1]), 1])[:3])
         return (self.body.labels_in(image) == label) & (label > 0)
 
@@ -188,10 +194,10 @@ def middle_of(prompt):
 
 
 class IdealVista3d:
-    """VISTA3D's two branches, answered from the reference; a lung's lobes are parts of the reference's lung."""
+    """VISTA3D's two branches, answered from the reference, whose lung is divided into lobes."""
 
     def __init__(self, body: Body) -> None:
-        self.body, self.asked, self.clicked = body, [], []
+        self.body, self.calls, self.clicked = body, [], []
         self.names = {"liver": 1, "spleen": 3, "pancreas": 4, "aorta": 6, "kidney-left": 14}
 
     def look(self, patch) -> np.ndarray:
@@ -206,18 +212,18 @@ class IdealVista3d:
 
     def classes(self, patch, ids):
         labels = self.look(patch)
-        self.asked.append(tuple(ids))
+        self.calls.append(tuple(ids))
         organs = {number: self.body.label_of(organ) for organ, number in self.names.items()}
         i, j, k = np.indices(patch.array.shape, sparse=True)
         a, b, c, z = patch.affine[2]
         lobe = 28 + np.clip((a * i + b * j + c * k + z + 110) // 52, 0, 4)
         lung = np.where(labels == self.body.label_of("lung"), lobe, 0)
-        made = [lung == n if 28 <= n <= 32 else labels == organs.get(n, -1) for n in ids]
-        return [np.where(mask, np.float32(3), np.float32(-3)) for mask in made]
+        masks = [lung == n if 28 <= n <= 32 else labels == organs.get(n, -1) for n in ids]
+        return [np.where(mask, np.float32(3), np.float32(-3)) for mask in masks]
 
-    def clicks(self, patch, clicks, known, before):
+    def clicks(self, patch, clicks, is_class, before):
         labels = self.look(patch)
-        self.clicked.append((clicks, known, before is not None))
+        self.clicked.append((clicks, is_class, before is not None))
         index = next((place for place, kind in clicks if kind % 2), None)
         label = 0 if index is None else self.body.label_at((patch.affine @ [*index, 1])[:3])
         logits = np.where((labels == label) & (label > 0), 2, -2).astype(np.float32)
@@ -225,10 +231,10 @@ class IdealVista3d:
 
 
 class IdealSegVol:
-    """SegVol on one view, answered from the reference; all that it is told must mean the same organ."""
+    """SegVol on one view, answered from the reference; all prompts must mean the same organ."""
 
     def __init__(self, body: Body) -> None:
-        self.body, self.asked, self.seen = body, [], {}
+        self.body, self.calls, self.seen = body, [], {}
 
     def embed(self, view):
         place = view.affine.tobytes()
@@ -237,32 +243,48 @@ class IdealSegVol:
             assert view.array.dtype == np.float32
             assert 0 <= view.array.min() < view.array.max() <= 1
             assert nibabel.aff2axcodes(view.affine) == ("S", "A", "R")
-            # as published, what is darker than the mean is cut, and a region that is a voxel too small for a view is padded
+            # as published, what is darker than the mean is cut, and a region that is a voxel too
+            # small for a view is padded
             self.body.shows(view, hidden=0)
             self.seen[place] = self.body.labels_in(view)
         return view, self.seen[place]
 
     def decode(self, embedding, prompt):
         view, labels = embedding
-        self.asked.append(prompt)
+        self.calls.append(prompt)
         meant = set() if prompt.text is None else {self.body.label_of(prompt.text)}
-        meant |= {self.body.label_at((view.affine @ [*voxel, 1])[:3]) for voxel, kind in prompt.clicks if kind == 1}
+        meant |= {
+            self.body.label_at((view.affine @ [*voxel, 1])[:3])
+            for voxel, kind in prompt.clicks
+            if kind == 1
+        }
         if not meant and prompt.box and prompt.box[0] >= 0:
             low, high = np.array(prompt.box[:3]), np.array(prompt.box[3:])
             assert (low >= 0).all() and (low <= high).all() and (high < view.array.shape).all()
             meant = {self.body.label_at((view.affine @ [*(low + high) / 2, 1])[:3])}
         assert len(meant) <= 1
-        return np.where((labels > 0) & (labels == max(meant, default=0)), np.float32(4), np.float32(-4))
+        return np.where(
+            (labels > 0) & (labels == max(meant, default=0)), np.float32(4), np.float32(-4)
+        )
 
 
 class IdealNnUNet:
-    """Answers each volume from the reference; its labels have other names and other words than the targets."""
+    """Answers each volume from the reference; its labels are named differently from the targets."""
 
     def __init__(self, body: Body) -> None:
         self.body, self.about = body, {}
         self.orientation = "ras" if body.modality == "PT" else "stored"
         # the lung in two halves
-        names = ("lung_left", "aorta", "Liver", "kidney_l", "spleen", "pancreas", "lesion", "lung_right")
+        names = (
+            "lung_left",
+            "aorta",
+            "Liver",
+            "kidney_l",
+            "spleen",
+            "pancreas",
+            "lesion",
+            "lung_right",
+        )
         self.labels = {name: (value,) for value, name in enumerate(names, 1)}
 
     def model(self, modality):
@@ -276,19 +298,23 @@ class IdealNnUNet:
             assert nibabel.aff2axcodes(image.affine) == ("S", "A", "R")
         assert sorted(image.array.shape) == sorted(self.body.grid.shape)
         self.body.shows(image)
-        found = self.body.labels_in(image)
-        odd = np.indices(found.shape).sum(axis=0) % 2 == 1
-        return np.where((found == 1) & odd, 8, found)
+        labels_in_image = self.body.labels_in(image)
+        odd = np.indices(labels_in_image.shape).sum(axis=0) % 2 == 1
+        return np.where((labels_in_image == 1) & odd, 8, labels_in_image)
 
 
 class IdealTotalSegmentator:
-    """Answers each part from the reference: the lung in lobes, and the aorta as another part, whose first label it is."""
+    """Answers each part from the reference: the lung in lobes, the aorta as a separate part."""
 
     def __init__(self, body: Body) -> None:
         self.body = body
         lobes = ("lung_upper_lobe_left", "lung_lower_lobe_right")
         self.labels = {name: (value,) for value, name in enumerate(lobes, 11)}
-        self.labels |= {organ.replace("-", "_"): (value,) for value, organ in enumerate(ORGANS, 20) if organ != "lung"}
+        self.labels |= {
+            organ.replace("-", "_"): (value,)
+            for value, organ in enumerate(ORGANS, 20)
+            if organ != "lung"
+        }
         others = {value: 19 + value for value in range(3, len(ORGANS) + 1)}
         self.parts = {"organs": {1: 11, 2: 12, **others}, "ribs": {1: 99}, "vessels": {1: 21}}
 
@@ -302,14 +328,16 @@ class IdealTotalSegmentator:
         assert nibabel.aff2axcodes(image.affine) == ("S", "A", "R")
         assert np.allclose(image.spacing, 1.5, atol=0.03)
         self.body.shows(image)
-        found = self.body.labels_in(image)
+        labels_in_image = self.body.labels_in(image)
         if part == "vessels":
-            return (found == 2).astype(np.uint8)
+            return (labels_in_image == 2).astype(np.uint8)
         if part == "ribs":
-            return np.zeros_like(found)
-        odd = np.indices(found.shape).sum(axis=0) % 2 == 1
+            return np.zeros_like(labels_in_image)
+        odd = np.indices(labels_in_image.shape).sum(axis=0) % 2 == 1
         # where the other part finds the aorta this one sees liver
-        return np.where((found == 1) & odd, 2, np.where(found == 2, 3, found))
+        return np.where(
+            (labels_in_image == 1) & odd, 2, np.where(labels_in_image == 2, 3, labels_in_image)
+        )
 
 
 class IdealMRSegmentator:
@@ -317,7 +345,16 @@ class IdealMRSegmentator:
 
     def __init__(self, body: Body) -> None:
         self.body = body
-        names = ("left_lung", "aorta", "liver", "left_kidney", "spleen", "pancreas", "lesion", "right_lung")
+        names = (
+            "left_lung",
+            "aorta",
+            "liver",
+            "left_kidney",
+            "spleen",
+            "pancreas",
+            "lesion",
+            "right_lung",
+        )
         self.labels = {name: (value,) for value, name in enumerate(names, 1)}
 
     def label_map(self, image, *, fast):
@@ -325,9 +362,9 @@ class IdealMRSegmentator:
         assert image.array.dtype == np.float32
         assert nibabel.aff2axcodes(image.affine) == ("S", "P", "L")
         self.body.shows(image)
-        found = self.body.labels_in(image)
-        odd = np.indices(found.shape).sum(axis=0) % 2 == 1
-        return np.where((found == 1) & odd, 8, found)
+        labels_in_image = self.body.labels_in(image)
+        odd = np.indices(labels_in_image.shape).sum(axis=0) % 2 == 1
+        return np.where((labels_in_image == 1) & odd, 8, labels_in_image)
 
 
 #: nnU-Net holds every class's logits on the image's own voxels
@@ -335,18 +372,28 @@ LOGITS = "up to 17 GB of logits, and ten minutes of a CPU"
 MODELS = (
     Registered(images=("segvol",), folder="segvol", ideal=IdealSegVol),
     Registered(
-        images=("vista3d",), folder="vista3d", ideal=IdealVista3d, whole={"large": "sliding"}, whole_by_default=False
+        images=("vista3d",),
+        folder="vista3d",
+        ideal=IdealVista3d,
+        large_options={"large": "sliding"},
+        large_by_default=False,
     ),
     Registered(
         images=("sam-med3d", "seganypet-v1", "seganypet-v2"),
         folder="sam-med3d",
         ideal=IdealSam,
-        whole={"large": "sliding"},
-        whole_by_default=False,
+        large_options={"large": "sliding"},
+        large_by_default=False,
     ),
     Registered(images=("sat-nano", "sat-pro"), folder="sat-nano", ideal=IdealSat),
     Registered(images=("voxtell",), folder="voxtell", ideal=IdealVoxTell),
-    Registered(images=("ct-fm",), folder="ct-fm", ideal=IdealCtFm, modalities=("CT",), no_huge="ten minutes of a CPU"),
+    Registered(
+        images=("ct-fm",),
+        folder="ct-fm",
+        ideal=IdealCtFm,
+        modalities=("CT",),
+        no_huge="ten minutes of a CPU",
+    ),
     Registered(images=("nninteractive",), folder="nninteractive", ideal=IdealSession),
     Registered(images=("nnunet",), folder="nnunet", ideal=IdealNnUNet, no_huge=LOGITS),
     Registered(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 
 import pytest
 
@@ -21,12 +22,8 @@ def not_run(record_property) -> Tell:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    told = [
-        (kind, line)
-        for reports in terminalreporter.stats.values()
-        for report in reports
-        for kind, line in getattr(report, "user_properties", ())
-    ]
+    reports = chain.from_iterable(terminalreporter.stats.values())
+    lines = list(chain.from_iterable(getattr(r, "user_properties", ()) for r in reports))
     for kind in ("figures", "not run"):
-        for line in dict.fromkeys(line for own, line in told if own == kind):
+        for line in dict.fromkeys(line for line_kind, line in lines if line_kind == kind):
             terminalreporter.write_line(line)

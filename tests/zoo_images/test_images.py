@@ -1,13 +1,15 @@
-"""Each image whose parts come from packages, built with random weights, checked, and run over the phantom.
+"""Each model's image, built with random weights, checked, and run over a tiny dataset.
 
-Run by ``make test-zoo``, not by ``make test``. An image that needs a bundle (upstream source that no index has) is built
-where ``UMD_BUNDLE`` names a folder that holds it, and told as not run elsewhere. With ``UMD_RECORD`` set the checks are
-recorded, as by ``umd models check --record``, and images that share an adapter are checked each.
+Run by ``make test-zoo``, not by ``make test``. An image that needs a bundle (upstream source that
+no index has) is built where ``UMD_BUNDLE`` names a folder that holds it, and told as not run
+elsewhere. With ``UMD_RECORD`` set the checks are recorded, as by ``umd models check --record``, and
+images that share an adapter are checked each.
 """
 
 from __future__ import annotations
 
 import os
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -24,34 +26,40 @@ from tests.zoo.models import MODELS
 
 BUNDLE = os.environ.get("UMD_BUNDLE")
 RECORD = bool(os.environ.get("UMD_RECORD"))
-IMAGES = [image for model in MODELS for image in model.images]
+IMAGES = list(chain.from_iterable(model.images for model in MODELS))
 
 
 def needs(image: str) -> str | None:
-    """What this machine lacks to build the image with random weights; None if nothing."""
+    """What is missing here to build the image with random weights; None if nothing is."""
     sources = read_sources(image)
     assert sources
-    lacking = [source.git for source in sources.upstream] + [one.into for one in sources.auxiliary]
+    missing = [source.git for source in sources.upstream] + [
+        download.into for download in sources.auxiliary
+    ]
     there = BUNDLE and Path(BUNDLE, image).is_dir()
-    return None if there or not lacking else f"{', '.join(lacking)} (no bundle: set UMD_BUNDLE)"
+    return None if there or not missing else f"{', '.join(missing)} (no bundle: set UMD_BUNDLE)"
 
 
 @pytest.fixture(params=IMAGES)
 def image(request, docker_engine, not_run) -> str:
-    """An image that can be built here; one that cannot is named at the end, and never counts as passed."""
-    if lacking := needs(request.param):
-        not_run(f"{request.param}: NOT RUN, needs {lacking}")
-        pytest.skip(f"needs {lacking}")
+    """An image that can be built here; another is reported as not run and never passes."""
+    if missing := needs(request.param):
+        not_run(f"{request.param}: NOT RUN, needs {missing}")
+        pytest.skip(f"needs {missing}")
     if BUNDLE and Path(BUNDLE, request.param).is_dir():
         # from then on it is found by what it is made of
         order = ImageBuildConfig(weights=Weights(kind="random", size="small"), bundle=Path(BUNDLE))
-        ensure_image(find_model(request.param), order, say=lambda _: None)
+        ensure_image(find_model(request.param), order)
     return request.param
 
 
 def test_every_model_with_weights_is_registered():
-    having = {model.name for model in zoo() if (sources := read_sources(model.name)) and sources.has_weights}
-    assert having == set(IMAGES)
+    with_weights = {
+        model.name
+        for model in zoo()
+        if (sources := read_sources(model.name)) and sources.has_weights
+    }
+    assert with_weights == set(IMAGES)
 
 
 def test_it_keeps_the_contract(image, figures, not_run):
@@ -61,26 +69,28 @@ def test_it_keeps_the_contract(image, figures, not_run):
         pytest.skip(f"shares the adapter of {model.images[0]}")
     if model.no_huge:
         not_run(f"{image} on 512 x 512 x 400: NOT RUN, {model.no_huge}")
-    ready, results = check_model(image, weights="random", large=not model.no_huge, say=lambda _: None)
+    ready, results = check_model(image, weights="random", large=not model.no_huge)
     done = list(results)
     if RECORD:
         write_record(image, ready, done)
-    measured = {name: value for result in done for name, value in result.measured.items()}
-    figures(f"{image} {ready.identity}: {', '.join(f'{name} {value:g}' for name, value in measured.items())}")
+    items = chain.from_iterable(result.measured.items() for result in done)
+    measured = ", ".join(f"{name} {value:g}" for name, value in dict(items).items())
+    figures(f"{image} {ready.identity}: {measured}")
     assert [f"{result.check}: {result.detail}" for result in done if not result.ok] == []
     assert len(done) >= 7
 
 
-def test_it_is_measured_and_stamped(image, tmp_path, figures):
+def test_a_run_is_scored_and_marked_as_random(image, tmp_path, figures):
     card = find_model(image).card
     modalities = tuple(inputs[0] for inputs in card.inputs)
     data = make_dataset(tmp_path / "data", ["a"], modalities, ("liver",))
     protocol = "text" if card.prompts in ((), ("text",)) else "point-1"
     run = order(image, data, protocol, weights="random")
-    statuses = [entry.targets["liver"].status for record in run.records() for entry in record.rounds]
+    rounds = list(chain.from_iterable(record.rounds for record in run.records()))
+    statuses = [entry.targets["liver"].status for entry in rounds]
     figures(f"{image}: {', '.join(statuses)}")
     assert statuses == ["ok"] * len(modalities)
     assert any("RANDOM WEIGHTS, NOT A RESULT" in line for line in header(run))
-    notes = [entry.reply.notes for record in run.records() for entry in record.rounds]
+    notes = [entry.reply.notes for entry in rounds]
     assert all(note["weights"] == "random:small" for note in notes)
     assert all(note["options"] == run.info().options for note in notes)

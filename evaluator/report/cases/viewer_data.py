@@ -40,7 +40,7 @@ def viewer_content(report: Report, archive: CaseImages, shown: Shown) -> dict[st
     if case is None:
         return None
     stem = f"{slug(shown.dataset)}-{slug(shown.label)}"
-    sizes: dict[str, Reduced] = {}
+    sizes: dict[Modality, Reduced] = {}
     scans = {}
     for modality in (name for name in MODALITIES if name in case.scans):
         try:

@@ -15,6 +15,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
+from nibabel.orientations import apply_orientation, io_orientation
 
 from evaluator import paths
 from evaluator.containers import ModelSession, answer_batch
@@ -35,7 +36,6 @@ from evaluator.zoo.conformance.requests import (
     without_prompt,
 )
 from evaluator.zoo.prepare import prepare
-from zoo_sdk.spaces import canonical, sample, space_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -205,15 +205,8 @@ def _agreement(masks: dict[str, Mask], turned: list[StagedRequest]) -> Result:
     for request in turned:
         mask = masks[request.id]
         if not isinstance(mask, Failure):
-            found.append(
-                sample(
-                    mask > 0,
-                    request.grid.affine,
-                    canonical(space_of(request.grid)),
-                    nearest=True,
-                    outside=False,
-                )
-            )
+            # every mask with its axes towards Right, Anterior, Superior
+            found.append(apply_orientation(mask > 0, io_orientation(np.array(request.grid.affine))))
     check = "answers across the 48 orientations, compared in the world"
     if len(found) < 2:
         return Result(check=check, ok=False, detail="fewer than two masks")

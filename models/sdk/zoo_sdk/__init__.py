@@ -1,4 +1,4 @@
-"""What a model author needs: write a class ``Adapter`` with ``setup()`` and ``predict(request)``, the rest is here.
+"""What a model author needs: the author writes a class ``Adapter``, this package does the rest.
 
     from zoo_sdk import Prediction, Request, read_image
 
@@ -8,17 +8,16 @@
 
         def predict(self, request: Request) -> Prediction:
             volume = read_image(request)
-            return Prediction({t.name: self.network(volume.array, t.points) for t in request.targets})
+            masks = {t.name: self.network(volume.array, t.points) for t in request.targets}
+            return Prediction(masks)
 
-``python -m zoo_sdk.serve adapter.py`` makes of it a model of the container contract (``docs/contract.md``).
-Standard library only at import, Python >= 3.8.
+``python -m zoo_sdk.serve adapter.py`` serves it by the container contract
+(``docs/contract.md``). Standard library only at import, Python >= 3.8.
 """
 
 from zoo_sdk.adapter import Adapter, Prediction, Seconds, Unsupported, choose_options, each_target
 from zoo_sdk.files import (
     BadMask,
-    Crop,
-    Volume,
     input_folder,
     output_folder,
     read_image,
@@ -26,6 +25,7 @@ from zoo_sdk.files import (
     read_volume,
     write_mask,
 )
+from zoo_sdk.volume import Crop, Volume
 from zoo_sdk.wire import CONTRACT_VERSION, Box, Grid, ImageFile, Point, Request, Target
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What a model author writes and gives back: the adapter, its prediction, and a stopwatch for its stages."""
+"""What a model author writes and returns: an adapter, its prediction, the seconds of its stages."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Sequen
 if TYPE_CHECKING:
     from zoo_sdk.wire import Request, Target
 
-#: A mask (array of the grid's shape, or a Crop of it; bool or 0/1), why there is none, or the exception that this target
-#: alone met.
+#: A mask (array of the grid's shape, or a Crop of it; bool or 0/1), the reason for having none, or
+#: the exception that failed this target only.
 Outcome = Union[Any, "Unsupported", Exception]
 
 
 @dataclass(frozen=True)
 class Unsupported:
-    """The model does not do this target, or not from these prompts; ``reason`` is shown to the reader."""
+    """The model cannot segment this target, or not from these prompts; reports show ``reason``."""
 
     reason: str
 
@@ -30,12 +30,13 @@ class Prediction:
 
     masks: Mapping[str, Outcome]
     notes: Mapping[str, Any] = field(default_factory=dict)
-    #: of load, preprocess, infer, postprocess; without any, the whole of ``predict`` is told as ``total``
+    #: of load, preprocess, infer, postprocess; if empty, the time of ``predict`` is reported as
+    #: ``total``
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 class Adapter:
-    """Base of a model's ``Adapter``; deriving from it is a help to type checkers, not a must."""
+    """Base class of a model's ``Adapter``; deriving from it is optional and helps type checkers."""
 
     def setup(self) -> None:
         """Load weights once, before the first request. The default needs nothing."""
@@ -59,19 +60,25 @@ class Seconds(Dict[str, float]):
 
 
 def choose_options(request: Request, options: Mapping[str, Sequence[str]]) -> Dict[str, str]:
-    """The value of each of the model's options (name -> its values, the default first): the request's, else the default.
+    """The value of each of the model's options: the request's, else the default.
 
-    Raises ValueError for a name or value that the model does not have.
+    Args:
+        request: its ``options`` are the values that the user chose.
+        options: name -> values, the default first.
+
+    Raises:
+        ValueError: the model does not have such an option or value.
     """
     for name, value in request.options.items():
         if value not in options.get(name, ()):
-            known = "; ".join("%s=%s" % (own, "|".join(values)) for own, values in options.items())
-            raise ValueError("option %s=%s; this model has %s" % (name, value, known or "none"))
+            choices = ["%s=%s" % (option, "|".join(options[option])) for option in options]
+            available = "; ".join(choices) or "none"
+            raise ValueError("option %s=%s; this model has %s" % (name, value, available))
     return {name: request.options.get(name, values[0]) for name, values in options.items()}
 
 
 def each_target(request: Request, segment: Callable[[Target], Outcome]) -> Dict[str, Outcome]:
-    """Segment target by target; an exception (not a lack of memory) costs only the target that met it."""
+    """Segment target by target; an exception (except MemoryError) fails its target only."""
     outcomes: Dict[str, Outcome] = {}
     for target in request.targets:
         try:

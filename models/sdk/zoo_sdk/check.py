@@ -1,8 +1,9 @@
-"""Does this image keep the contract: ``python -m zoo_sdk.check [-- COMMAND ...]``, run inside the image.
+"""Check that an image keeps the contract: ``python -m zoo_sdk.check [-- COMMAND ...]``, inside it.
 
-Starts the model as the evaluator would, first in batch and then in a session, on tiny volumes whose grids are flipped,
-oblique and anisotropic, and looks at every file that comes back. Without a command the adapter at
-``/opt/model/adapter.py`` is served. Exit status 0 if the contract is kept, else 1. Standard library only.
+Starts the model as the evaluator would, first in batch and then in a session, on tiny volumes whose
+grids are flipped, oblique and anisotropic, and looks at every file that comes back. Without a
+command the adapter at ``/opt/model/adapter.py`` is served. Exit status 0 if the contract is kept,
+else 1. Standard library only.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 import tempfile
 from array import array
 from pathlib import Path
-from typing import List
+from typing import List, Sequence
 
 from zoo_sdk import nifti
 from zoo_sdk.plain_json import loads
@@ -51,16 +52,25 @@ def main(arguments: List[str]) -> int:
             output = Path(folder, mode)
             output.mkdir()
             faults += [
-                "%s: %s" % (mode, fault) for fault in run(command or DEFAULT, mode, Path(folder), output, requests)
+                "%s: %s" % (mode, fault)
+                for fault in run(command or DEFAULT, mode, Path(folder), output, requests)
             ]
-        for name in sorted(path.relative_to(folder + "/batch") for path in Path(folder, "batch").glob("*/*.nii.gz")):
+        for name in sorted(
+            path.relative_to(folder + "/batch") for path in Path(folder, "batch").glob("*/*.nii.gz")
+        ):
             if not Path(folder, "session", name).exists():
                 faults.append("session: no %s, which the batch wrote" % name)
-            elif nifti.read(Path(folder, "session", name)).data != nifti.read(Path(folder, "batch", name)).data:
+            elif (
+                nifti.read(Path(folder, "session", name)).data
+                != nifti.read(Path(folder, "batch", name)).data
+            ):
                 faults.append("session: %s differs from the batch's" % name)
     for fault in faults:
         print("FAIL", fault)
-    print("%d requests in batch and in session: %s" % (len(requests), "%d faults" % len(faults) if faults else "ok"))
+    print(
+        "%d requests in batch and in session: %s"
+        % (len(requests), "%d faults" % len(faults) if faults else "ok")
+    )
     return 1 if faults else 0
 
 
@@ -72,16 +82,18 @@ def make_requests(folder: Path) -> List[Request]:
     for number, affine in enumerate(GRIDS):
         for modality, unit in UNITS.items():
             name = "%s%d" % (modality.lower(), number)
-            # not all alike inside: there are models that scale by what is brightest
+            # the inside is not constant: some models scale by the brightest voxels
             count = SHAPE[0] * SHAPE[1] * SHAPE[2]
             values = array("f", (100.0 + n % 7 if _in_ball(n) else 0.0 for n in range(count)))
-            nifti.write(folder / "images" / (name + ".nii.gz"), SHAPE, affine, "f", values.tobytes())
+            nifti.write(
+                folder / "images" / (name + ".nii.gz"), SHAPE, affine, "f", values.tobytes()
+            )
             middle = (6, 5, 4)
-            place = tuple(sum(affine[r][c] * middle[c] for c in range(3)) + affine[r][3] for r in range(3))
+            x, y, z = (_world(row, middle) for row in affine[:3])
             target = Target(
                 name="liver",
                 text="liver",
-                points=(Point(index=middle, ras_mm=(place[0], place[1], place[2])),),
+                points=(Point(index=middle, ras_mm=(x, y, z)),),
                 box=Box(low=(3, 2, 1), high=(10, 9, 8)),
             )
             image = ImageFile(path="images/%s.nii.gz" % name, unit=unit)
@@ -93,9 +105,16 @@ def make_requests(folder: Path) -> List[Request]:
                 grid=Grid(shape=SHAPE, affine=affine),
                 targets=(target,),
             )
-            (folder / "requests" / (name + ".json")).write_text(json.dumps(dump_request(request)), encoding="utf-8")
+            (folder / "requests" / (name + ".json")).write_text(
+                json.dumps(dump_request(request)), encoding="utf-8"
+            )
             requests.append(request)
     return sorted(requests, key=lambda request: request.id)
+
+
+def _world(row: Sequence[float], index: Sequence[int]) -> float:
+    """One world coordinate of a voxel, mm, from its row of the affine."""
+    return sum(row[c] * index[c] for c in range(3)) + row[3]
 
 
 def _in_ball(n: int) -> bool:
@@ -103,8 +122,10 @@ def _in_ball(n: int) -> bool:
     return (i - 6) ** 2 + (j - 5) ** 2 + (k - 4) ** 2 <= 9
 
 
-def run(command: List[str], mode: str, folder: Path, output: Path, requests: List[Request]) -> List[str]:
-    """Start the model, ask everything, and return what was wrong."""
+def run(
+    command: List[str], mode: str, folder: Path, output: Path, requests: List[Request]
+) -> List[str]:
+    """Run the model on all requests and return its faults."""
     environment = dict(os.environ, UMD_INPUT=str(folder / "input"), UMD_OUTPUT=str(output))
     lines = "".join(request.id + "\n" for request in requests) if mode == "session" else ""
     try:
@@ -134,23 +155,23 @@ def _read_lines(text: str, requests: List[Request]) -> List[str]:
             return ['the first line on standard output is not {"ready": true}']
         ids = [parse_reply(loads(line)).id for line in lines[1:]]
     except (WireError, AttributeError) as error:
-        return ["standard output holds a line that is no reply: %s" % error]
-    wanted = [request.id for request in requests]
-    return [] if ids == wanted else ["asked for %s, got replies to %s" % (wanted, ids)]
+        return ["standard output holds a line that is not a reply: %s" % error]
+    expected = [request.id for request in requests]
+    return [] if ids == expected else ["requests %s, but replies to %s" % (expected, ids)]
 
 
 def look_at(folder: Path, request: Request) -> List[str]:
-    """What is wrong with the answer to one request."""
+    """The faults of the answer to one request."""
     status = "ok"
     if (folder / "reply.json").exists():
         try:
             reply = parse_reply(loads((folder / "reply.json").read_text(encoding="utf-8")))
         except WireError as error:
             return ["%s/reply.json: %s" % (request.id, error)]
-        own = reply.targets.get("liver")
-        status = own.status if own else "ok"
-        if own and own.status == "error":
-            return ["%s: the model says error: %s %s" % (request.id, own.kind, own.message)]
+        liver = reply.targets.get("liver")
+        status = liver.status if liver else "ok"
+        if liver and liver.status == "error":
+            return ["%s: the model reports %s: %s" % (request.id, liver.kind, liver.message)]
     if status == "unsupported":
         return []
     try:
@@ -161,11 +182,16 @@ def look_at(folder: Path, request: Request) -> List[str]:
     if mask.letter != "B" or set(mask.data) - {0, 1}:
         faults.append("%s: a mask is uint8, 0 and 1" % request.id)
     if mask.shape != request.grid.shape:
-        faults.append("%s: shape %s, asked for %s" % (request.id, mask.shape, request.grid.shape))
-    apart = max(abs(a - b) for own, asked in zip(mask.affine, request.grid.affine) for a, b in zip(own, asked))
-    if apart > 1e-3:
-        faults.append("%s: the affine differs by up to %g" % (request.id, apart))
+        faults.append("%s: shape %s, expected %s" % (request.id, mask.shape, request.grid.shape))
+    rows = zip(mask.affine, request.grid.affine)
+    difference = max(_largest_difference(actual, expected) for actual, expected in rows)
+    if difference > 1e-3:
+        faults.append("%s: the affine differs by up to %g" % (request.id, difference))
     return faults
+
+
+def _largest_difference(actual: Sequence[float], expected: Sequence[float]) -> float:
+    return max(abs(a - b) for a, b in zip(actual, expected))
 
 
 if __name__ == "__main__":

@@ -1,19 +1,19 @@
-"""Images and masks of a request as arrays, always in nibabel's index order, and masks back as contract files.
+"""Images and masks of a request as arrays in nibabel's index order, and masks back as files.
 
-numpy is imported when an array is asked for; nibabel or SimpleITK only for files that are not plain NIfTI-1.
+numpy is imported when an array is needed; nibabel or SimpleITK only for files that are not plain
+NIfTI-1.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from struct import calcsize
 from typing import TYPE_CHECKING, Any, Iterator, Tuple
 
 from zoo_sdk import nifti
-from zoo_sdk.geometry import same_grid, spacing
 from zoo_sdk.recent import Recent
+from zoo_sdk.volume import Crop, Volume, same_grid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,39 +27,11 @@ _READ = Recent(2)
 
 
 class BadMask(ValueError):
-    """A mask that may not leave the model; ``kind`` is the contract's word for what is wrong with it."""
+    """An invalid mask, which is not written; ``kind`` is the contract's word for the fault."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
-
-
-@dataclass(frozen=True)
-class Volume:
-    """An image: ``array`` float32 (i, j, k) in ``unit``, ``affine`` (4, 4) from index to RAS+ mm."""
-
-    array: Any
-    affine: Any
-    unit: str = "a.u."
-    #: does the file store whole numbers, without a scale
-    whole: bool = False
-
-    @property
-    def spacing(self) -> Tuple[float, float, float]:
-        """Distance between neighbouring voxels along each index axis, mm."""
-        return spacing(self.affine)
-
-
-@dataclass(frozen=True)
-class Crop:
-    """A mask as the part of the grid that holds it: ``array`` (bool or 0 and 1), and the index of its first voxel.
-
-    Give this instead of an array of the grid's size where the model works on a part anyway: a whole-body mask is written
-    several times faster.
-    """
-
-    array: Any
-    corner: Tuple[int, int, int]
 
 
 def input_folder() -> Path:
@@ -73,23 +45,26 @@ def output_folder() -> Path:
 
 
 def read_image(request: Request, modality: str | None = None) -> Volume:
-    """One of the request's images; without a modality its only one. Raises KeyError for one that is not there."""
+    """One of the request's images; without a modality its only one. Raises KeyError if absent."""
     if modality is None:
         if len(request.images) != 1:
-            raise KeyError("the request has %s: say which" % ", ".join(request.images))
+            raise KeyError("the request has %s: name one" % ", ".join(request.images))
         (modality,) = request.images
     image = request.images[modality]
     path = input_folder() / image.path
     about = path.stat()
     # the targets and rounds of a case share an image: it is read once
     key = (str(path), about.st_ino, about.st_size, about.st_mtime_ns)
-    array, affine, whole = _READ.get(key, lambda: _read_values(path))
+    array, affine, integers = _READ.get(key, lambda: _read_values(path))
     array.flags.writeable = False
-    return Volume(array, affine, image.unit, whole)
+    return Volume(array, affine, image.unit, integers)
 
 
 def read_mask(path: str, grid: Grid) -> NDArray[np.bool_]:
-    """A scribble or previous mask of a request (path relative to the input folder); raises BadMask off the grid."""
+    """A scribble or previous mask of a request, bool on the request's grid.
+
+    ``path`` is relative to the input folder. Raises BadMask if the mask lies on another grid.
+    """
     array, affine, _ = _read(input_folder() / path)
     if not same_grid(Volume(array, affine), grid):
         raise BadMask("wrong-shape", "%s does not lie on the request's grid" % path)
@@ -98,19 +73,21 @@ def read_mask(path: str, grid: Grid) -> NDArray[np.bool_]:
 
 
 def read_volume(path: Path) -> Tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Scaled values as float32 (i, j, k) and the affine of any file that the image's libraries can read."""
+    """Scaled values as float32 (i, j, k) and the affine of any file that can be read here."""
     array, affine, _ = _read_values(path)
     return array, affine
 
 
 def _read_values(path: Path) -> Tuple[NDArray[np.float32], NDArray[np.float64], bool]:
-    """Scaled values, affine, and whether whole numbers are stored."""
+    """Scaled values, affine, and whether the file stores unscaled integers."""
     import numpy as np
 
-    array, affine, whole = _read(path)
-    # what lies in the file's own bytes is copied, so that a model may write on it
-    values: NDArray[np.float32] = array.astype(np.float32, order="F", copy=not array.flags.writeable)
-    return values, affine, whole
+    array, affine, integers = _read(path)
+    # an array over the file's bytes is copied, so a model may write to it
+    values: NDArray[np.float32] = array.astype(
+        np.float32, order="F", copy=not array.flags.writeable
+    )
+    return values, affine, integers
 
 
 def _read(path: Path) -> Tuple[Any, NDArray[np.float64], bool]:
@@ -124,16 +101,18 @@ def _read(path: Path) -> Tuple[Any, NDArray[np.float64], bool]:
     flat = np.frombuffer(stored.data, dtype=np.dtype(stored.order + _numpy_letter(stored.letter)))
     array: Any = flat.reshape(stored.shape, order="F")
     if (stored.slope, stored.intercept) != (1.0, 0.0):
-        array = array.astype(np.float32, order="F") * np.float32(stored.slope) + np.float32(stored.intercept)
-    whole = stored.letter not in "fd" and (stored.slope, stored.intercept) == (1.0, 0.0)
-    return array, np.array(stored.affine, dtype=np.float64), whole
+        array = array.astype(np.float32, order="F") * np.float32(stored.slope) + np.float32(
+            stored.intercept
+        )
+    integers = stored.letter not in "fd" and (stored.slope, stored.intercept) == (1.0, 0.0)
+    return array, np.array(stored.affine, dtype=np.float64), integers
 
 
 def write_mask(path: Path, array: Any, grid: Grid) -> None:
-    """Write a mask as the contract wants it: uint8 0 and 1 on the grid, under a temporary name until it is whole.
+    """Write a mask as the contract requires: uint8 0 and 1 on the grid, atomically.
 
-    Takes an array of the grid's shape or a Crop, bool or any numbers that are only 0 and 1; raises BadMask for another
-    shape or other values.
+    Takes an array of the grid's shape or a Crop, bool or any numbers that are only 0 and 1; raises
+    BadMask for another shape or other values.
     """
     import numpy as np
 
@@ -143,7 +122,9 @@ def write_mask(path: Path, array: Any, grid: Grid) -> None:
     if mask.dtype != np.bool_ and not np.array_equal(bits, inside):
         raise BadMask("wrong-values", "a mask holds values other than 0 and 1")
     if bits.size and bits.max() > 1:
-        raise BadMask("wrong-values", "a mask holds values other than 0 and 1 (up to %d)" % bits.max())
+        raise BadMask(
+            "wrong-values", "a mask holds values other than 0 and 1 (up to %d)" % bits.max()
+        )
     temporary = path.with_name(".writing-" + path.name)
     try:
         place = (corner[0] + low[0], corner[1] + low[1], corner[2] + low[2])
@@ -154,7 +135,7 @@ def write_mask(path: Path, array: Any, grid: Grid) -> None:
 
 
 def mask_pieces(bits: Any, corner: Tuple[int, int, int], grid: Grid) -> Iterator[nifti.Piece]:
-    """The content of a mask's NIfTI file from the uint8 part of the grid that holds it, and where that lies.
+    """The content of a mask's NIfTI file, from the uint8 part of the grid that holds the mask.
 
     Only the rows that hold it, slice by slice, are bytes; all else is a number of zeros.
     """
@@ -181,22 +162,28 @@ def _placed(array: Any, grid: Grid) -> Tuple[Any, Tuple[int, int, int]]:
     crop = array if isinstance(array, Crop) else Crop(array, (0, 0, 0))
     mask = np.asarray(crop.array)
     if crop is not array and mask.shape != tuple(grid.shape):
-        raise BadMask("wrong-shape", "the mask has shape %s, the grid %s" % (mask.shape, tuple(grid.shape)))
+        raise BadMask(
+            "wrong-shape", "the mask has shape %s, the grid %s" % (mask.shape, tuple(grid.shape))
+        )
     i, j, k = (int(value) for value in crop.corner)
     ends = [c + n for c, n in zip((i, j, k), mask.shape)]
     if mask.ndim != 3 or min(i, j, k) < 0 or any(end > size for end, size in zip(ends, grid.shape)):
-        raise BadMask("wrong-shape", "a crop of %s at %s leaves the grid %s" % (mask.shape, crop.corner, grid.shape))
+        raise BadMask(
+            "wrong-shape",
+            "a crop of %s at %s leaves the grid %s" % (mask.shape, crop.corner, grid.shape),
+        )
     return mask, (i, j, k)
 
 
 def _tight(mask: Any) -> Tuple[Tuple[int, int, int], Any]:
-    """The box about all that is not 0: its first index, and the voxels in it."""
+    """The bounding box of all voxels that are not 0: its first index, and its voxels."""
     import numpy as np
 
     window, low = mask, [0, 0, 0]
     for axis in sorted(range(3), key=lambda axis: -abs(mask.strides[axis])):
-        held = np.flatnonzero(window.any(axis=tuple(other for other in range(3) if other != axis)))
-        first, last = (int(held[0]), int(held[-1]) + 1) if held.size else (0, 0)
+        across = tuple(n for n in range(3) if n != axis)
+        filled = np.flatnonzero(window.any(axis=across))
+        first, last = (int(filled[0]), int(filled[-1]) + 1) if filled.size else (0, 0)
         low[axis] = first
         window = window[(slice(None),) * axis + (slice(first, last),)]
     return (low[0], low[1], low[2]), window

@@ -1,4 +1,4 @@
-"""Peak GPU memory of a request, where the model happens to use torch; torch is never imported from here."""
+"""Peak GPU memory of a request, if the model uses torch; this module never imports torch."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def forget_peak() -> None:
 
 
 def peak() -> int | None:
-    """Largest number of bytes that torch held on the current GPU since ``forget_peak``; None without torch or a GPU."""
+    """Most bytes that torch held on the current GPU since ``forget_peak``; None without either."""
     cuda = _cuda()
     return None if cuda is None else int(cuda.max_memory_allocated())
 
 
 def release() -> None:
-    """Give cached memory back after a failure, so that the next request finds it."""
+    """Release cached memory after a failure, for the next request."""
     cuda = _cuda()
     if cuda is not None:
         cuda.empty_cache()

@@ -1,6 +1,7 @@
-"""Single-file NIfTI-1 with the standard library alone: enough to read an image of the contract and to write a mask.
+"""Single-file NIfTI-1 with the standard library only: reads images and writes masks.
 
-Voxels are the file's own bytes, first index fastest. The format's definition: nifti.nimh.nih.gov/nifti-1 (nifti1.h).
+Voxels are the file's own bytes, first index fastest. The format's definition:
+nifti.nimh.nih.gov/nifti-1 (nifti1.h).
 """
 
 from __future__ import annotations
@@ -18,11 +19,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: NIfTI datatype code -> letter of ``struct`` and of numpy
-LETTERS = {2: "B", 4: "h", 8: "i", 16: "f", 64: "d", 256: "b", 512: "H", 768: "I", 1024: "q", 1280: "Q"}
+LETTERS = {
+    2: "B",
+    4: "h",
+    8: "i",
+    16: "f",
+    64: "d",
+    256: "b",
+    512: "H",
+    768: "I",
+    1024: "q",
+    1280: "Q",
+}
 CODES = {letter: code for code, letter in LETTERS.items()}
 
 HEADER_BYTES = 348
-VOXEL_OFFSET = 352  # the header and four bytes that say "no extension"
+VOXEL_OFFSET = 352  # the header and four bytes that mean "no extension"
 MILLIMETRES = 2
 SCANNER = 1
 
@@ -40,7 +52,10 @@ class NotNifti(ValueError):
 
 @dataclass(frozen=True)
 class Stored:
-    """A volume as stored: ``data`` in ``order`` ("<" or ">") and ``letter``, value = stored * slope + intercept."""
+    """A volume as stored: value = stored * slope + intercept.
+
+    ``data`` has the byte order ``order`` ("<" or ">") and the number type ``letter``.
+    """
 
     shape: Tuple[int, int, int]
     affine: Affine
@@ -58,7 +73,12 @@ class Stored:
 
 
 def read(path: Path) -> Stored:
-    """Read a ``.nii`` or ``.nii.gz``; raises NotNifti where another reader must be asked, OSError for a broken file."""
+    """Read a ``.nii`` or ``.nii.gz``.
+
+    Raises:
+        NotNifti: another reader is needed.
+        OSError: the file is broken.
+    """
     body = path.read_bytes()
     content = _unpack(body) if body[:2] == b"\x1f\x8b" else body
     header = content[:HEADER_BYTES]
@@ -66,23 +86,29 @@ def read(path: Path) -> Stored:
     dims = struct.unpack_from(order + "8h", header, 40)
     code, _ = struct.unpack_from(order + "2h", header, 70)
     offset, slope, intercept = struct.unpack_from(order + "3f", header, 108)
-    if not 3 <= dims[0] <= 7 or any(size > 1 for size in dims[4 : dims[0] + 1]) or min(dims[1:4]) < 1:
+    if (
+        not 3 <= dims[0] <= 7
+        or any(size > 1 for size in dims[4 : dims[0] + 1])
+        or min(dims[1:4]) < 1
+    ):
         raise NotNifti("%s: dimensions %s are not those of one volume" % (path.name, list(dims)))
     if code not in LETTERS:
         raise NotNifti("%s: number type %d" % (path.name, code))
     shape = (dims[1], dims[2], dims[3])
     first = max(int(offset), HEADER_BYTES)
-    wanted = math.prod(shape) * struct.calcsize("=" + LETTERS[code])
-    data = memoryview(content)[first : first + wanted]
-    if len(data) != wanted:
-        raise NotNifti("%s: %d bytes of voxels where %d are due" % (path.name, len(data), wanted))
+    size = math.prod(shape) * struct.calcsize("=" + LETTERS[code])
+    data = memoryview(content)[first : first + size]
+    if len(data) != size:
+        raise NotNifti("%s: %d bytes of voxels, expected %d" % (path.name, len(data), size))
     if not math.isfinite(slope) or slope == 0:
         slope, intercept = 1.0, 0.0
     return Stored(shape, _affine(header, order), LETTERS[code], data, order, slope, intercept)
 
 
-def write(path: Path, shape: Sequence[int], affine: Sequence[Sequence[float]], letter: str, data: bytes) -> None:
-    """Write little-endian ``data`` (first index fastest) as ``.nii.gz``; the same input gives the same bytes.
+def write(
+    path: Path, shape: Sequence[int], affine: Sequence[Sequence[float]], letter: str, data: bytes
+) -> None:
+    """Write little-endian ``data`` (first index fastest) as ``.nii.gz``, reproducibly.
 
     The affine goes into sform, and into qform too when it has no shear (a qform can hold no shear).
     """
@@ -90,7 +116,7 @@ def write(path: Path, shape: Sequence[int], affine: Sequence[Sequence[float]], l
 
 
 def write_pieces(path: Path, pieces: Iterable[Piece]) -> None:
-    """Write pieces that follow each other as a ``.gz`` file: each a gzip file of its own, joined to the one before.
+    """Write consecutive pieces as a ``.gz`` file of several members, one for each piece.
 
     Zeros, most of a whole-body mask, are packed once and written from memory.
     """
@@ -135,30 +161,35 @@ def header(shape: Sequence[int], affine: Sequence[Sequence[float]], letter: str)
     """All bytes before the voxels: the header of a little-endian volume, and "no extension"."""
     zooms, quaternion, handedness = _decompose(affine)
     sheared = quaternion is None
-    made = bytearray(VOXEL_OFFSET)
+    content = bytearray(VOXEL_OFFSET)
     pack = struct.pack_into
-    pack("<i", made, 0, HEADER_BYTES)
-    pack("<8h", made, 40, 3, *shape, 1, 1, 1, 1)
-    pack("<2h", made, 70, CODES[letter], 8 * struct.calcsize("=" + letter))
-    pack("<8f", made, 76, handedness, *zooms, 1.0, 1.0, 1.0, 1.0)
-    pack("<3f", made, 108, VOXEL_OFFSET, 1.0, 0.0)
-    pack("<b", made, 123, MILLIMETRES)
-    pack("<2h", made, 252, 0 if sheared else SCANNER, SCANNER)
-    pack("<3f", made, 256, *(quaternion or (0.0, 0.0, 0.0)))
-    pack("<3f", made, 268, *(row[3] for row in affine[:3]))
+    pack("<i", content, 0, HEADER_BYTES)
+    pack("<8h", content, 40, 3, *shape, 1, 1, 1, 1)
+    pack("<2h", content, 70, CODES[letter], 8 * struct.calcsize("=" + letter))
+    pack("<8f", content, 76, handedness, *zooms, 1.0, 1.0, 1.0, 1.0)
+    pack("<3f", content, 108, VOXEL_OFFSET, 1.0, 0.0)
+    pack("<b", content, 123, MILLIMETRES)
+    pack("<2h", content, 252, 0 if sheared else SCANNER, SCANNER)
+    pack("<3f", content, 256, *(quaternion or (0.0, 0.0, 0.0)))
+    pack("<3f", content, 268, *(row[3] for row in affine[:3]))
     for n in range(3):
-        pack("<4f", made, 280 + 16 * n, *affine[n])
-    pack("<4s", made, 344, b"n+1\0")
-    return bytes(made)
+        pack("<4f", content, 280 + 16 * n, *affine[n])
+    pack("<4s", content, 344, b"n+1\0")
+    return bytes(content)
 
 
 def _decompose(
     affine: Sequence[Sequence[float]],
 ) -> Tuple[List[float], Tuple[float, float, float] | None, float]:
-    """Voxel sizes (mm), the quaternion's b, c, d (None where the affine has shear), and qfac (-1: mirrored grid)."""
-    zooms = [math.sqrt(math.fsum(affine[r][c] ** 2 for r in range(3))) for c in range(3)]
-    R = [[affine[r][c] / (zooms[c] or 1.0) for c in range(3)] for r in range(3)]
-    cosines = [math.fsum(R[r][a] * R[r][b] for r in range(3)) for a, b in ((0, 1), (0, 2), (1, 2))]
+    """Voxel sizes (mm), the quaternion's b, c, d (None for a sheared affine), and qfac.
+
+    qfac is -1 for a mirrored grid, else 1.
+    """
+    columns = [(affine[0][c], affine[1][c], affine[2][c]) for c in range(3)]
+    zooms = [_norm(column) for column in columns]
+    R = [_divide(row, zooms) for row in affine[:3]]
+    axes = list(zip(*R))
+    cosines = [_dot(axes[a], axes[b]) for a, b in ((0, 1), (0, 2), (1, 2))]
     if min(zooms) == 0 or max(map(abs, cosines)) > 1e-5:
         return zooms, None, 1.0
     qfac = 1.0 if _determinant(R) > 0 else -1.0
@@ -167,8 +198,24 @@ def _decompose(
     return zooms, _quaternion(R), qfac
 
 
+def _norm(column: Sequence[float]) -> float:
+    return math.sqrt(math.fsum(value**2 for value in column))
+
+
+def _dot(a: Sequence[float], b: Sequence[float]) -> float:
+    return math.fsum(x * y for x, y in zip(a, b))
+
+
+def _divide(row: Sequence[float], zooms: Sequence[float]) -> List[float]:
+    """The first three numbers of an affine's row by the voxel sizes."""
+    return [value / (zoom or 1.0) for value, zoom in zip(row, zooms)]
+
+
 def _quaternion(R: List[List[float]]) -> Tuple[float, float, float]:
-    """b, c, d of the unit quaternion with a >= 0 of a rotation matrix, from its largest component (Shepperd 1978)."""
+    """b, c, d of a rotation matrix's unit quaternion with a >= 0.
+
+    It is computed from the largest component (Shepperd 1978).
+    """
     trace = R[0][0] + R[1][1] + R[2][2]
     squares = [1 + trace] + [1 + 2 * R[n][n] - trace for n in range(3)]
     largest = squares.index(max(squares))
@@ -184,7 +231,7 @@ def _quaternion(R: List[List[float]]) -> Tuple[float, float, float]:
 
 
 def _affine(header: bytes, order: str) -> Affine:
-    """Index -> mm: the sform, else the qform, else voxel sizes about the centre, as nibabel chooses."""
+    """Index -> mm: the sform, else the qform, else voxel sizes about the centre, as in nibabel."""
     qform, sform = struct.unpack_from(order + "2h", header, 252)
     if sform > 0:
         rows = [struct.unpack_from(order + "4f", header, 280 + 16 * n) for n in range(3)]
@@ -199,7 +246,9 @@ def _affine(header: bytes, order: str) -> Affine:
             dims = struct.unpack_from(order + "3h", header, 42)
             R = ((-1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
             shift = tuple(-R[n][n] * zooms[n] * (dims[n] - 1) / 2 for n in range(3))
-        rows = [(R[n][0] * zooms[0], R[n][1] * zooms[1], R[n][2] * zooms[2], shift[n]) for n in range(3)]
+        rows = [
+            (R[n][0] * zooms[0], R[n][1] * zooms[1], R[n][2] * zooms[2], shift[n]) for n in range(3)
+        ]
     first, second, third = ((row[0], row[1], row[2], row[3]) for row in rows)
     return (first, second, third, (0.0, 0.0, 0.0, 1.0))
 

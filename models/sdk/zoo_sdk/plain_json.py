@@ -1,22 +1,23 @@
-"""JSON that a stranger wrote, taken only where it is plain: then no number and no nesting can harm who reads on."""
+"""Untrusted JSON: only values with harmless numbers and nesting are accepted."""
 
 import json
 import math
-from typing import Any
+from itertools import chain
+from typing import Any, Iterable
 
 from zoo_sdk.wire import WireError
 
-#: levels of lists and objects within each other; a request has six
+#: levels of nested lists and objects; a request has six
 DEEPEST = 32
 
-#: whole numbers lie below this, in magnitude: they fit into 64 bits, and a float
+#: magnitude below which integers lie: they fit into 64 bits, and into a float
 LARGEST = 2**63
 
 
 def loads(line: str) -> Any:
-    """Parse JSON without NaN, without a number that 64 bits cannot hold, without deep nesting. Raises WireError."""
+    """Parse JSON without NaN, numbers beyond 64 bits and deep nesting. Raises WireError."""
     try:
-        body = json.loads(line, parse_constant=_refuse, parse_float=_float, parse_int=_whole)
+        body = json.loads(line, parse_constant=_refuse, parse_float=_float, parse_int=_integer)
     except WireError:
         raise
     except ValueError as error:
@@ -25,7 +26,7 @@ def loads(line: str) -> Any:
         raise WireError("nested too deeply") from None
     level = [body]
     for _ in range(DEEPEST):
-        level = [inner for outer in level if isinstance(outer, (list, dict)) for inner in _inside(outer)]
+        level = list(chain.from_iterable(map(_inside, level)))
         if not level:
             return body
     raise WireError("nested too deeply")
@@ -42,12 +43,15 @@ def _float(text: str) -> float:
     return value
 
 
-def _whole(text: str) -> int:
-    # longer than any number of 64 bits: int() itself refuses very long ones, in other words
+def _integer(text: str) -> int:
+    # longer than any number of 64 bits: int() refuses very long ones with another message
     if len(text) > 20 or abs(int(text)) >= LARGEST:
         raise WireError("%s is too large a number" % text[:40])
     return int(text)
 
 
-def _inside(outer: Any) -> Any:
-    return outer.values() if isinstance(outer, dict) else outer
+def _inside(value: Any) -> Iterable[Any]:
+    """The values within a list or an object; of anything else, nothing."""
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()

@@ -1,7 +1,8 @@
-"""Write random weights into an image while it is built: ``python -m zoo_sdk.random_weights SCRIPT WHICH``.
+"""Write random weights during an image's build: ``python -m zoo_sdk.random_weights SCRIPT WHICH``.
 
-WHICH is the build argument WEIGHTS; unless it is ``random:small`` or ``random:full`` nothing is done. The script defines
-``write(size, folder)``, which makes checkpoint files of the published format there, from seed ``SEED``. Whoever the image runs as can read them.
+WHICH is the build argument WEIGHTS; unless it is ``random:small`` or ``random:full`` nothing is
+done. The script defines ``write(size, folder)``, which makes checkpoint files of the published
+format there, from seed ``SEED``. Whoever the image runs as can read them.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def main(arguments: List[str]) -> int:
     module.write(size, folder)
     (folder / MARK).write_text(json.dumps({"weights": which, "seed": SEED}), encoding="utf-8")
     for path in (folder, *folder.rglob("*")):
-        # some writers (safetensors) leave a file to its owner alone, here the builder
+        # some writers (safetensors) make a file readable for its owner only, here the builder
         path.chmod(0o755 if path.is_dir() else 0o644)
     return 0
 

@@ -1,4 +1,4 @@
-"""Remember what was made last: values by a key that says everything they depend on, the least recently used dropped first."""
+"""A small cache of values by a key that holds everything they depend on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Any, Callable, Hashable
 
 
 class Recent:
-    """At most ``size`` values. A value may only depend on its key, so that a remembered one is the one made anew."""
+    """At most ``size`` values; the least recently used one is dropped first.
+
+    A value may only depend on its key, so a cached value equals a computed one.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -17,7 +20,7 @@ class Recent:
         return key in self._values
 
     def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """The value of the key, made if it is not remembered."""
+        """The value of the key, computed with ``make`` if it is not cached."""
         if key in self._values:
             self._values.move_to_end(key)
         else:

@@ -1,10 +1,12 @@
-"""Makes an adapter file speak the container contract: ``python -m zoo_sdk.serve ADAPTER.py [serve]``.
+"""Serve an adapter file by the container contract: ``python -m zoo_sdk.serve ADAPTER.py [serve]``.
 
-Without a further argument (batch) every request of the input folder is answered in name order; with ``serve``
-(session) the model is loaded once, then one request id a line on standard input brings one reply line.
+Without a further argument (batch) every request of the input folder is answered in name order; with
+``serve`` (session) the model is loaded once, then one request id a line on standard input brings
+one reply line.
 
-The protocol owns the original standard input and output; the model gets an empty input, and what it (or a C library,
-or a subprocess) prints lands on standard error, so that nothing it says can be taken for a reply.
+The protocol owns the original standard input and output. The model gets an empty input, and
+anything that it (or a C library, or a subprocess) prints goes to standard error, so no output of it
+can be mistaken for a reply.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ class Stopped(BaseException):
 
 def main(arguments: List[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m zoo_sdk.serve", description="Serve an adapter by the contract.")
+    parser = argparse.ArgumentParser(
+        prog="python -m zoo_sdk.serve", description="Serve an adapter by the contract."
+    )
     parser.add_argument("adapter", type=Path, help="file that defines class Adapter")
     parser.add_argument("mode", nargs="?", choices=["batch", "serve"], default="batch")
     options = parser.parse_args(arguments)
@@ -62,7 +66,10 @@ def main(arguments: List[str] | None = None) -> int:
 
 
 def claim_standard_streams() -> Tuple[TextIO, TextIO]:
-    """Keep stdin and stdout for the protocol; leave descriptor 0 empty and point descriptor 1 at standard error."""
+    """Reserve stdin and stdout for the protocol.
+
+    Descriptor 0 becomes empty, and descriptor 1 becomes standard error.
+    """
     ids = os.fdopen(os.dup(0), "r", encoding="utf-8", newline="\n")
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -83,7 +90,10 @@ def _run(path: Path, session: bool, ids: TextIO, replies: TextIO) -> int:
         return SETUP_FAILED
     if session:
         setup = time.perf_counter() - start
-        _say(replies, {"ready": True, "contract": CONTRACT_VERSION, "seconds": {"setup": round(setup, 4)}})
+        _say(
+            replies,
+            {"ready": True, "contract": CONTRACT_VERSION, "seconds": {"setup": round(setup, 4)}},
+        )
     waiting: Iterable[str] = ids if session else _batch_ids()
     for line in waiting:
         name = line.strip()
@@ -95,7 +105,7 @@ def _run(path: Path, session: bool, ids: TextIO, replies: TextIO) -> int:
 
 
 def load_adapter(path: Path) -> Any:
-    """Import the file (its own folder comes first on the path), make its ``Adapter`` and set it up."""
+    """Import the file (its folder comes first on the path), create its ``Adapter``, set it up."""
     path = path.resolve()
     spec = importlib.util.spec_from_file_location("adapter", path)
     if spec is None or spec.loader is None or not path.is_file():
@@ -110,16 +120,18 @@ def load_adapter(path: Path) -> Any:
 
 
 def answer(adapter: Any, name: str) -> Reply:
-    """Answer the request of this id and write its files; whatever goes wrong is in the reply, none of it is raised."""
+    """Answer the request of this id and write its files; errors go into the reply."""
     try:
         request = _read_request(name)
     except (WireError, OSError) as error:
-        return _finish(Reply(id=name, notes={"error": "request %r cannot be read: %s" % (name, error)}))
+        return _finish(
+            Reply(id=name, notes={"error": "request %r cannot be read: %s" % (name, error)})
+        )
     start = time.perf_counter()
     gpu.forget_peak()
     try:
-        given = adapter.predict(request)
-        prediction = given if isinstance(given, Prediction) else Prediction(given)
+        result = adapter.predict(request)
+        prediction = result if isinstance(result, Prediction) else Prediction(result)
         outcomes: Mapping[str, Outcome] = dict(prediction.masks)
     except (Exception, SystemExit) as error:
         failed = _error(error)
@@ -138,14 +150,16 @@ def answer(adapter: Any, name: str) -> Reply:
 
 
 def _write(request: Request, outcomes: Mapping[str, Outcome]) -> Dict[str, TargetReply]:
-    """Write each asked target's mask; targets that nobody asked for are not written."""
+    """Write the mask of each requested target, and of no other."""
     folder = output_folder() / request.id
     folder.mkdir(parents=True, exist_ok=True)
     replies = {}
     for target in request.targets:
         outcome = outcomes.get(target.name)
         if outcome is None:
-            replies[target.name] = TargetReply("error", "missing", "the adapter gave nothing for this target")
+            replies[target.name] = TargetReply(
+                "error", "missing", "the adapter gave nothing for this target"
+            )
         elif isinstance(outcome, Unsupported):
             replies[target.name] = TargetReply("unsupported", message=outcome.reason)
         elif isinstance(outcome, Exception):
@@ -164,15 +178,21 @@ def _write_one(folder: Path, request: Request, name: str, mask: Any) -> TargetRe
 
 
 def mask_name(target: str) -> str:
-    """The file name of a target's mask; raises BadMask for a name that would leave the answer's folder."""
+    """The file name of a target's mask; raises BadMask for a name that would leave its folder."""
     name = target + ".nii.gz"
-    if "/" in target or "\0" in target or target.startswith(".") or not target or len(name.encode()) > 240:
+    if (
+        "/" in target
+        or "\0" in target
+        or target.startswith(".")
+        or not target
+        or len(name.encode()) > 240
+    ):
         raise BadMask("bad-name", "target %r cannot be a file name" % target)
     return name
 
 
 def _finish(reply: Reply) -> Reply:
-    """Write reply.json last, so that whoever sees it sees every mask."""
+    """Write reply.json last: a reader that finds it finds every mask."""
     if is_id(reply.id):
         folder = output_folder() / reply.id
         temporary = folder / ".writing-reply.json"
@@ -193,7 +213,9 @@ def is_id(text: str) -> bool:
 def _read_request(name: str) -> Request:
     if not is_id(name):
         raise WireError("an id is one plain file name")
-    request = parse_request(loads((input_folder() / "requests" / (name + ".json")).read_text(encoding="utf-8")))
+    request = parse_request(
+        loads((input_folder() / "requests" / (name + ".json")).read_text(encoding="utf-8"))
+    )
     if request.id != name:
         raise WireError("id: the file holds request %r" % request.id)
     return request
@@ -215,7 +237,11 @@ def _error(error: BaseException) -> TargetReply:
 
 def _describe(error: BaseException) -> TargetReply:
     kind = type(error).__name__
-    if isinstance(error, MemoryError) or "OutOfMemory" in kind or "CUDA out of memory" in str(error):
+    if (
+        isinstance(error, MemoryError)
+        or "OutOfMemory" in kind
+        or "CUDA out of memory" in str(error)
+    ):
         kind = "out-of-memory"
     elif isinstance(error, BadMask):
         kind = error.kind
@@ -228,11 +254,13 @@ def _say(replies: TextIO, body: Mapping[str, Any]) -> None:
 
 
 def _json(body: Mapping[str, Any]) -> str:
-    """One line of plain JSON; notes that JSON cannot hold are told as text."""
+    """One line of plain JSON; notes that JSON cannot hold become text."""
     try:
         return json.dumps(body, allow_nan=False, default=str)
     except ValueError:
-        return json.dumps(dict(body, notes={"dropped": "notes held numbers that JSON cannot hold"}), default=str)
+        return json.dumps(
+            dict(body, notes={"dropped": "notes held numbers that JSON cannot hold"}), default=str
+        )
 
 
 def _stop(number: int, _frame: Any) -> None:

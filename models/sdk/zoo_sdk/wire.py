@@ -1,10 +1,12 @@
-"""The container contract's words: a request, its targets and prompts, and the reply.
+"""The container contract: a request, its targets and prompts, and the reply.
 
-Standard library only and Python >= 3.8, because this file goes into every image. The evaluator imports these
-types from here, so that both sides of the wire read one definition (``docs/contract.md`` says it in prose).
+Standard library only and Python >= 3.8, because this file goes into every image. The evaluator
+imports these types from here, so both sides of the wire share one definition
+(``docs/contract.md`` describes it in prose).
 
-Coordinates are always given twice: ``index`` counts voxels from 0 in the array order that nibabel shows for the
-request's grid, ``ras_mm`` is the same place in world millimetres, RAS+ (+x is Right, +y is Anterior, +z is Superior).
+Coordinates are always given twice: ``index`` counts voxels from 0 in the array order that nibabel
+shows for the request's grid, ``ras_mm`` is the same place in world millimetres, RAS+ (+x is Right,
++y is Anterior, +z is Superior).
 """
 
 from dataclasses import asdict, dataclass, field
@@ -14,11 +16,21 @@ CONTRACT_VERSION = 1
 
 #: Every way in which a prediction can end, as written in records and tables.
 PREDICTION_STATUSES = (
-    "ok", "missing", "crashed", "out-of-memory", "timeout", "wrong-shape", "wrong-affine", "wrong-values",
-    "unsafe-file", "too-large", "unsupported", "error",
-)  # fmt: skip
+    "ok",
+    "missing",
+    "crashed",
+    "out-of-memory",
+    "timeout",
+    "wrong-shape",
+    "wrong-affine",
+    "wrong-values",
+    "unsafe-file",
+    "too-large",
+    "unsupported",
+    "error",
+)
 
-#: What a container may say of its own target.
+#: The statuses that a container may report for a target.
 REPLY_STATUSES = ("ok", "unsupported", "error")
 
 #: Prompt kinds a model card may name in ``umd.prompts``.
@@ -35,7 +47,7 @@ class WireError(ValueError):
 
 @dataclass(frozen=True)
 class Grid:
-    """The voxel grid an answer must have: ``shape`` in voxels, 4x4 ``affine`` from voxel index to RAS+ millimetres."""
+    """The voxel grid of the answer: ``shape`` in voxels, 4x4 ``affine`` from index to RAS+ mm."""
 
     shape: Index
     affine: Affine
@@ -43,7 +55,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Point:
-    """One click: ``index`` on the request's grid, the same place in ``ras_mm``, and the ``round`` it was made in."""
+    """One click: ``index`` on the request's grid, its world position ``ras_mm``, its ``round``."""
 
     index: Index
     ras_mm: Millimetres
@@ -53,7 +65,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Box:
-    """A half-open box on the request's grid, like a slice: ``low`` is inside, ``high`` is the first index outside."""
+    """A half-open box on the request's grid: ``low`` is inside, ``high`` is just outside."""
 
     low: Index
     high: Index
@@ -61,7 +73,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Target:
-    """One structure that is asked for, and every prompt given for it so far (points of all rounds, oldest first)."""
+    """One requested structure and all its prompts so far (points of all rounds, oldest first)."""
 
     name: str
     text: Optional[str] = None
@@ -74,7 +86,7 @@ class Target:
 
 @dataclass(frozen=True)
 class ImageFile:
-    """One image: ``path`` relative to the input folder, ``unit`` one of HU, SUVbw, or a.u. (arbitrary)."""
+    """One image: ``path`` relative to the input folder, ``unit`` HU, SUVbw or a.u. (arbitrary)."""
 
     path: str
     unit: str
@@ -82,7 +94,7 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class Request:
-    """One question to a model: image(s), the grid of the answer, and the targets. ``case`` is opaque."""
+    """One request to a model: image(s), the answer's grid, targets. ``case`` is a pseudonym."""
 
     id: str
     case: str
@@ -91,13 +103,13 @@ class Request:
     grid: Grid
     targets: Tuple[Target, ...]
     contract: int = CONTRACT_VERSION
-    #: choices of the model's card, name -> value; what is not named has the card's default
+    #: options of the model's card, name -> value; an absent option has the card's default
     options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class TargetReply:
-    """What a model says of one target. ``kind`` and ``message`` explain an ``error``."""
+    """A model's reply about one target. ``kind`` and ``message`` explain an ``error``."""
 
     status: str = "ok"
     kind: Optional[str] = None
@@ -106,7 +118,7 @@ class TargetReply:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model says of one request; all of it is optional and none of it is believed about time."""
+    """A model's reply to one request; all of it is optional, and its times are not trusted."""
 
     id: str = ""
     targets: Mapping[str, TargetReply] = field(default_factory=dict)
@@ -116,16 +128,20 @@ class Reply:
 
 
 def dump_request(request: Request) -> Dict[str, Any]:
-    """The request as plain JSON values, in the contract's order of keys; options only where there are any."""
+    """The request as plain JSON values, in the contract's order of keys; options only if any."""
     body = asdict(request)
-    keys = ("contract", "id", "case", "round", "images", "grid", "targets") + (("options",) if request.options else ())
+    keys = ("contract", "id", "case", "round", "images", "grid", "targets") + (
+        ("options",) if request.options else ()
+    )
     return {key: body[key] for key in keys}
 
 
 def parse_request(body: Any) -> Request:
     """Read a request from parsed JSON; raises WireError naming the first field that is wrong."""
     _expect(isinstance(body, dict), "request", "a JSON object")
-    _expect(body.get("contract") == CONTRACT_VERSION, "contract", "the number %d" % CONTRACT_VERSION)
+    _expect(
+        body.get("contract") == CONTRACT_VERSION, "contract", "the number %d" % CONTRACT_VERSION
+    )
     images = body.get("images")
     _expect(isinstance(images, dict) and images, "images", "an object with at least one modality")
     grid = _parse_grid(body.get("grid"))
@@ -136,11 +152,15 @@ def parse_request(body: Any) -> Request:
     return Request(
         id=_text(body.get("id"), "id"),
         case=_text(body.get("case"), "case"),
-        round=_whole(body.get("round"), "round"),
-        images={str(name): _parse_image(image, "images." + str(name)) for name, image in images.items()},
+        round=_integer(body.get("round"), "round"),
+        images={
+            str(name): _parse_image(image, "images." + str(name)) for name, image in images.items()
+        },
         grid=grid,
         targets=tuple(_parse_target(target, "targets[%d]" % n) for n, target in enumerate(targets)),
-        options={str(name): _text(value, "options." + str(name)) for name, value in options.items()},
+        options={
+            str(name): _text(value, "options." + str(name)) for name, value in options.items()
+        },
     )
 
 
@@ -148,15 +168,16 @@ def dump_reply(reply: Reply) -> Dict[str, Any]:
     """The reply as plain JSON values; empty fields are left out."""
     body = {
         "id": reply.id,
-        "targets": {
-            name: {key: value for key, value in asdict(target).items() if value is not None}
-            for name, target in reply.targets.items()
-        },
+        "targets": {name: _dump_target_reply(target) for name, target in reply.targets.items()},
         "seconds": dict(reply.seconds),
         "gpu_peak_bytes": reply.gpu_peak_bytes,
         "notes": dict(reply.notes),
     }
     return {key: value for key, value in body.items() if value not in (None, {}, "")}
+
+
+def _dump_target_reply(target: TargetReply) -> Dict[str, Any]:
+    return {key: value for key, value in asdict(target).items() if value is not None}
 
 
 def parse_reply(body: Any) -> Reply:
@@ -167,13 +188,17 @@ def parse_reply(body: Any) -> Reply:
     seconds = body.get("seconds", {})
     _expect(isinstance(seconds, dict), "seconds", "an object of numbers")
     peak = body.get("gpu_peak_bytes")
-    _expect(peak is None or _is_whole(peak), "gpu_peak_bytes", "a whole number")
+    _expect(peak is None or _is_integer(peak), "gpu_peak_bytes", "an integer")
     notes = body.get("notes", {})
     _expect(isinstance(notes, dict), "notes", "an object")
     return Reply(
         id=_text(body.get("id", ""), "id"),
-        targets={str(name): _parse_target_reply(target, str(name)) for name, target in targets.items()},
-        seconds={str(name): _number(value, "seconds." + str(name)) for name, value in seconds.items()},
+        targets={
+            str(name): _parse_target_reply(target, str(name)) for name, target in targets.items()
+        },
+        seconds={
+            str(name): _number(value, "seconds." + str(name)) for name, value in seconds.items()
+        },
         gpu_peak_bytes=peak,
         notes=notes,
     )
@@ -182,7 +207,9 @@ def parse_reply(body: Any) -> Reply:
 def _parse_grid(body: Any) -> Grid:
     _expect(isinstance(body, dict), "grid", "an object")
     affine = body.get("affine")
-    _expect(isinstance(affine, list) and len(affine) == 4, "grid.affine", "four rows of four numbers")
+    _expect(
+        isinstance(affine, list) and len(affine) == 4, "grid.affine", "four rows of four numbers"
+    )
     rows: List[Tuple[float, float, float, float]] = []
     for row in affine:
         _expect(isinstance(row, list) and len(row) == 4, "grid.affine", "four rows of four numbers")
@@ -193,7 +220,9 @@ def _parse_grid(body: Any) -> Grid:
 
 def _parse_image(body: Any, where: str) -> ImageFile:
     _expect(isinstance(body, dict), where, "an object with path and unit")
-    return ImageFile(path=_text(body.get("path"), where + ".path"), unit=_text(body.get("unit"), where + ".unit"))
+    return ImageFile(
+        path=_text(body.get("path"), where + ".path"), unit=_text(body.get("unit"), where + ".unit")
+    )
 
 
 def _parse_target(body: Any, where: str) -> Target:
@@ -204,7 +233,9 @@ def _parse_target(body: Any, where: str) -> Target:
     return Target(
         name=_text(body.get("name"), where + ".name"),
         text=_optional_text(body.get("text"), where + ".text"),
-        points=tuple(_parse_point(point, "%s.points[%d]" % (where, n)) for n, point in enumerate(points)),
+        points=tuple(
+            _parse_point(point, "%s.points[%d]" % (where, n)) for n, point in enumerate(points)
+        ),
         box=None if box is None else _parse_box(box, where + ".box"),
         scribble=_optional_text(body.get("scribble"), where + ".scribble"),
         previous=_optional_text(body.get("previous"), where + ".previous"),
@@ -214,17 +245,21 @@ def _parse_target(body: Any, where: str) -> Target:
 def _parse_point(body: Any, where: str) -> Point:
     _expect(isinstance(body, dict), where, "an object")
     millimetres = body.get("ras_mm")
-    _expect(isinstance(millimetres, list) and len(millimetres) == 3, where + ".ras_mm", "three numbers")
+    _expect(
+        isinstance(millimetres, list) and len(millimetres) == 3, where + ".ras_mm", "three numbers"
+    )
     x, y, z = (_number(value, where + ".ras_mm") for value in millimetres)
     foreground = body.get("foreground", True)
     _expect(isinstance(foreground, bool), where + ".foreground", "true or false")
     index = _index(body.get("index"), where + ".index")
-    return Point(index, (x, y, z), foreground, _whole(body.get("round", 0), where + ".round"))
+    return Point(index, (x, y, z), foreground, _integer(body.get("round", 0), where + ".round"))
 
 
 def _parse_box(body: Any, where: str) -> Box:
     _expect(isinstance(body, dict), where, "an object with low and high")
-    return Box(low=_index(body.get("low"), where + ".low"), high=_index(body.get("high"), where + ".high"))
+    return Box(
+        low=_index(body.get("low"), where + ".low"), high=_index(body.get("high"), where + ".high")
+    )
 
 
 def _parse_target_reply(body: Any, name: str) -> TargetReply:
@@ -240,16 +275,20 @@ def _parse_target_reply(body: Any, name: str) -> TargetReply:
 
 
 def _index(value: Any, where: str) -> Index:
-    _expect(isinstance(value, list) and len(value) == 3 and all(map(_is_whole, value)), where, "three whole numbers")
+    _expect(
+        isinstance(value, list) and len(value) == 3 and all(map(_is_integer, value)),
+        where,
+        "three integers",
+    )
     return (value[0], value[1], value[2])
 
 
-def _whole(value: Any, where: str) -> int:
-    _expect(_is_whole(value), where, "a whole number")
+def _integer(value: Any, where: str) -> int:
+    _expect(_is_integer(value), where, "an integer")
     return int(value)
 
 
-def _is_whole(value: Any) -> bool:
+def _is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 

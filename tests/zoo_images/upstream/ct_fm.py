@@ -1,9 +1,10 @@
-"""Our CT-FM beside upstream's, on the same files with the same random weights: a JSON line for each volume and spacing.
+"""Our CT-FM against upstream's, same files, same random weights: a JSON line for each case.
 
-Upstream's evaluation is a list of MONAI's transforms and its sliding window (project-lighter/CT-FM at f58c89a, evaluation/totalseg.yaml
-and overrides/totalseg_predict_overrides.yaml); they are called here in its order with its arguments, and undone by MONAI's
-``Invertd``. The network is ``lighter_zoo.SegResNet.from_pretrained`` on the folder that our random weights were written to, which
-is the package's own way; it, and what MONAI needs to read files, come with ``ct_fm.lock``.
+Upstream's evaluation is a list of MONAI's transforms and its sliding window (project-lighter/CT-FM
+at f58c89a, evaluation/totalseg.yaml and overrides/totalseg_predict_overrides.yaml); they are called
+here in its order with its arguments, and undone by MONAI's ``Invertd``. The network is
+``lighter_zoo.SegResNet.from_pretrained`` on the folder that our random weights were written to,
+which is the package's own way; it, and what MONAI needs to read files, come with ``ct_fm.lock``.
 
     python ct_fm.py SIZE
 """
@@ -32,7 +33,7 @@ from volumes import VOLUMES, half_way, write_volume  # noqa: E402
 
 from zoo_sdk import Grid, ImageFile, Request, Target, Volume  # noqa: E402
 from zoo_sdk.files import _read  # noqa: E402
-from zoo_sdk.spaces import space_of, window  # noqa: E402
+from zoo_transforms.resampling import voxel_grid_of, window  # noqa: E402
 
 CASES = [
     ("RAS CT int16", "1.5mm"),
@@ -43,7 +44,7 @@ CASES = [
 
 
 def main(size: str) -> None:
-    """Compare all volumes; of those named for another modality only the grid and the numbers' type are used."""
+    """Compare all volumes; of other modalities only the grid and the number type are used."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["UMD_WEIGHTS"] = str(folder)
@@ -53,37 +54,51 @@ def main(size: str) -> None:
         for number, (volume, spacing) in enumerate(CASES):
             path = folder / "image.nii.gz"
             write_volume(path, number, *VOLUMES[volume], air=-1500)
-            print(json.dumps({"volume": volume, "spacing": spacing} | compare(path, spacing, ours, theirs)), flush=True)
+            print(
+                json.dumps(
+                    {"volume": volume, "spacing": spacing} | compare(path, spacing, ours, theirs)
+                ),
+                flush=True,
+            )
 
 
-def compare(path: Path, spacing: str, ours: network.CtFm, theirs: torch.nn.Module) -> dict[str, object]:
+def compare(
+    path: Path, spacing: str, ours: network.CtFm, theirs: torch.nn.Module
+) -> dict[str, object]:
     """Largest differences at each stage."""
     values, logits, labels, back = run_upstream(path, spacing, theirs)
     array, affine, _ = _read(path)
-    image, grid = Volume(array, affine), Grid(shape=array.shape, affine=tuple(map(tuple, affine.tolist())))
-    lattice = pipeline.network_space(space_of(grid), spacing)
-    start, own = pipeline.network_values(image, lattice)
-    made = pipeline.label(Volume(own, window(lattice, start, own.shape).affine), ours)
-    chosen = np.take_along_axis(logits, made[None].astype(np.int64), axis=0)[0]
-    request = Request("r", "c", 0, {"CT": ImageFile("i", "HU")}, grid, tuple(map(Target, pipeline.ORGANS)))
-    said = pipeline.predict(image, request, ours, {"spacing": spacing})
-    tie = half_way(lattice, grid)
+    image, grid = (
+        Volume(array, affine),
+        Grid(shape=array.shape, affine=tuple(map(tuple, affine.tolist()))),
+    )
+    network_grid = pipeline.network_grid_of(voxel_grid_of(grid), spacing)
+    start, our_values = pipeline.network_values(image, network_grid)
+    our_labels = pipeline.label(
+        Volume(our_values, window(network_grid, start, our_values.shape).affine), ours
+    )
+    chosen = np.take_along_axis(logits, our_labels[None].astype(np.int64), axis=0)[0]
+    request = Request(
+        "r", "c", 0, {"CT": ImageFile("i", "HU")}, grid, tuple(map(Target, pipeline.ORGANS))
+    )
+    prediction = pipeline.predict(image, request, ours, {"spacing": spacing})
+    tie = half_way(network_grid, grid)
     differ = off_ties = voxels = 0
     for organ, classes in pipeline.ORGANS.items():
-        mask = np.isin(back, [ours.classes.index(one) for one in classes])
-        wrong = mask != said.masks[organ]
+        mask = np.isin(back, [ours.classes.index(name) for name in classes])
+        wrong = mask != prediction.masks[organ]
         differ, off_ties, voxels = (
             differ + int(wrong.sum()),
             off_ties + int((wrong & ~tie).sum()),
             voxels + int(mask.sum()),
         )
     return {
-        "crop": list(own.shape) == list(values.shape),
-        "windows": len(pipeline.covering(own.shape, pipeline.WINDOW, pipeline.SHARE)),
-        "input": float(abs(own - values).max()),
+        "crop": list(our_values.shape) == list(values.shape),
+        "windows": len(pipeline.covering(our_values.shape, pipeline.WINDOW, pipeline.SHARE)),
+        "input": float(abs(our_values - values).max()),
         "classes": len(np.unique(labels)),
         "labels": labels.size,
-        "labels_differ": int((made != labels).sum()),
+        "labels_differ": int((our_labels != labels).sum()),
         "logit_behind": float((logits.max(axis=0) - chosen).max()),
         "back_voxels": voxels,
         "back_differs": differ,
@@ -92,7 +107,7 @@ def compare(path: Path, spacing: str, ours: network.CtFm, theirs: torch.nn.Modul
 
 
 def run_upstream(path: Path, spacing: str, theirs: torch.nn.Module):
-    """The values that upstream's windows are cut from, logits and label of each of those voxels, and the label of each voxel of the image."""
+    """Upstream's network values, their logits and labels, and the label map on the image."""
     # its images come at 1.5 mm; allow_smaller was MONAI's default when it was written
     steps = [
         m.LoadImaged(keys="input", ensure_channel_first=True),
@@ -104,10 +119,14 @@ def run_upstream(path: Path, spacing: str, theirs: torch.nn.Module):
     ]
     before = m.Compose(steps)
     data = before({"input": str(path)})
-    inferer = SlidingWindowInfererAdapt(roi_size=(96, 160, 160), sw_batch_size=2, overlap=0.625, mode="gaussian")
+    inferer = SlidingWindowInfererAdapt(
+        roi_size=(96, 160, 160), sw_batch_size=2, overlap=0.625, mode="gaussian"
+    )
     with torch.inference_mode():
         logits = inferer(data["input"][None].as_tensor(), theirs)
-    data["target"] = m.AsDiscrete(argmax=True, dtype=torch.int32)(m.Activations(softmax=True)(logits[0]))
+    data["target"] = m.AsDiscrete(argmax=True, dtype=torch.int32)(
+        m.Activations(softmax=True)(logits[0])
+    )
     labels = np.asarray(data["target"][0])
     undone = m.Invertd(keys="target", orig_keys="input", transform=before)(data)["target"]
     return np.asarray(data["input"][0]), logits[0].numpy(), labels, np.asarray(undone[0])

@@ -1,6 +1,7 @@
-"""Our MRSegmentator beside the package's ``infer``, same files, same random weights folder: a JSON line each.
+"""Our MRSegmentator against the package's ``infer``, same files, same random weights: JSON lines.
 
-All of upstream's way is called: its reader and writer, its weights folder, nnU-Net's processes for a list of arrays.
+All of upstream's way is called: its reader and writer, its weights folder, nnU-Net's processes for
+a list of arrays.
 
     python mrsegmentator_package.py SIZE
 """
@@ -21,7 +22,12 @@ import numpy as np
 ROOT = Path(__file__).parents[3]
 sys.path[:0] = [
     str(folder)
-    for folder in (Path(__file__).parent, ROOT / "models/sdk", ROOT / "models/mrsegmentator", ROOT / "models/nnunet")
+    for folder in (
+        Path(__file__).parent,
+        ROOT / "models/sdk",
+        ROOT / "models/mrsegmentator",
+        ROOT / "models/nnunet",
+    )
 ]
 
 import network  # noqa: E402
@@ -61,32 +67,47 @@ def main(size: str) -> None:
             path = folder / f"image{number}.nii.gz"
             write_volume(path, number, *about, air=-1000.0 if modality == "CT" else 0)
             for fast in ("off", "on") if "oblique" in volume else ("off",):
-                said = {"volume": volume, "fast": fast, **compare(path, modality, ours, fast, size)}
-                print(json.dumps(said), flush=True)
+                line = {"volume": volume, "fast": fast, **compare(path, modality, ours, fast, size)}
+                print(json.dumps(line), flush=True)
 
 
-def compare(path: Path, modality: str, ours: network.MRSegmentator, fast: str, size: str) -> dict[str, object]:
+def compare(
+    path: Path, modality: str, ours: network.MRSegmentator, fast: str, size: str
+) -> dict[str, object]:
     """Voxels of seven masks that differ from the file that upstream writes."""
     array, affine, _ = _read(path)
     grid = Grid(shape=array.shape, affine=tuple(map(tuple, affine.tolist())))
-    request = Request("r", "c", 0, {modality: ImageFile("i", "HU")}, grid, tuple(map(Target, TARGETS)))
+    request = Request(
+        "r", "c", 0, {modality: ImageFile("i", "HU")}, grid, tuple(map(Target, TARGETS))
+    )
     with contextlib.redirect_stdout(io.StringIO()):
         # which folds: as its command chooses them
         folds = (0,) if fast == "on" else tuple(range(random_weights.FOLDS[size]))
         infer(
-            [str(path)], str(path.parent / "theirs"), folds, cpu_only=True, nproc=1, nproc_export=1, allow_tqdm=False,
+            [str(path)],
+            str(path.parent / "theirs"),
+            folds,
+            cpu_only=True,
+            nproc=1,
+            nproc_export=1,
+            allow_tqdm=False,
             fast=fast == "on",
-        )  # fmt: skip
-        said = pipeline.predict(Volume(array.astype(np.float32), affine), request, ours, {"fast": fast})
+        )
+        prediction = pipeline.predict(
+            Volume(array.astype(np.float32), affine), request, ours, {"fast": fast}
+        )
     written = nibabel.load(path.parent / "theirs" / path.name.replace(".nii.gz", "_seg.nii.gz"))
     theirs = np.asarray(written.dataobj)
     expected = {name: np.isin(theirs, values) for name, values in TARGETS.items()}
     return {
-        "same_grid": theirs.shape == grid.shape and bool(np.allclose(written.affine, affine, atol=1e-3)),
+        "same_grid": theirs.shape == grid.shape
+        and bool(np.allclose(written.affine, affine, atol=1e-3)),
         "labels": len(np.unique(theirs)),
         "empty": sum(not mask.any() for mask in expected.values()),
         "voxels": int(sum(mask.sum() for mask in expected.values())),
-        "differs": int(sum((said.masks[name] != mask).sum() for name, mask in expected.items())),
+        "differs": int(
+            sum((prediction.masks[name] != mask).sum() for name, mask in expected.items())
+        ),
     }
 
 

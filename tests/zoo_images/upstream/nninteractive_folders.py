@@ -1,4 +1,4 @@
-"""What our loader says of folders that are not nnInteractive's weights, in the model's image: a JSON line for each.
+"""How our loader refuses folders that are not nnInteractive's weights: a JSON line for each.
 
 python nninteractive_folders.py SIZE
 """
@@ -48,25 +48,34 @@ def cases(good: Path):
     state = checkpoint["network_weights"]
     last = list(state)[-1]
     plans = json.loads((good / "plans.json").read_text())
-    other_plans = random_weights.make_plans({**random_weights.SIZES["small"], "features_per_stage": [2, 4, 16]})
+    other_plans = random_weights.make_plans(
+        {**random_weights.SIZES["small"], "features_per_stage": [2, 4, 16]}
+    )
     states = {
         "a layer is lacking": {key: value for key, value in state.items() if key != last},
         "a layer too many": {**state, "decoder.further.weight": torch.zeros(1)},
         "a layer of another shape": {**state, last: torch.zeros(3)},
         "a network of one channel, as nnU-Net trains": {
-            key: value[:, :1] if key.endswith("stem.convs.0.conv.weight") else value for key, value in state.items()
+            key: value[:, :1] if key.endswith("stem.convs.0.conv.weight") else value
+            for key, value in state.items()
         },
     }
     return {
         **{f"no {name}": lambda folder, name=name: Path(folder, name).unlink() for name in FILES},
         **{
-            case: lambda folder, own=own: torch.save({**checkpoint, "network_weights": own}, folder / CHECKPOINT)
-            for case, own in states.items()
+            case: lambda folder, state=state: torch.save(
+                {**checkpoint, "network_weights": state}, folder / CHECKPOINT
+            )
+            for case, state in states.items()
         },
         "a state dict alone": lambda folder: torch.save(state, folder / CHECKPOINT),
         "half a checkpoint": lambda folder: half(folder / CHECKPOINT),
-        "a page instead of a checkpoint": lambda folder: (folder / CHECKPOINT).write_text("<html>404</html>"),
-        "plans of another network": lambda folder: (folder / "plans.json").write_text(json.dumps(other_plans)),
+        "a page instead of a checkpoint": lambda folder: (folder / CHECKPOINT).write_text(
+            "<html>404</html>"
+        ),
+        "plans of another network": lambda folder: (folder / "plans.json").write_text(
+            json.dumps(other_plans)
+        ),
         "plans without the configuration": lambda folder: (folder / "plans.json").write_text(
             json.dumps({**plans, "configurations": {"2d": {}}})
         ),

@@ -1,4 +1,4 @@
-"""Results folders that are not what they should be: what opening each of them says, a JSON line for each.
+"""How our loader refuses wrong results folders of nnU-Net: a JSON line for each.
 
 python nnunet_folders.py SIZE
 """
@@ -71,17 +71,24 @@ CASES = {
     "the right one": lambda folder: None,
     "a variant of nnU-Net's": trainer("nnUNetTrainer_2000epochs_NoMirroring"),
     "an array less in the second fold": weights(lambda state: state.pop(FIRST)),
-    "an array more in the first fold": weights(lambda state: state.update(other=torch.zeros(1)), fold=0),
+    "an array more in the first fold": weights(
+        lambda state: state.update(extra=torch.zeros(1)), fold=0
+    ),
     "another shape": weights(lambda state: state.update({FIRST: torch.zeros(4, 2, 3, 3, 3)})),
     "cut off": cut,
     "a label more": changed(DATASET, lambda content: content["labels"].update(spleen=3)),
     "two channels": changed(DATASET, lambda content: content["channel_names"].update({"1": "PET"})),
-    "pictures": changed(PLANS, lambda content: content.update(image_reader_writer="NaturalImage2DIO")),
+    "pictures": changed(
+        PLANS, lambda content: content.update(image_reader_writer="NaturalImage2DIO")
+    ),
     "a trainer of one's own": trainer("nnUNetTrainerOfMine"),
-    "no fold that ended": lambda folder: [(fold / CHECKPOINT).unlink() for fold in folder.glob("fold_*")],
+    "no fold that ended": lambda folder: [
+        (fold / CHECKPOINT).unlink() for fold in folder.glob("fold_*")
+    ],
     "no plans": lambda folder: (folder / PLANS).unlink(),
     "a second stage": changed(
-        PLANS, lambda content: content["configurations"]["3d_fullres"].update(previous_stage="3d_lowres")
+        PLANS,
+        lambda content: content["configurations"]["3d_fullres"].update(previous_stage="3d_lowres"),
     ),
 }
 
@@ -94,11 +101,15 @@ def main(size: str) -> None:
             write_results(folder, size, LABELS, name="Dataset901_X", seed=1, folds=2, channel="PET")
             change(folder)
             try:
-                found = open_models(Path(name), torch.device("cpu"))
-                told = {"refused": None, "modalities": list(found), "folds": found["PT"].about["folds"]}
+                models = open_models(Path(name), torch.device("cpu"))
+                outcome = {
+                    "refused": None,
+                    "modalities": list(models),
+                    "folds": models["PT"].about["folds"],
+                }
             except WrongWeights as error:
-                told = {"refused": str(error).replace(name, "")}
-        print(json.dumps({"case": case, **told}), flush=True)
+                outcome = {"refused": str(error).replace(name, "")}
+        print(json.dumps({"case": case, **outcome}), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Our SAT beside upstream's, on the same files with the same random weights: a JSON line for each volume.
+"""Our SAT against upstream's, same files, same random weights: a JSON line for each volume.
 
-Upstream's own ``load_image``, ``split_3d`` and ``inference`` are called (its source lies in the model's image); what they
-need beside it (MONAI, nibabel, pandas) comes with ``monai.lock``. Upstream's text encoder wants a GPU and two processes, so
-it is called part by part. With a folder as second argument, that one has upstream's source.
+Upstream's own ``load_image``, ``split_3d`` and ``inference`` are called (its source lies in the
+model's image); what they need beside it (MONAI, nibabel, pandas) comes with ``monai.lock``.
+Upstream's text encoder wants a GPU and two processes, so it is called part by part. With a folder
+as second argument, that one has upstream's source.
 
     python sat.py SIZE
 """
@@ -34,18 +35,21 @@ from evaluate.inference_engine import inference  # noqa: E402
 
 from zoo_sdk import Grid, ImageFile, Request, Target, Volume, choose_options  # noqa: E402
 from zoo_sdk.files import _read  # noqa: E402
-from zoo_sdk.spaces import canonical, space_of  # noqa: E402
+from zoo_transforms.resampling import canonical, voxel_grid_of  # noqa: E402
 
 LABELS = ["Liver", "left kidney", "tumor"]
 TILT = np.linalg.qr(np.array([[1.0, 0.14, -0.1], [-0.12, 1.0, 0.09], [0.11, -0.08, 1.0]]))[0]
 TILT *= np.sign(np.diag(TILT))
+LPS = np.diag([-1.0, -1.0, 1.0])
+PIR = np.eye(3)[:, [1, 2, 0]] @ np.diag([-1, -1, 1.0])
+TILTED_LPI = TILT @ np.diag([-1.0, 1.0, -1.0])
 #: name -> directions, voxel sizes, shape, number type, upstream's word for the modality, ours
 VOLUMES = {
     "RAS CT int16": (np.eye(3), (0.9, 0.9, 2.5), (250, 220, 150), np.int16, "CT", "CT"),
-    "LPS CT int16": (np.diag([-1.0, -1.0, 1.0]), (1.37, 1.37, 3.0), (260, 170, 80), np.int16, "CT", "CT"),
-    "PIR PET float32": (np.eye(3)[:, [1, 2, 0]] @ np.diag([-1, -1, 1.0]), (4.07, 4.07, 4.07), (60, 70, 64), np.float32, "PET", "PT"),
+    "LPS CT int16": (LPS, (1.37, 1.37, 3.0), (260, 170, 80), np.int16, "CT", "CT"),
+    "PIR PET float32": (PIR, (4.07, 4.07, 4.07), (60, 70, 64), np.float32, "PET", "PT"),
     "oblique MR float32": (TILT, (1.2, 1.9, 2.5), (150, 100, 100), np.float32, "MRI", "MR"),
-    "oblique LPI MR uint16": (TILT @ np.diag([-1.0, 1.0, -1.0]), (2.03, 2.03, 5.1), (90, 110, 40), np.uint16, "MRI", "MR"),
+    "oblique LPI MR uint16": (TILTED_LPI, (2.03, 2.03, 5.1), (90, 110, 40), np.uint16, "MRI", "MR"),
     "anisotropic CT float32": (np.eye(3), (1.5, 2.0, 5.0), (101, 80, 60), np.float32, "CT", "CT"),
 }  # fmt: skip
 
@@ -61,7 +65,9 @@ def main(size: str) -> None:
         for number, (volume, about) in enumerate(VOLUMES.items()):
             path = folder / "image.nii.gz"
             write_volume(path, number, *about[:4], background=-1000 if about[5] == "CT" else 0)
-            print(json.dumps({"volume": volume} | compare(path, about[4], about[5], ours)), flush=True)
+            print(
+                json.dumps({"volume": volume} | compare(path, about[4], about[5], ours)), flush=True
+            )
 
 
 def compare(path: Path, word: str, modality: str, ours: network.Sat) -> dict[str, object]:
@@ -70,30 +76,36 @@ def compare(path: Path, word: str, modality: str, ours: network.Sat) -> dict[str
     array, affine, _ = _read(path)
     image = Volume(array, affine)
     grid = Grid(shape=array.shape, affine=tuple(map(tuple, affine.tolist())))
-    lattice = pipeline.network_space(space_of(grid))
-    start, values = pipeline.network_values(image, lattice, pipeline.MODALITIES[modality])
+    network_grid = pipeline.network_grid_of(voxel_grid_of(grid))
+    start, values = pipeline.network_values(image, network_grid, pipeline.MODALITIES[modality])
     targets = tuple(Target(label, text=label) for label in LABELS)
     request = Request("r", "c", 0, {modality: ImageFile("i", "")}, grid, targets)
     options = choose_options(request, pipeline.OPTIONS)
-    said = pipeline.predict(image, request, ours, options)
-    assert said.notes["crop"]["shape"] == list(theirs["image"].shape[1:]), (said.notes["crop"], theirs["image"].shape)
-    tie = half_way(lattice, grid)
+    prediction = pipeline.predict(image, request, ours, options)
+    assert prediction.notes["crop"]["shape"] == list(theirs["image"].shape[1:]), (
+        prediction.notes["crop"],
+        theirs["image"].shape,
+    )
+    tie = half_way(network_grid, grid)
     differ = voxels = back_differs = off_ties = back_voxels = 0
     for label, mask in zip(LABELS, theirs["masks"], strict=True):
-        back = invert(mask, start, theirs["image"], lattice, grid)
-        put = said.masks[label]
-        made = pipeline.segment(
-            Volume(values, lattice.affine),
+        back = invert(mask, start, theirs["image"], network_grid, grid)
+        put = prediction.masks[label]
+        our_mask = pipeline.segment(
+            Volume(values, network_grid.affine),
             {label: label.lower()},
             pipeline.MODALITIES[modality],
             ours,
             pipeline.Seconds(),
         )[label]
-        differ, voxels = differ + int((made != mask).sum()), voxels + int(mask.sum())
-        back_differs, back_voxels = back_differs + int((put != back).sum()), back_voxels + int(back.sum())
+        differ, voxels = differ + int((our_mask != mask).sum()), voxels + int(mask.sum())
+        back_differs, back_voxels = (
+            back_differs + int((put != back).sum()),
+            back_voxels + int(back.sum()),
+        )
         off_ties += int(((put != back) & ~tie).sum())
     return {
-        "patches": said.notes["crop"]["patches"],
+        "patches": prediction.notes["crop"]["patches"],
         "input": float(abs(values - theirs["image"][0]).max()),
         "probabilities": probabilities,
         "mask_voxels": voxels,
@@ -105,7 +117,7 @@ def compare(path: Path, word: str, modality: str, ours: network.Sat) -> dict[str
 
 
 def run_upstream(path: Path, word: str, ours: network.Sat):
-    """Upstream's dataset and inference; its masks, its image, and how far its probabilities are from ours."""
+    """Upstream's dataset and inference: masks, image, and largest difference of probabilities."""
     largest = 0.0
 
     class Model(torch.nn.Module):
@@ -115,8 +127,10 @@ def run_upstream(path: Path, word: str, ours: network.Sat):
             patch = Volume(image_input[0, 0].numpy(), np.eye(4))
             features = ours.features(patch)
             for n in range(queries[0].shape[0]):
-                own = ours.probabilities(features, queries[0][n : n + 1])
-                largest = max(largest, float(abs(torch.sigmoid(logits[0, n]).numpy() - own).max()))
+                probability = ours.probabilities(features, queries[0][n : n + 1])
+                largest = max(
+                    largest, float(abs(torch.sigmoid(logits[0, n]).numpy() - probability).max())
+                )
             return logits
 
     class Text(torch.nn.Module):
@@ -129,31 +143,42 @@ def run_upstream(path: Path, word: str, ours: network.Sat):
 
     with tempfile.TemporaryDirectory() as name:
         listed = Path(name, "cases.jsonl")
-        listed.write_text(json.dumps({"image": str(path), "label": LABELS, "modality": word, "dataset": "d"}))
+        listed.write_text(
+            json.dumps({"image": str(path), "label": LABELS, "modality": word, "dataset": "d"})
+        )
         cases = Inference_Dataset(str(listed), 256, 1)
         results = Path(name, "results")
         results.mkdir()
         inference(Model(), Text(), torch.device("cpu"), cases, [cases[0]], str(results))
-        masks = [np.asarray(nibabel.load(results / "d/seg_image" / f"{label}.nii.gz").dataobj) > 0 for label in LABELS]
+        masks = [
+            np.asarray(nibabel.load(results / "d/seg_image" / f"{label}.nii.gz").dataobj) > 0
+            for label in LABELS
+        ]
         return {"image": np.asarray(cases[0]["image"]), "masks": masks}, largest
 
 
-def invert(mask, start, image, lattice, grid) -> np.ndarray:
+def invert(mask, start, image, network_grid, grid) -> np.ndarray:
     """Upstream's mask on the image, by MONAI's own inverse of its transforms."""
-    own = canonical(space_of(grid))
-    whole = np.zeros(lattice.shape, np.float32)
-    whole[tuple(slice(n, n + size) for n, size in zip(start, mask.shape, strict=True))] = mask
-    tensor = MetaTensor(torch.from_numpy(whole)[None], affine=torch.from_numpy(lattice.affine.copy()))
+    image_grid = canonical(voxel_grid_of(grid))
+    padded = np.zeros(network_grid.shape, np.float32)
+    padded[tuple(slice(n, n + size) for n, size in zip(start, mask.shape, strict=True))] = mask
+    tensor = MetaTensor(
+        torch.from_numpy(padded)[None], affine=torch.from_numpy(network_grid.affine.copy())
+    )
     resample = m.SpatialResample(mode="nearest", padding_mode="border")
-    back = resample(tensor, dst_affine=torch.from_numpy(own.affine.copy()), spatial_size=own.shape)
+    back = resample(
+        tensor, dst_affine=torch.from_numpy(image_grid.affine.copy()), spatial_size=image_grid.shape
+    )
     axes = nibabel.aff2axcodes(np.array(grid.affine))
     return np.asarray(m.Orientation(axcodes="".join(axes))(back)[0]) > 0.5
 
 
-def half_way(lattice, grid) -> np.ndarray:
-    """Voxels of the image that lie half-way between two of the lattice: rounding noise decides for which one MONAI takes."""
-    across = np.linalg.inv(lattice.affine) @ np.asarray(grid.affine)
-    places = np.tensordot(across[:3, :3], np.indices(grid.shape), 1) + across[:3, 3].reshape(3, 1, 1, 1)
+def half_way(network_grid, grid) -> np.ndarray:
+    """Voxels of the image half-way between two of the network's grid: MONAI rounds either way."""
+    across = np.linalg.inv(network_grid.affine) @ np.asarray(grid.affine)
+    places = np.tensordot(across[:3, :3], np.indices(grid.shape), 1) + across[:3, 3].reshape(
+        3, 1, 1, 1
+    )
     return (abs(places - np.floor(places) - 0.5) < 1e-3).any(axis=0)
 
 

@@ -1,4 +1,4 @@
-"""What SAT's loader says of checkpoints that are not its own, in the model's image: a JSON line for each.
+"""How SAT's loader refuses other checkpoints, in the model's image: a JSON line for each.
 
 Upstream takes what fits of each of them (its issue 26).
 
@@ -44,14 +44,23 @@ def main(size: str) -> None:
 def wrong(good):
     """Checkpoints of other kinds, as the hub has them, and the right one."""
     net, text = (good[which][network.STATE] for which in ("network", "text"))
-    atlas = {key.replace("module.backbone", "module.atlas_tower"): value for key, value in net.items()}
+    atlas = {
+        key.replace("module.backbone", "module.atlas_tower"): value for key, value in net.items()
+    }
     five = {**text, MODALITIES: torch.zeros(5, 768)}
     # shapes of the other variant
-    wider = {key: torch.zeros(*[2 * n for n in value.shape]) for key, value in net.items() if "backbone" in key}
+    wider = {
+        key: torch.zeros((2 * torch.tensor(value.shape)).tolist())
+        for key, value in net.items()
+        if "backbone" in key
+    }
     cases = {
         "the right ones": ("network", net),
         "pre-training with images as network": ("network", {**text, **atlas}),
-        "pre-training with text alone as text encoder": ("text", {**text, "module.temperature": torch.tensor(2.7)}),
+        "pre-training with text alone as text encoder": (
+            "text",
+            {**text, "module.temperature": torch.tensor(2.7)},
+        ),
         "text encoder of the CVPR'25 challenge": ("text", five),
         "network of the other variant": ("network", {**net, **wider}),
         "network that lacks a layer": (

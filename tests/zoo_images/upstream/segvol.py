@@ -1,9 +1,10 @@
-"""Our SegVol beside upstream's demonstration, on the same files with the same random weights: a JSON line for each question.
+"""Our SegVol against upstream's demonstration, same files, same random weights: JSON lines.
 
-Upstream's own ``process_ct_gt`` and ``zoom_in_zoom_out`` are called (its source lies in the model's image; elsewhere where
-``UMD_SEGVOL`` says); what they need beside it (nibabel) comes with ``monai.lock``. They draw prompts from a reference: here
-they are handed the request's. They put all on a GPU by name: here that does nothing. Upstream names an orientation and does
-not bring it about, so for ``orientation=ras`` it is given a file that is in RAS+ already.
+Upstream's own ``process_ct_gt`` and ``zoom_in_zoom_out`` are called (its source lies in the model's
+image; elsewhere where ``UMD_SEGVOL`` says); what they need beside it (nibabel) comes with
+``monai.lock``. They draw prompts from a reference: here they are handed the request's. They put all
+on a GPU by name: here that does nothing. Upstream names an orientation and does not bring it about,
+so for ``orientation=ras`` it is given a file that is in RAS+ already.
 
     python segvol.py SIZE [VOLUMES]
 
@@ -60,52 +61,63 @@ def main(size: str, chosen: str = "0,2,3") -> None:
             write_volume(path, number, *VOLUMES[name], air=-1000 if "CT" in name else None)
             for question in QUESTIONS:
                 print(
-                    json.dumps({"volume": name, "question": question} | compare(path, number, question, ours, theirs))
+                    json.dumps(
+                        {"volume": name, "question": question}
+                        | compare(path, number, question, ours, theirs)
+                    )
                 )
 
 
-def asked(grid: Grid, seed: int, question: str) -> Request:
+def request_of(grid: Grid, seed: int, question: str) -> Request:
     """One target."""
     text, clicks, boxed, chosen = QUESTIONS[question]
     low = [int(n * (0.3 + 0.05 * seed)) for n in grid.shape]
-    box = Box(tuple(low), tuple(n + max(size // 4, 1) for n, size in zip(low, grid.shape, strict=True)))
+    box = Box(
+        tuple(low), tuple(n + max(size // 4, 1) for n, size in zip(low, grid.shape, strict=True))
+    )
     target = Target("x", text, clicks_in(grid, seed, clicks), box if boxed else None)
-    options = {name: values[0] for name, values in pipeline.OPTIONS.items()} | {"reflection": "as-published"} | chosen
+    options = (
+        {name: values[0] for name, values in pipeline.OPTIONS.items()}
+        | {"reflection": "as-published"}
+        | chosen
+    )
     return Request("r", "c", 0, {"CT": ImageFile("i", "HU")}, grid, (target,), options=options)
 
 
-def compare(path: Path, seed: int, question: str, net: network.SegVol, theirs: Theirs) -> dict[str, object]:
+def compare(
+    path: Path, seed: int, question: str, net: network.SegVol, theirs: Theirs
+) -> dict[str, object]:
     """Largest differences at each stage."""
     array, affine, _ = _read_values(path)
     grid = Grid(shape=array.shape, affine=tuple(map(tuple, affine.tolist())))
-    request = asked(grid, seed, question)
-    told, logits_of = {}, pipeline._Asked.logits
+    request = request_of(grid, seed, question)
+    recorded, logits_of = {}, pipeline._TargetSegmenter.logits
 
-    def keep(one):
-        told["logits"] = logits_of(one)
-        told["prompt"] = one._squeezed
-        return told["logits"]
+    def record(segmenter):
+        recorded["logits"] = logits_of(segmenter)
+        recorded["prompt"] = segmenter._squeezed
+        return recorded["logits"]
 
-    pipeline._Asked.logits = keep
+    pipeline._TargetSegmenter.logits = record
     memory = pipeline.Memory()
     try:
-        said = pipeline.predict(Volume(array, affine), request, net, request.options, memory)
+        prediction = pipeline.predict(Volume(array, affine), request, net, request.options, memory)
     finally:
-        pipeline._Asked.logits = logits_of
-    if isinstance(said.masks["x"], Exception):
-        raise said.masks["x"]
+        pipeline._TargetSegmenter.logits = logits_of
+    if isinstance(prediction.masks["x"], Exception):
+        raise prediction.masks["x"]
     (view,) = memory.images._values.values()
-    inputs, squeezed, logits = theirs.ask(path, told["prompt"], request.options)
-    mine = told["logits"]
+    inputs, squeezed, logits = theirs.ask(path, recorded["prompt"], request.options)
+    mine = recorded["logits"]
     return {
         "crop": inputs.shape == view.array.shape,
         "input": float(abs(inputs - view.array).max()),
         "squeezed": float(abs(squeezed - pipeline.squeezed(view).array).max()),
         "logits": float(abs(logits - mine).max() / np.ptp(logits)),
-        "windows": said.notes["targets"]["x"].get("windows", 0),
+        "windows": prediction.notes["targets"]["x"].get("windows", 0),
         "mask_differs": int(((logits > 0) != (mine > 0)).sum()),
         "mask_voxels": int((logits > 0).sum()),
-        "back_voxels_lost": int((mine > 0).sum() - said.masks["x"].sum()),
+        "back_voxels_lost": int((mine > 0).sum() - prediction.masks["x"].sum()),
     }
 
 
@@ -115,7 +127,9 @@ class Theirs:
     def __init__(self, size: str, folder: Path) -> None:
         self._folder = folder
         self._module = network.build(size).eval()
-        self._module.load_state_dict(network.state_of(torch.load(folder / "pytorch_model.bin")), strict=True)
+        self._module.load_state_dict(
+            network.state_of(torch.load(folder / "pytorch_model.bin")), strict=True
+        )
         sys.path.insert(0, str(network.upstream()))
         stubs = {"utils.visualize": {"draw_result": None}, "network.model": {"SegVol": None}}
         for name, inside in stubs.items():
@@ -125,7 +139,8 @@ class Theirs:
         import data_process.demo_data_process as data
         import inference_demo
 
-        # the demonstration is of MONAI 0.9, which gave an image and its header, and left bare arrays as they were
+        # the demonstration is of MONAI 0.9, which gave an image and its header, and left bare
+        # arrays as they were
         data.transforms.LoadImage = partial(data.transforms.LoadImage, image_only=False)
         data.transforms.Orientationd = lambda **_: lambda item: item
         self._data, self._demo = data, inference_demo
@@ -134,7 +149,9 @@ class Theirs:
         """The image's crop, all of it in one view, and the logits of the crop."""
         given = self._folder / "given.nii.gz"
         image = nibabel.load(path)
-        nibabel.save(nibabel.as_closest_canonical(image) if options["orientation"] == "ras" else image, given)
+        nibabel.save(
+            nibabel.as_closest_canonical(image) if options["orientation"] == "ras" else image, given
+        )
         reference = self._folder / "reference.nii.gz"
         stored = nibabel.load(given)
         nibabel.save(nibabel.Nifti1Image(np.ones(stored.shape, np.uint8), stored.affine), reference)
@@ -153,16 +170,23 @@ class Theirs:
             use_zoom_in=options["zoom"] == "out-and-in",
         )  # fmt: skip
         kinds = ("image", "zoom_out_image", "label", "zoom_out_label")
-        whole, view, *labels = (torch.from_numpy(np.array(item[kind], dtype=np.float32)) for kind in kinds)
-        with RandomStream():
+        full_view, view, *labels = (
+            torch.from_numpy(np.array(item[kind], dtype=np.float32)) for kind in kinds
+        )
+        with FixedDraws():
             record = demo.zoom_in_zoom_out(
-                chosen, self._module, whole[None], view[None], *(label[None] for label in labels), [name]
+                chosen,
+                self._module,
+                full_view[None],
+                view[None],
+                *(label[None] for label in labels),
+                [name],
             )
-        return whole[0].numpy(), view[0].numpy(), record[name][4].numpy()
+        return full_view[0].numpy(), view[0].numpy(), record[name][4].numpy()
 
 
-class RandomStream:
-    """In the place of torch's draws, which upstream makes in pairs for each window, those of our pipeline."""
+class FixedDraws:
+    """Replaces torch's draws, which upstream makes in pairs for each window, by our pipeline's."""
 
     def __enter__(self) -> None:
         self._kept = torch.randint, torch.randperm

@@ -1,4 +1,4 @@
-"""What our loader says of folders that are not TotalSegmentator's weights, in the model's image: a JSON line for each.
+"""How our loader refuses folders that are not TotalSegmentator's weights: a JSON line for each.
 
 python totalsegmentator_folders.py SIZE
 """
@@ -14,7 +14,11 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-sys.path[:0] = [str(ROOT / "models/sdk"), str(ROOT / "models/totalsegmentator"), str(ROOT / "models/nnunet")]
+sys.path[:0] = [
+    str(ROOT / "models/sdk"),
+    str(ROOT / "models/totalsegmentator"),
+    str(ROOT / "models/nnunet"),
+]
 
 import network  # noqa: E402
 import random_weights  # noqa: E402

@@ -1,7 +1,8 @@
-"""Our TotalSegmentator beside the package's ``nnUNet_predict_image``, same files, same random results folders: a JSON line each.
+"""Our TotalSegmentator against the package's ``nnUNet_predict_image``, same random results.
 
-All of upstream's way is called: its resampling, nnU-Net's ``predict_from_files`` for each part, the union of the parts, the way back.
-Ours answers first, as the package changes nnU-Net's predictor when it is imported. What it imports for DICOM alone is stood in for.
+All of upstream's way is called: its resampling, nnU-Net's ``predict_from_files`` for each part, the
+union of the parts, the way back. Ours answers first, as the package changes nnU-Net's predictor
+when it is imported. What it imports for DICOM alone is stood in for.
 
     python totalsegmentator_package.py SIZE
 """
@@ -25,7 +26,12 @@ import numpy as np
 ROOT = Path(__file__).parents[3]
 sys.path[:0] = [
     str(folder)
-    for folder in (Path(__file__).parent, ROOT / "models/sdk", ROOT / "models/totalsegmentator", ROOT / "models/nnunet")
+    for folder in (
+        Path(__file__).parent,
+        ROOT / "models/sdk",
+        ROOT / "models/totalsegmentator",
+        ROOT / "models/nnunet",
+    )
 ]
 #: nnU-Net asks for it when it is imported; its processes inherit it
 RESULTS = os.environ.setdefault("UMD_TEST_RESULTS", tempfile.mkdtemp())
@@ -41,7 +47,7 @@ from volumes import VOLUMES, half_way, write_volume  # noqa: E402
 
 from zoo_sdk import Grid, ImageFile, Prediction, Request, Target, Volume  # noqa: E402
 from zoo_sdk.files import _read  # noqa: E402
-from zoo_sdk.spaces import canonical, space_of  # noqa: E402
+from zoo_transforms.resampling import canonical, voxel_grid_of  # noqa: E402
 
 #: our target -> the labels that the design names for it, by number
 TARGETS = {
@@ -72,7 +78,7 @@ class Watched(network.TotalSegmentator):
 
     def __init__(self) -> None:
         super().__init__()
-        self.given: list[np.ndarray] = []
+        self.network_input: list[np.ndarray] = []
         for task in self._tasks.values():
             task.label_map = self.watched(task.label_map)
 
@@ -80,7 +86,7 @@ class Watched(network.TotalSegmentator):
         """The same, and what it was asked is remembered."""
 
         def remember(part, image):
-            self.given.append(image.array)
+            self.network_input.append(image.array)
             return label_map(part, image)
 
         return remember
@@ -96,8 +102,13 @@ def main(size: str) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         answers = list(ask_ours())
         upstream = open_upstream()
-    for volume, path, request, said, given in answers:
-        print(json.dumps({"volume": volume, **compare(path, request, said, given, upstream)}), flush=True)
+    for volume, path, request, prediction, network_input in answers:
+        print(
+            json.dumps(
+                {"volume": volume, **compare(path, request, prediction, network_input, upstream)}
+            ),
+            flush=True,
+        )
 
 
 def ask_ours():
@@ -111,34 +122,49 @@ def ask_ours():
         write_volume(path, number, *about, air=-1000.0 if modality == "CT" else 0)
         array, affine, _ = _read(path)
         grid = Grid(shape=array.shape, affine=tuple(map(tuple, affine.tolist())))
-        request = Request("r", "c", 0, {modality: ImageFile("i", "HU")}, grid, tuple(map(Target, TARGETS[modality])))
-        ours.given.clear()
-        said = pipeline.predict(Volume(array.astype(np.float32), affine), request, ours, {"parts": "all"})
-        yield volume, path, request, said, ours.given[0]
+        request = Request(
+            "r",
+            "c",
+            0,
+            {modality: ImageFile("i", "HU")},
+            grid,
+            tuple(map(Target, TARGETS[modality])),
+        )
+        ours.network_input.clear()
+        prediction = pipeline.predict(
+            Volume(array.astype(np.float32), affine), request, ours, {"parts": "all"}
+        )
+        yield volume, path, request, prediction, ours.network_input[0]
 
 
-def compare(path: Path, request: Request, said: Prediction, given: np.ndarray, upstream) -> dict[str, object]:
-    """The networks' input, and the voxels of seven masks that differ; half-way between two of the lattice's they are told apart."""
+def compare(
+    path: Path, request: Request, prediction: Prediction, network_input: np.ndarray, upstream
+) -> dict[str, object]:
+    """Differences of the networks' input and of seven masks; ties are counted separately."""
     modality = next(iter(request.images))
     task = TASKS[modality]
     with contextlib.redirect_stdout(io.StringIO()):
         theirs, shown = labels_of(path, task, upstream)
-    ties = half_way(pipeline.respaced_between_corners(canonical(space_of(request.grid))), request.grid)
+    ties = half_way(
+        pipeline.respaced_between_corners(canonical(voxel_grid_of(request.grid))), request.grid
+    )
     expected = {name: np.isin(theirs, values) for name, values in TARGETS[modality].items()}
-    apart = [said.masks[name] != mask for name, mask in expected.items()]
+    differing = [prediction.masks[name] != mask for name, mask in expected.items()]
     return {
-        "input": float(abs(shown.T - given).max()) if shown.T.shape == given.shape else None,
+        "input": float(abs(shown.T - network_input).max())
+        if shown.T.shape == network_input.shape
+        else None,
         "labels": len(np.unique(theirs)),
         "classes": len(upstream.class_map[task]),
         "empty": sum(not mask.any() for mask in expected.values()),
         "voxels": int(sum(mask.sum() for mask in expected.values())),
-        "differs": int(sum(one.sum() for one in apart)),
-        "differs_off_ties": int(sum((one & ~ties).sum() for one in apart)),
+        "differs": int(sum(differences.sum() for differences in differing)),
+        "differs_off_ties": int(sum((differences & ~ties).sum() for differences in differing)),
     }
 
 
 def open_upstream():
-    """Upstream's module, which has changed nnU-Net's predictor by now; our search for trainers, as its own needs more packages."""
+    """Upstream's module, with our search for trainers, as upstream's needs more packages."""
     for absent in ("dicom2nifti", "pydicom", "xmltodict"):
         sys.modules.setdefault(absent, types.ModuleType(absent))
     upstream = importlib.import_module("totalsegmentator.nnunet")
@@ -147,7 +173,7 @@ def open_upstream():
 
 
 def labels_of(path: Path, task: str, upstream) -> tuple[np.ndarray, np.ndarray]:
-    """Upstream's map of labels, as its command with no options makes it, and the image that it hands to nnU-Net."""
+    """Upstream's label map by its command without options, and the image that nnU-Net gets."""
     how = TASK_CONFIGS[task]["sub_modes"]["default"]
     shown = []
     predict = upstream.nnUNetv2_predict
@@ -158,9 +184,18 @@ def labels_of(path: Path, task: str, upstream) -> tuple[np.ndarray, np.ndarray]:
 
     upstream.nnUNetv2_predict = watched
     image, *_ = upstream.nnUNet_predict_image(
-        path, None, how["task_id"], folds=[0], trainer=how["trainer"], task_name=task, resample=how["resample"],
-        nr_threads_resampling=1, nr_threads_saving=1, device="cpu", quiet=True,
-    )  # fmt: skip
+        path,
+        None,
+        how["task_id"],
+        folds=[0],
+        trainer=how["trainer"],
+        task_name=task,
+        resample=how["resample"],
+        nr_threads_resampling=1,
+        nr_threads_saving=1,
+        device="cpu",
+        quiet=True,
+    )
     upstream.nnUNetv2_predict = predict
     return np.asarray(image.dataobj), shown[0]
 

@@ -1,8 +1,9 @@
-"""Our VISTA3D beside upstream's, on the same files with the same random weights: a JSON line for each volume and question.
+"""Our VISTA3D against upstream's, same files, same random weights: a JSON line for each question.
 
-Without a checkout upstream's steps are taken from the package monai, as the bundle's configs/inference.json lists them.
-With a checkout of github.com/NVIDIA-Medtech/NV-Segment-CTMR the bundle itself is run, evaluator and all (it wants
-pytorch-ignite, einops, nibabel and scikit-image beside what the image has); see docs/validation/vista3d.md.
+Without a checkout upstream's steps are taken from the package monai, as the bundle's
+configs/inference.json lists them. With a checkout of github.com/NVIDIA-Medtech/NV-Segment-CTMR the
+bundle itself is run, evaluator and all (it wants pytorch-ignite, einops, nibabel and scikit-image
+beside what the image has); see docs/validation/vista3d.md.
 
     python vista3d.py SIZE [VOLUMES [CHECKOUT]]
 
@@ -15,6 +16,7 @@ import json
 import os
 import sys
 import tempfile
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +46,7 @@ from volumes import VOLUMES, clicks_in, half_way, write_volume  # noqa: E402
 
 from zoo_sdk import Grid, ImageFile, Request, Target, Volume  # noqa: E402
 from zoo_sdk.files import _read_values  # noqa: E402
-from zoo_sdk.spaces import Space  # noqa: E402
+from zoo_transforms.resampling import VoxelGrid  # noqa: E402
 
 #: question -> names asked for, clicks, options
 QUESTIONS = {
@@ -56,13 +58,14 @@ QUESTIONS = {
     "zero-shot": (("philtrum",), 3, {}),
     "class, then clicks": (("spleen",), 3, {"clicks": "with-class"}),
 }
-#: about the object, where the box of what is above zero ends. Zero would not do: beside positive voxels MONAI's resampling
-#: makes 1e-15 of it, by chance, and its box is then a voxel larger
+#: about the object, where the box of what is above zero ends. Zero would not do: beside positive
+#: voxels MONAI's resampling makes 1e-15 of it, by chance, and its box is then a voxel larger
 AIR = {"CT int16": -1000, "PET float32": -5, "MR float32": -5}
-#: seeds of clicks of which one lies in the mask: of a mask in which none does upstream drops nothing if most of it is foreground
+#: seeds of clicks of which one lies in the mask: of a mask in which none does upstream drops
+#: nothing if most of it is foreground
 CLICKS = 30
 #: upstream's numbers for a union, and for what is no class
-ASKED_OTHERWISE = {"lung": [20], "philtrum": [133]}
+OTHER_NUMBERS = {"lung": [20], "philtrum": [133]}
 
 
 def main(size: str, chosen: str = "0,2,3", checkout: str | None = None) -> None:
@@ -81,7 +84,12 @@ def main(size: str, chosen: str = "0,2,3", checkout: str | None = None) -> None:
             ours = Ours(path, modality, number + CLICKS, net)
             theirs = Theirs(path, ours, plain, checkout)
             for question in QUESTIONS:
-                print(json.dumps({"volume": name, "question": question} | compare(ours, theirs, question)), flush=True)
+                print(
+                    json.dumps(
+                        {"volume": name, "question": question} | compare(ours, theirs, question)
+                    ),
+                    flush=True,
+                )
 
 
 class Ours:
@@ -89,10 +97,15 @@ class Ours:
 
     def __init__(self, path: Path, modality: str, seed: int, net: network.Vista3d) -> None:
         array, self.affine, _ = _read_values(path)
-        self.image, self.seed, self.modality, self._net = Volume(array, self.affine), seed, modality, net
+        self.image, self.seed, self.modality, self._net = (
+            Volume(array, self.affine),
+            seed,
+            modality,
+            net,
+        )
         self.grid = Grid(shape=array.shape, affine=tuple(map(tuple, self.affine.tolist())))
         self.scale = "HU window" if modality == "CT" else "percentiles 1 to 99"
-        self.view = pipeline.prepare(self.image, Space(array.shape, self.affine), self.scale)
+        self.view = pipeline.prepare(self.image, VoxelGrid(array.shape, self.affine), self.scale)
         self.memory = pipeline.Memory()
 
     def ask(self, question: str):
@@ -100,22 +113,29 @@ class Ours:
         names, clicks, chosen = QUESTIONS[question]
         points = clicks_in(self.grid, self.seed, clicks)
         request = Request(
-            "r", "c", 0, {self.modality: ImageFile("i", "HU")}, self.grid, tuple(Target(n, n, points) for n in names)
+            "r",
+            "c",
+            0,
+            {self.modality: ImageFile("i", "HU")},
+            self.grid,
+            tuple(Target(n, n, points) for n in names),
         )
         options = {name: values[0] for name, values in pipeline.OPTIONS.items()} | chosen
-        kept, stitched = [], pipeline.stitched
-        pipeline.stitched = lambda *given: kept.append(stitched(*given)) or kept[0].copy()
+        stitched_logits, stitched = [], pipeline.stitched
+        pipeline.stitched = lambda *arguments: (
+            stitched_logits.append(stitched(*arguments)) or stitched_logits[0].copy()
+        )
         try:
-            said = pipeline.predict(self.image, request, self._net, options, self.memory)
+            prediction = pipeline.predict(self.image, request, self._net, options, self.memory)
         finally:
             pipeline.stitched = stitched
-        numbers = [n for name in names for n in pipeline.numbers(name)]
+        numbers = list(chain.from_iterable(map(pipeline.numbers, names)))
         for name in names:
-            if isinstance(said.masks[name], Exception):
-                raise said.masks[name]
-        remembered = {key[1]: value for key, value in self.memory.logits._values.items()}
-        return np.stack(kept or [remembered[n] for n in numbers]).astype(np.float32), [
-            said.masks[name] for name in names
+            if isinstance(prediction.masks[name], Exception):
+                raise prediction.masks[name]
+        cached = {key[1]: value for key, value in self.memory.logits._values.items()}
+        return np.stack(stitched_logits or [cached[n] for n in numbers]).astype(np.float32), [
+            prediction.masks[name] for name in names
         ]
 
 
@@ -126,52 +146,69 @@ class Theirs:
         self._path, self._ours, self._module, self._checkout = path, ours, module, checkout
 
     def ask(self, question: str):
-        """The network's input, its logits, and the label map on the image's grid (numbers as upstream gives them)."""
+        """The network's input, its logits, and the label map on the image (upstream's numbers)."""
         names, clicks, _ = QUESTIONS[question]
         points = clicks_in(self._ours.grid, self._ours.seed, clicks)
-        asked = {}
+        prompts_given = {}
         if clicks:
-            asked |= {"points": [list(p.index) for p in points], "point_labels": [int(p.foreground) for p in points]}
+            prompts_given |= {
+                "points": [list(p.index) for p in points],
+                "point_labels": [int(p.foreground) for p in points],
+            }
         if not clicks or question in ("zero-shot", "class, then clicks"):
-            asked["label_prompt"] = ASKED_OTHERWISE.get(names[0]) or [pipeline.numbers(name)[0] for name in names]
+            prompts_given["label_prompt"] = OTHER_NUMBERS.get(names[0]) or [
+                pipeline.numbers(name)[0] for name in names
+            ]
         if self._checkout and question != "class, then clicks":
-            return run_bundle(self._path, self._checkout, self._ours.scale, self._module, asked)
-        return self._reenact(asked, class_first=question == "class, then clicks")
+            return run_bundle(
+                self._path, self._checkout, self._ours.scale, self._module, prompts_given
+            )
+        return self._reenact(prompts_given, class_first=question == "class, then clicks")
 
     @torch.inference_mode()
-    def _reenact(self, asked, class_first):
+    def _reenact(self, prompts_given, class_first):
         steps = self._steps()
         meta = {"affine": torch.from_numpy(self._ours.affine), "original_affine": self._ours.affine}
-        image = MetaTensor(torch.from_numpy(self._ours.image.array.copy(order="C"))[None], meta=meta)
-        batch = list_data_collate([steps({"image": image, **asked})])
+        image = MetaTensor(
+            torch.from_numpy(self._ours.image.array.copy(order="C"))[None], meta=meta
+        )
+        batch = list_data_collate([steps({"image": image, **prompts_given})])
         inputs = batch["image"]
         prompts = {}
-        if "label_prompt" in asked:
-            numbers = asked["label_prompt"] if asked["label_prompt"] != [20] else list(UNIONS["lung"])
+        if "label_prompt" in prompts_given:
+            numbers = (
+                prompts_given["label_prompt"]
+                if prompts_given["label_prompt"] != [20]
+                else list(UNIONS["lung"])
+            )
             prompts["class_vector"] = prompts["prompt_class"] = torch.tensor(numbers)[:, None]
-        if "points" in asked:
+        if "points" in prompts_given:
             across = np.linalg.inv(inputs.affine[0].numpy()) @ self._ours.affine
-            places = without_noise((across @ np.c_[asked["points"], np.ones(len(asked["points"]))].T).T[:, :3])
+            places = without_noise(
+                (
+                    across @ np.c_[prompts_given["points"], np.ones(len(prompts_given["points"]))].T
+                ).T[:, :3]
+            )
             prompts |= {
                 "point_coords": torch.from_numpy(places)[None],
-                "point_labels": torch.tensor([asked["point_labels"]]),
+                "point_labels": torch.tensor([prompts_given["point_labels"]]),
             }
         logits = self._infer(inputs, prompts, class_first)
-        made = logits.clone()
-        one = {"image": inputs[0], "pred": MetaTensor(logits[0], meta=inputs[0].meta)}
-        if "label_prompt" in asked:
-            one["label_prompt"] = prompts["prompt_class"]
-        if "points" in asked:
-            one |= {"points": prompts["point_coords"], "point_labels": prompts["point_labels"]}
+        raw_logits = logits.clone()
+        item = {"image": inputs[0], "pred": MetaTensor(logits[0], meta=inputs[0].meta)}
+        if "label_prompt" in prompts_given:
+            item["label_prompt"] = prompts["prompt_class"]
+        if "points" in prompts_given:
+            item |= {"points": prompts["point_coords"], "point_labels": prompts["point_labels"]}
         post = Compose(
             [
                 VistaPostTransformd("pred"),
                 Invertd("pred", steps, orig_keys="image", nearest_interp=True, to_tensor=True),
             ]
         )
-        one["pred"].applied_operations = inputs[0].applied_operations
-        labels = torch.nan_to_num(post(one)["pred"], nan=0)
-        return inputs, made, labels[0].numpy()
+        item["pred"].applied_operations = inputs[0].applied_operations
+        labels = torch.nan_to_num(post(item)["pred"], nan=0)
+        return inputs, raw_logits, labels[0].numpy()
 
     def _steps(self):
         scale = (
@@ -197,22 +234,31 @@ class Theirs:
         if "point_coords" not in prompts:
             return everywhere(**prompts)
         clicks = dict(
-            inputs=inputs, roi_size=(128,) * 3, predictor=self._module, mode="gaussian", overlap=0.3, sw_batch_size=1,
-            transpose=True, with_coord=True, **(prompts | {"class_vector": None}),
-        )  # fmt: skip
+            inputs=inputs,
+            roi_size=(128,) * 3,
+            predictor=self._module,
+            mode="gaussian",
+            overlap=0.3,
+            sw_batch_size=1,
+            transpose=True,
+            with_coord=True,
+            **(prompts | {"class_vector": None}),
+        )
         if class_first:
             # in half precision, as ours: where a part of it begins decides what the clicks correct
-            clicks["prev_mask"] = everywhere(class_vector=prompts["class_vector"]).as_tensor().half().float()
+            clicks["prev_mask"] = (
+                everywhere(class_vector=prompts["class_vector"]).as_tensor().half().float()
+            )
         return point_based_window_inferer(**clicks)
 
 
 def without_noise(places):
-    """Upstream cuts a click's place to a whole number for its window, and noise may have put it below one."""
+    """Clicks without rounding noise: upstream truncates them, so noise could cost a voxel."""
     return np.where(abs(places - np.round(places)) < 1e-4, np.round(places), places)
 
 
-def run_bundle(path: Path, checkout: str, scale: str, module, asked):
-    """Run upstream's bundle: its transforms, its inferer, its evaluator; only the file at the end is not written."""
+def run_bundle(path: Path, checkout: str, scale: str, module, prompts_given):
+    """Run upstream's bundle: its transforms, inferer and evaluator; no output file is written."""
     from monai.bundle import ConfigParser
 
     folder = Path(checkout, "NV-Segment-CT")
@@ -226,49 +272,53 @@ def run_bundle(path: Path, checkout: str, scale: str, module, asked):
         parser["preprocessing_transforms"] = sister["preprocessing_transforms"]
         parser["labels_dict"] = None
     parser["bundle_root"] = str(folder)
-    parser["input_dict"] = {"image": str(path), **asked}
+    parser["input_dict"] = {"image": str(path), **prompts_given}
     parser["network_def"] = module
     parser["postprocessing#transforms#4#_disabled_"] = True
     parser["handlers"] = []
     evaluator = parser.get_parsed_content("evaluator")
-    kept, infer, transform = {}, evaluator.inferer, evaluator.transform_points
-    evaluator.transform_points = lambda *given: without_noise(transform(*given))
+    recorded, infer, transform = {}, evaluator.inferer, evaluator.transform_points
+    evaluator.transform_points = lambda *arguments: without_noise(transform(*arguments))
 
-    def keep(**given):
-        kept["inputs"] = given["inputs"]
-        made = infer(**given)
-        kept["logits"] = made.clone()
-        return made
+    def record(**arguments):
+        recorded["inputs"] = arguments["inputs"]
+        raw_logits = infer(**arguments)
+        recorded["logits"] = raw_logits.clone()
+        return raw_logits
 
-    evaluator.inferer = keep
+    evaluator.inferer = record
     evaluator.run()
-    (said,) = evaluator.state.output
-    labels = said["pred"][0].cpu().numpy()
-    return kept["inputs"], kept["logits"], np.where(labels == 255, 0, labels)
+    (prediction,) = evaluator.state.output
+    labels = prediction["pred"][0].cpu().numpy()
+    return recorded["inputs"], recorded["logits"], np.where(labels == 255, 0, labels)
 
 
 def compare(ours: Ours, theirs: Theirs, question: str) -> dict[str, object]:
     """Largest differences at each stage."""
     inputs, logits, labels = theirs.ask(question)
     mine, masks = ours.ask(question)
-    theirs_logits = logits[0].as_tensor().numpy() if isinstance(logits, MetaTensor) else logits[0].numpy()
-    known = np.isfinite(mine) & np.isfinite(theirs_logits)
+    theirs_logits = (
+        logits[0].as_tensor().numpy() if isinstance(logits, MetaTensor) else logits[0].numpy()
+    )
+    finite = np.isfinite(mine) & np.isfinite(theirs_logits)
     names = QUESTIONS[question][0]
-    wanted = [labels > 0] if len(names) == 1 else [labels == pipeline.numbers(name)[0] for name in names]
-    tie = half_way(Space(ours.view.array.shape, ours.view.affine), ours.grid)
-    differ = [mask != other for mask, other in zip(masks, wanted, strict=True)]
+    expected = (
+        [labels > 0] if len(names) == 1 else [labels == pipeline.numbers(name)[0] for name in names]
+    )
+    tie = half_way(VoxelGrid(ours.view.array.shape, ours.view.affine), ours.grid)
+    differ = [mask != reference for mask, reference in zip(masks, expected, strict=True)]
     same = inputs.shape[2:] == ours.view.array.shape
     return {
         "view": tuple(inputs.shape[2:]) == ours.view.array.shape,
         "affine": float(abs(inputs.affine[0].numpy() - ours.view.affine).max()),
         "input": float(abs(inputs[0, 0].numpy() - ours.view.array).max()) if same else None,
         "unknown_differs": int((np.isfinite(mine) != np.isfinite(theirs_logits)).sum()),
-        "logits": float(abs(mine - theirs_logits)[known].max() / np.ptp(theirs_logits[known])),
-        "signs_differ": int(((mine > 0) != (theirs_logits > 0))[known].sum()),
-        "voxels": int((theirs_logits > 0)[known].sum()),
-        "back_differs_off_ties": int(sum((one & ~tie).sum() for one in differ)),
-        "back_differs": int(sum(one.sum() for one in differ)),
-        "back_voxels": int(sum(one.sum() for one in wanted)),
+        "logits": float(abs(mine - theirs_logits)[finite].max() / np.ptp(theirs_logits[finite])),
+        "signs_differ": int(((mine > 0) != (theirs_logits > 0))[finite].sum()),
+        "voxels": int((theirs_logits > 0)[finite].sum()),
+        "back_differs_off_ties": int(sum((difference & ~tie).sum() for difference in differ)),
+        "back_differs": int(sum(difference.sum() for difference in differ)),
+        "back_voxels": int(sum(difference.sum() for difference in expected)),
     }
 
 

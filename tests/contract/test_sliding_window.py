@@ -1,4 +1,4 @@
-"""Windows over a volume: each voxel seen, none twice too often; and looking on where an object goes on."""
+"""Windows over a volume: each voxel is seen, none too often; an object is followed further."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoo_sdk.windows import covering, cut, slide, starts
+from zoo_transforms.sliding_window import covering, cut, slide, starts
 
 
 @given(st.integers(1, 700), st.integers(2, 130), st.floats(0, 0.9))
 def test_windows_cover_a_line(size, edge, share):
-    found = starts(size, edge, share)
+    firsts = starts(size, edge, share)
     covered = np.zeros(max(size, edge), bool)
-    for start in found:
+    for start in firsts:
         if size <= edge:
-            assert found == [start] == [-((edge - size) // 2)]
+            assert firsts == [start] == [-((edge - size) // 2)]
             return
         assert 0 <= start <= size - edge
         covered[start : start + edge] = True
     assert covered[:size].all()
-    steps = np.diff(found)
+    steps = np.diff(firsts)
     assert (steps[:-1] == max(int(edge * (1 - share)), 1)).all()
     assert (steps > 0).all()
 
