@@ -16,6 +16,9 @@ from benchmarks.code_metrics import (
 from benchmarks.code_records import index_a_record
 
 
+ROOT = Path(__file__).parents[2]
+
+
 def sources(**texts: str) -> list[Source]:
     paths = {name: Path("evaluator", f"{name}.py") for name in texts}
     return [Source(path=paths[n], text=text, tree=ast.parse(text)) for n, text in texts.items()]
@@ -53,3 +56,9 @@ def test_density():
     assert nested(ast.parse("[x for x in y]\n[x for y in z for x in y]\n{f(a for a in b)}")) == 1
     assert nested(ast.parse("[max(a for a in b) for b in c]")) == 1
     assert long_lines(f"{'x' * 100}\n{'x' * 101}\n") == 1
+
+
+def test_only_the_run_folder_knows_the_keys_of_its_files():
+    paths = (ROOT / "evaluator").rglob("*.py")
+    trees = {str(path.relative_to(ROOT)): ast.parse(path.read_text("utf-8")) for path in paths}
+    assert set(index_a_record(trees)) <= {"evaluator/runs/json_types.py", "evaluator/runs/store.py"}
