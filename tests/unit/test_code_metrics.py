@@ -15,7 +15,6 @@ from benchmarks.code_metrics import (
 )
 from benchmarks.code_records import index_a_record
 
-
 ROOT = Path(__file__).parents[2]
 
 
