@@ -36,21 +36,20 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     pet_ct, pet_mr = arguments.subjects
-    where, rows = machine(), []
+    host, rows = machine(), []
 
-    def timed(what: str, work: Callable[[], Any]) -> Any:
+    def timed(step: str, work: Callable[[], Any]) -> Any:
         started, cpu = time.perf_counter(), time.process_time()
         result = work()
-        rows.append(
-            (what, f"{time.perf_counter() - started:.1f}", f"{time.process_time() - cpu:.1f}")
-        )
+        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
+        rows.append((step, f"{seconds:.1f}", f"{cpu_seconds:.1f}"))
         return result
 
     with tempfile.TemporaryDirectory() as folder:
-        runs = []
-        for protocol, model in product(("paper", "point-3"), MODELS):
-            run = simulate_run(Path(folder), model, protocol, pet_ct=pet_ct, pet_mr=pet_mr)
-            runs.append(run)
+        runs = [
+            simulate_run(Path(folder), model, protocol, pet_ct=pet_ct, pet_mr=pet_mr)
+            for protocol, model in product(("paper", "point-3"), MODELS)
+        ]
         results = timed("load, from the gathered tables", lambda: evaluator.load(runs))
         timed("compare", lambda: compare(results))
         timed("rank", lambda: rank(results))
@@ -58,16 +57,13 @@ def main() -> None:
             for gathered in run.path.glob("*.parquet"):
                 gathered.unlink()
         timed("load, from the records", lambda: evaluator.load(runs))
-    rows.append(
-        (
-            "largest memory, GiB",
-            f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f}",
-            "",
-        )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    rows.append(("largest memory, GiB", f"{peak:.2f}", ""))
+    title = (
+        f"{len(results.scores):,} scores of {pet_ct + pet_mr} SIMULATED subjects, "
+        f"{len(MODELS)} models, 2 protocols"
     )
-    subjects = f"{pet_ct + pet_mr} SIMULATED subjects"
-    what = f"{len(results.scores):,} scores of {subjects}, {len(MODELS)} models, 2 protocols"
-    text = f"{where}.\n\n{table((what, 'seconds', 'of processor time'), rows)}"
+    text = f"{host}.\n\n{table((title, 'seconds', 'of processor time'), rows)}"
     print(text)
     if arguments.write:
         write("bench-compare", text)

@@ -1,13 +1,15 @@
-"""Rounds of corrections on whole bodies: one session against one container for each round.
+"""Rounds of corrections on whole bodies: one session, or one container for each scan and round.
 
-SYNTHETIC subjects, 13 organs, protocol box-clicks-5 (six rounds), a model that loads for 3 s and
-answers in 0.2 s (``known_model``). The masks of a round are sent back, as the protocol defines; the
-model does not read them. The two ways get the same requests. Then the time of one round's clicks is
-measured, beside a plain method to find them.
+SYNTHETIC subjects, 13 organs, protocol box-clicks-5 (six rounds), a model that takes 3 s to load
+and
+0.2 s to answer (``known_model``). The masks of a round are given to the next one, as the protocol
+requires; the model does not read them. Both ways run on the same requests. Then the clicks of one
+round are timed, beside a simple method that searches the complete volume.
 
     python benchmarks/bench_rounds.py [--cases 10] [--size 400 400 350] [--singles 10]
 
-With --singles N the single containers are timed on N of the cases, and their time is scaled up.
+With --singles N the single containers are timed on N of the cases and their time is scaled up (the
+page then says so).
 """
 
 from __future__ import annotations
@@ -16,28 +18,29 @@ import argparse
 import os
 import tempfile
 import time
+from itertools import chain
 from pathlib import Path
 
 from benchmarks.clicks import compare_clicks
-from benchmarks.known_model import ANSWER, LOAD, write_answers
+from benchmarks.known_model import ANSWER, LOAD, remember
 from benchmarks.tables import command, machine, table, write
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("--cases", type=int, default=10)
-    options.add_argument("--size", type=int, nargs=3, default=(400, 400, 350))
-    options.add_argument(
+    parser.add_argument("--cases", type=int, default=10)
+    parser.add_argument("--size", type=int, nargs=3, default=(400, 400, 350))
+    parser.add_argument(
         "--singles", type=int, help="cases on which single containers are timed (default: all)"
     )
-    options.add_argument("--engine", default="auto")
-    options.add_argument(
+    parser.add_argument("--engine", default="auto")
+    parser.add_argument(
         "--no-clicks", action="store_true", help="leave the clicks out, and the page as it is"
     )
-    arguments = options.parse_args()
-    where = machine()
+    arguments = parser.parse_args()
+    host = machine()
     from evaluator import paths
 
     with tempfile.TemporaryDirectory(dir=paths.cache()) as folder:
@@ -48,7 +51,7 @@ def main() -> None:
         )
         rounds = compare_rounds(path, arguments)
         clicks = [] if arguments.no_clicks else compare_clicks(path, Path(folder))
-    text = "\n".join([f"`{command()}`, {where}.", "", *rounds, "", *clicks])
+    text = "\n".join([f"`{command()}`, {host}.", "", *rounds, "", *clicks])
     print(text)
     if not arguments.no_clicks:
         write("bench-rounds", text)
@@ -75,7 +78,7 @@ def make_data(folder: Path, cases: int, size: tuple[int, ...]) -> Path:
 
 
 def make_project(folder: Path, *datasets: str) -> Path:
-    """A project whose only model, "known", contains the references of these datasets."""
+    """A project whose only model, "known", gets the reference masks of these datasets."""
     from evaluator.datasets import load_dataset
     from evaluator.datasets.references import load_references
     from tests import tiny
@@ -89,7 +92,7 @@ def make_project(folder: Path, *datasets: str) -> Path:
         for case in load_dataset(source).cases:
             for scan in case.scans.values():
                 masks += load_references(scan).masks.items()
-    write_answers(folder / "models/known/known.npz", masks)
+    remember(folder / "models/known/known.npz", masks)
     return folder
 
 
@@ -98,41 +101,40 @@ def compare_rounds(path: Path, arguments: argparse.Namespace) -> list[str]:
     from evaluator.evaluation.run_config import RunConfig
     from evaluator.runs.tables import read_scores
 
-    def run(name: str, **more: object) -> tuple[float, object, list[dict]]:
-        config = {
+    def run(name: str, **options: object) -> tuple[float, object, list[dict]]:
+        order = {
             "model": "known",
             "dataset": str(path),
             "protocol": "box-clicks-5",
             "engine": arguments.engine,
             "recheck": 0,
-        } | more
+        } | options
         begun = time.perf_counter()
-        store = run_model(RunConfig(name=name, **config), progress=lambda *_: None)
+        result = run_model(RunConfig(name=name, **order), progress=lambda *_: None)
         seconds = time.perf_counter() - begun
-        entries = []
-        for record in store.records():
-            entries += record.rounds
-        return seconds, store, entries
+        rounds = chain.from_iterable(record.rounds for record in result.records())
+        return seconds, result, list(rounds)
 
     run("warm", dataset="phantom-toy")  # builds the image, compiles the kernels
-    session, session_store, entries = run("session")
+    session, in_session, entries = run("session")
     waited = sum(entry.seconds for entry in entries)
     load = sum(entry.load_seconds or 0 for entry in entries)
     cases = arguments.singles or arguments.cases
     patterns = tuple(f"phantom-{n + 1:03d}" for n in range(cases))
-    singles, single_store, answered = run("single", batch=True, scans_per_batch=1, cases=patterns)
-    scaled_seconds = singles * len(entries) / len(answered)
-    same = shared_scores(read_scores(session_store), read_scores(single_store))
+    singles, in_containers, answered = run("single", batch=True, scans_per_batch=1, cases=patterns)
+    all_singles = singles * len(entries) / len(answered)
+    same = shared_scores(read_scores(in_session), read_scores(in_containers))
     scaled = "" if cases == arguments.cases else f", from {len(answered)} of them"
-    of_model, overhead = load + waited, session - load - waited
+    model_seconds = load + waited
+    overhead = session - model_seconds
+    each = f"{all_singles / len(entries):.2f} s each"
     size = " × ".join(map(str, arguments.size))
-    scans = f"{arguments.cases * 2} scans ({size}, PET coarser)"
-    what = f"{arguments.cases} synthetic subjects, {scans}, 13 organs, six rounds"
-    each = (
-        f"one container for each scan and round, {scaled_seconds / len(entries):.2f} s each{scaled}"
+    title = (
+        f"{arguments.cases} synthetic subjects, {arguments.cases * 2} scans ({size}, PET coarser), "
+        "13 organs, six rounds"
     )
     return [
-        f"{what}, {len(entries)} requests; scores equal both ways: {'yes' if same else 'NO'}.",
+        f"{title}, {len(entries)} requests; scores equal both ways: {'yes' if same else 'NO'}.",
         "",
         table(
             ("", "seconds"),
@@ -145,23 +147,27 @@ def compare_rounds(path: Path, arguments: argparse.Namespace) -> list[str]:
                 ("of it the model's sleep alone", f"{LOAD + ANSWER * len(entries):.1f}"),
                 (
                     "of it the evaluator beyond the model",
-                    f"{overhead:.1f} ({100 * overhead / of_model:.0f} % of the model's)",
+                    f"{overhead:.1f} ({100 * overhead / model_seconds:.0f} % of the model's)",
                 ),
-                (each, f"{scaled_seconds:.0f}"),
-                ("times the session", f"{scaled_seconds / session:.1f}"),
+                (
+                    f"one container for each scan and round, {each}{scaled}",
+                    f"{all_singles:.0f}",
+                ),
+                ("times the session", f"{all_singles / session:.1f}"),
             ],
         ),
     ]
 
 
-def shared_scores(scores: object, fewer: object) -> bool:
-    """Whether the second table's scores are equal to the first's."""
+def shared_scores(a: object, b: object) -> bool:
     keys = ["case", "modality", "seed", "round", "target", "metric"]
-    merged = scores.merge(fewer, on=keys, suffixes=("", "_fewer"))
-    equal = merged["value"] == merged["value_fewer"]
-    missing = merged["value"].isna() & merged["value_fewer"].isna()
-    same_status = merged["status"] == merged["status_fewer"]
-    return bool(len(merged) == len(fewer) and (equal | missing).all() and same_status.all())
+    merged = a.merge(b, on=keys, suffixes=("", "_other"))
+    equal = (merged["value"] == merged["value_other"]) | (
+        merged["value"].isna() & merged["value_other"].isna()
+    )
+    return bool(
+        len(merged) == len(b) and equal.all() and (merged["status"] == merged["status_other"]).all()
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Metrics of the same names in other packages, on pairs of real masks.
+"""Metrics of the same name by other scorers, on the same pairs of real masks.
 
-Needs the environment of ``make oracles`` and the shared scans.
+Needs the peers and the shared scans.
 
     make compare-peers          # or: PYTHONPATH=. python benchmarks/compare_peers.py [--write]
 
@@ -71,8 +71,8 @@ def main() -> None:
             rows.append(row(pair, "umd", values))
             peers.load(pair, reference, prediction)
             for peer, title in PEERS.items():
-                answer = peers.score(peer, pair, [label], spacing, TOLERANCE_MM, more=True)
-                values = answer["scores"][label]
+                result = peers.score(peer, pair, [label], spacing, TOLERANCE_MM, more=True)
+                values = result["scores"][label]
                 rows.append(row(pair, f"{title} {versions[peer]}", values))
     text = table(["pair", "scorer", "Dice", "NSD at 2 mm", "HD", "HD95", "“ASSD”", "MASD"], rows)
     print(text)

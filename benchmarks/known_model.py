@@ -1,8 +1,8 @@
-"""The model of ``bench_rounds``: loads for 3 s, answers in 0.2 s, and predicts good masks.
+"""The model of ``bench_rounds``: takes 3 s to load and 0.2 s to answer, with realistic masks.
 
-It contains the references (``known.npz`` beside this file). It moves each organ's mask by a few
-voxels and corrects it about every click. So the evaluator works as with a real model, and the model
-does nothing.
+It has the reference masks (``known.npz`` beside this file). It moves each organ's mask by a few
+voxels and corrects it about every click. So the evaluator has as much work as with a real model,
+and the model itself has none.
 """
 
 import time
@@ -15,23 +15,23 @@ from zoo_sdk import Crop, each_target
 LOAD, ANSWER = 3.0, 0.2
 MOVED = (2, -3, 1)
 CORRECTED = 4
-#: voxels stored about each organ, because the mask is moved
+#: voxels about each organ, so that it can be moved
 MARGIN = 4
 
 
 class Adapter:
-    """Sleeps until the times above are over."""
+    """Sleeps until the stated times have passed."""
 
     def setup(self):
-        """Read the answers."""
+        """Read the masks."""
         begun = time.perf_counter()
-        self.references = {}
+        self.masks = {}
         with np.load(Path(__file__).with_name("known.npz")) as arrays:
             for key in arrays.files:
                 name, shape, corner, size = key.split(";")
                 sizes = tuple(map(int, size.split(",")))
                 truth = np.unpackbits(arrays[key])[: np.prod(sizes)].reshape(sizes).astype(bool)
-                self.references.setdefault((name, shape), []).append(
+                self.masks.setdefault((name, shape), []).append(
                     (np.array(corner.split(","), int), truth)
                 )
         _sleep(begun, LOAD)
@@ -45,10 +45,11 @@ class Adapter:
         return outcomes
 
     def answer(self, target, shape):
-        """The reference whose corner is nearest to the box's, moved and corrected."""
+        """The mask whose corner is nearest to the box's, moved and corrected."""
         low = np.array(target.box.low) - MARGIN
-        candidates = self.references[target.name, shape]
-        corner, truth = min(candidates, key=lambda candidate: np.abs(candidate[0] - low).sum())
+        corner, truth = min(
+            self.masks[target.name, shape], key=lambda entry: np.abs(entry[0] - low).sum()
+        )
         mask = np.roll(truth, MOVED, (0, 1, 2))
         for point in target.points:
             at = np.array(point.index) - corner
@@ -64,7 +65,7 @@ def _sleep(begun, seconds):
     time.sleep(max(0.0, seconds - (time.perf_counter() - begun)))
 
 
-def write_answers(path, masks):
+def remember(path, masks):
     """Write ``known.npz``: ``masks`` are (name, the evaluator's GridMask)."""
     arrays = {}
     for name, mask in masks:

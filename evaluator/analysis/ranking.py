@@ -12,7 +12,7 @@ from evaluator.analysis.comparison import SEED
 from evaluator.analysis.comparison.score_array import COUNTED, LEFT_OUT, make_cube
 from evaluator.errors import UnknownNameError, UserError
 from evaluator.metrics import METRICS
-from evaluator.metrics.registry import stand_in
+from evaluator.metrics.registry import failure_value
 from evaluator.runs.tables import at_round
 from evaluator.statistics.ranking import RESAMPLES, rank_models
 from evaluator.types import MODALITIES
@@ -147,7 +147,7 @@ def _scores(
 
 def _worst(cube: Cube, group: Group) -> float:
     """What a failure counts as: never better than any mask here, where the metric's own worst has no such end."""
-    worst = stand_in(cube.metric, group.protocol)
+    worst = failure_value(cube.metric, group.protocol)
     if worst is not None and not METRICS[cube.metric].signed:
         return worst
     return float(np.nanmax(np.abs(cube.values[LEFT_OUT]), initial=abs(worst or 0.0)))

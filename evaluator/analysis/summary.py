@@ -9,7 +9,7 @@ import numpy as np
 
 from evaluator.errors import UnknownNameError
 from evaluator.manifests.protocols import load_protocol
-from evaluator.metrics.registry import NOT_ASKED, stand_in
+from evaluator.metrics.registry import NOT_EVALUATED, failure_value
 from evaluator.runs.reproducibility import read_verdict
 from evaluator.runs.results import displacements
 from evaluator.runs.tables import at_round, read_scores
@@ -52,7 +52,7 @@ def summarise(
     ):
         own = {name: figures(group[group["metric"] == name], name, protocol) for name in wanted}
         main = group[group["metric"] == wanted[0]]
-        asked = ~main["status"].isin(NOT_ASKED)
+        asked = ~main["status"].isin(NOT_EVALUATED)
         scored = main["status"].isin(["ok", str(ScoreStatus.ONE_EMPTY)])
         counts = {
             "n": int(asked.sum()),
@@ -71,11 +71,11 @@ def summarise(
 
 def figures(group: pd.DataFrame, metric: str, protocol: Protocol) -> dict[str, float | None]:
     """The figures of one metric over many predictions."""
-    asked = group[~group["status"].isin(NOT_ASKED)]
+    asked = group[~group["status"].isin(NOT_EVALUATED)]
     known = asked.loc[asked["status"] == "ok", "value"].astype(float).to_list()
     one_empty = int((asked["status"] == ScoreStatus.ONE_EMPTY).sum())
     failed = len(asked) - len(known) - one_empty
-    worst = stand_in(metric, protocol)
+    worst = failure_value(metric, protocol)
     scored = known + ([] if worst is None else [worst] * one_empty)
     everything = scored + (
         [worst] * failed if worst is not None and protocol.failures_count_as == "worst" else []

@@ -133,7 +133,7 @@ def _score_files(prediction: Path, reference: Path, options: dict[str, Any]) -> 
 
 def _settings(options: dict[str, Any]) -> Settings:
     from evaluator.manifests.organs import load_organs
-    from evaluator.scoring.applicability import check_metrics, needs
+    from evaluator.scoring.applicability import check_metrics, required_measurements
     from evaluator.scoring.file_pairs import read_label_names
     from evaluator.scoring.files import DEFAULT_METRICS, Settings
 
@@ -143,7 +143,7 @@ def _settings(options: dict[str, Any]) -> Settings:
         else DEFAULT_METRICS
     )
     check_metrics(names)
-    if "uptake" in needs(names) and not options["image"]:
+    if "uptake" in required_measurements(names) and not options["image"]:
         raise click.UsageError(
             "metrics of uptake need --image, the PET image in SUV on the reference's grid"
         )

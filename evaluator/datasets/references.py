@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evaluator.prompting.initial_prompts import crop_targets
+from evaluator.imaging.target_masks import crop_targets
 from evaluator.volumes import read_labels
 
 if TYPE_CHECKING:

@@ -65,7 +65,7 @@ def curves(project, tmp_path, engine_name):
             for modality, group in dice.astype({"value": "float64"}).groupby("modality")
         }
         endings = {
-            record.modality: record["endings"]["0"]["liver"]["reason"] for record in run.records()
+            record.modality: record.stop_reasons[0]["liver"].reason for record in run.records()
         }
         return table, endings, run
 
@@ -111,7 +111,7 @@ def test_a_crash_at_round_three_is_a_crash_and_no_older_mask(curves, batch):
         assert table[modality] == [(0.0, "ok")] * 3 + [(None, "crashed")] + [(0.0, "ok")] * 6
     for record in run.records():
         third, fourth = record.rounds[3:5]
-        assert "mask" not in third.targets["liver"]
+        assert third.targets["liver"].mask is None
         assert (
             third.targets["liver"].interactions == fourth.targets["liver"].interactions
         )  # asked again, no new click
@@ -175,7 +175,7 @@ def test_shared_clicks_are_the_leaders_in_every_modality_and_for_every_model(
         for record in run.records():
             added = [entry.added.get("liver", ()) for entry in record.rounds]
             clicks.setdefault(record.case, {})[record.modality] = [
-                p["ras_mm"] for one in added for p in one
+                p.ras_mm for one in added for p in one
             ]
         for case in clicks.values():
             assert len(case["CT"]) == 3

@@ -11,7 +11,7 @@ import pandas as pd
 from evaluator.analysis.comparison.pairing import NO_FIGURE, make_pairs, side_of, why_no_figure
 from evaluator.analysis.comparison.schema import JOINT, MODALITY_PAIRS
 from evaluator.analysis.comparison.score_array import FAILURES, LEFT_OUT
-from evaluator.statistics import fit_jointly
+from evaluator.statistics import fit_mixed_model
 from evaluator.types import MODALITIES
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _row(pairs: Pairs, k: int, names: tuple[str, str], setting: Setting) -> dict
         return nothing | {"status": status, "explanation": explanation}
     first, second = (side[k, :-1].T for side in (pairs.first, pairs.second))
     fitted = asdict(
-        fit_jointly(
+        fit_mixed_model(
             first,
             second,
             resamples=setting.resamples,

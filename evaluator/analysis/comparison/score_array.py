@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from evaluator.metrics import METRICS
-from evaluator.metrics.registry import NOT_ASKED, stand_in
+from evaluator.metrics.registry import NOT_EVALUATED, failure_value
 from evaluator.types import MODALITIES, Modality, ScoreStatus, Status
 
 if TYPE_CHECKING:
@@ -93,11 +93,11 @@ def make_cube(group: Group, scores: pd.DataFrame, metric: str) -> Cube:
         (status == ScoreStatus.OK).to_numpy(),
         (status == ScoreStatus.ONE_EMPTY).to_numpy(),
     )
-    excluded = status.isin([str(one) for one in NOT_ASKED]).to_numpy()
+    excluded = status.isin([str(one) for one in NOT_EVALUATED]).to_numpy()
     failed = ~(ok | one_empty | excluded)
     if METRICS[metric].signed:
         value = np.abs(value)
-    worst = stand_in(metric, group.protocol)
+    worst = failure_value(metric, group.protocol)
     worst = np.nan if worst is None else abs(worst)
     value = np.where(one_empty, worst, np.where(ok, value, np.nan))
     counted = np.where(failed & (group.protocol.failures_count_as == "worst"), worst, value)
