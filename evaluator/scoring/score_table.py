@@ -10,7 +10,7 @@ import pandas as pd
 from evaluator.errors import UserError, VolumeError
 from evaluator.manifests.organs import load_organs
 from evaluator.metrics import METRICS
-from evaluator.scoring.applicability import check_metrics, needs
+from evaluator.scoring.applicability import check_metrics, needs_image
 from evaluator.scoring.file_pairs import find_pairs
 from evaluator.scoring.files import DEFAULT_METRICS, Settings, score_pairs
 
@@ -35,7 +35,7 @@ def score_table(
     """The scores of two files or two folders; see ``evaluator.score`` for arguments and errors."""
     names = tuple(metrics) or DEFAULT_METRICS
     check_metrics(names)
-    if "uptake" in needs(names) and image is None:
+    if needs_image(names) and image is None:
         raise UserError("metrics of uptake need the PET image in SUV on the reference's grid")
     settings = Settings(
         tolerance_mm=_tolerance(tolerance_mm),
