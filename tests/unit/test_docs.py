@@ -26,7 +26,7 @@ def test_the_statistics_page_names_every_function_and_verdict():
     for name in statistics.__all__:
         if name[0].islower():
             assert f"`{name}`" in text, name
-    for verdict in ("different", "equivalent", "different within margin", "cannot say"):
+    for verdict in ("different", "equivalent", "different within margin", "inconclusive"):
         assert f"**{verdict}**" in text
     begin, end = "<!-- bench-statistics -->", "<!-- /bench-statistics -->"
     assert text.count(begin) == text.count(end) == 1

@@ -9,7 +9,6 @@ import pytest
 from evaluator.containers.engines.spec import Model
 from evaluator.errors import ManifestError
 from evaluator.zoo import find_model
-from evaluator.zoo.conformance.checks import Result
 from evaluator.zoo.conformance.readme_table import (
     BEGIN,
     END,
@@ -17,6 +16,7 @@ from evaluator.zoo.conformance.readme_table import (
     update_models_page,
     write_record,
 )
+from evaluator.zoo.conformance.results import Result
 from evaluator.zoo.prepare import PreparedModel
 from tests.tiny import PAINTER, ROOT
 
@@ -43,7 +43,8 @@ def test_a_record_becomes_a_row(project):
     write_record("painter", PreparedModel(model=model, identity="random:small", hashes={}), results)
     row = badge_table().splitlines()[-1]
     assert row.startswith(
-        "| `painter` | random:small: not a result | 1 of 2 (not: session equals batch) | 0.071 | 123 | - |"
+        "| `painter` | random:small: not a result | 1 of 2 (not: session equals batch) "
+        "| 0.071 | 123 | - |"
     )
     page = folder / "docs/models.md"
     page.write_text("# no table\n")
