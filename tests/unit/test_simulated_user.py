@@ -248,7 +248,7 @@ def test_a_finished_user_takes_no_masks() -> None:
 def test_a_pickled_user_continues_where_it_was() -> None:
     user = two_targets()
     user.tell(dict.fromkeys(("large", "small"), blocks(LARGE)))
-    copy = pickle.loads(pickle.dumps(user))  # noqa: S301
+    copy = pickle.loads(pickle.dumps(user))
     for each in (user, copy):
         each.tell({"small": empty_mask(GRID)})
     assert copy.ask().targets["small"].prompt == user.ask().targets["small"].prompt
