@@ -24,7 +24,7 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks.tables import machine, table, write
-from evaluator.datasets.phantom.anatomy import ORGANS, draw_body
+from evaluator.datasets.phantom.anatomy import ORGANS, random_body
 from evaluator.datasets.phantom.grids import grids_of
 from evaluator.datasets.phantom.render import render_labels
 from evaluator.volumes import write_volume
@@ -40,7 +40,7 @@ def make_folders(folder: Path, size: tuple[int, ...], cases: int) -> None:
         (folder / side).mkdir(parents=True)
     for number in range(min(BODIES, cases)):
         grid = next(iter(grids_of(size, "CT", number).values()))
-        labels = render_labels(draw_body(np.random.default_rng([1, number])), grid)
+        labels = render_labels(random_body(np.random.default_rng([1, number])), grid)
         labels = np.asfortranarray(labels * (labels <= len(ORGANS)))
         write_volume(folder / "r" / f"{number:03d}.nii.gz", labels, grid)
         write_volume(

@@ -1,4 +1,4 @@
-"""Results made of given scores, without a run: for tests of what is computed from them."""
+"""Results of given scores, without a run: for tests of what is computed from them."""
 
 from __future__ import annotations
 
@@ -20,72 +20,91 @@ from evaluator.runs.run_info import (
 from evaluator.runs.tables import COLUMNS, PREDICTION_COLUMNS
 
 
-def run_info(
-    model: str, dataset="data", protocol="paper", dataset_sha256="d" * 64, **more
-) -> RunInfo:
-    """The content of a run.json; ``more`` replaces fields."""
-    identity = RunIdentity(
-        model=model,
-        image="sha256:0",
-        dataset=dataset,
-        dataset_sha256=dataset_sha256,
-        protocol=protocol,
-        protocol_sha256=load_protocol(protocol).sha256,
-        contract="1",
-        prompts="drawn",
-    )
-    fields = {
-        "identity": identity,
-        "started": "2026-01-01T00:00:00+00:00",
-        "command": f"umd run -m {model}",
-        "dataset_source": "nowhere",
-        "dataset": DatasetInfo(
+def run_info(model: str, dataset: str, protocol: str, dataset_sha256: str) -> RunInfo:
+    """The content of run.json for a protocol of the project."""
+    manifest = load_protocol(protocol)
+    return RunInfo(
+        identity=RunIdentity(
+            model=model,
+            image="sha256:0",
+            dataset=dataset,
+            dataset_sha256=dataset_sha256,
+            protocol=protocol,
+            protocol_sha256=manifest.sha256,
+            contract="1",
+            prompts="drawn",
+        ),
+        started="",
+        command=f"umd run -m {model}",
+        dataset_source="nowhere",
+        dataset=DatasetInfo(
             title=dataset,
             synthetic=True,
             reference_origin="generated",
             license="CC0-1.0",
             citation="none",
         ),
-        "protocol_source": protocol,
-        "protocol": ProtocolInfo(title=protocol, metrics=("dice",), seeds=(0,)),
-        "card": {},
-        "engine": EngineInfo(name="docker", isolates=True),
-        "software": SoftwareInfo(version="0"),
-        "host": HostInfo(system="Linux", python="3.11", machine="x86_64", cores=2),
-        "salt": "salt",
-    }
-    return RunInfo(**fields | more)
+        protocol_source=protocol,
+        protocol=ProtocolInfo(
+            title=protocol, metrics=tuple(manifest.metrics), seeds=tuple(manifest.seeds)
+        ),
+        prompt_kind="point",
+        card={},
+        engine=EngineInfo(name="docker", isolates=True),
+        software=SoftwareInfo(version="0"),
+        host=HostInfo(system="Linux", python="3", machine="x86_64"),
+        salt="salt",
+    )
 
 
 def facts(
-    model: str, dataset="data", protocol="paper", dataset_sha256="d" * 64, **more
+    model: str, dataset="data", protocol="paper", dataset_sha256="d" * 64, **changes
 ) -> RunFacts:
     """One run's facts, of a protocol of the project."""
-    info = run_info(model, dataset, protocol, dataset_sha256)
     fields = {
-        "name": f"{model}.{dataset}.{protocol}", "path": Path("/nowhere"), "model": model, "label": model, "title": model,
-        "card": {}, "image": "sha256:0", "random_weights": False, "weights": "", "options": {}, "reproducibility": "equal", "isolates": True, "engine": "docker",
-        "prompt_kind": "point", "dataset": dataset, "dataset_sha256": dataset_sha256, "dataset_title": dataset,
-        "synthetic": True, "reference_origin": "generated", "protocol": protocol,
-        "protocol_sha256": load_protocol(protocol).sha256, "protocol_title": protocol, "started": "", "info": info,
-    }  # fmt: skip
-    return RunFacts(**fields | more)
+        "name": f"{model}.{dataset}.{protocol}",
+        "path": Path("/nowhere"),
+        "model": model,
+        "label": model,
+        "title": model,
+        "card": {},
+        "image": "sha256:0",
+        "random_weights": False,
+        "weights": "",
+        "options": {},
+        "reproducibility": "equal",
+        "isolates": True,
+        "engine": "docker",
+        "prompt_kind": "point",
+        "dataset": dataset,
+        "dataset_sha256": dataset_sha256,
+        "dataset_title": dataset,
+        "synthetic": True,
+        "reference_origin": "generated",
+        "protocol": protocol,
+        "protocol_sha256": load_protocol(protocol).sha256,
+        "protocol_title": protocol,
+        "started": "",
+        "info": run_info(model, dataset, protocol, dataset_sha256),
+    }
+    return RunFacts(**fields | changes)
 
 
 def results(runs, rows) -> Results:
-    """Results of (run, subject, modality, target, metric, value or status) rows; more keys as a last dict."""
+    """Results of (run, subject, modality, target, metric, value or status) rows.
+
+    A row may end with a dict of more keys: session, seed, round.
+    """
     runs = list(runs)
     by_name = {run.name: run for run in runs}
     scores, predictions = [], []
     for run, subject, modality, target, metric, score, *more in rows:
-        own = by_name[run.name]
-        same = {
-            "run": run.name,
-            "model": own.label,
-            "dataset": own.dataset,
-            "protocol": own.protocol,
-        }
+        labelled = by_name[run.name]
         key = {
+            "run": run.name,
+            "model": labelled.label,
+            "dataset": labelled.dataset,
+            "protocol": labelled.protocol,
             "subject": subject,
             "session": "a",
             "modality": modality,
@@ -95,19 +114,16 @@ def results(runs, rows) -> Results:
         }
         key |= more[0] if more else {}
         key["case"] = f"{key['subject']}.{key['session']}"
-        given = isinstance(score, str)
-        status = score if given else "ok"
-        scores.append(
-            same
-            | key
-            | {"metric": metric, "value": None if given else float(score), "status": status}
-        )
-        predictions.append(same | key | {"status": "ok" if status == "one-empty" else status})
-    predictions = [dict(row) for row in {tuple(sorted(row.items())) for row in predictions}]
+        is_status = isinstance(score, str)
+        status = score if is_status else "ok"
+        value = None if is_status else float(score)
+        scores.append(key | {"metric": metric, "value": value, "status": status})
+        predictions.append(key | {"status": "ok" if status == "one-empty" else status})
+    unique = {tuple(sorted(row.items())) for row in predictions}
     return Results(
         runs=tuple(runs),
         scores=_frame(scores, COLUMNS),
-        predictions=_frame(predictions, PREDICTION_COLUMNS),
+        predictions=_frame([dict(row) for row in unique], PREDICTION_COLUMNS),
     )
 
 
@@ -131,7 +147,7 @@ def _frame(rows, columns) -> pd.DataFrame:
 
 def paired(run, scores, metric="dice", pair=("CT", "PT")):
     """Rows of {target: [(structural, functional) of each subject]}."""
-    for target, sides in scores.items():
-        for number, values in enumerate(sides):
+    for target, subjects in scores.items():
+        for number, values in enumerate(subjects):
             for modality, value in zip(pair, values, strict=True):
                 yield run, f"s{number:03d}", modality, target, metric, value

@@ -1,8 +1,8 @@
-"""What kind of mistake a poor mask is, from its overlap with the target's reference and with all others of the scan.
+"""The failure mode of a poor mask, by its overlap with the references of the scan.
 
-The kinds are tried in a fixed order and by fixed thresholds, all of them below; the first that fits is the answer. An
-explanation by place or size is tested: the reference, moved to the prediction's centre and scaled to its volume, has to
-agree with the prediction.
+The failure modes are tried in a fixed order with fixed thresholds; the first that fits is the
+result. An explanation by position or size is tested: the reference, moved to the prediction's
+centre and scaled to its volume, must agree with the prediction.
 """
 
 from __future__ import annotations
@@ -21,159 +21,208 @@ if TYPE_CHECKING:
 
     from evaluator.imaging.grid_masks import GridMask
 
-EMPTY, WHOLE_BODY, WRONG_SIDE, NEIGHBOUR, SHIFTED, WRONG_SCALE, FRAGMENT, LEAK, ELSEWHERE, INACCURATE = (
-    "empty", "whole-body leak", "wrong side", "neighbour organ", "shifted", "wrong scale", "fragment", "leak", "elsewhere",
-    "inaccurate",
+    Point = NDArray[np.float64]
+
+EMPTY, WHOLE_BODY, WRONG_SIDE, NEIGHBOUR = (
+    "empty", "whole-body leak", "wrong side", "neighbour organ",
+)  # fmt: skip
+SHIFTED, WRONG_SCALE, FRAGMENT, LEAK, ELSEWHERE, INACCURATE = (
+    "shifted", "wrong scale", "fragment", "leak", "elsewhere", "inaccurate",
 )  # fmt: skip
 
-KINDS: Mapping[str, str] = {
+FAILURE_MODES: Mapping[str, str] = {
     EMPTY: "the mask has no voxel",
-    WHOLE_BODY: "at least ten times the reference, and a fifth of the grid or half of each of three other references",
-    WRONG_SIDE: "overlaps the organ's mirror more than the organ, and by a Dice of at least 0.3 or half of the mask",
-    NEIGHBOUR: "overlaps another reference more than its own, and by a Dice of at least 0.3 or half of the mask",
-    SHIFTED: "the volume is within a factor of 1.5, and the reference moved to the mask's centre has a Dice of at least 0.6",
-    WRONG_SCALE: "another volume, within a factor of 27 (3 in length), some overlap, and the reference moved and scaled to the mask's has a Dice of at least 0.6",
-    FRAGMENT: "at least half of the mask is inside the reference, and less than half of the reference is found",
-    LEAK: "at least half of the reference is found, and less than half of the mask is inside the reference",
-    ELSEWHERE: "not a hundredth of the mask is inside the reference",
-    INACCURATE: "none of the other kinds",
+    WHOLE_BODY: (
+        "at least ten times the reference's volume, and a fifth of the grid or half of each of "
+        "three other references"
+    ),
+    WRONG_SIDE: (
+        "overlaps the organ of the other side more than the target, by a Dice of at least 0.3 or "
+        "by half of the mask"
+    ),
+    NEIGHBOUR: (
+        "overlaps another reference more than the target, by a Dice of at least 0.3 or by half of "
+        "the mask"
+    ),
+    SHIFTED: (
+        "the volume is within a factor of 1.5, and the reference moved to the mask's centre has a "
+        "Dice of at least 0.6"
+    ),
+    WRONG_SCALE: (
+        "another volume, within a factor of 27 (3 in length), some overlap, and the reference "
+        "moved and scaled to the mask has a Dice of at least 0.6"
+    ),
+    FRAGMENT: "precision of at least 0.5 and sensitivity below 0.5",
+    LEAK: "sensitivity of at least 0.5 and precision below 0.5",
+    ELSEWHERE: "precision below 0.01",
+    INACCURATE: "none of the other failure modes",
 }
-"""Every kind with its rule, in the order in which they are tried."""
+"""Every failure mode with its rule, in the order in which they are tried."""
 
-#: points of a mask that are compared at most, evenly spaced
+#: largest number of points at which two masks are compared; they are evenly spaced
 _POINTS = 500_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mistake:
-    """The kind, and the figures that it was told by."""
+class FailureMode:
+    """The failure mode of a mask, with the measurements that it was derived from."""
 
-    kind: str
-    #: the reference that the mask overlaps most beside its own; with its Dice
+    #: a key of ``FAILURE_MODES``
+    name: str
+    #: the other reference that the mask overlaps most, and its Dice
     neighbour: str | None = None
     neighbour_dice: float = 0.0
-    #: predicted by reference volume
+    #: predicted divided by reference volume
     volume_ratio: float = 0.0
-    #: share of the mask inside the reference, and share of the reference found
-    inside: float = 0.0
-    found: float = 0.0
-    #: between the centres of mass, mm; None for an empty mask
+    #: share of the mask inside the reference
+    precision: float = 0.0
+    #: share of the reference inside the mask
+    sensitivity: float = 0.0
+    #: distance of the centres of mass, mm; None for an empty mask
     shift_mm: float | None = None
 
 
-def classify(prediction: GridMask, references: Mapping[str, GridMask], target: str) -> Mistake:
-    """The kind of mistake that a mask of ``target`` is; all masks are on one grid, the target's reference is not empty."""
-    own = references[target]
-    size, wanted = prediction.voxel_count, own.voxel_count
+def classify(prediction: GridMask, references: Mapping[str, GridMask], target: str) -> FailureMode:
+    """Determine the failure mode of a mask.
+
+    Args:
+        prediction: The mask.
+        references: All references of the scan by target, on the mask's grid.
+        target: The target of the mask; its reference is not empty.
+    """
+    reference = references[target]
+    size, reference_size = prediction.voxel_count, reference.voxel_count
     if not size:
-        return Mistake(kind=EMPTY)
+        return FailureMode(name=EMPTY)
     shared = {
         name: shared_voxels(prediction, mask) for name, mask in references.items() if not mask.empty
     }
     dice = {
         name: 2 * count / (size + references[name].voxel_count) for name, count in shared.items()
     }
-    others = {name: value for name, value in dice.items() if name != target}
-    neighbour = max(others, key=lambda name: (others[name], name), default=None)
-    move = _centre(prediction) - _centre(own)
-    figures = Mistake(
-        kind=INACCURATE,
-        neighbour=neighbour if neighbour and others[neighbour] > 0 else None,
-        neighbour_dice=others.get(neighbour or "", 0.0),
-        volume_ratio=size / wanted,
-        inside=shared[target] / size,
-        found=shared[target] / wanted,
-        shift_mm=float(np.linalg.norm(affine_of(own.grid)[:3, :3] @ move)),
+    neighbours = {name: value for name, value in dice.items() if name != target}
+    neighbour = max(neighbours, key=lambda name: (neighbours[name], name), default=None)
+    move = _centre(prediction) - _centre(reference)
+    measured = FailureMode(
+        name=INACCURATE,
+        neighbour=neighbour if neighbour and neighbours[neighbour] > 0 else None,
+        neighbour_dice=neighbours.get(neighbour or "", 0.0),
+        volume_ratio=size / reference_size,
+        precision=shared[target] / size,
+        sensitivity=shared[target] / reference_size,
+        shift_mm=float(np.linalg.norm(affine_of(reference.grid)[:3, :3] @ move)),
     )
 
-    def taken_for(name: str | None) -> bool:
-        if name not in others or others[name] <= dice[target]:
+    def matches_instead(name: str | None) -> bool:
+        """Report whether the mask matches another reference better than the target's."""
+        if name not in neighbours or neighbours[name] <= dice[target]:
             return False
-        return others[name] >= 0.3 or shared[name] >= size / 2
+        return neighbours[name] >= 0.3 or shared[name] >= size / 2
 
-    covered = sum(
-        count >= references[name].voxel_count / 2
+    half_covered = [
+        name
         for name, count in shared.items()
-        if name != target
-    )
-    if size >= 10 * wanted and (size >= np.prod(own.grid.shape) / 5 or covered >= 3):
-        return replace(figures, kind=WHOLE_BODY)
-    if taken_for(mirror := mirrored(target)):
-        return replace(figures, kind=WRONG_SIDE, neighbour=mirror, neighbour_dice=others[mirror])
-    if taken_for(neighbour):
-        return replace(figures, kind=NEIGHBOUR)
-    return replace(figures, kind=_by_shape(prediction, own, move, figures))
+        if name != target and count >= references[name].voxel_count / 2
+    ]
+    is_huge = size >= np.prod(reference.grid.shape) / 5 or len(half_covered) >= 3
+    if size >= 10 * reference_size and is_huge:
+        return replace(measured, name=WHOLE_BODY)
+    mirror = mirrored(target)
+    if matches_instead(mirror):
+        dice_of_mirror = neighbours[mirror]
+        return replace(measured, name=WRONG_SIDE, neighbour=mirror, neighbour_dice=dice_of_mirror)
+    if matches_instead(neighbour):
+        return replace(measured, name=NEIGHBOUR)
+    return replace(measured, name=_by_shape(prediction, reference, move, measured))
 
 
 def mirrored(target: str) -> str:
-    """The name of the organ on the other side: kidney-left for kidney-right; the name itself for an organ without one."""
+    """Return the organ of the other side (kidney-left: kidney-right), or the target itself."""
     swap = {"left": "right", "right": "left"}
     return "-".join(swap.get(part, part) for part in target.split("-"))
 
 
-def shared_voxels(one: GridMask, two: GridMask) -> int:
-    """How many voxels two masks on one grid share."""
-    low = np.maximum(one.offset, two.offset)
-    high = np.minimum(_end(one), _end(two))
+def shared_voxels(first: GridMask, second: GridMask) -> int:
+    """Count the voxels that two masks on one grid share."""
+    low = np.maximum(first.offset, second.offset)
+    high = np.minimum(_end(first), _end(second))
     if (low >= high).any():
         return 0
-    crops = (
-        mask.array[tuple(map(slice, low - mask.offset, high - mask.offset))] for mask in (one, two)
-    )
+    crops = []
+    for mask in (first, second):
+        region = tuple(map(slice, low - mask.offset, high - mask.offset))
+        crops.append(mask.array[region])
     return int(np.count_nonzero(np.logical_and(*crops)))
 
 
-def _by_shape(
-    prediction: GridMask, own: GridMask, move: NDArray[np.float64], figures: Mistake
-) -> str:
-    ratio, inside, found = figures.volume_ratio, figures.inside, figures.found
-    similar, scaled = 1 / 1.5 <= ratio <= 1.5, found > 0 and 1 / 27 <= ratio <= 27
-    if (similar or scaled) and _moved_dice(
-        prediction, own, move, 1.0 if similar else ratio ** (1 / 3)
-    ) >= 0.6:
-        return SHIFTED if similar else WRONG_SCALE
-    if inside < 0.01:
+def _by_shape(prediction: GridMask, reference: GridMask, move: Point, measured: FailureMode) -> str:
+    ratio, precision, sensitivity = (
+        measured.volume_ratio,
+        measured.precision,
+        measured.sensitivity,
+    )
+    is_similar = 1 / 1.5 <= ratio <= 1.5
+    is_scaled = sensitivity > 0 and 1 / 27 <= ratio <= 27
+    if is_similar or is_scaled:
+        factor = 1.0 if is_similar else ratio ** (1 / 3)
+        if _moved_dice(prediction, reference, move, factor) >= 0.6:
+            return SHIFTED if is_similar else WRONG_SCALE
+    if precision < 0.01:
         return ELSEWHERE
-    if inside >= 0.5 and found < 0.5:
+    if precision >= 0.5 and sensitivity < 0.5:
         return FRAGMENT
-    if found >= 0.5 and inside < 0.5:
+    if sensitivity >= 0.5 and precision < 0.5:
         return LEAK
     return INACCURATE
 
 
-def _centre(mask: GridMask) -> NDArray[np.float64]:
-    """Centre of mass, in voxels of the grid."""
-    sums = [mask.array.sum(axis=tuple({0, 1, 2} - {axis})) for axis in range(3)]
-    means = [float(np.average(np.arange(len(own)), weights=own)) for own in sums]
+def _centre(mask: GridMask) -> Point:
+    """Return the centre of mass in voxels of the grid."""
+    means = []
+    for axis in range(3):
+        counts = mask.array.sum(axis=tuple({0, 1, 2} - {axis}))
+        means.append(float(np.average(np.arange(len(counts)), weights=counts)))
     return np.array(means) + mask.offset
 
 
-def _moved_dice(
-    prediction: GridMask, own: GridMask, move: NDArray[np.float64], factor: float
-) -> float:
-    """Dice of the prediction and the reference moved by ``move`` voxels and scaled about its centre, on evenly spaced points."""
-    centre = _centre(own)
-    # the part of the grid that holds both
-    corners = (np.stack([np.array(own.offset), _end(own)]) - centre) * factor + centre + move
+def _moved_dice(prediction: GridMask, reference: GridMask, move: Point, factor: float) -> float:
+    """Return the Dice of the prediction and the moved and scaled reference, at spaced points.
+
+    Args:
+        prediction: The mask.
+        reference: The reference.
+        move: Displacement of the reference in voxels.
+        factor: Scale of the reference about its centre.
+    """
+    centre = _centre(reference)
+    # the part of the grid that contains both
+    ends = np.stack([np.array(reference.offset), _end(reference)])
+    corners = (ends - centre) * factor + centre + move
     low = np.floor(np.minimum(corners[0], prediction.offset)).astype(np.int64)
     high = np.ceil(np.maximum(corners[1], _end(prediction))).astype(np.int64)
     step = max(1, int(np.ceil((np.prod((high - low).astype(np.float64)) / _POINTS) ** (1 / 3))))
-    axes = [np.arange(l, h, step) for l, h in zip(low, high, strict=True)]
-    there = _sample(prediction, axes)
-    back = [(axis - m - c) / factor + c for axis, m, c in zip(axes, move, centre, strict=True)]
-    moved = _sample(own, [np.floor(axis + 0.5).astype(np.int64) for axis in back])
-    total = np.count_nonzero(there) + np.count_nonzero(moved)
-    return 2 * float(np.count_nonzero(there & moved)) / total if total else 0.0
+    axes = [np.arange(start, stop, step) for start, stop in zip(low, high, strict=True)]
+    sampled = _sample(prediction, axes)
+    sources = []
+    for axis, moved_by, middle in zip(axes, move, centre, strict=True):
+        source = (axis - moved_by - middle) / factor + middle
+        sources.append(np.floor(source + 0.5).astype(np.int64))
+    moved = _sample(reference, sources)
+    total = np.count_nonzero(sampled) + np.count_nonzero(moved)
+    return 2 * float(np.count_nonzero(sampled & moved)) / total if total else 0.0
 
 
 def _sample(mask: GridMask, axes: list[NDArray[np.int64]]) -> NDArray[np.bool_]:
-    """The mask at the products of three lists of indices; beyond its crop it is not."""
-    places = [axis - corner for axis, corner in zip(axes, mask.offset, strict=True)]
-    valid = [(place >= 0) & (place < n) for place, n in zip(places, mask.array.shape, strict=True)]
-    out = np.zeros(tuple(map(len, axes)), dtype=bool)
-    picked = mask.array[np.ix_(*(place[good] for place, good in zip(places, valid, strict=True)))]
-    out[np.ix_(*valid)] = picked
-    return out
+    """Sample the mask at the product of three lists of indices; outside its crop it is false."""
+    indices = [axis - corner for axis, corner in zip(axes, mask.offset, strict=True)]
+    inside = [
+        (index >= 0) & (index < length)
+        for index, length in zip(indices, mask.array.shape, strict=True)
+    ]
+    sampled = np.zeros(tuple(map(len, axes)), dtype=bool)
+    valid = [index[valid] for index, valid in zip(indices, inside, strict=True)]
+    sampled[np.ix_(*inside)] = mask.array[np.ix_(*valid)]
+    return sampled
 
 
 def _end(mask: GridMask) -> NDArray[Any]:

@@ -1,7 +1,7 @@
-"""The failure atlas: every failed or poor prediction with the kind of its mistake, counted, and cases picked for pictures.
+"""Failure analysis: every failed or poor prediction with its failure mode, and example cases.
 
-Masks are read from the run folders and references from the dataset, a scan at a time; what was found out about a scan is
-kept in the cache, so that a report made again reads no mask twice.
+Masks are read from the run folders and references from the dataset, one scan at a time. The
+failure modes of a scan are stored in the cache, so a second report reads no mask again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from evaluator import paths
-from evaluator.analysis.failure_modes import EMPTY, KINDS, classify
+from evaluator.analysis.failure_modes import EMPTY, FAILURE_MODES, classify
 from evaluator.datasets import load_dataset
 from evaluator.datasets.references import load_references
 from evaluator.errors import UserError
@@ -30,76 +30,81 @@ if TYPE_CHECKING:
 
     from evaluator.imaging.grid_masks import GridMask
     from evaluator.runs.records import ScanRecord
-    from evaluator.runs.results import Results, RunFacts
+    from evaluator.runs.results import Group, Results, RunFacts
     from evaluator.types import Scan
+
+    #: called with the number of scans read, the number of scans, and the name of the last one
+    Progress = Callable[[int, int, str], None]
+    #: columns of one prediction
+    Row = dict[str, Any]
 
 #: a prediction with a lower overlap score is poor
 POOR = 0.5
-#: the overlap scores by which a prediction is poor, the first that the protocol has
+#: overlap scores that define a poor prediction; the first that the protocol has is used
 OVERLAPS = ("dice", "iou", "nsd")
-#: how mistakes are told; another number makes what the cache holds void
-_VERSION = 1
-UNTOLD = "not classified"
+#: version of the classification; a change invalidates the cache
+_VERSION = 2
+UNCLASSIFIED = "not classified"
 
 _KEY = [
-    "run",
-    "model",
-    "dataset",
-    "protocol",
-    "subject",
-    "case",
-    "modality",
-    "target",
-    "seed",
-    "round",
-]
-_FIGURES = ("neighbour", "neighbour_dice", "volume_ratio", "inside", "found", "shift_mm")
+    "run", "model", "dataset", "protocol", "subject", "case", "modality", "target", "seed", "round",
+]  # fmt: skip
+_MEASUREMENTS = (
+    "neighbour", "neighbour_dice", "volume_ratio", "precision", "sensitivity", "shift_mm",
+)  # fmt: skip
+_GROUP = ["dataset", "protocol", "model", "target", "modality"]
 
 COLUMNS = {
     "cases": {
-        **dict.fromkeys(_KEY, "as in the predictions' table"),
-        "status": "the prediction's",
-        "metric": "the overlap score that says whether it is poor",
+        **dict.fromkeys(_KEY, "as in the table of predictions"),
+        "status": "status of the prediction",
+        "metric": "the overlap score that defines a poor prediction",
         "score": "that score; NA for a prediction without a mask",
-        "kind": f"a kind of evaluator.analysis.failure_modes.KINDS, the status of a prediction without a mask, or {UNTOLD!r}",
-        "detail": "the failure's detail, or why the mistake was not classified",
-        "neighbour": "the reference that the mask overlaps most beside its own",
-        "neighbour_dice": "its Dice with that",
-        "volume_ratio": "predicted by reference volume",
-        "inside": "share of the mask inside the reference",
-        "found": "share of the reference found",
-        "shift_mm": "between the centres of mass of mask and reference",
-        "mask": "the mask's file within the run folder",
+        "failure_mode": (
+            "a key of evaluator.analysis.failure_modes.FAILURE_MODES, the status of a prediction "
+            f"without a mask, or {UNCLASSIFIED!r}"
+        ),
+        "detail": "detail of the failure, or why the mask was not classified",
+        "neighbour": "the other reference that the mask overlaps most",
+        "neighbour_dice": "Dice of the mask and that reference",
+        "volume_ratio": "predicted divided by reference volume",
+        "precision": "share of the mask inside the reference",
+        "sensitivity": "share of the reference inside the mask",
+        "shift_mm": "distance of the centres of mass of mask and reference",
+        "mask": "file of the mask within the run folder",
     },
     "counts": {
-        "dataset": "the dataset's name",
-        "protocol": "the protocol's id",
-        "model": "the model's label",
+        "dataset": "name of the dataset",
+        "protocol": "id of the protocol",
+        "model": "label of the model",
         "target": "the target",
         "modality": "CT, MR or PT",
-        "kind": "as in the cases",
-        "count": "predictions of this kind",
-        "predictions": "predictions that were asked for",
-        "share": "count by predictions",
+        "failure_mode": "as in the cases",
+        "count": "predictions with this failure mode",
+        "predictions": "predictions that were requested",
+        "share": "count divided by predictions",
     },
     "picks": {
-        **dict.fromkeys(_KEY, "as in the predictions' table"),
-        "pick": '"worst" or "median" by score, of the predictions with a mask of this model, target and modality',
-        "metric": "the score's name",
+        **dict.fromkeys(_KEY, "as in the table of predictions"),
+        "pick": '"worst" or "median" score of the masks of this model, target and modality',
+        "metric": "name of the score",
         "score": "the score",
-        "mask": "the mask's file within the run folder",
+        "mask": "file of the mask within the run folder",
     },
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureAnalysis:
-    """Frames with the columns of ``COLUMNS``."""
+    """Tables with the columns of ``COLUMNS``."""
 
+    #: every failed or poor prediction
     cases: pd.DataFrame
+    #: predictions by failure mode
     counts: pd.DataFrame
+    #: worst and median predictions, as examples
     picks: pd.DataFrame
-    #: below this a prediction is poor
+    #: a prediction with a lower overlap score is poor
     poor: float
 
 
@@ -109,22 +114,28 @@ def find_failures(
     poor: float = POOR,
     round_number: int | None = None,
     threads: int = 2,
-    progress: Callable[[int, int, str], None] = lambda *_: None,
+    progress: Progress = lambda *_: None,
 ) -> FailureAnalysis:
-    """Classify every prediction that failed, or whose overlap score is below ``poor``, in its last round by default.
+    """Classify every prediction that failed or has a poor overlap score.
 
-    ``progress`` is told (scans read, scans in all, which). ``unsupported`` is no failure and is left out. Where a run's
-    dataset is not on this machine, or is another version, poor masks are "not classified" and the detail says why. Holds one
-    scan's references and one mask in memory for each thread.
+    ``unsupported`` predictions are not failures and are left out. If the dataset of a run is not
+    available or has changed, its poor masks are "not classified" and the detail says why. Each
+    thread holds one scan's references and one mask in memory.
+
+    Args:
+        results: Predictions and scores of the runs.
+        poor: A prediction with a lower overlap score is poor.
+        round_number: Round of corrections. Default: each prediction's last round.
+        threads: Number of scans to read at the same time.
+        progress: Called after each scan.
     """
     table = _predictions(results, round_number)
-    failed = ~table["status"].isin([Status.OK, Status.UNSUPPORTED])
-    bad = table[failed | (table["score"] < poor).fillna(value=False)].reset_index(drop=True)
-    kinds = _classified(results, bad, threads, progress)
-    cases = pd.concat([bad, kinds], axis=1)
-    cases["kind"] = cases["kind"].where(
-        cases["status"] == Status.OK, cases["status"].astype("string")
-    )
+    is_failed = ~table["status"].isin([Status.OK, Status.UNSUPPORTED])
+    is_poor = (table["score"] < poor).fillna(value=False)
+    cases = table[is_failed | is_poor].reset_index(drop=True)
+    cases = pd.concat([cases, _classified(results, cases, threads, progress)], axis=1)
+    statuses = cases["status"].astype("string")
+    cases["failure_mode"] = cases["failure_mode"].where(cases["status"] == Status.OK, statuses)
     cases["detail"] = cases["detail"].fillna(cases.pop("reason"))
     return FailureAnalysis(
         cases=cases[list(COLUMNS["cases"])],
@@ -135,152 +146,144 @@ def find_failures(
 
 
 def _predictions(results: Results, number: int | None) -> pd.DataFrame:
-    """Every prediction that was asked for, with its overlap score."""
-    parts = []
-    for group in results.groups():
-        metric = next((name for name in OVERLAPS if name in group.protocol.metrics), None)
-        scores = at_round(group.results.scores, number, group.protocol)
-        scores = scores.loc[scores["metric"] == metric, [*_KEY, "value"]].rename(
-            columns={"value": "score"}
-        )
-        own = at_round(group.results.predictions, number, group.protocol)
-        own = own[~own["status"].isin(("not-run", "undefined"))]
-        own = own.merge(scores, on=_KEY, how="left").assign(metric=metric)
-        parts.append(
-            own.astype(
-                {
-                    name: "string"
-                    for name in (*_KEY, "status", "metric")
-                    if name not in ("seed", "round")
-                }
-            )
-        )
-    return pd.concat(parts, ignore_index=True)
+    """Return every prediction that was requested, with its overlap score."""
+    tables = [_group_predictions(group, number) for group in results.groups()]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _group_predictions(group: Group, number: int | None) -> pd.DataFrame:
+    metric = next((name for name in OVERLAPS if name in group.protocol.metrics), None)
+    scores = at_round(group.results.scores, number, group.protocol)
+    scores = scores.loc[scores["metric"] == metric, [*_KEY, "value"]]
+    scores = scores.rename(columns={"value": "score"})
+    predictions = at_round(group.results.predictions, number, group.protocol)
+    predictions = predictions[~predictions["status"].isin(("not-run", "undefined"))]
+    table = predictions.merge(scores, on=_KEY, how="left").assign(metric=metric)
+    texts = [name for name in (*_KEY, "status", "metric") if name not in ("seed", "round")]
+    return table.astype(dict.fromkeys(texts, "string"))
 
 
 def _classified(
-    results: Results, bad: pd.DataFrame, threads: int, progress: Callable[[int, int, str], None]
+    results: Results, cases: pd.DataFrame, threads: int, progress: Progress
 ) -> pd.DataFrame:
-    """For each row of ``bad`` the kind and its figures, or why there is none."""
-    told: dict[int, dict[str, Any]] = {}
-    masks = bad[bad["status"] == Status.OK]
+    """Return the failure mode of each row with its measurements, or the reason for none."""
+    by_row: dict[int, Row] = {}
+    masks = cases[cases["status"] == Status.OK]
     jobs = []
     for run in results.runs:
-        own = masks[masks["run"] == run.name]
-        scans, why = _scans(run) if len(own) else ({}, "")
-        for (case, modality), rows in own.groupby(["case", "modality"], observed=True):
+        rows_of_run = masks[masks["run"] == run.name]
+        scans, problem = _scans(run) if len(rows_of_run) else ({}, "")
+        for (case, modality), rows in rows_of_run.groupby(["case", "modality"], observed=True):
             scan = scans.get((str(case), str(modality)))
             if scan is None:
-                reason = why or "the dataset has no such scan"
-                told.update({index: {"kind": UNTOLD, "reason": reason} for index in rows.index})
+                reason = problem or "the dataset does not have this scan"
+                unclassified = {"failure_mode": UNCLASSIFIED, "reason": reason}
+                by_row.update(dict.fromkeys(rows.index, unclassified))
             else:
                 jobs.append((run, scan, rows))
-    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="atlas") as pool:
-        for number, made in enumerate(pool.map(lambda job: _scan_kinds(*job), jobs), 1):
-            told.update(made)
+    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="failures") as pool:
+        results_by_scan = pool.map(lambda job: _scan_failure_modes(*job), jobs)
+        for number, failure_modes in enumerate(results_by_scan, 1):
+            by_row.update(failure_modes)
             run, _, rows = jobs[number - 1]
-            progress(
-                number, len(jobs), f"{run.label} {rows['case'].iloc[0]} {rows['modality'].iloc[0]}"
-            )
-    columns = ("kind", *_FIGURES, "reason")
-    frame = pd.DataFrame(
-        [told.get(i, {}) for i in range(len(bad))], columns=list(columns), index=bad.index
-    )
-    return frame.astype(
-        {
-            name: "string" if name in ("kind", "neighbour", "reason") else "Float64"
-            for name in columns
-        }
-    )
+            name = f"{run.label} {rows['case'].iloc[0]} {rows['modality'].iloc[0]}"
+            progress(number, len(jobs), name)
+    columns = ["failure_mode", *_MEASUREMENTS, "reason"]
+    rows_in_order = [by_row.get(number, {}) for number in range(len(cases))]
+    frame = pd.DataFrame(rows_in_order, columns=columns, index=cases.index)
+    kinds = dict.fromkeys(columns, "Float64")
+    kinds |= dict.fromkeys(("failure_mode", "neighbour", "reason"), "string")
+    return frame.astype(kinds)
 
 
 def _scans(run: RunFacts) -> tuple[dict[tuple[str, str], Scan], str]:
-    """The scans of a run's dataset by case and modality; or none, and why."""
+    """Return the scans of a run's dataset by case and modality; or none, and the reason."""
     try:
         dataset = load_dataset(run.info.dataset_source, run.info.root)
     except UserError as error:
-        return {}, f"the references are not at hand: {error}"
+        return {}, f"the references are not available: {error}"
     if dataset.sha256 != run.dataset_sha256:
-        return {}, "the dataset here is another version than the run's"
-    return {
-        (case.id, str(name)): scan for case in dataset.cases for name, scan in case.scans.items()
-    }, ""
+        return {}, "the dataset has changed since the run was made"
+    scans = {}
+    for case in dataset.cases:
+        scans.update({(case.id, str(name)): scan for name, scan in case.scans.items()})
+    return scans, ""
 
 
-def _scan_kinds(run: RunFacts, scan: Scan, rows: pd.DataFrame) -> dict[int, dict[str, Any]]:
-    """The kinds of one scan's poor masks by row, from the cache or from the files."""
+def _scan_failure_modes(run: RunFacts, scan: Scan, rows: pd.DataFrame) -> dict[int, Row]:
+    """Return the failure modes of one scan's poor masks by row, from the cache or the files."""
     record = run.store.record(rows["case"].iloc[0], scan.modality)
     assert record is not None
-    wanted = {str(index): mask for index, mask in rows["mask"].items()}
-    path = _kept_at(record, sorted(wanted.values()))
-    kept = read_json(path)["kinds"] if path.exists() else None
-    if kept is None:
-        kept = dict(_read_kinds(run, scan, rows))
-        # what could not be read may be back the next time
-        if all(own["kind"] != UNTOLD for own in kept.values()):
+    path = _cache_path(record, sorted(rows["mask"]))
+    if path.exists():
+        by_mask = read_json(path)["failure_modes"]
+    else:
+        by_mask = dict(_read_failure_modes(run, scan, rows))
+        # a file that could not be read may be readable the next time
+        if all(row["failure_mode"] != UNCLASSIFIED for row in by_mask.values()):
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(path, {"kinds": kept})
-    return {int(index): kept[mask] for index, mask in wanted.items()}
+            write_json(path, {"failure_modes": by_mask})
+    return {index: by_mask[mask] for index, mask in zip(rows.index, rows["mask"], strict=True)}
 
 
-def _kept_at(record: ScanRecord, masks: list[str]) -> Path:
-    """Where the kinds of one scan's masks are kept: the name changes with the masks, the references and the rules."""
-    made = [mask.sha256 for mask in record.masks()]
+def _cache_path(record: ScanRecord, masks: list[str]) -> Path:
+    """Return the cache file of one scan.
+
+    Its name changes with the masks, the references and the version of the classification.
+    """
     name = fingerprint(
         {
             "version": _VERSION,
             "key": record.key,
             "files": dict(record.files),
             "masks": masks,
-            "made": made,
+            "hashes": [mask.sha256 for mask in record.masks()],
         }
     )
     return paths.cache() / "failures" / name[:2] / f"{name}.json"
 
 
-def _read_kinds(
-    run: RunFacts, scan: Scan, rows: pd.DataFrame
-) -> Iterator[tuple[str, dict[str, Any]]]:
+def _read_failure_modes(run: RunFacts, scan: Scan, rows: pd.DataFrame) -> Iterator[tuple[str, Row]]:
+    """Yield each mask's file with its failure mode and measurements."""
     references: Mapping[str, GridMask] | None = None
     for row in rows.itertuples(index=False):
+        mask = str(row.mask)
         if row.voxels == 0:
-            yield str(row.mask), {"kind": EMPTY}
+            yield mask, {"failure_mode": EMPTY}
             continue
         try:
             references = load_references(scan).masks if references is None else references
-            array, grid = read_labels(run.path / str(row.mask))
+            array, grid = read_labels(run.path / mask)
         except (UserError, OSError) as error:
-            yield str(row.mask), {"kind": UNTOLD, "reason": str(error)}
+            yield mask, {"failure_mode": UNCLASSIFIED, "reason": str(error)}
             continue
         if array.shape != next(iter(references.values())).grid.shape:
-            yield (
-                str(row.mask),
-                {"kind": UNTOLD, "reason": "the mask is not on the references' grid"},
-            )
+            reason = "the mask is not on the grid of the references"
+            yield mask, {"failure_mode": UNCLASSIFIED, "reason": reason}
             continue
-        yield str(row.mask), asdict(classify(crop_mask(array, grid), references, str(row.target)))
+        columns = asdict(classify(crop_mask(array, grid), references, str(row.target)))
+        yield mask, {"failure_mode": columns.pop("name")} | columns
 
 
 def _counts(table: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
-    by = ["dataset", "protocol", "model", "target", "modality"]
-    asked = table[table["status"] != Status.UNSUPPORTED]
-    totals = asked.groupby(by).size().rename("predictions").reset_index()
-    counts = cases.groupby([*by, "kind"]).size().rename("count").reset_index().merge(totals, on=by)
+    requested = table[table["status"] != Status.UNSUPPORTED]
+    totals = requested.groupby(_GROUP).size().rename("predictions").reset_index()
+    counts = cases.groupby([*_GROUP, "failure_mode"]).size().rename("count").reset_index()
+    counts = counts.merge(totals, on=_GROUP)
     counts["share"] = counts["count"] / counts["predictions"]
-    order = {kind: number for number, kind in enumerate(KINDS)}
-    counts["_order"] = counts["kind"].map(order).fillna(len(order))
-    return counts.sort_values([*by, "_order", "kind"], ignore_index=True)[list(COLUMNS["counts"])]
+    order = {name: number for number, name in enumerate(FAILURE_MODES)}
+    counts["_order"] = counts["failure_mode"].map(order).fillna(len(order))
+    counts = counts.sort_values([*_GROUP, "_order", "failure_mode"], ignore_index=True)
+    return counts[list(COLUMNS["counts"])]
 
 
 def _picks(table: pd.DataFrame) -> pd.DataFrame:
-    """Of each model, target and modality the prediction with the lowest score, and the one nearest to the median."""
-    known = table[(table["status"] == Status.OK) & table["score"].notna()].sort_values(
-        ["score", "case", "seed"]
-    )
+    """Pick for each model, target and modality the lowest score and the one nearest the median."""
+    scored = table[(table["status"] == Status.OK) & table["score"].notna()]
     rows = []
-    for _, own in known.groupby(["dataset", "protocol", "model", "target", "modality"]):
-        score = own["score"].to_numpy(dtype=np.float64)
-        middle = int(np.argmin(np.abs(score - np.median(score))))
-        for pick, at in (("worst", 0), ("median", middle)):
-            rows.append(own.iloc[at].to_dict() | {"pick": pick})
+    for _, group in scored.sort_values(["score", "case", "seed"]).groupby(_GROUP):
+        score = group["score"].to_numpy(dtype=np.float64)
+        median = int(np.argmin(np.abs(score - np.median(score))))
+        rows.append(group.iloc[0].to_dict() | {"pick": "worst"})
+        rows.append(group.iloc[median].to_dict() | {"pick": "median"})
     return pd.DataFrame(rows, columns=list(COLUMNS["picks"]))

@@ -1,15 +1,17 @@
-"""Rank the models of each group by both orders of aggregation, with how much the ranking hangs on the subjects."""
+"""Rank the models of each benchmark by both orders of aggregation, with the ranking's stability."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from evaluator.analysis.comparison import SEED
-from evaluator.analysis.comparison.score_array import COUNTED, LEFT_OUT, make_cube
+from evaluator.analysis.comparison.score_array import EXCLUDED, INCLUDED, make_score_array
 from evaluator.errors import UnknownNameError, UserError
 from evaluator.metrics import METRICS
 from evaluator.metrics.registry import failure_value
@@ -20,55 +22,59 @@ from evaluator.types import MODALITIES
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from evaluator.analysis.comparison.score_array import Cube
+    from numpy.typing import NDArray
+
+    from evaluator.analysis.comparison.score_array import ScoreArray
     from evaluator.runs.results import Group, Results
     from evaluator.statistics import Ranking
 
+_BENCHMARK = {"dataset": "name of the dataset", "protocol": "id of the protocol"}
+_ORDER = {"order": '"aggregate-then-rank" or "rank-then-aggregate"'}
+
 FRAMES = {
-    "ranks": {
-        "dataset": "the dataset's name",
-        "protocol": "the protocol's id",
-        "order": '"aggregate-then-rank" or "rank-then-aggregate"',
-        "model": "the model's label",
+    "ranks": _BENCHMARK
+    | _ORDER
+    | {
+        "model": "label of the model",
         "place": "1 is best; ties share the better place",
         "mean_rank": "weighted mean rank over tasks",
         "place_low": "2.5 % quantile of the place over resamples of subjects",
-        "place_high": "97.5 % quantile",
+        "place_high": "97.5 % quantile of the place",
         "first": "share of the resamples in which the model is first",
-        "explanation": "what to keep in mind; why there is no ranking",
+        "explanation": "a remark on the ranking, or why there is none",
     },
-    "distribution": {
-        "dataset": "the dataset's name",
-        "protocol": "the protocol's id",
-        "order": "as above",
-        "model": "the model's label",
+    "distribution": _BENCHMARK
+    | _ORDER
+    | {
+        "model": "label of the model",
         "place": "a place",
-        "share": "share of the resamples in which the model has it",
+        "share": "share of the resamples in which the model has this place",
     },
-    "stability": {
-        "dataset": "the dataset's name",
-        "protocol": "the protocol's id",
-        "order": "as above",
+    "stability": _BENCHMARK
+    | _ORDER
+    | {
         "subjects": "subjects in the ranking",
-        "tasks": "targets x modalities x metrics in it",
-        "tau": "mean over resamples of Kendall's tau-b to the full data's ranking",
-        "tau_low": "2.5 % quantile",
-        "tau_high": "97.5 % quantile",
-        "tau_between": "Kendall's tau-b between the two orders on the full data",
+        "tasks": "number of tasks (targets x modalities x metrics)",
+        "tau": "mean over resamples of Kendall's tau-b to the ranking of all subjects",
+        "tau_low": "2.5 % quantile of tau",
+        "tau_high": "97.5 % quantile of tau",
+        "tau_between": "Kendall's tau-b between the two orders, for all subjects",
     },
-    "significance": {
-        "dataset": "the dataset's name",
-        "protocol": "the protocol's id",
+    "significance": _BENCHMARK
+    | {
         "model": "the model with the better mean rank over subjects",
-        "other": "the one it is held against",
-        "p_holm": "of the two models' weighted mean ranks being equal over subjects (signed-rank), Holm over all pairs",
+        "other": "the model that it is compared with",
+        "p_holm": (
+            "of equal weighted mean ranks of the two models over subjects (signed-rank test), "
+            "adjusted by Holm over all pairs"
+        ),
     },
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranks:
-    """Frames with the columns of ``FRAMES``; groups stand under each other."""
+    """Tables with the columns of ``FRAMES``; benchmarks follow each other."""
 
     ranks: pd.DataFrame
     distribution: pd.DataFrame
@@ -86,149 +92,184 @@ def rank(
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> Ranks:
-    """Rank over tasks: each target, modality and metric (those of the protocol, unless named) is one.
+    """Rank the models of each benchmark; each target, modality and metric is a task.
 
-    A task weighs the product of its ``weights``, given for ("target", name), ("modality", name) and ("metric", name). A
-    failure counts as the metric's worst, or where that has no end (volume errors) as the worst that any model has
-    here, whatever the protocol says: leaving it out would reward it. Raises UnknownNameError
-    for a weight of what is not there, UserError for one below 0 or for none above 0.
+    A failed prediction counts as the metric's worst value. Where that is not finite (volume
+    errors), it counts as the worst value of any model. This holds for every protocol, because
+    excluding failures would reward them.
+
+    Args:
+        results: Scores of the runs.
+        metrics: Metrics of the tasks. Default: those of the protocol.
+        weights: Weights by ("target", name), ("modality", name) or ("metric", name), default 1. A
+            task's weight is the product of its weights.
+        round_number: Round of corrections. Default: each prediction's last round.
+        resamples: Number of bootstrap samples of subjects.
+        seed: Seed of the resampling.
+
+    Returns:
+        The tables.
+
+    Raises:
+        UnknownNameError: A metric or the name of a weight does not exist.
+        UserError: A weight is below 0, or none is above 0.
     """
-    given = dict(weights or {})
-    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in FRAMES}
+    all_weights = dict(weights or {})
+    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in FRAMES}
     for group in results.groups():
-        scores, own, explanation = _scores(group, tuple(metrics), given, round_number)
-        frames = _frames(group, scores, own, explanation, resamples, seed)
-        for name, frame in frames.items():
-            parts[name].append(
-                frame.assign(dataset=group.dataset, protocol=group.protocol.id)[list(FRAMES[name])]
-            )
-    return Ranks(
-        **{name: pd.concat(own, ignore_index=True) for name, own in parts.items()}, weights=given
-    )
+        tasks = _tasks(group, tuple(metrics), all_weights, round_number)
+        for name, frame in _frames(group, tasks, resamples, seed).items():
+            labelled = frame.assign(dataset=group.dataset, protocol=group.protocol.id)
+            tables[name].append(labelled[list(FRAMES[name])])
+    frames = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
+    return Ranks(**frames, weights=all_weights)
 
 
-def _scores(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tasks:
+    """Scores by task."""
+
+    #: (subjects, tasks, models), higher is better, NaN where there is none
+    scores: NDArray[np.float64]
+    #: (tasks,)
+    weights: NDArray[np.float64]
+    #: remark on the ranking; may be empty
+    explanation: str
+
+
+def _tasks(
     group: Group,
     metrics: tuple[str, ...],
     weights: Mapping[tuple[str, str], float],
     number: int | None,
-) -> tuple[Any, Any, str]:
-    """Scores (subjects, tasks, models), higher better, the tasks' weights, and what to keep in mind."""
-    rounds = at_round(group.results.scores, number, group.protocol)
-    known = group.protocol.metrics
-    if wrong := [name for name in metrics if name not in known]:
-        raise UnknownNameError(f"metric in protocol {group.protocol.id}", wrong[0], known)
-    cubes = [make_cube(group, rounds, name) for name in metrics or known]
-    _check(weights, cubes[0].targets, [cube.metric for cube in cubes])
-    parts, own = [], []
-    for cube in cubes:
-        values = np.where(cube.failed, _worst(cube, group), cube.values[COUNTED])
-        values = cube.per_subject(values) * (
-            1 if METRICS[cube.metric].direction == "higher" else -1
-        )
-        parts.append(
-            values.transpose(3, 1, 2, 0).reshape(
-                values.shape[3], values.shape[1] * values.shape[2], len(cube.models)
-            )
-        )
-        own += [
-            weights.get(("metric", cube.metric), 1.0) * weights.get(("target", target), 1.0)
-            * weights.get(("modality", modality), 1.0)
-            for target in cube.targets for modality in MODALITIES
-        ]  # fmt: skip
-    refused = {cubes[0].models[k] for k in np.flatnonzero(cubes[0].unsupported.any(axis=(1, 2, 3)))}
-    said = (
-        f"what a model does not support counts as failed: {', '.join(sorted(refused))}"
-        if refused
-        else ""
+) -> _Tasks:
+    available = group.protocol.metrics
+    for name in metrics:
+        if name not in available:
+            raise UnknownNameError(f"metric in protocol {group.protocol.id}", name, available)
+    scores = at_round(group.results.scores, number, group.protocol)
+    labels = [run.label for run in group.results.runs]
+    arrays = [
+        make_score_array(scores, name, group.protocol, labels) for name in metrics or available
+    ]
+    _check_weights(weights, arrays[0].targets, [array.metric for array in arrays])
+    task_weights = []
+    for array, target, modality in product(arrays, arrays[0].targets, MODALITIES):
+        keys = (("metric", array.metric), ("target", target), ("modality", str(modality)))
+        task_weights.append(math.prod(weights.get(key, 1.0) for key in keys))
+    by_model = arrays[0].unsupported.any(axis=(1, 2, 3))
+    refused = {arrays[0].models[k] for k in np.flatnonzero(by_model)}
+    names = ", ".join(sorted(refused))
+    explanation = f"predictions that a model does not support count as failed: {names}"
+    return _Tasks(
+        scores=np.concatenate([_by_task(array, group) for array in arrays], axis=1),
+        weights=np.array(task_weights),
+        explanation=explanation if refused else "",
     )
-    return np.concatenate(parts, axis=1), np.array(own), said
 
 
-def _worst(cube: Cube, group: Group) -> float:
-    """What a failure counts as: never better than any mask here, where the metric's own worst has no such end."""
-    worst = failure_value(cube.metric, group.protocol)
-    if worst is not None and not METRICS[cube.metric].signed:
+def _by_task(array: ScoreArray, group: Group) -> NDArray[np.float64]:
+    """Return scores (subjects, targets x modalities, models), higher is better."""
+    values = np.where(array.failed, _failure_value(array, group), array.values[INCLUDED])
+    sign = 1 if METRICS[array.metric].direction == "higher" else -1
+    by_subject = sign * array.per_subject(values)
+    subjects = by_subject.shape[3]
+    tasks = by_subject.shape[1] * by_subject.shape[2]
+    reordered: NDArray[np.float64] = by_subject.transpose(3, 1, 2, 0)
+    return reordered.reshape(subjects, tasks, len(array.models))
+
+
+def _failure_value(array: ScoreArray, group: Group) -> float:
+    """Return what a failure counts as: never better than any mask of the benchmark."""
+    worst = failure_value(array.metric, group.protocol)
+    if worst is not None and not METRICS[array.metric].signed:
         return worst
-    return float(np.nanmax(np.abs(cube.values[LEFT_OUT]), initial=abs(worst or 0.0)))
+    return float(np.nanmax(np.abs(array.values[EXCLUDED]), initial=abs(worst or 0.0)))
 
 
-def _check(
+def _check_weights(
     weights: Mapping[tuple[str, str], float], targets: Sequence[str], metrics: Sequence[str]
 ) -> None:
-    there = {"target": targets, "modality": MODALITIES, "metric": metrics}
+    names = {"target": targets, "modality": MODALITIES, "metric": metrics}
     for (kind, name), weight in weights.items():
-        if kind not in there:
-            raise UnknownNameError("kind of weight", kind, there)
-        if name not in there[kind]:
-            raise UnknownNameError(kind, name, there[kind])
+        if kind not in names:
+            raise UnknownNameError("kind of weight", kind, names)
+        if name not in names[kind]:
+            raise UnknownNameError(kind, name, names[kind])
         if not 0 <= weight < np.inf:
             raise UserError(
                 f"the weight of {kind} {name} is {weight}; a weight is a number, 0 or above"
             )
 
 
-def _frames(
-    group: Group, scores: Any, weights: Any, explanation: str, resamples: int, seed: int
-) -> dict[str, pd.DataFrame]:
+def _frames(group: Group, tasks: _Tasks, resamples: int, seed: int) -> dict[str, pd.DataFrame]:
     models = tuple(sorted(run.label for run in group.results.runs))
-    weighty = weights > 0
-    if np.isnan(scores[:, weighty]).any(axis=2).all():
-        nothing = "no subject has a score of every model in any task that weighs"
-        bare = {name: pd.DataFrame(columns=list(columns)) for name, columns in FRAMES.items()}
-        return bare | {
-            "ranks": pd.DataFrame(
-                {"model": models, "explanation": nothing}, columns=list(FRAMES["ranks"])
-            )
-        }
-    made = rank_models(scores[:, weighty], weights[weighty], resamples=resamples, seed=seed)
+    weighted = tasks.weights > 0
+    scores = tasks.scores[:, weighted]
+    if np.isnan(scores).any(axis=2).all():
+        reason = "no subject has a score of every model in any task with a weight above 0"
+        empty = {name: pd.DataFrame(columns=list(columns)) for name, columns in FRAMES.items()}
+        rows = {"model": models, "explanation": reason}
+        return empty | {"ranks": pd.DataFrame(rows, columns=list(FRAMES["ranks"]))}
+    ranking = rank_models(scores, tasks.weights[weighted], resamples=resamples, seed=seed)
     ranks, distribution, stability = [], [], []
-    for name, order in made.orders.items():
-        reached = np.cumsum(order.distribution, axis=1)
-        for i, model in enumerate(models):
-            low, high = (
-                int(np.searchsorted(reached[i], share - 1e-9)) + 1 for share in (0.025, 0.975)
-            )
-            place = {
+    for name, order in ranking.orders.items():
+        labels = {"order": name}
+        ranks += [
+            labels | row | {"explanation": tasks.explanation} for row in _ranks(order, models)
+        ]
+        for i, j in np.ndindex(order.distribution.shape):
+            place = {"model": models[i], "place": j + 1, "share": order.distribution[i, j]}
+            distribution.append(labels | place)
+        stability.append(labels | _stability(ranking, order))
+    rows_by_name = {
+        "ranks": ranks,
+        "distribution": distribution,
+        "stability": stability,
+        "significance": _significance(ranking, models),
+    }
+    return {
+        name: pd.DataFrame(rows, columns=list(FRAMES[name])) for name, rows in rows_by_name.items()
+    }
+
+
+def _ranks(order: Any, models: tuple[str, ...]) -> list[dict[str, Any]]:
+    cumulated = np.cumsum(order.distribution, axis=1)
+    rows = []
+    for i, model in enumerate(models):
+        low, high = (int(np.searchsorted(cumulated[i], q - 1e-9)) + 1 for q in (0.025, 0.975))
+        rows.append(
+            {
+                "model": model,
                 "place": int(order.place[i]),
                 "mean_rank": order.mean_rank[i],
                 "place_low": low,
                 "place_high": high,
+                "first": order.distribution[i, 0],
             }
-            first = {"first": order.distribution[i, 0], "explanation": explanation}
-            ranks.append({"order": name, "model": model} | place | first)
-            distribution += [
-                {"order": name, "model": model, "place": j + 1, "share": share}
-                for j, share in enumerate(order.distribution[i])
-            ]
-        tau = order.tau[~np.isnan(order.tau)]
-        figures = (
-            dict(zip(("tau_low", "tau_high"), np.quantile(tau, (0.025, 0.975)), strict=True))
-            if len(tau)
-            else {}
         )
-        counts = {
-            "order": name,
-            "subjects": made.subjects,
-            "tasks": made.tasks,
-            "tau_between": made.tau_between,
-        }
-        stability.append(counts | {"tau": tau.mean() if len(tau) else None} | figures)
-    return {
-        "ranks": pd.DataFrame(ranks, columns=list(FRAMES["ranks"])),
-        "distribution": pd.DataFrame(distribution, columns=list(FRAMES["distribution"])),
-        "stability": pd.DataFrame(stability, columns=list(FRAMES["stability"])),
-        "significance": _significance(made, models),
+    return rows
+
+
+def _stability(ranking: Ranking, order: Any) -> dict[str, Any]:
+    row = {
+        "subjects": ranking.subjects,
+        "tasks": ranking.tasks,
+        "tau_between": ranking.tau_between,
     }
+    tau = order.tau[~np.isnan(order.tau)]
+    if not len(tau):
+        return row | {"tau": None}
+    low, high = np.quantile(tau, (0.025, 0.975))
+    return row | {"tau": tau.mean(), "tau_low": low, "tau_high": high}
 
 
-def _significance(made: Ranking, models: tuple[str, ...]) -> pd.DataFrame:
-    mean = made.orders["rank-then-aggregate"].mean_rank
+def _significance(ranking: Ranking, models: tuple[str, ...]) -> list[dict[str, Any]]:
+    mean_rank = ranking.orders["rank-then-aggregate"].mean_rank
     rows = []
     for i, j in zip(*np.triu_indices(len(models), 1), strict=True):
-        better, worse = (i, j) if mean[i] <= mean[j] else (j, i)
-        p = made.p_holm[i, j]
-        rows.append(
-            {"model": models[better], "other": models[worse], "p_holm": None if np.isnan(p) else p}
-        )
-    return pd.DataFrame(rows, columns=list(FRAMES["significance"]))
+        better, worse = (i, j) if mean_rank[i] <= mean_rank[j] else (j, i)
+        p = ranking.p_holm[i, j]
+        p_holm = None if np.isnan(p) else p
+        rows.append({"model": models[better], "other": models[worse], "p_holm": p_holm})
+    return rows

@@ -1,115 +1,196 @@
-"""A run in figures: for each target and modality how many, which failed, and where the scores lie."""
+"""The summary of a run that ``umd show`` prints: statistics over subjects by target and modality.
+
+They are computed by the functions that ``umd compare`` and the report use, so the same number
+stands in all of them. ``docs/statistics.md`` states the rule.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evaluator.analysis.comparison.score_array import EXCLUDED, INCLUDED, make_score_array
+from evaluator.analysis.comparison.subject_means import describe_subjects
 from evaluator.errors import UnknownNameError
 from evaluator.manifests.protocols import load_protocol
-from evaluator.metrics.registry import NOT_EVALUATED, failure_value
+from evaluator.metrics import METRICS
 from evaluator.runs.reproducibility import read_verdict
-from evaluator.runs.results import displacements
-from evaluator.runs.tables import at_round, read_scores
-from evaluator.types import ScoreStatus
+from evaluator.runs.results import displacements, load
+from evaluator.runs.tables import at_round
+from evaluator.types import MODALITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import pandas as pd
+    from numpy.typing import NDArray
 
+    from evaluator.analysis.comparison.score_array import ScoreArray
     from evaluator.runs.store import RunStore
     from evaluator.types import Protocol
+
+    #: model, target, modality
+    Key = tuple[str, str, str]
 
 
 def summarise(
     run: RunStore, *, metrics: Sequence[str] = (), round_number: int | None = None
 ) -> list[dict[str, Any]]:
-    """One object for each model x target x modality, by name.
+    """Summarise the scores of a run for each model, target and modality.
 
-    ``n`` predictions have a value or failed; ``failed`` of them have no mask; ``excluded`` could not be asked or scored;
-    ``statuses`` counts all; ``random_weights`` is there, and true, where no figure is a result; ``reproducibility`` is whether
-    the model gave the same when some scans were asked again; ``displacement_mm`` is the farthest that a prompt had to
-    be moved to lie in that image's reference. mean, median, q1 and q3 are those of ``metric``, the first one asked for
-    or the protocol's first; ``metrics`` holds those of all. They count a failure as the protocol says
-    (``failures_count_as``), and a
-    distance without a number as the protocol's cap; ``scored_mean`` and ``scored_median`` leave failures out. None where
-    there is nothing to average. Raises UnknownNameError for a metric that the run does not have.
+    Args:
+        run: The run.
+        metrics: Metrics to summarise. Default: those of the protocol.
+        round_number: Round of corrections. Default: each prediction's last round.
+
+    Returns:
+        JSON objects, sorted by model, target and modality. ``predictions`` were requested;
+        ``failed`` of them have no mask; ``excluded`` could not be requested or scored because of
+        the data; ``statuses`` counts all of these by status. ``random_weights`` is present and
+        true where no score is a result. ``reproducibility`` is the verdict on the scans that were
+        predicted again. ``displacement_mm`` is the largest distance that a prompt was moved to lie
+        in the image's reference. ``metrics`` has the statistics of each metric by name (see
+        ``metric_statistics``); those of the first one, ``metric``, are also in the object itself.
+
+    Raises:
+        UnknownNameError: The run does not have one of the metrics.
+        UserError: The protocol does not have the round.
     """
     protocol = load_protocol(run.info().protocol_source)
     for name in metrics:
         if name not in protocol.metrics:
             raise UnknownNameError(f"metric in run {run.name}", name, protocol.metrics)
-    wanted = list(metrics or protocol.metrics)
-    frame = at_round(read_scores(run), round_number, protocol)
-    random = run.info().random_weights
-    verdict, moved = read_verdict(run), displacements(run)
+    names = list(metrics or protocol.metrics)
+    scores = at_round(load(run).scores, round_number, protocol)
+    if scores.empty:
+        return []
+    statistics = {name: metric_statistics(scores, name, protocol) for name in names}
+    counts = _counts(scores, names[0], protocol)
+    rows = scores[scores["metric"] == names[0]]
+    warning = {"random_weights": True} if run.info().random_weights else {}
+    reproducibility = read_verdict(run)
+    moved = displacements(run)
     entries = []
-    for (model, target, modality), group in frame.groupby(
-        ["model", "target", "modality"], sort=True
-    ):
-        own = {name: figures(group[group["metric"] == name], name, protocol) for name in wanted}
-        main = group[group["metric"] == wanted[0]]
-        asked = ~main["status"].isin(NOT_EVALUATED)
-        scored = main["status"].isin(["ok", str(ScoreStatus.ONE_EMPTY)])
-        counts = {
-            "n": int(asked.sum()),
-            "failed": int((asked & ~scored).sum()),
-            "excluded": int((~asked).sum()),
-            "statuses": dict(sorted(Counter(str(status) for status in main["status"]).items())),
+    for key, group in rows.groupby(["model", "target", "modality"], observed=True, sort=True):
+        model, target, modality = map(str, key)
+        labels = {"model": model, "target": target, "modality": modality} | warning
+        details = {
+            "statuses": dict(sorted(Counter(map(str, group["status"])).items())),
+            "reproducibility": reproducibility,
+            "displacement_mm": max(moved.get((target, modality), [0.0])),
+            "metric": names[0],
         }
-        named = {"model": model, "target": target, "modality": modality} | (
-            {"random_weights": True} if random else {}
-        )
-        counts["reproducibility"] = verdict
-        counts["displacement_mm"] = max(moved.get((str(target), str(modality)), [0.0]))
-        entries.append(named | counts | {"metric": wanted[0]} | own[wanted[0]] | {"metrics": own})
+        by_metric = {name: statistics[name][model, target, modality] for name in names}
+        entry = labels | counts[model, target, modality] | details
+        entries.append(entry | by_metric[names[0]] | {"metrics": by_metric})
     return entries
 
 
-def figures(group: pd.DataFrame, metric: str, protocol: Protocol) -> dict[str, float | None]:
-    """The figures of one metric over many predictions."""
-    asked = group[~group["status"].isin(NOT_EVALUATED)]
-    known = asked.loc[asked["status"] == "ok", "value"].astype(float).to_list()
-    one_empty = int((asked["status"] == ScoreStatus.ONE_EMPTY).sum())
-    failed = len(asked) - len(known) - one_empty
-    worst = failure_value(metric, protocol)
-    scored = known + ([] if worst is None else [worst] * one_empty)
-    everything = scored + (
-        [worst] * failed if worst is not None and protocol.failures_count_as == "worst" else []
-    )
-    q1, median, q3 = np.percentile(everything, (25, 50, 75)) if everything else (None, None, None)
-    return {
-        "mean": _round(np.mean(everything)) if everything else None,
-        "median": _round(median),
-        "q1": _round(q1),
-        "q3": _round(q3),
-        "scored_mean": _round(np.mean(scored)) if scored else None,
-        "scored_median": _round(np.median(scored)) if scored else None,
-    }
+def metric_statistics(
+    scores: pd.DataFrame, metric: str, protocol: Protocol
+) -> dict[Key, dict[str, int | float | None]]:
+    """Compute the statistics of one metric for each model, target and modality.
+
+    Args:
+        scores: Score rows of one round with categories as text columns.
+        metric: Name of the metric.
+        protocol: Defines what failed predictions count as.
+
+    Returns:
+        By model, target and modality: ``subjects`` (with a value) and ``mean_over_subjects``,
+        ``median_over_subjects``, ``q1_over_subjects`` and ``q3_over_subjects``. They include
+        failed predictions as the protocol defines (``failures_count_as``); a distance to an empty
+        mask counts as the protocol's cap. ``mean_over_subjects_without_failures`` and
+        ``median_over_subjects_without_failures`` exclude failed predictions.
+        ``mean_over_predictions`` does not average a subject's sessions and seeds first. Signed
+        metrics are averaged by magnitude, as in comparisons; ``signed_mean_over_subjects`` keeps
+        the sign. None where there is nothing to average.
+    """
+    array = _score_array(scores, metric, protocol)
+    included = array.values[INCLUDED]
+    columns = _over_subjects(array, included, ("mean", "median", "q1", "q3"))
+    without = _over_subjects(array, array.values[EXCLUDED], ("mean", "median"))
+    columns |= {f"{name}_without_failures": values for name, values in without.items()}
+    columns["mean_over_predictions"] = _mean_over_units(included)
+    if METRICS[metric].signed:
+        signed = _score_array(scores, metric, protocol, magnitude=False)
+        means = _over_subjects(signed, signed.values[INCLUDED], ("mean",))
+        columns["signed_mean_over_subjects"] = means["mean_over_subjects"]
+    subjects = (~np.isnan(array.per_subject(included))).sum(axis=-1)
+    statistics: dict[Key, dict[str, int | float | None]] = {}
+    for key, index in _cells(array):
+        cell: dict[str, int | float | None] = {"subjects": int(subjects[index])}
+        cell |= {name: _rounded(values[index]) for name, values in columns.items()}
+        statistics[key] = cell
+    return statistics
+
+
+def _score_array(
+    scores: pd.DataFrame, metric: str, protocol: Protocol, *, magnitude: bool = True
+) -> ScoreArray:
+    models = sorted(map(str, scores["model"].unique()))
+    return make_score_array(scores, metric, protocol, models, magnitude=magnitude)
+
+
+def _cells(array: ScoreArray) -> Iterator[tuple[Key, tuple[int, int, int]]]:
+    """Yield model, target and modality with their index in the array."""
+    axes = (array.models, array.targets, MODALITIES)
+    for index in product(*(range(len(axis)) for axis in axes)):
+        model, target, modality = (axis[n] for axis, n in zip(axes, index, strict=True))
+        yield (model, target, str(modality)), (index[0], index[1], index[2])
+
+
+def _over_subjects(
+    array: ScoreArray, values: NDArray[np.float64], names: Sequence[str]
+) -> dict[str, NDArray[np.float64]]:
+    by_subject = array.per_subject(values)
+    shape = by_subject.shape
+    statistics = describe_subjects(by_subject.reshape(-1, shape[-1]))
+    return {f"{name}_over_subjects": statistics[name].reshape(shape[:-1]) for name in names}
+
+
+def _mean_over_units(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    present = ~np.isnan(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean: NDArray[np.float64] = np.nansum(values, axis=-1) / present.sum(axis=-1)
+    return mean
+
+
+def _counts(scores: pd.DataFrame, metric: str, protocol: Protocol) -> dict[Key, dict[str, int]]:
+    array = _score_array(scores, metric, protocol)
+    masks = {"predictions": array.attempted, "failed": array.failed, "excluded": array.excluded}
+    counts = {name: mask.sum(axis=-1) for name, mask in masks.items()}
+    by_key = {}
+    for key, index in _cells(array):
+        by_key[key] = {name: int(count[index]) for name, count in counts.items()}
+    return by_key
 
 
 def header(run: RunStore) -> list[str]:
-    """What was measured on what, in lines to stand above every table."""
+    """Describe model, dataset, protocol and references, in lines to print above every table."""
     info = run.info()
-    identity, dataset = info.identity, info.dataset
-    weights = info.card.get("umd.weights", "")
-    random = f"RANDOM WEIGHTS, NOT A RESULT ({weights}). " if info.random_weights else ""
-    synthetic = (
-        "SYNTHETIC DATA: these scores say nothing about patients. " if dataset.synthetic else ""
-    )
-    isolated = "" if info.engine.isolates else " (without a container)"
-    kind = info.prompt_kind or "no prompt that the model understands"
-    return [
-        f"{identity.model}{isolated} on {dataset.title}, protocol {identity.protocol}, prompt: {kind}",
-        f"{random}{synthetic}References: {dataset.reference_origin}.",
-    ] + ([f"options: {identity.options}"] if identity.options else [])
+    identity = info.identity
+    container = "" if info.engine.isolates else " (without a container)"
+    prompt = info.prompt_kind or "none that the model supports"
+    warnings = []
+    if info.random_weights:
+        warnings.append(f"RANDOM WEIGHTS, NOT A RESULT ({info.card['umd.weights']}).")
+    if info.dataset.synthetic:
+        warnings.append("SYNTHETIC DATA: these scores do not apply to patients.")
+    references = f"References: {info.dataset.reference_origin}."
+    title = f"{identity.model}{container} on {info.dataset.title}"
+    lines = [
+        f"{title}, protocol {identity.protocol}, prompt: {prompt}",
+        " ".join([*warnings, references]),
+    ]
+    return [*lines, f"options: {identity.options}"] if identity.options else lines
 
 
 def not_run(run: RunStore) -> list[str]:
-    """Scans about which nothing was asked, and why."""
+    """List the scans for which no prediction was requested, with the reason."""
     return [
         f"{record.case} {record.modality}: {record.reason}"
         for record in run.records()
@@ -117,5 +198,5 @@ def not_run(run: RunStore) -> list[str]:
     ]
 
 
-def _round(value: Any) -> float | None:
-    return None if value is None else round(float(value), 6)
+def _rounded(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 6)

@@ -1,4 +1,4 @@
-"""``umd rank``: which model is best, by both orders of aggregation."""
+"""``umd rank``: rank models by both orders of aggregation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from evaluator.runs.results import Group
 
-#: below this many, resampling the subjects shows the same few again and again
+#: with fewer subjects, resamples repeat the same few subjects
 FEW_SUBJECTS = 6
 
 
@@ -30,10 +30,10 @@ FEW_SUBJECTS = 6
     "weights",
     multiple=True,
     metavar="KIND:NAME=X",
-    help="KIND is target, modality or metric.",
+    help="Weight of tasks; KIND is target, modality or metric.",
 )
-@click.option("--round", "number", type=int, help="This round of corrections (default: the last).")
-@click.option("--json", "as_json", is_flag=True, help="One object for each row of each frame.")
+@click.option("--round", "number", type=int, help="Round of corrections (default: the last).")
+@click.option("--json", "as_json", is_flag=True, help="One object for each row of each table.")
 def rank(
     runs: tuple[str, ...],
     metrics: tuple[str, ...],
@@ -41,67 +41,67 @@ def rank(
     number: int | None,
     as_json: bool,
 ) -> None:
-    """Rank the models of RUN... over all targets, modalities and metrics, with how sure the places are."""
+    """Rank the models of RUN... over all targets, modalities and metrics.
+
+    Shows how stable the places are over resamples of the subjects.
+    """
     from evaluator.analysis.comparison.output import plain
     from evaluator.analysis.ranking import FRAMES
     from evaluator.analysis.ranking import rank as rank_results
     from evaluator.runs.results import load
 
     results = load(runs)
-    made = rank_results(
+    ranks = rank_results(
         results, metrics=metrics, weights=dict(map(parse_weight, weights)), round_number=number
     )
     if as_json:
         for name in FRAMES:
-            for row in getattr(made, name).to_dict("records"):
+            for row in getattr(ranks, name).to_dict("records"):
                 cells = {str(key): plain(value) for key, value in row.items()}
                 click.echo(json.dumps({"frame": name} | cells, allow_nan=False))
         return
     for group in results.groups():
         print_heading(group)
-        _print_ranks(*(_of(frame, group) for frame in (made.ranks, made.stability)))
+        _print_ranks(_rows(ranks.ranks, group), _rows(ranks.stability, group))
 
 
-def _of(frame: pd.DataFrame, group: Group) -> pd.DataFrame:
+def _rows(frame: pd.DataFrame, group: Group) -> pd.DataFrame:
     return frame[(frame["dataset"] == group.dataset) & (frame["protocol"] == group.protocol.id)]
 
 
 def _print_ranks(ranks: pd.DataFrame, stability: pd.DataFrame) -> None:
-    """Print both orders' places and how sure they are, or why there are none."""
+    """Print the places by both orders and their stability, or why there is no ranking."""
     import pandas as pd
 
     for explanation in sorted({text for text in ranks["explanation"] if text}):
         click.echo(explanation)
     for row in stability.to_dict("records"):
-        own = ranks[ranks["order"] == row["order"]].sort_values(["place", "model"])
-        told = [
-            f"{name} {row[name]:.2f}"
-            for name in ("tau", "tau_low", "tau_between")
-            if not pd.isna(row[name])
-        ]
-        click.echo(
-            f"{row['order']}: {row['subjects']} subjects, {row['tasks']} tasks; "
-            + ("Kendall's tau-b: " + ", ".join(told) if told else "all models tie")
-        )
+        names = [name for name in ("tau", "tau_low", "tau_between") if not pd.isna(row[name])]
+        tau = ", ".join(f"{name} {row[name]:.2f}" for name in names)
+        agreement = f"Kendall's tau-b: {tau}" if tau else "all models tie"
+        click.echo(f"{row['order']}: {row['subjects']} subjects, {row['tasks']} tasks; {agreement}")
+        places = ranks[ranks["order"] == row["order"]].sort_values(["place", "model"])
         rows = [
             (
-                each["place"],
-                each["model"],
-                each["mean_rank"],
-                f"{each['place_low']} to {each['place_high']}",
-                each["first"],
+                place["place"],
+                place["model"],
+                place["mean_rank"],
+                f"{place['place_low']} to {place['place_high']}",
+                place["first"],
             )
-            for each in own.to_dict("records")
+            for place in places.to_dict("records")
         ]
         print_table(None, ("place", "model", "mean_rank", "95 % of resamples", "first in"), rows)
         if row["subjects"] < FEW_SUBJECTS:
-            click.echo(f"{row['subjects']} subjects are too few to say how sure these places are.")
+            click.echo(
+                f"{row['subjects']} subjects are too few to judge how stable the places are."
+            )
 
 
 def parse_weight(text: str) -> tuple[tuple[str, str], float]:
-    """What ``--weight`` says: metric:dice=2."""
-    what, _, number = text.rpartition("=")
-    kind, colon, name = what.partition(":")
+    """Parse a value of ``--weight`` such as metric:dice=2. Raises click.UsageError."""
+    label, _, number = text.rpartition("=")
+    kind, colon, name = label.partition(":")
     try:
         if not colon:
             raise ValueError

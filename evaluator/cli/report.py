@@ -1,4 +1,4 @@
-"""``umd report``: one static site of runs' results."""
+"""``umd report``: a static website of the results of runs."""
 
 from __future__ import annotations
 
@@ -8,41 +8,42 @@ import click
 
 
 @click.command(
-    epilog="Example: umd report region-growing.phantom.paper.1a2b3c4d random-walker.phantom.paper.5e6f7a8b -o report"
+    epilog="Example: umd report region-growing.phantom.paper.1a2b3c4d "
+    "random-walker.phantom.paper.5e6f7a8b -o report"
 )
 @click.argument("runs", metavar="[RUN...]", nargs=-1)
-@click.option("--suite", metavar="NAME", help="All runs of this suite, with its control.")
+@click.option("--suite", metavar="NAME", help="All runs of this suite, with its control dataset.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to be made."
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to write."
 )
-@click.option("--title", help="What stands on every page (default: the suite's, else Report).")
+@click.option("--title", help="Title on every page (default: the suite's, else Report).")
 @click.option(
     "--control",
     metavar="DATASET",
-    help="The dataset among the runs on which the models are known to work.",
+    help="Control dataset among the runs, on which the models are known to work.",
 )
 @click.option(
     "--margin",
     "margins",
     multiple=True,
     metavar="METRIC=X",
-    help="Differences below X count as none (dice=0.05).",
+    help="Margin of equivalence: differences below X are irrelevant (dice=0.05).",
 )
 @click.option(
-    "--no-images", is_flag=True, help="Numbers alone: no picture and no volume of a subject."
+    "--no-images", is_flag=True, help="Numbers only: no snapshots and no image data of subjects."
 )
-@click.option("--keep-ids", is_flag=True, help="Subjects under their own ids instead of numbers.")
+@click.option("--keep-ids", is_flag=True, help="Show subjects' ids instead of numbers.")
 @click.option(
     "--cases",
     type=click.IntRange(0, 1000),
     default=8,
     show_default=True,
-    help="Cases with pictures and viewer.",
+    help="Number of cases with snapshots and viewer.",
 )
 @click.option(
     "--niivue",
     type=click.Path(path_type=Path),
-    help="The viewer's package, for a machine without a network.",
+    help="The viewer's npm package, for a machine without a network.",
 )
 def report(
     runs: tuple[str, ...],
@@ -56,9 +57,10 @@ def report(
     cases: int,
     niivue: Path | None,
 ) -> None:
-    """Write one static site that compares RUN... (names or folders); it opens from a file share, without a network.
+    """Write a static website that compares RUN... (names or folders).
 
-    Unless told otherwise it shows some cases with their images, which are the subjects' data: see --no-images.
+    It opens from a file share and needs no network. By default it shows images of some cases,
+    which are data of the subjects; see --no-images.
     """
     from evaluator.cli.compare import parse_margin
     from evaluator.report import Options, build_report
@@ -68,12 +70,14 @@ def report(
         from evaluator.evaluation.suites import suite_runs
         from evaluator.manifests.suites import load_suite
 
-        found = load_suite(suite)
-        runs = (*runs, *(one.run for one in suite_runs(found) if one.run))
-        title, control = title or found.title, control or control_name(found)
-        if found.control and not control:
+        manifest = load_suite(suite)
+        runs = (*runs, *(result.run for result in suite_runs(manifest) if result.run))
+        title = title or manifest.title
+        control = control or control_name(manifest)
+        if manifest.control and not control:
             click.echo(
-                f"the suite's control, {found.control}, has no run: the report is without a control",
+                f"the suite's control dataset {manifest.control} has no run; "
+                "the report has no control check",
                 err=True,
             )
     if not runs:

@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from evaluator.runs.store import RunStore
+
+
+#: how to read the statistics
+_NOTES = (
+    "Statistics are over subjects: a subject's sessions and seeds are averaged first.",
+    "Failed predictions are counted as the protocol defines.",
+    "Undefined distances are replaced by the protocol's distance cap.",
+    "Distances are in mm. |metric| is the magnitude of a signed metric.",
+)
 
 
 @click.command(epilog="Example: umd show region-growing.phantom.paper.1a2b3c4d --metric dice")
 @click.argument("name", metavar="[RUN]", required=False)
 @click.option(
-    "--metric", "metrics", multiple=True, help="Only these metrics (default: all that the run has)."
+    "--metric", "metrics", multiple=True, help="Only these metrics (default: all of the run)."
 )
-@click.option("--round", "number", type=int, help="This round of corrections (default: the last).")
-@click.option("--rounds", is_flag=True, help="Figures over the rounds of corrections instead.")
+@click.option("--round", "number", type=int, help="Round of corrections (default: the last).")
+@click.option("--rounds", is_flag=True, help="Show statistics over the rounds of corrections.")
 @click.option(
     "--json", "as_json", is_flag=True, help="One object for each model, target and modality."
 )
 def show(
     name: str | None, metrics: tuple[str, ...], number: int | None, rounds: bool, as_json: bool
 ) -> None:
-    """Show the score table of RUN (its name or folder; the newest, if left out)."""
+    """Show the score table of RUN (a name or folder; default: the newest run).
+
+    Statistics are over subjects: a subject's sessions and seeds are averaged first.
+    """
     from evaluator.runs.store import newest_run, open_run
 
     if rounds and (metrics or number is not None):
@@ -42,12 +57,11 @@ def show(
 
 
 def print_table(run: RunStore, *, metrics: tuple[str, ...] = (), number: int | None = None) -> None:
-    """Print organ by modality, with n, failures, mean, median and quartiles of every metric."""
-    from rich.box import SIMPLE_HEAD
+    """Print target by modality: counts, and mean, median and quartiles over subjects."""
     from rich.console import Console
-    from rich.table import Table
 
     from evaluator.analysis.summary import header, summarise
+    from evaluator.metrics import METRICS
     from evaluator.runs.reproducibility import describe_reproducibility
 
     entries = summarise(run, metrics=metrics, round_number=number)
@@ -57,46 +71,39 @@ def print_table(run: RunStore, *, metrics: tuple[str, ...] = (), number: int | N
     if not entries:
         console.print("no scores yet")
         return
-    first, *others = entries[0]["metrics"]
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for title in ("target", "modality"):
-        table.add_column(title, no_wrap=True)
-    columns = (
-        "n",
+    titles = {name: f"|{name}|" if METRICS[name].signed else name for name in entries[0]["metrics"]}
+    first, *others = titles
+    columns = [
+        "subjects",
+        "predictions",
         "failed",
         "excluded",
-        f"{first} mean",
-        "median",
-        "IQR",
-        *(f"{name} median" for name in others),
-    )
-    for title in columns:
-        table.add_column(title, justify="right", no_wrap=True)
+        f"{titles[first]} mean\nover subjects",
+        "median\nover subjects",
+        "IQR\nover subjects",
+        *(f"{titles[name]} median\nover subjects" for name in others),
+    ]
+    table = _make_table(columns)
     for entry in entries:
-        counts = (str(entry[key]) for key in ("n", "failed", "excluded"))
-        spread = "-" if entry["q1"] is None else f"{entry['q1']:.3f} to {entry['q3']:.3f}"
-        rest = (_figure(entry["metrics"][name]["median"]) for name in others)
+        counts = [entry[key] for key in ("subjects", "predictions", "failed", "excluded")]
+        q1, q3 = entry["q1_over_subjects"], entry["q3_over_subjects"]
+        by_metric = entry["metrics"]
         table.add_row(
             entry["target"],
             entry["modality"],
-            *counts,
-            _figure(entry["mean"]),
-            _figure(entry["median"]),
-            spread,
-            *rest,
+            *map(str, counts),
+            _cell(entry["mean_over_subjects"]),
+            _cell(entry["median_over_subjects"]),
+            "-" if q1 is None else f"{q1:.3f} to {q3:.3f}",
+            *(_cell(by_metric[name]["median_over_subjects"]) for name in others),
         )
-    wide = Console(highlight=False, width=None if console.is_terminal else 200)
-    wide.print(table)
+    _print_wide(table, 200)
     for line in footer(run, entries):
         console.print(line, markup=False)
 
 
 def print_rounds(run: RunStore, *, as_json: bool) -> None:
-    """Print score per round, area, clicks to a wanted Dice, first gain, instability, seconds, and a challenge's totals."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
+    """Print statistics over rounds by target and modality, and the totals of a challenge."""
     from evaluator.analysis.interaction import summarise_rounds
     from evaluator.analysis.summary import header
     from evaluator.challenges.cvpr25 import challenge_totals
@@ -110,64 +117,95 @@ def print_rounds(run: RunStore, *, as_json: bool) -> None:
     for line in (*header(run), describe_reproducibility(run)):
         click.echo(line)
     if not entries:
-        click.echo(f"no rounds with scores; umd show {run.name} tells how the predictions ended")
-        return
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for title in ("target", "modality"):
-        table.add_column(title, no_wrap=True)
-    wanted = entries[0]["noc"]
-    figures = ("area", *(f"clicks to {dice}" for dice in wanted), "first gain", "lost", "s")
-    for title in ("n", "failed", "Dice by round", *figures):
-        table.add_column(title, justify="right", no_wrap=True)
-    for entry in entries:
-        curve = " ".join(f"{value:.3f}" for value in entry["curve"])
-        clicks = (f"{one['clicks']:.1f} ({one['never']} never)" for one in entry["noc"].values())
-        rest = (_figure(entry[key]) for key in ("first_gain", "instability", "seconds"))
-        counts = (str(entry["n"]), str(entry["failed_rounds"]))
-        table.add_row(
-            entry["target"],
-            entry["modality"],
-            *counts,
-            curve,
-            _figure(entry["area"]),
-            *clicks,
-            *rest,
+        click.echo(
+            f"no rounds with scores; umd show {run.name} shows the statuses of the predictions"
         )
-    console = Console(highlight=False)
-    Console(highlight=False, width=None if console.is_terminal else 220).print(table)
+        return
+    _print_wide(_rounds_table(entries), 220)
     click.echo(
-        "A failed round counts as 0; a target that ended early keeps its score; one that never reaches a Dice"
+        "Means are over subjects. A failed round counts as 0. A target that ended early keeps its "
+        "last score."
     )
     click.echo(
-        "counts as all clicks of the protocol. lost: mean score lost by a correction. s: seconds an interaction."
+        "A prediction that never reaches a Dice counts as all clicks of the protocol. "
+        "lost: mean score lost by a correction. s: median seconds of a request."
     )
     for total in totals:
         areas = f"DSC_AUC {total['dsc_auc']:.3f}, NSD_AUC {total['nsd_auc']:.3f} (at most 4)"
         last = f"DSC_Final {total['dsc_final']:.3f}, NSD_Final {total['nsd_final']:.3f}"
         click.echo(
-            f"CVPR 2025, {total['modality']}, {total['n']} images: {areas}, {last}, {total['seconds']:.1f} s an image"
+            f"CVPR 2025, {total['modality']}, means over {total['n']} images: {areas}, {last}, "
+            f"{total['seconds']:.1f} s an image"
         )
 
 
-def footer(run: RunStore, entries: list[dict[str, Any]]) -> list[str]:
-    """What the reader must know of the figures, how predictions failed, and why scans are missing."""
-    from collections import Counter
+def _rounds_table(entries: list[dict[str, Any]]) -> Table:
+    levels = list(entries[0]["noc"])
+    columns = [
+        "subjects",
+        "predictions",
+        "failed rounds",
+        "mean Dice\nby round",
+        "area",
+        *(f"clicks to {level}" for level in levels),
+        "first gain",
+        "lost",
+        "s",
+    ]
+    table = _make_table(columns)
+    for entry in entries:
+        clicks = [entry["noc"][level] for level in levels]
+        counts = [entry[key] for key in ("subjects", "predictions", "failed_rounds")]
+        table.add_row(
+            entry["target"],
+            entry["modality"],
+            *map(str, counts),
+            " ".join(f"{value:.3f}" for value in entry["curve"]),
+            _cell(entry["area"]),
+            *(f"{needed['clicks']:.1f} ({needed['never']} never)" for needed in clicks),
+            *(_cell(entry[key]) for key in ("first_gain", "instability", "seconds")),
+        )
+    return table
 
-    from evaluator.analysis.interaction import tell_displacements
+
+def footer(run: RunStore, entries: list[dict[str, Any]]) -> list[str]:
+    """Count the predictions by status, explain the statistics, and list scans that were not run."""
+    from evaluator.analysis.interaction import describe_displacements
     from evaluator.analysis.summary import not_run
 
-    ended: Counter[str] = Counter()
+    statuses: Counter[str] = Counter()
     for entry in entries:
-        ended.update(entry["statuses"])
-    told = ", ".join(f"{count} {status}" for status, count in sorted(ended.items()))
-    rule = "A failed one counts as the protocol says; a distance without a number as its cap. Distances in mm."
-    moved = tell_displacements(run)
+        statuses.update(entry["statuses"])
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
+    displacement = describe_displacements(run)
     return [
-        f"Predictions: {told}. {rule}",
-        *([moved] if moved else []),
+        f"Predictions: {counts}.",
+        *_NOTES,
+        *([displacement] if displacement else []),
         *(f"not run: {line}" for line in not_run(run)),
     ]
 
 
-def _figure(value: float | None) -> str:
+def _make_table(columns: list[str]) -> Table:
+    """Make a table with target and modality, followed by right-aligned columns."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for title in ("target", "modality"):
+        table.add_column(title, no_wrap=True, vertical="bottom")
+    for title in columns:
+        table.add_column(title, justify="right", no_wrap=True)
+    return table
+
+
+def _print_wide(table: Table, width: int) -> None:
+    """Print a table in the width of the terminal, or in ``width`` characters to a file."""
+    from rich.console import Console
+
+    is_terminal = Console().is_terminal
+    Console(highlight=False, width=None if is_terminal else width).print(table, markup=False)
+
+
+def _cell(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"

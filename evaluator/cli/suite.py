@@ -10,6 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from evaluator.cli.options import (
+    data_root_option,
+    engine_option,
+    gpus_option,
+    json_option,
+    parse_gpus,
+)
+
 logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
@@ -20,7 +28,7 @@ if TYPE_CHECKING:
 
 @click.group(epilog="Example: umd suite run cpu")
 def suite() -> None:
-    """List, show and run suites: many models on many datasets, with a control."""
+    """List, show and run suites: many models on many datasets, with a control dataset."""
 
 
 @suite.command("list", epilog="Example: umd suite list --json")
@@ -30,31 +38,30 @@ def list_(as_json: bool) -> None:
     from evaluator.manifests.suites import load_suite, suite_names
 
     for name in suite_names():
-        found = load_suite(name)
-        click.echo(found.model_dump_json() if as_json else f"{name:16} {found.title}")
+        manifest = load_suite(name)
+        click.echo(manifest.model_dump_json() if as_json else f"{name:16} {manifest.title}")
 
 
 @suite.command(epilog="Example: umd suite show cpu")
 @click.argument("name")
 def show(name: str) -> None:
-    """Show what suite NAME runs, and how its runs ended."""
+    """Show what suite NAME runs, and the status of its runs."""
     from evaluator.errors import UserError
     from evaluator.evaluation.suites import describe, suite_runs
     from evaluator.manifests.suites import load_suite
 
-    found = load_suite(name)
-    for line in describe(found):
+    manifest = load_suite(name)
+    for line in describe(manifest):
         click.echo(line)
     try:
-        for one in suite_runs(found):
-            click.echo(
-                f"{one.model} on {one.dataset} under {one.protocol}: {one.run or one.reason}"
-            )
+        for result in suite_runs(manifest):
+            status = result.run or result.reason
+            click.echo(f"{result.model} on {result.dataset} under {result.protocol}: {status}")
     except UserError as error:
         click.echo(error)
 
 
-@suite.command(epilog="Example: umd suite sanity my-suite.toml")
+@suite.command(epilog="Example: umd suite control my-suite.toml")
 @click.argument("name")
 @click.option(
     "--json",
@@ -62,79 +69,68 @@ def show(name: str) -> None:
     is_flag=True,
     help="One object for each model, dataset, protocol and overlap score.",
 )
-def sanity(name: str, as_json: bool) -> None:
-    """Say for the models of suite NAME whether a collapse is theirs or the pipeline's, by the suite's control."""
+def control(name: str, as_json: bool) -> None:
+    """Check the models of suite NAME on its control dataset.
+
+    The result separates model failure from pipeline errors where a model scores near zero.
+    """
     from evaluator.analysis.comparison.output import plain
-    from evaluator.analysis.control_check import suite_sanity
+    from evaluator.analysis.control_check import check_control
     from evaluator.errors import UserError
     from evaluator.manifests.suites import load_suite
 
-    found = load_suite(name)
-    verdicts = suite_sanity(found)
+    manifest = load_suite(name)
+    verdicts = check_control(manifest)
     if verdicts is None:
         raise UserError(
-            f"suite {found.name} has no control; name a dataset that its models are known to work on"
+            f"suite {manifest.name} has no control dataset; "
+            "name a dataset on which its models are known to work"
         )
     for row in verdicts.to_dict("records"):
         if as_json:
-            click.echo(
-                json.dumps({str(key): plain(value) for key, value in row.items()}, allow_nan=False)
-            )
-        else:
-            click.echo(
-                f"{row['model']} on {row['target_dataset']} under {row['protocol']}, {row['metric']}: "
-                f"{row['verdict']}; {row['explanation']}"
-            )
+            cells = {str(key): plain(value) for key, value in row.items()}
+            click.echo(json.dumps(cells, allow_nan=False))
+            continue
+        click.echo(
+            f"{row['model']} on {row['target_dataset']} under {row['protocol']}, {row['metric']}: "
+            f"{row['verdict']}; {row['explanation']}"
+        )
 
 
 @suite.command(epilog="Example: umd suite run cpu --engine local")
 @click.argument("name")
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "docker", "podman", "local"]),
-    default="auto",
-    show_default=True,
-    help="What runs the models; local isolates nothing.",
-)
-@click.option(
-    "--gpus", default="all", show_default=True, help='"all", "none", or indices such as 0,1.'
-)
-@click.option(
-    "--data-root",
-    type=click.Path(path_type=Path),
-    help="Folder that the datasets' paths are relative to.",
-)
-@click.option("--json", "as_json", is_flag=True, help="One object for each run.")
+@engine_option
+@gpus_option
+@data_root_option
+@json_option("run")
 def run(name: str, engine: str, gpus: str, data_root: Path | None, as_json: bool) -> None:
-    """Run suite NAME (or the one in a .toml file): every model on every dataset under every protocol.
+    """Run suite NAME (or a .toml file): every model on every dataset under every protocol.
 
-    Finished work is kept: after a stop, the same command goes on. Exit code 1 if a run could not be made.
+    If interrupted, the same command resumes the suite. The exit code is 1 if a run failed.
     """
-    from evaluator.cli.options import parse_gpus
     from evaluator.cli.progress import Progress
     from evaluator.evaluation.run_config import RunConfig
     from evaluator.evaluation.suites import run_suite
     from evaluator.manifests.suites import load_suite
 
-    found = load_suite(name)
-    order = RunConfig(
+    manifest = load_suite(name)
+    config = RunConfig(
         model="", dataset="", engine=engine, gpus=parse_gpus(gpus), data_root=data_root
     )
-    with Progress(found.name) as shown:
+    with Progress(manifest.name) as bar:
 
-        def progress(own: RunConfig) -> Callable[[int, int, str], None]:
-            logger.info(f"{own.model} on {own.dataset} under {own.protocol}")
-            return shown.step
+        def progress(started: RunConfig) -> Callable[[int, int, str], None]:
+            logger.info(f"{started.model} on {started.dataset} under {started.protocol}")
+            return bar.step
 
-        ended = run_suite(found, order, progress=progress)
-    for one in ended:
-        made = one.run or f"could not be run: {one.reason}"
-        click.echo(
-            json.dumps(asdict(one))
-            if as_json
-            else f"{one.model} on {one.dataset} under {one.protocol}: {made}"
-        )
-    runs = [one.run for one in ended if one.run]
+        results = run_suite(manifest, config, progress=progress)
+    for result in results:
+        if as_json:
+            click.echo(json.dumps(asdict(result)))
+            continue
+        status = result.run or f"could not be run: {result.reason}"
+        click.echo(f"{result.model} on {result.dataset} under {result.protocol}: {status}")
+    runs = [result.run for result in results if result.run]
     if runs and not as_json:
         click.echo(f"compare them: umd compare {' '.join(runs)}")
-    raise SystemExit(0 if len(runs) == len(ended) else 1)
+    raise SystemExit(0 if len(runs) == len(results) else 1)

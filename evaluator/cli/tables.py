@@ -1,4 +1,4 @@
-"""What ``umd compare`` and ``umd rank`` print alike: a group's heading with its warnings, and tables of figures."""
+"""What ``umd compare`` and ``umd rank`` print alike: a benchmark's heading, and tables."""
 
 from __future__ import annotations
 
@@ -11,30 +11,25 @@ if TYPE_CHECKING:
 
     from evaluator.runs.results import Group
 
-#: columns of words; the others hold figures
+#: columns of text; the others hold numbers
 _WORDS = ("model", "other", "modality_pair", "target", "modality", "order", "verdict", "")
 
 
 def print_heading(group: Group) -> None:
-    """Say which dataset and protocol follow, and all that a reader must know before any figure."""
-    synthetic = (
-        "SYNTHETIC DATA: these figures say nothing about patients. " if group.synthetic else ""
-    )
+    """Print dataset and protocol, and the warnings that apply to every number below."""
+    warning = "SYNTHETIC DATA: these results do not apply to patients. " if group.synthetic else ""
     origins = ", ".join(dict.fromkeys(run.reference_origin for run in group.results.runs))
-    click.echo(
-        f"\n{group.dataset}, protocol {group.protocol.id}. {synthetic}References: {origins}."
-    )
+    click.echo(f"\n{group.dataset}, protocol {group.protocol.id}. {warning}References: {origins}.")
     for run in group.results.runs:
         if run.random_weights:
             click.echo(f"{run.label}: RANDOM WEIGHTS, NOT A RESULT.")
         if run.reproducibility in ("keeps-state", "not-deterministic"):
-            click.echo(
-                f"{run.label}: {run.reproducibility.upper().replace('-', ' ')}; see umd show {run.name}."
-            )
+            verdict = run.reproducibility.upper().replace("-", " ")
+            click.echo(f"{run.label}: {verdict}; see umd show {run.name}.")
 
 
 def print_table(title: str | None, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print rows of figures under their columns' names, wide where it is not a terminal."""
+    """Print rows under the names of their columns; 220 characters wide if not to a terminal."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -47,13 +42,13 @@ def print_table(title: str | None, names: Sequence[str], rows: Iterable[Sequence
             no_wrap=name not in ("", "order"),
         )
     for row in rows:
-        table.add_row(*map(figure, row))
+        table.add_row(*map(format_cell, row))
     console = Console(highlight=False, soft_wrap=True)
     Console(highlight=False, width=None if console.is_terminal else 220).print(table, markup=False)
 
 
-def figure(value: Any) -> str:
-    """A figure in a table's cell: "-" for none, three places for a fraction."""
+def format_cell(value: Any) -> str:
+    """Format a value for a table: "-" for a missing one, three decimals for a fraction."""
     import pandas as pd
 
     if isinstance(value, str):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from evaluator.analysis.comparison import compare
 from evaluator.analysis.failures import find_failures
 from evaluator.errors import UnknownNameError
-from evaluator.report.benchmark import DOUBTS, RANDOM, SYNTHETIC, make_studies
+from evaluator.report.benchmark import DOUBTS, RANDOM, SYNTHETIC, make_benchmarks
 from evaluator.report.cases.selection import find_picks
 from evaluator.report.context import Options, Page, Report
 from evaluator.report.pages import (
@@ -73,25 +73,25 @@ def write_report(results: Results, folder: Path, options: Options) -> Path:
     with Site(folder) as site:
         logger.info(f"comparing {counted(len(results.runs), 'run')}, {len(results.scores)} scores")
         comparison = compare(results, margins=options.margins)
-        studies = make_studies(results, comparison)
+        benchmarks = make_benchmarks(results, comparison)
         logger.info("looking for failures; masks are read once and remembered")
         report = Report(
-            atlas=find_failures(results),
+            failure_analysis=find_failures(results),
             comparison=comparison,
             options=options,
             privacy=_privacy(results, keep_ids=options.keep_ids),
             results=results,
             site=site,
-            studies=studies,
+            benchmarks=benchmarks,
         )
-        picks = find_picks(studies, report.atlas)
+        picks = find_picks(benchmarks, report.failure_analysis)
         pages = _made(report, PAGES)
         logger.info("showing cases")
-        shown, plates = cases.make(report, picks)
-        pages += [failures.make(report, plates), *shown, *_made(report, LAST_PAGES)]
-        masthead = _masthead(report, pages)
+        shown, snapshots = cases.make(report, picks)
+        pages += [failures.make(report, snapshots), *shown, *_made(report, LAST_PAGES)]
+        header = _site_header(report, pages)
         for page in pages:
-            site.page(page.file, page.template, masthead, page=page, **page.context)
+            site.page(page.file, page.template, header, page=page, **page.context)
     return site.folder / "index.html"
 
 
@@ -115,21 +115,27 @@ def _made(report: Report, modules: Iterable[Any]) -> list[Page]:
     return pages
 
 
-def _masthead(report: Report, pages: list[Page]) -> SiteHeader:
+def _site_header(report: Report, pages: list[Page]) -> SiteHeader:
     lines = dict.fromkeys(Entry(file=page.nav, short=page.short) for page in pages)
     return SiteHeader(
         title=report.options.title,
         subtitle=" · ".join(dict.fromkeys(run.dataset for run in report.results.runs)),
         made_by=f"umd {version('umd-evaluator')}",
-        stamps=_stamp_lines(report),
+        warnings=_warning_lines(report),
         navigation=tuple(lines),
     )
 
 
-def _stamp_lines(report: Report) -> tuple[str, ...]:
+def _warning_lines(report: Report) -> tuple[str, ...]:
     lines = []
-    if SYNTHETIC in report.stamps:
-        names = sorted({study.group.dataset for study in report.studies if study.group.synthetic})
+    if SYNTHETIC in report.warnings:
+        names = sorted(
+            {
+                benchmark.group.dataset
+                for benchmark in report.benchmarks
+                if benchmark.group.synthetic
+            }
+        )
         lines.append(
             f"{SYNTHETIC}: {', '.join(names)}. Made by a program; these figures say nothing about patients."
         )

@@ -1,4 +1,4 @@
-"""A study: all runs of one dataset under one protocol, with their comparison. Every page goes through the studies in order."""
+"""A benchmark: all runs of one dataset under one protocol, with their comparison. Every page goes through the benchmarks in order."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Benchmark:
     """One dataset under one protocol."""
 
     group: Group
-    #: only this study's rows
+    #: only this benchmark's rows
     comparison: Comparison
     #: the project's organs first, in their order, then the rest by name
     targets: tuple[str, ...]
@@ -68,24 +68,24 @@ class Benchmark:
         return f"{self.group.dataset}, {self.protocol.id}"
 
     @property
-    def stamps(self) -> tuple[str, ...]:
-        """What must be known of every figure of the study."""
-        stamps = (SYNTHETIC,) if self.group.synthetic else ()
+    def warnings(self) -> tuple[str, ...]:
+        """What must be known of every figure of the benchmark."""
+        warnings = (SYNTHETIC,) if self.group.synthetic else ()
         random = sorted(run.label for run in self.runs if run.random_weights)
         if not random:
-            return stamps
+            return warnings
         return (
-            *stamps,
+            *warnings,
             RANDOM if len(random) == len(self.runs) else f"{RANDOM}: {', '.join(random)}",
         )
 
 
-def make_studies(results: Results, comparison: Comparison) -> tuple[Benchmark, ...]:
+def make_benchmarks(results: Results, comparison: Comparison) -> tuple[Benchmark, ...]:
     """The runs by dataset and protocol. Raises RunConflictError where versions differ."""
-    return tuple(_study(group, comparison) for group in results.groups())
+    return tuple(_benchmark(group, comparison) for group in results.groups())
 
 
-def _study(group: Group, comparison: Comparison) -> Benchmark:
+def _benchmark(group: Group, comparison: Comparison) -> Benchmark:
     scores = group.results.scores
     present = set(scores["target"].unique())
     organs = [name for name in load_organs().names() if name in present]

@@ -43,15 +43,19 @@ class Report:
     options: Options
     results: Results
     comparison: Comparison
-    studies: Sequence[Benchmark]
+    benchmarks: Sequence[Benchmark]
     privacy: Privacy
-    atlas: FailureAnalysis
+    failure_analysis: FailureAnalysis
     site: Site
 
     @property
-    def stamps(self) -> tuple[str, ...]:
-        """The stamps of all studies, each once."""
-        return tuple(dict.fromkeys(stamp for study in self.studies for stamp in study.stamps))
+    def warnings(self) -> tuple[str, ...]:
+        """The warnings of all benchmarks, each once."""
+        return tuple(
+            dict.fromkeys(
+                warning for benchmark in self.benchmarks for warning in benchmark.warnings
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

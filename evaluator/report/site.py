@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from evaluator.errors import HostError, UserError, write_fault
-from evaluator.report.figures.style import as_pdf, as_svg, inline, stamp
+from evaluator.report.figures.style import as_pdf, as_svg, inline, warning
 from evaluator.report.tables import as_csv, as_latex, as_markdown
 
 if TYPE_CHECKING:
@@ -43,19 +43,19 @@ class SiteHeader:
     subtitle: str
     made_by: str
     #: what must be known of everything in the report, as sentences
-    stamps: Sequence[str]
+    warnings: Sequence[str]
     navigation: Sequence[Entry]
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class FigureView:
     """A figure as a page has it."""
 
     name: str
     title: str
     caption: str
     svg: Any
-    stamps: Sequence[str]
+    warnings: Sequence[str]
 
 
 class Site:
@@ -118,39 +118,39 @@ class Site:
         """Write a text file."""
         self.bytes(file, content.encode())
 
-    def figure(self, figure: Figure) -> Shown:
+    def figure(self, figure: Figure) -> FigureView:
         """Keep a figure as SVG, PDF and CSV; returns what a page shows."""
         from markupsafe import Markup
 
         self._once(figure.name)
-        stamp(figure)
+        warning(figure)
         svg = as_svg(figure)
         self.text(f"figures/{figure.name}.svg", svg)
         self.bytes(f"figures/{figure.name}.pdf", as_pdf(figure))
-        self.text(f"figures/{figure.name}.csv", as_csv(figure.data, figure.stamps))
+        self.text(f"figures/{figure.name}.csv", as_csv(figure.data, figure.warnings))
         self.downloads.append(("figures", figure.name, figure.title, ("svg", "pdf", "csv")))
         drawing = Markup(inline(svg, figure))  # noqa: S704 - made by us, texts are escaped
-        return Shown(figure.name, figure.title, figure.caption, drawing, figure.stamps)
+        return FigureView(figure.name, figure.title, figure.caption, drawing, figure.warnings)
 
     def table(self, table: Table) -> Table:
         """Keep a table as CSV, LaTeX and Markdown."""
         self._once(table.name)
-        self.text(f"tables/{table.name}.csv", as_csv(table.data, table.stamps))
+        self.text(f"tables/{table.name}.csv", as_csv(table.data, table.warnings))
         self.text(f"tables/{table.name}.tex", as_latex(table))
         self.text(f"tables/{table.name}.md", as_markdown(table))
         self.downloads.append(("tables", table.name, table.title, ("csv", "tex", "md")))
         return table
 
-    def data(self, name: str, title: str, frame: pd.DataFrame, stamps: Sequence[str]) -> None:
+    def data(self, name: str, title: str, frame: pd.DataFrame, warnings: Sequence[str]) -> None:
         """Keep figures that no page shows in full."""
         self._once(name)
-        self.text(f"data/{name}.csv", as_csv(frame, stamps))
+        self.text(f"data/{name}.csv", as_csv(frame, warnings))
         self.downloads.append(("data", name, title, ("csv",)))
 
-    def page(self, file: str, template: str, masthead: SiteHeader, **context: Any) -> None:
+    def page(self, file: str, template: str, header: SiteHeader, **context: Any) -> None:
         """Write a page from its template."""
         up = "../" * file.count("/")
-        self.text(file, self._pages.get_template(template).render(site=masthead, up=up, **context))
+        self.text(file, self._pages.get_template(template).render(site=header, up=up, **context))
 
     def _once(self, name: str) -> None:
         assert name not in self._names, f"two things are named {name}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from evaluator.analysis.comparison.score_array import COUNTED, make_cube
+from evaluator.analysis.comparison.score_array import INCLUDED, make_score_array
 from evaluator.runs.tables import last_round
 from evaluator.statistics.intervals import mean_intervals
 from evaluator.types import MODALITIES
@@ -15,55 +15,70 @@ from evaluator.types import MODALITIES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from evaluator.analysis.comparison.score_array import Cube
+    from evaluator.analysis.comparison.score_array import ScoreArray
     from evaluator.report.benchmark import Benchmark
     from evaluator.report.privacy import Privacy
 
 
-def cube_of(study: Benchmark, metric: str, scores: pd.DataFrame | None = None) -> Cube:
-    """The last round's values of one metric, of the study's scores or of these."""
-    return make_cube(
-        study.group, last_round(study.group.results.scores if scores is None else scores), metric
-    )
+def score_array_of(
+    benchmark: Benchmark, metric: str, scores: pd.DataFrame | None = None
+) -> ScoreArray:
+    """Arrange the scores of one metric in the last round.
+
+    Args:
+        benchmark: The benchmark.
+        metric: Name of the metric.
+        scores: Score rows of the benchmark. Default: all of them.
+    """
+    rows = last_round(benchmark.group.results.scores if scores is None else scores)
+    return make_score_array(rows, metric, benchmark.protocol, benchmark.models)
 
 
-def subject_values(study: Benchmark, cube: Cube, privacy: Privacy) -> pd.DataFrame:
+def subject_values(benchmark: Benchmark, score_array: ScoreArray, privacy: Privacy) -> pd.DataFrame:
     """model, target, modality, subject, value, failed: one row for each subject about whom the model could be asked."""
-    values = cube.per_subject(cube.values[COUNTED])
-    asked, failed = cube.count(cube.asked & ~cube.unsupported) > 0, cube.count(cube.failed) > 0
+    values = score_array.per_subject(score_array.values[INCLUDED])
+    asked, failed = (
+        score_array.count(score_array.attempted & ~score_array.unsupported) > 0,
+        score_array.count(score_array.failed) > 0,
+    )
     m, t, x, s = np.nonzero(asked)
     return pd.DataFrame(
         {
-            "model": np.array(cube.models, dtype=object)[m],
-            "target": np.array(cube.targets, dtype=object)[t],
+            "model": np.array(score_array.models, dtype=object)[m],
+            "target": np.array(score_array.targets, dtype=object)[t],
             "modality": np.array(MODALITIES, dtype=object)[x],
-            "subject": _named(study, privacy)[s],
+            "subject": _named(benchmark, privacy)[s],
             "value": values[m, t, x, s],
             "failed": failed[m, t, x, s],
         }
     )
 
 
-def paired_values(study: Benchmark, cube: Cube, privacy: Privacy) -> pd.DataFrame:
+def paired_values(benchmark: Benchmark, score_array: ScoreArray, privacy: Privacy) -> pd.DataFrame:
     """model, target, modality_pair, subject, structural, functional, failed: one row for each subject with both images."""
     frames = []
-    for modality_pair in study.modality_pairs:
+    for modality_pair in benchmark.modality_pairs:
         a, b = (MODALITIES.index(name) for name in modality_pair.split("-"))
-        taken = cube.asked & ~cube.unsupported
+        taken = score_array.attempted & ~score_array.unsupported
         both = taken[:, :, a] & taken[:, :, b]
         ends = [
-            cube.per_subject(np.where(both, cube.values[COUNTED][:, :, place], np.nan))
+            score_array.per_subject(
+                np.where(both, score_array.values[INCLUDED][:, :, place], np.nan)
+            )
             for place in (a, b)
         ]
-        failed = cube.count((cube.failed[:, :, a] | cube.failed[:, :, b]) & both) > 0
+        failed = (
+            score_array.count((score_array.failed[:, :, a] | score_array.failed[:, :, b]) & both)
+            > 0
+        )
         m, t, s = np.nonzero(~np.isnan(ends[0]) & ~np.isnan(ends[1]))
         frames.append(
             pd.DataFrame(
                 {
-                    "model": np.array(cube.models, dtype=object)[m],
-                    "target": np.array(cube.targets, dtype=object)[t],
+                    "model": np.array(score_array.models, dtype=object)[m],
+                    "target": np.array(score_array.targets, dtype=object)[t],
                     "modality_pair": modality_pair,
-                    "subject": _named(study, privacy)[s],
+                    "subject": _named(benchmark, privacy)[s],
                     "structural": ends[0][m, t, s],
                     "functional": ends[1][m, t, s],
                     "failed": failed[m, t, s],
@@ -84,9 +99,9 @@ def mean_with_interval(
     return whole.mean(axis=0), mean_intervals(whole)[0]
 
 
-def _named(study: Benchmark, privacy: Privacy) -> NDArray[np.object_]:
-    """The subjects' names in the report, in the cube's order, which is that of their ids."""
-    subjects = sorted(study.group.results.scores["subject"].unique())
+def _named(benchmark: Benchmark, privacy: Privacy) -> NDArray[np.object_]:
+    """The subjects' names in the report, in the score_array's order, which is that of their ids."""
+    subjects = sorted(benchmark.group.results.scores["subject"].unique())
     return np.array(
-        [privacy.subject(study.group.dataset, str(one)) for one in subjects], dtype=object
+        [privacy.subject(benchmark.group.dataset, str(one)) for one in subjects], dtype=object
     )

@@ -64,7 +64,7 @@ class Table:
     note: str = ""
     #: headings above the columns: text and how many columns it spans
     upper: Sequence[tuple[str, int]] = ()
-    stamps: Sequence[str] = field(default_factory=tuple)
+    warnings: Sequence[str] = field(default_factory=tuple)
 
 
 def number(value: Any, digits: int = 3, *, sign: bool = False) -> str:
@@ -107,11 +107,11 @@ def figure_cell(
     )  # fmt: skip
 
 
-def as_csv(data: pd.DataFrame, stamps: Sequence[str]) -> str:
+def as_csv(data: pd.DataFrame, warnings: Sequence[str]) -> str:
     """The figures as CSV; what must be known of them goes along in a first column."""
-    if stamps:
+    if warnings:
         data = data.copy()
-        data.insert(0, "note", "; ".join(stamps))
+        data.insert(0, "note", "; ".join(warnings))
     return data.to_csv(index=False)
 
 
@@ -128,7 +128,7 @@ def as_markdown(table: Table) -> str:
         _row("---" if column.words else "--:" for column in table.columns),
     ]
     lines += [_row(_escape_markdown(_with_small(cell)) for cell in row) for row in table.rows]
-    told = [*table.stamps, *([table.note] if table.note else [])]
+    told = [*table.warnings, *([table.note] if table.note else [])]
     return "\n".join([*lines, *(["", *told] if told else [])]) + "\n"
 
 
@@ -138,7 +138,7 @@ def as_latex(table: Table) -> str:
     lines = [
         r"\begin{table}",
         r"\centering\small",
-        rf"\caption{{{_latex(' '.join([table.title + '.', *table.stamps, table.note]).strip())}}}",
+        rf"\caption{{{_latex(' '.join([table.title + '.', *table.warnings, table.note]).strip())}}}",
     ]
     lines += [rf"\label{{tab:{table.name}}}", rf"\begin{{tabular}}{{{shape}}}", r"\toprule"]
     if table.upper:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from evaluator.analysis.comparison import ALL_TARGETS
-from evaluator.analysis.failure_modes import KINDS
+from evaluator.analysis.failure_modes import FAILURE_MODES
 from evaluator.metrics import METRICS
 from evaluator.report.tables import SAID, SCANNER, counted, digits_of, number, rows_of
 
@@ -31,40 +31,44 @@ class Verdict:
     sentences: Sequence[str]
 
 
-def verdicts(study: Benchmark, atlas: FailureAnalysis) -> list[Verdict]:
-    """One for each model and modality_pair of the study, on its first metric, failures counted."""
-    rows = study.comparison.modality
-    rows = rows[(rows["metric"] == study.metric) & (rows["failures"] == "counted")]
+def verdicts(benchmark: Benchmark, failure_analysis: FailureAnalysis) -> list[Verdict]:
+    """One for each model and modality_pair of the benchmark, on its first metric, failures counted."""
+    rows = benchmark.comparison.modality
+    rows = rows[(rows["metric"] == benchmark.metric) & (rows["failures"] == "included")]
     return [
-        _verdict(study, atlas, model, modality_pair, own)
-        for modality_pair in study.modality_pairs
-        for model in study.models
+        _verdict(benchmark, failure_analysis, model, modality_pair, own)
+        for modality_pair in benchmark.modality_pairs
+        for model in benchmark.models
         if len(own := rows[(rows["model"] == model) & (rows["modality_pair"] == modality_pair)])
     ]
 
 
 def _verdict(
-    study: Benchmark, atlas: FailureAnalysis, model: str, modality_pair: str, rows: pd.DataFrame
+    benchmark: Benchmark,
+    failure_analysis: FailureAnalysis,
+    model: str,
+    modality_pair: str,
+    rows: pd.DataFrame,
 ) -> Verdict:
     overall = rows[rows["target"] == ALL_TARGETS]
     first = next(iter(rows_of(overall)), None)
-    kind, word = kind_of(first, study.metric)
+    kind, word = kind_of(first, benchmark.metric)
     structural = SAID[modality_pair.split("-")[0]]
     if kind == "untaken":
         return Verdict(
             title=f"{model}, {SCANNER[modality_pair]}",
             word=word,
             kind=kind,
-            sentences=[_untaken(study, model, first)],
+            sentences=[_untaken(benchmark, model, first)],
         )
     single = len(rows[rows["target"] != ALL_TARGETS]) == 1
     sentences = [
-        _overall(first, study.metric, structural, single),
-        *_by_target(rows, study.metric, structural),
+        _overall(first, benchmark.metric, structural, single),
+        *_by_target(rows, benchmark.metric, structural),
     ]
     sentences += [
-        *_failures(study, model, modality_pair),
-        *_mistakes(study, atlas, model, modality_pair),
+        *_failures(benchmark, model, modality_pair),
+        *_failure_modes(benchmark, failure_analysis, model, modality_pair),
     ]
     return Verdict(
         title=f"{model}, {SCANNER[modality_pair]}",
@@ -82,9 +86,9 @@ def kind_of(row: Any, metric: str) -> tuple[str, str]:
         row is None
         or pd.isna(row.difference)
         or pd.isna(row.verdict)
-        or row.verdict == "cannot say"
+        or row.verdict == "inconclusive"
     ):
-        return "open", "cannot say"
+        return "open", "inconclusive"
     if row.verdict == "equivalent":
         return "same", "as good on PET"
     worse = (row.difference > 0) == (METRICS[metric].direction == "higher")
@@ -93,8 +97,8 @@ def kind_of(row: Any, metric: str) -> tuple[str, str]:
     return ("worse", "worse on PET") if worse else ("better", "better on PET")
 
 
-def _untaken(study: Benchmark, model: str, row: Any) -> str:
-    if next(run for run in study.runs if run.label == model).prompt_kind is None:
+def _untaken(benchmark: Benchmark, model: str, row: Any) -> str:
+    if next(run for run in benchmark.runs if run.label == model).prompt_kind is None:
         return "Nothing was asked: the model takes no prompt that this protocol gives. In means and ranks that counts as failed."
     return f"Nothing can be compared: {row.explanation}. In means and ranks that counts as failed."
 
@@ -160,11 +164,11 @@ def _by_target(rows: pd.DataFrame, metric: str, structural: str) -> list[str]:
     return [". ".join(parts) + "."]
 
 
-def _failures(study: Benchmark, model: str, modality_pair: str) -> list[str]:
-    means = study.comparison.means
+def _failures(benchmark: Benchmark, model: str, modality_pair: str) -> list[str]:
+    means = benchmark.comparison.means
     means = means[
-        (means["metric"] == study.metric)
-        & (means["failures"] == "counted")
+        (means["metric"] == benchmark.metric)
+        & (means["failures"] == "included")
         & (means["model"] == model)
         & (means["modality_pair"] == modality_pair)
         & (means["target"] != ALL_TARGETS)
@@ -181,26 +185,29 @@ def _failures(study: Benchmark, model: str, modality_pair: str) -> list[str]:
     )
 
 
-def _mistakes(
-    study: Benchmark, atlas: FailureAnalysis, model: str, modality_pair: str
+def _failure_modes(
+    benchmark: Benchmark, failure_analysis: FailureAnalysis, model: str, modality_pair: str
 ) -> list[str]:
     """What poor masks mostly are, on PET and on the structural image."""
-    counts = atlas.counts
+    counts = failure_analysis.counts
     counts = counts[
-        (counts["dataset"] == study.group.dataset) & (counts["protocol"] == study.protocol.id)
+        (counts["dataset"] == benchmark.group.dataset)
+        & (counts["protocol"] == benchmark.protocol.id)
     ]
     told = []
     for modality in reversed(modality_pair.split("-")):
         own = counts[
             (counts["model"] == model)
             & (counts["modality"] == modality)
-            & counts["kind"].isin(list(KINDS))
+            & counts["failure_mode"].isin(list(FAILURE_MODES))
         ]
-        kinds = own.groupby("kind")["count"].sum().sort_values(ascending=False, kind="stable")
+        kinds = (
+            own.groupby("failure_mode")["count"].sum().sort_values(ascending=False, kind="stable")
+        )
         if len(kinds):
             told.append(f"on {SAID[modality]} {kinds.index[0]} ({kinds.iloc[0]} of {kinds.sum()})")
     return (
-        [f"Poor masks (score below {atlas.poor:g}) are most often: {', '.join(told)}."]
+        [f"Poor masks (score below {failure_analysis.poor:g}) are most often: {', '.join(told)}."]
         if told
         else []
     )

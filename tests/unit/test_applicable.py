@@ -69,10 +69,10 @@ def test_a_protocol_may_name_every_metric(project, tmp_path, adapter):
     }
     liver = entries["liver", "CT"]
     assert (
-        liver["n"],
+        liver["predictions"],
         liver["excluded"],
-        liver["mean"],
-        liver["metrics"]["dice"]["mean"] is None,
+        liver["mean_over_subjects"],
+        liver["metrics"]["dice"]["mean_over_subjects"] is None,
     ) == (
         0,
         1,

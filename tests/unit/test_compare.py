@@ -12,7 +12,7 @@ from scipy import stats
 from evaluator.analysis.comparison import ALL_TARGETS, FRAMES, compare
 from evaluator.analysis.comparison.output import rows_of, write_csv
 from evaluator.analysis.comparison.volume_agreement import subject_volumes
-from evaluator.analysis.control_check import judge_sanity
+from evaluator.analysis.control_check import judge_control
 from evaluator.errors import RunConflictError, UnknownNameError, UserError
 from tests.scored import facts, paired, results
 
@@ -67,7 +67,7 @@ def test_modalities_recomputed_from_the_rows():
         [row[1:6] for row in rows], columns=["subject", "modality", "target", "metric", "value"]
     )
     table["number"] = [0.0 if value == "crashed" else value for value in table["value"]]
-    for failures, kept in (("counted", table), ("left out", table[table["value"] != "crashed"])):
+    for failures, kept in (("included", table), ("excluded", table[table["value"] != "crashed"])):
         sides = kept.pivot_table(
             index="subject", columns=["target", "modality"], values="number"
         ).dropna()
@@ -105,7 +105,7 @@ def test_models_recomputed_from_the_rows():
     }
     subjects = sorted({row[1] for row in rows})
     difference = [values["a", "PT", "liver", s] - values["c", "PT", "liver", s] for s in subjects]
-    row = one(made.models, model="a", other="c", modality="PT", target="liver", failures="counted")
+    row = one(made.models, model="a", other="c", modality="PT", target="liver", failures="included")
     assert row["difference"] == pytest.approx(np.mean(difference))
     assert row["p"] == pytest.approx(stats.wilcoxon(difference).pvalue)
     assert len(made.models) == 3 * 2 * 4 * 2
@@ -118,7 +118,7 @@ def test_sittings_and_seeds_are_averaged_within_the_subject():
             for pair, seed, ct, pt in (("a", 0, 0.9, 0.5), ("a", 1, 0.8, 0.5), ("b", 0, 0.7, 0.6), ("b", 1, 0.4, 0.1))
             for modality, value in (("CT", ct), ("PT", pt))]  # fmt: skip
     rows += list(paired(run, {"liver": [(0.5, 0.4)] * 5}))
-    row = one(quick(results([run], rows)).modality, target="liver", failures="counted")
+    row = one(quick(results([run], rows)).modality, target="liver", failures="included")
     assert (row["n"], row["n_pairs"]) == (6, 9)
     assert row["difference"] == pytest.approx(np.mean([np.mean([0.4, 0.3, 0.1, 0.3])] + [0.1] * 5))
 
@@ -140,12 +140,12 @@ def test_distances_are_better_when_smaller_and_failures_count_as_the_cap():
         run, {"liver": [(3.0, 9.0)] * 5 + [(4.0, "crashed"), (4.0, "one-empty")]}, metric="hd95"
     )
     made = compare(results([run], rows), metrics=("hd95",), resamples=199)
-    row = one(made.modality, target="liver", failures="counted")
+    row = one(made.modality, target="liver", failures="included")
     assert row["mean_functional"] == pytest.approx((5 * 9 + 2 * 500) / 7)
     assert row["difference"] < 0
     assert row["rank_biserial"] == 1
     assert row["wins"] == 1
-    without = one(made.modality, target="liver", failures="left out")
+    without = one(made.modality, target="liver", failures="excluded")
     assert (
         without["n"] == 6
     )  # an empty mask is a mask: the distance has no number, and the cap stands for it
@@ -159,7 +159,7 @@ def test_signed_metrics_are_compared_by_magnitude():
     row = one(
         compare(results([run], rows), metrics=("rve",), resamples=199).modality,
         target="liver",
-        failures="counted",
+        failures="included",
     )
     assert row["difference"] == pytest.approx(0.3)
     assert row["wins"] == 0
@@ -169,7 +169,7 @@ def test_equivalence_is_claimed_within_the_margin_only():
     data, _ = cohort(n=40, effect=0.0)
     tight = quick(data, margins={"dice": 0.001}).modality
     wide = quick(data, margins={"dice": 0.1}).modality
-    assert set(tight.loc[tight["target"] != ALL_TARGETS, "verdict"]) == {"cannot say"}
+    assert set(tight.loc[tight["target"] != ALL_TARGETS, "verdict"]) == {"inconclusive"}
     assert set(wide["verdict"]) == {"equivalent"}
     shifted = quick(cohort(n=40, effect=0.05)[0], margins={"dice": 0.2}).modality
     assert set(shifted["verdict"]) == {"different within margin"}
@@ -198,7 +198,7 @@ def test_one_subject():
     assert set(made.modality["status"]) == {"one subject"}
     assert made.modality["difference"].notna().all()
     assert made.modality[["low", "high", "p", "p_holm"]].isna().all(axis=None)
-    assert set(made.modality["verdict"]) == {"cannot say"}
+    assert set(made.modality["verdict"]) == {"inconclusive"}
     assert set(made.joint["status"]) == {"few subjects"}
 
 
@@ -207,7 +207,7 @@ def test_few_subjects_have_no_interval_and_no_verdict():
     assert set(made.modality["status"]) == {"few subjects"}
     assert made.modality["low"].isna().all()
     assert made.modality["p"].notna().all()
-    assert set(made.modality["verdict"]) == {"cannot say"}
+    assert set(made.modality["verdict"]) == {"inconclusive"}
 
 
 def test_all_failed():
@@ -218,11 +218,11 @@ def test_all_failed():
     check_columns(made)
     assert set(made.modality["status"]) == {"all failed"}
     assert made.modality[["difference", "p", "p_equivalence"]].isna().all(axis=None)
-    assert set(made.modality["verdict"]) == {"cannot say"}
+    assert set(made.modality["verdict"]) == {"inconclusive"}
     assert (made.modality["mean_structural"].dropna() == 0).all()
     assert set(made.means["status"]) == {"all failed"}
     assert set(made.joint["status"]) == {"all failed"}
-    counted = made.means[made.means["failures"] == "counted"]
+    counted = made.means[made.means["failures"] == "included"]
     assert (counted["mean"] == 0).all()
 
 
@@ -230,8 +230,8 @@ def test_one_side_failed_is_a_difference_with_failures_and_nothing_without():
     run = facts("m")
     rows = paired(run, {"liver": [(0.8 + 0.01 * n, "crashed") for n in range(8)]})
     made = quick(results([run], rows)).modality
-    assert one(made, target="liver", failures="counted")["verdict"] == "different"
-    without = one(made, target="liver", failures="left out")
+    assert one(made, target="liver", failures="included")["verdict"] == "different"
+    without = one(made, target="liver", failures="excluded")
     assert (without["status"], without["n"]) == ("all failed", 0)
 
 
@@ -255,7 +255,7 @@ def test_a_modality_that_the_model_does_not_take_is_no_difference():
     assert set(rows["status"]) == {"unsupported"}
     assert set(rows["explanation"]) == {"not supported by the model: PT"}
     assert rows["difference"].isna().all()
-    assert set(rows["verdict"]) == {"cannot say"}
+    assert set(rows["verdict"]) == {"inconclusive"}
 
 
 def test_what_could_not_be_asked_is_excluded_and_counted():
@@ -267,7 +267,7 @@ def test_what_could_not_be_asked_is_excluded_and_counted():
             + [("undefined", 0.7), (0.8, "not-run"), ("undefined", "undefined")]
         },
     )
-    row = one(quick(results([run], rows)).modality, target="liver", failures="counted")
+    row = one(quick(results([run], rows)).modality, target="liver", failures="included")
     assert (row["n"], row["excluded"]) == (6, 3)
     nothing = paired(run, {"liver": [("undefined", "not-run")] * 6})
     assert set(quick(results([run], nothing)).modality["status"]) == {"excluded"}
@@ -277,7 +277,7 @@ def test_ties_everywhere():
     run = facts("m")
     made = quick(results([run], paired(run, {organ: [(0.7, 0.7)] * 12 for organ in ORGANS})))
     check_columns(made)
-    row = one(made.modality, target="liver", failures="counted")
+    row = one(made.modality, target="liver", failures="included")
     assert (row["p"], row["rank_biserial"], row["wins"], row["low"], row["high"]) == (
         1,
         0,
@@ -293,8 +293,8 @@ def test_ties_everywhere():
 def test_two_sides_that_do_not_work_do_not_agree():
     run = facts("m")
     made = quick(results([run], paired(run, {"liver": [(0.001 * n, 0.0) for n in range(10)]})))
-    row = one(made.modality, target="liver", failures="counted")
-    assert row["verdict"] == "cannot say"
+    row = one(made.modality, target="liver", failures="included")
+    assert row["verdict"] == "inconclusive"
     assert "neither side works" in row["explanation"]
 
 
@@ -373,8 +373,8 @@ def test_gaps_hold_the_measured_against_the_published():
         (0.80, 0.70, 0.05, "collapse on this modality only"),
         (0.80, 0.05, 0.60, "collapse on this modality only"),
         (0.80, 0.05, 0.05, "collapse on this dataset"),
-        (0.35, 0.05, 0.05, "cannot say"),
-        (None, 0.05, 0.05, "cannot say"),
+        (0.35, 0.05, 0.05, "inconclusive"),
+        (None, 0.05, 0.05, "inconclusive"),
     ],
 )
 def test_sanity(control, structural, functional, verdict):
@@ -383,12 +383,12 @@ def test_sanity(control, structural, functional, verdict):
     if control is not None:
         rows += [(runs[1], f"c{n}", "CT", "liver", "dice", control) for n in range(6)]
     row = one(
-        judge_sanity(quick(results(runs, rows)).means, "control"), model="m", target_dataset="data"
+        judge_control(quick(results(runs, rows)).means, "control"), model="m", target_dataset="data"
     )
     assert row["verdict"] == verdict
     assert row["explanation"]
-    random = judge_sanity(quick(results(runs, rows)).means, "control", random_weights=("m",))
-    assert set(random["verdict"]) == {"cannot say"}
+    random = judge_control(quick(results(runs, rows)).means, "control", random_weights=("m",))
+    assert set(random["verdict"]) == {"inconclusive"}
 
 
 def test_what_a_model_does_not_take_says_nothing_of_the_pipeline():
@@ -397,9 +397,9 @@ def test_what_a_model_does_not_take_says_nothing_of_the_pipeline():
         row for run in runs for row in paired(run, {"liver": [("unsupported", "unsupported")] * 6})
     ]
     row = one(
-        judge_sanity(quick(results(runs, rows)).means, "control"), model="m", target_dataset="data"
+        judge_control(quick(results(runs, rows)).means, "control"), model="m", target_dataset="data"
     )
-    assert row["verdict"] == "cannot say"
+    assert row["verdict"] == "inconclusive"
     assert pd.isna(row["control_mean"])
 
 
@@ -457,7 +457,7 @@ def test_a_target_that_ended_early_counts_in_later_rounds():
         row = one(
             quick(results([run], rows), round_number=number).modality,
             target="liver",
-            failures="counted",
+            failures="included",
         )
         assert (row["n"], row["mean_structural"]) == (8, pytest.approx(0.65))
     with pytest.raises(UserError, match="there is no round 99"):
@@ -481,6 +481,6 @@ def test_a_margin_is_a_finite_number():
 def test_the_joint_interval_is_of_the_confidence_that_is_asked_for():
     data, _ = cohort()
     wide, narrow = (
-        one(quick(data, confidence=level).joint, failures="counted") for level in (0.95, 0.5)
+        one(quick(data, confidence=level).joint, failures="included") for level in (0.95, 0.5)
     )
     assert narrow["high"] - narrow["low"] < 0.5 * (wide["high"] - wide["low"])

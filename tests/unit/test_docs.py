@@ -1,4 +1,4 @@
-"""The page about Python is executed as it stands, and the page about statistics is about what there is."""
+"""The Python page is executed; the statistics page covers all functions and verdicts."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def test_the_python_page(tmp_path, monkeypatch, capsys):
                 assert done.returncode == 0, done.stderr
         else:
             exec(compile(code, "docs/api.md", "exec"), names)  # noqa: S102
-    told = capsys.readouterr().out
-    assert "synthetic: True" in told
+    output = capsys.readouterr().out
+    assert "synthetic: True" in output
     assert (tmp_path / "comparison" / "modality.csv").is_file()
     assert (tmp_path / "for-others" / "scores.parquet").is_file()
     for name in FRAMES:
@@ -44,7 +44,7 @@ def test_the_statistics_page_names_every_function_and_verdict():
     for name in statistics.__all__:
         if name[0].islower():
             assert f"`{name}`" in text, name
-    for verdict in ("different", "equivalent", "different within margin", "cannot say"):
+    for verdict in ("different", "equivalent", "different within margin", "inconclusive"):
         assert f"**{verdict}**" in text
     begin, end = "<!-- bench-statistics -->", "<!-- /bench-statistics -->"
     assert text.count(begin) == text.count(end) == 1

@@ -1,4 +1,4 @@
-"""The failure atlas of real run folders: counted, picked, kept, and honest about what it could not read."""
+"""Failure analysis of run folders: counts, picks, cache, and files that cannot be read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evaluator.analysis.failures import COLUMNS, find_failures
 from tests.conftest import order
 from tests.tiny import PAINTER, make_dataset
 
-#: knows one model for each organ: a right one, an empty one, another organ's place, and none at all
+#: one answer for each organ: a correct mask, an empty one, another organ's position, an error
 ARTIST = """
 import numpy as np
 from zoo_sdk import each_target
@@ -40,7 +40,7 @@ class Adapter:
 
 
 @pytest.fixture
-def made(project, tmp_path, monkeypatch):
+def run(project, tmp_path, monkeypatch):
     monkeypatch.setenv("UMD_CACHE", str(tmp_path / "cache"))
     project({"artist": ARTIST, "painter": PAINTER})
     data = make_dataset(
@@ -50,29 +50,33 @@ def made(project, tmp_path, monkeypatch):
     return order("artist", data, engine="local")
 
 
-def test_every_bad_prediction_is_classified(made):
-    atlas = find_failures(evaluator.load(made))
+def test_every_bad_prediction_is_classified(run):
+    analysis = find_failures(evaluator.load(run))
     for name in COLUMNS:
-        assert list(getattr(atlas, name).columns) == list(COLUMNS[name])
-    kinds = {target: set(own) for target, own in atlas.cases.groupby("target")["kind"]}
-    assert kinds["spleen"] == {"empty"}
-    assert kinds["brain"] == {"error"}
-    assert "neighbour organ" in kinds["aorta"]
-    assert set(atlas.cases.loc[atlas.cases["kind"] == "neighbour organ", "neighbour"]) <= {
+        assert list(getattr(analysis, name).columns) == list(COLUMNS[name])
+    failure_modes = {
+        target: set(names) for target, names in analysis.cases.groupby("target")["failure_mode"]
+    }
+    assert failure_modes["spleen"] == {"empty"}
+    assert failure_modes["brain"] == {"error"}
+    assert "neighbour organ" in failure_modes["aorta"]
+    assert set(
+        analysis.cases.loc[analysis.cases["failure_mode"] == "neighbour organ", "neighbour"]
+    ) <= {
         "liver",
         "spleen",
         "brain",
     }
-    counts = atlas.counts[atlas.counts["target"] == "spleen"]
+    counts = analysis.counts[analysis.counts["target"] == "spleen"]
     assert list(counts["count"]) == [2, 2]
     assert list(counts["share"]) == [1.0, 1.0]
     assert (
-        atlas.cases.loc[atlas.cases["target"] == "brain", "detail"].str.contains("no brains")
+        analysis.cases.loc[analysis.cases["target"] == "brain", "detail"].str.contains("no brains")
     ).all()
 
 
-def test_worst_and_median_are_picked_for_pictures(made):
-    results = evaluator.load(made)
+def test_worst_and_median_are_picked_for_pictures(run):
+    results = evaluator.load(run)
     picks = find_failures(results).picks
     dice = results.scores[(results.scores["metric"] == "dice") & (results.scores["status"] == "ok")]
     lowest = dice[(dice["target"] == "liver") & (dice["modality"] == "CT")]["value"].min()
@@ -80,12 +84,12 @@ def test_worst_and_median_are_picked_for_pictures(made):
         (picks["target"] == "liver") & (picks["modality"] == "CT") & (picks["pick"] == "worst")
     ].iloc[0]
     assert worst["score"] == lowest
-    assert (made.path / worst["mask"]).is_file()
+    assert (run.path / worst["mask"]).is_file()
     assert "brain" not in set(picks["target"])
 
 
-def test_what_was_found_is_kept_until_masks_or_references_change(made, monkeypatch):
-    results = evaluator.load(made)
+def test_what_was_found_is_kept_until_masks_or_references_change(run, monkeypatch):
+    results = evaluator.load(run)
     first = find_failures(results).cases
     calls = []
     monkeypatch.setattr("evaluator.analysis.failures.classify", lambda *args: calls.append(args))
@@ -93,47 +97,47 @@ def test_what_was_found_is_kept_until_masks_or_references_change(made, monkeypat
     assert not calls
 
 
-def test_references_that_are_not_here_are_said(made, tmp_path):
+def test_references_that_are_not_here_are_said(run, tmp_path):
     shutil.move(tmp_path / "data", tmp_path / "gone")
-    cases = find_failures(evaluator.load(made)).cases
+    cases = find_failures(evaluator.load(run)).cases
     with_masks = cases[cases["status"] == "ok"]
-    assert set(with_masks["kind"]) == {"not classified"}
-    assert with_masks["detail"].str.contains("references are not at hand").all()
-    assert set(cases.loc[cases["target"] == "brain", "kind"]) <= {"error", "crashed"}
+    assert set(with_masks["failure_mode"]) == {"not classified"}
+    assert with_masks["detail"].str.contains("references are not available").all()
+    assert set(cases.loc[cases["target"] == "brain", "failure_mode"]) <= {"error", "crashed"}
 
 
-def test_another_version_of_the_dataset_is_not_used(made, tmp_path):
+def test_another_version_of_the_dataset_is_not_used(run, tmp_path):
     with (tmp_path / "data" / "tiny.toml").open("a") as file:
         file.write('description = "changed"\n')
-    cases = find_failures(evaluator.load(made)).cases
+    cases = find_failures(evaluator.load(run)).cases
     assert set(cases.loc[cases["status"] == "ok", "detail"]) == {
-        "the dataset here is another version than the run's"
+        "the dataset has changed since the run was made"
     }
 
 
-def test_a_mask_that_is_gone_costs_itself_alone(made):
-    results = evaluator.load(made)
+def test_a_mask_that_is_gone_costs_itself_alone(run):
+    results = evaluator.load(run)
     path = results.predictions.loc[results.predictions["target"] == "aorta", "mask"].iloc[0]
-    (made.path / path).unlink()
+    (run.path / path).unlink()
     cases = find_failures(results).cases
     gone = cases[cases["mask"] == path]
-    assert list(gone["kind"]) == ["not classified"]
-    assert (cases["kind"] != "not classified").sum() == len(cases) - 1
+    assert list(gone["failure_mode"]) == ["not classified"]
+    assert (cases["failure_mode"] != "not classified").sum() == len(cases) - 1
 
 
-def test_the_threshold_is_the_users(made):
-    results = evaluator.load(made)
+def test_the_threshold_is_the_users(run):
+    results = evaluator.load(run)
     assert len(find_failures(results, poor=0.0).cases) < len(
         find_failures(results, poor=1.01).cases
     )
     assert len(find_failures(results, poor=1.01).cases) == len(results.predictions)
 
 
-def test_what_could_not_be_read_is_looked_at_again(made, tmp_path):
+def test_what_could_not_be_read_is_looked_at_again(run, tmp_path):
     gone = tmp_path / "data" / "a_CT_reference.nii.gz"
     content = gone.read_bytes()
     gone.write_bytes(b"a share that answers with something else")
-    results = evaluator.load(made)
-    assert "not classified" in set(find_failures(results).cases["kind"])
+    results = evaluator.load(run)
+    assert "not classified" in set(find_failures(results).cases["failure_mode"])
     gone.write_bytes(content)
-    assert "not classified" not in set(find_failures(results).cases["kind"])
+    assert "not classified" not in set(find_failures(results).cases["failure_mode"])

@@ -15,7 +15,7 @@ from evaluator.imaging.geometry import affine_of, spacing, to_index, to_world
 from evaluator.imaging.grid_masks import crop_mask
 from evaluator.prompting import NoPrompt, RandomStream, simulate_prompts
 from evaluator.types import PromptPlan
-from evaluator.zoo.cards import parse_card, read_wordings
+from evaluator.zoo.cards import parse_card, read_text_prompts
 from tests.unit.test_prompts import ball_on, grid_about, grids
 from zoo_sdk.wire import Box
 
@@ -154,17 +154,17 @@ def card(texts):
 
 
 def test_a_card_gives_the_texts_of_its_model() -> None:
-    assert read_wordings(card("bladder=urinary bladder; lesion = tumor ;")) == {
+    assert read_text_prompts(card("bladder=urinary bladder; lesion = tumor ;")) == {
         "bladder": "urinary bladder",
         "lesion": "tumor",
     }
-    assert read_wordings(card("")) == {}
+    assert read_text_prompts(card("")) == {}
 
 
 @pytest.mark.parametrize("texts", ["bladder", "=tumor", "bladder=", "a=b; a=c"])
 def test_texts_that_cannot_be_parsed_are_refused(texts) -> None:
     with pytest.raises(ManifestError, match=r"label umd\.texts"):
-        read_wordings(card(texts))
+        read_text_prompts(card(texts))
 
 
 def test_the_tight_rule_gives_the_tight_box() -> None:

@@ -74,7 +74,9 @@ def test_a_failure_counts_as_worst_and_unsupported_is_told():
     ]
     made = rank(results(runs, rows), metrics=("dice",), resamples=9)
     assert places(made) == {"a": 1, "b": 1}
-    assert set(made.ranks["explanation"]) == {"what a model does not support counts as failed: a"}
+    assert set(made.ranks["explanation"]) == {
+        "predictions that a model does not support count as failed: a"
+    }
 
 
 def test_nothing_to_rank():

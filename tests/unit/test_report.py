@@ -119,7 +119,7 @@ def test_names_with_odd_characters_make_names_of_files():
     assert all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", name) and len(name) < 80 for name in made)
 
 
-def odd_table(stamps=("SYNTHETIC DATA",)):
+def odd_table(warnings=("SYNTHETIC DATA",)):
     cells = [Cell(text="50 % & <b>_x_</b> | $y$ \\ #1", small="n 3"), Cell(text="−0.5", sort=-0.5)]
     data = pd.DataFrame({"name": ["a,b"], "value": [-0.5]})
     columns = [Column(title="model_1", words=True), Column(title="value")]
@@ -129,7 +129,7 @@ def odd_table(stamps=("SYNTHETIC DATA",)):
         columns=columns,
         rows=[cells],
         data=data,
-        stamps=stamps,
+        warnings=warnings,
         upper=[("", 1), ("up", 1)],
     )
 
@@ -266,7 +266,7 @@ def test_pictures_show_the_patients_right_on_the_left_whatever_the_grid(name, mo
     rows, columns = np.nonzero(seen[10:-10, 25:-25])
     assert columns.mean() < (panel - 60) / 2, "the patient's right is on the right"
     assert rows.mean() < pixels.shape[0] / 2, "front is down"
-    assert projection(image, ball.astype(np.uint8), None, stamps=["SYNTHETIC"])[:4] == b"\x89PNG"
+    assert projection(image, ball.astype(np.uint8), None, warnings=["SYNTHETIC"])[:4] == b"\x89PNG"
 
 
 def test_niivue_is_the_pinned_file_or_none(tmp_path, monkeypatch):
@@ -338,13 +338,13 @@ def test_a_grid_of_one_slice_can_be_halved():
 
 def test_a_case_without_the_viewer_says_so(tmp_path):
     entry = Entry(file="cases.html", short="Cases")
-    head = SiteHeader(title="t", subtitle="s", made_by="umd", stamps=(), navigation=(entry,))
+    head = SiteHeader(title="t", subtitle="s", made_by="umd", warnings=(), navigation=(entry,))
     page = {"title": "Case S001", "nav": "cases.html"}
     same = {
-        "plates": [],
+        "snapshots": [],
         "package": "@niivue/niivue@1",
         "dataset_title": "Data",
-        "stamps": (),
+        "warnings": (),
         "halved": [],
         "content": {},
     }

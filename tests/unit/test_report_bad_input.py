@@ -22,13 +22,13 @@ from evaluator.runs.records import (
 from evaluator.runs.results import Results
 from evaluator.runs.store import RunStore
 from tests.scored import facts as plain_facts
-from tests.scored import paired, run_info
+from tests.scored import paired
 from tests.scored import results as make_results
 from zoo_sdk.wire import Reply
 
 
-def facts(model: str, **more):
-    return plain_facts(model, protocol="box", **more)
+def facts(model: str, **changes):
+    return plain_facts(model, protocol="box", **changes)
 
 
 def built(tmp_path, runs, rows, **options) -> dict[str, str]:
@@ -47,7 +47,7 @@ def test_one_subject_gets_figures_and_no_claim(tmp_path):
     run = facts("m")
     pages = built(tmp_path, [run], list(paired(run, {"liver": [(0.9, 0.5)]})))
     said = text_of(pages["index.html"])
-    assert "cannot say" in said
+    assert "inconclusive" in said
     assert "from 1 subject no interval can be given for the difference of 0.400" in said
     assert "ranking.html" not in pages, "one model has no ranking"
 
@@ -72,7 +72,7 @@ def test_one_modality_has_no_difference(tmp_path):
     run = facts("m")
     rows = [(run, f"s{n}", "CT", "liver", "dice", 0.5 + n / 20) for n in range(6)]
     pages = built(tmp_path, [run], rows)
-    assert "No subject of this study has two modalities" in text_of(pages["index.html"])
+    assert "No subject of this benchmark has two modalities" in text_of(pages["index.html"])
     assert "minus PET" not in text_of(pages["modalities.html"])
 
 
@@ -191,7 +191,8 @@ def test_a_prompt_that_a_model_does_not_take_is_no_collapse_and_no_score(tmp_pat
 
 
 def test_random_weights_and_models_that_keep_state_are_called_so(tmp_path):
-    write_typed(tmp_path / "run.json", run_info("m"))
+    store = RunStore(tmp_path)
+    write_typed(tmp_path / "run.json", facts("m").info)
     first = MaskDifference(
         case="s000.a",
         modality="CT",
@@ -201,7 +202,8 @@ def test_random_weights_and_models_that_keep_state_are_called_so(tmp_path):
         repeated_status="ok",
         dice=0.5,
     )
-    RunStore(tmp_path).write_reproducibility(
+    differences = {"alone": Differences(count=1, first=(first,)), "batch": Differences(count=0)}
+    store.write_reproducibility(
         Reproducibility(
             verdict="keeps-state",
             mode="session",
@@ -209,10 +211,7 @@ def test_random_weights_and_models_that_keep_state_are_called_so(tmp_path):
             scans=(ScanName(case="s000.a", modality="CT"),),
             masks=2,
             seconds=1.0,
-            differences={
-                "alone": Differences(count=1, first=(first,)),
-                "batch": Differences(count=0),
-            },
+            differences=differences,
         )
     )
     doubted = {
@@ -253,16 +252,19 @@ def test_provenance_tells_the_choices_that_were_taken_and_repeats_them(tmp_path)
             "intensity": scale,
             "device": number,
         }
-        notes |= {"targets": {"liver": {"crop_start": [1, 2, 3]}}} | more
-        with_notes = RoundRecord(seed=0, round=0, targets={}, reply=Reply(notes=notes))
+        reply = Reply(notes=notes | {"targets": {"liver": {"crop_start": [1, 2, 3]}}} | more)
+        rounds = (
+            RoundRecord(seed=0, round=0, targets={}, reply=reply),
+            RoundRecord(seed=0, round=1, targets={}),
+        )
         record = ScanRecord(
             case=f"s{number:03d}.a",
             subject=f"s{number:03d}",
             session="a",
             modality=modality,
-            key="k",
+            key="",
             state="done",
-            rounds=(with_notes, RoundRecord(seed=0, round=1, targets={})),
+            rounds=rounds,
         )
         RunStore(tmp_path).write_record(record)
 
@@ -292,9 +294,9 @@ def test_provenance_tells_the_choices_that_were_taken_and_repeats_them(tmp_path)
     assert not re.search("device=|crop_start|xxx|jane|s000", told)
     again = "umd run -m m -d data -p box --option large=sliding --option clicks=together --weights random:full"
     assert again in told
-    info = run_info("m", protocol="box")
-    info = replace(info, identity=replace(info.identity, prompts="hash"))
-    mounted = facts("m", path=tmp_path, weights="mounted:0123", info=info)
+    mounted = facts("m", path=tmp_path, weights="mounted:0123")
+    identity = replace(mounted.info.identity, prompts="hash")
+    mounted = replace(mounted, info=replace(mounted.info, identity=identity))
     pages = built(tmp_path / "mounted", [mounted], list(paired(run, {"liver": [(0.9, 0.5)] * 2})))
     assert "-p box --weights FOLDER --prompts RUN" in text_of(pages["provenance.html"])
 

@@ -78,7 +78,7 @@ def test_two_folders(folders):
     )
     made = {one["name"]: one for one in objects(done)}
     assert list(made) == ["one", "three", "two"]
-    assert "extra: a prediction without a reference" in done.stderr
+    assert "extra: not scored, because it has no reference" in done.stderr
     liver, _, heart = made["one"]["targets"]
     assert (liver["name"], liver["label"], liver["status"], liver["dice"], liver["hd95_mm"]) == (
         "liver",
@@ -272,7 +272,7 @@ def test_uptake_and_centre_lines_where_they_have_a_meaning(folders):
     write_volume(folders / "i/two.nii.gz", np.full(GRIDS["PT"].shape, 1.0, np.float32), GRIDS["PT"])
     done = umd(*arguments, "--image", folders / "i")
     assert done.returncode == 4
-    assert "image and reference lie on different grids" in done.stdout
+    assert "image and reference are on different grids" in done.stdout
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".mha", ".nrrd"])

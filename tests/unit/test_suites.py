@@ -115,7 +115,7 @@ def test_the_commands(suite, tmp_path):
     assert "control: " in shown
     assert "painter.tiny.point-1" in shown
     verdicts = [
-        json.loads(line) for line in _umd("suite", "sanity", path, "--json").stdout.splitlines()
+        json.loads(line) for line in _umd("suite", "control", path, "--json").stdout.splitlines()
     ]
     dice = {row["protocol"]: row for row in verdicts if row["metric"] == "dice"}
     assert (
@@ -123,18 +123,18 @@ def test_the_commands(suite, tmp_path):
     )  # one voxel about the point, on the control too
     assert dice["box"]["verdict"] == "works"
     assert (dice["box"]["control"], dice["box"]["target_dataset"]) == ("known", "tiny")
-    assert "under point-1, dice: collapse everywhere" in _umd("suite", "sanity", path).stdout
+    assert "under point-1, dice: collapse everywhere" in _umd("suite", "control", path).stdout
     site = tmp_path / "site"
     assert umd("report", "--suite", path, "-o", site, "--no-images").returncode == 0
     assert "Sanity control: known" in (site / "index.html").read_text()
     assert "cpu" in _umd("suite", "list").stdout
-    assert isinstance(_umd("suite", "sanity", "cpu").exception, UserError)
+    assert isinstance(_umd("suite", "control", "cpu").exception, UserError)
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (SUITE.replace('"missing"', '"painter"'), "each may stand once only"),
+        (SUITE.replace('"missing"', '"painter"'), "models must not be repeated"),
         (SUITE.replace('models = ["painter", "missing"]', "models = []"), "models"),
         (SUITE + "colour = 1", "colour"),
         ("name = ", "not TOML"),

@@ -1,4 +1,4 @@
-"""Compare modalities within models and models within modalities, paired within the subject (``docs/statistics.md``)."""
+"""Compare modalities within models and models within modalities (``docs/statistics.md``)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from evaluator.analysis.comparison.differences import compare_modalities, compar
 from evaluator.analysis.comparison.gaps import find_gaps, published_figures
 from evaluator.analysis.comparison.joint_model import compare_jointly
 from evaluator.analysis.comparison.means import mean_scores
-from evaluator.analysis.comparison.paired_tests import Setting
+from evaluator.analysis.comparison.paired_tests import ComparisonOptions
 from evaluator.analysis.comparison.schema import ALL_TARGETS, FRAMES, MODALITY_PAIRS, typed
-from evaluator.analysis.comparison.score_array import make_cube
+from evaluator.analysis.comparison.score_array import make_score_array
 from evaluator.analysis.comparison.volume_agreement import agree_on_volumes
 from evaluator.errors import UnknownNameError, UserError
 from evaluator.manifests.published import load_published
@@ -29,38 +29,38 @@ if TYPE_CHECKING:
 
 __all__ = ["ALL_TARGETS", "FRAMES", "MARGINS", "MODALITY_PAIRS", "SEED", "Comparison", "compare"]
 
-#: differences smaller than this count as none, unless the user states another margin; others have none until stated
+#: default margins of equivalence; other metrics have none unless the user declares one
 MARGINS: Mapping[str, float] = {"dice": 0.05, "iou": 0.05, "nsd": 0.05}
-#: the resampling's, unless another is given
+#: default seed of the resampling
 SEED = 20260207
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Frames of figures; the columns of each are ``FRAMES[name]``, with what they say."""
+    """Tables of a comparison. ``FRAMES[name]`` lists the columns of each and their meaning."""
 
-    #: each model x target x modality on its own
+    #: each model, target and modality alone
     means: pd.DataFrame
-    #: structural against functional, within the session
+    #: structural minus functional, within the session
     modality: pd.DataFrame
-    #: model against model, within the image; of the first metric alone
+    #: model minus model, within the image; first metric only
     models: pd.DataFrame
-    #: all targets of a model jointly; of the first metric alone
+    #: mixed model over all targets of a model; first metric only
     joint: pd.DataFrame
     #: modality discrepancies and generalization gaps
     gaps: pd.DataFrame
     #: agreement of volumes (Bland-Altman)
     volumes: pd.DataFrame
-    #: what literature and the paper report for the models at hand
+    #: results for these models from the literature and the UMD paper
     published: pd.DataFrame
-    #: metric -> margin of equivalence
+    #: metric -> margin of equivalence in the metric's unit
     margins: Mapping[str, float]
     confidence: float
     resamples: int
     seed: int
 
     def frames(self) -> dict[str, pd.DataFrame]:
-        """The frames by name, in the order of ``FRAMES``."""
+        """Return the tables by name, in the order of ``FRAMES``."""
         return {name: getattr(self, name) for name in FRAMES}
 
 
@@ -74,27 +74,43 @@ def compare(
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> Comparison:
-    """Compare within each group of one dataset and one protocol; groups are never mixed, their rows stand under each other.
+    """Compare the runs of each benchmark (one dataset under one protocol).
 
-    ``metrics``: those of the protocols, unless named; the first is the main one. ``margins`` go over ``MARGINS``.
-    ``round_number``: of corrections; by default each prediction's last. The seed makes the resampling repeatable.
-    Raises RunConflictError for two versions of one dataset or protocol, UnknownNameError for a metric that a protocol lacks, and
-    UserError for a margin that is not above 0.
+    Runs of different benchmarks are never mixed; their rows follow each other in the tables.
+
+    Args:
+        results: Scores and predictions of the runs.
+        metrics: Metrics to compare; the first is the primary one. Default: those of the protocol.
+        margins: Margins of equivalence by metric, in addition to ``MARGINS``.
+        round_number: Round of corrections. Default: each prediction's last round.
+        confidence: Coverage of the intervals.
+        resamples: Number of bootstrap samples.
+        seed: Seed of the resampling; the same seed gives the same result.
+
+    Returns:
+        The tables.
+
+    Raises:
+        RunConflictError: The runs have two versions of one dataset or protocol.
+        UnknownNameError: A protocol does not have a metric.
+        UserError: A margin is not above 0.
     """
-    stated = dict(MARGINS) | dict(margins or {})
-    _check_margins(stated)
-    setting = Setting(margins=stated, confidence=confidence, resamples=resamples, seed=seed)
-    parts = [
-        _compare_group(group, tuple(metrics), round_number, setting) for group in results.groups()
+    all_margins = dict(MARGINS) | dict(margins or {})
+    _check_margins(all_margins)
+    options = ComparisonOptions(
+        margins=all_margins, confidence=confidence, resamples=resamples, seed=seed
+    )
+    tables = [
+        _compare_group(group, tuple(metrics), round_number, options) for group in results.groups()
     ]
-    frames = {name: _stack([part[name] for part in parts], FRAMES[name]) for name in parts[0]}
+    frames = {name: _stack(name, tables) for name in tables[0]}
     models = {run.model for run in results.runs}
     published = published_figures(load_published())
     published = published[published["model"].isin(models)].reset_index(drop=True)
     return Comparison(
         **frames,
         published=published,
-        margins=stated,
+        margins=all_margins,
         confidence=confidence,
         resamples=resamples,
         seed=seed,
@@ -112,23 +128,26 @@ def _check_margins(margins: Mapping[str, float]) -> None:
 
 
 def _compare_group(
-    group: Group, metrics: tuple[str, ...], number: int | None, setting: Setting
+    group: Group, metrics: tuple[str, ...], number: int | None, options: ComparisonOptions
 ) -> dict[str, pd.DataFrame]:
-    known = group.protocol.metrics
+    available = group.protocol.metrics
     for metric in metrics:
-        if metric not in known:
-            raise UnknownNameError(f"metric in protocol {group.protocol.id}", metric, known)
+        if metric not in available:
+            raise UnknownNameError(f"metric in protocol {group.protocol.id}", metric, available)
     scores = at_round(group.results.scores, number, group.protocol)
-    there = set(scores["metric"].unique())
-    wanted = metrics or [metric for metric in known if metric in there] or known[:1]
-    cubes = [make_cube(group, scores, metric) for metric in wanted]
-    means = pd.concat([mean_scores(cube, setting) for cube in cubes], ignore_index=True)
-    modality = pd.concat([compare_modalities(cube, setting) for cube in cubes], ignore_index=True)
+    scored = set(scores["metric"].unique())
+    selected = metrics or [name for name in available if name in scored] or available[:1]
+    labels = [run.label for run in group.results.runs]
+    arrays = [make_score_array(scores, name, group.protocol, labels) for name in selected]
+    means = pd.concat([mean_scores(array, options) for array in arrays], ignore_index=True)
+    modality = pd.concat(
+        [compare_modalities(array, options) for array in arrays], ignore_index=True
+    )
     frames = {
         "means": means,
         "modality": modality,
-        "models": compare_models(cubes[0], setting),
-        "joint": compare_jointly(cubes[0], setting),
+        "models": compare_models(arrays[0], options),
+        "joint": compare_jointly(arrays[0], options),
         "gaps": find_gaps(modality, means, group.results.runs, load_published()),
         "volumes": agree_on_volumes(group, scores),
     }
@@ -138,7 +157,6 @@ def _compare_group(
     }
 
 
-def _stack(frames: list[pd.DataFrame], columns: Mapping[str, str]) -> pd.DataFrame:
-    """Groups under each other."""
-    full = [typed(frame, columns) for frame in frames]
-    return pd.concat(full, ignore_index=True)
+def _stack(name: str, tables: list[dict[str, pd.DataFrame]]) -> pd.DataFrame:
+    """Concatenate one table of all benchmarks."""
+    return pd.concat([typed(table[name], FRAMES[name]) for table in tables], ignore_index=True)

@@ -1,196 +1,214 @@
-"""The frames of paired comparisons: modality against modality within a model, model against model within a modality."""
+"""The tables of paired comparisons: modalities within a model, and models within a modality."""
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from evaluator.analysis.comparison.paired_tests import judge, pair_figures
-from evaluator.analysis.comparison.pairing import NO_FIGURE, make_pairs, side_of, why_no_figure
+from evaluator.analysis.comparison.paired_tests import judge, paired_estimates
+from evaluator.analysis.comparison.pairing import NO_ESTIMATE, arm_of, make_pairs, why_no_estimate
 from evaluator.analysis.comparison.schema import ALL_TARGETS, MODALITY, MODALITY_PAIRS, MODELS
-from evaluator.analysis.comparison.score_array import COUNTED, FAILURES, LEFT_OUT
+from evaluator.analysis.comparison.score_array import EXCLUDED, FAILURE_RULES, INCLUDED
 from evaluator.types import MODALITIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from evaluator.analysis.comparison.paired_tests import Setting
-    from evaluator.analysis.comparison.pairing import Pairs, Side
-    from evaluator.analysis.comparison.score_array import Cube
+    from evaluator.analysis.comparison.paired_tests import ComparisonOptions
+    from evaluator.analysis.comparison.pairing import Arm, Pairs
+    from evaluator.analysis.comparison.score_array import ScoreArray
 
     Names = Sequence[Mapping[str, str]]
 
-#: comparisons whose scores are laid out at once
+#: pairs of models that are computed at once, to limit memory
 _CHUNK = 64
-#: what ``judge`` reads
+#: columns that ``judge`` reads
 _JUDGED = ("n", "first", "second", "low", "high", "p", "p_equivalence")
-#: what it says in words
+#: text columns that ``judge`` returns
 _WORDS = ("verdict", "status", "explanation")
-#: what a row without figures to believe does not show; the means of its sides it does
-_FIGURES = [
-    "difference", "low", "high", "low_90", "high_90", "shift", "rank_biserial", "wins", "p", "p_sign_flip", "p_holm",
-    "p_equivalence", "p_equivalence_holm",
+#: columns that are NA in a row without a valid estimate; the means of its arms are not
+_ESTIMATES = [
+    "difference", "low", "high", "low_90", "high_90", "shift", "rank_biserial", "wins",
+    "p", "p_sign_flip", "p_holm", "p_equivalence", "p_equivalence_holm",
 ]  # fmt: skip
 
 
-def compare_modalities(cube: Cube, setting: Setting) -> pd.DataFrame:
-    """Structural minus functional, for each model and target, and each modality_pair that the data have."""
-    models = np.arange(len(cube.models))
+def compare_modalities(score_array: ScoreArray, options: ComparisonOptions) -> pd.DataFrame:
+    """Compare structural with functional images within each model and target.
+
+    Returns:
+        Rows with the columns ``MODALITY`` (without dataset and protocol), for each modality pair
+        that the data have. If they have none, rows with status "no pairs".
+    """
+    models = np.arange(len(score_array.models))
     blocks = []
     for structural, functional in MODALITY_PAIRS:
         a, b = MODALITIES.index(structural), MODALITIES.index(functional)
         modality_pair = f"{structural}-{functional}"
-        both = cube.has[a] & cube.has[b]
-        names = [{"model": model, "modality_pair": modality_pair} for model in cube.models]
-        if both.any():
-            sides = (side_of(cube, models, a), side_of(cube, models, b))
-            block = _blocks(cube, sides, [(structural, functional)] * len(models), names, setting)
-            blocks.append(
-                _with_families(
-                    block, cube, f"{cube.metric}, {modality_pair}", f"{len(models)} models"
-                )
-            )
+        if not (score_array.has[a] & score_array.has[b]).any():
+            continue
+        names = [{"model": model, "modality_pair": modality_pair} for model in score_array.models]
+        arms = (arm_of(score_array, models, a), arm_of(score_array, models, b))
+        labels = [(structural, functional)] * len(models)
+        block = _blocks(score_array, arms, labels, names, options)
+        family = f"{score_array.metric}, {modality_pair}"
+        blocks.append(_with_families(block, score_array, family, f"{len(models)} models"))
     if not blocks:
-        blocks = [_not_paired(cube, setting)]
-    named = {"first": "mean_structural", "second": "mean_functional"}
-    named |= {"failed_first": "failed_structural", "failed_second": "failed_functional"}
-    return _tidy(pd.concat(blocks, ignore_index=True).rename(columns=named), MODALITY)
+        blocks = [_not_paired(score_array, options)]
+    columns = {"first": "mean_structural", "second": "mean_functional"}
+    columns |= {"failed_first": "failed_structural", "failed_second": "failed_functional"}
+    return _tidy(pd.concat(blocks, ignore_index=True).rename(columns=columns), MODALITY)
 
 
-def compare_models(cube: Cube, setting: Setting) -> pd.DataFrame:
-    """First minus second, for each two models and each target and modality."""
-    first, second = np.triu_indices(len(cube.models), 1)
+def compare_models(score_array: ScoreArray, options: ComparisonOptions) -> pd.DataFrame:
+    """Compare every two models within each target and modality.
+
+    Returns:
+        Rows with the columns ``MODELS`` (without dataset and protocol).
+    """
+    first, second = np.triu_indices(len(score_array.models), 1)
+    if not len(first):
+        return _tidy(pd.DataFrame(columns=list(MODELS)), MODELS)
     blocks = []
     for number, modality in enumerate(MODALITIES):
-        if not cube.has[number].any() or not len(first):
+        if not score_array.has[number].any():
             continue
-        parts = []
+        chunks = []
         for start in range(0, len(first), _CHUNK):
             i, j = first[start : start + _CHUNK], second[start : start + _CHUNK]
-            pairs = [(cube.models[a], cube.models[b]) for a, b in zip(i, j, strict=True)]
-            names = [{"model": a, "other": b, "modality": modality} for a, b in pairs]
-            sides = (side_of(cube, i, number), side_of(cube, j, number))
-            parts.append(_blocks(cube, sides, pairs, names, setting))
-        family = f"{cube.metric}, {modality}"
-        blocks.append(
-            _with_families(pd.concat(parts), cube, family, f"{len(first)} pairs of models")
-        )
-    named = {
-        "first": "mean_model",
-        "second": "mean_other",
-        "failed_first": "failed_model",
-        "failed_second": "failed_other",
-    }
-    frame = (
-        pd.concat(blocks, ignore_index=True).rename(columns=named)
-        if blocks
-        else pd.DataFrame(columns=list(MODELS))
-    )
-    return _tidy(frame, MODELS)
+            labels = [
+                (score_array.models[a], score_array.models[b]) for a, b in zip(i, j, strict=True)
+            ]
+            names = [{"model": a, "other": b, "modality": modality} for a, b in labels]
+            arms = (arm_of(score_array, i, number), arm_of(score_array, j, number))
+            chunks.append(_blocks(score_array, arms, labels, names, options))
+        family = f"{score_array.metric}, {modality}"
+        tests = f"{len(first)} pairs of models"
+        blocks.append(_with_families(pd.concat(chunks), score_array, family, tests))
+    if not blocks:
+        return _tidy(pd.DataFrame(columns=list(MODELS)), MODELS)
+    columns = {"first": "mean_model", "second": "mean_other"}
+    columns |= {"failed_first": "failed_model", "failed_second": "failed_other"}
+    return _tidy(pd.concat(blocks, ignore_index=True).rename(columns=columns), MODELS)
 
 
 def _blocks(
-    cube: Cube,
-    sides: tuple[Side, Side],
+    score_array: ScoreArray,
+    arms: tuple[Arm, Arm],
     labels: Sequence[tuple[str, str]],
     names: Names,
-    setting: Setting,
+    options: ComparisonOptions,
 ) -> pd.DataFrame:
-    """Figures of k comparisons of all targets under both rules for failures, without what a family decides."""
-    counted, left_out = (make_pairs(*sides, cube, failures) for failures in FAILURES)
-    figures = _figures(counted, np.ones(counted.used.size, dtype=bool), cube, setting)
-    changed = (left_out.used != counted.used).ravel()
-    again = _figures(left_out, changed, cube, setting)  # only those that differ
-    without = {name: np.where(changed, again[name], values) for name, values in figures.items()}
+    """Compute k comparisons of all targets under both failure rules, without adjusted p."""
+    included, excluded = (make_pairs(*arms, score_array, failures) for failures in FAILURE_RULES)
+    every = np.ones(included.used.size, dtype=bool)
+    estimates = _estimates(included, every, score_array, options)
+    # without failed pairs the estimates are the same: compute again only those that differ
+    changed = (excluded.used != included.used).ravel()
+    recomputed = _estimates(excluded, changed, score_array, options)
+    without_failures = {
+        name: np.where(changed, recomputed[name], values) for name, values in estimates.items()
+    }
     blocks = (
-        _block(counted, figures, cube, labels, names, COUNTED),
-        _block(left_out, without, cube, labels, names, LEFT_OUT),
+        _block(included, estimates, score_array, labels, names, INCLUDED),
+        _block(excluded, without_failures, score_array, labels, names, EXCLUDED),
     )
     return pd.concat(blocks, ignore_index=True)
 
 
-def _figures(pairs: Pairs, wanted: Any, cube: Cube, setting: Setting) -> dict[str, Any]:
+def _estimates(
+    pairs: Pairs, selected: Any, score_array: ScoreArray, options: ComparisonOptions
+) -> dict[str, Any]:
     first, second = (
-        side.reshape(-1, side.shape[-1])[wanted] for side in (pairs.first, pairs.second)
+        means.reshape(-1, means.shape[-1])[selected] for means in (pairs.first, pairs.second)
     )
-    found = pair_figures(first, second, cube.metric, setting)
-    spread = {}
-    for name, values in found.items():
-        spread[name] = np.zeros(len(wanted), values.dtype)
-        spread[name][wanted] = values
-    return spread
+    estimates = paired_estimates(first, second, score_array.metric, options)
+    columns = {}
+    for name, values in estimates.items():
+        columns[name] = np.zeros(len(selected), values.dtype)
+        columns[name][selected] = values
+    return columns
 
 
 def _block(
     pairs: Pairs,
-    figures: dict[str, Any],
-    cube: Cube,
+    estimates: dict[str, Any],
+    score_array: ScoreArray,
     labels: Sequence[tuple[str, str]],
     names: Names,
     failures: str,
 ) -> pd.DataFrame:
-    targets = (*cube.targets, ALL_TARGETS)
-    frame = pd.DataFrame(figures)
+    targets = (*score_array.targets, ALL_TARGETS)
+    frame = pd.DataFrame(estimates)
     for column in names[0]:
-        frame[column] = [own[column] for own in names for _ in targets]
+        frame[column] = np.repeat([row[column] for row in names], len(targets)).astype(object)
     frame["target"] = list(targets) * len(names)
-    frame["metric"], frame["failures"] = cube.metric, failures
-    frame["n_pairs"], frame["excluded"] = pairs.used.ravel(), pairs.excluded.ravel()
-    for side, failed in zip(("first", "second"), pairs.failed, strict=True):
-        frame[f"failed_{side}"] = failed.ravel()
+    frame["metric"] = score_array.metric
+    frame["failures"] = failures
+    frame["n_pairs"] = pairs.used.ravel()
+    frame["excluded"] = pairs.excluded.ravel()
+    for arm, failed in zip(("first", "second"), pairs.failed, strict=True):
+        frame[f"failed_{arm}"] = failed.ravel()
     reasons = [
-        why_no_figure(pairs, k, target, labels[k])
-        for k in range(len(names))
-        for target in range(len(targets))
+        why_no_estimate(pairs, k, target, labels[k])
+        for k, target in product(range(len(names)), range(len(targets)))
     ]
     frame["status"], frame["explanation"] = zip(*reasons, strict=True)
     return frame
 
 
-def _with_families(block: pd.DataFrame, cube: Cube, family: str, sides: str) -> pd.DataFrame:
-    """Holm and verdicts: targets x models are one family, their means over targets another, under each rule for failures."""
-    figures = {name: block[name].to_numpy() for name in _JUDGED}
+def _with_families(
+    block: pd.DataFrame, score_array: ScoreArray, family: str, comparisons: str
+) -> pd.DataFrame:
+    """Add Holm's adjustment and the verdicts.
+
+    Under each failure rule, targets x comparisons are one family and their means over targets are
+    another.
+    """
+    estimates = {name: block[name].to_numpy() for name in _JUDGED}
     reasons = block[["status", "explanation"]].to_numpy(dtype=object)
-    under, all_targets = (
-        block["failures"].to_numpy(dtype=object),
-        (block["target"] == ALL_TARGETS).to_numpy(),
-    )
+    rule = block["failures"].to_numpy(dtype=object)
+    is_overall = (block["target"] == ALL_TARGETS).to_numpy()
     columns = {name: np.empty(len(block), dtype=object) for name in ("family", *_WORDS)}
     columns |= {name: np.full(len(block), np.nan) for name in ("p_holm", "p_equivalence_holm")}
-    for failures in FAILURES:
-        for overall in (False, True):
-            rows = np.flatnonzero((under == failures) & (all_targets == overall))
-            own = {name: values[rows] for name, values in figures.items()}
-            said = judge(own, cube.metric, [(status, why) for status, why in reasons[rows]])
-            over = ALL_TARGETS if overall else f"{len(cube.targets)} targets"
-            tests = said.pop("tests")
-            said["family"] = [
-                f"{family}, failures {failures}: {over} x {sides}, {count} tests" for count in tests
-            ]
-            for name, values in said.items():
-                columns[name][rows] = values
+    for failures, overall in product(FAILURE_RULES, (False, True)):
+        rows = np.flatnonzero((rule == failures) & (is_overall == overall))
+        in_family = {name: values[rows] for name, values in estimates.items()}
+        row_reasons = [(status, explanation) for status, explanation in reasons[rows]]
+        results = judge(in_family, score_array.metric, row_reasons)
+        targets = ALL_TARGETS if overall else f"{len(score_array.targets)} targets"
+        label = f"{family}, failures {failures}: {targets} x {comparisons}"
+        results["family"] = [f"{label}, {count} tests" for count in results.pop("tests")]
+        for name, values in results.items():
+            columns[name][rows] = values
     block = block.reset_index(drop=True).assign(**columns)
-    block[_FIGURES] = block[_FIGURES].mask(block["status"].isin(NO_FIGURE))
+    block[_ESTIMATES] = block[_ESTIMATES].mask(block["status"].isin(NO_ESTIMATE))
     return block
 
 
-def _not_paired(cube: Cube, setting: Setting) -> pd.DataFrame:
+def _not_paired(score_array: ScoreArray, options: ComparisonOptions) -> pd.DataFrame:
     rows = [
         {
-            "model": model, "modality_pair": f"{a}-{b}", "target": ALL_TARGETS, "metric": cube.metric, "failures": failures,
-            "n": 0, "n_pairs": 0, "excluded": 0, "failed_first": 0, "failed_second": 0,
-            "margin": setting.margins.get(cube.metric, np.nan), "verdict": "cannot say", "status": "no pairs",
-            "family": "none", "explanation": f"no case has both {a} and {b}",
+            "model": model,
+            "modality_pair": f"{a}-{b}",
+            "target": ALL_TARGETS,
+            "metric": score_array.metric,
+            "failures": failures,
+            "margin": options.margins.get(score_array.metric, np.nan),
+            "verdict": "inconclusive",
+            "status": "no pairs",
+            "family": "none",
+            "explanation": f"no case has both {a} and {b}",
         }
-        for failures in FAILURES
-        for a, b in MODALITY_PAIRS
-        for model in cube.models
-    ]  # fmt: skip
+        | dict.fromkeys(("n", "n_pairs", "excluded", "failed_first", "failed_second"), 0)
+        for failures, (a, b), model in product(FAILURE_RULES, MODALITY_PAIRS, score_array.models)
+    ]
     return pd.DataFrame(rows)
 
 
 def _tidy(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
-    """The documented columns but dataset and protocol, in their order."""
+    """Return the documented columns except dataset and protocol, in their order."""
     return frame.reindex(columns=[name for name in columns if name not in ("dataset", "protocol")])

@@ -1,4 +1,4 @@
-"""The frame of means: each model, target and modality on its own, in each modality_pair and in all."""
+"""The table of means: each model, target and modality, by modality pair and over all scans."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from evaluator.analysis.comparison.pairing import side_of, with_all
+from evaluator.analysis.comparison.pairing import arm_of
 from evaluator.analysis.comparison.schema import ALL_TARGETS, MEANS, MODALITY_PAIRS
-from evaluator.analysis.comparison.score_array import FAILURES
+from evaluator.analysis.comparison.score_array import FAILURE_RULES
+from evaluator.analysis.comparison.subject_means import (
+    describe_subjects,
+    groups_of_equal_size,
+    with_target_mean,
+)
 from evaluator.statistics import FEWEST, mean_intervals
 from evaluator.types import MODALITIES
 
@@ -18,96 +23,93 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from evaluator.analysis.comparison.paired_tests import Setting
-    from evaluator.analysis.comparison.score_array import Cube
+    from evaluator.analysis.comparison.paired_tests import ComparisonOptions
+    from evaluator.analysis.comparison.score_array import ScoreArray
 
 
-def mean_scores(cube: Cube, setting: Setting) -> pd.DataFrame:
-    """Means with intervals, spread and counts, for every model and target and each slot that the data have."""
-    blocks = [
-        _block(cube, modality_pair, number, units, failures, setting)
-        for modality_pair, number, units in _slots(cube)
-        for failures in FAILURES
-    ]
+def mean_scores(score_array: ScoreArray, options: ComparisonOptions) -> pd.DataFrame:
+    """Compute means over subjects, with intervals, spread and counts.
+
+    Returns:
+        One row for each model, target, failure rule, modality and modality pair that the data
+        have. The columns are ``MEANS`` without dataset and protocol.
+    """
+    blocks = []
+    for modality_pair, number, units in _selections(score_array):
+        for failures in FAILURE_RULES:
+            blocks.append(_block(score_array, modality_pair, number, units, failures, options))
     columns = [name for name in MEANS if name not in ("dataset", "protocol")]
     if not blocks:
         return pd.DataFrame(columns=columns)
     return pd.concat(blocks, ignore_index=True)[columns]
 
 
-def _slots(cube: Cube) -> Iterator[tuple[str, int, NDArray[np.bool_]]]:
-    """(modality_pair, modality's number, its units): both modalities of each modality_pair, then every modality in all units."""
+def _selections(score_array: ScoreArray) -> Iterator[tuple[str, int, NDArray[np.bool_]]]:
+    """Yield modality pair, number of the modality, and the units to average.
+
+    First come both modalities of each pair in the units that have both, then every modality in all
+    of its units, as pair "all".
+    """
     for pair in MODALITY_PAIRS:
         numbers = [MODALITIES.index(name) for name in pair]
-        both = np.logical_and.reduce(cube.has[numbers])
-        if both.any():
-            yield from (("-".join(pair), number, both) for number in numbers)
+        paired = np.logical_and.reduce(score_array.has[numbers])
+        if paired.any():
+            yield from (("-".join(pair), number, paired) for number in numbers)
     for number in range(len(MODALITIES)):
-        if cube.has[number].any():
-            yield "all", number, cube.has[number]
+        if score_array.has[number].any():
+            yield "all", number, score_array.has[number]
 
 
 def _block(
-    cube: Cube,
+    score_array: ScoreArray,
     modality_pair: str,
     number: int,
     units: NDArray[np.bool_],
     failures: str,
-    setting: Setting,
+    options: ComparisonOptions,
 ) -> pd.DataFrame:
-    side = side_of(cube, slice(None), number)
-    values = with_all(cube.per_subject(np.where(units, side.values[failures], np.nan)))
+    arm = arm_of(score_array, slice(None), number)
+    by_unit = np.where(units, arm.values[failures], np.nan)
+    values = with_target_mean(score_array.per_subject(by_unit))
     counts = {
-        "predictions": _count(side.asked & units),
-        "failed": _count(side.failed & units),
-        "unsupported": _count(side.unsupported & units),
-        "excluded": _count(side.excluded & units),
+        "predictions": _count(arm.attempted & units),
+        "failed": _count(arm.failed & units),
+        "unsupported": _count(arm.unsupported & units),
+        "excluded": _count(arm.excluded & units),
     }
-    targets = (*cube.targets, ALL_TARGETS)
-    figures = _figures(values.reshape(-1, values.shape[-1]), setting)
-    told = [_status(*row) for row in zip(figures["n"], *counts.values(), strict=True)]
+    targets = (*score_array.targets, ALL_TARGETS)
+    statistics = _statistics(values.reshape(-1, values.shape[-1]), options)
+    reasons = [_status(*row) for row in zip(statistics["n"], *counts.values(), strict=True)]
     words = {
-        "model": np.repeat(cube.models, len(targets)),
-        "target": list(targets) * len(cube.models),
+        "model": np.repeat(score_array.models, len(targets)),
+        "target": list(targets) * len(score_array.models),
         "modality_pair": modality_pair,
         "modality": MODALITIES[number],
-        "metric": cube.metric,
+        "metric": score_array.metric,
         "failures": failures,
-        "status": [status for status, _ in told],
-        "explanation": [explanation for _, explanation in told],
+        "status": [status for status, _ in reasons],
+        "explanation": [explanation for _, explanation in reasons],
     }
-    return pd.DataFrame(words | figures | counts)
+    return pd.DataFrame(words | statistics | counts)
 
 
-def _figures(values: NDArray[np.float64], setting: Setting) -> dict[str, NDArray[Any]]:
-    known = ~np.isnan(values)
-    n = known.sum(axis=1)
-    names = ("mean", "low", "high", "sd", "median", "q1", "q3")
-    figures: dict[str, NDArray[Any]] = {name: np.full(len(n), np.nan) for name in names}
-    for count in np.unique(n[n > 0]):
-        cells = np.flatnonzero(n == count)
-        columns = values[cells][known[cells]].reshape(len(cells), count).T
-        ends = mean_intervals(
-            columns, (setting.confidence,), resamples=setting.resamples, seed=setting.seed
+def _statistics(values: NDArray[np.float64], options: ComparisonOptions) -> dict[str, NDArray[Any]]:
+    statistics = describe_subjects(values)
+    statistics |= {name: np.full(len(values), np.nan) for name in ("low", "high")}
+    for rows, columns in groups_of_equal_size(values):
+        low, high = mean_intervals(
+            columns, (options.confidence,), resamples=options.resamples, seed=options.seed
         )[0]
-        figures["mean"][cells], figures["low"][cells], figures["high"][cells] = (
-            columns.mean(axis=0),
-            ends[0],
-            ends[1],
-        )
-        if count > 1:
-            figures["sd"][cells] = columns.std(axis=0, ddof=1)
-        for name, share in (("q1", 25), ("median", 50), ("q3", 75)):
-            figures[name][cells] = np.percentile(columns, share, axis=0)
-    return {"n": n} | figures
+        statistics["low"][rows] = low
+        statistics["high"][rows] = high
+    return statistics
 
 
 def _count(marks: Any) -> NDArray[np.int64]:
     counts = marks.sum(axis=2)
-    total: NDArray[np.int64] = np.concatenate(
-        [counts, counts.sum(axis=1, keepdims=True)], axis=1
-    ).ravel()
-    return total
+    with_total = np.concatenate([counts, counts.sum(axis=1, keepdims=True)], axis=1)
+    flat: NDArray[np.int64] = with_total.ravel()
+    return flat
 
 
 def _status(
@@ -115,12 +117,14 @@ def _status(
 ) -> tuple[str, str]:
     if not predictions:
         if excluded:
-            return "excluded", "the data allow no fair question, or the metric has no meaning there"
-        return "no predictions", "no image of this kind has it in its reference"
+            return "excluded", (
+                "the data do not allow a fair request, or the metric does not apply to the target"
+            )
+        return "no predictions", "no image of this modality has the target in its reference"
     if unsupported == predictions:
-        return "unsupported", "the model does not take it"
+        return "unsupported", "the model does not support this input"
     if failed == predictions:
         return "all failed", "no prediction has a mask"
     if n < FEWEST:
-        return "few subjects", f"fewer than {FEWEST} subjects allow no interval"
+        return "few subjects", f"fewer than {FEWEST} subjects do not allow an interval"
     return "ok", ""

@@ -1,4 +1,4 @@
-"""A comparison as plain rows and as CSV files: what has no figure is null or an empty cell, never NaN."""
+"""A comparison as JSON rows and as CSV files: missing values are null or empty, never NaN."""
 
 from __future__ import annotations
 
@@ -18,37 +18,41 @@ if TYPE_CHECKING:
     from evaluator.analysis.comparison import Comparison
 
 
-def rows_of(made: Comparison) -> Iterator[dict[str, Any]]:
-    """Every row of every frame as plain JSON values, with the frame's name first."""
-    for name, frame in made.frames().items():
+def rows_of(comparison: Comparison) -> Iterator[dict[str, Any]]:
+    """Yield every row of every table as JSON values, with the table's name as ``frame``."""
+    for name, frame in comparison.frames().items():
+        columns = [str(column) for column in frame.columns]
         for row in frame.itertuples(index=False, name=None):
-            yield {"frame": name} | dict(zip(map(str, frame.columns), map(plain, row), strict=True))
+            yield {"frame": name} | dict(zip(columns, map(plain, row), strict=True))
 
 
 def plain(value: Any) -> Any:
-    """A cell as a JSON value."""
+    """Convert a cell of a table to a JSON value."""
     if pd.isna(value):
         return None
     return value.item() if isinstance(value, np.generic) else value
 
 
-def write_csv(made: Comparison, folder: Path) -> list[Path]:
-    """Write ``<frame>.csv`` for each frame, and ``columns.json`` with what the columns say; returns the files.
+def write_csv(comparison: Comparison, folder: Path) -> list[Path]:
+    """Write ``<table>.csv`` for each table, and ``columns.json`` with the meaning of the columns.
 
-    Raises HostError when the folder cannot be written.
+    Returns:
+        The files.
+
+    Raises:
+        HostError: The folder cannot be written.
     """
     paths = []
-    for name, frame in made.frames().items():
+    for name, frame in comparison.frames().items():
         paths.append(folder / f"{name}.csv")
         write_bytes(paths[-1], frame.to_csv(index=False).encode())
     settings = {
-        "margins": dict(made.margins),
-        "confidence": made.confidence,
-        "resamples": made.resamples,
-        "seed": made.seed,
+        "margins": dict(comparison.margins),
+        "confidence": comparison.confidence,
+        "resamples": comparison.resamples,
+        "seed": comparison.seed,
     }
     paths.append(folder / "columns.json")
-    write_bytes(
-        paths[-1], (json.dumps({"settings": settings, "frames": FRAMES}, indent=1) + "\n").encode()
-    )
+    text = json.dumps({"settings": settings, "frames": FRAMES}, indent=1)
+    write_bytes(paths[-1], f"{text}\n".encode())
     return paths

@@ -1,4 +1,4 @@
-"""The figures of many comparisons of two sides, each with its own subjects, and the status of each."""
+"""Estimates and tests of many paired comparisons, and the status of each."""
 
 from __future__ import annotations
 
@@ -15,86 +15,114 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-#: figures of ``compare_pairs`` that are columns of the frames
-_FIGURES = (
-    "difference", "low", "high", "low_90", "high_90", "shift", "rank_biserial", "wins", "p", "p_sign_flip",
+#: results of ``compare_pairs`` that are columns of the tables
+_ESTIMATES = (
+    "difference", "low", "high", "low_90", "high_90", "shift", "rank_biserial", "wins",
+    "p", "p_sign_flip",
 )  # fmt: skip
-#: of an overlap: two sides both below it are a model that works on neither
+#: an overlap score below this in both arms means that the model works in neither
 COLLAPSED = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """What is the same for all figures of a comparison."""
+class ComparisonOptions:
+    """Options that are the same for all estimates of a comparison."""
 
+    #: metric -> margin of equivalence in the metric's unit
     margins: Mapping[str, float]
+    #: coverage of intervals, such as 0.95
     confidence: float
+    #: bootstrap samples and random permutations
     resamples: int
+    #: seed of the resampling
     seed: int
 
 
-def pair_figures(first: Any, second: Any, metric: str, setting: Setting) -> dict[str, NDArray[Any]]:
-    """Figures of c comparisons of scores (c, subjects), NaN where a subject has no pair; arrays (c,), NaN where unknown.
+def paired_estimates(
+    first: Any, second: Any, metric: str, options: ComparisonOptions
+) -> dict[str, NDArray[Any]]:
+    """Compute the estimates of c paired comparisons.
 
-    ``n``, ``first`` and ``second`` (the means of the sides), those of ``Paired``, ``margin`` and ``p_equivalence``.
-    Differences are oriented as the metric's numbers; rank_biserial and wins so that positive and large is better.
+    Args:
+        first: Scores of one arm, array of shape (c, subjects), NaN where a subject has no pair.
+        second: Scores of the other arm.
+        metric: Name of the metric.
+        options: Margins, confidence and resampling.
+
+    Returns:
+        Arrays of shape (c,), NaN where undefined: ``n``, ``first`` and ``second`` (means of the
+        arms), the fields of ``evaluator.statistics.Paired``, ``margin`` and ``p_equivalence``.
+        Differences are first minus second in the metric's unit. ``rank_biserial`` and ``wins``
+        are oriented: a large positive value means that the first arm is better.
     """
-    both = ~np.isnan(first) & ~np.isnan(second)
-    n = both.sum(axis=1)
-    c = len(n)
-    figures: dict[str, NDArray[Any]] = {
-        name: np.full(c, np.nan) for name in (*_FIGURES, "first", "second")
+    paired = ~np.isnan(first) & ~np.isnan(second)
+    n = paired.sum(axis=1)
+    count_all = len(n)
+    estimates: dict[str, NDArray[Any]] = {
+        name: np.full(count_all, np.nan)
+        for name in (*_ESTIMATES, "first", "second", "p_equivalence")
     }
-    figures |= {
-        "n": n,
-        "margin": np.full(c, setting.margins.get(metric, np.nan)),
-        "p_equivalence": np.full(c, np.nan),
-    }
+    estimates["n"] = n
+    estimates["margin"] = np.full(count_all, options.margins.get(metric, np.nan))
     for count in np.unique(n[n > 0]):
-        cells = np.flatnonzero(n == count)
-        one, two = (
-            side[cells][both[cells]].reshape(len(cells), count).T for side in (first, second)
+        rows = np.flatnonzero(n == count)
+        a, b = (
+            values[rows][paired[rows]].reshape(len(rows), count).T for values in (first, second)
         )
-        found = compare_pairs(
-            one, two, confidence=setting.confidence, resamples=setting.resamples, seed=setting.seed
+        result = compare_pairs(
+            a,
+            b,
+            confidence=options.confidence,
+            resamples=options.resamples,
+            seed=options.seed,
         )
-        for name in _FIGURES:
-            figures[name][cells] = getattr(found, name)
-        figures["first"][cells], figures["second"][cells] = one.mean(axis=0), two.mean(axis=0)
-        figures["p_equivalence"][cells] = equivalence_p(one - two, figures["margin"][cells])
+        for name in _ESTIMATES:
+            estimates[name][rows] = getattr(result, name)
+        estimates["first"][rows] = a.mean(axis=0)
+        estimates["second"][rows] = b.mean(axis=0)
+        estimates["p_equivalence"][rows] = equivalence_p(a - b, estimates["margin"][rows])
     if METRICS[metric].direction == "lower":
-        figures["rank_biserial"], figures["wins"] = -figures["rank_biserial"], 1 - figures["wins"]
-    return figures
+        estimates["rank_biserial"] = -estimates["rank_biserial"]
+        estimates["wins"] = 1 - estimates["wins"]
+    return estimates
 
 
 def judge(
-    figures: dict[str, NDArray[Any]], metric: str, reasons: list[tuple[str, str]]
+    estimates: dict[str, NDArray[Any]], metric: str, reasons: list[tuple[str, str]]
 ) -> dict[str, list[Any]]:
-    """Adjusted p, verdict, status and explanation of the comparisons of one family.
+    """Adjust the p values of one family of comparisons and derive their verdicts.
 
-    ``reasons`` has for each comparison why there is no figure to believe, as (status, explanation); ("", "") if none is
-    known. Those that have one are outside the family.
+    Args:
+        estimates: Results of ``paired_estimates`` for the family.
+        metric: Name of the metric.
+        reasons: For each comparison the status and explanation of why it has no valid estimate,
+            or two empty strings. Comparisons with a status are not part of the family.
+
+    Returns:
+        Lists with one entry for each comparison: ``p_holm``, ``p_equivalence_holm``, ``verdict``,
+        ``status``, ``explanation`` and ``tests`` (size of the family).
     """
     outside = np.array([bool(status) for status, _ in reasons], dtype=bool)
-    p, p_equivalence = (np.where(outside, np.nan, figures[name]) for name in ("p", "p_equivalence"))
-    p_holm, p_equivalence_holm = holm(p), holm(p_equivalence)
-    overlap = METRICS[metric].unit == "" and METRICS[metric].direction == "higher"
+    p = np.where(outside, np.nan, estimates["p"])
+    p_holm = holm(p)
+    p_equivalence_holm = holm(np.where(outside, np.nan, estimates["p_equivalence"]))
     verdicts, statuses, explanations = [], [], []
     for i, (status, explanation) in enumerate(reasons):
-        enough = figures["n"][i] >= FEWEST
-        said = verdict(p_holm[i], p_equivalence_holm[i]) if enough else verdict(np.nan, np.nan)
-        told = [explanation]
+        conclusive = estimates["n"][i] >= FEWEST
+        explanation_parts = [explanation]
         if not status:
-            status, explanation = _own(figures, i)
-            told = [explanation]
-            if overlap and max(figures["first"][i], figures["second"][i]) < COLLAPSED:
-                said = verdict(np.nan, np.nan)
-                told.append(
-                    f"both means are below {COLLAPSED}: neither side works, which is no agreement"
+            status, explanation = _status(estimates, i)
+            explanation_parts = [explanation]
+            if _both_collapsed(estimates, i, metric):
+                conclusive = False
+                explanation_parts.append(
+                    f"both means are below {COLLAPSED}: neither arm works, "
+                    "which is not evidence of agreement"
                 )
-        verdicts.append(said)
+        tests = (p_holm[i], p_equivalence_holm[i]) if conclusive else (np.nan, np.nan)
+        verdicts.append(verdict(*tests))
         statuses.append(status)
-        explanations.append("; ".join(filter(None, told)))
+        explanations.append("; ".join(filter(None, explanation_parts)))
     return {
         "p_holm": list(p_holm),
         "p_equivalence_holm": list(p_equivalence_holm),
@@ -105,15 +133,22 @@ def judge(
     }
 
 
-def _own(figures: dict[str, NDArray[Any]], i: int) -> tuple[str, str]:
-    """Status and explanation that the figures themselves give."""
-    n = int(figures["n"][i])
+def _both_collapsed(estimates: dict[str, NDArray[Any]], i: int, metric: str) -> bool:
+    """Report whether the metric is an overlap score and both arms are near zero."""
+    if METRICS[metric].unit or METRICS[metric].direction != "higher":
+        return False
+    return bool(max(estimates["first"][i], estimates["second"][i]) < COLLAPSED)
+
+
+def _status(estimates: dict[str, NDArray[Any]], i: int) -> tuple[str, str]:
+    """Return status and explanation by the number of subjects and the interval."""
+    n = int(estimates["n"][i])
     if n == 0:
-        return "no pairs", "no subject has a score on both sides"
+        return "no pairs", "no subject has a score in both arms"
     if n == 1:
         return "one subject", "one subject allows neither an interval nor a test"
     if n < FEWEST:
-        return "few subjects", f"fewer than {FEWEST} subjects allow no interval"
-    if figures["low"][i] == figures["high"][i]:
+        return "few subjects", f"fewer than {FEWEST} subjects do not allow an interval"
+    if estimates["low"][i] == estimates["high"][i]:
         return "ok", "the differences of all subjects are equal"
     return "ok", ""

@@ -1,4 +1,4 @@
-"""Two sides of a comparison, model by model and target by target: their pairs, counted, and averaged within the subject."""
+"""The two arms of a paired comparison: their pairs, counted and averaged within the subject."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.analysis.comparison.score_array import COUNTED, LEFT_OUT
+from evaluator.analysis.comparison.score_array import FAILURE_RULES
+from evaluator.analysis.comparison.subject_means import with_target_mean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from evaluator.analysis.comparison.score_array import Cube
+    from evaluator.analysis.comparison.score_array import ScoreArray
 
 
-#: statuses of comparisons without a figure to believe
-NO_FIGURE = ("no pairs", "excluded", "unsupported", "all failed")
+#: statuses of comparisons without a valid estimate
+NO_ESTIMATE = ("no pairs", "excluded", "unsupported", "all failed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
-    """Arrays (k, targets, units) of one side of k comparisons."""
+class Arm:
+    """One arm of k comparisons: arrays of shape (k, targets, units) as in ``ScoreArray``."""
 
     values: dict[str, Any]
-    asked: Any
+    attempted: Any
     failed: Any
     unsupported: Any
     excluded: Any
@@ -32,63 +33,76 @@ class Side:
     @property
     def present(self) -> Any:
         """The target is in the references and the run has the scan."""
-        return self.asked | self.excluded
+        return self.attempted | self.excluded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
-    """Pairs of two sides under one rule for failures; arrays (k, targets + 1), the last of all targets together."""
+    """Pairs of two arms under one failure rule.
 
-    #: (k, targets + 1, subjects), NaN where a subject has no pair
+    Counts are arrays of shape (k, targets + 1); the last column is the sum over all targets.
+    """
+
+    #: (k, targets + 1, subjects) each subject's mean score, NaN where a subject has no pair
     first: NDArray[np.float64]
     second: NDArray[np.float64]
-    #: pairs in the figures; asked for on both sides; not askable; failed and unsupported on each side
+    #: pairs in the estimate
     used: NDArray[np.int64]
-    asked: NDArray[np.int64]
+    #: pairs with a prediction requested in both arms
+    attempted: NDArray[np.int64]
+    #: pairs for which no prediction could be requested in one arm or both
     excluded: NDArray[np.int64]
+    #: attempted pairs that failed, by arm
     failed: tuple[NDArray[np.int64], NDArray[np.int64]]
+    #: attempted pairs that the model does not support, by arm
     unsupported: tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
-def side_of(cube: Cube, models: Any, modality: int, units: Any = slice(None)) -> Side:
-    """The side of some models (their numbers) on a modality, for some units."""
+def arm_of(score_array: ScoreArray, models: Any, modality: int, units: Any = slice(None)) -> Arm:
+    """Select one arm of a comparison.
 
-    def part(array: Any) -> Any:
+    Args:
+        score_array: The scores.
+        models: Index of the models along the first axis.
+        modality: Number of the modality in ``MODALITIES``.
+        units: Index of the units along the last axis.
+    """
+
+    def select(array: Any) -> Any:
         return array[models, :, modality][..., units]
 
-    return Side(
-        values={name: part(cube.values[name]) for name in (COUNTED, LEFT_OUT)},
-        asked=part(cube.asked),
-        failed=part(cube.failed),
-        unsupported=part(cube.unsupported),
-        excluded=part(cube.excluded),
+    return Arm(
+        values={rule: select(score_array.values[rule]) for rule in FAILURE_RULES},
+        attempted=select(score_array.attempted),
+        failed=select(score_array.failed),
+        unsupported=select(score_array.unsupported),
+        excluded=select(score_array.excluded),
     )
 
 
-def make_pairs(one: Side, two: Side, cube: Cube, failures: str) -> Pairs:
-    """Pair the sides unit by unit (all of the cube's), average within subjects, then over each subject's targets."""
-    known = ~np.isnan(one.values[failures]) & ~np.isnan(two.values[failures])
-    first, second = (
-        cube.per_subject(np.where(known, side.values[failures], np.nan)) for side in (one, two)
-    )
-    both = one.asked & two.asked
+def make_pairs(first: Arm, second: Arm, score_array: ScoreArray, failures: str) -> Pairs:
+    """Pair two arms unit by unit, average within subjects, then over each subject's targets.
+
+    Args:
+        first: One arm, in all units of the score array.
+        second: The other arm.
+        score_array: The scores that the arms were selected from.
+        failures: One of ``FAILURE_RULES``.
+    """
+    arms = (first, second)
+    values = [arm.values[failures] for arm in arms]
+    used = ~np.isnan(values[0]) & ~np.isnan(values[1])
+    means = [score_array.per_subject(np.where(used, array, np.nan)) for array in values]
+    attempted = first.attempted & second.attempted
     return Pairs(
-        first=with_all(first),
-        second=with_all(second),
-        used=_count(known),
-        asked=_count(both),
-        excluded=_count(one.present & two.present & ~both),
-        failed=(_count(both & one.failed), _count(both & two.failed)),
-        unsupported=(_count(both & one.unsupported), _count(both & two.unsupported)),
+        first=with_target_mean(means[0]),
+        second=with_target_mean(means[1]),
+        used=_count(used),
+        attempted=_count(attempted),
+        excluded=_count(first.present & second.present & ~attempted),
+        failed=(_count(attempted & first.failed), _count(attempted & second.failed)),
+        unsupported=(_count(attempted & first.unsupported), _count(attempted & second.unsupported)),
     )
-
-
-def with_all(values: Any) -> Any:
-    """The subjects' means over targets as one more target, (k, targets, subjects) to (k, targets + 1, subjects)."""
-    known = ~np.isnan(values)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.nan_to_num(values).sum(axis=1, keepdims=True) / known.sum(axis=1, keepdims=True)
-    return np.concatenate([values, mean], axis=1)
 
 
 def _count(marks: Any) -> NDArray[np.int64]:
@@ -96,22 +110,35 @@ def _count(marks: Any) -> NDArray[np.int64]:
     return np.concatenate([counts, counts.sum(axis=1, keepdims=True)], axis=1)
 
 
-def why_no_figure(pairs: Pairs, k: int, target: int, names: tuple[str, str]) -> tuple[str, str]:
-    """Status and explanation where a comparison has no figure to believe; ("", "") where it has."""
-    asked, failed = int(pairs.asked[k, target]), [int(side[k, target]) for side in pairs.failed]
-    refused = [bool(asked) and int(side[k, target]) == asked for side in pairs.unsupported]
-    if not asked:
+def why_no_estimate(pairs: Pairs, k: int, target: int, names: tuple[str, str]) -> tuple[str, str]:
+    """Explain why a comparison has no valid estimate.
+
+    Args:
+        pairs: The pairs of k comparisons.
+        k: Number of the comparison.
+        target: Number of the target; the last one is all targets.
+        names: Names of the two arms.
+
+    Returns:
+        Status and explanation; two empty strings where there is an estimate.
+    """
+    attempted = int(pairs.attempted[k, target])
+    if not attempted:
         if pairs.excluded[k, target]:
-            return (
-                "excluded",
-                "the data allow no fair question about any pair, or the metric has no meaning there",
+            return "excluded", (
+                "the data do not allow a fair request for any pair, or the metric does not apply "
+                "to the target"
             )
-        return "no pairs", f"no case has it on both {names[0]} and {names[1]}"
-    if any(refused):
-        which = " and ".join(name for name, one in zip(names, refused, strict=True) if one)
-        return "unsupported", f"not supported by the model: {which}"
-    if failed == [asked, asked]:
-        return "all failed", "no prediction on either side has a mask"
+        return "no pairs", f"no case has the target on both {names[0]} and {names[1]}"
+    refused = [
+        name
+        for name, counts in zip(names, pairs.unsupported, strict=True)
+        if int(counts[k, target]) == attempted
+    ]
+    if refused:
+        return "unsupported", f"not supported by the model: {' and '.join(refused)}"
+    if all(int(counts[k, target]) == attempted for counts in pairs.failed):
+        return "all failed", "no prediction in either arm has a mask"
     if not pairs.used[k, target]:
         return "all failed", "every pair has a failed prediction"
     return "", ""

@@ -1,4 +1,8 @@
-"""Scores of one metric as arrays by model, target, modality and unit (a session under a seed), failures filled in or not."""
+"""Scores of one metric as an array by model, target, modality and unit.
+
+A unit is one session of a subject under one seed. Statistics are over subjects:
+``ScoreArray.per_subject`` averages a subject's units first.
+"""
 
 from __future__ import annotations
 
@@ -8,33 +12,42 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from evaluator.analysis.comparison.subject_means import mean_by_subject, sum_by_subject
 from evaluator.metrics import METRICS
 from evaluator.metrics.registry import NOT_EVALUATED, failure_value
 from evaluator.types import MODALITIES, Modality, ScoreStatus, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from evaluator.runs.results import Group
+    from evaluator.types import Protocol
 
-COUNTED, LEFT_OUT = "counted", "left out"
-FAILURES = (COUNTED, LEFT_OUT)
+#: failed predictions are included as the protocol defines, or excluded
+INCLUDED, EXCLUDED = "included", "excluded"
+FAILURE_RULES = (INCLUDED, EXCLUDED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cube:
-    """Arrays (models, targets, modalities, units), modalities as in ``MODALITIES``; units in the order of subjects."""
+class ScoreArray:
+    """Arrays of shape (models, targets, modalities, units).
+
+    Modalities are in the order of ``MODALITIES``. Units are sorted by subject.
+    """
 
     metric: str
     models: tuple[str, ...]
     targets: tuple[str, ...]
-    #: by name in ``FAILURES``: the values, NaN where there is none; signed metrics by magnitude
+    #: by name in ``FAILURE_RULES``: the scores in the metric's unit, NaN where there is none
     values: dict[str, NDArray[np.float64]]
-    #: there is a prediction, with a mask or without
-    asked: NDArray[np.bool_]
+    #: a prediction was requested, with or without a mask as the result
+    attempted: NDArray[np.bool_]
+    #: a prediction was requested and there is no mask
     failed: NDArray[np.bool_]
+    #: failed because the model does not support the modality, prompt or target
     unsupported: NDArray[np.bool_]
-    #: nothing could be asked or scored, for the data's sake
+    #: no prediction could be requested or scored because of the data
     excluded: NDArray[np.bool_]
     #: (units,) the number of each unit's subject
     subject: NDArray[np.int64]
@@ -43,99 +56,120 @@ class Cube:
 
     @property
     def subjects(self) -> int:
-        """How many there are."""
+        """The number of subjects."""
         return int(self.subject[-1]) + 1 if len(self.subject) else 0
 
     def per_subject(self, values: Any) -> Any:
-        """Mean over each subject's units, (..., units) to (..., subjects); NaN where all are."""
-        sums, counts = self.count(np.nan_to_num(values)), self.count(~np.isnan(values))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return sums / counts
+        """Average each subject's units, (..., units) to (..., subjects); NaN where all are NaN."""
+        return mean_by_subject(values, self.subject)
 
     def count(self, values: Any) -> Any:
         """Sum over each subject's units, (..., units) to (..., subjects)."""
-        if not len(self.subject):
-            return np.zeros((*values.shape[:-1], 0))
-        starts = np.flatnonzero(np.diff(self.subject, prepend=-1))
-        return np.add.reduceat(values.astype(np.float64), starts, axis=-1)
+        return sum_by_subject(values, self.subject)
 
 
-def make_cube(group: Group, scores: pd.DataFrame, metric: str) -> Cube:
-    """The cube of one metric from a group's scores, of which each model, case, modality, target and seed has one round.
+def make_score_array(
+    scores: pd.DataFrame,
+    metric: str,
+    protocol: Protocol,
+    models: Sequence[str],
+    *,
+    magnitude: bool = True,
+) -> ScoreArray:
+    """Arrange the scores of one metric by model, target, modality and unit.
 
-    The cubes of a group's metrics have the same models, targets and units.
+    The arrays of several metrics from the same scores have the same models, targets and units.
+
+    Args:
+        scores: Score rows of one dataset under one protocol, with one round for each model, case,
+            modality, target and seed. Text columns are categories.
+        metric: Name of the metric.
+        protocol: Defines what a failed prediction counts as.
+        models: Labels of the models.
+        magnitude: Use the magnitude of a signed metric.
     """
-    units = (
-        scores.groupby(["subject", "case", "seed"], observed=True, sort=True).ngroup().to_numpy()
-    )
-    subject = np.unique(
-        scores["subject"].cat.codes.groupby(units).first().to_numpy(), return_inverse=True
-    )[1]
-    models = tuple(sorted(run.label for run in group.results.runs))
+    labels = tuple(sorted(models))
     targets = tuple(sorted(map(str, scores["target"].unique())))
+    units, subject = _units(scores)
     has = np.zeros((len(MODALITIES), len(subject)), dtype=bool)
     has[_codes(scores["modality"], MODALITIES), units] = True
-    chosen = (scores["metric"] == metric).to_numpy()
-    own, unit = scores[chosen], units[chosen]
-    shape = (len(models), len(targets), len(MODALITIES), len(subject))
-    place = np.ravel_multi_index(
-        (
-            _codes(own["model"], models),
-            _codes(own["target"], targets),
-            _codes(own["modality"], MODALITIES),
-            unit,
-        ),
-        shape,
+    selected = (scores["metric"] == metric).to_numpy()
+    rows = scores[selected]
+    shape = (len(labels), len(targets), len(MODALITIES), len(subject))
+    axes = (
+        _codes(rows["model"], labels),
+        _codes(rows["target"], targets),
+        _codes(rows["modality"], MODALITIES),
+        units[selected],
     )
-    status = own["status"]
-    value = own["value"].to_numpy(dtype=np.float64, na_value=np.nan)
-    ok, one_empty = (
-        (status == ScoreStatus.OK).to_numpy(),
-        (status == ScoreStatus.ONE_EMPTY).to_numpy(),
-    )
-    excluded = status.isin([str(one) for one in NOT_EVALUATED]).to_numpy()
-    failed = ~(ok | one_empty | excluded)
-    if METRICS[metric].signed:
-        value = np.abs(value)
-    worst = failure_value(metric, group.protocol)
-    worst = np.nan if worst is None else abs(worst)
-    value = np.where(one_empty, worst, np.where(ok, value, np.nan))
-    counted = np.where(failed & (group.protocol.failures_count_as == "worst"), worst, value)
-    return Cube(
+    index = np.ravel_multi_index(axes, shape)
+    status = rows["status"]
+    excluded = status.isin([str(name) for name in NOT_EVALUATED]).to_numpy()
+    failed = ~(status.isin((ScoreStatus.OK, ScoreStatus.ONE_EMPTY)).to_numpy() | excluded)
+    scored, worst = _values(rows, metric, protocol, magnitude=magnitude)
+    failures_are_worst = protocol.failures_count_as == "worst"
+    values = {
+        INCLUDED: np.where(failed & failures_are_worst, worst, scored),
+        EXCLUDED: scored,
+    }
+    return ScoreArray(
         metric=metric,
-        models=models,
+        models=labels,
         targets=targets,
-        values={COUNTED: _filled(shape, place, counted), LEFT_OUT: _filled(shape, place, value)},
-        asked=_marked(shape, place, ~excluded),
-        failed=_marked(shape, place, failed),
-        unsupported=_marked(shape, place, (status == Status.UNSUPPORTED).to_numpy()),
-        excluded=_marked(shape, place, excluded),
+        values={rule: _filled(shape, index, column) for rule, column in values.items()},
+        attempted=_marked(shape, index, ~excluded),
+        failed=_marked(shape, index, failed),
+        unsupported=_marked(shape, index, (status == Status.UNSUPPORTED).to_numpy()),
+        excluded=_marked(shape, index, excluded),
         subject=subject,
         has=has,
     )
 
 
+def _units(scores: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the unit of each row, and the number of each unit's subject."""
+    groups = scores.groupby(["subject", "case", "seed"], observed=True, sort=True)
+    units = groups.ngroup().to_numpy().astype(np.int64)
+    codes = scores["subject"].cat.codes.groupby(units).first().to_numpy()
+    subject = np.unique(codes, return_inverse=True)[1].astype(np.int64)
+    return units, subject
+
+
+def _values(
+    rows: pd.DataFrame, metric: str, protocol: Protocol, *, magnitude: bool
+) -> tuple[NDArray[np.float64], float]:
+    """Return the score of each row, NaN for a failure, and the value that a failure counts as."""
+    value = rows["value"].to_numpy(dtype=np.float64, na_value=np.nan)
+    if METRICS[metric].signed and magnitude:
+        value = np.abs(value)
+    of_failure = failure_value(metric, protocol)
+    worst = np.nan if of_failure is None else of_failure
+    worst = abs(worst) if magnitude else worst
+    with_score = (rows["status"] == ScoreStatus.OK).to_numpy()
+    one_empty = (rows["status"] == ScoreStatus.ONE_EMPTY).to_numpy()
+    return np.where(one_empty, worst, np.where(with_score, value, np.nan)), worst
+
+
 def _codes(
     column: pd.Series[Any], names: tuple[str, ...] | tuple[Modality, ...]
 ) -> NDArray[np.int64]:
-    """Place of each value among the names."""
-    places: NDArray[np.int64] = pd.Index(list(names)).get_indexer(column.cat.categories)[
-        column.cat.codes
-    ]
-    return places
+    """Return the position of each value among the names."""
+    positions = pd.Index(list(names)).get_indexer(column.cat.categories)
+    codes: NDArray[np.int64] = positions[column.cat.codes]
+    return codes
 
 
 def _filled(
-    shape: tuple[int, ...], place: NDArray[np.int64], values: NDArray[np.float64]
+    shape: tuple[int, ...], index: NDArray[np.int64], values: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     array = np.full(shape, np.nan)
-    array.flat[place] = values
+    array.flat[index] = values
     return array
 
 
 def _marked(
-    shape: tuple[int, ...], place: NDArray[np.int64], marks: NDArray[np.bool_]
+    shape: tuple[int, ...], index: NDArray[np.int64], marks: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     array = np.zeros(shape, dtype=bool)
-    array.flat[place] = marks
+    array.flat[index] = marks
     return array

@@ -1,4 +1,4 @@
-"""The frame of volumes: predicted against reference, by Bland and Altman."""
+"""The table of volumes: predicted against reference, by Bland and Altman."""
 
 from __future__ import annotations
 
@@ -21,77 +21,88 @@ _COLUMNS = [name for name in VOLUMES if name not in ("dataset", "protocol")]
 
 
 def agree_on_volumes(group: Group, scores: pd.DataFrame) -> pd.DataFrame:
-    """One row for each model, modality and target, in all scans and in those of each modality_pair.
+    """Compute limits of agreement for each model, modality and target.
 
-    The reference volume of a scan is had from a prediction's volume and its ``rve`` or ``volume_error_ml``; without one
-    of these metrics in the protocol the frame is empty.
+    The reference volume of a scan is computed from a prediction's volume and its ``rve`` or
+    ``volume_error_ml``. If the protocol has neither metric the table is empty.
+
+    Args:
+        group: Runs of one dataset under one protocol.
+        scores: Their scores in one round.
+
+    Returns:
+        Rows with the columns ``VOLUMES`` (without dataset and protocol), for all scans and for
+        those of each modality pair.
     """
     frame = _volumes(group, scores)
     rows = []
-    for modality_pair, part in _slots(frame):
-        known = part.dropna(subset=["predicted", "reference"])
-        subjects = _by_subject(known)
-        of_cell = subjects.groupby(_BY, observed=True).indices
-        sizes = (one.groupby(_BY, observed=True).size() for one in (part, known))
-        lost = next(sizes).sub(next(sizes), fill_value=0).rename("lost").reset_index()
+    for modality_pair, scans in _selections(frame):
+        complete = scans.dropna(subset=["predicted", "reference"])
+        subjects = _by_subject(complete)
+        row_numbers = subjects.groupby(_BY, observed=True).indices
+        n_all = scans.groupby(_BY, observed=True).size()
+        n_complete = complete.groupby(_BY, observed=True).size()
+        excluded = n_all.sub(n_complete, fill_value=0).rename("excluded").reset_index()
         predicted, reference = (
             subjects[name].to_numpy(dtype=np.float64) for name in ("predicted", "reference")
         )
-        for model, modality, target, excluded in lost[[*_BY, "lost"]].itertuples(
-            index=False, name=None
-        ):
-            own = of_cell.get((model, modality, target), [])
-            named = {"model": model, "modality": modality, "target": target} | {
+        for model, modality, target, count in excluded.itertuples(index=False, name=None):
+            selected = row_numbers.get((model, modality, target), [])
+            labels = {
+                "model": model,
+                "modality": modality,
+                "target": target,
                 "modality_pair": modality_pair,
-                "excluded": int(excluded),
+                "excluded": int(count),
             }
-            rows.append(named | _row(predicted[own], reference[own]))
+            rows.append(labels | _row(predicted[selected], reference[selected]))
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
 def subject_volumes(group: Group, scores: pd.DataFrame) -> pd.DataFrame:
-    """model, modality, target, subject, predicted, reference: mean millilitres of each subject whose volumes are known."""
+    """Average the volumes of each subject.
+
+    Returns:
+        Rows with model, modality, target, subject, and mean predicted and reference volume in ml,
+        for subjects with both volumes.
+    """
     return _by_subject(_volumes(group, scores).dropna(subset=["predicted", "reference"]))
 
 
-def _by_subject(known: pd.DataFrame) -> pd.DataFrame:
-    by_subject = known.groupby([*_BY, "subject"], observed=True, sort=True)[
-        ["predicted", "reference"]
-    ]
-    return by_subject.mean().reset_index()
+def _by_subject(volumes: pd.DataFrame) -> pd.DataFrame:
+    by_subject = volumes.groupby([*_BY, "subject"], observed=True, sort=True)
+    return by_subject[["predicted", "reference"]].mean().reset_index()
 
 
 def _volumes(group: Group, scores: pd.DataFrame) -> pd.DataFrame:
-    """Predicted and reference millilitres of every prediction that was asked for."""
-    metric = next(
-        (name for name in ("volume_error_ml", "rve") if name in group.protocol.metrics), None
-    )
-    own = scores.loc[scores["metric"] == metric, [*_KEY, "model", "subject", "value"]]
-    frame = own.merge(group.results.predictions[[*_KEY, "status", "voxels", "voxel_ml"]], on=_KEY)
+    """Return predicted and reference volume (ml) of every prediction that was requested."""
+    metrics = [name for name in ("volume_error_ml", "rve") if name in group.protocol.metrics]
+    metric = metrics[0] if metrics else None
+    rows = scores.loc[scores["metric"] == metric, [*_KEY, "model", "subject", "value"]]
+    frame = rows.merge(group.results.predictions[[*_KEY, "status", "voxels", "voxel_ml"]], on=_KEY)
     frame = frame[~frame["status"].isin(("undefined", "not-run"))]
     predicted = (frame["voxels"] * frame["voxel_ml"]).to_numpy(dtype=np.float64, na_value=np.nan)
     error = frame["value"].to_numpy(dtype=np.float64, na_value=np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         reference = predicted - error if metric == "volume_error_ml" else predicted / (1 + error)
-    frame = frame.assign(
-        predicted=predicted, reference=np.where(np.isfinite(reference), reference, np.nan)
-    )
-    # an empty prediction does not tell the reference's volume, but another one of the same scan does
-    frame["reference"] = frame.groupby(["case", "modality", "target"], observed=True)[
-        "reference"
-    ].transform("median")
+    reference = np.where(np.isfinite(reference), reference, np.nan)
+    frame = frame.assign(predicted=predicted, reference=reference)
+    # an empty prediction does not determine the reference's volume; another one of the scan does
+    by_scan = frame.groupby(["case", "modality", "target"], observed=True)
+    frame["reference"] = by_scan["reference"].transform("median")
     return frame
 
 
-def _slots(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    by_case = frame.groupby("case", observed=True)["modality"].agg(frozenset)
-    slots = []
+def _selections(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Return the rows of cases with both modalities of a pair, for each pair; then all rows."""
+    modalities_by_case = frame.groupby("case", observed=True)["modality"].agg(frozenset)
+    selections = []
     for pair in MODALITY_PAIRS:
-        cases = by_case.index[[set(pair) <= own for own in by_case]]
-        slots.append(
-            ("-".join(pair), frame[frame["case"].isin(cases) & frame["modality"].isin(pair)])
-        )
-    return [*slots, ("all", frame)]
+        is_paired = [set(pair) <= modalities for modalities in modalities_by_case]
+        cases = modalities_by_case.index[is_paired]
+        rows = frame[frame["case"].isin(cases) & frame["modality"].isin(pair)]
+        selections.append(("-".join(pair), rows))
+    return [*selections, ("all", frame)]
 
 
 def _row(predicted: NDArray[np.float64], reference: NDArray[np.float64]) -> dict[str, Any]:
@@ -101,22 +112,25 @@ def _row(predicted: NDArray[np.float64], reference: NDArray[np.float64]) -> dict
             "status": "no volumes",
             "explanation": "no prediction has both a mask and a reference volume",
         }
-    found = bland_altman(predicted, reference)
-    few = found.lower is None
-    none = (None, None)
+    agreement = bland_altman(predicted, reference)
+    few = agreement.lower is None
+    bias_low, bias_high = agreement.bias_interval or (None, None)
+    limit_low_low, limit_low_high = agreement.lower_interval or (None, None)
+    limit_high_low, limit_high_high = agreement.upper_interval or (None, None)
     return {
-        "n": found.n,
+        "n": agreement.n,
         "reference_ml": float(reference.mean()),
         "predicted_ml": float(predicted.mean()),
-        "bias": found.bias,
-        "bias_percent": found.bias_percent,
-        "limit_low": found.lower,
-        "limit_high": found.upper,
-        **dict(zip(("bias_low", "bias_high"), found.bias_interval or none, strict=True)),
-        **dict(zip(("limit_low_low", "limit_low_high"), found.lower_interval or none, strict=True)),
-        **dict(
-            zip(("limit_high_low", "limit_high_high"), found.upper_interval or none, strict=True)
-        ),
+        "bias": agreement.bias,
+        "bias_low": bias_low,
+        "bias_high": bias_high,
+        "bias_percent": agreement.bias_percent,
+        "limit_low": agreement.lower,
+        "limit_low_low": limit_low_low,
+        "limit_low_high": limit_low_high,
+        "limit_high": agreement.upper,
+        "limit_high_low": limit_high_low,
+        "limit_high_high": limit_high_high,
         "status": "few subjects" if few else "ok",
         "explanation": "too few subjects for limits of agreement" if few else "",
     }

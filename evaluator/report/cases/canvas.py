@@ -1,4 +1,4 @@
-"""The sheet that a picture is drawn on: its planes, colours, outlines, prompts, letters and stamps."""
+"""The sheet that a picture is drawn on: its planes, colours, outlines, prompts, letters and warnings."""
 
 from __future__ import annotations
 
@@ -125,13 +125,13 @@ def label(axis: Any, plane: Plane, white: bool, extent: Any) -> None:
         )
 
 
-def png(made: Any, white: bool, stamps: Sequence[str]) -> bytes:
+def png(made: Any, white: bool, warnings: Sequence[str]) -> bytes:
     """The stamped figure as a PNG that says nothing else."""
-    if stamps:
+    if warnings:
         made.text(
             0.995,
             0.006,
-            " · ".join(stamps),
+            " · ".join(warnings),
             ha="right",
             va="bottom",
             fontsize=7,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class CasePage:
     """A case with a page of its own."""
 
     dataset: str
@@ -37,35 +37,37 @@ class Shown:
         return f"cases/{slug(self.dataset)}-{slug(self.label)}.html"
 
 
-def choose(report: Report, picks: Sequence[Pick], most: int) -> list[Shown]:
+def choose(report: Report, picks: Sequence[Pick], most: int) -> list[CasePage]:
     """At most so many cases: those with most picks first, every dataset in turn."""
     by_dataset: dict[str, Counter[str]] = {}
-    datasets = {study.key: study.group.dataset for study in report.studies}
+    datasets = {benchmark.key: benchmark.group.dataset for benchmark in report.benchmarks}
     for dataset in datasets.values():
         by_dataset.setdefault(dataset, Counter())
     for pick in picks:
-        by_dataset[datasets[pick.study]][pick.case] += 1
-    for study in report.studies:
-        for case in study.group.results.scores["case"].unique():
-            by_dataset[study.group.dataset].setdefault(str(case), 0)
+        by_dataset[datasets[pick.benchmark]][pick.case] += 1
+    for benchmark in report.benchmarks:
+        for case in benchmark.group.results.scores["case"].unique():
+            by_dataset[benchmark.group.dataset].setdefault(str(case), 0)
     queues = [[(d, c) for c, _ in counter.most_common()] for d, counter in by_dataset.items()]
     chosen: list[tuple[str, str]] = []
     for turn in range(max(map(len, queues), default=0)):
         chosen += [queue[turn] for queue in queues if turn < len(queue)]
-    return [_shown(report, dataset, case, picks) for dataset, case in chosen[:most]]
+    return [_case_page(report, dataset, case, picks) for dataset, case in chosen[:most]]
 
 
-def _shown(report: Report, dataset: str, case: str, picks: Sequence[Pick]) -> Shown:
-    studies = [study for study in report.studies if study.group.dataset == dataset]
+def _case_page(report: Report, dataset: str, case: str, picks: Sequence[Pick]) -> CasePage:
+    benchmarks = [
+        benchmark for benchmark in report.benchmarks if benchmark.group.dataset == dataset
+    ]
     seeds: dict[str, set[int]] = {}
     for pick in picks:
         if pick.case == case:
-            seeds.setdefault(pick.study, set()).add(pick.seed)
-    return Shown(
+            seeds.setdefault(pick.benchmark, set()).add(pick.seed)
+    return CasePage(
         dataset=dataset,
         case=case,
         label=case_label(report, dataset, case),
-        runs=[(study, run) for study in studies for run in study.runs],
+        runs=[(benchmark, run) for benchmark in benchmarks for run in benchmark.runs],
         seeds={key: frozenset(own) for key, own in seeds.items()},
     )
 
@@ -90,7 +92,7 @@ WORST = 2
 class Pick:
     """A prediction worth a picture."""
 
-    study: str
+    benchmark: str
     run: str
     model: str
     case: str
@@ -105,33 +107,35 @@ class Pick:
     score: float
 
 
-def find_picks(studies: Sequence[Benchmark], atlas: FailureAnalysis) -> list[Pick]:
+def find_picks(benchmarks: Sequence[Benchmark], failure_analysis: FailureAnalysis) -> list[Pick]:
     """The worst predictions of different kinds and a median one of each model and modality, models in turn."""
-    kinds = {_key(row): str(row.kind) for row in rows_of(atlas.cases)}
-    keys = {(study.group.dataset, study.protocol.id): study.key for study in studies}
+    kinds = {_key(row): str(row.failure_mode) for row in rows_of(failure_analysis.cases)}
+    keys = {
+        (benchmark.group.dataset, benchmark.protocol.id): benchmark.key for benchmark in benchmarks
+    }
     own: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
-    for row in rows_of(atlas.picks):
+    for row in rows_of(failure_analysis.picks):
         own[keys[row.dataset, row.protocol], row.model, row.modality].append(row)
-    queues = [_best(study, rows, kinds) for (study, _, _), rows in own.items()]
+    queues = [_best(benchmark, rows, kinds) for (benchmark, _, _), rows in own.items()]
     return [pick for turn in zip_longest(*queues) for pick in turn if pick]
 
 
-def _best(study: str, rows: list[Any], kinds: dict[Any, str]) -> list[Pick]:
+def _best(benchmark: str, rows: list[Any], kinds: dict[Any, str]) -> list[Pick]:
     chosen: list[Pick] = []
     seen: set[str] = set()
     for row in sorted((row for row in rows if row.pick == "worst"), key=lambda row: row.score):
         kind = kinds.get(_key(row), "")
         if kind not in seen and len(chosen) < WORST:
-            chosen.append(_pick(study, row, kind))
+            chosen.append(_pick(benchmark, row, kind))
             seen.add(kind)
     medians = sorted((row for row in rows if row.pick == "median"), key=lambda row: row.score)
     middle = medians[len(medians) // 2]
-    return [*chosen, _pick(study, middle, kinds.get(_key(middle), ""))]
+    return [*chosen, _pick(benchmark, middle, kinds.get(_key(middle), ""))]
 
 
-def _pick(study: str, row: Any, kind: str) -> Pick:
+def _pick(benchmark: str, row: Any, kind: str) -> Pick:
     return Pick(
-        study=study, run=str(row.run), model=str(row.model), case=str(row.case), modality=str(row.modality),
+        benchmark=benchmark, run=str(row.run), model=str(row.model), case=str(row.case), modality=str(row.modality),
         target=str(row.target), seed=int(row.seed), round=int(row.round), why=str(row.pick), kind=kind,
         score=float(row.score),
     )  # fmt: skip

@@ -83,7 +83,7 @@ def three_planes(
     *,
     points: Sequence[tuple[Place, bool]] = (),
     box: tuple[Place, Place] | None = None,
-    stamps: Sequence[str] = (),
+    warnings: Sequence[str] = (),
 ) -> bytes:
     """Axial, coronal and sagittal plane through the first point, else through the deepest error; PNG.
 
@@ -108,7 +108,7 @@ def three_planes(
         _contours(axis, image, grid, extent, reference, prediction)
         draw_prompts(axis, plane, image.inverted, points, box)
         label(axis, plane, image.inverted, extent)
-    return png(made, image.inverted, stamps)
+    return png(made, image.inverted, warnings)
 
 
 def projection(
@@ -116,19 +116,19 @@ def projection(
     reference: NDArray[Any],
     prediction: NDArray[Any] | None,
     *,
-    stamps: Sequence[str] = (),
+    warnings: Sequence[str] = (),
 ) -> bytes:
     """Coronal and sagittal maximum-intensity projection with the outlines of the masks' own projections; PNG."""
     low, high = _corners(image.affine, [slice(0, n) for n in image.array.shape])
     step = max(PROJECTION_STEP, *spacing(image.affine))
-    cube = _cube(image, low, high, step)
+    score_array = _cube(image, low, high, step)
     window = image.window("")
     made, axes = sheet(image.inverted, 2)
     for axis, plane in zip(axes, PLANES[1:], strict=True):
         away = 1 if plane.across == 0 else 0
         extent = (low[plane.across], high[plane.across], low[plane.up], high[plane.up])
         axis.imshow(
-            cube.max(axis=away).T,
+            score_array.max(axis=away).T,
             cmap=image.colours,
             vmin=window[0],
             vmax=window[1],
@@ -136,9 +136,14 @@ def projection(
             origin="lower",
         )
         for mask, colour in layers(image.inverted, reference, prediction):
-            outline(axis, _shadow(mask, image.affine, plane, low, step, cube.shape), extent, colour)
+            outline(
+                axis,
+                _shadow(mask, image.affine, plane, low, step, score_array.shape),
+                extent,
+                colour,
+            )
         label(axis, plane, image.inverted, extent)
-    return png(made, image.inverted, stamps)
+    return png(made, image.inverted, warnings)
 
 
 def _cube(image: Image, low: Place, high: Place, step: float) -> NDArray[np.float32]:
@@ -154,10 +159,10 @@ def _cube(image: Image, low: Place, high: Place, step: float) -> NDArray[np.floa
         own = np.rint(parts[0] + parts[1] + parts[2] + inverse[n, 3]).astype(np.int64)
         inside = inside & (own >= 0) & (own < count)
         index = index * count + np.clip(own, 0, count - 1)
-    cube: NDArray[np.float32] = np.where(
+    score_array: NDArray[np.float32] = np.where(
         inside, image.array.ravel()[index], np.float32(image.array.min())
     )
-    return cube
+    return score_array
 
 
 def _shadow(

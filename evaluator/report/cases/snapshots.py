@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from evaluator.report.benchmark import Benchmark
     from evaluator.report.cases.images import CaseImages
-    from evaluator.report.cases.selection import Shown
+    from evaluator.report.cases.selection import CasePage
     from evaluator.report.context import Report
     from evaluator.runs.results import RunFacts
 
@@ -32,12 +32,12 @@ MOST = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plate:
+class Snapshot:
     """A picture with what it shows."""
 
     file: str
     pick: Pick
-    study: Benchmark
+    benchmark: Benchmark
     #: page of its case
     page: str
     label: str
@@ -46,21 +46,21 @@ class Plate:
     projection: bool = False
 
 
-def draw_plates(
-    report: Report, archive: CaseImages, shown: Shown, picks: Sequence[Pick]
-) -> list[Plate]:
+def draw_snapshots(
+    report: Report, case_images: CaseImages, shown: CasePage, picks: Sequence[Pick]
+) -> list[Snapshot]:
     """The pictures of one case: three planes of each pick, and a projection where it is PET."""
-    runs = {run.name: (study, run) for study, run in shown.runs}
+    runs = {run.name: (benchmark, run) for benchmark, run in shown.runs}
     mine = [pick for pick in picks if pick.case == shown.case and pick.run in runs]
-    plates, names = [], Counter[str]()
+    snapshots, names = [], Counter[str]()
     for pick in mine[:MOST]:
-        study, run = runs[pick.run]
-        drawn = _drawable(report, archive, run, pick)
+        benchmark, run = runs[pick.run]
+        drawn = _drawable(report, case_images, run, pick)
         if drawn is None:
             continue
         image, reference, prediction = drawn
         points, box = _placed(run, pick, image)
-        stem = f"{slug(shown.dataset)}-{slug(shown.label)}-{slug(pick.model)}-{study.protocol.id}-{pick.modality}-{slug(pick.target)}"
+        stem = f"{slug(shown.dataset)}-{slug(shown.label)}-{slug(pick.model)}-{benchmark.protocol.id}-{pick.modality}-{slug(pick.target)}"
         names[stem] += 1
         stem += f"-{names[stem]}" if names[stem] > 1 else ""
         contents = {
@@ -71,34 +71,34 @@ def draw_plates(
                 prediction,
                 points=points,
                 box=box,
-                stamps=study.stamps,
+                warnings=benchmark.warnings,
             )
         }
         if pick.modality == "PT":
             contents[f"images/{stem}-mip.png"] = projection(
-                image, reference, prediction, stamps=study.stamps
+                image, reference, prediction, warnings=benchmark.warnings
             )
         for file, content in contents.items():
             report.site.bytes(file, content)
-            plates.append(
-                Plate(
-                    file=file, pick=pick, study=study, page=shown.file, label=shown.label, size=png_size(content),
+            snapshots.append(
+                Snapshot(
+                    file=file, pick=pick, benchmark=benchmark, page=shown.file, label=shown.label, size=png_size(content),
                     projection=file.endswith("-mip.png"),
                 )
             )  # fmt: skip
-    return plates
+    return snapshots
 
 
 def _drawable(
-    report: Report, archive: CaseImages, run: RunFacts, pick: Pick
+    report: Report, case_images: CaseImages, run: RunFacts, pick: Pick
 ) -> tuple[Image, Any, Any] | None:
-    case = archive.case(run, pick.case)
+    case = case_images.case(run, pick.case)
     modality: Any = pick.modality
     if case is None or modality not in case.scans:
         return None
     try:
         array, grid = image_of(case.scans[modality].image)
-        reference = archive.references(case.scans[modality])[pick.target]
+        reference = case_images.references(case.scans[modality])[pick.target]
     except (VolumeError, KeyError) as error:
         logger.info(f"no picture of {pick.target}: {report.privacy.text(str(error))}")
         return None

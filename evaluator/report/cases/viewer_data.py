@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluator.errors import VolumeError
 from evaluator.report.cases.images import image_of, prediction_of, prompts_of
-from evaluator.report.cases.selection import Shown
+from evaluator.report.cases.selection import CasePage
 from evaluator.report.cases.viewer_volumes import (
     Reduced,
     image_script,
@@ -34,9 +34,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def viewer_content(report: Report, archive: CaseImages, shown: Shown) -> dict[str, Any] | None:
+def viewer_content(
+    report: Report, case_images: CaseImages, shown: CasePage
+) -> dict[str, Any] | None:
     """What the viewer reads, with its volumes written; None where the images are not here."""
-    case = archive.case(shown.runs[0][1], shown.case)
+    case = case_images.case(shown.runs[0][1], shown.case)
     if case is None:
         return None
     stem = f"{slug(shown.dataset)}-{slug(shown.label)}"
@@ -44,29 +46,30 @@ def viewer_content(report: Report, archive: CaseImages, shown: Shown) -> dict[st
     scans = {}
     for modality in (name for name in MODALITIES if name in case.scans):
         try:
-            scans[modality], sizes[modality] = _scan(report, archive, case, modality, stem)
+            scans[modality], sizes[modality] = _scan(report, case_images, case, modality, stem)
         except VolumeError as error:
             logger.info(
                 f"{shown.label} {modality} cannot be shown: {report.privacy.text(str(error))}"
             )
     runs = [
         content
-        for study, run in shown.runs
-        if (content := _run(report, study, run, shown, sizes, stem))["scans"]
+        for benchmark, run in shown.runs
+        if (content := _run(report, benchmark, run, shown, sizes, stem))["scans"]
     ]
     metric = shown.runs[0][0].metric
     return {"scans": scans, "runs": runs, "metric": metric} if scans and runs else None
 
 
 def _scan(
-    report: Report, archive: CaseImages, case: Case, modality: Any, stem: str
+    report: Report, case_images: CaseImages, case: Case, modality: Any, stem: str
 ) -> tuple[dict[str, Any], Reduced]:
     image, grid = image_of(case.scans[modality].image)
     size = reduced(grid)
     key, masks = f"{stem}-{modality}", f"{stem}-{modality}-references"
     report.site.text(f"volumes/{key}.js", image_script(key, image, size, modality))
     report.site.text(
-        f"volumes/{masks}.js", masks_script(masks, archive.references(case.scans[modality]), size)
+        f"volumes/{masks}.js",
+        masks_script(masks, case_images.references(case.scans[modality]), size),
     )
     about = {
         "key": key,
@@ -83,18 +86,18 @@ def _scan(
 
 def _run(
     report: Report,
-    study: Benchmark,
+    benchmark: Benchmark,
     run: RunFacts,
-    shown: Shown,
+    shown: CasePage,
     sizes: Mapping[Modality, Reduced],
     stem: str,
 ) -> dict[str, Any]:
-    kept = {study.protocol.seeds[0], *shown.seeds.get(study.key, ())}
-    scores = study.group.results.scores
+    kept = {benchmark.protocol.seeds[0], *shown.seeds.get(benchmark.key, ())}
+    scores = benchmark.group.results.scores
     scores = scores[
         (scores["run"] == run.name)
         & (scores["case"] == shown.case)
-        & (scores["metric"] == study.metric)
+        & (scores["metric"] == benchmark.metric)
     ]
     scans = {
         modality: content
@@ -108,18 +111,18 @@ def _run(
                 size,
                 kept,
                 scores,
-                f"{stem}-{slug(run.label)}-{study.protocol.id}",
+                f"{stem}-{slug(run.label)}-{benchmark.protocol.id}",
             )
         )
     }
     stamped = ", random weights" if run.random_weights else ""
-    return {"label": f"{run.label}, {study.protocol.id}{stamped}", "scans": scans}
+    return {"label": f"{run.label}, {benchmark.protocol.id}{stamped}", "scans": scans}
 
 
 def _predictions(
     report: Report,
     run: RunFacts,
-    shown: Shown,
+    shown: CasePage,
     modality: Modality,
     size: Reduced,
     kept: set[int],

@@ -21,7 +21,7 @@ MARKS, FEWEST, MOST = 900, 10, 60
 
 @drawn
 def agreement(
-    volumes: pd.DataFrame, limits: pd.DataFrame, target: str, *, name: str, stamps: Sequence[str]
+    volumes: pd.DataFrame, limits: pd.DataFrame, target: str, *, name: str, warnings: Sequence[str]
 ) -> Figure:
     """One panel for each model.
 
@@ -68,7 +68,7 @@ def agreement(
         f"limits of agreement, bias ± 1.96 standard deviations, from 5 subjects on. Each panel has its own scales.{sampled}",
         drawing=made,
         data=volumes,
-        stamps=stamps,
+        warnings=warnings,
     )
 
 

@@ -27,7 +27,7 @@ def curves(
     title: str,
     caption: str,
     name: str,
-    stamps: Sequence[str],
+    warnings: Sequence[str],
 ) -> Figure:
     """One panel for each model, one line for each modality. ``rows``: model, modality, x, mean, low, high; ``along`` names x."""
     models = list(dict.fromkeys(rows["model"].astype(str)))
@@ -54,7 +54,7 @@ def curves(
         caption=caption,
         drawing=made,
         data=rows,
-        stamps=stamps,
+        warnings=warnings,
     )
 
 

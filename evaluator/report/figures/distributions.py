@@ -31,7 +31,7 @@ SHOWN = 60
 
 @drawn
 def distributions(
-    values: pd.DataFrame, target: str, metric: str, *, name: str, stamps: Sequence[str]
+    values: pd.DataFrame, target: str, metric: str, *, name: str, warnings: Sequence[str]
 ) -> Figure:
     """``values``: model, modality, subject, value, failed of one target; a failed one has the value that it counts as."""
     models = list(dict.fromkeys(values["model"].astype(str)))
@@ -66,7 +66,7 @@ def distributions(
         caption=f"Box: quartiles and median; whiskers: 5th and 95th percentile; strokes: subjects, at most {SHOWN} a row.",
         drawing=made,
         data=values,
-        stamps=stamps,
+        warnings=warnings,
     )
 
 

@@ -39,7 +39,7 @@ def forest(
     *,
     margin: float | None,
     name: str,
-    stamps: Sequence[str],
+    warnings: Sequence[str],
 ) -> Figure:
     """One panel for each model. ``rows``: of ``Comparison.modality`` for one modality_pair, metric and way to count failures."""
     metric = str(rows["metric"].iloc[0])
@@ -76,7 +76,7 @@ def forest(
         + (f"The grey band is the margin of ±{margin:g} within which differences count as none." if margin else ""),
         drawing=made,
         data=rows,
-        stamps=stamps,
+        warnings=warnings,
     )  # fmt: skip
 
 

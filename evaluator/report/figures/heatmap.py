@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @drawn
 def heatmap(
-    rows: pd.DataFrame, targets: Sequence[str], *, name: str, stamps: Sequence[str]
+    rows: pd.DataFrame, targets: Sequence[str], *, name: str, warnings: Sequence[str]
 ) -> Figure:
     """``rows``: of ``Comparison.means`` for one metric, every scan of a modality, one way to count failures."""
     metric = str(rows["metric"].iloc[0])
@@ -58,7 +58,7 @@ def heatmap(
         caption="",
         drawing=made,
         data=rows,
-        stamps=stamps,
+        warnings=warnings,
     )
 
 

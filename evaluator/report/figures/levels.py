@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @drawn
 def levels(
-    rows: pd.DataFrame, published: pd.DataFrame, *, name: str, stamps: Sequence[str]
+    rows: pd.DataFrame, published: pd.DataFrame, *, name: str, warnings: Sequence[str]
 ) -> Figure:
     """One panel for each modality_pair. ``rows``: of ``Comparison.means`` for all targets, one metric, failures counted."""
     metric = str(rows["metric"].iloc[0])
@@ -58,7 +58,7 @@ def levels(
         "says. A short upright stroke is the mean that the literature reports for the model on that modality.",
         drawing=made,
         data=rows,
-        stamps=stamps,
+        warnings=warnings,
     )
 
 

@@ -26,7 +26,7 @@ POOR_COLOUR = SERIES[4]
 
 
 @drawn
-def outcomes(rows: pd.DataFrame, poor: float, *, name: str, stamps: Sequence[str]) -> Figure:
+def outcomes(rows: pd.DataFrame, poor: float, *, name: str, warnings: Sequence[str]) -> Figure:
     """``rows``: model, modality, predictions, failed, poor (counts)."""
     labels = [f"{short(str(row.model))}  {SAID[str(row.modality)]}" for row in rows_of(rows)]
     made, panels = canvas(5.6, 0.26 * len(rows), left=room_for(labels), top=0.1)
@@ -64,5 +64,5 @@ def outcomes(rows: pd.DataFrame, poor: float, *, name: str, stamps: Sequence[str
         caption=f"Red: no usable mask; ochre: a mask with a score below {poor:g}; grey: the rest.",
         drawing=made,
         data=rows,
-        stamps=stamps,
+        warnings=warnings,
     )

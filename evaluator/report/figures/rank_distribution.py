@@ -18,7 +18,7 @@ LARGEST = 260.0
 
 @drawn
 def places(
-    distribution: pd.DataFrame, ranks: pd.DataFrame, *, name: str, stamps: Sequence[str]
+    distribution: pd.DataFrame, ranks: pd.DataFrame, *, name: str, warnings: Sequence[str]
 ) -> Figure:
     """``distribution`` and ``ranks``: of ``evaluator.analysis.ranking.Ranks``; a panel for each order of aggregation."""
     orders = list(dict.fromkeys(ranks["order"].astype(str)))
@@ -62,7 +62,7 @@ def places(
         "line: from the 2.5 % to the 97.5 % quantile.",
         drawing=made,
         data=distribution,
-        stamps=stamps,
+        warnings=warnings,
     )
 
 

@@ -36,7 +36,7 @@ LINES, FEWEST, MOST = 1200, 10, 60
 
 @drawn
 def slopes(
-    paired: pd.DataFrame, target: str, metric: str, *, name: str, stamps: Sequence[str]
+    paired: pd.DataFrame, target: str, metric: str, *, name: str, warnings: Sequence[str]
 ) -> Figure:
     """One panel for each model and modality_pair. ``paired``: model, modality_pair, subject, structural, functional, failed of one target."""
     keys = list(
@@ -78,7 +78,7 @@ def slopes(
         f"protocol says.{sampled}",
         drawing=made,
         data=paired,
-        stamps=stamps,
+        warnings=warnings,
     )
 
 

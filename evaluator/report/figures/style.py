@@ -63,7 +63,7 @@ class Figure:
     #: what was drawn
     data: pd.DataFrame
     #: what must be known of it wherever it goes ("SYNTHETIC"); it is written into the drawing, too
-    stamps: Sequence[str] = ()
+    warnings: Sequence[str] = ()
 
 
 def canvas(
@@ -142,9 +142,9 @@ def style() -> Any:
 
 
 @drawn
-def stamp(figure: Figure) -> None:
-    """Write the stamps into the drawing, so that a copied figure still has them."""
-    words = " · ".join(figure.stamps)
+def warning(figure: Figure) -> None:
+    """Write the warnings into the drawing, so that a copied figure still has them."""
+    words = " · ".join(figure.warnings)
     if words:
         figure.drawing.text(
             0.995, 0.004, words, ha="right", va="bottom", fontsize=6.5, color=BAD, weight="bold"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @drawn
-def times(rows: pd.DataFrame, *, name: str, stamps: Sequence[str]) -> Figure:
+def times(rows: pd.DataFrame, *, name: str, warnings: Sequence[str]) -> Figure:
     """``rows``: model, modality, requests, q1, median, q3, p95, slowest, in seconds."""
     from matplotlib.ticker import FuncFormatter, LogLocator
 
@@ -65,5 +65,5 @@ def times(rows: pd.DataFrame, *, name: str, stamps: Sequence[str]) -> Figure:
         caption="Box: quartiles and median; line: to the 95th percentile; stroke: the slowest.",
         drawing=made,
         data=rows,
-        stamps=stamps,
+        warnings=warnings,
     )

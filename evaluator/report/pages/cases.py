@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluator.report.cases.images import CaseImages
 from evaluator.report.cases.selection import choose
-from evaluator.report.cases.snapshots import draw_plates
+from evaluator.report.cases.snapshots import draw_snapshots
 from evaluator.report.cases.viewer_data import viewer_content
 from evaluator.report.context import Page
 from evaluator.report.viewer import niivue
@@ -14,23 +14,23 @@ from evaluator.report.viewer import niivue
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from evaluator.report.cases.selection import Pick, Shown
-    from evaluator.report.cases.snapshots import Plate
+    from evaluator.report.cases.selection import CasePage, Pick
+    from evaluator.report.cases.snapshots import Snapshot
     from evaluator.report.context import Report
 
 
-def make(report: Report, picks: Sequence[Pick]) -> tuple[list[Page], list[Plate]]:
+def make(report: Report, picks: Sequence[Pick]) -> tuple[list[Page], list[Snapshot]]:
     """A list of cases with a page for each, and all pictures; with ``--no-images`` none."""
     if not report.options.images:
         return [], []
-    archive = CaseImages()
+    case_images = CaseImages()
     shown = choose(report, picks, report.options.cases)
     contents = [
-        (one, content) for one in shown if (content := viewer_content(report, archive, one))
+        (one, content) for one in shown if (content := viewer_content(report, case_images, one))
     ]
     viewer = _viewer(report) if contents else False
-    plates = {one.file: draw_plates(report, archive, one, picks) for one, _ in contents}
-    pages = [_case(one, content, plates[one.file], viewer=viewer) for one, content in contents]
+    snapshots = {one.file: draw_snapshots(report, case_images, one, picks) for one, _ in contents}
+    pages = [_case(one, content, snapshots[one.file], viewer=viewer) for one, content in contents]
     overview = Page(
         file="cases.html",
         nav="cases.html",
@@ -38,12 +38,12 @@ def make(report: Report, picks: Sequence[Pick]) -> tuple[list[Page], list[Plate]
         short="Cases",
         template="cases.html",
         context={
-            "cases": [_line(one, content, plates[one.file]) for one, content in contents],
+            "cases": [_line(one, content, snapshots[one.file]) for one, content in contents],
             "viewer": viewer,
             "package": niivue.PACKAGE.spec,
         },
     )
-    return [overview, *pages], [plate for own in plates.values() for plate in own]
+    return [overview, *pages], [snapshot for own in snapshots.values() for snapshot in own]
 
 
 def _viewer(report: Report) -> bool:
@@ -55,8 +55,12 @@ def _viewer(report: Report) -> bool:
     return True
 
 
-def _case(shown: Shown, content: dict[str, Any], plates: Sequence[Plate], *, viewer: bool) -> Page:
-    stamps = tuple(dict.fromkeys(stamp for study, _ in shown.runs for stamp in study.stamps))
+def _case(
+    shown: CasePage, content: dict[str, Any], snapshots: Sequence[Snapshot], *, viewer: bool
+) -> Page:
+    warnings = tuple(
+        dict.fromkeys(warning for benchmark, _ in shown.runs for warning in benchmark.warnings)
+    )
     return Page(
         file=shown.file,
         nav="cases.html",
@@ -65,23 +69,25 @@ def _case(shown: Shown, content: dict[str, Any], plates: Sequence[Plate], *, vie
         template="case.html",
         context={
             "content": content,
-            "plates": plates,
+            "snapshots": snapshots,
             "viewer": viewer,
             "package": niivue.PACKAGE.spec,
             "dataset_title": shown.runs[0][0].title,
-            "stamps": stamps,
+            "warnings": warnings,
             "halved": [name for name, scan in content["scans"].items() if scan["halved"]],
         },
     )
 
 
-def _line(shown: Shown, content: dict[str, Any], plates: Sequence[Plate]) -> dict[str, Any]:
+def _line(
+    shown: CasePage, content: dict[str, Any], snapshots: Sequence[Snapshot]
+) -> dict[str, Any]:
     return {
         "file": shown.file,
         "label": shown.label,
         "dataset": shown.runs[0][0].title,
         "scans": list(content["scans"]),
         "runs": len(content["runs"]),
-        "plates": len(plates),
-        "plate": plates[0] if plates else None,
+        "snapshots": len(snapshots),
+        "snapshot": snapshots[0] if snapshots else None,
     }

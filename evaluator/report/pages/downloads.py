@@ -19,7 +19,7 @@ def make(report: Report) -> Page:
         frame = getattr(report.comparison, field.name)
         if isinstance(frame, pd.DataFrame) and len(frame):
             report.site.data(
-                f"all.{field.name}", f"All studies: {field.name}", frame, report.stamps
+                f"all.{field.name}", f"All benchmarks: {field.name}", frame, report.warnings
             )
     return Page(
         file="downloads.html",

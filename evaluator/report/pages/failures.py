@@ -1,4 +1,4 @@
-"""The failure atlas: how often predictions fail or are poor, what kind of mistake that is, and what it looks like."""
+"""The failure failure_analysis: how often predictions fail or are poor, what kind of mistake that is, and what it looks like."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from evaluator.analysis.failure_modes import KINDS
+from evaluator.analysis.failure_modes import FAILURE_MODES
 from evaluator.report.context import Page
 from evaluator.report.figures.outcomes import outcomes
 from evaluator.report.figures.scales import blend
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from evaluator.report.benchmark import Benchmark
-    from evaluator.report.cases.snapshots import Plate
+    from evaluator.report.cases.snapshots import Snapshot
     from evaluator.report.context import Report
 
 #: from none to all: share of predictions
@@ -32,58 +32,71 @@ _RAMP = (
 MESSAGES = 3
 
 
-def make(report: Report, plates: Sequence[Plate]) -> Page:
-    """One page for all studies."""
+def make(report: Report, snapshots: Sequence[Snapshot]) -> Page:
+    """One page for all benchmarks."""
     return Page(
         file="failures.html",
         nav="failures.html",
-        title="Failure atlas",
+        title="Failure failure_analysis",
         short="Failures",
         template="failures.html",
         context={
-            "page_parts": [_part(report, study, plates) for study in report.studies],
-            "poor": report.atlas.poor,
-            "kinds": KINDS,
+            "page_parts": [_part(report, benchmark, snapshots) for benchmark in report.benchmarks],
+            "poor": report.failure_analysis.poor,
+            "kinds": FAILURE_MODES,
             "images": report.options.images,
         },
     )
 
 
-def _own(frame: pd.DataFrame, study: Benchmark) -> pd.DataFrame:
+def _own(frame: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
     return frame[
-        (frame["dataset"] == study.group.dataset) & (frame["protocol"] == study.protocol.id)
+        (frame["dataset"] == benchmark.group.dataset) & (frame["protocol"] == benchmark.protocol.id)
     ]
 
 
-def _part(report: Report, study: Benchmark, plates: Sequence[Plate]) -> dict[str, Any]:
-    atlas = report.atlas
-    cases, counts = _own(atlas.cases, study), _own(atlas.counts, study)
-    totals = _totals(study, cases)
+def _part(report: Report, benchmark: Benchmark, snapshots: Sequence[Snapshot]) -> dict[str, Any]:
+    failure_analysis = report.failure_analysis
+    cases, counts = (
+        _own(failure_analysis.cases, benchmark),
+        _own(failure_analysis.counts, benchmark),
+    )
+    totals = _totals(benchmark, cases)
     told = cases.assign(
-        subject=[report.privacy.subject(study.group.dataset, str(one)) for one in cases["subject"]],
+        subject=[
+            report.privacy.subject(benchmark.group.dataset, str(one)) for one in cases["subject"]
+        ],
         detail=cases["detail"].map(
             {one: report.privacy.text(one) for one in cases["detail"].dropna().unique()}
         ),
     ).drop(columns=["case", "mask"])
     report.site.data(
-        f"{study.key}.failures", f"Failed and poor predictions, {study.short}", told, study.stamps
+        f"{benchmark.key}.failures",
+        f"Failed and poor predictions, {benchmark.short}",
+        told,
+        benchmark.warnings,
     )
     return {
-        "study": study,
+        "benchmark": benchmark,
         "figure": report.site.figure(
-            outcomes(totals, atlas.poor, name=f"{study.key}.outcomes", stamps=study.stamps)
+            outcomes(
+                totals,
+                failure_analysis.poor,
+                name=f"{benchmark.key}.outcomes",
+                warnings=benchmark.warnings,
+            )
         )
         if len(totals)
         else None,
-        "kinds": report.site.table(_kinds(study, counts, totals)) if len(counts) else None,
-        "targets": report.site.table(_targets(study, counts)) if len(counts) else None,
+        "kinds": report.site.table(_kinds(benchmark, counts, totals)) if len(counts) else None,
+        "targets": report.site.table(_targets(benchmark, counts)) if len(counts) else None,
         "messages": _messages(told),
-        "plates": [plate for plate in plates if plate.study is study],
+        "snapshots": [snapshot for snapshot in snapshots if snapshot.benchmark is benchmark],
     }
 
 
-def _totals(study: Benchmark, cases: pd.DataFrame) -> pd.DataFrame:
-    asked = study.group.results.predictions
+def _totals(benchmark: Benchmark, cases: pd.DataFrame) -> pd.DataFrame:
+    asked = benchmark.group.results.predictions
     asked = asked[~asked["status"].isin(["not-run", "undefined", Status.UNSUPPORTED])]
     last = asked.drop_duplicates(["run", "case", "modality", "target", "seed"], keep="last")
     keys = ["model", "modality"]
@@ -98,13 +111,13 @@ def _totals(study: Benchmark, cases: pd.DataFrame) -> pd.DataFrame:
     return rows.fillna({"failed": 0, "poor": 0}).astype({"failed": int, "poor": int})
 
 
-def _kinds(study: Benchmark, counts: pd.DataFrame, totals: pd.DataFrame) -> Table:
+def _kinds(benchmark: Benchmark, counts: pd.DataFrame, totals: pd.DataFrame) -> Table:
     """Model and modality by kind, as shares of all predictions."""
-    found = counts.groupby(["model", "modality", "kind"])["count"].sum()
+    found = counts.groupby(["model", "modality", "failure_mode"])["count"].sum()
     order = [
         kind
-        for kind in (*KINDS, *sorted(set(counts["kind"]) - set(KINDS)))
-        if kind in set(counts["kind"])
+        for kind in (*FAILURE_MODES, *sorted(set(counts["failure_mode"]) - set(FAILURE_MODES)))
+        if kind in set(counts["failure_mode"])
     ]
     rows = []
     for total in rows_of(totals):
@@ -115,7 +128,7 @@ def _kinds(study: Benchmark, counts: pd.DataFrame, totals: pd.DataFrame) -> Tabl
         counted = Cell(text=str(total.predictions), sort=int(total.predictions))
         rows.append([Cell(text=total.model), Cell(text=SAID[total.modality]), counted, *cells])
     return Table(
-        name=f"{study.key}.kinds",
+        name=f"{benchmark.key}.kinds",
         title="Kinds of mistake, % of predictions",
         note="In small print: how many. What the kinds mean stands at the end of this page.",
         columns=[
@@ -123,13 +136,13 @@ def _kinds(study: Benchmark, counts: pd.DataFrame, totals: pd.DataFrame) -> Tabl
             Column(title="modality", words=True),
             Column(title="n", help="predictions"),
             *(
-                Column(title=kind, help=KINDS.get(kind, "a prediction without a mask"))
+                Column(title=kind, help=FAILURE_MODES.get(kind, "a prediction without a mask"))
                 for kind in order
             ),
         ],
         rows=rows,
         data=counts,
-        stamps=study.stamps,
+        warnings=benchmark.warnings,
     )
 
 
@@ -146,13 +159,13 @@ def _share(count: int, of: int) -> Cell:
     )
 
 
-def _targets(study: Benchmark, counts: pd.DataFrame) -> Table:
-    order = {name: n for n, name in enumerate(study.targets)}
+def _targets(benchmark: Benchmark, counts: pd.DataFrame) -> Table:
+    order = {name: n for n, name in enumerate(benchmark.targets)}
     rows = sorted(
         rows_of(counts), key=lambda r: (r.model, order.get(r.target, 0), r.modality, -r.count)
     )
     return Table(
-        name=f"{study.key}.kinds-by-target",
+        name=f"{benchmark.key}.kinds-by-target",
         title="Kinds of mistake by target",
         columns=[
             Column(title="model", words=True),
@@ -168,7 +181,7 @@ def _targets(study: Benchmark, counts: pd.DataFrame) -> Table:
                 Cell(text=row.model),
                 Cell(text=row.target),
                 Cell(text=SAID[row.modality]),
-                Cell(text=row.kind),
+                Cell(text=row.failure_mode),
                 Cell(text=str(row.count), sort=int(row.count)),
                 Cell(text=str(row.predictions), sort=int(row.predictions)),
                 Cell(text=number(100 * row.share, 1), sort=float(row.share)),
@@ -176,7 +189,7 @@ def _targets(study: Benchmark, counts: pd.DataFrame) -> Table:
             for row in rows
         ],
         data=counts,
-        stamps=study.stamps,
+        warnings=benchmark.warnings,
     )
 
 

@@ -41,7 +41,7 @@ REFERENCES = {
 
 
 def make(report: Report) -> Page:
-    """One page for all studies."""
+    """One page for all benchmarks."""
     return Page(
         file="methods.html",
         nav="methods.html",
@@ -49,7 +49,7 @@ def make(report: Report) -> Page:
         short="Methods",
         template="methods.html",
         context={
-            "studies": report.studies,
+            "benchmarks": report.benchmarks,
             "loose": sum(not run.isolates for run in report.results.runs),
             "random": sorted({run.label for run in report.results.runs if run.random_weights}),
             "metrics": report.site.table(_metrics(report)),
@@ -67,7 +67,9 @@ def make(report: Report) -> Page:
 
 def _metrics(report: Report) -> Table:
     used = [
-        name for name in METRICS if any(name in study.protocol.metrics for study in report.studies)
+        name
+        for name in METRICS
+        if any(name in benchmark.protocol.metrics for benchmark in report.benchmarks)
     ]
     rows = [
         [
@@ -89,7 +91,9 @@ def _metrics(report: Report) -> Table:
 def _tolerances(report: Report) -> Table:
     organs = load_organs()
     rows = []
-    for target in dict.fromkeys(target for study in report.studies for target in study.targets):
+    for target in dict.fromkeys(
+        target for benchmark in report.benchmarks for target in benchmark.targets
+    ):
         organ = organs.organs.get(target)
         source = organ.source if organ else organs.default_source
         rows.append(

@@ -40,7 +40,7 @@ MOST_COLUMNS = 40
 
 
 def make(report: Report) -> Page:
-    """Heat maps for every study; differences for those that have pairs."""
+    """Heat maps for every benchmark; differences for those that have pairs."""
     return Page(
         file="modalities.html",
         nav="modalities.html",
@@ -48,58 +48,63 @@ def make(report: Report) -> Page:
         short="PET against CT and MR",
         template="modalities.html",
         context={
-            "page_parts": [_part(report, study) for study in report.studies],
+            "page_parts": [_part(report, benchmark) for benchmark in report.benchmarks],
             "metrics": METRICS,
         },
     )
 
 
-def _part(report: Report, study: Benchmark) -> dict[str, Any]:
+def _part(report: Report, benchmark: Benchmark) -> dict[str, Any]:
     site = report.site
-    shown = [study.metric]
-    if len(study.models) * len(study.modalities) <= MOST_COLUMNS:
-        shown = list(study.protocol.metrics)
+    shown = [benchmark.metric]
+    if len(benchmark.models) * len(benchmark.modalities) <= MOST_COLUMNS:
+        shown = list(benchmark.protocol.metrics)
     maps = []
     for metric in shown:
-        means = _level_rows(study, metric)
+        means = _level_rows(benchmark, metric)
         if means["mean"].isna().all():
             continue
         site.figure(
-            heatmap(means, study.targets, name=f"{study.key}.heat.{metric}", stamps=study.stamps)
+            heatmap(
+                means,
+                benchmark.targets,
+                name=f"{benchmark.key}.heat.{metric}",
+                warnings=benchmark.warnings,
+            )
         )
-        maps.append(site.table(heat_table(study, metric)))
+        maps.append(site.table(heat_table(benchmark, metric)))
     return {
-        "study": study,
+        "benchmark": benchmark,
         "maps": maps,
         "modality_pairs": [
             made
-            for modality_pair in study.modality_pairs
-            if (made := _pairing(report, study, modality_pair))
+            for modality_pair in benchmark.modality_pairs
+            if (made := _pairing(report, benchmark, modality_pair))
         ],
-        "joint": joint_table(report, study),
-        "gaps": gaps_table(report, study),
-        "volumes": volumes_table(report, study),
+        "joint": joint_table(report, benchmark),
+        "gaps": gaps_table(report, benchmark),
+        "volumes": volumes_table(report, benchmark),
     }
 
 
-def _level_rows(study: Benchmark, metric: str) -> pd.DataFrame:
-    means = study.comparison.means
+def _level_rows(benchmark: Benchmark, metric: str) -> pd.DataFrame:
+    means = benchmark.comparison.means
     return means[
         (means["metric"] == metric)
-        & (means["failures"] == "counted")
+        & (means["failures"] == "included")
         & (means["modality_pair"] == "all")
         & (means["target"] != ALL_TARGETS)
     ]
 
 
-def heat_table(study: Benchmark, metric: str) -> Table:
+def heat_table(benchmark: Benchmark, metric: str) -> Table:
     """Target by model and modality, every scan of the modality, as coloured figures."""
-    rows = _level_rows(study, metric)
+    rows = _level_rows(benchmark, metric)
     by_place = {(str(r.model), str(r.modality), str(r.target)): r for r in rows_of(rows)}
     keys = [
         (m, x)
-        for m in study.models
-        for x in study.modalities
+        for m in benchmark.models
+        for x in benchmark.modalities
         if any(k[:2] == (m, x) for k in by_place)
     ]
     upper = [("", 1)] + [
@@ -113,15 +118,15 @@ def heat_table(study: Benchmark, metric: str) -> Table:
     row = METRICS[metric]
     unit = f", {row.unit}" if row.unit else ""
     return Table(
-        name=f"{study.key}.heat-table.{metric}",
+        name=f"{benchmark.key}.heat-table.{metric}",
         title=f"Mean {row.title}{unit}, by target, model and modality",
         note=f"Every scan of a modality; {'darker is better' if not row.signed else 'darker is nearer to 0'}. In small "
         "print: 95 % interval, subjects, failures; failures count as the protocol says.",
         columns=columns,
         upper=upper,
-        rows=[[Cell(text=target), *(_heat_cell(by_place.get((*key, target)), metric) for key in keys)] for target in study.targets],
+        rows=[[Cell(text=target), *(_heat_cell(by_place.get((*key, target)), metric) for key in keys)] for target in benchmark.targets],
         data=rows,
-        stamps=study.stamps,
+        warnings=benchmark.warnings,
     )  # fmt: skip
 
 
@@ -142,12 +147,12 @@ def _heat_cell(row: Any, metric: str) -> Cell:
     )
 
 
-def _pairing(report: Report, study: Benchmark, modality_pair: str) -> dict[str, Any] | None:
-    every = study.comparison.modality
+def _pairing(report: Report, benchmark: Benchmark, modality_pair: str) -> dict[str, Any] | None:
+    every = benchmark.comparison.modality
     every = every[every["modality_pair"] == modality_pair]
-    if len(study.targets) == 1:  # the mean over one target is that target
+    if len(benchmark.targets) == 1:  # the mean over one target is that target
         every = every[every["target"] != ALL_TARGETS]
-    rows = every[(every["metric"] == study.metric) & (every["failures"] == "counted")]
+    rows = every[(every["metric"] == benchmark.metric) & (every["failures"] == "included")]
     if rows.empty:
         return None
     margin = rows["margin"].dropna()
@@ -155,18 +160,18 @@ def _pairing(report: Report, study: Benchmark, modality_pair: str) -> dict[str, 
     drawn = rows["difference"].notna().any()
     plot = (
         forest(
-            rows, modality_pair, study.targets, margin=float(margin.iloc[0]) if len(margin) else None,
-            name=f"{study.key}.forest.{modality_pair}", stamps=study.stamps,
+            rows, modality_pair, benchmark.targets, margin=float(margin.iloc[0]) if len(margin) else None,
+            name=f"{benchmark.key}.forest.{modality_pair}", warnings=benchmark.warnings,
         )
         if drawn
         else None
     )  # fmt: skip
-    left_out = every[(every["metric"] == study.metric) & (every["failures"] == "left out")]
-    table = _differences(study, modality_pair, rows, left_out)
+    left_out = every[(every["metric"] == benchmark.metric) & (every["failures"] == "excluded")]
+    table = _differences(benchmark, modality_pair, rows, left_out)
     others = [
-        site.table(_differences(study, modality_pair, own, None, metric))
-        for metric in study.protocol.metrics[1:]
-        if len(own := every[(every["metric"] == metric) & (every["failures"] == "counted")])
+        site.table(_differences(benchmark, modality_pair, own, None, metric))
+        for metric in benchmark.protocol.metrics[1:]
+        if len(own := every[(every["metric"] == metric) & (every["failures"] == "included")])
     ]
     return {
         "name": SCANNER[modality_pair],
@@ -178,13 +183,13 @@ def _pairing(report: Report, study: Benchmark, modality_pair: str) -> dict[str, 
 
 
 def _differences(
-    study: Benchmark,
+    benchmark: Benchmark,
     modality_pair: str,
     rows: pd.DataFrame,
     left_out: pd.DataFrame | None,
     metric: str | None = None,
 ) -> Table:
-    metric = metric or study.metric
+    metric = metric or benchmark.metric
     structural, digits, row_of = (
         SAID[modality_pair.split("-")[0]],
         digits_of(metric),
@@ -215,18 +220,18 @@ def _differences(
         ),
         Column(title="p equiv.", help="two one-sided tests against the margin, adjusted by Holm"),
     ]
-    order = {name: n for n, name in enumerate((ALL_TARGETS, *study.targets))}
+    order = {name: n for n, name in enumerate((ALL_TARGETS, *benchmark.targets))}
     ordered = sorted(rows_of(rows), key=lambda r: (str(r.model), order.get(str(r.target), 0)))
     unit = f", {row_of.unit}" if row_of.unit else ""
     return Table(
-        name=f"{study.key}.differences.{modality_pair}.{metric}",
+        name=f"{benchmark.key}.differences.{modality_pair}.{metric}",
         title=f"{row_of.title}{unit}: {structural} minus PET within the subject",
         note="In small print: 95\u00a0% interval, and the difference with failures left out. "
         + _family(rows),
         columns=columns,
         rows=[list(_difference_cells(r, digits, metric, without)) for r in ordered],
         data=rows if left_out is None else pd.concat([rows, left_out]),
-        stamps=study.stamps,
+        warnings=benchmark.warnings,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from evaluator.analysis.comparison import ALL_TARGETS
-from evaluator.analysis.control_check import DATASET, EVERYWHERE, MODALITY, WORKING, judge_sanity
+from evaluator.analysis.control_check import DATASET, EVERYWHERE, MODALITY, WORKING, judge_control
 from evaluator.metrics import METRICS
 from evaluator.report.context import Page
 from evaluator.report.figures.levels import levels
@@ -48,7 +48,7 @@ def make(report: Report) -> Page:
             "facts": facts(report),
             "sanity": sanity(report),
             "glance": glance(report),
-            "page_parts": [_part(report, study) for study in report.studies],
+            "page_parts": [_part(report, benchmark) for benchmark in report.benchmarks],
             "images": report.options.images,
         },
     )
@@ -64,37 +64,39 @@ def facts(report: Report) -> dict[str, Any]:
         "datasets": datasets,
         "subjects": len(subjects),
         "scores": f"{len(report.results.scores):,}".replace(",", "\u202f"),
-        "studies": len(report.studies),
+        "benchmarks": len(report.benchmarks),
     }
 
 
 def glance(report: Report) -> Table | None:
-    """Every model's verdict in every study, on one screen; None where there is one study alone."""
+    """Every model's verdict in every benchmark, on one screen; None where there is one benchmark alone."""
     columns = [
-        (study, modality_pair) for study in report.studies for modality_pair in study.modality_pairs
+        (benchmark, modality_pair)
+        for benchmark in report.benchmarks
+        for modality_pair in benchmark.modality_pairs
     ]
-    if len(report.studies) < 2 or not columns:
+    if len(report.benchmarks) < 2 or not columns:
         return None
-    models = sorted({model for study in report.studies for model in study.models})
+    models = sorted({model for benchmark in report.benchmarks for model in benchmark.models})
     frame = report.comparison.modality
-    frame = frame[(frame["target"] == ALL_TARGETS) & (frame["failures"] == "counted")]
+    frame = frame[(frame["target"] == ALL_TARGETS) & (frame["failures"] == "included")]
     found = {(r.dataset, r.protocol, r.metric, r.model, r.modality_pair): r for r in rows_of(frame)}
     upper = [
         ("", 1),
         *(
-            (study.short, len(study.modality_pairs))
-            for study in report.studies
-            if study.modality_pairs
+            (benchmark.short, len(benchmark.modality_pairs))
+            for benchmark in report.benchmarks
+            if benchmark.modality_pairs
         ),
     ]
 
-    def cell(model: str, study: Benchmark, modality_pair: str) -> Cell:
+    def cell(model: str, benchmark: Benchmark, modality_pair: str) -> Cell:
         row = found.get(
-            (study.group.dataset, study.protocol.id, study.metric, model, modality_pair)
+            (benchmark.group.dataset, benchmark.protocol.id, benchmark.metric, model, modality_pair)
         )
         if row is None:
             return Cell(text="", kind="nothing")
-        kind, word = kind_of(row, study.metric)
+        kind, word = kind_of(row, benchmark.metric)
         small = f"{number(row.mean_structural)} → {number(row.mean_functional)}\nn {row.n}"
         if kind == "untaken":
             small = ""
@@ -116,9 +118,9 @@ def glance(report: Report) -> Table | None:
                     Column(
                         title=SCANNER[modality_pair],
                         words=True,
-                        starts=modality_pair == study.modality_pairs[0],
+                        starts=modality_pair == benchmark.modality_pairs[0],
                     )
-                    for study, modality_pair in columns
+                    for benchmark, modality_pair in columns
                 ),
             ],
             upper=upper,
@@ -127,7 +129,7 @@ def glance(report: Report) -> Table | None:
                 for model in models
             ],
             data=frame,
-            stamps=report.stamps,
+            warnings=report.warnings,
         )
     )
 
@@ -137,8 +139,8 @@ def sanity(report: Report) -> dict[str, Any] | None:
     if report.options.control is None:
         return None
     random = {run.label for run in report.results.runs if run.random_weights}
-    rows = judge_sanity(report.comparison.means, report.options.control, random_weights=random)
-    firsts = {(study.protocol.id, study.metric) for study in report.studies}
+    rows = judge_control(report.comparison.means, report.options.control, random_weights=random)
+    firsts = {(benchmark.protocol.id, benchmark.metric) for benchmark in report.benchmarks}
     rows = rows[[key in firsts for key in zip(rows["protocol"], rows["metric"], strict=True)]]
     if rows.empty:
         return None
@@ -157,7 +159,7 @@ def sanity(report: Report) -> dict[str, Any] | None:
             for row in rows_of(rows)
         ],
         data=rows,
-        stamps=report.stamps,
+        warnings=report.warnings,
     )  # fmt: skip
     return {
         "table": report.site.table(table),
@@ -165,19 +167,19 @@ def sanity(report: Report) -> dict[str, Any] | None:
     }
 
 
-def _part(report: Report, study: Benchmark) -> dict[str, Any]:
-    site, means = report.site, _means(study)
-    table = site.table(summary(study)) if len(means) else None
+def _part(report: Report, benchmark: Benchmark) -> dict[str, Any]:
+    site, means = report.site, _means(benchmark)
+    table = site.table(summary(benchmark)) if len(means) else None
     taken = means[means["status"] != "unsupported"]
     paired = taken[taken["modality_pair"] != "all"]
     return {
-        "study": study,
-        "verdicts": verdicts(study, report.atlas),
+        "benchmark": benchmark,
+        "verdicts": verdicts(benchmark, report.failure_analysis),
         "table": table,
         "figure": site.figure(
             levels(
-                paired if len(paired) else taken, study.comparison.published,
-                name=f"{study.key}.levels", stamps=study.stamps,
+                paired if len(paired) else taken, benchmark.comparison.published,
+                name=f"{benchmark.key}.levels", warnings=benchmark.warnings,
             )
         )
         if taken["mean"].notna().any()
@@ -185,32 +187,34 @@ def _part(report: Report, study: Benchmark) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _means(study: Benchmark) -> pd.DataFrame:
-    means = study.comparison.means
+def _means(benchmark: Benchmark) -> pd.DataFrame:
+    means = benchmark.comparison.means
     return means[
-        (means["metric"] == study.metric)
-        & (means["failures"] == "counted")
+        (means["metric"] == benchmark.metric)
+        & (means["failures"] == "included")
         & (means["target"] == ALL_TARGETS)
     ]
 
 
-def summary(study: Benchmark) -> Table:
+def summary(benchmark: Benchmark) -> Table:
     """The paper's table: model by CT, PT of PET/CT and MR, PT of PET/MR, and what the literature reports."""
-    means = _means(study)
-    left_out = study.comparison.means
+    means = _means(benchmark)
+    left_out = benchmark.comparison.means
     left_out = left_out[
-        (left_out["metric"] == study.metric)
-        & (left_out["failures"] == "left out")
+        (left_out["metric"] == benchmark.metric)
+        & (left_out["failures"] == "excluded")
         & (left_out["target"] == ALL_TARGETS)
     ]
     keys = [
         (modality_pair, modality)
-        for modality_pair in study.modality_pairs
+        for modality_pair in benchmark.modality_pairs
         for modality in modality_pair.split("-")
     ]
-    alone = [name for name in study.modalities if name not in {modality for _, modality in keys}]
+    alone = [
+        name for name in benchmark.modalities if name not in {modality for _, modality in keys}
+    ]
     keys += [("all", modality) for modality in alone]
-    metric = METRICS[study.metric]
+    metric = METRICS[benchmark.metric]
     columns = [Column(title="model", words=True)]
     upper = [("", 1)]
     for modality_pair in dict.fromkeys(modality_pair for modality_pair, _ in keys):
@@ -231,16 +235,16 @@ def summary(study: Benchmark) -> Table:
     upper.append(("reported elsewhere", 2))
     counted, without = _by_place(means), _by_place(left_out)
     rows = []
-    for model in study.models:
+    for model in benchmark.models:
         cells = [
-            _level(counted.get((model, *key)), without.get((model, *key)), study.metric)
+            _level(counted.get((model, *key)), without.get((model, *key)), benchmark.metric)
             for key in keys
         ]
-        reported = [_reported(study, model, kind) for kind in ("literature", "paper")]
-        rows.append([Cell(text=model, small=_how(study, model)), *cells, *reported])
+        reported = [_reported(benchmark, model, kind) for kind in ("literature", "paper")]
+        rows.append([Cell(text=model, small=_how(benchmark, model)), *cells, *reported])
     unit = f", {metric.unit}" if metric.unit else ""
     return Table(
-        name=f"{study.key}.summary",
+        name=f"{benchmark.key}.summary",
         title=f"Mean {metric.title}{unit} over all targets",
         note="In small print: 95 % interval over subjects (BCa bootstrap); subjects; predictions without a mask, which count "
         "as the protocol says, and the mean with them left out.",
@@ -248,7 +252,7 @@ def summary(study: Benchmark) -> Table:
         upper=upper,
         rows=rows,
         data=pd.concat([means, left_out]),
-        stamps=study.stamps,
+        warnings=benchmark.warnings,
     )
 
 
@@ -279,17 +283,17 @@ def _level(row: Any, without: Any, metric: str) -> Cell:
     return Cell(text=number(row.mean, digits), small=small, sort=float(row.mean))
 
 
-def _how(study: Benchmark, model: str) -> str:
-    run = next(run for run in study.runs if run.label == model)
+def _how(benchmark: Benchmark, model: str) -> str:
+    run = next(run for run in benchmark.runs if run.label == model)
     told = [run.prompt_kind or "no prompt", *([] if run.isolates else ["no container"])]
     return ", ".join([*told, *([f"weights {run.weights}"] if run.random_weights else [])])
 
 
-def _reported(study: Benchmark, model: str, kind: str) -> Cell:
-    card = next(run.model for run in study.runs if run.label == model)
-    rows = study.comparison.published
+def _reported(benchmark: Benchmark, model: str, kind: str) -> Cell:
+    card = next(run.model for run in benchmark.runs if run.label == model)
+    rows = benchmark.comparison.published
     rows = rows[(rows["model"] == card) & (rows["kind"] == kind)]
-    rows = rows[(rows["metric"] == study.metric) & (rows["target"] == ALL_TARGETS)]
+    rows = rows[(rows["metric"] == benchmark.metric) & (rows["target"] == ALL_TARGETS)]
     if rows.empty:
         return Cell(text=NOTHING, kind="nothing")
     unsure = set(rows["certainty"]) != {"checked"}

@@ -85,15 +85,15 @@ def _run(run: RunFacts, privacy: Privacy) -> dict[str, Any]:
         ("started", run.started),
         ("command", plain_command(info.command)),
     ]
-    stamps = ["SYNTHETIC DATA"] if run.synthetic else []
+    warnings = ["SYNTHETIC DATA"] if run.synthetic else []
     if run.random_weights:
-        stamps.append("RANDOM WEIGHTS, NOT A RESULT")
-    stamps += [DOUBTS[run.reproducibility]] if run.reproducibility in DOUBTS else []
+        warnings.append("RANDOM WEIGHTS, NOT A RESULT")
+    warnings += [DOUBTS[run.reproducibility]] if run.reproducibility in DOUBTS else []
     if not run.isolates:
-        stamps.append("RUN WITHOUT A CONTAINER")
+        warnings.append("RUN WITHOUT A CONTAINER")
     return {
         "title": f"{run.label} on {run.dataset}, {run.protocol}",
-        "stamps": stamps,
+        "warnings": warnings,
         "facts": [(name, privacy.text(str(value))) for name, value in facts],
         "repeat": _repeat(run),
         "not_run": _not_run(run, privacy),

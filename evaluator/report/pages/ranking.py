@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 
 def make(report: Report) -> Page | None:
-    """None where no study has two models."""
-    studies = [study for study in report.studies if len(study.models) > 1]
-    if not studies:
+    """None where no benchmark has two models."""
+    benchmarks = [benchmark for benchmark in report.benchmarks if len(benchmark.models) > 1]
+    if not benchmarks:
         return None
     ranks = rank(report.results)
     return Page(
@@ -40,45 +40,47 @@ def make(report: Report) -> Page | None:
         title="Ranking",
         short="Ranking",
         template="ranking.html",
-        context={"page_parts": [_part(report, study, ranks) for study in studies]},
+        context={"page_parts": [_part(report, benchmark, ranks) for benchmark in benchmarks]},
     )
 
 
-def _own(frame: pd.DataFrame, study: Benchmark) -> pd.DataFrame:
+def _own(frame: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
     return frame[
-        (frame["dataset"] == study.group.dataset) & (frame["protocol"] == study.protocol.id)
+        (frame["dataset"] == benchmark.group.dataset) & (frame["protocol"] == benchmark.protocol.id)
     ]
 
 
-def _part(report: Report, study: Benchmark, made: Ranks) -> dict[str, Any]:
-    ranks, stability = _own(made.ranks, study), _own(made.stability, study)
+def _part(report: Report, benchmark: Benchmark, made: Ranks) -> dict[str, Any]:
+    ranks, stability = _own(made.ranks, benchmark), _own(made.stability, benchmark)
     ranked = ranks[ranks["place"].notna()]
     if ranked.empty:
         return {
-            "study": study,
+            "benchmark": benchmark,
             "why": str(ranks["explanation"].iloc[0]),
-            "models": models_table(report, study),
+            "models": models_table(report, benchmark),
         }
-    distribution = _own(made.distribution, study)
+    distribution = _own(made.distribution, benchmark)
     keep = ranked["explanation"].dropna()
     return {
-        "study": study,
+        "benchmark": benchmark,
         "why": "",
-        "models": models_table(report, study),
+        "models": models_table(report, benchmark),
         "figure": report.site.figure(
-            places(distribution, ranked, name=f"{study.key}.places", stamps=study.stamps)
+            places(
+                distribution, ranked, name=f"{benchmark.key}.places", warnings=benchmark.warnings
+            )
         ),
-        "table": report.site.table(_table(study, ranked)),
+        "table": report.site.table(_table(benchmark, ranked)),
         "stability": [_stability(row) for row in rows_of(stability)],
         "keep": str(keep.iloc[0]) if len(keep) else "",
-        "map": report.site.table(_map(study, ranked, _own(made.significance, study))),
+        "map": report.site.table(_map(benchmark, ranked, _own(made.significance, benchmark))),
     }
 
 
-def _table(study: Benchmark, ranks: pd.DataFrame) -> Table:
+def _table(benchmark: Benchmark, ranks: pd.DataFrame) -> Table:
     orders = list(dict.fromkeys(ranks["order"]))
     by_place = {(row.order, row.model): row for row in rows_of(ranks)}
-    models = sorted(study.models, key=lambda model: (by_place[orders[0], model].place, model))
+    models = sorted(benchmark.models, key=lambda model: (by_place[orders[0], model].place, model))
     columns = [Column(title="model", words=True)]
     upper = [("", 1)]
     for order in orders:
@@ -89,14 +91,14 @@ def _table(study: Benchmark, ranks: pd.DataFrame) -> Table:
             Column(title="first in, %"),
         ]
     return Table(
-        name=f"{study.key}.ranks",
+        name=f"{benchmark.key}.ranks",
         title="Places by both orders of aggregation",
         note="Over all targets, modalities and metrics alike. In small print: the place’s 95 % interval over resamples of subjects.",
         columns=columns,
         upper=upper,
         rows=[[Cell(text=model), *(cell for order in orders for cell in _places(by_place[order, model]))] for model in models],
         data=ranks,
-        stamps=study.stamps,
+        warnings=benchmark.warnings,
     )  # fmt: skip
 
 
@@ -117,14 +119,14 @@ def _stability(row: Any) -> str:
     )
 
 
-def _map(study: Benchmark, ranks: pd.DataFrame, significance: pd.DataFrame) -> Table:
+def _map(benchmark: Benchmark, ranks: pd.DataFrame, significance: pd.DataFrame) -> Table:
     order = ranks[ranks["order"] == ranks["order"].iloc[-1]].sort_values(
         ["place", "model"], kind="stable"
     )
     models = [str(model) for model in order["model"]]
     p = {(str(row.model), str(row.other)): row.p_holm for row in rows_of(significance)}
     return Table(
-        name=f"{study.key}.significance",
+        name=f"{benchmark.key}.significance",
         title="Ahead by more than chance",
         note="Adjusted p of the two models’ mean ranks being equal over subjects (signed-rank, Holm over all pairs); filled: "
         "the row’s model is ahead and p is below 5\u00a0%.",
@@ -133,7 +135,7 @@ def _map(study: Benchmark, ranks: pd.DataFrame, significance: pd.DataFrame) -> T
             [Cell(text=model), *(_pair(p, model, other) for other in models)] for model in models
         ],
         data=significance,
-        stamps=study.stamps,
+        warnings=benchmark.warnings,
     )
 
 

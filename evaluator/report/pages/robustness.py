@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from evaluator.analysis.comparison.score_array import COUNTED
+from evaluator.analysis.comparison.score_array import INCLUDED
 from evaluator.metrics import METRICS
 from evaluator.report.context import Page
 from evaluator.report.figures.curves import curves
-from evaluator.report.subject_values import cube_of, mean_with_interval
+from evaluator.report.subject_values import mean_with_interval, score_array_of
 from evaluator.report.tables import (
     SAID,
     Cell,
@@ -43,8 +43,8 @@ FIELDS: dict[str, tuple[str, Callable[[float], str]]] = {
 
 
 def make(report: Report) -> Page | None:
-    """None where no study's protocol varies its prompts."""
-    parts = [part for study in report.studies if (part := _part(report, study))]
+    """None where no benchmark's protocol varies its prompts."""
+    parts = [part for benchmark in report.benchmarks if (part := _part(report, benchmark))]
     if not parts:
         return None
     return Page(
@@ -57,63 +57,65 @@ def make(report: Report) -> Page | None:
     )
 
 
-def varied(study: Benchmark) -> str | None:
+def varied(benchmark: Benchmark) -> str | None:
     """The field in which the protocol's variants differ; None where there are none, or more than one."""
-    plans = [asdict(plan) for plan in study.protocol.variants]
+    plans = [asdict(plan) for plan in benchmark.protocol.variants]
     differing = (
         [name for name in FIELDS if len({plan[name] for plan in plans}) > 1] if plans else []
     )
     return differing[0] if len(differing) == 1 else None
 
 
-def _part(report: Report, study: Benchmark) -> dict[str, Any] | None:
-    field = varied(study)
+def _part(report: Report, benchmark: Benchmark) -> dict[str, Any] | None:
+    field = varied(benchmark)
     if field is None:
         return None
-    overall, by_target = _levels(study, field)
+    overall, by_target = _levels(benchmark, field)
     along = FIELDS[field][0]
     shown = overall.assign(x=overall["x"] * (100 if field == "box_growth" else 1))
     plot = curves(
-        shown, study.metric, along=along,
-        title=f"{METRICS[study.metric].title} over the {along.split(',')[0]}",
+        shown, benchmark.metric, along=along,
+        title=f"{METRICS[benchmark.metric].title} over the {along.split(',')[0]}",
         caption="Mean over subjects of the mean over their targets and draws; band: its 95 % interval (BCa bootstrap over "
         "subjects); failures count as the protocol says. A difference between modalities has to be held against this spread.",
-        name=f"{study.key}.robustness", stamps=study.stamps,
+        name=f"{benchmark.key}.robustness", warnings=benchmark.warnings,
     )  # fmt: skip
     return {
-        "study": study,
+        "benchmark": benchmark,
         "figure": report.site.figure(plot),
-        "table": report.site.table(_table(study, field, overall)),
-        "targets": report.site.table(_target_table(study, field, by_target)),
+        "table": report.site.table(_table(benchmark, field, overall)),
+        "targets": report.site.table(_target_table(benchmark, field, by_target)),
     }
 
 
-def _levels(study: Benchmark, field: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _levels(benchmark: Benchmark, field: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """model, modality, x, mean, low, high, n, failed over all targets; and model, modality, target, x, mean."""
     seeds: dict[float, list[int]] = {}
-    for seed in study.protocol.seeds:
-        seeds.setdefault(float(getattr(study.protocol.prompts_of(seed), field)), []).append(seed)
-    scores = study.group.results.scores
+    for seed in benchmark.protocol.seeds:
+        seeds.setdefault(float(getattr(benchmark.protocol.prompts_of(seed), field)), []).append(
+            seed
+        )
+    scores = benchmark.group.results.scores
     overall, by_target = [], []
     for x, own in sorted(seeds.items()):
-        cube = cube_of(study, study.metric, scores[scores["seed"].isin(own)])
-        values = cube.per_subject(cube.values[COUNTED])
+        score_array = score_array_of(benchmark, benchmark.metric, scores[scores["seed"].isin(own)])
+        values = score_array.per_subject(score_array.values[INCLUDED])
         means = _mean(values, 3)
-        for m, model in enumerate(cube.models):
+        for m, model in enumerate(score_array.models):
             for place, modality in enumerate(MODALITIES):
-                if not cube.asked[m, :, place].any():
+                if not score_array.attempted[m, :, place].any():
                     continue
                 column = _mean(values[m, :, place], 0)
                 column = column[~np.isnan(column)][:, None]
                 mean, ends = mean_with_interval(column)
                 same = {"model": model, "modality": modality, "x": x}
-                counts = {"n": len(column), "failed": int(cube.failed[m, :, place].sum())}
+                counts = {"n": len(column), "failed": int(score_array.failed[m, :, place].sum())}
                 overall.append(
                     same | {"mean": mean[0], "low": ends[0, 0], "high": ends[1, 0]} | counts
                 )
                 by_target += [
                     same | {"target": target, "mean": means[m, t, place]}
-                    for t, target in enumerate(cube.targets)
+                    for t, target in enumerate(score_array.targets)
                 ]
     return pd.DataFrame(overall), pd.DataFrame(by_target)
 
@@ -125,8 +127,8 @@ def _mean(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
     return np.where(count, sums / np.maximum(count, 1), np.nan)
 
 
-def _table(study: Benchmark, field: str, rows: pd.DataFrame) -> Table:
-    said, digits = FIELDS[field][1], digits_of(study.metric)
+def _table(benchmark: Benchmark, field: str, rows: pd.DataFrame) -> Table:
+    said, digits = FIELDS[field][1], digits_of(benchmark.metric)
     steps = sorted(rows["x"].unique())
     cells = {(r.model, r.modality, r.x): r for r in rows_of(rows)}
     keys = list(dict.fromkeys(zip(rows["model"], rows["modality"], strict=True)))
@@ -143,8 +145,8 @@ def _table(study: Benchmark, field: str, rows: pd.DataFrame) -> Table:
             ]
         )
     return Table(
-        name=f"{study.key}.robustness-table",
-        title=f"Mean {METRICS[study.metric].title} over all targets, by {FIELDS[field][0]}",
+        name=f"{benchmark.key}.robustness-table",
+        title=f"Mean {METRICS[benchmark.metric].title} over all targets, by {FIELDS[field][0]}",
         note="In small print: 95 % interval over subjects, subjects, failures.",
         columns=[
             Column(title="model", words=True),
@@ -154,7 +156,7 @@ def _table(study: Benchmark, field: str, rows: pd.DataFrame) -> Table:
         ],
         rows=made,
         data=rows,
-        stamps=study.stamps,
+        warnings=benchmark.warnings,
     )
 
 
@@ -167,8 +169,8 @@ def _level(row: Any, digits: int) -> Cell:
     return figure_cell(row.mean, digits, small=small)
 
 
-def _target_table(study: Benchmark, field: str, rows: pd.DataFrame) -> Table:
-    said, digits = FIELDS[field][1], digits_of(study.metric)
+def _target_table(benchmark: Benchmark, field: str, rows: pd.DataFrame) -> Table:
+    said, digits = FIELDS[field][1], digits_of(benchmark.metric)
     steps = sorted(rows["x"].unique())
     wide = rows.pivot_table(
         index=["model", "modality", "target"],
@@ -180,8 +182,8 @@ def _target_table(study: Benchmark, field: str, rows: pd.DataFrame) -> Table:
     wide = wide[wide.notna().any(axis=1)]
     named: list[tuple[Any, pd.Series[float]]] = list(wide.iterrows())
     return Table(
-        name=f"{study.key}.robustness-targets",
-        title=f"Mean {METRICS[study.metric].title} by target and {FIELDS[field][0]}",
+        name=f"{benchmark.key}.robustness-targets",
+        title=f"Mean {METRICS[benchmark.metric].title} by target and {FIELDS[field][0]}",
         columns=[
             Column(title="model", words=True),
             Column(title="modality", words=True),
@@ -200,5 +202,5 @@ def _target_table(study: Benchmark, field: str, rows: pd.DataFrame) -> Table:
             for (model, modality, target), row in named
         ],
         data=rows,
-        stamps=study.stamps,
+        warnings=benchmark.warnings,
     )

@@ -1,4 +1,4 @@
-"""Rounds of corrections: how the score rises, and what a click is worth. Only for studies with rounds."""
+"""Rounds of corrections: how the score rises, and what a click is worth. Only for benchmarks with rounds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from evaluator.analysis.interaction import WANTED, summarise_rounds
+from evaluator.analysis.interaction import DICE_LEVELS, summarise_rounds
 from evaluator.metrics import METRICS
 from evaluator.report.context import Page
 from evaluator.report.figures.curves import curves
@@ -23,13 +23,13 @@ METRIC = "dice"
 
 
 def make(report: Report) -> Page | None:
-    """None where no study has rounds."""
-    studies = [
-        study
-        for study in report.studies
-        if study.protocol.rounds.count > 1 and METRIC in study.protocol.metrics
+    """None where no benchmark has rounds."""
+    benchmarks = [
+        benchmark
+        for benchmark in report.benchmarks
+        if benchmark.protocol.rounds.count > 1 and METRIC in benchmark.protocol.metrics
     ]
-    if not studies:
+    if not benchmarks:
         return None
     return Page(
         file="rounds.html",
@@ -37,28 +37,28 @@ def make(report: Report) -> Page | None:
         title="Rounds of corrections",
         short="Rounds",
         template="rounds.html",
-        context={"page_parts": [_part(report, study) for study in studies]},
+        context={"page_parts": [_part(report, benchmark) for benchmark in benchmarks]},
     )
 
 
-def _part(report: Report, study: Benchmark) -> dict[str, Any]:
-    rows = _curves(study)
+def _part(report: Report, benchmark: Benchmark) -> dict[str, Any]:
+    rows = _curves(benchmark)
     plot = curves(
         rows, METRIC, along="round",
         title=f"{METRICS[METRIC].title} over rounds, mean over all targets",
         caption="Mean over subjects of the mean over their targets; band: its 95 % interval (BCa bootstrap over subjects). "
         "A failed round counts as 0; a target that ended early keeps its last score.",
-        name=f"{study.key}.rounds", stamps=study.stamps,
+        name=f"{benchmark.key}.rounds", warnings=benchmark.warnings,
     )  # fmt: skip
     entries = [
         entry
-        for run in study.runs
+        for run in benchmark.runs
         for entry in _renamed(summarise_rounds(run.store, METRIC), run.label)
     ]
     return {
-        "study": study,
+        "benchmark": benchmark,
         "figure": report.site.figure(plot) if len(rows) else None,
-        "table": report.site.table(_table(study, entries)) if entries else None,
+        "table": report.site.table(_table(benchmark, entries)) if entries else None,
     }
 
 
@@ -66,9 +66,9 @@ def _renamed(entries: list[dict[str, Any]], label: str) -> list[dict[str, Any]]:
     return [entry | {"model": label} for entry in entries]
 
 
-def _curves(study: Benchmark) -> pd.DataFrame:
+def _curves(benchmark: Benchmark) -> pd.DataFrame:
     """model, modality, x (round), mean, low, high, n."""
-    scores = study.group.results.scores
+    scores = benchmark.group.results.scores
     scores = scores[
         (scores["metric"] == METRIC)
         & ~scores["status"].isin(["undefined", "not-run", "unsupported"])
@@ -78,7 +78,7 @@ def _curves(study: Benchmark) -> pd.DataFrame:
     wide = scores.assign(value=value).pivot_table(
         index=keys, columns="round", values="value", observed=True
     )
-    wide = wide.reindex(columns=range(study.protocol.rounds.count)).ffill(axis=1)
+    wide = wide.reindex(columns=range(benchmark.protocol.rounds.count)).ffill(axis=1)
     subjects = wide.groupby(["model", "modality", "subject"], observed=True).mean()
     rows = []
     for (model, modality), own in subjects.groupby(["model", "modality"], observed=True):
@@ -93,14 +93,15 @@ def _curves(study: Benchmark) -> pd.DataFrame:
     ).replace({np.nan: None})
 
 
-def _table(study: Benchmark, entries: list[dict[str, Any]]) -> Table:
+def _table(benchmark: Benchmark, entries: list[dict[str, Any]]) -> Table:
     columns = [
         Column(title="model", words=True),
         Column(title="target", words=True),
         Column(title="modality", words=True),
     ]
     columns += [
-        Column(title="n", help="predictions"),
+        Column(title="n", help="subjects"),
+        Column(title="predictions"),
         Column(title="failed rounds"),
         Column(title="first", help="mean score of round 0"),
         Column(title="last", help="mean score of the last round"),
@@ -111,7 +112,7 @@ def _table(study: Benchmark, entries: list[dict[str, Any]]) -> Table:
             title=f"clicks to {wanted:.2f}",
             help="mean; a target that never gets there counts as the budget",
         )
-        for wanted in WANTED
+        for wanted in DICE_LEVELS
     ]
     columns += [
         Column(title="first gain", help="what the first correction gave, mean"),
@@ -119,13 +120,13 @@ def _table(study: Benchmark, entries: list[dict[str, Any]]) -> Table:
         Column(title="s a request", help="median"),
     ]
     return Table(
-        name=f"{study.key}.rounds-table",
+        name=f"{benchmark.key}.rounds-table",
         title="What corrections bring, by target",
         note="In small print: how many targets never got to the wanted Dice. A failed round counts as 0 in curves and areas.",
         columns=columns,
         rows=[_row(entry) for entry in entries],
         data=_flat(entries),
-        stamps=study.stamps,
+        warnings=benchmark.warnings,
     )
 
 
@@ -134,7 +135,8 @@ def _row(entry: dict[str, Any]) -> list[Cell]:
         Cell(text=entry["model"]),
         Cell(text=entry["target"]),
         Cell(text=SAID[entry["modality"]]),
-        Cell(text=str(entry["n"]), sort=entry["n"]),
+        Cell(text=str(entry["subjects"]), sort=entry["subjects"]),
+        Cell(text=str(entry["predictions"]), sort=entry["predictions"]),
         Cell(text=str(entry["failed_rounds"]), sort=entry["failed_rounds"]),
         figure_cell(entry["curve"][0]),
         figure_cell(entry["curve"][-1]),

@@ -1,4 +1,4 @@
-"""The subjects behind the means: slope graphs, distributions and volumes for each target, a page for each study."""
+"""The subjects behind the means: slope graphs, distributions and volumes for each target, a page for each benchmark."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evaluator.report.figures.agreement import agreement
 from evaluator.report.figures.distributions import distributions
 from evaluator.report.figures.slopes import slopes
 from evaluator.report.site import slug
-from evaluator.report.subject_values import cube_of, paired_values, subject_values
+from evaluator.report.subject_values import paired_values, score_array_of, subject_values
 from evaluator.runs.tables import last_round
 
 if TYPE_CHECKING:
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 
 def make(report: Report) -> list[Page]:
-    """One page for each study, so that none grows too large."""
-    several = len(report.studies) > 1
+    """One page for each benchmark, so that none grows too large."""
+    several = len(report.benchmarks) > 1
     files = [
         "subjects.html" if n == 0 else f"subjects-{slug(s.key)}.html"
-        for n, s in enumerate(report.studies)
+        for n, s in enumerate(report.benchmarks)
     ]
     links = [
-        {"file": file, "short": study.short}
-        for file, study in zip(files, report.studies, strict=True)
+        {"file": file, "short": benchmark.short}
+        for file, benchmark in zip(files, report.benchmarks, strict=True)
     ]
     return [
         Page(
@@ -40,26 +40,26 @@ def make(report: Report) -> list[Page]:
             short="Subject by subject",
             template="subjects.html",
             context={
-                "study": study,
+                "benchmark": benchmark,
                 "links": links if several else [],
                 "here": file,
-                "targets": _targets(report, study),
+                "targets": _targets(report, benchmark),
             },
         )
-        for file, study in zip(files, report.studies, strict=True)
+        for file, benchmark in zip(files, report.benchmarks, strict=True)
     ]
 
 
-def _targets(report: Report, study: Benchmark) -> list[dict[str, Any]]:
-    cube = cube_of(study, study.metric)
+def _targets(report: Report, benchmark: Benchmark) -> list[dict[str, Any]]:
+    score_array = score_array_of(benchmark, benchmark.metric)
     values, paired = (
-        subject_values(study, cube, report.privacy),
-        paired_values(study, cube, report.privacy),
+        subject_values(benchmark, score_array, report.privacy),
+        paired_values(benchmark, score_array, report.privacy),
     )
-    volumes, limits = _volumes(report, study), study.comparison.volumes
+    volumes, limits = _volumes(report, benchmark), benchmark.comparison.volumes
     limits = limits[limits["modality_pair"] == "all"] if len(limits) else limits
     made: list[dict[str, Any]] = []
-    for target in study.targets:
+    for target in benchmark.targets:
         own = values[values["target"] == target]
         if own["value"].notna().sum() == 0:
             made.append(
@@ -73,19 +73,28 @@ def _targets(report: Report, study: Benchmark) -> list[dict[str, Any]]:
             )
             continue
         pairs = paired[paired["target"] == target] if len(paired) else paired
-        lines: Any = {"name": f"{study.key}.slopes.{slug(target)}", "stamps": study.stamps}
-        boxes: Any = {"name": f"{study.key}.distributions.{slug(target)}", "stamps": study.stamps}
+        lines: Any = {
+            "name": f"{benchmark.key}.slopes.{slug(target)}",
+            "warnings": benchmark.warnings,
+        }
+        boxes: Any = {
+            "name": f"{benchmark.key}.distributions.{slug(target)}",
+            "warnings": benchmark.warnings,
+        }
         sizes = volumes[volumes["target"] == target]
-        marks: Any = {"name": f"{study.key}.agreement.{slug(target)}", "stamps": study.stamps}
+        marks: Any = {
+            "name": f"{benchmark.key}.agreement.{slug(target)}",
+            "warnings": benchmark.warnings,
+        }
         made.append(
             {
                 "name": target,
                 "anchor": slug(target),
-                "slopes": report.site.figure(slopes(pairs, target, study.metric, **lines))
+                "slopes": report.site.figure(slopes(pairs, target, benchmark.metric, **lines))
                 if len(pairs)
                 else None,
                 "distributions": report.site.figure(
-                    distributions(own, target, study.metric, **boxes)
+                    distributions(own, target, benchmark.metric, **boxes)
                 ),
                 "volumes": report.site.figure(
                     agreement(sizes, limits[limits["target"] == target], target, **marks)
@@ -95,16 +104,18 @@ def _targets(report: Report, study: Benchmark) -> list[dict[str, Any]]:
             }
         )
     report.site.data(
-        f"{study.key}.subjects",
-        f"{METRICS[study.metric].title} of each subject, {study.short}",
+        f"{benchmark.key}.subjects",
+        f"{METRICS[benchmark.metric].title} of each subject, {benchmark.short}",
         values,
-        study.stamps,
+        benchmark.warnings,
     )
     return made
 
 
-def _volumes(report: Report, study: Benchmark) -> pd.DataFrame:
+def _volumes(report: Report, benchmark: Benchmark) -> pd.DataFrame:
     """Each subject's volumes, under the names that the report has for subjects."""
-    volumes = subject_volumes(study.group, last_round(study.group.results.scores))
-    named = [report.privacy.subject(study.group.dataset, str(one)) for one in volumes["subject"]]
+    volumes = subject_volumes(benchmark.group, last_round(benchmark.group.results.scores))
+    named = [
+        report.privacy.subject(benchmark.group.dataset, str(one)) for one in volumes["subject"]
+    ]
     return volumes.assign(subject=named)

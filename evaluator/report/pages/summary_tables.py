@@ -1,4 +1,4 @@
-"""Tables of the page on modalities that sum up a study: all targets jointly, the two gaps, volumes."""
+"""Tables of the page on modalities that sum up a benchmark: all targets jointly, the two gaps, volumes."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from evaluator.report.context import Report
 
 
-def joint_table(report: Report, study: Benchmark) -> Table | None:
+def joint_table(report: Report, benchmark: Benchmark) -> Table | None:
     """All targets in one model; None where there is one target, or nothing to compare."""
-    rows = study.comparison.joint
-    rows = rows[rows["failures"] == "counted"]
-    rows = rows[rows["metric"] == study.metric]
-    if rows.empty or len(study.targets) < 2:
+    rows = benchmark.comparison.joint
+    rows = rows[rows["failures"] == "included"]
+    rows = rows[rows["metric"] == benchmark.metric]
+    if rows.empty or len(benchmark.targets) < 2:
         return None
-    digits = digits_of(study.metric)
+    digits = digits_of(benchmark.metric)
     columns = [
         Column(title="model", words=True),
         Column(title="scanner", words=True),
@@ -49,8 +49,8 @@ def joint_table(report: Report, study: Benchmark) -> Table | None:
     columns += [Column(title="method", words=True)]
     return report.site.table(
         Table(
-            name=f"{study.key}.joint",
-            title=f"{METRICS[study.metric].title}: all targets jointly",
+            name=f"{benchmark.key}.joint",
+            title=f"{METRICS[benchmark.metric].title}: all targets jointly",
             note="Mixed model with the subject as a random effect on level and modality, or its fallback on ranks. "
             "The interaction asks whether the difference is the same for all targets.",
             columns=columns,
@@ -69,18 +69,18 @@ def joint_table(report: Report, study: Benchmark) -> Table | None:
                 for row in rows_of(rows)
             ],
             data=rows,
-            stamps=study.stamps,
+            warnings=benchmark.warnings,
         )
     )  # fmt: skip
 
 
-def gaps_table(report: Report, study: Benchmark) -> Table | None:
+def gaps_table(report: Report, benchmark: Benchmark) -> Table | None:
     """Modality discrepancies and generalization gaps."""
-    rows = study.comparison.gaps
-    rows = rows[(rows["failures"] == "counted") & (rows["metric"] == study.metric)]
+    rows = benchmark.comparison.gaps
+    rows = rows[(rows["failures"] == "included") & (rows["metric"] == benchmark.metric)]
     if rows.empty:
         return None
-    digits = digits_of(study.metric)
+    digits = digits_of(benchmark.metric)
     columns = [
         Column(title="model", words=True),
         Column(title="gap", words=True),
@@ -90,14 +90,14 @@ def gaps_table(report: Report, study: Benchmark) -> Table | None:
     columns += [Column(title="source", words=True)]
     return report.site.table(
         Table(
-            name=f"{study.key}.gaps",
-            title=f"Gaps in {METRICS[study.metric].title}",
+            name=f"{benchmark.key}.gaps",
+            title=f"Gaps in {METRICS[benchmark.metric].title}",
             note="Modality discrepancy: structural minus functional, within the subject. Generalization gap: what the "
             "literature reports minus what was measured here, on other data; its figure is taken as exact.",
             columns=columns,
             rows=[list(_gap_cells(row, digits)) for row in rows_of(rows)],
             data=rows,
-            stamps=study.stamps,
+            warnings=benchmark.warnings,
         )
     )
 
@@ -125,9 +125,9 @@ def _gap_cells(row: Any, digits: int) -> Iterator[Cell]:
     )
 
 
-def volumes_table(report: Report, study: Benchmark) -> Table | None:
+def volumes_table(report: Report, benchmark: Benchmark) -> Table | None:
     """Agreement of volumes with the references'."""
-    rows = study.comparison.volumes
+    rows = benchmark.comparison.volumes
     rows = rows[rows["modality_pair"] == "all"] if len(rows) else rows
     if rows.empty:
         return None
@@ -142,7 +142,7 @@ def volumes_table(report: Report, study: Benchmark) -> Table | None:
     ]
     return report.site.table(
         Table(
-            name=f"{study.key}.volumes",
+            name=f"{benchmark.key}.volumes",
             title="Volumes, ml: predicted against reference (Bland and Altman)",
             note="Bias: mean of predicted minus reference, with its 95 % interval in small print; limits: bias "
             "± 1.96 standard deviations. The plots stand under Subject by subject.",
@@ -162,7 +162,7 @@ def volumes_table(report: Report, study: Benchmark) -> Table | None:
                 for row in rows_of(rows)
             ],
             data=rows,
-            stamps=study.stamps,
+            warnings=benchmark.warnings,
         )
     )  # fmt: skip
 
@@ -171,12 +171,12 @@ def volumes_table(report: Report, study: Benchmark) -> Table | None:
 MOST_PAIRS = 200
 
 
-def models_table(report: Report, study: Benchmark) -> Table | None:
+def models_table(report: Report, benchmark: Benchmark) -> Table | None:
     """Model against model over the same scans, all targets; None where there is nothing to compare, or too much to show."""
-    rows = study.comparison.models
+    rows = benchmark.comparison.models
     rows = rows[
-        (rows["failures"] == "counted")
-        & (rows["metric"] == study.metric)
+        (rows["failures"] == "included")
+        & (rows["metric"] == benchmark.metric)
         & (rows["target"] == ALL_TARGETS)
     ]
     if rows.empty or len(rows) > MOST_PAIRS:
@@ -195,13 +195,13 @@ def models_table(report: Report, study: Benchmark) -> Table | None:
     columns = [Column(title=title, words=n < 4) for n, title in enumerate(titles)]
     return report.site.table(
         Table(
-            name=f"{study.key}.models",
-            title=f"{METRICS[study.metric].title}: model against model, on the same scans",
+            name=f"{benchmark.key}.models",
+            title=f"{METRICS[benchmark.metric].title}: model against model, on the same scans",
             note="Mean over all targets, failures counted, paired over subjects. In small print: 95\u00a0% interval.",
             columns=columns,
-            rows=[list(_models_cells(row, digits_of(study.metric))) for row in rows_of(rows)],
+            rows=[list(_models_cells(row, digits_of(benchmark.metric))) for row in rows_of(rows)],
             data=rows,
-            stamps=study.stamps,
+            warnings=benchmark.warnings,
         )
     )
 

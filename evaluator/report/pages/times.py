@@ -19,7 +19,7 @@ REQUEST = ["run", "model", "case", "modality", "seed", "round"]
 
 def make(report: Report) -> Page | None:
     """None where no run has a request that was timed."""
-    parts = [part for study in report.studies if (part := _part(report, study))]
+    parts = [part for benchmark in report.benchmarks if (part := _part(report, benchmark))]
     if not parts:
         return None
     return Page(
@@ -32,17 +32,19 @@ def make(report: Report) -> Page | None:
     )
 
 
-def _part(report: Report, study: Benchmark) -> dict[str, Any] | None:
-    requests = study.group.results.predictions
+def _part(report: Report, benchmark: Benchmark) -> dict[str, Any] | None:
+    requests = benchmark.group.results.predictions
     requests = requests[requests["seconds"].notna()].drop_duplicates(REQUEST)
     if requests.empty:
         return None
     rows = _figures(requests)
     return {
-        "study": study,
-        "figure": report.site.figure(times(rows, name=f"{study.key}.times", stamps=study.stamps)),
-        "table": report.site.table(_table(study, rows)),
-        "machines": _machines(study),
+        "benchmark": benchmark,
+        "figure": report.site.figure(
+            times(rows, name=f"{benchmark.key}.times", warnings=benchmark.warnings)
+        ),
+        "table": report.site.table(_table(benchmark, rows)),
+        "machines": _machines(benchmark),
     }
 
 
@@ -69,7 +71,7 @@ def _figures(requests: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _table(study: Benchmark, rows: pd.DataFrame) -> Table:
+def _table(benchmark: Benchmark, rows: pd.DataFrame) -> Table:
     columns = [Column(title="model", words=True), Column(title="modality", words=True)]
     columns += [
         Column(title="requests"),
@@ -82,7 +84,7 @@ def _table(study: Benchmark, rows: pd.DataFrame) -> Table:
     told = rows["gpu_peak_gib"].notna().any()
     columns += [Column(title="GPU peak, GiB", help="as the model said")] if told else []
     return Table(
-        name=f"{study.key}.times-table",
+        name=f"{benchmark.key}.times-table",
         title="Seconds a request",
         note="A request asks for all targets of one image. Measured by the evaluator, from request to answer.",
         columns=columns,
@@ -101,7 +103,7 @@ def _table(study: Benchmark, rows: pd.DataFrame) -> Table:
             for row in rows_of(rows)
         ],
         data=rows,
-        stamps=study.stamps,
+        warnings=benchmark.warnings,
     )
 
 
@@ -109,10 +111,10 @@ def _seconds(value: float) -> Cell:
     return figure_cell(value, 2 if value >= 0.1 else 4)
 
 
-def _machines(study: Benchmark) -> list[str]:
+def _machines(benchmark: Benchmark) -> list[str]:
     """On what it ran, without the machine's name."""
     told = []
-    for run in study.runs:
+    for run in benchmark.runs:
         host, gpus = run.info.host, run.info.gpus
         cards = ", ".join(f"{gpu.name} (driver {gpu.driver})" for gpu in gpus) or "no GPU"
         machine = f"{host.machine}, {host.cores or 'unknown'} cores"
