@@ -33,18 +33,18 @@ def _empty(root: int) -> None:
         here = _open(name, root) if name else root
         try:
             with os.scandir(here) as entries:
-                found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-            for entry, is_folder in found:
+                names = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+            for entry, is_folder in names:
                 if not is_folder:
                     os.unlink(entry, dir_fd=here)
                     continue
-                own = entry
+                moved = entry
                 if name:
                     os.close(_open(entry, here))  # a locked one cannot be moved
                     taken += 1
-                    own = f"{token}.{taken}"
-                    os.rename(entry, own, src_dir_fd=here, dst_dir_fd=root)
-                waiting.append(own)
+                    moved = f"{token}.{taken}"
+                    os.rename(entry, moved, src_dir_fd=here, dst_dir_fd=root)
+                waiting.append(moved)
         finally:
             if name:
                 os.close(here)

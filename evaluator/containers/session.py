@@ -44,10 +44,10 @@ class ModelSession:
     ) -> None:
         command = CONTRACTS[model.card.contract].command("serve")
 
-        def start(own: Workspace) -> Process:
+        def start(part: Workspace) -> Process:
             return engine.start(
                 model,
-                own,
+                part,
                 limits,
                 run_id=run_id,
                 mode="serve",

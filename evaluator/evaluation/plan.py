@@ -67,7 +67,7 @@ class Plan:
 
     @property
     def run_name(self) -> str:
-        """The name of the run unless the user gives one: the same parts always make the same name."""
+        """The run's name unless the user gives one; equal settings give equal names."""
         parts = (
             self.card.name,
             self.dataset.name,
@@ -78,19 +78,15 @@ class Plan:
 
 
 def inputs_for(card: ModelCard, case: Case, modality: Modality) -> tuple[Modality, ...] | None:
-    """The images of one request about this scan, the one that is answered for first; None if the model takes none."""
-    return next(
-        (
-            wanted
-            for wanted in card.inputs
-            if wanted[0] == modality and all(name in case.scans for name in wanted)
-        ),
-        None,
-    )
+    """The images of one request, the scan itself first; None if the model does not take the scan."""
+    for names in card.inputs:
+        if names[0] == modality and all(name in case.scans for name in names):
+            return names
+    return None
 
 
 def refusal(plan: Plan, case: Case, modality: Modality) -> Failure | None:
-    """Why the model cannot be asked about this scan at all, from its card alone."""
+    """Why the model cannot be run on this scan, from its card alone; None if it can."""
     inputs = inputs_for(plan.card, case, modality)
     if inputs is None:
         return _unsupported(f"the model does not take {modality} from this case")
@@ -99,17 +95,17 @@ def refusal(plan: Plan, case: Case, modality: Modality) -> Failure | None:
             f"the protocol gives {' or '.join(plan.protocol.prompts.kinds)}; "
             f"the model understands {', '.join(plan.card.prompts) or 'no prompts'}"
         )
-    if lacking := correction_refusal(plan):
-        return lacking
+    if refused := correction_refusal(plan):
+        return refused
     for name in inputs:
-        unit, wanted = case.scans[name].unit, plan.card.units.get(name)
-        if wanted not in (None, unit):
-            return _unsupported(f"the model wants {name} in {wanted}; this image is in {unit}")
+        unit, expected = case.scans[name].unit, plan.card.units.get(name)
+        if expected not in (None, unit):
+            return _unsupported(f"the model wants {name} in {expected}; this image is in {unit}")
     return None
 
 
 def correction_refusal(plan: Plan) -> Failure | None:
-    """Why the model cannot be corrected as the protocol does it."""
+    """Why the model does not accept the protocol's correction type; None if it does."""
     correction = plan.protocol.rounds.correction
     if correction == "none":
         return None
@@ -122,7 +118,7 @@ def correction_refusal(plan: Plan) -> Failure | None:
 
 
 def target_refusal(card: ModelCard, target: str) -> Failure | None:
-    """Why the model cannot be asked for this target."""
+    """Why the model does not segment this target; None if it does."""
     if card.targets is None or target in card.targets:
         return None
     return _unsupported("the target is not on the model's list")

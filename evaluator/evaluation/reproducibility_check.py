@@ -98,8 +98,8 @@ def check_reproducibility(
             masks=len(first),
             seconds=round(time.perf_counter() - begun, 3),
             differences={
-                mode: Differences(count=len(found), first=tuple(found[:MAX_LISTED]))
-                for mode, found in differences.items()
+                mode: Differences(count=len(listed), first=tuple(listed[:MAX_LISTED]))
+                for mode, listed in differences.items()
             },
         )
     )
@@ -173,9 +173,9 @@ def _differences(first: Outcomes, second: Outcomes) -> list[MaskDifference]:
         case, modality, round_number, name = key
         overlap = None
         if repeated and target.mask and repeated.mask:
-            one = crop_mask(*read_labels(folder / target.mask.file))
-            two = crop_mask(*read_labels(repeated_folder / repeated.mask.file))
-            overlap = round(dice(one, two), 6)
+            mask = crop_mask(*read_labels(folder / target.mask.file))
+            repeated_mask = crop_mask(*read_labels(repeated_folder / repeated.mask.file))
+            overlap = round(dice(mask, repeated_mask), 6)
         differences.append(
             MaskDifference(
                 case=case,
@@ -190,7 +190,7 @@ def _differences(first: Outcomes, second: Outcomes) -> list[MaskDifference]:
     return differences
 
 
-def _same_mask(one: TargetRecord, two: TargetRecord) -> bool:
-    if one.mask is None or two.mask is None:
-        return one.mask is two.mask
-    return one.mask.sha256 == two.mask.sha256
+def _same_mask(target: TargetRecord, repeated: TargetRecord) -> bool:
+    if target.mask is None or repeated.mask is None:
+        return target.mask is repeated.mask
+    return target.mask.sha256 == repeated.mask.sha256

@@ -111,9 +111,8 @@ class Results:
     def run_table(self) -> pd.DataFrame:
         """The runs as a frame, one row each, without the cards, the options and the whole of run.json."""
         names = [name for name in RunFacts.__slots__ if name not in ("card", "options", "info")]
-        return pd.DataFrame(
-            [{name: getattr(run, name) for name in names} for run in self.runs], columns=names
-        )
+        columns = {name: [getattr(run, name) for run in self.runs] for name in names}
+        return pd.DataFrame(columns, columns=names)
 
     def groups(self) -> tuple[Group, ...]:
         """The runs by dataset and protocol, in the order of these names: within one, figures may be compared.
@@ -155,17 +154,16 @@ def load(runs: str | Path | RunStore | Iterable[str | Path | RunStore]) -> Resul
     Half a million scores take seconds and some hundred megabytes: each run's Parquet tables are read where they are of
     the run's present record, else the record itself. Raises UnknownNameError, and RunConflictError for two runs of one name.
     """
-    given = [runs] if isinstance(runs, str | Path | RunStore) else list(runs)
-    if not given:
+    references = [runs] if isinstance(runs, str | Path | RunStore) else list(runs)
+    if not references:
         raise UserError("there is no run to load; name one or more")
-    found = {store.path.resolve(): store for store in map(_open, given)}
-    stores = list(found.values())
-    if twice := [
-        name for name, count in Counter(store.name for store in stores).items() if count > 1
-    ]:
-        raise RunConflictError(
-            f"several runs are named {twice[0]}, in different folders; rename one of the folders"
-        )
+    by_path = {store.path.resolve(): store for store in map(_open, references)}
+    stores = list(by_path.values())
+    for name, count in Counter(store.name for store in stores).items():
+        if count > 1:
+            raise RunConflictError(
+                f"several runs are named {name}, in different folders; rename one of the folders"
+            )
     facts = _labelled([_facts(store) for store in stores])
     scores = [_frame(store, "scores", read_scores) for store in stores]
     predictions = [_frame(store, "predictions", read_predictions) for store in stores]

@@ -152,10 +152,10 @@ class RunStore:
 
         Raises RunConflictError when another process holds the run or the shard.
         """
-        whole = self.path / "lock"
+        run_lock = self.path / "lock"
         part = self.path / f"lock-{shard.index}-of-{shard.count}" if shard else None
         with ExitStack() as stack:
-            for path, shared in ((whole, shard is not None), (part, False)):
+            for path, shared in ((run_lock, shard is not None), (part, False)):
                 if path is None:
                     continue
                 try:
