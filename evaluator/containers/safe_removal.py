@@ -1,4 +1,4 @@
-"""Remove what a model left in its output folder, whatever it made of it: links, locked folders, thousands of levels."""
+"""Remove what a model left in its output folder: links, locked folders, thousands of levels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 def discard(folder: Path) -> None:
     """Remove a folder and all in it, as far as the system allows; no link is followed.
 
-    Folders are taken out of their parents and emptied one by one, so that no path grows long and nothing recurses.
+    Folders are taken out of their parents and emptied one by one, so that no path grows long and
+    nothing recurses.
     """
     with contextlib.suppress(OSError):
         root = _open(str(folder), None)

@@ -1,4 +1,4 @@
-"""A session: one container that answers requests for as long as it lives, restarted when it dies."""
+"""A session: one container that answers requests while it lives, restarted when it dies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be asked of a model, and what makes a run and a scan's result the same as before. Pure."""
+"""What a model can be run on, and what identifies a run and the result of a scan. Pure."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class Plan:
 
     @property
     def kind(self) -> PromptKind | None:
-        """The kind of prompt that this model gets; None: it understands none that the protocol gives."""
+        """The kind of prompt that this model gets; None if it accepts none of the protocol's."""
         return choose_kind(self.protocol.prompts, self.card)
 
     @property
     def texts(self) -> dict[str, str]:
-        """The words that this model wants for organs, where they are not the project's. Raises ManifestError."""
+        """The model's texts for organs, where they are not the project's; raises ManifestError."""
         return read_text_prompts(self.card)
 
     @property
@@ -78,7 +78,10 @@ class Plan:
 
 
 def inputs_for(card: ModelCard, case: Case, modality: Modality) -> tuple[Modality, ...] | None:
-    """The images of one request, the scan itself first; None if the model does not take the scan."""
+    """The images of one request, the scan itself first.
+
+    None if the model does not take the scan.
+    """
     for names in card.inputs:
         if names[0] == modality and all(name in case.scans for name in names):
             return names
@@ -145,7 +148,10 @@ def scan_key(plan: Plan, files: Mapping[str, str], prompts: Mapping[str, object]
 
 
 def choose_options(card: ModelCard, given: Sequence[str]) -> dict[str, str]:
-    """The value of every option of a card: as given by ``name=value``, else its default. Raises UserError, UnknownNameError."""
+    """The value of every option of a card: as given by ``name=value``, else its default.
+
+    Raises UserError, UnknownNameError.
+    """
     chosen = {name: values[0] for name, values in card.options.items()}
     for text in given:
         name, equals, value = text.partition("=")

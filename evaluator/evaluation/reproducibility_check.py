@@ -1,4 +1,4 @@
-"""Does a model predict the same in any order: some scans predicted again, individually and as a batch.
+"""Does a model predict the same in any order? Some scans are predicted again to find out.
 
 A model that carries something over from one case to the next (a cache, a memory bank, a random
 stream) has scores that depend on the order of the cases. Fresh containers, where nothing came
@@ -106,7 +106,7 @@ def check_reproducibility(
 
 
 def choose_scans(run: RunStore, cases: Sequence[Case], sample: int) -> list[tuple[Case, Modality]]:
-    """The last scan that the model was run on and others evenly before it: most came before them."""
+    """The last scan that the model was run on, and others evenly before it."""
     scans: list[tuple[Case, Modality]] = []
     for case in cases:
         for modality in sorted(case.scans):

@@ -1,4 +1,4 @@
-"""Conversion between the types of a run folder's files and JSON, formats before the present included.
+"""Conversion between the types of a run folder's files and JSON, earlier formats included.
 
 Every JSON file has a ``format`` number. Format 2 is the present one. Files without the number are
 of format 1, which umd wrote until 2026-11; they are read and never written.

@@ -137,7 +137,10 @@ def resample_nearest(labels: NDArray[Any], source: Grid, target: Grid) -> NDArra
 def _read_pair(
     reference_path: Path, prediction_path: Path, settings: Settings, threads: int
 ) -> tuple[Labels, Labels, Grid]:
-    """Labels of both files on the reference's grid; the grids are compared before reading voxels."""
+    """Labels of both files on the reference's grid.
+
+    The grids are compared before reading voxels.
+    """
     grid, read = _open(reference_path)
     file = LabelFile(prediction_path, untrusted=True)
     mismatch = difference(grid, file.grid)
@@ -159,7 +162,10 @@ def _read_pair(
 
 
 def _open(reference: Path) -> tuple[Grid, Callable[[], Labels]]:
-    """A reference's grid, and how to read its labels. The user's own files may keep header and voxels apart."""
+    """A reference's grid, and how to read its labels.
+
+    The user's own files may keep header and voxels apart.
+    """
     if reference.name.endswith((".mhd", ".nhdr")):
         return read_grid(reference), lambda: read_labels(reference)[0]
     file = LabelFile(reference, untrusted=False)

@@ -34,9 +34,10 @@ FRAME = struct.Struct(">BxxxL")
 STDOUT = 1
 
 HOW_TO_GET = """no container engine answers ({why}).
-  As root on Debian or Ubuntu:  apt-get install docker.io && systemctl start docker   (or: dockerd &)
+  As root on Debian or Ubuntu:  apt-get install docker.io && systemctl start docker (or: dockerd &)
   Elsewhere: https://docs.docker.com/engine/install, or Podman with DOCKER_HOST set to its socket.
-  A user needs to be in the group "docker". Without any engine: --engine local, which isolates nothing."""
+  A user needs to be in the group "docker".
+  Without any engine: --engine local, which provides no isolation."""
 
 
 @contextlib.contextmanager

@@ -24,7 +24,10 @@ class Lines:
         self._ended = False
 
     def feed(self, part: bytes) -> None:
-        """Take the next bytes; a line that is too long is cut, so no parser takes it for a reply."""
+        """Take the next bytes.
+
+        A line that is too long is cut, so no parser takes it for a reply.
+        """
         *lines, self._rest = (self._rest + part).split(b"\n")
         if len(self._rest) > LONGEST_LINE:
             lines.append(self._rest)
