@@ -28,7 +28,7 @@ from evaluator.report.pages import (
 )
 from evaluator.report.privacy import make_privacy
 from evaluator.report.site import Entry, Site, SiteHeader
-from evaluator.report.tables import counted, rows_of
+from evaluator.report.tables import count_noun, rows_of
 from evaluator.runs.results import load
 
 if TYPE_CHECKING:
@@ -71,7 +71,9 @@ def write_report(results: Results, folder: Path, options: Options) -> Path:
     if options.control is not None and options.control not in datasets:
         raise UnknownNameError("dataset among the runs", options.control, datasets)
     with Site(folder) as site:
-        logger.info(f"comparing {counted(len(results.runs), 'run')}, {len(results.scores)} scores")
+        logger.info(
+            f"comparing {count_noun(len(results.runs), 'run')}, {len(results.scores)} scores"
+        )
         comparison = compare(results, margins=options.margins)
         benchmarks = make_benchmarks(results, comparison)
         logger.info("looking for failures; masks are read once and remembered")

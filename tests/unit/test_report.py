@@ -355,7 +355,7 @@ def test_a_case_without_the_viewer_says_so(tmp_path):
         (tmp_path / "site/cases" / f"{name}.html").read_text() for name in ("without", "with")
     )
     assert (
-        "built without the interactive viewer (@niivue/niivue@1 could not be had then)" in without
+        "no interactive viewer, because @niivue/niivue@1 was not available" in without
     )
     assert "niivue.js" not in without
     assert "built without" not in shown

@@ -121,14 +121,14 @@ def projection(
     """Coronal and sagittal maximum-intensity projection with the outlines of the masks' own projections; PNG."""
     low, high = _corners(image.affine, [slice(0, n) for n in image.array.shape])
     step = max(PROJECTION_STEP, *spacing(image.affine))
-    score_array = _cube(image, low, high, step)
+    volume = _resampled(image, low, high, step)
     window = image.window("")
     made, axes = sheet(image.inverted, 2)
     for axis, plane in zip(axes, PLANES[1:], strict=True):
         away = 1 if plane.across == 0 else 0
         extent = (low[plane.across], high[plane.across], low[plane.up], high[plane.up])
         axis.imshow(
-            score_array.max(axis=away).T,
+            volume.max(axis=away).T,
             cmap=image.colours,
             vmin=window[0],
             vmax=window[1],
@@ -138,7 +138,7 @@ def projection(
         for mask, colour in layers(image.inverted, reference, prediction):
             outline(
                 axis,
-                _shadow(mask, image.affine, plane, low, step, score_array.shape),
+                _shadow(mask, image.affine, plane, low, step, volume.shape),
                 extent,
                 colour,
             )
@@ -146,7 +146,7 @@ def projection(
     return png(made, image.inverted, warnings)
 
 
-def _cube(image: Image, low: Place, high: Place, step: float) -> NDArray[np.float32]:
+def _resampled(image: Image, low: Place, high: Place, step: float) -> NDArray[np.float32]:
     """The image's nearest voxels on a grid along the world's axes."""
     axes = [np.arange(low[n], high[n] + step / 2, step) for n in range(3)]
     inverse = np.linalg.inv(image.affine)
@@ -159,10 +159,10 @@ def _cube(image: Image, low: Place, high: Place, step: float) -> NDArray[np.floa
         own = np.rint(parts[0] + parts[1] + parts[2] + inverse[n, 3]).astype(np.int64)
         inside = inside & (own >= 0) & (own < count)
         index = index * count + np.clip(own, 0, count - 1)
-    score_array: NDArray[np.float32] = np.where(
+    volume: NDArray[np.float32] = np.where(
         inside, image.array.ravel()[index], np.float32(image.array.min())
     )
-    return score_array
+    return volume
 
 
 def _shadow(

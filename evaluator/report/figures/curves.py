@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from evaluator.metrics import METRICS
 from evaluator.report.figures.scales import limit_scores, worded
 from evaluator.report.figures.style import COLOURS, MARKERS, Figure, canvas, drawn, short
-from evaluator.report.tables import SAID
+from evaluator.report.tables import MODALITY_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,5 +72,5 @@ def _line(axes: Any, rows: pd.DataFrame, modality: str) -> None:
         color=COLOURS[modality],
         marker=MARKERS[modality],
         markersize=4,
-        label=SAID[modality],
+        label=MODALITY_NAMES[modality],
     )

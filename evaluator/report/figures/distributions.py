@@ -18,7 +18,7 @@ from evaluator.report.figures.style import (
     room_for,
     short,
 )
-from evaluator.report.tables import SAID
+from evaluator.report.tables import MODALITY_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,9 +72,9 @@ def distributions(
 
 def _label(key: tuple[str, str], rows: pd.DataFrame | None) -> str:
     if rows is None:
-        return f"{short(key[0])}  {SAID[key[1]]}  n 0"
+        return f"{short(key[0])}  {MODALITY_NAMES[key[1]]}  n 0"
     failed = int(rows["failed"].sum())
-    return f"{short(key[0])}  {SAID[key[1]]}  n {len(rows)}" + (
+    return f"{short(key[0])}  {MODALITY_NAMES[key[1]]}  n {len(rows)}" + (
         f", {failed} failed" if failed else ""
     )
 

@@ -23,7 +23,7 @@ from evaluator.report.figures.style import (
     room_for,
     short,
 )
-from evaluator.report.tables import SAID, rows_of
+from evaluator.report.tables import MODALITY_NAMES, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,4 +115,4 @@ def _arrows(axes: Any, metric: str, structural: str, functional: str) -> None:
         else (structural, functional)
     )
     gap = "\u00a0" * 4
-    axes.set_xlabel(f"← better on {SAID[first]}{gap}better on {SAID[second]} →")
+    axes.set_xlabel(f"← better on {MODALITY_NAMES[first]}{gap}better on {MODALITY_NAMES[second]} →")

@@ -9,7 +9,7 @@ import pandas as pd
 from evaluator.metrics import METRICS
 from evaluator.report.figures.scales import heat
 from evaluator.report.figures.style import MUTED, Figure, canvas, despine, drawn, room_for, short
-from evaluator.report.tables import SAID, digits_of, number, rows_of
+from evaluator.report.tables import MODALITY_NAMES, digits_of, number, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ def heatmap(
     taken = rows[rows["status"] != "unsupported"]
     values = {(str(r.model), str(r.modality), str(r.target)): r.mean for r in rows_of(taken)}
     names = [short(target) for target in targets]
-    heads = [f"{short(model)}  {SAID[modality]}" for model, modality in keys]
+    heads = [f"{short(model)}  {MODALITY_NAMES[modality]}" for model, modality in keys]
     made, panels = canvas(
         0.52 * len(keys),
         0.27 * len(targets),

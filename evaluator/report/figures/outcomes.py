@@ -15,7 +15,7 @@ from evaluator.report.figures.style import (
     room_for,
     short,
 )
-from evaluator.report.tables import SAID, rows_of
+from evaluator.report.tables import MODALITY_NAMES, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,9 @@ POOR_COLOUR = SERIES[4]
 @drawn
 def outcomes(rows: pd.DataFrame, poor: float, *, name: str, warnings: Sequence[str]) -> Figure:
     """``rows``: model, modality, predictions, failed, poor (counts)."""
-    labels = [f"{short(str(row.model))}  {SAID[str(row.modality)]}" for row in rows_of(rows)]
+    labels = [
+        f"{short(str(row.model))}  {MODALITY_NAMES[str(row.modality)]}" for row in rows_of(rows)
+    ]
     made, panels = canvas(5.6, 0.26 * len(rows), left=room_for(labels), top=0.1)
     axes = panels[0][0]
     for n, row in enumerate(rows_of(rows)):

@@ -19,7 +19,7 @@ from evaluator.report.figures.style import (
     drawn,
     short,
 )
-from evaluator.report.tables import SAID
+from evaluator.report.tables import MODALITY_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,7 +111,7 @@ def _row(
                 markeredgewidth=0.8,
                 zorder=4,
             )
-            ticks.append((place, SAID[name]))
+            ticks.append((place, MODALITY_NAMES[name]))
         said = f"{short(key[0], 20)}\nn {len(ends)}, {int(failed.sum())} failed"
         axes.text(
             x[0] - 0.2,

@@ -14,8 +14,8 @@ from evaluator.report.figures.heatmap import heatmap
 from evaluator.report.figures.scales import heat
 from evaluator.report.pages.summary_tables import gaps_table, joint_table, volumes_table
 from evaluator.report.tables import (
+    MODALITY_NAMES,
     NOTHING,
-    SAID,
     SCANNER,
     Cell,
     Column,
@@ -112,7 +112,7 @@ def heat_table(benchmark: Benchmark, metric: str) -> Table:
     ]
     columns = [Column(title="target", words=True)]
     columns += [
-        Column(title=SAID[modality], starts=n == 0 or keys[n - 1][0] != model)
+        Column(title=MODALITY_NAMES[modality], starts=n == 0 or keys[n - 1][0] != model)
         for n, (model, modality) in enumerate(keys)
     ]
     row = METRICS[metric]
@@ -175,7 +175,7 @@ def _pairing(report: Report, benchmark: Benchmark, modality_pair: str) -> dict[s
     ]
     return {
         "name": SCANNER[modality_pair],
-        "structural": SAID[modality_pair.split("-")[0]],
+        "structural": MODALITY_NAMES[modality_pair.split("-")[0]],
         "figure": site.figure(plot) if plot else None,
         "table": site.table(table),
         "others": others,
@@ -191,7 +191,7 @@ def _differences(
 ) -> Table:
     metric = metric or benchmark.metric
     structural, digits, row_of = (
-        SAID[modality_pair.split("-")[0]],
+        MODALITY_NAMES[modality_pair.split("-")[0]],
         digits_of(metric),
         METRICS[metric],
     )

@@ -14,7 +14,7 @@ from evaluator.report.context import Page
 from evaluator.report.figures.curves import curves
 from evaluator.report.subject_values import mean_with_interval, score_array_of
 from evaluator.report.tables import (
-    SAID,
+    MODALITY_NAMES,
     Cell,
     Column,
     Table,
@@ -139,7 +139,7 @@ def _table(benchmark: Benchmark, field: str, rows: pd.DataFrame) -> Table:
         made.append(
             [
                 Cell(text=key[0]),
-                Cell(text=SAID[key[1]]),
+                Cell(text=MODALITY_NAMES[key[1]]),
                 *(_level(row, digits) for row in own),
                 figure_cell(max(known) - min(known) if known else None, digits),
             ]
@@ -194,7 +194,7 @@ def _target_table(benchmark: Benchmark, field: str, rows: pd.DataFrame) -> Table
         rows=[
             [
                 Cell(text=str(model)),
-                Cell(text=SAID[str(modality)]),
+                Cell(text=MODALITY_NAMES[str(modality)]),
                 Cell(text=str(target)),
                 *(figure_cell(row[x], digits) for x in steps),
                 figure_cell(row.max() - row.min(), digits),

@@ -42,7 +42,7 @@ def make(report: Report) -> list[Page]:
             context={
                 "benchmark": benchmark,
                 "links": links if several else [],
-                "here": file,
+                "current": file,
                 "targets": _targets(report, benchmark),
             },
         )

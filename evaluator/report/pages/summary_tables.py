@@ -9,8 +9,8 @@ import pandas as pd
 from evaluator.analysis.comparison import ALL_TARGETS
 from evaluator.metrics import METRICS
 from evaluator.report.tables import (
+    MODALITY_NAMES,
     NOTHING,
-    SAID,
     SCANNER,
     Cell,
     Column,
@@ -106,7 +106,8 @@ def _gap_cells(row: Any, digits: int) -> Iterator[Cell]:
     yield Cell(text=str(row.model))
     yield Cell(text=str(row.gap))
     yield Cell(
-        text=SCANNER.get(str(row.modality_pair)) or SAID.get(str(row.modality), str(row.modality))
+        text=SCANNER.get(str(row.modality_pair))
+        or MODALITY_NAMES.get(str(row.modality), str(row.modality))
     )
     yield Cell(text=NOTHING if pd.isna(row.n) else str(row.n))
     yield figure_cell(row.literature, digits)
@@ -150,7 +151,7 @@ def volumes_table(report: Report, benchmark: Benchmark) -> Table | None:
             rows=[
                 [
                     Cell(text=str(row.model)),
-                    Cell(text=SAID[str(row.modality)]),
+                    Cell(text=MODALITY_NAMES[str(row.modality)]),
                     Cell(text=str(row.target)),
                     Cell(text=str(row.n), sort=int(row.n)),
                     figure_cell(row.reference_ml, 1),
@@ -210,7 +211,7 @@ def _models_cells(row: Any, digits: int) -> Iterator[Cell]:
     yield from (
         Cell(text=str(row.model)),
         Cell(text=str(row.other)),
-        Cell(text=SAID[str(row.modality)]),
+        Cell(text=MODALITY_NAMES[str(row.modality)]),
     )
     word = "not supported" if row.status == "unsupported" else str(row.verdict)
     yield Cell(text=word, small="" if row.status == "ok" else str(row.explanation))

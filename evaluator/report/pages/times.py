@@ -8,7 +8,7 @@ import pandas as pd
 
 from evaluator.report.context import Page
 from evaluator.report.figures.times import times
-from evaluator.report.tables import SAID, Cell, Column, Table, figure_cell, rows_of
+from evaluator.report.tables import MODALITY_NAMES, Cell, Column, Table, figure_cell, rows_of
 
 if TYPE_CHECKING:
     from evaluator.report.benchmark import Benchmark
@@ -91,7 +91,7 @@ def _table(benchmark: Benchmark, rows: pd.DataFrame) -> Table:
         rows=[
             [
                 Cell(text=row.model),
-                Cell(text=SAID[row.modality]),
+                Cell(text=MODALITY_NAMES[row.modality]),
                 Cell(text=str(row.requests), sort=row.requests),
                 _seconds(row.median),
                 Cell(text=f"{_seconds(row.q1).text} to {_seconds(row.q3).text}", sort=row.q1),
