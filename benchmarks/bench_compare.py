@@ -1,6 +1,7 @@
-"""Half a million simulated scores: how long loading, comparing and ranking take, and how much memory.
+"""Half a million simulated scores: time and memory of loading, comparing and ranking.
 
-954 subjects (490 PET/CT, 464 PET/MR), 6 models, 13 organs, 2 protocols, Dice and RVE; 2 % of the predictions crashed.
+954 subjects (490 PET/CT, 464 PET/MR), 6 models, 13 organs, 2 protocols, Dice and RVE; 2 % of the
+predictions crashed.
 
     make bench-compare
 """
@@ -12,6 +13,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -32,23 +34,21 @@ def main() -> None:
     parser.add_argument(
         "--write", action="store_true", help="put the table into docs/benchmarks.md"
     )
-    asked = parser.parse_args()
-    pet_ct, pet_mr = asked.subjects
-    where, rows = machine(), []
+    arguments = parser.parse_args()
+    pet_ct, pet_mr = arguments.subjects
+    host, rows = machine(), []
 
-    def timed(what: str, work: Callable[[], Any]) -> Any:
+    def timed(step: str, work: Callable[[], Any]) -> Any:
         started, cpu = time.perf_counter(), time.process_time()
-        made = work()
-        rows.append(
-            (what, f"{time.perf_counter() - started:.1f}", f"{time.process_time() - cpu:.1f}")
-        )
-        return made
+        result = work()
+        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
+        rows.append((step, f"{seconds:.1f}", f"{cpu_seconds:.1f}"))
+        return result
 
     with tempfile.TemporaryDirectory() as folder:
         runs = [
             simulate_run(Path(folder), model, protocol, pet_ct=pet_ct, pet_mr=pet_mr)
-            for protocol in ("paper", "point-3")
-            for model in MODELS
+            for protocol, model in product(("paper", "point-3"), MODELS)
         ]
         results = timed("load, from the gathered tables", lambda: evaluator.load(runs))
         timed("compare", lambda: compare(results))
@@ -57,17 +57,15 @@ def main() -> None:
             for gathered in run.path.glob("*.parquet"):
                 gathered.unlink()
         timed("load, from the records", lambda: evaluator.load(runs))
-    rows.append(
-        (
-            "largest memory, GiB",
-            f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f}",
-            "",
-        )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    rows.append(("largest memory, GiB", f"{peak:.2f}", ""))
+    title = (
+        f"{len(results.scores):,} scores of {pet_ct + pet_mr} SIMULATED subjects, "
+        f"{len(MODELS)} models, 2 protocols"
     )
-    what = f"{len(results.scores):,} scores of {pet_ct + pet_mr} SIMULATED subjects, {len(MODELS)} models, 2 protocols"
-    text = f"{where}.\n\n{table((what, 'seconds', 'of processor time'), rows)}"
+    text = f"{host}.\n\n{table((title, 'seconds', 'of processor time'), rows)}"
     print(text)
-    if asked.write:
+    if arguments.write:
         write("bench-compare", text)
 
 

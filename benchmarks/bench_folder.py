@@ -1,9 +1,12 @@
-"""How many pairs of files ``umd score`` does in a minute, and how that grows with threads, volume and labels.
+"""Pairs of files that ``umd score`` processes in a minute, by threads, volume and labels.
 
-    make bench-folder           # or: PYTHONPATH=. python benchmarks/bench_folder.py [--cases 200] [--write]
+    make bench-folder       # or: PYTHONPATH=. python benchmarks/bench_folder.py [--cases 200]
+    [--write]
 
-The folders hold synthetic phantoms (20 different bodies, copied), predictions that are off by a voxel. The command is run
-as a user runs it, its start included; medians over interleaved rounds. ``--write`` puts the table into docs/benchmarks.md.
+The folders hold synthetic phantoms (20 different bodies, copied), with predictions that are off by
+a
+voxel. The command is run as a user runs it, its start included; medians over interleaved rounds.
+``--write`` puts the table into docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks.tables import machine, table, write
-from evaluator.datasets.phantom.anatomy import ORGANS, draw_body
+from evaluator.datasets.phantom.anatomy import ORGANS, random_body
 from evaluator.datasets.phantom.grids import grids_of
 from evaluator.datasets.phantom.render import render_labels
 from evaluator.volumes import write_volume
@@ -32,12 +35,12 @@ SMALL, MIDDLE, LARGE = (96, 72, 160), (200, 150, 333), (400, 400, 350)
 
 
 def make_folders(folder: Path, size: tuple[int, ...], cases: int) -> None:
-    """References and predictions of so many cases."""
+    """Write references and predictions of ``cases`` cases."""
     for side in ("p", "r"):
         (folder / side).mkdir(parents=True)
     for number in range(min(BODIES, cases)):
         grid = next(iter(grids_of(size, "CT", number).values()))
-        labels = render_labels(draw_body(np.random.default_rng([1, number])), grid)
+        labels = render_labels(random_body(np.random.default_rng([1, number])), grid)
         labels = np.asfortranarray(labels * (labels <= len(ORGANS)))
         write_volume(folder / "r" / f"{number:03d}.nii.gz", labels, grid)
         write_volume(
@@ -54,7 +57,7 @@ def make_folders(folder: Path, size: tuple[int, ...], cases: int) -> None:
 
 
 def seconds(folder: Path, labels: int, threads: int) -> float:
-    """One run of the command."""
+    """The time of one run of the command."""
     names = folder / "labels.json"
     names.write_text(json.dumps({name: value for value, name in enumerate(ORGANS[:labels], 1)}))
     command = [UMD, "score", "--prediction", folder / "p", "--reference", folder / "r", "--json"]
@@ -80,13 +83,18 @@ def main() -> None:
         "--write", action="store_true", help="put the table into docs/benchmarks.md"
     )
     arguments = parser.parse_args()
-    where, few = machine(), max(1, arguments.cases // 5)
+    host, few = machine(), max(1, arguments.cases // 5)
+    many = arguments.cases
     runs = [
-        (SMALL, arguments.cases, 13, 1), (SMALL, arguments.cases, 13, 2),
-        (MIDDLE, arguments.cases, 13, 1), (MIDDLE, arguments.cases, 13, 2),
-        (MIDDLE, arguments.cases, 4, 2), (MIDDLE, arguments.cases, 1, 2),
-        (LARGE, few, 13, 1), (LARGE, few, 13, 2),
-    ]  # fmt: skip
+        (SMALL, many, 13, 1),
+        (SMALL, many, 13, 2),
+        (MIDDLE, many, 13, 1),
+        (MIDDLE, many, 13, 2),
+        (MIDDLE, many, 4, 2),
+        (MIDDLE, many, 1, 2),
+        (LARGE, few, 13, 1),
+        (LARGE, few, 13, 2),
+    ]
     with tempfile.TemporaryDirectory() as name:
         folders = {size: Path(name) / str(size[0]) for size, _, _, _ in runs}
         for size, cases in {size: cases for size, cases, _, _ in runs}.items():
@@ -95,12 +103,21 @@ def main() -> None:
         for _ in range(arguments.rounds):
             for n, (size, _, labels, threads) in enumerate(runs):
                 took[n].append(seconds(folders[size], labels, threads))
-    rows = [
-        [" × ".join(map(str, size)), str(labels), str(threads), str(cases), f"{median(took[n]):.1f}", f"{cases / median(took[n]) * 60:.0f}"]
-        for n, (size, cases, labels, threads) in enumerate(runs)
-    ]  # fmt: skip
+    rows = []
+    for n, (size, cases, labels, threads) in enumerate(runs):
+        middle = median(took[n])
+        rows.append(
+            [
+                " × ".join(map(str, size)),
+                str(labels),
+                str(threads),
+                str(cases),
+                f"{middle:.1f}",
+                f"{cases / middle * 60:.0f}",
+            ]
+        )
     text = (
-        f"{where}; medians of {arguments.rounds} interleaved rounds; synthetic phantoms.\n\n"
+        f"{host}; medians of {arguments.rounds} interleaved rounds; synthetic phantoms.\n\n"
         + table(["volume", "labels", "threads", "pairs", "seconds", "pairs a minute"], rows)
     )
     print(text)

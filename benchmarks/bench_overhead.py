@@ -1,7 +1,8 @@
-"""What the evaluator adds to a model that answers at once: one session for all scans, and one container for each scan.
+"""The evaluator's overhead with a fast model: one session for all scans, or one container for each.
 
-30 SYNTHETIC subjects (60 scans, 13 organs), the inscribed ellipsoid as the model; both ways in this one run. What cannot
-be saved is timed beside it: reading each image and each reference, and writing each image for the model and each mask.
+30 SYNTHETIC subjects (60 scans, 13 organs), the inscribed ellipsoid as the model; both ways in one
+run. The unavoidable work is timed beside it: reading each image and each reference, and writing
+each image for the model and each mask.
 
     python benchmarks/bench_overhead.py [--cases 30] [--size 96 72 160]
 """
@@ -12,66 +13,69 @@ import argparse
 import os
 import tempfile
 import time
+from itertools import chain
 from pathlib import Path
 
 from benchmarks.tables import command, machine, table, write
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("--cases", type=int, default=30)
-    options.add_argument("--size", type=int, nargs=3, default=(96, 72, 160))
-    options.add_argument("--engine", default="auto")
-    asked = options.parse_args()
-    where = machine()
+    parser.add_argument("--cases", type=int, default=30)
+    parser.add_argument("--size", type=int, nargs=3, default=(96, 72, 160))
+    parser.add_argument("--engine", default="auto")
+    arguments = parser.parse_args()
+    host = machine()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["UMD_RUNS"] = folder + "/runs"
         from benchmarks.bench_rounds import make_data
 
-        path = make_data(Path(folder, "data"), asked.cases, tuple(asked.size))
-        text = "\n".join([f"`{command()}`, {where}.", "", *compare(path, Path(folder), asked)])
+        path = make_data(Path(folder, "data"), arguments.cases, tuple(arguments.size))
+        text = "\n".join([f"`{command()}`, {host}.", "", *compare(path, Path(folder), arguments)])
     print(text)
     write("bench-overhead", text)
 
 
-def compare(path: Path, folder: Path, asked: argparse.Namespace) -> list[str]:
+def compare(path: Path, folder: Path, arguments: argparse.Namespace) -> list[str]:
     from evaluator.datasets import load_dataset
     from evaluator.evaluation.run import run_model
     from evaluator.evaluation.run_config import RunConfig
     from evaluator.runs.tables import read_scores
 
-    def run(name: str, dataset: str = str(path), **more: object) -> tuple[float, object]:
+    def run(name: str, dataset: str = str(path), **options: object) -> tuple[float, object]:
         order = RunConfig(
             model="ellipsoid",
             dataset=dataset,
             protocol="box",
             name=name,
-            engine=asked.engine,
+            engine=arguments.engine,
             recheck=0,
-            **more,
+            **options,
         )
         begun = time.perf_counter()
-        made = run_model(order, progress=lambda *_: None)
-        return time.perf_counter() - begun, made
+        result = run_model(order, progress=lambda *_: None)
+        return time.perf_counter() - begun, result
 
     run("warm", "phantom-toy")  # builds the image, compiles the kernels
     dataset = load_dataset(path)
     scans = sum(len(case.scans) for case in dataset.cases)
     files = read_and_write(dataset, folder)
-    session, made = run("session")
-    single, other = run("container-per-scan", batch=True, scans_a_batch=1)
-    waited = sum(entry.seconds for record in made.records() for entry in record.rounds)
-    same = read_scores(made).drop(columns="run").equals(read_scores(other).drop(columns="run"))
+    session, in_session = run("session")
+    single, in_batches = run("container-per-scan", batch=True, scans_a_batch=1)
+    rounds = chain.from_iterable(record.rounds for record in in_session.records())
+    waited = sum(entry.seconds for entry in rounds)
+    scores = [read_scores(store).drop(columns="run") for store in (in_session, in_batches)]
+    same = scores[0].equals(scores[1])
 
     def row(what: str, seconds: float) -> tuple[str, str, str]:
-        return what, f"{seconds / scans:.3f}", f"{seconds / asked.cases:.3f}"
+        return what, f"{seconds / scans:.3f}", f"{seconds / arguments.cases:.3f}"
 
-    size = " × ".join(map(str, asked.size))
-    told = f"{asked.cases} synthetic cases, {scans} scans of {size} (PET coarser), 13 organs"
+    size = " × ".join(map(str, arguments.size))
+    title = f"{arguments.cases} synthetic cases, {scans} scans of {size} (PET coarser), 13 organs"
     return [
-        f"{told}, model ellipsoid; scores equal both ways: {'yes' if same else 'NO'}.",
+        f"{title}, model ellipsoid; scores equal both ways: {'yes' if same else 'NO'}.",
         "",
         table(
             ("seconds", "a scan", "a case"),

@@ -1,10 +1,12 @@
-"""How long scoring one pair of label maps takes, beside other scorers on the same arrays in the same run.
+"""Time of scoring one pair of label maps, beside other scorers on the same arrays.
 
-    make bench-score            # or: PYTHONPATH=. python benchmarks/bench_score.py [--rounds 3] [--small] [--write]
+    make bench-score        # or: PYTHONPATH=. python benchmarks/bench_score.py [--rounds 3]
+    [--small] [--write]
 
-Medians over interleaved rounds, after one that is not counted; imports, compiling and making the data are excluded.
-Dice, NSD, HD95 and mean distances for every label. The others run on crops (tests/oracles/peers.py), in a process of
-their own that times itself. ``--write`` puts the tables into docs/benchmarks.md.
+Medians over interleaved rounds, after one warm-up round; imports, compiling and making the data are
+excluded. Dice, NSD, HD95 and mean distances for every label. The other scorers run on crops
+(tests/oracles/peers.py), in a separate process that times itself. ``--write`` puts the tables into
+docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -44,31 +46,32 @@ PEERS = {
     "simpleitk": "SimpleITK",
     "medpy": "MedPy (no NSD)",
 }
-#: the most that this process may use is what its threads get
+#: number of threads: the cores that this process may use
 THREADS = len(os.sched_getaffinity(0))
-#: bad predictions on which DeepMind's package is run, once: on the others its boxes are the whole volume, for minutes
+#: bad predictions on which DeepMind's package runs, once: on the others its boxes are the complete
+#: volume, and it takes minutes
 BESIDE = ("as good as it should be", "mirrored", "all foreground")
 SIZES = {"400 × 400 × 350": (400, 400, 350), "512 × 512 × 700": (512, 512, 700)}
 
 MEMORY = """
 import sys, numpy as np
 from pathlib import Path
-from benchmarks.bench_score import held, ours, reset
+from benchmarks.bench_score import memory_kb, ours, reset
 tiny = np.ones((8, 8, 8), np.uint8, order="F")
 ours(tiny, tiny, [1], (1, 1, 1), int(sys.argv[3]))
 reset()
-before = held("VmRSS")
+before = memory_kb("VmRSS")
 pair = [np.load(path) for path in sys.argv[1:3]]
-size = sum(each.nbytes for each in pair)
+size = sum(array.nbytes for array in pair)
 ours(*pair, list(range(1, 14)), (1.5, 1.5, 2), int(sys.argv[3]))
-print((held("VmHWM") - before) * 1024 / size)
+print((memory_kb("VmHWM") - before) * 1024 / size)
 """
 
 
-def held(what: str) -> int:
+def memory_kb(field: str) -> int:
     """This process's memory now (VmRSS) or at most since ``reset`` (VmHWM), kB."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith(what)))
+    return int(next(line.split()[1] for line in lines if line.startswith(field)))
 
 
 def reset() -> None:
@@ -81,10 +84,10 @@ def ours(
     targets = {str(label): (label,) for label in labels}
     tolerances = dict.fromkeys(targets, TOLERANCE_MM)
     measured = measure_labels(reference, prediction, targets, spacing, tolerances, threads)
-    return {
-        int(name): {one.metric: one.value for one in score(each, NAMES)}
-        for name, each in measured.items()
-    }
+    scores = {}
+    for name, measures in measured.items():
+        scores[int(name)] = {row.metric: row.value for row in score(measures, NAMES)}
+    return scores
 
 
 def timed(call: Callable[[], Any]) -> float:
@@ -100,9 +103,9 @@ def make_cases(small: bool) -> dict[str, tuple[Any, Any, Any]]:
 
 
 def beside_peers(cases: dict[str, Any], rounds: int, peers: Peers) -> str:
-    """Seconds of every scorer on every case, and how far their HD95 lie from ours."""
+    """Seconds of every scorer on every case, and the difference of their HD95."""
     seconds: dict[tuple[str, str], list[float]] = {}
-    apart: dict[tuple[str, str], float] = {}
+    differences: dict[tuple[str, str], float] = {}
     for name, (reference, prediction, _) in cases.items():
         peers.load(name, reference, prediction)
     for count in range(rounds + 1):
@@ -114,36 +117,34 @@ def beside_peers(cases: dict[str, Any], rounds: int, peers: Peers) -> str:
                 expected = ours(reference, prediction, labels, spacing, threads)
                 seconds.setdefault((f"ours, {threads}", name), []).append(perf_counter() - start)
             for peer in PEERS:
-                made = peers.score(peer, name, labels, spacing, TOLERANCE_MM)
-                seconds.setdefault((peer, name), []).append(made.seconds)
+                result = peers.score(peer, name, labels, spacing, TOLERANCE_MM)
+                seconds.setdefault((peer, name), []).append(result["seconds"])
                 gaps = [
-                    abs(made["scores"][label]["hd95"] - expected[label]["hd95"]) for label in labels
+                    abs(result["scores"][label]["hd95"] - expected[label]["hd95"])
+                    for label in labels
                 ]
-                apart[peer, name] = max(gaps)
+                differences[peer, name] = max(gaps)
             print(f"round {count} {name}", file=sys.stderr)
     scorers = [f"ours, {threads}" for threads in (1, THREADS)]
     rows = []
     for name in cases:
-        took = {who: median(seconds[who, name][1:]) for who in (*scorers, *PEERS)}
-        one, many = (took[who] for who in scorers)
+        took = {scorer: median(seconds[scorer, name][1:]) for scorer in (*scorers, *PEERS)}
+        single, many = (took[scorer] for scorer in scorers)
         cells = [
-            f"{took[peer]:.2f} ({took[peer] / one:.0f}×, {took[peer] / many:.0f}×)"
+            f"{took[peer]:.2f} ({took[peer] / single:.0f}×, {took[peer] / many:.0f}×)"
             for peer in PEERS
         ]
-        rows.append([name, f"{one:.3f}", f"{many:.3f}", *cells])
-    rows.append(
-        [
-            "largest difference in HD95, mm",
-            "",
-            "",
-            *(f"{max(apart[peer, name] for name in cases):.2g}" for peer in PEERS),
-        ]
-    )
+        rows.append([name, f"{single:.3f}", f"{many:.3f}", *cells])
+    largest = dict.fromkeys(PEERS, 0.0)
+    for (peer, _), difference in differences.items():
+        largest[peer] = max(largest[peer], difference)
+    cells = [f"{difference:.2g}" for difference in largest.values()]
+    rows.append(["largest difference in HD95, mm", "", "", *cells])
     return table(["seconds", "ours, 1 thread", f"ours, {THREADS} threads", *PEERS.values()], rows)
 
 
 def bad_predictions(reference: Any, prediction: Any, rounds: int, peers: Peers) -> str:
-    """Seconds on predictions that are wrong, by us in every round and by DeepMind's package on some of them once."""
+    """Seconds on bad predictions, in every round; DeepMind's package on some of them once."""
     cases = {"as good as it should be": prediction} | make_bad(prediction)
     labels = list(range(1, ORGANS + 1))
     seconds: dict[tuple[str, int], list[float]] = {}
@@ -157,16 +158,17 @@ def bad_predictions(reference: Any, prediction: Any, rounds: int, peers: Peers) 
     }
     rows = []
     for name, bad in cases.items():
-        own = [
-            f"{(m := median(seconds[name, t][1:])):.3f} ({m / base[t]:.1f}×)" for t in (1, THREADS)
-        ]
-        theirs = ""
+        cells = []
+        for threads in (1, THREADS):
+            middle = median(seconds[name, threads][1:])
+            cells.append(f"{middle:.3f} ({middle / base[threads]:.1f}×)")
+        peer_cell = ""
         if name in BESIDE:
             peers.load("bad", reference, bad)
-            theirs = (
+            peer_cell = (
                 f"{peers.score('deepmind', 'bad', labels, SPACING, TOLERANCE_MM)['seconds']:.1f}"
             )
-        rows.append([name, *own, theirs])
+        rows.append([name, *cells, peer_cell])
         print(f"bad: {name}", file=sys.stderr)
     noise = make_noise(reference.shape)
     took = timed(lambda: ours(reference, noise, labels, SPACING, THREADS))
@@ -175,7 +177,7 @@ def bad_predictions(reference: Any, prediction: Any, rounds: int, peers: Peers) 
 
 
 def from_files(cases: dict[str, Any], rounds: int, folder: Path) -> str:
-    """Seconds from two files to their scores, against reading and unpacking them alone."""
+    """Seconds from two files to their scores, beside reading and decompressing them alone."""
     rows = []
     for name, (reference, prediction, spacing) in cases.items():
         grid = make_grid(reference.shape, np.diag([*spacing, 1.0]))
@@ -186,27 +188,27 @@ def from_files(cases: dict[str, Any], rounds: int, folder: Path) -> str:
         for _ in range(rounds + 1):
             for threads in (1, THREADS):
                 seconds.setdefault(("read", threads), []).append(
-                    timed(partial(read_both, paths, threads))
+                    timed(partial(read_pair, paths, threads))
                 )
-                seconds.setdefault(("whole", threads), []).append(
-                    timed(partial(score_both, paths, threads))
+                seconds.setdefault(("score", threads), []).append(
+                    timed(partial(score_files, paths, threads))
                 )
         took = {key: median(values[1:]) for key, values in seconds.items()}
-        shares = [(took["whole", threads], took["read", threads]) for threads in (1, THREADS)]
+        shares = [(took["score", threads], took["read", threads]) for threads in (1, THREADS)]
         rows.append(
-            [name, *(f"{whole:.3f} / {read:.3f} = {whole / read:.1f}" for whole, read in shares)]
+            [name, *(f"{score:.3f} / {read:.3f} = {score / read:.1f}" for score, read in shares)]
         )
     return table(
         ["files to scores / reading and unpacking, seconds", "1 thread", f"{THREADS} threads"], rows
     )
 
 
-def read_both(paths: list[Path], threads: int) -> None:
+def read_pair(paths: list[Path], threads: int) -> None:
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda path: LabelFile(path, stranger=False).read(), paths))
+        list(pool.map(lambda path: LabelFile(path, untrusted=False).read(), paths))
 
 
-def score_both(paths: list[Path], threads: int) -> None:
+def score_files(paths: list[Path], threads: int) -> None:
     settings = Settings(tolerance_mm=lambda _: TOLERANCE_MM)
     score_pair(
         Pair(name="pair", reference=paths[0], prediction=paths[1]), settings, threads=threads
@@ -214,7 +216,7 @@ def score_both(paths: list[Path], threads: int) -> None:
 
 
 def memory(cases: dict[str, Any], folder: Path) -> str:
-    """Peak memory in a process of its own, in multiples of the two volumes (which are one of them)."""
+    """Peak memory in a separate process, in multiples of the two volumes (included)."""
     rows = []
     for name, (reference, prediction) in cases.items():
         files = [str(folder / f"{which}.npy") for which in "rp"]
@@ -243,7 +245,7 @@ def main() -> None:
         "--write", action="store_true", help="put the tables into docs/benchmarks.md"
     )
     arguments = parser.parse_args()
-    where = machine()
+    host = machine()
     cases = make_cases(arguments.small)
     synthetic = {name: case for name, case in cases.items() if "×" in name}
     reference, prediction, _ = next(iter(synthetic.values()))
@@ -252,9 +254,10 @@ def main() -> None:
             f"{PEERS[peer]} {number}" for peer, number in peers.ask("versions").items()
         )
         about = (
-            f"{where}; medians of {arguments.rounds} interleaved rounds, in brackets how many times ours with 1 and with "
-            f"{THREADS} threads. The volumes with × in their names are synthetic, uint8, {ORGANS} organs; (moved): the "
-            f"prediction is the reference, moved by two voxels. {versions}; all on crops."
+            f"{host}; medians of {arguments.rounds} interleaved rounds, in brackets how many "
+            f"times ours with 1 and with {THREADS} threads. The volumes with × in their names are "
+            f"synthetic, uint8, {ORGANS} organs; (moved): the prediction is the reference, moved "
+            f"by two voxels. {versions}; all on crops."
         )
         parts = [
             about,

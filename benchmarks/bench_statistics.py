@@ -1,10 +1,11 @@
-"""Do the statistics keep their promises: coverage, false positives and power on simulated subjects; writes docs/statistics.md.
+"""Validation by simulation: coverage, false positives and power on simulated subjects.
 
-A subject has 13 organs on two images, each organ's score correlated with the subject's others (0.5 on an image, more
-within an organ). Scores are Dice-like (beta), or normal; some scenarios have failures, which count as 0. The truth is known.
+A subject has 13 organs on two images. Each organ's score is correlated with the subject's others
+(0.5 on an image, more within an organ). Scores are Dice-like (beta) or normal; some scenarios have
+failures, which count as 0. The true effect is given.
 
-    make bench-statistics                the full simulation, minutes; writes the table
-    benchmarks/bench_statistics.py --cohorts 40   a quick look; prints only
+    make bench-statistics                the full simulation, minutes; writes docs/statistics.md
+    benchmarks/bench_statistics.py --cohorts 40   a short run; prints only
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from scipy.special import ndtr
 from scipy.stats import beta
 
 from benchmarks.tables import ROOT, machine, write
-from evaluator.statistics import compare_pairs, equivalence_p, fit_jointly, holm
+from evaluator.statistics import compare_pairs, equivalence_p, fit_mixed_model, holm
 
 ORGANS, MODELS = 13, 6
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """How scores come about; ``effect`` is added to the structural score of every organ."""
+    """How scores are simulated; ``effect`` is added to the structural score of every organ."""
 
     title: str
     shape: str = "dice"
@@ -41,94 +42,105 @@ SCENARIOS = (
 )
 
 
-def draw(scenario: Scenario, subjects: int, models: int, chance: np.random.Generator):
+def simulate_scores(scenario: Scenario, subjects: int, models: int, rng: np.random.Generator):
     """Scores (subjects, models * organs) on the structural and the functional image."""
-    subject = chance.normal(size=(subjects, 1, 1))
-    organ = chance.normal(size=(subjects, models, ORGANS))
+    subject = rng.normal(size=(subjects, 1, 1))
+    organ = rng.normal(size=(subjects, models, ORGANS))
     images = []
     for _ in range(2):
-        own = (
-            chance.normal(size=(subjects, models, 1)) * 0.5
-            + chance.normal(size=(subjects, models, ORGANS)) * 0.5
+        residual = (
+            rng.normal(size=(subjects, models, 1)) * 0.5
+            + rng.normal(size=(subjects, models, ORGANS)) * 0.5
         )
-        z = np.sqrt(0.3) * subject + np.sqrt(0.2) * organ + own
+        z = np.sqrt(0.3) * subject + np.sqrt(0.2) * organ + residual
         if scenario.shape == "normal":
             score = 0.7 + 0.1 * z
         else:
             a, b = (6, 2) if scenario.shape == "dice" else (0.6, 4)
             score = beta.ppf(ndtr(z), a, b)
         images.append(score.reshape(subjects, -1))
-    failed = [chance.random(one.shape) < scenario.failures for one in images]
+    failed = [rng.random(scores.shape) < scenario.failures for scores in images]
     structural, functional = (
-        np.where(bad, 0.0, one) for bad, one in zip(failed, images, strict=True)
+        np.where(bad, 0.0, scores) for bad, scores in zip(failed, images, strict=True)
     )
-    # an effect is on what did not fail
+    # the effect is added to scores that did not fail
     return np.where(failed[0], 0.0, structural + scenario.effect), functional
 
 
 def covered(scenario: Scenario, subjects: int, cohorts: int, seed: int = 0) -> np.ndarray:
     """For each cohort the share of organs whose 95 % interval holds the true difference."""
-    chance = np.random.default_rng([seed, subjects])
+    rng = np.random.default_rng([seed, subjects])
     truth = scenario.effect * (1 - scenario.failures)
     shares = []
     for number in range(cohorts):
-        found = compare_pairs(*draw(scenario, subjects, 1, chance), resamples=1999, seed=number)
-        shares.append(np.mean((found.low <= truth) & (truth <= found.high)))
+        result = compare_pairs(
+            *simulate_scores(scenario, subjects, 1, rng), resamples=1999, seed=number
+        )
+        shares.append(np.mean((result.low <= truth) & (truth <= result.high)))
     return np.array(shares)
 
 
 def false_positives(scenario: Scenario, subjects: int, cohorts: int, seed: int = 0) -> np.ndarray:
-    """For each cohort without any effect: is any of the family's 78 tests significant after Holm."""
-    chance = np.random.default_rng([seed, subjects, 1])
-    found = [
-        holm(compare_pairs(*draw(scenario, subjects, MODELS, chance), resamples=9).p)
+    """For each cohort without any effect: whether one of the 78 tests is significant after Holm."""
+    rng = np.random.default_rng([seed, subjects, 1])
+    results = [
+        holm(compare_pairs(*simulate_scores(scenario, subjects, MODELS, rng), resamples=9).p)
         for _ in range(cohorts)
     ]
-    return np.array([(p <= 0.05).any() for p in found])
+    return np.array([(p <= 0.05).any() for p in results])
 
 
 def false_equivalences(
     subjects: int, cohorts: int, margin: float = 0.05, seed: int = 0
 ) -> np.ndarray:
-    """For each cohort whose differences all equal the margin: is any of the 78 called equivalent."""
-    chance = np.random.default_rng([seed, subjects, 2])
+    """For each cohort whose differences equal the margin: whether a test of 78 is equivalent."""
+    rng = np.random.default_rng([seed, subjects, 2])
     scenario = Scenario("Dice", effect=margin)
     margins = np.full(MODELS * ORGANS, margin)
-    found = []
+    results = []
     for _ in range(cohorts):
-        structural, functional = draw(scenario, subjects, MODELS, chance)
-        found.append((holm(equivalence_p(structural - functional, margins)) <= 0.05).any())
-    return np.array(found)
+        structural, functional = simulate_scores(scenario, subjects, MODELS, rng)
+        results.append((holm(equivalence_p(structural - functional, margins)) <= 0.05).any())
+    return np.array(results)
 
 
 def power(
     scenario: Scenario, subjects: int, cohorts: int, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each cohort with an effect in all organs the share of the 78 tests that find it after Holm, and of the models'."""
-    chance = np.random.default_rng([seed, subjects, 3])
+    """The power to detect an effect that is in all organs.
+
+    Returns:
+        For each cohort the share of the 78 tests that are significant after Holm, and that of the
+        models' tests.
+    """
+    rng = np.random.default_rng([seed, subjects, 3])
     organs, overall = [], []
     for _ in range(cohorts):
-        sides = draw(scenario, subjects, MODELS, chance)
-        means = [side.reshape(subjects, MODELS, ORGANS).mean(axis=2) for side in sides]
-        organs.append((holm(compare_pairs(*sides, resamples=9).p) <= 0.05).mean())
+        arms = simulate_scores(scenario, subjects, MODELS, rng)
+        means = [arm.reshape(subjects, MODELS, ORGANS).mean(axis=2) for arm in arms]
+        organs.append((holm(compare_pairs(*arms, resamples=9).p) <= 0.05).mean())
         overall.append((holm(compare_pairs(*means, resamples=9).p) <= 0.05).mean())
     return np.array(organs), np.array(overall)
 
 
 def joint(scenario: Scenario, subjects: int, cohorts: int, seed: int = 0) -> np.ndarray:
-    """For each cohort: does the mixed model's interval hold the truth; and was it the mixed model."""
-    chance = np.random.default_rng([seed, subjects, 4])
+    """Coverage of the mixed model.
+
+    Returns:
+        For each cohort whether the interval holds the truth, and whether the model was fitted.
+    """
+    rng = np.random.default_rng([seed, subjects, 4])
     truth = scenario.effect * (1 - scenario.failures)
-    held = []
+    results = []
     for _ in range(cohorts):
-        found = fit_jointly(*draw(scenario, subjects, 1, chance), resamples=99, seed=0)
-        held.append((found.low <= truth <= found.high, found.method == "mixed model"))
-    return np.array(held)
+        result = fit_mixed_model(*simulate_scores(scenario, subjects, 1, rng), resamples=99, seed=0)
+        results.append((result.low <= truth <= result.high, result.method == "mixed model"))
+    return np.array(results)
 
 
 def simulate(cohorts: int) -> str:
-    """Every figure as Markdown, each with its simulation's standard error."""
-    lines = ["| what | scenario | n | wanted | found |", "|---|---|---|---|---|"]
+    """Every result as Markdown, each with its simulation's standard error."""
+    lines = ["| property | scenario | n | expected | result |", "|---|---|---|---|---|"]
     for scenario in SCENARIOS:
         for subjects in (10, 30, 100):
             shares = covered(scenario, subjects, cohorts)
@@ -148,28 +160,28 @@ def simulate(cohorts: int) -> str:
             organs, overall = power(replace(scenario, effect=0.05), subjects, cohorts // 4)
             lines.append(
                 _line(
-                    "planted 0.05 found: share of 78 tests after Holm",
+                    "effect of 0.05 detected: share of 78 tests after Holm",
                     scenario.title,
                     subjects,
                     "",
                     organs,
                 )
             )
-            what = "planted 0.05 found: share of 6 models, all targets, after Holm"
+            what = "effect of 0.05 detected: share of 6 models, all targets, after Holm"
             lines.append(_line(what, scenario.title, subjects, "", overall))
     for scenario in SCENARIOS:
         for subjects in (10, 30, 100):
-            held = joint(scenario, subjects, cohorts)
-            what = (
-                f"mixed model's 95 % interval holds the truth (fitted in {held[:, 1].mean():.0%})"
-            )
-            lines.append(_line(what, scenario.title, subjects, "93 to 97 %", held[:, 0]))
+            results = joint(scenario, subjects, cohorts)
+            fitted = f"fitted in {results[:, 1].mean():.0%}"
+            what = f"mixed model's 95 % interval holds the truth ({fitted})"
+            lines.append(_line(what, scenario.title, subjects, "93 to 97 %", results[:, 0]))
     return "\n".join(lines)
 
 
-def _line(what: str, scenario: str, subjects: int, wanted: str, shares: np.ndarray) -> str:
+def _line(what: str, scenario: str, subjects: int, expected: str, shares: np.ndarray) -> str:
     error = shares.std(ddof=1) / np.sqrt(len(shares))
-    line = f"| {what} | {scenario} | {subjects} | {wanted} | {100 * shares.mean():.1f} ± {100 * error:.1f} % |"
+    result = f"{100 * shares.mean():.1f} ± {100 * error:.1f} %"
+    line = f"| {what} | {scenario} | {subjects} | {expected} | {result} |"
     print(line, flush=True)
     return line
 
@@ -178,13 +190,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cohorts", type=int, default=500)
     cohorts = parser.parse_args().cohorts
-    where, started = machine(), time.perf_counter()
+    host, started = machine(), time.perf_counter()
     text = simulate(cohorts)
     took = time.perf_counter() - started
     print(f"{cohorts} cohorts each, {took:.0f} s")
     if cohorts < 500:
         return
-    note = f"{where}. {cohorts} simulated cohorts a line, figure ± its standard error; `make bench-statistics`."
+    note = (
+        f"{host}. {cohorts} simulated cohorts a line, result ± its standard error; "
+        "`make bench-statistics`."
+    )
     write("bench-statistics", f"{note}\n\n{text}", ROOT / "docs/statistics.md")
 
 

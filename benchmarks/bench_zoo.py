@@ -1,10 +1,11 @@
-"""A model's image at work: seconds for each target in the first round and in later ones, against one container a request.
+"""Speed of a model's image: seconds for each target in the first round and in later ones.
 
     make bench-zoo MODEL=sam-med3d WEIGHTS=random:full
 
-One volume, several targets, a click more each round. In the session, what targets and rounds share is made once; the
-other way asks each target of each round alone, of a container that knows nothing, as a model's demo does. The masks of
-both must be equal. With random weights the figures are of speed alone.
+One volume, several targets, one more click in each round. In the session, the work that targets and
+rounds share is done once. The comparison sends each target of each round to a new container, as a
+model's demo does. The masks of both must be equal. With random weights the numbers describe speed
+alone.
 """
 
 from __future__ import annotations
@@ -48,55 +49,54 @@ def main() -> None:
         "--alone",
         type=int,
         default=4,
-        help="how many requests are also asked alone; the rest is multiplied",
+        help="how many requests are also sent alone; the total is extrapolated",
     )
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     engine = open_engine("docker")
-    model = prepare(find_model(asked.model), engine, print, weights=asked.weights).model
-    gpus = choose_gpus(find_gpus(), None, model.card, print)
+    model = prepare(find_model(arguments.model), engine, weights=arguments.weights).model
+    gpus = choose_gpus(find_gpus(), None, model.card)
     gpu = gpus[0].uuid if gpus else None
     folder = Path(tempfile.mkdtemp(dir=paths.cache()))
     try:
         workspace = Workspace(input=folder / "input", output=folder / "output")
-        requests = make_requests(workspace.input, model.card, asked)
+        requests = make_requests(workspace.input, model.card, arguments)
         workspace.output.mkdir()
         for path in (folder, *workspace.input.rglob("*")):
             path.chmod(0o755)
         limits = Limits(timeout=3600, memory=model.card.memory, shm=model.card.shm)
         how = {"run_id": folder.name, "log": folder / "log", "gpu": gpu}
-        report(
-            asked, gpus, *in_a_session(engine, model, workspace, limits, how, requests, asked.alone)
-        )
+        results = in_a_session(engine, model, workspace, limits, how, requests, arguments.alone)
+        report(arguments, gpus, *results)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def in_a_session(engine, model, workspace, limits, how, requests, alone):
-    """Answers of a session, and some of the same requests asked alone; raises where a mask differs."""
-    with ModelSession(engine, model, workspace, limits, **how) as talk:
-        answers = [talk.ask(request) for request in requests]
-        peak = talk.peak_memory()
+    """Answers of a session, and of some of the same requests alone; raises where a mask differs."""
+    with ModelSession(engine, model, workspace, limits, **how) as session:
+        answers = [session.ask(request) for request in requests]
+        peak = session.peak_memory()
     for answer in answers:
         for target in answer.request.targets:
             mask_of(answer, target.name)
     single = []
     for answer in answers[:: max(1, len(answers) - 1)]:
         for target in answer.request.targets[: max(1, alone // 2)]:
-            one = replace(
+            request = replace(
                 answer.request, id=f"{answer.request.id}-{target.name}", targets=(target,)
             )
-            write(workspace.input, one)
+            write(workspace.input, request)
             begun = time.perf_counter()
-            with ModelSession(engine, model, workspace, limits, **how) as talk:
-                other = talk.ask(one)
+            with ModelSession(engine, model, workspace, limits, **how) as session:
+                single_answer = session.ask(request)
             single.append(time.perf_counter() - begun)
-            masks = [mask_of(a, target.name) for a in (answer, other)]
-            assert masks[0] == masks[1], f"{one.id}: the mask differs from the session's"
+            masks = [mask_of(a, target.name) for a in (answer, single_answer)]
+            assert masks[0] == masks[1], f"{request.id}: the mask differs from the session's"
     return answers, single, peak
 
 
 def mask_of(answer, name: str):
-    """The mask's values; a target that is not answered would be counted as a quick one."""
+    """The mask's values; without this check a missing mask would count as a fast answer."""
     path = answer.folder / f"{name}.nii.gz"
     if not path.is_file():
         raise SystemExit(
@@ -105,52 +105,56 @@ def mask_of(answer, name: str):
     return read(path).data
 
 
-def report(asked, gpus, answers, single, peak) -> None:
+def report(arguments, gpus, answers, single, peak) -> None:
     first, later = answers[0], answers[1:]
-    n = asked.targets
+    n = arguments.targets
+    shape = " x ".join(map(str, arguments.shape))
     print(
-        f"{asked.model} {asked.weights} on {' x '.join(map(str, asked.shape))}, {n} targets, {asked.rounds} rounds,"
+        f"{arguments.model} {arguments.weights} on {shape}, {n} targets, {arguments.rounds} rounds,"
     )
     print(f"on {gpus[0].name if gpus else 'the CPU'}; seconds of one run")
+    in_session = first.load_seconds + sum(answer.seconds for answer in answers)
+    alone = median(single) * n * len(answers)
+    later_seconds = f"{median(answer.seconds for answer in later) / n:.2f}" if later else "-"
     rows = {
         "start and load": f"{first.load_seconds:.1f}",
         "first round, a target": f"{first.seconds / n:.2f}",
-        "later rounds, a target": f"{median(answer.seconds for answer in later) / n:.2f}"
-        if later
-        else "-",
-        "all rounds in one session": f"{first.load_seconds + sum(answer.seconds for answer in answers):.1f}",
+        "later rounds, a target": later_seconds,
+        "all rounds in one session": f"{in_session:.1f}",
         "one target of one round alone": f"{median(single):.2f}",
-        "all of them alone (multiplied)": f"{median(single) * n * len(answers):.1f}",
+        "all of them alone (extrapolated)": f"{alone:.1f}",
         "peak memory, GiB": f"{(peak or 0) / 2**30:.2f}",
-        "the model's own words": json.dumps(dict(first.reply.seconds)) if first.reply else "-",
+        "times that the model reports": json.dumps(dict(first.reply.seconds))
+        if first.reply
+        else "-",
     }
     print("\n| | |\n|---|---|")
     for name, value in rows.items():
         print(f"| {name} | {value} |")
-    whole = first.load_seconds + sum(answer.seconds for answer in answers)
-    print(
-        f"\n{median(single) * n * len(answers) / whole:.1f} times as fast, equal masks in {len(single)} requests asked both ways"
-    )
+    print(f"\n{alone / in_session:.1f} times as fast, equal masks in {len(single)} requests")
 
 
-def make_requests(folder: Path, card, asked) -> list[Request]:
-    """Round by round, a click more for each target; organs that the model takes, by the names and words that every model is asked by."""
+def make_requests(folder: Path, card, arguments) -> list[Request]:
+    """Requests round by round, with one more click for each target in each.
+
+    The targets are organs that the model accepts, by the names and texts that every model gets.
+    """
     organs = load_organs()
-    takes = [
+    accepted = [
         name
         for name in organs.names()
         if organs.kind(name) != "lesions" and not target_refusal(card, name)
     ]
-    names = takes[: asked.targets]
-    if not 1 <= asked.targets <= len(takes):
+    names = accepted[: arguments.targets]
+    if not 1 <= arguments.targets <= len(accepted):
         raise SystemExit(
-            f"{card.name} takes {len(takes)} of the organs; ask for --targets 1 to {len(takes)}"
+            f"{card.name} accepts {len(accepted)} organs; give --targets 1 to {len(accepted)}"
         )
     for name in ("requests", "images"):
         (folder / name).mkdir(parents=True)
-    shape = tuple(asked.shape)
-    chance = np.random.default_rng(0)
-    coarse = chance.normal(size=tuple(n // 10 + 1 for n in shape))
+    shape = tuple(arguments.shape)
+    rng = np.random.default_rng(0)
+    coarse = rng.normal(size=tuple(n // 10 + 1 for n in shape))
     array = (
         coarse.repeat(10, 0).repeat(10, 1).repeat(10, 2)[: shape[0], : shape[1], : shape[2]] * 200
         + 300
@@ -160,21 +164,24 @@ def make_requests(folder: Path, card, asked) -> list[Request]:
     for modality in card.inputs[0]:
         write_volume(folder / f"images/{modality}.nii.gz", array.astype(np.int16), grid)
         images[modality] = ImageFile(f"images/{modality}.nii.gz", UNITS[modality])
-    middles = {
-        name: np.array([int(chance.integers(n // 4, 3 * n // 4)) for n in shape]) for name in names
-    }
+    middles = {}
+    for name in names:
+        middles[name] = np.array([int(rng.integers(n // 4, 3 * n // 4)) for n in shape])
     requests = []
-    for number in range(asked.rounds):
+    for number in range(arguments.rounds):
         targets = []
         for name, middle in middles.items():
-            indices = [tuple(int(n) for n in middle + 4 * k) for k in range(number + 1)]
-            points = tuple(
-                Point(i, tuple(1.5 * n for n in i), round=k) for k, i in enumerate(indices)
-            )
+            points = tuple(click(middle, k) for k in range(number + 1))
             targets.append(Target(name, text=organs.texts(name)[0], points=points))
         requests.append(Request(f"r{number}", "case", number, images, grid, tuple(targets)))
         write(folder, requests[-1])
     return requests
+
+
+def click(middle: np.ndarray, number: int) -> Point:
+    """The click of this number: four voxels from the click before it along each axis."""
+    i, j, k = (middle + 4 * number).tolist()
+    return Point((i, j, k), (1.5 * i, 1.5 * j, 1.5 * k), round=number)
 
 
 def write(folder: Path, request: Request) -> None:

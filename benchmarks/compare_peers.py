@@ -1,4 +1,6 @@
-"""What other scorers call by the same names, on the same pairs of real masks; needs the peers and the shared scans.
+"""Metrics of the same name by other scorers, on the same pairs of real masks.
+
+Needs the peers and the shared scans.
 
     make compare-peers          # or: PYTHONPATH=. python benchmarks/compare_peers.py [--write]
 
@@ -65,15 +67,13 @@ def main() -> None:
             )
             spacing = [float(step) for step in images[0].header.get_zooms()[:3]]
             measures = measure(reference == label, prediction == label, spacing, TOLERANCE_MM)
-            rows.append(
-                row(pair, "umd", {one.metric: one.value for one in score(measures, COLUMNS)})
-            )
+            values = {result.metric: result.value for result in score(measures, COLUMNS)}
+            rows.append(row(pair, "umd", values))
             peers.load(pair, reference, prediction)
             for peer, title in PEERS.items():
-                made = peers.score(peer, pair, [label], spacing, TOLERANCE_MM, more=True)["scores"][
-                    label
-                ]
-                rows.append(row(pair, f"{title} {versions[peer]}", made))
+                result = peers.score(peer, pair, [label], spacing, TOLERANCE_MM, more=True)
+                values = result["scores"][label]
+                rows.append(row(pair, f"{title} {versions[peer]}", values))
     text = table(["pair", "scorer", "Dice", "NSD at 2 mm", "HD", "HD95", "“ASSD”", "MASD"], rows)
     print(text)
     if arguments.write:

@@ -1,7 +1,8 @@
-"""The model of ``bench_rounds``: loads for 3 s, answers in 0.2 s, and is as good as a good model is.
+"""The model of ``bench_rounds``: takes 3 s to load and 0.2 s to answer, with realistic masks.
 
-It was given the answers (``known.npz`` beside this file): each organ's mask, which it moves by a few voxels, and mends
-about every click. So the evaluator has the work that it has with real models, and the model itself has none.
+It has the reference masks (``known.npz`` beside this file). It moves each organ's mask by a few
+voxels and corrects it about every click. So the evaluator has as much work as with a real model,
+and the model itself has none.
 """
 
 import time
@@ -13,30 +14,30 @@ from zoo_sdk import Crop, each_target
 
 LOAD, ANSWER = 3.0, 0.2
 MOVED = (2, -3, 1)
-MENDED = 4
-#: what is kept about each organ, so that it can be moved
+CORRECTED = 4
+#: voxels about each organ, so that it can be moved
 MARGIN = 4
 
 
 class Adapter:
-    """Sleeps for what is left of the times that it says it takes."""
+    """Sleeps until the stated times have passed."""
 
     def setup(self):
-        """Read the answers."""
+        """Read the masks."""
         begun = time.perf_counter()
-        self.known = {}
-        with np.load(Path(__file__).with_name("known.npz")) as kept:
-            for key in kept.files:
+        self.masks = {}
+        with np.load(Path(__file__).with_name("known.npz")) as arrays:
+            for key in arrays.files:
                 name, shape, corner, size = key.split(";")
                 sizes = tuple(map(int, size.split(",")))
-                truth = np.unpackbits(kept[key])[: np.prod(sizes)].reshape(sizes).astype(bool)
-                self.known.setdefault((name, shape), []).append(
+                truth = np.unpackbits(arrays[key])[: np.prod(sizes)].reshape(sizes).astype(bool)
+                self.masks.setdefault((name, shape), []).append(
                     (np.array(corner.split(","), int), truth)
                 )
         _sleep(begun, LOAD)
 
     def predict(self, request):
-        """Each organ's moved and mended mask."""
+        """Each organ's moved and corrected mask."""
         begun = time.perf_counter()
         shape = ",".join(map(str, request.grid.shape))
         outcomes = each_target(request, lambda target: self.answer(target, shape))
@@ -44,15 +45,15 @@ class Adapter:
         return outcomes
 
     def answer(self, target, shape):
-        """The known mask whose corner is nearest to the box's, worse and mended."""
+        """The mask whose corner is nearest to the box's, moved and corrected."""
         low = np.array(target.box.low) - MARGIN
         corner, truth = min(
-            self.known[target.name, shape], key=lambda one: np.abs(one[0] - low).sum()
+            self.masks[target.name, shape], key=lambda entry: np.abs(entry[0] - low).sum()
         )
         mask = np.roll(truth, MOVED, (0, 1, 2))
         for point in target.points:
             at = np.array(point.index) - corner
-            window = tuple(slice(max(i - MENDED, 0), max(i + MENDED + 1, 0)) for i in at)
+            window = tuple(slice(max(i - CORRECTED, 0), max(i + CORRECTED + 1, 0)) for i in at)
             mask[window] = truth[window]
         # the margin may lie beyond the grid
         low, size = np.maximum(corner, 0), np.array(shape.split(","), int)
@@ -66,12 +67,12 @@ def _sleep(begun, seconds):
 
 def remember(path, masks):
     """Write ``known.npz``: ``masks`` are (name, the evaluator's GridMask)."""
-    kept = {}
+    arrays = {}
     for name, mask in masks:
         truth = np.pad(mask.array, MARGIN)
         corner = ",".join(str(c - MARGIN) for c in mask.offset)
         key = ";".join(
             [name, ",".join(map(str, mask.grid.shape)), corner, ",".join(map(str, truth.shape))]
         )
-        kept[key] = np.packbits(truth)
-    np.savez(path, **kept)
+        arrays[key] = np.packbits(truth)
+    np.savez(path, **arrays)

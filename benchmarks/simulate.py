@@ -1,4 +1,4 @@
-"""Runs with simulated scores, for benchmarks of what reads them: nothing in them was measured."""
+"""Runs with simulated scores, to benchmark their readers; nothing in them was measured."""
 
 from __future__ import annotations
 
@@ -8,8 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from evaluator.datasets.phantom.anatomy import ORGANS
+from evaluator.imaging.geometry import make_grid
 from evaluator.manifests.protocols import load_protocol
-from evaluator.runs.json_types import write_typed
+from evaluator.runs.json_types import dump, write_typed
+from evaluator.runs.records import (
+    MaskFile,
+    RoundRecord,
+    ScanRecord,
+    ScanScores,
+    ScoreRow,
+    TargetRecord,
+)
 from evaluator.runs.run_info import (
     DatasetInfo,
     EngineInfo,
@@ -21,79 +30,76 @@ from evaluator.runs.run_info import (
 )
 from evaluator.runs.store import RunStore
 from evaluator.runs.tables import gather
-from evaluator.types import Protocol
+from evaluator.types import Failure, Modality, Protocol, Status
 
 
 def simulate_run(
     folder: Path, model: str, protocol: str, *, pet_ct: int, pet_mr: int, seed: int = 0
 ) -> RunStore:
-    """A run folder with records, scores and tables of ``pet_ct`` + ``pet_mr`` simulated subjects; no masks."""
+    """A run folder of simulated subjects: records, scores and tables, without masks."""
     plan = load_protocol(protocol)
-    chance = np.random.default_rng([seed, *model.encode(), *protocol.encode()])
-    level = chance.uniform(0.3, 0.9)
+    rng = np.random.default_rng([seed, *model.encode(), *protocol.encode()])
+    level = rng.uniform(0.3, 0.9)
     run = RunStore(folder / f"{model}.simulated.{protocol}")
-    write_typed(run.path / "run.json", _info(model, plan))
+    write_typed(run.path / "run.json", _run_info(model, plan))
     for number in range(pet_ct + pet_mr):
         subject = f"sim-{number:04d}"
-        common = chance.normal(0, 0.6)
+        common = rng.normal(0, 0.6)
         for modality in ("CT" if number < pet_ct else "MR", "PT"):
-            shift = common + (0 if modality != "PT" else chance.normal(-0.3, 0.3))
-            scores = 1 / (
-                1
-                + np.exp(
-                    -(np.log(level / (1 - level)) + shift + chance.normal(0, 0.5, len(ORGANS)))
-                )
-            )
-            crashed = chance.random(len(ORGANS)) < 0.02
+            shift = common + (0 if modality != "PT" else rng.normal(-0.3, 0.3))
+            logits = np.log(level / (1 - level)) + shift + rng.normal(0, 0.5, len(ORGANS))
+            scores = 1 / (1 + np.exp(-logits))
+            crashed = rng.random(len(ORGANS)) < 0.02
             _write_scan(run, subject, modality, scores, crashed)
     gather(run)
     return run
 
 
-def _write_scan(run: RunStore, subject: str, modality: str, scores, crashed) -> None:
+def _write_scan(run: RunStore, subject: str, modality: Modality, scores, crashed) -> None:
     case = f"{subject}.a"
     rows, targets = [], {}
     for organ, score, failed in zip(ORGANS, scores, crashed, strict=True):
-        status = "crashed" if failed else "ok"
-        mask = {
-            "file": f"masks/{case}/{modality}/s0/r0/{organ}.nii.gz",
-            "sha256": "0" * 64,
-            "voxels": 20000,
-        }
-        targets[organ] = (
-            {"status": status}
-            | ({"detail": "simulated"} if failed else {"mask": mask})
-            | {"interactions": 1}
-        )
+        if failed:
+            failure = Failure(status=Status.CRASHED, detail="simulated")
+            targets[organ] = TargetRecord.failed(failure, interactions=1)
+        else:
+            file = f"masks/{case}/{modality}/s0/r0/{organ}.nii.gz"
+            mask = MaskFile(file=file, sha256="0" * 64, voxels=20000)
+            targets[organ] = TargetRecord(status=Status.OK, mask=mask, interactions=1)
         for metric, value in (("dice", float(score)), ("rve", float(score) - 1)):
-            value = None if failed else value
             rows.append(
-                {
-                    "seed": 0,
-                    "round": 0,
-                    "target": organ,
-                    "metric": metric,
-                    "value": value,
-                    "status": status,
-                }
+                ScoreRow(
+                    seed=0,
+                    round=0,
+                    target=organ,
+                    metric=metric,
+                    value=None if failed else value,
+                    status=targets[organ].status,
+                )
             )
-    record = {
-        "case": case, "subject": subject, "session": "a", "modality": modality, "key": "simulated", "state": "done",
-        "files": {}, "grid": {"shape": [400, 400, 350], "affine": np.diag([2.0, 2.0, 3.0, 1.0]).tolist()}, "missing_prompts": {}, "format": 2,
-        "rounds": [{"seed": 0, "round": 0, "seconds": 1.5, "load_seconds": 3.0, "targets": targets}],
-    }  # fmt: skip
-    for path, body in (
-        (run.record_path(case, modality), record),
-        (
-            run.score_path(case, modality),
-            {"case": case, "modality": modality, "key": "simulated", "rows": rows, "format": 2},
-        ),
-    ):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(body))
+    first_round = RoundRecord(seed=0, round=0, targets=targets, seconds=1.5, load_seconds=3.0)
+    record = ScanRecord(
+        case=case,
+        subject=subject,
+        session="a",
+        modality=modality,
+        key="simulated",
+        state="done",
+        grid=make_grid((400, 400, 350), np.diag([2.0, 2.0, 3.0, 1.0])),
+        rounds=(first_round,),
+    )
+    # not by the store, which would fsync each of these thousands of files
+    _write(run.record_path(case, modality), record)
+    table = ScanScores(case=case, modality=modality, key="simulated", rows=tuple(rows))
+    _write(run.score_path(case, modality), table)
 
 
-def _info(model: str, plan: Protocol) -> RunInfo:
+def _write(path: Path, value: ScanRecord | ScanScores) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(dump(value)))
+
+
+def _run_info(model: str, plan: Protocol) -> RunInfo:
     return RunInfo(
         identity=RunIdentity(
             model=model,
@@ -121,6 +127,6 @@ def _info(model: str, plan: Protocol) -> RunInfo:
         card={"umd.title": f"Simulated {model}"},
         engine=EngineInfo(name="none", isolates=True),
         software=SoftwareInfo(version="simulated"),
-        host=HostInfo(system="none", python="none", machine="none"),
+        host=HostInfo(system="simulated", python="simulated", machine="simulated"),
         salt="simulated",
     )

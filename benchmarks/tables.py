@@ -1,4 +1,4 @@
-"""Tables that the benchmarks write into the docs themselves, each between two marks; and what a machine is."""
+"""Tables that the benchmarks write into the docs, each between two marks; and the machine."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ ROOT = Path(__file__).parents[1]
 
 
 def machine() -> str:
-    """Cores and load: figures of a busy machine are noisy, and say so."""
+    """Date, cores and load: timings of a busy machine are noisy."""
     cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
-    return f"{datetime.now(UTC):%Y-%m-%d}, {cores} cores of {platform.machine()}, load {load:.1f} at the start"
+    date = f"{datetime.now(UTC):%Y-%m-%d}"
+    return f"{date}, {cores} cores of {platform.machine()}, load {load:.1f} at the start"
 
 
 def command() -> str:
@@ -32,13 +33,12 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def write(name: str, text: str, page: Path = ROOT / "docs/benchmarks.md") -> None:
-    """Put text between the page's marks of this name, in the place of what stood there."""
+    """Replace the text between the page's marks of this name."""
     body = page.read_text(encoding="utf-8")
     marks = f"<!-- {name} -->", f"<!-- /{name} -->"
     pattern = re.escape(marks[0]) + ".*?" + re.escape(marks[1])
-    made, found = re.subn(
-        pattern, lambda _: f"{marks[0]}\n{text}\n{marks[1]}", body, flags=re.DOTALL
-    )
-    if found != 1:
+    replacement = f"{marks[0]}\n{text}\n{marks[1]}"
+    body, count = re.subn(pattern, lambda _: replacement, body, flags=re.DOTALL)
+    if count != 1:
         raise SystemExit(f"{page} has no place for {name}")
-    page.write_text(made, encoding="utf-8")
+    page.write_text(body, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Pairs of label maps to time scorers on: synthetic bodies, ways to be wrong, and the real scans beside the project."""
+"""Pairs of label maps to time scorers on: synthetic bodies, bad predictions, and real scans."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ REAL = {
 
 
 def make_pair(shape: Sequence[int], seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A synthetic reference and a prediction off by 1 to 2 voxels: wavy ellipsoids, in nibabel's memory order."""
+    """A synthetic reference and a prediction off by 1 to 2 voxels, in nibabel's memory order.
+
+    Organs are wavy ellipsoids.
+    """
     rng = np.random.default_rng(seed)
     pair = tuple(np.zeros(shape, dtype=np.uint8, order="F") for _ in range(2))
     for label in range(1, ORGANS + 1):
@@ -67,7 +70,7 @@ def draw_organ(
 
 
 def make_bad(prediction: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
-    """Predictions that are wrong in ways that make a nearest search slow."""
+    """Predictions with errors that make a nearest search slow."""
     rng = np.random.default_rng(1)
     permuted = np.r_[0, rng.permutation(ORGANS) + 1].astype(np.uint8)[prediction]
     salt = prediction.copy(order="F")
@@ -92,7 +95,10 @@ def make_noise(shape: Sequence[int]) -> NDArray[np.uint8]:
 
 
 def real_pairs() -> dict[str, tuple[Any, Any, tuple[float, ...]]]:
-    """Real references and predictions; where there is no prediction it is the reference, moved by two voxels."""
+    """Real references and predictions.
+
+    Where there is no prediction it is the reference, moved by two voxels.
+    """
     pairs = {}
     for name, (ours, theirs) in REAL.items():
         reference, grid = read_labels(paths.shared_data() / ours)

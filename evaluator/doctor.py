@@ -1,4 +1,4 @@
-"""Examine this machine: engine, GPUs, disk, base images, data, orphans."""
+"""Examine this machine: engine, GPUs, disk, base images, data, orphaned containers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 State = Literal["ok", "note", "missing"]
 GIB = 2**30
-LEAST_FREE = 10 * GIB
+MIN_FREE_BYTES = 10 * GIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing looked at; "missing" is what stops models from running."""
+    """The result of one check; "missing" prevents models from running."""
 
     state: State
     what: str
@@ -33,7 +33,11 @@ class Finding:
 
 
 def examine(*, sweep: bool = False) -> list[Finding]:
-    """All findings, the engine's first."""
+    """Run all checks, the engine first.
+
+    Args:
+        sweep: remove orphaned containers.
+    """
     return [*_engine(sweep), *_gpus(), *_disk(), *_host()]
 
 
@@ -43,13 +47,13 @@ def _engine(sweep: bool) -> Iterator[Finding]:
     try:
         engine = DockerEngine.connect()
         about = engine.about()
-        told = f"{engine.name} {about['version']} (API {about['api']})"
-        yield Finding(state="ok", what="engine", detail=told)
+        detail = f"{engine.name} {about['version']} (API {about['api']})"
+        yield Finding(state="ok", what="engine", detail=detail)
         if not engine.sessions:
             yield Finding(
                 state="note",
                 what="sessions",
-                detail="Podman cannot hold a conversation; requests go in batches",
+                detail="Podman does not support sessions; requests are sent in batches",
             )
         yield from _images(engine)
         yield from _image_disk(engine)
@@ -58,8 +62,9 @@ def _engine(sweep: bool) -> Iterator[Finding]:
             yield Finding(
                 state="note",
                 what="GPU in containers",
-                detail="the engine knows no nvidia runtime",
-                advice="install nvidia-container-toolkit, then: nvidia-ctk runtime configure --runtime=docker",
+                detail="the engine has no nvidia runtime",
+                advice="install nvidia-container-toolkit, then: "
+                "nvidia-ctk runtime configure --runtime=docker",
             )
     except EngineUnavailableError as error:
         first, _, advice = str(error).partition("\n")
@@ -74,14 +79,14 @@ def _images(engine: Any) -> Iterator[Finding]:
     client = BuildClient(engine.client)
     for name in BASES:
         digest = client.find(f"umd/{name}:latest")
-        detail = digest[:19] if digest else "not built yet; it is when a model needs it"
+        detail = digest[:19] if digest else "not built yet; built when a model needs it"
         yield Finding(
             state="ok" if digest else "note", what=f"base image umd/{name}", detail=detail
         )
 
 
 def _image_disk(engine: Any) -> Iterator[Finding]:
-    """Where the engine keeps its images, if that is a folder of this machine."""
+    """Free space for the engine's images, if they are in a folder of this machine."""
     folder = engine.image_folder()
     if folder and folder.is_dir():
         yield _free("disk of the images", folder)
@@ -90,7 +95,7 @@ def _image_disk(engine: Any) -> Iterator[Finding]:
 def _orphans(engine: Any, sweep: bool) -> Iterator[Finding]:
     names = engine.remove_orphans() if sweep else engine.orphans()
     if not names:
-        yield Finding(state="ok", what="orphans", detail="no container of a run that is gone")
+        yield Finding(state="ok", what="orphans", detail="no container of a run that has ended")
     elif sweep:
         yield Finding(state="ok", what="orphans", detail=f"removed {', '.join(names)}")
     else:
@@ -121,10 +126,10 @@ def _disk() -> Iterator[Finding]:
 def _free(what: str, folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free
     return Finding(
-        state="ok" if free > LEAST_FREE else "note",
+        state="ok" if free > MIN_FREE_BYTES else "note",
         what=what,
         detail=f"{free / GIB:.0f} GiB free at {folder}",
-        advice="" if free > LEAST_FREE else "images and masks of a large run need more",
+        advice="" if free > MIN_FREE_BYTES else "images and masks of a large run need more",
     )
 
 
@@ -138,7 +143,7 @@ def _host() -> Iterator[Finding]:
     yield Finding(
         state="ok" if bootstrap else "note",
         what="mmdebstrap",
-        detail=bootstrap or "not installed; needed only where no registry answers",
+        detail=bootstrap or "not installed; only needed if no registry answers",
         advice="" if bootstrap else "apt-get install mmdebstrap",
     )
     shared = paths.shared_data()
@@ -147,6 +152,6 @@ def _host() -> Iterator[Finding]:
         what="sample scans",
         detail=str(shared)
         if shared.is_dir()
-        else "not here; ibsi-sts and totalsegmentator-sample need them",
+        else "not found; ibsi-sts and totalsegmentator-sample need them",
         advice="" if shared.is_dir() else "set UMD_SHARED_DATA to their folder",
     )

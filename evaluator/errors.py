@@ -1,15 +1,15 @@
-"""What a user can do wrong, each with its exit code; the message says what happened and what to do next.
+"""User errors, each with an exit code; the message says what happened and what to do next.
 
-    UserError                   2
-    ├── UnknownNameError             2   no such model, dataset, protocol, run; near misses are suggested
-    ├── ManifestError             3   a manifest, card or lock that cannot be read
-    ├── VolumeError               4   an image or mask that cannot be read, or whose geometry is wrong
-    ├── DatasetError             5   a dataset that is missing or not what its manifest says
+    UserError                        2
+    ├── UnknownNameError             2   no such model, dataset, protocol or run; lists near misses
+    ├── ManifestError                3   a manifest, card or lock file that cannot be read
+    ├── VolumeError                  4   an unreadable image or mask, or wrong geometry
+    ├── DatasetError                 5   a dataset is missing or does not match its manifest
     ├── EngineUnavailableError       6   no container engine answers
-    ├── BuildError             7   an image that does not build
-    ├── HostError               8   the machine's fault: disk full, engine gone; nothing is lost, run again
-    ├── RunConflictError             9   a run that is in use, or was made of other parts
-    └── ModelPartsError           10   weights, packages or source of a model that are missing, refused, or not what was pinned
+    ├── BuildError                   7   an image does not build
+    ├── HostError                    8   this machine's fault (disk full, engine gone); run again
+    ├── RunConflictError             9   a run is in use or has different settings
+    └── ModelFilesError             10   weights, packages or source are missing or not as pinned
 
 A model's failure is never one of these: it is data (``evaluator.types.Failure``).
 """
@@ -26,38 +26,49 @@ if TYPE_CHECKING:
 
 
 class UserError(Exception):
-    """Something the user can mend; ``str(error)`` is the whole message shown, without a traceback."""
+    """An error that the user can fix.
+
+    ``str(error)`` is the complete message; the command line shows it without a traceback.
+    """
 
     exit_code = 2
 
 
 class UnknownNameError(UserError):
-    """A name that stands for nothing: ``UnknownNameError("model", "sam", ["sam-med3d"])``."""
+    """A name that does not exist: ``UnknownNameError("model", "sam", ["sam-med3d"])``."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
+        """Compose the message.
+
+        Args:
+            kind: what the name should denote, for example "model".
+            name: the unknown name.
+            valid: the names that exist; the message suggests up to three similar ones.
+        """
         self.kind, self.name = kind, name
-        names = sorted(known)
+        names = sorted(valid)
         near = get_close_matches(name, names, n=3, cutoff=0.5)
-        hint = (
-            f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}"
-        )
+        if near:
+            hint = f"did you mean {' or '.join(near)}?"
+        else:
+            hint = f"known: {', '.join(names) or 'none'}"
         super().__init__(f"there is no {kind} named {name!r}; {hint}")
 
 
 class ManifestError(UserError):
-    """A manifest, card or lock file that cannot be read; the message names the file and the field."""
+    """A manifest, card or lock file that cannot be read; the message names file and field."""
 
     exit_code = 3
 
 
 class VolumeError(UserError):
-    """An image or mask that cannot be read, or whose geometry is not what it must be."""
+    """An image or mask that cannot be read, or whose geometry is wrong."""
 
     exit_code = 4
 
 
 class DatasetError(UserError):
-    """A dataset that is missing, or not what its manifest says."""
+    """A dataset that is missing or does not match its manifest."""
 
     exit_code = 5
 
@@ -69,32 +80,35 @@ class EngineUnavailableError(UserError):
 
 
 class BuildError(UserError):
-    """An image that does not build; the message ends with the build's last lines."""
+    """An image that does not build; the message ends with the last lines of the build."""
 
     exit_code = 7
 
 
 class HostError(UserError):
-    """The machine's fault (disk full, engine gone): it costs the model nothing, and the work is run again."""
+    """A fault of this machine (disk full, engine gone).
+
+    It does not count against the model; the affected work is repeated by the next run.
+    """
 
     exit_code = 8
 
 
-class ModelPartsError(UserError):
-    """What a model's image is made of (weights, packages, source) is missing, not accepted, or not what was pinned."""
+class ModelFilesError(UserError):
+    """A model's weights, packages or source are missing, not accepted, or not the pinned ones."""
 
     exit_code = 10
 
 
 class RunConflictError(UserError):
-    """A run that another process is writing, or that was made of other parts than those asked for now."""
+    """A run that another process is writing, or that was made with different settings."""
 
     exit_code = 9
 
 
 def write_fault(path: Path, error: OSError) -> HostError:
-    """What to raise where the system refused to write a file."""
-    way_out = "make its folder one that can be written, or name another,"
+    """The error to raise when the system refused to write the file ``path``."""
+    remedy = "make its folder writable, or choose another,"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        way_out = "free some space"
-    return HostError(f"could not write {path}: {error.strerror}; {way_out} and run again")
+        remedy = "free some space"
+    return HostError(f"could not write {path}: {error.strerror}; {remedy} and run again")

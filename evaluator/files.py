@@ -1,53 +1,59 @@
-"""Files: atomic JSON and bytes, fingerprints, safe names."""
+"""Files: atomic writes of JSON and bytes, hashes, safe names."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 import json
 import os
 import re
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from evaluator.errors import UserError, write_fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 
 Json = dict[str, Any]
 
 
 def safe_name(text: str) -> str:
-    """The text as a file name: letters, digits, ``._-`` stay, all else is percent-encoded; never hidden, never long."""
+    """The text as a file name, neither hidden nor longer than 120 characters.
+
+    Letters, digits and ``._-`` stay, everything else is percent-encoded. A long name is cut and
+    ends with a hash of the text.
+    """
     name = quote(text, safe="")
     name = re.sub(r"^\.", "%2E", name)
-    return (
-        name
-        if len(name) <= 120
-        else name[:100] + "-" + hashlib.sha256(text.encode()).hexdigest()[:16]
-    )
+    if len(name) <= 120:
+        return name
+    return name[:100] + "-" + hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def fingerprint(body: Any) -> str:
-    """sha256 of plain JSON values, independent of the order of keys."""
+    """sha256 of plain JSON values in hex, independent of the order of keys."""
     return hashlib.sha256(json.dumps(body, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def write_json(path: Path, body: Mapping[str, Any]) -> None:
-    """Write JSON that is either whole or not there; NaN is refused. Raises HostError when the disk is full."""
+    """Write a JSON file atomically: readers see all of it or none.
+
+    Raises:
+        ValueError: the body contains NaN or an infinity.
+        HostError: the file cannot be written, for example because the disk is full.
+    """
     write_bytes(path, (json.dumps(body, indent=1, allow_nan=False) + "\n").encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file that is either whole or not there. Raises HostError when the disk refuses."""
+    """Write a file atomically: readers see all of it or none; folders are created.
+
+    Raises:
+        HostError: the file cannot be written, for example because the disk is full.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,16 +69,20 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def read_json(path: Path) -> Json:
-    """Read a JSON object that this module wrote; raises UserError naming a file that is damaged."""
+    """Read a JSON object that this module wrote.
+
+    Raises:
+        UserError: the file is missing or damaged; the message names it.
+    """
     try:
         body = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise UserError(
-            f"cannot read {path}: {error}; remove the file and run again to make it anew"
+            f"cannot read {path}: {error}; remove the file and run again to recreate it"
         ) from error
     if not isinstance(body, dict):
         raise UserError(
-            f"{path} is not a JSON object; remove the file and run again to make it anew"
+            f"{path} is not a JSON object; remove the file and run again to recreate it"
         )
     return body
 

@@ -10,7 +10,9 @@ import errno
 import fcntl
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
+
+from evaluator.errors import write_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,16 +38,16 @@ def file_lock(
         holder: who takes the lock, written into the file of an exclusive lock.
         shared: several processes may hold a shared lock, but none beside an exclusive one.
         wait: wait for another holder; otherwise raise.
-        optional: continue without a lock where the file system has none.
+        optional: continue without a lock if the file system has none.
         on_wait: called once with the present holder's name before waiting.
 
     Raises:
         BlockingIOError: another process holds the lock and ``wait`` is false.
-        OSError: the file system refuses.
+        HostError: the lock file cannot be created.
+        OSError: the file system refuses the lock.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-    with path.open("a+") as lock:
+    with _open(path) as lock:
         try:
             fcntl.flock(lock, kind | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -63,8 +65,16 @@ def file_lock(
         yield
 
 
+def _open(path: Path) -> TextIO:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a+")
+    except OSError as error:
+        raise write_fault(path, error) from error
+
+
 def read_holder(path: Path) -> str:
-    """The holder that a lock file names; "another process" where it names none."""
+    """The holder that a lock file names; "another process" if it names none."""
     try:
         return path.read_text().strip() or "another process"
     except OSError:

@@ -1,6 +1,6 @@
-"""Where things lie: the project's own folders, the cache, the runs, and the users' data.
+"""Folders: the project, the cache, the runs and sample data.
 
-Each can be moved by an environment variable, named in its function. Nothing is created here.
+An environment variable, named in each function, replaces the default. No folder is created here.
 """
 
 from __future__ import annotations
@@ -10,20 +10,27 @@ from pathlib import Path
 
 
 def project() -> Path:
-    """The checkout that holds dockerfiles/, models/ and manifests/ (``UMD_PROJECT``)."""
+    """The checkout with dockerfiles/, models/ and manifests/ (``UMD_PROJECT``)."""
     return Path(os.environ.get("UMD_PROJECT") or Path(__file__).parents[1]).resolve()
 
 
 def cache() -> Path:
-    """Files that can be made again: generated data, wheels, build contexts (``UMD_CACHE``, else .umd in the project)."""
+    """Files that can be recreated: generated data, wheels, build contexts.
+
+    ``UMD_CACHE``, else .umd in the project.
+    """
     return Path(os.environ.get("UMD_CACHE") or project() / ".umd").resolve()
 
 
 def runs() -> Path:
-    """Folder of all runs (``UMD_RUNS``, else runs/ in the project)."""
+    """The folder of all runs (``UMD_RUNS``, else runs/ in the project)."""
     return Path(os.environ.get("UMD_RUNS") or project() / "runs").resolve()
 
 
 def shared_data() -> Path:
-    """The folder of real sample scans (``UMD_SHARED_DATA``, else ../shared/data beside the project)."""
-    return Path(os.environ.get("UMD_SHARED_DATA") or project().parent / "shared" / "data").resolve()
+    """The folder of real sample scans.
+
+    ``UMD_SHARED_DATA``, else ../shared/data beside the project.
+    """
+    default = project().parent / "shared" / "data"
+    return Path(os.environ.get("UMD_SHARED_DATA") or default).resolve()

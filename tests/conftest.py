@@ -1,4 +1,4 @@
-"""Fixtures for all tests: an untouched world, and the real scans where they are."""
+"""Fixtures for all tests: separate run folders, log messages, real scans, engines, projects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ collect_ignore = [] if os.environ.get("UMD_TEST_ZOO") else ["zoo_images"]
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real scans beside the project; in CI it must be there."""
+    """The folder of real scans; required in CI."""
     folder = paths.shared_data()
     if not folder.is_dir():
         missing = f"no real scans at {folder}; set UMD_SHARED_DATA to where they are"
@@ -30,7 +30,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(autouse=True)
 def _own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test writes into the user's runs."""
+    """Keep tests from writing into the user's runs."""
     monkeypatch.setenv("UMD_RUNS", str(tmp_path / "runs"))
 
 
@@ -53,7 +53,7 @@ def messages(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 @pytest.fixture(scope="session")
 def docker_engine():
-    """A Docker engine that answers; in CI it must."""
+    """A running Docker engine; required in CI."""
     from evaluator.containers.engines.docker import DockerEngine
     from evaluator.errors import EngineUnavailableError
 
@@ -67,7 +67,7 @@ def docker_engine():
 
 @pytest.fixture(params=["docker", "local"])
 def engine_name(request: pytest.FixtureRequest) -> str:
-    """Both ways to run a model."""
+    """Both engines: docker and local."""
     if request.param == "docker":
         request.getfixturevalue("docker_engine")
     return str(request.param)
@@ -75,7 +75,7 @@ def engine_name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Make the project that all paths are taken from: ``project({"painter": PAINTER})``."""
+    """Create a project and use it for all paths: ``project({"painter": PAINTER})``."""
     from tests.tiny import make_project
 
     def use(models: dict[str, str], **labels: str) -> Path:
@@ -88,7 +88,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def order(model: str, dataset: Path | str, protocol: str = "point-1", **more: object):
-    """Run an order quietly, and ask nothing again unless ``recheck`` says so; returns the run."""
+    """Run a model without progress, and with ``recheck=0`` unless set; returns the run."""
     from evaluator.evaluation.run import run_model
     from evaluator.evaluation.run_config import RunConfig
 
@@ -99,8 +99,9 @@ def order(model: str, dataset: Path | str, protocol: str = "point-1", **more: ob
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name what is left out, so that nobody takes it for passed."""
+    """Name the tests that were not run, so nobody believes that they passed."""
     if "zoo_images" in collect_ignore:
         terminalreporter.write_line(
-            "NOT RUN: tests/zoo_images, which build the models' images (make test-zoo, make test-upstream)"
+            "NOT RUN: tests/zoo_images, which build the models' images "
+            "(make test-zoo, make test-upstream)"
         )

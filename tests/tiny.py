@@ -1,4 +1,4 @@
-"""Tiny projects for tests: a checkout's copy with models of the test's own, and datasets of a few voxels."""
+"""Small projects for tests: a copy of the checkout with test models, and small datasets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from evaluator.volumes import write_volume
 ROOT = Path(__file__).parents[1]
 UNITS = {"CT": "HU", "MR": "a.u.", "PT": "SUVbw"}
 
-#: small grids of one world, none like another: plain, flipped, oblique, permuted; anisotropic and not square
+#: small grids of one world, all different: axis-aligned, flipped, oblique, permuted; anisotropic
+#: and not square
 GRIDS = {
     "CT": make_grid((14, 12, 10), [[2, 0, 0, -13], [0, 2.5, 0, -14], [0, 0, 3, -13], [0, 0, 0, 1]]),
     "MR": make_grid(
@@ -26,7 +27,13 @@ GRIDS = {
 
 
 def make_project(folder: Path, models: dict[str, str], **labels: str) -> Path:
-    """A project with the real manifests, SDK and base images, and these models: name -> the text of adapter.py."""
+    """A project with the real manifests, SDK and base images.
+
+    Args:
+        folder: the new project.
+        models: name -> text of adapter.py.
+        labels: labels of all cards that differ from the defaults.
+    """
     (folder / "dockerfiles").mkdir(parents=True)
     for name in ("base.Dockerfile", "torch.Dockerfile", "base.lock"):
         shutil.copy(ROOT / "dockerfiles" / name, folder / "dockerfiles")
@@ -41,12 +48,13 @@ def make_project(folder: Path, models: dict[str, str], **labels: str) -> Path:
 
 
 def add_model(folder: Path, name: str, text: str, **labels: str) -> None:
-    """One more model with the SDK; ``labels`` are those of its card that differ from the usual."""
+    """Add a model with the SDK; ``labels`` of its card replace the defaults."""
     (folder / "models" / name).mkdir()
     (folder / "models" / name / "adapter.py").write_text(text)
     card = {
-        "umd.contract": "1", "umd.name": name, "umd.title": name, "umd.inputs": "CT | MR | PT", "umd.prompts": "point,box,mask",
-        "umd.rounds": "many", "umd.session": "stdio", "umd.memory": "512MiB", "umd.timeout": "60",
+        "umd.contract": "1", "umd.name": name, "umd.title": name, "umd.inputs": "CT | MR | PT",
+        "umd.prompts": "point,box,mask", "umd.rounds": "many", "umd.session": "stdio",
+        "umd.memory": "512MiB", "umd.timeout": "60",
     }  # fmt: skip
     card |= {f"umd.{key}": value for key, value in labels.items()}
     lines = [
@@ -61,7 +69,11 @@ def add_model(folder: Path, name: str, text: str, **labels: str) -> None:
 def make_dataset(
     folder: Path, subjects: list[str], modalities=("CT", "PT"), targets=("liver",), name="tiny"
 ) -> Path:
-    """Subjects with a ball for every target, at the same world place in all modalities; returns the manifest's path."""
+    """A dataset with a ball for every target, at the same world position in all modalities.
+
+    Returns:
+        the path of the manifest.
+    """
     folder.mkdir(parents=True)
     rows = ["subject\tsession\tmodality\timage\treference\tunit\tlabels"]
     for number, subject in enumerate(subjects):

@@ -14,7 +14,7 @@ from evaluator.analysis.comparison import SEED
 from evaluator.analysis.comparison.score_array import EXCLUDED, INCLUDED, make_score_array
 from evaluator.errors import UnknownNameError, UserError
 from evaluator.metrics import METRICS
-from evaluator.metrics.registry import stand_in
+from evaluator.metrics.registry import failure_value
 from evaluator.runs.tables import at_round
 from evaluator.statistics.ranking import RESAMPLES, rank_models
 from evaluator.types import MODALITIES
@@ -181,7 +181,7 @@ def _by_task(array: ScoreArray, group: Group) -> NDArray[np.float64]:
 
 def _failure_value(array: ScoreArray, group: Group) -> float:
     """Return what a failure counts as: never better than any mask of the benchmark."""
-    worst = stand_in(array.metric, group.protocol)
+    worst = failure_value(array.metric, group.protocol)
     if worst is not None and not METRICS[array.metric].signed:
         return worst
     return float(np.nanmax(np.abs(array.values[EXCLUDED]), initial=abs(worst or 0.0)))

@@ -1,21 +1,18 @@
-"""``umd data``: the datasets."""
+"""``umd data``: datasets."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
-SEVERITIES = ("error", "warning", "note")
-DATA_PROBLEM = 5
+from evaluator.cli.options import data_root_option, json_option, output_folder_option
 
-data_root = click.option(
-    "--data-root",
-    type=click.Path(path_type=Path),
-    help="Folder that the dataset's paths are relative to.",
-)
+SEVERITIES = ("error", "warning", "note")
+INVALID_DATA_EXIT = 5
 
 
 @click.group(epilog="Example: umd data verify ibsi-sts")
@@ -24,7 +21,7 @@ def data() -> None:
 
 
 @data.command("list", epilog="Example: umd data list --json")
-@click.option("--json", "as_json", is_flag=True, help="One object for each dataset.")
+@json_option("dataset")
 def list_(as_json: bool) -> None:
     """List the project's datasets."""
     from evaluator.manifests.datasets import dataset_manifests, read_dataset_manifest
@@ -45,65 +42,57 @@ def list_(as_json: bool) -> None:
 
 @data.command(epilog="Example: umd data show phantom")
 @click.argument("name")
-@data_root
-@click.option("--json", "as_json", is_flag=True, help="One object for each scan.")
+@data_root_option
+@json_option("scan")
 def show(name: str, data_root: Path | None, as_json: bool) -> None:
-    """Show the cases of dataset NAME (or of a manifest's path)."""
+    """Show the cases of dataset NAME (a name, or the path of a manifest)."""
     from evaluator.datasets import load_dataset
 
     dataset = load_dataset(name, data_root)
     if not as_json:
         click.echo(f"{dataset.title}\nlicence: {dataset.license}\ncitation: {dataset.citation}")
-        click.echo(
-            f"references: {dataset.reference_origin}\nsynthetic: {'yes' if dataset.synthetic else 'no'}"
-        )
+        click.echo(f"references: {dataset.reference_origin}")
+        click.echo(f"synthetic: {'yes' if dataset.synthetic else 'no'}")
     for case in dataset.cases:
         if as_json:
             for scan in case.scans.values():
-                body = {
+                body: dict[str, Any] = {
                     "case": case.id,
                     "subject": case.subject,
                     "session": case.session,
                     "modality": scan.modality,
                 }
-                click.echo(
-                    json.dumps(
-                        body
-                        | {"image": str(scan.image), "unit": scan.unit, "targets": scan.targets}
-                    )
-                )
+                body |= {"image": str(scan.image), "unit": scan.unit, "targets": scan.targets}
+                click.echo(json.dumps(body))
         else:
             targets = {len(scan.targets) for scan in case.scans.values()}
-            click.echo(
-                f"{case.id:24} {'+'.join(case.scans):10} {'/'.join(map(str, sorted(targets)))} targets"
-            )
+            counts = "/".join(map(str, sorted(targets)))
+            click.echo(f"{case.id:24} {'+'.join(case.scans):10} {counts} targets")
 
 
 @data.command(epilog="Example: umd data path ibsi-sts")
 @click.argument("name")
-@data_root
+@data_root_option
 def path(name: str, data_root: Path | None) -> None:
-    """Print the folder that holds the files of dataset NAME."""
+    """Print the folder that contains the files of dataset NAME."""
     import os
 
     from evaluator.datasets import load_dataset
 
-    images = [
-        str(scan.image.parent)
-        for case in load_dataset(name, data_root).cases
-        for scan in case.scans.values()
-    ]
-    click.echo(os.path.commonpath(images))
+    folders: list[str] = []
+    for case in load_dataset(name, data_root).cases:
+        folders += [str(scan.image.parent) for scan in case.scans.values()]
+    click.echo(os.path.commonpath(folders))
 
 
 @data.command(epilog="Example: umd data verify phantom")
 @click.argument("name")
-@data_root
-@click.option("--json", "as_json", is_flag=True, help="One object for each finding.")
+@data_root_option
+@json_option("finding")
 def verify(name: str, data_root: Path | None, as_json: bool) -> None:
     """Check every file of dataset NAME: hashes, geometry, labels, units, duplicates, pairs.
 
-    One line for each finding. Exit code 0: none, or notes alone; 1: warnings; 5: errors.
+    Prints one line for each finding. Exit code 0: none, or only notes; 1: warnings; 5: errors.
     """
     from evaluator.datasets import load_dataset
     from evaluator.datasets import verify as verify_dataset
@@ -117,13 +106,17 @@ def verify(name: str, data_root: Path | None, as_json: bool) -> None:
             click.echo(json.dumps(asdict(finding)))
         else:
             click.echo(f"{finding.severity}: {finding.case} {finding.modality}: {finding.message}")
-    counts = [sum(finding.severity == severity for finding in findings) for severity in SEVERITIES]
+    severities: list[str] = [finding.severity for finding in findings]
+    counts = list(map(severities.count, SEVERITIES))
     scans = sum(len(case.scans) for case in dataset.cases)
-    told = ", ".join(
+    summary = ", ".join(
         f"{count} {severity}s" for count, severity in zip(counts, SEVERITIES, strict=True)
     )
-    click.echo(f"{dataset.name}: {len(dataset.cases)} cases, {scans} scans: {told}", err=as_json)
-    raise SystemExit(DATA_PROBLEM if counts[0] else 1 if counts[1] else 0)
+    click.echo(f"{dataset.name}: {len(dataset.cases)} cases, {scans} scans: {summary}", err=as_json)
+    errors, warnings, _ = counts
+    if errors:
+        raise SystemExit(INVALID_DATA_EXIT)
+    raise SystemExit(1 if warnings else 0)
 
 
 @data.command(epilog="Example: umd data phantom --cases 4 --size 128 96 200 --seed 7 -o my-phantom")
@@ -132,7 +125,7 @@ def verify(name: str, data_root: Path | None, as_json: bool) -> None:
     type=click.IntRange(1, 10_000),
     default=4,
     show_default=True,
-    help="How many subjects.",
+    help="Number of subjects.",
 )
 @click.option(
     "--size",
@@ -140,18 +133,16 @@ def verify(name: str, data_root: Path | None, as_json: bool) -> None:
     nargs=3,
     default=(96, 72, 160),
     show_default=True,
-    help="Voxels.",
+    help="Voxels of CT and MR along right, anterior, superior.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="The same seed makes the same files.",
+    help="Equal seeds generate equal files.",
 )
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to be made."
-)
+@output_folder_option
 def phantom(cases: int, size: tuple[int, int, int], seed: int, output: Path) -> None:
     """Generate a SYNTHETIC whole-body PET/CT and PET/MR dataset, with manifest and case list."""
     from evaluator.datasets.phantom import generate
@@ -159,7 +150,7 @@ def phantom(cases: int, size: tuple[int, int, int], seed: int, output: Path) -> 
     from evaluator.manifests.datasets import DatasetManifest, PhantomPlan
 
     if output.exists():
-        raise UserError(f"{output} is there already; give -o a folder that is not")
+        raise UserError(f"{output} exists already; choose a new folder with -o")
     manifest = DatasetManifest(
         path=output,
         sha256="",
@@ -172,6 +163,5 @@ def phantom(cases: int, size: tuple[int, int, int], seed: int, output: Path) -> 
         phantom=PhantomPlan(cases=cases, size=size, seed=seed),
     )
     generate(manifest, output.resolve())
-    click.echo(
-        f"{cases} synthetic subjects; use them with: umd run -m MODEL -d {output / 'my-phantom.toml'}"
-    )
+    click.echo(f"{cases} synthetic subjects; use them with:")
+    click.echo(f"umd run -m MODEL -d {output / 'my-phantom.toml'}")

@@ -1,4 +1,4 @@
-"""``umd doctor``: what this machine has and lacks."""
+"""``umd doctor``: check this machine."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from dataclasses import asdict
 
 import click
 
+from evaluator.cli.options import json_option
+
 
 @click.command(epilog="Example: umd doctor --json")
-@click.option("--json", "as_json", is_flag=True, help="One object for each finding.")
-@click.option("--sweep", is_flag=True, help="Remove containers whose evaluator is gone.")
+@json_option("finding")
+@click.option("--sweep", is_flag=True, help="Remove containers of runs that have ended.")
 def doctor(as_json: bool, sweep: bool) -> None:
-    """Say what this machine has, what it lacks, and how to get it. Exit code 1 if models cannot be run."""
+    """Check what this machine has, what is missing, and how to get it.
+
+    Exit code 1 if models cannot be run.
+    """
     from evaluator.doctor import examine
 
     findings = examine(sweep=sweep)

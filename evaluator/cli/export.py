@@ -1,4 +1,4 @@
-"""``umd export``: a run for others."""
+"""``umd export``: export a run, by default with pseudonyms."""
 
 from __future__ import annotations
 
@@ -6,30 +6,36 @@ from pathlib import Path
 
 import click
 
+from evaluator.cli.options import output_folder_option
+
+FORMATS = ["parquet", "csv", "bids-derivatives"]
+
 
 @click.command(
-    epilog="Example: umd export region-growing.phantom.paper.1a2b3c4d --format bids-derivatives -o derivatives/umd"
+    epilog="Example: umd export region-growing.phantom.paper.1a2b3c4d "
+    "--format bids-derivatives -o derivatives/umd"
 )
 @click.argument("name", metavar="RUN")
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["parquet", "csv", "bids-derivatives"]),
+    type=click.Choice(FORMATS),
     default="parquet",
     show_default=True,
-    help="Tables, or masks with scores.",
+    help="Tables (parquet, csv), or masks with scores (bids-derivatives).",
 )
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to be made."
-)
+@output_folder_option
 @click.option(
     "--keep-ids",
     is_flag=True,
-    help="Call subjects by their ids, and keep failures' details and models' notes.",
+    help="Keep the ids of subjects, details of failures and notes of models.",
 )
 def export(name: str, form: str, output: Path, keep_ids: bool) -> None:
-    """Export RUN (its name or folder); subjects get numbers in place of their ids."""
+    """Export RUN (name or folder); by default, numbers replace the ids of subjects."""
     from evaluator.export import export_run
 
     paths = export_run(name, form, output, keep_ids=keep_ids)
-    click.echo(f"{len(paths)} files in {output}" + ("" if keep_ids else "; subjects are numbered"))
+    click.echo(
+        f"{len(paths)} files in {output}"
+        + ("" if keep_ids else "; numbers replace the ids of subjects")
+    )

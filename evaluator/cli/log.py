@@ -1,4 +1,4 @@
-"""Messages of the program: on standard error, above a progress bar, and in a log file."""
+"""Log messages: on standard error, above a progress bar, and in a log file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``umd``: the front door. Commands are imported when they are used, so that ``umd --help`` answers at once."""
+"""``umd``, the main command. Subcommands are imported on use, so ``umd --help`` is fast."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ COMMANDS = {
     "export": ("evaluator.cli.export", "Export a run as tables or as BIDS derivatives."),
     "report": (
         "evaluator.cli.report",
-        "Write a site that compares runs, with figures, cases and methods.",
+        "Write a static site that compares runs, with figures, cases and methods.",
     ),
     "models": ("evaluator.cli.models", "List, build and check the models of the zoo."),
     "data": ("evaluator.cli.data", "List, verify and generate datasets."),
-    "doctor": ("evaluator.cli.doctor", "Say what this machine has and what it lacks."),
+    "doctor": ("evaluator.cli.doctor", "Check what this machine has and what is missing."),
 }
 
 
@@ -41,18 +41,26 @@ class LazyGroup(click.Group):
     """A click group whose commands are modules imported on demand."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """The names, in the order of use."""
+        """The names of the commands, in the usual order of use."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:  # noqa: ARG002
-        """Import the command's module; raises UnknownNameError with near misses."""
+        """Import the module of a command.
+
+        Raises:
+            UnknownNameError: there is no such command; the message suggests similar names.
+        """
         if cmd_name not in COMMANDS:
             raise UnknownNameError("command", cmd_name, COMMANDS)
         command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
         assert isinstance(command, click.Command)
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        formatter: click.HelpFormatter,
+    ) -> None:
         """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
@@ -73,7 +81,7 @@ class LazyGroup(click.Group):
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def umd(verbose: int, quiet: int, log_file: Path | None, debug: bool) -> None:
-    """Measure 3D segmentation models on PET/CT and PET/MRI, paired within the subject."""
+    """Evaluate 3D segmentation models on PET/CT and PET/MRI, paired within the subject."""
     from evaluator.cli.log import configure_logging
 
     configure_logging(verbose - quiet, log_file)
@@ -92,24 +100,23 @@ def main() -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _fail("stopped; finished work is kept, the same command goes on from here", 130)
+        _fail("interrupted; finished work is kept, and the same command resumes", 130)
     except BrokenPipeError:
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
-            _fail(
-                f"{error.strerror}: {error.filename or 'this machine refused'}; free or mend it, then run again",
-                8,
-            )
+            what = error.filename or "the system refused an operation"
+            _fail(f"{error.strerror}: {what}; free or repair it, then run again", 8)
         _fail(
-            f"this is a fault of umd itself ({type(error).__name__}: {error}); run again with UMD_DEBUG=1 and report it",
+            f"this is a bug in umd ({type(error).__name__}: {error}); "
+            "run again with UMD_DEBUG=1 and report it",
             70,
         )
     sys.exit(0)
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:  # noqa: ARG001
-    """A polite kill ends as Ctrl-C does, so that containers are taken down."""
+    """End on SIGTERM as on Ctrl-C, so containers are removed."""
     raise KeyboardInterrupt
 
 

@@ -1,27 +1,24 @@
-"""``umd models``: the zoo."""
+"""``umd models``: the models of the zoo."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-FLAVOUR = click.option(
-    "--flavour",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Of umd/torch.",
+from evaluator.cli.options import (
+    PATH,
+    accept_licence_option,
+    engine_option,
+    flavour_option,
+    json_option,
+    weights_option,
 )
-ACCEPT = click.option(
-    "--accept-licence",
-    "accepted",
-    multiple=True,
-    metavar="ID",
-    help="A licence that does not allow every use; may be repeated.",
-)
+
+if TYPE_CHECKING:
+    from evaluator.zoo import ZooModel
 
 
 @click.group(epilog="Example: umd models list")
@@ -30,58 +27,56 @@ def models() -> None:
 
 
 @models.command("list", epilog="Example: umd models list --json")
-@click.option("--json", "as_json", is_flag=True, help="One object for each model.")
+@json_option("model")
 def list_(as_json: bool) -> None:
-    """List every model that has a Dockerfile, built or not."""
+    """List every model that has a Dockerfile, and whether its image is built."""
     from evaluator.errors import EngineUnavailableError
     from evaluator.zoo import broken_models, is_built, zoo
 
     for model in zoo():
-        card = model.card
         try:
             built: bool | None = is_built(model)
         except EngineUnavailableError:
             built = None
-        inputs = " | ".join("+".join(names) for names in card.inputs)
-        if as_json:
-            body = {
-                "name": model.name,
-                "title": card.title,
-                "inputs": card.inputs,
-                "prompts": card.prompts,
-                "targets": card.targets or "*",
-                "gpu": card.gpu,
-                "session": card.session,
-                "rounds": "many" if card.many_rounds else "one",
-                "built": built,
-                "labels": dict(card.labels),
-            }
-            click.echo(json.dumps(body))
-        else:
-            told = {True: "built", False: "not built", None: "no engine"}[built]
-            click.echo(
-                f"{model.name:20} {told:10} {inputs:14} {','.join(card.prompts) or 'automatic':16} {card.title}"
-            )
-    for name, why in broken_models().items():
-        click.echo(f"{name:20} {why}", err=True)
+        _print_model(model, built, as_json=as_json)
+    for name, reason in broken_models().items():
+        click.echo(f"{name:20} {reason}", err=True)
+
+
+def _print_model(model: ZooModel, built: bool | None, *, as_json: bool) -> None:
+    """Print one model; ``built`` is None if no engine answers."""
+    card = model.card
+    if as_json:
+        body = {
+            "name": model.name,
+            "title": card.title,
+            "inputs": card.inputs,
+            "prompts": card.prompts,
+            "targets": card.targets or "*",
+            "gpu": card.gpu,
+            "session": card.session,
+            "rounds": "many" if card.many_rounds else "one",
+            "built": built,
+            "labels": dict(card.labels),
+        }
+        click.echo(json.dumps(body))
+        return
+    state = {True: "built", False: "not built", None: "no engine"}[built]
+    inputs = " | ".join(map("+".join, card.inputs))
+    prompts = ",".join(card.prompts) or "automatic"
+    click.echo(f"{model.name:20} {state:10} {inputs:14} {prompts:16} {card.title}")
 
 
 @models.command(epilog="Example: umd models build region-growing")
 @click.argument("names", nargs=-1, required=True)
-@FLAVOUR
-@ACCEPT
+@flavour_option
+@accept_licence_option
 @click.option(
     "--bundle",
-    type=click.Path(path_type=Path),
-    help="Folder that umd models fetch made: no network is needed.",
+    type=PATH,
+    help="Folder made by umd models fetch; the build then needs no network.",
 )
-@click.option(
-    "--weights",
-    default="published",
-    show_default=True,
-    metavar="published|random[:full]|DIR",
-    help="Baked in; random numbers (no result); or none, for a folder that umd run --weights mounts.",
-)
+@weights_option
 def build(
     names: tuple[str, ...],
     flavour: Any,
@@ -89,10 +84,13 @@ def build(
     bundle: Path | None,
     weights: str,
 ) -> None:
-    """Build the images of models NAMES (and the base images under them)."""
+    """Build the images of models NAMES, and their base images.
+
+    With --weights DIR, the image contains no weights; umd run --weights DIR mounts them.
+    """
     from evaluator.cli.progress import Downloads
     from evaluator.zoo import ImageBuildConfig, ensure_image, find_model
-    from evaluator.zoo.bundles import Fetch
+    from evaluator.zoo.fetching import Fetch
     from evaluator.zoo.sources import read_sources
     from evaluator.zoo.weights import choose_weights
 
@@ -112,23 +110,23 @@ def build(
 @click.argument("names", nargs=-1, required=True)
 @click.option(
     "--into",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
-    help="Folder of the bundle; may hold several models.",
+    help="Folder of the bundle, which can contain several models.",
 )
-@FLAVOUR
-@ACCEPT
+@flavour_option
+@accept_licence_option
 @click.option(
     "--machine",
     default="",
     metavar="x86_64|aarch64",
-    help="Processor of the machine that builds (default: as here).",
+    help="Processor of the machine that builds (default: of this machine).",
 )
 @click.option(
     "--base/--no-base",
     default=True,
     show_default=True,
-    help="Save the base image too, which needs an engine.",
+    help="Save the base image too (needs a container engine).",
 )
 def fetch(
     names: tuple[str, ...],
@@ -138,17 +136,18 @@ def fetch(
     machine: str,
     base: bool,
 ) -> None:
-    """Fetch all that the images of models NAMES are made of, for a machine without a network.
+    """Fetch all files for the images of models NAMES, to build them without a network.
 
-    Licences are shown; one that does not clearly allow every use has to be accepted. What was stopped goes on.
+    Licences are shown; licences with restrictions must be accepted. An interrupted fetch resumes.
     """
     from evaluator.cli.progress import Downloads
     from evaluator.errors import UserError
     from evaluator.zoo import find_model
     from evaluator.zoo.base_images import choose_flavour
-    from evaluator.zoo.bundles import Bundle, Fetch
-    from evaluator.zoo.bundles import fetch as fetch_parts
+    from evaluator.zoo.bundles import Bundle
     from evaluator.zoo.docker_client import BuildClient
+    from evaluator.zoo.fetching import Fetch
+    from evaluator.zoo.fetching import fetch as fetch_parts
     from evaluator.zoo.saved_images import save_base
     from evaluator.zoo.sources import read_sources
     from evaluator.zoo.wheels import ImagePlatform
@@ -157,7 +156,7 @@ def fetch(
         sources = read_sources(name)
         if sources is None:
             raise UserError(
-                f"model {name} has no models/{name}/sources.toml, which says what it is made of"
+                f"model {name} has no models/{name}/sources.toml, which lists the files to fetch"
             )
         image = ImagePlatform(
             flavour=choose_flavour(flavour) if sources.base == "umd/torch" else "cpu",
@@ -173,60 +172,48 @@ def fetch(
 
 @models.command(epilog="Example: umd models check region-growing")
 @click.argument("name")
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "docker", "podman", "local"]),
-    default="auto",
-    show_default=True,
-)
-@click.option(
-    "--weights",
-    default="published",
-    show_default=True,
-    metavar="published|random[:full]|DIR",
-    help="As for umd run.",
-)
+@engine_option
+@weights_option
 @click.option(
     "--huge/--no-huge",
     default=True,
     show_default=True,
-    help="Ask about a volume of 512 x 512 x 400 too.",
+    help="Also test a volume of 512 x 512 x 400 voxels.",
 )
 @click.option(
     "--record",
     is_flag=True,
-    help="Keep the results in docs/checks/NAME.json, for the README's table.",
+    help="Write the results to docs/checks/NAME.json, for the README's table.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One object for each check.")
+@json_option("check")
 def check(name: str, engine: str, weights: str, huge: bool, record: bool, as_json: bool) -> None:
-    """Ask model NAME questions in its container and see whether it keeps the contract. Exit code 1 if it does not."""
+    """Run the conformance tests for NAME in its container. Exit code 1 if a test fails."""
     from dataclasses import asdict
 
     from evaluator.zoo.conformance.checks import check_model
     from evaluator.zoo.conformance.readme_table import write_record
 
-    ready, results = check_model(name, engine, weights=weights, large=huge)
+    prepared, results = check_model(name, engine, weights=weights, large=huge)
     done = []
     for result in results:
         done.append(result)
         if as_json:
             click.echo(json.dumps(asdict(result)))
         else:
-            told = "".join(
-                f", {what.replace('_', ' ')} {value:g}" for what, value in result.measured.items()
+            measured = "".join(
+                f", {name.replace('_', ' ')} {value:g}" for name, value in result.measured.items()
             )
-            click.echo(f"{'ok  ' if result.ok else 'FAIL'} {result.check}: {result.detail}{told}")
+            state = "ok  " if result.ok else "FAIL"
+            click.echo(f"{state} {result.check}: {result.detail}{measured}")
     if record:
-        click.echo(
-            f"recorded in {write_record(name, ready, done)}; umd models badges puts it into the README",
-            err=True,
-        )
+        path = write_record(name, prepared, done)
+        click.echo(f"recorded in {path}; umd models badges updates the README", err=True)
     raise SystemExit(0 if all(result.ok for result in done) else 1)
 
 
 @models.command(epilog="Example: umd models badges")
 def badges() -> None:
-    """Make the README's table of checked models from docs/checks."""
+    """Update the README's table of checked models from docs/checks."""
     from evaluator.zoo.conformance.readme_table import update_readme
 
-    click.echo("README.md is new" if update_readme() else "README.md is as it should be")
+    click.echo("README.md was updated" if update_readme() else "README.md is up to date")

@@ -2,17 +2,85 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+PATH = click.Path(path_type=Path)
+
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["auto", "docker", "podman", "local"]),
+    default="auto",
+    show_default=True,
+    help="Container engine; local runs models without a container and provides no isolation.",
+)
+gpus_option = click.option(
+    "--gpus",
+    default="all",
+    show_default=True,
+    help='GPUs to use: "all", "none", or indices such as 0,1.',
+)
+data_root_option = click.option(
+    "--data-root",
+    type=PATH,
+    help="Folder that the paths of the dataset are relative to.",
+)
+weights_option = click.option(
+    "--weights",
+    default="published",
+    show_default=True,
+    metavar="published|random[:full]|DIR",
+    help="Weights: published, random (for tests and timing, no meaningful results), or a folder "
+    "that is mounted into the container.",
+)
+accept_licence_option = click.option(
+    "--accept-licence",
+    "accepted",
+    multiple=True,
+    metavar="ID",
+    help="Accept a licence with restrictions, for files that must be downloaded (repeatable).",
+)
+flavour_option = click.option(
+    "--flavour",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Flavour of the base image umd/torch; auto: cuda if this machine has a GPU.",
+)
+output_folder_option = click.option(
+    "-o", "--output", type=PATH, required=True, help="New folder for the files."
+)
+
+
+def json_option(unit: str) -> Decorator:
+    """The flag ``--json``; its help says that a line is one JSON object for each ``unit``."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help=f"Print one JSON object for each {unit}."
+    )
 
 
 def parse_gpus(text: str) -> tuple[int, ...] | None:
-    """What ``--gpus`` says: None for all, () for none, else indices."""
+    """Parse the value of ``--gpus``.
+
+    Returns:
+        None for all GPUs, () for none, else indices.
+
+    Raises:
+        click.UsageError: the value is invalid.
+    """
     if text in ("all", ""):
         return None
     if text == "none":
         return ()
     try:
-        return tuple(int(part) for part in text.split(","))
+        return tuple(map(int, text.split(",")))
     except ValueError:
         raise click.UsageError(
             f'--gpus {text}: expected "all", "none", or indices such as 0,1'

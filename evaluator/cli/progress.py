@@ -1,4 +1,4 @@
-"""Progress of a run on standard error: a live bar on a terminal, a line a scan elsewhere."""
+"""Progress on standard error: a live bar on a terminal, otherwise one line per scan."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from evaluator.cli.log import CONSOLE
 logger = logging.getLogger(__name__)
 
 
-class _Shown:
-    """A rich bar on standard error while the block lasts, if that is a terminal, and lines above it."""
+class _LiveBar:
+    """A progress bar on standard error within a ``with`` block, if that is a terminal."""
 
     def __init__(self, *columns: ProgressColumn) -> None:
         self._live = sys.stderr.isatty()
@@ -35,12 +35,12 @@ class _Shown:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._bar.stop()
 
 
-class Progress(_Shown):
-    """``with Progress(title) as progress``: ``step`` moves the bar."""
+class Progress(_LiveBar):
+    """Progress of a run, in scans: ``with Progress(title) as progress: progress.step(...)``."""
 
     def __init__(self, title: str) -> None:
         count, last = MofNCompleteColumn(), TextColumn("{task.fields[last]}")
@@ -51,29 +51,35 @@ class Progress(_Shown):
         self._title = title
 
     def step(self, ended: int, total: int, line: str) -> None:
-        """One more scan has ended."""
+        """Report that a scan has ended.
+
+        Args:
+            ended: number of scans that have ended.
+            total: number of all scans.
+            line: the scan and its result.
+        """
         if self._live:
             self._bar.update(self._task, completed=ended, total=total, last=line)
         else:
             logger.info("%s %d/%d %s", self._title, ended, total, line)
 
 
-class Downloads(_Shown):
-    """``with Downloads() as downloads``: a bar for each file on a terminal, a line a tenth of it elsewhere."""
+class Downloads(_LiveBar):
+    """Progress of downloads: a bar for each file on a terminal, otherwise a line per tenth."""
 
     def __init__(self) -> None:
         super().__init__(
             TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
         )
         self._tasks: dict[str, TaskID] = {}
-        self._told: dict[str, int] = {}
+        self._tenths: dict[str, int] = {}
 
-    def step(self, name: str, there: int, total: int | None) -> None:
-        """So many bytes of a file are there."""
+    def step(self, name: str, received: int, total: int | None) -> None:
+        """Report the bytes of a file that have been received; ``total`` is None if unknown."""
         if self._live:
             if name not in self._tasks:
                 self._tasks[name] = self._bar.add_task(name)
-            self._bar.update(self._tasks[name], completed=there, total=total)
-        elif total and (tenth := 10 * there // total) > self._told.get(name, 0):
-            self._told[name] = tenth
-            logger.info("  %s: %.0f of %.0f MB", name, there / 1e6, total / 1e6)
+            self._bar.update(self._tasks[name], completed=received, total=total)
+        elif total and (tenth := 10 * received // total) > self._tenths.get(name, 0):
+            self._tenths[name] = tenth
+            logger.info("  %s: %.0f of %.0f MB", name, received / 1e6, total / 1e6)

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from evaluator.cli.options import parse_gpus
+from evaluator.cli.options import (
+    accept_licence_option,
+    data_root_option,
+    engine_option,
+    gpus_option,
+    parse_gpus,
+    weights_option,
+)
 from evaluator.cli.progress import Progress
 from evaluator.cli.show import print_table
 
@@ -18,84 +25,71 @@ from evaluator.cli.show import print_table
     "models",
     multiple=True,
     required=True,
-    help="Model of the zoo; may be given several times.",
+    help="Model of the zoo (repeatable).",
 )
 @click.option(
     "-d",
     "--data",
     default="phantom",
     show_default=True,
-    help="Dataset's name, or its manifest's path.",
+    help="Name of a dataset, or path of its manifest.",
 )
 @click.option(
     "-p",
     "--protocol",
     default="paper",
     show_default=True,
-    help="Protocol's name, or its file's path.",
+    help="Name of a protocol, or path of its file.",
 )
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "docker", "podman", "local"]),
-    default="auto",
-    show_default=True,
-    help="What runs the model; local isolates nothing.",
-)
-@click.option(
-    "--gpus", default="all", show_default=True, help='"all", "none", or indices such as 0,1.'
-)
+@engine_option
+@gpus_option
 @click.option(
     "--name",
-    help="Name of the run; by default made of what goes into it, so that the same goes on.",
+    help="Name of the run (default: derived from model, dataset, protocol and settings, so the "
+    "same command resumes the same run).",
 )
 @click.option(
     "--prompts",
     metavar="RUN",
-    help="Replay the prompts (and shared clicks) that this run recorded.",
+    help="Replay the recorded prompts (and shared clicks) of this run.",
 )
 @click.option(
-    "--case", "cases", multiple=True, help="Only these cases or subjects (shell patterns)."
+    "--case",
+    "cases",
+    multiple=True,
+    help="Only these cases or subjects (shell patterns; repeatable).",
 )
-@click.option(
-    "--data-root",
-    type=click.Path(path_type=Path),
-    help="Folder that the dataset's paths are relative to.",
-)
+@data_root_option
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0.1),
-    help="Seconds a request may take (default: the model's card).",
+    help="Maximum seconds per request (default: from the model's card).",
 )
 @click.option(
     "--threads",
     type=click.IntRange(1),
-    help="Scans read and scored at once beside the model (default: by the cores).",
+    help="Scans to read and score in parallel to the model (default: by number of cores).",
 )
 @click.option(
     "--recheck",
     type=click.IntRange(0),
     default=2,
     show_default=True,
-    help="Scans asked again at the end, alone and in a batch: does the model keep state between cases. 0: none.",
-)
-@click.option("--batch", is_flag=True, help="Ask in batches even where the model can stay alive.")
-@click.option(
-    "--weights",
-    default="published",
-    show_default=True,
-    metavar="published|random[:full]|DIR",
-    help="Random numbers (no result, for tests and speed), or a folder mounted in the place of the image's own.",
+    help="Scans to predict again at the end to check that results do not depend on case order "
+    "(0: skip).",
 )
 @click.option(
-    "--option", "options", multiple=True, metavar="NAME=VALUE", help="A choice of the model's card."
+    "--batch", is_flag=True, help="Send requests in batches even if the model supports sessions."
 )
+@weights_option
 @click.option(
-    "--accept-licence",
-    "accepted",
+    "--option",
+    "options",
     multiple=True,
-    metavar="ID",
-    help="Of parts that have to be fetched.",
+    metavar="NAME=VALUE",
+    help="Value of an option in the model's card (repeatable).",
 )
+@accept_licence_option
 @click.option(
     "--shard",
     metavar="I/N",
@@ -136,9 +130,9 @@ def run(
     from evaluator.zoo.weights import choose_weights
 
     if name and len(models) > 1:
-        raise click.UsageError("--name is for one model; leave it out for several")
+        raise click.UsageError("--name requires a single model; omit it for several")
     for model in models:
-        # an error in the last model is reported before the first one runs
+        # errors of the last model are reported before the first one runs
         choose_options(find_model(model).card, options)
         choose_weights(weights, model, read_sources(model))
     for model in models:

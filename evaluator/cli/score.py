@@ -1,17 +1,21 @@
-"""``umd score``: a run's masks again, or any masks against references."""
+"""``umd score``: score a run again, or any masks against references."""
 
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from evaluator.cli.options import PATH, json_option
+
 if TYPE_CHECKING:
     from evaluator.scoring.files import Settings
+logger = logging.getLogger(__name__)
 
-BAD_VOLUME = 4
+INVALID_VOLUME_EXIT = 4
 
 
 @click.command(
@@ -22,65 +26,66 @@ BAD_VOLUME = 4
 @click.option(
     "--prediction",
     type=click.Path(path_type=Path, exists=True),
-    help="Mask or label map, or a folder of them.",
+    help="Predicted mask or label map, or a folder of them.",
 )
 @click.option(
     "--reference",
     type=click.Path(path_type=Path, exists=True),
-    help="The same, to be compared with.",
+    help="Reference mask or label map, or a folder of them.",
 )
 @click.option(
     "--image",
     type=click.Path(path_type=Path, exists=True),
-    help="The PET image in SUV, for metrics of uptake; or a folder.",
+    help="PET image in SUV, or a folder of them; required for metrics of uptake.",
 )
 @click.option(
     "--labels",
-    type=click.Path(path_type=Path),
-    help='JSON: {"liver": 5}, {"5": "liver"}, or nnU-Net\'s dataset.json.',
+    type=PATH,
+    help='Label values in JSON: {"liver": 5}, {"5": "liver"}, or nnU-Net\'s dataset.json.',
 )
 @click.option(
     "--prediction-labels",
-    type=click.Path(path_type=Path),
-    help="The same for predictions with other numbers.",
+    type=PATH,
+    help="Label values of the predictions, if they differ from --labels.",
 )
 @click.option(
     "--tolerance-mm",
     type=click.FloatRange(min=0, min_open=True),
-    help="One NSD tolerance for every target.",
+    help="One NSD tolerance for all targets, millimetres.",
 )
 @click.option(
     "--tolerances",
-    type=click.Path(path_type=Path),
-    help="NSD tolerances as in organs.toml (default: that one).",
+    type=PATH,
+    help="File of NSD tolerances (default: the project's organs.toml).",
 )
 @click.option(
     "--metrics",
-    help="Names of docs/metrics.md, with commas between them (default: dice,iou,nsd,hd,hd95,assd,masd,rve).",
+    help="Names from docs/metrics.md, separated by commas "
+    "(default: dice,iou,nsd,hd,hd95,assd,masd,rve).",
 )
 @click.option(
     "--resample",
     type=click.Choice(["no", "nearest"]),
     default="no",
     show_default=True,
-    help="For other grids.",
+    help="Resample predictions on a different grid than the reference.",
 )
 @click.option(
     "--threads",
     type=click.IntRange(1),
-    help="Threads, for pairs at once or for one pair (default: one a core).",
+    help="Threads for several pairs or for a single pair (default: one per core).",
 )
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
-    help="Append objects to this file; go on where it ends.",
+    type=PATH,
+    help="Append JSON objects to this file; pairs already in it are skipped.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One object for each pair, one a line.")
+@json_option("pair")
 def score(
     name: str | None, prediction: Path | None, reference: Path | None, **options: Any
 ) -> None:
-    """Score the masks of RUN again without any container; or --prediction against --reference, files or folders."""
+    """Score the masks of RUN again, without containers, or --prediction against --reference."""
     if name and not (prediction or reference):
         _score_run(name)
     elif prediction and reference and not name:
@@ -105,85 +110,89 @@ def _score_files(prediction: Path, reference: Path, options: dict[str, Any]) -> 
     from evaluator.scoring.files import score_pairs
 
     settings = _settings(options)
-    pairs, strangers = find_pairs(prediction, reference, options["image"])
-    for stranger in strangers:
-        click.echo(f"{stranger}: a prediction without a reference is not scored", err=True)
+    pairs, unpaired = find_pairs(prediction, reference, options["image"])
+    for path in unpaired:
+        logger.warning(f"{path}: not scored, because it has no reference")
     output: Path | None = options["output"]
-    done = {name: line["key"] for name, line in _tidied(output).items()} if output else {}
+    done = {}
+    if output:
+        done = {name: entry["key"] for name, entry in _clean_output(output).items()}
     failed = 0
-    for number, (made, key) in enumerate(
-        score_pairs(pairs, settings, threads=options["threads"], done=done), 1
-    ):
-        if "error" in made and len(pairs) == 1:
-            raise VolumeError(made["error"])
-        failed += "error" in made
+    results = score_pairs(pairs, settings, threads=options["threads"], done=done)
+    for number, (result, key) in enumerate(results, 1):
+        if "error" in result and len(pairs) == 1:
+            raise VolumeError(result["error"])
+        failed += "error" in result
         if output:
             with output.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(made | {"key": key}, allow_nan=False) + "\n")
+                file.write(json.dumps(result | {"key": key}, allow_nan=False) + "\n")
         if options["as_json"]:
-            click.echo(json.dumps(made, allow_nan=False))
+            click.echo(json.dumps(result, allow_nan=False))
         else:
-            _print(made)
+            _print(result)
         if len(pairs) > 1:
-            click.echo(f"{number}/{len(pairs)} {made['name']}", err=True)
+            logger.info(f"{number}/{len(pairs)} {result['name']}")
     if output:
-        _tidied(output)
-    raise SystemExit(BAD_VOLUME if failed else 0)
+        _clean_output(output)
+    raise SystemExit(INVALID_VOLUME_EXIT if failed else 0)
 
 
 def _settings(options: dict[str, Any]) -> Settings:
     from evaluator.manifests.organs import load_organs
-    from evaluator.scoring.applicability import check_metrics, needs
+    from evaluator.scoring.applicability import check_metrics, required_measurements
     from evaluator.scoring.file_pairs import read_label_names
     from evaluator.scoring.files import DEFAULT_METRICS, Settings
 
-    names = (
-        tuple(part.strip() for part in options["metrics"].split(","))
-        if options["metrics"]
-        else DEFAULT_METRICS
-    )
+    names: tuple[str, ...] = DEFAULT_METRICS
+    if options["metrics"]:
+        names = tuple(map(str.strip, options["metrics"].split(",")))
     check_metrics(names)
-    if "uptake" in needs(names) and not options["image"]:
+    if "uptake" in required_measurements(names) and not options["image"]:
         raise click.UsageError(
-            "metrics of uptake need --image, the PET image in SUV on the reference's grid"
+            "metrics of uptake need --image, the PET image in SUV on the grid of the reference"
         )
     if options["prediction_labels"] and not options["labels"]:
-        raise click.UsageError("--prediction-labels needs --labels, whose names it shares")
-    organs, one = load_organs(options["tolerances"]), options["tolerance_mm"]
+        raise click.UsageError("--prediction-labels requires --labels with the same names")
+    organs, common_tolerance = load_organs(options["tolerances"]), options["tolerance_mm"]
+    labels, prediction_labels = (
+        read_label_names(options[key]) if options[key] else None
+        for key in ("labels", "prediction_labels")
+    )
     return Settings(
-        tolerance_mm=(lambda _: one) if one else organs.tolerance_mm,
-        labels=read_label_names(options["labels"]) if options["labels"] else None,
-        prediction_labels=read_label_names(options["prediction_labels"])
-        if options["prediction_labels"]
-        else None,
+        tolerance_mm=(lambda _: common_tolerance) if common_tolerance else organs.tolerance_mm,
+        labels=labels,
+        prediction_labels=prediction_labels,
         metrics=names,
         resample=options["resample"],
     )
 
 
-def _tidied(path: Path) -> dict[str, Any]:
-    """The objects in an output file by name, the last of each; others, and what a kill cut short, are taken out of it."""
+def _clean_output(path: Path) -> dict[str, Any]:
+    """Remove duplicates and incomplete lines (of a killed process) from an output file.
+
+    Returns:
+        the last object of each name.
+    """
     objects: dict[str, Any] = {}
     if path.exists():
         for line in path.read_text(encoding="utf-8").splitlines():
             try:
-                made = json.loads(line)
+                result = json.loads(line)
             except ValueError:
                 continue
-            objects[made["name"]] = made
-        whole = path.with_name(f".writing-{path.name}")
-        whole.write_text(
-            "".join(json.dumps(made) + "\n" for made in objects.values()), encoding="utf-8"
-        )
-        whole.replace(path)
+            objects[result["name"]] = result
+        temporary = path.with_name(f".writing-{path.name}")
+        lines = [json.dumps(result) + "\n" for result in objects.values()]
+        temporary.write_text("".join(lines), encoding="utf-8")
+        temporary.replace(path)
     return objects
 
 
-def _print(made: dict[str, Any]) -> None:
-    if "error" in made:
-        click.echo(f"{made['name']}: {made['error']}")
+def _print(result: dict[str, Any]) -> None:
+    if "error" in result:
+        click.echo(f"{result['name']}: {result['error']}")
         return
-    for target in made["targets"]:
+    for target in result["targets"]:
         values = {key: value for key, value in target.items() if isinstance(value, float)}
-        told = "  ".join(f"{key} {value:.4g}" for key, value in values.items())
-        click.echo(f"{made['name']}  {target['name']}  {target['status']}  {told}")
+        scores = "  ".join(f"{key} {value:.4g}" for key, value in values.items())
+        click.echo(f"{result['name']}  {target['name']}  {target['status']}  {scores}")

@@ -10,6 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from evaluator.cli.options import (
+    data_root_option,
+    engine_option,
+    gpus_option,
+    json_option,
+    parse_gpus,
+)
+
 logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
@@ -91,28 +99,15 @@ def control(name: str, as_json: bool) -> None:
 
 @suite.command(epilog="Example: umd suite run cpu --engine local")
 @click.argument("name")
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "docker", "podman", "local"]),
-    default="auto",
-    show_default=True,
-    help="What runs the models; local provides no isolation.",
-)
-@click.option(
-    "--gpus", default="all", show_default=True, help='"all", "none", or indices such as 0,1.'
-)
-@click.option(
-    "--data-root",
-    type=click.Path(path_type=Path),
-    help="Folder that the datasets' paths are relative to.",
-)
-@click.option("--json", "as_json", is_flag=True, help="One object for each run.")
+@engine_option
+@gpus_option
+@data_root_option
+@json_option("run")
 def run(name: str, engine: str, gpus: str, data_root: Path | None, as_json: bool) -> None:
     """Run suite NAME (or a .toml file): every model on every dataset under every protocol.
 
     If interrupted, the same command resumes the suite. The exit code is 1 if a run failed.
     """
-    from evaluator.cli.options import parse_gpus
     from evaluator.cli.progress import Progress
     from evaluator.evaluation.run_config import RunConfig
     from evaluator.evaluation.suites import run_suite

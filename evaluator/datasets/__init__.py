@@ -1,4 +1,4 @@
-"""Datasets: loaded by name or manifest, generated where they are synthetic, and verified."""
+"""Datasets: loaded by name or manifest, verified, and generated if they are synthetic."""
 
 from evaluator.datasets.load import dataset_names, load_dataset, scan_problem
 from evaluator.datasets.verify import Finding, verify

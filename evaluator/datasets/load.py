@@ -1,23 +1,16 @@
-"""From a name to a dataset: manifest and case list become cases, with every file's place on this machine."""
+"""Load a dataset by name: cases from manifest and case list, with the path of every file."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from evaluator.errors import UnknownNameError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from evaluator.types import Case, Dataset, Modality
-
 import hashlib
+import logging
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluator import paths
 from evaluator.datasets.phantom import generate, version
-from evaluator.errors import VolumeError
+from evaluator.errors import UnknownNameError, VolumeError
 from evaluator.imaging.geometry import difference
 from evaluator.manifests.datasets import (
     DatasetManifest,
@@ -29,31 +22,44 @@ from evaluator.types import Case, Dataset, Modality, Reference, Scan
 from evaluator.volumes import read_grid
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from evaluator.manifests.case_lists import Row
+
+logger = logging.getLogger(__name__)
 
 
 def dataset_names() -> list[str]:
-    """The project's datasets."""
+    """Names of the project's datasets."""
     return list(dataset_manifests())
 
 
 def load_dataset(source: str | Path, data_root: Path | None = None) -> Dataset:
-    """A dataset by name or by its manifest's path; a synthetic one is generated the first time it is asked for.
+    """Load a dataset; a synthetic one is generated at its first use.
 
-    Raises UnknownNameError with near misses, ManifestError, DatasetError when the folder of its files is not there.
+    Args:
+        source: name of a dataset, or path of a manifest.
+        data_root: the folder that the manifest's paths are relative to; by default see
+            ``evaluator.manifests.datasets.root_of``.
+
+    Raises:
+        UnknownNameError: there is no such dataset; the message suggests similar names.
+        ManifestError: the manifest or its case list is invalid.
+        DatasetError: the folder of the files was not found.
     """
     path = Path(source)
     if path.suffix != ".toml":
-        known = dataset_manifests()
-        if str(source) not in known:
-            raise UnknownNameError("dataset", str(source), known)
-        path = known[str(source)]
+        manifests = dataset_manifests()
+        if str(source) not in manifests:
+            raise UnknownNameError("dataset", str(source), manifests)
+        path = manifests[str(source)]
     manifest = read_dataset_manifest(path)
+    logger.debug(f"dataset {manifest.name}: manifest {path}")
     if manifest.phantom:
         plan = hashlib.sha256(f"{manifest.sha256} {version()}".encode()).hexdigest()
-        made = paths.cache() / "data" / f"{manifest.name}-{plan[:12]}"
-        generate(manifest, made)
-        manifest = read_dataset_manifest(made / f"{manifest.name}.toml")
+        folder = paths.cache() / "data" / f"{manifest.name}-{plan[:12]}"
+        generate(manifest, folder)
+        manifest = read_dataset_manifest(folder / f"{manifest.name}.toml")
         data_root = None
     return Dataset(
         name=manifest.name,
@@ -68,36 +74,36 @@ def load_dataset(source: str | Path, data_root: Path | None = None) -> Dataset:
 
 
 def scan_problem(scan: Scan) -> str | None:
-    """Why no fair question can be asked about a scan, from the headers of its files; None if there is no reason."""
+    """Why a scan allows no fair evaluation, by the headers of its files; None if it does."""
     for path in (scan.image, *(reference.path for reference in scan.references)):
         if not path.is_file():
             return f"{path} is missing"
     try:
         grid = read_grid(scan.image)
         for reference in scan.references:
-            if apart := difference(grid, read_grid(reference.path)):
-                return f"image and reference do not match: {apart}"
+            if mismatch := difference(grid, read_grid(reference.path)):
+                return f"image and reference do not match: {mismatch}"
     except VolumeError as error:
         return str(error)
     return None
 
 
 def _cases(manifest: DatasetManifest, root: Path) -> tuple[Case, ...]:
-    cases: dict[str, dict[Modality, list[Row]]] = {}
+    rows_of_cases: dict[str, dict[Modality, list[Row]]] = {}
     for row in manifest.rows:
-        cases.setdefault(row.case, {}).setdefault(row.modality, []).append(row)
-    made = []
-    for scans in cases.values():
-        first = next(iter(scans.values()))[0]
-        made.append(
+        rows_of_cases.setdefault(row.case, {}).setdefault(row.modality, []).append(row)
+    cases = []
+    for rows_of_scans in rows_of_cases.values():
+        first = next(iter(rows_of_scans.values()))[0]
+        cases.append(
             Case(
                 subject=first.subject,
                 session=first.session,
                 split=first.split,
-                scans={modality: _scan(rows, root) for modality, rows in scans.items()},
+                scans={modality: _scan(rows, root) for modality, rows in rows_of_scans.items()},
             )
         )
-    return tuple(made)
+    return tuple(cases)
 
 
 def _scan(rows: list[Row], root: Path) -> Scan:
@@ -115,20 +121,25 @@ def _scan(rows: list[Row], root: Path) -> Scan:
     )
 
 
-def choose_cases(dataset: Dataset, wanted: Sequence[str]) -> list[Case]:
-    """The dataset's cases whose id or subject is among those wanted (shell patterns); all, if none is named."""
-    from fnmatch import fnmatchcase
+def choose_cases(dataset: Dataset, patterns: Sequence[str]) -> list[Case]:
+    """The cases whose id or subject matches a pattern.
 
-    if not wanted:
+    Args:
+        dataset: the dataset.
+        patterns: shell patterns; empty for all cases.
+
+    Raises:
+        UnknownNameError: no case matches.
+    """
+    if not patterns:
         return list(dataset.cases)
-    chosen = [
-        case
-        for case in dataset.cases
-        if any(
-            fnmatchcase(case.id, pattern) or fnmatchcase(case.subject, pattern)
-            for pattern in wanted
-        )
-    ]
+    chosen = [case for case in dataset.cases if _matches(case, patterns)]
     if not chosen:
-        raise UnknownNameError("case", ", ".join(wanted), [case.id for case in dataset.cases])
+        raise UnknownNameError("case", ", ".join(patterns), [case.id for case in dataset.cases])
     return chosen
+
+
+def _matches(case: Case, patterns: Sequence[str]) -> bool:
+    return any(
+        fnmatchcase(case.id, pattern) or fnmatchcase(case.subject, pattern) for pattern in patterns
+    )

@@ -1,4 +1,4 @@
-"""Look at every file of a dataset and tell what is wrong with it, or odd about it."""
+"""Check every file of a dataset for errors and implausible values."""
 
 from __future__ import annotations
 
@@ -26,23 +26,26 @@ Severity = Literal["error", "warning", "note"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing found. error: the scan cannot be used; warning: it should be looked at; note: worth knowing."""
+    """A problem of a scan.
+
+    error: the scan cannot be used; warning: it should be inspected; note: for information.
+    """
 
     severity: Severity
     case: str
     modality: str
-    #: of the file that it was found in
+    #: the file with the problem
     path: str
     message: str
 
 
 def verify(dataset: Dataset) -> list[Finding]:
-    """Check files and hashes, geometry, labels, units, duplicates and pairs, in the order of the cases."""
+    """Check hashes, geometry, labels, units, duplicates and pairs, in the order of the cases."""
     findings: list[Finding] = []
-    first: dict[str, str] = {}
+    owners: dict[str, str] = {}
     for case in dataset.cases:
         for modality, scan in case.scans.items():
-            for severity, path, message in _check_scan(scan, f"{case.id} {modality}", first):
+            for severity, path, message in _check_scan(scan, f"{case.id} {modality}", owners):
                 findings.append(
                     Finding(
                         severity=severity,
@@ -57,25 +60,25 @@ def verify(dataset: Dataset) -> list[Finding]:
 
 
 def _check_scan(
-    scan: Scan, who: str, first: dict[str, str]
+    scan: Scan, name: str, owners: dict[str, str]
 ) -> Iterator[tuple[Severity, Path, str]]:
-    """One scan's findings; ``first`` remembers by sha256 who was the first to have each image."""
-    files = [
-        (scan.image, scan.sha256),
-        *((reference.path, reference.sha256) for reference in scan.references),
-    ]
-    for path, wanted in files:
+    """The findings of one scan.
+
+    Args:
+        scan: the scan.
+        name: case and modality, for messages.
+        owners: sha256 of an image -> name of the first scan with it; updated.
+    """
+    files = [(scan.image, scan.sha256)]
+    files += [(reference.path, reference.sha256) for reference in scan.references]
+    for path, expected in files:
         if not path.is_file():
             continue
-        found = file_sha256(path)
-        if path == scan.image and (other := first.setdefault(found, who)) != who:
-            yield "error", path, f"the image is the same file as {other}'s"
-        if wanted and found != wanted:
-            yield (
-                "error",
-                path,
-                f"{path.name} is not the file that the case list was made of (sha256 differs)",
-            )
+        actual = file_sha256(path)
+        if path == scan.image and (owner := owners.setdefault(actual, name)) != name:
+            yield "error", path, f"the image is the same file as the image of {owner}"
+        if expected and actual != expected:
+            yield "error", path, f"{path.name} differs from the file in the case list (sha256)"
     if problem := scan_problem(scan):
         yield "error", scan.image, problem
         return
@@ -92,10 +95,10 @@ def _check_scan(
 
 
 def _check_image(path: Path, modality: Modality) -> Iterator[tuple[Severity, str]]:
-    """Are the numbers those of the unit: HU, SUV, or anything that is not constant."""
+    """Check if values are plausible for the unit (HU, SUV), and not constant."""
     image, _ = read_image(path)
     if not np.isfinite(image).all():
-        yield "error", "the image holds NaN or infinite values"
+        yield "error", "the image contains NaN or infinite values"
         return
     low, high = float(image.min()), float(image.max())
     middle = float(np.median(image))
@@ -106,10 +109,8 @@ def _check_image(path: Path, modality: Modality) -> Iterator[tuple[Severity, str
     elif modality == "PT" and low < -0.1:
         yield "warning", f"negative values ({low:g}) do not look like SUV"
     elif modality == "PT" and (middle > 20 or high > 1000 or high < 0.5):
-        yield (
-            "warning",
-            f"median {middle:g} and maximum {high:g} do not look like SUV; Bq/ml perhaps?",
-        )
+        message = f"median {middle:g} and maximum {high:g} do not look like SUV; Bq/ml perhaps?"
+        yield "warning", message
     elif modality == "MR" and low < 0:
         yield "note", f"negative values ({low:g}) in an MR image"
 
@@ -119,55 +120,64 @@ def _check_labels(
 ) -> Iterator[tuple[Severity, str]]:
     present = {int(value) for value in np.unique(read_labels(path)[0])}
     if min(present) < 0:
-        yield "error", f"{path.name} holds negative labels"
-    wanted = {value for values in declared.values() for value in values}
-    if not present & wanted:
-        yield "warning", f"{path.name} is empty: it holds none of its declared labels"
+        yield "error", f"{path.name} contains negative labels"
+    expected = set[int]().union(*declared.values())
+    if not present & expected:
+        yield "warning", f"{path.name} is empty: it contains none of its declared labels"
         return
     for name, values in declared.items():
         if not present & set(values):
             yield "note", f"{name} is empty in {path.name}"
-    if unknown := sorted(present - wanted - {0}):
+    if unknown := sorted(present - expected - {0}):
         shown = ", ".join(map(str, unknown[:10])) + (" ..." if len(unknown) > 10 else "")
-        yield "note", f"{path.name} holds labels that no target uses: {shown}"
+        yield "note", f"{path.name} contains labels that no target uses: {shown}"
 
 
 def _check_pair(case: Case) -> list[Finding]:
-    """Do the images of a case lie in one world: their boxes must meet; and are PET and CT of one length."""
+    """Check if the images of a case share a world frame, and if PET and CT have equal length.
+
+    Images share a frame only if their bounding boxes in the world overlap.
+    """
     grids: dict[Modality, Grid] = {}
     for modality, scan in case.scans.items():
-        with suppress(VolumeError, OSError):  # told by _check_scan
+        with suppress(VolumeError, OSError):  # reported by _check_scan
             grids[modality] = read_grid(scan.image)
-    told: list[tuple[Severity, Modality, str]] = []
-    if {"CT", "PT"} <= grids.keys() and (apart := _slices_apart(grids["CT"], grids["PT"])):
-        told.append(("warning", "PT", apart))
-    for one, other in combinations(grids, 2):
-        if not _meet(grids[one], grids[other]):
-            message = f"lies nowhere near the {one} image of the same case; not the same frame of reference"
-            told.append(("error", other, message))
+    problems: list[tuple[Severity, Modality, str]] = []
+    if {"CT", "PT"} <= grids.keys() and (message := _slice_mismatch(grids["CT"], grids["PT"])):
+        problems.append(("warning", "PT", message))
+    for first, second in combinations(grids, 2):
+        if not _overlap(grids[first], grids[second]):
+            message = (
+                f"is far from the {first} image of the same case; not the same frame of reference"
+            )
+            problems.append(("error", second, message))
     if len(case.scans) == 1:
-        told.append(("note", next(iter(case.scans)), "the only image of its case: nothing to pair"))
+        message = "the only image of its case: no pair to compare"
+        problems.append(("note", next(iter(case.scans)), message))
     return [
         Finding(
             severity=severity,
             case=case.id,
-            modality=who,
-            path=str(case.scans[who].image),
+            modality=modality,
+            path=str(case.scans[modality].image),
             message=message,
         )
-        for severity, who, message in told
+        for severity, modality, message in problems
     ]
 
 
-def _meet(a: Grid, b: Grid) -> bool:
-    """Have the boxes about two grids, along the world's axes, a place in common."""
+def _overlap(a: Grid, b: Grid) -> bool:
+    """True if the bounding boxes of two grids, along the world's axes, overlap."""
     low = np.maximum(corners_mm(a).min(axis=0), corners_mm(b).min(axis=0))
     high = np.minimum(corners_mm(a).max(axis=0), corners_mm(b).max(axis=0))
     return bool((low <= high).all())
 
 
-def _slices_apart(ct: Grid, pet: Grid) -> str | None:
-    """PET and CT of one examination with slices of one thickness should be cut alike; in what they are not."""
+def _slice_mismatch(ct: Grid, pet: Grid) -> str | None:
+    """How PET and CT of one examination differ in extent; None if they do not.
+
+    Compared only if they have slices of equal thickness and direction.
+    """
     a, b = affine_of(ct), affine_of(pet)
     step = spacing(a)[2]
     along = a[:3, 2] / step
@@ -181,6 +191,7 @@ def _slices_apart(ct: Grid, pet: Grid) -> str | None:
     if max(abs(below), abs(above)) < step / 2:
         return None
     return (
-        f"PET has {pet.shape[2]} slices of {step:.3g} mm and CT {ct.shape[2]}: PET begins {below:+.1f} mm and ends {above:+.1f} mm "
-        "inside the CT's field (negative: outside); what lies in one image alone cannot be compared"
+        f"PET has {pet.shape[2]} slices of {step:.3g} mm and CT {ct.shape[2]}: PET begins "
+        f"{below:+.1f} mm and ends {above:+.1f} mm inside the CT's field (negative: outside); "
+        "regions in only one of the images cannot be compared"
     )

@@ -10,7 +10,7 @@ from evaluator.files import fingerprint
 from evaluator.prompting.initial_prompts import choose_kind
 from evaluator.runs.run_info import RunIdentity
 from evaluator.types import Failure, Status
-from evaluator.zoo.cards import read_wordings
+from evaluator.zoo.cards import read_text_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ class Plan:
     @property
     def texts(self) -> dict[str, str]:
         """The words that this model wants for organs, where they are not the project's. Raises ManifestError."""
-        return read_wordings(self.card)
+        return read_text_prompts(self.card)
 
     @property
     def identity(self) -> RunIdentity:

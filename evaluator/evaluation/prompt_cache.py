@@ -11,7 +11,7 @@ from evaluator.errors import RunConflictError, VolumeError
 from evaluator.evaluation.click_replay import clicks_as_json, recorded_clicks
 from evaluator.files import Json, fingerprint
 from evaluator.manifests.organs import load_organs
-from evaluator.prompting.initial_prompts import NoPrompt, draw
+from evaluator.prompting.initial_prompts import NoPrompt, simulate_prompts
 from evaluator.runs.records import CasePrompts
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _simulated(plan: Plan, case: Case, modalities: list[Modality], kind: PromptK
     for target in _target_names(references):
         masks = {name: of_scan[target] for name, of_scan in references.items() if target in of_scan}
         for seed in plan.protocol.seeds:
-            simulated = draw(
+            simulated = simulate_prompts(
                 masks,
                 target=target,
                 kind=kind,

@@ -32,7 +32,7 @@ from evaluator.scoring.applicability import check_metrics
 from evaluator.types import Case, Modality
 from evaluator.volumes import read_grid
 from evaluator.zoo import find_model
-from evaluator.zoo.cards import read_wordings
+from evaluator.zoo.cards import read_text_prompts
 from evaluator.zoo.prepare import find_prepared
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def resolve(config: RunConfig) -> ResolvedRun:
     dataset = load_dataset(config.dataset, config.data_root)
     protocol = load_protocol(config.protocol)
     check_metrics(protocol.metrics)
-    read_wordings(zoo_model.card)
+    read_text_prompts(zoo_model.card)
     cases = tuple(choose_cases(dataset, config.cases))
     replay = open_run(config.prompts) if config.prompts else None
     engine = open_engine(config.engine)

@@ -22,7 +22,7 @@ from evaluator.runs.store import create_run, open_run
 from evaluator.runs.tables import gather
 from evaluator.volumes import MaskValidator
 from evaluator.zoo import ImageBuildConfig, find_model
-from evaluator.zoo.bundles import Fetch
+from evaluator.zoo.fetching import Fetch
 from evaluator.zoo.prepare import prepare
 
 if TYPE_CHECKING:

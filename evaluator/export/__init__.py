@@ -1,7 +1,7 @@
-"""Export a run for others: its tables as Parquet or CSV, or its masks and scores as a BIDS derivative dataset.
+"""Export a run: tables as Parquet or CSV, or masks and scores as a BIDS derivative dataset.
 
-Subjects and session_numbers get numbers unless their names are to be kept, and then nothing that was written freely (failures'
-details, models' notes) and no path goes along: names hide there too.
+By default, pseudonyms replace the names of subjects and sessions. Free texts (details of failures,
+notes of models) and paths are then left out, because they can contain names too.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["FORMATS", "export_run", "number"]
+__all__ = ["FORMATS", "export_run", "pseudonymise"]
 
 FORMATS = ("parquet", "csv", "bids-derivatives")
-#: columns that may hold ids, paths or whatever a model wrote
-FREE = ("detail", "notes", "mask", "path")
+#: columns that can contain ids, paths, or any text of a model
+FREE_TEXT_COLUMNS = ("detail", "notes", "mask", "path")
 
 
 def export_run(
@@ -34,47 +34,60 @@ def export_run(
     *,
     keep_ids: bool = False,
 ) -> list[Path]:
-    """Write a run, by name or folder, into a new folder in one of ``FORMATS``; returns the files.
+    """Export a run into a new folder.
 
-    Raises UnknownNameError for another format, UserError if the folder is there already, HostError if the disk refuses.
+    Args:
+        run: name or folder of the run.
+        form: one of ``FORMATS``.
+        folder: the new folder.
+        keep_ids: keep the names of subjects and sessions, and free texts.
+
+    Returns:
+        the files.
+
+    Raises:
+        UnknownNameError: there is no such run or format.
+        UserError: the folder exists and is not empty.
+        HostError: the files cannot be written.
     """
     if form not in FORMATS:
         raise UnknownNameError("format", form, FORMATS)
     if folder.exists() and any(folder.iterdir()):
-        raise UserError(f"{folder} is there already and not empty; give -o a folder that is not")
+        raise UserError(f"{folder} exists and is not empty; choose a new folder with -o")
     results = load(run)
     facts = results.runs[0]
-    scores, predictions, runs = (
-        results.scores,
-        results.predictions,
-        results.run_table().astype({"path": "string"}),
-    )
+    tables = {
+        "scores": results.scores,
+        "predictions": results.predictions,
+        "runs": results.run_table().astype({"path": "string"}),
+    }
     if not keep_ids:
-        scores, predictions = (number(frame, facts.info.salt) for frame in (scores, predictions))
+        salt = facts.info.salt
+        tables["scores"] = pseudonymise(tables["scores"], salt)
+        tables["predictions"] = pseudonymise(tables["predictions"], salt)
     if form == "bids-derivatives":
-        return write_bids(facts, scores, predictions, folder, keep_ids=keep_ids)
+        return write_bids(facts, tables["scores"], tables["predictions"], folder, keep_ids=keep_ids)
     paths = []
-    for name, frame in (("scores", scores), ("predictions", predictions), ("runs", runs)):
-        told = (
-            frame
-            if keep_ids
-            else frame.drop(columns=[column for column in FREE if column in frame])
-        )
+    for name, table in tables.items():
+        if not keep_ids:
+            table = table.drop(columns=[column for column in FREE_TEXT_COLUMNS if column in table])
+        content = table.to_csv(index=False).encode() if form == "csv" else parquet(table)
         paths.append(folder / f"{name}.{form}")
-        write_bytes(
-            paths[-1], told.to_csv(index=False).encode() if form == "csv" else parquet(told)
-        )
+        write_bytes(paths[-1], content)
     return paths
 
 
-def number(frame: pd.DataFrame, salt: str) -> pd.DataFrame:
-    """The table with numbers in place of subjects and session_numbers, in ``case`` too."""
-    old = list(zip(frame["subject"].astype(str), frame["session"].astype(str), strict=True))
-    subjects, session_numbers = (
-        number_subjects({subject for subject, _ in old}, salt),
-        number_sessions(old),
-    )
-    subject = [subjects[name] for name, _ in old]
-    session = [session_numbers[key] for key in old]
-    case = [f"{one}.{two}" for one, two in zip(subject, session, strict=True)]
-    return frame.assign(subject=subject, session=session, case=case)
+def pseudonymise(table: pd.DataFrame, salt: str) -> pd.DataFrame:
+    """Replace subjects and sessions by pseudonyms, in the column ``case`` too.
+
+    Args:
+        table: with the columns subject, session and case.
+        salt: the run's secret salt.
+    """
+    sessions = list(zip(table["subject"].astype(str), table["session"].astype(str), strict=True))
+    subject_numbers = number_subjects({subject for subject, _ in sessions}, salt)
+    session_numbers = number_sessions(sessions)
+    subject = [subject_numbers[name] for name, _ in sessions]
+    session = [session_numbers[key] for key in sessions]
+    case = [".".join(names) for names in zip(subject, session, strict=True)]
+    return table.assign(subject=subject, session=session, case=case)

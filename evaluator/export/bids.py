@@ -1,8 +1,9 @@
-"""A run as a BIDS derivative dataset: segmentations by image, scores by subject, with what the columns and labels mean.
+"""A run as a BIDS derivative dataset: segmentations by image, scores by subject, and descriptions.
 
-After the BIDS specification's derivatives (masks, discrete segmentations, lookup tables; bids-specification.readthedocs.io).
-All segmentations lie in ``anat/``, whatever they were made of: BIDS has no CT yet and, beside function and diffusion, no
-other place for a segmentation. The image's modality is the ``acq`` entity.
+The layout follows the derivatives of the BIDS specification (masks, discrete segmentations, lookup
+tables; bids-specification.readthedocs.io). All segmentations are in ``anat/``, whatever the
+modality of the image: BIDS does not define CT yet and, except for functional and diffusion images,
+no other folder for segmentations. The image's modality is the ``acq`` entity.
 """
 
 from __future__ import annotations
@@ -45,59 +46,66 @@ def write_bids(
     *,
     keep_ids: bool,
 ) -> list[Path]:
-    """Write a run's last masks of each seed and all of its scores into ``folder``; returns the files.
+    """Write a run's masks of the last round, for each seed, and all scores.
 
-    Masks of one image that do not overlap become one ``dseg`` with the labels of ``dseg.tsv``; those that do become a
-    ``mask`` each. The tables call subjects and session_numbers as they are to be called. Raises VolumeError, HostError.
+    Masks of one image that do not overlap become one ``dseg`` with the labels of ``dseg.tsv``;
+    otherwise each becomes a ``mask``.
+
+    Args:
+        run: the run.
+        scores: its scores, with subjects and sessions named as in the export.
+        predictions: its predictions, likewise.
+        folder: the new dataset.
+        keep_ids: whether subjects have their original names, for the README.
+
+    Returns:
+        the files.
+
+    Raises:
+        VolumeError: a mask cannot be read.
+        HostError: the files cannot be written.
     """
     predictions = last_round(predictions)
     subjects = bids_labels(predictions["subject"].astype(str).unique())
-    session_numbers = {
-        str(subject): bids_labels(own.astype(str).unique())
-        for subject, own in predictions.groupby("subject", observed=True)["session"]
+    sessions = {
+        str(subject): bids_labels(names.astype(str).unique())
+        for subject, names in predictions.groupby("subject", observed=True)["session"]
     }
-    targets = {
-        name: number
-        for number, name in enumerate(sorted(map(str, predictions["target"].unique())), start=1)
-    }
+    names = sorted(map(str, predictions["target"].unique()))
+    targets = {name: number for number, name in enumerate(names, start=1)}
     paths = _dataset_files(run, folder, targets, sorted(subjects.values()), keep_ids=keep_ids)
-    many = len(predictions["seed"].unique()) > 1
+    has_seeds = len(predictions["seed"].unique()) > 1
 
-    def place(subject: object, session: object) -> tuple[Path, str]:
-        parts = (
+    def location(subject: object, session: object) -> tuple[Path, str]:
+        entities = (
             f"sub-{subjects[str(subject)]}",
-            f"ses-{session_numbers[str(subject)][str(session)]}",
+            f"ses-{sessions[str(subject)][str(session)]}",
         )
-        return folder.joinpath(*parts), "_".join(parts)
+        return folder.joinpath(*entities), "_".join(entities)
 
-    by = ["subject", "session", "modality", "seed"]
-    for (subject, session, modality, seed), rows in predictions.groupby(by, observed=True):
-        where, stem = place(subject, session)
-        maker = bids_label(run.model) + (f"seed{seed}" if many else "")
-        paths += _write_scan(
-            run, where / "anat" / f"{stem}_acq-{modality}_space-orig", maker, rows, targets
-        )
-        logger.info(f"{stem} {modality}")
+    columns = ["subject", "session", "modality", "seed"]
+    for (subject, session, modality, seed), rows in predictions.groupby(columns, observed=True):
+        session_folder, stem = location(subject, session)
+        model = bids_label(run.model) + (f"seed{seed}" if has_seeds else "")
+        path = session_folder / "anat" / f"{stem}_acq-{modality}_space-orig"
+        paths += _write_scan(run, path, model, rows, targets)
+        logger.info(f"exported {stem} {modality}")
     for (subject, session), rows in scores.groupby(["subject", "session"], observed=True):
-        where, stem = place(subject, session)
-        cells = (
-            rows[list(_SCORE_COLUMNS)]
-            .astype("string")
-            .fillna("n/a")
-            .itertuples(index=False, name=None)
-        )
-        paths.append(_write_tsv(where / f"{stem}_scores.tsv", _SCORE_COLUMNS, cells))
+        session_folder, stem = location(subject, session)
+        cells = rows[list(_SCORE_COLUMNS)].astype("string").fillna("n/a")
+        lines = cells.itertuples(index=False, name=None)
+        paths.append(_write_tsv(session_folder / f"{stem}_scores.tsv", _SCORE_COLUMNS, lines))
     return paths
 
 
 def _write_scan(
-    run: RunFacts, stem: Path, maker: str, rows: pd.DataFrame, targets: Mapping[str, int]
+    run: RunFacts, stem: Path, model: str, rows: pd.DataFrame, targets: Mapping[str, int]
 ) -> list[Path]:
-    """The masks of one image and seed, and a sidecar that has every target's status."""
-    made = rows[rows["status"] == Status.OK]
+    """Write the masks of one image and seed, and a sidecar with the status of every target."""
+    valid = rows[rows["status"] == Status.OK]
     masks = {
         str(target): run.path / str(mask)
-        for target, mask in zip(made["target"], made["mask"], strict=True)
+        for target, mask in zip(valid["target"], valid["mask"], strict=True)
     }
     status = dict(zip(rows["target"].astype(str), rows["status"].astype(str), strict=True))
     about = {"Manual": False, "SpatialReference": "orig", "TargetStatus": status}
@@ -106,36 +114,29 @@ def _write_scan(
     paths = []
     if combined is not None:
         labels, grid = combined
-        paths.append(stem.with_name(f"{stem.name}_seg-{maker}_dseg.nii.gz"))
+        paths.append(stem.with_name(f"{stem.name}_seg-{model}_dseg.nii.gz"))
         write_volume(paths[-1], labels, grid)
-        paths.append(_write_json(stem.with_name(f"{stem.name}_seg-{maker}_dseg.json"), about))
+        paths.append(_write_json(stem.with_name(f"{stem.name}_seg-{model}_dseg.json"), about))
     else:
-        short = bids_labels(masks)
-        about["Overlap"] = "the masks overlap, so that each is a file of its own"
+        target_labels = bids_labels(masks)
+        about["Overlap"] = "the masks overlap, so each mask is a separate file"
         for target, path in masks.items():
-            own = f"{stem.name}_label-{short[target]}_desc-{maker}_mask"
-            paths.append(stem.with_name(f"{own}.nii.gz"))
+            name = f"{stem.name}_label-{target_labels[target]}_desc-{model}_mask"
+            paths.append(stem.with_name(f"{name}.nii.gz"))
             write_bytes(paths[-1], path.read_bytes())
-            paths.append(
-                _write_json(
-                    stem.with_name(f"{own}.json"), {"Type": "ROI", "Target": target} | about
-                )
-            )
+            sidecar = {"Type": "ROI", "Target": target} | about
+            paths.append(_write_json(stem.with_name(f"{name}.json"), sidecar))
     return paths
 
 
 def _combined(masks: Mapping[str, Path], targets: Mapping[str, int]) -> Any:
-    """One label map of masks on one grid; None where there is no mask, or two overlap."""
+    """A label map of masks and its grid; None if there are no masks or two overlap."""
     labels, grid = None, None
     for target, path in masks.items():
-        mask, own = read_labels(path)
+        mask, mask_grid = read_labels(path)
         if labels is None:
-            labels, grid = (
-                np.zeros(
-                    mask.shape, np.uint8 if max(targets.values()) < 256 else np.uint16, order="F"
-                ),
-                own,
-            )
+            dtype = np.uint8 if max(targets.values()) < 256 else np.uint16
+            labels, grid = np.zeros(mask.shape, dtype, order="F"), mask_grid
         inside = mask != 0
         if labels[inside].any():
             return None
@@ -154,7 +155,7 @@ def _dataset_files(
     synthetic = "SYNTHETIC data. " if run.synthetic else ""
     random = "RANDOM WEIGHTS, NOT A RESULT. " if run.random_weights else ""
     container = {"Type": run.engine, "Tag": run.image} if run.isolates else None
-    generated = {"Name": run.title, "Description": f"{random}The model that made the masks"}
+    generated = {"Name": run.title, "Description": f"{random}The model that predicted the masks"}
     description = {
         "Name": f"{synthetic}{random}{run.title} on {run.dataset_title}",
         "BIDSVersion": BIDS_VERSION,
@@ -172,26 +173,29 @@ def _dataset_files(
         "HowToAcknowledge": run.info.dataset.citation,
     }
     readme = (
-        f"{synthetic}{random}Masks by {run.title} and their scores, protocol {run.protocol} ({run.protocol_title}).\n"
+        f"{synthetic}{random}Masks by {run.title} and their scores, "
+        f"protocol {run.protocol} ({run.protocol_title}).\n"
         f"Source: {run.dataset_title}. References: {run.reference_origin}.\n"
-        f"Subjects are {'called by their ids' if keep_ids else 'numbered in a secret order'}.\n"
-        "A target without a mask has a status in the scores, and in the sidecar's TargetStatus where the image has any mask.\n"
-        "All segmentations lie in anat/, as BIDS has no other place for them; acq- is the modality of the image.\n"
+        f"Subjects have {'their original ids' if keep_ids else 'numbers in a secret order'}.\n"
+        "A target without a mask has a status in the scores, and in the sidecar's TargetStatus if "
+        "the image has any mask.\n"
+        "All segmentations are in anat/, as BIDS has no other folder for them; acq- is the "
+        "modality of the image.\n"
     )
     metrics = {
         name: {"LongName": row.title, "Units": row.unit or "1", "Description": row.definition}
         for name, row in METRICS.items()
     }
     scores = {
-        "modality": {"Description": "DICOM's code of the image that was segmented"},
+        "modality": {"Description": "DICOM code of the segmented image"},
         "target": {"Description": "the structure"},
-        "seed": {"Description": "of the prompts"},
-        "round": {"Description": "of corrections, from 0"},
+        "seed": {"Description": "seed of the prompts"},
+        "round": {"Description": "round of corrections, from 0"},
         "metric": {
             "Description": "the score's name",
             "Levels": {name: about["Description"] for name, about in metrics.items()},
         },
-        "value": {"Description": "the score; n/a where status says why there is none"},
+        "value": {"Description": "the score; n/a if there is none, see status"},
         "status": {"Description": "ok, or why there is no value"},
     }
     return [

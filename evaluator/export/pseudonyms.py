@@ -1,4 +1,4 @@
-"""What stands for subjects outside the lab."""
+"""Pseudonyms of subjects and sessions, and valid BIDS labels."""
 
 from __future__ import annotations
 
@@ -11,17 +11,25 @@ if TYPE_CHECKING:
 
 
 def number_subjects(subjects: Iterable[str], salt: str) -> dict[str, str]:
-    """Subject -> S001, S002 and so on, in an order that only the run's secret salt tells; the same each time."""
+    """Pseudonyms of subjects: S001, S002 and so on.
+
+    The order is reproducible, but cannot be derived without the run's secret salt.
+    """
     secret = hashlib.sha256(salt.encode()).digest()
-    shuffled = sorted(
-        map(str, subjects), key=lambda name: hmac.digest(secret, name.encode(), "sha256")
-    )
+
+    def secret_key(name: str) -> bytes:
+        return hmac.digest(secret, name.encode(), "sha256")
+
+    shuffled = sorted(map(str, subjects), key=secret_key)
     width = max(3, len(str(len(shuffled))))
     return {name: f"S{number:0{width}d}" for number, name in enumerate(shuffled, start=1)}
 
 
 def number_sessions(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """(subject, session) -> 1, 2 and so on within the subject, in the order of the session_numbers' names, which may be dates."""
+    """Pseudonyms of sessions: (subject, session) -> 1, 2 and so on within the subject.
+
+    The order is that of the sessions' names, which may be dates.
+    """
     numbers: dict[tuple[str, str], str] = {}
     counts: dict[str, int] = {}
     for subject, session in sorted(set(pairs)):
@@ -31,12 +39,12 @@ def number_sessions(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], s
 
 
 def bids_label(text: str) -> str:
-    """The text as a BIDS label, which has letters and digits only; two texts may become one."""
+    """The text as a BIDS label (letters and digits only); two texts can get the same label."""
     return "".join(letter for letter in text if letter.isascii() and letter.isalnum()) or "x"
 
 
 def bids_labels(names: Iterable[str]) -> dict[str, str]:
-    """Each name's label, different for different names: what would be taken gets a number."""
+    """Unique BIDS labels of names; a label that is already taken gets a number."""
     labels: dict[str, str] = {}
     taken: set[str] = set()
     for name in sorted(names):

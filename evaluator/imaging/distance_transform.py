@@ -1,11 +1,13 @@
 """How deep a voxel lies in a mask, and which one lies deepest.
 
-Depth is the Euclidean distance in millimetres from a voxel's centre to the centre of the nearest voxel that is not in
-the mask; what is beyond the crop is not in the mask, and so is what is beyond the volume: its border counts as outside.
-Distances are taken along the grid's axes, which is exact for every affine without shear.
+Depth is the Euclidean distance in millimetres from a voxel's centre to the centre of the nearest
+voxel that is not in the mask. Voxels beyond the crop are not in the mask, nor are voxels beyond the
+volume, so the border of the volume counts as outside. Distances are taken along the grid's axes,
+which is exact for every affine without shear.
 
-The transform is exact and linear in the voxels: axis by axis, the lower envelope of parabolas of Felzenszwalb &
-Huttenlocher, "Distance Transforms of Sampled Functions" (Theory of Computing 2012;8:415-428).
+The transform is exact and linear in the voxels: axis by axis, the lower envelope of parabolas of
+Felzenszwalb & Huttenlocher, "Distance Transforms of Sampled Functions" (Theory of Computing
+2012;8:415-428).
 """
 
 from __future__ import annotations
@@ -18,19 +20,27 @@ from numba import njit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: depths that differ by less are equal, so that the last bits of a float never choose a voxel; millimetres
+#: depths that differ by less count as equal, so rounding never chooses a voxel; millimetres
 TIE_MM = 1e-6
 
 
 def squared_depth(
     inside: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
 ) -> NDArray[np.float64]:
-    """Squared depth in mm² of every voxel of the crop (i, j, k); 0 outside the mask."""
+    """Squared depth of every voxel.
+
+    Args:
+        inside: mask (i, j, k).
+        spacing_mm: distance between neighbouring voxels along each axis.
+
+    Returns:
+        mm², of the mask's shape; 0 outside the mask.
+    """
     return np.asarray(_transform(np.ascontiguousarray(inside), *spacing_mm))
 
 
 def first_deepest(squared: NDArray[np.float64]) -> tuple[int, int, int]:
-    """Index of the largest value; of those within TIE_MM of it (after the root) the first in C order."""
+    """Index of the deepest voxel; of those within TIE_MM of it the first in C order."""
     least = max(float(np.sqrt(squared.max())) - TIE_MM, 0.0)
     i, j, k = np.unravel_index(int(np.argmax(squared >= least * least)), squared.shape)
     return int(i), int(j), int(k)
@@ -67,7 +77,10 @@ def _along_rows(inside: NDArray[np.bool_], sk: float) -> NDArray[np.float64]:
 def _envelope(
     line: NDArray[np.float64], n: int, s: float, site: NDArray[np.int64], start: NDArray[np.float64]
 ) -> None:
-    """In place on line[1..n], where line[0] = line[n + 1] = 0: lower envelope of the parabolas value + (distance)²."""
+    """Lower envelope of the parabolas value + (distance)², in place on line[1..n].
+
+    line[0] and line[n + 1] are 0.
+    """
     last = 0
     site[0] = 0
     start[0] = -np.inf
@@ -93,7 +106,10 @@ def _envelope(
 
 
 def _across(values: NDArray[np.float64], s: float) -> None:
-    """The pass along the first axis, in place. A voxel outside has the value 0, so that runs between them are apart."""
+    """The pass along the first axis, in place.
+
+    A voxel outside the mask has the value 0, so each run between two such voxels is independent.
+    """
     n, width = values.shape
     line = np.zeros(n + 2)
     site = np.zeros(n + 2, dtype=np.int64)

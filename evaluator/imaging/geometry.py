@@ -1,6 +1,7 @@
-"""Voxel grids in the world: indices as nibabel shows them, millimetres in RAS+. Pure functions of numbers.
+"""Voxel grids in the world: indices as nibabel shows them, millimetres in RAS+.
 
-An affine maps the index (i, j, k) of a voxel's centre to world millimetres; +x is Right, +y Anterior, +z Superior.
+An affine maps the index (i, j, k) of a voxel's centre to world millimetres; +x is Right, +y
+Anterior, +z Superior.
 """
 
 from __future__ import annotations
@@ -20,12 +21,20 @@ if TYPE_CHECKING:
 
     from zoo_sdk.wire import Index
 
-#: what two files of one grid may differ by: affines are stored in 32 bits, or as a quaternion
+#: files of one grid may differ by this much: affines are stored in 32 bits, or as a quaternion
 TOLERANCE_MM = 1e-3
 
 
 def make_grid(shape: Sequence[int], affine: Any) -> Grid:
-    """A grid of ``shape`` (three voxel counts) and ``affine`` (4, 4); raises VolumeError for one that is no grid."""
+    """Make a grid after checking that shape and affine describe one.
+
+    Args:
+        shape: three voxel counts, each at least 1.
+        affine: (4, 4), finite, not singular, with last row 0 0 0 1.
+
+    Raises:
+        VolumeError: shape or affine do not describe a grid.
+    """
     matrix = np.asarray(affine, dtype=np.float64)
     if len(shape) != 3 or min(shape) < 1:
         raise VolumeError(
@@ -37,7 +46,7 @@ def make_grid(shape: Sequence[int], affine: Any) -> Grid:
         or not np.allclose(matrix[3], (0, 0, 0, 1))
     ):
         raise VolumeError(
-            f"the affine is no finite 4 x 4 matrix with last row 0 0 0 1: {matrix.tolist()}"
+            f"the affine must be a finite 4 x 4 matrix with last row 0 0 0 1: {matrix.tolist()}"
         )
     columns = np.linalg.norm(matrix[:3, :3], axis=0)
     if min(columns) == 0 or abs(np.linalg.det(matrix[:3, :3] / columns)) < 1e-3:
@@ -64,22 +73,20 @@ def voxel_ml(affine: NDArray[np.float64]) -> float:
 
 
 def to_world(affine: NDArray[np.float64], index: NDArray[Any]) -> NDArray[np.float64]:
-    """World millimetres of indices, (..., 3) to (..., 3); fractions of voxels are welcome."""
-    placed: NDArray[np.float64] = (
-        np.asarray(index, dtype=np.float64) @ affine[:3, :3].T + affine[:3, 3]
-    )
-    return placed
+    """World millimetres of indices, (..., 3) to (..., 3); indices may have fractions."""
+    mm: NDArray[np.float64] = np.asarray(index, dtype=np.float64) @ affine[:3, :3].T + affine[:3, 3]
+    return mm
 
 
 def to_index(affine: NDArray[np.float64], mm: NDArray[Any]) -> NDArray[np.float64]:
-    """Indices, with fractions, of world places, (..., 3) to (..., 3)."""
-    moved = np.asarray(mm, dtype=np.float64) - affine[:3, 3]
-    solved: NDArray[np.float64] = moved @ np.linalg.inv(affine[:3, :3]).T
-    return solved
+    """Indices, with fractions, of world positions in millimetres, (..., 3) to (..., 3)."""
+    from_origin = np.asarray(mm, dtype=np.float64) - affine[:3, 3]
+    index: NDArray[np.float64] = from_origin @ np.linalg.inv(affine[:3, :3]).T
+    return index
 
 
 def nearest_index(grid: Grid, mm: Sequence[float]) -> Index | None:
-    """The voxel that a world place lies in; None if it lies outside the grid."""
+    """The voxel that holds a world position in millimetres; None if it is outside the grid."""
     # rounded up at a half, always: np.round would go to the even neighbour
     index = np.floor(to_index(affine_of(grid), np.array(mm)) + 0.5 + 1e-9).astype(np.int64)
     if (index < 0).any() or (index >= grid.shape).any():
@@ -89,41 +96,50 @@ def nearest_index(grid: Grid, mm: Sequence[float]) -> Index | None:
 
 
 def corners_mm(grid: Grid) -> NDArray[np.float64]:
-    """World places of the grid's eight corner voxels' centres, (8, 3)."""
-    return to_world(affine_of(grid), np.array(list(product(*((0, n - 1) for n in grid.shape)))))
+    """World positions of the centres of the grid's eight corner voxels, (8, 3) millimetres."""
+    ends = [(0, n - 1) for n in grid.shape]
+    return to_world(affine_of(grid), np.array(list(product(*ends))))
 
 
 def displacement_mm(a: Grid, b: Grid) -> float:
-    """How far apart the two grids of equal shape put a voxel, at most (which is at a corner), millimetres."""
+    """The largest distance between equal indices of two grids of one shape, millimetres.
+
+    The largest distance is always at a corner.
+    """
     return float(np.linalg.norm(corners_mm(a) - corners_mm(b), axis=1).max())
 
 
 def difference(a: Grid, b: Grid, tolerance_mm: float = TOLERANCE_MM) -> str | None:
-    """In what two grids differ, as a sentence with both; None if they put every voxel at the same place."""
+    """In what two grids differ, as a message that describes both.
+
+    Returns:
+        None if every voxel lies at the same position to ``tolerance_mm``.
+    """
     if a.shape != b.shape:
         return f"{describe(a)} against {describe(b)}: the shapes differ"
-    apart = displacement_mm(a, b)
-    if apart > tolerance_mm:
-        return f"{describe(a)} against {describe(b)}: voxels lie up to {apart:.4g} mm apart"
+    distance = displacement_mm(a, b)
+    if distance > tolerance_mm:
+        return f"{describe(a)} against {describe(b)}: voxels lie up to {distance:.4g} mm apart"
     return None
 
 
 def describe(grid: Grid) -> str:
-    """A grid in a line: voxels, spacing, orientation, and the world place of its first voxel."""
+    """A grid in one line: voxels, spacing, orientation, and the world position of voxel 0."""
     affine = affine_of(grid)
     step = " x ".join(f"{value:.4g}" for value in spacing(affine))
     first = ", ".join(f"{value:.4g}" for value in affine[:3, 3])
-    return f"{' x '.join(map(str, grid.shape))} voxels of {step} mm, {orientation(affine)}, from ({first})"
+    shape = " x ".join(map(str, grid.shape))
+    return f"{shape} voxels of {step} mm, {orientation(affine)}, from ({first})"
 
 
 def orientation(affine: NDArray[np.float64]) -> str:
-    """Where the index axes point, by their nearest world axes, as "RAS" or "LPI"."""
+    """The world directions nearest to the index axes, for example "RAS" or "LPI"."""
     letters = ("LR", "PA", "IS")
     cosines = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    # each index axis gets a world axis of its own, the clearest first
-    strength, named = np.abs(cosines), [""] * 3
+    # no two index axes get the same world axis, and the clearest is chosen first
+    strength, codes = np.abs(cosines), [""] * 3
     for _ in range(3):
         world, index = np.unravel_index(int(np.argmax(strength)), (3, 3))
-        named[index] = letters[world][int(cosines[world, index] > 0)]
+        codes[index] = letters[world][int(cosines[world, index] > 0)]
         strength[world], strength[:, index] = -1, -1
-    return "".join(named)
+    return "".join(codes)

@@ -1,4 +1,4 @@
-"""The targets' masks out of a label volume: one pass finds all of their crops."""
+"""Masks of targets from a label volume: one pass over the volume finds all crops."""
 
 from __future__ import annotations
 
@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 def crop_targets(
     labels: NDArray[Any], grid: Grid, targets: Mapping[str, tuple[int, ...]]
 ) -> dict[str, GridMask]:
-    """Each target's mask out of one label volume of the grid's shape; one pass over the volume finds all crops."""
-    largest = max((value for values in targets.values() for value in values), default=0)
+    """The mask of each target.
+
+    Args:
+        labels: label volume (i, j, k) of the grid's shape, any integers.
+        grid: the grid of the labels.
+        targets: the label values of each target.
+    """
+    largest = max((max(values, default=0) for values in targets.values()), default=0)
     lows, highs = label_boxes(labels, largest)
     return {
         name: _crop_target(labels, grid, values, lows, highs) for name, values in targets.items()
@@ -29,11 +35,14 @@ def crop_targets(
 
 
 def label_boxes(labels: NDArray[Any], largest: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First and last + 1 index of every label up to ``largest``, (largest + 1, 3) each; low > high where absent."""
-    # the pass runs in the order of memory, whichever that is
-    turned = labels.flags.f_contiguous and not labels.flags.c_contiguous
-    lows, highs = _boxes(labels.T if turned else np.ascontiguousarray(labels), largest)
-    return (lows[:, ::-1], highs[:, ::-1]) if turned else (lows, highs)
+    """First and last + 1 index of every label up to ``largest``, (largest + 1, 3) each.
+
+    The first index is larger than the last where a label is absent.
+    """
+    # the pass runs in the order of memory: in volumes of nibabel the first index is the fastest
+    reversed_axes = labels.flags.f_contiguous and not labels.flags.c_contiguous
+    lows, highs = _boxes(labels.T if reversed_axes else np.ascontiguousarray(labels), largest)
+    return (lows[:, ::-1], highs[:, ::-1]) if reversed_axes else (lows, highs)
 
 
 def _crop_target(
@@ -48,11 +57,11 @@ def _crop_target(
         return empty_mask(grid)
     low, high = lows[present].min(axis=0), highs[present].max(axis=0)
     crop = labels[tuple(slice(l, h) for l, h in zip(low, high, strict=True))]
-    inside = crop == present[0]
+    array = crop == present[0]
     for value in present[1:]:
-        inside |= crop == value
+        array |= crop == value
     i, j, k = (int(l) for l in low)
-    return GridMask(grid=grid, array=np.ascontiguousarray(inside), offset=(i, j, k))
+    return GridMask(grid=grid, array=np.ascontiguousarray(array), offset=(i, j, k))
 
 
 def _find_boxes(labels: NDArray[Any], largest: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -1,1 +1,1 @@
-"""The facts in manifests/: datasets, protocols and organs, read and checked."""
+"""Reads and checks manifests/: datasets, protocols, suites, organs, published results."""

@@ -1,6 +1,7 @@
-"""Case lists: which image and which reference belong to whom. A tab-separated file with one row a reference.
+"""Case lists: the images and references of each subject, a tab-separated file.
 
-Every fault is told with its line and column, all of them at once, so that a list is mended in one go.
+Each row is one reference. An error message lists all faults with line and column, so a list can be
+corrected in one pass.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 REQUIRED = ("subject", "session", "modality", "image", "reference", "unit", "labels")
 OPTIONAL = ("split", "sha256", "reference_sha256")
 
-#: the one unit in which each modality is measured here; models are told it and scores of thresholds depend on it
+#: the unit of each modality; requests contain it, and scores with thresholds depend on it
 UNITS: dict[Modality, Unit] = {"CT": "HU", "MR": "a.u.", "PT": "SUVbw"}
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-_MOST_FAULTS = 20
+_MAX_FAULTS = 20
 
 
 def _no_upward(path: str) -> str:
@@ -44,7 +45,7 @@ MaybeSha256 = Annotated[Sha256 | None, BeforeValidator(lambda value: value or No
 
 
 class Row(BaseModel):
-    """One row: a reference and the image it belongs to; paths are relative to the dataset's root."""
+    """One row: a reference and its image; paths are relative to the dataset's root."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -63,14 +64,22 @@ class Row(BaseModel):
 
     @property
     def case(self) -> str:
-        """The case's name, as ``evaluator.types.Case.id``."""
+        """The name of the case, equal to ``evaluator.types.Case.id``."""
         return f"{self.subject}.{self.session}"
 
 
 def read_case_list(path: Path, tables: LabelTables) -> tuple[Row, ...]:
-    """Rows of the list, in file order; ``tables`` are the manifest's, named in the labels column as ``@name``.
+    """Read a case list.
 
-    Raises ManifestError that names the file and, for each fault, line and column.
+    Args:
+        path: the file.
+        tables: the manifest's label tables; the column ``labels`` refers to them as ``@name``.
+
+    Returns:
+        the rows in file order.
+
+    Raises:
+        ManifestError: the list has faults; the message gives the line and column of each.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -85,23 +94,23 @@ def read_case_list(path: Path, tables: LabelTables) -> tuple[Row, ...]:
     if not faults:
         faults = _faults_between(rows)
     if faults:
-        shown = faults[:_MOST_FAULTS] + (
-            [f"... and {len(faults) - _MOST_FAULTS} more"] * (len(faults) > _MOST_FAULTS)
-        )
+        shown = faults[:_MAX_FAULTS]
+        if len(faults) > _MAX_FAULTS:
+            shown.append(f"... and {len(faults) - _MAX_FAULTS} more")
         raise ManifestError("\n  ".join([f"{path}:", *shown]))
     return tuple(rows)
 
 
 def _parse(lines: list[str], tables: LabelTables, faults: list[str]) -> list[Row]:
     header = lines[0].split("\t") if lines else []
-    # lists of before version 0.1 called the session "pair"
+    # before version 0.1, the column "session" was named "pair"
     header = ["session" if name == "pair" else name for name in header]
     if missing := [name for name in REQUIRED if name not in header]:
-        faults.append(f"line 1: column {', '.join(missing)} missing; columns are divided by tabs")
+        faults.append(f"line 1: column {', '.join(missing)} missing; columns are separated by tabs")
     if unknown := [name or "(no name)" for name in header if name not in (*REQUIRED, *OPTIONAL)]:
         faults.append(f"line 1: unknown column {', '.join(unknown)}")
     if len(set(header)) < len(header):
-        faults.append("line 1: a column stands twice")
+        faults.append("line 1: a column name is repeated")
     if faults:
         return []
     rows = []
@@ -114,7 +123,7 @@ def _parse(lines: list[str], tables: LabelTables, faults: list[str]) -> list[Row
         row = _row(line, dict(zip(header, fields, strict=True)), tables, faults)
         rows += [row] if row else []
     if not rows and not faults:
-        faults.append("no cases: there is a header and nothing below it")
+        faults.append("no cases: the file contains only a header")
     return rows
 
 
@@ -130,7 +139,7 @@ def _row(line: int, fields: dict[str, str], tables: LabelTables, faults: list[st
         row = Row.model_validate({**values, "line": line})
     except ValidationError as error:
         faults += [
-            f"line {line}, column {fault['loc'][0]}: {_say(fault, fields)}"
+            f"line {line}, column {fault['loc'][0]}: {_describe(fault, fields)}"
             for fault in error.errors()
         ]
         return None
@@ -138,33 +147,38 @@ def _row(line: int, fields: dict[str, str], tables: LabelTables, faults: list[st
         faults.append(f"line {line}, column labels: {error}")
         return None
     if row.unit != UNITS[row.modality]:
-        wanted = UNITS[row.modality]
         faults.append(
-            f"line {line}, column unit: {row.modality} must be in {wanted}, not {row.unit}; convert the image"
+            f"line {line}, column unit: {row.modality} must be in {UNITS[row.modality]}, "
+            f"not {row.unit}; convert the image"
         )
     return row
 
 
-def _say(fault: Any, fields: Mapping[str, str]) -> str:
-    given = fields.get(str(fault["loc"][0]), "")
-    return f"{given!r}: {fault['msg']}" if given else "empty; a value is needed"
+def _describe(fault: Any, fields: Mapping[str, str]) -> str:
+    value = fields.get(str(fault["loc"][0]), "")
+    return f"{value!r}: {fault['msg']}" if value else "empty; a value is needed"
 
 
 def parse_labels(text: str, tables: LabelTables) -> dict[str, tuple[int, ...]]:
-    """``liver=5;lung=10,11`` or ``@table`` as target -> label values. Raises ValueError saying what is wrong."""
+    """Parse ``liver=5;lung=10,11`` or ``@table`` to target -> label values.
+
+    Raises:
+        ValueError: the text is invalid; the message describes the fault.
+    """
     if text.startswith("@"):
         if text[1:] not in tables:
             raise ValueError(
-                f"the manifest has no table [labels.{text[1:]}]; it has {', '.join(tables) or 'none'}"
+                f"the manifest has no table [labels.{text[1:]}]; "
+                f"it has {', '.join(tables) or 'none'}"
             )
         return dict(tables[text[1:]])
     labels: dict[str, tuple[int, ...]] = {}
-    for part in filter(None, (piece.strip() for piece in text.split(";"))):
+    for part in filter(None, map(str.strip, text.split(";"))):
         match = re.fullmatch(r"([^=]+)=(\d+(?:,\d+)*)", part.replace(" ", ""))
         if not match:
             raise ValueError(f"{part!r} is not of the form target=1 or target=1,2")
         if match[1] in labels:
-            raise ValueError(f"{match[1]!r} stands twice")
+            raise ValueError(f"{match[1]!r} is repeated")
         labels[match[1]] = tuple(int(value) for value in match[2].split(","))
     if not labels:
         raise ValueError("no target; write target=1, or @table for a table of the manifest")
@@ -172,34 +186,10 @@ def parse_labels(text: str, tables: LabelTables) -> dict[str, tuple[int, ...]]:
 
 
 def _faults_between(rows: list[Row]) -> list[str]:
-    """What is wrong between rows that are right by themselves."""
-    faults = []
-    for (_, _, modality), group in _grouped(
-        rows, lambda row: (row.subject, row.session, row.modality)
-    ).items():
-        first, targets, references = (
-            group[0],
-            {name.lower(): group[0] for name in group[0].labels},
-            {group[0].reference},
-        )
-        for row in group[1:]:
-            for column in ("image", "unit", "sha256"):
-                if getattr(row, column) != getattr(first, column):
-                    why = f"line {first.line} has another {column} for {modality} of {row.case}"
-                    faults.append(
-                        f"line {row.line}, column {column}: {why}; a second imaging session has another session name"
-                    )
-            if row.reference in references:
-                faults.append(
-                    f"line {row.line}, column reference: a duplicate; {row.reference} stands above for the same image"
-                )
-            references.add(row.reference)
-            for name in row.labels:
-                if before := targets.get(name.lower()):
-                    faults.append(
-                        f"line {row.line}, column labels: target {name!r} is already in line {before.line}"
-                    )
-            targets |= {name.lower(): row for name in row.labels}
+    """Contradictions between rows that are valid by themselves."""
+    faults: list[str] = []
+    for scan_rows in _grouped(rows, lambda row: (row.subject, row.session, row.modality)).values():
+        faults += _faults_of_scan(scan_rows)
     for row in rows:
         if len({name.lower() for name in row.labels}) < len(row.labels):
             faults.append(
@@ -209,19 +199,53 @@ def _faults_between(rows: list[Row]) -> list[str]:
     for subject, group in _grouped(rows, lambda row: row.subject).items():
         for row in group[1:]:
             if row.split != group[0].split:
-                why = f"{subject} is in split {group[0].split} in line {group[0].line}"
-                faults.append(f"line {row.line}, column split: {why}; a subject has one split")
+                reason = f"{subject} is in split {group[0].split} in line {group[0].line}"
+                faults.append(f"line {row.line}, column split: {reason}; a subject has one split")
+    return faults
+
+
+def _faults_of_scan(rows: list[Row]) -> list[str]:
+    """Contradictions between rows of one image."""
+    faults = []
+    first = rows[0]
+    targets = {name.lower(): first for name in first.labels}
+    references = {first.reference}
+    for row in rows[1:]:
+        for column in ("image", "unit", "sha256"):
+            if getattr(row, column) != getattr(first, column):
+                faults.append(
+                    f"line {row.line}, column {column}: line {first.line} has a different {column} "
+                    f"for {row.modality} of {row.case}; a second imaging session needs a different "
+                    "session name"
+                )
+        if row.reference in references:
+            faults.append(
+                f"line {row.line}, column reference: a duplicate; a line above lists "
+                f"{row.reference} for the same image"
+            )
+        references.add(row.reference)
+        for name in row.labels:
+            if duplicate := targets.get(name.lower()):
+                faults.append(
+                    f"line {row.line}, column labels: target {name!r} is already in line "
+                    f"{duplicate.line}"
+                )
+        targets |= {name.lower(): row for name in row.labels}
     return faults
 
 
 def _collisions(rows: list[Row]) -> list[str]:
-    """Cases that would share a folder: by letter case, or because subject and session join to the same name."""
-    faults, seen = [], dict[str, Row]()
+    """Cases that would share a folder.
+
+    Their names differ in upper and lower case only, or subject and session join to the same name.
+    """
+    faults, first_rows = [], dict[str, Row]()
     for row in rows:
-        other = seen.setdefault(row.case.lower(), row)
-        if (other.subject, other.session) != (row.subject, row.session):
+        first = first_rows.setdefault(row.case.lower(), row)
+        if (first.subject, first.session) != (row.subject, row.session):
             faults.append(
-                f"line {row.line}, column subject: {row.case} and {other.case} in line {other.line} are one folder name"
+                f"line {row.line}, column subject: {row.case} and {first.case} in line "
+                f"{first.line} would have the same folder name"
             )
     return faults
 

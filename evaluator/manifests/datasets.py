@@ -1,11 +1,13 @@
-"""Dataset manifests: ``manifests/datasets/<name>.toml`` with its case list ``<name>.tsv``, or such a pair anywhere.
+"""Dataset manifests: ``<name>.toml`` with a case list ``<name>.tsv``.
 
-A manifest holds facts and relative paths, never data. Where the files lie on a machine is found by ``root_of``.
+Those of the project are in ``manifests/datasets``. A manifest contains properties and relative
+paths, never data; ``root_of`` finds the files on this machine.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import tomllib
 from pathlib import Path
@@ -16,6 +18,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from evaluator import paths
 from evaluator.errors import DatasetError, ManifestError
 from evaluator.manifests.case_lists import Name, Row, read_case_list
+
+logger = logging.getLogger(__name__)
 
 
 def _one_or_more(value: Any) -> Any:
@@ -32,17 +36,17 @@ class _Table(BaseModel):
 
 
 class Root(_Table):
-    """Where the files lie: below the folder that an environment variable names, else beside the manifest."""
+    """Where the files are: in a folder set by an environment variable, else beside the manifest."""
 
     variable: str | None = Field(default=None, pattern=r"^[A-Z][A-Z0-9_]*$")
     folder: str = "."
 
 
 class PhantomPlan(_Table):
-    """What the synthetic generator makes: subjects alternate between PET/CT and PET/MR."""
+    """Settings of the synthetic generator; subjects alternate between PET/CT and PET/MR."""
 
     cases: int = Field(ge=1, le=10_000)
-    #: voxels of the CT or MR along right, anterior, superior; PET has its own coarser grid
+    #: voxels of the CT or MR along right, anterior, superior; the grid of PET is coarser
     size: tuple[
         Annotated[int, Field(ge=8, le=1024)],
         Annotated[int, Field(ge=8, le=1024)],
@@ -52,7 +56,7 @@ class PhantomPlan(_Table):
 
 
 class DatasetManifest(_Table):
-    """A manifest as read; ``path`` is where it was, ``sha256`` that of its text and the case list's."""
+    """A manifest; ``path`` is its file, ``sha256`` the hash of its text and of the case list."""
 
     path: Path
     sha256: str
@@ -65,12 +69,12 @@ class DatasetManifest(_Table):
     citation: str = Field(min_length=1)
     synthetic: bool
     reference_origin: str = Field(min_length=1)
-    #: file of the case list beside the manifest; None: the manifest's own name with .tsv
+    #: file of the case list beside the manifest; None: the manifest's name with .tsv
     cases: str | None = None
     root: Root = Root()
-    #: label tables that rows name as @table: target -> value or values
+    #: label tables, to which rows refer as @table: target -> value or values
     labels: dict[str, dict[Name, LabelValues]] = {}
-    #: set for data that are generated; there is no case list then
+    #: only for generated data, which have no case list
     phantom: PhantomPlan | None = None
 
 
@@ -83,7 +87,11 @@ def dataset_manifests() -> dict[str, Path]:
 
 
 def read_dataset_manifest(path: Path) -> DatasetManifest:
-    """Read a manifest and its case list. Raises ManifestError naming file, and line and column or field."""
+    """Read a manifest and its case list.
+
+    Raises:
+        ManifestError: a file is invalid; the message names it and each line and column, or field.
+    """
     text = _read_bytes(path)
     try:
         content = tomllib.loads(text.decode())
@@ -102,51 +110,55 @@ def read_dataset_manifest(path: Path) -> DatasetManifest:
         return manifest
     case_list = path.parent / (manifest.cases or f"{path.stem}.tsv")
     rows = read_case_list(case_list, manifest.labels)
-    both = hashlib.sha256(text + b"\0" + _read_bytes(case_list)).hexdigest()
-    return manifest.model_copy(update={"rows": rows, "sha256": both})
+    sha256 = hashlib.sha256(text + b"\0" + _read_bytes(case_list)).hexdigest()
+    return manifest.model_copy(update={"rows": rows, "sha256": sha256})
 
 
 def root_of(manifest: DatasetManifest, data_root: Path | None) -> Path:
-    """The folder that rows' paths are relative to: below ``data_root``, the manifest's variable, ``UMD_DATA``, or beside it.
+    """The folder that the paths of the rows are relative to.
 
-    Of those that are set it is the first that holds an image of the list; where none does, the first that is a folder, so
-    that what is missing is told file by file. Raises DatasetError that says what to set where there is none.
+    Candidates are ``data_root``, the manifest's variable, ``UMD_DATA``, and the manifest's folder.
+    The first one that contains an image of the list is taken; if none does, the first that is a
+    folder, so that messages name each missing file.
+
+    Args:
+        manifest: the dataset.
+        data_root: the user's choice; no other folder is considered.
+
+    Raises:
+        DatasetError: no candidate is a folder; the message says what to set.
     """
-    tried = [
-        ((base / manifest.root.folder).resolve(), said)
-        for base, said in _bases(manifest, data_root)
+    candidates = [
+        ((base / manifest.root.folder).resolve(), origin)
+        for base, origin in _bases(manifest, data_root)
     ]
-    folders = [root for root, _ in tried if root.is_dir()]
+    folders = [root for root, _ in candidates if root.is_dir()]
     for root in folders:
         if any((root / row.image).exists() for row in manifest.rows):
+            logger.debug(f"the files of {manifest.name} are in {root}")
             return root
     if folders:
+        logger.debug(f"{folders[0]} contains no image of {manifest.name}")
         return folders[0]
-    looked = (
-        "; ".join(f"{root} is no folder ({said})" for root, said in tried)
-        or "nothing says where they are"
-    )
-    wanted = " or ".join(dict.fromkeys([manifest.root.variable or "UMD_DATA", "UMD_DATA"]))
+    tried = "; ".join(f"{root} is not a folder ({origin})" for root, origin in candidates)
+    variables = " or ".join(dict.fromkeys([manifest.root.variable or "UMD_DATA", "UMD_DATA"]))
     raise DatasetError(
-        f"the data of {manifest.name} are not here: {looked}. "
-        f"Give --data-root or set {wanted} to the folder that holds {manifest.root.folder!r}."
+        f"the data of {manifest.name} were not found: {tried or 'no location is set'}. "
+        f"Use --data-root or set {variables} to the folder that contains "
+        f"{manifest.root.folder!r}."
     )
 
 
 def _bases(manifest: DatasetManifest, data_root: Path | None) -> list[tuple[Path, str]]:
-    """Where a dataset may lie, and who says so, the first word first."""
+    """Possible locations of a dataset, each with its origin, in order of precedence."""
     if data_root is not None:
         return [(data_root, "from --data-root")]
     variable = manifest.root.variable
-    named = dict.fromkeys(filter(None, (variable, "UMD_DATA")))
-    bases = [(Path(value), f"from {name}") for name in named if (value := os.environ.get(name))]
+    variables = dict.fromkeys(filter(None, (variable, "UMD_DATA")))
+    bases = [(Path(value), f"from {name}") for name in variables if (value := os.environ.get(name))]
     if variable == "UMD_SHARED_DATA":
-        bases.append(
-            (
-                paths.shared_data(),
-                f"{variable} is {'set' if os.environ.get(variable) else 'not set'}",
-            )
-        )
+        state = "set" if os.environ.get(variable) else "not set"
+        bases.append((paths.shared_data(), f"{variable} is {state}"))
     elif not variable:
         bases.append((manifest.path.parent, "beside the manifest"))
     return bases

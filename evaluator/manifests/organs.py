@@ -1,6 +1,6 @@
-"""The organs that the project names: how far two surfaces may lie apart, and which words ask for them.
+"""The organs of the project: surface tolerances and text prompts.
 
-Read from ``manifests/organs.toml``; every tolerance there says where it comes from.
+Read from ``manifests/organs.toml``, which gives a source for every tolerance.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Kind = Literal["organ", "tube", "lesions"]
-"""A tube has a centre line; lesions come in pieces that are counted."""
+"""A tube has a centre line; lesions are several components that are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Organ:
-    """One structure: its surface tolerance for NSD, where that figure comes from, and the words that ask for it."""
+    """One structure: its tolerance for NSD with its source, and its text prompts."""
 
     tolerance_mm: float
+    #: publication of the tolerance
     source: str
-    #: what a text-prompted model is asked for, the plainest wording first
+    #: text prompts, the simplest first
     texts: tuple[str, ...]
     kind: Kind = "organ"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Organs:
-    """All organs by name, and what stands for a target that is not among them."""
+    """All organs by name, and the default tolerance of other targets."""
 
     organs: Mapping[str, Organ]
     default_tolerance_mm: float
@@ -47,22 +48,22 @@ class Organs:
         return tuple(self.organs)
 
     def tolerance_mm(self, name: str) -> float:
-        """The NSD tolerance in millimetres; the stated default where the name is not in the manifest."""
+        """The NSD tolerance in millimetres; the default if the name is not in the manifest."""
         organ = self.organs.get(name)
         return organ.tolerance_mm if organ else self.default_tolerance_mm
 
     def source(self, name: str) -> str:
-        """Who published the tolerance, to be printed next to the figure."""
+        """The publication of the tolerance, shown with the value."""
         organ = self.organs.get(name)
         return organ.source if organ else self.default_source
 
     def kind(self, name: str) -> Kind | None:
-        """What the organ is like; None where the name is not in the manifest."""
+        """The kind of structure; None if the name is not in the manifest."""
         organ = self.organs.get(name)
         return organ.kind if organ else None
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Wordings that ask for the organ; for an unknown name the name itself, with its dashes read as spaces."""
+        """Text prompts for the organ; for an unknown name, the name with spaces for dashes."""
         organ = self.organs.get(name)
         return organ.texts if organ else (name.replace("-", " "),)
 
@@ -88,7 +89,11 @@ class _File(BaseModel):
 
 @cache
 def load_organs(path: Path | None = None) -> Organs:
-    """Read ``manifests/organs.toml`` of the project, or the given file. Raises ManifestError."""
+    """Read organs from ``path``, by default the project's ``manifests/organs.toml``.
+
+    Raises:
+        ManifestError: the file is invalid.
+    """
     path = path or paths.project() / "manifests" / "organs.toml"
     try:
         content = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))

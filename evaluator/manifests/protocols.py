@@ -1,7 +1,8 @@
-"""Protocols: which prompts, how many rounds, which scores. Read from ``manifests/protocols/*.toml``.
+"""Protocols: prompts, number of rounds and scores, read from ``manifests/protocols/*.toml``.
 
-A protocol's id is immutable. ``manifests/protocols.lock`` holds the sha256 of each one's content (parsed, so layout and
-comments do not count), and a known id with other content is refused: tables with one protocol's name are comparable.
+A protocol's id is immutable. ``manifests/protocols.lock`` contains the sha256 of each protocol's
+parsed content (layout and comments do not matter), and a known id with different content is
+refused, so tables with the name of one protocol are comparable.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class _Prompts(_Table):
             self.points > 1 or self.point_offset_mm or self.point_rule != "deepest"
         ):
             raise ValueError(
-                "point_outside_mm is for one point, and goes with no other rule for its place"
+                "point_outside_mm needs exactly one point, and cannot be combined with other rules "
+                "for its position"
             )
         return self
 
@@ -64,7 +66,7 @@ class _Rounds(_Table):
                 "more than one round needs a correction, and a correction needs more than one round"
             )
         if self.click_rule == "cvpr25" and self.correction != "largest-error-click":
-            raise ValueError("click_rule cvpr25 is a rule for largest-error-click")
+            raise ValueError("click_rule cvpr25 requires correction largest-error-click")
         return self
 
 
@@ -84,19 +86,19 @@ class _File(_Table):
     @model_validator(mode="after")
     def _one_variant_a_seed(self) -> _File:
         if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError("seeds: each may stand once only")
+            raise ValueError("seeds must not be repeated")
         if self.variants and len(self.variants) != len(self.seeds):
             raise ValueError(
-                f"variants: {len(self.variants)} for {len(self.seeds)} seeds; one for each seed is needed"
+                f"variants: {len(self.variants)} for {len(self.seeds)} seeds; each seed needs one"
             )
         return self
 
     def variant_plans(self) -> tuple[PromptPlan, ...]:
-        """The common prompts with each variant's own fields put over them."""
-        given = self.prompts.model_dump(exclude_unset=True)
+        """For each variant, the common prompts with the variant's fields in place of theirs."""
+        common = self.prompts.model_dump(exclude_unset=True)
         return tuple(
-            PromptPlan(**_Prompts.model_validate({**given, **own}).model_dump())
-            for own in self.variants
+            PromptPlan(**_Prompts.model_validate({**common, **variant}).model_dump())
+            for variant in self.variants
         )
 
 
@@ -106,10 +108,15 @@ def protocol_ids() -> list[str]:
 
 
 def load_protocol(name: str) -> Protocol:
-    """The protocol with this id, or the one in the file at this path if the name ends in ``.toml``.
+    """Read a protocol.
 
-    Raises UnknownNameError (with near misses), or ManifestError for a file that cannot be read, whose id is not its file's
-    name, or whose content is not what the lock holds for its id.
+    Args:
+        name: an id, or the path of a ``.toml`` file.
+
+    Raises:
+        UnknownNameError: there is no such id; the message suggests similar ones.
+        ManifestError: the file is invalid, its id differs from its name, or its content differs
+            from the lock.
     """
     if name.endswith(".toml"):
         return _read(Path(name))
@@ -118,13 +125,17 @@ def load_protocol(name: str) -> Protocol:
     protocol = _read(_folder() / f"{name}.toml")
     if protocol.id != name:
         raise ManifestError(
-            f"protocol file {name}.toml says id = {protocol.id!r}; the id must be the file's name"
+            f"protocol file {name}.toml has id = {protocol.id!r}; the id must be the file's name"
         )
     return protocol
 
 
 def locked_hashes() -> dict[str, str]:
-    """What ``manifests/protocols.lock`` holds: protocol id -> sha256 of its content. Raises ManifestError."""
+    """The content of ``manifests/protocols.lock``: protocol id -> sha256.
+
+    Raises:
+        ManifestError: the file is invalid.
+    """
     path = paths.project() / "manifests" / "protocols.lock"
     content = _parse(path)
     if not all(isinstance(value, str) for value in content.values()):
@@ -133,7 +144,10 @@ def locked_hashes() -> dict[str, str]:
 
 
 def content_sha256(content: dict[str, Any]) -> str:
-    """The hash of a parsed TOML table: of its JSON with sorted keys, so that layout and comments do not count."""
+    """The hash of a parsed TOML table.
+
+    It is the sha256 of its JSON with sorted keys; layout and comments of the file do not matter.
+    """
     text = json.dumps(
         content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
@@ -150,8 +164,9 @@ def _read(path: Path) -> Protocol:
     sha256 = content_sha256(content)
     if locked_hashes().get(file.id, sha256) != sha256:
         raise ManifestError(
-            f"{path}: the content of protocol {file.id!r} is not what manifests/protocols.lock holds for that id. "
-            "A changed protocol is a new protocol: give it a new id (and file name), and put the old content back."
+            f"{path}: the content of protocol {file.id!r} differs from manifests/protocols.lock. "
+            "A changed protocol is a new protocol: give it a new id (and file name), and restore "
+            "the old content."
         )
     fields = file.model_dump(exclude={"prompts", "rounds", "variants"})
     return Protocol(

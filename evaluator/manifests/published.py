@@ -1,6 +1,7 @@
-"""Figures that others published, to stand beside measured ones: ``manifests/published/*.toml``.
+"""Published results for comparison with measured ones: ``manifests/published/*.toml``.
 
-Each figure says what it is of, where it stands, and whether it was checked against that source or is second-hand.
+Each value has its data, its source, and whether it was checked against that source or is
+second-hand.
 """
 
 from __future__ import annotations
@@ -23,37 +24,37 @@ class _Table(BaseModel):
 
 
 class Figure(_Table):
-    """One published figure."""
+    """One published value."""
 
-    #: literature: what authors or surveys report of the model; paper: what the UMD paper measured on its own data
+    #: literature: reported by authors or surveys; paper: measured by the UMD paper on its data
     kind: Literal["literature", "paper"]
     metric: str = "dice"
     value: float
-    #: None: the source gives one figure over several modalities
+    #: None: the source gives one value for several modalities
     modality: Modality | None = None
-    #: the other modality of the paired scans that it was measured on
+    #: the other modality of the paired scans
     paired_with: Modality | None = None
     #: None: a mean over organs
     target: str | None = None
-    #: what the model was asked with, as the source says; empty if it does not
+    #: the prompt according to the source; empty if it does not say
     prompt: str = ""
-    #: what it was measured on
+    #: the data of the measurement
     data: str = Field(min_length=1)
     source: str = Field(min_length=1)
     certainty: Literal["checked", "second-hand"]
 
     @property
     def modality_pair(self) -> str:
-        """As in the frames of a comparison: structural first, "all" where the figure is of no pair."""
+        """The modality pair, structural first, as in comparisons; "all" if there is no pair."""
         if self.paired_with is None or self.modality is None:
             return "all"
         return "-".join(sorted((self.modality, self.paired_with), key=lambda name: name == "PT"))
 
 
 class Published(_Table):
-    """What is published of one model."""
+    """Published values of one model."""
 
-    #: names of model cards that the figures are for
+    #: names of the model cards
     models: tuple[str, ...] = Field(min_length=1)
     title: str = Field(min_length=1)
     note: str = ""
@@ -61,7 +62,11 @@ class Published(_Table):
 
 
 def load_published(folder: Path | None = None) -> tuple[Published, ...]:
-    """All files of the project's ``manifests/published``, or of the folder, by name. Raises ManifestError."""
+    """Read all files of ``folder``, by default the project's ``manifests/published``.
+
+    Raises:
+        ManifestError: a file is invalid; the message names file and field.
+    """
     folder = folder or paths.project() / "manifests" / "published"
     return tuple(_read(path) for path in sorted(folder.glob("*.toml")))
 

@@ -1,7 +1,8 @@
-"""Suites: which models are run on which datasets under which protocols, and on what they are known to work.
+"""Suites: models, datasets and protocols of a series of runs, with a control dataset.
 
-Read from ``manifests/suites/<name>.toml``. A control is a dataset on which the models are known to work: a model that
-fails on it too is suspected of being wrongly fed, not of being bad (``evaluator.analysis.control_check``).
+Read from ``manifests/suites/<name>.toml``. The control is a dataset on which the models are known
+to work: if a model fails on it too, an error of the pipeline is suspected rather than a bad model
+(``evaluator.analysis.control_check``).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from evaluator.errors import ManifestError, UnknownNameError
 
 
 class Suite(BaseModel):
-    """One suite; every model is run on every dataset, the control included, under every protocol."""
+    """One suite: every model runs on every dataset, the control included, under every protocol."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -28,7 +29,7 @@ class Suite(BaseModel):
     #: names of datasets, or paths of manifests relative to the suite's file
     datasets: tuple[str, ...] = Field(min_length=1)
     protocols: tuple[str, ...] = Field(min_length=1)
-    #: the dataset that the models are known to work on; None: the suite has no control
+    #: the dataset on which the models are known to work; None: the suite has no control
     control: str | None = None
 
     @model_validator(mode="after")
@@ -36,13 +37,14 @@ class Suite(BaseModel):
         for field in ("models", "datasets", "protocols"):
             names = getattr(self, field)
             if len(set(names)) < len(names):
-                raise ValueError(f"{field}: each may stand once only")
+                raise ValueError(f"{field} must not be repeated")
         return self
 
     @property
     def all_datasets(self) -> tuple[str, ...]:
-        """The datasets with the control, which is run first: it tells whether the rest is worth running."""
-        return tuple(dict.fromkeys((*([self.control] if self.control else []), *self.datasets)))
+        """The datasets with the control first, whose result tells if the rest is worth running."""
+        control = (self.control,) if self.control else ()
+        return tuple(dict.fromkeys((*control, *self.datasets)))
 
 
 def suite_names() -> list[str]:
@@ -51,9 +53,14 @@ def suite_names() -> list[str]:
 
 
 def load_suite(name: str) -> Suite:
-    """The suite of this name, or the one in the file at this path if the name ends in ``.toml``.
+    """Read a suite.
 
-    Raises UnknownNameError with near misses, ManifestError naming file and field.
+    Args:
+        name: the name of a suite, or the path of a ``.toml`` file.
+
+    Raises:
+        UnknownNameError: there is no such suite; the message suggests similar names.
+        ManifestError: the file is invalid; the message names file and field.
     """
     if name.endswith(".toml"):
         return _read(Path(name))
@@ -73,14 +80,14 @@ def _read(path: Path) -> Suite:
         faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
         raise ManifestError("\n  ".join([f"{path}:", *faults])) from None
 
-    def beside(source: str) -> str:
+    def from_suite(source: str) -> str:
         return str(path.parent / source) if source.endswith(".toml") else source
 
-    moved = {
-        "datasets": tuple(map(beside, suite.datasets)),
-        "control": suite.control and beside(suite.control),
+    update = {
+        "datasets": tuple(map(from_suite, suite.datasets)),
+        "control": suite.control and from_suite(suite.control),
     }
-    return suite.model_copy(update=moved)
+    return suite.model_copy(update=update)
 
 
 def _folder() -> Path:

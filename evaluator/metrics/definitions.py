@@ -1,6 +1,7 @@
-"""The number of each metric from what was counted; never asked where both masks are empty.
+"""The value of each metric, from what was counted.
 
-None: one of the masks is empty, and the metric has no number for that.
+Functions are never called where both masks are empty. They return None where one of the masks is
+empty and the metric has no value.
 """
 
 from __future__ import annotations
@@ -15,24 +16,24 @@ if TYPE_CHECKING:
 
 
 def dice(measures: Measures) -> float:
-    """Twice the shared voxels by the voxels of both."""
+    """Twice the shared voxels, divided by the voxels of both masks."""
     return 2 * measures.shared_voxels / (measures.reference_voxels + measures.prediction_voxels)
 
 
 def iou(measures: Measures) -> float:
-    """The shared voxels by the voxels that are in either."""
+    """The shared voxels, divided by the voxels in either mask."""
     shared = measures.shared_voxels
     return shared / (measures.reference_voxels + measures.prediction_voxels - shared)
 
 
 def nsd(measures: Measures) -> float:
-    """The area within tolerance by all area, of both surfaces; 0 where one is absent."""
+    """The area within tolerance, divided by the area, of both surfaces; 0 if one is absent."""
     reference, prediction = measures.reference, measures.prediction
     return (reference.area_within + prediction.area_within) / (reference.area + prediction.area)
 
 
 def hd(measures: Measures) -> float | None:
-    """The larger of the two surfaces' farthest distances."""
+    """The larger of the two directed maximum distances, mm."""
     return (
         None
         if measures.one_empty
@@ -41,7 +42,7 @@ def hd(measures: Measures) -> float | None:
 
 
 def hd95(measures: Measures) -> float | None:
-    """The larger of the two surfaces' 95th percentiles of distance."""
+    """The larger of the two directed 95th percentiles of distance, mm."""
     return (
         None
         if measures.one_empty
@@ -50,7 +51,7 @@ def hd95(measures: Measures) -> float | None:
 
 
 def assd(measures: Measures) -> float | None:
-    """The mean distance over the area of both surfaces."""
+    """The mean distance over the area of both surfaces, mm."""
     reference, prediction = measures.reference, measures.prediction
     if measures.one_empty:
         return None
@@ -58,12 +59,12 @@ def assd(measures: Measures) -> float | None:
 
 
 def masd(measures: Measures) -> float | None:
-    """The mean of the two surfaces' mean distances."""
+    """The mean of the two directed mean distances, mm."""
     return None if measures.one_empty else (measures.reference.mean + measures.prediction.mean) / 2
 
 
 def rve(measures: Measures) -> float | None:
-    """The volume's excess by the reference's volume; no number without a reference."""
+    """The volume's excess, divided by the reference's volume; None without a reference."""
     if not measures.reference_voxels:
         return None
     return (measures.prediction_voxels - measures.reference_voxels) / measures.reference_voxels
@@ -75,7 +76,7 @@ def volume_error(measures: Measures) -> float:
 
 
 def cldice(measures: Measures) -> float:
-    """Harmonic mean of the shares of the two centre lines that lie in the other mask; 0 where neither does."""
+    """Harmonic mean of the shares of the two centre lines in the other mask; 0 if one is 0."""
     lines = _lines(measures)
     if not lines.reference_inside or not lines.prediction_inside:
         return 0.0
@@ -85,7 +86,7 @@ def cldice(measures: Measures) -> float:
 
 
 def lesion_f1(measures: Measures) -> float:
-    """Twice the matched pieces by the pieces of both."""
+    """Twice the matched components, divided by the components of both masks."""
     lesions = _lesions(measures)
     return 2 * lesions.matched / (lesions.reference + lesions.prediction)
 
@@ -97,22 +98,22 @@ def panoptic_quality(measures: Measures) -> float:
 
 
 def false_lesions(measures: Measures) -> float:
-    """How many predicted pieces touch no reference."""
+    """The number of predicted components that touch no reference."""
     return float(_lesions(measures).false)
 
 
 def missed_lesions(measures: Measures) -> float:
-    """How many pieces of the reference no prediction touches."""
+    """The number of reference components that no prediction touches."""
     return float(_lesions(measures).missed)
 
 
 def false_lesion_volume(measures: Measures) -> float:
-    """Volume of the predicted pieces that touch no reference, ml."""
+    """Volume of the predicted components that touch no reference, ml."""
     return _lesions(measures).false_ml
 
 
 def missed_lesion_volume(measures: Measures) -> float:
-    """Volume of the reference's pieces that no prediction touches, ml."""
+    """Volume of the reference components that no prediction touches, ml."""
     return _lesions(measures).missed_ml
 
 
@@ -123,7 +124,7 @@ def mtv_error(measures: Measures) -> float:
 
 
 def tlg_error(measures: Measures) -> float:
-    """The total lesion glycolysis' excess, SUV times ml."""
+    """The excess of total lesion glycolysis, SUV times ml."""
     uptake = _uptake(measures)
     return uptake.prediction.glycolysis - uptake.reference.glycolysis
 

@@ -1,7 +1,9 @@
-"""Figures of interaction, from one target's scores round by round. A score is in [0, 1], higher better (Dice, NSD).
+"""Statistics of interaction, from one target's scores round by round.
 
-``None`` stands for a failed round. Where a figure needs a number for it, it is 0 unless said; where it does not, failed
-rounds are left out, and how many there were is told beside. Nothing here stands in an older score for a failed round.
+A score is in [0, 1], higher is better (Dice, NSD). ``None`` stands for a failed round. Where a
+statistic needs a number for a failed round, it is 0 unless stated otherwise. Where it does not,
+failed rounds are excluded, and their number is reported beside it. No function replaces a failed
+round by an older score.
 """
 
 from __future__ import annotations
@@ -18,8 +20,11 @@ if TYPE_CHECKING:
 def curve(scores: Scores, count: int, *, failed_as: float = 0.0) -> tuple[float, ...]:
     """One number for each of the protocol's ``count`` rounds.
 
-    A target that ended early (no error left, Dice reached) keeps its last score: the user accepted that mask. Raises
-    ValueError for no scores, or for more than there are rounds.
+    A target that stopped early (no error left, Dice reached) keeps its last score, because the user
+    accepted that mask.
+
+    Raises:
+        ValueError: there are no scores, or more scores than rounds.
     """
     if not 0 < len(scores) <= count:
         raise ValueError(f"{len(scores)} scores for {count} rounds")
@@ -28,44 +33,65 @@ def curve(scores: Scores, count: int, *, failed_as: float = 0.0) -> tuple[float,
 
 
 def area(points: Sequence[float]) -> float:
-    """Area under score over rounds by the trapezoid rule, divided by the number of corrections: in [0, 1]."""
+    """Area under score over rounds by the trapezoid rule, in [0, 1].
+
+    It is divided by the number of corrections.
+    """
     if len(points) == 1:
         return points[0]
     return sum((a + b) / 2 for a, b in pairwise(points)) / (len(points) - 1)
 
 
-def clicks_to_reach(scores: Scores, clicks: Sequence[int], wanted: float) -> int | None:
-    """Interactions given by the first round whose score is at least ``wanted``; None if no round reached it."""
-    return next(
-        (
-            given
-            for score, given in zip(scores, clicks, strict=True)
-            if score is not None and score >= wanted
-        ),
-        None,
-    )
+def clicks_to_reach(scores: Scores, clicks: Sequence[int], threshold: float) -> int | None:
+    """Interactions up to the first round whose score is at least ``threshold``.
+
+    Args:
+        scores: of each round.
+        clicks: interactions so far, of each round.
+        threshold: the score to reach.
+
+    Returns:
+        None if no round reaches the threshold.
+    """
+    for score, count in zip(scores, clicks, strict=True):
+        if score is not None and score >= threshold:
+            return count
+    return None
 
 
 def number_of_clicks(reached: Sequence[int | None], budget: int) -> tuple[float, int]:
-    """NoC over targets: mean of ``clicks_to_reach`` with the failures to reach counted as the budget, and how many.
+    """Number of clicks (NoC) over targets.
 
-    The convention of the interactive segmentation literature (NoC@q of 20 clicks, and failures to reach q).
+    The convention of the interactive segmentation literature: NoC@q of 20 clicks, and failures to
+    reach q.
+
+    Args:
+        reached: ``clicks_to_reach`` of each target; None counts as the budget.
+        budget: the largest number of clicks.
+
+    Returns:
+        The mean number of clicks, and how many targets did not reach the score.
+
+    Raises:
+        ValueError: there are no targets.
     """
     if not reached:
         raise ValueError("no targets")
-    return sum(budget if n is None else n for n in reached) / len(reached), sum(
-        n is None for n in reached
-    )
+    mean = sum(budget if n is None else n for n in reached) / len(reached)
+    return mean, sum(n is None for n in reached)
 
 
 def first_gain(scores: Scores) -> float | None:
-    """What the first correction gave: score of round 1 less that of round 0; None if either failed or is not there."""
+    """The score of round 1 minus that of round 0; None if either round failed or is missing."""
     if len(scores) < 2 or scores[0] is None or scores[1] is None:
         return None
     return scores[1] - scores[0]
 
 
 def instability(scores: Scores) -> float | None:
-    """Mean over the corrections of the score lost by it (0 where it gained); pairs with a failed round are left out."""
+    """Mean loss of score by a correction (0 where it gained); None without a valid pair.
+
+    Pairs of rounds of which one failed are excluded.
+    """
     losses = [max(0.0, a - b) for a, b in pairwise(scores) if a is not None and b is not None]
     return sum(losses) / len(losses) if losses else None

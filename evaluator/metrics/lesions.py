@@ -1,9 +1,9 @@
-"""Lesions counted one by one: connected pieces of the two masks, which of them meet, and how well.
+"""Lesions counted one by one: connected components of the two masks, and how well they match.
 
-Pieces are joined over faces and edges (18 neighbours; in 2-D over corners too, 8), as autoPET's evaluation joins them
-(Gatidis et al., Scientific Data 9:601, 2022), from which also come the volumes of false pieces. Two pieces are a match
-where their IoU is above 0.5, which no piece can have with two others, and panoptic quality follows (Kirillov et al.,
-CVPR 2019).
+Components are joined over faces and edges (18 neighbours; in 2-D over corners too, 8), as in
+autoPET's evaluation (Gatidis et al., Scientific Data 9:601, 2022), which also defines the volumes
+of false components. Two components match where their IoU is above 0.5. No component can match two
+others, and panoptic quality follows (Kirillov et al., CVPR 2019).
 """
 
 from __future__ import annotations
@@ -14,29 +14,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.metrics.kernels.components import find_pieces, shared_by_pieces
-from evaluator.metrics.kernels.label_grid import lay_out, make_lattice
+from evaluator.imaging.connected_components import component_overlaps, target_components
+from evaluator.metrics.kernels.label_grid import make_voxel_grid, to_label_grid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from evaluator.metrics.kernels.label_grid import Labelled
+    from evaluator.metrics.kernels.label_grid import LabelGrid
 
 MATCH_IOU = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lesions:
-    """How a target's predicted pieces meet those of its reference."""
+    """How the components of a target's prediction match those of its reference."""
 
     reference: int
     prediction: int
-    #: pairs of pieces with an IoU above 0.5, and the sum of their IoUs
+    #: pairs of components with an IoU above 0.5, and the sum of their IoUs
     matched: int
     matched_iou: float
-    #: predicted pieces that touch no voxel of the reference, and reference pieces that no prediction touches
+    #: predicted components that touch no voxel of the reference, and reference components that no
+    #: prediction touches
     false: int
     missed: int
     false_ml: float
@@ -46,31 +47,54 @@ class Lesions:
 def measure_lesions(
     reference: NDArray[Any], prediction: NDArray[Any], spacing: Sequence[float]
 ) -> Lesions:
-    """Count the lesions of a pair of 0/1 masks (bool or integer) of one shape, 2-D or 3-D, ``spacing`` in mm.
+    """Count the lesions of a pair of 0/1 masks.
 
-    Raises ValueError for shapes that differ, TypeError for masks that are no integers.
+    Args:
+        reference: bool or integer, two or three axes.
+        prediction: a mask of the same shape.
+        spacing: millimetres along the axes.
+
+    Raises:
+        ValueError: shapes differ.
+        TypeError: masks are not integers.
     """
-    lattice = make_lattice(reference, spacing)
-    one, other = (lay_out(mask, lattice, [(1,)]) for mask in (reference, prediction))
-    return count_lesions(one, other, 1, np.array([(0, 0, 0), one.voxels.shape]), lattice.voxel_ml)
+    voxel_grid = make_voxel_grid(reference, spacing)
+    maps = [to_label_grid(mask, voxel_grid, [(1,)]) for mask in (reference, prediction)]
+    box = np.array([(0, 0, 0), maps[0].voxels.shape])
+    return count_lesions(maps[0], maps[1], 1, box, voxel_grid.voxel_ml)
 
 
 def count_lesions(
-    one: Labelled, other: Labelled, target: int, box: NDArray[np.int64], voxel_ml: float
+    reference: LabelGrid,
+    prediction: LabelGrid,
+    target: int,
+    box: NDArray[np.int64],
+    voxel_ml: float,
 ) -> Lesions:
-    """Count one target's lesions in two label maps within a box that holds them, (2, 3) first and last + 1 voxel."""
-    ours, theirs = (find_pieces(labelled, target, box) for labelled in (one, other))
-    a, b, shared = shared_by_pieces(ours, theirs)
-    ious = shared / (ours.voxels[a] + theirs.voxels[b] - shared)
-    missed = np.setdiff1d(np.arange(ours.voxels.size), a)
-    false = np.setdiff1d(np.arange(theirs.voxels.size), b)
+    """Count one target's lesions in two label maps.
+
+    Args:
+        reference: label map.
+        prediction: label map on the same grid.
+        target: the target's number in both maps.
+        box: first and last + 1 voxel, (2, 3), of a box that holds the target in both maps.
+        voxel_ml: volume of a voxel.
+    """
+    in_reference, in_prediction = (
+        target_components(label_grid.voxels, label_grid.table, target, box)
+        for label_grid in (reference, prediction)
+    )
+    a, b, shared = component_overlaps(in_reference, in_prediction)
+    ious = shared / (in_reference.voxels[a] + in_prediction.voxels[b] - shared)
+    missed = np.setdiff1d(np.arange(in_reference.voxels.size), a)
+    false = np.setdiff1d(np.arange(in_prediction.voxels.size), b)
     return Lesions(
-        reference=ours.voxels.size,
-        prediction=theirs.voxels.size,
+        reference=in_reference.voxels.size,
+        prediction=in_prediction.voxels.size,
         matched=int((ious > MATCH_IOU).sum()),
         matched_iou=fsum(ious[ious > MATCH_IOU]),
         false=false.size,
         missed=missed.size,
-        false_ml=float(theirs.voxels[false].sum() * voxel_ml),
-        missed_ml=float(ours.voxels[missed].sum() * voxel_ml),
+        false_ml=float(in_prediction.voxels[false].sum() * voxel_ml),
+        missed_ml=float(in_reference.voxels[missed].sum() * voxel_ml),
     )

@@ -1,4 +1,4 @@
-"""What is counted for one target, from which every metric follows."""
+"""What is counted for one target; every metric follows from it."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ if TYPE_CHECKING:
     from evaluator.metrics.lesions import Lesions
     from evaluator.metrics.uptake import Uptake
 
-Part = Literal["lesions", "uptake", "centre_lines"]
-"""What is measured of a target only where a metric that is asked for needs it and it has a meaning."""
+Measurement = Literal["lesions", "uptake", "centre_lines"]
+"""What is measured only where a requested metric needs it and it has a meaning for the target."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measures:
-    """What one target's reference and prediction have in voxels and surface."""
+    """Voxels and surfaces of one target's reference and prediction."""
 
     reference_voxels: int
     prediction_voxels: int
     shared_voxels: int
-    #: of one voxel (in 2-D: of a voxel 1 mm thick)
+    #: volume of one voxel (in 2-D: of a voxel 1 mm thick)
     voxel_ml: float
     tolerance_mm: float
     reference: Surface = field(default_factory=Surface)
     prediction: Surface = field(default_factory=Surface)
-    #: the parts; None where not asked for
+    #: the optional measurements; None where not measured
     lesions: Lesions | None = None
     uptake: Uptake | None = None
     centre_lines: CentreLines | None = None
 
     @property
     def both_empty(self) -> bool:
-        """Neither mask has a voxel."""
+        """Whether neither mask has a voxel."""
         return not self.reference_voxels and not self.prediction_voxels
 
     @property
     def one_empty(self) -> bool:
-        """Exactly one of the masks has no voxel."""
+        """Whether exactly one of the masks has no voxel."""
         return bool(self.reference_voxels) != bool(self.prediction_voxels)
 
     @property
     def reference_ml(self) -> float:
-        """The reference's volume."""
+        """The reference's volume, ml."""
         return self.reference_voxels * self.voxel_ml
 
     @property
     def prediction_ml(self) -> float:
-        """The prediction's volume."""
+        """The prediction's volume, ml."""
         return self.prediction_voxels * self.voxel_ml

@@ -1,4 +1,4 @@
-"""The metrics: one table of what each is called, means and comes from, and the function that makes its number."""
+"""Scores of a target by the metrics of the table."""
 
 from __future__ import annotations
 
@@ -6,74 +6,56 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluator.types import ScoreStatus
+from evaluator.metrics.metric_table import METRICS
+from evaluator.types import Score, ScoreStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
+    from evaluator.metrics.measurements import Measurement, Measures
+    from evaluator.metrics.metric_table import Metric
     from evaluator.types import Protocol
 
-from dataclasses import dataclass
-from math import inf
-from typing import TYPE_CHECKING, Literal
-
-from evaluator.metrics import definitions
-from evaluator.types import Score
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-
-    from evaluator.metrics.measurements import Measures, Part
-
-DEEPMIND = "Nikolov et al., arXiv 1809.04430; github.com/google-deepmind/surface-distance"
-RELOADED = "Maier-Hein et al., Metrics Reloaded, arXiv 2206.01653"
-AUTOPET = "autoPET; Gatidis et al., Scientific Data 9:601, 2022"
-PANOPTIC = "Kirillov et al., Panoptic Segmentation, CVPR 2019, arXiv 1801.00868"
-CLDICE = (
-    "Shit et al., clDice, CVPR 2021, arXiv 2003.07311; thinning by Lee et al., CVGIP 56:462, 1994"
-)
-PERCIST = "Wahl et al., PERCIST, J Nucl Med 2009;50 Suppl 1:122S"
-IBSI = "IBSI global intensity peak, arXiv 1612.07003; " + PERCIST
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """A row of ``METRICS``."""
-
-    name: str
-    title: str
-    #: "" for a pure number
-    unit: str
-    #: which numbers are better; of a signed metric, which magnitudes
-    direction: Literal["higher", "lower"]
-    #: what a failed prediction counts as; infinite: ranked last, and a protocol's declared cap in means
-    worst: float
-    definition: str
-    source: str
-    #: never called where both masks are empty; None where one is, and the metric has no number for that
-    function: Callable[[Measures], float | None]
-    #: zero is perfect, and the sign says which way it is off
-    signed: bool = False
-    #: what of the measures it needs beyond voxels and surfaces
-    part: Part | None = None
+#: statuses that do not describe the model
+NOT_EVALUATED = (ScoreStatus.UNDEFINED, ScoreStatus.NOT_RUN, ScoreStatus.NOT_APPLICABLE)
 
 
 def score(measures: Measures, names: Sequence[str]) -> tuple[Score, ...]:
-    """The scores of these metrics, names of ``METRICS``, in their order: a finite value, or a status that says why not.
+    """The scores of these metrics.
 
-    A part of the measures that the metric needs is not there: ``not-applicable``. Both masks empty: every metric is
-    ``undefined``. One empty: overlaps are 0 and distances are ``one-empty``.
+    A metric that needs a measurement which the measures lack is ``not-applicable``. If both masks
+    are empty, every metric is ``undefined``. If one is empty, overlaps are 0 and distances are
+    ``one-empty``.
+
+    Args:
+        measures: of one target.
+        names: names of ``METRICS``.
+
+    Returns:
+        In the order of the names: a finite value, or a status that says why there is none.
     """
     return tuple(_score(METRICS[name], measures) for name in names)
 
 
-def without_value(names: Sequence[str], status: str, parts: Collection[Part]) -> tuple[Score, ...]:
-    """The scores of a prediction that could not be measured, with its status; ``parts`` are those that have a meaning."""
+def without_value(
+    names: Sequence[str], status: str, measurements: Collection[Measurement]
+) -> tuple[Score, ...]:
+    """The scores of a prediction that could not be measured.
+
+    Args:
+        names: names of ``METRICS``.
+        status: the prediction's status.
+        measurements: those that have a meaning; a metric that needs another is
+            ``not-applicable``.
+    """
+    meaningful = (None, *measurements)
     return tuple(
         Score(
             metric=name,
             value=None,
-            status=status if METRICS[name].part in (None, *parts) else ScoreStatus.NOT_APPLICABLE,
+            status=status
+            if METRICS[name].measurement in meaningful
+            else ScoreStatus.NOT_APPLICABLE,
         )
         for name in names
     )
@@ -81,7 +63,7 @@ def without_value(names: Sequence[str], status: str, parts: Collection[Part]) ->
 
 def _score(metric: Metric, measures: Measures) -> Score:
     value = None
-    if metric.part and getattr(measures, metric.part) is None:
+    if metric.measurement and getattr(measures, metric.measurement) is None:
         status = ScoreStatus.NOT_APPLICABLE
     elif measures.both_empty:
         status = ScoreStatus.UNDEFINED
@@ -91,115 +73,12 @@ def _score(metric: Metric, measures: Measures) -> Score:
     return Score(metric=metric.name, value=value, status=status)
 
 
-_ROWS = (
-    Metric(
-        name="dice", title="Dice", unit="", direction="higher", worst=0.0, function=definitions.dice, source=RELOADED,
-        definition="twice the voxels in both masks, divided by the sum of the masks' voxels",
-    ),
-    Metric(
-        name="iou", title="IoU", unit="", direction="higher", worst=0.0, function=definitions.iou, source=RELOADED,
-        definition="voxels in both masks, divided by voxels in either (Jaccard)",
-    ),
-    Metric(
-        name="nsd", title="NSD", unit="", direction="higher", worst=0.0, function=definitions.nsd, source=DEEPMIND,
-        definition="area of both surfaces within the tolerance of the other, divided by their area (surface Dice)",
-    ),
-    Metric(
-        name="hd", title="HD", unit="mm", direction="lower", worst=inf, function=definitions.hd, source=DEEPMIND,
-        definition="largest distance from either surface to the other (Hausdorff)",
-    ),
-    Metric(
-        name="hd95", title="HD95", unit="mm", direction="lower", worst=inf, function=definitions.hd95, source=DEEPMIND,
-        definition="larger of the two directed area-weighted 95th percentiles of surface distance",
-    ),
-    Metric(
-        name="assd", title="ASSD", unit="mm", direction="lower", worst=inf, function=definitions.assd, source=RELOADED,
-        definition="mean surface distance over the area of both surfaces, pooled",
-    ),
-    Metric(
-        name="masd", title="MASD", unit="mm", direction="lower", worst=inf, function=definitions.masd, source=RELOADED,
-        definition="mean of the two directed area-weighted mean surface distances",
-    ),
-    Metric(
-        name="rve", title="RVE", unit="", direction="lower", worst=-1.0, function=definitions.rve, source=RELOADED,
-        signed=True,
-        definition="predicted minus reference volume, divided by reference volume; -1 for an empty prediction",
-    ),
-    Metric(
-        name="volume_error_ml", title="Volume error", unit="ml", direction="lower", worst=inf, signed=True,
-        function=definitions.volume_error, source=RELOADED, definition="predicted minus reference volume",
-    ),
-    Metric(
-        name="cldice", title="clDice", unit="", direction="higher", worst=0.0, function=definitions.cldice,
-        source=CLDICE, part="centre_lines",
-        definition="harmonic mean of the shares of the two masks' centre lines that lie in the other mask",
-    ),
-    Metric(
-        name="lesion_f1", title="Lesion F1", unit="", direction="higher", worst=0.0, function=definitions.lesion_f1,
-        source=PANOPTIC, part="lesions",
-        definition="twice the pairs of pieces with an IoU above 0.5, divided by the pieces of both masks",
-    ),
-    Metric(
-        name="panoptic_quality", title="PQ", unit="", direction="higher", worst=0.0, source=PANOPTIC, part="lesions",
-        function=definitions.panoptic_quality, definition="lesion F1 times the mean IoU of the matched pairs of pieces",
-    ),
-    Metric(
-        name="false_lesions", title="False lesions", unit="", direction="lower", worst=inf, source=AUTOPET,
-        part="lesions", function=definitions.false_lesions,
-        definition="number of predicted pieces that touch no voxel of the reference",
-    ),
-    Metric(
-        name="missed_lesions", title="Missed lesions", unit="", direction="lower", worst=inf, source=AUTOPET,
-        part="lesions", function=definitions.missed_lesions,
-        definition="number of pieces of the reference that no predicted voxel touches",
-    ),
-    Metric(
-        name="false_lesions_ml", title="False positive volume", unit="ml", direction="lower", worst=inf,
-        source=AUTOPET, part="lesions", function=definitions.false_lesion_volume,
-        definition="volume of the predicted pieces that touch no voxel of the reference",
-    ),
-    Metric(
-        name="missed_lesions_ml", title="False negative volume", unit="ml", direction="lower", worst=inf,
-        source=AUTOPET, part="lesions", function=definitions.missed_lesion_volume,
-        definition="volume of the pieces of the reference that no predicted voxel touches",
-    ),
-    Metric(
-        name="mtv_error_ml", title="MTV error", unit="ml", direction="lower", worst=inf, source=PERCIST, signed=True,
-        part="uptake", function=definitions.mtv_error,
-        definition="predicted minus reference metabolic volume, that of the region on the PET image's grid",
-    ),
-    Metric(
-        name="tlg_error", title="TLG error", unit="SUV ml", direction="lower", worst=inf, source=PERCIST, signed=True,
-        part="uptake", function=definitions.tlg_error,
-        definition="predicted minus reference total lesion glycolysis: SUVmean times volume; 0 for an empty mask",
-    ),
-    Metric(
-        name="suvmean_error", title="SUVmean error", unit="SUV", direction="lower", worst=inf, source=PERCIST,
-        signed=True, part="uptake", function=definitions.suvmean_error,
-        definition="predicted minus reference region's mean uptake",
-    ),
-    Metric(
-        name="suvmax_error", title="SUVmax error", unit="SUV", direction="lower", worst=inf, source=PERCIST,
-        signed=True, part="uptake", function=definitions.suvmax_error,
-        definition="predicted minus reference region's highest voxel",
-    ),
-    Metric(
-        name="suvpeak_error", title="SUVpeak error", unit="SUV", direction="lower", worst=inf, source=IBSI,
-        signed=True, part="uptake", function=definitions.suvpeak_error,
-        definition="predicted minus reference region's highest mean over a sphere of 1 ml about one of its voxels",
-    ),
-)  # fmt: skip
+def failure_value(metric: str, protocol: Protocol) -> float | None:
+    """The value that a failure counts as.
 
-METRICS: dict[str, Metric] = {row.name: row for row in _ROWS}
-"""Every metric that a protocol may name."""
-
-
-#: statuses that say nothing about the model
-NOT_ASKED = (ScoreStatus.UNDEFINED, ScoreStatus.NOT_RUN, ScoreStatus.NOT_APPLICABLE)
-
-
-def stand_in(metric: str, protocol: Protocol) -> float | None:
-    """What a failure counts as: the metric's worst, for a distance the protocol's cap; None where neither is finite."""
+    Returns:
+        The metric's worst value; for a distance the protocol's cap; None where neither is finite.
+    """
     row = METRICS[metric]
     if np.isfinite(row.worst):
         return row.worst

@@ -1,8 +1,9 @@
-"""What a PET image holds in a region: metabolic volume, SUVmean, SUVmax, SUVpeak, and total lesion glycolysis.
+"""PET uptake of a region: metabolic volume, SUVmean, SUVmax, SUVpeak, total lesion glycolysis.
 
-SUVpeak is the highest mean over a sphere of 1 ml about a voxel of the region. All voxels of the image count whose
-centres lie within the sphere's radius, those outside the region too (PERCIST: Wahl et al., J Nucl Med 2009;50 Suppl
-1:122S; in voxels as the Image Biomarker Standardisation Initiative's global intensity peak, arXiv 1612.07003).
+SUVpeak is the highest mean over a sphere of 1 ml about a voxel of the region. All voxels of the
+image count whose centres lie within the sphere's radius, those outside the region too (PERCIST:
+Wahl et al., J Nucl Med 2009;50 Suppl 1:122S; in voxels as the Image Biomarker Standardisation
+Initiative's global intensity peak, arXiv 1612.07003).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numba import njit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from evaluator.metrics.kernels.label_grid import Labelled, Lattice
+    from evaluator.metrics.kernels.label_grid import LabelGrid, VoxelGrid
 
 SPHERE_MM = (3 * 1000 / (4 * pi)) ** (1 / 3)
 """Radius of a sphere of 1 ml."""
@@ -25,7 +26,12 @@ SPHERE_MM = (3 * 1000 / (4 * pi)) ** (1 / 3)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Region:
-    """One mask's uptake; the three figures of SUV are zero where the mask is empty, and then mean nothing."""
+    """One mask's uptake.
+
+    ``mean``, ``max`` and ``peak`` are in SUV; they are zero where the mask is empty, and then have
+    no
+    meaning.
+    """
 
     ml: float
     mean: float
@@ -48,32 +54,40 @@ class Uptake:
 
 def region_uptake(
     image: NDArray[np.float32],
-    labelled: Labelled,
+    label_grid: LabelGrid,
     target: int,
     box: NDArray[np.int64],
-    lattice: Lattice,
+    voxel_grid: VoxelGrid,
 ) -> Region:
-    """The uptake in one target of a label map within a box that holds it; ``image`` lies as the label map does."""
-    steps = _sphere(lattice)
+    """The uptake in one target of a label map.
+
+    Args:
+        image: SUV, in the memory order of the label map.
+        label_grid: label map.
+        target: the target's number.
+        box: first and last + 1 voxel, (2, 3), of a box that holds the target.
+        voxel_grid: the grid of the label map.
+    """
+    steps = _sphere(voxel_grid)
     count, total, highest, peak = _measure(
-        image, labelled.voxels, labelled.table, target, box, steps
+        image, label_grid.voxels, label_grid.table, target, box, steps
     )
     return Region(
-        ml=count * lattice.voxel_ml, mean=total / count if count else 0.0, max=highest, peak=peak
+        ml=count * voxel_grid.voxel_ml, mean=total / count if count else 0.0, max=highest, peak=peak
     )
 
 
-def _sphere(lattice: Lattice) -> NDArray[np.int64]:
-    """Steps from a voxel to those whose centres lie within the sphere, (n, 3); in 2-D within the disc."""
+def _sphere(voxel_grid: VoxelGrid) -> NDArray[np.int64]:
+    """Steps from a voxel to those whose centres lie within the sphere, (n, 3); in 2-D the disc."""
     reach = [
-        0 if lattice.flat and axis == 0 else int(SPHERE_MM / step)
-        for axis, step in enumerate(lattice.spacing)
+        0 if voxel_grid.flat and axis == 0 else int(SPHERE_MM / step)
+        for axis, step in enumerate(voxel_grid.spacing)
     ]
     steps = np.stack(
         np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), axis=-1
     ).reshape(-1, 3)
-    kept = np.linalg.norm(steps * lattice.spacing, axis=1) <= SPHERE_MM
-    return np.ascontiguousarray(steps[kept])
+    within = np.linalg.norm(steps * voxel_grid.spacing, axis=1) <= SPHERE_MM
+    return np.ascontiguousarray(steps[within])
 
 
 @njit(cache=True, nogil=True)

@@ -1,7 +1,7 @@
-"""What a simulated user adds after seeing a mask: voxels to click, each marked as foreground or background.
+"""What a simulated user adds after seeing a mask: voxels, each marked as foreground or background.
 
-Foreground where the mask missed the organ, background where it spilled. Every rule is a pure function of the two masks
-and a stream of chance, and gives nothing if there is no error.
+A false negative gets a foreground click, a false positive a background click. Every rule is a pure
+function of the two masks and a random stream, and returns nothing if there is no error.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluator.imaging.connected_components import largest_piece
+from evaluator.imaging.connected_components import largest_component
 from evaluator.imaging.distance_transform import TIE_MM, first_deepest, squared_depth
 from evaluator.imaging.geometry import affine_of, spacing
 from evaluator.imaging.grid_masks import GridMask, common_region, crop_mask, interior_of
-from evaluator.prompting.error_regions import largest_error, missed, spilled
+from evaluator.prompting.error_regions import false_negatives, false_positives, largest_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,112 +27,133 @@ if TYPE_CHECKING:
 
     Clicks = tuple[tuple[Index, bool], ...]
     Correction = Callable[[GridMask, GridMask, RandomStream], Clicks]
-    """(reference, prediction, chance) -> voxels of the grid, and whether each one is foreground."""
+    """(reference, prediction, rng) -> voxels of the grid, and whether each one is foreground."""
 
-#: farther than any voxel of a layer is from the layer's outside, so that its neighbours in other layers do not count
+#: larger than any distance within a layer, so neighbours in other layers do not count
 FAR_MM = 1e6
 
 
 def correct(
-    plan: RoundPlan, reference: GridMask, prediction: GridMask, chance: RandomStream
+    plan: RoundPlan, reference: GridMask, prediction: GridMask, rng: RandomStream
 ) -> Clicks:
-    """The plan's correction of this prediction; empty where there is no error."""
+    """Correct a prediction by the plan's rule.
+
+    Args:
+        plan: names the rule.
+        reference: not empty.
+        prediction: a mask on the same grid.
+        rng: source of random choices.
+
+    Returns:
+        Voxels of the grid, and whether each one is foreground; empty where there is no error.
+    """
     if plan.click_rule == "cvpr25":
-        return _cvpr25_click(reference, prediction, chance)
-    return CORRECTIONS[plan.correction](reference, prediction, chance)
+        return _cvpr25_click(reference, prediction, rng)
+    return CORRECTIONS[plan.correction](reference, prediction, rng)
 
 
 def _largest_error_click(reference: GridMask, prediction: GridMask, _: RandomStream) -> Clicks:
-    """The deepest voxel of the largest error, in millimetres; of equally deep ones the first in C order."""
+    """The deepest voxel of the largest error, in mm; of equally deep ones the first in C order."""
     error = largest_error(reference, prediction)
     if error is None:
         return ()
-    depth = squared_depth(error.region.array, spacing(affine_of(reference.grid)))
-    return ((_on_grid(error.region, first_deepest(depth)), error.missed),)
+    depth = squared_depth(error.mask.array, spacing(affine_of(reference.grid)))
+    return ((_grid_index(error.mask, first_deepest(depth)), error.false_negative),)
 
 
-def _random_error_click(reference: GridMask, prediction: GridMask, chance: RandomStream) -> Clicks:
-    """A voxel uniform over all wrong ones, missed and spilled."""
-    under, over = missed(reference, prediction), spilled(reference, prediction)
-    if under.empty and over.empty:
+def _random_error_click(reference: GridMask, prediction: GridMask, rng: RandomStream) -> Clicks:
+    """A voxel uniform over all false negatives and false positives."""
+    negatives = false_negatives(reference, prediction)
+    positives = false_positives(reference, prediction)
+    if negatives.empty and positives.empty:
         return ()
-    number = chance.below(under.voxel_count + over.voxel_count)
-    is_missed = number < under.voxel_count
-    region, number = (under, number) if is_missed else (over, number - under.voxel_count)
-    return ((_numbered(region, region.array, number), is_missed),)
+    number = rng.below(negatives.voxel_count + positives.voxel_count)
+    if number < negatives.voxel_count:
+        return ((_numbered_voxel(negatives, negatives.array, number), True),)
+    number -= negatives.voxel_count
+    return ((_numbered_voxel(positives, positives.array, number), False),)
 
 
-def _boundary_click(reference: GridMask, prediction: GridMask, chance: RandomStream) -> Clicks:
-    """A voxel uniform over the rim of the largest error: those with one of six neighbours outside it."""
+def _boundary_click(reference: GridMask, prediction: GridMask, rng: RandomStream) -> Clicks:
+    """A voxel uniform over the boundary of the largest error.
+
+    A voxel is on the boundary if one of its six neighbours is outside the error.
+    """
     error = largest_error(reference, prediction)
     if error is None:
         return ()
-    rim = error.region.array & ~interior_of(error.region.array)
-    number = chance.below(int(np.count_nonzero(rim)))
-    return ((_numbered(error.region, rim, number), error.missed),)
+    boundary = error.mask.array & ~interior_of(error.mask.array)
+    number = rng.below(int(np.count_nonzero(boundary)))
+    return ((_numbered_voxel(error.mask, boundary, number), error.false_negative),)
 
 
 def _scribble(reference: GridMask, prediction: GridMask, _: RandomStream) -> Clicks:
-    """The centre line of the largest error: in every layer along its longest grid axis, the voxel deepest in the layer.
+    """The centre line of the largest error: the deepest voxel of each layer of its longest axis.
 
-    The longest axis is the one with the largest extent in millimetres (the first of equals). Depth is taken within the
-    layer, as a reader draws who goes through the slices; of equally deep voxels the first in C order is taken.
+    The longest axis is the grid axis with the largest extent in millimetres (the first of equals).
+    Depth is measured within the layer, as a reader scribbles slice by slice; of equally deep voxels
+    the first in C order is taken.
     """
     error = largest_error(reference, prediction)
     if error is None:
         return ()
     step = np.array(spacing(affine_of(reference.grid)))
-    axis = int(np.argmax(error.region.array.shape * step))
+    axis = int(np.argmax(error.mask.array.shape * step))
     step[axis] = FAR_MM
-    depth = np.sqrt(squared_depth(error.region.array, (step[0], step[1], step[2])))
+    depth = np.sqrt(squared_depth(error.mask.array, (step[0], step[1], step[2])))
     layers = np.moveaxis(depth, axis, 0).reshape(depth.shape[axis], -1)
     firsts = np.argmax(layers >= layers.max(axis=1, keepdims=True) - TIE_MM, axis=1)
-    others = [n for a, n in enumerate(depth.shape) if a != axis]
+    layer_shape = [n for a, n in enumerate(depth.shape) if a != axis]
     line = []
     for layer, first in enumerate(firsts):
         if layers[layer, first] > 0:
-            at = [int(n) for n in np.unravel_index(int(first), others)]
-            at.insert(axis, layer)
-            line.append((_on_grid(error.region, (at[0], at[1], at[2])), error.missed))
+            index = [int(n) for n in np.unravel_index(int(first), layer_shape)]
+            index.insert(axis, layer)
+            voxel = _grid_index(error.mask, (index[0], index[1], index[2]))
+            line.append((voxel, error.false_negative))
     return tuple(line)
 
 
 def _cvpr25_click(reference: GridMask, prediction: GridMask, _: RandomStream) -> Clicks:
     """The click of the CVPR 2025 interactive challenge, on arrays in its axis order (z, y, x).
 
-    Errors of both signs are one mask; its 26-connected piece of most voxels; the voxels farthest from the outside,
-    counted in voxels and not in millimetres; of these one by numpy's legacy generator seeded with 42. Foreground if the
-    voxel is in the reference. (The challenge halves crops of more than 60 million voxels; that is not done here.)
-    Source: the challenge's evaluation script, JunMa11/CVPR-MedSegFMCompetition CVPR25_iter_eval.py.
+    False negatives and false positives are one mask. Of its 26-connected component of most voxels,
+    the voxels farthest from the outside are found, counted in voxels and not in millimetres;
+    numpy's legacy generator seeded with 42 chooses one of them. The click is foreground if the
+    voxel is in the reference. (The challenge halves crops of more than 60 million voxels; that is
+    not done here.) Source: the challenge's evaluation script, JunMa11/CVPR-MedSegFMCompetition
+    CVPR25_iter_eval.py.
     """
-    under, over = missed(reference, prediction), spilled(reference, prediction)
-    if under.empty and over.empty:
+    negatives = false_negatives(reference, prediction)
+    positives = false_positives(reference, prediction)
+    if negatives.empty and positives.empty:
         return ()
-    piece = largest_piece(_either(under, over))
-    depth = squared_depth(piece.array, (1.0, 1.0, 1.0))
+    component = largest_component(_union_zyx(negatives, positives))
+    depth = squared_depth(component.array, (1.0, 1.0, 1.0))
     farthest = np.argwhere(depth == depth.max())
-    k, j, i = farthest[np.random.RandomState(42).choice(len(farthest))] + piece.offset
-    at = (int(i), int(j), int(k))
-    return ((at, reference.contains(at)),)
+    k, j, i = farthest[np.random.RandomState(42).choice(len(farthest))] + component.offset
+    voxel = (int(i), int(j), int(k))
+    return ((voxel, reference.contains(voxel)),)
 
 
-def _either(a: GridMask, b: GridMask) -> GridMask:
-    """Both masks together, with their axes turned to (z, y, x)."""
+def _union_zyx(a: GridMask, b: GridMask) -> GridMask:
+    """The union of two masks, with the axes in the order (z, y, x)."""
     low, high = common_region(a, b)
-    both: NDArray[np.bool_] = a.crop(low, high) | b.crop(low, high)
+    union: NDArray[np.bool_] = a.crop(low, high) | b.crop(low, high)
     i, j, k = low
-    return crop_mask(np.ascontiguousarray(both.T), a.grid, (k, j, i))
+    return crop_mask(np.ascontiguousarray(union.T), a.grid, (k, j, i))
 
 
-def _numbered(region: GridMask, inside: NDArray[np.bool_], number: int) -> Index:
-    """The voxel of this number, in C order, among those of a mask on the region's crop."""
-    flat = int(np.flatnonzero(inside)[number])
-    i, j, k = np.unravel_index(flat, inside.shape)
-    return _on_grid(region, (int(i), int(j), int(k)))
+def _numbered_voxel(mask: GridMask, chosen: NDArray[np.bool_], number: int) -> Index:
+    """The grid index of voxel ``number``, in C order, of those chosen on the mask's crop."""
+    flat = int(np.flatnonzero(chosen)[number])
+    i, j, k = np.unravel_index(flat, chosen.shape)
+    return _grid_index(mask, (int(i), int(j), int(k)))
 
 
-def _on_grid(region: GridMask, at: Index) -> Index:
-    i, j, k = (n + c for n, c in zip(at, region.offset, strict=True))
+def _grid_index(mask: GridMask, index: Index) -> Index:
+    """The index on the grid of a voxel of the mask's crop."""
+    i, j, k = (n + c for n, c in zip(index, mask.offset, strict=True))
     return i, j, k
 
 

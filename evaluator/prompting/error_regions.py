@@ -1,7 +1,8 @@
-"""What is wrong with a mask: the voxels missed, the voxels spilled, and the largest connected piece of either.
+"""The errors of a mask: false negatives, false positives, and the largest component of either.
 
-All work is done on crops about the error, never on the volume. Voxels that touch at a face, an edge or a corner are
-connected (26-connectivity): a thin shell of errors about an organ is one error, not a hundred.
+All work is done on crops about the error, never on the volume. Voxels that touch at a face, an edge
+or a corner are connected (26-connectivity): a thin shell of errors about an organ is one error, not
+a hundred.
 """
 
 from __future__ import annotations
@@ -10,54 +11,54 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluator.imaging.connected_components import largest_piece
+from evaluator.imaging.connected_components import largest_component
 from evaluator.imaging.grid_masks import GridMask, crop_mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorPiece:
-    """One connected error: its voxels, and whether they were missed (asks for foreground) or spilled (background)."""
+class ErrorRegion:
+    """One connected error."""
 
-    region: GridMask
-    missed: bool
+    mask: GridMask
+    #: True: false-negative voxels, which need a foreground click; False: false-positive voxels
+    false_negative: bool
 
 
 def dice(reference: GridMask, prediction: GridMask) -> float:
     """2 |A and B| / (|A| + |B|) of two masks on one grid; 1 if both are empty."""
-    both = np.count_nonzero(reference.array & prediction.crop(reference.offset, reference.end))
+    shared = np.count_nonzero(reference.array & prediction.crop(reference.offset, reference.end))
     total = reference.voxel_count + prediction.voxel_count
-    return 2 * int(both) / total if total else 1.0
+    return 2 * int(shared) / total if total else 1.0
 
 
-def missed(reference: GridMask, prediction: GridMask) -> GridMask:
+def false_negatives(reference: GridMask, prediction: GridMask) -> GridMask:
     """The voxels that are in the reference and not in the prediction."""
     return _without(reference, prediction)
 
 
-def spilled(reference: GridMask, prediction: GridMask) -> GridMask:
+def false_positives(reference: GridMask, prediction: GridMask) -> GridMask:
     """The voxels that are in the prediction and not in the reference."""
     return _without(prediction, reference)
 
 
-def largest_error(reference: GridMask, prediction: GridMask) -> ErrorPiece | None:
-    """The connected error of most voxels; None if the masks are equal.
+def largest_error(reference: GridMask, prediction: GridMask) -> ErrorRegion | None:
+    """The connected error of most voxels.
 
-    Missed and spilled voxels are never one piece. Of equally large ones a missed one goes before a spilled one, then
-    the one whose first voxel in C order comes first.
+    False negatives and false positives are never one component. Of equally large components a
+    false negative comes before a false positive, then the one whose first voxel comes first in C
+    order.
+
+    Returns:
+        None if the masks are equal.
     """
-    pieces = [
-        (largest_piece(region), is_missed)
-        for region, is_missed in (
-            (missed(reference, prediction), True),
-            (spilled(reference, prediction), False),
-        )
-        if not region.empty
-    ]
-    if not pieces:
-        return None
-    region, is_missed = max(pieces, key=lambda piece: piece[0].voxel_count)
-    return ErrorPiece(region=region, missed=is_missed)
+    regions: list[ErrorRegion] = []
+    for is_negative, find in ((True, false_negatives), (False, false_positives)):
+        errors = find(reference, prediction)
+        if not errors.empty:
+            regions.append(ErrorRegion(mask=largest_component(errors), false_negative=is_negative))
+    # of equal counts max returns the first
+    return max(regions, key=lambda region: region.mask.voxel_count, default=None)
 
 
-def _without(mask: GridMask, other: GridMask) -> GridMask:
-    return crop_mask(mask.array & ~other.crop(mask.offset, mask.end), mask.grid, mask.offset)
+def _without(mask: GridMask, removed: GridMask) -> GridMask:
+    return crop_mask(mask.array & ~removed.crop(mask.offset, mask.end), mask.grid, mask.offset)

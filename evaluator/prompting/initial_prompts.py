@@ -1,8 +1,9 @@
-"""Round 0's prompts: one draw for each (subject, target, seed) in world millimetres, put on every modality's grid.
+"""Round 0's prompts, simulated once per (subject, target, seed) and placed on every image's grid.
 
-The draw is made on the anchor: the first modality of ``plan.anchor`` whose reference of the target has a voxel. So the
-images of a subject get the same physical prompt, and a difference between them is the model's. No files and no clock:
-the same masks give the same prompts in any order, at any thread count and on any machine.
+A prompt is simulated in world millimetres on the anchor: the first modality of ``plan.anchor``
+whose reference of the target has a voxel. All images of a subject get the same physical prompt, so
+a difference between them is the model's. Files and clocks play no part: the same masks give the
+same prompts in any order, at any thread count and on any machine.
 """
 
 from __future__ import annotations
@@ -11,10 +12,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from evaluator.imaging.grid_masks import GridMask, crop_mask, empty_mask
-from evaluator.imaging.target_masks import crop_targets
+from evaluator.imaging.grid_masks import GridMask
 from evaluator.prompting.boxes import choose_box, put_box
-from evaluator.prompting.points import choose_places, put_point
+from evaluator.prompting.points import choose_positions, put_point
 from evaluator.prompting.random_stream import RandomStream
 from evaluator.types import TargetPrompt
 
@@ -24,27 +24,16 @@ if TYPE_CHECKING:
     from evaluator.types import Modality, ModelCard, PromptKind, PromptPlan
     from zoo_sdk.wire import Millimetres
 
-__all__ = [
-    "PROMPTERS",
-    "GridMask",
-    "NoPrompt",
-    "RandomStream",
-    "choose_kind",
-    "crop_mask",
-    "crop_targets",
-    "draw",
-    "empty_mask",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoPrompt:
     """Why a target got no prompt on a grid.
 
-    ``empty-reference``: it has no voxel there, so that nothing can be asked or scored (score ``undefined``).
-    ``no-anchor``: it has, but in none of the modalities in which the plan may draw.
-    ``outside-grid``: the drawn box does not touch the grid, although the reference does: the images are not aligned; or
-    the grid has no voxel outside the reference, where a point was to be put.
+    ``empty-reference``: the target has no voxel on this grid, so no prompt can be simulated and the
+    score is ``undefined``.
+    ``no-anchor``: the target has voxels on this grid, but in none of the plan's anchor modalities.
+    ``outside-grid``: the simulated box does not touch the grid although the reference does, because
+    the images are not aligned; or a point must lie outside the reference, which fills the grid.
     """
 
     target: str
@@ -52,15 +41,18 @@ class NoPrompt:
 
 
 def choose_kind(plan: PromptPlan, card: ModelCard) -> PromptKind | None:
-    """The first kind of the plan that the model understands; None: the model is ``unsupported`` under this protocol.
+    """The first kind of prompt of the plan that the model accepts.
 
-    An automatic model (no prompts on its card) understands "class", the target's name alone, and nothing else.
+    An automatic model (no prompts on its card) accepts only "class", the name of the target.
+
+    Returns:
+        None if the model accepts none: it is ``unsupported`` under this protocol.
     """
-    understood: tuple[PromptKind, ...] = card.prompts or ("class",)
-    return next((kind for kind in plan.kinds if kind in understood), None)
+    accepted: tuple[PromptKind, ...] = card.prompts or ("class",)
+    return next((kind for kind in plan.kinds if kind in accepted), None)
 
 
-def draw(
+def simulate_prompts(
     masks: Mapping[Modality, GridMask],
     *,
     target: str,
@@ -70,100 +62,120 @@ def draw(
     subject: str,
     texts: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[Modality, TargetPrompt | NoPrompt]:
-    """One target's prompts on every grid of a case. ``kind`` is ``choose_kind``'s.
+    """Simulate one target's prompts and place them on every grid of a case.
 
-    ``texts``: the words for the target, and for the organs that a wrong text may name.
+    A point is placed into each grid's reference: where the voxel that holds the position lies
+    outside it, the nearest voxel inside is taken, and ``displacement_mm`` is their distance (the
+    largest of several points).
 
-    ``masks`` must hold the target's reference on ALL images of the case, whichever of them a model is given, because
-    the anchor is chosen among them. A point is put into each grid's own reference: where the voxel that the drawn place
-    lies in is outside it, the nearest voxel inside is taken, and ``displacement_mm`` is how far that is (the largest of
-    several points). An empty reference gets NoPrompt whatever the kind.
+    Args:
+        masks: the target's reference on ALL images of the case, whichever of them a model gets,
+            because the anchor is chosen among them.
+        target: the target's name.
+        kind: the result of ``choose_kind``.
+        plan: the protocol's plan of round 0.
+        seed: seed of the protocol; part of the key of every random choice.
+        subject: id of the case; part of the key of every random choice.
+        texts: the text of the target, and of the organs that a wrong text may name.
+
+    Returns:
+        The prompt of each modality. A modality with an empty reference gets NoPrompt.
     """
-    ask = _Ask(target, plan, RandomStream("prompt", seed, subject, target, kind), texts)
+    simulation = _Simulation(
+        target, plan, RandomStream("prompt", seed, subject, target, kind), texts
+    )
     present = {modality: mask for modality, mask in masks.items() if not mask.empty}
-    made = PROMPTERS[kind](ask, present)
+    prompts = PROMPTERS[kind](simulation, present)
     return {
-        modality: made.get(modality) or NoPrompt(target=target, reason="empty-reference")
+        modality: prompts.get(modality) or NoPrompt(target=target, reason="empty-reference")
         for modality in masks
     }
 
 
 @dataclass(frozen=True, slots=True)
-class _Ask:
+class _Simulation:
     target: str
     plan: PromptPlan
-    chance: RandomStream
+    rng: RandomStream
     texts: Mapping[str, str]
 
+    def anchor(self, masks: Mapping[Modality, GridMask]) -> Modality | None:
+        return next((modality for modality in self.plan.anchor if modality in masks), None)
 
-_Drawn = dict["Modality", "TargetPrompt | NoPrompt"]
+
+_Prompts = dict["Modality", "TargetPrompt | NoPrompt"]
 
 
-def _point(ask: _Ask, masks: Mapping[Modality, GridMask]) -> _Drawn:
-    anchor = next((modality for modality in ask.plan.anchor if modality in masks), None)
+def _point(simulation: _Simulation, masks: Mapping[Modality, GridMask]) -> _Prompts:
+    target, plan = simulation.target, simulation.plan
+    anchor = simulation.anchor(masks)
     if anchor is None:
-        return {modality: NoPrompt(target=ask.target, reason="no-anchor") for modality in masks}
-    places = choose_places(masks[anchor], ask.plan, ask.chance)
-    inside = not ask.plan.point_outside_mm
+        return {modality: NoPrompt(target=target, reason="no-anchor") for modality in masks}
+    positions = choose_positions(masks[anchor], plan, simulation.rng)
+    inside = not plan.point_outside_mm
     return {
-        modality: _put_points(ask.target, anchor, places, mask, inside)
+        modality: _place_points(target, anchor, positions, mask, inside)
         for modality, mask in masks.items()
     }
 
 
-def _put_points(
-    target: str, anchor: Modality, places: list[Millimetres], mask: GridMask, inside: bool
+def _place_points(
+    target: str, anchor: Modality, positions: list[Millimetres], mask: GridMask, inside: bool
 ) -> TargetPrompt | NoPrompt:
-    put = [
-        found for place in places if (found := put_point(mask, place, inside=inside)) is not None
-    ]
-    if not put:
+    results = [put_point(mask, position, inside=inside) for position in positions]
+    placed = [result for result in results if result is not None]
+    if not placed:
         return NoPrompt(target=target, reason="outside-grid")
     return TargetPrompt(
         target=target,
-        # two places may fall into one voxel of a coarser grid
-        points=tuple(dict.fromkeys(point for point, _ in put)),
-        displacement_mm=max(displacement for _, displacement in put),
+        # two positions may fall into one voxel of a coarser grid
+        points=tuple(dict.fromkeys(point for point, _ in placed)),
+        displacement_mm=max(displacement for _, displacement in placed),
         anchor=anchor,
     )
 
 
-def _box(ask: _Ask, masks: Mapping[Modality, GridMask]) -> _Drawn:
-    anchor = next((modality for modality in ask.plan.anchor if modality in masks), None)
+def _box(simulation: _Simulation, masks: Mapping[Modality, GridMask]) -> _Prompts:
+    target = simulation.target
+    anchor = simulation.anchor(masks)
     if anchor is None:
-        return {modality: NoPrompt(target=ask.target, reason="no-anchor") for modality in masks}
-    chosen = choose_box(masks[anchor], ask.plan, ask.chance)
-    boxes = {modality: put_box(chosen, mask.grid) for modality, mask in masks.items()}
-    return {
-        modality: TargetPrompt(target=ask.target, box=box, anchor=anchor)
-        if box
-        else NoPrompt(target=ask.target, reason="outside-grid")
-        for modality, box in boxes.items()
-    }
+        return {modality: NoPrompt(target=target, reason="no-anchor") for modality in masks}
+    world_box = choose_box(masks[anchor], simulation.plan, simulation.rng)
+    prompts: _Prompts = {}
+    for modality, mask in masks.items():
+        box = put_box(world_box, mask.grid)
+        if box:
+            prompts[modality] = TargetPrompt(target=target, box=box, anchor=anchor)
+        else:
+            prompts[modality] = NoPrompt(target=target, reason="outside-grid")
+    return prompts
 
 
-def _text(ask: _Ask, masks: Mapping[Modality, GridMask]) -> _Drawn:
-    others = sorted(name for name in ask.texts if name != ask.target)
-    named = (
-        others[ask.chance.below(len(others))]
-        if ask.plan.text_of == "other" and others
-        else ask.target
-    )
-    text = ask.texts.get(named) or named.replace("-", " ")
+def _text(simulation: _Simulation, masks: Mapping[Modality, GridMask]) -> _Prompts:
+    target, texts = simulation.target, simulation.texts
+    wrong_organs = sorted(name for name in texts if name != target)
+    organ = target
+    if simulation.plan.text_of == "other" and wrong_organs:
+        organ = wrong_organs[simulation.rng.below(len(wrong_organs))]
     prompt = TargetPrompt(
-        target=ask.target, text=text, text_of=None if named == ask.target else named
+        target=target,
+        text=texts.get(organ) or organ.replace("-", " "),
+        text_of=None if organ == target else organ,
     )
     return dict.fromkeys(masks, prompt)
 
 
-def _class(ask: _Ask, masks: Mapping[Modality, GridMask]) -> _Drawn:
-    return {modality: TargetPrompt(target=ask.target) for modality in masks}
+def _class(simulation: _Simulation, masks: Mapping[Modality, GridMask]) -> _Prompts:
+    return {modality: TargetPrompt(target=simulation.target) for modality in masks}
 
 
-PROMPTERS: dict[PromptKind, Callable[[_Ask, Mapping[Modality, GridMask]], _Drawn]] = {
+PROMPTERS: dict[PromptKind, Callable[[_Simulation, Mapping[Modality, GridMask]], _Prompts]] = {
     "point": _point,
     "box": _box,
     "text": _text,
     "class": _class,
 }
-"""How each kind of prompt is made, on references that are not empty. Scribbles and masks come in corrections only."""
+"""The function that simulates each kind of prompt, on references that are not empty.
+
+Scribbles and masks come from corrections only.
+"""

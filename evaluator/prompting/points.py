@@ -1,4 +1,4 @@
-"""Points: chosen once on the anchor's reference, then put on every grid in world millimetres."""
+"""Points: chosen once on the anchor's reference, then placed on every grid in world millimetres."""
 
 from __future__ import annotations
 
@@ -25,50 +25,59 @@ if TYPE_CHECKING:
     from zoo_sdk.wire import Grid, Index
 
 
-def choose_places(mask: GridMask, plan: PromptPlan, chance: RandomStream) -> list[Millimetres]:
-    """World places of the plan's points, drawn on a mask that is not empty; fewer if it has fewer voxels.
+def choose_positions(mask: GridMask, plan: PromptPlan, rng: RandomStream) -> list[Millimetres]:
+    """World positions of the plan's points, chosen on a mask that is not empty.
 
-    ``deepest``: the deepest voxel; each further one is the deepest when the ones before it count as outside.
-    ``random``: uniform over the interior, the voxels whose six neighbours are in the mask (all voxels, if none).
-    Then each is moved ``point_offset_mm`` in a direction uniform on the sphere. With ``point_outside_mm`` it is one place
-    outside instead (``_outside``).
+    There are fewer points than planned if the mask has fewer voxels.
+
+    ``deepest``: the deepest voxel; each further one is the deepest when the ones before it count as
+    outside.
+    ``random``: uniform over the interior, the voxels whose six neighbours are in the mask (over all
+    voxels if the interior is empty).
+    Then each point is moved ``point_offset_mm`` in a direction uniform on the sphere. With
+    ``point_outside_mm`` the result is one position outside the mask instead (``_outside``).
+
     """
     if plan.point_outside_mm > 0:
-        return [_outside(mask, plan.point_outside_mm, chance)]
+        return [_outside(mask, plan.point_outside_mm, rng)]
     chosen = (
         _deepest(mask, plan.points)
         if plan.point_rule == "deepest"
-        else _random(mask, plan.points, chance)
+        else _random(mask, plan.points, rng)
     )
-    places = to_world(affine_of(mask.grid), np.array(chosen, dtype=np.float64) + mask.offset)
+    positions = to_world(affine_of(mask.grid), np.array(chosen, dtype=np.float64) + mask.offset)
     if plan.point_offset_mm > 0:
-        places = places + plan.point_offset_mm * np.array([chance.direction() for _ in chosen])
-    return [_millimetres(place) for place in places]
+        positions = positions + plan.point_offset_mm * np.array([rng.direction() for _ in chosen])
+    return [_millimetres(position) for position in positions]
 
 
 def put_point(
     mask: GridMask,
-    place: Millimetres,
+    position: Millimetres,
     *,
     foreground: bool = True,
     inside: bool | None = None,
     round_number: int = 0,
 ) -> tuple[Point, float] | None:
-    """The point on this mask's grid, and how far it was moved; None if the grid has no voxel that it may lie on.
+    """The voxel of this mask's grid that stands for a world position.
 
-    It is the voxel that the place lies in, if that voxel is in the mask (for background: outside it; ``inside`` says
-    otherwise); else the nearest one that is, in millimetres between the place and the voxel's centre, the first in C
-    order of those equally near. The displacement is that distance, and 0 where the voxel was right at once. ``ras_mm``
-    is the voxel's centre.
+    The voxel that holds the position is taken if it may be used: a foreground point lies in the
+    mask, a background point outside it, and ``inside`` overrides this rule. Otherwise the nearest
+    voxel that may be used is taken, by the distance in millimetres from the position to its centre,
+    the first in C order of equally near ones.
+
+    Returns:
+        The point, whose ``ras_mm`` is the voxel's centre, and its displacement: that distance, or 0
+        where the first voxel was taken. None if the grid has no voxel that may be used.
     """
     inside = foreground if inside is None else inside
-    index = nearest_index(mask.grid, place)
+    index = nearest_index(mask.grid, position)
     displacement = 0.0
     if index is None or mask.contains(index) != inside:
-        found = _nearest(mask, place, inside=inside)
-        if found is None:
+        nearest = _nearest(mask, position, inside=inside)
+        if nearest is None:
             return None
-        index, displacement = found
+        index, displacement = nearest
     return point_at(
         mask.grid, index, foreground=foreground, round_number=round_number
     ), displacement
@@ -82,46 +91,50 @@ def point_at(grid: Grid, index: Index, *, foreground: bool = True, round_number:
     )
 
 
-def _outside(mask: GridMask, distance_mm: float, chance: RandomStream) -> Millimetres:
-    """A place so far behind the last voxel of the mask on a ray from the deepest one, uniform in its direction."""
+def _outside(mask: GridMask, distance_mm: float, rng: RandomStream) -> Millimetres:
+    """A position behind the last voxel of the mask on a random ray from the deepest voxel.
+
+    The direction is uniform; the position lies ``distance_mm`` behind where the ray leaves the
+    mask.
+    """
     step = spacing(affine_of(mask.grid))
     affine = affine_of(mask.grid)
-    (deepest,) = to_world(affine, np.array(_deepest(mask, 1)) + mask.offset)
-    direction = chance.direction()
+    (middle,) = to_world(affine, np.array(_deepest(mask, 1)) + mask.offset)
+    direction = rng.direction()
     longest = float(np.linalg.norm(np.array(mask.array.shape) * step))
     along = np.arange(0.0, longest, min(step) / 2)
     voxels = np.floor(
-        to_index(affine, deepest + along[:, None] * direction) - mask.offset + 0.5
+        to_index(affine, middle + along[:, None] * direction) - mask.offset + 0.5
     ).astype(np.int64)
     (near,) = np.nonzero(((voxels >= 0) & (voxels < mask.array.shape)).all(axis=1))
-    leaves = float(along[near[mask.array[tuple(voxels[near].T)]][-1]])
-    return _millimetres(deepest + (leaves + distance_mm) * direction)
+    exit_mm = float(along[near[mask.array[tuple(voxels[near].T)]][-1]])
+    return _millimetres(middle + (exit_mm + distance_mm) * direction)
 
 
 def _deepest(mask: GridMask, count: int) -> list[tuple[int, int, int]]:
     step = spacing(affine_of(mask.grid))
-    room = squared_depth(mask.array, step)
-    chosen = [first_deepest(room)]
+    depth = squared_depth(mask.array, step)
+    chosen = [first_deepest(depth)]
     while len(chosen) < count:
-        np.minimum(room, squared_distance_to(chosen[-1], room.shape, step), out=room)
-        following = first_deepest(room)
-        if room[following] == 0:
+        np.minimum(depth, squared_distance_to(chosen[-1], depth.shape, step), out=depth)
+        deepest = first_deepest(depth)
+        if depth[deepest] == 0:
             break
-        chosen.append(following)
+        chosen.append(deepest)
     return chosen
 
 
-def _random(mask: GridMask, count: int, chance: RandomStream) -> list[tuple[int, int, int]]:
+def _random(mask: GridMask, count: int, rng: RandomStream) -> list[tuple[int, int, int]]:
     interior = np.flatnonzero(interior_of(mask.array))
     if not interior.size:
         interior = np.flatnonzero(mask.array)
-    numbers = chance.distinct(count, len(interior))
+    numbers = rng.distinct(count, len(interior))
     indices = np.unravel_index(interior[numbers], mask.array.shape)
     return [(int(i), int(j), int(k)) for i, j, k in zip(*indices, strict=True)]
 
 
-def _nearest(mask: GridMask, place: Millimetres, *, inside: bool) -> tuple[Index, float] | None:
-    """Looks in a window about the place that grows until nothing nearer can lie beyond it."""
+def _nearest(mask: GridMask, position: Millimetres, *, inside: bool) -> tuple[Index, float] | None:
+    """Search a window about the position; enlarge it until nothing nearer can lie beyond it."""
     if inside:
         first, last = np.array(mask.offset), np.array(mask.offset) + mask.array.shape
     else:
@@ -129,22 +142,22 @@ def _nearest(mask: GridMask, place: Millimetres, *, inside: bool) -> tuple[Index
     affine = affine_of(mask.grid)
     # a ball of 1 mm reaches this many voxels along each axis
     reach = np.linalg.norm(np.linalg.inv(affine[:3, :3]), axis=1)
-    middle = to_index(affine, np.array(place))
+    middle = to_index(affine, np.array(position))
     radius = 2 * max(spacing(affine))
     while True:
         low = np.clip(np.floor(middle - radius * reach).astype(np.int64), first, last)
         high = np.clip(np.ceil(middle + radius * reach).astype(np.int64) + 1, first, last)
-        found = _nearest_in(mask, place, (low, high), inside=inside)
-        if found is not None and found[1] <= radius:
-            return found
+        nearest = _nearest_in(mask, position, (low, high), inside=inside)
+        if nearest is not None and nearest[1] <= radius:
+            return nearest
         if (low == first).all() and (high == last).all():
-            return found
-        radius = 2 * radius if found is None else found[1] * (1 + 1e-9)
+            return nearest
+        radius = 2 * radius if nearest is None else nearest[1] * (1 + 1e-9)
 
 
 def _nearest_in(
     mask: GridMask,
-    place: Millimetres,
+    position: Millimetres,
     window: tuple[NDArray[np.int64], NDArray[np.int64]],
     *,
     inside: bool,
@@ -154,13 +167,13 @@ def _nearest_in(
     if not len(voxels):
         return None
     distances = np.linalg.norm(
-        to_world(affine_of(mask.grid), voxels.astype(np.float64)) - place, axis=1
+        to_world(affine_of(mask.grid), voxels.astype(np.float64)) - position, axis=1
     )
     nearest = int(np.argmax(distances <= distances.min() + TIE_MM))
     i, j, k = (int(v) for v in voxels[nearest])
     return (i, j, k), float(distances[nearest])
 
 
-def _millimetres(place: NDArray[np.float64]) -> Millimetres:
-    x, y, z = (float(value) for value in place)
+def _millimetres(position: NDArray[np.float64]) -> Millimetres:
+    x, y, z = (float(value) for value in position)
     return (x, y, z)

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from evaluator.imaging.grid_masks import GridMask, crop_mask, empty_mask
-from evaluator.prompting.corrections import CORRECTIONS, correct
-from evaluator.prompting.error_regions import dice, largest_error
+from evaluator.prompting.corrections import correct
+from evaluator.prompting.error_regions import dice
 from evaluator.prompting.points import point_at, put_point
 from evaluator.prompting.random_stream import RandomStream
 from evaluator.types import Failure
@@ -31,16 +31,6 @@ if TYPE_CHECKING:
 
     from evaluator.types import RoundPlan, TargetPrompt
     from zoo_sdk.wire import Point
-
-__all__ = [
-    "CORRECTIONS",
-    "RoundPrompts",
-    "SimulatedUser",
-    "StopReason",
-    "TargetPrompts",
-    "dice",
-    "largest_error",
-]
 
 Reason = Literal["all-rounds", "dice-reached", "no-error", "clicks-spent", "recording-ended"]
 

@@ -16,7 +16,7 @@ from evaluator.metrics import METRICS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from evaluator.metrics import Part
+    from evaluator.metrics import Measurement
     from evaluator.types import Unit
 
 
@@ -27,22 +27,26 @@ def check_metrics(names: Iterable[str]) -> None:
             raise UnknownNameError("metric", name, METRICS)
 
 
-def parts_for(metrics: Iterable[str], target: str, unit: Unit | None) -> frozenset[Part]:
+def applicable_measurements(
+    metrics: Iterable[str], target: str, unit: Unit | None
+) -> frozenset[Measurement]:
     """What these metrics need of a target's measures beyond voxels and surfaces, as far as it has a meaning there."""
     kind = load_organs().kind(target)
-    meant: dict[Part, bool] = {
+    meant: dict[Measurement, bool] = {
         "lesions": kind in (None, "lesions"),
         "centre_lines": kind in (None, "tube"),
         "uptake": unit == "SUVbw",
     }
-    return frozenset(part for part in needs(metrics) if meant[part])
+    return frozenset(
+        measurement for measurement in required_measurements(metrics) if meant[measurement]
+    )
 
 
-def needs(metrics: Iterable[str]) -> frozenset[Part]:
+def required_measurements(metrics: Iterable[str]) -> frozenset[Measurement]:
     """What these metrics need beyond voxels and surfaces."""
-    return frozenset(part for name in metrics if (part := METRICS[name].part))
+    return frozenset(measurement for name in metrics if (measurement := METRICS[name].measurement))
 
 
 def needs_image(metrics: Iterable[str]) -> bool:
     """True when one of these metrics measures uptake, which needs a PET image's values."""
-    return "uptake" in needs(metrics)
+    return "uptake" in required_measurements(metrics)

@@ -15,7 +15,7 @@ from evaluator.errors import VolumeError
 from evaluator.files import fingerprint
 from evaluator.imaging.geometry import affine_of, difference, spacing, to_index, to_world
 from evaluator.metrics import METRICS, labels_in, measure_labels, score
-from evaluator.scoring.applicability import parts_for
+from evaluator.scoring.applicability import applicable_measurements
 from evaluator.types import ScoreStatus, Status
 from evaluator.volumes import LabelFile, file_sha256, read_grid, read_labels
 
@@ -102,7 +102,9 @@ def score_pair(pair: Pair, settings: Settings, *, threads: int = 1) -> Json:
     step = spacing(affine_of(grid))[: reference.ndim]
     measured = measure_labels(
         reference, prediction, targets, step, tolerances, threads, theirs,
-        parts={name: parts_for(settings.metrics, name, unit) for name in targets},
+        measurements={
+            name: applicable_measurements(settings.metrics, name, unit) for name in targets
+        },
         image=read_uptake(pair.image, grid).reshape(reference.shape) if pair.image else None,
     )  # fmt: skip
     entries = [
@@ -131,7 +133,7 @@ def _read_both(
 ) -> tuple[Labels, Labels, Grid]:
     """Both files' labels on the reference's grid; grids are compared before a voxel of the prediction is unpacked."""
     grid, read = _open(ours)
-    file = LabelFile(theirs, stranger=True)
+    file = LabelFile(theirs, untrusted=True)
     apart = difference(grid, file.grid)
     if apart and settings.resample == "no":
         raise VolumeError(
@@ -154,7 +156,7 @@ def _open(reference: Path) -> tuple[Grid, Callable[[], Labels]]:
     """A reference's grid, and how to read its labels. The user's own files may keep header and voxels apart."""
     if reference.name.endswith((".mhd", ".nhdr")):
         return read_grid(reference), lambda: read_labels(reference)[0]
-    file = LabelFile(reference, stranger=False)
+    file = LabelFile(reference, untrusted=False)
     return file.grid, file.read
 
 

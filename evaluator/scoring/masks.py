@@ -9,7 +9,7 @@ from evaluator.imaging.grid_masks import common_region
 from evaluator.manifests.organs import load_organs
 from evaluator.metrics import PEAK_MM, measure, without_value
 from evaluator.metrics import score as score_measures
-from evaluator.scoring.applicability import parts_for
+from evaluator.scoring.applicability import applicable_measurements
 from evaluator.types import Failure, Score
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from evaluator.datasets.references import LoadedReferences
     from evaluator.imaging.grid_masks import GridMask
-    from evaluator.metrics import Measures, Part
+    from evaluator.metrics import Measurement, Measures
     from evaluator.types import Protocol, Scan
 
 
@@ -43,8 +43,10 @@ def score_masks(
     for target, tolerance in tolerances(protocol, predictions).items():
         prediction = predictions[target]
         if not isinstance(prediction, Failure):
-            parts = parts_for(protocol.metrics, target, references.scan.unit)
-            measures = _measure(references, references.masks[target], prediction, tolerance, parts)
+            measurements = applicable_measurements(protocol.metrics, target, references.scan.unit)
+            measures = _measure(
+                references, references.masks[target], prediction, tolerance, measurements
+            )
             scores[target] = score_measures(measures, protocol.metrics)
     return scores
 
@@ -63,7 +65,9 @@ def scores_without_value(
     protocol: Protocol, scan: Scan, target: str, status: str
 ) -> tuple[Score, ...]:
     """One score without a value for each metric, with this status or ``not-applicable``."""
-    return without_value(protocol.metrics, status, parts_for(protocol.metrics, target, scan.unit))
+    return without_value(
+        protocol.metrics, status, applicable_measurements(protocol.metrics, target, scan.unit)
+    )
 
 
 def tolerances(protocol: Protocol, targets: Mapping[str, object]) -> dict[str, float]:
@@ -77,12 +81,12 @@ def _measure(
     reference: GridMask,
     prediction: GridMask,
     tolerance_mm: float,
-    parts: frozenset[Part],
+    measurements: frozenset[Measurement],
 ) -> Measures:
     """Measure in the box around both masks; outside of it both are empty, so nothing is lost."""
     low, high = common_region(reference, prediction)
     step, image = spacing(affine_of(references.grid)), None
-    if "uptake" in parts:
+    if "uptake" in measurements:
         assert references.image is not None
         # the sphere of SUVpeak reaches beyond the box
         reach = [int(PEAK_MM / length) for length in step]
@@ -96,6 +100,6 @@ def _measure(
         prediction.crop(low, high),
         step,
         tolerance_mm,
-        parts=parts,
+        measurements=measurements,
         image=image,
     )

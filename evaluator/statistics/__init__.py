@@ -1,13 +1,13 @@
-"""Statistics of scores paired within the subject: pure functions of arrays and a seed (``docs/statistics.md``).
+"""Statistics of scores that are paired within the subject (``docs/statistics.md``).
 
-The unit is always the subject: organs of one subject resemble each other, and counted as units they would make every
-interval too narrow.
+All are pure functions of arrays and a seed. The unit is always the subject: organs of one subject
+resemble each other, and counting them as units would make every interval too narrow.
 """
 
 from evaluator.statistics.agreement import Agreement, bland_altman
 from evaluator.statistics.equivalence import ALPHA, equivalence_p, holm, verdict
 from evaluator.statistics.intervals import FEWEST, mean_intervals
-from evaluator.statistics.mixed_model import Joint, fit_jointly
+from evaluator.statistics.mixed_model import MixedModelResult, fit_mixed_model
 from evaluator.statistics.paired import Paired, compare_pairs
 from evaluator.statistics.ranking import Ranking, rank_models
 from evaluator.statistics.resampling import RESAMPLES
@@ -17,13 +17,13 @@ __all__ = [
     "FEWEST",
     "RESAMPLES",
     "Agreement",
-    "Joint",
+    "MixedModelResult",
     "Paired",
     "Ranking",
     "bland_altman",
     "compare_pairs",
     "equivalence_p",
-    "fit_jointly",
+    "fit_mixed_model",
     "holm",
     "mean_intervals",
     "rank_models",

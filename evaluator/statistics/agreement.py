@@ -1,6 +1,7 @@
-"""Agreement of two measurements of the same quantity: bias and limits of agreement, with their intervals.
+"""Agreement of two measurements of one quantity: bias and limits of agreement, with intervals.
 
-Bland and Altman, Lancet 1986;327:307-310, and Stat Methods Med Res 1999;8:135-160 for the limits' standard error.
+Bland and Altman, Lancet 1986;327:307-310, and Stat Methods Med Res 1999;8:135-160 for the standard
+error of the limits.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from scipy.stats import t
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: with fewer subjects limits of agreement are not given
+#: with fewer subjects no limits of agreement are given
 FEWEST = 5
 _Z = 1.96
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """Bias, limits and the ends of their intervals, in the measurements' unit; None where n is too small."""
+    """Bias, limits and their intervals, in the measurements' unit; None where n is too small."""
 
     n: int
     bias: float
@@ -36,33 +37,50 @@ class Agreement:
 def bland_altman(
     measured: NDArray[np.float64], reference: NDArray[np.float64], confidence: float = 0.95
 ) -> Agreement:
-    """Agreement of n values, (n,) each, one pair a subject, n at least 1.
+    """Agreement of n pairs of values, one pair for each subject.
 
-    The limits are bias - 1.96 s and bias + 1.96 s; their standard error is s sqrt(1/n + 1.96^2 / (2 (n - 1))), the
-    intervals are t with n - 1 degrees of freedom. ``bias_percent`` is the mean of difference by mean of the pair.
+    The limits are bias - 1.96 s and bias + 1.96 s; their standard error is
+    s sqrt(1/n + 1.96^2 / (2 (n - 1))), the intervals are t with n - 1 degrees of freedom.
+    ``bias_percent`` is the mean of difference divided by mean of the pair.
+
+    Args:
+        measured: (n,), n at least 1.
+        reference: (n,), in the same unit.
+        confidence: level of the intervals.
     """
     differences = measured - reference
     n, bias = len(differences), float(differences.mean())
     middle = (measured + reference) / 2
-    percent = (
-        float((100 * differences[middle > 0] / middle[middle > 0]).mean())
-        if (middle > 0).any()
-        else None
-    )
+    positive = middle > 0
+    percent = None
+    if positive.any():
+        percent = float((100 * differences[positive] / middle[positive]).mean())
     if n < FEWEST:
         return Agreement(
-            n=n, bias=bias, bias_percent=percent, bias_interval=None,
-            lower=None, lower_interval=None, upper=None, upper_interval=None,
-        )  # fmt: skip
+            n=n,
+            bias=bias,
+            bias_percent=percent,
+            bias_interval=None,
+            lower=None,
+            lower_interval=None,
+            upper=None,
+            upper_interval=None,
+        )
     s = float(differences.std(ddof=1))
     quantile = float(t.ppf((1 + confidence) / 2, n - 1))
 
-    def about(value: float, error: float) -> tuple[float, float]:
+    def interval(value: float, error: float) -> tuple[float, float]:
         return value - quantile * error, value + quantile * error
 
     lower, upper = bias - _Z * s, bias + _Z * s
-    of_limit = s * np.sqrt(1 / n + _Z**2 / (2 * (n - 1)))
+    error_of_limit = s * np.sqrt(1 / n + _Z**2 / (2 * (n - 1)))
     return Agreement(
-        n=n, bias=bias, bias_percent=percent, bias_interval=about(bias, s / np.sqrt(n)),
-        lower=lower, lower_interval=about(lower, of_limit), upper=upper, upper_interval=about(upper, of_limit),
-    )  # fmt: skip
+        n=n,
+        bias=bias,
+        bias_percent=percent,
+        bias_interval=interval(bias, s / np.sqrt(n)),
+        lower=lower,
+        lower_interval=interval(lower, error_of_limit),
+        upper=upper,
+        upper_interval=interval(upper, error_of_limit),
+    )

@@ -1,7 +1,7 @@
-"""Is a difference smaller than matters: two one-sided tests against a stated margin, and the verdict of both questions.
+"""Equivalence: two one-sided tests against a stated margin, and the verdict of both tests.
 
-Schuirmann, J Pharmacokinet Biopharm 1987;15:657-680. Equivalence at level a is what the 1 - 2a interval within the margin
-shows; not having found a difference shows nothing.
+Schuirmann, J Pharmacokinet Biopharm 1987;15:657-680. Equivalence at level a is shown where the
+1 - 2a interval lies within the margin. A difference that was not significant shows nothing.
 """
 
 from __future__ import annotations
@@ -17,18 +17,23 @@ if TYPE_CHECKING:
     from evaluator.statistics.resampling import Matrix
 
 ALPHA = 0.05
-DIFFERENT, EQUIVALENT, BOTH, NEITHER = (
-    "different",
-    "equivalent",
-    "different within margin",
-    "cannot say",
-)
+DIFFERENT = "different"
+EQUIVALENT = "equivalent"
+DIFFERENT_WITHIN_MARGIN = "different within margin"
+INCONCLUSIVE = "inconclusive"
 
 
 def equivalence_p(differences: Matrix, margin: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The larger p of the two one-sided t tests of each column of (n, m) against -margin and margin, (m,), above 0.
+    """The larger p of the two one-sided t tests of each column.
 
-    NaN where n < 2 or the margin is NaN. Differences without any spread are within the margin for sure, or not at all.
+    Differences without any spread are either certainly within the margin or certainly not.
+
+    Args:
+        differences: (n, m), of n subjects.
+        margin: (m,), above 0, in the differences' unit.
+
+    Returns:
+        (m,); NaN where n < 2 or the margin is NaN.
     """
     n, m = differences.shape
     if n < 2:
@@ -44,7 +49,10 @@ def equivalence_p(differences: Matrix, margin: NDArray[np.float64]) -> NDArray[n
 
 
 def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The p adjusted by Holm over those that are numbers (Holm, Scand J Stat 1979;6:65-70); NaN stays NaN."""
+    """The p values adjusted by Holm (Scand J Stat 1979;6:65-70).
+
+    NaN stays NaN and does not count as a test.
+    """
     order = np.argsort(p)  # NaN last
     count = int((~np.isnan(p)).sum())
     adjusted = np.full(p.shape, np.nan)
@@ -54,8 +62,13 @@ def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def verdict(p_difference: float, p_equivalence: float) -> str:
-    """What the two adjusted p together say at 5 %; NaN counts as not shown."""
+    """The verdict of the two adjusted p values at 5 %.
+
+    NaN counts as not significant.
+    """
     different, equivalent = p_difference <= ALPHA, p_equivalence <= ALPHA
-    return (
-        (BOTH if equivalent else DIFFERENT) if different else EQUIVALENT if equivalent else NEITHER
-    )
+    if different and equivalent:
+        return DIFFERENT_WITHIN_MARGIN
+    if different:
+        return DIFFERENT
+    return EQUIVALENT if equivalent else INCONCLUSIVE

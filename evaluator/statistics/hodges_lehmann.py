@@ -1,8 +1,8 @@
-"""The Hodges-Lehmann shift of paired differences: the median of all Walsh averages, without making them.
+"""The Hodges-Lehmann shift of paired differences: the median of all Walsh averages.
 
-Hodges and Lehmann, Ann Math Stat 1963;34:598-611. The Walsh averages are the means of each two of n values, each value
-with itself included. In sorted values, those up to a bound are counted in n steps, so that the median is found by
-halving the range.
+Hodges and Lehmann, Ann Math Stat 1963;34:598-611. The Walsh averages are the means of each two of n
+values, each value with itself included. They are not listed: in sorted values, the averages up to a
+bound are counted in n steps, so the median is found by halving the range.
 """
 
 from __future__ import annotations
@@ -17,12 +17,19 @@ if TYPE_CHECKING:
 
     from evaluator.statistics.resampling import Matrix
 
-#: halvings of the range, after which two different averages of 64-bit values are as good as equal
+#: halvings of the range, after which different averages of 64-bit values are practically equal
 _HALVINGS = 60
 
 
 def hodges_lehmann(columns: Matrix) -> NDArray[np.float64]:
-    """The shift of each column of (n, m) differences, n at least 1: (m,), in the differences' unit."""
+    """The shift of each column of differences.
+
+    Args:
+        columns: (n, m), n at least 1.
+
+    Returns:
+        (m,), in the differences' unit.
+    """
     ordered = np.ascontiguousarray(np.sort(columns, axis=0).T)
     shifts: NDArray[np.float64] = _medians(ordered)
     return shifts
@@ -59,7 +66,7 @@ def _at(values: Any, rank: int) -> float:
 
 @njit(cache=True, nogil=True)
 def _count(values: Any, bound: float) -> int:
-    """How many Walsh averages are at most the bound."""
+    """The number of Walsh averages that are at most the bound."""
     n = values.size
     j, count = n - 1, 0
     for i in range(n):

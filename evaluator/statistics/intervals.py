@@ -1,11 +1,13 @@
-"""Confidence intervals of means over subjects: the bias-corrected and accelerated (BCa) bootstrap, expanded.
+"""Confidence intervals of means over subjects: the bias-corrected and accelerated (BCa) bootstrap.
 
-BCa: Efron, J Am Stat Assoc 1987;82:171-185, as in ``scipy.stats.bootstrap``, for many columns at once. The bootstrap
-knows the spread of n subjects with a divisor of n and no t: it is too narrow for few. So the level is expanded to the
-one at which a normal sample's interval has the t interval's width: Hesterberg, Am Stat 2015;69:371-386, section 5.
+BCa: Efron, J Am Stat Assoc 1987;82:171-185, as in ``scipy.stats.bootstrap``, for many columns at
+once. The bootstrap estimates the spread of n subjects with a divisor of n and without t: it is too
+narrow for few subjects. So the level is expanded to the one at which a normal sample's interval has
+the width of the t interval: Hesterberg, Am Stat 2015;69:371-386, section 5.
 
-A few large differences, as failures make, still leave BCa too narrow, because they misguide its acceleration: where
-Student's interval reaches further, its end is taken, no farther than the sample itself (figures in docs/statistics.md).
+A few large differences, as failures make them, still leave BCa too narrow, because they bias its
+acceleration. Where Student's interval reaches further, its end is used, but never beyond the
+sample's range (numbers in docs/statistics.md).
 """
 
 from __future__ import annotations
@@ -23,17 +25,26 @@ if TYPE_CHECKING:
 
     from evaluator.statistics.resampling import Matrix
 
-#: with fewer subjects no interval is given: the bootstrap has too few distinct samples to say anything
+#: with fewer subjects no interval is given: the bootstrap has too few distinct samples
 FEWEST = 5
 
 
 def mean_intervals(
     columns: Matrix, levels: Sequence[float] = (0.95,), *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Matrix:
-    """Intervals of the columns' means: (n, m) values of n subjects to (levels, 2, m) lower and upper ends.
+    """Intervals of the columns' means.
 
-    Those of ``bca_intervals``, and no narrower than Student's. A column of equal values has that value as both ends.
-    NaN throughout where n < ``FEWEST``.
+    They are those of ``bca_intervals``, and no narrower than Student's. A column of equal values
+    has that value as both ends.
+
+    Args:
+        columns: (n, m), of n subjects.
+        levels: confidence levels.
+        resamples: number of bootstrap samples.
+        seed: of the bootstrap.
+
+    Returns:
+        (levels, 2, m) lower and upper ends; NaN throughout where n < ``FEWEST``.
     """
     n, m = columns.shape
     if n < FEWEST:
@@ -50,7 +61,7 @@ def mean_intervals(
 
 
 def bca_intervals(columns: Matrix, levels: Sequence[float], *, resamples: int, seed: int) -> Matrix:
-    """Expanded BCa intervals of the columns' means, as ``mean_intervals``; n at least 2."""
+    """Expanded BCa intervals of the columns' means, as in ``mean_intervals``; n at least 2."""
     n, m = columns.shape
     ends = np.empty((len(levels), 2, m))
     means = columns.mean(axis=0)
@@ -60,30 +71,31 @@ def bca_intervals(columns: Matrix, levels: Sequence[float], *, resamples: int, s
     for part, samples in resampled_means(centred, resamples, seed):
         samples.sort(axis=0)
         slack = 1e-12 * scale[part]
-        below, upto = (samples < -slack).mean(axis=0), (samples <= slack).mean(axis=0)
-        bias = ndtri((below + upto) / 2)
+        below = (samples < -slack).mean(axis=0)
+        up_to = (samples <= slack).mean(axis=0)
+        bias = ndtri((below + up_to) / 2)
         for i, level in enumerate(levels):
             for side, share in enumerate(((1 - level) / 2, (1 + level) / 2)):
                 shifted = bias + t.ppf(share, n - 1) * np.sqrt(n / (n - 1))
                 with np.errstate(invalid="ignore"):
-                    wanted = ndtr(bias + shifted / (1 - acceleration[part] * shifted))
-                ends[i, side, part] = _quantiles(samples, wanted) + means[part]
+                    adjusted = ndtr(bias + shifted / (1 - acceleration[part] * shifted))
+                ends[i, side, part] = _quantiles(samples, adjusted) + means[part]
     return ends
 
 
 def _acceleration(centred: Matrix) -> Matrix:
-    """Of the mean: the jackknife's influences are the centred values themselves."""
+    """Acceleration of the mean: the jackknife's influences are the centred values themselves."""
     cubes, squares = (centred**3).sum(axis=0), (centred**2).sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(squares > 0, cubes / (6 * squares**1.5), 0.0)
 
 
 def _quantiles(ordered: Matrix, shares: Matrix) -> Matrix:
-    """Of each sorted column the quantile of its own share, linear between order statistics."""
-    place = np.clip(np.nan_to_num(shares, nan=0.5), 0, 1) * (len(ordered) - 1)
-    lower = np.floor(place).astype(np.int64)
+    """The quantile of each sorted column at its share, linear between order statistics."""
+    rank = np.clip(np.nan_to_num(shares, nan=0.5), 0, 1) * (len(ordered) - 1)
+    lower = np.floor(rank).astype(np.int64)
     upper = np.minimum(lower + 1, len(ordered) - 1)
     columns = np.arange(ordered.shape[1])
     low, high = ordered[lower, columns], ordered[upper, columns]
-    quantiles: Matrix = low + (high - low) * (place - lower)
+    quantiles: Matrix = low + (high - low) * (rank - lower)
     return quantiles

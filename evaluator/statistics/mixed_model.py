@@ -1,9 +1,12 @@
-"""All targets of a model jointly: a linear mixed model of subjects, and ranks where that cannot be fitted.
+"""All targets of a model at once: a linear mixed model of subjects, with ranks as the fallback.
 
-score ~ modality * target + (1 + modality | subject), by REML (``evaluator.statistics.reml``). Targets are coded by sum
-contrasts, so that the modality's coefficient is its effect averaged over targets, each with equal weight. Tests have the
-degrees of freedom that are exact where nothing is missing: t with n - 1, F with k - 1 and (n - 1)(k - 1). The fallback has no distribution: Wilcoxon's test on the subjects' mean differences, and Friedman's on the
-differences of the targets (J Am Stat Assoc 1937;32:675-701) of the subjects that have all.
+score ~ modality * target + (1 + modality | subject), by REML (``evaluator.statistics.reml``).
+Targets are coded by sum contrasts, so the modality's coefficient is its effect averaged over
+targets, each with equal weight. Tests have the degrees of freedom that are exact where nothing is
+missing: t with n - 1, F with k - 1 and (n - 1)(k - 1). Where the model cannot be fitted, ranks are
+used, which assume no distribution: Wilcoxon's test on the subjects' mean differences, and
+Friedman's test on the differences of the targets (J Am Stat Assoc 1937;32:675-701) of the subjects
+that have all targets.
 """
 
 from __future__ import annotations
@@ -27,11 +30,11 @@ MIXED, RANKS = "mixed model", "ranks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Joint:
-    """The modality's effect over all targets; None where there is no such figure."""
+class MixedModelResult:
+    """The modality's effect over all targets; None where an estimate does not exist."""
 
     method: str
-    #: why the method is not the mixed model
+    #: why the mixed model could not be used
     reason: str = ""
     n: int
     scores: int
@@ -46,24 +49,33 @@ class Joint:
     sd_residual: float | None = None
 
 
-def fit_jointly(
+def fit_mixed_model(
     structural: Matrix, functional: Matrix, *, resamples: int, seed: int, confidence: float = 0.95
-) -> Joint:
-    """Compare scores (n, k) of n subjects and k targets, NaN where a subject lacks a target on either image.
+) -> MixedModelResult:
+    """Compare the scores of two modalities over all targets.
 
-    Never raises for data: what cannot be fitted goes to ranks, with the reason, and what these cannot say is None.
+    The function never raises for data: what cannot be fitted is tested by ranks, with the reason,
+    and what ranks cannot estimate is None.
+
+    Args:
+        structural: (n, k) scores of n subjects and k targets; NaN where a target is missing.
+        functional: (n, k), likewise.
+        resamples: bootstrap samples of the interval by ranks.
+        seed: of the bootstrap.
+        confidence: level of the interval.
     """
-    both = ~np.isnan(structural) & ~np.isnan(functional)
-    subjects, targets = both.any(axis=1), both.any(axis=0)
-    both = both[subjects][:, targets]
+    paired = ~np.isnan(structural) & ~np.isnan(functional)
+    subjects, targets = paired.any(axis=1), paired.any(axis=0)
+    paired = paired[subjects][:, targets]
     structural, functional = (
-        np.where(both, part[subjects][:, targets], np.nan) for part in (structural, functional)
+        np.where(paired, scores[subjects][:, targets], np.nan)
+        for scores in (structural, functional)
     )
     n, k = structural.shape
-    base = Joint(method=MIXED, n=n, targets=k, scores=2 * int(both.sum()))
-    reason = _unfit(structural - functional)
+    base = MixedModelResult(method=MIXED, n=n, targets=k, scores=2 * int(paired.sum()))
+    reason = _why_not_fitted(structural - functional)
     if not reason:
-        fitted = _mixed(structural, functional, both, confidence)
+        fitted = _mixed(structural, functional, paired, confidence)
         if isinstance(fitted, dict):
             return replace(base, **fitted)
         reason = fitted
@@ -75,24 +87,24 @@ def fit_jointly(
     )
 
 
-def _unfit(differences: Matrix) -> str:
+def _why_not_fitted(differences: Matrix) -> str:
     if len(differences) < FEWEST:
         return f"fewer than {FEWEST} subjects"
     if differences.shape[1] < 2:
-        return "one target, so that subjects and errors cannot be told apart"
+        return "one target, so subject variance and residual variance cannot be separated"
     if (~np.isnan(differences)).sum() <= differences.shape[1]:
-        return "no target is in more subjects than one"
+        return "no target is in more than one subject"
     if np.nanstd(differences) <= 1e-12:
         return "all differences are equal"
     return ""
 
 
 def _mixed(
-    structural: Matrix, functional: Matrix, both: NDArray[np.bool_], confidence: float
+    structural: Matrix, functional: Matrix, paired: NDArray[np.bool_], confidence: float
 ) -> dict[str, Any] | str:
-    """The mixed model's figures, or why there are none."""
+    """The mixed model's estimates, or why it could not be fitted."""
     n, k = structural.shape
-    subject, target = np.nonzero(both)
+    subject, target = np.nonzero(paired)
     modality = np.repeat([1.0, 0.0], len(subject))
     contrasts = np.vstack([np.eye(k - 1), -np.ones(k - 1)])[np.concatenate([target, target])]
     fixed = np.column_stack(
@@ -100,7 +112,7 @@ def _mixed(
     )
     try:
         fit = fit_reml(
-            np.concatenate([structural[both], functional[both]]),
+            np.concatenate([structural[paired], functional[paired]]),
             fixed,
             np.column_stack([np.ones_like(modality), modality]),
             np.concatenate([subject, subject]),
@@ -113,10 +125,10 @@ def _mixed(
         return "the mixed model has no finite standard errors"
     effect, deviation = float(fit.effects[1]), float(np.sqrt(fit.covariance[1, 1]))
     half = float(t.ppf((1 + confidence) / 2, n - 1)) * deviation
-    differing = fit.effects[k + 1 :]
-    statistic = float(differing @ np.linalg.solve(fit.covariance[k + 1 :, k + 1 :], differing)) / (
-        k - 1
-    )
+    interactions = fit.effects[k + 1 :]
+    statistic = float(
+        interactions @ np.linalg.solve(fit.covariance[k + 1 :, k + 1 :], interactions)
+    ) / (k - 1)
     return {
         "difference": effect,
         "low": effect - half,
@@ -134,10 +146,10 @@ def _ranks(differences: Matrix, resamples: int, seed: int, confidence: float) ->
         return {}
     means = np.nanmean(differences, axis=1, keepdims=True)
     low, high = mean_intervals(means, (confidence,), resamples=resamples, seed=seed)[0][:, 0]
-    full = differences[~np.isnan(differences).any(axis=1)]
+    complete = differences[~np.isnan(differences).any(axis=1)]
     interaction = None
-    if len(full) >= FEWEST and full.shape[1] >= 3 and np.ptp(full, axis=1).any():
-        interaction = float(friedmanchisquare(*full.T).pvalue)
+    if len(complete) >= FEWEST and complete.shape[1] >= 3 and np.ptp(complete, axis=1).any():
+        interaction = float(friedmanchisquare(*complete.T).pvalue)
     return {
         "difference": float(means.mean()),
         "low": _number(low),

@@ -1,8 +1,9 @@
-"""Paired differences of subjects, one test of each column: is there a difference, how large, and how sure is that.
+"""Paired differences of subjects: size, uncertainty and tests of each column.
 
-The unit is the subject; a column is one comparison (an organ and a model). Sources: Wilcoxon's signed-rank test
-with Pratt's treatment of zeros, J Am Stat Assoc 1959;54:655-667; the matched-pairs rank-biserial correlation, Kerby,
-Compr Psychol 2014;3:11.IT.3.1, and King, Rosopa and Minium, Statistical Reasoning 2011.
+The unit is the subject; a column is one comparison (an organ and a model). Sources: Wilcoxon's
+signed-rank test with Pratt's treatment of zeros, J Am Stat Assoc 1959;54:655-667; the matched-pairs
+rank-biserial correlation, Kerby, Compr Psychol 2014;3:11.IT.3.1, and King, Rosopa and Minium,
+Statistical Reasoning 2011.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ if TYPE_CHECKING:
 
     from evaluator.statistics.resampling import Matrix
 
-#: differences this much smaller than the largest score are rounding, and count as none
+#: differences that are smaller than this share of the largest score are rounding, and count as 0
 ROUNDING = 1e-12
-#: up to so many subjects the null distribution of untied ranks is counted out
+#: up to so many subjects the null distribution of untied ranks is exact
 _EXACT = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paired:
-    """Figures of m columns, each array (m,); NaN where a figure has no meaning for so few subjects."""
+    """Statistics of m columns, each array (m,); NaN where n is too small for a statistic."""
 
     n: int
     difference: NDArray[np.float64]
@@ -53,9 +54,17 @@ def compare_pairs(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Paired:
-    """Compare scores (n, m) of n subjects, at least one, by their differences first - second; no value may be missing.
+    """Compare the scores of subjects by their differences, first - second.
 
-    Intervals are those of ``mean_intervals``. One subject has no p, and few subjects have no interval.
+    Intervals are those of ``mean_intervals``. One subject has no p, and few subjects have no
+    interval.
+
+    Args:
+        first: (n, m) scores of n subjects, at least one; no value may be missing.
+        second: (n, m), likewise.
+        confidence: level of the interval ``low`` to ``high``.
+        resamples: number of bootstrap samples and of sign flips.
+        seed: of both.
     """
     scale = np.maximum(np.abs(first), np.abs(second)).max(axis=0)
     differences = first - second
@@ -79,16 +88,26 @@ def compare_pairs(
 
 
 def signed_ranks(differences: Matrix) -> Matrix:
-    """Ranks of the magnitudes with the differences' signs, (n, m); zeros are ranked with the others, then count 0 (Pratt)."""
+    """Ranks of the magnitudes with the signs of the differences, (n, m).
+
+    Zeros are ranked with the others and then count 0 (Pratt).
+    """
     ranks: Matrix = rankdata(np.abs(differences), axis=0) * np.sign(differences)
     return ranks
 
 
 def signed_rank_p(differences: Matrix) -> NDArray[np.float64]:
-    """Two-sided p of Wilcoxon's signed-rank test for each column of (n, m) differences; no difference at all is p = 1.
+    """Two-sided p of Wilcoxon's signed-rank test for each column.
 
-    Exact for few subjects (all signs of the ranks as they are, ties and zeros included) and for untied ranks up to 50
-    subjects; beyond that normal, corrected for ties and zeros, as ``scipy.stats.wilcoxon``. NaN for one subject.
+    The test is exact for few subjects (all signs of the ranks, ties and zeros included) and for
+    untied ranks up to 50 subjects; otherwise it is normal, corrected for ties and zeros, as in
+    ``scipy.stats.wilcoxon``.
+
+    Args:
+        differences: (n, m).
+
+    Returns:
+        (m,); 1 where all differences are zero, NaN for one subject.
     """
     n, m = differences.shape
     p = np.ones(m)
@@ -111,9 +130,18 @@ def signed_rank_p(differences: Matrix) -> NDArray[np.float64]:
 def sign_flip_p(
     differences: Matrix, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> NDArray[np.float64]:
-    """Two-sided p of the mean difference among those with signs flipped, (n, m) to (m,); NaN for one subject.
+    """Two-sided p of the mean difference among those with flipped signs.
 
-    All flips for few subjects; else random ones, where the p counts the data themselves and is never 0.
+    Few subjects: all flips. Otherwise random flips; the p then counts the data themselves and is
+    never 0.
+
+    Args:
+        differences: (n, m).
+        resamples: number of random flips.
+        seed: of the flips.
+
+    Returns:
+        (m,); NaN for one subject.
     """
     if len(differences) < 2:
         return np.full(differences.shape[1], np.nan)
@@ -121,7 +149,7 @@ def sign_flip_p(
 
 
 def _flipped(values: Matrix, *, resamples: int, seed: int) -> NDArray[np.float64]:
-    """Share of sign flips whose sum is at least as far from 0."""
+    """Share of sign flips whose sum is at least as far from 0 as the data's."""
     n, m = values.shape
     enough = np.abs(values.sum(axis=0)) - ROUNDING * np.abs(values).sum(axis=0)
     p = np.empty(m)

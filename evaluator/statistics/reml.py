@@ -1,8 +1,9 @@
 """A linear mixed model with one grouping factor, by restricted maximum likelihood.
 
-Laird and Ware, Biometrics 1982;38:963-974; the profiled criterion as in Bates et al., J Stat Softw 2015;67(1), section 3.4.
-All that depends on the data is summed once for each subject, so that a step of the optimiser costs milliseconds for a
-thousand subjects; estimates and standard errors are those of ``statsmodels``' MixedLM (held by test).
+Laird and Ware, Biometrics 1982;38:963-974; the profiled criterion as in Bates et al., J Stat Softw
+2015;67(1), section 3.4. All sums that depend on the data are computed once for each subject, so a
+step of the optimiser takes milliseconds for a thousand subjects. A test compares estimates and
+standard errors with those of ``statsmodels``' MixedLM.
 """
 
 from __future__ import annotations
@@ -21,18 +22,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MixedFit:
-    """Fixed effects (p,) with their covariance (p, p), the random effects' covariance (q, q), the residual variance."""
+    """Estimates of a mixed model."""
 
+    #: fixed effects, (p,)
     effects: NDArray[np.float64]
+    #: covariance of the fixed effects, (p, p)
     covariance: Matrix
+    #: covariance of the random effects, (q, q)
     random: Matrix
+    #: residual variance
     residual: float
     converged: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Sums:
-    """Of y (N,), X (N, p) and Z (N, q): over all rows, and for each of S subjects."""
+    """Sums of products of y (N,), X (N, p) and Z (N, q).
+
+    They are over all rows, and for each of S subjects.
+    """
 
     rows: int
     yy: float
@@ -47,12 +55,19 @@ class _Sums:
 def fit_reml(
     y: NDArray[np.float64], fixed: Matrix, random: Matrix, subjects: NDArray[np.int64]
 ) -> MixedFit:
-    """Fit y = fixed b + random u + e, with u normal of each subject, independent of e.
+    """Fit y = fixed b + random u + e, with u normal for each subject, independent of e.
 
-    ``y`` is (N,), ``fixed`` (N, p) of full rank, ``random`` (N, q), ``subjects`` (N,) has numbers from 0. Raises
-    LinAlgError where the fixed effects cannot be told apart.
+    Args:
+        y: (N,).
+        fixed: (N, p), of full rank.
+        random: (N, q).
+        subjects: (N,), numbers from 0.
+
+    Raises:
+        LinAlgError: the fixed effects are collinear.
     """
-    scale = float(y.std()) or 1.0  # so that the optimiser sees figures near 1, whatever the unit
+    # scaled, so the optimiser works on numbers near 1 whatever the unit
+    scale = float(y.std()) or 1.0
     sums = _sums(y / scale, fixed, random, subjects)
     q = random.shape[1]
     triangle = np.tril_indices(q)
@@ -65,21 +80,20 @@ def fit_reml(
         return state.criterion / sums.rows, slope[triangle] / sums.rows
 
     options = {"ftol": 1e-13, "gtol": 1e-7}
-    with np.errstate(
-        all="ignore"
-    ):  # scores without any spread of their own lead out of the numbers, which is no optimum
-        found = minimize(
+    # scores without residual spread lead to infinities, which are not taken for an optimum
+    with np.errstate(all="ignore"):
+        optimum = minimize(
             criterion, np.eye(q)[triangle], jac=True, method="L-BFGS-B", options=options
         )
         lower = np.zeros((q, q))
-        lower[triangle] = found.x
+        lower[triangle] = optimum.x
         state = _state(lower @ lower.T, sums)
     return MixedFit(
         effects=state.effects * scale,
         covariance=state.inverse * state.residual * scale**2,
         random=lower @ lower.T * state.residual * scale**2,
         residual=state.residual * scale**2,
-        converged=bool(np.isfinite(found.fun)) and float(np.abs(found.jac).max()) < 1e-4,
+        converged=bool(np.isfinite(optimum.fun)) and float(np.abs(optimum.jac).max()) < 1e-4,
     )
 
 
@@ -105,12 +119,12 @@ def _sums(
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """At one covariance of the random effects by the residual variance."""
+    """The fit at one covariance of the random effects relative to the residual variance."""
 
-    #: -2 log restricted likelihood but for a constant
+    #: -2 log restricted likelihood, up to a constant
     criterion: float
     effects: NDArray[np.float64]
-    #: covariance of the effects by the residual variance
+    #: covariance of the effects, divided by the residual variance
     inverse: Matrix
     residual: float
     #: (S, q, q) I - Z'Z M
@@ -118,7 +132,11 @@ class _State:
 
 
 def _state(relative: Matrix, sums: _Sums) -> _State:
-    """By Woodbury, a subject's inverse covariance is I - Z M Z' with M = relative (I + Z'Z relative)^-1."""
+    """Fit the fixed effects for one relative covariance.
+
+    By Woodbury, a subject's inverse covariance is I - Z M Z' with
+    M = relative (I + Z'Z relative)^-1.
+    """
     inner = np.eye(len(relative)) + sums.zz @ relative
     m = relative @ np.linalg.inv(inner)
     p = len(sums.xy)
@@ -138,7 +156,7 @@ def _state(relative: Matrix, sums: _Sums) -> _State:
 
 
 def _slope(state: _State, sums: _Sums) -> Matrix:
-    """Derivative of the criterion by the relative covariance, (q, q) symmetric."""
+    """Derivative of the criterion with respect to the relative covariance, (q, q) symmetric."""
     zvz = (state.shrink @ sums.zz).sum(axis=0)
     zvx = state.shrink @ sums.xz.transpose(0, 2, 1)
     zvr = (state.shrink @ (sums.zy - np.einsum("spq,p->sq", sums.xz, state.effects))[:, :, None])[

@@ -1,4 +1,4 @@
-"""Resampling of subjects: one matrix of random numbers serves every column, whatever its number of subjects."""
+"""Resampling of subjects: one matrix of random numbers serves every column."""
 
 from __future__ import annotations
 
@@ -15,40 +15,58 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.float64]
 
-#: bootstrap samples, and random sign flips where not all can be had
+#: bootstrap samples, and random sign flips where all flips would be too many
 RESAMPLES = 4999
 #: up to so many subjects all 2**n sign flips are taken
 ALL_FLIPS = 13
-#: columns that are resampled at once, few enough to stay in the processor's cache
+#: columns that are resampled at once; they fit into the processor's cache
 _COLUMNS = 64
-#: random numbers are drawn for so many subjects at a time
+#: random numbers are generated for so many subjects at a time
 _BLOCK = 512
 
 
 def resampled_means(columns: Matrix, resamples: int, seed: int) -> Iterator[tuple[slice, Matrix]]:
-    """Means of the columns (n, m) over subjects drawn with replacement, (resamples, up to 64), and which columns they are."""
+    """Means of the columns over subjects drawn with replacement.
+
+    Args:
+        columns: (n, m), of n subjects.
+        resamples: number of resamples.
+        seed: of the resamples.
+
+    Yields:
+        A slice of at most 64 columns, and their means, (resamples, columns of the slice).
+    """
     numbers = _numbers(len(columns), resamples, seed)
-    yield from ((part, _drawn(numbers, own) / len(columns)) for part, own in _parts(columns))
+    for part, values in _parts(columns):
+        yield part, _drawn_sums(numbers, values) / len(columns)
 
 
 def flipped_sums(columns: Matrix, resamples: int, seed: int) -> Iterator[tuple[slice, Matrix]]:
-    """Sums of the columns (n, m) with signs flipped, (k, up to 64), and which columns they are.
+    """Sums of the columns with flipped signs.
 
-    For few subjects (up to ``ALL_FLIPS``) all 2**n flips, the unchanged one included; else ``resamples`` random ones.
+    Few subjects (up to ``ALL_FLIPS``): all 2**n flips, the unchanged one included; otherwise
+    ``resamples`` random flips.
+
+    Args:
+        columns: (n, m), of n subjects.
+        resamples: number of random flips.
+        seed: of the random flips.
+
+    Yields:
+        A slice of at most 64 columns, and their sums, (flips, columns of the slice).
     """
     n = len(columns)
     # the flips of few subjects are the bits of a number
-    every = (
-        np.arange(2**n, dtype=np.uint32)[:, None] >> np.arange(n, dtype=np.uint32)
-        if n <= ALL_FLIPS
-        else None
-    )
-    numbers = _numbers(n, resamples, seed) if every is None else every
-    yield from ((part, _flipped(numbers, own)) for part, own in _parts(columns))
+    if n <= ALL_FLIPS:
+        numbers = np.arange(2**n, dtype=np.uint32)[:, None] >> np.arange(n, dtype=np.uint32)
+    else:
+        numbers = _numbers(n, resamples, seed)
+    for part, values in _parts(columns):
+        yield part, _flipped_sums(numbers, values)
 
 
 def draws(n: int, resamples: int, seed: int) -> NDArray[np.int64]:
-    """Which of n subjects are drawn in each resample, (resamples, n)."""
+    """The subjects that each resample draws, (resamples, n), numbers from 0 to n - 1."""
     numbers = _numbers(n, resamples, seed)[:, :n].astype(np.uint64)
     return (numbers * np.uint64(n) >> np.uint64(32)).astype(np.int64)
 
@@ -65,16 +83,20 @@ def _numbers(n: int, resamples: int, seed: int) -> NDArray[np.uint32]:
 
 @lru_cache(maxsize=2)
 def _blocks(count: int, resamples: int, seed: int) -> NDArray[np.uint32]:
-    """Random 32-bit numbers, (resamples, count * block); the first blocks are the same whatever their count."""
-    chance = [np.random.default_rng([seed, block]) for block in range(count)]
-    parts = [one.integers(0, 2**32, (resamples, _BLOCK), dtype=np.uint32) for one in chance]
-    return np.concatenate(parts, axis=1)
+    """Random 32-bit numbers, (resamples, count * block).
+
+    The first blocks are the same whatever the count.
+    """
+    generators = [np.random.default_rng([seed, block]) for block in range(count)]
+    shape = (resamples, _BLOCK)
+    blocks = [rng.integers(0, 2**32, shape, dtype=np.uint32) for rng in generators]
+    return np.concatenate(blocks, axis=1)
 
 
-# sums may be made in any order, so that they are made many at a time; without a library's threads, which wait for each
-# other longer than such small products take
+# the order of the sums is free, so the processor may compute many at a time; a library's threads
+# are not used, because they would wait for each other longer than such small products take
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _drawn(numbers: Any, columns: Any) -> Any:
+def _drawn_sums(numbers: Any, columns: Any) -> Any:
     """Sums over drawn subjects: a number's share of 2**32 is a subject's share of n."""
     m, n = columns.shape
     sums = np.empty((numbers.shape[0], m))
@@ -92,7 +114,7 @@ def _drawn(numbers: Any, columns: Any) -> Any:
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _flipped(numbers: Any, columns: Any) -> Any:
+def _flipped_sums(numbers: Any, columns: Any) -> Any:
     m, n = columns.shape
     sums = np.empty((numbers.shape[0], m))
     signs = np.empty(n)

@@ -1,6 +1,7 @@
-"""Volumes on disk: reading images and masks of any format, writing them canonically, and the gate for strangers' files.
+"""Volumes on disk: read images and masks, write them canonically, validate untrusted files.
 
-Arrays are always indexed as nibabel shows them, (i, j, k), and mostly lie in memory as in the file, first index fastest.
+Arrays are always indexed as nibabel shows them, (i, j, k), and mostly lie in memory as in the file,
+first index fastest.
 """
 
 from evaluator.files import file_sha256

@@ -1,7 +1,7 @@
-"""Gzip files put together from parts: what is known of the content, that most of it is zeros, need not be found out.
+"""Gzip files assembled from blocks, because most of a mask is known to be zeros.
 
-Deflate (RFC 1951) is a sequence of blocks. Blocks of zeros are made once and stand wherever zeros are; a block may also
-hold its bytes as they are.
+Deflate (RFC 1951) is a sequence of blocks. Blocks of zeros are compressed once and reused wherever
+zeros occur; a block may also store its bytes uncompressed.
 """
 
 from __future__ import annotations
@@ -24,20 +24,21 @@ if TYPE_CHECKING:
 RAW = -15
 #: isal's level: 0 is its fastest, masks are no smaller with more
 LEVEL = 1
-#: zlib's levels for zeros: one kilobyte a megabyte, or four and unpacked three times faster
+#: zlib's levels for zeros: level 9 takes one kilobyte a megabyte; level 3 takes four and is
+#: decompressed three times faster
 SMALL_ZEROS, QUICK_ZEROS = 9, 3
 #: deflate, no name, no time, from an unknown system
 GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 END_OF_STREAM = b"\x03\0"
-#: zeros of one packed block
+#: zeros of one compressed block
 MANY_ZEROS = 2**20
 ZEROS = memoryview(bytes(MANY_ZEROS))
-#: the most that one block holds as it is
+#: the most bytes of one uncompressed block
 STORED_BYTES = 2**16 - 1
 
 
 def store(head: bytes, voxels: memoryview) -> Iterator[bytes | memoryview]:
-    """A gzip file that holds its content as it is, which is read several times faster than a packed one."""
+    """A gzip file with uncompressed content, which is read several times faster."""
     yield GZIP_HEADER
     for content in (memoryview(head), voxels):
         for at in range(0, len(content), STORED_BYTES):
@@ -49,60 +50,68 @@ def store(head: bytes, voxels: memoryview) -> Iterator[bytes | memoryview]:
 
 
 def pack_mask(mask: GridMask, *, quick: bool = False) -> bytes:
-    """The gzip file of a mask as NIfTI. Only the rows that hold it are packed; zeros come from memory.
+    """The gzip file of a mask as NIfTI.
 
-    ``quick``: a file that is a few times larger, and read a few times faster.
+    Only the rows that hold the mask are compressed; zeros come from memory. ``quick`` gives a file
+    that is a few times larger and read a few times faster.
     """
     stream = _Stream(QUICK_ZEROS if quick else SMALL_ZEROS)
-    for piece in mask_pieces(mask.array.view(np.uint8), mask.offset, mask.grid):
-        if isinstance(piece, int):
-            stream.add_zeros(piece)
+    for block in mask_pieces(mask.array.view(np.uint8), mask.offset, mask.grid):
+        if isinstance(block, int):
+            stream.add_zeros(block)
         else:
-            stream.add(piece)
+            stream.add(block)
     return stream.end()
 
 
 class _Stream:
-    """A gzip file under way: its parts so far, and the checksum and size of what they hold."""
+    """A gzip file being written: its blocks, and the checksum and size of their content."""
 
     def __init__(self, zeros_level: int) -> None:
-        self._parts, self._crc, self._size = [GZIP_HEADER], 0, 0
-        self._packer = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, RAW)
+        self._blocks = [GZIP_HEADER]
+        self._crc = 0
+        self._size = 0
+        self._compressor = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, RAW)
         self._zeros_level = zeros_level
 
     def add(self, content: bytes) -> None:
-        """Bytes that are worth packing."""
-        # flushed in full, so that blocks of zeros may follow: what comes after looks at nothing before it
-        self._parts += [self._packer.compress(content), self._packer.flush(isal_zlib.Z_FULL_FLUSH)]
+        """Add bytes to be compressed."""
+        # a full flush resets the compressor, so blocks of zeros may follow: later blocks refer to
+        # nothing before it
+        self._blocks.append(self._compressor.compress(content))
+        self._blocks.append(self._compressor.flush(isal_zlib.Z_FULL_FLUSH))
         self._crc = isal_zlib.crc32(content, self._crc)
         self._size += len(content)
 
     def add_zeros(self, count: int) -> None:
-        """So many zeros."""
+        """Add ``count`` zeros."""
         many, rest = divmod(count, MANY_ZEROS)
-        self._parts += [_packed_zeros(MANY_ZEROS, self._zeros_level)] * many
+        self._blocks += [_compressed_zeros(MANY_ZEROS, self._zeros_level)] * many
         for _ in range(many):
             self._crc = _crc_after_many_zeros(self._crc)
         if rest:
-            self._parts.append(_packed_zeros(rest, self._zeros_level))
+            self._blocks.append(_compressed_zeros(rest, self._zeros_level))
             self._crc = isal_zlib.crc32(ZEROS[:rest], self._crc)
         self._size += count
 
     def end(self) -> bytes:
-        """The whole file."""
+        """The complete file."""
         return b"".join(
-            [*self._parts, END_OF_STREAM, struct.pack("<2L", self._crc, self._size & 0xFFFFFFFF)]
+            [*self._blocks, END_OF_STREAM, struct.pack("<2L", self._crc, self._size & 0xFFFFFFFF)]
         )
 
 
 @lru_cache(maxsize=512)
-def _packed_zeros(count: int, level: int) -> bytes:
-    packer = zlib.compressobj(level, zlib.DEFLATED, RAW)
-    return packer.compress(bytes(count)) + packer.flush(zlib.Z_FULL_FLUSH)
+def _compressed_zeros(count: int, level: int) -> bytes:
+    compressor = zlib.compressobj(level, zlib.DEFLATED, RAW)
+    return compressor.compress(bytes(count)) + compressor.flush(zlib.Z_FULL_FLUSH)
 
 
 def _crc_after_many_zeros(crc: int) -> int:
-    """The checksum after ``MANY_ZEROS`` zeros more. It is linear in the bits of the one before, but for a constant."""
+    """The checksum after ``MANY_ZEROS`` more zeros.
+
+    It is linear in the bits of the checksum before, plus a constant.
+    """
     after, bits = _many_zeros()
     for bit in bits:
         if crc & 1:

@@ -1,6 +1,7 @@
-"""Headers of label maps from bytes alone: NIfTI-1 and -2, MHA and NRRD, of two axes or three, data in the same file.
+"""Headers of label maps from bytes: NIfTI-1 and -2, MHA and NRRD.
 
-Nothing here opens a file, follows a name that a header gives, or makes memory for what a header claims.
+Volumes have two or three axes, and their voxels lie in the same file. Nothing here opens a file,
+follows a name that a header gives, or allocates memory for a size that a header claims.
 """
 
 from __future__ import annotations
@@ -21,13 +22,22 @@ if TYPE_CHECKING:
     from zoo_sdk.wire import Grid
 
 MOST_TEXT = 2**16
-"""Bytes that a header in text may have."""
+"""The most bytes of a header in text."""
 
 MOST_BEFORE_VOXELS = 2**20
 
+NIFTI_SIZES: dict[bytes, tuple[Literal["<", ">"], int]] = {
+    (348).to_bytes(4, "little"): ("<", 348),
+    (348).to_bytes(4, "big"): (">", 348),
+    (540).to_bytes(4, "little"): ("<", 540),
+    (540).to_bytes(4, "big"): (">", 540),
+}
+"""The first four bytes of a NIfTI-1 or -2 header: byte order and size of the header."""
+
 MHA_TYPES = {
-    "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
-    "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
+    "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2",
+    "MET_INT": "i4", "MET_UINT": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8",
+    "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
 }  # fmt: skip
 NRRD_TYPES = {
     "i1": ("signed char", "int8", "int8_t"),
@@ -49,7 +59,7 @@ NRRD_TYPES = {
     "f4": ("float",),
     "f8": ("double",),
 }
-#: signs that take an axis of the space to NRRD's left-posterior-superior
+#: signs that convert an axis of the space to NRRD's left-posterior-superior
 NRRD_SPACES = {
     "left-posterior-superior": (1, 1), "lps": (1, 1), "": (1, 1),
     "right-anterior-superior": (-1, -1), "ras": (-1, -1),
@@ -59,36 +69,42 @@ NRRD_SPACES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What a file says of its voxels."""
+    """What a file declares about its voxels."""
 
-    #: two axes or three, as stored; a plane's grid has one voxel along the third
+    #: two or three axes, as stored; the grid of a two-axis image has one voxel along the third axis
     shape: tuple[int, ...]
     grid: Grid
     dtype: np.dtype[Any]
     slope: float = 1.0
     intercept: float = 0.0
-    #: what stands between the voxels and their bytes in the file (NIfTI is packed as a whole, header and all)
+    #: compression of the voxels (a NIfTI file is compressed as a whole, header included)
     packed: Literal["no", "gzip", "zlib"] = "no"
 
     @property
     def bytes(self) -> int:
-        """How many bytes the voxels have."""
+        """The number of bytes of the voxels."""
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
 
 def nifti_header(read: Callable[[int], bytes]) -> Header:
-    """Read a NIfTI header and what stands before the voxels; raises VolumeError."""
+    """Read a NIfTI header, up to the first voxel.
+
+    Args:
+        read: returns up to the given number of bytes of the file.
+
+    Raises:
+        VolumeError: the header is not valid.
+    """
     block = read(348)
-    size = {b[:4]: (order, n) for n in (348, 540) for order, b in _sizes(n)}.get(block[:4])
-    if size is None:
+    if block[:4] not in NIFTI_SIZES:
         raise VolumeError("not NIfTI")
-    order, length = size
+    order, length = NIFTI_SIZES[block[:4]]
     block += read(length - 348)
     kind: Any = nibabel.Nifti1Header if length == 348 else nibabel.Nifti2Header
     try:
         header = kind(block, endianness=order, check=False)
         if bytes(header["magic"])[:2] != b"n+" or not 1 <= int(header["dim"][0]) <= 7:
-            raise ValueError("not a single file, or of no dimensions that there are")
+            raise ValueError("not a single file, or an impossible number of dimensions")
         shape, letter = tuple(int(n) for n in header.get_data_shape()), header.get_data_dtype()
         affine = header.get_best_affine()
         before = int(header["vox_offset"]) - length
@@ -96,9 +112,9 @@ def nifti_header(read: Callable[[int], bytes]) -> Header:
     except (HeaderDataError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise VolumeError(f"the header cannot be read: {error}") from None
     if not 0 <= before <= MOST_BEFORE_VOXELS or len(read(before)) < before:
-        raise VolumeError(f"voxels are said to begin at byte {before + length}")
+        raise VolumeError(f"the header places the voxels at byte {before + length}")
     return Header(
-        **_placed(_trimmed(shape), affine),
+        **_shape_and_grid(_trimmed(shape), affine),
         dtype=_number(letter),
         slope=1.0 if slope is None else float(slope),
         intercept=0.0 if intercept is None else float(intercept),
@@ -106,7 +122,7 @@ def nifti_header(read: Callable[[int], bytes]) -> Header:
 
 
 def mha_header(body: bytes) -> tuple[Header, int]:
-    """The header of an MHA file and where its voxels begin; raises VolumeError."""
+    """The header of an MHA file and the offset of its voxels; raises VolumeError."""
     fields: dict[str, str] = {}
     at = 0
     for line, after in _lines(body):
@@ -118,7 +134,7 @@ def mha_header(body: bytes) -> tuple[Header, int]:
     try:
         if fields["elementdatafile"] != "LOCAL" or fields.get("headersize", "0") not in ("0", "-1"):
             raise VolumeError(
-                "its voxels lie in another file, or elsewhere in this one; write it in one piece"
+                "its voxels lie in another file, or not right behind the header; write one file"
             )
         if fields.get("elementnumberofchannels", "1") != "1":
             raise VolumeError(
@@ -126,34 +142,27 @@ def mha_header(body: bytes) -> tuple[Header, int]:
             )
         shape = _numbers(fields["dimsize"], int)
         steps = _numbers(fields.get("elementspacing") or fields["elementsize"], float)
-        turn = next(
-            (
-                fields[name]
-                for name in ("transformmatrix", "orientation", "rotation")
-                if name in fields
-            ),
-            "",
-        )
+        rotation = _first_field(fields, "transformmatrix", "orientation", "rotation")
         axes = np.reshape(
-            _numbers(turn, float) or np.eye(len(shape)).ravel(), (len(shape), len(shape))
+            _numbers(rotation, float) or np.eye(len(shape)).ravel(), (len(shape), len(shape))
         )
-        place = next(
-            (fields[name] for name in ("offset", "position", "origin") if name in fields), ""
-        )
-        origin = _numbers(place, float) or [0.0] * len(shape)
-        high = _yes(fields, "elementbyteordermsb") or _yes(fields, "binarydatabyteordermsb")
+        position = _first_field(fields, "offset", "position", "origin")
+        origin = _numbers(position, float) or [0.0] * len(shape)
+        big_endian = _yes(fields, "elementbyteordermsb") or _yes(fields, "binarydatabyteordermsb")
         letter = MHA_TYPES[fields["elementtype"]]
         packed: Literal["no", "zlib"] = "zlib" if _yes(fields, "compresseddata") else "no"
         affine = _from_lps(axes * np.reshape(steps, (-1, 1)), origin)
     except (KeyError, ValueError) as error:
         raise VolumeError(f"the header cannot be read: {error}") from None
     return Header(
-        **_placed(tuple(shape), affine), dtype=np.dtype("<>"[high] + letter), packed=packed
+        **_shape_and_grid(tuple(shape), affine),
+        dtype=np.dtype("<>"[big_endian] + letter),
+        packed=packed,
     ), at
 
 
 def nrrd_header(body: bytes) -> tuple[Header, int]:
-    """The header of an NRRD file and where its voxels begin; raises VolumeError."""
+    """The header of an NRRD file and the offset of its voxels; raises VolumeError."""
     fields: dict[str, str] = {}
     at = 0
     for line, after in _lines(body):
@@ -167,7 +176,7 @@ def nrrd_header(body: bytes) -> tuple[Header, int]:
         raise VolumeError("not NRRD")
     if {"datafile", "lineskip", "byteskip"} & fields.keys():
         raise VolumeError(
-            "its voxels lie in another file, or elsewhere in this one; write it in one piece"
+            "its voxels lie in another file, or not right behind the header; write one file"
         )
     try:
         shape = _numbers(fields["sizes"], int)
@@ -190,27 +199,21 @@ def nrrd_header(body: bytes) -> tuple[Header, int]:
         if packed == "no" and fields["encoding"].lower() != "raw":
             raise VolumeError(f"its encoding is {fields['encoding']}; raw and gzip are read")
     except (KeyError, ValueError, StopIteration, IndexError) as error:
-        raise VolumeError(
-            f"the header cannot be read: {error or 'its type is none of numbers'}"
-        ) from None
+        raise VolumeError(f"the header cannot be read: {error or 'unknown number type'}") from None
     order = ">" if fields.get("endian", "little").lower() == "big" else "<"
     return Header(
-        **_placed(tuple(shape), affine), dtype=np.dtype(order + letter), packed=packed
+        **_shape_and_grid(tuple(shape), affine), dtype=np.dtype(order + letter), packed=packed
     ), at
 
 
-def _sizes(length: int) -> list[tuple[str, bytes]]:
-    return [("<", length.to_bytes(4, "little")), (">", length.to_bytes(4, "big"))]
-
-
 def _trimmed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Without axes of one voxel behind the third."""
+    """Remove axes of one voxel after the third."""
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     return shape
 
 
-def _placed(shape: tuple[int, ...], affine: Any) -> dict[str, Any]:
+def _shape_and_grid(shape: tuple[int, ...], affine: Any) -> dict[str, Any]:
     if len(shape) not in (2, 3):
         raise VolumeError(f"a volume has three dimensions, an image two; this one has {shape}")
     return {"shape": shape, "grid": make_grid((*shape, 1)[:3], affine)}
@@ -218,12 +221,12 @@ def _placed(shape: tuple[int, ...], affine: Any) -> dict[str, Any]:
 
 def _number(letter: np.dtype[Any]) -> np.dtype[Any]:
     if letter.kind not in "biuf" or letter.itemsize > 8:
-        raise VolumeError(f"voxels of type {letter} are no labels")
+        raise VolumeError(f"voxels of type {letter} are not labels")
     return letter
 
 
 def _lines(body: bytes) -> Any:
-    """The header's lines and where each ends; raises VolumeError for one that has no end."""
+    """The header's lines and their ends; raises VolumeError for a line without an end."""
     at = 0
     while at < MOST_TEXT:
         end = body.find(b"\n", at, MOST_TEXT)
@@ -242,12 +245,21 @@ def _vector(text: str) -> list[float] | None:
     return None if text.strip() == "none" else [float(part) for part in text.strip("()").split(",")]
 
 
+def _first_field(fields: Mapping[str, str], *names: str) -> str:
+    return next((fields[name] for name in names if name in fields), "")
+
+
 def _yes(fields: Mapping[str, str], name: str) -> bool:
     return fields.get(name, "").lower() in ("true", "1", "t", "yes")
 
 
 def _from_lps(axes: Any, origin: Sequence[float]) -> Any:
-    """RAS affine (4, 4) of axes (n, n), a row for each index axis in LPS millimetres, and an origin, n two or three."""
+    """The RAS affine, (4, 4).
+
+    Args:
+        axes: (n, n), n two or three, a row for each index axis in LPS millimetres.
+        origin: position of voxel 0, (n,).
+    """
     n = len(axes)
     affine = np.eye(4)
     affine[:n, :n] = np.asarray(axes, dtype=np.float64).T

@@ -1,8 +1,9 @@
-"""The gate for what a container wrote: nothing is believed before a confined process has looked at it.
+"""Validation of masks that a container wrote: a confined process checks each file first.
 
-The evaluator opens the file without following links and reads at most the limit; the bytes go to a child process
-(``evaluator.volumes.validation_worker``) that has no files open, can open none, and knows nothing of references. The child reads
-the header before any voxel, decompresses no more than the grid has, and hands back the box that holds the mask.
+The evaluator opens the file without following links and reads at most the limit; the bytes go to a
+worker process (``evaluator.volumes.validation_worker``) that has no files open, can open none, and
+gets no references. The worker reads the header before any voxel, decompresses no more than the grid
+has, and returns the box that holds the mask.
 """
 
 from __future__ import annotations
@@ -32,70 +33,88 @@ LENGTH = struct.Struct("<Q")
 
 
 class MaskValidator:
-    """``with MaskValidator() as gate: gate.check(path, grid, limit)``; may be used from several threads."""
+    """Validates untrusted masks; may be used from several threads.
+
+    with MaskValidator() as validator:
+        mask = validator.check(path, grid, limit)
+    """
 
     def __init__(self) -> None:
-        self._child: subprocess.Popen[bytes] | None = None
+        self._worker: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        """Start the child while there is time."""
-        self._child = _start()
+        """Start the worker before the first mask arrives."""
+        self._worker = _start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the child."""
+        """End the worker."""
         self._end()
 
     def check(self, path: Path, grid: Grid, limit_bytes: int) -> GridMask | Failure:
-        """The mask in the file, on ``grid``; or what is wrong with it.
+        """Read and validate a mask.
 
-        ``path`` lies in a folder that a container made, in one that the evaluator made.
+        Args:
+            path: the file, in a folder that a container made inside a folder of the evaluator.
+            grid: the grid that the mask must lie on.
+            limit_bytes: the largest size of the file.
+
+        Returns:
+            The mask on ``grid``, or a Failure that says why the file is not accepted.
+
+        Raises:
+            HostError: the worker cannot be started.
         """
         body = read_untrusted(path, limit_bytes)
         if isinstance(body, Failure):
             return body
         with self._lock:
-            return self._inspect(body, grid)
+            return self._validate(body, grid)
 
-    def _inspect(self, body: bytes, grid: Grid) -> GridMask | Failure:
-        child = self._child = self._child or _start()
-        assert child.stdin and child.stdout
-        question = json.dumps({"shape": grid.shape, "affine": grid.affine}).encode()
+    def _validate(self, body: bytes, grid: Grid) -> GridMask | Failure:
+        self._worker = self._worker or _start()
+        worker = self._worker
+        assert worker.stdin and worker.stdout
+        request = json.dumps({"shape": grid.shape, "affine": grid.affine}).encode()
         try:
-            for part in (question, body):
-                child.stdin.write(LENGTH.pack(len(part)))
-                child.stdin.write(part)
-            child.stdin.flush()
-            verdict = json.loads(_receive(child.stdout))
-            if verdict["status"] != "ok":
-                return Failure(status=Status(verdict["status"]), detail=verdict["detail"])
-            (i, j, k), shape = verdict["low"], np.subtract(verdict["high"], verdict["low"])
+            for part in (request, body):
+                worker.stdin.write(LENGTH.pack(len(part)))
+                worker.stdin.write(part)
+            worker.stdin.flush()
+            reply = json.loads(_receive(worker.stdout))
+            if reply["status"] != "ok":
+                return Failure(status=Status(reply["status"]), detail=reply["detail"])
+            (i, j, k), shape = reply["low"], np.subtract(reply["high"], reply["low"])
             voxels = np.empty(np.minimum(shape, grid.shape), dtype=np.uint8)
-            _fill(child.stdout, memoryview(voxels.reshape(-1).data))
+            _fill(worker.stdout, memoryview(voxels.reshape(-1).data))
         except (OSError, EOFError):
             code = self._end()
             return Failure(
                 status=Status.UNSAFE_FILE,
-                detail=f"the process that looked at the file died of it ({code})",
+                detail=f"the process that read the file ended abnormally ({code})",
             )
         return crop_mask(voxels, grid, (i, j, k))
 
     def _end(self) -> int | None:
-        child, self._child = self._child, None
-        if child is None:
+        worker, self._worker = self._worker, None
+        if worker is None:
             return None
-        assert child.stdin and child.stdout
+        assert worker.stdin and worker.stdout
         try:
-            child.stdin.close()
+            worker.stdin.close()
         except OSError:
-            child.kill()
-        child.stdout.close()
-        return child.wait()
+            worker.kill()
+        worker.stdout.close()
+        return worker.wait()
 
 
 def read_untrusted(path: Path, limit_bytes: int) -> bytes | Failure:
-    """The bytes of a regular file with one link that is where it seems to be and no larger than the limit."""
+    """Read a regular file with one name, without following links.
+
+    Returns:
+        Its bytes, or a Failure if it is missing, not such a file, or larger than the limit.
+    """
     try:
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -112,18 +131,18 @@ def read_untrusted(path: Path, limit_bytes: int) -> bytes | Failure:
         return _unsafe(path, error.strerror or "cannot be opened")
     finally:
         os.close(folder)
-    about = os.fstat(file)
-    if not stat.S_ISREG(about.st_mode):
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode):
         os.close(file)
         return _unsafe(path, "not a regular file")
     with os.fdopen(file, "rb", buffering=0) as stream:
-        if about.st_nlink != 1:
-            return _unsafe(path, "the file has a second name")
-        if about.st_size > limit_bytes:
+        if status.st_nlink != 1:
+            return _unsafe(path, "the file has a second name (hard link)")
+        if status.st_size > limit_bytes:
             return _too_large(path, limit_bytes)
         body = b""
-        while len(body) <= limit_bytes and (more := stream.read(limit_bytes + 1 - len(body))):
-            body += more
+        while len(body) <= limit_bytes and (chunk := stream.read(limit_bytes + 1 - len(body))):
+            body += chunk
     return _too_large(path, limit_bytes) if len(body) > limit_bytes else body
 
 
@@ -131,9 +150,14 @@ def _start() -> subprocess.Popen[bytes]:
     command = [sys.executable, "-I", "-m", "evaluator.volumes.validation_worker"]
     try:
         return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/", env={},
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env={},
             start_new_session=True,
-        )  # fmt: skip
+        )
     except OSError as error:
         raise HostError(
             f"could not start the process that checks masks: {error.strerror}; run again"
@@ -148,13 +172,13 @@ def _receive(stream: IO[bytes]) -> bytes:
     return stream.read(length)
 
 
-def _fill(stream: Any, into: memoryview) -> None:
-    done = 0
-    while done < len(into):
-        got = stream.readinto(into[done:])
-        if not got:
+def _fill(stream: Any, buffer: memoryview) -> None:
+    filled = 0
+    while filled < len(buffer):
+        count = stream.readinto(buffer[filled:])
+        if not count:
             raise EOFError
-        done += got
+        filled += count
 
 
 def _unsafe(path: Path, why: str) -> Failure:

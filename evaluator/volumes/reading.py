@@ -1,4 +1,4 @@
-"""Read volumes: NIfTI through nibabel's header and isal's decompression, everything else through SimpleITK."""
+"""Read volumes: NIfTI by nibabel's header and isal's decompression, others by SimpleITK."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OTHERS = (".mha", ".mhd", ".nrrd", ".nhdr")
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A volume as stored: value = stored * slope + intercept."""
+    """A volume as stored: value = number * slope + intercept."""
 
     array: NDArray[Any]
     grid: Grid
@@ -42,12 +42,19 @@ class Stored:
 
 
 def read_grid(path: Path) -> Grid:
-    """The grid of a volume from its header alone. Raises VolumeError."""
+    """The grid of a volume, from its header alone; raises VolumeError."""
     return _nifti(path)[1] if path.name.endswith(NIFTI) else _other_grid(path)
 
 
 def read_image(path: Path) -> tuple[NDArray[np.float32], Grid]:
-    """An image's values, float32 (i, j, k), in the file's unit, and its grid. Raises VolumeError."""
+    """Read an image.
+
+    Returns:
+        The values in the file's unit, float32 (i, j, k), and the grid.
+
+    Raises:
+        VolumeError: the file cannot be read.
+    """
     stored = read_stored(path)
     array = stored.array.astype(np.float32)
     if not stored.neutral:
@@ -56,32 +63,38 @@ def read_image(path: Path) -> tuple[NDArray[np.float32], Grid]:
 
 
 def read_labels(path: Path) -> tuple[NDArray[np.integer[Any]], Grid]:
-    """A mask's or label map's whole numbers (i, j, k), in the file's integer type, and its grid.
+    """Read a mask or label map.
 
-    Floating-point files are welcome if every voxel is a whole number. Raises VolumeError.
+    Floating-point files are accepted if every voxel is an integer.
+
+    Returns:
+        The labels (i, j, k) in the file's integer type, and the grid.
+
+    Raises:
+        VolumeError: the file cannot be read, or holds other numbers than integers.
     """
     stored = read_stored(path)
     return whole_numbers(stored, path), stored.grid
 
 
 def whole_numbers(stored: Stored, path: Path) -> NDArray[np.integer[Any]]:
-    """A volume's values as integers; raises VolumeError where one is no whole number."""
+    """A volume's values as integers; raises VolumeError if one is not an integer."""
     array = stored.array
     if not stored.neutral:
         array = array.astype(np.float64) * stored.slope + stored.intercept
     if array.dtype.kind == "f":
         with np.errstate(invalid="ignore"):
-            whole = array.astype(np.int32)
-        if not np.array_equal(whole, array):
+            integers = array.astype(np.int32)
+        if not np.array_equal(integers, array):
             raise VolumeError(
-                f"{path}: a mask must hold whole numbers; this holds others, or numbers beyond 32 bits"
+                f"{path}: a mask must hold whole numbers of at most 32 bits; this file holds others"
             )
-        array = whole
+        array = integers
     return array.view(np.uint8) if array.dtype == np.bool_ else array
 
 
 def read_stored(path: Path) -> Stored:
-    """A volume without any conversion but to this machine's byte order. Raises VolumeError."""
+    """Read a volume, converted to this machine's byte order only; raises VolumeError."""
     return _read_nifti(path) if path.name.endswith(NIFTI) else _read_other(path)
 
 
@@ -110,21 +123,21 @@ def _read_nifti(path: Path) -> Stored:
     kind = np.dtype(proxy.dtype)
     if kind.kind not in "biuf":
         raise VolumeError(
-            f"{path}: voxels of type {kind} are not numbers that an image or mask can have"
+            f"{path}: voxels of type {kind} are not supported; integers and floats are"
         )
-    wanted = int(np.prod(grid.shape, dtype=np.int64)) * kind.itemsize
+    size = int(np.prod(grid.shape, dtype=np.int64)) * kind.itemsize
     try:
         raw = path.read_bytes()
         if raw[:2] == b"\x1f\x8b":
             raw = igzip.decompress(raw)
     except (OSError, EOFError, zlib.error) as error:
         raise VolumeError(
-            f"{path}: the file is damaged or cut short: {_first_line(error)}"
+            f"{path}: the file is damaged or truncated: {_first_line(error)}"
         ) from None
-    if len(raw) < proxy.offset + wanted:
-        missing = proxy.offset + wanted - len(raw)
-        raise VolumeError(f"{path}: the file is cut short, {missing} bytes of voxels are missing")
-    flat = np.frombuffer(raw, dtype=kind, count=wanted // kind.itemsize, offset=int(proxy.offset))
+    if len(raw) < proxy.offset + size:
+        missing = proxy.offset + size - len(raw)
+        raise VolumeError(f"{path}: the file is truncated, {missing} bytes of voxels are missing")
+    flat = np.frombuffer(raw, dtype=kind, count=size // kind.itemsize, offset=int(proxy.offset))
     array = flat.reshape(grid.shape, order="F")
     slope, intercept = (float(value) for value in (proxy.slope, proxy.inter))
     return Stored(array.astype(kind.newbyteorder("="), copy=False), grid, slope, intercept)
@@ -135,7 +148,7 @@ def _other_grid(path: Path) -> Grid:
 
     reader = SimpleITK.ImageFileReader()
     try:
-        reader.SetFileName(_known(path))
+        reader.SetFileName(_checked_path(path))
         reader.ReadImageInformation()
         return _grid_of(reader)
     except RuntimeError as error:
@@ -146,13 +159,12 @@ def _read_other(path: Path) -> Stored:
     import SimpleITK
 
     try:
-        image = SimpleITK.ReadImage(_known(path))
+        image = SimpleITK.ReadImage(_checked_path(path))
     except RuntimeError as error:
         raise VolumeError(f"{path}: cannot be read: {_last_line(error)}") from None
     if image.GetNumberOfComponentsPerPixel() != 1:
-        raise VolumeError(
-            f"{path}: each voxel holds {image.GetNumberOfComponentsPerPixel()} numbers, one is expected"
-        )
+        count = image.GetNumberOfComponentsPerPixel()
+        raise VolumeError(f"{path}: each voxel holds {count} numbers, one is expected")
     # SimpleITK's arrays are (k, j, i)
     return Stored(SimpleITK.GetArrayFromImage(image).T, _grid_of(image))
 
@@ -168,9 +180,10 @@ def _grid_of(image: Any) -> Grid:
     return make_grid(image.GetSize(), affine)
 
 
-def _known(path: Path) -> str:
+def _checked_path(path: Path) -> str:
     if not path.name.lower().endswith(OTHERS):
-        raise VolumeError(f"{path}: not a volume this reads; it reads {', '.join(NIFTI + OTHERS)}")
+        formats = ", ".join(NIFTI + OTHERS)
+        raise VolumeError(f"{path}: not a supported volume format; supported are {formats}")
     if not path.is_file():
         raise VolumeError(f"{path}: no such file")
     return str(path)

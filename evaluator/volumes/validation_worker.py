@@ -1,8 +1,9 @@
-"""The child behind ``MaskValidator``: reads masks of unknown origin from standard input, in a process that can open no file.
+"""The worker of ``MaskValidator``: reads untrusted masks in a process that can open no file.
 
-For each request: the wanted grid as JSON, then the file's bytes, each after its length. For each answer: a verdict as
-JSON after its length; if it is "ok", it has the box [low, high) that holds the mask, and one byte a voxel of the box
-follows, last index fastest. Most of a whole-body mask is zeros, and those are looked at once and never copied.
+Requests come from standard input: the expected grid as JSON, then the file's bytes, each after its
+length. A reply is a JSON object after its length. If its status is "ok", it names the box
+[low, high) that holds the mask, and one byte for each voxel of the box follows, last index fastest.
+Most of a whole-body mask is zeros; they are compared once and never copied.
 """
 
 from __future__ import annotations
@@ -33,30 +34,31 @@ HEADER_BYTES = 352
 MOST_EXTENSION_BYTES = 2**20
 MEMORY_BYTES = 16 * 2**30
 MOST_MEMBERS = 100_000
-#: what is decompressed and looked at in one go; small enough to stay in the processor's cache
-PIECE_BYTES = 2**17
-ZEROS = bytes(PIECE_BYTES)
+#: bytes that are decompressed and checked at once; they fit into the processor's cache
+BLOCK_BYTES = 2**17
+ZEROS = bytes(BLOCK_BYTES)
 MAGIC = b"\x1f\x8b"
 PACKED_ZEROS = nifti.packed_zeros(nifti.MANY_ZEROS)
 
 
 class RefusedFileError(Exception):
-    """The file is not to be believed: a status of the contract, and why."""
+    """The file is not accepted: a status of the contract, and why."""
 
     def __init__(self, status: str, detail: str) -> None:
         super().__init__(detail)
-        self.status, self.detail = status, detail
+        self.status = status
+        self.detail = detail
 
 
 def main() -> None:
-    """Answer until the input ends."""
+    """Serve requests until the input ends."""
     confine()
     source, sink = sys.stdin.buffer, sys.stdout.buffer
-    while question := _receive(source):
+    while request := _receive(source):
         body = _receive(source)
-        wanted = json.loads(question)
+        expected = json.loads(request)
         try:
-            low, voxels = inspect(body, make_grid(wanted["shape"], wanted["affine"]))
+            low, voxels = inspect(body, make_grid(expected["shape"], expected["affine"]))
         except RefusedFileError as refused:
             _send(sink, json.dumps({"status": refused.status, "detail": refused.detail}).encode())
         else:
@@ -67,10 +69,9 @@ def main() -> None:
 
 
 def confine() -> None:
-    """No new file can be opened, none can grow, no process started, and memory is bounded."""
-    inspect(
-        _rehearsal(), make_grid((1, 1, 1), np.eye(4))
-    )  # everything that is imported late is imported now
+    """Forbid this process to open or enlarge files and to start processes; bound its memory."""
+    # modules that are imported on first use must be imported before files are forbidden
+    inspect(_smallest_mask(), make_grid((1, 1, 1), np.eye(4)))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     for limit in (
         resource.RLIMIT_FSIZE,
@@ -82,8 +83,15 @@ def confine() -> None:
 
 
 def inspect(body: bytes, grid: Grid) -> tuple[list[int], NDArray[np.uint8]]:
-    """The first index of the box that holds the mask, and the box's voxels (i, j, k); raises RefusedFileError."""
-    stream = Bounded(body)
+    """Check a file.
+
+    Returns:
+        The first index of the box that holds the mask, and the box's voxels (i, j, k).
+
+    Raises:
+        RefusedFileError: the file is not a mask on this grid.
+    """
+    stream = BoundedStream(body)
     header = _header(stream.read(HEADER_BYTES))
     if (letter := header.get_data_dtype()) != np.uint8:
         raise RefusedFileError("wrong-values", f"voxels are {letter}; a mask is uint8, 0 and 1")
@@ -91,62 +99,76 @@ def inspect(body: bytes, grid: Grid) -> tuple[list[int], NDArray[np.uint8]]:
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if shape != grid.shape:
-        raise RefusedFileError("wrong-shape", f"shape {shape} where {grid.shape} was asked for")
+        raise RefusedFileError("wrong-shape", f"shape {shape}, expected {grid.shape}")
     _check_place(header, grid)
     offset = int(header["vox_offset"])
     if not HEADER_BYTES <= offset <= HEADER_BYTES + MOST_EXTENSION_BYTES:
-        raise RefusedFileError("unsafe-file", f"voxels are said to begin at byte {offset}")
+        raise RefusedFileError("unsafe-file", f"the header places the voxels at byte {offset}")
     stream.read(offset - HEADER_BYTES)
-    pieces = _pieces(stream, int(np.prod(grid.shape, dtype=np.int64)))
+    blocks = _blocks(stream, int(np.prod(grid.shape, dtype=np.int64)))
     if stream.read(1):
-        raise RefusedFileError("too-large", "there is more in the file than its header says")
-    return _box(pieces, grid)
+        raise RefusedFileError("too-large", "the file holds more bytes than its header declares")
+    return _box(blocks, grid)
 
 
-def _pieces(stream: Bounded, count: int) -> list[tuple[int, bytes]]:
-    """The pieces of the voxels in which not all are 0, each with its place; raises RefusedFileError."""
-    pieces, at = [], 0
-    while at < count:
-        piece = stream.read(min(PIECE_BYTES, count - at))
-        if not piece:
-            raise RefusedFileError("unsafe-file", f"{count - at} bytes of voxels are missing")
-        if piece != ZEROS[: len(piece)]:
-            voxels = np.frombuffer(piece, dtype=np.uint8)
+def _blocks(stream: BoundedStream, count: int) -> list[tuple[int, bytes]]:
+    """The blocks of voxels in which not all are 0, each with its offset.
+
+    Raises:
+        RefusedFileError: voxels are missing, or other values than 0 and 1 occur.
+    """
+    blocks: list[tuple[int, bytes]] = []
+    offset = 0
+    while offset < count:
+        block = stream.read(min(BLOCK_BYTES, count - offset))
+        if not block:
+            raise RefusedFileError("unsafe-file", f"{count - offset} bytes of voxels are missing")
+        if block != ZEROS[: len(block)]:
+            voxels = np.frombuffer(block, dtype=np.uint8)
             if voxels.max() > 1:
                 values = ", ".join(map(str, np.flatnonzero(np.bincount(voxels))[:8]))
                 raise RefusedFileError(
                     "wrong-values", f"values {values}; a mask is 0 and 1, one file a target"
                 )
-            pieces.append((at, piece))
-        at += len(piece)
-    return pieces
+            blocks.append((offset, block))
+        offset += len(block)
+    return blocks
 
 
-def _box(pieces: list[tuple[int, bytes]], grid: Grid) -> tuple[list[int], NDArray[np.uint8]]:
-    """The tight box about the voxels that are 1, out of the slices that the pieces lie in."""
+def _box(blocks: list[tuple[int, bytes]], grid: Grid) -> tuple[list[int], NDArray[np.uint8]]:
+    """The tight box about the voxels that are 1, from the slices that the blocks lie in."""
     ni, nj, _ = grid.shape
-    if not pieces:
+    if not blocks:
         return [0, 0, 0], np.zeros((0, 0, 0), dtype=np.uint8)
-    first, last = pieces[0][0] // (ni * nj), (pieces[-1][0] + len(pieces[-1][1]) - 1) // (ni * nj)
+    last_offset, last_block = blocks[-1]
+    first = blocks[0][0] // (ni * nj)
+    last = (last_offset + len(last_block) - 1) // (ni * nj)
     flat = np.zeros((last - first + 1) * ni * nj, dtype=np.uint8)
-    for at, piece in pieces:
-        own = at - first * ni * nj
-        flat[own : own + len(piece)] = np.frombuffer(piece, dtype=np.uint8)
+    for offset, block in blocks:
+        start = offset - first * ni * nj
+        flat[start : start + len(block)] = np.frombuffer(block, dtype=np.uint8)
     box = crop_mask(flat.view(np.bool_).reshape((ni, nj, -1), order="F"), grid, (0, 0, first))
     return list(box.offset), box.array.view(np.uint8)
 
 
-class Bounded:
-    """Bytes of a file that may be gzip, decompressed only as far as they are read."""
+class BoundedStream:
+    """The bytes of a file that may be gzip, decompressed only as far as they are read."""
 
     def __init__(self, body: bytes) -> None:
-        self._body, self._at = memoryview(body), 0
+        self._body = memoryview(body)
+        self._offset = 0
         self._unpack: Any = isal_zlib.decompressobj(wbits=31) if body[:2] == MAGIC else None
         self._packed = self._unpack is not None
-        self._rest, self._members, self._zeros = b"", 1, 0
+        self._rest = b""
+        self._members = 1
+        self._zeros = 0
 
     def read(self, count: int) -> bytes:
-        """Up to ``count`` bytes, fewer at the end; raises RefusedFileError where the compression is broken."""
+        """Up to ``count`` bytes, fewer at the end.
+
+        Raises:
+            RefusedFileError: the compressed data are broken.
+        """
         if not self._packed:
             return self._take(count)
         parts = []
@@ -161,25 +183,25 @@ class Bounded:
         return b"".join(parts)
 
     def _next(self, count: int) -> bytes:
-        """Some bytes, at most ``count``; none at the end."""
+        """At least one byte and at most ``count``; none at the end."""
         while not self._zeros and self._unpack is not None:
-            self._rest = self._rest or self._take(PIECE_BYTES)
+            self._rest = self._rest or self._take(BLOCK_BYTES)
             part: bytes = self._unpack.decompress(self._rest, count)
             self._rest = self._unpack.unconsumed_tail
             if self._unpack.eof:
                 self._begin_member(self._unpack.unused_data)
-            elif not part and not self._rest and self._at >= len(self._body):
-                raise EOFError("they end too soon")
+            elif not part and not self._rest and self._offset >= len(self._body):
+                raise EOFError("they end too early")
             if part:
                 return part
-        known = min(count, self._zeros, PIECE_BYTES)
-        self._zeros -= known
-        return ZEROS[:known]
+        zeros = min(count, self._zeros, BLOCK_BYTES)
+        self._zeros -= zeros
+        return ZEROS[:zeros]
 
     def _begin_member(self, rest: bytes) -> None:
-        """Go on with the gzip file that is joined to the one that has ended, if there is one.
+        """Continue with the gzip member that follows the one that has ended, if there is one.
 
-        Those that are the SDK's own zeros, byte for byte, need not be unpacked to know what they hold.
+        Members that equal the SDK's compressed zeros are recognised and not decompressed.
         """
         self._unpack = None
         while (rest := self._filled(rest)).startswith(PACKED_ZEROS):
@@ -195,11 +217,11 @@ class Bounded:
             self._unpack = isal_zlib.decompressobj(wbits=31)
 
     def _filled(self, rest: bytes) -> bytes:
-        return rest if len(rest) >= len(PACKED_ZEROS) else rest + self._take(PIECE_BYTES)
+        return rest if len(rest) >= len(PACKED_ZEROS) else rest + self._take(BLOCK_BYTES)
 
     def _take(self, count: int) -> bytes:
-        taken = bytes(self._body[self._at : self._at + count])
-        self._at += count
+        taken = bytes(self._body[self._offset : self._offset + count])
+        self._offset += count
         return taken
 
 
@@ -225,14 +247,14 @@ def _header(block: bytes) -> Any:
 
 def _check_place(header: Any, grid: Grid) -> None:
     try:
-        own = make_grid(grid.shape, header.get_best_affine())
+        file_grid = make_grid(grid.shape, header.get_best_affine())
     except (VolumeError, HeaderDataError, ValueError) as error:
         raise RefusedFileError("wrong-affine", f"no usable affine: {error}") from None
-    # one bound for all voxels: where the corners agree, all do
-    if apart := difference(grid, own, TOLERANCE_MM):
+    # one bound serves all voxels: no voxel differs more than the corners
+    if mismatch := difference(grid, file_grid, TOLERANCE_MM):
         raise RefusedFileError(
             "wrong-affine",
-            f"asked for {describe(grid)}; {apart.rsplit(': ', 1)[1]} in {describe(own)}",
+            f"expected {describe(grid)}; {mismatch.rsplit(': ', 1)[1]} in {describe(file_grid)}",
         )
 
 
@@ -246,7 +268,7 @@ def _send(stream: IO[bytes], body: bytes) -> None:
     stream.write(body)
 
 
-def _rehearsal() -> bytes:
+def _smallest_mask() -> bytes:
     image = nibabel.Nifti1Image(np.ones((1, 1, 1), dtype=np.uint8), np.eye(4))
     return bytes(image.to_bytes())
 

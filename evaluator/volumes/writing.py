@@ -1,6 +1,7 @@
-"""Write volumes: canonical NIfTI, so that equal content on one grid gives equal bytes, under its name only when whole.
+"""Write volumes as canonical NIfTI: equal content on one grid gives equal bytes.
 
-Nothing here is fsynced: what is written is found again by its hash, and made again where that differs.
+A file gets its name only when it is complete. Nothing is fsynced: files are verified by their hash,
+and written again where it differs.
 """
 
 from __future__ import annotations
@@ -34,10 +35,22 @@ LEVEL = 1
 def write_mask(
     path: Path, mask: NDArray[Any] | GridMask, grid: Grid, *, quick: bool = False
 ) -> str:
-    """Write a mask, a crop or an array (bool or 0 and 1, i, j, k), as uint8 ``.nii.gz``; returns the file's sha256.
+    """Write a mask as uint8 ``.nii.gz``.
 
-    A crop costs what it holds, not what the grid would. ``quick``: a file that is a few times larger, and read a few
-    times faster. Raises VolumeError for another shape or other values, HostError when it cannot be written.
+    The cost depends on the crop that holds the mask, not on the grid.
+
+    Args:
+        path: the file.
+        mask: a GridMask, or an array (i, j, k) of bool or of 0 and 1, unsigned.
+        grid: the grid of the mask.
+        quick: write a file that is a few times larger and read a few times faster.
+
+    Returns:
+        The file's sha256.
+
+    Raises:
+        VolumeError: the array has another shape than the grid, or other values.
+        HostError: the file cannot be written.
     """
     if not isinstance(mask, GridMask):
         if mask.shape != grid.shape:
@@ -46,7 +59,8 @@ def write_mask(
             )
         if mask.size and (mask.dtype.kind not in "bu" or mask.max() > 1):
             raise VolumeError(
-                f"{path.name}: a mask holds 0 and 1, unsigned; this is {mask.dtype} up to {mask.max()}"
+                f"{path.name}: a mask holds 0 and 1, unsigned; "
+                f"this is {mask.dtype} up to {mask.max()}"
             )
     packed = pack_mask(mask if isinstance(mask, GridMask) else crop_mask(mask, grid), quick=quick)
     _write(path, [packed])
@@ -54,9 +68,16 @@ def write_mask(
 
 
 def write_volume(path: Path, array: NDArray[Any], grid: Grid) -> str:
-    """Write an array (i, j, k) of any number type that NIfTI has as ``.nii.gz``; returns the file's sha256.
+    """Write an array (i, j, k) of any number type of NIfTI as ``.nii.gz``.
 
-    Nothing but shape, affine, number type and voxels goes into the file. Raises VolumeError, HostError.
+    Only shape, affine, number type and voxels go into the file.
+
+    Returns:
+        The file's sha256.
+
+    Raises:
+        VolumeError: NIfTI cannot hold the array.
+        HostError: the file cannot be written.
     """
     head, voxels = _content(path, array, grid)
     packed = igzip.compress(head + voxels.tobytes(), LEVEL, mtime=0)
@@ -65,11 +86,17 @@ def write_volume(path: Path, array: NDArray[Any], grid: Grid) -> str:
 
 
 def stage_image(source: Path, destination: Path) -> Grid:
-    """Copy an image of any format to a NIfTI file that says nothing but voxels and geometry; returns its grid.
+    """Copy an image of any format to a NIfTI file that holds only voxels and geometry.
 
-    The values keep their number type unless a scale is to be applied or NIfTI lacks it; then they become float32. The
-    copy is not packed: a model reads it again in each round. The grid is the one that a reader of the copy sees. Raises
-    VolumeError, HostError.
+    The values keep their number type unless a scale must be applied or NIfTI lacks the type; then
+    they become float32. The copy is not compressed, because a model reads it again in each round.
+
+    Returns:
+        The grid that a reader of the copy gets.
+
+    Raises:
+        VolumeError: the image cannot be read, or holds no finite value.
+        HostError: the copy cannot be written.
     """
     stored = read_stored(source)
     array = stored.array
@@ -88,22 +115,19 @@ def stage_image(source: Path, destination: Path) -> Grid:
 
 
 def _content(path: Path, array: NDArray[Any], grid: Grid) -> tuple[bytes, memoryview]:
-    """The header and the voxels of a file, little-endian, first index fastest; raises VolumeError."""
+    """The header and the voxels of a file, little-endian, first index fastest."""
     if array.shape != grid.shape:
         raise VolumeError(
             f"{path.name}: an array of shape {array.shape} does not fit a grid of {grid.shape}"
         )
-    letter = (
-        array.dtype.char if array.dtype.char not in "lL" else {"l": "q", "L": "Q"}[array.dtype.char]
-    )
+    letter = {"l": "q", "L": "Q"}.get(array.dtype.char, array.dtype.char)
     if letter not in nifti.CODES or max(grid.shape) > 32767:
         raise VolumeError(
             f"{path.name}: NIfTI-1 cannot hold {array.dtype} voxels of shape {grid.shape}"
         )
     voxels = np.asfortranarray(array, dtype=array.dtype.newbyteorder("<"))
-    return nifti.header(grid.shape, grid.affine, letter), voxels.reshape(-1, order="F").view(
-        np.uint8
-    ).data
+    flat = voxels.reshape(-1, order="F").view(np.uint8)
+    return nifti.header(grid.shape, grid.affine, letter), flat.data
 
 
 def _write(path: Path, parts: Iterable[bytes | memoryview]) -> None:

@@ -1,4 +1,4 @@
-"""From Dockerfiles to images: the zoo as it stands in the checkout, what its images are made of, and each model's image."""
+"""From Dockerfiles to images: the models of the checkout, their build inputs and images."""
 
 from evaluator.zoo.catalog import ZooModel, broken_models, find_model, local_digest, zoo
 from evaluator.zoo.image_builder import (

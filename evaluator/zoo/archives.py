@@ -1,4 +1,4 @@
-"""Archives of weights: unpacked with a record of what they held, so that the folder can be checked later without the archive."""
+"""Archives of weights: unpacked with a record of their files, for later checks of the folder."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluator.errors import HostError, ModelPartsError
-from evaluator.files import read_json
-from evaluator.zoo.download import file_sha256
+from evaluator.errors import HostError, ModelFilesError
+from evaluator.files import file_sha256, read_json
 from evaluator.zoo.sources import UNVERIFIED
 
 if TYPE_CHECKING:
@@ -22,9 +21,11 @@ UNPACKED = ".unpacked.json"
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a zip to a folder, which is replaced when all of it is there.
+    """Unpack a zip archive to a folder; an existing folder is replaced once all files are written.
 
-    Raises ModelPartsError for one that is broken or would write outside, HostError on a full disk.
+    Raises:
+        ModelFilesError: the archive is damaged, or would write outside of the folder.
+        HostError: the disk is full.
     """
     try:
         _unpack(archive, folder)
@@ -37,35 +38,43 @@ def unpack(archive: Path, folder: Path) -> None:
 def _unpack(archive: Path, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        made = Path(temporary, "content")
-        _extract(archive, made)
+        content = Path(temporary, "content")
+        _extract(archive, content)
         files = {
-            str(path.relative_to(made)): file_sha256(path)
-            for path in sorted(made.rglob("*"))
+            str(path.relative_to(content)): file_sha256(path)
+            for path in sorted(content.rglob("*"))
             if path.is_file()
         }
         record = {"sha256": file_sha256(archive), "files": files}
-        (made / UNPACKED).write_text(json.dumps(record), encoding="utf-8")
+        (content / UNPACKED).write_text(json.dumps(record), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
-        made.rename(folder)
+        content.rename(folder)
 
 
-def check_unpacked(folder: Path, one: Download) -> str:
-    """The sha256 of the archive that a folder was unpacked from; raises ModelPartsError if a file is not as it was then."""
+def check_unpacked(folder: Path, source: Download) -> str:
+    """Check a folder of unpacked files against its record.
+
+    Returns:
+        the sha256 of the archive that it was unpacked from.
+
+    Raises:
+        ModelFilesError: a file is missing or was changed, or the archive is not the pinned one.
+    """
     path = folder / UNPACKED
     if not path.is_file():
-        raise ModelPartsError(f"{folder} is not there, or was not unpacked by umd models fetch")
-    known = read_json(path)
-    if one.sha256 not in (UNVERIFIED, known["sha256"]):
-        raise ModelPartsError(
-            f"{folder} comes from an archive of sha256 {known['sha256']}; sources.toml says {one.sha256}"
+        raise ModelFilesError(f"{folder} does not exist, or was not unpacked by umd models fetch")
+    record = read_json(path)
+    if source.sha256 not in (UNVERIFIED, record["sha256"]):
+        raise ModelFilesError(
+            f"{folder} comes from an archive with sha256 {record['sha256']}; "
+            f"sources.toml expects {source.sha256}"
         )
-    for name, sha256 in known["files"].items():
+    for name, sha256 in record["files"].items():
         if not (folder / name).is_file() or file_sha256(folder / name) != sha256:
-            raise ModelPartsError(
-                f"{folder / name} is not as it was unpacked; remove {folder} and fetch again"
+            raise ModelFilesError(
+                f"{folder / name} was changed after unpacking; remove {folder} and fetch again"
             )
-    return str(known["sha256"])
+    return str(record["sha256"])
 
 
 def _extract(archive: Path, into: Path) -> None:
@@ -73,12 +82,13 @@ def _extract(archive: Path, into: Path) -> None:
         with zipfile.ZipFile(archive) as content:
             for name in content.namelist():
                 if Path(name).is_absolute() or ".." in Path(name).parts:
-                    raise ModelPartsError(
-                        f"{archive.name} holds the path {name!r}, which would leave its folder; not unpacked"
+                    raise ModelFilesError(
+                        f"{archive.name} contains the path {name!r}, which would leave its folder; "
+                        "it was not unpacked"
                     )
             into.mkdir()
             content.extractall(into)
     except (zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-        raise ModelPartsError(
-            f"{archive} is no zip archive that can be unpacked ({error}); remove it and fetch again"
+        raise ModelFilesError(
+            f"{archive} is not a readable zip archive ({error}); remove it and fetch again"
         ) from None

@@ -1,7 +1,9 @@
-"""The base images, ``umd/base`` and ``umd/torch``: on a pinned public image if a registry answers, else on Debian's packages.
+"""The base images ``umd/base`` and ``umd/torch``.
 
-Python packages are collected on the host, with the host's own pip settings, proxies and certificates, and copied in; so
-that nothing in the build needs a network. The image gets the host's certificates and index for builds on top of it.
+They are built on a pinned public image if a registry answers, else on Debian packages. Python
+packages are collected on the host, with its pip settings, proxies and certificates, and copied
+into the image, so the build needs no network. The image gets the host's certificates and package
+index for builds on top of it.
 """
 
 from __future__ import annotations
@@ -26,11 +28,7 @@ from evaluator.zoo.build_lock import build_lock
 from evaluator.zoo.catalog import hash_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from evaluator.zoo.docker_client import BuildClient
-
-    Say = Callable[[str], None]
 
 logger = logging.getLogger(__name__)
 
@@ -44,31 +42,39 @@ DEBIAN_PACKAGES = "python3,python3-pip,ca-certificates"
 ANSWER_SECONDS = 5
 
 HOW_TO_BOOTSTRAP = (
-    "no registry answers, and there is no mmdebstrap to make a base image from Debian's packages. "
-    "Install it (apt-get install mmdebstrap), or set UMD_BASE to an image with Python 3.11 that is on this machine."
+    "no registry answers, and mmdebstrap, which makes a base image from Debian packages, is not "
+    "installed. Install it (apt-get install mmdebstrap), or set UMD_BASE to an image with Python "
+    "3.11 on this machine."
 )
 
 
 def ensure_base(name: str, builder: BuildClient, *, flavour: Flavour = "auto") -> str:
-    """The id of ``umd/base`` or ``umd/torch``, built unless it is there and of the same parts."""
+    """The id of ``umd/base`` or ``umd/torch``, built unless an image of the same inputs exists.
+
+    Args:
+        name: "base" or "torch".
+        builder: connection to the engine.
+        flavour: of ``umd/torch``; "auto" is CUDA if the machine has a GPU.
+
+    Raises:
+        BuildError: the image does not build, or there is nothing to build it on.
+    """
     flavour = choose_flavour(flavour) if name == "torch" else "cpu"
     tag = _content(name, flavour)[:16]
     reference = f"umd/{name}:{tag}"
     digest = builder.find(reference)
+    logger.debug(f"base image {reference} {'exists' if digest else 'does not exist yet'}")
     if digest is None:
         with build_lock(paths.cache() / "locks" / f"{name}-base.lock", f"builds umd/{name}"):
             digest = builder.find(reference) or _build(name, flavour, reference, builder)
-    builder.also(reference, f"umd/{name}", "latest")
+    builder.add_tag(reference, f"umd/{name}", "latest")
     return digest
 
 
 def _build(name: str, flavour: Literal["cpu", "cuda"], reference: str, builder: BuildClient) -> str:
     under = _under(name, flavour, builder)
-    logger.info(
-        f"building {reference} ({flavour} flavour) on {under}"
-        if name == "torch"
-        else f"building {reference} on {under}"
-    )
+    details = f" ({flavour} flavour)" if name == "torch" else ""
+    logger.info(f"building {reference}{details} on {under}")
     with tempfile.TemporaryDirectory(dir=_folder()) as folder:
         context = Path(folder)
         _site(context / "site")
@@ -89,7 +95,7 @@ def _build(name: str, flavour: Literal["cpu", "cuda"], reference: str, builder: 
 
 
 def choose_flavour(flavour: Flavour) -> Literal["cpu", "cuda"]:
-    """CUDA where the machine shows a GPU, unless the user said."""
+    """The flavour to use: for "auto", CUDA if the machine has a GPU, else CPU."""
     from evaluator.containers.gpus import find_gpus
 
     if flavour == "auto":
@@ -98,31 +104,34 @@ def choose_flavour(flavour: Flavour) -> Literal["cpu", "cuda"]:
 
 
 def registry_answers(address: str) -> bool:
-    """Does the registry at this address answer this machine, within seconds; an engine's pull may wait for minutes."""
+    """True if the registry at this address answers within seconds.
+
+    A pull by the engine could wait for minutes.
+    """
     if not address:
         return False
     try:
-        with urllib.request.urlopen(urljoin(address, "/v2/"), timeout=ANSWER_SECONDS):  # noqa: S310 - the engine told it
+        # S310: the address comes from the engine
+        with urllib.request.urlopen(urljoin(address, "/v2/"), timeout=ANSWER_SECONDS):  # noqa: S310
             return True
     except urllib.error.HTTPError as error:
-        return (
-            error.code == 401
-        )  # the registry's own answer to a stranger; a proxy's refusal is another
+        # a registry answers 401 to a request without credentials; a refusing proxy does not
+        return error.code == 401
     except (OSError, ValueError):
         return False
 
 
 def _under(name: str, flavour: str, builder: BuildClient) -> str:
-    """The image to build on: the user's, the pinned public one, or one made here."""
+    """The image to build on: the user's choice, the pinned public one, or one made here."""
     variable = "UMD_BASE" if name == "base" else "UMD_TORCH_BASE"
-    if given := os.environ.get(variable):
-        return given
+    if choice := os.environ.get(variable):
+        return choice
     if name == "torch" and flavour == "cpu":
         ensure_base("base", builder)
         return "umd/base:latest"
     text = (paths.project() / f"dockerfiles/{name}.Dockerfile").read_text(encoding="utf-8")
     public = re.search(r"^ARG BASE=(\S+)$", text, flags=re.MULTILINE)
-    assert public, "a base image's Dockerfile names its pinned base"
+    assert public, "a Dockerfile of a base image must name its pinned base"
     if builder.find(public[1]) or (
         registry_answers(builder.registry()) and _pull(public[1], builder)
     ):
@@ -144,7 +153,7 @@ def _bootstrap(builder: BuildClient) -> str:
     if shutil.which("mmdebstrap") is None:
         raise BuildError(HOW_TO_BOOTSTRAP)
     logger.info(
-        "no registry answers: making a base file system from Debian's packages with mmdebstrap"
+        "no registry answers: making a base file system from Debian packages with mmdebstrap"
     )
     with tempfile.TemporaryDirectory(dir=_folder()) as folder:
         tar = Path(folder) / "root.tar"
@@ -163,7 +172,7 @@ def _bootstrap(builder: BuildClient) -> str:
 
 
 def _packages(name: str, flavour: str, under: str, folder: Path) -> None:
-    """Collect the wheels that the image gets, for Python 3.11 on this machine's kind of processor."""
+    """Collect the wheels of the image, for Python 3.11 on this machine's kind of processor."""
     folder.mkdir()
     lock = paths.project() / "dockerfiles/base.lock"
     pip = [
@@ -185,7 +194,7 @@ def _packages(name: str, flavour: str, under: str, folder: Path) -> None:
         )
     else:
         logger.info(f"collecting {TORCH} ({flavour})")
-        # of equal versions pip takes the one with a local label, which is the CPU wheel of this index
+        # among equal versions pip prefers one with a local label: the CPU wheel of this index
         index = ["--extra-index-url", TORCH_CPU_INDEX] if flavour == "cpu" else []
         _run(
             [*pip, *index, TORCH, "--constraint", str(_versions(lock))],
@@ -194,7 +203,7 @@ def _packages(name: str, flavour: str, under: str, folder: Path) -> None:
 
 
 def _versions(lock: Path) -> Path:
-    """The lock's versions without hashes, as pip's constraints want them."""
+    """The lock's versions without hashes, as a constraints file for pip."""
     pins = re.findall(
         r"^([A-Za-z0-9._-]+==[^ \\]+)", lock.read_text(encoding="utf-8"), flags=re.MULTILINE
     )
@@ -204,7 +213,7 @@ def _versions(lock: Path) -> Path:
 
 
 def _site(folder: Path) -> None:
-    """The host's certificates and package index, for those who build on the image; credentials stay at home."""
+    """Copy the host's certificates and package index for builds on the image, no credentials."""
     (folder / "etc/ssl/certs").mkdir(parents=True)
     if CERTIFICATES.exists():
         shutil.copy(CERTIFICATES, folder / "etc/ssl/certs")
@@ -214,7 +223,7 @@ def _site(folder: Path) -> None:
 
 
 def pip_settings() -> dict[str, str]:
-    """The host's index settings that make sense in a container: network addresses without credentials."""
+    """The host's index settings that work in a container: network addresses without credentials."""
     done = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"],
         capture_output=True,

@@ -1,10 +1,10 @@
-"""The build context of a model's image: ``models/`` as it is, and ``parts/``, what a bundle brings.
+"""The build context of a model's image: ``models/`` and, from a bundle, ``parts/``.
 
     parts/packages/   the wheels of the model's lock, installed
     parts/upstream/   upstream sources at their commits, each in its own folder
-    parts/weights/    for /opt/ml/model: auxiliary downloads, and the weights where they are baked in
+    parts/weights/    for /opt/ml/model: auxiliary downloads, and the weights if they are baked in
 
-All three are there for every model, so that a Dockerfile may copy them whether or not they hold anything.
+All three exist for every model, so a Dockerfile can copy them even if they are empty.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluator import paths
-from evaluator.errors import HostError, ModelPartsError
+from evaluator.errors import HostError, ModelFilesError
 from evaluator.zoo.wheels import unpack_wheels
 
 if TYPE_CHECKING:
@@ -36,27 +36,29 @@ PARTS = ("packages", "upstream", "weights")
 def build_context(dockerfile: Path, bundle: Bundle | None, weights: Weights) -> Iterator[Path]:
     """A temporary folder with the Dockerfile, ``models/`` and ``parts/``.
 
-    Raises ModelPartsError for what lacks or is wrong, HostError where the disk takes no more.
+    Raises:
+        ModelFilesError: a file of the bundle is missing or was changed.
+        HostError: the disk is full or the folder cannot be written.
     """
     cache = paths.cache() / "build"
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as temporary:
         folder = Path(temporary)
         try:
-            _lay_out(folder, dockerfile, bundle, weights)
+            _write_context(folder, dockerfile, bundle, weights)
         except OSError as error:
-            # copying a tree gathers its failures: (from, to, why)
-            why = error.strerror or (
-                error.args[0][-1][-1] if isinstance(error, shutil.Error) else error
-            )
+            reason: object = error.strerror or error
+            if isinstance(error, shutil.Error):
+                # copying a tree collects its failures: (source, destination, reason)
+                reason = error.args[0][-1][-1]
             raise HostError(
-                f"the parts of the image could not be laid out in {cache}: {why}. Free some space there, or name another "
-                "folder with UMD_CACHE, and run again"
+                f"the build context could not be written in {cache}: {reason}. "
+                "Free some space there, or choose another folder with UMD_CACHE, and run again"
             ) from error
         yield folder
 
 
-def _lay_out(folder: Path, dockerfile: Path, bundle: Bundle | None, weights: Weights) -> None:
+def _write_context(folder: Path, dockerfile: Path, bundle: Bundle | None, weights: Weights) -> None:
     shutil.copytree(
         paths.project() / "models",
         folder / "models",
@@ -75,38 +77,35 @@ def _fill(parts: Path, bundle: Bundle, weights: Weights) -> None:
     for source in bundle.sources.upstream:
         _unpack_source(bundle.upstream_file(source), parts / "upstream" / source.into)
     bundle.weight_hashes(weights.parts)
-    wanted = [
-        *bundle.sources.auxiliary,
-        *(bundle.sources.weights if weights.kind == "published" else ()),
-    ]
-    for one in wanted:
-        _link(bundle.weights / one.into, parts / "weights" / one.into)
+    downloads = bundle.sources.auxiliary
+    if weights.kind == "published":
+        downloads += bundle.sources.weights
+    for download in downloads:
+        _link(bundle.weights / download.into, parts / "weights" / download.into)
 
 
 def _unpack_source(archive: Path, into: Path) -> None:
-    """A forge's archive has one folder at its top, which is left out."""
+    """Unpack the archive of a commit without its single top folder."""
     try:
         with tarfile.open(archive) as content:
             for member in content.getmembers():
-                inside = Path(*Path(member.name).parts[1:])
-                if inside.parts:
-                    content.extract(
-                        member.replace(name=str(inside), deep=False), into, filter="data"
-                    )
+                name = Path(*Path(member.name).parts[1:])
+                if name.parts:
+                    content.extract(member.replace(name=str(name), deep=False), into, filter="data")
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise ModelPartsError(
+        raise ModelFilesError(
             f"{archive} cannot be unpacked: {error}; remove it and fetch again"
         ) from None
 
 
 def _link(source: Path, to: Path) -> None:
-    """A file or folder at a second place, without copying where the disk allows."""
+    """Make a file or folder available at a second path, by hard links where the disk allows."""
 
-    def link(one: str, other: str) -> None:
+    def link(file: str, path: str) -> None:
         try:
-            os.link(one, other)
+            os.link(file, path)
         except OSError:
-            shutil.copy(one, other)
+            shutil.copy(file, path)
 
     to.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 def build_lock(path: Path, action: str) -> AbstractContextManager[None]:
     """Hold ``path`` while building; the lock ends with the process.
 
-    Where the file system has no locks nobody waits: an image that is built twice is the same.
+    If the file system has no locks, nobody waits: building an image twice gives the same image.
 
     Args:
         path: the lock file.

@@ -1,19 +1,13 @@
-"""Model cards: what an image says of itself by its labels, read from the image or from the Dockerfile's text."""
+"""Model cards: the description of a model in the labels of its image or Dockerfile."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from evaluator.containers.contracts import CONTRACTS
-from evaluator.errors import ManifestError
-
-if TYPE_CHECKING:
-    from evaluator.types import ModelCard
 
 import re
 import shlex
 from typing import TYPE_CHECKING, Any, cast, get_args
 
+from evaluator.containers.contracts import CONTRACTS
+from evaluator.errors import ManifestError
 from evaluator.types import MODALITIES, Modality, ModelCard, PromptKind
 from zoo_sdk.wire import PROMPT_KINDS
 
@@ -23,10 +17,19 @@ if TYPE_CHECKING:
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 WEIGHTS = ("", "published", "random:small", "random:full", "mounted")
 GPU_NEEDS = ("required", "optional", "none")
+TEXTS_LABEL = "umd.texts"
 
 
 def parse_card(labels: Mapping[str, str], where: str = "the image") -> ModelCard:
-    """The card in an image's labels. Raises ManifestError that names every label that is missing or wrong."""
+    """Parse the card in the labels of an image.
+
+    Args:
+        labels: all labels.
+        where: their origin, for messages.
+
+    Raises:
+        ManifestError: labels are missing or wrong; the message names each of them.
+    """
     faults: list[str] = []
 
     def read(name: str, parse: Any, default: str | None = None) -> Any:
@@ -74,14 +77,19 @@ def parse_card(labels: Mapping[str, str], where: str = "the image") -> ModelCard
 
 
 def dockerfile_labels(text: str) -> dict[str, str]:
-    """The labels that the last stage of a Dockerfile sets, without building it. Raises ManifestError for a broken line."""
+    """The labels that the last stage of a Dockerfile sets, without building it.
+
+    Raises:
+        ManifestError: a LABEL line cannot be parsed.
+    """
     labels: dict[str, str] = {}
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     joined = re.sub(r"\\[ \t]*\n", " ", "\n".join(lines))
     for line in joined.splitlines():
         instruction, _, rest = line.strip().partition(" ")
         if instruction.upper() == "FROM":
-            labels = {}  # another stage; what it inherits from a base image is not in this text
+            # a new stage; labels that it inherits from a base image are not in this text
+            labels = {}
         if instruction.upper() != "LABEL":
             continue
         try:
@@ -110,18 +118,18 @@ def _one_of(allowed: tuple[str, ...]) -> Any:
 def _name(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9]+([.-][a-z0-9]+)*", text):
         raise ValueError(
-            f"{text!r} is not made of small letters, digits, and single dots or dashes between them"
+            f"{text!r} must consist of lower-case letters and digits, with single dots or dashes "
+            "between them"
         )
     return text
 
 
 def _inputs(text: str) -> tuple[tuple[Modality, ...], ...]:
-    inputs = tuple(
-        tuple(part.strip() for part in alternative.split("+")) for alternative in text.split("|")
-    )
-    if unknown := {name for names in inputs for name in names} - set(MODALITIES):
+    inputs = tuple(tuple(map(str.strip, alternative.split("+"))) for alternative in text.split("|"))
+    if unknown := set[str]().union(*inputs) - set(MODALITIES):
         raise ValueError(
-            f"{', '.join(sorted(map(repr, unknown)))} is no modality; they are {', '.join(MODALITIES)}"
+            f"{', '.join(sorted(map(repr, unknown)))} is not a modality; "
+            f"modalities are {', '.join(MODALITIES)}"
         )
     return cast("tuple[tuple[Modality, ...], ...]", inputs)
 
@@ -142,7 +150,8 @@ def _prompts(text: str) -> tuple[PromptKind, ...]:
     assert set(PROMPT_KINDS) < set(get_args(PromptKind))
     if unknown := set(kinds) - set(PROMPT_KINDS):
         raise ValueError(
-            f"{', '.join(sorted(unknown))} is no kind of prompt; they are {', '.join(PROMPT_KINDS)}"
+            f"{', '.join(sorted(unknown))} is not a kind of prompt; "
+            f"prompts are {', '.join(PROMPT_KINDS)}"
         )
     return cast("tuple[PromptKind, ...]", kinds)
 
@@ -152,7 +161,7 @@ def _targets(text: str) -> tuple[str, ...] | None:
         return None
     targets = tuple(part.strip() for part in text.split(",") if part.strip())
     if not targets:
-        raise ValueError('is empty; write "*" for anything that is prompted, or the organs')
+        raise ValueError('is empty; write "*" for any prompted target, or list the organs')
     return targets
 
 
@@ -161,15 +170,10 @@ def _options(text: str) -> dict[str, tuple[str, ...]]:
     for part in filter(None, (part.strip() for part in text.split(";"))):
         name, equals, rest = part.partition("=")
         values = tuple(value.strip() for value in rest.split("|"))
-        well_named = all(
-            re.fullmatch(r"[a-z0-9][a-z0-9.-]*", word) for word in (name.strip(), *values)
-        )
-        if (
-            not equals
-            or not well_named
-            or len(set(values)) != len(values)
-            or name.strip() in options
-        ):
+        names = (name.strip(), *values)
+        valid_names = all(re.fullmatch(r"[a-z0-9][a-z0-9.-]*", word) for word in names)
+        repeated = len(set(values)) != len(values) or name.strip() in options
+        if not equals or not valid_names or repeated:
             raise ValueError(
                 f"{part!r}: write name=default|other, separated by semicolons, each once"
             )
@@ -182,28 +186,30 @@ def _size(text: str) -> int | None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)", text)
     if not match or match[2] not in UNITS:
-        raise ValueError(f"{text!r} is no size such as 10GiB or 512MiB")
+        raise ValueError(f"{text!r} is not a size such as 10GiB or 512MiB")
     return int(float(match[1]) * UNITS[match[2]])
 
 
 def _seconds(text: str) -> float:
     seconds = float(text)
     if not 0 < seconds < 1e6:
-        raise ValueError(f"{text!r} is no number of seconds")
+        raise ValueError(f"{text!r} is not a number of seconds between 0 and 1e6")
     return seconds
 
 
-LABEL = "umd.texts"
+def read_text_prompts(card: ModelCard) -> dict[str, str]:
+    """The model's text prompts: organ -> text, from the label ``umd.texts``.
 
-
-def read_wordings(card: ModelCard) -> dict[str, str]:
-    """Organ -> words. Raises ManifestError for a label that is not of the form ``organ=words; organ=words``."""
-    words: dict[str, str] = {}
-    for part in filter(None, (piece.strip() for piece in card.labels.get(LABEL, "").split(";"))):
-        name, equals, text = (piece.strip() for piece in part.partition("="))
-        if not (name and equals and text) or name in words:
+    Raises:
+        ManifestError: the label is not of the form ``organ=words; organ=words``.
+    """
+    texts: dict[str, str] = {}
+    for part in filter(None, map(str.strip, card.labels.get(TEXTS_LABEL, "").split(";"))):
+        name, equals, text = map(str.strip, part.partition("="))
+        if not (name and equals and text) or name in texts:
             raise ManifestError(
-                f"model {card.name}: label {LABEL}: {part!r}: write organ=words, each organ once, semicolons between them"
+                f"model {card.name}: label {TEXTS_LABEL}: {part!r}: write organ=words, each organ "
+                "once, separated by semicolons"
             )
-        words[name] = text
-    return words
+        texts[name] = text
+    return texts

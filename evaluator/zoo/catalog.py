@@ -25,7 +25,7 @@ SUFFIX = ".Dockerfile"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZooModel:
-    """A model of the checkout; ``adapter`` is there if it uses the SDK."""
+    """A model of the checkout; ``adapter`` is None if it does not use the SDK."""
 
     name: str
     dockerfile: Path
@@ -39,16 +39,18 @@ def zoo() -> list[ZooModel]:
 
 
 def broken_models() -> dict[str, str]:
-    """Dockerfiles whose card cannot be read: name -> why."""
-    return {
-        path.name.removesuffix(SUFFIX): found
-        for path in _dockerfiles()
-        if isinstance(found := _try(path), str)
-    }
+    """Models whose card cannot be read: name -> reason."""
+    results = {path.name.removesuffix(SUFFIX): _try(path) for path in _dockerfiles()}
+    return {name: result for name, result in results.items() if isinstance(result, str)}
 
 
 def find_model(name: str) -> ZooModel:
-    """The model of this name. Raises UnknownNameError with near misses, ManifestError if its labels are wrong."""
+    """The model of this name.
+
+    Raises:
+        UnknownNameError: there is no such model; the message suggests similar names.
+        ManifestError: its labels are wrong.
+    """
     files = {path.name.removesuffix(SUFFIX): path for path in _dockerfiles()}
     if name not in files:
         raise UnknownNameError("model", name, files)
@@ -56,7 +58,7 @@ def find_model(name: str) -> ZooModel:
 
 
 def local_digest(model: ZooModel) -> str:
-    """Identity of a model that runs without an image: a hash of its files and the SDK's."""
+    """Identity of a model that runs without an image: a hash of its files and of the SDK."""
     root = paths.project()
     copied = copied_files(model.dockerfile.read_text(encoding="utf-8"))
     folders = [root / "models" / model.name, root / "models" / "sdk" / "zoo_sdk"]
@@ -64,7 +66,7 @@ def local_digest(model: ZooModel) -> str:
 
 
 def copied_paths(text: str) -> list[str]:
-    """What a Dockerfile copies out of the build context."""
+    """The paths in the build context that a Dockerfile copies."""
     joined = re.sub(r"\\[ \t]*\n", " ", text)
     lines = re.findall(r"^\s*(?:COPY|ADD)\s+(.+)$", joined, flags=re.MULTILINE | re.IGNORECASE)
     copied: list[str] = []
@@ -77,7 +79,7 @@ def copied_paths(text: str) -> list[str]:
 
 
 def copied_files(text: str) -> list[Path]:
-    """The project's files and folders that a Dockerfile copies, sorted; without a bundle's."""
+    """The project's files and folders that a Dockerfile copies, sorted, without bundle files."""
     root = paths.project()
     return sorted(
         set(chain.from_iterable(root.glob(path.strip("/")) for path in copied_paths(text)))
@@ -85,11 +87,14 @@ def copied_files(text: str) -> list[Path]:
 
 
 def hash_files(paths: Iterable[Path], root: Path) -> str:
-    """sha256 over names and contents of files, and of all files in folders; of what is missing, its absence."""
+    """sha256 over names and contents of files, and of all files in folders.
+
+    A missing file enters the hash as absent.
+    """
     digest = hashlib.sha256()
     for path in paths:
-        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
-        for file in inside:
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in files:
             if "__pycache__" in file.parts or file.is_dir():
                 continue
             digest.update(f"{file.relative_to(root)}\0".encode())
@@ -118,7 +123,8 @@ def _read(path: Path) -> ZooModel:
     )
     if card.name != name:
         raise ManifestError(
-            f"dockerfiles/{path.name}: label umd.name is {card.name!r}; it must be the file's, {name!r}"
+            f"dockerfiles/{path.name}: label umd.name is {card.name!r}; "
+            f"it must be the file's, {name!r}"
         )
     adapter = paths.project() / "models" / name / "adapter.py"
     return ZooModel(

@@ -1,4 +1,4 @@
-"""The few things asked of the engine for building: find, build, import, pull, tag."""
+"""The operations of the engine that building needs: find, build, import, pull, tag, save, load."""
 
 from __future__ import annotations
 
@@ -15,10 +15,8 @@ from evaluator.containers.engines.docker import DockerEngine, engine_faults
 from evaluator.errors import BuildError, write_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
-
-    Say = Callable[[str], None]
 
 logger = logging.getLogger(__name__)
 
@@ -26,13 +24,17 @@ TAIL_LINES = 30
 
 
 class BuildClient:
-    """A connection to the engine; raises EngineUnavailableError where none answers."""
+    """A connection to the engine.
+
+    Raises:
+        EngineUnavailableError: no engine answers.
+    """
 
     def __init__(self, client: Any = None) -> None:
         self._client = client or DockerEngine.connect().client
 
     def find(self, reference: str) -> str | None:
-        """The id of an image on this machine; None if it is not there."""
+        """The id of an image on this machine; None if it does not exist."""
         try:
             with engine_faults_but_missing():
                 return str(self._client.images.get(reference).id)
@@ -44,7 +46,7 @@ class BuildClient:
         with engine_faults():
             return dict(self._client.images.get(reference).labels)
 
-    def also(self, reference: str, repository: str, tag: str) -> None:
+    def add_tag(self, reference: str, repository: str, tag: str) -> None:
         """Give an image a second name."""
         with engine_faults():
             self._client.images.get(reference).tag(repository, tag)
@@ -59,9 +61,22 @@ class BuildClient:
         arguments: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> str:
-        """Build an image on the host's network and return its id; raises BuildError with the last lines.
+        """Build an image on the host's network.
 
-        ``labels`` stand above those of the Dockerfile.
+        Args:
+            context: the folder of the build context.
+            dockerfile: name of the Dockerfile in the context.
+            reference: name and tag of the new image.
+            what: name of the image in error messages.
+            arguments: build arguments.
+            labels: labels that override those of the Dockerfile.
+
+        Returns:
+            the id of the image.
+
+        Raises:
+            BuildError: the build failed; the message ends with its last lines.
+            HostError: the build context cannot be written.
         """
         lines: list[str] = []
         with _packed(context) as file, engine_faults():
@@ -93,20 +108,25 @@ class BuildClient:
         return digest
 
     def registry(self) -> str:
-        """Address of the registry that short names stand for; empty if the engine does not tell."""
+        """Address of the registry for short image names; empty if the engine does not report it."""
         with engine_faults():
             return str(self._client.info().get("IndexServerAddress") or "")
 
     def pull(self, reference: str) -> bool:
-        """Pull a public image; False where that does not work."""
+        """Pull a public image; False if that fails."""
         try:
             self._client.images.pull(reference)
-        except docker.errors.DockerException:
+        except docker.errors.DockerException as error:
+            logger.debug(f"{reference} cannot be pulled: {error}")
             return False
         return True
 
     def save(self, reference: str, path: Path) -> None:
-        """Write an image to a file that is either whole or not there. Raises HostError when the disk refuses."""
+        """Write an image to a file atomically.
+
+        Raises:
+            HostError: the file cannot be written, for example because the disk is full.
+        """
         part = path.with_name(f"{path.name}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,33 +145,39 @@ class BuildClient:
             self._client.images.load(file)
 
     def import_tar(self, path: Path, repository: str, tag: str) -> None:
-        """Make an image of a file system."""
+        """Create an image from a tar archive of a file system."""
         with engine_faults():
-            told = self._client.api.import_image_from_file(str(path))
-            made = re.findall(r'"status":\s*"(?:sha256:)?([0-9a-f]{12,64})"', told)
-            if not made:
-                raise BuildError(f"the engine did not take the base file system: {told[-500:]}")
-            # Podman forgets a tag given at import, and looks for short names under this registry's
-            self._client.images.get(made[-1]).tag(f"docker.io/{repository}", tag)
+            output = self._client.api.import_image_from_file(str(path))
+            digests = re.findall(r'"status":\s*"(?:sha256:)?([0-9a-f]{12,64})"', output)
+            if not digests:
+                raise BuildError(f"the engine refused the base file system: {output[-500:]}")
+            # Podman forgets a tag set at import, and looks for short names under this registry
+            self._client.images.get(digests[-1]).tag(f"docker.io/{repository}", tag)
 
 
 @contextmanager
 def _packed(context: Path) -> Iterator[IO[bytes]]:
-    """The build context as the engine takes it, beside itself and not in /tmp, which is often small. Raises HostError.
+    """The build context as a tar file, as the engine expects it.
 
-    Everything in it is readable to all and root's: an image runs as any user, and is the same whatever umask it is built under.
+    The file lies next to the context and not in /tmp, which is often small. All members belong to
+    root and are readable by everyone, because an image can run as any user and must not depend on
+    the umask of the build.
+
+    Raises:
+        HostError: the file cannot be written.
     """
 
-    def told(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    def normalise(member: tarfile.TarInfo) -> tarfile.TarInfo:
         member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
-        member.uid, member.gid, member.uname, member.gname = 0, 0, "", ""
+        member.uid = member.gid = 0
+        member.uname = member.gname = ""
         return member
 
     with tempfile.TemporaryFile(dir=context.parent) as file:
         try:
             with tarfile.open(fileobj=file, mode="w") as archive:
                 for path in sorted(context.iterdir()):
-                    archive.add(path, arcname=path.name, filter=told)
+                    archive.add(path, arcname=path.name, filter=normalise)
             file.seek(0)
         except OSError as error:
             raise write_fault(context.parent, error) from error
@@ -159,7 +185,7 @@ def _packed(context: Path) -> Iterator[IO[bytes]]:
 
 
 def engine_faults_but_missing() -> Any:
-    """As ``engine_faults``, but "no such image" passes."""
+    """Like ``engine_faults``, but ``ImageNotFound`` is raised unchanged."""
 
     @contextmanager
     def guard() -> Any:

@@ -1,4 +1,4 @@
-"""A model's image: found by the hash of what goes into it, or built."""
+"""A model's image: found by a hash of its build inputs, or built."""
 
 from __future__ import annotations
 
@@ -14,43 +14,44 @@ from evaluator.errors import ManifestError
 from evaluator.zoo.base_images import Flavour, choose_flavour, ensure_base
 from evaluator.zoo.build_context import build_context
 from evaluator.zoo.build_lock import build_lock
-from evaluator.zoo.bundles import Bundle, Fetch, fetch, identity_of
+from evaluator.zoo.bundles import Bundle, identity_of
 from evaluator.zoo.cards import dockerfile_labels, parse_card
 from evaluator.zoo.catalog import BASES, copied_files, hash_files
 from evaluator.zoo.docker_client import BuildClient
+from evaluator.zoo.fetching import Fetch, fetch
 from evaluator.zoo.saved_images import load_base
 from evaluator.zoo.sources import read_sources, sources_path
-from evaluator.zoo.weights import Weights, unasked_weights
+from evaluator.zoo.weights import Weights, default_weights
 from evaluator.zoo.wheels import ImagePlatform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from evaluator.types import ModelCard
     from evaluator.zoo.catalog import ZooModel
-
-    Say = Callable[[str], None]
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltImage:
-    """An image on this machine: its tag, the digest of its content, its card, and sha256 of the weights in it by name."""
+    """An image on this machine."""
 
+    #: name and tag
     reference: str
+    #: the engine's id of the content
     digest: str
     card: ModelCard
+    #: sha256 of each file of weights in the image, by name
     weights: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageBuildConfig:
-    """How an image is wanted."""
+    """Options of an image: weights, flavour, and the origin of its files."""
 
     weights: Weights = Weights(kind="published")  # noqa: RUF009 - frozen
     flavour: Flavour = "auto"
-    #: a bundle that holds all of it, so that no network is needed; None: the cache's own, fetched as needed
+    #: a bundle with all files, which needs no network; None: a bundle in the cache, fetched as
+    #: needed
     bundle: Path | None = None
     fetch: Fetch = field(default_factory=Fetch)
 
@@ -58,10 +59,21 @@ class ImageBuildConfig:
 def ensure_image(
     model: ZooModel, order: ImageBuildConfig | None = None, *, client: Any = None
 ) -> BuiltImage:
-    """The model's image, built (with the base image under it) unless it is there already.
+    """The model's image, built with its base image unless it exists.
 
-    The tag is a hash of the Dockerfile, of all that it copies, of the parts that sources.toml pins, and of the base
-    image. Raises BuildError, ModelPartsError, ManifestError if the image's labels are not the Dockerfile's, EngineUnavailableError.
+    The tag is a hash of the Dockerfile, of all files that it copies, of the files that
+    sources.toml pins, and of the base image.
+
+    Args:
+        model: the model.
+        order: weights, flavour, bundle and licences.
+        client: a connection to the engine; by default a new one.
+
+    Raises:
+        BuildError: the image does not build.
+        ModelFilesError: weights, packages or source are missing or not as pinned.
+        ManifestError: the image's labels differ from the Dockerfile's.
+        EngineUnavailableError: no engine answers.
     """
     order = order or ImageBuildConfig()
     builder = BuildClient(client)
@@ -71,21 +83,22 @@ def ensure_image(
     weights = order.weights if bundle and bundle.sources.has_weights else Weights(kind="none")
     reference = _reference(model, text, bases, bundle, weights)
     digest = builder.find(reference)
+    logger.debug(f"image {reference} {'exists' if digest else 'does not exist yet'}")
     if digest is None:
         with build_lock(paths.cache() / "locks" / f"{model.name}.lock", f"builds {model.name}"):
             if bundle and order.bundle is None:
                 fetch(bundle, order.fetch, weights.parts)
                 reference = _reference(model, text, bases, bundle, weights)
             digest = builder.find(reference) or _build(builder, model, reference, bundle, weights)
-    builder.also(reference, f"umd/{model.name}", weights.tag.rstrip("-") or "latest")
+    builder.add_tag(reference, f"umd/{model.name}", weights.tag.rstrip("-") or "latest")
     card = parse_card(builder.labels(reference), f"image {reference}")
     if card != parse_card(dockerfile_labels(text) | weights.labels, model.dockerfile.name):
         raise ManifestError(
-            f"image {reference} has other labels than dockerfiles/{model.dockerfile.name}; "
-            "write every umd.* label in the last stage, with plain values"
+            f"the labels of image {reference} differ from dockerfiles/{model.dockerfile.name}; "
+            "write every umd.* label in the last stage, with literal values"
         )
-    known = bundle.known_hashes(weights.parts) if bundle else {}
-    return BuiltImage(reference=reference, digest=digest, card=card, weights=known)
+    hashes = bundle.known_hashes(weights.parts) if bundle else {}
+    return BuiltImage(reference=reference, digest=digest, card=card, weights=hashes)
 
 
 def _build(
@@ -96,22 +109,30 @@ def _build(
     weights: Weights,
 ) -> str:
     logger.info(f"building {reference}")
-    takes = re.search(
-        r"^ARG WEIGHTS\b", model.dockerfile.read_text(encoding="utf-8"), flags=re.MULTILINE
-    )
+    text = model.dockerfile.read_text(encoding="utf-8")
+    has_argument = re.search(r"^ARG WEIGHTS\b", text, flags=re.MULTILINE)
     with build_context(model.dockerfile, bundle, weights) as folder:
         return builder.build(
             folder,
             "Dockerfile",
             reference,
             what=f"model {model.name}",
-            arguments={"WEIGHTS": weights.label} if takes else {},
+            arguments={"WEIGHTS": weights.label} if has_argument else {},
             labels=weights.labels,
         )
 
 
 def open_bundle(model: str, root: Path | None, flavour: Flavour) -> Bundle | None:
-    """The model's folder in a bundle, or in the cache's own; None for a model whose image has no parts to be fetched."""
+    """The model's folder in a bundle.
+
+    Args:
+        model: name of the model.
+        root: folder of the bundle; None for the bundle in the cache.
+        flavour: flavour of the image.
+
+    Returns:
+        None for a model whose image needs no fetched files.
+    """
     sources = read_sources(model)
     if sources is None:
         return None
@@ -120,22 +141,26 @@ def open_bundle(model: str, root: Path | None, flavour: Flavour) -> Bundle | Non
 
 
 def is_built(model: ZooModel, client: Any = None) -> bool:
-    """True when this machine has an image of the model as it stands now, with published weights.
+    """True if an image of the present version of the model exists on this machine.
 
-    Where nothing is published: an image that weights are mounted into. Raises
-    EngineUnavailableError.
+    The image with published weights; if none are published, the one for mounted weights.
+
+    Raises:
+        EngineUnavailableError: no engine answers.
     """
     bundle = open_bundle(model.name, None, "auto")
-    weights = unasked_weights(bundle.sources if bundle else None)
+    weights = default_weights(bundle.sources if bundle else None)
     return find_image(model, ImageBuildConfig(weights=weights), client=client) is not None
 
 
 def find_image(
     model: ZooModel, config: ImageBuildConfig, *, client: Any = None
 ) -> BuiltImage | None:
-    """The image that ``ensure_image`` would return, if it is built; nothing is built or fetched.
+    """The image that ``ensure_image`` would return, if it exists; nothing is built or fetched.
 
-    Raises EngineUnavailableError, ManifestError.
+    Raises:
+        EngineUnavailableError: no engine answers.
+        ManifestError: the image's labels are wrong.
     """
     builder = BuildClient(client)
     text = model.dockerfile.read_text(encoding="utf-8")
@@ -156,16 +181,16 @@ def find_image(
 
 def from_images(text: str) -> set[str]:
     """The images that a Dockerfile builds on, without their tags."""
-    named = re.findall(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)", text, flags=re.MULTILINE | re.IGNORECASE)
-    return {name.split("@")[0].removesuffix(":latest") for name in named}
+    names = re.findall(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)", text, flags=re.MULTILINE | re.IGNORECASE)
+    return {name.split("@")[0].removesuffix(":latest") for name in names}
 
 
 def _base(name: str, order: ImageBuildConfig, builder: BuildClient) -> str:
-    """The base image's id: the one that the bundle carries, else the one made here."""
+    """The id of the base image: from the bundle if it contains one, else built here."""
     if order.bundle is not None:
         image = ImagePlatform(flavour=choose_flavour(order.flavour) if name == "torch" else "cpu")
-        if carried := load_base(order.bundle, name, image, builder):
-            return carried
+        if saved := load_base(order.bundle, name, image, builder):
+            return saved
     return ensure_base(name, builder, flavour=order.flavour)
 
 

@@ -1,4 +1,4 @@
-"""A model made ready for an engine: its image with the wanted weights, or its adapter where there are no containers."""
+"""Prepare a model for an engine: its image with the chosen weights, or its adapter without one."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedModel:
-    """A model ready to run, and which weights it runs with: what to tell, and what makes a run another run."""
+    """A model ready to run, and its weights.
+
+    Runs of one model with different weights are different runs; ``identity`` distinguishes them.
+    """
 
     model: Model
-    #: the label's word; for mounted weights with a hash of them
+    #: the value of the label ``umd.weights``; for mounted weights, with a hash of the files
     identity: str
-    #: sha256 by name
+    #: sha256 of each file of weights, by name
     hashes: Mapping[str, str]
 
 
@@ -37,17 +40,17 @@ def prepare(
     weights: str = "published",
     config: ImageBuildConfig | None = None,
 ) -> PreparedModel:
-    """The model for this engine; its image is built if it does not exist.
+    """Prepare a model for this engine; its image is built if necessary.
 
     Args:
-        zoo_model: a model of the zoo.
-        engine: what will run it.
-        weights: "published", "random", "random:full", or a folder with the weights.
-        config: how the image is built.
+        zoo_model: the model.
+        engine: the engine that will run it.
+        weights: "published", "random", "random:small", "random:full", or a folder to mount.
+        config: bundle, flavour and licences for the build; its ``weights`` are replaced.
 
     Raises:
-        UserError: the weights cannot be used.
-        ModelPartsError: a part of the image is missing or refused.
+        UserError: the choice of weights does not fit the model or the engine.
+        ModelFilesError: weights, packages or source are missing or not as pinned.
         BuildError: the image does not build.
     """
     chosen, mounted = _weights(zoo_model, weights)
@@ -63,7 +66,7 @@ def prepare(
 def find_prepared(
     zoo_model: ZooModel, engine: Engine, *, weights: str = "published"
 ) -> PreparedModel | None:
-    """As ``prepare``, but nothing is built: None if the image does not exist."""
+    """Like ``prepare``, but nothing is built: None if the image does not exist."""
     chosen, mounted = _weights(zoo_model, weights)
     if not engine.isolates:
         return _prepared_local(zoo_model, chosen, mounted)
@@ -118,11 +121,12 @@ def _identity(weights: Weights, mounted: Mapping[str, str]) -> str:
 def _local(zoo_model: ZooModel, weights: Weights) -> Model:
     if zoo_model.adapter is None:
         raise UserError(
-            f"model {zoo_model.name} has no adapter.py, so that it runs in a container only"
+            f"model {zoo_model.name} has no adapter.py, so it can only run in a container"
         )
     if weights.kind in ("published", "random"):
         raise UserError(
-            f"without a container, {zoo_model.name} needs --weights FOLDER; umd models fetch {zoo_model.name} --into BUNDLE "
+            f"without a container, {zoo_model.name} needs --weights FOLDER; "
+            f"umd models fetch {zoo_model.name} --into BUNDLE "
             f"makes one: BUNDLE/{zoo_model.name}/weights"
         )
     card: ModelCard = replace(

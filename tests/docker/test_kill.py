@@ -103,7 +103,7 @@ def test_two_at_once_and_other_parts_under_one_name(project, tmp_path, docker_en
     two = _umd("run", "-m", "slow", "-d", str(data), "--name", "x", runs=tmp_path / "r")
     _, told = two.communicate(timeout=60)
     assert two.returncode == 9
-    assert "is being written by process" in told
+    assert "is being written by umd, process" in told
     assert one.communicate(timeout=60)[1]
     assert one.returncode == 0
     other = _umd("run", "-m", "painter", "-d", str(data), "--name", "x", runs=tmp_path / "r")

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from evaluator.analysis.summary import summarise
-from evaluator.files import read_json
+from evaluator.runs.records import Differences
 from evaluator.runs.reproducibility import describe_reproducibility, read_verdict
 from evaluator.runs.tables import read_scores
 from tests.conftest import order
@@ -38,16 +38,14 @@ def run(project, tmp_path):
 @pytest.mark.parametrize("protocol", ["point-1", "clicks-10", "robust-point"])
 def test_a_clean_model_is_equal_however_it_is_asked(run, protocol):
     made = run("perfect", protocol)
-    body = read_json(made.path / "reproducibility.json")
-    assert body["verdict"] == "equal"
-    assert body["asked"] == "session"
-    assert [scan["case"] for scan in body["scans"]] == [
-        "b.a",
-        "a.a",
-    ]  # the last one, and one halfway
-    assert body["masks"] == 2
-    assert body["differences"] == {how: {"count": 0, "first": []} for how in ("alone", "batch")}
-    assert "2 scans were asked again" in describe_reproducibility(made)
+    result = made.reproducibility()
+    assert result.verdict == "equal"
+    assert result.mode == "session"
+    # the last one, and one halfway
+    assert [scan.case for scan in result.scans] == ["b.a", "a.a"]
+    assert result.masks == 2
+    assert result.differences == {mode: Differences(count=0) for mode in ("alone", "batch")}
+    assert "2 scans were predicted again" in describe_reproducibility(made)
     assert {entry["reproducibility"] for entry in summarise(made)} == {"equal"}
 
 
@@ -55,20 +53,16 @@ def test_a_clean_model_is_equal_however_it_is_asked(run, protocol):
 @pytest.mark.parametrize("batch", [False, True], ids=["session", "batch"])
 def test_a_model_that_keeps_state_is_named(run, engine_name, batch):
     made = run("tires", engine=engine_name, batch=batch)
-    body = read_json(made.path / "reproducibility.json")
-    assert body["verdict"] == "keeps-state"
-    assert (
-        body["differences"]["alone"]["count"] == 2
-    )  # neither was the first of the run, each is the first when alone
-    first = body["differences"]["alone"]["first"][0]
-    assert (first["case"], first["modality"], first["target"], first["round"]) == (
-        "b.a",
-        "PT",
-        "liver",
-        0,
-    )
-    assert first["dice"] == 0.0
-    assert body["differences"]["batch"]["count"] == 1  # of two in a batch one is the first
+    result = made.reproducibility()
+    assert result.verdict == "keeps-state"
+    # neither was the first of the run, each is the first when alone
+    assert result.differences["alone"].count == 2
+    first = result.differences["alone"].first[0]
+    assert (first.case, first.modality, first.target) == ("b.a", "PT", "liver")
+    assert first.round == 0
+    assert first.dice == 0.0
+    # of two in a batch one is the first
+    assert result.differences["batch"].count == 1
     told = describe_reproducibility(made)
     assert told.startswith("MODEL tires KEEPS STATE BETWEEN CASES")
     assert "b.a PT, liver, round 0: Dice 0.000" in told
@@ -98,10 +92,10 @@ def test_a_model_that_throws_dice_is_told_from_one_that_keeps_state(run):
 
 def test_a_failure_that_hangs_on_what_came_before_is_a_difference(run):
     made = run("dies")
-    body = read_json(made.path / "reproducibility.json")
-    assert body["verdict"] == "keeps-state"
-    told = body["differences"]["alone"]["first"]
-    assert [(one.status, one["again"]) for one in told] == [("crashed", "ok")]
+    result = made.reproducibility()
+    assert result.verdict == "keeps-state"
+    (difference,) = result.differences["alone"].first
+    assert (difference.status, difference.repeated_status) == ("crashed", "ok")
     assert "crashed, then ok" in describe_reproducibility(made)
 
 

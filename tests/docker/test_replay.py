@@ -62,8 +62,7 @@ def test_another_models_run_gives_its_clicks_even_where_models_differ_in_what_th
     second = ask("empty", data, "box-clicks-5-shared", prompts=first.name)
     for case in ("a.a", "b.a"):
         clicks = [
-            [e.added for e in read_json(run.record_path(case, "CT"))["rounds"]]
-            for run in (first, second)
+            [entry.added for entry in run.record(case, "CT").rounds] for run in (first, second)
         ]
         assert clicks[0] == clicks[1]
         assert len(clicks[0]) == 6
@@ -74,10 +73,10 @@ def test_another_models_run_gives_its_clicks_even_where_models_differ_in_what_th
 def test_the_first_image_that_can_be_asked_about_leads(data, tmp_path):
     (tmp_path / "data" / "a_CT_image.nii.gz").unlink()
     run = ask("paints", data, "box-clicks-5-shared")
-    states = {m: read_json(run.record_path("a.a", m))["state"] for m in ("CT", "MR", "PT")}
+    states = {m: run.record("a.a", m).state for m in ("CT", "MR", "PT")}
     assert states == {"CT": "not-run", "MR": "done", "PT": "done"}
     for modality in ("MR", "PT"):
-        added = [entry.added for entry in read_json(run.record_path("a.a", modality))["rounds"]]
+        added = [entry.added for entry in run.record("a.a", modality).rounds]
         assert len(added) == 6
         assert all(one["liver"] for one in added[1:])
 
@@ -113,24 +112,25 @@ def test_a_model_is_asked_in_the_words_of_its_card(project, tmp_path):
     data = make_dataset(tmp_path / "data", ["a", "b"], ("CT", "PT"), ("liver", "spleen"))
     run = order("reads", data, "robust-text", engine="local")
     for record in run.records():
-        kept = read_json(run.prompts_path(record.case))["prompts"][record.modality]
+        prompts = run.prompts(record.case).scan(record.modality).prompts
         texts = [entry.reply.notes for entry in record.rounds]
         assert texts[0] == {"liver": "hepatic tissue", "spleen": "spleen"}
         assert (
             texts[1:] == [{"liver": "spleen", "spleen": "hepatic tissue"}] * 3
         )  # there are only these two
-        assert kept["0"]["liver"]["text"] == "liver"  # the same prompts for every model
-        assert kept["1"]["spleen"] == kept["1"]["spleen"] | {"text": "liver", "text_of": "liver"}
+        assert prompts[0]["liver"].text == "liver"  # the same prompts for every model
+        swapped = prompts[1]["spleen"]
+        assert (swapped.text, swapped.text_of) == ("liver", "liver")
 
 
 def test_points_outside_reach_the_model_as_foreground(data):
     run = ask("paints", data, "robust-outside")
     for record in run.records():
-        kept = read_json(run.prompts_path(record.case))["prompts"][record.modality]
+        prompts = run.prompts(record.case).scan(record.modality).prompts
         for target in ("liver", "spleen"):
-            assert all(kept[str(seed)][target]["points"][0]["foreground"] for seed in range(7))
+            assert all(prompts[seed][target].points[0].foreground for seed in range(7))
         dice = pd.read_csv(run.path / "scores.csv").query(
-            "case == @record['case'] and modality == @record['modality'] and metric == 'dice'"
+            "case == @record.case and modality == @record.modality and metric == 'dice'"
         )
         # the painter paints the point alone: inside the organ it scores, outside it does not
         assert (dice.query("seed == 0")["value"] > 0).all()
@@ -151,7 +151,7 @@ def test_the_challenges_totals_are_its_scripts(data):
     frame = pd.read_csv(run.path / "scores.csv")
     for total in challenge_totals(run):
         for image in total["images"]:
-            own = frame[(frame.case == image.case) & (frame.modality == total["modality"])]
+            own = frame[(frame.case == image["case"]) & (frame.modality == total["modality"])]
             dice, nsd = (
                 own[own["metric"] == m].groupby("round")["value"].mean().to_numpy()
                 for m in ("dice", "nsd")

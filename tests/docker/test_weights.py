@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from evaluator.analysis.summary import header, summarise
-from evaluator.errors import ModelPartsError, UserError
+from evaluator.errors import ModelFilesError, UserError
 from evaluator.zoo import BuiltImage, ImageBuildConfig, ensure_image, find_model
-from evaluator.zoo.bundles import Fetch
 from evaluator.zoo.docker_client import BuildClient
+from evaluator.zoo.fetching import Fetch
 from evaluator.zoo.saved_images import load_base
 from evaluator.zoo.weights import Weights
 from evaluator.zoo.wheels import ImagePlatform
@@ -109,7 +109,7 @@ def build(weights: Weights, **more) -> BuiltImage:
 def test_every_kind_of_weights(weighted, tmp_path, monkeypatch):
     data = make_dataset(tmp_path / "data", ["a"], ("CT",))
     accepted = frozenset({"CC-BY-NC-4.0"})
-    with pytest.raises(ModelPartsError, match=r"w\.pth: CC-BY-NC-4\.0"):
+    with pytest.raises(ModelFilesError, match=r"w\.pth: CC-BY-NC-4\.0"):
         order("weighted", data)
     folder = tmp_path / "mounted"
     folder.mkdir(mode=0o755)
@@ -128,20 +128,20 @@ def test_every_kind_of_weights(weighted, tmp_path, monkeypatch):
         "large": BODY.decode(),
     }
     for kind, run in runs.items():
-        about = run.about()
+        info = run.info()
         which = "mounted" if kind == "large" else kind
         (record,) = run.records()
         (entry,) = record.rounds
         notes = entry.reply.notes
         assert notes["read"] == read[kind]
-        assert about["card"]["umd.weights"] == which
-        assert about["weights"]["which"].startswith(which)
+        assert info.card["umd.weights"] == which
+        assert info.weights.name.startswith(which)
         assert (
-            about["options"]
+            info.options
             == {"size": notes["size"]}
             == {"size": "large" if kind == "large" else "small"}
         )
-        assert entry.targets["liver"].mask["voxels"] == (8 if kind == "large" else 1)
+        assert entry.targets["liver"].mask.voxels == (8 if kind == "large" else 1)
         stamped = any("RANDOM WEIGHTS, NOT A RESULT" in line for line in header(run))
         assert (
             stamped
@@ -157,7 +157,7 @@ def test_every_kind_of_weights(weighted, tmp_path, monkeypatch):
     assert runs["random:small"].info().card["umd.weights.sha256"] == ""
 
     (folder / "w.pth").write_bytes(b"another checkpoint")
-    with pytest.raises(ModelPartsError, match="the published weights of weighted have"):
+    with pytest.raises(ModelFilesError, match="the published weights of weighted have"):
         order("weighted", data, weights=str(folder))
     local = order("weighted", data, weights="published", engine="docker", accepted=accepted)
     assert local.name == runs["published"].name
@@ -186,7 +186,7 @@ def test_a_bundle_needs_no_network(weighted, tmp_path, server):
 
     bundle = tmp_path / "bundle"
     told = CliRunner().invoke(models, ["fetch", "weighted", "--into", str(bundle)])
-    assert isinstance(told.exception, ModelPartsError)
+    assert isinstance(told.exception, ModelFilesError)
     assert Server.seen == []
     told = CliRunner().invoke(
         models, ["fetch", "weighted", "--into", str(bundle), "--accept-licence", "CC-BY-NC-4.0"]
@@ -205,7 +205,7 @@ def test_a_bundle_needs_no_network(weighted, tmp_path, server):
     )
     (bundle / "weighted/weights/w.pth").write_bytes(b"damaged")
     (weighted / "models/weighted/adapter.py").write_text(ADAPTER + "\n# another image\n")
-    with pytest.raises(ModelPartsError, match="was changed"):
+    with pytest.raises(ModelFilesError, match="was changed"):
         build(Weights(kind="published"), bundle=bundle)
-    with pytest.raises(ModelPartsError, match="umd models fetch weighted --into BUNDLE"):
+    with pytest.raises(ModelFilesError, match="umd models fetch weighted --into BUNDLE"):
         build(Weights(kind="published"), bundle=tmp_path / "empty")

@@ -1,4 +1,4 @@
-"""The peers' process: requests go in as lines, arrays as files."""
+"""The process of the peers: requests are sent as lines, arrays as files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PYTHON = Path(os.environ.get("UMD_ORACLES", ROOT / ".venv-oracles")) / "bin/pyth
 
 
 class Peers:
-    """``with Peers(folder) as peers``: ``folder`` is for the arrays that are handed over."""
+    """``with Peers(folder) as peers``: ``folder`` holds the arrays of requests."""
 
     def __init__(self, folder: Path, threads: int | None = None) -> None:
         self._folder = folder
@@ -26,9 +26,14 @@ class Peers:
                 for name in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
             }
         self._process = subprocess.Popen(
-            [PYTHON, "-m", "tests.oracles.peers"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, cwd=ROOT, text=True, env=environment,
-        )  # fmt: skip
+            [PYTHON, "-m", "tests.oracles.peers"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=ROOT,
+            text=True,
+            env=environment,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -50,7 +55,7 @@ class Peers:
         return answer
 
     def load(self, name: str, reference: Any, prediction: Any) -> None:
-        """Give the process a pair of label maps."""
+        """Send a pair of label maps to the process."""
         files = [str(self._folder / f"{name}-{which}.npy") for which in "rp"]
         for file, array in zip(files, (reference, prediction), strict=True):
             np.save(file, array)

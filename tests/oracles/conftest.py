@@ -1,4 +1,4 @@
-"""The peers, in an environment of their own, and the pairs that they and we score."""
+"""The peers, in a separate environment, and the pairs that all scorers score."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REAL = {
 
 @pytest.fixture(scope="session")
 def peers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peers]:
-    """The peers' process; in CI their environment must be there."""
+    """The process of the peers; in CI their environment must exist."""
     if not PYTHON.exists():
         missing = "the peers are not installed; make oracles"
         if os.environ.get("CI") == "true":
@@ -40,42 +40,38 @@ def peers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peers]:
         yield process
 
 
-@pytest.fixture(scope="session", params=["made", *REAL])
+@pytest.fixture(scope="session", params=["synthetic", *REAL])
 def pair(request: pytest.FixtureRequest, peers: Peers) -> Any:
-    """A pair of label maps that the peers have loaded, labels that are in both, and its spacing."""
+    """A pair of label maps that the peers have loaded: labels that are in both, and its spacing."""
     name = request.param
-    if name == "made":
-        reference, prediction, spacing = made_pair()
+    if name == "synthetic":
+        reference, prediction, spacing = synthetic_pair()
     else:
-        shared: Path = request.getfixturevalue("shared_data")
+        folder_of_scans: Path = request.getfixturevalue("shared_data")
         folder, *files = REAL[name]
-        images = [nibabel.load(shared / folder / file) for file in files]
+        images = [nibabel.load(folder_of_scans / folder / file) for file in files]
         reference, prediction = (np.asanyarray(image.dataobj).astype(np.uint8) for image in images)
         spacing = [float(step) for step in images[0].header.get_zooms()[:3]]
     peers.load(name, reference, prediction)
-    labels = sorted(
-        {int(n) for n in np.unique(reference)} & {int(n) for n in np.unique(prediction)} - {0}
+    in_reference, in_prediction = (
+        set(np.unique(map_).tolist()) for map_ in (reference, prediction)
     )
-    return (
-        name,
-        reference,
-        prediction,
-        labels[:12] if name == "organs" else labels[:5] if name == "spine" else labels,
-        spacing,
-    )
+    labels = sorted((in_reference & in_prediction) - {0})
+    most = {"organs": 12, "spine": 5}.get(name)
+    return name, reference, prediction, labels[:most], spacing
 
 
-def made_pair() -> Any:
-    """Eight labels between smooth and noisy, between alike and unrelated, on an anisotropic grid."""
+def synthetic_pair() -> Any:
+    """Eight labels from smooth to noisy, from alike to unrelated, on an anisotropic grid."""
     rng = np.random.default_rng(3)
     volumes = [np.zeros((64, 50, 40), dtype=np.uint8) for _ in range(2)]
     for label in range(1, 9):
         corner = [(label - 1 >> axis & 1) * n // 2 for axis, n in enumerate((64, 50, 40))]
         box = tuple(slice(c, c + n // 2) for c, n in zip(corner, (64, 50, 40), strict=True))
-        one, other = (
+        smooth, change = (
             ndimage.gaussian_filter(rng.normal(size=(32, 25, 20)), 0.6 * label) for _ in range(2)
         )
-        level = np.quantile(one, 0.8)
-        volumes[0][box][one > level] = label
-        volumes[1][box][one + 0.3 * other > level] = label
+        level = np.quantile(smooth, 0.8)
+        volumes[0][box][smooth > level] = label
+        volumes[1][box][smooth + 0.3 * change > level] = label
     return *volumes, [0.7, 1.1, 3.0]

@@ -1,6 +1,7 @@
-"""What peers mean by their words, written out plainly: surfaces of voxels, each counted as one.
+"""The definitions of the peers, written in a simple way: surfaces of voxels, each counted as one.
 
-A voxel is on the surface if one of its six neighbours is outside the mask, and beyond the array all is outside.
+A voxel is on the surface if one of its six neighbours is outside the mask; voxels beyond the array
+are outside.
 """
 
 from __future__ import annotations

@@ -1,14 +1,17 @@
-"""Scorers by others, each used well: on the box about a label's two masks, one voxel wider. Runs in their environment.
+"""Scorers by others, each used well: on the box about a label's two masks, one voxel wider.
 
-Answers requests on standard input, one JSON object a line, with one line each; arrays lie in ``.npy`` files:
+Runs in the peers' environment. Answers requests on standard input, one JSON object a line, with one
+line each; arrays lie in ``.npy`` files:
 
     {"do": "load", "name": "a", "reference": "r.npy", "prediction": "p.npy"}
-    {"do": "score", "peer": "monai", "name": "a", "labels": [1], "spacing": [1, 1, 2], "tolerance": 2.0}
+    {"do": "score", "peer": "monai", "name": "a", "labels": [1], "spacing": [1, 1, 2],
+     "tolerance": 2.0}
     {"do": "skeleton", "file": "m.npy", "to": "s.npy"}
     {"do": "lesions", "name": "a"}
     {"do": "versions"}
 
-A score has the seconds that it took, the peak memory of this process since it began, and numbers by label.
+A score has the seconds that it took, the peak memory of this process since its start, and numbers
+by label.
 """
 
 import importlib.metadata
@@ -40,11 +43,12 @@ def crops(reference, prediction, labels):
         ndimage.find_objects(volume, max_label=max(labels)) for volume in (reference, prediction)
     ]
     for label in labels:
-        found = [each[label - 1] for each in boxes]
-        if None in found:
+        of_label = [of_volume[label - 1] for of_volume in boxes]
+        if None in of_label:
             continue
         box = tuple(
-            slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(*found, strict=True)
+            slice(min(a.start, b.start), max(a.stop, b.stop))
+            for a, b in zip(*of_label, strict=True)
         )
         yield label, [np.pad(volume[box] == label, 1) for volume in (reference, prediction)]
 
@@ -73,12 +77,12 @@ def monai(reference, prediction, spacing, tolerance):
         compute_surface_dice,
     )
 
-    own, theirs = (
+    y, y_pred = (
         torch.from_numpy(mask.astype(np.uint8))[None, None] for mask in (reference, prediction)
     )
-    usual = {"y_pred": theirs, "y": own, "include_background": True, "spacing": list(spacing)}
+    usual = {"y_pred": y_pred, "y": y, "include_background": True, "spacing": list(spacing)}
     return {
-        "dice": compute_dice(theirs, own),
+        "dice": compute_dice(y_pred, y),
         "nsd": compute_surface_dice(class_thresholds=[tolerance], **usual),
         "hd95": compute_hausdorff_distance(percentile=95, **usual),
         "assd": compute_average_surface_distance(symmetric=True, **usual),
@@ -86,14 +90,14 @@ def monai(reference, prediction, spacing, tolerance):
 
 
 def monai_more(reference, prediction, spacing, tolerance):
-    """What else it has; not timed."""
+    """Its other metrics; not timed."""
     import torch
     from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
-    own, theirs = (
+    y, y_pred = (
         torch.from_numpy(mask.astype(np.uint8))[None, None] for mask in (reference, prediction)
     )
-    usual = {"y_pred": theirs, "y": own, "include_background": True, "spacing": list(spacing)}
+    usual = {"y_pred": y_pred, "y": y, "include_background": True, "spacing": list(spacing)}
     return {
         "hd": compute_hausdorff_distance(**usual),
         "nsd_subvoxels": compute_surface_dice(
@@ -125,7 +129,7 @@ def panoptica(reference, prediction, spacing, tolerance):
 
 
 def panoptica_more(reference, prediction, spacing, tolerance):
-    """What else it has; not timed."""
+    """Its other metrics; not timed."""
     from panoptica import Metric
 
     return {
@@ -164,7 +168,7 @@ def simpleitk(reference, prediction, spacing, tolerance):
 
 
 def simpleitk_more(reference, prediction, spacing, tolerance):
-    """The filter for whole masks; not timed."""
+    """The filter for filled masks; not timed."""
     import SimpleITK
 
     images = [
@@ -190,21 +194,26 @@ MORE = {"monai": monai_more, "panoptica": panoptica_more, "simpleitk": simpleitk
 def score(peer, name, labels, spacing, tolerance, more=False):
     reference, prediction = PAIRS[name]
     start = time.perf_counter()
-    made = {}
+    results = {}
     for label, masks in crops(reference, prediction, labels):
-        made[label] = SCORERS[peer](*masks, tuple(spacing), tolerance)
+        results[label] = SCORERS[peer](*masks, tuple(spacing), tolerance)
     seconds = time.perf_counter() - start
     if more and peer in MORE:
         for label, masks in crops(reference, prediction, labels):
-            made[label].update(MORE[peer](*masks, tuple(spacing), tolerance))
-    scores = {
-        label: {key: float(value) for key, value in one.items()} for label, one in made.items()
-    }
+            results[label].update(MORE[peer](*masks, tuple(spacing), tolerance))
+    scores = {label: floats(values) for label, values in results.items()}
     return {"seconds": seconds, "peak_mb": peak_mb(), "scores": scores}
 
 
+def floats(values):
+    return {key: float(value) for key, value in values.items()}
+
+
 def lesions(name):
-    """panoptica's counts on instances that are given, matched where their IoU is above (it takes: at least) one half."""
+    """panoptica's counts on given instances, matched where their IoU is above one half.
+
+    It matches at one half as well, hence the threshold.
+    """
     from panoptica import InputType, Panoptica_Evaluator
     from panoptica.instance_matcher import NaiveThresholdMatching
 
@@ -248,14 +257,14 @@ DOES = {
 
 def main():
     answers = sys.stdout
-    sys.stdout = sys.stderr  # what the packages print is no answer
+    sys.stdout = sys.stderr  # prints of the packages must not mix with the answers
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            made = DOES[request.pop("do")](**request)
+            answer = DOES[request.pop("do")](**request)
         except Exception as error:
-            made = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(made), file=answers, flush=True)
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":

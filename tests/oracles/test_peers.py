@@ -1,6 +1,7 @@
-"""Scorers by others on the same pairs: where the definitions agree so do the numbers, else the difference is the definition.
+"""Scorers by others on the same pairs: numbers agree where the definitions agree.
 
-DeepMind's package defines ours. MONAI and SimpleITK compute in single precision.
+Other differences follow from the definitions. DeepMind's package defines this project's metrics.
+MONAI and SimpleITK compute in single precision.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tests.oracles.definitions import by_voxels
 TOLERANCE = 2.0
 BOTH = ("reference", "prediction")
 SINGLE = 2e-6
-#: torch.quantile finds its place between two distances in single precision
+#: torch.quantile interpolates between two distances in single precision
 QUANTILE = 1e-3
 
 
@@ -32,16 +33,18 @@ def ours(pair: Any) -> dict[int, Any]:
     return {int(name): measures for name, measures in measured.items()}
 
 
-ASKED: dict[tuple[str, str], Any] = {}
+PEER_SCORES: dict[tuple[str, str], Any] = {}
 PLAIN: dict[tuple[str, int], Any] = {}
 
 
-def asked(peers: Any, peer: str, pair: Any) -> dict[int, Any]:
+def peer_scores(peers: Any, peer: str, pair: Any) -> dict[int, Any]:
     name, _, _, labels, spacing = pair
-    if (peer, name) not in ASKED:
-        ASKED[peer, name] = peers.score(peer, name, labels, spacing, TOLERANCE, more=True)["scores"]
-    assert set(ASKED[peer, name]) == set(labels)
-    return ASKED[peer, name]
+    if (peer, name) not in PEER_SCORES:
+        PEER_SCORES[peer, name] = peers.score(peer, name, labels, spacing, TOLERANCE, more=True)[
+            "scores"
+        ]
+    assert set(PEER_SCORES[peer, name]) == set(labels)
+    return PEER_SCORES[peer, name]
 
 
 def plain(pair: Any, label: int) -> dict[str, Any]:
@@ -55,18 +58,16 @@ def plain(pair: Any, label: int) -> dict[str, Any]:
 
 
 def values(measures: Any) -> dict[str, Any]:
-    return {
-        one.metric: one.value
-        for one in score(measures, ("dice", "iou", "nsd", "hd", "hd95", "assd", "masd"))
-    }
+    names = ("dice", "iou", "nsd", "hd", "hd95", "assd", "masd")
+    return {row.metric: row.value for row in score(measures, names)}
 
 
 def test_deepminds_package_has_our_numbers(peers: Any, pair: Any) -> None:
-    theirs = asked(peers, "deepmind", pair)
+    theirs = peer_scores(peers, "deepmind", pair)
     for label, measures in ours(pair).items():
-        got = values(measures)
+        values_here = values(measures)
         for name in ("dice", "nsd", "hd", "hd95"):
-            assert got[name] == pytest.approx(theirs[label][name], rel=1e-12, abs=1e-9), (
+            assert values_here[name] == pytest.approx(theirs[label][name], rel=1e-12, abs=1e-9), (
                 label,
                 name,
             )
@@ -79,17 +80,17 @@ def test_deepminds_package_has_our_numbers(peers: Any, pair: Any) -> None:
 def test_overlaps_are_everyones(peers: Any, pair: Any) -> None:
     expected = {label: values(measures) for label, measures in ours(pair).items()}
     for peer, within in (("medpy", 0), ("panoptica", 0), ("simpleitk", 1e-15), ("monai", SINGLE)):
-        for label, theirs in asked(peers, peer, pair).items():
+        for label, theirs in peer_scores(peers, peer, pair).items():
             assert theirs["dice"] == pytest.approx(expected[label]["dice"], rel=within, abs=0), (
                 peer,
                 label,
             )
-    for label, theirs in asked(peers, "simpleitk", pair).items():
+    for label, theirs in peer_scores(peers, "simpleitk", pair).items():
         assert theirs["iou"] == pytest.approx(expected[label]["iou"], rel=1e-15)
 
 
 def test_monais_surface_dice_with_subvoxels_is_ours(peers: Any, pair: Any) -> None:
-    theirs = asked(peers, "monai", pair)
+    theirs = peer_scores(peers, "monai", pair)
     for label, measures in ours(pair).items():
         assert theirs[label]["nsd_subvoxels"] == pytest.approx(values(measures)["nsd"], rel=SINGLE)
 
@@ -97,7 +98,7 @@ def test_monais_surface_dice_with_subvoxels_is_ours(peers: Any, pair: Any) -> No
 def test_monai_takes_surface_voxels_and_the_larger_directed_percentile(
     peers: Any, pair: Any
 ) -> None:
-    for label, theirs in asked(peers, "monai", pair).items():
+    for label, theirs in peer_scores(peers, "monai", pair).items():
         means = plain(pair, label)
         for name, word in (
             ("hd", "hd"),
@@ -110,14 +111,14 @@ def test_monai_takes_surface_voxels_and_the_larger_directed_percentile(
 
 
 def test_medpy_takes_surface_voxels_and_pools_them(peers: Any, pair: Any) -> None:
-    for label, theirs in asked(peers, "medpy", pair).items():
+    for label, theirs in peer_scores(peers, "medpy", pair).items():
         means = plain(pair, label)
         for name, word in (("hd", "hd"), ("hd95", "hd95_pooled"), ("assd", "assd")):
             assert theirs[name] == pytest.approx(means[word], abs=1e-9), (label, name)
 
 
 def test_panoptica_pools_the_percentile_and_means_masd_by_assd(peers: Any, pair: Any) -> None:
-    for label, theirs in asked(peers, "panoptica", pair).items():
+    for label, theirs in peer_scores(peers, "panoptica", pair).items():
         means = plain(pair, label)
         for name, word in (
             ("hd", "hd"),
@@ -128,22 +129,25 @@ def test_panoptica_pools_the_percentile_and_means_masd_by_assd(peers: Any, pair:
             assert theirs[name] == pytest.approx(means[word], abs=1e-9), (label, name)
 
 
-def test_simpleitks_hausdorff_filter_measures_whole_masks(peers: Any, pair: Any) -> None:
-    for label, theirs in asked(peers, "simpleitk", pair).items():
+def test_simpleitks_hausdorff_filter_measures_filled_masks(peers: Any, pair: Any) -> None:
+    for label, theirs in peer_scores(peers, "simpleitk", pair).items():
         assert theirs["hd_of_masks"] == pytest.approx(plain(pair, label)["hd_of_masks"], rel=1e-5)
 
 
-@pytest.mark.parametrize("pair", ["made", "lesions"], indirect=True)
+@pytest.mark.parametrize("pair", ["synthetic", "lesions"], indirect=True)
 def test_panopticas_matches_are_ours(peers: Any, pair: Any) -> None:
-    """On pieces joined as ours are (it joins over corners), with its "at least half" made our "more than half"."""
+    """On components joined as here; panoptica joins over corners.
+
+    Its threshold "at least half" is set to the project's "more than half".
+    """
     _, reference, prediction, labels, spacing = pair
     joined = ndimage.generate_binary_structure(3, 2)
     label = labels[0]
     masks = [volume == label for volume in (reference, prediction)]
-    pieces = [ndimage.label(mask, joined)[0] for mask in masks]
-    peers.load("pieces", *pieces)
-    theirs = peers.ask("lesions", name="pieces")
-    measures = measure(*masks, spacing, 1.0, parts=["lesions"])
+    components = [ndimage.label(mask, joined)[0] for mask in masks]
+    peers.load("components", *components)
+    theirs = peers.ask("lesions", name="components")
+    measures = measure(*masks, spacing, 1.0, measurements=["lesions"])
     lesions = measures.lesions
     assert lesions is not None
     assert (theirs["tp"], theirs["fp"], theirs["fn"]) == (
@@ -151,42 +155,46 @@ def test_panopticas_matches_are_ours(peers: Any, pair: Any) -> None:
         lesions.prediction - lesions.matched,
         lesions.reference - lesions.matched,
     )
-    got = {one.metric: one.value for one in score(measures, ("lesion_f1", "panoptic_quality"))}
-    assert got["lesion_f1"] == pytest.approx(theirs["rq"], rel=1e-12)
-    assert got["panoptic_quality"] == pytest.approx(theirs["pq"], rel=1e-12)
+    values_here = {
+        row.metric: row.value for row in score(measures, ("lesion_f1", "panoptic_quality"))
+    }
+    assert values_here["lesion_f1"] == pytest.approx(theirs["rq"], rel=1e-12)
+    assert values_here["panoptic_quality"] == pytest.approx(theirs["pq"], rel=1e-12)
 
 
-@pytest.mark.parametrize("pair", ["made", "lesions", "balls"], indirect=True)
-def test_thinning_is_scikit_images_but_for_pieces_that_it_loses(peers: Any, pair: Any) -> None:
+@pytest.mark.parametrize("pair", ["synthetic", "lesions", "balls"], indirect=True)
+def test_thinning_is_scikit_images_except_for_components_that_it_loses(
+    peers: Any, pair: Any
+) -> None:
     _, reference, _, labels, _ = pair
-    whole = np.ones((3, 3, 3))
+    connected = np.ones((3, 3, 3))
     for label in labels[:4]:
         (box,) = ndimage.find_objects((reference == label).astype(np.uint8))
         mask = np.ascontiguousarray(reference[box] == label)
         line, theirs = thin(mask), peers.skeleton(mask)
         assert not (theirs & ~line).any()
-        alone = line & ~theirs
-        # what only we have is the last voxel of a piece
-        assert ndimage.label(line, whole)[1] - ndimage.label(theirs, whole)[1] == np.count_nonzero(
-            alone
-        )
-        assert np.count_nonzero(alone) <= 0.02 * np.count_nonzero(line) + 1
+        only_here = line & ~theirs
+        # voxels that only this project has are the last ones of a component
+        assert ndimage.label(line, connected)[1] - ndimage.label(theirs, connected)[
+            1
+        ] == np.count_nonzero(only_here)
+        assert np.count_nonzero(only_here) <= 0.02 * np.count_nonzero(line) + 1
 
 
-def test_the_voxel_family_of_the_shared_data_is_what_we_say_peers_mean(shared_data: Any) -> None:
+def test_the_voxel_metrics_of_the_shared_data_follow_the_definitions(shared_data: Any) -> None:
     words = {"hd": "hd", "hd95_max_of_directed": "hd95_of_directed", "hd95_pooled": "hd95_pooled"}
     words |= {"masd_mean_of_directed": "masd", "assd_pooled": "assd"}
     compared = 0
     for folder in ("03_totalsegmentator", "04_autopet_psma_wholebody_masks", "08_meshmetrics_pair"):
-        for given in json.loads((shared_data / folder / "expected.json").read_text())["pairs"]:
+        for entry in json.loads((shared_data / folder / "expected.json").read_text())["pairs"]:
             volumes = [
-                np.asanyarray(nibabel.load(shared_data / folder / given[which]).dataobj)
+                np.asanyarray(nibabel.load(shared_data / folder / entry[which]).dataobj)
                 for which in BOTH
             ]
-            for label, expected in given["per_label"].items():
+            for label, expected in entry["per_label"].items():
                 if "hd" not in expected:
                     continue
-                means = plain((given["prediction"], *volumes, None, given["spacing"]), int(label))
+                means = plain((entry["prediction"], *volumes, None, entry["spacing"]), int(label))
                 for name, word in words.items():
                     assert means[word] == pytest.approx(expected[name], rel=1e-12), (
                         folder,

@@ -91,10 +91,10 @@ class Adapter:
 
 @pytest.mark.parametrize("batch", [False, True], ids=["session", "batch"])
 def test_two_gpus_share_the_scans(project, tmp_path, monkeypatch, batch) -> None:
-    import evaluator.evaluation.run
+    import evaluator.evaluation.resolve
 
     two = [Gpu(index=n, uuid=f"GPU-{n}", name="fake", memory=2**34, driver="1") for n in range(2)]
-    monkeypatch.setattr(evaluator.evaluation.run, "find_gpus", lambda: tuple(two))
+    monkeypatch.setattr(evaluator.evaluation.resolve, "find_gpus", lambda: tuple(two))
     project({"tells": TELLS}, gpu="optional")
     run = order(
         "tells",

@@ -10,7 +10,7 @@ from evaluator.datasets.references import read_uptake
 from evaluator.errors import UnknownNameError, VolumeError
 from evaluator.metrics import METRICS
 from evaluator.runs.tables import read_scores
-from evaluator.scoring.applicability import parts_for
+from evaluator.scoring.applicability import applicable_measurements
 from evaluator.scoring.rescore import score_run
 from evaluator.volumes import write_volume
 from tests.conftest import order
@@ -47,7 +47,7 @@ def test_a_protocol_may_name_every_metric(project, tmp_path, adapter):
     frame = read_scores(run)
     assert len(frame) == 2 * 4 * len(METRICS)
     applied = {
-        (row.target, row.modality, METRICS[row.metric].part): row.status != "not-applicable"
+        (row.target, row.modality, METRICS[row.metric].measurement): row.status != "not-applicable"
         for row in frame.itertuples()
     }
     for (target, modality, part), applies in applied.items():
@@ -89,9 +89,11 @@ def test_a_protocol_with_an_unknown_metric_is_refused_at_once(project, tmp_path)
 
 
 def test_only_what_is_asked_for_is_measured():
-    assert parts_for(["dice", "hd95"], "lesion", "SUVbw") == frozenset()
-    assert parts_for(["tlg_error", "cldice", "lesion_f1"], "lesion", "HU") == {"lesions"}
-    assert parts_for(["tlg_error", "cldice", "lesion_f1"], "colon", "SUVbw") == {
+    assert applicable_measurements(["dice", "hd95"], "lesion", "SUVbw") == frozenset()
+    assert applicable_measurements(["tlg_error", "cldice", "lesion_f1"], "lesion", "HU") == {
+        "lesions"
+    }
+    assert applicable_measurements(["tlg_error", "cldice", "lesion_f1"], "colon", "SUVbw") == {
         "uptake",
         "centre_lines",
     }

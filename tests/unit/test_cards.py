@@ -9,11 +9,11 @@ from evaluator.zoo.cards import dockerfile_labels, parse_card
 from evaluator.zoo.catalog import copied_paths
 from evaluator.zoo.image_builder import from_images
 
-LEAST = {"umd.contract": "1", "umd.name": "m", "umd.inputs": "CT | PT+CT"}
+MINIMAL = {"umd.contract": "1", "umd.name": "m", "umd.inputs": "CT | PT+CT"}
 
 
-def test_the_least_card():
-    card = parse_card(LEAST)
+def test_a_minimal_card():
+    card = parse_card(MINIMAL)
     assert card.inputs == (("CT",), ("PT", "CT"))
     assert card.prompts == ()
     assert card.targets is None
@@ -21,7 +21,7 @@ def test_the_least_card():
 
 
 def test_a_full_card():
-    more = {
+    labels = {
         "umd.prompts": "point, box",
         "umd.targets": "liver,spleen",
         "umd.units": "CT=HU,PT=SUVbw",
@@ -35,7 +35,7 @@ def test_a_full_card():
         "umd.weights.sha256": "ab",
         "maintainer": "someone",
     }
-    card = parse_card(LEAST | more)
+    card = parse_card(MINIMAL | labels)
     assert card.prompts == ("point", "box")
     assert card.targets == ("liver", "spleen")
     assert (card.gpu_memory, card.memory, card.shm) == (10 * 2**30, 1_500_000_000, 64 * 2**20)
@@ -72,12 +72,12 @@ def test_a_full_card():
 )
 def test_every_wrong_label_is_named(label, value):
     with pytest.raises(ManifestError, match=label.replace(".", r"\.")):
-        parse_card(LEAST | {label: value})
+        parse_card(MINIMAL | {label: value})
 
 
 def test_options_of_a_card():
     card = parse_card(
-        LEAST | {"umd.options": "intensity=auto|as-published; large=single|sliding;centre=click"}
+        MINIMAL | {"umd.options": "intensity=auto|as-published; large=single|sliding;centre=click"}
     )
     assert card.options == {
         "intensity": ("auto", "as-published"),
@@ -86,12 +86,12 @@ def test_options_of_a_card():
     }
     assert choose_options(card, ()) == {"intensity": "auto", "large": "single", "centre": "click"}
     assert choose_options(card, ("large=sliding",))["large"] == "sliding"
-    for wrong, said in (
+    for wrong, message in (
         ("large", "write name=value"),
         ("lrage=single", "did you mean large"),
         ("large=slide", "did you mean sliding"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             choose_options(card, (wrong,))
 
 
@@ -128,13 +128,19 @@ def test_labels_of_a_dockerfile():
         dockerfile_labels('FROM x\nLABEL a="unclosed')
 
 
-def test_what_a_dockerfile_builds_on_and_copies():
-    text = 'FROM --platform=linux/amd64 umd/base AS x\nFROM umd/torch:latest\nCOPY --chown=1 models/a models/b /opt/\nADD ["c", "/"]\nCOPY --from=x /y /z\n'
+def test_base_images_and_copied_paths_of_a_dockerfile():
+    text = (
+        "FROM --platform=linux/amd64 umd/base AS x\n"
+        "FROM umd/torch:latest\n"
+        "COPY --chown=1 models/a models/b /opt/\n"
+        'ADD ["c", "/"]\n'
+        "COPY --from=x /y /z\n"
+    )
     assert from_images(text) == {"umd/base", "umd/torch"}
     assert copied_paths(text) == ["models/a", "models/b", "c"]
 
 
-def test_the_zoo_is_whole():
+def test_the_cards_of_the_zoo_are_valid():
     assert {model.name for model in zoo()} >= {
         "ellipsoid",
         "random-walker",
@@ -144,7 +150,7 @@ def test_the_zoo_is_whole():
     assert broken_models() == {}
 
 
-def test_names_that_are_not_there(project):
+def test_unknown_names_and_broken_cards(project):
     folder = project({})
     (folder / "dockerfiles/bare.Dockerfile").write_text("FROM scratch\n")
     (folder / "dockerfiles/other.Dockerfile").write_text(

@@ -30,14 +30,20 @@ def umd(*arguments, **environment):
     return done
 
 
-def test_help_needs_nothing_heavy():
-    code = "import sys; sys.argv = ['umd', '--help']\nfrom evaluator.cli.main import main\ntry:\n main()\nexcept SystemExit: pass\nprint(*sys.modules)"
-    told = subprocess.run(
+def test_help_imports_no_large_packages():
+    code = (
+        "import sys; sys.argv = ['umd', '--help']\n"
+        "from evaluator.cli.main import main\n"
+        "try:\n main()\n"
+        "except SystemExit: pass\n"
+        "print(*sys.modules)"
+    )
+    output = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
-    modules = set(told.splitlines()[-1].split())
+    modules = set(output.splitlines()[-1].split())
     assert not modules & {"numpy", "docker", "pandas", "nibabel", "rich", "pydantic"}
-    assert "Run a model over a dataset" in told
+    assert "Run a model over a dataset" in output
 
 
 def _commands(command, path):
@@ -49,60 +55,61 @@ def _commands(command, path):
 
 
 def test_every_command_is_explained_and_has_an_example():
-    from evaluator.cli.main import umd as front_door
+    from evaluator.cli.main import umd as umd_command
 
-    seen = list(_commands(front_door, ["umd"]))
-    assert {path[1] for path, _ in seen if len(path) > 1} == set(front_door.list_commands(None))
+    seen = list(_commands(umd_command, ["umd"]))
+    assert {path[1] for path, _ in seen if len(path) > 1} == set(umd_command.list_commands(None))
     assert len(seen) > 12
     for path, command in seen:
         assert command.help, path
-        own = f"Example: {' '.join(path)}"
+        example = f"Example: {' '.join(path)}"
         assert (command.epilog or "").startswith(
-            own if len(path) > 1 and not isinstance(command, click.Group) else "Example: umd"
+            example if len(path) > 1 and not isinstance(command, click.Group) else "Example: umd"
         ), path
 
 
-def test_examples_are_commands_that_can_be_parsed(tmp_path, monkeypatch):
-    """Each example's words are a command of the program, with options that it has."""
+def test_examples_can_be_parsed(tmp_path, monkeypatch):
+    """Each example is a valid command with existing options."""
     import shlex
 
     monkeypatch.chdir(tmp_path)
     for folder in ("predicted", "references"):
         (tmp_path / folder).mkdir()
 
-    from evaluator.cli.main import umd as front_door
+    from evaluator.cli.main import umd as umd_command
 
-    for path, command in _commands(front_door, ["umd"]):
+    for path, command in _commands(umd_command, ["umd"]):
         for example in (command.epilog or "").removeprefix("Example: ").split(", or "):
             words = shlex.split(example)
             assert words[0] == "umd", path
-            own, rest = front_door, words[1:]
-            while isinstance(own, click.Group):
-                own, rest = own.get_command(click.Context(own), rest[0]), rest[1:]
-            with own.make_context(own.name, list(rest)) as context:
+            current, rest = umd_command, words[1:]
+            while isinstance(current, click.Group):
+                current, rest = current.get_command(click.Context(current), rest[0]), rest[1:]
+            with current.make_context(current.name, list(rest)) as context:
                 assert context.params.keys() == {
-                    param.name for param in own.params if param.expose_value
+                    param.name for param in current.params if param.expose_value
                 }, path
 
 
-def test_make_eval_hands_its_arguments_on():
+def test_make_eval_passes_its_arguments():
     done = subprocess.run(
-        ["make", "-n", "eval", "MODEL=ellipsoid threshold", "DATA=ibsi-sts", "PROTOCOL=box", "GPUS=0,1", "ENGINE=local"],
+        ["make", "-n", "eval", "MODEL=ellipsoid threshold", "DATA=ibsi-sts", "PROTOCOL=box",
+         "GPUS=0,1", "ENGINE=local"],
         capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     (line,) = (line for line in done.stdout.splitlines() if "umd run" in line)
-    for wanted in (
+    for expected in (
         "-m ellipsoid -m threshold",
         "-d ibsi-sts",
         "-p box",
         "--gpus 0,1",
         "--engine local",
     ):
-        assert wanted in line
+        assert expected in line
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["run", "-m", "region-growth"], 2, "did you mean region-growing"),
         (
@@ -121,13 +128,13 @@ def test_make_eval_hands_its_arguments_on():
         (["run", "-m", "ellipsoid", "-d", "phantom-toy", "--case", "nobody"], 2, "no case named"),
     ],
 )
-def test_mistakes_get_a_sentence(arguments, code, said):
+def test_messages_of_user_errors(arguments, code, message):
     done = umd(*arguments)
     assert done.returncode == code, done.stderr
-    assert said in done.stderr
+    assert message in done.stderr
 
 
-def test_no_engine_says_what_to_do(tmp_path):
+def test_a_missing_engine_is_explained(tmp_path):
     done = umd(
         "run", "-m", "ellipsoid", "-d", "phantom-toy", DOCKER_HOST=f"unix://{tmp_path}/no.sock"
     )
@@ -144,8 +151,8 @@ def test_no_engine_says_what_to_do(tmp_path):
     assert {json.loads(line)["built"] for line in listed.stdout.splitlines()} == {None}
 
 
-def test_no_disk_is_the_hosts_fault(project, tmp_path):
-    """A file-size limit on the evaluator stands for a full disk: exit code 8, and no half-written record."""
+def test_a_full_disk_is_a_host_error(project, tmp_path):
+    """A limit on file sizes simulates a full disk: exit code 8 and no incomplete record."""
     import resource
 
     project({"painter": PAINTER})
@@ -170,8 +177,12 @@ def test_show_json_is_one_object_for_each_target_and_modality(project, tmp_path)
     assert [(o["model"], o["target"], o["modality"]) for o in told] == [
         ("painter", target, modality) for target in ("liver", "spleen") for modality in ("CT", "PT")
     ]
-    assert all(o["predictions"] == 2 and o["statuses"] == {"ok": 2} and o["metric"] == "dice" for o in told)
-    assert all(0 < o["mean_over_subjects"] < 0.5 and 0 < o["median_over_subjects"] < 0.5 for o in told)
+    assert all(
+        o["predictions"] == 2 and o["statuses"] == {"ok": 2} and o["metric"] == "dice" for o in told
+    )
+    assert all(
+        0 < o["mean_over_subjects"] < 0.5 and 0 < o["median_over_subjects"] < 0.5 for o in told
+    )
     shown = umd("show", run.path).stdout
     assert "SYNTHETIC DATA" in shown
     assert "(without a container)" in shown
@@ -180,7 +191,7 @@ def test_show_json_is_one_object_for_each_target_and_modality(project, tmp_path)
     assert len(umd("score", run.path).stdout.splitlines()) > 5
 
 
-def test_a_run_of_prompts_that_a_model_does_not_take_has_no_rounds(project, tmp_path):
+def test_a_run_with_unsupported_prompts_has_no_rounds(project, tmp_path):
     project({"painter": PAINTER})
     run = order("painter", make_dataset(tmp_path / "data", ["a"]), engine="local", protocol="text")
     told = umd("show", run.path, "--rounds")
@@ -189,7 +200,7 @@ def test_a_run_of_prompts_that_a_model_does_not_take_has_no_rounds(project, tmp_
     assert "by round" not in told.stdout
 
 
-def test_show_refuses_what_it_would_ignore(project, tmp_path):
+def test_show_refuses_options_without_effect(project, tmp_path):
     project({"painter": PAINTER})
     run = order("painter", make_dataset(tmp_path / "data", ["a"]), engine="local")
     assert (
@@ -198,7 +209,7 @@ def test_show_refuses_what_it_would_ignore(project, tmp_path):
     assert "its rounds are 0 to 0" in umd("show", run.path, "--round", "7").stderr
 
 
-def test_what_is_wrong_with_a_later_model_is_told_before_the_first_runs(project, tmp_path):
+def test_errors_of_a_later_model_are_reported_before_the_first_runs(project, tmp_path):
     project({"painter": PAINTER, "other": PAINTER})
     data = make_dataset(tmp_path / "data", ["a"])
     for more in (("--option", "size=large"), ("--weights", "random")):
@@ -219,7 +230,7 @@ def test_what_is_wrong_with_a_later_model_is_told_before_the_first_runs(project,
         assert not (tmp_path / "r").exists()
 
 
-def test_a_reference_or_an_image_of_no_numbers_costs_its_scan_alone(project, tmp_path):
+def test_invalid_values_affect_only_their_scan(project, tmp_path):
     import nibabel
     import numpy as np
 
@@ -253,29 +264,32 @@ def test_a_reference_or_an_image_of_no_numbers_costs_its_scan_alone(project, tmp
         UMD_RUNS=str(tmp_path / "r"),
     )
     assert done.returncode == 0, done.stderr
-    for said in (
+    for message in (
         "not run: a.a CT",
         "not run: b.a PT",
         "not run: c.a CT",
         "no finite value",
         "must hold whole numbers",
     ):
-        assert said in done.stdout, said
+        assert message in done.stdout, message
     entries = [
         json.loads(line) for line in umd("show", tmp_path / "r/x", "--json").stdout.splitlines()
     ]
-    assert {o["modality"]: (o["predictions"], o["excluded"]) for o in entries} == {"CT": (1, 2), "PT": (2, 1)}
+    assert {o["modality"]: (o["predictions"], o["excluded"]) for o in entries} == {
+        "CT": (1, 2),
+        "PT": (2, 1),
+    }
 
 
-def test_runs_of_one_name_in_two_folders_leave_each_other_alone(project, tmp_path):
-    """At once, under one cache: their files for the model lie apart."""
+def test_runs_of_one_name_in_two_folders_are_independent(project, tmp_path):
+    """At the same time and with one cache: their workspaces are separate."""
     slow = "import time\n" + PAINTER.replace(
         "        def paint(", "        time.sleep(0.2)\n        def paint("
     )
     project({"slow": slow})
     data = make_dataset(tmp_path / "data", list("abcd"))
     command = [UMD, "run", "-m", "slow", "-d", data, "--engine", "local", "--name", "x"]
-    both = [
+    processes = [
         subprocess.Popen(
             command,
             env=os.environ | {"UMD_RUNS": str(tmp_path / name)},
@@ -284,14 +298,14 @@ def test_runs_of_one_name_in_two_folders_leave_each_other_alone(project, tmp_pat
         )
         for name in ("one", "two")
     ]
-    for run in both:
-        told = run.communicate(timeout=60)[0]
-        assert run.returncode == 0
-        assert "Predictions: 8 ok." in told
-        assert "the same masks as in the session" in told
+    for process in processes:
+        output = process.communicate(timeout=60)[0]
+        assert process.returncode == 0
+        assert "Predictions: 8 ok." in output
+        assert "the same masks as in the session" in output
 
 
-def test_a_place_that_cannot_be_written_is_said(project, tmp_path):
+def test_a_folder_that_cannot_be_written_is_reported(project, tmp_path):
     project({"painter": PAINTER})
     data = make_dataset(tmp_path / "data", ["a"])
     (tmp_path / "file").touch()
@@ -299,16 +313,16 @@ def test_a_place_that_cannot_be_written_is_said(project, tmp_path):
         "run", "-m", "painter", "-d", data, "--engine", "local", UMD_RUNS=str(tmp_path / "file")
     )
     assert done.returncode == 8, done.stderr
-    assert "make its folder one that can be written" in done.stderr
+    assert "make its folder writable" in done.stderr
 
 
-def test_missing_and_corrupt_files_cost_their_scan_alone(project, tmp_path):
+def test_missing_and_damaged_files_affect_only_their_scan(project, tmp_path):
     project({"painter": PAINTER})
     data = make_dataset(tmp_path / "data", ["a", "b", "c", "d"])
     folder = tmp_path / "data"
     (folder / "a_CT_image.nii.gz").unlink()
-    whole = (folder / "b_PT_image.nii.gz").read_bytes()
-    (folder / "b_PT_image.nii.gz").write_bytes(whole[: len(whole) // 2])
+    content = (folder / "b_PT_image.nii.gz").read_bytes()
+    (folder / "b_PT_image.nii.gz").write_bytes(content[: len(content) // 2])
     (folder / "c_CT_reference.nii.gz").write_bytes((folder / "c_PT_reference.nii.gz").read_bytes())
     done = umd(
         "run",
@@ -329,13 +343,16 @@ def test_missing_and_corrupt_files_cost_their_scan_alone(project, tmp_path):
     entries = [
         json.loads(line) for line in umd("show", tmp_path / "r/x", "--json").stdout.splitlines()
     ]
-    assert {o["modality"]: (o["predictions"], o["excluded"]) for o in entries} == {"CT": (2, 2), "PT": (3, 1)}
+    assert {o["modality"]: (o["predictions"], o["excluded"]) for o in entries} == {
+        "CT": (2, 2),
+        "PT": (3, 1),
+    }
     found = umd("data", "verify", data, "--json")
     assert found.returncode == 5
     assert sum(json.loads(line)["severity"] == "error" for line in found.stdout.splitlines()) >= 3
 
-    # mended, the same command does what is left and nothing else
-    (folder / "b_PT_image.nii.gz").write_bytes(whole)
+    # after the repair, the same command evaluates only the missing scan
+    (folder / "b_PT_image.nii.gz").write_bytes(content)
     again = umd(
         "run",
         "-m",
@@ -353,21 +370,21 @@ def test_missing_and_corrupt_files_cost_their_scan_alone(project, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "message"),
     [
         (
             OSError(28, "No space left on device", "a.pth"),
             8,
-            "No space left on device: a.pth; free or mend it",
+            "No space left on device: a.pth; free or repair it",
         ),
         (
             shutil.Error([("a", "b", "why")]),
             70,
-            "a fault of umd itself (Error:",
+            "a bug in umd (Error:",
         ),  # an OSError without a number
     ],
 )
-def test_whatever_the_system_refuses_is_a_message(monkeypatch, capsys, error, code, said):
+def test_system_errors_become_messages(monkeypatch, capsys, error, code, message):
     from evaluator.cli import main as module
 
     def fails(**_):
@@ -378,4 +395,63 @@ def test_whatever_the_system_refuses_is_a_message(monkeypatch, capsys, error, co
     with pytest.raises(SystemExit) as stopped:
         module.main()
     assert stopped.value.code == code
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
+
+
+@pytest.fixture
+def run_painter(project, tmp_path):
+    """Run a model over one case without a container: ``run_painter("-q", "--log-file", path)``."""
+    project({"painter": PAINTER})
+    data = make_dataset(tmp_path / "data", ["a"])
+
+    def run(*options):
+        return umd(*options, "run", "-m", "painter", "-d", data, "--engine", "local", "--name", "x")
+
+    return run
+
+
+def test_a_quiet_run_shows_only_warnings(run_painter, tmp_path):
+    log = tmp_path / "umd.log"
+    done = run_painter("-q", "--log-file", log)
+    assert done.returncode == 0, done.stderr
+    assert "Predictions: 2 ok." in done.stdout
+    assert all(line.startswith("warning: ") for line in done.stderr.splitlines()), done.stderr
+    lines = log.read_text().splitlines()
+    assert any(" INFO evaluator.cli.progress: painter 2/2 " in line for line in lines)
+    assert any(" DEBUG evaluator.datasets.load: dataset " in line for line in lines)
+    # the log file keeps earlier messages
+    run_painter("-q", "--log-file", log)
+    assert log.read_text().splitlines()[: len(lines)] == lines
+
+
+def test_a_verbose_run_shows_debug_messages(run_painter):
+    assert "painter 2/2 " in (shown := run_painter().stderr)
+    assert "manifest " not in shown
+    shown = run_painter("-v").stderr
+    assert "painter 2/2 " in shown
+    assert "dataset tiny: manifest " in shown
+
+
+def test_warnings_remain_in_a_quiet_command(tmp_path):
+    import nibabel
+    import numpy as np
+
+    for folder, names in (("predicted", ("a", "b", "extra")), ("references", ("a", "b"))):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            image = nibabel.Nifti1Image(np.ones((3, 3, 3), np.uint8), np.eye(4))
+            nibabel.save(image, tmp_path / folder / f"{name}.nii.gz")
+    command = ["score", "--prediction", tmp_path / "predicted"]
+    command += ["--reference", tmp_path / "references", "--metrics", "dice"]
+    warning = "warning: extra: not scored, because it has no reference\n"
+    assert umd(*command).stderr == f"{warning}1/2 a\n2/2 b\n"
+    assert umd("-q", *command).stderr == warning
+    assert umd("-qq", *command).stderr == ""
+
+
+def test_a_log_file_that_cannot_be_written_is_an_error(tmp_path):
+    log = tmp_path / "missing" / "umd.log"
+    done = umd("--log-file", log, "data", "list")
+    assert done.returncode == 8
+    assert done.stderr.startswith(f"umd: could not write {log}: No such file or directory; ")
+    assert done.stdout == ""

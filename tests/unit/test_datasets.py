@@ -1,4 +1,4 @@
-"""Datasets by name and by path, where their files lie, and what the project's own manifests claim."""
+"""Datasets by name and by path, the location of their files, and the project's manifests."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ REAL = ("ibsi-sts", "totalsegmentator-sample")
 
 
 @pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of the test's own."""
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache."""
     monkeypatch.setenv("UMD_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -41,7 +41,7 @@ def test_the_projects_datasets() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(dataset_manifests()))
-def test_every_manifest_can_be_read_and_is_honest(name: str) -> None:
+def test_every_manifest_is_valid(name: str) -> None:
     manifest = read_dataset_manifest(dataset_manifests()[name])
     assert manifest.name == name
     assert manifest.synthetic == (manifest.phantom is not None)
@@ -52,34 +52,36 @@ def test_every_manifest_can_be_read_and_is_honest(name: str) -> None:
         assert all(row.sha256 and row.reference_sha256 for row in manifest.rows)
 
 
-def test_a_name_nearly_right_is_answered_with_the_right_one() -> None:
+def test_similar_names_are_suggested() -> None:
     with pytest.raises(UnknownNameError, match="phantom-toy"):
         load_dataset("phantom-toi")
 
 
-def test_a_path_that_is_not_there() -> None:
+def test_a_missing_manifest() -> None:
     with pytest.raises(ManifestError, match=r"nowhere\.toml"):
         load_dataset("/nowhere.toml")
 
 
-def test_data_that_are_not_here(tmp_path: Path) -> None:
+def test_missing_data(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="--data-root"):
         load_dataset("ibsi-sts", tmp_path)
 
 
-def test_a_phantom_is_made_once(own_cache: Path) -> None:
+def test_a_phantom_is_generated_once(empty_cache: Path) -> None:
     first = load_dataset("phantom-toy")
     assert first.synthetic
     assert len(first.cases) == 2
-    files = [scan.image for case in first.cases for scan in case.scans.values()]
-    assert all(file.is_relative_to(own_cache / "data") and file.is_file() for file in files)
+    files: list[Path] = []
+    for case in first.cases:
+        files += [scan.image for scan in case.scans.values()]
+    assert all(file.is_relative_to(empty_cache / "data") and file.is_file() for file in files)
     times = [file.stat().st_mtime_ns for file in files]
     assert load_dataset("phantom-toy") == first
     assert [file.stat().st_mtime_ns for file in files] == times
 
 
-def test_a_changed_plan_or_generator_makes_other_data(
-    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_changed_plan_or_generator_gives_new_data(
+    empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = load_dataset("phantom-toy").cases[0].scans["PT"].image
     monkeypatch.setattr("evaluator.datasets.load.version", lambda: "another")
@@ -88,23 +90,24 @@ def test_a_changed_plan_or_generator_makes_other_data(
     assert first.is_file() and second.is_file()
 
 
-def test_two_processes_may_ask_for_a_phantom_at_once(own_cache: Path) -> None:
+def test_processes_can_generate_a_phantom_simultaneously(empty_cache: Path) -> None:
     program = (
         "from evaluator.datasets import load_dataset; print(load_dataset('phantom-toy').sha256)"
     )
-    asked = [
+    processes = [
         subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) for _ in range(3)
     ]
-    answers = {process.communicate()[0] for process in asked}
-    assert [process.returncode for process in asked] == [0, 0, 0]
-    assert len(answers) == 1 and len(answers.pop()) == 65
-    assert len(list((own_cache / "data").iterdir())) == 1
+    outputs = {process.communicate()[0] for process in processes}
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert len(outputs) == 1 and len(outputs.pop()) == 65
+    assert len(list((empty_cache / "data").iterdir())) == 1
 
 
-def test_cases_come_as_the_list_has_them(tmp_path: Path) -> None:
-    """References of one image are gathered, sessions are cases of their own, paths are below the root."""
+def test_cases_follow_the_list(tmp_path: Path) -> None:
+    """One image has several references, each session is a case, paths are relative to the root."""
     (tmp_path / "own.toml").write_text(
-        'name = "own"\ntitle = "Own"\nlicense = "none"\ncitation = "none"\nsynthetic = false\nreference_origin = "expert"\n'
+        'name = "own"\ntitle = "Own"\nlicense = "none"\ncitation = "none"\n'
+        'synthetic = false\nreference_origin = "expert"\n'
         '[root]\nfolder = "files"\n[labels.many]\nlung = [2, 3]\nliver = 5\n'
     )
     (tmp_path / "files").mkdir()
@@ -130,7 +133,7 @@ def test_cases_come_as_the_list_has_them(tmp_path: Path) -> None:
 
 
 def scan_of(folder: Path, **shapes: tuple[int, int, int]) -> Scan:
-    """An image and references of the given shapes, by name."""
+    """An image and references of these shapes, by name."""
     for name, shape in shapes.items():
         write_volume(
             folder / f"{name}.nii.gz", np.ones(shape, dtype=np.uint8), make_grid(shape, np.eye(4))
@@ -144,31 +147,31 @@ def scan_of(folder: Path, **shapes: tuple[int, int, int]) -> Scan:
     )
 
 
-def test_a_sound_scan_has_no_problem(tmp_path: Path) -> None:
-    assert scan_problem(scan_of(tmp_path, image=(4, 5, 6), one=(4, 5, 6), two=(4, 5, 6))) is None
+def test_a_valid_scan_has_no_problem(tmp_path: Path) -> None:
+    assert scan_problem(scan_of(tmp_path, image=(4, 5, 6), first=(4, 5, 6), two=(4, 5, 6))) is None
 
 
 def test_problems_of_a_scan(tmp_path: Path) -> None:
-    second = scan_of(tmp_path, image=(4, 5, 61), one=(4, 5, 61), two=(4, 5, 63))
-    told = scan_problem(second)
-    assert told and "61" in told and "63" in told
+    second = scan_of(tmp_path, image=(4, 5, 61), first=(4, 5, 61), two=(4, 5, 63))
+    problem = scan_problem(second)
+    assert problem and "61" in problem and "63" in problem
     (tmp_path / "two.nii.gz").write_bytes(b"no volume at all")
-    told = scan_problem(second)
-    assert told and "two.nii.gz" in told
+    problem = scan_problem(second)
+    assert problem and "two.nii.gz" in problem
     (tmp_path / "two.nii.gz").unlink()
-    told = scan_problem(second)
-    assert told and "two.nii.gz" in told and "missing" in told
+    problem = scan_problem(second)
+    assert problem and "two.nii.gz" in problem and "missing" in problem
 
 
-def test_a_real_pet_that_has_not_its_masks_slices(shared_data: Path) -> None:
-    """STS_035's PET lacks two of its CT's slices: measured against the CT's mask it is told, against its own it is not."""
+def test_a_real_pet_with_fewer_slices_than_ct(shared_data: Path) -> None:
+    """PET of STS_035 has two slices fewer than CT: it matches its reference, but not CT's."""
     scans = next(case for case in load_dataset("ibsi-sts").cases if case.subject == "STS_035").scans
     assert scan_problem(scans["PT"]) is None
     crossed = Scan(
         modality="PT", image=scans["PT"].image, unit="SUVbw", references=scans["CT"].references
     )
-    told = scan_problem(crossed)
-    assert told and "61" in told and "63" in told
+    problem = scan_problem(crossed)
+    assert problem and "61" in problem and "63" in problem
 
 
 def test_real_sts(shared_data: Path) -> None:
@@ -187,22 +190,22 @@ def test_real_sts(shared_data: Path) -> None:
 
 
 def test_real_sts_has_one_contour_for_each_subject(shared_data: Path) -> None:
-    """As the manifest says: volume and place are the same in all images, but for STS_019, whose CT lies apart."""
+    """Volume and position are equal in all images, except for the CT of STS_019 (see manifest)."""
     for case in load_dataset("ibsi-sts").cases:
-        places, volumes = {}, []
+        centres, volumes = {}, []
         for modality, scan in case.scans.items():
             labels, grid = read_labels(scan.references[0].path)
             voxels = np.argwhere(labels == 1)
-            places[modality] = to_world(affine_of(grid), voxels).mean(axis=0)
+            centres[modality] = to_world(affine_of(grid), voxels).mean(axis=0)
             volumes.append(len(voxels) * voxel_ml(affine_of(grid)))
         assert max(volumes) < 1.03 * min(volumes)
-        assert np.linalg.norm(places["MR"] - places["PT"]) < 0.5
-        apart = np.linalg.norm(places["CT"] - places["MR"])
-        assert 7 < apart < 8 if case.subject == "STS_019" else apart < 0.1
+        assert np.linalg.norm(centres["MR"] - centres["PT"]) < 0.5
+        distance = np.linalg.norm(centres["CT"] - centres["MR"])
+        assert 7 < distance < 8 if case.subject == "STS_019" else distance < 0.1
 
 
-def test_real_totalsegmentator_names_what_the_labels_are(shared_data: Path) -> None:
-    """Every value of the manifest stands for what TotalSegmentator's own table says."""
+def test_real_totalsegmentator_labels(shared_data: Path) -> None:
+    """Labels of the manifest agree with TotalSegmentator's table."""
     dataset = load_dataset("totalsegmentator-sample")
     assert "model output" in dataset.reference_origin
     tables = json.loads((shared_data / "03_totalsegmentator" / "labels.json").read_text())
@@ -210,12 +213,12 @@ def test_real_totalsegmentator_names_what_the_labels_are(shared_data: Path) -> N
         (scan,) = case.scans.values()
         table = tables["total_mr" if scan.modality == "MR" else "total"]
         for name, values in scan.references[0].labels.items():
-            theirs = {table[str(value)].replace("_", "-") for value in values}
+            table_names = {table[str(value)].replace("_", "-") for value in values}
             if name == "lung":
-                assert all(word.startswith("lung-") for word in theirs)
+                assert all(word.startswith("lung-") for word in table_names)
             else:
-                assert theirs in ({name}, {f"urinary-{name}"}), (
-                    f"{name} is {values}, which are {theirs}"
+                assert table_names in ({name}, {f"urinary-{name}"}), (
+                    f"{name} is {values}, which are {table_names}"
                 )
 
 
@@ -242,7 +245,7 @@ def test_command_list() -> None:
     assert listed["phantom"]["synthetic"] is True and listed["ibsi-sts"]["synthetic"] is False
 
 
-def test_command_show_and_path(own_cache: Path) -> None:
+def test_command_show_and_path(empty_cache: Path) -> None:
     shown = run("show", "phantom-toy").output
     assert "synthetic: yes" in shown and "phantom-002.a" in shown
     bodies = [json.loads(line) for line in run("show", "phantom-toy", "--json").output.splitlines()]
@@ -252,21 +255,22 @@ def test_command_show_and_path(own_cache: Path) -> None:
     assert all(Path(body["image"]).is_relative_to(folder) for body in bodies)
 
 
-def test_command_phantom_writes_what_can_be_loaded(tmp_path: Path) -> None:
+def test_command_phantom_writes_a_valid_dataset(tmp_path: Path) -> None:
     folder = tmp_path / "some" / "where"
-    made = run("phantom", "--cases", 2, "--size", 24, 18, 40, "--seed", 7, "-o", folder)
-    assert made.exit_code == 0, made.output
+    generated = run("phantom", "--cases", 2, "--size", 24, 18, 40, "--seed", 7, "-o", folder)
+    assert generated.exit_code == 0, generated.output
     (manifest,) = folder.glob("*.toml")
-    assert str(manifest) in made.output
+    assert str(manifest) in generated.output
     dataset = load_dataset(manifest)
     assert dataset.synthetic and len(dataset.cases) == 2
-    assert all(scan_problem(scan) is None for case in dataset.cases for scan in case.scans.values())
+    for case in dataset.cases:
+        assert all(scan_problem(scan) is None for scan in case.scans.values())
     assert run("verify", manifest).exit_code != 5
-    again = run("phantom", "-o", folder)
-    assert isinstance(again.exception, UserError) and "already" in str(again.exception)
+    repeated = run("phantom", "-o", folder)
+    assert isinstance(repeated.exception, UserError) and "already" in str(repeated.exception)
 
 
-def test_a_folder_made_elsewhere_can_be_moved(tmp_path: Path) -> None:
+def test_a_generated_folder_can_be_moved(tmp_path: Path) -> None:
     generate(manifest_of(1, TOY), tmp_path / "data")
     (tmp_path / "data").rename(tmp_path / "moved")
     dataset = load_dataset(tmp_path / "moved" / "made.toml")
@@ -281,36 +285,36 @@ def test_every_command_has_an_example() -> None:
 
 @pytest.mark.parametrize("variable", [None, "HOSPITAL_DATA", "UMD_SHARED_DATA"])
 def test_data_are_found_by_option_variable_and_umd_data(tmp_path, monkeypatch, variable):
-    """The first place that holds an image of the list; a place that is named and empty hides none that is not."""
+    """The first folder with an image of the list is used; a folder without images is skipped."""
     manifest = make_dataset(tmp_path / "made", ["a"], ("CT",))
     if variable:
         manifest.write_text(
             manifest.read_text() + f'\n[root]\nvariable = "{variable}"\nfolder = "cohort"\n'
         )
     folder = "cohort" if variable else "."
-    places = {}
+    folders = {}
     for name in ("option", "variable", "umd-data", "empty"):
-        places[name] = tmp_path / name
-        (places[name] / folder).mkdir(parents=True, exist_ok=True)
+        folders[name] = tmp_path / name
+        (folders[name] / folder).mkdir(parents=True, exist_ok=True)
         if name != "empty":
             for path in (tmp_path / "made").glob("*.nii.gz"):
-                (places[name] / folder / path.name).write_bytes(path.read_bytes())
+                (folders[name] / folder / path.name).write_bytes(path.read_bytes())
 
-    def found(data_root=None):
+    def folder_of_images(data_root=None):
         return load_dataset(manifest, data_root).cases[0].scans["CT"].image.parent
 
     for name in ("UMD_DATA", "UMD_SHARED_DATA", "HOSPITAL_DATA"):
         monkeypatch.delenv(name, raising=False)
     if variable:
         with pytest.raises(DatasetError, match=f"set {variable} or UMD_DATA"):
-            found()
+            folder_of_images()
     else:
-        assert found() == tmp_path / "made"  # beside the manifest
-    monkeypatch.setenv("UMD_DATA", str(places["empty"]))
-    assert found() == (places["empty"] / "cohort" if variable else tmp_path / "made")
-    monkeypatch.setenv("UMD_DATA", str(places["umd-data"]))
-    assert found() == (places["umd-data"] / folder).resolve()
+        assert folder_of_images() == tmp_path / "made"  # beside the manifest
+    monkeypatch.setenv("UMD_DATA", str(folders["empty"]))
+    assert folder_of_images() == (folders["empty"] / "cohort" if variable else tmp_path / "made")
+    monkeypatch.setenv("UMD_DATA", str(folders["umd-data"]))
+    assert folder_of_images() == (folders["umd-data"] / folder).resolve()
     if variable:
-        monkeypatch.setenv(variable, str(places["variable"]))
-        assert found() == places["variable"] / "cohort"
-    assert found(places["option"]) == (places["option"] / folder).resolve()
+        monkeypatch.setenv(variable, str(folders["variable"]))
+        assert folder_of_images() == folders["variable"] / "cohort"
+    assert folder_of_images(folders["option"]) == (folders["option"] / folder).resolve()

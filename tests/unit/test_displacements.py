@@ -34,6 +34,9 @@ def test_how_far_a_prompt_was_moved_is_recorded_and_shown(project, tmp_path, cap
     entries = {entry["modality"]: entry["displacement_mm"] for entry in summarise(run)}
     assert entries == {"CT": 0.0, "PT": one}
     print_table(run)
-    assert "1 of 4 prompts with a point were outside the reference of their image" in capsys.readouterr().out
+    assert (
+        "1 of 4 prompts with a point were outside the reference of their image"
+        in capsys.readouterr().out
+    )
     print_table(order("painter", data, "box", engine="local"))
     assert "with a point" not in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The page about Python is executed as it stands, and the page about statistics is about what there is."""
+"""The Python page is executed; the statistics page covers all functions and verdicts."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def test_the_python_page(tmp_path, monkeypatch, capsys):
                 assert done.returncode == 0, done.stderr
         else:
             exec(compile(code, "docs/api.md", "exec"), names)  # noqa: S102
-    told = capsys.readouterr().out
-    assert "synthetic: True" in told
+    output = capsys.readouterr().out
+    assert "synthetic: True" in output
     assert (tmp_path / "comparison" / "modality.csv").is_file()
     assert (tmp_path / "for-others" / "scores.parquet").is_file()
     for name in FRAMES:

@@ -1,4 +1,4 @@
-"""Exports: equal content, numbered subjects, and nothing of a subject's name anywhere in what leaves."""
+"""Exports: equal content, and pseudonyms instead of the names of subjects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from evaluator.volumes import read_labels
 from tests.conftest import order
 from tests.tiny import PAINTER, make_dataset
 
-#: as a subject's name in no other text
+#: a name that occurs in no other text
 PATIENT = "Zuzka07"
 
 
@@ -26,9 +26,8 @@ PATIENT = "Zuzka07"
 def run(project, tmp_path):
     project({"painter": PAINTER})
     data = make_dataset(tmp_path / "data", [PATIENT, "Xaver12"], ("CT", "PT"), ("liver", "spleen"))
-    (
-        tmp_path / "data" / "Xaver12_PT_image.nii.gz"
-    ).unlink()  # its reason names a path with the subject in it
+    # the reason for the missing prediction contains a path with the subject's name
+    (tmp_path / "data" / "Xaver12_PT_image.nii.gz").unlink()
     return order("painter", data, "box", engine="local", name="a-run")
 
 
@@ -38,7 +37,7 @@ def table(path):
 
 
 def everything(folder):
-    """Every byte that was written, with what was packed unpacked, and the names of all files."""
+    """All bytes written, after decompression, and the names of all files."""
     for path in folder.rglob("*"):
         yield str(path.relative_to(folder)).encode()
         if path.is_file():
@@ -48,7 +47,7 @@ def everything(folder):
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv", "bids-derivatives"])
-def test_names_stay_in_the_lab(run, form, tmp_path):
+def test_exports_contain_no_names(run, form, tmp_path):
     export_run(str(run.path), form, tmp_path / "out")
     for name in (PATIENT, "Xaver12", str(tmp_path)):
         assert not any(name.encode() in content for content in everything(tmp_path / "out")), name
@@ -57,7 +56,7 @@ def test_names_stay_in_the_lab(run, form, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv"])
-def test_tables_say_the_same(run, form, tmp_path):
+def test_tables_have_equal_content(run, form, tmp_path):
     files = export_run(str(run.path), form, tmp_path / "out")
     assert [path.name for path in files] == [
         f"{name}.{form}" for name in ("scores", "predictions", "runs")
@@ -89,47 +88,47 @@ def test_bids_derivatives_of_masks_that_do_not_overlap(run, tmp_path):
     assert {row["participant_id"] for row in table(out / "participants.tsv")} == {
         "sub-S001", "sub-S002",
     }  # fmt: skip
-    # the two boxes overlap, so that each mask is a file of its own
+    # the two boxes overlap, so each mask is a separate file
     folder = out / f"sub-{subject}" / "ses-1" / "anat"
-    found = sorted(path.name for path in folder.glob("*acq-CT*.nii.gz"))
-    assert found == [
+    names = sorted(path.name for path in folder.glob("*acq-CT*.nii.gz"))
+    assert names == [
         f"{stem}_acq-CT_space-orig_label-{organ}_desc-painter_mask.nii.gz"
         for organ in ("liver", "spleen")
     ]
-    sidecar = json.loads((folder / found[0].replace(".nii.gz", ".json")).read_text())
+    sidecar = json.loads((folder / names[0].replace(".nii.gz", ".json")).read_text())
     assert sidecar["TargetStatus"] == {"liver": "ok", "spleen": "ok"}
     mask = (
         evaluator.load(run)
         .predictions.query("target == 'liver' and modality == 'CT' and subject == @PATIENT")["mask"]
         .iloc[0]
     )
-    assert (folder / found[0]).read_bytes() == (run.path / mask).read_bytes()
+    assert (folder / names[0]).read_bytes() == (run.path / mask).read_bytes()
 
 
-def test_masks_apart_are_one_segmentation(project, tmp_path):
+def test_masks_without_overlap_are_one_segmentation(project, tmp_path):
     project({"painter": PAINTER})
     data = make_dataset(tmp_path / "data", ["a"], ("CT",), ("liver", "spleen", "aorta"))
-    made = order("painter", data, engine="local")  # cubes about points: apart
-    export_run(str(made.path), "bids-derivatives", tmp_path / "out")
+    run = order("painter", data, engine="local")  # cubes around points do not overlap
+    export_run(str(run.path), "bids-derivatives", tmp_path / "out")
     (path,) = (tmp_path / "out").rglob("*_dseg.nii.gz")
     labels, _ = read_labels(path)
     numbers = {"aorta": 1, "liver": 2, "spleen": 3}
-    for row in evaluator.load(made).predictions.itertuples():
-        mask, _ = read_labels(made.path / row.mask)
+    for row in evaluator.load(run).predictions.itertuples():
+        mask, _ = read_labels(run.path / row.mask)
         assert np.array_equal(labels == numbers[row.target], mask == 1)
 
 
-def test_seeds_are_files_of_their_own(project, tmp_path):
+def test_each_seed_has_separate_files(project, tmp_path):
     project({"painter": PAINTER})
-    made = order(
+    run = order(
         "painter", make_dataset(tmp_path / "data", ["a"], ("CT",)), "robust-box", engine="local"
     )
-    export_run(str(made.path), "bids-derivatives", tmp_path / "out")
+    export_run(str(run.path), "bids-derivatives", tmp_path / "out")
     names = {path.name.partition("_seg-")[2] for path in (tmp_path / "out").rglob("*_dseg.nii.gz")}
     assert names == {f"painterseed{seed}_dseg.nii.gz" for seed in range(5)}
 
 
-def test_bad_orders(run, tmp_path):
+def test_invalid_arguments(run, tmp_path):
     with pytest.raises(UnknownNameError, match="did you mean parquet"):
         export_run(str(run.path), "parket", tmp_path / "out")
     (tmp_path / "full").mkdir()
@@ -140,25 +139,25 @@ def test_bad_orders(run, tmp_path):
         export_run("nothing", "csv", tmp_path / "out")
 
 
-def test_numbers_are_the_salts():
+def test_pseudonyms_depend_on_the_salt():
     names = [f"subject-{n}" for n in range(40)]
-    one, again, other = (number_subjects(names, salt) for salt in ("x", "x", "y"))
-    assert one == again
-    assert one != other
-    assert sorted(one.values()) == [f"S{n:03d}" for n in range(1, 41)]
-    assert [one[name] for name in names] != sorted(one.values())
+    first, repeated, different = (number_subjects(names, salt) for salt in ("x", "x", "y"))
+    assert first == repeated
+    assert first != different
+    assert sorted(first.values()) == [f"S{n:03d}" for n in range(1, 41)]
+    assert [first[name] for name in names] != sorted(first.values())
     assert number_sessions([("a", "2021-03-04"), ("a", "2020-01-01"), ("b", "x")]) == {
         ("a", "2020-01-01"): "1", ("a", "2021-03-04"): "2", ("b", "x"): "1",
     }  # fmt: skip
 
 
-def test_labels_of_odd_names_stay_different():
+def test_labels_of_unusual_names_are_unique():
     labels = bids_labels(["kidney-left", "kidneyleft", "KidneyLeft", "肝臓", "<b>", "b"])
     assert len({label.lower() for label in labels.values()}) == 6
     assert all(label.isascii() and label.isalnum() for label in labels.values())
 
 
-def test_sittings_with_like_names_stay_apart(project, tmp_path):
+def test_sessions_with_similar_names_stay_separate(project, tmp_path):
     project({"painter": PAINTER})
     data = make_dataset(tmp_path / "data", ["a", "b"], ("CT",))
     rows = (
@@ -168,8 +167,8 @@ def test_sittings_with_like_names_stay_apart(project, tmp_path):
         .replace("a\ta\t", "a\t11\t")
     )
     (tmp_path / "data" / "tiny.tsv").write_text(rows)
-    made = order("painter", data, "box", engine="local")
-    export_run(str(made.path), "bids-derivatives", tmp_path / "out", keep_ids=True)
+    run = order("painter", data, "box", engine="local")
+    export_run(str(run.path), "bids-derivatives", tmp_path / "out", keep_ids=True)
     assert {path.parent.name for path in (tmp_path / "out").rglob("*_scores.tsv")} == {
         "ses-11",
         "ses-112",

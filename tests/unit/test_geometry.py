@@ -45,14 +45,14 @@ def _rotation(a, b, c):
 
 
 @given(grids())
-def test_there_and_back(grid):
+def test_to_index_inverts_to_world(grid):
     index = np.argwhere(np.ones(grid.shape))
     back = to_index(affine_of(grid), to_world(affine_of(grid), index))
     np.testing.assert_allclose(back, index, atol=1e-6)
 
 
 @given(grids())
-def test_every_voxel_is_nearest_to_its_own_centre(grid):
+def test_every_voxel_is_nearest_to_its_centre(grid):
     for index in ((0, 0, 0), tuple(n - 1 for n in grid.shape)):
         assert nearest_index(grid, to_world(affine_of(grid), np.array(index))) == index
     outside = to_world(affine_of(grid), np.array([-0.6, 0, 0]))
@@ -77,11 +77,11 @@ def test_orientation_is_nibabels(codes):
 
 def test_difference_is_measured_at_the_corners():
     a = make_grid((400, 400, 300), np.eye(4))
-    turned = np.eye(4)
-    turned[0, 0] += 1e-5  # 4 um at the far corner
-    assert "0.00399 mm apart" in difference(a, make_grid(a.shape, turned))
-    turned[0, 0] = 1 + 1e-6
-    assert difference(a, make_grid(a.shape, turned)) is None
+    shifted = np.eye(4)
+    shifted[0, 0] += 1e-5  # 4 um at the far corner
+    assert "0.00399 mm apart" in difference(a, make_grid(a.shape, shifted))
+    shifted[0, 0] = 1 + 1e-6
+    assert difference(a, make_grid(a.shape, shifted)) is None
     assert "the shapes differ" in difference(a, make_grid((400, 300, 400), np.eye(4)))
 
 
@@ -94,6 +94,6 @@ def test_difference_is_measured_at_the_corners():
         ((3, 3, 3), np.full((4, 4), np.nan)),
     ],
 )
-def test_what_is_no_grid_is_refused(shape, affine):
+def test_shapes_and_affines_that_are_not_a_grid_are_refused(shape, affine):
     with pytest.raises(VolumeError):
         make_grid(shape, affine)

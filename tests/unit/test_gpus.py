@@ -8,7 +8,7 @@ from evaluator.containers.gpus import choose_gpus, parse_gpus
 from evaluator.errors import UserError
 from evaluator.zoo.cards import parse_card
 
-TOLD = """0, GPU-a, NVIDIA H100 80GB HBM3, 81559, 550.54
+NVIDIA_SMI = """0, GPU-a, NVIDIA H100 80GB HBM3, 81559, 550.54
 1, GPU-b, NVIDIA GeForce RTX 3070, 8192, 550.54
 [N/A], broken line
 """
@@ -22,25 +22,25 @@ def card(**labels):
 
 
 def test_the_drivers_words():
-    large, small = parse_gpus(TOLD)
+    large, small = parse_gpus(NVIDIA_SMI)
     assert (large.index, large.uuid, large.memory // 2**30) == (0, "GPU-a", 79)
     assert small.name == "NVIDIA GeForce RTX 3070"
 
 
 def test_a_gpu_that_is_too_small_is_not_used(messages):
-    found = parse_gpus(TOLD)
-    assert choose_gpus(found, None, card(gpu="optional", gpu_memory="10GiB")) == found[:1]
+    gpus = parse_gpus(NVIDIA_SMI)
+    assert choose_gpus(gpus, None, card(gpu="optional", gpu_memory="10GiB")) == gpus[:1]
     assert "needs 10.0 GiB" in messages[0]
     assert "GPU 1 (NVIDIA GeForce RTX 3070) has 8.0 GiB: not used" in messages[0]
-    assert choose_gpus(found[1:], None, card(gpu="optional", gpu_memory="10GiB")) == ()
+    assert choose_gpus(gpus[1:], None, card(gpu="optional", gpu_memory="10GiB")) == ()
     assert "runs without a GPU" in messages[1]
     for gpu in ("optional", "required"):
-        assert choose_gpus(found, (1,), card(gpu=gpu, gpu_memory="10GiB")) == found[1:]
+        assert choose_gpus(gpus, (1,), card(gpu=gpu, gpu_memory="10GiB")) == gpus[1:]
         assert "used as it was asked for" in messages.pop()
-    assert choose_gpus(found, None, card(gpu="required", gpu_memory="8GiB")) == found
+    assert choose_gpus(gpus, None, card(gpu="required", gpu_memory="8GiB")) == gpus
     assert (
-        choose_gpus(found, None, card(gpu="none"))
-        == choose_gpus(found, (), card(gpu="optional"))
+        choose_gpus(gpus, None, card(gpu="none"))
+        == choose_gpus(gpus, (), card(gpu="optional"))
         == ()
     )
     assert len(messages) == 2
@@ -61,19 +61,19 @@ def test_memory_that_the_driver_does_not_tell_is_not_too_small():
 
 
 @pytest.mark.parametrize(
-    ("found", "wanted", "labels", "said"),
+    ("gpus", "indices", "labels", "message"),
     [
         (
-            parse_gpus(TOLD)[1:],
+            parse_gpus(NVIDIA_SMI)[1:],
             None,
             {"gpu": "required", "gpu_memory": "10GiB"},
             "10.0 GiB of GPU memory by its card; GPU 1",
         ),
         ((), None, {"gpu": "required"}, "shows none"),
-        (parse_gpus(TOLD), (), {"gpu": "required"}, "says to use none"),
-        (parse_gpus(TOLD), (5,), {"gpu": "optional"}, r"GPUs \[5\] were asked for"),
+        (parse_gpus(NVIDIA_SMI), (), {"gpu": "required"}, "says to use none"),
+        (parse_gpus(NVIDIA_SMI), (5,), {"gpu": "optional"}, r"GPUs \[5\] were asked for"),
     ],
 )
-def test_no_gpu_where_one_is_required(found, wanted, labels, said):
-    with pytest.raises(UserError, match=said):
-        choose_gpus(found, wanted, card(**labels))
+def test_no_gpu_where_one_is_required(gpus, indices, labels, message):
+    with pytest.raises(UserError, match=message):
+        choose_gpus(gpus, indices, card(**labels))

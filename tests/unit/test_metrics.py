@@ -1,4 +1,4 @@
-"""What must hold of every metric, whatever the masks."""
+"""Properties that hold for every metric, whatever the masks."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from evaluator.metrics import (
 )
 from evaluator.metrics.kernels.surface_area import surfel_areas
 
-#: those of voxels and surfaces; the others are in test_metrics_parts.py
-NAMES = tuple(name for name, metric in METRICS.items() if not metric.part)
+#: those of voxels and surfaces; the others are in test_optional_measurements.py
+NAMES = tuple(name for name, metric in METRICS.items() if not metric.measurement)
 MIRRORED = [name for name in NAMES if not METRICS[name].signed]
 SPACINGS = st.tuples(*[st.sampled_from([0.5, 0.75, 1.0, 1.5, 3.0])] * 3)
 
@@ -38,12 +38,14 @@ def masks(side: int = 6) -> Any:
 
 
 def values(measures: Measures, names: Any = NAMES) -> dict[str, float | None]:
-    return {one.metric: one.value for one in score(measures, names)}
+    return {row.metric: row.value for row in score(measures, names)}
 
 
-def alike(one: Measures, other: Measures, names: Any = NAMES) -> None:
-    assert [row.status for row in score(one, names)] == [row.status for row in score(other, names)]
-    a, b = values(one, names), values(other, names)
+def alike(first: Measures, second: Measures, names: Any = NAMES) -> None:
+    assert [row.status for row in score(first, names)] == [
+        row.status for row in score(second, names)
+    ]
+    a, b = values(first, names), values(second, names)
     for name in names:
         if a[name] is not None:
             assert a[name] == pytest.approx(b[name], rel=1e-12, abs=1e-12), name
@@ -52,17 +54,17 @@ def alike(one: Measures, other: Measures, names: Any = NAMES) -> None:
 @given(masks(), SPACINGS)
 @settings(max_examples=60, deadline=None)
 def test_unsigned_metrics_do_not_care_which_mask_is_which(pair: Any, spacing: Any) -> None:
-    one, other = pair
+    first, second = pair
     names = [name for name in MIRRORED if name != "rve"]
-    alike(measure(one, other, spacing, 1.0), measure(other, one, spacing, 1.0), names)
+    alike(measure(first, second, spacing, 1.0), measure(second, first, spacing, 1.0), names)
 
 
 @given(masks(), SPACINGS)
 @settings(max_examples=40, deadline=None)
 def test_a_mask_is_perfect_against_itself(pair: Any, spacing: Any) -> None:
-    got = values(measure(pair[0], pair[0].copy(), spacing, 0.0))
+    scores = values(measure(pair[0], pair[0].copy(), spacing, 0.0))
     if pair[0].any():
-        assert got == dict.fromkeys(NAMES, 0.0) | {"dice": 1.0, "iou": 1.0, "nsd": 1.0}
+        assert scores == dict.fromkeys(NAMES, 0.0) | {"dice": 1.0, "iou": 1.0, "nsd": 1.0}
 
 
 @given(masks(), SPACINGS, st.tuples(*[st.integers(0, 5)] * 6))
@@ -78,12 +80,10 @@ def test_where_the_masks_lie_in_the_volume_does_not_matter(
 @given(masks(), SPACINGS)
 @settings(max_examples=40, deadline=None)
 def test_millimetres_scale_with_the_spacing(pair: Any, spacing: Any) -> None:
-    one, two = (
-        measure(*pair, spacing, 1.0),
-        measure(*pair, tuple(2 * step for step in spacing), 2.0),
-    )
+    first = measure(*pair, spacing, 1.0)
+    second = measure(*pair, tuple(2 * step for step in spacing), 2.0)
     powers = {"mm": 1, "ml": 3, "": 0}
-    a, b = values(one), values(two)
+    a, b = values(first), values(second)
     for name in NAMES:
         if a[name] is not None:
             assert b[name] == pytest.approx(a[name] * 2 ** powers[METRICS[name].unit], rel=1e-12), (
@@ -98,27 +98,26 @@ def test_axes_may_be_permuted_and_flipped(pair: Any, spacing: Any) -> None:
     for axes, flips in zip(
         permutations(range(3)), list(product((1, -1), repeat=3))[1:7], strict=True
     ):
-        turned = [
-            mask.transpose(axes)[tuple(slice(None, None, flip) for flip in flips)] for mask in pair
-        ]
+        flip = tuple(slice(None, None, step) for step in flips)
+        turned = [mask.transpose(axes)[flip] for mask in pair]
         alike(expected, measure(*turned, [spacing[axis] for axis in axes], 1.6))
 
 
 @given(masks(), SPACINGS)
 @settings(max_examples=25, deadline=None)
 def test_more_tolerance_never_lowers_the_surface_dice(pair: Any, spacing: Any) -> None:
-    got = [
+    scores = [
         values(measure(*pair, spacing, tolerance))["nsd"]
         for tolerance in (0.0, 0.5, 1.0, 2.0, 50.0)
     ]
-    if None not in got:
-        assert got == sorted(got)
-        assert got[-1] == (1.0 if all(mask.any() for mask in pair) else 0.0)
+    if None not in scores:
+        assert scores == sorted(scores)
+        assert scores[-1] == (1.0 if all(mask.any() for mask in pair) else 0.0)
 
 
 @given(st.permutations(range(1, 6)), st.integers(0, 2**32 - 1))
 @settings(max_examples=25, deadline=None)
-def test_what_the_labels_are_called_does_not_matter(names: list[int], seed: int) -> None:
+def test_the_numbers_of_the_labels_do_not_matter(names: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     reference, prediction = (rng.integers(0, 6, (5, 6, 7)).astype(np.uint8) for _ in range(2))
     table = np.array([0, *names], dtype=np.uint8)
@@ -136,8 +135,10 @@ def test_what_the_labels_are_called_does_not_matter(names: list[int], seed: int)
         )
         == expected
     )
-    own = {name: np.asarray(prediction == int(name), dtype=np.uint8) for name in targets}
-    assert measure_masks(reference, targets, own, (1, 1, 2), tolerances) == expected
+    masks_of_targets = {
+        name: np.asarray(prediction == int(name), dtype=np.uint8) for name in targets
+    }
+    assert measure_masks(reference, targets, masks_of_targets, (1, 1, 2), tolerances) == expected
 
 
 @given(masks(), SPACINGS, st.integers(2, 4))
@@ -158,9 +159,8 @@ def test_both_masks_empty_is_undefined_in_every_metric() -> None:
 def test_one_mask_empty_has_no_overlap_and_no_distance(empty: str) -> None:
     nothing, something = np.zeros((4, 5, 6), dtype=np.uint8), np.ones((4, 5, 6), dtype=np.uint8)
     pair = (nothing, something) if empty == "reference" else (something, nothing)
-    rows = {
-        row.metric: (row.value, row.status) for row in score(measure(*pair, (1, 1, 1), 1.0), NAMES)
-    }
+    measures = measure(*pair, (1, 1, 1), 1.0)
+    rows = {row.metric: (row.value, row.status) for row in score(measures, NAMES)}
     for name in ("dice", "iou", "nsd"):
         assert rows[name] == (0.0, "ok")
     for name in ("hd", "hd95", "assd", "masd"):
@@ -189,7 +189,7 @@ def test_a_value_is_finite_and_there_exactly_where_the_status_is_ok(
         assert row.value is None or (type(row.value) is float and isfinite(row.value))
 
 
-def test_the_area_of_a_neighbourhood_does_not_depend_on_what_is_called_inside() -> None:
+def test_a_code_and_its_complement_have_the_same_area() -> None:
     areas = surfel_areas((0.7, 1.3, 2.1))
     np.testing.assert_array_equal(areas, areas[::-1])
     assert areas[0] == areas[255] == 0
@@ -256,12 +256,12 @@ def test_the_labels_of_a_map_are_its_values_but_for_0(volume: Any) -> None:
     )
 
 
-def test_every_protocol_asks_for_metrics_that_there_are() -> None:
+def test_every_protocol_names_metrics_of_the_table() -> None:
     for path in sorted(Path("manifests/protocols").glob("*.toml")):
         assert set(tomllib.loads(path.read_text())["metrics"]) <= set(METRICS), path.name
 
 
-def test_the_table_says_of_each_metric_what_a_reader_needs() -> None:
+def test_the_table_describes_each_metric() -> None:
     for name, metric in METRICS.items():
         assert metric.name == name
         assert metric.title and metric.definition and metric.source

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from evaluator.metrics import METRICS, measure, measure_labels, measure_lesions, score
 
-LESIONS = tuple(name for name, metric in METRICS.items() if metric.part == "lesions")
+LESIONS = tuple(name for name, metric in METRICS.items() if metric.measurement == "lesions")
 
 
 def test_lesions_are_matched_missed_and_false() -> None:
@@ -24,7 +24,7 @@ def test_lesions_are_matched_missed_and_false() -> None:
     assert (lesions.missed, lesions.false) == (1, 1)
     assert lesions.missed_ml == pytest.approx(0.01)
     assert lesions.false_ml == pytest.approx(0.03)
-    measures = measure(reference, prediction, (1.0, 2.0, 5.0), 1.0, parts=["lesions"])
+    measures = measure(reference, prediction, (1.0, 2.0, 5.0), 1.0, measurements=["lesions"])
     assert measures.lesions == lesions
     got = {row.metric: row.value for row in score(measures, LESIONS)}
     assert got == {
@@ -61,16 +61,16 @@ def test_empty_masks(empty: str) -> None:
         "prediction": (something, nothing),
         "both": (nothing, nothing),
     }[empty]
-    rows = score(measure(*pair, (1, 1, 1), 1.0, parts=["lesions"]), LESIONS)
+    rows = score(measure(*pair, (1, 1, 1), 1.0, measurements=["lesions"]), LESIONS)
     if empty == "both":
         assert {(row.value, row.status) for row in rows} == {(None, "undefined")}
     else:
-        found = [0, 0, 1, 0, 0.002, 0] if empty == "reference" else [0, 0, 0, 1, 0, 0.002]
-        assert [row.value for row in rows] == found
+        expected = [0, 0, 1, 0, 0.002, 0] if empty == "reference" else [0, 0, 0, 1, 0, 0.002]
+        assert [row.value for row in rows] == expected
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_pieces_are_those_of_scipy(seed: int) -> None:
+def test_components_are_those_of_scipy(seed: int) -> None:
     rng = np.random.default_rng(seed)
     shape = tuple(int(n) for n in rng.integers(1, 25, 2 + seed % 2))
     pair = [
@@ -88,15 +88,15 @@ def test_pieces_are_those_of_scipy(seed: int) -> None:
     assert lesions.matched_iou == pytest.approx(sum(iou for iou in ious.values() if iou > 0.5))
     assert lesions.missed == count - len({a for a, _ in ious})
     assert lesions.false == predicted - len({b for _, b in ious})
-    assert lesions.missed_ml == pytest.approx(
-        sum((ours == a).sum() for a in range(1, count + 1) if a not in {a for a, _ in ious}) / 1000
-    )
+    matched = {a for a, _ in ious}
+    missed = sum((ours == a).sum() for a in range(1, count + 1) if a not in matched)
+    assert lesions.missed_ml == pytest.approx(missed / 1000)
 
 
-def test_several_labels_that_make_one_target_are_one_piece() -> None:
+def test_several_labels_that_make_one_target_are_one_component() -> None:
     labels = np.array([[[0, 3, 5, 0, 5]]], dtype=np.uint8)
     measured = measure_labels(
-        labels, labels, {"a": (3, 5)}, (1, 1, 1), {"a": 1.0}, parts={"a": ["lesions"]}
+        labels, labels, {"a": (3, 5)}, (1, 1, 1), {"a": 1.0}, measurements={"a": ["lesions"]}
     )
     assert measured["a"].lesions is not None
     assert measured["a"].lesions.reference == 2

@@ -1,6 +1,6 @@
-"""The scorer against a plain one: dense crops, scipy's exact distance transform, a full sort and exact sums.
+"""The scorer against a simple one: dense crops, scipy's exact distance transform, exact sums.
 
-Also that one against the definition itself: all distances from every corner to every other.
+The simple scorer is tested against the definition: all distances from every corner to every other.
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ import pytest
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from evaluator.metrics import measure, measure_labels, measure_masks, pair_measurement
+from evaluator.metrics import (
+    label_content,
+    measure,
+    measure_labels,
+    measure_masks,
+    pair_measurement,
+)
 from evaluator.metrics.kernels import dense_surface
 from evaluator.metrics.kernels.surface_area import surfel_areas
 from evaluator.metrics.kernels.surface_statistics import Surface
@@ -28,7 +34,7 @@ if TYPE_CHECKING:
 def measure_simply(
     reference: NDArray[Any], prediction: NDArray[Any], spacing: Sequence[float], tolerance_mm: float
 ) -> Measures:
-    """Measure one pair of masks (nonzero is inside), of any number of dimensions that ``spacing`` has."""
+    """Measure one pair of masks (nonzero is inside) with as many axes as ``spacing`` has."""
     masks = [np.asarray(reference) != 0, np.asarray(prediction) != 0]
     either = masks[0] | masks[1]
     voxels = [int(mask.sum()) for mask in masks]
@@ -46,22 +52,25 @@ def measure_simply(
     codes = [_codes(mask[box]) for mask in masks]
     borders = [(code > 0) & (code < areas.size - 1) for code in codes]
     surfaces = []
-    for own, other in ((0, 1), (1, 0)):
-        weights = areas[codes[own][borders[own]]]
-        if not weights.size or not voxels[other]:
+    for source, destination in ((0, 1), (1, 0)):
+        weights = areas[codes[source][borders[source]]]
+        if not weights.size or not voxels[destination]:
             surfaces.append(Surface(area=fsum(weights), corners=weights.size))
             continue
-        distances = ndimage.distance_transform_edt(~borders[other], sampling=spacing)[borders[own]]
+        transform = ndimage.distance_transform_edt(~borders[destination], sampling=spacing)
+        distances = transform[borders[source]]
         order = np.lexsort((weights, distances))
         within = np.cumsum(weights[order])
-        at = min(int(np.searchsorted(within, 0.95 * within[-1] * (1 - 1e-12))), order.size - 1)
+        position = min(
+            int(np.searchsorted(within, 0.95 * within[-1] * (1 - 1e-12))), order.size - 1
+        )
         surfaces.append(
             Surface(
                 area=fsum(weights),
                 area_within=fsum(weights[distances <= tolerance_mm]),
                 moment=fsum(weights * distances),
                 farthest=float(distances.max()),
-                percentile_95=float(distances[order][at]),
+                percentile_95=float(distances[order][position]),
                 corners=weights.size,
             )
         )
@@ -72,24 +81,21 @@ def _codes(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     padded = np.pad(mask, 1).astype(np.int64)
     kernel = 2 ** np.arange(2**mask.ndim)[::-1].reshape((2,) * mask.ndim)
     codes = np.zeros(tuple(n + 1 for n in mask.shape), dtype=np.int64)
-    for at in np.ndindex(kernel.shape):
-        codes += (
-            kernel[at]
-            * padded[tuple(slice(i, i + n) for i, n in zip(at, codes.shape, strict=True))]
-        )
+    for shift in np.ndindex(kernel.shape):
+        window = tuple(slice(i, i + n) for i, n in zip(shift, codes.shape, strict=True))
+        codes += kernel[shift] * padded[window]
     return codes
 
 
 def same(ours: Measures, oracle: Measures) -> None:
     for name in ("reference_voxels", "prediction_voxels", "shared_voxels"):
         assert getattr(ours, name) == getattr(oracle, name), name
-    for side in ("reference", "prediction"):
-        one, other = getattr(ours, side), getattr(oracle, side)
-        assert one.corners == other.corners
+    for surface_of in ("reference", "prediction"):
+        surface, expected = getattr(ours, surface_of), getattr(oracle, surface_of)
+        assert surface.corners == expected.corners
         for name in ("area", "area_within", "moment", "farthest", "percentile_95"):
-            assert getattr(one, name) == pytest.approx(
-                getattr(other, name), rel=1e-13, abs=1e-12
-            ), (side, name)
+            value = pytest.approx(getattr(expected, name), rel=1e-13, abs=1e-12)
+            assert getattr(surface, name) == value, (surface_of, name)
 
 
 def blobs(
@@ -97,23 +103,27 @@ def blobs(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Two masks between smooth and noisy, between alike and unrelated."""
     grain = rng.uniform(0, 4)
-    one, other = (ndimage.gaussian_filter(rng.normal(size=shape), grain) for _ in range(2))
+    reference, prediction = (
+        ndimage.gaussian_filter(rng.normal(size=shape), grain) for _ in range(2)
+    )
     if rng.random() < 0.7:
-        other = one + rng.uniform(0, 0.5) * other
-    level = np.quantile(one, rng.uniform(0.2, 0.99))
-    return one > level, other > level
+        prediction = reference + rng.uniform(0, 0.5) * prediction
+    level = np.quantile(reference, rng.uniform(0.2, 0.99))
+    return reference > level, prediction > level
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_any_pair_of_masks_measures_as_the_plain_way_does(seed: int) -> None:
+def test_any_pair_of_masks_measures_as_the_simple_scorer(seed: int) -> None:
     rng = np.random.default_rng(seed)
     axes = 2 + seed % 2
     shape = rng.integers(1, 30 if axes == 3 else 150, axes)
     spacing = rng.uniform(0.3, 4, axes) if seed % 3 else rng.choice([0.5, 1, 1.5, 2, 5], axes)
-    one, other = (np.asarray(mask, order="FC"[int(rng.integers(2))]) for mask in blobs(rng, shape))
+    reference, prediction = (
+        np.asarray(mask, order="FC"[int(rng.integers(2))]) for mask in blobs(rng, shape)
+    )
     tolerance = float(rng.uniform(0.5, 6))
-    ours = measure(one, other, spacing, tolerance, threads=1 + seed % 4)
-    same(ours, measure_simply(one, other, spacing, tolerance))
+    ours = measure(reference, prediction, spacing, tolerance, threads=1 + seed % 4)
+    same(ours, measure_simply(reference, prediction, spacing, tolerance))
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -131,17 +141,20 @@ def test_bad_predictions_are_measured_exactly_too(bad: str, order: Any) -> None:
         "all": np.ones(shape),
         "one voxel": np.arange(reference.size).reshape(shape) == reference.size - 1,
     }[bad]
-    one, other = (
+    reference, prediction = (
         np.asarray(reference, order=order),
         np.asarray(prediction, dtype=np.uint8, order=order),
     )
-    same(measure(one, other, spacing, 2.0), measure_simply(one, other, spacing, 2.0))
+    same(
+        measure(reference, prediction, spacing, 2.0),
+        measure_simply(reference, prediction, spacing, 2.0),
+    )
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("shape", [(31, 40, 53), (70, 90)])
 @pytest.mark.parametrize("which", ["reference", "prediction", "both"])
-def test_noise_is_measured_as_all_else_without_lists_of_corners(
+def test_noise_is_measured_exactly_without_lists_of_corners(
     monkeypatch, shape: Any, which: str, order: Any
 ) -> None:
     rng = np.random.default_rng(7)
@@ -151,24 +164,24 @@ def test_noise_is_measured_as_all_else_without_lists_of_corners(
     pair = {"reference": (noise[0], smooth), "prediction": (smooth, noise[0]), "both": noise}[which]
     targets = {name: (int(name),) for name in "1234"}
     image = rng.random(shape).astype(np.float32)
-    asked: Any = dict.fromkeys(targets, ("lesions", "uptake", "centre_lines"))
+    measurements: Any = dict.fromkeys(targets, ("lesions", "uptake", "centre_lines"))
 
-    def measured(threads: int) -> Any:
+    def measures(threads: int) -> Any:
         tolerances = dict.fromkeys(targets, 1.4)
         return measure_labels(
-            *pair, targets, spacing, tolerances, threads, parts=asked, image=image
+            *pair, targets, spacing, tolerances, threads, measurements=measurements, image=image
         )
 
-    listed = measured(1)
-    monkeypatch.setattr(pair_measurement, "LEAST_ROOM", 500)
+    listed = measures(1)
+    monkeypatch.setattr(label_content, "LEAST_CORNERS", 500)
     monkeypatch.setattr(dense_surface, "CHUNK_BYTES", 2**18)
     called = []
     monkeypatch.setattr(
         pair_measurement,
         "dense_surfaces",
-        lambda *given: called.append(1) or dense_surface.dense_surfaces(*given),
+        lambda *args: called.append(1) or dense_surface.dense_surfaces(*args),
     )
-    assert measured(1) == measured(3) == listed
+    assert measures(1) == measures(3) == listed
     assert len(called) == 2 * len(targets)
     same(listed["1"], measure_simply(pair[0] == 1, pair[1] == 1, spacing, 1.4))
 
@@ -179,34 +192,34 @@ def test_label_maps_of_any_integers_measure_as_their_masks_one_by_one(dtype: str
     kinds = np.dtype(dtype)
     top = min(np.iinfo(kinds).max, 2**40)
     values = np.unique(np.r_[0, 1, rng.integers(max(np.iinfo(kinds).min, -(2**40)), top, 20), top])
-    place = ndimage.zoom(rng.integers(0, values.size, (6, 6, 4)), 4, order=0)
-    reference = values[place].astype(kinds)
-    prediction = np.asfortranarray(values[np.roll(place, 2, axis=0)].astype(kinds))
+    index = ndimage.zoom(rng.integers(0, values.size, (6, 6, 4)), 4, order=0)
+    reference = values[index].astype(kinds)
+    prediction = np.asfortranarray(values[np.roll(index, 2, axis=0)].astype(kinds))
     targets = {str(value): (int(value),) for value in values} | {
         "several": tuple(int(value) for value in values[:3])
     }
     targets["absent"] = (7 if 7 not in values else 8,)
     tolerances = dict.fromkeys(targets, 1.5)
-    measured = measure_labels(reference, prediction, targets, (1, 2, 3), tolerances, threads=2)
-    assert list(measured) == list(targets)
+    measures = measure_labels(reference, prediction, targets, (1, 2, 3), tolerances, threads=2)
+    assert list(measures) == list(targets)
     for name, labels in targets.items():
         same(
-            measured[name],
+            measures[name],
             measure_simply(np.isin(reference, labels), np.isin(prediction, labels), (1, 2, 3), 1.5),
         )
 
 
 def test_a_thousand_labels_at_once() -> None:
-    place = np.arange(1000).reshape(10, 10, 10)
-    reference = np.kron(place, np.ones((3, 3, 3), dtype=int)).astype(np.int32)
+    index = np.arange(1000).reshape(10, 10, 10)
+    reference = np.kron(index, np.ones((3, 3, 3), dtype=int)).astype(np.int32)
     prediction = np.roll(reference, 1, axis=2)
     targets = {str(label): (label,) for label in range(1000)}
-    measured = measure_labels(
+    measures = measure_labels(
         reference, prediction, targets, (1, 1, 1), dict.fromkeys(targets, 0.5)
     )
     for label in (0, 1, 31, 32, 255, 256, 999):
         same(
-            measured[str(label)],
+            measures[str(label)],
             measure_simply(reference == label, prediction == label, (1, 1, 1), 0.5),
         )
 
@@ -228,30 +241,30 @@ def test_overlapping_masks_measure_each_against_its_own_target(order: Any) -> No
     }
     tolerances = {"a": 1.0, "b": 2.0, "both": 3.0, "none": 1.0}
     for threads in (1, 3):
-        measured = measure_masks(labels, targets, masks, (1.5, 1, 2), tolerances, threads=threads)
+        measures = measure_masks(labels, targets, masks, (1.5, 1, 2), tolerances, threads=threads)
         for name, values in targets.items():
             same(
-                measured[name],
+                measures[name],
                 measure_simply(np.isin(labels, values), masks[name], (1.5, 1, 2), tolerances[name]),
             )
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_plain_way_is_the_definition(seed: int) -> None:
+def test_the_simple_scorer_follows_the_definition(seed: int) -> None:
     rng = np.random.default_rng(seed)
     axes = 2 + seed % 2
-    one, other = blobs(rng, (9,) * axes)
+    reference, prediction = blobs(rng, (9,) * axes)
     spacing = rng.uniform(0.5, 2, axes)
-    oracle = measure_simply(one, other, spacing, 1.0)
-    codes = [_codes(mask) for mask in (one, other)]
+    oracle = measure_simply(reference, prediction, spacing, 1.0)
+    codes = [_codes(mask) for mask in (reference, prediction)]
     full = 2 ** (2**axes) - 1
-    places = [np.argwhere((code > 0) & (code < full)) * spacing for code in codes]
+    positions = [np.argwhere((code > 0) & (code < full)) * spacing for code in codes]
     weights = [surfel_areas(spacing)[code[(code > 0) & (code < full)]] for code in codes]
-    apart = cdist(*places)
-    for surface, distances, own in (
-        (oracle.reference, apart.min(axis=1), weights[0]),
-        (oracle.prediction, apart.min(axis=0), weights[1]),
+    distances_between = cdist(*positions)
+    for surface, distances, areas in (
+        (oracle.reference, distances_between.min(axis=1), weights[0]),
+        (oracle.prediction, distances_between.min(axis=0), weights[1]),
     ):
         assert surface.farthest == pytest.approx(distances.max(), rel=1e-12)
-        assert surface.mean == pytest.approx(np.average(distances, weights=own), rel=1e-12)
-        assert surface.area_within == pytest.approx(own[distances <= 1.0].sum(), rel=1e-12)
+        assert surface.mean == pytest.approx(np.average(distances, weights=areas), rel=1e-12)
+        assert surface.area_within == pytest.approx(areas[distances <= 1.0].sum(), rel=1e-12)

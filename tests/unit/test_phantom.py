@@ -1,4 +1,4 @@
-"""The phantom: the same for the same seed, with every organ where it belongs in the world, in the units it claims."""
+"""The phantom: reproducible, with correct positions of organs, and values in the right units."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def manifest_of(
     )
 
 
-def made(folder: Path, cases: int, size: tuple[int, int, int], seed: int = 5) -> Dataset:
+def make_dataset(folder: Path, cases: int, size: tuple[int, int, int], seed: int = 5) -> Dataset:
     generate(manifest_of(cases, size, seed), folder)
     return load_dataset(folder / "made.toml")
 
@@ -54,8 +54,8 @@ def hashes(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """Four subjects: one of every orientation, CT and MR twice each."""
-    return made(tmp_path_factory.mktemp("small") / "data", 4, SMALL)
+    """Four subjects, one of each orientation, two with CT and two with MR."""
+    return make_dataset(tmp_path_factory.mktemp("small") / "data", 4, SMALL)
 
 
 def centroids(scan: Scan) -> dict[str, np.ndarray]:
@@ -68,37 +68,40 @@ def centroids(scan: Scan) -> dict[str, np.ndarray]:
     return places
 
 
-def inside(scan: Scan, organ: str) -> np.ndarray:
+def values_in(scan: Scan, organ: str) -> np.ndarray:
     """The image's values in an organ."""
     image, _ = read_image(scan.image)
     labels, _ = read_labels(scan.references[0].path)
     return image[np.isin(labels, scan.references[0].labels[organ])]
 
 
-def test_same_seed_makes_the_same_bytes(tmp_path: Path) -> None:
-    made(tmp_path / "one", 3, TOY)
-    made(tmp_path / "two", 3, TOY)
+def test_equal_seeds_generate_equal_files(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "one", 3, TOY)
+    make_dataset(tmp_path / "two", 3, TOY)
     first = hashes(tmp_path / "one")
     assert len(first) == 2 + 3 * 4
     assert first == hashes(tmp_path / "two")
 
 
-def test_a_subject_depends_on_seed_and_number_alone(tmp_path: Path) -> None:
-    made(tmp_path / "one", 1, TOY)
-    made(tmp_path / "three", 3, TOY)
-    made(tmp_path / "other", 1, TOY, seed=6)
-    one, three, other = (hashes(tmp_path / name) for name in ("one", "three", "other"))
-    images = [name for name in one if name.startswith("phantom-001/")]
+def test_a_subject_depends_only_on_seed_and_number(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "one", 1, TOY)
+    make_dataset(tmp_path / "three", 3, TOY)
+    make_dataset(tmp_path / "other", 1, TOY, seed=6)
+    single, several, different_seed = (
+        hashes(tmp_path / name) for name in ("one", "three", "other")
+    )
+    images = [name for name in single if name.startswith("phantom-001/")]
     assert len(images) == 4
-    assert all(three[name] == one[name] for name in images)
-    assert all(other[name] != one[name] for name in images)
+    assert all(several[name] == single[name] for name in images)
+    assert all(different_seed[name] != single[name] for name in images)
 
 
 def test_number_of_threads_changes_nothing(tmp_path: Path) -> None:
-    """A second process that is told to use one thread for everything."""
+    """A second process uses a single thread."""
     program = (
-        "import sys; from pathlib import Path; from tests.unit.test_phantom import TOY, made;"
-        "made(Path(sys.argv[1]), 2, TOY)"
+        "import sys; from pathlib import Path;"
+        "from tests.unit.test_phantom import TOY, make_dataset;"
+        "make_dataset(Path(sys.argv[1]), 2, TOY)"
     )
     root = Path(__file__).parents[2]
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -108,25 +111,23 @@ def test_number_of_threads_changes_nothing(tmp_path: Path) -> None:
         cwd=root,
         env=os.environ | dict.fromkeys(names, "1") | {"PYTHONPATH": str(root)},
     )
-    made(tmp_path / "here", 2, TOY)
+    make_dataset(tmp_path / "here", 2, TOY)
     assert hashes(tmp_path / "alone") == hashes(tmp_path / "here")
 
 
-def test_made_once_however_many_ask_at_once(tmp_path: Path) -> None:
+def test_simultaneous_calls_generate_one_dataset(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: generate(manifest_of(1, TOY), folder), range(4)))
     assert [path.name for path in tmp_path.iterdir()] == ["data"], (
-        "something half made was left behind"
+        "an incomplete dataset was left behind"
     )
     before = (folder / "made.toml").stat().st_mtime_ns
     generate(manifest_of(1, TOY), folder)
     assert (folder / "made.toml").stat().st_mtime_ns == before
 
 
-def test_nothing_is_left_where_making_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError("disk full")
 
@@ -136,7 +137,7 @@ def test_nothing_is_left_where_making_fails(
     assert not list(tmp_path.iterdir())
 
 
-def test_words_with_quotes_survive(tmp_path: Path) -> None:
+def test_quotes_in_titles_are_kept(tmp_path: Path) -> None:
     title = 'A "phantom" \\ so called'
     generate(manifest_of(1, TOY, title=title), tmp_path / "data")
     assert read_dataset_manifest(tmp_path / "data" / "made.toml").title == title
@@ -155,7 +156,7 @@ def test_subjects_alternate_and_every_scan_has_all_organs(small: Dataset) -> Non
             assert read_grid(scan.image) == grid
 
 
-def test_organs_lie_where_they_belong(small: Dataset) -> None:
+def test_positions_of_organs(small: Dataset) -> None:
     """+x is the patient's right, +y the front, +z the head, whatever the file's axes are."""
     for case in small.cases:
         for scan in case.scans.values():
@@ -170,26 +171,26 @@ def test_organs_lie_where_they_belong(small: Dataset) -> None:
             assert at["kidney-left"][1] < at["bladder"][1]
 
 
-def test_an_organ_is_at_one_place_of_the_world_in_both_images(small: Dataset) -> None:
+def test_an_organ_has_one_position_in_both_images(small: Dataset) -> None:
     for case in small.cases:
         step = min(spacing(affine_of(read_grid(case.scans["PT"].image))))
-        one, other = (centroids(scan) for scan in case.scans.values())
+        first, second = (centroids(scan) for scan in case.scans.values())
         for name in ORGANS:
-            assert np.linalg.norm(one[name] - other[name]) < step, f"{name} of {case.id}"
+            assert np.linalg.norm(first[name] - second[name]) < step, f"{name} of {case.id}"
 
 
 def test_subjects_differ(small: Dataset) -> None:
     places = [centroids(case.scans["PT"]) for case in small.cases]
     for name in ORGANS:
         assert len({tuple(place[name].round(3)) for place in places}) == len(places), (
-            f"{name} lies the same in two subjects"
+            f"{name} has equal positions in two subjects"
         )
 
 
-def test_geometry_is_of_every_kind(small: Dataset) -> None:
-    affines = [
-        affine_of(read_grid(scan.image)) for case in small.cases for scan in case.scans.values()
-    ]
+def test_orientations_and_oblique_grids(small: Dataset) -> None:
+    affines = []
+    for case in small.cases:
+        affines += [affine_of(read_grid(scan.image)) for scan in case.scans.values()]
     assert {orientation(affine) for affine in affines} >= {"RAS", "LPS", "PIR"}
     oblique = [np.count_nonzero(np.abs(affine[:3, :3]) > 1e-3) > 3 for affine in affines]
     assert any(oblique)
@@ -207,12 +208,12 @@ def test_the_field_of_view_does_not_depend_on_size(size: tuple[int, int, int]) -
 
 def test_values_are_those_of_the_unit(small: Dataset) -> None:
     for case in small.cases:
-        pet = {name: float(inside(case.scans["PT"], name).mean()) for name in ORGANS}
+        pet = {name: float(values_in(case.scans["PT"], name).mean()) for name in ORGANS}
         assert pet["bladder"] > pet["brain"] > pet["liver"] > pet["lung"]
         assert 4 < pet["brain"] < 14 and 1 < pet["liver"] < 4 and pet["lung"] < 1.2
         assert read_image(case.scans["PT"].image)[0].min() >= 0
         if "CT" in case.scans:
-            hu = {name: float(inside(case.scans["CT"], name).mean()) for name in ORGANS}
+            hu = {name: float(values_in(case.scans["CT"], name).mean()) for name in ORGANS}
             assert -870 < hu["lung"] < -750
             assert 20 < hu["brain"] < 50 and 40 < hu["liver"] < 130
             assert read_image(case.scans["CT"].image)[0].min() < -950
@@ -221,12 +222,12 @@ def test_values_are_those_of_the_unit(small: Dataset) -> None:
 
 
 def test_uptake_of_the_heart_varies_most(tmp_path: Path) -> None:
-    cases = made(tmp_path / "data", 12, (24, 18, 40)).cases
+    cases = make_dataset(tmp_path / "data", 12, (24, 18, 40)).cases
     spread = {name: _spread(cases, name) for name in ("heart", "liver")}
     assert spread["heart"] > 2 * spread["liver"]
-    assert 3 < max(float(inside(case.scans["PT"], "heart").mean()) for case in cases) < 12
+    assert 3 < max(float(values_in(case.scans["PT"], "heart").mean()) for case in cases) < 12
 
 
 def _spread(cases: tuple[Case, ...], organ: str) -> float:
-    values = [float(inside(case.scans["PT"], organ).mean()) for case in cases]
+    values = [float(values_in(case.scans["PT"], organ).mean()) for case in cases]
     return float(np.std(np.log(values)))

@@ -1,4 +1,4 @@
-"""Prompts: one physical place for every image of a subject, the same whatever the order, told when it had to move."""
+"""Prompts: one physical position for all images of a subject, whatever their order."""
 
 from __future__ import annotations
 
@@ -8,14 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluator.imaging.geometry import affine_of, make_grid, spacing, to_index, to_world
-from evaluator.prompting.initial_prompts import (
-    GridMask,
-    NoPrompt,
-    choose_kind,
-    crop_mask,
-    draw,
-    empty_mask,
-)
+from evaluator.imaging.grid_masks import GridMask, crop_mask, empty_mask
+from evaluator.prompting import NoPrompt, choose_kind, simulate_prompts
 from evaluator.types import ModelCard, PromptPlan, TargetPrompt
 
 POINT = PromptPlan(kinds=("point",))
@@ -36,8 +30,10 @@ def rotation(angles):
 def ball_on(grid, centre=(3.0, -5.0, 8.0), radius=14.0):
     """A synthetic ball in world millimetres, painted on a grid; the same ball on every grid."""
     index = np.moveaxis(np.indices(grid.shape), 0, -1)
-    places = to_world(affine_of(grid), index.reshape(-1, 3).astype(float)).reshape(*grid.shape, 3)
-    return crop_mask(np.linalg.norm(places - centre, axis=-1) <= radius, grid)
+    positions = to_world(affine_of(grid), index.reshape(-1, 3).astype(float)).reshape(
+        *grid.shape, 3
+    )
+    return crop_mask(np.linalg.norm(positions - centre, axis=-1) <= radius, grid)
 
 
 def grid_about(shape, step, angles=(0, 0, 0), flips=(1, 1, 1), centre=(0.0, 0.0, 0.0)):
@@ -57,31 +53,33 @@ grids = st.builds(
 )
 
 
-def asked(masks, kind="point", plan=POINT, seed=0, subject="s1", **more):
-    return draw(masks, target="liver", kind=kind, plan=plan, seed=seed, subject=subject, **more)
+def simulate(masks, kind="point", plan=POINT, seed=0, subject="s1", **options):
+    return simulate_prompts(
+        masks, target="liver", kind=kind, plan=plan, seed=seed, subject=subject, **options
+    )
 
 
 @settings(max_examples=40, deadline=None)
 @given(grids, grids, st.sampled_from(["deepest", "random"]), st.integers(1, 4))
-def test_every_grid_gets_the_voxel_that_holds_the_drawn_place(ct, pt, rule, count) -> None:
+def test_every_grid_gets_the_voxel_that_holds_the_position(ct, pt, rule, count) -> None:
     masks = {"CT": ball_on(ct), "PT": ball_on(pt)}
-    drawn = asked(masks, plan=PromptPlan(kinds=("point",), points=count, point_rule=rule))
-    assert len(drawn["CT"].points) == count
-    assert drawn["CT"].displacement_mm == 0.0
-    places = [np.array(point.ras_mm) for point in drawn["CT"].points]
+    prompts = simulate(masks, plan=PromptPlan(kinds=("point",), points=count, point_rule=rule))
+    assert len(prompts["CT"].points) == count
+    assert prompts["CT"].displacement_mm == 0.0
+    positions = [np.array(point.ras_mm) for point in prompts["CT"].points]
     for modality, grid in (("CT", ct), ("PT", pt)):
-        for point in drawn[modality].points:
+        for point in prompts[modality].points:
             assert masks[modality].contains(point.index)
             assert point.foreground
             assert to_world(affine_of(grid), np.array(point.index, float)) == pytest.approx(
                 np.array(point.ras_mm)
             )
-    if drawn["PT"].displacement_mm == 0.0:
-        used = [np.array(point.index) for point in drawn["PT"].points]
-        for place in places:
+    if prompts["PT"].displacement_mm == 0.0:
+        used = [np.array(point.index) for point in prompts["PT"].points]
+        for position in positions:
             # within half a voxel along each axis; a place in the middle between two is in either
             assert (
-                min(np.abs(to_index(affine_of(pt), place) - index).max() for index in used)
+                min(np.abs(to_index(affine_of(pt), position) - index).max() for index in used)
                 <= 0.5 + 1e-6
             )
 
@@ -98,91 +96,94 @@ def test_the_order_of_the_modalities_does_not_matter(ct, pt, kind, seed) -> None
         box_growth=0.1,
     )
     masks = {"CT": ball_on(ct), "PT": ball_on(pt)}
-    turned = dict(reversed(list(masks.items())))
-    assert asked(masks, kind, plan, seed) == asked(turned, kind, plan, seed)
+    reordered = dict(reversed(list(masks.items())))
+    assert simulate(masks, kind, plan, seed) == simulate(reordered, kind, plan, seed)
 
 
-def nearest_by_search(mask: GridMask, place):
+def nearest_by_search(mask: GridMask, position):
     voxels = np.argwhere(mask.array) + mask.offset
     return np.linalg.norm(
-        to_world(affine_of(mask.grid), voxels.astype(float)) - place, axis=1
+        to_world(affine_of(mask.grid), voxels.astype(float)) - position, axis=1
     ).min()
 
 
 @settings(max_examples=40, deadline=None)
 @given(grids, grids, st.tuples(*[st.floats(-12, 12)] * 3))
-def test_a_place_outside_the_reference_goes_to_the_nearest_voxel_and_says_how_far(
-    ct, pt, shift
-) -> None:
-    anchor, other = ball_on(ct), ball_on(pt, centre=np.array((3.0, -5.0, 8.0)) + shift, radius=7.0)
-    if other.empty:
+def test_a_position_outside_the_reference_moves_to_the_nearest_voxel(ct, pt, shift) -> None:
+    anchor, pet = ball_on(ct), ball_on(pt, centre=np.array((3.0, -5.0, 8.0)) + shift, radius=7.0)
+    if pet.empty:
         return
-    drawn = asked({"CT": anchor, "PT": other})
-    place = np.array(drawn["CT"].points[0].ras_mm)
-    (used,) = drawn["PT"].points
-    assert other.contains(used.index)
-    home = tuple(np.floor(to_index(affine_of(pt), place) + 0.5).astype(int))
-    expected = 0.0 if other.contains(home) else nearest_by_search(other, place)
-    assert drawn["PT"].displacement_mm == pytest.approx(expected)
+    prompts = simulate({"CT": anchor, "PT": pet})
+    position = np.array(prompts["CT"].points[0].ras_mm)
+    (used,) = prompts["PT"].points
+    assert pet.contains(used.index)
+    # half way between two voxels the position belongs to the later one, whatever its last bits
+    voxel = tuple(np.floor(to_index(affine_of(pt), position) + 0.5 + 1e-9).astype(int))
+    expected = 0.0 if pet.contains(voxel) else nearest_by_search(pet, position)
+    assert prompts["PT"].displacement_mm == pytest.approx(expected)
     if expected:
-        assert np.linalg.norm(np.array(used.ras_mm) - place) == pytest.approx(expected)
+        assert np.linalg.norm(np.array(used.ras_mm) - position) == pytest.approx(expected)
 
 
-def test_a_place_far_outside_the_grid_still_finds_the_reference() -> None:
+def test_a_position_far_outside_the_grid_still_finds_the_reference() -> None:
     far = grid_about((10, 10, 10), (2, 2, 2), centre=(400, 0, 0))
     mask = np.zeros((10, 10, 10), bool)
     mask[2, 3, 4] = True
-    drawn = asked({"CT": ball_on(grid_about((24, 24, 24), (2, 2, 2))), "PT": crop_mask(mask, far)})
-    assert drawn["PT"].points[0].index == (2, 3, 4)
-    assert drawn["PT"].displacement_mm > 350
+    prompts = simulate(
+        {"CT": ball_on(grid_about((24, 24, 24), (2, 2, 2))), "PT": crop_mask(mask, far)}
+    )
+    assert prompts["PT"].points[0].index == (2, 3, 4)
+    assert prompts["PT"].displacement_mm > 350
 
 
 def test_the_anchor_is_the_first_modality_with_a_voxel() -> None:
     grid = grid_about((24, 24, 24), (2, 2, 2))
-    drawn = asked({"PT": ball_on(grid), "CT": empty_mask(grid), "MR": ball_on(grid, radius=6)})
-    assert drawn["PT"].anchor == drawn["MR"].anchor == "MR"
-    assert drawn["CT"] == NoPrompt(target="liver", reason="empty-reference")
+    prompts = simulate({"PT": ball_on(grid), "CT": empty_mask(grid), "MR": ball_on(grid, radius=6)})
+    assert prompts["PT"].anchor == prompts["MR"].anchor == "MR"
+    assert prompts["CT"] == NoPrompt(target="liver", reason="empty-reference")
 
 
 @pytest.mark.parametrize("kind", ["point", "box", "text", "class"])
 def test_empty_references_get_no_prompt_of_any_kind(kind) -> None:
     grid = grid_about((9, 9, 9), (2, 2, 2))
-    drawn = asked({"CT": empty_mask(grid), "PT": empty_mask(grid)}, kind, PromptPlan(kinds=(kind,)))
-    assert set(drawn.values()) == {NoPrompt(target="liver", reason="empty-reference")}
+    prompts = simulate(
+        {"CT": empty_mask(grid), "PT": empty_mask(grid)}, kind, PromptPlan(kinds=(kind,))
+    )
+    assert set(prompts.values()) == {NoPrompt(target="liver", reason="empty-reference")}
 
 
-def test_a_plan_that_may_not_draw_here_says_so() -> None:
+def test_a_plan_without_an_anchor_among_the_images_gives_no_prompt() -> None:
     mask = ball_on(grid_about((24, 24, 24), (2, 2, 2)))
-    drawn = asked({"PT": mask}, plan=PromptPlan(kinds=("point",), anchor=("CT",)))
-    assert drawn["PT"] == NoPrompt(target="liver", reason="no-anchor")
+    prompts = simulate({"PT": mask}, plan=PromptPlan(kinds=("point",), anchor=("CT",)))
+    assert prompts["PT"] == NoPrompt(target="liver", reason="no-anchor")
 
 
-def test_the_draw_hangs_on_seed_subject_and_target() -> None:
+def test_random_prompts_depend_on_seed_subject_and_target() -> None:
     masks = {"CT": ball_on(grid_about((24, 24, 24), (2, 2, 2)))}
     plan = PromptPlan(kinds=("point",), point_rule="random")
-    first = asked(masks, plan=plan)["CT"].points
-    assert asked(masks, plan=plan)["CT"].points == first
-    assert asked(masks, plan=plan, seed=1)["CT"].points != first
-    assert asked(masks, plan=plan, subject="s2")["CT"].points != first
+    first = simulate(masks, plan=plan)["CT"].points
+    assert simulate(masks, plan=plan)["CT"].points == first
+    assert simulate(masks, plan=plan, seed=1)["CT"].points != first
+    assert simulate(masks, plan=plan, subject="s2")["CT"].points != first
 
 
-def test_these_draws_are_pinned_for_ever() -> None:
+def test_random_points_are_pinned() -> None:
     """Synthetic ball; a change here changes every run's random prompts."""
     masks = {"CT": ball_on(grid_about((24, 26, 28), (2, 2, 1.5)))}
     plan = PromptPlan(kinds=("point",), points=3, point_rule="random", point_offset_mm=2.0)
-    assert [point.index for point in asked(masks, plan=plan, seed=7)["CT"].points] == PINNED
+    assert [point.index for point in simulate(masks, plan=plan, seed=7)["CT"].points] == PINNED
 
 
 PINNED = [(8, 8, 21), (14, 15, 18), (10, 6, 21)]
 
 
-def test_a_moved_point_lies_exactly_that_far_off() -> None:
+def test_a_moved_point_lies_exactly_at_the_offset() -> None:
     grid = grid_about((60, 60, 60), (0.5, 0.5, 0.5))
     mask = crop_mask(np.ones((60, 60, 60), bool), grid)
-    still = np.array(asked({"CT": mask})["CT"].points[0].ras_mm)
+    still = np.array(simulate({"CT": mask})["CT"].points[0].ras_mm)
     plan = PromptPlan(kinds=("point",), point_offset_mm=5.0)
     for seed in range(5):
-        moved = np.array(asked({"CT": mask}, plan=plan, seed=seed)["CT"].points[0].ras_mm)
+        moved = np.array(simulate({"CT": mask}, plan=plan, seed=seed)["CT"].points[0].ras_mm)
         assert np.linalg.norm(moved - still) == pytest.approx(
             5.0, abs=0.45
         )  # half a voxel's diagonal
@@ -190,17 +191,16 @@ def test_a_moved_point_lies_exactly_that_far_off() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(grids, grids)
-def test_a_box_is_tight_on_the_anchor_and_holds_it_elsewhere(ct, pt) -> None:
-    anchor, other = ball_on(ct), ball_on(pt)
-    drawn = asked({"CT": anchor, "PT": other}, "box", BOX)
-    box = drawn["CT"].box
+def test_a_box_is_tight_on_the_anchor_and_encloses_it_on_other_grids(ct, pt) -> None:
+    anchor, pet = ball_on(ct), ball_on(pt)
+    prompts = simulate({"CT": anchor, "PT": pet}, "box", BOX)
+    box = prompts["CT"].box
     assert box.low == anchor.offset
     assert tuple(h - l for l, h in zip(box.low, box.high, strict=True)) == anchor.array.shape
-    corners = np.array(
-        np.meshgrid(*[(l - 0.5, h - 0.5) for l, h in zip(box.low, box.high, strict=True)])
-    )
+    faces = [(l - 0.5, h - 0.5) for l, h in zip(box.low, box.high, strict=True)]
+    corners = np.array(np.meshgrid(*faces))
     on_pt = to_index(affine_of(pt), to_world(affine_of(ct), corners.reshape(3, -1).T))
-    low, high = np.array(drawn["PT"].box.low) - 0.5, np.array(drawn["PT"].box.high) - 0.5
+    low, high = np.array(prompts["PT"].box.low) - 0.5, np.array(prompts["PT"].box.high) - 0.5
     inside = np.clip(on_pt, -0.5, np.array(pt.shape) - 0.5)
     assert (inside >= low - 1e-3).all()
     assert (inside <= high + 1e-3).all()
@@ -213,13 +213,13 @@ def test_a_grown_box_has_longer_edges_and_a_shrunk_one_shorter() -> None:
     mask = np.zeros((40, 40, 40), bool)
     mask[10:30, 10:20, 15:25] = True
     masks = {"CT": crop_mask(mask, grid)}
-    assert asked(masks, "box", PromptPlan(kinds=("box",), box_growth=0.2))["CT"].box == boxed(
+    assert simulate(masks, "box", PromptPlan(kinds=("box",), box_growth=0.2))["CT"].box == boxed(
         (8, 9, 14), (32, 21, 26)
     )
-    assert asked(masks, "box", PromptPlan(kinds=("box",), box_growth=-0.2))["CT"].box == boxed(
+    assert simulate(masks, "box", PromptPlan(kinds=("box",), box_growth=-0.2))["CT"].box == boxed(
         (12, 11, 16), (28, 19, 24)
     )
-    clipped = asked(masks, "box", PromptPlan(kinds=("box",), box_growth=5.0))["CT"].box
+    clipped = simulate(masks, "box", PromptPlan(kinds=("box",), box_growth=5.0))["CT"].box
     assert clipped == boxed((0, 0, 0), (40, 40, 40))
 
 
@@ -235,7 +235,7 @@ def test_a_jittered_box_keeps_each_face_within_the_jitter() -> None:
     mask[10:30, 10:20, 15:25] = True
     boxes = set()
     for seed in range(8):
-        box = asked(
+        box = simulate(
             {"CT": crop_mask(mask, grid)},
             "box",
             PromptPlan(kinds=("box",), box_jitter_mm=4.0),
@@ -247,31 +247,31 @@ def test_a_jittered_box_keeps_each_face_within_the_jitter() -> None:
     assert len(boxes) == 8
 
 
-def test_a_box_is_never_turned_inside_out() -> None:
+def test_a_box_is_never_inverted() -> None:
     grid = grid_about((20, 20, 20), (1, 1, 1))
     mask = np.zeros((20, 20, 20), bool)
     mask[10, 10, 10] = True
     for seed in range(20):
         plan = PromptPlan(kinds=("box",), box_jitter_mm=5.0, box_growth=-0.9)
-        box = asked({"CT": crop_mask(mask, grid)}, "box", plan, seed)["CT"].box
+        box = simulate({"CT": crop_mask(mask, grid)}, "box", plan, seed)["CT"].box
         assert all(l < h for l, h in zip(box.low, box.high, strict=True))
 
 
-def test_a_box_off_the_other_grid_is_told() -> None:
+def test_a_box_outside_another_grid_gives_no_prompt() -> None:
     near, far = (
         grid_about((24, 24, 24), (2, 2, 2)),
         grid_about((24, 24, 24), (2, 2, 2), centre=(300, 0, 0)),
     )
-    drawn = asked({"CT": ball_on(near), "PT": ball_on(far, centre=(300, 0, 0))}, "box", BOX)
-    assert drawn["PT"] == NoPrompt(target="liver", reason="outside-grid")
+    prompts = simulate({"CT": ball_on(near), "PT": ball_on(far, centre=(300, 0, 0))}, "box", BOX)
+    assert prompts["PT"] == NoPrompt(target="liver", reason="outside-grid")
 
 
 def test_text_and_class_are_the_same_everywhere() -> None:
     masks = {"CT": ball_on(grid_about((24, 24, 24), (2, 2, 2)))}
-    assert asked(masks, "text", texts={"liver": "hepatic tissue"})["CT"] == TargetPrompt(
+    assert simulate(masks, "text", texts={"liver": "hepatic tissue"})["CT"] == TargetPrompt(
         target="liver", text="hepatic tissue"
     )
-    assert asked(masks, "class")["CT"] == TargetPrompt(target="liver")
+    assert simulate(masks, "class")["CT"] == TargetPrompt(target="liver")
 
 
 def card(*prompts):

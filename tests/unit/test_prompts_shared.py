@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from evaluator.imaging.geometry import affine_of, make_grid, spacing
-from evaluator.prompting.initial_prompts import crop_mask, draw
+from evaluator.imaging.grid_masks import crop_mask
+from evaluator.prompting.initial_prompts import simulate_prompts
 from evaluator.types import PromptPlan
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ def test_the_seven_subjects_get_one_place_on_all_their_images(shared_data: Path)
     for subject in subjects:
         masks = {modality: read_lesion(subject / name) for modality, name in NAMES.items()}
         plan = PromptPlan(kinds=("point",))
-        drawn = draw(masks, target="lesion", kind="point", plan=plan, seed=0, subject=subject.name)
+        drawn = simulate_prompts(
+            masks, target="lesion", kind="point", plan=plan, seed=0, subject=subject.name
+        )
         place = np.array(drawn["CT"].points[0].ras_mm)
         for modality, prompt in drawn.items():
             assert prompt.anchor == "CT"

@@ -36,16 +36,16 @@ def written(folder: Path, text: str) -> str:
 
 
 def test_the_lock_holds_every_protocol_as_it_is() -> None:
-    now = {
+    hashes = {
         path.stem: content_sha256(tomllib.loads(path.read_text())) for path in FOLDER.glob("*.toml")
     }
-    assert now == locked_hashes(), (
+    assert hashes == locked_hashes(), (
         "a changed protocol is a new protocol; a new one needs its line in protocols.lock"
     )
 
 
 def test_the_lock_has_not_been_rewritten() -> None:
-    """The first release's ids; a line here never changes, so that lock and file cannot be changed together unseen."""
+    """Hashes of the first release: they never change, so lock and file cannot change together."""
     assert (
         locked_hashes()["paper"]
         == "1f12a7422522a54ec272c21c900b37db5cc5f7dfaa7e51e71721a419ee2ee36c"
@@ -56,8 +56,8 @@ def test_the_lock_has_not_been_rewritten() -> None:
     )
 
 
-def test_the_protocols_that_the_issues_name_are_there() -> None:
-    wanted = {
+def test_all_expected_protocols_exist() -> None:
+    expected = {
         "paper",
         "point-1",
         "point-3",
@@ -68,7 +68,7 @@ def test_the_protocols_that_the_issues_name_are_there() -> None:
         "clicks-10",
         "scribble-5",
     }
-    wanted |= {
+    expected |= {
         "robust-point",
         "robust-box",
         "robust-seeds",
@@ -76,7 +76,7 @@ def test_the_protocols_that_the_issues_name_are_there() -> None:
         "robust-outside",
         "cvpr25",
     }
-    assert wanted <= set(protocol_ids())
+    assert expected <= set(protocol_ids())
 
 
 @pytest.mark.parametrize("name", protocol_ids())
@@ -108,7 +108,7 @@ def test_variants_are_one_for_each_seed() -> None:
     assert load_protocol("box").prompts_of(0) == load_protocol("box").prompts
 
 
-def test_robustness_protocols_ask_what_they_say() -> None:
+def test_prompts_of_robustness_protocols() -> None:
     outside, text = load_protocol("robust-outside"), load_protocol("robust-text")
     assert [outside.prompts_of(seed).point_outside_mm for seed in outside.seeds] == [
         0,
@@ -133,24 +133,27 @@ def test_robustness_protocols_ask_what_they_say() -> None:
     assert load_protocol("robust-seeds").prompts.point_rule == "random"
 
 
-def test_shared_clicks_are_a_protocol_of_their_own() -> None:
-    own, shared = load_protocol("box-clicks-5").rounds, load_protocol("box-clicks-5-shared").rounds
-    assert replace(own, clicks="shared") == shared
+def test_shared_clicks_differ_only_in_the_clicks() -> None:
+    separate, shared = (
+        load_protocol("box-clicks-5").rounds,
+        load_protocol("box-clicks-5-shared").rounds,
+    )
+    assert replace(separate, clicks="shared") == shared
 
 
-def test_an_unknown_id_suggests_near_ones() -> None:
+def test_an_unknown_id_suggests_similar_ones() -> None:
     with pytest.raises(
         UnknownNameError, match=r"no protocol named 'piont-1'; did you mean .*point-1"
     ):
         load_protocol("piont-1")
 
 
-def test_a_path_is_a_protocol_too(tmp_path: Path) -> None:
+def test_a_protocol_can_be_a_path(tmp_path: Path) -> None:
     protocol = load_protocol(written(tmp_path, MINIMAL))
     assert (protocol.id, protocol.prompts.kinds) == ("mine", ("point",))
 
 
-def test_a_known_id_with_other_content_is_refused(tmp_path: Path) -> None:
+def test_a_known_id_with_different_content_is_refused(tmp_path: Path) -> None:
     changed = (FOLDER / "paper.toml").read_text().replace("points = 1", "points = 2")
     with pytest.raises(ManifestError, match="A changed protocol is a new protocol"):
         load_protocol(written(tmp_path, changed))
@@ -164,7 +167,7 @@ def test_layout_and_comments_do_not_change_a_protocol(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ('kinds = ["point"]', 'kinds = ["scribble"]', "prompts.kinds"),
         ('kinds = ["point"]', 'kinds = ["point"]\npionts = 2', "pionts"),
@@ -177,26 +180,26 @@ def test_layout_and_comments_do_not_change_a_protocol(tmp_path: Path) -> None:
         (
             'kinds = ["point"]',
             'kinds = ["point"]\n[[variants]]\npoints = 2\n[[variants]]\npoints = 3',
-            "one for each seed",
+            "each seed needs one",
         ),
         ('id = "mine"', 'id = "Mine!"', "id"),
-        ('metrics = ["dice"]', 'metrics = ["dice"]\nseeds = [1, 1]', "once only"),
+        ('metrics = ["dice"]', 'metrics = ["dice"]\nseeds = [1, 1]', "seeds must not be repeated"),
         ('id = "mine"', "id = mine", "not TOML"),
         (
             'kinds = ["point"]',
             'kinds = ["point"]\npoints = 2\npoint_outside_mm = 5.0',
-            "is for one point",
+            "needs exactly one point",
         ),
         ('kinds = ["point"]', 'kinds = ["box"]\nbox_rule = "loose"', "box_rule"),
     ],
 )
-def test_a_wrong_file_is_told_by_field(tmp_path: Path, old: str, new: str, said: str) -> None:
+def test_messages_name_the_wrong_field(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert old in MINIMAL
-    with pytest.raises(ManifestError, match=said):
+    with pytest.raises(ManifestError, match=message):
         load_protocol(written(tmp_path, MINIMAL.replace(old, new)))
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="cannot be read"):
         load_protocol(str(tmp_path / "none.toml"))
 

@@ -78,7 +78,7 @@ def test_two_folders(folders):
     )
     made = {one["name"]: one for one in objects(done)}
     assert list(made) == ["one", "three", "two"]
-    assert "extra: a prediction without a reference" in done.stderr
+    assert "extra: not scored, because it has no reference" in done.stderr
     liver, _, heart = made["one"]["targets"]
     assert (liver["name"], liver["label"], liver["status"], liver["dice"], liver["hd95_mm"]) == (
         "liver",
@@ -272,12 +272,12 @@ def test_uptake_and_centre_lines_where_they_have_a_meaning(folders):
     write_volume(folders / "i/two.nii.gz", np.full(GRIDS["PT"].shape, 1.0, np.float32), GRIDS["PT"])
     done = umd(*arguments, "--image", folders / "i")
     assert done.returncode == 4
-    assert "image and reference lie on different grids" in done.stdout
+    assert "image and reference are on different grids" in done.stdout
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".mha", ".nrrd"])
 def test_formats_may_be_mixed_and_images_have_two_axes(tmp_path, suffix):
-    from tests.unit.test_bounded import save
+    from tests.unit.test_bounded_reading import save
 
     mask = np.zeros((12, 9), np.uint8)
     mask[3:8, 2:6] = 1
@@ -299,7 +299,7 @@ def test_formats_may_be_mixed_and_images_have_two_axes(tmp_path, suffix):
 
 
 def test_references_may_keep_header_and_voxels_apart(tmp_path):
-    from tests.unit.test_bounded import labels_for, save
+    from tests.unit.test_bounded_reading import labels_for, save
 
     labels = labels_for("u1", GRIDS["PT"].shape)
     save(tmp_path / "a.mhd", labels, GRIDS["PT"])
@@ -316,7 +316,7 @@ def test_a_stranger_in_the_folder_costs_its_own_pair_only(folders):
     done = umd("--prediction", folders / "p", "--reference", folders / "r", "--json")
     assert done.returncode == 4
     made = {one["name"]: one for one in map(json.loads, done.stdout.splitlines())}
-    assert "must be a file of its own" in made["two"]["error"]
+    assert "must be a regular file without links" in made["two"]["error"]
     assert made["one"]["targets"]
     # what the user names himself may be a link
     (folders / "mine").symlink_to(folders / "p/one.nii.gz")

@@ -1,4 +1,4 @@
-"""sources.toml as data: what it must say, and what it may not."""
+"""Validation of sources.toml."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from evaluator.errors import ManifestError
 from evaluator.zoo import zoo
 from evaluator.zoo.sources import UNVERIFIED, locked, read_sources, sources_path
 
-LEAST = 'base = "umd/torch"\n[code]\norigin = "this project"\nlicense = "Apache-2.0"\n'
+MINIMAL = 'base = "umd/torch"\n[code]\norigin = "this project"\nlicense = "Apache-2.0"\n'
 WEIGHTS = (
-    '[[weights]]\ninto = "a.pth"\nhub = "who/what"\nrevision = "main"\npath = "a.pth"\nsha256 = "unverified"\n'
+    '[[weights]]\ninto = "a.pth"\nhub = "who/what"\nrevision = "main"\npath = "a.pth"\n'
+    'sha256 = "unverified"\n'
     'license = "CC-BY-NC-4.0"\ncommercial = "no"\n'
 )
 
@@ -24,56 +25,59 @@ def write(project, text, **files):
     return folder.parent
 
 
-def test_every_model_of_the_zoo_says_where_it_comes_from():
+def test_every_model_of_the_zoo_has_sources():
     for model in zoo():
         sources = read_sources(model.name)
         assert sources is not None, model.name
         assert f"FROM {sources.base}" in model.dockerfile.read_text()
-        stated = [one.sha256 for one in sources.weights if one.sha256 != UNVERIFIED]
+        pinned = [source.sha256 for source in sources.weights if source.sha256 != UNVERIFIED]
         if len(sources.weights) == 1:
-            assert model.card.weights_sha256 == "".join(stated), (
-                "the card tells the hash that is known"
+            assert model.card.weights_sha256 == "".join(pinned), (
+                "the card must contain the pinned hash"
             )
 
 
 def test_addresses(project, monkeypatch):
-    write(project, LEAST + WEIGHTS)
+    write(project, MINIMAL + WEIGHTS)
     sources = read_sources("m")
     assert sources is not None
-    (one,) = sources.weights
-    assert one.address == "https://huggingface.co/who/what/resolve/main/a.pth"
+    (source,) = sources.weights
+    assert source.address == "https://huggingface.co/who/what/resolve/main/a.pth"
     monkeypatch.setenv("HF_ENDPOINT", "http://mirror/")
-    assert one.address == "http://mirror/who/what/resolve/main/a.pth"
+    assert source.address == "http://mirror/who/what/resolve/main/a.pth"
     assert read_sources("nothing-of-that-name") is None
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("base = ", "not TOML"),
-        (LEAST.replace("umd/torch", "ubuntu"), "base"),
-        (LEAST + WEIGHTS.replace('"a.pth"\nhub', '"../a.pth"\nhub'), "stays inside"),
-        (LEAST + WEIGHTS.replace("unverified", "unknown"), "weights.0.sha256"),
-        (LEAST + WEIGHTS.replace('revision = "main"\n', ""), "by one of the two"),
-        (LEAST + WEIGHTS + 'url = "https://x/y"\n', "by one of the two"),
-        (LEAST + WEIGHTS + WEIGHTS, "two files would lie at a.pth"),
-        (LEAST + WEIGHTS.replace('"no"', '"maybe"'), "weights.0.commercial"),
-        (LEAST + "[extra]\n", "extra"),
+        (MINIMAL.replace("umd/torch", "ubuntu"), "base"),
+        (MINIMAL + WEIGHTS.replace('"a.pth"\nhub', '"../a.pth"\nhub'), "stays inside"),
+        (MINIMAL + WEIGHTS.replace("unverified", "unknown"), "weights.0.sha256"),
         (
-            LEAST + '[packages]\nlock = "p.lock"\nbuild = ["other"]\n',
-            "names other, which the lock does not have",
+            MINIMAL + WEIGHTS.replace('revision = "main"\n', ""),
+            "give either hub, revision and path, or url",
+        ),
+        (MINIMAL + WEIGHTS + 'url = "https://x/y"\n', "give either hub, revision and path, or url"),
+        (MINIMAL + WEIGHTS + WEIGHTS, "two files have the path a.pth"),
+        (MINIMAL + WEIGHTS.replace('"no"', '"maybe"'), "weights.0.commercial"),
+        (MINIMAL + "[extra]\n", "extra"),
+        (
+            MINIMAL + '[packages]\nlock = "p.lock"\nbuild = ["other"]\n',
+            "lists other, which the lock does not contain",
         ),
     ],
 )
-def test_every_fault_names_its_field(project, text, said):
+def test_every_fault_names_its_field(project, text, message):
     write(project, text, p_lock="x==1 --hash=sha256:" + "0" * 64)
-    with pytest.raises(ManifestError, match=said) as error:
+    with pytest.raises(ManifestError, match=message) as error:
         read_sources("m")
     assert str(sources_path("m").parents[1]) in str(error.value)
 
 
 def test_a_lock_names_versions_and_hashes_and_leaves_torch_alone(project):
-    folder = write(project, LEAST + '[packages]\nlock = "p.lock"\n')
+    folder = write(project, MINIMAL + '[packages]\nlock = "p.lock"\n')
     good = (
         "# a comment\nA_b==1.0 \\\n    --hash=sha256:"
         + "0" * 64
@@ -84,16 +88,16 @@ def test_a_lock_names_versions_and_hashes_and_leaves_torch_alone(project):
     (folder / "p.lock").write_text(good)
     assert read_sources("m") is not None
     assert locked(folder / "p.lock") == {"a-b": ("A_b==1.0", ("0" * 64, "1" * 64))}
-    for bad, said in (
+    for bad, message in (
         (good + "c==1\n", "every line"),
         ("c>=1 --hash=sha256:" + "0" * 64, "every line"),
     ):
         (folder / "p.lock").write_text(bad)
-        with pytest.raises(ManifestError, match=said):
+        with pytest.raises(ManifestError, match=message):
             read_sources("m")
     for name in ("torch", "nvidia-cublas-cu12", "triton"):
         (folder / "p.lock").write_text(good.replace("A_b", name))
-        with pytest.raises(ManifestError, match="base image's"):
+        with pytest.raises(ManifestError, match="part of the base image"):
             read_sources("m")
     (folder / "p.lock").unlink()
     with pytest.raises(ManifestError, match="cannot be read"):

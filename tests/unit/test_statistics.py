@@ -18,7 +18,7 @@ from evaluator.statistics import (
     bland_altman,
     compare_pairs,
     equivalence_p,
-    fit_jointly,
+    fit_mixed_model,
     holm,
     mean_intervals,
     verdict,
@@ -29,7 +29,8 @@ from evaluator.statistics.paired import sign_flip_p, signed_rank_p, signed_ranks
 from evaluator.statistics.reml import fit_reml
 from evaluator.statistics.resampling import draws
 
-#: Hollander and Wolfe, Nonparametric Statistical Methods, 1973, table 3.1: Hamilton depression scale of nine patients
+#: Hollander and Wolfe, Nonparametric Statistical Methods, 1973, table 3.1: Hamilton depression
+#: scale of nine patients
 BEFORE = np.array([1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30])
 AFTER = np.array([0.878, 0.647, 0.598, 2.05, 1.06, 1.29, 1.06, 3.14, 1.29])
 
@@ -47,26 +48,26 @@ Y = np.array([38, 37, 33, 29, 14, 12, 20, 22, 17, 25, 16], float)
 
 
 def test_hollander_and_wolfe_example():
-    found = compare_pairs(BEFORE[:, None], AFTER[:, None])
-    assert found.p[0] == pytest.approx(0.0390625)  # twice the book's one-sided 0.0195
-    assert found.shift[0] == pytest.approx(0.46, abs=5e-4)
+    result = compare_pairs(BEFORE[:, None], AFTER[:, None])
+    assert result.p[0] == pytest.approx(0.0390625)  # twice the book's one-sided 0.0195
+    assert result.shift[0] == pytest.approx(0.46, abs=5e-4)
     assert signed_ranks((BEFORE - AFTER)[:, None]).clip(min=0).sum() == 40
 
 
 def test_pingouin_example():
-    found = compare_pairs(X[:, None], Y[:, None])
-    assert found.rank_biserial[0] == pytest.approx(-0.378788, abs=1e-6)
-    assert found.p[0] == pytest.approx(stats.wilcoxon(X, Y).pvalue)
+    result = compare_pairs(X[:, None], Y[:, None])
+    assert result.rank_biserial[0] == pytest.approx(-0.378788, abs=1e-6)
+    assert result.p[0] == pytest.approx(stats.wilcoxon(X, Y).pvalue)
 
 
 def test_bland_and_altman_example():
-    found = bland_altman(LARGE, MINI)
-    assert found.bias == pytest.approx(-2.1, abs=0.05)
-    assert (found.lower, found.upper) == pytest.approx(
+    result = bland_altman(LARGE, MINI)
+    assert result.bias == pytest.approx(-2.1, abs=0.05)
+    assert (result.lower, result.upper) == pytest.approx(
         (-78.1, 73.9), abs=0.1
     )  # the paper rounds 1.96 to 2: -79.7, 75.5
-    assert found.bias_interval == pytest.approx((-22.0, 17.8), abs=0.1)
-    assert found.lower_interval == pytest.approx((-114.3 + 1.6, -45.1 + 1.6), abs=0.6)
+    assert result.bias_interval == pytest.approx((-22.0, 17.8), abs=0.1)
+    assert result.lower_interval == pytest.approx((-114.3 + 1.6, -45.1 + 1.6), abs=0.6)
 
 
 @given(
@@ -99,7 +100,7 @@ def test_signed_rank_p_is_scipys(n, grain):
             assert p == pytest.approx(stats.wilcoxon(column, zero_method="pratt").pvalue, abs=1e-9)
 
 
-def test_sign_flips_are_all_flips_for_few_and_scipys_for_many():
+def test_sign_flips_are_all_flips_for_few_subjects_and_scipys_for_many():
     few = np.random.default_rng(0).normal(0.3, 1, (9, 4))
     for column, p in zip(few.T, sign_flip_p(few), strict=True):
         exact = stats.permutation_test(
@@ -114,21 +115,22 @@ def test_sign_flips_are_all_flips_for_few_and_scipys_for_many():
 
 
 class SameDraws(np.random.Generator):
-    """A generator that draws what ours draws, so that scipy's bootstrap resamples alike."""
+    """A generator with the evaluator's draws, so scipy's bootstrap takes the same resamples."""
 
     def integers(self, low, high=None, size=None, **_):
         assert (low, high) == (0, size[1])
         return draws(size[1], size[0], 7)
 
 
-# with fewer subjects a resample may be the sample itself, which rounding makes scipy take for a larger or smaller one
+# with fewer subjects a resample may equal the sample, and by rounding scipy counts it as larger or
+# smaller
 @pytest.mark.parametrize("n", [20, 30, 600])
 def test_intervals_are_scipys_bca_at_the_expanded_level(n):
     columns = np.random.default_rng(n).gamma(2, size=(n, 3))
     level = 2 * ndtr(stats.t.ppf(0.975, n - 1) * np.sqrt(n / (n - 1))) - 1
     ends = bca_intervals(columns, (0.95,), resamples=1999, seed=7)[0]
     for column, low, high in zip(columns.T, *ends, strict=True):
-        theirs = stats.bootstrap(
+        peer = stats.bootstrap(
             (column,),
             np.mean,
             n_resamples=1999,
@@ -136,7 +138,7 @@ def test_intervals_are_scipys_bca_at_the_expanded_level(n):
             rng=SameDraws(np.random.PCG64()),
             axis=0,
         ).confidence_interval
-        assert (low, high) == pytest.approx((theirs.low, theirs.high), rel=1e-9)
+        assert (low, high) == pytest.approx((peer.low, peer.high), rel=1e-9)
 
 
 @pytest.mark.parametrize("n", [5, 8, 30])
@@ -150,7 +152,7 @@ def test_intervals_are_no_narrower_than_students_within_the_sample(n):
     assert (low >= columns.min(axis=0)).all()
 
 
-def test_draws_do_not_depend_on_what_else_is_drawn():
+def test_draws_do_not_depend_on_earlier_draws():
     column, many = np.arange(20.0)[:, None], np.arange(900.0)[:, None]
     first = bca_intervals(column, (0.95,), resamples=500, seed=1)
     bca_intervals(many, (0.95,), resamples=500, seed=1)
@@ -165,38 +167,38 @@ def test_drawn_subjects_are_uniform():
 
 @pytest.mark.parametrize("n", [1, 2, 4, 5, 40])
 def test_equal_differences_have_a_defined_outcome(n):
-    one = np.random.default_rng(0).random((n, 1))
-    found = compare_pairs(one + 0.25, one)
-    assert found.difference[0] == pytest.approx(0.25)
-    assert found.shift[0] == pytest.approx(0.25)
+    first = np.random.default_rng(0).random((n, 1))
+    result = compare_pairs(first + 0.25, first)
+    assert result.difference[0] == pytest.approx(0.25)
+    assert result.shift[0] == pytest.approx(0.25)
     if n >= 5:
-        assert found.low[0] == found.high[0] == pytest.approx(0.25)
+        assert result.low[0] == result.high[0] == pytest.approx(0.25)
     else:
-        assert np.isnan([found.low[0], found.high[0]]).all()
-    nothing = compare_pairs(one, one)
+        assert np.isnan([result.low[0], result.high[0]]).all()
+    nothing = compare_pairs(first, first)
     assert nothing.rank_biserial[0] == 0
     assert nothing.wins[0] == 0.5
     assert np.isnan(nothing.p[0]) if n == 1 else nothing.p[0] == 1
-    assert equivalence_p(one - one, np.array([0.05]))[0] == 0 if n > 1 else True
+    assert equivalence_p(first - first, np.array([0.05]))[0] == 0 if n > 1 else True
 
 
 def test_rounding_is_no_difference():
-    one = np.full((20, 1), 0.1) * 3
-    two = np.full((20, 1), 0.3)
-    assert one[0, 0] != two[0, 0]
-    assert compare_pairs(one, two).p[0] == 1
+    first = np.full((20, 1), 0.1) * 3
+    second = np.full((20, 1), 0.3)
+    assert first[0, 0] != second[0, 0]
+    assert compare_pairs(first, second).p[0] == 1
 
 
 def test_equivalence_is_statsmodels_tost():
-    chance = np.random.default_rng(0)
-    one, two = chance.normal(0.5, 0.1, (25, 6)), chance.normal(0.49, 0.1, (25, 6))
-    found = equivalence_p(one - two, np.full(6, 0.05))
-    for i, p in enumerate(found):
-        assert p == pytest.approx(ttost_paired(one[:, i], two[:, i], -0.05, 0.05)[0])
-    assert np.isnan(equivalence_p(one - two, np.full(6, np.nan))).all()
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(0.5, 0.1, (25, 6)), rng.normal(0.49, 0.1, (25, 6))
+    result = equivalence_p(first - second, np.full(6, 0.05))
+    for i, p in enumerate(result):
+        assert p == pytest.approx(ttost_paired(first[:, i], second[:, i], -0.05, 0.05)[0])
+    assert np.isnan(equivalence_p(first - second, np.full(6, np.nan))).all()
 
 
-def test_holm_is_statsmodels_and_skips_what_is_no_number():
+def test_holm_is_statsmodels_and_skips_nan():
     assert holm(np.array([0.01, 0.04, 0.03, 0.005])) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     p = np.random.default_rng(0).random(30) ** 3
     assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
@@ -210,17 +212,19 @@ def test_verdicts():
     assert verdict(0.01, 0.9) == "different"
     assert verdict(0.5, 0.01) == "equivalent"
     assert verdict(0.01, 0.01) == "different within margin"
-    assert verdict(0.5, 0.5) == verdict(np.nan, np.nan) == "cannot say"
+    assert verdict(0.5, 0.5) == verdict(np.nan, np.nan) == "inconclusive"
 
 
 def _long(n, k, missing, spread, seed=0):
-    chance = np.random.default_rng(seed)
-    subject, slope = chance.normal(0, 0.08, (n, 1)), chance.normal(0, spread, (n, 1))
+    rng = np.random.default_rng(seed)
+    subject, slope = rng.normal(0, 0.08, (n, 1)), rng.normal(0, spread, (n, 1))
     organs = np.linspace(0, 0.2, k)
-    functional = 0.6 + organs + subject + chance.normal(0, 0.1, (n, k))
-    structural = 0.65 + 1.2 * organs + subject + slope + chance.normal(0, 0.1, (n, k))
-    gone = chance.random((n, k)) < missing
-    return np.where(gone, np.nan, structural), np.where(gone, np.nan, functional)
+    functional = 0.6 + organs + subject + rng.normal(0, 0.1, (n, k))
+    structural = 0.65 + 1.2 * organs + subject + slope + rng.normal(0, 0.1, (n, k))
+    missing_scores = rng.random((n, k)) < missing
+    return np.where(missing_scores, np.nan, structural), np.where(
+        missing_scores, np.nan, functional
+    )
 
 
 @pytest.mark.parametrize(
@@ -228,8 +232,8 @@ def _long(n, k, missing, spread, seed=0):
 )
 def test_the_joint_model_is_statsmodels_mixedlm(n, k, missing, spread):
     structural, functional = _long(n, k, missing, spread)
-    found = fit_jointly(structural, functional, resamples=99, seed=0)
-    assert found.method == "mixed model"
+    result = fit_mixed_model(structural, functional, resamples=99, seed=0)
+    assert result.method == "mixed model"
     subject, organ = np.nonzero(~np.isnan(structural))
     y = np.concatenate([structural[subject, organ], functional[subject, organ]])
     modality = np.repeat([1.0, 0.0], len(subject))
@@ -238,45 +242,45 @@ def test_the_joint_model_is_statsmodels_mixedlm(n, k, missing, spread):
     random = np.column_stack([np.ones_like(y), modality])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        theirs = MixedLM(y, fixed, np.tile(subject, 2), exog_re=random).fit(reml=True)
-    half = stats.t.ppf(0.975, n - 1) * theirs.bse_fe[1]
-    assert found.difference == pytest.approx(theirs.fe_params[1], abs=1e-5)
-    assert (found.high - found.low) / 2 == pytest.approx(half, rel=2e-3)
-    assert found.sd_residual == pytest.approx(np.sqrt(theirs.scale), rel=2e-3)
-    assert found.sd_subject == pytest.approx(np.sqrt(theirs.cov_re[0, 0]), rel=5e-3)
-    assert found.sd_modality == pytest.approx(np.sqrt(theirs.cov_re[1, 1]), rel=2e-2, abs=1e-3)
+        peer = MixedLM(y, fixed, np.tile(subject, 2), exog_re=random).fit(reml=True)
+    half = stats.t.ppf(0.975, n - 1) * peer.bse_fe[1]
+    assert result.difference == pytest.approx(peer.fe_params[1], abs=1e-5)
+    assert (result.high - result.low) / 2 == pytest.approx(half, rel=2e-3)
+    assert result.sd_residual == pytest.approx(np.sqrt(peer.scale), rel=2e-3)
+    assert result.sd_subject == pytest.approx(np.sqrt(peer.cov_re[0, 0]), rel=5e-3)
+    assert result.sd_modality == pytest.approx(np.sqrt(peer.cov_re[1, 1]), rel=2e-2, abs=1e-3)
 
 
 def test_of_full_data_the_joint_test_is_the_paired_t_test_of_subjects_means():
     structural, functional = _long(25, 13, 0.0, 0.05)
-    found = fit_jointly(structural, functional, resamples=99, seed=0)
+    result = fit_mixed_model(structural, functional, resamples=99, seed=0)
     t = stats.ttest_rel(structural.mean(axis=1), functional.mean(axis=1))
-    assert found.p == pytest.approx(t.pvalue, rel=1e-3)
-    assert (found.low, found.high) == pytest.approx(tuple(t.confidence_interval()), abs=1e-5)
+    assert result.p == pytest.approx(t.pvalue, rel=1e-3)
+    assert (result.low, result.high) == pytest.approx(tuple(t.confidence_interval()), abs=1e-5)
 
 
 def test_a_variance_of_zero_is_no_obstacle():
     structural, functional = _long(40, 5, 0.0, 0.0)
-    found = fit_jointly(structural, functional, resamples=99, seed=0)
-    assert found.method == "mixed model"
-    assert found.sd_modality < 0.03
+    result = fit_mixed_model(structural, functional, resamples=99, seed=0)
+    assert result.method == "mixed model"
+    assert result.sd_modality < 0.03
 
 
 def test_reml_of_a_mean_is_the_variance_components_anova():
-    """Balanced one-way layout: Searle, Casella and McCulloch, Variance Components, 1992, section 3.6."""
-    chance = np.random.default_rng(3)
+    """Balanced one-way layout: Searle, Casella and McCulloch, Variance Components, 1992, 3.6."""
+    rng = np.random.default_rng(3)
     groups, size = 30, 6
-    y = (chance.normal(0, 2, (groups, 1)) + chance.normal(0, 1, (groups, size))).ravel()
-    found = fit_reml(
+    y = (rng.normal(0, 2, (groups, 1)) + rng.normal(0, 1, (groups, size))).ravel()
+    result = fit_reml(
         y, np.ones((y.size, 1)), np.ones((y.size, 1)), np.repeat(np.arange(groups), size)
     )
     table = y.reshape(groups, size)
     within = table.var(axis=1, ddof=1).mean()
     between = size * table.mean(axis=1).var(ddof=1)
-    assert found.converged
-    assert found.residual == pytest.approx(within, rel=1e-4)
-    assert found.random[0, 0] == pytest.approx((between - within) / size, rel=1e-4)
-    assert found.effects[0] == pytest.approx(y.mean())
+    assert result.converged
+    assert result.residual == pytest.approx(within, rel=1e-4)
+    assert result.random[0, 0] == pytest.approx((between - within) / size, rel=1e-4)
+    assert result.effects[0] == pytest.approx(y.mean())
 
 
 @pytest.mark.parametrize(
@@ -298,16 +302,16 @@ def test_reml_of_a_mean_is_the_variance_components_anova():
         (
             np.where(np.eye(5) > 0, 0.7, np.nan),
             np.full((5, 5), 0.5) + 0.1 * np.eye(5),
-            "in more subjects than one",
+            "in more than one subject",
         ),
     ],
 )
-def test_where_there_is_no_mixed_model_ranks_say_what_they_can(structural, functional, reason):
-    found = fit_jointly(structural, functional, resamples=99, seed=0)
-    assert found.method == "ranks"
-    assert reason in found.reason
-    figures = [found.difference, found.low, found.p, found.p_interaction]
-    assert all(value is None or np.isfinite(value) for value in figures)
+def test_ranks_replace_a_mixed_model_that_cannot_be_fitted(structural, functional, reason):
+    result = fit_mixed_model(structural, functional, resamples=99, seed=0)
+    assert result.method == "ranks"
+    assert reason in result.reason
+    estimates = [result.difference, result.low, result.p, result.p_interaction]
+    assert all(value is None or np.isfinite(value) for value in estimates)
 
 
 def test_the_fallback_is_wilcoxon_and_friedman(monkeypatch):
@@ -315,9 +319,9 @@ def test_the_fallback_is_wilcoxon_and_friedman(monkeypatch):
     monkeypatch.setattr(
         "evaluator.statistics.mixed_model._mixed", lambda *_: "the mixed model did not converge"
     )
-    found = fit_jointly(structural, functional, resamples=999, seed=0)
+    result = fit_mixed_model(structural, functional, resamples=999, seed=0)
     differences = structural - functional
-    assert (found.method, found.reason) == ("ranks", "the mixed model did not converge")
-    assert found.difference == pytest.approx(differences.mean())
-    assert found.p == pytest.approx(stats.wilcoxon(differences.mean(axis=1)).pvalue)
-    assert found.p_interaction == pytest.approx(stats.friedmanchisquare(*differences.T).pvalue)
+    assert (result.method, result.reason) == ("ranks", "the mixed model did not converge")
+    assert result.difference == pytest.approx(differences.mean())
+    assert result.p == pytest.approx(stats.wilcoxon(differences.mean(axis=1)).pvalue)
+    assert result.p_interaction == pytest.approx(stats.friedmanchisquare(*differences.T).pvalue)

@@ -134,7 +134,7 @@ def test_the_commands(suite, tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (SUITE.replace('"missing"', '"painter"'), "each may stand once only"),
+        (SUITE.replace('"missing"', '"painter"'), "models must not be repeated"),
         (SUITE.replace('models = ["painter", "missing"]', "models = []"), "models"),
         (SUITE + "colour = 1", "colour"),
         ("name = ", "not TOML"),

@@ -1,4 +1,4 @@
-"""Verification: a clean dataset has no findings, and each way to spoil one is told, once, of the right scan."""
+"""Verification: no findings for a valid dataset, and one finding for each defect."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CT_REFERENCE = "phantom-001/CT_reference.nii.gz"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A clean dataset of two subjects, in a folder of the test's own."""
+    """A valid dataset of two subjects."""
     from evaluator.datasets.phantom import generate
 
     generate(manifest_of(2, TOY), tmp_path / "data")
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def load(folder: Path, *, hashes: bool = False) -> Dataset:
-    """The dataset, by default without its hashes, so that a spoilt file is judged by what it holds."""
+    """The dataset, by default without hashes, so a changed file is judged by its content."""
     if not hashes:
         case_list = folder / "made.tsv"
         case_list.write_text(
@@ -44,7 +44,7 @@ def load(folder: Path, *, hashes: bool = False) -> Dataset:
     return load_dataset(folder / "made.toml")
 
 
-def respoil(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
+def change_image(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
     image, grid = read_image(path)
     write_volume(path, change(image), grid)
 
@@ -66,7 +66,7 @@ def test_a_finding_is_frozen(folder: Path) -> None:
 
 
 def test_a_file_that_changed(folder: Path) -> None:
-    respoil(folder / CT, lambda image: (image + 1).astype(np.float32))
+    change_image(folder / CT, lambda image: (image + 1).astype(np.float32))
     finding = only(verify(load(folder, hashes=True)))
     assert (finding.severity, finding.case, finding.modality) == ("error", "phantom-001.a", "CT")
     assert "sha256" in finding.message
@@ -83,13 +83,13 @@ def test_a_file_that_is_missing(folder: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", [CT, CT_REFERENCE])
 def test_a_file_cut_short(folder: Path, name: str) -> None:
-    whole = (folder / name).read_bytes()
-    (folder / name).write_bytes(whole[: len(whole) // 2])
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: len(content) // 2])
     finding = only(verify(load(folder)))
     assert (finding.severity, finding.case, finding.modality) == ("error", "phantom-001.a", "CT")
 
 
-def test_a_reference_of_another_grid(folder: Path) -> None:
+def test_a_reference_on_a_different_grid(folder: Path) -> None:
     labels, grid = read_labels(folder / CT_REFERENCE)
     shifted = affine_of(grid)
     shifted[0, 3] += 0.5
@@ -108,7 +108,7 @@ def test_a_reference_with_a_slice_less(folder: Path) -> None:
     assert "shapes differ" in finding.message
 
 
-def test_labels_that_nobody_declared(folder: Path) -> None:
+def test_undeclared_labels(folder: Path) -> None:
     labels, grid = read_labels(folder / CT_REFERENCE)
     labels = labels.copy()
     labels[0, 0, 0] = 77
@@ -118,7 +118,7 @@ def test_labels_that_nobody_declared(folder: Path) -> None:
     assert "77" in finding.message
 
 
-def test_labels_that_are_declared_and_absent(folder: Path) -> None:
+def test_missing_labels(folder: Path) -> None:
     labels, grid = read_labels(folder / CT_REFERENCE)
     write_volume(folder / CT_REFERENCE, np.where(labels == 6, 0, labels).astype(np.uint8), grid)
     finding = only(verify(load(folder)))
@@ -135,7 +135,7 @@ def test_an_empty_reference(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "change", "severity", "told"),
+    ("name", "change", "severity", "message"),
     [
         (CT, lambda a: a + 1024, "warning", "HU"),
         (CT, lambda a: np.full_like(a, 7), "error", "every voxel"),
@@ -147,13 +147,13 @@ def test_an_empty_reference(folder: Path) -> None:
         ("phantom-002/MR.nii.gz", lambda a: a - 100, "note", "negative"),
     ],
 )
-def test_values_that_are_not_of_the_unit(
-    folder: Path, name: str, change: Callable[[np.ndarray], np.ndarray], severity: str, told: str
+def test_implausible_values(
+    folder: Path, name: str, change: Callable[[np.ndarray], np.ndarray], severity: str, message: str
 ) -> None:
-    respoil(folder / name, lambda image: change(image).astype(np.float32))
+    change_image(folder / name, lambda image: change(image).astype(np.float32))
     finding = only(verify(load(folder)))
     assert finding.severity == severity
-    assert told in finding.message
+    assert message in finding.message
     assert finding.path == str(folder / name)
 
 
@@ -166,7 +166,7 @@ def test_one_image_in_two_places(folder: Path) -> None:
     assert "phantom-001.a PT" in finding.message
 
 
-def test_a_pair_in_two_worlds(folder: Path) -> None:
+def test_a_pair_in_different_frames(folder: Path) -> None:
     for name in (PET, "phantom-001/PT_reference.nii.gz"):
         stored = (
             read_labels(folder / name)[0] if "reference" in name else read_image(folder / name)[0]
@@ -185,18 +185,18 @@ def test_a_single_image_is_noted(folder: Path) -> None:
     case_list.write_text(
         "\n".join([line for line in lines if not line.startswith("phantom-001\ta\tPT")])
     )
-    assert "nothing to pair" in only(verify(load(folder))).message
+    assert "no pair to compare" in only(verify(load(folder))).message
 
 
 def run(*arguments: object):
     return CliRunner().invoke(data, [str(argument) for argument in arguments])
 
 
-def test_the_command_says_one_line_a_finding_and_exits_by_errors(folder: Path) -> None:
+def test_output_and_exit_code_of_the_command(folder: Path) -> None:
     clean = run("verify", folder / "made.toml")
     assert clean.exit_code == 0
     assert len(clean.output.splitlines()) == 1
-    respoil(folder / CT, lambda image: (image + 1).astype(np.float32))
+    change_image(folder / CT, lambda image: (image + 1).astype(np.float32))
     spoilt = run("verify", folder / "made.toml")
     assert spoilt.exit_code == 5
     assert [line.split(":")[0] for line in spoilt.output.splitlines()] == ["error", "made"]
@@ -210,13 +210,13 @@ def test_the_command_says_one_line_a_finding_and_exits_by_errors(folder: Path) -
 
 
 def test_real_data_sts(shared_data: Path) -> None:
-    """Nothing is wrong with the files themselves; STS_035's PET and CT are cut differently, and that is told."""
+    """The files are valid; PET and CT of STS_035 differ in extent, which is reported."""
     findings = verify(load_dataset("ibsi-sts"))
     assert not [finding for finding in findings if finding.severity == "error"]
-    told = {finding.case: finding for finding in findings}
-    assert "61" in told["STS_035.a"].message and "63" in told["STS_035.a"].message
-    assert told["STS_035.a"].modality == "PT"
-    assert told.keys() == {"STS_019.a", "STS_035.a"}
+    by_case = {finding.case: finding for finding in findings}
+    assert "61" in by_case["STS_035.a"].message and "63" in by_case["STS_035.a"].message
+    assert by_case["STS_035.a"].modality == "PT"
+    assert by_case.keys() == {"STS_019.a", "STS_035.a"}
 
 
 def test_real_data_totalsegmentator(shared_data: Path) -> None:

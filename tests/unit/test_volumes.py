@@ -74,7 +74,7 @@ def _orthonormal():
     return affine
 
 
-def test_a_staged_image_tells_nothing_but_voxels_and_place(tmp_path):
+def test_a_staged_image_holds_only_voxels_and_geometry(tmp_path):
     image = nibabel.Nifti1Image(_image(), OBLIQUE)
     image.header["descrip"] = b"Doe^Jane"
     image.header["intent_name"] = b"patient 7"
@@ -104,7 +104,7 @@ def test_equal_masks_are_equal_bytes_and_the_hash_is_the_files(tmp_path):
     "bad",
     [np.full((5, 7, 4), 2, np.uint8), np.zeros((5, 7, 4), np.int16), np.ones((5, 4, 7), bool)],
 )
-def test_what_is_no_mask_is_not_written(tmp_path, bad):
+def test_arrays_that_are_not_masks_are_refused(tmp_path, bad):
     with pytest.raises(VolumeError):
         write_mask(tmp_path / "a.nii.gz", bad, make_grid((5, 7, 4), OBLIQUE))
     assert list(tmp_path.iterdir()) == []
@@ -122,14 +122,14 @@ def test_float_labels_must_be_whole(tmp_path):
         read_labels(tmp_path / "c.nii.gz")
 
 
-def test_broken_files_are_told(tmp_path):
+def test_broken_files_are_named_in_the_error(tmp_path):
     grid = make_grid((5, 7, 4), OBLIQUE)
     write_volume(tmp_path / "a.nii.gz", _image(), grid)
-    whole = (tmp_path / "a.nii.gz").read_bytes()
-    (tmp_path / "cut.nii.gz").write_bytes(whole[: len(whole) - 40])
+    body = (tmp_path / "a.nii.gz").read_bytes()
+    (tmp_path / "cut.nii.gz").write_bytes(body[: len(body) - 40])
     (tmp_path / "text.nii.gz").write_text("not a volume")
     (tmp_path / "empty.nii").write_bytes(b"")
-    (tmp_path / "short.nii").write_bytes(gzip.decompress(whole)[:-10])
+    (tmp_path / "short.nii").write_bytes(gzip.decompress(body)[:-10])
     (tmp_path / "a.mha").write_text("nothing")
     for name in (
         "cut.nii.gz",

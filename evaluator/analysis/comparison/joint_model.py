@@ -12,7 +12,7 @@ import pandas as pd
 from evaluator.analysis.comparison.pairing import NO_ESTIMATE, arm_of, make_pairs, why_no_estimate
 from evaluator.analysis.comparison.schema import JOINT, MODALITY_PAIRS
 from evaluator.analysis.comparison.score_array import EXCLUDED, FAILURE_RULES, INCLUDED
-from evaluator.statistics import fit_jointly
+from evaluator.statistics import fit_mixed_model
 from evaluator.types import MODALITIES
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _row(
         nothing = {"method": "none", "reason": explanation, "n": 0, "scores": 0, "targets": 0}
         return nothing | {"status": status, "explanation": explanation}
     first, second = (means[k, :-1].T for means in (pairs.first, pairs.second))
-    fit = fit_jointly(
+    fit = fit_mixed_model(
         first,
         second,
         resamples=options.resamples,

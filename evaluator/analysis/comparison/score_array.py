@@ -14,7 +14,7 @@ import pandas as pd
 
 from evaluator.analysis.comparison.subject_means import mean_by_subject, sum_by_subject
 from evaluator.metrics import METRICS
-from evaluator.metrics.registry import NOT_ASKED, stand_in
+from evaluator.metrics.registry import NOT_EVALUATED, failure_value
 from evaluator.types import MODALITIES, Modality, ScoreStatus, Status
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def make_score_array(
     )
     index = np.ravel_multi_index(axes, shape)
     status = rows["status"]
-    excluded = status.isin([str(name) for name in NOT_ASKED]).to_numpy()
+    excluded = status.isin([str(name) for name in NOT_EVALUATED]).to_numpy()
     failed = ~(status.isin((ScoreStatus.OK, ScoreStatus.ONE_EMPTY)).to_numpy() | excluded)
     scored, worst = _values(rows, metric, protocol, magnitude=magnitude)
     failures_are_worst = protocol.failures_count_as == "worst"
@@ -142,8 +142,8 @@ def _values(
     value = rows["value"].to_numpy(dtype=np.float64, na_value=np.nan)
     if METRICS[metric].signed and magnitude:
         value = np.abs(value)
-    failure_value = stand_in(metric, protocol)
-    worst = np.nan if failure_value is None else failure_value
+    of_failure = failure_value(metric, protocol)
+    worst = np.nan if of_failure is None else of_failure
     worst = abs(worst) if magnitude else worst
     with_score = (rows["status"] == ScoreStatus.OK).to_numpy()
     one_empty = (rows["status"] == ScoreStatus.ONE_EMPTY).to_numpy()

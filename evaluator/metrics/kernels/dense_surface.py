@@ -1,9 +1,10 @@
-"""Surfaces that fill the volume: noise has a corner at nearly every voxel, and lists of corners would be gigabytes.
+"""Surfaces that fill the volume: noise has a corner at nearly every voxel.
 
-One target at a time: its codes on the whole corner grid, and the exact distance transform of the other surface, axis by
-axis by the lower envelope of parabolas (Felzenszwalb and Huttenlocher, Theory of Computing 2012;8:415), some columns of
-the grid at a time. The numbers are those of the search by corners; memory is 2 bytes a voxel, 9 bytes for each corner of
-the one target, and ``CHUNK_BYTES``, whatever the masks are.
+Lists of such corners would take gigabytes, so one target is measured at a time: its codes on the
+full corner grid, and the exact distance transform of the other surface, axis by axis by the lower
+envelope of parabolas (Felzenszwalb and Huttenlocher, Theory of Computing 2012;8:415), some columns
+of the grid at a time. The numbers equal those of the search by corners. Memory is 2 bytes a voxel,
+9 bytes for each corner of the one target, and ``CHUNK_BYTES``, whatever the masks are.
 """
 
 from __future__ import annotations
@@ -13,50 +14,59 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import njit
 
-from evaluator.metrics.kernels.surface_statistics import bare_surface, summarise
+from evaluator.metrics.kernels.surface_statistics import summarise, unmatched_surface
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from evaluator.metrics.kernels.label_grid import Labelled, Lattice
+    from evaluator.metrics.kernels.label_grid import LabelGrid, VoxelGrid
     from evaluator.metrics.kernels.surface_statistics import Surface
 
 CHUNK_BYTES = 2**26
-"""For the distances of the columns that are worked on at once."""
+"""Memory for the distances of the columns that are processed at once."""
 
 
 def dense_surfaces(
-    reference: Labelled, prediction: Labelled, target: int, lattice: Lattice, tolerance_mm: float
+    reference: LabelGrid,
+    prediction: LabelGrid,
+    target: int,
+    voxel_grid: VoxelGrid,
+    tolerance_mm: float,
 ) -> tuple[Surface, Surface]:
-    """Both surfaces of a target that has one number in both maps."""
-    codes = [
-        _corner_codes(each.voxels, each.table, target, lattice.flat)
-        for each in (reference, prediction)
-    ]
-    one, other = (_surface(codes[a], codes[b], lattice, tolerance_mm) for a, b in ((0, 1), (1, 0)))
-    return one, other
+    """Both surfaces of a target that has the same number in both maps."""
+    reference_codes, prediction_codes = (
+        _corner_codes(label_grid.voxels, label_grid.table, target, voxel_grid.flat)
+        for label_grid in (reference, prediction)
+    )
+    return (
+        _surface(reference_codes, prediction_codes, voxel_grid, tolerance_mm),
+        _surface(prediction_codes, reference_codes, voxel_grid, tolerance_mm),
+    )
 
 
 def _surface(
-    own: NDArray[np.uint8], other: NDArray[np.uint8], lattice: Lattice, tolerance_mm: float
+    surface_codes: NDArray[np.uint8],
+    other_codes: NDArray[np.uint8],
+    voxel_grid: VoxelGrid,
+    tolerance_mm: float,
 ) -> Surface:
-    corners = int(np.count_nonzero(own))
-    if not corners or not other.any():
-        return bare_surface(own[own > 0], lattice.areas)
+    corners = int(np.count_nonzero(surface_codes))
+    if not corners or not other_codes.any():
+        return unmatched_surface(surface_codes[surface_codes > 0], voxel_grid.areas)
     codes, squares = np.empty(corners, dtype=np.uint8), np.empty(corners, dtype=np.float64)
-    planes, rows, _ = own.shape
+    planes, rows, _ = surface_codes.shape
     width = max(1, CHUNK_BYTES // (16 * planes * rows))
-    columns = np.flatnonzero(own.any(axis=(0, 1)))
-    done = 0
+    columns = np.flatnonzero(surface_codes.any(axis=(0, 1)))
+    count = 0
     for first in range(columns[0], columns[-1] + 1, width):
         last = min(first + width, columns[-1] + 1)
         steps = np.empty((2, planes, rows, last - first), dtype=np.int32)
         near = np.empty((planes, rows, last - first), dtype=np.float64)
-        _along_rows(other, first, lattice.spacing[2], near, steps[1])
-        _along_columns(near, steps, lattice.spacing)
-        _along_planes(near, steps, lattice.spacing)
-        done = _gather(own, first, near, codes, squares, done)
-    return summarise(codes, squares, lattice.areas, tolerance_mm)
+        _along_rows(other_codes, first, voxel_grid.spacing[2], near, steps[1])
+        _along_columns(near, steps, voxel_grid.spacing)
+        _along_planes(near, steps, voxel_grid.spacing)
+        count = _gather(surface_codes, first, near, codes, squares, count)
+    return summarise(codes, squares, voxel_grid.areas, tolerance_mm)
 
 
 @njit(cache=True, nogil=True)
@@ -90,7 +100,10 @@ def _corner_codes(voxels: Any, table: Any, target: int, flat: bool) -> Any:
 
 @njit(cache=True, nogil=True)
 def _along_rows(sites: Any, first: int, step: float, near: Any, columns: Any) -> None:
-    """Squared distance to the nearest site in the row, and how many columns away it is; infinite without one."""
+    """Squared distance to the nearest site in the row, and how many columns away it is.
+
+    The distance is infinite in a row without a site.
+    """
     length = sites.shape[2]
     for z in range(near.shape[0]):
         if not sites[z].any():
@@ -116,7 +129,11 @@ def _along_rows(sites: Any, first: int, step: float, near: Any, columns: Any) ->
 
 @njit(cache=True, nogil=True)
 def _envelope(line: Any, step: float, site: Any, start: Any) -> int:
-    """The parabolas value + (distance)² that are lowest somewhere, and from where on each is; returns how many."""
+    """The parabolas value + (distance)² that are lowest somewhere, and where each begins to be.
+
+    Returns:
+        The number of these parabolas.
+    """
     count = 0
     for q in range(line.size):
         if line[q] == np.inf:
@@ -136,7 +153,10 @@ def _envelope(line: Any, step: float, site: Any, start: Any) -> int:
 
 @njit(cache=True, nogil=True)
 def _along_columns(near: Any, steps: Any, spacing: Any) -> None:
-    """The pass along the rows of each plane, in place; ``steps`` get how many rows and columns away the site is."""
+    """The pass along the rows of each plane, in place.
+
+    ``steps`` receives how many rows and columns away the site is.
+    """
     rows = near.shape[1]
     line, away = np.empty(rows), np.empty(rows, dtype=np.int32)
     site, start = np.empty(rows, dtype=np.int64), np.empty(rows)
@@ -157,7 +177,10 @@ def _along_columns(near: Any, steps: Any, spacing: Any) -> None:
 
 @njit(cache=True, nogil=True)
 def _along_planes(near: Any, steps: Any, spacing: Any) -> None:
-    """The pass along the planes, in place: each distance is summed as the search by corners sums it."""
+    """The pass along the planes, in place.
+
+    Each distance is summed in the same order as in the search by corners.
+    """
     planes = near.shape[0]
     line, away = np.empty(planes), np.empty((2, planes), dtype=np.int32)
     site, start = np.empty(planes, dtype=np.int64), np.empty(planes)
@@ -179,13 +202,13 @@ def _along_planes(near: Any, steps: Any, spacing: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _gather(own: Any, first: int, near: Any, codes: Any, squares: Any, done: int) -> int:
-    """Put codes and squared distances of the corners in these columns behind those ``done``; returns how many are."""
+def _gather(surface_codes: Any, first: int, near: Any, codes: Any, squares: Any, count: int) -> int:
+    """Append codes and squared distances of the corners in these columns; returns the new count."""
     for z in range(near.shape[0]):
         for y in range(near.shape[1]):
             for x in range(near.shape[2]):
-                code = own[z, y, first + x]
+                code = surface_codes[z, y, first + x]
                 if code:
-                    codes[done], squares[done] = code, near[z, y, x]
-                    done += 1
-    return done
+                    codes[count], squares[count] = code, near[z, y, x]
+                    count += 1
+    return count

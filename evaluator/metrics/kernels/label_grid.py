@@ -1,4 +1,8 @@
-"""Volumes as the kernels want them: three axes in the order of memory, 8 or 16 bits, and a table from label to target."""
+"""Volumes in the form that the kernels need.
+
+The three axes are in the order of memory, voxels have 8 or 16 bits, and a table maps labels to
+targets.
+"""
 
 from __future__ import annotations
 
@@ -18,31 +22,31 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LONGEST_AXIS = 2**21 - 2
-"""A corner's place is three numbers of 21 bits."""
+"""The position of a corner is three numbers of 21 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Lattice:
-    """The grid that a pair's masks share, its axes as they lie in memory: the last one runs fastest."""
+class VoxelGrid:
+    """The grid of a pair of masks, its axes in the order of memory: the last one is the fastest."""
 
     shape: tuple[int, ...]
-    #: the volumes' axes are reversed, because they lie in memory that way (nibabel's order)
-    turned: bool
-    #: millimetres along the three axes in memory's order; an image's missing first axis has 1
+    #: whether the axes of the volumes are reversed, because memory has that order (nibabel's)
+    reversed_axes: bool
+    #: millimetres along the three axes in the order of memory; 1 for the missing axis of an image
     spacing: NDArray[np.float64]
-    #: surface in a neighbourhood of every code, (256,) or (16,)
+    #: surface in a neighbourhood of each code, (256,) or (16,)
     areas: NDArray[np.float64]
     voxel_ml: float
 
     @property
     def flat(self) -> bool:
-        """An image of two axes, whose surface is its contour."""
+        """Whether the volume has two axes; its surface is then its contour."""
         return len(self.shape) == 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Labelled:
-    """A label map over a lattice."""
+class LabelGrid:
+    """A label map on a voxel grid."""
 
     #: (planes, rows, columns) uint8 or uint16, C-ordered, read-only
     voxels: NDArray[Any]
@@ -51,21 +55,30 @@ class Labelled:
     targets: int
 
 
-def make_lattice(volume: NDArray[Any], spacing: Sequence[float]) -> Lattice:
-    """The lattice of a volume of two or three axes and its spacing in mm; raises ValueError for anything else."""
+def make_voxel_grid(volume: NDArray[Any], spacing: Sequence[float]) -> VoxelGrid:
+    """The voxel grid of a volume.
+
+    Args:
+        volume: two or three axes.
+        spacing: millimetres along each axis.
+
+    Raises:
+        ValueError: the number of axes or a spacing is not valid, or an axis is too long.
+    """
     if volume.ndim not in (2, 3) or len(spacing) != volume.ndim:
         raise ValueError(
-            f"need two or three axes, each with its spacing: shape {volume.shape}, spacing {tuple(spacing)}"
+            f"need two or three axes and a spacing for each: "
+            f"shape {volume.shape}, spacing {tuple(spacing)}"
         )
     if not all(0 < step < np.inf for step in spacing):
         raise ValueError(f"the spacing must be positive and finite: {tuple(spacing)}")
     if max(volume.shape) > LONGEST_AXIS:
         raise ValueError(f"an axis of {max(volume.shape)} voxels is too long to score")
-    turned = bool(volume.flags.f_contiguous and not volume.flags.c_contiguous)
-    steps = [float(step) for step in (reversed(spacing) if turned else spacing)]
-    return Lattice(
+    reversed_axes = bool(volume.flags.f_contiguous and not volume.flags.c_contiguous)
+    steps = [float(step) for step in (reversed(spacing) if reversed_axes else spacing)]
+    return VoxelGrid(
         shape=volume.shape,
-        turned=turned,
+        reversed_axes=reversed_axes,
         spacing=np.array([1.0] * (3 - len(steps)) + steps),
         areas=_areas(tuple(steps)),
         voxel_ml=prod(sorted(steps)) / 1000,
@@ -74,23 +87,36 @@ def make_lattice(volume: NDArray[Any], spacing: Sequence[float]) -> Lattice:
 
 @lru_cache(maxsize=64)
 def _areas(spacing: tuple[float, ...]) -> NDArray[np.float64]:
-    """All targets of an image have the same."""
+    """Cached, because all targets of an image have the same areas."""
     areas = surfel_areas(spacing)
     areas.flags.writeable = False
     return areas
 
 
-def lay_out(volume: NDArray[Any], lattice: Lattice, targets: Sequence[tuple[int, ...]]) -> Labelled:
-    """Lay a label map over the lattice; ``targets`` have the labels of each, and no label twice.
+def to_label_grid(
+    volume: NDArray[Any], voxel_grid: VoxelGrid, targets: Sequence[tuple[int, ...]]
+) -> LabelGrid:
+    """Bring a label map into the memory order of the grid and give its targets numbers.
 
-    No copy is made of a volume of 8 or 16 bits that lies in memory as the lattice says.
+    A volume of 8 or 16 bits that has the grid's memory order is not copied.
+
+    Args:
+        volume: label map, any integers.
+        voxel_grid: its grid.
+        targets: the labels of each target; no label occurs twice.
+
+    Raises:
+        ValueError: the volume has another shape than the grid, or there are too many targets.
+        TypeError: labels are not integers.
     """
-    if volume.shape != lattice.shape:
-        raise ValueError(f"shapes differ: {lattice.shape} and {volume.shape}")
+    if volume.shape != voxel_grid.shape:
+        raise ValueError(f"shapes differ: {voxel_grid.shape} and {volume.shape}")
     if volume.dtype.kind not in "biu":
         raise TypeError(f"labels must be integers, not {volume.dtype}")
-    index = {label: number for number, labels in enumerate(targets, 1) for label in labels}
-    voxels = np.ascontiguousarray(volume.T if lattice.turned else volume)
+    index: dict[int, int] = {}
+    for number, labels in enumerate(targets, 1):
+        index |= dict.fromkeys(labels, number)
+    voxels = np.ascontiguousarray(volume.T if voxel_grid.reversed_axes else volume)
     voxels = voxels.reshape((1,) * (3 - voxels.ndim) + voxels.shape)
     voxels = voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
     if voxels.dtype.itemsize <= 2:
@@ -102,7 +128,7 @@ def lay_out(volume: NDArray[Any], lattice: Lattice, targets: Sequence[tuple[int,
         table[len(targets) + 1 :] = 0
     voxels = voxels.view()
     voxels.flags.writeable = False
-    return Labelled(voxels=voxels, table=table, targets=len(targets))
+    return LabelGrid(voxels=voxels, table=table, targets=len(targets))
 
 
 def table_type(dtype: np.dtype[Any]) -> type[np.uint8 | np.uint16]:

@@ -1,4 +1,7 @@
-"""What the distances of one surface come to: sums that keep their lost digits, and an exact weighted percentile."""
+"""Statistics of the distances of one surface.
+
+Sums keep the digits that single additions lose, and the weighted percentile is exact.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,14 @@ PERCENTILE = 0.95
 
 
 def summarise(codes: Any, squares: Any, areas: Any, tolerance_mm: float) -> Surface:
-    """The surface whose corners have these codes (n,) uint8 and squared distances (n,) mm^2, tolerance included."""
+    """The surface of these corners.
+
+    Args:
+        codes: of each corner, (n,) uint8.
+        squares: squared distance of each corner, (n,) mm^2.
+        areas: surface of each code.
+        tolerance_mm: distances up to it, itself included, are within tolerance.
+    """
     area, within, moment, farthest, percentile = _summarise(codes, squares, areas, tolerance_mm)
     return Surface(
         area=area,
@@ -24,8 +34,8 @@ def summarise(codes: Any, squares: Any, areas: Any, tolerance_mm: float) -> Surf
     )
 
 
-def bare_surface(codes: Any, areas: Any) -> Surface:
-    """A surface that has no other to be near to."""
+def unmatched_surface(codes: Any, areas: Any) -> Surface:
+    """The surface of a mask whose counterpart is empty: it has an area and no distances."""
     counts = np.bincount(codes, minlength=areas.size)
     return Surface(area=_total(counts, areas), corners=codes.size)
 
@@ -40,7 +50,7 @@ def _total(counts: Any, areas: Any) -> float:
 
 @njit(cache=True, nogil=True)
 def _added(total: float, lost: float, term: float) -> tuple[float, float]:
-    """Neumaier's sum: the digits that an addition drops are added up on their own."""
+    """Neumaier's sum: the digits that an addition loses are summed separately."""
     new = total + term
     lost += (total - new) + term if abs(total) >= abs(term) else (term - new) + total
     return new, lost
@@ -76,7 +86,11 @@ def _summarise(
 
 @njit(cache=True, nogil=True)
 def _gathered(codes: Any, squares: Any, areas: Any) -> Any:
-    """Area at each distinct squared distance, in no order: the distances, the sums and the digits these lost."""
+    """Area at each distinct squared distance, in no order.
+
+    Returns:
+        The squared distances, the sums of area, and the digits that the sums lost.
+    """
     room = 1024
     keys, sums, losses = np.full(room, -1.0), np.zeros(room), np.zeros(room)
     bits = squares.view(np.uint64)
@@ -91,8 +105,8 @@ def _gathered(codes: Any, squares: Any, areas: Any) -> Any:
             keys[at] = squares[i]
             used += 1
         sums[at], losses[at] = _added(sums[at], losses[at], areas[codes[i]])
-    kept = keys >= 0
-    return keys[kept], sums[kept], losses[kept]
+    used_slots = keys >= 0
+    return keys[used_slots], sums[used_slots], losses[used_slots]
 
 
 @njit(cache=True, nogil=True)
@@ -117,10 +131,11 @@ def _rehashed(keys: Any, sums: Any, losses: Any, room: int) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surface:
-    """One mask's surface as seen from the other mask's; a surface of its own has an area even where there is no other.
+    """One mask's surface, with distances to the other mask's surface.
 
-    Distances go from each surface corner to the nearest corner of the other surface, weighted by the corner's area
-    (``evaluator.metrics.kernels.surface_area``). They are zero where either surface is absent, and then mean nothing.
+    Distances go from each surface corner to the nearest corner of the other surface, weighted by
+    the corner's area (``evaluator.metrics.kernels.surface_area``). They are zero where either
+    surface is absent, and then have no meaning. A surface has an area even if the other is absent.
     """
 
     #: mm^2 (in 2-D: mm)

@@ -1,7 +1,7 @@
-"""Kernels that read whole volumes: how many voxels each target has, how many two maps share, and where surfaces are.
+"""Kernels that read complete volumes: voxel counts, shared voxels, surface corners.
 
-A row is a line of voxels along the fastest axis. Runs of equal voxels are taken as one. What a row has of targets is
-kept as its first and last column, so that later passes read only there.
+A row is a line of voxels along the fastest axis. Runs of equal voxels are processed as row_a. The
+first and last column of a row's targets are stored, so later passes read only these columns.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import numpy as np
 from numba import njit
 
 CHUNK = 32
-"""Voxels that are compared with the run before in one go."""
+"""Voxels that are compared with the current run at once."""
 
 
 @njit(cache=True, nogil=True)
 def present_labels(voxels: Any, most: int) -> Any:
-    """The values in a line of voxels, in no order; one more than ``most`` at most."""
+    """The values in a line of voxels, in no order; at most row_a more than ``most``."""
     seen = {np.int64(0)}
     if voxels.size == 0:
         return np.array(list(seen))
@@ -25,10 +25,10 @@ def present_labels(voxels: Any, most: int) -> Any:
     seen.add(np.int64(before))
     for start in range(0, voxels.size, CHUNK):
         chunk = voxels[start : start + CHUNK]
-        apart = before ^ before
+        differ = before ^ before
         for j in range(chunk.size):
-            apart |= chunk[j] ^ before
-        if apart != 0:
+            differ |= chunk[j] ^ before
+        if differ != 0:
             for value in chunk:
                 if value != before:
                     before = value
@@ -42,7 +42,8 @@ def present_labels(voxels: Any, most: int) -> Any:
 def count_targets(voxels: Any, table: Any, planes: tuple[int, int], low: Any, high: Any) -> Any:
     """Voxels of each target in planes [first, last): (targets + 1,) int64.
 
-    Fills ``low`` and ``high``, (planes, rows) int32: the columns [low, high) in which the row's targets lie.
+    Fills ``low`` and ``high``, (planes, rows) int32: the columns [low, high) in which the row's
+    targets lie.
     """
     columns = voxels.shape[2]
     counts = np.zeros(table.max() + 1, dtype=np.int64)
@@ -54,10 +55,10 @@ def count_targets(voxels: Any, table: Any, planes: tuple[int, int], low: Any, hi
             while i < columns:
                 end = min(i + CHUNK, columns)
                 chunk = row[i:end]
-                apart = value ^ value
+                differ = value ^ value
                 for j in range(chunk.size):
-                    apart |= chunk[j] ^ value
-                if apart != 0:
+                    differ |= chunk[j] ^ value
+                if differ != 0:
                     for j in range(i, end):
                         if row[j] != value:
                             target = table[value]
@@ -91,24 +92,24 @@ def count_shared(
             stop = min(a_rows[1][z, y], b_rows[1][z, y])
             if start >= stop:
                 continue
-            one, two = a[z, y, start:stop], b[z, y, start:stop]
-            start, i, p, q = 0, 0, one[0], two[0]
-            while i < one.size:
-                end = min(i + CHUNK, one.size)
-                chunk_one, chunk_two = one[i:end], two[i:end]
-                apart, apart_two = p ^ p, q ^ q
-                for j in range(chunk_one.size):
-                    apart |= chunk_one[j] ^ p
-                    apart_two |= chunk_two[j] ^ q
-                if apart != 0 or apart_two != 0:
+            row_a, row_b = a[z, y, start:stop], b[z, y, start:stop]
+            start, i, p, q = 0, 0, row_a[0], row_b[0]
+            while i < row_a.size:
+                end = min(i + CHUNK, row_a.size)
+                chunk_a, chunk_b = row_a[i:end], row_b[i:end]
+                differ, differ_b = p ^ p, q ^ q
+                for j in range(chunk_a.size):
+                    differ |= chunk_a[j] ^ p
+                    differ_b |= chunk_b[j] ^ q
+                if differ != 0 or differ_b != 0:
                     for j in range(i, end):
-                        if one[j] != p or two[j] != q:
+                        if row_a[j] != p or row_b[j] != q:
                             if a_table[p] == b_table[q]:
                                 counts[a_table[p]] += j - start
-                            p, q, start = one[j], two[j], j
+                            p, q, start = row_a[j], row_b[j], j
                 i = end
             if a_table[p] == b_table[q]:
-                counts[a_table[p]] += one.size - start
+                counts[a_table[p]] += row_a.size - start
     return counts
 
 
@@ -121,11 +122,14 @@ def _grown(array: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _mark_borders(rows: Any, whole: bool, marks: Any) -> None:
-    """Mark the corners between the columns of four rows where not all eight voxels are equal, and the two at the ends."""
+def _mark_borders(rows: Any, full: bool, marks: Any) -> None:
+    """Mark the corners between the columns of four rows where not all eight voxels are equal.
+
+    The row_b corners at the ends are always marked.
+    """
     a, b, c, d = rows
     n = a.size
-    if not whole:
+    if not full:
         marks[: n + 1] = 1
         return
     marks[0] = 1
@@ -135,7 +139,7 @@ def _mark_borders(rows: Any, whole: bool, marks: Any) -> None:
     inner = marks[1:n]
     for i in range(inner.size):
         v = a0[i]
-        apart = (
+        differ = (
             (v ^ b0[i])
             | (v ^ c0[i])
             | (v ^ d0[i])
@@ -144,26 +148,29 @@ def _mark_borders(rows: Any, whole: bool, marks: Any) -> None:
             | (v ^ c1[i])
             | (v ^ d1[i])
         )
-        inner[i] = apart != 0
+        inner[i] = differ != 0
 
 
 @njit(cache=True, nogil=True)
 def _list_marked(marks: Any, words: Any, last: int, columns: Any) -> int:
-    """Put the marked ones of the corners up to ``last`` into ``columns``; returns how many there are."""
+    """Write the marked corners up to ``last`` into ``columns``; returns how many there are."""
     marks[last + 1 : last + 9] = 0
-    found = 0
+    count = 0
     for word in range(last // 8 + 1):
         if words[word] != 0:
             for x in range(8 * word, 8 * word + 8):
                 if marks[x]:
-                    columns[found] = x
-                    found += 1
-    return found
+                    columns[count] = x
+                    count += 1
+    return count
 
 
 @njit(cache=True, nogil=True)
 def _look_around(rows: Any, exist: Any, table: Any, x: int, around: Any) -> None:
-    """The targets of the eight voxels about the corner before column ``x``; 0 beyond the rows and where a row is not."""
+    """The targets of the eight voxels about the corner before column ``x``.
+
+    They are 0 beyond the rows and in a row that does not exist.
+    """
     for k in range(2):
         column = x - 1 + k
         within = 0 <= column < rows[0].size
@@ -176,7 +183,10 @@ def _look_around(rows: Any, exist: Any, table: Any, x: int, around: Any) -> None
 
 @njit(cache=True, nogil=True)
 def _take_code(around: Any, k: int) -> int:
-    """The code of the k-th voxel's target, whose voxels are taken away; voxels before the k-th are gone already."""
+    """The code of the k-th voxel's target, whose voxels are then removed from ``around``.
+
+    Voxels before the k-th have been removed already.
+    """
     code, target = 0, around[k]
     for m in range(k, 8):
         if around[m] == target:
@@ -187,23 +197,27 @@ def _take_code(around: Any, k: int) -> int:
 
 @njit(cache=True, nogil=True)
 def find_corners(
-    voxels: Any, table: Any, low: Any, high: Any, planes: tuple[int, int], flat: bool, room: Any
+    voxels: Any, table: Any, low: Any, high: Any, planes: tuple[int, int], flat: bool, budget: Any
 ) -> Any:
-    """Surface corners in planes [first, last) of the corner grid, which has one more corner than voxels on each axis.
+    """Surface corners in planes [first, last) of the corner grid.
 
-    Returns their places (plane << 42 | row << 21 | column, int64), codes (uint8) and targets (int32), in order of place,
-    and whether these are all. A flat volume has one plane of corners, and only the lower half of each code.
+    The corner grid has one more corner than voxels on each axis. A flat volume has one plane of
+    corners and only the lower half of each code. ``low`` and ``high`` are those of
+    ``count_targets``.
 
-    ``room``, (1,) int64, is about how many more corners all slabs together may take; it is counted down (by threads that
-    do not wait for each other), and where it falls below 0 the search ends and there are none.
+    Returns positions (plane << 42 | row << 21 | column, int64), codes (uint8) and targets (int32),
+    in order of position, and whether the list is complete.
+
+    ``budget``, (1,) int64, is roughly how many more corners all slabs together may take. Threads
+    count it down without waiting for each other; below 0 the search ends without corners.
     """
     depth, height, width = voxels.shape
-    places, codes = np.empty(4096, dtype=np.int64), np.empty(4096, dtype=np.uint8)
+    positions, codes = np.empty(4096, dtype=np.int64), np.empty(4096, dtype=np.uint8)
     targets = np.empty(4096, dtype=np.int32)
     marks = np.zeros((width + 1 + 15) // 8 * 8, dtype=np.uint8)
     words = marks.view(np.uint64)
     columns, around = np.empty(width + 1, dtype=np.int64), np.zeros(8, dtype=np.int32)
-    found, full = 0, 15 if flat else 255
+    count, full = 0, 15 if flat else 255
     for z in range(planes[0], planes[1]):
         z0, z1 = (0, 0) if flat else (max(z - 1, 0), min(z, depth - 1))
         below, above = not flat and z > 0, flat or z < depth
@@ -225,26 +239,30 @@ def find_corners(
                     code = _take_code(around, k) if target else full
                     if code == full:
                         continue
-                    if found == places.size:
-                        room[0] -= found
-                        if room[0] < 0:
-                            return places[:0], codes[:0], targets[:0], False
-                        places, codes, targets = _grown(places), _grown(codes), _grown(targets)
-                    places[found] = (z << 42) | (y << 21) | (first + x)
-                    codes[found] = code
-                    targets[found] = target
-                    found += 1
-    return places[:found], codes[:found], targets[:found], True
+                    if count == positions.size:
+                        budget[0] -= count
+                        if budget[0] < 0:
+                            return positions[:0], codes[:0], targets[:0], False
+                        positions, codes, targets = (
+                            _grown(positions),
+                            _grown(codes),
+                            _grown(targets),
+                        )
+                    positions[count] = (z << 42) | (y << 21) | (first + x)
+                    codes[count] = code
+                    targets[count] = target
+                    count += 1
+    return positions[:count], codes[:count], targets[:count], True
 
 
 @njit(cache=True, nogil=True)
 def sort_corners(
-    places: Any, codes: Any, targets: Any, ends: Any, out_places: Any, out_codes: Any
+    positions: Any, codes: Any, targets: Any, ends: Any, out_positions: Any, out_codes: Any
 ) -> None:
-    """Put the corners of each target behind those it already has; ``ends`` (targets + 1,) moves on."""
-    for i in range(places.size):
+    """Append the corners of each target to its list; ``ends`` (targets + 1,) advances."""
+    for i in range(positions.size):
         target = targets[i]
         at = ends[target]
         ends[target] = at + 1
-        out_places[at] = places[i]
+        out_positions[at] = positions[i]
         out_codes[at] = codes[i]

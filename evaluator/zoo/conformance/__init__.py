@@ -1,1 +1,1 @@
-"""Conformance tests: does a model's container follow the contract."""
+"""Conformance tests: whether a model's container follows the contract."""

@@ -1,4 +1,4 @@
-"""What ``umd models check`` found, kept in ``docs/checks/<model>.json``, and the README's table made of it."""
+"""Results of ``umd models check`` in ``docs/checks/<model>.json``, and their README table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from evaluator.zoo.conformance.checks import Result
+    from evaluator.zoo.conformance.results import Result
     from evaluator.zoo.prepare import PreparedModel
 
 BEGIN = "<!-- checks: made by umd models badges from docs/checks; do not edit -->"
@@ -32,16 +32,25 @@ COLUMNS = (
 )
 
 
-def write_record(name: str, ready: PreparedModel, results: Sequence[Result]) -> Path:
-    """Keep the results of a check; returns the file."""
+def write_record(name: str, prepared: PreparedModel, results: Sequence[Result]) -> Path:
+    """Write the results of a check to ``docs/checks``.
+
+    Args:
+        name: name of the model.
+        prepared: the model that was checked, with its weights.
+        results: all results, in order.
+
+    Returns:
+        the file.
+    """
     measured: dict[str, float] = {}
     for result in results:
         measured |= result.measured
     body = {
         "model": name,
-        "weights": ready.identity or "none",
-        "weights_sha256": dict(ready.hashes),
-        "image": ready.model.digest,
+        "weights": prepared.identity or "none",
+        "weights_sha256": dict(prepared.hashes),
+        "image": prepared.model.digest,
         "device": "GPU" if "gpu_peak_gib" in measured else "CPU",
         "host": f"{os.cpu_count()} cores, {platform.machine()}",
         "date": datetime.now(UTC).date().isoformat(),
@@ -61,22 +70,29 @@ def badge_table() -> str:
 
 
 def update_readme() -> bool:
-    """Put the table into the README; returns whether that changed it. Raises ManifestError without the place for it."""
+    """Update the table in the README.
+
+    Returns:
+        true if the README changed.
+
+    Raises:
+        ManifestError: the README has no marked place for the table.
+    """
     path = paths.project() / "README.md"
     text = path.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ManifestError(f"{path} has no place for the table, from the line {BEGIN} to {END}")
-    made = f"{before}{BEGIN}\n{badge_table()}\n{END}{after}"
-    if made != text:
-        write_bytes(path, made.encode())
-    return made != text
+    updated = f"{before}{BEGIN}\n{badge_table()}\n{END}{after}"
+    if updated != text:
+        write_bytes(path, updated.encode())
+    return updated != text
 
 
 def _row(record: dict[str, Any]) -> tuple[str, ...]:
     checks, measured = record["checks"], record["measured"]
-    kept = sum(check["ok"] for check in checks)
+    passed = sum(check["ok"] for check in checks)
     failed = "; ".join(check["check"] for check in checks if not check["ok"])
     weights = (
         f"{record['weights']}: not a result"
@@ -86,15 +102,15 @@ def _row(record: dict[str, Any]) -> tuple[str, ...]:
     return (
         f"`{record['model']}`",
         weights,
-        f"{kept} of {len(checks)}" + (f" (not: {failed})" if failed else ""),
-        _figure(measured.get("slowest_seconds")),
-        _figure(measured.get("huge_seconds")),
-        _figure(measured.get("peak_memory_gib"), " GiB"),
+        f"{passed} of {len(checks)}" + (f" (not: {failed})" if failed else ""),
+        _number(measured.get("slowest_seconds")),
+        _number(measured.get("huge_seconds")),
+        _number(measured.get("peak_memory_gib"), " GiB"),
         f"{record['device']}, {record['host']}, {record['date']}",
     )
 
 
-def _figure(value: float | None, unit: str = "") -> str:
+def _number(value: float | None, unit: str = "") -> str:
     if value is None:
         return "-"
     return f"{value:.2g}{unit}" if value < 10 else f"{value:.0f}{unit}"

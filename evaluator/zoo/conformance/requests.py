@@ -1,7 +1,8 @@
-"""What a model is asked when it is checked: a bright lopsided, rippled ball on grids of every kind, with every kind of prompt.
+"""Requests of the conformance tests: a bright asymmetric ball on many grids, with all prompts.
 
-The SDK's own questions (``zoo_sdk.check``: each modality, plain, flipped, oblique), all 48 orientations of one modality,
-volumes of a voxel or a slice, a volume larger than a whole-body scan, and questions that cannot be answered.
+The requests of the SDK (``zoo_sdk.check``: each modality, axis-aligned, flipped, oblique), all 48
+orientations of one modality, volumes of a voxel or a slice, a volume larger than a whole-body
+scan, and a target that cannot be answered.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
     from zoo_sdk.wire import Grid
 
 TARGET = "liver"
-#: no model knows it
-STRANGE = "philtrum"
-#: a ball of this radius (mm) in a box; voxels of the oriented volumes (mm), which are not cubes
+#: no model supports this target
+UNKNOWN_TARGET = "philtrum"
+#: radius of the ball in the oriented volumes; their edges and voxels (mm), which are not cubes
 RADIUS_MM = 24.0
-#: where the bump's middle lies from the ball's, and its radius, in the ball's radii: alike along no two axes
+#: offset of the bump's centre from the ball's, and its radius, both in radii of the ball; the
+#: offset differs for all axes
 BUMP, BUMP_RADIUS = (0.9, -0.6, 0.3), 0.5
 SIDES_MM = (90.0, 120.0, 150.0)
 STEPS_MM = (2.5, 3.0, 4.0)
@@ -38,14 +40,17 @@ HUGE_MM = (0.98, 0.98, 2.0)
 TINY = ((1, 1, 1), (2, 3, 1), (7, 1, 5))
 
 
-def plain(folder: Path, card: ModelCard) -> list[Request]:
-    """The SDK's questions that the card allows."""
+def sdk_requests(folder: Path, card: ModelCard) -> list[Request]:
+    """The requests of the SDK with modalities that the card accepts."""
     return [request for request in make_requests(folder) if tuple(request.images) in card.inputs]
 
 
-def oriented(folder: Path, card: ModelCard) -> list[Request]:
-    """One question of the world, on all 48 orientations of its grid: axes in every order and direction, all oblique."""
-    made = []
+def oriented_requests(folder: Path, card: ModelCard) -> list[Request]:
+    """One target on all 48 orientations of its grid.
+
+    The axes have every order and direction, and all grids are oblique.
+    """
+    requests = []
     tilt, _ = np.linalg.qr(np.array([[1.0, 0.14, -0.1], [-0.12, 1.0, 0.09], [0.11, -0.08, 1.0]]))
     tilt *= np.sign(np.diag(tilt))
     for number, (order, signs) in enumerate(
@@ -53,44 +58,39 @@ def oriented(folder: Path, card: ModelCard) -> list[Request]:
     ):
         affine = np.eye(4)
         affine[:3, :3] = tilt[:, order] @ np.diag(np.array(signs) * np.array(STEPS_MM)[list(order)])
-        # odd, so that the middle voxel is the same place however the axes run
+        # odd, so the middle voxel is the same point for every orientation
         shape = tuple(int(SIDES_MM[axis] / STEPS_MM[axis]) // 2 * 2 + 1 for axis in order)
         affine[:3, 3] = -affine[:3, :3] @ (np.array(shape) - 1) / 2
-        made.append(
-            _ask(
-                folder,
-                card,
-                f"o{number:02d}",
-                make_grid(shape, affine.astype(np.float32)),
-                RADIUS_MM,
-            )
-        )
-    return made
+        grid = make_grid(shape, affine.astype(np.float32))
+        requests.append(_write_ball(folder, card, f"o{number:02d}", grid, RADIUS_MM))
+    return requests
 
 
-def tiny(folder: Path, card: ModelCard) -> list[Request]:
+def tiny_requests(folder: Path, card: ModelCard) -> list[Request]:
     """Volumes of one voxel, and one voxel thick."""
+    affine = np.diag([2, 2, 3, 1])
     return [
-        _ask(folder, card, f"t{n}", make_grid(shape, np.diag([2, 2, 3, 1])), 3.0)
+        _write_ball(folder, card, f"t{n}", make_grid(shape, affine), 3.0)
         for n, shape in enumerate(TINY)
     ]
 
 
-def huge(folder: Path, card: ModelCard) -> Request:
+def huge_request(folder: Path, card: ModelCard) -> Request:
     """A volume larger than a whole-body scan."""
-    return _ask(folder, card, "huge", make_grid(HUGE, np.diag([*HUGE_MM, 1])), 60.0)
+    return _write_ball(folder, card, "huge", make_grid(HUGE, np.diag([*HUGE_MM, 1])), 60.0)
 
 
-def without_prompt(folder: Path, request: Request) -> Request:
-    """A target that can be answered, and one that nobody knows and for which there is no prompt."""
-    return _write(
-        folder,
-        replace(request, id="strange", targets=(*request.targets, Target(name=STRANGE, text=None))),
-    )
+def request_without_prompt(folder: Path, request: Request) -> Request:
+    """``request`` with a second target that no model supports and that has no prompt."""
+    targets = (*request.targets, Target(name=UNKNOWN_TARGET, text=None))
+    return _write(folder, replace(request, id="strange", targets=targets))
 
 
-def _ask(folder: Path, card: ModelCard, name: str, grid: Grid, radius_mm: float) -> Request:
-    """A ball at the grid's middle with a bump, in every image that the model takes at once: no turn or flip leaves it as it is."""
+def _write_ball(folder: Path, card: ModelCard, name: str, grid: Grid, radius_mm: float) -> Request:
+    """A ball with a bump at the middle of the grid, in every image of one request.
+
+    The bump makes it asymmetric: every rotation or flip changes it.
+    """
     middle = tuple(n // 2 for n in grid.shape)
     affine = np.array(grid.affine)
     centre = to_world(affine, np.array(middle))
@@ -98,9 +98,8 @@ def _ask(folder: Path, card: ModelCard, name: str, grid: Grid, radius_mm: float)
     bump = np.linalg.solve(linear, np.multiply(BUMP, radius_mm))
     inside = _ball(grid.shape, linear, np.array(middle), radius_mm)
     inside |= _ball(grid.shape, linear, middle + bump, BUMP_RADIUS * radius_mm)
-    array = np.where(inside, 100 + _ripple(grid.shape, linear, np.array(middle)), 10).astype(
-        np.int16
-    )
+    ripple = _ripple(grid.shape, linear, np.array(middle))
+    array = np.where(inside, 100 + ripple, 10).astype(np.int16)
     images: dict[str, ImageFile] = {}
     for modality in card.inputs[0]:
         path = folder / "images" / f"{name}-{modality}.nii.gz"
@@ -124,7 +123,14 @@ def _ask(folder: Path, card: ModelCard, name: str, grid: Grid, radius_mm: float)
 def _ball(
     shape: tuple[int, int, int], linear: np.ndarray, centre: np.ndarray, radius_mm: float
 ) -> np.ndarray:
-    """Voxels within ``radius_mm`` of ``centre`` (in voxels), where ``linear`` takes voxels to millimetres."""
+    """Voxels within ``radius_mm`` of ``centre``.
+
+    Args:
+        shape: voxels along i, j, k.
+        linear: (3, 3) matrix from voxels to millimetres.
+        centre: in voxels.
+        radius_mm: the radius.
+    """
     metric = linear.T @ linear
     i, j, k = (axis - c for axis, c in zip(np.ogrid[tuple(map(slice, shape))], centre, strict=True))
     squared = metric[0, 0] * i**2 + metric[1, 1] * j**2 + metric[2, 2] * k**2
@@ -133,7 +139,10 @@ def _ball(
 
 
 def _ripple(shape: tuple[int, int, int], linear: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """Waves of 30 mm along one direction of the world, -10 to 10: there are models that scale by what is brightest."""
+    """Waves of 30 mm along one direction of the world, -10 to 10.
+
+    They are for models that scale intensities by the brightest voxels.
+    """
     a, b, c = 2 * np.pi / 30 * np.array([0.6, 0.0, 0.8]) @ linear
     i, j, k = (
         axis - middle

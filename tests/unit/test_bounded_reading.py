@@ -1,4 +1,4 @@
-"""Label files of unknown origin: read as their own formats' readers read them, and never more than is wanted."""
+"""Label files of unknown origin: read as the usual readers of their formats read them."""
 
 from __future__ import annotations
 
@@ -56,19 +56,19 @@ def save(path: Path, array: NDArray[Any], grid: Any = GRIDS["MR"]) -> Path:
 def test_every_format_and_type_is_read_as_its_own_reader_does(
     tmp_path: Path, kind: str, name: str
 ) -> None:
-    # an oblique grid whose axes are not quite at right angles cannot be had in the others
+    # the other formats cannot hold an oblique grid whose axes are not quite at right angles
     grid = GRIDS["MR"] if "nii" in name else GRIDS["PT"]
-    wanted = labels_for(kind, grid.shape)
-    path = save(tmp_path / name, wanted, grid)
-    file = LabelFile(path, stranger=True)
+    expected = labels_for(kind, grid.shape)
+    path = save(tmp_path / name, expected, grid)
+    file = LabelFile(path, untrusted=True)
     assert displacement_mm(file.grid, read_grid(path)) < 1e-4
-    got = file.read()
-    np.testing.assert_array_equal(got, wanted)
-    np.testing.assert_array_equal(got, read_labels(path)[0])
-    assert got.dtype.kind in "iu"
+    labels = file.read()
+    np.testing.assert_array_equal(labels, expected)
+    np.testing.assert_array_equal(labels, read_labels(path)[0])
+    assert labels.dtype.kind in "iu"
 
 
-def turned(shape: tuple[int, ...]) -> Any:
+def rotated_grid(shape: tuple[int, ...]) -> Any:
     from evaluator.imaging.geometry import make_grid
 
     a, b = np.cos(0.4), np.sin(0.4)
@@ -82,9 +82,9 @@ def turned(shape: tuple[int, ...]) -> Any:
 
 @pytest.mark.parametrize("name", ["a.mha", "a.nrrd"])
 def test_oblique_grids_of_other_formats(tmp_path: Path, name: str) -> None:
-    grid = turned((5, 6, 7))
+    grid = rotated_grid((5, 6, 7))
     path = save(tmp_path / name, labels_for("u1", grid.shape), grid)
-    assert displacement_mm(LabelFile(path, stranger=True).grid, grid) < 1e-4
+    assert displacement_mm(LabelFile(path, untrusted=True).grid, grid) < 1e-4
 
 
 @pytest.mark.parametrize(
@@ -92,11 +92,12 @@ def test_oblique_grids_of_other_formats(tmp_path: Path, name: str) -> None:
     [("right-anterior-superior", (1, 1)), ("LAS", (-1, 1)), ("left-posterior-superior", (-1, -1))],
 )
 def test_the_spaces_of_nrrd(tmp_path: Path, space: str, signs: tuple[int, int]) -> None:
-    text = f"NRRD0004\n# made here\ntype: uchar\ndimension: 3\nspace: {space}\nsizes: 2 3 4\nencoding: raw\n"
+    text = "NRRD0004\n# a comment\ntype: uchar\ndimension: 3\nsizes: 2 3 4\nencoding: raw\n"
+    text += f"space: {space}\n"
     text += "space directions: (2,0,0) (0,3,0) (0,0,4)\nspace origin: (10,20,30)\nkey:=value\n\n"
     path = tmp_path / "a.nrrd"
     path.write_bytes(text.encode() + bytes(range(24)))
-    file = LabelFile(path, stranger=True)
+    file = LabelFile(path, untrusted=True)
     affine = np.array(file.grid.affine)
     np.testing.assert_allclose(np.diag(affine)[:3], (2 * signs[0], 3 * signs[1], 4))
     np.testing.assert_allclose(affine[:3, 3], (10 * signs[0], 20 * signs[1], 30))
@@ -106,54 +107,54 @@ def test_the_spaces_of_nrrd(tmp_path: Path, space: str, signs: tuple[int, int]) 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.mha", "a.nrrd"])
 def test_images_of_two_axes(tmp_path: Path, name: str) -> None:
-    wanted = labels_for("u1", (7, 5))
-    file = LabelFile(save(tmp_path / name, wanted), stranger=True)
+    expected = labels_for("u1", (7, 5))
+    file = LabelFile(save(tmp_path / name, expected), untrusted=True)
     assert (file.grid.shape, file.read().shape) == ((7, 5, 1), (7, 5))
     np.testing.assert_array_equal(
-        file.read() if name.endswith((".mha", ".nrrd")) else wanted, wanted
+        file.read() if name.endswith((".mha", ".nrrd")) else expected, expected
     )
 
 
 def test_big_endian_nifti2_and_scales(tmp_path: Path) -> None:
-    wanted, affine = labels_for("i2"), np.array(GRIDS["MR"].affine)
+    expected, affine = labels_for("i2"), np.array(GRIDS["MR"].affine)
     header = nibabel.Nifti2Header(endianness=">")
     header.set_data_dtype(">i2")
     nibabel.save(
-        nibabel.Nifti2Image(wanted.astype(">i2"), affine, header=header), tmp_path / "a.nii.gz"
+        nibabel.Nifti2Image(expected.astype(">i2"), affine, header=header), tmp_path / "a.nii.gz"
     )
-    np.testing.assert_array_equal(LabelFile(tmp_path / "a.nii.gz", stranger=True).read(), wanted)
-    image = nibabel.Nifti1Image(wanted.astype(np.int16), affine)
+    np.testing.assert_array_equal(LabelFile(tmp_path / "a.nii.gz", untrusted=True).read(), expected)
+    image = nibabel.Nifti1Image(expected.astype(np.int16), affine)
     image.header.set_slope_inter(2.0, 0.0)
     nibabel.save(image, tmp_path / "b.nii")
     raw = bytearray((tmp_path / "b.nii").read_bytes())
     raw[112:116] = np.float32(2.0).tobytes()
     (tmp_path / "b.nii").write_bytes(raw)
-    stored = np.frombuffer(raw[352:], "<i2").astype(int).reshape(wanted.shape, order="F")
-    np.testing.assert_array_equal(LabelFile(tmp_path / "b.nii", stranger=True).read(), 2 * stored)
+    stored = np.frombuffer(raw[352:], "<i2").astype(int).reshape(expected.shape, order="F")
+    np.testing.assert_array_equal(LabelFile(tmp_path / "b.nii", untrusted=True).read(), 2 * stored)
 
 
-def refused(path: Path, words: str, *, stranger: bool = True) -> None:
-    with pytest.raises(VolumeError, match=words) as told:
-        LabelFile(path, stranger=stranger).read()
-    assert path.name in str(told.value)
+def refused(path: Path, words: str, *, untrusted: bool = True) -> None:
+    with pytest.raises(VolumeError, match=words) as raised:
+        LabelFile(path, untrusted=untrusted).read()
+    assert path.name in str(raised.value)
 
 
-def test_what_is_no_file_of_its_own_is_not_opened(tmp_path: Path) -> None:
-    real = save(tmp_path / "real.nii.gz", labels_for("u1"))
-    (tmp_path / "link.nii.gz").symlink_to(real)
-    refused(tmp_path / "link.nii.gz", "a prediction must be a file of its own")
+def test_only_regular_files_are_opened(tmp_path: Path) -> None:
+    target = save(tmp_path / "real.nii.gz", labels_for("u1"))
+    (tmp_path / "link.nii.gz").symlink_to(target)
+    refused(tmp_path / "link.nii.gz", "a prediction must be a regular file without links")
     (tmp_path / "device.nii").symlink_to("/dev/zero")
-    refused(tmp_path / "device.nii", "a file of its own")
+    refused(tmp_path / "device.nii", "a regular file without links")
     os.mkfifo(tmp_path / "pipe.nii")
     refused(tmp_path / "pipe.nii", "not a regular file")
-    refused(tmp_path / "pipe.nii", "not a regular file", stranger=False)
+    refused(tmp_path / "pipe.nii", "not a regular file", untrusted=False)
     (tmp_path / "folder.nii").mkdir()
     refused(tmp_path / "folder.nii", "folder")
-    os.link(real, tmp_path / "second.nii.gz")
+    os.link(target, tmp_path / "second.nii.gz")
     refused(tmp_path / "second.nii.gz", "second name")
     # the user's own references may be links
     np.testing.assert_array_equal(
-        LabelFile(tmp_path / "link.nii.gz", stranger=False).read(), labels_for("u1")
+        LabelFile(tmp_path / "link.nii.gz", untrusted=False).read(), labels_for("u1")
     )
 
 
@@ -164,7 +165,7 @@ def with_shape(path: Path, *shape: int) -> Path:
     return path
 
 
-def test_what_a_header_claims_costs_nothing(tmp_path: Path) -> None:
+def test_sizes_that_a_header_claims_allocate_nothing(tmp_path: Path) -> None:
     huge = with_shape(save(tmp_path / "huge.nii", labels_for("f8")), 32767, 32767, 32767)
     refused(huge, "would take")
     refused(
@@ -176,7 +177,8 @@ def test_what_a_header_claims_costs_nothing(tmp_path: Path) -> None:
         with_shape(save(tmp_path / "four.nii", labels_for("u1")), 13, 11, 3, 3), "three dimensions"
     )
     path = tmp_path / "a.mha"
-    text = "ObjectType = Image\nNDims = 3\nDimSize = 900000 900000 900000\nElementType = MET_DOUBLE\nElementSpacing = 1 1 1\n"
+    text = "ObjectType = Image\nNDims = 3\nDimSize = 900000 900000 900000\n"
+    text += "ElementType = MET_DOUBLE\nElementSpacing = 1 1 1\n"
     path.write_text(text + "ElementDataFile = LOCAL\n")
     refused(path, "would take")
 
@@ -187,14 +189,14 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     parts = [packed.compress(raw)] + [packed.compress(bytes(2**20)) for _ in range(400)]
     bomb = tmp_path / "bomb.nii.gz"
     bomb.write_bytes(b"".join(parts) + packed.flush())
-    refused(bomb, "more in it than its header says")
+    refused(bomb, "more bytes than its header declares")
     mha = save(tmp_path / "packed.mha", np.zeros((20, 20, 20), np.uint8), GRIDS["PT"]).read_bytes()
     head = mha[: mha.index(b"LOCAL\n") + 6].replace(b"CompressedDataSize", b"Comment")
     (tmp_path / "bomb.mha").write_bytes(head + zlib.compress(bytes(2**28), 9))
-    refused(tmp_path / "bomb.mha", "more in it than its header says")
+    refused(tmp_path / "bomb.mha", "more bytes than its header declares")
 
 
-def test_damage_is_told(tmp_path: Path) -> None:
+def test_damage_is_reported(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 2, (20, 20, 20)).astype(np.uint8)
     path = save(tmp_path / "a.nii.gz", noise, GRIDS["PT"])
     body = path.read_bytes()
@@ -214,22 +216,22 @@ def test_damage_is_told(tmp_path: Path) -> None:
 
 
 def test_joined_gzip_members_are_one_file(tmp_path: Path) -> None:
-    wanted = labels_for("u1")
-    raw = save(tmp_path / "a.nii", wanted).read_bytes()
+    expected = labels_for("u1")
+    raw = save(tmp_path / "a.nii", expected).read_bytes()
     path = tmp_path / "b.nii.gz"
     path.write_bytes(b"".join(gzip.compress(raw[i : i + 300]) for i in range(0, len(raw), 300)))
-    np.testing.assert_array_equal(LabelFile(path, stranger=True).read(), wanted)
+    np.testing.assert_array_equal(LabelFile(path, untrusted=True).read(), expected)
 
 
-def test_voxels_that_are_no_labels(tmp_path: Path) -> None:
+def test_voxels_that_are_not_labels(tmp_path: Path) -> None:
     affine = np.array(GRIDS["MR"].affine)
     colours = np.zeros((3, 3, 3), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
     nibabel.save(nibabel.Nifti1Image(colours, affine), tmp_path / "rgb.nii")
-    refused(tmp_path / "rgb.nii", "no labels")
+    refused(tmp_path / "rgb.nii", "not labels")
     nibabel.save(
         nibabel.Nifti1Image(np.zeros((3, 3, 3), np.complex64), affine), tmp_path / "complex.nii"
     )
-    refused(tmp_path / "complex.nii", "no labels")
+    refused(tmp_path / "complex.nii", "not labels")
     nibabel.save(nibabel.Nifti1Image(np.full((3, 3, 3), 0.5), affine), tmp_path / "half.nii")
     refused(tmp_path / "half.nii", "whole numbers")
     nibabel.save(nibabel.Nifti1Image(np.full((3, 3, 3), np.nan), affine), tmp_path / "nan.nii")
@@ -243,7 +245,8 @@ def test_voxels_that_are_no_labels(tmp_path: Path) -> None:
 def test_no_other_file_is_opened(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(bytes(1000))
-    mha = "ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementType = MET_UCHAR\nElementSpacing = 1 1 1\n"
+    mha = "ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\n"
+    mha += "ElementType = MET_UCHAR\nElementSpacing = 1 1 1\n"
     (tmp_path / "a.mha").write_text(mha + f"ElementDataFile = {secret}\n")
     refused(tmp_path / "a.mha", "another file")
     nrrd = "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 2 2 2\nencoding: raw\n"

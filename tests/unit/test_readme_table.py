@@ -1,4 +1,4 @@
-"""The README's table of checks is made of what was recorded, and says with which weights."""
+"""The README's table of conformance tests agrees with the records and names the weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from evaluator.containers.engines.spec import Model
 from evaluator.errors import ManifestError
 from evaluator.zoo import find_model
-from evaluator.zoo.conformance.checks import Result
 from evaluator.zoo.conformance.readme_table import (
     BEGIN,
     END,
@@ -17,11 +16,12 @@ from evaluator.zoo.conformance.readme_table import (
     update_readme,
     write_record,
 )
+from evaluator.zoo.conformance.results import Result
 from evaluator.zoo.prepare import PreparedModel
 from tests.tiny import PAINTER, ROOT
 
 
-def test_the_readme_is_as_recorded():
+def test_the_readme_agrees_with_the_records():
     text = Path(ROOT, "README.md").read_text()
     assert text.split(BEGIN)[1].split(END)[0].strip() == badge_table()
 
@@ -43,7 +43,8 @@ def test_a_record_becomes_a_row(project):
     write_record("painter", PreparedModel(model=model, identity="random:small", hashes={}), results)
     row = badge_table().splitlines()[-1]
     assert row.startswith(
-        "| `painter` | random:small: not a result | 1 of 2 (not: session equals batch) | 0.071 | 123 | - |"
+        "| `painter` | random:small: not a result | 1 of 2 (not: session equals batch) "
+        "| 0.071 | 123 | - |"
     )
     (folder / "README.md").write_text("# no table\n")
     with pytest.raises(ManifestError, match="no place for the table"):

@@ -1,6 +1,7 @@
-"""Simulated cohorts whose truth is known: the small form of ``make bench-statistics``, with room for chance.
+"""Simulated cohorts with known effects: a small version of ``make bench-statistics``.
 
-Each tolerance is the promise (93 to 97 %, at most 5 %) widened by two and a half standard errors of the simulation.
+Each tolerance is the nominal bound (93 to 97 %, at most 5 %) widened by two and a half standard
+errors of the simulation.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from benchmarks.bench_statistics import (
 )
 
 
-def _room(shares: np.ndarray, spread: float = 0.0) -> float:
+def _tolerance(shares: np.ndarray, spread: float = 0.0) -> float:
     return 2.5 * max(float(shares.std(ddof=1)), spread) / np.sqrt(len(shares))
 
 
@@ -28,27 +29,29 @@ def _room(shares: np.ndarray, spread: float = 0.0) -> float:
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.title)
 def test_intervals_cover(scenario, subjects):
     shares = covered(scenario, subjects, 60)
-    assert 0.93 - _room(shares) <= shares.mean() <= 0.97 + _room(shares)
+    assert 0.93 - _tolerance(shares) <= shares.mean() <= 0.97 + _tolerance(shares)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS[1:3], ids=lambda scenario: scenario.title)
 def test_without_an_effect_few_families_have_a_significant_test(scenario):
-    found = false_positives(scenario, 30, 100)
-    assert found.mean() <= 0.05 + _room(found, spread=0.218)
+    errors = false_positives(scenario, 30, 100)
+    assert errors.mean() <= 0.05 + _tolerance(errors, spread=0.218)
 
 
 def test_a_difference_of_the_margin_is_seldom_called_equivalent():
-    found = false_equivalences(100, 150)
-    assert found.mean() <= 0.05 + _room(found, spread=0.218)
+    errors = false_equivalences(100, 150)
+    assert errors.mean() <= 0.05 + _tolerance(errors, spread=0.218)
 
 
-def test_a_planted_effect_is_found_at_a_hundred_subjects():
+def test_a_simulated_effect_is_detected_at_a_hundred_subjects():
     organs, overall = power(replace(SCENARIOS[1], effect=0.05), 100, 30)
     assert overall.mean() >= 0.9
     assert organs.mean() >= 0.3
 
 
 def test_the_joint_interval_covers():
-    held = joint(SCENARIOS[2], 30, 60)
-    assert held[:, 1].all()
-    assert 0.93 - _room(held[:, 0]) <= held[:, 0].mean() <= 0.97 + _room(held[:, 0])
+    results = joint(SCENARIOS[2], 30, 60)
+    assert results[:, 1].all()
+    assert (
+        0.93 - _tolerance(results[:, 0]) <= results[:, 0].mean() <= 0.97 + _tolerance(results[:, 0])
+    )

@@ -1,4 +1,4 @@
-"""Files of strangers: each way to be wrong has one status, and none of them hurts."""
+"""Untrusted masks: each kind of fault has one status, and none of them does harm."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ LIMIT = 2**16
 
 
 @pytest.fixture(scope="module")
-def gate():
-    with MaskValidator() as gate:
-        yield gate
+def validator():
+    with MaskValidator() as validator:
+        yield validator
 
 
 @pytest.fixture
-def answer(tmp_path):
+def path(tmp_path):
     (tmp_path / "r1").mkdir()
     return tmp_path / "r1" / "liver.nii.gz"
 
@@ -38,28 +38,28 @@ def _nifti(array=None, affine=GRID.affine, **fields):
     array = _mask() if array is None else array
     image = nibabel.Nifti1Image(array, np.array(affine))
     body = bytearray(image.to_bytes())
-    for place, (form, value) in fields.items():
-        struct.pack_into(form, body, int(place[1:]), value)
+    for position, (form, value) in fields.items():
+        struct.pack_into(form, body, int(position[1:]), value)
     return bytes(body)
 
 
-def test_a_good_mask_comes_back_as_it_was(gate, answer):
-    write_mask(answer, _mask(), GRID)
-    np.testing.assert_array_equal(gate.check(answer, GRID, LIMIT).to_array(), _mask())
+def test_a_valid_mask_is_returned_unchanged(validator, path):
+    write_mask(path, _mask(), GRID)
+    np.testing.assert_array_equal(validator.check(path, GRID, LIMIT).to_array(), _mask())
     for body in (
         _nifti(),
         gzip.compress(_nifti()),
         gzip.compress(_nifti()[:400]) + gzip.compress(_nifti()[400:]),
     ):
-        answer.write_bytes(body)
-        np.testing.assert_array_equal(gate.check(answer, GRID, LIMIT).to_array(), _mask())
+        path.write_bytes(body)
+        np.testing.assert_array_equal(validator.check(path, GRID, LIMIT).to_array(), _mask())
 
 
-def test_a_2000_slice_mask_passes_and_so_does_the_next(gate, answer):
+def test_two_masks_of_2000_slices_pass_in_turn(validator, path):
     grid = make_grid((64, 64, 2000), np.eye(4))
     for fill in (0, 1):
-        write_mask(answer, np.full(grid.shape, fill, np.uint8), grid)
-        assert gate.check(answer, grid, 2**24).voxel_count == fill * 64 * 64 * 2000
+        write_mask(path, np.full(grid.shape, fill, np.uint8), grid)
+        assert validator.check(path, grid, 2**24).voxel_count == fill * 64 * 64 * 2000
 
 
 BAD = {
@@ -96,26 +96,26 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_files(gate, answer, name):
+def test_bad_files(validator, path, name):
     body, status = BAD[name]
-    answer.write_bytes(body)
-    failure = gate.check(answer, GRID, LIMIT)
+    path.write_bytes(body)
+    failure = validator.check(path, GRID, LIMIT)
     assert isinstance(failure, Failure), name
     assert failure.status == status, failure.detail
     assert failure.detail
-    write_mask(answer, _mask(), GRID)  # and the next one is unharmed
-    assert not isinstance(gate.check(answer, GRID, LIMIT), Failure)
+    write_mask(path, _mask(), GRID)  # the next one is not affected
+    assert not isinstance(validator.check(path, GRID, LIMIT), Failure)
 
 
-def test_gzip_files_joined_by_the_hundred_thousand_are_refused(gate, answer):
-    answer.write_bytes(gzip.compress(b"") * 200_000 + gzip.compress(_nifti()))
-    failure = gate.check(answer, GRID, 2**24)
+def test_gzip_files_joined_by_the_hundred_thousand_are_refused(validator, path):
+    path.write_bytes(gzip.compress(b"") * 200_000 + gzip.compress(_nifti()))
+    failure = validator.check(path, GRID, 2**24)
     assert failure.status == "unsafe-file"
     assert "joined" in failure.detail
 
 
-def test_a_mask_of_any_shape_comes_back_as_its_box(gate, answer):
-    chance = np.random.default_rng(3)
+def test_a_mask_of_any_shape_comes_back_as_its_box(validator, path):
+    rng = np.random.default_rng(3)
     grid = make_grid((70, 60, 50), [[0, -2, 0, 1], [1.5, 0, 0, 2], [0, 0, 3, 3], [0, 0, 0, 1]])
     for low, high in (
         ((0, 0, 0), (70, 60, 50)),
@@ -125,82 +125,82 @@ def test_a_mask_of_any_shape_comes_back_as_its_box(gate, answer):
     ):
         mask = np.zeros(grid.shape, np.uint8)
         window = tuple(slice(l, h) for l, h in zip(low, high, strict=True))
-        mask[window] = chance.random(mask[window].shape) > 0.3
+        mask[window] = rng.random(mask[window].shape) > 0.3
         for array in (mask, np.asfortranarray(mask)):
             for quick in (False, True):
-                write_mask(answer, array, grid, quick=quick)
-                found = gate.check(answer, grid, 2**20)
-                np.testing.assert_array_equal(found.to_array(), mask)
-                assert found.voxel_count == mask.sum()
-                np.testing.assert_array_equal(nibabel.load(answer).get_fdata(), mask)
-                assert gzip.decompress(answer.read_bytes())[352:] == mask.tobytes(order="F")
+                write_mask(path, array, grid, quick=quick)
+                mask_read = validator.check(path, grid, 2**20)
+                np.testing.assert_array_equal(mask_read.to_array(), mask)
+                assert mask_read.voxel_count == mask.sum()
+                np.testing.assert_array_equal(nibabel.load(path).get_fdata(), mask)
+                assert gzip.decompress(path.read_bytes())[352:] == mask.tobytes(order="F")
 
 
 @pytest.mark.parametrize("low", [(0, 0, 0), (100, 90, 20), (125, 117, 38)])
-def test_what_the_sdk_writes_comes_back_though_its_zeros_are_not_unpacked(gate, answer, low):
-    """More than a million zeros before, between or behind; and files that end too soon or too late are still refused."""
+def test_masks_of_the_sdk_are_read_without_decompressing_their_zeros(validator, path, low):
+    """More than a million zeros before, between or behind; truncated and too long files fail."""
     from zoo_sdk import Crop, nifti
     from zoo_sdk import write_mask as sdk_write_mask
 
     grid = make_grid((128, 120, 400), np.eye(4))
     inside = np.random.default_rng(5).random((3, 3, 2)) > 0.4
     for corner in (low, (low[0], low[1], low[2] + 350)):
-        sdk_write_mask(answer, Crop(inside, corner), grid)
-        found = gate.check(answer, grid, 2**24)
-        whole = np.zeros(grid.shape, np.uint8)
-        whole[tuple(slice(c, c + n) for c, n in zip(corner, inside.shape, strict=True))] = inside
-        np.testing.assert_array_equal(found.to_array(), whole)
-        body, zeros = answer.read_bytes(), nifti.packed_zeros(nifti.MANY_ZEROS)
+        sdk_write_mask(path, Crop(inside, corner), grid)
+        mask_read = validator.check(path, grid, 2**24)
+        expected = np.zeros(grid.shape, np.uint8)
+        expected[tuple(slice(c, c + n) for c, n in zip(corner, inside.shape, strict=True))] = inside
+        np.testing.assert_array_equal(mask_read.to_array(), expected)
+        body, zeros = path.read_bytes(), nifti.packed_zeros(nifti.MANY_ZEROS)
         assert body.count(zeros) >= 4
-        answer.write_bytes(body.replace(zeros, b"", 1))
-        assert gate.check(answer, grid, 2**24).status == "unsafe-file"
-        for more in (zeros, nifti.packed_zeros(1)):
-            answer.write_bytes(body + more)
-            assert gate.check(answer, grid, 2**24).status == "too-large"
-        answer.write_bytes(body[:-1])
-        assert gate.check(answer, grid, 2**24).status == "unsafe-file"
-    sdk_write_mask(answer, np.zeros(grid.shape, bool), grid)
-    assert gate.check(answer, grid, 2**24).empty
+        path.write_bytes(body.replace(zeros, b"", 1))
+        assert validator.check(path, grid, 2**24).status == "unsafe-file"
+        for excess in (zeros, nifti.packed_zeros(1)):
+            path.write_bytes(body + excess)
+            assert validator.check(path, grid, 2**24).status == "too-large"
+        path.write_bytes(body[:-1])
+        assert validator.check(path, grid, 2**24).status == "unsafe-file"
+    sdk_write_mask(path, np.zeros(grid.shape, bool), grid)
+    assert validator.check(path, grid, 2**24).empty
 
 
-def test_large_files_are_not_even_read(gate, answer):
-    with answer.open("wb") as file:
+def test_large_files_are_not_even_read(validator, path):
+    with path.open("wb") as file:
         file.truncate(2**40)
-    assert gate.check(answer, GRID, LIMIT).status == "too-large"
+    assert validator.check(path, GRID, LIMIT).status == "too-large"
 
 
-def test_missing(gate, answer):
-    assert gate.check(answer, GRID, LIMIT).status == "missing"
-    assert gate.check(answer.parent.with_name("r2") / answer.name, GRID, LIMIT).status == "missing"
+def test_missing(validator, path):
+    assert validator.check(path, GRID, LIMIT).status == "missing"
+    assert validator.check(path.parent.with_name("r2") / path.name, GRID, LIMIT).status == "missing"
 
 
-def test_links_pipes_and_folders_are_not_opened(gate, answer, tmp_path):
+def test_links_pipes_and_folders_are_not_opened(validator, path, tmp_path):
     secret = tmp_path / "secret.nii.gz"
     write_mask(secret, _mask(), GRID)
-    answer.symlink_to(secret)
-    assert gate.check(answer, GRID, LIMIT).status == "unsafe-file"
-    answer.unlink()
-    os.link(secret, answer)
-    assert gate.check(answer, GRID, LIMIT).status == "unsafe-file"
-    answer.unlink()
-    os.mkfifo(answer)
-    assert gate.check(answer, GRID, LIMIT).status == "unsafe-file"
-    answer.unlink()
-    answer.mkdir()
-    assert gate.check(answer, GRID, LIMIT).status == "unsafe-file"
+    path.symlink_to(secret)
+    assert validator.check(path, GRID, LIMIT).status == "unsafe-file"
+    path.unlink()
+    os.link(secret, path)
+    assert validator.check(path, GRID, LIMIT).status == "unsafe-file"
+    path.unlink()
+    os.mkfifo(path)
+    assert validator.check(path, GRID, LIMIT).status == "unsafe-file"
+    path.unlink()
+    path.mkdir()
+    assert validator.check(path, GRID, LIMIT).status == "unsafe-file"
     elsewhere = tmp_path / "r9"
     elsewhere.symlink_to(tmp_path)
-    assert gate.check(elsewhere / "secret.nii.gz", GRID, LIMIT).status == "unsafe-file"
+    assert validator.check(elsewhere / "secret.nii.gz", GRID, LIMIT).status == "unsafe-file"
 
 
-def test_affine_noise_of_a_float_is_tolerated(gate, answer):
+def test_affine_noise_of_a_float_is_tolerated(validator, path):
     write_volume(
-        answer, _mask(), make_grid(GRID.shape, np.array(GRID.affine) + np.eye(4, k=3) * 1e-4)
+        path, _mask(), make_grid(GRID.shape, np.array(GRID.affine) + np.eye(4, k=3) * 1e-4)
     )
-    assert not isinstance(gate.check(answer, GRID, LIMIT), Failure)
+    assert not isinstance(validator.check(path, GRID, LIMIT), Failure)
 
 
-def test_the_child_can_open_nothing():
+def test_the_worker_can_open_no_file():
     import subprocess
     import sys
 

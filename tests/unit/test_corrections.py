@@ -1,4 +1,4 @@
-"""Corrections: each click against a plain search over the whole volume."""
+"""Corrections: each click against a plain search over the complete volume."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from evaluator.imaging.geometry import make_grid
+from evaluator.imaging.grid_masks import crop_mask
+from evaluator.prompting import RandomStream, dice, largest_error
 from evaluator.prompting.corrections import CORRECTIONS, correct
-from evaluator.prompting.initial_prompts import RandomStream, crop_mask
-from evaluator.prompting.simulated_user import dice, largest_error
 from evaluator.types import RoundPlan
 
 SHAPES = st.tuples(*[st.integers(2, 9)] * 3)
@@ -26,15 +26,17 @@ def on_grid(reference, prediction, step=(1.0, 1.0, 1.0)):
     return crop_mask(reference, grid), crop_mask(prediction, grid)
 
 
-def searched_piece(error):
-    """The largest piece, of equals the one that C order meets first, by looking at each in turn."""
+def searched_component(error):
+    """The largest component, the first in C order of equals, by comparing all."""
     labels, count = ndimage.label(error, structure=TOUCHING)
-    pieces = [labels == n for n in range(1, count + 1)]
-    return max(pieces, key=lambda piece: (piece.sum(), -int(np.argmax(piece.ravel()))))
+    components = [labels == n for n in range(1, count + 1)]
+    return max(
+        components, key=lambda component: (component.sum(), -int(np.argmax(component.ravel())))
+    )
 
 
-def searched_depth(piece, step):
-    return ndimage.distance_transform_edt(np.pad(piece, 1), sampling=step)[1:-1, 1:-1, 1:-1]
+def searched_depth(component, step):
+    return ndimage.distance_transform_edt(np.pad(component, 1), sampling=step)[1:-1, 1:-1, 1:-1]
 
 
 @settings(max_examples=150, deadline=None)
@@ -44,15 +46,15 @@ def test_the_click_is_the_deepest_voxel_of_the_largest_error(pair, step) -> None
     clicks = CORRECTIONS["largest-error-click"](
         *on_grid(reference, prediction, step), RandomStream("x")
     )
-    under, over = reference & ~prediction, prediction & ~reference
-    if not (under | over).any():
+    negatives, positives = reference & ~prediction, prediction & ~reference
+    if not (negatives | positives).any():
         assert clicks == ()
         return
-    candidates = [searched_piece(error) for error in (under, over) if error.any()]
-    piece = max(candidates, key=lambda p: p.sum())
-    depth = searched_depth(piece, step)
-    at = tuple(np.argwhere(depth >= depth.max() - 1e-6)[0])
-    assert clicks == ((at, bool(reference[at])),)
+    candidates = [searched_component(error) for error in (negatives, positives) if error.any()]
+    component = max(candidates, key=lambda p: p.sum())
+    depth = searched_depth(component, step)
+    voxel = tuple(np.argwhere(depth >= depth.max() - 1e-6)[0])
+    assert clicks == ((voxel, bool(reference[voxel])),)
 
 
 @settings(max_examples=150, deadline=None)
@@ -65,12 +67,12 @@ def test_the_cvpr25_click_is_that_of_a_plain_search(pair) -> None:
     if not error.any():
         assert clicks == ()
         return
-    piece = searched_piece(error)
-    depth = ndimage.distance_transform_edt(np.pad(piece, 2))[2:-2, 2:-2, 2:-2]
+    component = searched_component(error)
+    depth = ndimage.distance_transform_edt(np.pad(component, 2))[2:-2, 2:-2, 2:-2]
     farthest = np.argwhere(depth == depth.max())
     np.random.seed(42)  # noqa: NPY002 - the challenge's own generator
-    at = tuple(farthest[np.random.choice(len(farthest))][::-1])  # noqa: NPY002
-    assert clicks == ((at, bool(reference[at])),)
+    voxel = tuple(farthest[np.random.choice(len(farthest))][::-1])  # noqa: NPY002
+    assert clicks == ((voxel, bool(reference[voxel])),)
 
 
 @settings(max_examples=80, deadline=None)
@@ -92,23 +94,23 @@ def test_equal_masks_get_no_correction(rule) -> None:
     assert CORRECTIONS[rule](*on_grid(mask, mask), RandomStream("x")) == ()
 
 
-def test_a_missed_piece_goes_before_an_equally_large_spilled_one() -> None:
+def test_a_false_negative_goes_before_an_equally_large_false_positive() -> None:
     reference, prediction = np.zeros((2, 12, 4, 4), bool)
     prediction[0:3, 0:3, 0:3] = True
     reference[6:9, 0:3, 0:3] = True
     error = largest_error(*on_grid(reference, prediction))
     assert error is not None
-    assert error.missed
-    assert error.region.offset == (6, 0, 0)
+    assert error.false_negative
+    assert error.mask.offset == (6, 0, 0)
 
 
-def test_of_equal_pieces_the_first_in_c_order_is_taken() -> None:
+def test_of_equal_components_the_first_in_c_order_is_taken() -> None:
     reference, prediction = np.zeros((2, 4, 4, 12), bool)
     reference[0:2, 2:4, 8:10] = True
     reference[1:3, 0:2, 0:2] = True
     error = largest_error(*on_grid(reference, prediction))
     assert error is not None
-    assert error.region.offset == (0, 2, 8)
+    assert error.mask.offset == (0, 2, 8)
 
 
 def test_voxels_that_touch_at_a_corner_are_one_error() -> None:
@@ -116,30 +118,30 @@ def test_voxels_that_touch_at_a_corner_are_one_error() -> None:
     reference[0, 0, 0] = reference[1, 1, 1] = reference[4, 4, 5] = True
     error = largest_error(*on_grid(reference, prediction))
     assert error is not None
-    assert error.region.voxel_count == 2
+    assert error.mask.voxel_count == 2
 
 
-def test_random_clicks_reach_missed_and_spilled_voxels_alike() -> None:
+def test_random_clicks_reach_false_negatives_and_false_positives_alike() -> None:
     reference, prediction = np.zeros((2, 10, 4, 4), bool)
     reference[0:2] = True
     prediction[6:9] = True
-    drawn = [
+    clicks_of_streams = [
         CORRECTIONS["random-error-click"](*on_grid(reference, prediction), RandomStream(n))[0][0]
         for n in range(800)
     ]
-    assert len(set(drawn)) == 80
-    assert sum(index[0] < 2 for index in drawn) == pytest.approx(800 * 32 / 80, abs=60)
+    assert len(set(clicks_of_streams)) == 80
+    assert sum(index[0] < 2 for index in clicks_of_streams) == pytest.approx(800 * 32 / 80, abs=60)
 
 
 def test_boundary_clicks_lie_on_the_rim_of_the_largest_error() -> None:
     reference, prediction = np.zeros((2, 9, 9, 9), bool)
     reference[1:8, 1:8, 1:8] = True
-    drawn = {
+    clicks_of_streams = {
         CORRECTIONS["boundary-click"](*on_grid(reference, prediction), RandomStream(n))[0][0]
         for n in range(300)
     }
-    assert all(1 in index or 7 in index for index in drawn)
-    assert len(drawn) > 100
+    assert all(1 in index or 7 in index for index in clicks_of_streams)
+    assert len(clicks_of_streams) > 100
 
 
 @settings(max_examples=60, deadline=None)
