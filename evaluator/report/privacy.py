@@ -55,7 +55,7 @@ class Privacy:
     def text(self, text: str) -> str:
         """Free text without the ids of subjects and cases, unless they are kept; none of it where it names a file of this machine."""
         bare = _URL.sub("", text)
-        paths = [found[0] for found in _PATH.finditer(bare)]
+        paths = [matched[0] for matched in _PATH.finditer(bare)]
         if any(not path.startswith(_INSIDE) for path in paths) or _VOLUME.search(
             _PATH.sub("", bare)
         ):
@@ -91,18 +91,18 @@ def plain_command(command: str) -> str:
         words = shlex.split(command)
     except ValueError:
         return "umd run"
-    told, rest = ["umd"], iter(words[1:])
+    parts, rest = ["umd"], iter(words[1:])
     for word in rest:
         option, equals, value = word.partition("=")
         if option in _FLAGS or (not word.startswith("-") and _NAME.fullmatch(word)):
-            told.append(word)
+            parts.append(word)
             continue
         value = value if equals else next(rest, "")
         if option == "--weights" and value.partition(":")[0] not in ("published", "random"):
             value = "WEIGHTS"  # a folder, whatever it is called
         if option in _TOLD or option in _WITHHELD:
-            told += [
+            parts += [
                 option,
                 _WITHHELD.get(option) or (value if _VALUE.fullmatch(value) else "FILE"),
             ]
-    return shlex.join(told)
+    return shlex.join(parts)

@@ -128,8 +128,8 @@ def as_markdown(table: Table) -> str:
         _row("---" if column.words else "--:" for column in table.columns),
     ]
     lines += [_row(_escape_markdown(_with_small(cell)) for cell in row) for row in table.rows]
-    told = [*table.warnings, *([table.note] if table.note else [])]
-    return "\n".join([*lines, *(["", *told] if told else [])]) + "\n"
+    parts = [*table.warnings, *([table.note] if table.note else [])]
+    return "\n".join([*lines, *(["", *parts] if parts else [])]) + "\n"
 
 
 def as_latex(table: Table) -> str:

@@ -294,7 +294,7 @@ def test_without_npm_and_network_the_viewer_is_left_out(tmp_path, monkeypatch, m
     monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9")
     assert niivue.niivue_script(None) is None
     assert len(messages) == 1
-    assert "the interactive viewer is left out, pictures remain" in messages[0]
+    assert "the report has no interactive viewer, only snapshots" in messages[0]
     assert "give --niivue niivue-niivue-" in messages[0]
 
 

@@ -57,11 +57,11 @@ class CaseImages:
         try:
             dataset = load_dataset(run.info.dataset_source, run.info.root)
         except UserError as error:
-            logger.warning(f"no pictures and no viewer for dataset {run.dataset}: {error}")
+            logger.warning(f"no snapshots and no viewer for dataset {run.dataset}: {error}")
             return {}
         if dataset.sha256 != run.dataset_sha256:
             logger.warning(
-                f"no pictures and no viewer for dataset {run.dataset}: it has changed since the runs were made"
+                f"no snapshots and no viewer for dataset {run.dataset}: it has changed since the runs were made"
             )
             return {}
         return {case.id: case for case in dataset.cases}

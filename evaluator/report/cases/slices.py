@@ -20,9 +20,9 @@ from evaluator.report.cases.canvas import (
     draw_prompts,
     label,
     layers,
+    make_canvas,
     outline,
     png,
-    sheet,
 )
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def three_planes(
     centre = _centre(image.affine, points, reference, prediction)
     low, high = _bounds(image.affine, masks, centre)
     window = image.window(target)
-    made, axes = sheet(image.inverted, len(PLANES))
+    drawing, axes = make_canvas(image.inverted, len(PLANES))
     for axis, plane in zip(axes, PLANES, strict=True):
         grid, extent = _grid(plane, image.affine, centre, low, high)
         axis.imshow(
@@ -108,7 +108,7 @@ def three_planes(
         _contours(axis, image, grid, extent, reference, prediction)
         draw_prompts(axis, plane, image.inverted, points, box)
         label(axis, plane, image.inverted, extent)
-    return png(made, image.inverted, warnings)
+    return png(drawing, image.inverted, warnings)
 
 
 def projection(
@@ -123,7 +123,7 @@ def projection(
     step = max(PROJECTION_STEP, *spacing(image.affine))
     volume = _resampled(image, low, high, step)
     window = image.window("")
-    made, axes = sheet(image.inverted, 2)
+    drawing, axes = make_canvas(image.inverted, 2)
     for axis, plane in zip(axes, PLANES[1:], strict=True):
         away = 1 if plane.across == 0 else 0
         extent = (low[plane.across], high[plane.across], low[plane.up], high[plane.up])
@@ -143,7 +143,7 @@ def projection(
                 colour,
             )
         label(axis, plane, image.inverted, extent)
-    return png(made, image.inverted, warnings)
+    return png(drawing, image.inverted, warnings)
 
 
 def _resampled(image: Image, low: Place, high: Place, step: float) -> NDArray[np.float32]:
@@ -156,9 +156,9 @@ def _resampled(image: Image, low: Place, high: Place, step: float) -> NDArray[np
             inverse[n, m] * axes[m].reshape([-1 if k == m else 1 for k in range(3)])
             for m in range(3)
         ]
-        own = np.rint(parts[0] + parts[1] + parts[2] + inverse[n, 3]).astype(np.int64)
-        inside = inside & (own >= 0) & (own < count)
-        index = index * count + np.clip(own, 0, count - 1)
+        group = np.rint(parts[0] + parts[1] + parts[2] + inverse[n, 3]).astype(np.int64)
+        inside = inside & (group >= 0) & (group < count)
+        index = index * count + np.clip(group, 0, count - 1)
     volume: NDArray[np.float32] = np.where(
         inside, image.array.ravel()[index], np.float32(image.array.min())
     )
@@ -217,8 +217,8 @@ def _centre(
 def _bounds(affine: Matrix, masks: Sequence[NDArray[Any]], centre: Place) -> tuple[Place, Place]:
     low, high = centre - LEAST / 2, centre + LEAST / 2
     for mask in masks:
-        own = _corners(affine, ndimage.find_objects(mask.astype(np.int8))[0])
-        low, high = np.minimum(low, own[0] - MARGIN), np.maximum(high, own[1] + MARGIN)
+        group = _corners(affine, ndimage.find_objects(mask.astype(np.int8))[0])
+        low, high = np.minimum(low, group[0] - MARGIN), np.maximum(high, group[1] + MARGIN)
     return low, high
 
 

@@ -46,7 +46,7 @@ class Reduced:
     grid: Grid
 
     @property
-    def whole(self) -> bool:
+    def is_full_size(self) -> bool:
         """Nothing was halved."""
         return self.factor == (1, 1, 1)
 
@@ -107,7 +107,7 @@ def mask_header(to: Reduced) -> str:
 
 
 def _crop(mask: GridMask, to: Reduced) -> dict[str, Any]:
-    if not to.whole:
+    if not to.is_full_size:
         mask = crop_mask(shrink(mask.crop((0, 0, 0), mask.grid.shape), to) >= 0.5, to.grid)
     inside = mask.array.astype(np.uint8)
     return {

@@ -30,17 +30,19 @@ def agreement(
     """
     models = list(dict.fromkeys(volumes["model"].astype(str)))
     groups = {
-        (str(m), str(x)): own
-        for (m, x), own in volumes.groupby(["model", "modality"], observed=True)
+        (str(m), str(x)): group
+        for (m, x), group in volumes.groupby(["model", "modality"], observed=True)
     }
     columns = min(MOST_COLUMNS, len(models))
     lines = math.ceil(len(models) / columns)
-    made, axes = canvas(2.1, 1.5, rows=lines, columns=columns, left=0.75, across=0.62, down=0.8)
+    drawn_figure, axes = canvas(
+        2.1, 1.5, rows=lines, columns=columns, left=0.75, across=0.62, down=0.8
+    )
     shown = min(max(MARKS // len(groups), FEWEST), MOST)
     for n, (place, model) in enumerate(zip(axes.flat, models, strict=False)):
         for modality in COLOURS:
-            if (own := groups.get((model, modality))) is not None:
-                _marks(place, own, modality, shown)
+            if (group := groups.get((model, modality))) is not None:
+                _marks(place, group, modality, shown)
         for row in rows_of(limits[limits["model"] == model]):
             _lines(place, row)
         place.axhline(0, color=MUTED, linewidth=0.9, zorder=0)
@@ -50,8 +52,8 @@ def agreement(
             place.set_xlabel("mean of both, ml")
     for place in list(axes.flat)[len(models) :]:
         place.set_visible(False)
-    made.supylabel(
-        "predicted − reference, ml", fontsize=8.5, color=MUTED, x=0.12 / made.get_figwidth()
+    drawn_figure.supylabel(
+        "predicted − reference, ml", fontsize=8.5, color=MUTED, x=0.12 / drawn_figure.get_figwidth()
     )
     most = max(map(len, groups.values()))
     sampled = (
@@ -66,7 +68,7 @@ def agreement(
         "of agreement are in the table of volumes.",
         caption="One mark is one subject; circles: CT; squares: MR; diamonds: PET. Full line: mean difference (bias); dashed: "
         f"limits of agreement, bias ± 1.96 standard deviations, from 5 subjects on. Each panel has its own scales.{sampled}",
-        drawing=made,
+        drawing=drawn_figure,
         data=volumes,
         warnings=warnings,
     )
@@ -74,9 +76,9 @@ def agreement(
 
 def _marks(axes: Any, rows: pd.DataFrame, modality: str, shown: int) -> None:
     chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[:shown])
-    both = rows[["predicted", "reference"]].to_numpy(dtype=float)[chosen]
+    paired = rows[["predicted", "reference"]].to_numpy(dtype=float)[chosen]
     axes.plot(
-        both.mean(axis=1), both[:, 0] - both[:, 1], MARKERS[modality], color=COLOURS[modality], markersize=3.8,
+        paired.mean(axis=1), paired[:, 0] - paired[:, 1], MARKERS[modality], color=COLOURS[modality], markersize=3.8,
         markeredgewidth=0, alpha=0.7,
     )  # fmt: skip
 

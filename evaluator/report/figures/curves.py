@@ -33,10 +33,12 @@ def curves(
     models = list(dict.fromkeys(rows["model"].astype(str)))
     columns = min(MOST_COLUMNS, len(models))
     lines = math.ceil(len(models) / columns)
-    made, axes = canvas(2.45, 1.75, rows=lines, columns=columns, down=0.4, sharex=True, sharey=True)
+    drawn_figure, axes = canvas(
+        2.45, 1.75, rows=lines, columns=columns, down=0.4, sharex=True, sharey=True
+    )
     for n, (place, model) in enumerate(zip(axes.flat, models, strict=False)):
-        for modality, own in rows[rows["model"] == model].groupby("modality", observed=True):
-            _line(place, own.sort_values("x"), str(modality))
+        for modality, group in rows[rows["model"] == model].groupby("modality", observed=True):
+            _line(place, group.sort_values("x"), str(modality))
         place.set_title(short(model))
         limit_scores(place, metric, "y")
         if n + columns >= len(models):
@@ -52,7 +54,7 @@ def curves(
         title=title,
         alt=f"{title}: {METRICS[metric].title} for {len(models)} models by modality; the figures are in the table below.",
         caption=caption,
-        drawing=made,
+        drawing=drawn_figure,
         data=rows,
         warnings=warnings,
     )
@@ -60,10 +62,10 @@ def curves(
 
 def _line(axes: Any, rows: pd.DataFrame, modality: str) -> None:
     x, mean = rows["x"].astype(float), rows["mean"].astype(float)
-    known = rows[rows["low"].notna()]
-    if len(known):
+    present = rows[rows["low"].notna()]
+    if len(present):
         axes.fill_between(
-            known["x"].astype(float), known["low"].astype(float), known["high"].astype(float),
+            present["x"].astype(float), present["low"].astype(float), present["high"].astype(float),
             color=COLOURS[modality], alpha=0.16, linewidth=0,
         )  # fmt: skip
     axes.plot(

@@ -38,20 +38,20 @@ def distributions(
     modalities = [name for name in COLOURS if name in set(values["modality"].astype(str))]
     rows = [(model, modality) for model in models for modality in modalities]
     groups = {
-        (str(a), str(b)): own
-        for (a, b), own in values.groupby(["model", "modality"], observed=True)
+        (str(a), str(b)): group
+        for (a, b), group in values.groupby(["model", "modality"], observed=True)
     }
     gap = 0.6
     heights = {key: -(n + gap * (n // len(modalities))) for n, key in enumerate(rows)}
     labels = [_label(key, groups.get(key)) for key in rows]
-    made, panels = canvas(
+    drawn_figure, panels = canvas(
         5.2, 0.19 * (-min(heights.values()) + 1), left=room_for(labels, 7.5), top=0.1
     )
     axes = panels[0][0]
     for key in rows:
-        own = groups.get(key)
-        if own is not None and own["value"].notna().any():
-            _row(axes, own["value"].dropna().to_numpy(dtype=float), heights[key], COLOURS[key[1]])
+        group = groups.get(key)
+        if group is not None and group["value"].notna().any():
+            _row(axes, group["value"].dropna().to_numpy(dtype=float), heights[key], COLOURS[key[1]])
     axes.set_yticks(list(heights.values()), labels)
     axes.tick_params(axis="y", labelsize=7.5)
     axes.set_ylim(min(heights.values()) - 0.8, 0.8)
@@ -64,7 +64,7 @@ def distributions(
         title=f"{target}: distribution of {title} over subjects",
         alt=f"Boxes of {title} for {target} by model and modality; median and quartiles are in the table of means.",
         caption=f"Box: quartiles and median; whiskers: 5th and 95th percentile; strokes: subjects, at most {SHOWN} a row.",
-        drawing=made,
+        drawing=drawn_figure,
         data=values,
         warnings=warnings,
     )

@@ -48,7 +48,7 @@ def forest(
     named = [target for target in (*targets, ALL_TARGETS) if target in set(rows["target"])]
     columns = min(MOST_COLUMNS, len(models))
     lines = math.ceil(len(models) / columns)
-    made, axes = canvas(
+    drawn_figure, axes = canvas(
         2.75,
         0.225 * len(named),
         rows=lines,
@@ -71,10 +71,10 @@ def forest(
         title=f"{title} on {structural} minus {title} on PET, within the subject",
         alt=f"For each of {len(models)} models and {len(named)} targets the paired difference in {title} between "
         f"{structural} and PET with its 95 % interval; the figures are in the table of differences.",
-        caption="Mark: mean paired difference; bar: its 95 % interval (BCa bootstrap over subjects). Filled marks: different "
-        "after Holm's correction; hollow: not shown to be. "
-        + (f"The grey band is the margin of ±{margin:g} within which differences count as none." if margin else ""),
-        drawing=made,
+        caption="Mark: mean paired difference; bar: its 95 % interval (BCa bootstrap over subjects). Filled marks: significant "
+        "after Holm's correction; hollow marks: not significant. "
+        + (f"The grey band is the margin of ±{margin:g} within which differences are irrelevant." if margin else ""),
+        drawing=drawn_figure,
         data=rows,
         warnings=warnings,
     )  # fmt: skip
@@ -91,15 +91,18 @@ def _panel(
         if pd.isna(row.difference) or row.target not in named:
             continue
         height = len(named) - 1 - named.index(row.target)
-        whole = row.target == ALL_TARGETS
-        colour = INK if whole else COLOURS[functional]
+        is_overall = row.target == ALL_TARGETS
+        colour = INK if is_overall else COLOURS[functional]
         if not pd.isna(row.low):
             axes.plot(
-                [row.low, row.high], [height, height], color=colour, linewidth=2.2 if whole else 1.5
+                [row.low, row.high],
+                [height, height],
+                color=colour,
+                linewidth=2.2 if is_overall else 1.5,
             )
         filled = str(row.verdict).startswith("different")
         axes.plot(
-            row.difference, height, MARKERS[functional], color=colour, markersize=6.5 if whole else 5,
+            row.difference, height, MARKERS[functional], color=colour, markersize=6.5 if is_overall else 5,
             markerfacecolor=colour if filled else PAPER, markeredgewidth=1.2,
         )  # fmt: skip
     axes.set_yticks(range(len(named)), [short(target) for target in reversed(named)])

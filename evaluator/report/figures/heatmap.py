@@ -28,7 +28,7 @@ def heatmap(
     values = {(str(r.model), str(r.modality), str(r.target)): r.mean for r in rows_of(taken)}
     names = [short(target) for target in targets]
     heads = [f"{short(model)}  {MODALITY_NAMES[modality]}" for model, modality in keys]
-    made, panels = canvas(
+    drawn_figure, panels = canvas(
         0.52 * len(keys),
         0.27 * len(targets),
         left=room_for(names),
@@ -56,7 +56,7 @@ def heatmap(
         title=f"Mean {title} by target, model and modality",
         alt=f"Mean {title} by target, model and modality, the figures of the table as colours.",
         caption="",
-        drawing=made,
+        drawing=drawn_figure,
         data=rows,
         warnings=warnings,
     )

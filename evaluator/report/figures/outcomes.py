@@ -1,4 +1,4 @@
-"""How predictions end: without a mask, poor, or neither, for each model and modality."""
+"""Outcome of predictions: without a mask, poor, or neither, for each model and modality."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def outcomes(rows: pd.DataFrame, poor: float, *, name: str, warnings: Sequence[s
     labels = [
         f"{short(str(row.model))}  {MODALITY_NAMES[str(row.modality)]}" for row in rows_of(rows)
     ]
-    made, panels = canvas(5.6, 0.26 * len(rows), left=room_for(labels), top=0.1)
+    drawn_figure, panels = canvas(5.6, 0.26 * len(rows), left=room_for(labels), top=0.1)
     axes = panels[0][0]
     for n, row in enumerate(rows_of(rows)):
         left = 0.0
@@ -61,10 +61,10 @@ def outcomes(rows: pd.DataFrame, poor: float, *, name: str, warnings: Sequence[s
         axes.spines[side].set_visible(False)
     return Figure(
         name=name,
-        title="How predictions end",
+        title="Outcome of predictions",
         alt=f"Shares of predictions that failed or are poor for {len(rows)} pairs of model and modality, written beside the bars.",
-        caption=f"Red: no usable mask; ochre: a mask with a score below {poor:g}; grey: the rest.",
-        drawing=made,
+        caption=f"Red: no valid mask; ochre: a mask with a score below {poor:g}; grey: the rest.",
+        drawing=drawn_figure,
         data=rows,
         warnings=warnings,
     )

@@ -28,14 +28,14 @@ def places(
     models = [str(model) for model in ordered["model"]]
     width = max(2.4, 0.32 * len(models) + 0.6)
     names = [short(model) for model in reversed(models)]
-    made, axes = canvas(
+    drawn_figure, axes = canvas(
         width, 0.32 * len(models), columns=len(orders), left=room_for(names), sharey=True
     )
     height = {model: len(models) - 1 - n for n, model in enumerate(models)}
     for panel, order in zip(axes[0], orders, strict=True):
-        own = distribution[(distribution["order"] == order) & (distribution["share"] > 0)]
+        group = distribution[(distribution["order"] == order) & (distribution["share"] > 0)]
         panel.scatter(
-            own["place"], [height[str(model)] for model in own["model"]], s=own["share"].astype(float) * LARGEST,
+            group["place"], [height[str(model)] for model in group["model"]], s=group["share"].astype(float) * LARGEST,
             color=CT, alpha=0.55, linewidths=0,
         )  # fmt: skip
         for row in rows_of(ranks[ranks["order"] == order]):
@@ -60,7 +60,7 @@ def places(
         alt=f"For each of {len(models)} models how often it has each place; the figures are in the table below.",
         caption="Area of a disc: share of resamples in which the model has that place; cross: its place on the full data; "
         "line: from the 2.5 % to the 97.5 % quantile.",
-        drawing=made,
+        drawing=drawn_figure,
         data=distribution,
         warnings=warnings,
     )

@@ -49,19 +49,21 @@ def slopes(
         for modality_pair in dict.fromkeys(modality_pair for _, modality_pair in keys)
     ]
     columns = min(MOST_COLUMNS, max(map(len, by_pairing)))
-    lines = [own[n : n + columns] for own in by_pairing for n in range(0, len(own), columns)]
-    made, axes = canvas(
+    lines = [group[n : n + columns] for group in by_pairing for n in range(0, len(group), columns)]
+    drawn_figure, axes = canvas(
         STEP * columns * 0.9, 1.6, rows=len(lines), top=0.45, bottom=0.45, down=0.75, sharey=True
     )
     shown = min(max(LINES // len(keys), FEWEST), MOST)
     groups = {
-        (str(m), str(p)): own
-        for (m, p), own in paired.groupby(["model", "modality_pair"], observed=True)
+        (str(m), str(p)): group
+        for (m, p), group in paired.groupby(["model", "modality_pair"], observed=True)
     }
     for (row,), line in zip(axes, lines, strict=True):
         _row(row, [(key, groups[key]) for key in line], columns, shown)
         limit_scores(row, metric, "y")
-    made.supylabel(worded(metric), fontsize=8.5, color=MUTED, x=0.12 / made.get_figwidth())
+    drawn_figure.supylabel(
+        worded(metric), fontsize=8.5, color=MUTED, x=0.12 / drawn_figure.get_figwidth()
+    )
     most = paired.groupby(["model", "modality_pair"], observed=True).size().max()
     sampled = (
         f" {shown} of up to {most} subjects are drawn, picked by chance; the thick line is of all."
@@ -74,9 +76,9 @@ def slopes(
         title=f"{target}: {title} of each subject, structural image and PET",
         alt=f"Lines of {title} for {target}, one a subject, for {len(keys)} pairs of model and scanner; "
         "the mean differences are in the table of differences.",
-        caption="One thin line is one subject; the thick line joins the means. Red: a prediction failed and counts as the "
-        f"protocol says.{sampled}",
-        drawing=made,
+        caption="One thin line is one subject; the thick line joins the means. Red: a prediction failed and is included as "
+        f"the protocol defines.{sampled}",
+        drawing=drawn_figure,
         data=paired,
         warnings=warnings,
     )
@@ -112,11 +114,11 @@ def _row(
                 zorder=4,
             )
             ticks.append((place, MODALITY_NAMES[name]))
-        said = f"{short(key[0], 20)}\nn {len(ends)}, {int(failed.sum())} failed"
+        label_text = f"{short(key[0], 20)}\nn {len(ends)}, {int(failed.sum())} failed"
         axes.text(
             x[0] - 0.2,
             1.04,
-            said,
+            label_text,
             transform=axes.get_xaxis_transform(),
             fontsize=7.5,
             weight="bold",

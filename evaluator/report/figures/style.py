@@ -91,12 +91,12 @@ def canvas(
         left + columns * width + (columns - 1) * across + right,
         top + rows * height + (rows - 1) * down + bottom,
     )
-    made = Made(figsize=(wide, high))
+    result = Made(figsize=(wide, high))
     room = {
         "left": left / wide, "right": 1 - right / wide, "top": 1 - top / high, "bottom": bottom / high,
         "wspace": across / width, "hspace": down / height,
     }  # fmt: skip
-    return made, made.subplots(rows, columns, squeeze=False, gridspec_kw=room, **sharing)
+    return result, result.subplots(rows, columns, squeeze=False, gridspec_kw=room, **sharing)
 
 
 def room_for(labels: Iterable[str], size: float = 8.5) -> float:
@@ -168,7 +168,7 @@ def inline(svg: str, figure: Figure) -> str:
         body = body.replace(colour, f"var({variable})")
     body = re.sub(r"<style.*?</style>", "", body.replace(_FILE_FONT, "inherit"), flags=re.DOTALL)
     used = set(re.findall(r"#([\w-]+)", body))
-    body = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", body)
+    body = re.sub(r' id="([^"]+)"', lambda matched: matched[0] if matched[1] in used else "", body)
     view_box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', body)
     assert view_box is not None
     width, height = (float(value) for value in view_box.groups())

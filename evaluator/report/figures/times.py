@@ -31,7 +31,7 @@ def times(rows: pd.DataFrame, *, name: str, warnings: Sequence[str]) -> Figure:
     labels = [
         f"{short(str(row.model))}  {MODALITY_NAMES[str(row.modality)]}" for row in rows_of(rows)
     ]
-    made, panels = canvas(5.4, 0.24 * len(rows), left=room_for(labels), top=0.1)
+    drawn_figure, panels = canvas(5.4, 0.24 * len(rows), left=room_for(labels), top=0.1)
     axes = panels[0][0]
     for n, row in enumerate(rows_of(rows)):
         colour = COLOURS[str(row.modality)]
@@ -65,7 +65,7 @@ def times(rows: pd.DataFrame, *, name: str, warnings: Sequence[str]) -> Figure:
         title="Seconds a request",
         alt=f"Seconds a request for {len(rows)} pairs of model and modality; the figures are in the table below.",
         caption="Box: quartiles and median; line: to the 95th percentile; stroke: the slowest.",
-        drawing=made,
+        drawing=drawn_figure,
         data=rows,
         warnings=warnings,
     )

@@ -77,9 +77,9 @@ def _part(report: Report, benchmark: Benchmark) -> dict[str, Any]:
         "benchmark": benchmark,
         "maps": maps,
         "modality_pairs": [
-            made
+            differences
             for modality_pair in benchmark.modality_pairs
-            if (made := _pairing(report, benchmark, modality_pair))
+            if (differences := _pairing(report, benchmark, modality_pair))
         ],
         "joint": joint_table(report, benchmark),
         "gaps": gaps_table(report, benchmark),
@@ -169,9 +169,9 @@ def _pairing(report: Report, benchmark: Benchmark, modality_pair: str) -> dict[s
     left_out = every[(every["metric"] == benchmark.metric) & (every["failures"] == "excluded")]
     table = _differences(benchmark, modality_pair, rows, left_out)
     others = [
-        site.table(_differences(benchmark, modality_pair, own, None, metric))
+        site.table(_differences(benchmark, modality_pair, group, None, metric))
         for metric in benchmark.protocol.metrics[1:]
-        if len(own := every[(every["metric"] == metric) & (every["failures"] == "included")])
+        if len(group := every[(every["metric"] == metric) & (every["failures"] == "included")])
     ]
     return {
         "name": SCANNER[modality_pair],
@@ -236,8 +236,10 @@ def _differences(
 
 
 def _family(rows: pd.DataFrame) -> str:
-    known = rows["family"].dropna()
-    return f"Holm’s families: {'; '.join(dict.fromkeys(map(str, known)))}." if len(known) else ""
+    present = rows["family"].dropna()
+    return (
+        f"Holm’s families: {'; '.join(dict.fromkeys(map(str, present)))}." if len(present) else ""
+    )
 
 
 def _difference_cells(

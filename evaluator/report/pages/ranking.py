@@ -143,17 +143,17 @@ def _map(benchmark: Benchmark, ranks: pd.DataFrame, significance: pd.DataFrame) 
             *(Column(title=model) for model in models),
         ],
         rows=[
-            [Cell(text=model), *(_pair(p, model, other) for other in models)] for model in models
+            [Cell(text=model), *(_pair(p, model, second) for second in models)] for model in models
         ],
         data=significance,
         warnings=benchmark.warnings,
     )
 
 
-def _pair(p: dict[tuple[str, str], Any], model: str, other: str) -> Cell:
-    value = p.get((model, other))
+def _pair(p: dict[tuple[str, str], Any], model: str, second: str) -> Cell:
+    value = p.get((model, second))
     if value is None or pd.isna(value):
-        return Cell(text="" if model == other else NOTHING, kind="nothing")
+        return Cell(text="" if model == second else NOTHING, kind="nothing")
     is_significant = float(value) < 0.05
     return Cell(
         text=probability(value),

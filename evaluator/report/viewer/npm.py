@@ -57,15 +57,15 @@ class PackageUnavailableError(Exception):
 
 def fetch(package: Package) -> bytes:
     """The package's tarball. Raises PackageUnavailableError."""
-    kept = paths.cache() / "npm" / package.tarball
-    if kept.is_file() and package.is_it(content := kept.read_bytes()):
+    cached = paths.cache() / "npm" / package.tarball
+    if cached.is_file() and package.is_it(content := cached.read_bytes()):
         return content
     refusals = []
     for name, source in (("npm", _from_npm), ("the registry", _from_registry)):
         try:
             for content in source(package):
                 if package.is_it(content):
-                    write_bytes(kept, content)
+                    write_bytes(cached, content)
                     return content
                 refusals.append(f"{name} gave another file than the pinned one")
         except (OSError, subprocess.SubprocessError) as error:
@@ -107,11 +107,11 @@ def npm_registry() -> str:
         )
     except (OSError, UnicodeDecodeError, RuntimeError):
         return REGISTRY
-    found = re.search(r"^\s*registry\s*=\s*(\S+)", text, re.MULTILINE)
-    return found[1].strip("\"'") if found else REGISTRY
+    matched = re.search(r"^\s*registry\s*=\s*(\S+)", text, re.MULTILINE)
+    return matched[1].strip("\"'") if matched else REGISTRY
 
 
 def _short(error: Exception) -> str:
-    said = getattr(error, "stderr", None) or str(error) or type(error).__name__
-    lines = [line for line in str(said).strip().splitlines() if line.strip()]
+    message = getattr(error, "stderr", None) or str(error) or type(error).__name__
+    lines = [line for line in str(message).strip().splitlines() if line.strip()]
     return lines[0][:200] if lines else type(error).__name__
