@@ -1,4 +1,4 @@
-"""Verdicts in plain sentences: is a model as good on PET as on CT or MR, and how certain is that."""
+"""Verdicts in plain sentences: is a model as good on PET as on CT or MR."""
 
 from __future__ import annotations
 

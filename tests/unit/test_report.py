@@ -316,7 +316,7 @@ def test_a_folder_of_something_else_is_not_replaced_and_a_failed_report_leaves_t
     full = tmp_path / "work"
     full.mkdir()
     (full / "thesis.tex").write_text("years of work")
-    with pytest.raises(UserError, match="is no report"), Site(full):
+    with pytest.raises(UserError, match="is not a report"), Site(full):
         pass
     assert (full / "thesis.tex").read_text() == "years of work"
     made = tmp_path / "report"

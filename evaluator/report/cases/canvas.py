@@ -1,4 +1,4 @@
-"""The sheet that a picture is drawn on: its planes, colours, outlines, prompts, letters and warnings."""
+"""The canvas of a snapshot: planes, colours, outlines, prompts, orientation letters, warnings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Plane:
     sides: tuple[str, str]
 
 
-# across runs from the picture's left: patient's right first (x falls), for sagittal from front to back (y falls)
+# across: from the image's left, which is the patient's right, or the front in sagittal planes
 PLANES = (
     Plane("axial", 0, 1, ("R", "L")),
     Plane("coronal", 0, 2, ("R", "L")),
@@ -64,7 +64,7 @@ def draw_prompts(
     points: Sequence[tuple[Place, bool]],
     box: tuple[Place, Place] | None,
 ) -> None:
-    """Foreground points as +, others as x, a box as a dashed frame; all of them, whatever their distance from the plane."""
+    """Draw foreground points as +, others as x, a box as a dashed frame, at any depth."""
     colour = PROMPT_ON_WHITE if white else PROMPT
     for place, foreground in points:
         axis.plot(

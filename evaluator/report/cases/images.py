@@ -1,4 +1,4 @@
-"""The scans behind the runs, read only where the dataset is still the one that the run was made with."""
+"""The scans of the runs, read only if the dataset has not changed since the run was made."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ class CaseImages:
             return {}
         if dataset.sha256 != run.dataset_sha256:
             logger.warning(
-                f"no snapshots and no viewer for dataset {run.dataset}: it has changed since the runs were made"
+                f"no snapshots and no viewer for dataset {run.dataset}: "
+                "it has changed since the runs were made"
             )
             return {}
         return {case.id: case for case in dataset.cases}

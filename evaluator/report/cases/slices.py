@@ -1,7 +1,7 @@
-"""Pictures of predictions for those who cannot open the viewer: three planes with contours, and maximum-intensity projections.
+"""Snapshots of predictions: three planes with contours, and maximum-intensity projections.
 
-Everything is sampled in world millimetres, so that oblique and anisotropic images look as they are. Planes are shown as
-radiologists do: the patient's right is on the left, head or front is up.
+Images are sampled in world millimetres, so oblique and anisotropic images keep their shape. Planes
+are in radiological orientation: the patient's right is on the left, head or front is up.
 """
 
 from __future__ import annotations
@@ -85,9 +85,19 @@ def three_planes(
     box: tuple[Place, Place] | None = None,
     warnings: Sequence[str] = (),
 ) -> bytes:
-    """Axial, coronal and sagittal plane through the first point, else through the deepest error; PNG.
+    """Draw the axial, coronal and sagittal plane through the first point or the deepest error.
 
-    Masks are on the image's grid; points are world places, and whether they are foreground; box: two world corners.
+    Args:
+        image: The image.
+        target: Name of the target; determines the window.
+        reference: The reference on the grid of the image.
+        prediction: The predicted mask on the grid of the image.
+        points: World coordinates (mm) of each point, and whether it is foreground.
+        box: Two corners in world coordinates (mm).
+        warnings: Text to print on the snapshot.
+
+    Returns:
+        A PNG file.
     """
     masks = [mask for mask in (reference, prediction) if mask is not None and mask.any()]
     centre = _centre(image.affine, points, reference, prediction)
@@ -118,7 +128,7 @@ def projection(
     *,
     warnings: Sequence[str] = (),
 ) -> bytes:
-    """Coronal and sagittal maximum-intensity projection with the outlines of the masks' own projections; PNG."""
+    """Draw coronal and sagittal maximum-intensity projections with outlines of the masks (PNG)."""
     low, high = _corners(image.affine, [slice(0, n) for n in image.array.shape])
     step = max(PROJECTION_STEP, *spacing(image.affine))
     volume = _resampled(image, low, high, step)
@@ -231,7 +241,7 @@ def _corners(affine: Matrix, box: Sequence[slice]) -> tuple[Place, Place]:
 def _grid(
     plane: Plane, affine: Matrix, centre: Place, low: Place, high: Place
 ) -> tuple[Matrix, tuple[float, float, float, float]]:
-    """Where a plane's pixels lie in the image, as indices (3, up, across), and the plane's extent in millimetres."""
+    """Return the image indices (3, up, across) of a plane's pixels, and its extent in mm."""
     step = max(high[plane.across] - low[plane.across], high[plane.up] - low[plane.up]) / PIXELS
     across = np.arange(low[plane.across], high[plane.across] + step / 2, step)
     up = np.arange(low[plane.up], high[plane.up] + step / 2, step)

@@ -49,7 +49,7 @@ def viewer_content(
             scans[modality], sizes[modality] = _scan(report, case_images, case, modality, stem)
         except VolumeError as error:
             logger.info(
-                f"{case_page.label} {modality} cannot be case_page: {report.privacy.text(str(error))}"
+                f"{case_page.label} {modality} cannot be shown: {report.privacy.text(str(error))}"
             )
     runs = [
         content

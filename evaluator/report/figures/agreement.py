@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MOST_COLUMNS = 3
-#: marks in all panels together, and of one modality in one panel at least and at most; of more subjects some are drawn
+#: marks in all panels together, and the fewest and most marks of a modality in a panel
 MARKS, FEWEST, MOST = 900, 10, 60
 
 
@@ -25,8 +25,8 @@ def agreement(
 ) -> Figure:
     """One panel for each model.
 
-    ``volumes``: model, modality, subject, predicted, reference (ml) of one target; ``limits``: its rows of
-    ``Comparison.volumes`` over all scans.
+    ``volumes``: model, modality, subject, predicted, reference (ml) of one target.
+    ``limits``: its rows of ``Comparison.volumes`` over all scans.
     """
     models = list(dict.fromkeys(volumes["model"].astype(str)))
     groups = {
@@ -64,10 +64,11 @@ def agreement(
     return Figure(
         name=name,
         title=f"{target}: volumes against the reference (Bland and Altman)",
-        alt=f"Predicted minus reference volume of {target} over the mean of both, for {len(models)} models; bias and limits "
-        "of agreement are in the table of volumes.",
-        caption="One mark is one subject; circles: CT; squares: MR; diamonds: PET. Full line: mean difference (bias); dashed: "
-        f"limits of agreement, bias ± 1.96 standard deviations, from 5 subjects on. Each panel has its own scales.{sampled}",
+        alt=f"Predicted minus reference volume of {target} over the mean of both, for "
+        f"{len(models)} models; bias and limits of agreement are in the table of volumes.",
+        caption="One mark is one subject; circles: CT; squares: MR; diamonds: PET. Solid line: mean "
+        "difference (bias); dashed: limits of agreement, bias ± 1.96 standard deviations, from 5 "
+        f"subjects. The scales differ between panels.{sampled}",
         drawing=drawn_figure,
         data=volumes,
         warnings=warnings,

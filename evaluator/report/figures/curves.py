@@ -1,4 +1,4 @@
-"""Curves with a band: score over rounds of corrections, over displacement of the point, over growth of the box."""
+"""Curves with a band: score over rounds, displacement of the point or growth of the box."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def curves(
     name: str,
     warnings: Sequence[str],
 ) -> Figure:
-    """One panel for each model, one line for each modality. ``rows``: model, modality, x, mean, low, high; ``along`` names x."""
+    """Draw one panel for each model and one line for each modality.
+
+    ``rows`` has the columns model, modality, x, mean, low and high; ``along`` is the title of x.
+    """
     models = list(dict.fromkeys(rows["model"].astype(str)))
     columns = min(MOST_COLUMNS, len(models))
     lines = math.ceil(len(models) / columns)
@@ -52,7 +55,8 @@ def curves(
     return Figure(
         name=name,
         title=title,
-        alt=f"{title}: {METRICS[metric].title} for {len(models)} models by modality; the figures are in the table below.",
+        alt=f"{title}: {METRICS[metric].title} for {len(models)} models by modality; the values are in "
+        "the table below.",
         caption=caption,
         drawing=drawn_figure,
         data=rows,

@@ -33,7 +33,10 @@ SHOWN = 60
 def distributions(
     values: pd.DataFrame, target: str, metric: str, *, name: str, warnings: Sequence[str]
 ) -> Figure:
-    """``values``: model, modality, subject, value, failed of one target; a failed one has the value that it counts as."""
+    """Draw a box for each model and modality of one target.
+
+    ``values`` has the columns model, modality, subject, value and failed.
+    """
     models = list(dict.fromkeys(values["model"].astype(str)))
     modalities = [name for name in COLOURS if name in set(values["modality"].astype(str))]
     rows = [(model, modality) for model in models for modality in modalities]
@@ -62,8 +65,10 @@ def distributions(
     return Figure(
         name=name,
         title=f"{target}: distribution of {title} over subjects",
-        alt=f"Boxes of {title} for {target} by model and modality; median and quartiles are in the table of means.",
-        caption=f"Box: quartiles and median; whiskers: 5th and 95th percentile; strokes: subjects, at most {SHOWN} a row.",
+        alt=f"Boxes of {title} for {target} by model and modality; median and quartiles are in the "
+        "table of means.",
+        caption="Box: quartiles and median over subjects; whiskers: 5th and 95th percentile; thin "
+        f"strokes: subjects, at most {SHOWN} a row.",
         drawing=drawn_figure,
         data=values,
         warnings=warnings,

@@ -1,4 +1,4 @@
-"""Forest plots: for each target the paired difference between modalities, with its interval and the margin that matters."""
+"""Forest plots: paired differences between modalities by target, with interval and margin."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ def forest(
     name: str,
     warnings: Sequence[str],
 ) -> Figure:
-    """One panel for each model. ``rows``: of ``Comparison.modality`` for one modality_pair, metric and way to count failures."""
+    """Draw one panel for each model.
+
+    ``rows`` are of ``Comparison.modality`` for one modality pair, metric and failure rule.
+    """
     metric = str(rows["metric"].iloc[0])
     structural, functional = modality_pair.split("-")
     models = list(dict.fromkeys(rows.loc[rows["status"] != "unsupported", "model"]))
@@ -66,14 +69,16 @@ def forest(
     for place in list(axes.flat)[len(models) :]:
         place.set_visible(False)
     title = METRICS[metric].title
+    band = f"Grey band: the margin of ±{margin:g}." if margin else ""
     return Figure(
         name=name,
         title=f"{title} on {structural} minus {title} on PET, within the subject",
-        alt=f"For each of {len(models)} models and {len(named)} targets the paired difference in {title} between "
-        f"{structural} and PET with its 95 % interval; the figures are in the table of differences.",
-        caption="Mark: mean paired difference; bar: its 95 % interval (BCa bootstrap over subjects). Filled marks: significant "
-        "after Holm's correction; hollow marks: not significant. "
-        + (f"The grey band is the margin of ±{margin:g} within which differences are irrelevant." if margin else ""),
+        alt=f"For each of {len(models)} models and {len(named)} targets the paired difference in "
+        f"{title} between {structural} and PET with its 95 % interval; the values are in the table "
+        "of differences.",
+        caption="Mark: mean paired difference; bar: its 95 % interval (BCa bootstrap over "
+        "subjects). Filled marks: significant after Holm's correction; hollow marks: not significant. "
+        + band,
         drawing=drawn_figure,
         data=rows,
         warnings=warnings,

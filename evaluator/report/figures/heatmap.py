@@ -1,4 +1,4 @@
-"""Heat maps as files: target by model and modality. In the page the same stands as a table, which reads better."""
+"""Heat maps as files: target by model and modality. Pages show the same as a table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def heatmap(
     rows: pd.DataFrame, targets: Sequence[str], *, name: str, warnings: Sequence[str]
 ) -> Figure:
-    """``rows``: of ``Comparison.means`` for one metric, every scan of a modality, one way to count failures."""
+    """Draw rows of ``Comparison.means`` of one metric and failure rule, over all scans."""
     metric = str(rows["metric"].iloc[0])
     keys = list(
         dict.fromkeys(zip(rows["model"].astype(str), rows["modality"].astype(str), strict=True))

@@ -1,4 +1,4 @@
-"""The figure that opens a report: each model's mean on the structural image and on PET, with what the literature reports."""
+"""The first figure: each model's means by modality, with literature-reported means."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 def levels(
     rows: pd.DataFrame, published: pd.DataFrame, *, name: str, warnings: Sequence[str]
 ) -> Figure:
-    """One panel for each modality_pair. ``rows``: of ``Comparison.means`` for all targets, one metric, failures counted."""
+    """Draw one panel for each modality pair.
+
+    ``rows`` are of ``Comparison.means`` for all targets and one metric, with failures included.
+    """
     metric = str(rows["metric"].iloc[0])
     modality_pairs = list(dict.fromkeys(rows["modality_pair"]))
     models = _ordered(rows)
@@ -53,9 +56,10 @@ def levels(
     return Figure(
         name=name,
         title=f"Mean {title} over all targets, by modality",
-        alt=f"Mean {title} of {len(models)} models on each modality with 95 % intervals; the figures are in the table above.",
-        caption="Circles: CT; squares: MR; diamonds: PET; bars: 95 % intervals over subjects; failures are included as "
-        "the protocol defines. A short vertical line is the literature-reported mean of the model.",
+        alt=f"Mean {title} of {len(models)} models on each modality with 95 % intervals; the values "
+        "are in the table above.",
+        caption="Circles: CT; squares: MR; diamonds: PET; bars: 95 % intervals over subjects; failures "
+        "are included as the protocol defines. A short vertical line is the literature-reported mean of the model.",
         drawing=drawn_figure,
         data=rows,
         warnings=warnings,

@@ -62,7 +62,8 @@ def outcomes(rows: pd.DataFrame, poor: float, *, name: str, warnings: Sequence[s
     return Figure(
         name=name,
         title="Outcome of predictions",
-        alt=f"Shares of predictions that failed or are poor for {len(rows)} pairs of model and modality, written beside the bars.",
+        alt=f"Shares of predictions that failed or are poor for {len(rows)} pairs of model and "
+        "modality, written beside the bars.",
         caption=f"Red: no valid mask; ochre: a mask with a score below {poor:g}; grey: the rest.",
         drawing=drawn_figure,
         data=rows,

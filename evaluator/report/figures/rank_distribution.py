@@ -1,4 +1,4 @@
-"""How sure a ranking is: for each model how often it has each place, over resamples of the subjects."""
+"""Stability of a ranking: how often each model has each place, over resamples of subjects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LARGEST = 260.0
 def places(
     distribution: pd.DataFrame, ranks: pd.DataFrame, *, name: str, warnings: Sequence[str]
 ) -> Figure:
-    """``distribution`` and ``ranks``: of ``evaluator.analysis.ranking.Ranks``; a panel for each order of aggregation."""
+    """Draw a panel for each order of aggregation from tables of ``ranking.Ranks``."""
     orders = list(dict.fromkeys(ranks["order"].astype(str)))
     ordered = ranks[ranks["order"] == orders[0]].sort_values(
         ["place", "mean_rank", "model"], kind="stable"
@@ -57,9 +57,10 @@ def places(
     return Figure(
         name=name,
         title="Places over resamples of the subjects",
-        alt=f"For each of {len(models)} models how often it has each place; the figures are in the table below.",
-        caption="Area of a disc: share of resamples in which the model has that place; cross: its place on the full data; "
-        "line: from the 2.5 % to the 97.5 % quantile.",
+        alt=f"For each of {len(models)} models how often it has each place; the values are in the "
+        "table below.",
+        caption="Area of a disc: share of resamples in which the model has that place; cross: its "
+        "place for all subjects; line: from the 2.5 % to the 97.5 % quantile.",
         drawing=drawn_figure,
         data=distribution,
         warnings=warnings,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MOST_COLUMNS = 6
 #: from one panel to the next, where a subject's line is 1 wide
 STEP = 1.62
-#: lines in all panels together, and in one at least and at most; of more subjects some are drawn, by chance
+#: lines in all panels together, and the fewest and most in one; of more subjects a sample is drawn
 LINES, FEWEST, MOST = 1200, 10, 60
 
 
@@ -38,7 +38,10 @@ LINES, FEWEST, MOST = 1200, 10, 60
 def slopes(
     paired: pd.DataFrame, target: str, metric: str, *, name: str, warnings: Sequence[str]
 ) -> Figure:
-    """One panel for each model and modality_pair. ``paired``: model, modality_pair, subject, structural, functional, failed of one target."""
+    """Draw one panel for each model and modality pair of one target.
+
+    ``paired`` has the columns model, modality_pair, subject, structural, functional and failed.
+    """
     keys = list(
         dict.fromkeys(
             zip(paired["model"].astype(str), paired["modality_pair"].astype(str), strict=True)
@@ -76,8 +79,8 @@ def slopes(
         title=f"{target}: {title} of each subject, structural image and PET",
         alt=f"Lines of {title} for {target}, one a subject, for {len(keys)} pairs of model and scanner; "
         "the mean differences are in the table of differences.",
-        caption="One thin line is one subject; the thick line joins the means. Red: a prediction failed and is included as "
-        f"the protocol defines.{sampled}",
+        caption="One thin line is one subject; the thick line joins the means. Red: a prediction "
+        f"failed and is included as the protocol defines.{sampled}",
         drawing=drawn_figure,
         data=paired,
         warnings=warnings,
@@ -87,7 +90,7 @@ def slopes(
 def _row(
     axes: Any, panels: list[tuple[tuple[str, str], pd.DataFrame]], columns: int, shown: int
 ) -> None:
-    """Panels side by side on one pair of axes, each line broken between subjects: that keeps the drawing small."""
+    """Draw panels side by side on one pair of axes, which keeps the file small."""
     thin: dict[str, list[NDArray[np.float64]]] = {MUTED: [], BAD: []}
     means, ticks = [], []
     for n, (key, rows) in enumerate(panels):

@@ -1,4 +1,4 @@
-"""How figures are drawn and kept: one drawing becomes an inline SVG in the page's colours, an SVG file, a PDF and a CSV.
+"""Style and formats of figures: inline SVG in the page's colours, SVG file, PDF and CSV.
 
 Colours are Okabe and Ito's, which colour-blind people can tell apart. In the inline SVG each is replaced by the page's
 variable of that name, so that figures follow light and dark; files are light, for papers.
@@ -110,7 +110,7 @@ def short(label: str, most: int = 34) -> str:
 
 
 def drawn(function: Callable[P, R]) -> Callable[P, R]:
-    """Draw in the report's look: matplotlib's settings are those of this module while the function runs."""
+    """Apply this module's matplotlib settings while the function runs."""
 
     @wraps(function)
     def inside(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -63,7 +63,8 @@ def times(rows: pd.DataFrame, *, name: str, warnings: Sequence[str]) -> Figure:
     return Figure(
         name=name,
         title="Seconds a request",
-        alt=f"Seconds a request for {len(rows)} pairs of model and modality; the figures are in the table below.",
+        alt=f"Seconds a request for {len(rows)} pairs of model and modality; the values are in the "
+        "table below.",
         caption="Box: quartiles and median; line: to the 95th percentile; stroke: the slowest.",
         drawing=drawn_figure,
         data=rows,

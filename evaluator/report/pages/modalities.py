@@ -1,4 +1,4 @@
-"""PET against CT or MR: differences within the subject for each model and target, jointly, and what a volume loses."""
+"""PET against CT or MR: differences by target and jointly, gaps, and volumes."""
 
 from __future__ import annotations
 
@@ -117,6 +117,10 @@ def heat_table(benchmark: Benchmark, metric: str) -> Table:
     ]
     row = METRICS[metric]
     unit = f", {row.unit}" if row.unit else ""
+    rows_of_table = []
+    for target in benchmark.targets:
+        cells = [_heat_cell(by_place.get((*key, target)), metric) for key in keys]
+        rows_of_table.append([Cell(text=target), *cells])
     return Table(
         name=f"{benchmark.key}.heat-table.{metric}",
         title=f"Mean {row.title}{unit}, by target, model and modality",
@@ -124,7 +128,7 @@ def heat_table(benchmark: Benchmark, metric: str) -> Table:
         "print: 95 % interval, subjects, failures; failures count as the protocol says.",
         columns=columns,
         upper=upper,
-        rows=[[Cell(text=target), *(_heat_cell(by_place.get((*key, target)), metric) for key in keys)] for target in benchmark.targets],
+        rows=rows_of_table,
         data=rows,
         warnings=benchmark.warnings,
     )  # fmt: skip

@@ -58,7 +58,7 @@ def make(report: Report) -> Page | None:
 
 
 def varied(benchmark: Benchmark) -> str | None:
-    """The field in which the protocol's variants differ; None where there are none, or more than one."""
+    """Return the field in which the protocol's variants differ; None unless it is one field."""
     plans = [asdict(plan) for plan in benchmark.protocol.variants]
     differing = (
         [name for name in FIELDS if len({plan[name] for plan in plans}) > 1] if plans else []
@@ -76,8 +76,9 @@ def _part(report: Report, benchmark: Benchmark) -> dict[str, Any] | None:
     plot = curves(
         shown, benchmark.metric, along=along,
         title=f"{METRICS[benchmark.metric].title} over the {along.split(',')[0]}",
-        caption="Mean over subjects of the mean over their targets and seeds; band: its 95 % interval (BCa bootstrap over "
-        "subjects); failures are included as the protocol defines. Compare a difference between modalities with this spread.",
+        caption="Mean over subjects of the mean over their targets and seeds; band: its 95 % interval "
+        "(BCa bootstrap over subjects); failures are included as the protocol defines. Compare a "
+        "difference between modalities with this spread.",
         name=f"{benchmark.key}.robustness", warnings=benchmark.warnings,
     )  # fmt: skip
     return {
@@ -89,7 +90,7 @@ def _part(report: Report, benchmark: Benchmark) -> dict[str, Any] | None:
 
 
 def _levels(benchmark: Benchmark, field: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """model, modality, x, mean, low, high, n, failed over all targets; and model, modality, target, x, mean."""
+    """Return means over all targets with intervals and counts, and means by target."""
     seeds: dict[float, list[int]] = {}
     for seed in benchmark.protocol.seeds:
         seeds.setdefault(float(getattr(benchmark.protocol.prompts_of(seed), field)), []).append(

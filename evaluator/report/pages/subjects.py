@@ -1,4 +1,4 @@
-"""The subjects behind the means: slope graphs, distributions and volumes for each target, a page for each benchmark."""
+"""Subject by subject: slope graphs, distributions and volumes by target."""
 
 from __future__ import annotations
 

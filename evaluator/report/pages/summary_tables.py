@@ -1,4 +1,4 @@
-"""Tables of the page on modalities that sum up a benchmark: all targets jointly, the two gaps, volumes."""
+"""Summary tables of a benchmark: joint models, gaps, volumes, and model against model."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def joint_table(report: Report, benchmark: Benchmark) -> Table | None:
         Table(
             name=f"{benchmark.key}.joint",
             title=f"{METRICS[benchmark.metric].title}: all targets jointly",
-            note="Mixed model with the subject as a random effect on level and modality, or its fallback on ranks. "
-            "The interaction asks whether the difference is the same for all targets.",
+            note="Mixed model with the subject as a random effect on level and modality, or its "
+            "fallback on ranks. The interaction asks whether the difference is the same for all targets.",
             columns=columns,
             rows=[
                 [
@@ -92,8 +92,9 @@ def gaps_table(report: Report, benchmark: Benchmark) -> Table | None:
         Table(
             name=f"{benchmark.key}.gaps",
             title=f"Gaps in {METRICS[benchmark.metric].title}",
-            note="Modality discrepancy: structural minus functional, within the subject. Generalization gap: what the "
-            "literature reports minus what was measured here, on other data; its figure is taken as exact.",
+            note="Modality discrepancy: structural minus functional, within the subject. "
+            "Generalization gap: literature-reported minus measured here, on other data; the "
+            "literature value is taken as exact.",
             columns=columns,
             rows=[list(_gap_cells(row, digits)) for row in rows_of(rows)],
             data=rows,
@@ -173,7 +174,7 @@ MOST_PAIRS = 200
 
 
 def models_table(report: Report, benchmark: Benchmark) -> Table | None:
-    """Model against model over the same scans, all targets; None where there is nothing to compare, or too much to show."""
+    """Tabulate model against model over all targets; None for no rows, or for too many."""
     rows = benchmark.comparison.models
     rows = rows[
         (rows["failures"] == "included")
@@ -198,7 +199,8 @@ def models_table(report: Report, benchmark: Benchmark) -> Table | None:
         Table(
             name=f"{benchmark.key}.models",
             title=f"{METRICS[benchmark.metric].title}: model against model, on the same scans",
-            note="Mean over all targets, failures counted, paired over subjects. In small print: 95\u00a0% interval.",
+            note="Mean over all targets, failures included, paired within the subject. In small "
+            "print: 95\u00a0% interval.",
             columns=columns,
             rows=[list(_models_cells(row, digits_of(benchmark.metric))) for row in rows_of(rows)],
             data=rows,

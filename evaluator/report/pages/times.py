@@ -86,7 +86,8 @@ def _table(benchmark: Benchmark, rows: pd.DataFrame) -> Table:
     return Table(
         name=f"{benchmark.key}.times-table",
         title="Seconds a request",
-        note="A request is for all targets of one image. The evaluator measures from the request to its outcome.",
+        note="A request is for all targets of one image. The evaluator measures from the request to "
+        "its outcome.",
         columns=columns,
         rows=[
             [

@@ -1,7 +1,7 @@
-"""Pinned packages of npm: fetched when they are needed, kept in the cache, and believed by their sha256 alone.
+"""Pinned npm packages: fetched when needed, verified by sha256 and stored in the cache.
 
-They come from the user's own npm (so that its registry, proxy and login settings hold), else straight from the registry
-that npm would ask.
+They come from the user's npm, whose registry, proxy and login settings are used, or directly from
+the configured registry.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _from_registry(package: Package) -> Iterator[bytes]:
 
 
 def npm_registry() -> str:
-    """The registry that npm would ask: of the environment, the user's ``.npmrc``, else npm's own."""
+    """Return npm's registry: from the environment, the user's ``.npmrc``, or the default."""
     for name in ("npm_config_registry", "NPM_CONFIG_REGISTRY"):
         if value := os.environ.get(name):
             return value
