@@ -63,7 +63,7 @@ def compare(path: Path, folder: Path, arguments: argparse.Namespace) -> list[str
     scans = sum(len(case.scans) for case in dataset.cases)
     files = read_and_write(dataset, folder)
     session, in_session = run("session")
-    single, in_batches = run("container-per-scan", batch=True, scans_a_batch=1)
+    single, in_batches = run("container-per-scan", batch=True, scans_per_batch=1)
     rounds = chain.from_iterable(record.rounds for record in in_session.records())
     waited = sum(entry.seconds for entry in rounds)
     scores = [read_scores(store).drop(columns="run") for store in (in_session, in_batches)]

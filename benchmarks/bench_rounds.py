@@ -121,7 +121,7 @@ def compare_rounds(path: Path, arguments: argparse.Namespace) -> list[str]:
     load = sum(entry.load_seconds or 0 for entry in entries)
     cases = arguments.singles or arguments.cases
     patterns = tuple(f"phantom-{n + 1:03d}" for n in range(cases))
-    singles, in_containers, answered = run("single", batch=True, scans_a_batch=1, cases=patterns)
+    singles, in_containers, answered = run("single", batch=True, scans_per_batch=1, cases=patterns)
     all_singles = singles * len(entries) / len(answered)
     same = shared_scores(read_scores(in_session), read_scores(in_containers))
     scaled = "" if cases == arguments.cases else f", from {len(answered)} of them"

@@ -1,11 +1,11 @@
-"""Speed of a model's image: seconds for each target in the first round and in later ones.
+"""Speed of a model's image: one session for all targets and rounds against a container each.
 
     make bench-zoo MODEL=sam-med3d WEIGHTS=random:full
 
-One volume, several targets, one more click in each round. In the session, the work that targets and
-rounds share is done once. The comparison sends each target of each round to a new container, as a
-model's demo does. The masks of both must be equal. With random weights the numbers describe speed
-alone.
+One volume, several targets, one more click each round. In the session, whatever targets and rounds
+share is computed once. The other way sends each target of each round to a new container, as a
+model's demonstration would. The masks of the two ways must be equal. Random weights show
+speed only.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 
 from evaluator import paths
 from evaluator.containers import ModelSession
+from evaluator.containers.contracts.native import staged
 from evaluator.containers.engines import open_engine
 from evaluator.containers.engines.spec import Limits, Workspace
 from evaluator.containers.gpus import choose_gpus, find_gpus
@@ -49,7 +50,7 @@ def main() -> None:
         "--alone",
         type=int,
         default=4,
-        help="how many requests are also sent alone; the total is extrapolated",
+        help="number of requests that are also sent alone; the result is multiplied",
     )
     arguments = parser.parse_args()
     engine = open_engine("docker")
@@ -64,91 +65,89 @@ def main() -> None:
         for path in (folder, *workspace.input.rglob("*")):
             path.chmod(0o755)
         limits = Limits(timeout=3600, memory=model.card.memory, shm=model.card.shm)
-        how = {"run_id": folder.name, "log": folder / "log", "gpu": gpu}
-        results = in_a_session(engine, model, workspace, limits, how, requests, arguments.alone)
-        report(arguments, gpus, *results)
+        placement = {"run_id": folder.name, "log": folder / "log", "gpu": gpu}
+
+        def session():
+            return ModelSession(engine, model, workspace, limits, **placement)
+
+        outcomes, single, peak = in_a_session(session, workspace, requests, arguments.alone)
+        report(arguments, gpus, outcomes, single, peak)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def in_a_session(engine, model, workspace, limits, how, requests, alone):
-    """Answers of a session, and of some of the same requests alone; raises where a mask differs."""
-    with ModelSession(engine, model, workspace, limits, **how) as session:
-        answers = [session.ask(request) for request in requests]
+def in_a_session(new_session, workspace, requests, alone):
+    """Outcomes of a session, and seconds of some requests alone; raises if a mask differs."""
+    with new_session() as session:
+        outcomes = [session.ask(staged(request, workspace)) for request in requests]
         peak = session.peak_memory()
-    for answer in answers:
-        for target in answer.request.targets:
-            mask_of(answer, target.name)
+    for outcome in outcomes:
+        for name in outcome.request.targets:
+            mask_of(outcome, name)
     single = []
-    for answer in answers[:: max(1, len(answers) - 1)]:
-        for target in answer.request.targets[: max(1, alone // 2)]:
-            request = replace(
-                answer.request, id=f"{answer.request.id}-{target.name}", targets=(target,)
-            )
-            write(workspace.input, request)
+    step = max(1, len(outcomes) - 1)
+    for request, outcome in zip(requests[::step], outcomes[::step], strict=True):
+        for target in request.targets[: max(1, alone // 2)]:
+            separate = replace(request, id=f"{request.id}-{target.name}", targets=(target,))
+            write(workspace.input, separate)
             begun = time.perf_counter()
-            with ModelSession(engine, model, workspace, limits, **how) as session:
-                single_answer = session.ask(request)
+            with new_session() as session:
+                repeated = session.ask(staged(separate, workspace))
             single.append(time.perf_counter() - begun)
-            masks = [mask_of(a, target.name) for a in (answer, single_answer)]
-            assert masks[0] == masks[1], f"{request.id}: the mask differs from the session's"
-    return answers, single, peak
+            masks = [mask_of(result, target.name) for result in (outcome, repeated)]
+            assert masks[0] == masks[1], f"{separate.id}: the mask differs from the session's"
+    return outcomes, single, peak
 
 
-def mask_of(answer, name: str):
-    """The mask's values; without this check a missing mask would count as a fast answer."""
-    path = answer.folder / f"{name}.nii.gz"
-    if not path.is_file():
-        raise SystemExit(
-            f"{answer.request.id}: no mask of {name}; the model's reply: {answer.reply}"
-        )
+def mask_of(outcome, name: str):
+    """The mask's values; a target without a mask would count as a fast one."""
+    identifier = outcome.request.id
+    path = outcome.output / identifier / f"{name}.nii.gz" if outcome.output else None
+    if path is None or not path.is_file():
+        raise SystemExit(f"{identifier}: no mask of {name}; the model's reply: {outcome.reply}")
     return read(path).data
 
 
-def report(arguments, gpus, answers, single, peak) -> None:
-    first, later = answers[0], answers[1:]
+def report(arguments, gpus, outcomes, single, peak) -> None:
+    first, later = outcomes[0], outcomes[1:]
     n = arguments.targets
-    shape = " x ".join(map(str, arguments.shape))
-    print(
-        f"{arguments.model} {arguments.weights} on {shape}, {n} targets, {arguments.rounds} rounds,"
-    )
+    size = " x ".join(map(str, arguments.shape))
+    rounds = f"{n} targets, {arguments.rounds} rounds"
+    print(f"{arguments.model} {arguments.weights} on {size}, {rounds},")
     print(f"on {gpus[0].name if gpus else 'the CPU'}; seconds of one run")
-    in_session = first.load_seconds + sum(answer.seconds for answer in answers)
-    alone = median(single) * n * len(answers)
-    later_seconds = f"{median(answer.seconds for answer in later) / n:.2f}" if later else "-"
+    of_later = [outcome.seconds for outcome in later]
+    session = first.load_seconds + first.seconds + sum(of_later)
+    alone = median(single) * n * len(outcomes)
     rows = {
         "start and load": f"{first.load_seconds:.1f}",
         "first round, a target": f"{first.seconds / n:.2f}",
-        "later rounds, a target": later_seconds,
-        "all rounds in one session": f"{in_session:.1f}",
+        "later rounds, a target": f"{median(of_later) / n:.2f}" if later else "-",
+        "all rounds in one session": f"{session:.1f}",
         "one target of one round alone": f"{median(single):.2f}",
-        "all of them alone (extrapolated)": f"{alone:.1f}",
+        "all of them alone (multiplied)": f"{alone:.1f}",
         "peak memory, GiB": f"{(peak or 0) / 2**30:.2f}",
-        "times that the model reports": json.dumps(dict(first.reply.seconds))
+        "seconds that the model reports": json.dumps(dict(first.reply.seconds))
         if first.reply
         else "-",
     }
     print("\n| | |\n|---|---|")
     for name, value in rows.items():
         print(f"| {name} | {value} |")
-    print(f"\n{alone / in_session:.1f} times as fast, equal masks in {len(single)} requests")
+    print(f"\n{alone / session:.1f} times as fast, equal masks in {len(single)} requests")
 
 
 def make_requests(folder: Path, card, arguments) -> list[Request]:
-    """Requests round by round, with one more click for each target in each.
-
-    The targets are organs that the model accepts, by the names and texts that every model gets.
-    """
+    """One request for each round, with one more click for each target that the model supports."""
     organs = load_organs()
-    accepted = [
+    supported = [
         name
         for name in organs.names()
         if organs.kind(name) != "lesions" and not target_refusal(card, name)
     ]
-    names = accepted[: arguments.targets]
-    if not 1 <= arguments.targets <= len(accepted):
+    names = supported[: arguments.targets]
+    if not 1 <= arguments.targets <= len(supported):
         raise SystemExit(
-            f"{card.name} accepts {len(accepted)} organs; give --targets 1 to {len(accepted)}"
+            f"{card.name} supports {len(supported)} organs; use --targets 1 to {len(supported)}"
         )
     for name in ("requests", "images"):
         (folder / name).mkdir(parents=True)
@@ -164,24 +163,23 @@ def make_requests(folder: Path, card, arguments) -> list[Request]:
     for modality in card.inputs[0]:
         write_volume(folder / f"images/{modality}.nii.gz", array.astype(np.int16), grid)
         images[modality] = ImageFile(f"images/{modality}.nii.gz", UNITS[modality])
-    middles = {}
+    centres = {}
     for name in names:
-        middles[name] = np.array([int(rng.integers(n // 4, 3 * n // 4)) for n in shape])
+        centres[name] = np.array([int(rng.integers(n // 4, 3 * n // 4)) for n in shape])
     requests = []
     for number in range(arguments.rounds):
         targets = []
-        for name, middle in middles.items():
-            points = tuple(click(middle, k) for k in range(number + 1))
+        for name, centre in centres.items():
+            points = tuple(click(centre + 4 * k, k) for k in range(number + 1))
             targets.append(Target(name, text=organs.texts(name)[0], points=points))
         requests.append(Request(f"r{number}", "case", number, images, grid, tuple(targets)))
         write(folder, requests[-1])
     return requests
 
 
-def click(middle: np.ndarray, number: int) -> Point:
-    """The click of this number: four voxels from the click before it along each axis."""
-    i, j, k = (middle + 4 * number).tolist()
-    return Point((i, j, k), (1.5 * i, 1.5 * j, 1.5 * k), round=number)
+def click(index: np.ndarray, number: int) -> Point:
+    voxel = tuple(int(n) for n in index)
+    return Point(voxel, tuple(1.5 * n for n in voxel), round=number)
 
 
 def write(folder: Path, request: Request) -> None:

@@ -183,7 +183,7 @@ def fetch(
 @click.option(
     "--record",
     is_flag=True,
-    help="Write the results to docs/checks/NAME.json, for the README's table.",
+    help="Write the results to docs/checks/NAME.json, for the table in docs/models.md.",
 )
 @json_option("check")
 def check(name: str, engine: str, weights: str, huge: bool, record: bool, as_json: bool) -> None:
@@ -207,13 +207,14 @@ def check(name: str, engine: str, weights: str, huge: bool, record: bool, as_jso
             click.echo(f"{state} {result.check}: {result.detail}{measured}")
     if record:
         path = write_record(name, prepared, done)
-        click.echo(f"recorded in {path}; umd models badges updates the README", err=True)
+        click.echo(f"recorded in {path}; umd models badges updates docs/models.md", err=True)
     raise SystemExit(0 if all(result.ok for result in done) else 1)
 
 
 @models.command(epilog="Example: umd models badges")
 def badges() -> None:
-    """Update the README's table of checked models from docs/checks."""
-    from evaluator.zoo.conformance.readme_table import update_readme
+    """Write the table of checked models in docs/models.md from docs/checks."""
+    from evaluator.zoo.conformance.readme_table import update_models_page
 
-    click.echo("README.md was updated" if update_readme() else "README.md is up to date")
+    changed = update_models_page()
+    click.echo("docs/models.md is updated" if changed else "docs/models.md is up to date")

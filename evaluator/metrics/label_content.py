@@ -64,7 +64,7 @@ def read_content(
         ]
     voxels = _count_voxels(maps, limits, pool)
     slabs = _find_corners(maps, limits, voxel_grid, pool)
-    dense = [not all(slab[3] for slab in of_map) for of_map in slabs]
+    dense = [not _is_complete(of_map) for of_map in slabs]
     listed = [[] if is_dense else of_map for of_map, is_dense in zip(slabs, dense, strict=True)]
     tasks = [(of_map, label_grid.targets) for of_map, label_grid in zip(listed, maps, strict=True)]
     del slabs, listed
@@ -121,6 +121,11 @@ def _find_corners(
             for slab in slabs
         ]
     return _chunks(pool.run(find_corners, tasks), len(slabs))
+
+
+def _is_complete(slabs: list[Any]) -> bool:
+    """Whether all corners of a map were listed."""
+    return all(complete for *_, complete in slabs)
 
 
 def _chunks(results: list[Any], size: int) -> list[list[Any]]:

@@ -121,8 +121,8 @@ def test_real_pairs_score_as_deepminds_own_program_scored_them(
                     (pair["prediction"], label, name)
                     for name in compare(measured[label], expected, tolerance)
                 }
-    # every number of DeepMind's family in the folder was compared; where a peer has NaN or inf, this
-    # project has a status without a number
+    # every number of DeepMind's family in the folder was compared; where a peer has NaN or inf,
+    # this project has a status without a number
     expected_keys = set()
     for pair in pairs:
         for label, expected in pair["per_label"].items():

@@ -1,4 +1,4 @@
-"""The README's table of conformance tests agrees with the records and names the weights."""
+"""The table of checks in docs/models.md is made from the records, and states the weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evaluator.zoo.conformance.readme_table import (
     BEGIN,
     END,
     badge_table,
-    update_readme,
+    update_models_page,
     write_record,
 )
 from evaluator.zoo.conformance.results import Result
@@ -21,8 +21,8 @@ from evaluator.zoo.prepare import PreparedModel
 from tests.tiny import PAINTER, ROOT
 
 
-def test_the_readme_agrees_with_the_records():
-    text = Path(ROOT, "README.md").read_text()
+def test_the_page_shows_the_records():
+    text = Path(ROOT, "docs/models.md").read_text()
     assert text.split(BEGIN)[1].split(END)[0].strip() == badge_table()
 
 
@@ -46,10 +46,11 @@ def test_a_record_becomes_a_row(project):
         "| `painter` | random:small: not a result | 1 of 2 (not: session equals batch) "
         "| 0.071 | 123 | - |"
     )
-    (folder / "README.md").write_text("# no table\n")
+    page = folder / "docs/models.md"
+    page.write_text("# no table\n")
     with pytest.raises(ManifestError, match="no place for the table"):
-        update_readme()
-    (folder / "README.md").write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    assert update_readme()
-    assert (folder / "README.md").read_text() == f"before\n{BEGIN}\n{badge_table()}\n{END}\nafter\n"
-    assert not update_readme()
+        update_models_page()
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    assert update_models_page()
+    assert page.read_text() == f"before\n{BEGIN}\n{badge_table()}\n{END}\nafter\n"
+    assert not update_models_page()

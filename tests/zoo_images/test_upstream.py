@@ -2,7 +2,7 @@
 
 Run by ``make test-upstream``. What upstream needs beside the image (torchio at the version its code
 wants, MONAI) is collected by hash and mounted. The comparisons with upstream's own functions, which
-no index has, are in docs/decisions.
+no index has, are in docs/validation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Results of ``umd models check`` in ``docs/checks/<model>.json``, and their README table."""
+"""Results of ``umd models check`` in docs/checks/<model>.json; the table in docs/models.md."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ END = "<!-- end of checks -->"
 COLUMNS = (
     "model",
     "weights",
-    "checks kept",
-    "s a request, at most",
+    "checks passed",
+    "s per request, at most",
     "s for 512×512×400",
     "memory",
     "on",
@@ -69,25 +69,25 @@ def badge_table() -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def update_readme() -> bool:
-    """Update the table in the README.
+def update_models_page() -> bool:
+    """Write the table into docs/models.md.
 
     Returns:
-        true if the README changed.
+        Whether the page changed.
 
     Raises:
-        ManifestError: the README has no marked place for the table.
+        ManifestError: the page has no lines that mark the place of the table.
     """
-    path = paths.project() / "README.md"
+    path = paths.project() / "docs" / "models.md"
     text = path.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ManifestError(f"{path} has no place for the table, from the line {BEGIN} to {END}")
-    updated = f"{before}{BEGIN}\n{badge_table()}\n{END}{after}"
-    if updated != text:
-        write_bytes(path, updated.encode())
-    return updated != text
+    page = f"{before}{BEGIN}\n{badge_table()}\n{END}{after}"
+    if page != text:
+        write_bytes(path, page.encode())
+    return page != text
 
 
 def _row(record: dict[str, Any]) -> tuple[str, ...]:

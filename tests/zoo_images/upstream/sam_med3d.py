@@ -3,7 +3,7 @@
 Runs in an environment of its own (``sam_med3d.lock``), where torchio is of the version that
 upstream's code needs. Upstream's preprocessing is called through torchio, by what
 utils/infer_utils.py does with it. With a checkout of github.com/uni-medical/SAM-Med3D as argument,
-its own functions are called instead (docs/decisions/0071).
+its own functions are called instead (docs/validation/sam-med3d.md).
 
     python sam_med3d.py SIZE [CHECKOUT]
 """

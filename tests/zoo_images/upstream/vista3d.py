@@ -3,7 +3,7 @@
 Without a checkout upstream's steps are taken from the package monai, as the bundle's
 configs/inference.json lists them. With a checkout of github.com/NVIDIA-Medtech/NV-Segment-CTMR the
 bundle itself is run, evaluator and all (it wants pytorch-ignite, einops, nibabel and scikit-image
-beside what the image has); see docs/decisions/0080.
+beside what the image has); see docs/validation/vista3d.md.
 
     python vista3d.py SIZE [VOLUMES [CHECKOUT]]
 
