@@ -128,8 +128,8 @@ def as_markdown(table: Table) -> str:
         _row("---" if column.words else "--:" for column in table.columns),
     ]
     lines += [_row(_escape_markdown(_with_small(cell)) for cell in row) for row in table.rows]
-    told = [*table.warnings, *([table.note] if table.note else [])]
-    return "\n".join([*lines, *(["", *told] if told else [])]) + "\n"
+    parts = [*table.warnings, *([table.note] if table.note else [])]
+    return "\n".join([*lines, *(["", *parts] if parts else [])]) + "\n"
 
 
 def as_latex(table: Table) -> str:
@@ -195,13 +195,13 @@ def _latex(text: str) -> str:
 
 
 #: DICOM's codes as physicians say them
-SAID = {"CT": "CT", "MR": "MR", "PT": "PET"}
+MODALITY_NAMES = {"CT": "CT", "MR": "MR", "PT": "PET"}
 
 
 SCANNER = {"CT-PT": "PET/CT", "MR-PT": "PET/MR"}
 
 
-def counted(n: int, word: str) -> str:
+def count_noun(n: int, word: str) -> str:
     """A number with its noun: "1 subject", "2 subjects"."""
     return f"{n} {word}" if n == 1 else f"{n} {word}s"
 

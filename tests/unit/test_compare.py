@@ -295,7 +295,7 @@ def test_two_sides_that_do_not_work_do_not_agree():
     made = quick(results([run], paired(run, {"liver": [(0.001 * n, 0.0) for n in range(10)]})))
     row = one(made.modality, target="liver", failures="included")
     assert row["verdict"] == "inconclusive"
-    assert "neither side works" in row["explanation"]
+    assert "neither arm works" in row["explanation"]
 
 
 def test_fifty_models():
