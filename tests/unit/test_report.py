@@ -354,9 +354,7 @@ def test_a_case_without_the_viewer_says_so(tmp_path):
     without, shown = (
         (tmp_path / "site/cases" / f"{name}.html").read_text() for name in ("without", "with")
     )
-    assert (
-        "no interactive viewer, because @niivue/niivue@1 was not available" in without
-    )
+    assert "no interactive viewer, because @niivue/niivue@1 was not available" in without
     assert "niivue.js" not in without
     assert "built without" not in shown
     assert '<script src="../assets/niivue.js">' in shown

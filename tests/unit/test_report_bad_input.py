@@ -180,7 +180,10 @@ def test_a_prompt_that_a_model_does_not_take_is_no_collapse_and_no_score(tmp_pat
     rows += [row for run in runs[1:] for row in paired(run, {"liver": refused})]
     pages = built(tmp_path, runs, rows, control="control")
     said = text_of(pages["index.html"])
-    assert "No prediction was requested: the model does not support any prompt of this protocol." in said
+    assert (
+        "No prediction was requested: the model does not support any prompt of this protocol."
+        in said
+    )
     assert "not supported counts as 0.000 n 6" in said
     assert "Suspect the pipeline" not in said
     assert "collapse" not in said
