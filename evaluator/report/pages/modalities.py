@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -101,15 +103,10 @@ def heat_table(benchmark: Benchmark, metric: str) -> Table:
     """Target by model and modality, every scan of the modality, as coloured figures."""
     rows = _level_rows(benchmark, metric)
     by_place = {(str(r.model), str(r.modality), str(r.target)): r for r in rows_of(rows)}
-    keys = [
-        (m, x)
-        for m in benchmark.models
-        for x in benchmark.modalities
-        if any(k[:2] == (m, x) for k in by_place)
-    ]
-    upper = [("", 1)] + [
-        (model, sum(key[0] == model for key in keys)) for model in dict.fromkeys(k[0] for k in keys)
-    ]
+    present = {place[:2] for place in by_place}
+    keys = [key for key in product(benchmark.models, benchmark.modalities) if key in present]
+    counts = Counter(model for model, _ in keys)
+    upper = [("", 1), *counts.items()]
     columns = [Column(title="target", words=True)]
     columns += [
         Column(title=MODALITY_NAMES[modality], starts=n == 0 or keys[n - 1][0] != model)

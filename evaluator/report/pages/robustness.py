@@ -60,9 +60,10 @@ def make(report: Report) -> Page | None:
 def varied(benchmark: Benchmark) -> str | None:
     """Return the field in which the protocol's variants differ; None unless it is one field."""
     plans = [asdict(plan) for plan in benchmark.protocol.variants]
-    differing = (
-        [name for name in FIELDS if len({plan[name] for plan in plans}) > 1] if plans else []
-    )
+    differing = []
+    for name in FIELDS:
+        if len({plan[name] for plan in plans}) > 1:
+            differing.append(name)
     return differing[0] if len(differing) == 1 else None
 
 
