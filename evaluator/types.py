@@ -283,18 +283,6 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mask:
-    """A validated prediction, rewritten by the evaluator: uint8, 0 and 1, on the request's grid."""
-
-    path: Path
-    sha256: str
-    voxels: int
-
-
-Prediction = Mask | Failure
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """One metric of one prediction: a value, or a status that explains its absence; never NaN."""
 

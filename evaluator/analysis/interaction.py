@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaluator.analysis.comparison.subject_means import describe_subjects, mean_by_subject
+from evaluator.analysis.displacements import displacements
 from evaluator.manifests.protocols import load_protocol
 from evaluator.metrics.interaction import (
     area,
@@ -17,7 +18,6 @@ from evaluator.metrics.interaction import (
     first_gain,
     instability,
 )
-from evaluator.runs.results import displacements
 from evaluator.runs.tables import read_scores
 from evaluator.types import Status
 

@@ -14,11 +14,12 @@ import numpy as np
 
 from evaluator.analysis.comparison.score_array import EXCLUDED, INCLUDED, make_score_array
 from evaluator.analysis.comparison.subject_means import describe_subjects
+from evaluator.analysis.displacements import displacements
 from evaluator.errors import UnknownNameError
 from evaluator.manifests.protocols import load_protocol
 from evaluator.metrics import METRICS
 from evaluator.runs.reproducibility import read_verdict
-from evaluator.runs.results import displacements, load
+from evaluator.runs.results import load
 from evaluator.runs.tables import at_round
 from evaluator.types import MODALITIES
 

@@ -152,12 +152,48 @@ def _dataset_files(
     *,
     keep_ids: bool,
 ) -> list[Path]:
+    warning = _warning(run)
+    readme = (
+        f"{warning}Masks by {run.title} and their scores, "
+        f"protocol {run.protocol} ({run.protocol_title}).\n"
+        f"Source: {run.dataset_title}. References: {run.reference_origin}.\n"
+        f"Subjects have {'their original ids' if keep_ids else 'numbers in a secret order'}.\n"
+        "A target without a mask has a status in the scores, and in the sidecar's TargetStatus if "
+        "the image has any mask.\n"
+        "All segmentations are in anat/, as BIDS has no other folder for them; acq- is the "
+        "modality of the image.\n"
+    )
+    return [
+        _write_json(folder / "dataset_description.json", _description(run)),
+        _write_text(folder / "README", readme),
+        _write_text(folder / ".bidsignore", "*_scores.tsv\nscores.json\n"),
+        _write_json(folder / "scores.json", _score_columns()),
+        _write_tsv(
+            folder / "participants.tsv",
+            ("participant_id",),
+            [(f"sub-{name}",) for name in subjects],
+        ),
+        _write_tsv(
+            folder / "dseg.tsv",
+            ("index", "name"),
+            [(str(number), name) for name, number in targets.items()],
+        ),
+    ]
+
+
+def _warning(run: RunFacts) -> str:
+    """What a reader must know before any figure; empty if nothing."""
     synthetic = "SYNTHETIC data. " if run.synthetic else ""
+    return synthetic + ("RANDOM WEIGHTS, NOT A RESULT. " if run.random_weights else "")
+
+
+def _description(run: RunFacts) -> dict[str, Any]:
+    """The content of dataset_description.json."""
     random = "RANDOM WEIGHTS, NOT A RESULT. " if run.random_weights else ""
     container = {"Type": run.engine, "Tag": run.image} if run.isolates else None
     generated = {"Name": run.title, "Description": f"{random}The model that predicted the masks"}
-    description = {
-        "Name": f"{synthetic}{random}{run.title} on {run.dataset_title}",
+    return {
+        "Name": f"{_warning(run)}{run.title} on {run.dataset_title}",
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "derivative",
         "License": run.info.dataset.license,
@@ -172,21 +208,15 @@ def _dataset_files(
         "SourceDatasets": [{"Version": f"sha256:{run.dataset_sha256}"}],
         "HowToAcknowledge": run.info.dataset.citation,
     }
-    readme = (
-        f"{synthetic}{random}Masks by {run.title} and their scores, "
-        f"protocol {run.protocol} ({run.protocol_title}).\n"
-        f"Source: {run.dataset_title}. References: {run.reference_origin}.\n"
-        f"Subjects have {'their original ids' if keep_ids else 'numbers in a secret order'}.\n"
-        "A target without a mask has a status in the scores, and in the sidecar's TargetStatus if "
-        "the image has any mask.\n"
-        "All segmentations are in anat/, as BIDS has no other folder for them; acq- is the "
-        "modality of the image.\n"
-    )
+
+
+def _score_columns() -> dict[str, Any]:
+    """The content of scores.json: what the columns of the score tables mean."""
     metrics = {
         name: {"LongName": row.title, "Units": row.unit or "1", "Description": row.definition}
         for name, row in METRICS.items()
     }
-    scores = {
+    return {
         "modality": {"Description": "DICOM code of the segmented image"},
         "target": {"Description": "the structure"},
         "seed": {"Description": "seed of the prompts"},
@@ -198,22 +228,6 @@ def _dataset_files(
         "value": {"Description": "the score; n/a if there is none, see status"},
         "status": {"Description": "ok, or why there is no value"},
     }
-    return [
-        _write_json(folder / "dataset_description.json", description),
-        _write_text(folder / "README", readme),
-        _write_text(folder / ".bidsignore", "*_scores.tsv\nscores.json\n"),
-        _write_json(folder / "scores.json", scores),
-        _write_tsv(
-            folder / "participants.tsv",
-            ("participant_id",),
-            [(f"sub-{name}",) for name in subjects],
-        ),
-        _write_tsv(
-            folder / "dseg.tsv",
-            ("index", "name"),
-            [(str(number), name) for name, number in targets.items()],
-        ),
-    ]
 
 
 def _write_tsv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Path:

@@ -9,7 +9,7 @@ results.groups()      the parts that may be compared: one dataset, one protocol
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,6 @@ from pandas.api.types import union_categoricals
 
 from evaluator.errors import RunConflictError, UnknownNameError, UserError
 from evaluator.manifests.protocols import load_protocol
-from evaluator.runs.json_types import read_typed
-from evaluator.runs.records import CasePrompts
 from evaluator.runs.reproducibility import read_verdict
 from evaluator.runs.store import RunStore, open_run
 from evaluator.runs.tables import (
@@ -288,20 +286,3 @@ def _protocol(run: RunFacts) -> Protocol:
             "the present one; put the old protocol file back, or make a new run"
         )
     return protocol
-
-
-def displacements(run: RunStore) -> dict[tuple[str, str], list[float]]:
-    """How far each prompt with a point was moved to lie on its image's reference.
-
-    Returns:
-        (target, modality) -> millimetres, one for each case and seed; 0 for a prompt not moved.
-    """
-    distances: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for path in sorted((run.path / "prompts").glob("*.json")):
-        case = read_typed(CasePrompts, path)
-        for modality in case.prompts:
-            for targets in case.scan(modality).prompts.values():
-                for target, prompt in targets.items():
-                    if prompt.points:
-                        distances[target, modality].append(prompt.displacement_mm)
-    return dict(distances)

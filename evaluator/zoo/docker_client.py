@@ -11,7 +11,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import docker.errors
 
-from evaluator.containers.engines.docker import DockerEngine, engine_faults
+from evaluator.containers.engines.docker import DockerEngine
+from evaluator.containers.engines.docker_errors import engine_faults
 from evaluator.errors import BuildError, write_fault
 
 if TYPE_CHECKING:

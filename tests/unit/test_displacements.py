@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from evaluator.analysis.displacements import displacements
 from evaluator.analysis.summary import summarise
 from evaluator.cli.show import print_table
 from evaluator.imaging.geometry import affine_of, to_world
-from evaluator.runs.results import displacements
 from evaluator.volumes import read_labels, write_volume
 from tests.conftest import order
 from tests.tiny import PAINTER, make_dataset

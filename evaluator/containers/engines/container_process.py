@@ -1,0 +1,152 @@
+"""A running container: its lines, its log and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import struct
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import docker.errors
+
+from evaluator.containers.engines.docker_errors import (
+    GONE,
+    engine_faults,
+    engine_gone,
+    remove_container,
+)
+from evaluator.containers.engines.process_output import Lines, LogFile, peak_memory_of
+from evaluator.containers.engines.spec import Exit
+
+if TYPE_CHECKING:
+    from evaluator.containers.engines.spec import Mode
+
+FRAME = struct.Struct(">BxxxL")
+STDOUT = 1
+
+
+class ContainerProcess:
+    """A started container.
+
+    A session is attached before the container starts, so no line is lost; a batch is followed by
+    its log.
+    """
+
+    def __init__(self, container: Any, log: LogFile, mode: Mode) -> None:
+        self._container, self._log, self._lines = container, log, Lines()
+        self._socket: Any = None
+        with engine_faults():
+            if mode == "serve":
+                attached = container.attach_socket(
+                    params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+                )
+                self._attached, self._socket = attached, getattr(attached, "_sock", attached)
+                self._socket.settimeout(None)
+            container.start()
+        self._pump = threading.Thread(
+            target=self._read_frames if self._socket else self._follow, daemon=True
+        )
+        self._pump.start()
+
+    def _read_frames(self) -> None:
+        """Standard output and error come multiplexed, in frames of docker's attach protocol."""
+        try:
+            while head := self._receive(FRAME.size):
+                stream, length = FRAME.unpack(head)
+                while length:
+                    part = self._socket.recv(min(length, 65536))
+                    if not part:
+                        return
+                    length -= len(part)
+                    if stream == STDOUT:
+                        self._lines.feed(part)
+                    else:
+                        self._log.write(part)
+        except OSError:
+            pass
+        finally:
+            self._lines.end()
+
+    def _receive(self, count: int) -> bytes:
+        body = b""
+        while len(body) < count:
+            part = self._socket.recv(count - len(body))
+            if not part:
+                return b""
+            body += part
+        return body
+
+    def _follow(self) -> None:
+        with contextlib.suppress(docker.errors.DockerException, *GONE):
+            for part in self._container.logs(stream=True, follow=True):
+                self._log.write(part)
+
+    def read_line(self, timeout: float) -> str | None:
+        """See ``evaluator.containers.engines.Process``."""
+        try:
+            return self._lines.next(timeout)
+        except queue.Empty:
+            return None
+
+    def send_line(self, line: str) -> None:
+        """See ``evaluator.containers.engines.Process``."""
+        with contextlib.suppress(OSError):
+            self._socket.sendall(line.encode() + b"\n")
+
+    def running(self) -> bool:
+        """See ``evaluator.containers.engines.Process``."""
+        return bool(self._state().get("Running"))
+
+    def peak_memory(self) -> int | None:
+        """See ``evaluator.containers.engines.Process``."""
+        pid = self._state().get("Pid") or 0
+        # the number is the engine's: if that runs on another or a virtual machine, it names
+        # another process here
+        with contextlib.suppress(OSError):
+            if str(self._container.id) in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8"):
+                return peak_memory_of(pid)
+        return None
+
+    def finish(self, timeout: float) -> Exit:
+        """See ``evaluator.containers.engines.Process``."""
+        if self._socket:
+            import socket
+
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_WR)
+        end = time.monotonic() + timeout
+        while self.running() and time.monotonic() < end:
+            time.sleep(0.05)
+        return self.kill()
+
+    def kill(self) -> Exit:
+        """See ``evaluator.containers.engines.Process``."""
+        with contextlib.suppress(docker.errors.APIError), engine_gone():
+            self._container.kill()
+        # the engine notes an out-of-memory kill with the container's end, perhaps a moment later
+        for _ in range(100):
+            state = self._state()
+            if not state.get("Running"):
+                break
+            time.sleep(0.05)
+        self._pump.join(5)
+        remove_container(self._container)
+        if self._socket:
+            self._socket.close()
+            self._attached.close()
+        return Exit(
+            code=state.get("ExitCode"),
+            out_of_memory=bool(state.get("OOMKilled")),
+            tail=self._log.tail(),
+        )
+
+    def _state(self) -> dict[str, Any]:
+        with engine_faults():
+            try:
+                self._container.reload()
+            except docker.errors.NotFound:
+                return {"Running": False, "ExitCode": None}
+        return dict(self._container.attrs["State"])
