@@ -151,7 +151,7 @@ def test_the_check_detects_a_model_that_keeps_state(project, engine_name):
 SHARED = """
 id = "shared-clicks"
 title = "Three clicks, the same for all"
-description = "A test's own."
+description = "A protocol for this test."
 metrics = ["dice"]
 failures_count_as = "worst"
 distance_cap_mm = 500.0

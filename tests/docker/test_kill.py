@@ -33,7 +33,7 @@ def _umd(*arguments, runs, **popen):
 @pytest.mark.docker
 def test_sigkill_in_the_middle_of_twenty_cases(project, tmp_path, docker_engine, monkeypatch):
     project({"slow": SLOW})
-    # other tests use the default cache at the same time
+    # the default cache contains files of tests that run at the same time
     monkeypatch.setenv("UMD_CACHE", str(tmp_path / "cache"))
     data = make_dataset(tmp_path / "data", [f"s{n:02d}" for n in range(20)])
     command = ["run", "-m", "slow", "-d", str(data), "-p", "point-1"]

@@ -183,7 +183,7 @@ def test_challenge_totals_are_printed(data, tmp_path, capsys):
     print_rounds(run, as_json=False)
     text = capsys.readouterr().out
     line = (
-        "CVPR 2025, PT, 2 images: DSC_AUC 4.000, NSD_AUC 4.000 (at most 4), "
+        "CVPR 2025, PT, means over 2 images: DSC_AUC 4.000, NSD_AUC 4.000 (at most 4), "
         "DSC_Final 1.000, NSD_Final 1.000"
     )
     assert line in text
