@@ -84,7 +84,7 @@ def test_ctrl_c_keeps_finished_scans_and_prints_a_message(project, tmp_path, doc
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "the same command goes on from here" in stderr
+    assert "the same command resumes" in stderr
     assert "Traceback" not in stderr
     (folder,) = (tmp_path / "r").iterdir()
     assert docker_engine._labelled(f"umd.run={folder.name}") == []
