@@ -20,14 +20,14 @@ def print_resolved(resolved: ResolvedRun) -> None:
     image = plan.digest if resolved.image_built else "is built before the run starts"
     gpus = ", ".join(f"{gpu.index} ({gpu.name})" for gpu in resolved.gpus) or "none"
     name = resolved.run_name or "known when the image is built"
-    known = "exists, is resumed" if resolved.run_exists else "new"
+    existence = "exists, is resumed" if resolved.run_exists else "new"
     isolation = "" if resolved.isolates else " (no isolation)"
     facts = {
         "model": f"{plan.card.name}, image {image}",
         "dataset": f"{plan.dataset.name}, {len(resolved.cases)} cases",
         "protocol": f"{plan.protocol.id}, prompt: {plan.kind or 'none that the model accepts'}",
         "engine": f"{resolved.engine}{isolation}, GPUs: {gpus}",
-        "run": f"{name} ({known})",
+        "run": f"{name} ({existence})",
         "shard": str(config.shard or "all cases"),
         "scans": f"{len(resolved.scans)}: {_counts(resolved)}",
         "disk": _disk(resolved),

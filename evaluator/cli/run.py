@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,9 @@ from evaluator.cli.options import (
 from evaluator.cli.progress import Progress
 from evaluator.cli.show import print_table
 
+if TYPE_CHECKING:
+    from evaluator.evaluation.run_config import RunConfig
+
 
 @click.command(epilog="Example: umd run -m region-growing -d phantom -p paper")
 @click.option(
@@ -30,6 +33,7 @@ from evaluator.cli.show import print_table
 @click.option(
     "-d",
     "--data",
+    "dataset",
     default="phantom",
     show_default=True,
     help="Name of a dataset, or path of its manifest.",
@@ -98,69 +102,58 @@ from evaluator.cli.show import print_table
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 def run(
     models: tuple[str, ...],
-    data: str,
-    protocol: str,
-    engine: str,
     gpus: str,
-    name: str | None,
-    prompts: str | None,
-    cases: tuple[str, ...],
-    data_root: Path | None,
-    timeout: float | None,
-    threads: int | None,
-    recheck: int,
-    batch: bool,
-    weights: str,
-    options: tuple[str, ...],
     accepted: tuple[str, ...],
     shard: str | None,
     dry_run: bool,
+    **settings: Any,
 ) -> None:
     """Run a model over a dataset, score it, and show the table.
 
     Finished scans are kept: if interrupted, the same command resumes the run.
     """
-    from evaluator.cli.resolved_run import print_resolved
-    from evaluator.evaluation.plan import choose_options
-    from evaluator.evaluation.resolve import resolve
-    from evaluator.evaluation.run import execute
     from evaluator.evaluation.run_config import RunConfig, parse_shard
+
+    if settings["name"] and len(models) > 1:
+        raise click.UsageError("--name requires a single model; omit it for several")
+    configs = [
+        RunConfig(
+            model=model,
+            gpus=parse_gpus(gpus),
+            accepted=frozenset(accepted),
+            shard=parse_shard(shard) if shard else None,
+            **settings,  # named as the fields of RunConfig
+        )
+        for model in models
+    ]
+    for config in configs:
+        _check(config)  # errors of the last model are reported before the first one runs
+    for config in configs:
+        _run(config, dry_run=dry_run)
+
+
+def _check(config: RunConfig) -> None:
+    """Raise UserError for options or weights that the model does not have."""
+    from evaluator.evaluation.plan import choose_options
     from evaluator.zoo import find_model
     from evaluator.zoo.sources import read_sources
     from evaluator.zoo.weights import choose_weights
 
-    if name and len(models) > 1:
-        raise click.UsageError("--name requires a single model; omit it for several")
-    for model in models:
-        # errors of the last model are reported before the first one runs
-        choose_options(find_model(model).card, options)
-        choose_weights(weights, model, read_sources(model))
-    for model in models:
-        config = RunConfig(
-            model=model,
-            dataset=data,
-            protocol=protocol,
-            engine=engine,
-            gpus=parse_gpus(gpus),
-            name=name,
-            prompts=prompts,
-            cases=cases,
-            data_root=data_root,
-            timeout=timeout,
-            threads=threads,
-            recheck=recheck,
-            batch=batch,
-            weights=weights,
-            options=options,
-            accepted=frozenset(accepted),
-            shard=parse_shard(shard) if shard else None,
-        )
-        resolved = resolve(config)
-        if dry_run:
-            print_resolved(resolved)
-            continue
-        with Progress(model) as progress:
-            store = execute(resolved, progress=progress.step)
-        if (store.path / "scores.csv").is_file():
-            print_table(store)
-        click.echo(f"run: {store.path}")
+    choose_options(find_model(config.model).card, config.options)
+    choose_weights(config.weights, config.model, read_sources(config.model))
+
+
+def _run(config: RunConfig, *, dry_run: bool) -> None:
+    from evaluator.cli.resolved_run import print_resolved
+    from evaluator.evaluation.resolve import resolve
+    from evaluator.evaluation.run import execute
+
+    resolved = resolve(config)
+    if dry_run:
+        print_resolved(resolved)
+        return
+    with Progress(config.model) as progress:
+        store = execute(resolved, progress=progress.step)
+    if (store.path / "scores.csv").is_file():
+        print_table(store)
+    click.echo(f"run: {store.path}")

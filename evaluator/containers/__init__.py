@@ -1,7 +1,8 @@
 """Ask a model: one request at a time in a session that stays alive, or many in a batch.
 
-Whatever the model does ends in one ``RequestOutcome`` for each request, with the evaluator's own clock beside it. A session
-that dies is started again for the next request; a batch that dies goes on without the request that it died of.
+Whatever the model does ends in one ``RequestOutcome`` for each request, with the evaluator's own
+clock beside it. A session that dies is started again for the next request; a batch that dies goes
+on without the request that it died of.
 """
 
 from evaluator.containers.answers import RequestOutcome, raise_if_disk_full

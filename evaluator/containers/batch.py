@@ -61,11 +61,11 @@ def answer_batch(
             yield from _give_up(waiting, last)
             return
         portion = waiting[: contract.batch_size]
-        own = Workspace(input=_batch_input(workspace, portion), output=new_output(workspace))
+        part = Workspace(input=_batch_input(workspace, portion), output=new_output(workspace))
         begun = time.perf_counter()
         process = engine.start(
             model,
-            own,
+            part,
             limits,
             run_id=run_id,
             mode="batch",
@@ -73,14 +73,14 @@ def answer_batch(
             gpu=gpu,
             log=log,
         )
-        monitor = OutputMonitor(own.output, limits.output_bytes, process)
-        batch = _Batch(contract, process, own.output, portion, limits, monitor, begun)
+        monitor = OutputMonitor(part.output, limits.output_bytes, process)
+        batch = _Batch(contract, process, part.output, portion, limits, monitor, begun)
         try:
             done, failure = yield from batch.follow()
         finally:
             monitor.end()
             process.kill()
-            shutil.rmtree(own.input, ignore_errors=True)
+            shutil.rmtree(part.input, ignore_errors=True)
         waiting = waiting[done:]
         if failure and done < len(portion):
             raise_if_disk_full(workspace)

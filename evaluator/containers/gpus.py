@@ -27,11 +27,12 @@ QUERY = "index,uuid,name,memory.total,driver_version"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """One GPU as its driver tells of it; memory in bytes, 0 where the driver does not tell (it shares the machine's)."""
+    """One GPU, as its driver describes it."""
 
     index: int
     uuid: str
     name: str
+    #: bytes; 0 if the driver does not know (the GPU shares the machine's memory)
     memory: int
     driver: str
 
@@ -43,18 +44,16 @@ def find_gpus() -> tuple[Gpu, ...]:
         return ()
     command = [program, f"--query-gpu={QUERY}", "--format=csv,noheader,nounits"]
     try:
-        told = subprocess.run(
-            command, capture_output=True, text=True, timeout=60, check=True
-        ).stdout
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):
         return ()
-    return parse_gpus(told)
+    return parse_gpus(ended.stdout)
 
 
-def parse_gpus(told: str) -> tuple[Gpu, ...]:
-    """``nvidia-smi``'s answer, a line a GPU; lines that do not tell of one are left out."""
+def parse_gpus(output: str) -> tuple[Gpu, ...]:
+    """The GPUs in the output of ``nvidia-smi``, one a line; other lines are ignored."""
     gpus = []
-    for line in told.splitlines():
+    for line in output.splitlines():
         parts = [part.strip() for part in line.split(",")]
         if len(parts) == 5 and parts[0].isdigit():
             mebibytes = int(parts[3]) if parts[3].isdigit() else 0
@@ -71,46 +70,59 @@ def parse_gpus(told: str) -> tuple[Gpu, ...]:
 
 
 def choose_gpus(
-    found: Sequence[Gpu],
-    wanted: tuple[int, ...] | None,
+    present: Sequence[Gpu],
+    indices: tuple[int, ...] | None,
     card: ModelCard,
 ) -> tuple[Gpu, ...]:
-    """Those of the machine's GPUs that a model is run on; ``wanted``: None for all, () for none, else indices.
+    """The GPUs that a model is run on.
 
-    None for a model that has no use for one, and for one that can do without where all are too small (it is told). Those asked
-    for by index are used whatever their memory, as a card's figure may be an estimate (it is told, too).
-    Raises UserError where a GPU that is needed is not there, or all have less memory than the card says.
+    A GPU chosen by its index is used whatever its memory, as a card's figure may be an estimate;
+    a warning says so. If all are too small and the model can do without, none is used, and a
+    warning says so.
+
+    Args:
+        present: the machine's GPUs.
+        indices: those that the user allows; None: all, (): none.
+        card: what the model needs.
+
+    Raises:
+        UserError: a GPU is needed and missing, or all have less memory than the card says.
     """
-    if card.gpu == "none" or wanted == ():
+    if card.gpu == "none" or indices == ():
         if card.gpu == "required":
-            raise UserError(f"model {card.name} needs a GPU, and the order says to use none")
+            raise UserError(f"model {card.name} needs a GPU, and --gpus says to use none")
         return ()
-    chosen = tuple(gpu for gpu in found if wanted is None or gpu.index in wanted)
-    if wanted is not None and len(chosen) < len(wanted):
+    chosen = tuple(gpu for gpu in present if indices is None or gpu.index in indices)
+    if indices is not None and len(chosen) < len(indices):
         raise UserError(
-            f"GPUs {list(wanted)} were asked for; this machine has {[gpu.index for gpu in found]}"
+            f"GPUs {list(indices)} were asked for; this machine has "
+            f"{[gpu.index for gpu in present]}"
         )
     if not chosen and card.gpu == "required":
         raise UserError(
             f"model {card.name} needs a GPU and this machine shows none; see: umd doctor"
         )
     if not chosen:
-        logger.info(
-            f"model {card.name} is made for a GPU and this machine shows none: runs without, which may take very long"
+        logger.warning(
+            f"model {card.name} is designed for a GPU and none was found; "
+            "it will run on the CPU and may be very slow"
         )
-    least = (card.gpu_memory or 0) * ROUNDED
-    fit = tuple(gpu for gpu in chosen if not gpu.memory or gpu.memory >= least)
-    if small := [gpu for gpu in chosen if gpu not in fit]:
-        told = ", ".join(
-            f"GPU {gpu.index} ({gpu.name}) has {gpu.memory / 2**30:.1f} GiB" for gpu in small
-        )
-        lacks = f"model {card.name} needs {(card.gpu_memory or 0) / 2**30:.1f} GiB of GPU memory by its card; {told}"
-        if wanted is not None:
-            logger.info(f"{lacks}: used as it was asked for, and may run out of memory")
-            return chosen
-        if not fit and card.gpu == "required":
-            raise UserError(f"{lacks}. Use a larger one, or ask for it by its index to try")
-        logger.info(f"{lacks}: {'runs without a GPU' if not fit else 'not used'}")
+    needed = (card.gpu_memory or 0) * ROUNDED
+    fit = tuple(gpu for gpu in chosen if not gpu.memory or gpu.memory >= needed)
+    small = [gpu for gpu in chosen if gpu not in fit]
+    if not small:
+        return fit
+    sizes = [f"GPU {gpu.index} ({gpu.name}) has {gpu.memory / 2**30:.1f} GiB" for gpu in small]
+    problem = (
+        f"model {card.name} needs {(card.gpu_memory or 0) / 2**30:.1f} GiB of GPU memory by its "
+        f"card; {', '.join(sizes)}"
+    )
+    if indices is not None:
+        logger.warning(f"{problem}: used as it was asked for, and may run out of memory")
+        return chosen
+    if not fit and card.gpu == "required":
+        raise UserError(f"{problem}. Use a larger one, or choose it by its index to try")
+    logger.warning(f"{problem}: {'not used' if fit else 'runs without a GPU'}")
     return fit
 
 

@@ -1,4 +1,4 @@
-"""Remove what a model left in its output folder, whatever it made of it: links, locked folders, thousands of levels."""
+"""Remove what a model left in its output folder: links, locked folders, thousands of levels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 def discard(folder: Path) -> None:
     """Remove a folder and all in it, as far as the system allows; no link is followed.
 
-    Folders are taken out of their parents and emptied one by one, so that no path grows long and nothing recurses.
+    Folders are taken out of their parents and emptied one by one, so that no path grows long and
+    nothing recurses.
     """
     with contextlib.suppress(OSError):
         root = _open(str(folder), None)
@@ -33,18 +34,18 @@ def _empty(root: int) -> None:
         here = _open(name, root) if name else root
         try:
             with os.scandir(here) as entries:
-                found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-            for entry, is_folder in found:
+                names = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+            for entry, is_folder in names:
                 if not is_folder:
                     os.unlink(entry, dir_fd=here)
                     continue
-                own = entry
+                moved = entry
                 if name:
                     os.close(_open(entry, here))  # a locked one cannot be moved
                     taken += 1
-                    own = f"{token}.{taken}"
-                    os.rename(entry, own, src_dir_fd=here, dst_dir_fd=root)
-                waiting.append(own)
+                    moved = f"{token}.{taken}"
+                    os.rename(entry, moved, src_dir_fd=here, dst_dir_fd=root)
+                waiting.append(moved)
         finally:
             if name:
                 os.close(here)

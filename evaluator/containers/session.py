@@ -1,4 +1,4 @@
-"""A session: one container that answers requests for as long as it lives, restarted when it dies."""
+"""A session: one container that answers requests while it lives, restarted when it dies."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ class ModelSession:
     ) -> None:
         command = CONTRACTS[model.card.contract].command("serve")
 
-        def start(own: Workspace) -> Process:
+        def start(part: Workspace) -> Process:
             return engine.start(
                 model,
-                own,
+                part,
                 limits,
                 run_id=run_id,
                 mode="serve",

@@ -27,7 +27,9 @@ def workspace_of(what: str) -> Iterator[Workspace]:
 
 
 def fresh_workspace(folder: Path) -> Workspace:
-    """An empty folder for what goes into containers and comes out of them; leftovers of a killed run are removed.
+    """An empty folder for what goes into containers and comes out of them.
+
+    Leftovers of a killed run are removed.
 
     Raises HostError where they cannot be, as something still writes there.
     """

@@ -22,8 +22,7 @@ def clicks_as_json(clicks: SeedClicks) -> Json:
     """Clicks as plain JSON values, as they enter keys and hashes."""
     body: Json = {}
     for seed, targets in clicks.items():
-        points_of = {name: [asdict(point) for point in points] for name, points in targets.items()}
-        body[str(seed)] = points_of
+        body[str(seed)] = {name: list(map(asdict, points)) for name, points in targets.items()}
     return body
 
 

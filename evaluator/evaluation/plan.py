@@ -1,4 +1,4 @@
-"""What can be asked of a model, and what makes a run and a scan's result the same as before. Pure."""
+"""What a model can be run on, and what identifies a run and the result of a scan. Pure."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class Plan:
 
     @property
     def kind(self) -> PromptKind | None:
-        """The kind of prompt that this model gets; None: it understands none that the protocol gives."""
+        """The kind of prompt that this model gets; None if it accepts none of the protocol's."""
         return choose_kind(self.protocol.prompts, self.card)
 
     @property
     def texts(self) -> dict[str, str]:
-        """The words that this model wants for organs, where they are not the project's. Raises ManifestError."""
+        """The model's texts for organs, where they are not the project's; raises ManifestError."""
         return read_text_prompts(self.card)
 
     @property
@@ -67,7 +67,7 @@ class Plan:
 
     @property
     def run_name(self) -> str:
-        """The name of the run unless the user gives one: the same parts always make the same name."""
+        """The run's name unless the user gives one; equal settings give equal names."""
         parts = (
             self.card.name,
             self.dataset.name,
@@ -78,19 +78,18 @@ class Plan:
 
 
 def inputs_for(card: ModelCard, case: Case, modality: Modality) -> tuple[Modality, ...] | None:
-    """The images of one request about this scan, the one that is answered for first; None if the model takes none."""
-    return next(
-        (
-            wanted
-            for wanted in card.inputs
-            if wanted[0] == modality and all(name in case.scans for name in wanted)
-        ),
-        None,
-    )
+    """The images of one request, the scan itself first.
+
+    None if the model does not take the scan.
+    """
+    for names in card.inputs:
+        if names[0] == modality and all(name in case.scans for name in names):
+            return names
+    return None
 
 
 def refusal(plan: Plan, case: Case, modality: Modality) -> Failure | None:
-    """Why the model cannot be asked about this scan at all, from its card alone."""
+    """Why the model cannot be run on this scan, from its card alone; None if it can."""
     inputs = inputs_for(plan.card, case, modality)
     if inputs is None:
         return _unsupported(f"the model does not take {modality} from this case")
@@ -99,17 +98,17 @@ def refusal(plan: Plan, case: Case, modality: Modality) -> Failure | None:
             f"the protocol gives {' or '.join(plan.protocol.prompts.kinds)}; "
             f"the model understands {', '.join(plan.card.prompts) or 'no prompts'}"
         )
-    if lacking := correction_refusal(plan):
-        return lacking
+    if refused := correction_refusal(plan):
+        return refused
     for name in inputs:
-        unit, wanted = case.scans[name].unit, plan.card.units.get(name)
-        if wanted not in (None, unit):
-            return _unsupported(f"the model wants {name} in {wanted}; this image is in {unit}")
+        unit, expected = case.scans[name].unit, plan.card.units.get(name)
+        if expected not in (None, unit):
+            return _unsupported(f"the model wants {name} in {expected}; this image is in {unit}")
     return None
 
 
 def correction_refusal(plan: Plan) -> Failure | None:
-    """Why the model cannot be corrected as the protocol does it."""
+    """Why the model does not accept the protocol's correction type; None if it does."""
     correction = plan.protocol.rounds.correction
     if correction == "none":
         return None
@@ -122,7 +121,7 @@ def correction_refusal(plan: Plan) -> Failure | None:
 
 
 def target_refusal(card: ModelCard, target: str) -> Failure | None:
-    """Why the model cannot be asked for this target."""
+    """Why the model does not segment this target; None if it does."""
     if card.targets is None or target in card.targets:
         return None
     return _unsupported("the target is not on the model's list")
@@ -149,7 +148,10 @@ def scan_key(plan: Plan, files: Mapping[str, str], prompts: Mapping[str, object]
 
 
 def choose_options(card: ModelCard, given: Sequence[str]) -> dict[str, str]:
-    """The value of every option of a card: as given by ``name=value``, else its default. Raises UserError, UnknownNameError."""
+    """The value of every option of a card: as given by ``name=value``, else its default.
+
+    Raises UserError, UnknownNameError.
+    """
     chosen = {name: values[0] for name, values in card.options.items()}
     for text in given:
         name, equals, value = text.partition("=")

@@ -1,4 +1,4 @@
-"""Round 0's prompts of a case: simulated once, stored in the run, replayed from there or elsewhere."""
+"""Round 0's prompts of a case: simulated once, stored in the run, or replayed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does a model predict the same in any order: some scans predicted again, individually and as a batch.
+"""Does a model predict the same in any order? Some scans are predicted again to find out.
 
 A model that carries something over from one case to the next (a cache, a memory bank, a random
 stream) has scores that depend on the order of the cases. Fresh containers, where nothing came
@@ -98,15 +98,15 @@ def check_reproducibility(
             masks=len(first),
             seconds=round(time.perf_counter() - begun, 3),
             differences={
-                mode: Differences(count=len(found), first=tuple(found[:MAX_LISTED]))
-                for mode, found in differences.items()
+                mode: Differences(count=len(listed), first=tuple(listed[:MAX_LISTED]))
+                for mode, listed in differences.items()
             },
         )
     )
 
 
 def choose_scans(run: RunStore, cases: Sequence[Case], sample: int) -> list[tuple[Case, Modality]]:
-    """The last scan that the model was run on and others evenly before it: most came before them."""
+    """The last scan that the model was run on, and others evenly before it."""
     scans: list[tuple[Case, Modality]] = []
     for case in cases:
         for modality in sorted(case.scans):
@@ -173,9 +173,9 @@ def _differences(first: Outcomes, second: Outcomes) -> list[MaskDifference]:
         case, modality, round_number, name = key
         overlap = None
         if repeated and target.mask and repeated.mask:
-            one = crop_mask(*read_labels(folder / target.mask.file))
-            two = crop_mask(*read_labels(repeated_folder / repeated.mask.file))
-            overlap = round(dice(one, two), 6)
+            mask = crop_mask(*read_labels(folder / target.mask.file))
+            repeated_mask = crop_mask(*read_labels(repeated_folder / repeated.mask.file))
+            overlap = round(dice(mask, repeated_mask), 6)
         differences.append(
             MaskDifference(
                 case=case,
@@ -190,7 +190,7 @@ def _differences(first: Outcomes, second: Outcomes) -> list[MaskDifference]:
     return differences
 
 
-def _same_mask(one: TargetRecord, two: TargetRecord) -> bool:
-    if one.mask is None or two.mask is None:
-        return one.mask is two.mask
-    return one.mask.sha256 == two.mask.sha256
+def _same_mask(target: TargetRecord, repeated: TargetRecord) -> bool:
+    if target.mask is None or repeated.mask is None:
+        return target.mask is repeated.mask
+    return target.mask.sha256 == repeated.mask.sha256

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from evaluator.evaluation.executors import Executor
     from evaluator.evaluation.model_connection import ModelConnection
+    from evaluator.evaluation.plan import Plan
     from evaluator.evaluation.resolve import ResolvedRun
     from evaluator.evaluation.run_config import RunConfig
     from evaluator.evaluation.scan_task import ScanTask
@@ -69,30 +70,19 @@ def execute(
         UserError: something that the user can mend.
         HostError: the machine failed; finished scans are kept, and the same call resumes the run.
     """
-    config, plan = resolved.config, resolved.plan
-    engine = open_engine(resolved.engine)
+    config, engine = resolved.config, open_engine(resolved.engine)
     if not engine.isolates:
         logger.warning(
             "engine '%s' provides no isolation; the model runs with your permissions", engine.name
         )
     build = ImageBuildConfig(fetch=Fetch(accepted=config.accepted))
     prepared = prepare(find_model(config.model), engine, weights=config.weights, config=build)
-    plan = plan.prepared(prepared.model.card, prepared.model.digest, prepared.identity)
+    plan = resolved.plan.prepared(prepared.model.card, prepared.model.digest, prepared.identity)
     info = run_info(plan, config, engine, resolved.gpus, prepared.hashes)
     run = create_run(config.name or plan.run_name, info)
-    part = f"{run.path} {config.shard}" if config.shard else str(run.path)
     with run.writing(config.shard), ExitStack() as stack:
         engine.sweep(run.name)  # a killed run's container may still write into the workspace
-        context = RunContext(
-            plan=plan,
-            cases={case.id: case for case in resolved.cases},
-            run=run,
-            workspace=stack.enter_context(workspace_of(part)),
-            validator=stack.enter_context(MaskValidator()),
-            salt=run.info().salt,
-            replay=open_run(config.prompts) if config.prompts else None,
-            progress=_count(len(resolved.scans), progress),
-        )
+        context = _open_context(resolved, plan, run, progress, stack)
         connection = connect(
             engine,
             prepared.model,
@@ -107,6 +97,24 @@ def execute(
         _evaluate(resolved, context, connection, executor)
         _finish(resolved, context, connection)
     return run
+
+
+def _open_context(
+    resolved: ResolvedRun, plan: Plan, run: RunStore, progress: Progress, stack: ExitStack
+) -> RunContext:
+    """What all scans share; the workspace and the validator are closed with ``stack``."""
+    config = resolved.config
+    part = f"{run.path} {config.shard}" if config.shard else str(run.path)
+    return RunContext(
+        plan=plan,
+        cases={case.id: case for case in resolved.cases},
+        run=run,
+        workspace=stack.enter_context(workspace_of(part)),
+        validator=stack.enter_context(MaskValidator()),
+        salt=run.info().salt,
+        replay=open_run(config.prompts) if config.prompts else None,
+        progress=_count(len(resolved.scans), progress),
+    )
 
 
 def _evaluate(

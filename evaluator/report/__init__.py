@@ -1,4 +1,7 @@
-"""The report: one static site of runs' results that opens from a file share, without a network (``docs/report.md``)."""
+"""The report: a static website of the results of runs (``docs/report.md``).
+
+It opens from a file share and needs no network.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ from evaluator.report.pages import (
 )
 from evaluator.report.privacy import make_privacy
 from evaluator.report.site import Entry, Site, SiteHeader
-from evaluator.report.tables import counted, rows_of
+from evaluator.report.tables import count_noun, rows_of
 from evaluator.runs.results import load
 
 if TYPE_CHECKING:
@@ -45,11 +48,11 @@ __all__ = ["Options", "build_report", "write_report"]
 
 #: in the order of the navigation
 PAGES = (overview, modalities, subjects, ranking, rounds, robustness)
-#: after failures and cases; downloads list what all others kept
+#: after failures and cases; downloads list the files of all other pages
 LAST_PAGES = (times, methods, provenance, downloads)
 _MEANING = {
-    "keeps-state": "Asked alone they give other masks: their scores hang on the order of the cases.",
-    "not-deterministic": "Asked twice they give other masks.",
+    "keeps-state": "Their results depend on the order of cases.",
+    "not-deterministic": "Repeated predictions of the same scan differ.",
 }
 
 
@@ -58,23 +61,34 @@ def build_report(
     folder: Path,
     options: Options,
 ) -> Path:
-    """Write the report of these runs; returns the file to open.
+    """Write the report of some runs.
 
-    Raises UserError for what the user can mend: runs that cannot be compared, a folder that is something else.
+    Args:
+        runs: Names, folders or stores of the runs.
+        folder: Folder to write; an earlier report there is replaced.
+        options: What the report contains.
+
+    Returns:
+        The file to open.
+
+    Raises:
+        UserError: The runs cannot be compared, or the folder exists and is not a report.
     """
     return write_report(load(runs), folder, options)
 
 
 def write_report(results: Results, folder: Path, options: Options) -> Path:
-    """The same for results that are loaded."""
+    """Write the report of loaded results; see ``build_report``."""
     datasets = {run.dataset for run in results.runs}
     if options.control is not None and options.control not in datasets:
         raise UnknownNameError("dataset among the runs", options.control, datasets)
     with Site(folder) as site:
-        logger.info(f"comparing {counted(len(results.runs), 'run')}, {len(results.scores)} scores")
+        logger.info(
+            f"comparing {count_noun(len(results.runs), 'run')}, {len(results.scores)} scores"
+        )
         comparison = compare(results, margins=options.margins)
         benchmarks = make_benchmarks(results, comparison)
-        logger.info("looking for failures; masks are read once and remembered")
+        logger.info("analysing failures; every mask is read once, then cached")
         report = Report(
             failure_analysis=find_failures(results),
             comparison=comparison,
@@ -86,7 +100,7 @@ def write_report(results: Results, folder: Path, options: Options) -> Path:
         )
         picks = find_picks(benchmarks, report.failure_analysis)
         pages = _made(report, PAGES)
-        logger.info("showing cases")
+        logger.info("writing cases")
         shown, snapshots = cases.make(report, picks)
         pages += [failures.make(report, snapshots), *shown, *_made(report, LAST_PAGES)]
         header = _site_header(report, pages)
@@ -108,10 +122,16 @@ def _privacy(results: Results, *, keep_ids: bool) -> Privacy:
 def _made(report: Report, modules: Iterable[Any]) -> list[Page]:
     pages: list[Page] = []
     for module in modules:
-        made: Page | list[Page] | None = module.make(report)
-        pages += [] if made is None else [made] if isinstance(made, Page) else made
-        if made:
-            logger.info(f"drawn: {pages[-1].short}")
+        page_or_pages: Page | list[Page] | None = module.make(report)
+        pages += (
+            []
+            if page_or_pages is None
+            else [page_or_pages]
+            if isinstance(page_or_pages, Page)
+            else page_or_pages
+        )
+        if page_or_pages:
+            logger.info(f"page written: {pages[-1].short}")
     return pages
 
 
@@ -136,12 +156,10 @@ def _warning_lines(report: Report) -> tuple[str, ...]:
                 if benchmark.group.synthetic
             }
         )
-        lines.append(
-            f"{SYNTHETIC}: {', '.join(names)}. Made by a program; these figures say nothing about patients."
-        )
+        lines.append(f"{SYNTHETIC}: {', '.join(names)}. These results do not apply to patients.")
     if random := sorted({run.label for run in report.results.runs if run.random_weights}):
         lines.append(
-            f"{RANDOM}: {', '.join(random)}. The code ran, the model did not; no figure of it means anything."
+            f"{RANDOM}: {', '.join(random)}. Only the code was tested; the scores have no meaning."
         )
     for verdict, meaning in _MEANING.items():
         if names := sorted(

@@ -1,4 +1,4 @@
-"""A benchmark: all runs of one dataset under one protocol, with their comparison. Every page goes through the benchmarks in order."""
+"""A benchmark: all runs of one dataset under one protocol, with their comparison."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SYNTHETIC = "SYNTHETIC DATA"
 RANDOM = "RANDOM WEIGHTS, NOT A RESULT"
-#: what a run's second questions found -> how it is called wherever the run is shown
+#: verdict of the reproducibility check -> warning
 DOUBTS = {"keeps-state": "KEEPS STATE BETWEEN CASES", "not-deterministic": "NOT DETERMINISTIC"}
 
 
@@ -96,7 +96,9 @@ def _benchmark(group: Group, comparison: Comparison) -> Benchmark:
         .groupby("case", observed=True)["modality"]
         .agg(set)
     )
-    modality_pairs = [f"{a}-{b}" for a, b in MODALITY_PAIRS if any({a, b} <= own for own in scans)]
+    modality_pairs = [
+        f"{a}-{b}" for a, b in MODALITY_PAIRS if any({a, b} <= selected for selected in scans)
+    ]
     return Benchmark(
         group=group,
         comparison=_part(comparison, group),

@@ -1,6 +1,7 @@
-"""What a model told of its own choices in its replies' notes, as far as it told the same of every scan.
+"""A model's choices, as its replies report them in ``notes``.
 
-Notes are a model's free words. What differs from scan to scan is the scan's (where a crop lay) and stays in the tables.
+Notes are free text of the model. Only values that are the same for every scan are shown. Values
+that differ between scans (such as the position of a crop) stay in the tables.
 """
 
 from __future__ import annotations
@@ -12,47 +13,55 @@ if TYPE_CHECKING:
 
     from evaluator.runs.records import ScanRecord
 
-#: told of each target apart, or elsewhere on the page
+#: names that are reported for each target, or elsewhere on the page
 _ELSEWHERE = ("targets", "options", "weights")
+#: largest number of lines, and longest value in characters
 MOST, LONGEST = 40, 120
 
 
-def told_choices(records: Iterable[ScanRecord]) -> list[str]:
-    """Lines such as ``crop=centred on the first foreground click``; ``CT: ...`` where modalities differ or only some have it."""
-    told: dict[str, dict[str, set[str]]] = {}
+def constant_notes(records: Iterable[ScanRecord]) -> list[str]:
+    """Return notes that are the same for every scan.
+
+    Returns:
+        Lines such as ``crop=centred on the first foreground click``. They begin with the modality,
+        as in ``CT: ...``, if modalities differ or not all of them have the note.
+    """
+    values: dict[str, dict[str, set[str]]] = {}
     modalities = set()
     for record in records:
         for entry in record.rounds:
-            notes = entry.reply.notes if entry.reply else None
-            if not notes:
+            if entry.reply is None or not entry.reply.notes:
                 continue
             modalities.add(record.modality)
-            for name, value in _flat(notes):
-                told.setdefault(name, {}).setdefault(record.modality, set()).add(value)
+            for name, value in _flat(entry.reply.notes):
+                by_modality = values.setdefault(name, {})
+                by_modality.setdefault(record.modality, set()).add(value)
     lines = []
-    for name, found in told.items():
-        steady = {
-            modality: next(iter(values)) for modality, values in found.items() if len(values) == 1
-        }
-        if len(steady) < len(found):
+    for name, by_modality in values.items():
+        constant = {key: next(iter(texts)) for key, texts in by_modality.items() if len(texts) == 1}
+        if len(constant) < len(by_modality):
             continue
-        if set(steady) == modalities and len(set(steady.values())) == 1:
-            lines.append(f"{name}={next(iter(steady.values()))}")
+        if set(constant) == modalities and len(set(constant.values())) == 1:
+            lines.append(f"{name}={next(iter(constant.values()))}")
         else:
-            lines += [f"{modality}: {name}={value}" for modality, value in sorted(steady.items())]
+            lines += [f"{modality}: {name}={value}" for modality, value in sorted(constant.items())]
     return lines[:MOST]
 
 
 def _flat(notes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """Names and values, one level down at most; what is longer than a choice is none."""
+    """Yield names and values, also of one nested level, except long or structured values."""
     for name, value in notes.items():
-        inner = value.items() if isinstance(value, dict) else ((None, value),)
-        for own, one in inner if name not in _ELSEWHERE else ():
-            parts = one if isinstance(one, list) else [one]
-            text = "+".join(map(str, parts))
-            if (
-                parts
-                and len(text) <= LONGEST
-                and all(isinstance(part, str | int | float) for part in parts)
-            ):
-                yield name if own is None else f"{name}.{own}", text
+        if name in _ELSEWHERE:
+            continue
+        entries = value.items() if isinstance(value, dict) else ((None, value),)
+        for key, content in entries:
+            text = _text(content)
+            if text is not None:
+                yield name if key is None else f"{name}.{key}", text
+
+
+def _text(content: object) -> str | None:
+    items = content if isinstance(content, list) else [content]
+    text = "+".join(map(str, items))
+    is_plain = all(isinstance(item, str | int | float) for item in items)
+    return text if items and is_plain and len(text) <= LONGEST else None

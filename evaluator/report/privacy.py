@@ -1,7 +1,7 @@
-"""What of the subjects may stand in a report: numbers in place of their ids, and neither paths nor ids in free text.
+"""Removes ids and paths from reports: numbers instead of ids, and no paths or ids in text.
 
-Subjects are numbered in an order made of the runs' own secret salts: the same runs give the same numbers, and without the
-runs nobody can tell which subject a number is.
+Subjects are numbered in an order derived from the secret salts of the runs: the same runs give the
+same numbers, and without the runs a number does not identify a subject.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _PATH = re.compile(r"(?<![\w.])(?:~|[A-Za-z]:)?(?:[/\\][^\s/\\:'\"<>|,;()\[\]]+){2,}[/\\]?")
 _VOLUME = re.compile(r"\.(?:nii|nii\.gz|mha|mhd|nrrd|nhdr|dcm|ima)(?![A-Za-z0-9])", re.IGNORECASE)
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+")
-#: where a path that a container names lies; it names no file of this machine, and the subject's ids never get in
+#: folders inside containers; their paths identify no file of this machine and no subject
 _INSIDE = ("/opt/", "/input/", "/output/", "/tmp/", "/usr/", "/app/", "/workspace/")  # noqa: S108
 WITHHELD = "(left out: the message names a file)"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
@@ -40,7 +40,7 @@ _VALUE = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Privacy:
-    """Turns what would name a subject or a machine into what does not; with ``keep_ids`` ids stay as they are."""
+    """Replaces text that identifies a subject or a machine; with ``keep_ids`` ids are kept."""
 
     keep_ids: bool
     #: subject of a dataset -> what stands for it
@@ -53,9 +53,9 @@ class Privacy:
         return self.subjects[dataset, subject]
 
     def text(self, text: str) -> str:
-        """Free text without the ids of subjects and cases, unless they are kept; none of it where it names a file of this machine."""
+        """Remove ids from free text; withhold all of it if it names a file of this machine."""
         bare = _URL.sub("", text)
-        paths = [found[0] for found in _PATH.finditer(bare)]
+        paths = [matched[0] for matched in _PATH.finditer(bare)]
         if any(not path.startswith(_INSIDE) for path in paths) or _VOLUME.search(
             _PATH.sub("", bare)
         ):
@@ -86,23 +86,23 @@ def _any_of(names: Iterable[str]) -> re.Pattern[str] | None:
 
 
 def plain_command(command: str) -> str:
-    """A recorded command with what may tell of a subject or a machine replaced by a word in capitals."""
+    """Replace values in a recorded command that may identify a subject or a machine."""
     try:
         words = shlex.split(command)
     except ValueError:
         return "umd run"
-    told, rest = ["umd"], iter(words[1:])
+    parts, rest = ["umd"], iter(words[1:])
     for word in rest:
         option, equals, value = word.partition("=")
         if option in _FLAGS or (not word.startswith("-") and _NAME.fullmatch(word)):
-            told.append(word)
+            parts.append(word)
             continue
         value = value if equals else next(rest, "")
         if option == "--weights" and value.partition(":")[0] not in ("published", "random"):
             value = "WEIGHTS"  # a folder, whatever it is called
         if option in _TOLD or option in _WITHHELD:
-            told += [
+            parts += [
                 option,
                 _WITHHELD.get(option) or (value if _VALUE.fullmatch(value) else "FILE"),
             ]
-    return shlex.join(told)
+    return shlex.join(parts)

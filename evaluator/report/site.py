@@ -1,4 +1,4 @@
-"""The folder that a report is written to: pages, figures and tables, made beside it and put in its place when all is there."""
+"""The folder of a report. It is written beside its place and moved there when it is complete."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class FigureView:
 
 
 class Site:
-    """Writes a report. ``with Site(folder) as site``: the folder is replaced at the end, or left as it was after an error."""
+    """Writes a report; a context manager that replaces the folder only if there is no error."""
 
     def __init__(self, folder: Path) -> None:
         from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -82,7 +82,7 @@ class Site:
             and (not self.folder.is_dir() or any(self.folder.iterdir()))
         ):
             raise UserError(
-                f"{self.folder} is there already and is no report; give -o a folder that is not there yet"
+                f"{self.folder} exists and is not a report; choose another folder with -o"
             )
         shutil.rmtree(self._part, ignore_errors=True)
         self.text(MARK, "A report of umd; umd report may replace this folder.\n")
@@ -102,7 +102,7 @@ class Site:
             self._part.rename(self.folder)
         except OSError as error:
             raise HostError(
-                f"could not put the report to {self.folder}: {error.strerror}; it lies in {self._part}"
+                f"cannot move the report to {self.folder}: {error.strerror}; it is in {self._part}"
             ) from error
 
     def bytes(self, file: str, content: bytes) -> None:
@@ -158,7 +158,7 @@ class Site:
 
 
 def slug(text: str) -> str:
-    """The text as part of a file's name and of an address: letters, digits, dots and dashes; different texts stay different."""
+    """Return a name for files and links: letters, digits, dots, dashes; unique for each text."""
     plain = re.sub(r"[^A-Za-z0-9.-]+", "-", text).strip("-.")[:60]
     return (
         plain

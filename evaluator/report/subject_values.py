@@ -1,4 +1,4 @@
-"""Each subject's values, as comparisons see them: seeds and sessions averaged, failures counted as the protocol says."""
+"""Each subject's values as in comparisons: sessions and seeds averaged, failures included."""
 
 from __future__ import annotations
 
@@ -34,74 +34,85 @@ def score_array_of(
     return make_score_array(rows, metric, benchmark.protocol, benchmark.models)
 
 
-def subject_values(benchmark: Benchmark, score_array: ScoreArray, privacy: Privacy) -> pd.DataFrame:
-    """model, target, modality, subject, value, failed: one row for each subject about whom the model could be asked."""
-    values = score_array.per_subject(score_array.values[INCLUDED])
-    asked, failed = (
-        score_array.count(score_array.attempted & ~score_array.unsupported) > 0,
-        score_array.count(score_array.failed) > 0,
-    )
-    m, t, x, s = np.nonzero(asked)
+def subject_values(benchmark: Benchmark, array: ScoreArray, privacy: Privacy) -> pd.DataFrame:
+    """Return each subject's value for each model, target and modality.
+
+    Returns:
+        Columns model, target, modality, subject, value and failed. A subject has a row if a
+        prediction was requested that the model supports.
+    """
+    values = array.per_subject(array.values[INCLUDED])
+    failed = array.count(array.failed) > 0
+    attempted = array.count(array.attempted & ~array.unsupported) > 0
+    model, target, modality, subject = np.nonzero(attempted)
     return pd.DataFrame(
         {
-            "model": np.array(score_array.models, dtype=object)[m],
-            "target": np.array(score_array.targets, dtype=object)[t],
-            "modality": np.array(MODALITIES, dtype=object)[x],
-            "subject": _named(benchmark, privacy)[s],
-            "value": values[m, t, x, s],
-            "failed": failed[m, t, x, s],
+            "model": _labels(array.models)[model],
+            "target": _labels(array.targets)[target],
+            "modality": _labels(MODALITIES)[modality],
+            "subject": _subject_names(benchmark, privacy)[subject],
+            "value": values[attempted],
+            "failed": failed[attempted],
         }
     )
 
 
-def paired_values(benchmark: Benchmark, score_array: ScoreArray, privacy: Privacy) -> pd.DataFrame:
-    """model, target, modality_pair, subject, structural, functional, failed: one row for each subject with both images."""
+def paired_values(benchmark: Benchmark, array: ScoreArray, privacy: Privacy) -> pd.DataFrame:
+    """Return each subject's pair of values for each model, target and modality pair.
+
+    Returns:
+        Columns model, target, modality_pair, subject, structural, functional and failed, for
+        subjects with both values.
+    """
+    supported = array.attempted & ~array.unsupported
     frames = []
     for modality_pair in benchmark.modality_pairs:
         a, b = (MODALITIES.index(name) for name in modality_pair.split("-"))
-        taken = score_array.attempted & ~score_array.unsupported
-        both = taken[:, :, a] & taken[:, :, b]
-        ends = [
-            score_array.per_subject(
-                np.where(both, score_array.values[INCLUDED][:, :, place], np.nan)
-            )
-            for place in (a, b)
-        ]
-        failed = (
-            score_array.count((score_array.failed[:, :, a] | score_array.failed[:, :, b]) & both)
-            > 0
+        units = supported[:, :, a] & supported[:, :, b]
+        structural, functional = (
+            array.per_subject(np.where(units, array.values[INCLUDED][:, :, number], np.nan))
+            for number in (a, b)
         )
-        m, t, s = np.nonzero(~np.isnan(ends[0]) & ~np.isnan(ends[1]))
-        frames.append(
-            pd.DataFrame(
-                {
-                    "model": np.array(score_array.models, dtype=object)[m],
-                    "target": np.array(score_array.targets, dtype=object)[t],
-                    "modality_pair": modality_pair,
-                    "subject": _named(benchmark, privacy)[s],
-                    "structural": ends[0][m, t, s],
-                    "functional": ends[1][m, t, s],
-                    "failed": failed[m, t, s],
-                }
-            )
-        )
+        failed = array.count((array.failed[:, :, a] | array.failed[:, :, b]) & units) > 0
+        is_paired = ~np.isnan(structural) & ~np.isnan(functional)
+        model, target, subject = np.nonzero(is_paired)
+        columns = {
+            "model": _labels(array.models)[model],
+            "target": _labels(array.targets)[target],
+            "modality_pair": modality_pair,
+            "subject": _subject_names(benchmark, privacy)[subject],
+            "structural": structural[is_paired],
+            "functional": functional[is_paired],
+            "failed": failed[is_paired],
+        }
+        frames.append(pd.DataFrame(columns))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def mean_with_interval(
     columns: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Means of columns over subjects (n, m), and their 95 % intervals (2, m); subjects with a gap are left out."""
-    whole = columns[~np.isnan(columns).any(axis=1)]
-    if not len(whole):
+    """Compute means over subjects with their 95 % intervals.
+
+    Args:
+        columns: Array of shape (subjects, m); subjects with a NaN are left out.
+
+    Returns:
+        Means of shape (m,) and intervals of shape (2, m); NaN without subjects.
+    """
+    complete = columns[~np.isnan(columns).any(axis=1)]
+    if not len(complete):
         empty = np.full(columns.shape[1], np.nan)
         return empty, np.stack([empty, empty])
-    return whole.mean(axis=0), mean_intervals(whole)[0]
+    return complete.mean(axis=0), mean_intervals(complete)[0]
 
 
-def _named(benchmark: Benchmark, privacy: Privacy) -> NDArray[np.object_]:
-    """The subjects' names in the report, in the score_array's order, which is that of their ids."""
+def _labels(names: tuple[str, ...]) -> NDArray[np.object_]:
+    return np.array(names, dtype=object)
+
+
+def _subject_names(benchmark: Benchmark, privacy: Privacy) -> NDArray[np.object_]:
+    """Return the subjects' names in the report, in the order of their ids."""
+    dataset = benchmark.group.dataset
     subjects = sorted(benchmark.group.results.scores["subject"].unique())
-    return np.array(
-        [privacy.subject(benchmark.group.dataset, str(one)) for one in subjects], dtype=object
-    )
+    return _labels(tuple(privacy.subject(dataset, str(subject)) for subject in subjects))

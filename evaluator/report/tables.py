@@ -127,9 +127,10 @@ def as_markdown(table: Table) -> str:
         _row(heads),
         _row("---" if column.words else "--:" for column in table.columns),
     ]
-    lines += [_row(_escape_markdown(_with_small(cell)) for cell in row) for row in table.rows]
-    told = [*table.warnings, *([table.note] if table.note else [])]
-    return "\n".join([*lines, *(["", *told] if told else [])]) + "\n"
+    for row in table.rows:
+        lines.append(_row(_escape_markdown(_with_small(cell)) for cell in row))
+    parts = [*table.warnings, *([table.note] if table.note else [])]
+    return "\n".join([*lines, *(["", *parts] if parts else [])]) + "\n"
 
 
 def as_latex(table: Table) -> str:
@@ -150,7 +151,8 @@ def as_latex(table: Table) -> str:
         )
     lines.append(" & ".join(_latex(column.title) for column in table.columns) + r" \\")
     lines.append(r"\midrule")
-    lines += [" & ".join(_latex(_with_small(cell)) for cell in row) + r" \\" for row in table.rows]
+    for row in table.rows:
+        lines.append(" & ".join(_latex(_with_small(cell)) for cell in row) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
 
 
@@ -159,7 +161,9 @@ def _row(cells: Any) -> str:
 
 
 def _uppers(table: Table) -> list[str]:
-    spread = [text for text, span in table.upper for _ in range(span)]
+    spread: list[str] = []
+    for text, span in table.upper:
+        spread += [text] * span
     return spread or [""] * len(table.columns)
 
 
@@ -195,13 +199,13 @@ def _latex(text: str) -> str:
 
 
 #: DICOM's codes as physicians say them
-SAID = {"CT": "CT", "MR": "MR", "PT": "PET"}
+MODALITY_NAMES = {"CT": "CT", "MR": "MR", "PT": "PET"}
 
 
 SCANNER = {"CT-PT": "PET/CT", "MR-PT": "PET/MR"}
 
 
-def counted(n: int, word: str) -> str:
+def count_noun(n: int, word: str) -> str:
     """A number with its noun: "1 subject", "2 subjects"."""
     return f"{n} {word}" if n == 1 else f"{n} {word}s"
 

@@ -1,4 +1,4 @@
-"""What the figures say, in sentences that need no statistics: is the organ seen on PET as on CT, how sure is that, where not."""
+"""Verdicts in plain sentences: is a model as good on PET as on CT or MR."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ import pandas as pd
 from evaluator.analysis.comparison import ALL_TARGETS
 from evaluator.analysis.failure_modes import FAILURE_MODES
 from evaluator.metrics import METRICS
-from evaluator.report.tables import SAID, SCANNER, counted, digits_of, number, rows_of
+from evaluator.report.tables import (
+    MODALITY_NAMES,
+    SCANNER,
+    count_noun,
+    digits_of,
+    number,
+    rows_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,29 +25,45 @@ if TYPE_CHECKING:
     from evaluator.analysis.failures import FailureAnalysis
     from evaluator.report.benchmark import Benchmark
 
+#: kind of a verdict -> how targets with it are introduced; {} is the structural modality
+_TARGET_WORDS = {
+    "worse": "Worse on PET",
+    "better": "Better on PET",
+    "same": "As good as on {}, or within the margin",
+    "open": "Inconclusive",
+    "unsupported": "Not supported by the model",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """A finding about one model on one kind of scanner."""
+    """The verdict on one model and one kind of scanner."""
 
     title: str
-    #: in a word or two
+    #: the verdict in a few words
     word: str
-    #: "worse", "better", "same", "open", "untaken": how it is coloured
+    #: "worse", "better", "same", "open" or "unsupported": determines the colour
     kind: str
     sentences: Sequence[str]
 
 
 def verdicts(benchmark: Benchmark, failure_analysis: FailureAnalysis) -> list[Verdict]:
-    """One for each model and modality_pair of the benchmark, on its first metric, failures counted."""
+    """Return a verdict for each model and modality pair of the benchmark.
+
+    They are based on the benchmark's first metric, with failures included.
+    """
     rows = benchmark.comparison.modality
     rows = rows[(rows["metric"] == benchmark.metric) & (rows["failures"] == "included")]
-    return [
-        _verdict(benchmark, failure_analysis, model, modality_pair, own)
-        for modality_pair in benchmark.modality_pairs
-        for model in benchmark.models
-        if len(own := rows[(rows["model"] == model) & (rows["modality_pair"] == modality_pair)])
-    ]
+    results = []
+    for modality_pair in benchmark.modality_pairs:
+        rows_of_pair = rows[rows["modality_pair"] == modality_pair]
+        for model in benchmark.models:
+            rows_of_model = rows_of_pair[rows_of_pair["model"] == model]
+            if len(rows_of_model):
+                results.append(
+                    _verdict(benchmark, failure_analysis, model, modality_pair, rows_of_model)
+                )
+    return results
 
 
 def _verdict(
@@ -50,164 +73,151 @@ def _verdict(
     modality_pair: str,
     rows: pd.DataFrame,
 ) -> Verdict:
-    overall = rows[rows["target"] == ALL_TARGETS]
-    first = next(iter(rows_of(overall)), None)
-    kind, word = kind_of(first, benchmark.metric)
-    structural = SAID[modality_pair.split("-")[0]]
-    if kind == "untaken":
-        return Verdict(
-            title=f"{model}, {SCANNER[modality_pair]}",
-            word=word,
-            kind=kind,
-            sentences=[_untaken(benchmark, model, first)],
-        )
-    single = len(rows[rows["target"] != ALL_TARGETS]) == 1
-    sentences = [
-        _overall(first, benchmark.metric, structural, single),
-        *_by_target(rows, benchmark.metric, structural),
-    ]
-    sentences += [
-        *_failures(benchmark, model, modality_pair),
-        *_failure_modes(benchmark, failure_analysis, model, modality_pair),
-    ]
+    by_target = rows[rows["target"] != ALL_TARGETS]
+    overall = next(iter(rows_of(rows[rows["target"] == ALL_TARGETS])), None)
+    kind, word = kind_of(overall, benchmark.metric)
+    structural = MODALITY_NAMES[modality_pair.split("-")[0]]
+    if kind == "unsupported":
+        sentences = [_unsupported(benchmark, model, overall)]
+    else:
+        sentences = [
+            _overall(overall, benchmark.metric, structural, single=len(by_target) == 1),
+            _by_target(by_target, benchmark.metric, structural),
+            _failures(benchmark, model, modality_pair),
+            _failure_modes(benchmark, failure_analysis, model, modality_pair),
+        ]
     return Verdict(
         title=f"{model}, {SCANNER[modality_pair]}",
         word=word,
         kind=kind,
-        sentences=[s for s in sentences if s],
+        sentences=[sentence for sentence in sentences if sentence],
     )
 
 
 def kind_of(row: Any, metric: str) -> tuple[str, str]:
-    """How a paired difference is coloured, and the word for it."""
+    """Return the kind of a paired difference (see ``Verdict.kind``) and its words."""
     if row is not None and row.status == "unsupported":
-        return "untaken", "not supported"
-    if (
-        row is None
-        or pd.isna(row.difference)
-        or pd.isna(row.verdict)
-        or row.verdict == "inconclusive"
-    ):
+        return "unsupported", "not supported"
+    if row is None or pd.isna(row.difference) or pd.isna(row.verdict):
+        return "open", "inconclusive"
+    if row.verdict == "inconclusive":
         return "open", "inconclusive"
     if row.verdict == "equivalent":
         return "same", "as good on PET"
-    worse = (row.difference > 0) == (METRICS[metric].direction == "higher")
+    is_worse = (row.difference > 0) == (METRICS[metric].direction == "higher")
+    word = "worse" if is_worse else "better"
     if row.verdict == "different within margin":
-        return "same", f"slightly {'worse' if worse else 'better'} on PET"
-    return ("worse", "worse on PET") if worse else ("better", "better on PET")
+        return "same", f"slightly {word} on PET"
+    return word, f"{word} on PET"
 
 
-def _untaken(benchmark: Benchmark, model: str, row: Any) -> str:
-    if next(run for run in benchmark.runs if run.label == model).prompt_kind is None:
-        return "Nothing was asked: the model takes no prompt that this protocol gives. In means and ranks that counts as failed."
-    return f"Nothing can be compared: {row.explanation}. In means and ranks that counts as failed."
+def _unsupported(benchmark: Benchmark, model: str, row: Any) -> str:
+    run = next(run for run in benchmark.runs if run.label == model)
+    consequence = "In means and ranks this counts as failed."
+    if run.prompt_kind is None:
+        return (
+            "No prediction was requested: the model does not support any prompt of this protocol. "
+            f"{consequence}"
+        )
+    return f"No comparison is possible: {row.explanation}. {consequence}"
 
 
-def _overall(row: Any, metric: str, structural: str, single: bool) -> str:
+def _overall(row: Any, metric: str, structural: str, *, single: bool) -> str:
     if row is None or pd.isna(row.difference):
-        why = "" if row is None or not row.explanation else f": {row.explanation}"
-        return f"Whether the model does as well on PET as on {structural} cannot be said{why}."
-    title, digits = METRICS[metric].title, digits_of(metric)
+        reason = "" if row is None or not row.explanation else f": {row.explanation}"
+        return f"The comparison of PET with {structural} is inconclusive{reason}."
+    digits = digits_of(metric)
     unit = f" {METRICS[metric].unit}" if METRICS[metric].unit else ""
-    subjects = counted(int(row.n), "subject")
     averaged = "" if single else ", averaged over all targets"
+    subjects = count_noun(int(row.n), "subject")
+    difference = number(row.difference, digits)
     levels = (
-        f"{title} is {number(row.mean_functional, digits)}{unit} on PET and {number(row.mean_structural, digits)}{unit} "
-        f"on {structural}{averaged}"
+        f"The mean {METRICS[metric].title} is {number(row.mean_functional, digits)}{unit} on PET "
+        f"and {number(row.mean_structural, digits)}{unit} on {structural}{averaged}."
     )
-    sure = (
-        f"; the difference of {number(row.difference, digits)} has a 95 % interval from {number(row.low, digits)} to "
-        f"{number(row.high, digits)} ({subjects})"
-        if pd.notna(row.low)
-        else f"; from {subjects} no interval can be given for the difference of {number(row.difference, digits)}"
-    )
-    return f"{levels}{sure}. {_meaning(row, structural, unit)}"
+    if pd.isna(row.low):
+        certainty = (
+            f"{subjects} do not allow an interval for the difference of {difference}."
+            if row.n != 1
+            else f"1 subject does not allow an interval for the difference of {difference}."
+        )
+    else:
+        interval = f"{number(row.low, digits)} to {number(row.high, digits)}"
+        certainty = f"The difference is {difference} (95 % interval from {interval}; {subjects})."
+    return f"{levels} {certainty} {_meaning(row, structural, unit)}"
 
 
 def _meaning(row: Any, structural: str, unit: str) -> str:
     margin = "" if pd.isna(row.margin) else f"{row.margin:g}{unit}"
     if row.verdict == "equivalent":
-        return f"A difference larger than the margin of {margin} is excluded: the model sees PET as it sees {structural}."
-    if row.verdict == "different within margin":
-        return f"The difference is real, but smaller than the margin of {margin} that was declared to matter."
-    if row.verdict == "different":
-        return "Chance does not explain the difference" + (
-            f" (margin that matters: {margin})." if margin else "."
+        return (
+            f"A difference larger than the margin of {margin} is excluded: the model is as good on "
+            f"PET as on {structural}."
         )
+    if row.verdict == "different within margin":
+        return f"The difference is significant, but smaller than the declared margin of {margin}."
+    if row.verdict == "different":
+        declared = f" (declared margin: {margin})" if margin else ""
+        return f"The difference is significant{declared}."
     if pd.notna(row.explanation) and row.explanation:
-        return f"What that means cannot be said: {row.explanation}."
-    both = f" or is smaller than the margin of {margin}" if margin else ""
+        return f"The result is inconclusive: {row.explanation}."
+    within = f" or that it is smaller than the margin of {margin}" if margin else ""
     return (
-        f"These data cannot say whether there is a difference{both}; more subjects would be needed."
+        f"The data show neither that there is a difference{within}; more subjects would be needed."
     )
 
 
-def _by_target(rows: pd.DataFrame, metric: str, structural: str) -> list[str]:
-    rows = rows[rows["target"] != ALL_TARGETS]
+def _by_target(rows: pd.DataFrame, metric: str, structural: str) -> str:
     if len(rows) < 2:
-        return []
-    kinds: dict[str, list[str]] = {"worse": [], "better": [], "same": [], "open": [], "untaken": []}
+        return ""
+    targets: dict[str, list[str]] = {kind: [] for kind in _TARGET_WORDS}
     for row in rows_of(rows):
-        kinds[kind_of(row, metric)[0]].append(str(row.target))
-    words = {
-        "worse": "Worse on PET",
-        "better": "Better on PET",
-        "same": f"As on {structural}, or within the margin",
-        "open": "Cannot be said",
-        "untaken": "Not supported by the model",
-    }
-    parts = [
-        f"{words[kind]} ({len(names)} of {len(rows)}): {', '.join(names)}"
-        for kind, names in kinds.items()
-        if names
-    ]
-    return [". ".join(parts) + "."]
+        targets[kind_of(row, metric)[0]].append(str(row.target))
+    parts = []
+    for kind, names in targets.items():
+        if names:
+            words = _TARGET_WORDS[kind].format(structural)
+            parts.append(f"{words} ({len(names)} of {len(rows)}): {', '.join(names)}.")
+    return " ".join(parts)
 
 
-def _failures(benchmark: Benchmark, model: str, modality_pair: str) -> list[str]:
+def _failures(benchmark: Benchmark, model: str, modality_pair: str) -> str:
     means = benchmark.comparison.means
-    means = means[
-        (means["metric"] == benchmark.metric)
-        & (means["failures"] == "included")
-        & (means["model"] == model)
-        & (means["modality_pair"] == modality_pair)
-        & (means["target"] != ALL_TARGETS)
-    ]
-    told = []
-    for modality, own in means.groupby("modality", observed=True):
-        failed, asked = int(own["failed"].sum()), int(own["predictions"].sum())
+    means = means[(means["metric"] == benchmark.metric) & (means["failures"] == "included")]
+    means = means[(means["model"] == model) & (means["modality_pair"] == modality_pair)]
+    means = means[means["target"] != ALL_TARGETS]
+    counts = []
+    for modality, rows in means.groupby("modality", observed=True):
+        failed, predictions = int(rows["failed"].sum()), int(rows["predictions"].sum())
         if failed:
-            told.append(f"{failed} of {asked} on {SAID[str(modality)]}")
+            counts.append(f"{failed} of {predictions} on {MODALITY_NAMES[str(modality)]}")
+    if not counts:
+        return ""
     return (
-        [f"No usable mask came back for {' and '.join(told)}; these count in the figures above."]
-        if told
-        else []
+        f"Failed predictions, without a valid mask: {' and '.join(counts)}. "
+        "They are included in the means above."
     )
 
 
 def _failure_modes(
     benchmark: Benchmark, failure_analysis: FailureAnalysis, model: str, modality_pair: str
-) -> list[str]:
-    """What poor masks mostly are, on PET and on the structural image."""
+) -> str:
+    """Name the most frequent failure mode on PET and on the structural image."""
     counts = failure_analysis.counts
-    counts = counts[
-        (counts["dataset"] == benchmark.group.dataset)
-        & (counts["protocol"] == benchmark.protocol.id)
-    ]
-    told = []
+    counts = counts[counts["dataset"] == benchmark.group.dataset]
+    counts = counts[(counts["protocol"] == benchmark.protocol.id) & (counts["model"] == model)]
+    counts = counts[counts["failure_mode"].isin(list(FAILURE_MODES))]
+    parts = []
     for modality in reversed(modality_pair.split("-")):
-        own = counts[
-            (counts["model"] == model)
-            & (counts["modality"] == modality)
-            & counts["failure_mode"].isin(list(FAILURE_MODES))
-        ]
-        kinds = (
-            own.groupby("failure_mode")["count"].sum().sort_values(ascending=False, kind="stable")
-        )
-        if len(kinds):
-            told.append(f"on {SAID[modality]} {kinds.index[0]} ({kinds.iloc[0]} of {kinds.sum()})")
+        rows = counts[counts["modality"] == modality]
+        totals = rows.groupby("failure_mode")["count"].sum()
+        totals = totals.sort_values(ascending=False, kind="stable")
+        if len(totals):
+            share = f"{totals.iloc[0]} of {totals.sum()}"
+            parts.append(f"{totals.index[0]} on {MODALITY_NAMES[modality]} ({share})")
+    if not parts:
+        return ""
     return (
-        [f"Poor masks (score below {failure_analysis.poor:g}) are most often: {', '.join(told)}."]
-        if told
-        else []
+        "The most frequent failure mode of poor masks "
+        f"(score below {failure_analysis.poor:g}) is {' and '.join(parts)}."
     )

@@ -1,4 +1,4 @@
-"""Conversion between the types of a run folder's files and JSON, formats before the present included.
+"""Conversion between the types of a run folder's files and JSON, earlier formats included.
 
 Every JSON file has a ``format`` number. Format 2 is the present one. Files without the number are
 of format 1, which umd wrote until 2026-11; they are read and never written.
@@ -87,19 +87,19 @@ def _upgrade_round(body: Json) -> Json:
 
 def _upgrade_reproducibility(body: Json) -> Json:
     differences = {}
-    for mode, found in body["differences"].items():
-        first = [_rename(one, {"again": "repeated_status"}) for one in found["first"]]
-        differences[mode] = {"count": found["count"], "first": first}
+    for mode, of_mode in body["differences"].items():
+        first = [_rename(entry, {"again": "repeated_status"}) for entry in of_mode["first"]]
+        differences[mode] = {"count": of_mode["count"], "first": first}
     names = {"asked": "mode", "of": "source"}
     return _rename(body, names) | {"differences": differences, "format": FORMAT}
 
 
 def _upgrade_run(body: Json) -> Json:
     engine = dict(body["engine"])
-    known = {"name": engine.pop("name"), "isolates": engine.pop("isolates")}
+    facts = {"name": engine.pop("name"), "isolates": engine.pop("isolates")}
     weights = body.get("weights") or {}
     return _rename(body, {"umd": "software"}) | {
-        "engine": known | {"versions": engine},
+        "engine": facts | {"versions": engine},
         "weights": {"name": weights.get("which") or "", "sha256": weights.get("sha256") or {}},
         "format": FORMAT,
     }

@@ -115,14 +115,16 @@ class ScanRecord:
         clicks: dict[int, dict[str, tuple[Point, ...]]] = {}
         for entry in self.rounds:
             for target, points in entry.added.items():
-                of_seed = clicks.setdefault(entry.seed, {})
-                of_seed[target] = of_seed.get(target, ()) + tuple(points)
+                targets = clicks.setdefault(entry.seed, {})
+                targets[target] = targets.get(target, ()) + tuple(points)
         return clicks
 
     def masks(self) -> tuple[MaskFile, ...]:
         """Every mask of the scan."""
-        targets = [target for entry in self.rounds for target in entry.targets.values()]
-        return tuple(target.mask for target in targets if target.mask)
+        masks: list[MaskFile] = []
+        for entry in self.rounds:
+            masks += [target.mask for target in entry.targets.values() if target.mask]
+        return tuple(masks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,11 +186,14 @@ class CasePrompts:
     @classmethod
     def of(cls, case: str, source: str, prompts: Mapping[Any, Any]) -> Self:
         """Prompts with their hash; ``prompts`` are plain JSON values with seeds as text."""
-        by_seed = {
-            modality: {int(seed): targets for seed, targets in seeds.items()}
-            for modality, seeds in prompts.items()
-        }
+        by_seed: dict[Modality, dict[int, Mapping[str, Json]]] = {}
+        for modality, seeds in prompts.items():
+            by_seed[modality] = {int(seed): targets for seed, targets in seeds.items()}
         return cls(case=case, source=source, sha256=fingerprint(prompts), prompts=by_seed)
+
+    def fingerprint(self) -> str:
+        """The hash of the prompts as they are; equal to ``sha256`` unless they were changed."""
+        return fingerprint({name: _with_text_seeds(seeds) for name, seeds in self.prompts.items()})
 
     def scan(self, modality: Modality) -> ScanPrompts:
         """The prompts of one scan; raises KeyError for a modality that the case lacks."""
@@ -252,6 +257,10 @@ class Reproducibility:
     #: "alone": each scan in a container of its own; "batch": all scans in one
     differences: Mapping[str, Differences]
     format: int = FORMAT
+
+
+def _with_text_seeds(seeds: Mapping[int, Mapping[str, Json]]) -> Json:
+    return {str(seed): dict(targets) for seed, targets in seeds.items()}
 
 
 def _plain(targets: Mapping[str, TargetPrompt]) -> Json:

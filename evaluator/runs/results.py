@@ -2,7 +2,7 @@
 
 results = evaluator.load("runs/region-growing.phantom.paper.1a2b3c4d")
 results.scores        one row for each score, columns ``evaluator.runs.tables.COLUMNS``
-results.predictions   one row for each prediction, columns ``evaluator.runs.tables.PREDICTION_COLUMNS``
+results.predictions   one row for each prediction, columns ``PREDICTION_COLUMNS`` there
 results.runs          one ``RunFacts`` for each run
 results.groups()      the parts that may be compared: one dataset, one protocol
 """
@@ -50,7 +50,8 @@ class RunFacts:
     path: Path
     #: the card's name of the model
     model: str
-    #: as in the tables' column ``model``: the card's name, with the run's where several runs of a group have that model
+    #: as in the tables' column ``model``: the card's name, with the run's where several runs of a
+    #: group have that model
     label: str
     #: the card's title
     title: str
@@ -60,7 +61,8 @@ class RunFacts:
     image: str
     #: the weights are random: not a result
     random_weights: bool
-    #: "published", "random:small", "random:full", or the hash of mounted ones; empty for a model without weights
+    #: "published", "random:small", "random:full", or the hash of mounted ones; empty for a model
+    #: without weights
     weights: str
     #: the choices of the model's card that were taken
     options: Mapping[str, str]
@@ -95,7 +97,10 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """Scores and predictions of some runs. Text columns are categories; a group-by wants ``observed=True``."""
+    """Scores and predictions of some runs.
+
+    Text columns are categories; a group-by wants ``observed=True``.
+    """
 
     runs: tuple[RunFacts, ...]
     scores: pd.DataFrame
@@ -109,16 +114,18 @@ class Results:
         raise UnknownNameError("run among those loaded", name, [facts.name for facts in self.runs])
 
     def run_table(self) -> pd.DataFrame:
-        """The runs as a frame, one row each, without the cards, the options and the whole of run.json."""
+        """The runs as a frame, one row each, without cards, options and run.json."""
         names = [name for name in RunFacts.__slots__ if name not in ("card", "options", "info")]
-        return pd.DataFrame(
-            [{name: getattr(run, name) for name in names} for run in self.runs], columns=names
-        )
+        columns = {name: [getattr(run, name) for run in self.runs] for name in names}
+        return pd.DataFrame(columns, columns=names)
 
     def groups(self) -> tuple[Group, ...]:
-        """The runs by dataset and protocol, in the order of these names: within one, figures may be compared.
+        """The runs by dataset and protocol, in the order of these names.
 
-        Raises RunConflictError where one name stands for two versions of a dataset or of a protocol, naming the runs.
+        Within one, figures may be compared.
+
+        Raises RunConflictError where one name stands for two versions of a dataset or of a
+        protocol, naming the runs.
         """
         for kind in ("dataset", "protocol"):
             _one_version(self.runs, kind)
@@ -152,20 +159,20 @@ class Group:
 def load(runs: str | Path | RunStore | Iterable[str | Path | RunStore]) -> Results:
     """The results of one run or many, by name, folder or store; a run given twice counts once.
 
-    Half a million scores take seconds and some hundred megabytes: each run's Parquet tables are read where they are of
-    the run's present record, else the record itself. Raises UnknownNameError, and RunConflictError for two runs of one name.
+    Half a million scores take seconds and some hundred megabytes: each run's Parquet tables are
+    read where they are of the run's present record, else the record itself. Raises
+    UnknownNameError, and RunConflictError for two runs of one name.
     """
-    given = [runs] if isinstance(runs, str | Path | RunStore) else list(runs)
-    if not given:
+    references = [runs] if isinstance(runs, str | Path | RunStore) else list(runs)
+    if not references:
         raise UserError("there is no run to load; name one or more")
-    found = {store.path.resolve(): store for store in map(_open, given)}
-    stores = list(found.values())
-    if twice := [
-        name for name, count in Counter(store.name for store in stores).items() if count > 1
-    ]:
-        raise RunConflictError(
-            f"several runs are named {twice[0]}, in different folders; rename one of the folders"
-        )
+    by_path = {store.path.resolve(): store for store in map(_open, references)}
+    stores = list(by_path.values())
+    for name, count in Counter(store.name for store in stores).items():
+        if count > 1:
+            raise RunConflictError(
+                f"several runs are named {name}, in different folders; rename one of the folders"
+            )
     facts = _labelled([_facts(store) for store in stores])
     scores = [_frame(store, "scores", read_scores) for store in stores]
     predictions = [_frame(store, "predictions", read_predictions) for store in stores]
@@ -264,7 +271,7 @@ def _one_version(runs: Iterable[RunFacts], kind: str) -> None:
         if getattr(first, f"{kind}_sha256") != getattr(run, f"{kind}_sha256"):
             raise RunConflictError(
                 f"runs {first.name} and {run.name} are of two versions of {kind} {name} "
-                f"({_short(first, kind)} and {_short(run, kind)}), so their figures cannot be compared; "
+                f"({_short(first, kind)} and {_short(run, kind)}), so they cannot be compared; "
                 "run one of them again, or leave it out"
             )
 
@@ -277,8 +284,8 @@ def _protocol(run: RunFacts) -> Protocol:
     protocol = load_protocol(run.info.protocol_source)
     if protocol.sha256 != run.protocol_sha256:
         raise RunConflictError(
-            f"run {run.name} was made under a protocol {run.protocol} with another content than the one that is here now; "
-            "put the old protocol file back, or make a new run"
+            f"run {run.name} was made under a protocol {run.protocol} with another content than "
+            "the present one; put the old protocol file back, or make a new run"
         )
     return protocol
 

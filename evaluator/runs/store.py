@@ -1,9 +1,9 @@
-"""The run folder: the only record of what was done, made of files that survive a kill at any moment.
+"""The run folder: the only record of what was done; its files survive a kill at any moment.
 
     runs/<name>/
       run.json                        identity of the run, and what is needed to repeat it
       prompts/<case>.json             the prompts of round 0, with their hash
-      records/<case>/<modality>.json  one scan's predictions: requests, statuses, seconds, masks by hash
+      records/<case>/<modality>.json  one scan's requests, statuses, seconds, masks by hash
       masks/<case>/<modality>/s<seed>/r<round>/<target>.nii.gz
       scores/<case>/<modality>.json   computed from the above and the references, at any time again
       reproducibility.json            whether predictions depend on the order of cases
@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING
 
 from evaluator import paths
 from evaluator.errors import RunConflictError, UnknownNameError, UserError
-from evaluator.files import fingerprint, safe_name
+from evaluator.files import safe_name
 from evaluator.locks import file_lock, read_holder
-from evaluator.runs.json_types import dump, read_typed, write_typed
+from evaluator.runs.json_types import read_typed, write_typed
 from evaluator.runs.records import CasePrompts, Reproducibility, ScanRecord, ScanScores
 from evaluator.runs.run_info import RunIdentity, RunInfo
 
@@ -152,10 +152,10 @@ class RunStore:
 
         Raises RunConflictError when another process holds the run or the shard.
         """
-        whole = self.path / "lock"
+        run_lock = self.path / "lock"
         part = self.path / f"lock-{shard.index}-of-{shard.count}" if shard else None
         with ExitStack() as stack:
-            for path, shared in ((whole, shard is not None), (part, False)):
+            for path, shared in ((run_lock, shard is not None), (part, False)):
                 if path is None:
                     continue
                 try:
@@ -229,7 +229,7 @@ def _read_info(path: Path, _size: int, _mtime: int) -> RunInfo:
 
 def _read_prompts(path: Path) -> CasePrompts:
     prompts = read_typed(CasePrompts, path)
-    if prompts.sha256 != fingerprint(dump(prompts)["prompts"]):
+    if prompts.sha256 != prompts.fingerprint():
         raise UserError(
             f"{path} was changed since it was written (sha256 differs); "
             "make the run again under another --name"

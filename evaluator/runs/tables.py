@@ -1,7 +1,9 @@
-"""A run's scores and predictions as two tidy tables: every score and every prediction is a row, whatever its status.
+"""A run's scores and predictions as two tidy tables.
 
-The tables are made of the scans' records and score files, which stay the record. Each Parquet file says of which files
-it was made, so that a table older than the record is seen and not used.
+Every score and every prediction is a row, whatever its status.
+
+The tables are made of the scans' records and score files, which stay the record. Each Parquet file
+says of which files it was made, so that a table older than the record is seen and not used.
 """
 
 from __future__ import annotations
@@ -29,25 +31,29 @@ if TYPE_CHECKING:
 
     Row = dict[str, Any]
 
-COLUMNS = (
-    "run", "model", "dataset", "protocol", "subject", "session", "case", "modality", "target", "seed", "round",
-    "metric", "value", "status",
+_PREDICTION = (
+    "run", "model", "dataset", "protocol", "subject", "session", "case", "modality", "target",
+    "seed", "round",
 )  # fmt: skip
+
+COLUMNS = (*_PREDICTION, "metric", "value", "status")
 
 PREDICTION_COLUMNS = (
-    "run", "model", "dataset", "protocol", "subject", "session", "case", "modality", "target", "seed", "round",
-    "status", "detail", "seconds", "load_seconds", "gpu_peak_bytes", "interactions", "voxels", "voxel_ml", "mask",
-    "displacement_mm", "anchor", "notes",
+    *_PREDICTION, "status", "detail", "seconds", "load_seconds", "gpu_peak_bytes", "interactions",
+    "voxels", "voxel_ml", "mask", "displacement_mm", "anchor", "notes",
 )  # fmt: skip
-"""``seconds`` and ``load_seconds`` are the request's, measured here, and stand on each of its targets; ``gpu_peak_bytes``
-and ``notes`` (JSON) are what the model said of the request. ``voxels`` has the mask's count and ``voxel_ml`` the size of
-one; ``mask`` is the file's path within the run folder. ``displacement_mm`` is how far round 0's prompt had to move from
-its drawn place, ``anchor`` the modality it was drawn on. Where nothing was asked ``status`` is ``not-run`` or
-``undefined`` and ``detail`` says why. A cell without a fact is pandas' NA."""
+"""``seconds`` and ``load_seconds`` are the request's, by the evaluator's clock, on each of its
+targets; ``gpu_peak_bytes`` and ``notes`` (JSON) are what the model reported of the request.
+``voxels`` is the mask's voxel count and ``voxel_ml`` the volume of one; ``mask`` is the file's path
+within the run folder. ``displacement_mm`` is how far round 0's prompt was moved from its simulated
+place, ``anchor`` the modality it was simulated on. Where the model was not run, ``status`` is
+``not-run`` or ``undefined`` and ``detail`` says why. A missing value is pandas' NA.
+"""
 
 _TYPES = {
-    "seed": "int64", "round": "int64", "value": "Float64", "seconds": "Float64", "load_seconds": "Float64",
-    "gpu_peak_bytes": "Int64", "interactions": "Int64", "voxels": "Int64", "voxel_ml": "Float64", "displacement_mm": "Float64",
+    "seed": "int64", "round": "int64", "value": "Float64", "seconds": "Float64",
+    "load_seconds": "Float64", "gpu_peak_bytes": "Int64", "interactions": "Int64",
+    "voxels": "Int64", "voxel_ml": "Float64", "displacement_mm": "Float64",
 }  # fmt: skip
 _ORDER = ["case", "modality", "seed", "round", "target"]
 #: under this key a Parquet file names the state of the record that it was made of
@@ -55,22 +61,26 @@ _SOURCE = b"umd.source"
 
 
 def at_round(frame: pd.DataFrame, number: int | None, protocol: Protocol) -> pd.DataFrame:
-    """The rows of each prediction as it stood after a round of corrections; by default after the last.
+    """The rows of each prediction as it stood after a round of corrections.
 
-    A target that ended earlier (no error left, the Dice reached, no click left, a crash) keeps its last round, as in the
-    figures over rounds. Raises UserError for a round that the protocol does not have.
+    By default after the last.
+
+    A target that ended earlier (no error left, the Dice reached, no click left, a crash) keeps its
+    last round, as in the figures over rounds. Raises UserError for a round that the protocol does
+    not have.
     """
     if number is None:
         return last_round(frame)
     if not 0 <= number < protocol.rounds.count:
         raise UserError(
-            f"there is no round {number} in protocol {protocol.id}; its rounds are 0 to {protocol.rounds.count - 1}"
+            f"there is no round {number} in protocol {protocol.id}; "
+            f"its rounds are 0 to {protocol.rounds.count - 1}"
         )
     return last_round(frame[frame["round"] <= number])
 
 
 def last_round(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the last round that each prediction has in a table of scores or of predictions."""
+    """The rows of each prediction's last round, in a table of scores or of predictions."""
     if frame.empty or frame["round"].max() == 0:
         return frame
     last = frame.groupby(["run", "case", "modality", "target", "seed"], observed=True)[
@@ -80,10 +90,12 @@ def last_round(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def gather(run: RunStore) -> pd.DataFrame:
-    """Collect the files of all scans into scores.csv, scores.parquet and predictions.parquet; returns the scores.
+    """Collect the files of all scans into scores.csv, scores.parquet and predictions.parquet.
 
-    Columns are ``COLUMNS`` and ``PREDICTION_COLUMNS``; ``value`` is empty (pandas' NA, in CSV nothing) exactly where
-    ``status`` says why.
+    Returns the scores.
+
+    Columns are ``COLUMNS`` and ``PREDICTION_COLUMNS``; ``value`` is empty (pandas' NA, in CSV
+    nothing) exactly where ``status`` says why.
     """
     source = source_of(run)
     scores = read_scores(run)
@@ -94,7 +106,10 @@ def gather(run: RunStore) -> pd.DataFrame:
 
 
 def gathered(run: RunStore, name: str) -> pd.DataFrame | None:
-    """The table ``scores`` or ``predictions`` of a run from its Parquet file; None where that is not of the record as it is."""
+    """The table ``scores`` or ``predictions`` of a run from its Parquet file.
+
+    None where that is not of the record as it is.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -110,12 +125,10 @@ def gathered(run: RunStore, name: str) -> pd.DataFrame | None:
 
 
 def source_of(run: RunStore) -> str:
-    """The state of a run's record: a hash over name, size and time of every file that the tables are made of."""
-    paths = [
-        path
-        for folder in ("records", "scores", "prompts")
-        for path in (run.path / folder).rglob("*.json")
-    ]
+    """The state of a run: a hash over name, size and time of every file behind its tables."""
+    paths: list[Path] = []
+    for folder in ("records", "scores", "prompts"):
+        paths += (run.path / folder).rglob("*.json")
     states = [(str(path.relative_to(run.path)), *_state(path)) for path in sorted(paths)]
     return fingerprint({"columns": [*COLUMNS, *PREDICTION_COLUMNS], "files": states})
 

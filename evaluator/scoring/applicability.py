@@ -1,8 +1,8 @@
 """Which metrics there are, and which have a meaning for which target and image.
 
-Metrics of lesions apply to targets that ``manifests/organs.toml`` calls lesions, of centre lines to those that it calls
-tubes, both also to names that it does not know; metrics of uptake to PET in SUV. Elsewhere a score's status is
-``not-applicable``.
+Metrics of lesions apply to targets that ``manifests/organs.toml`` calls lesions, of centre lines to
+those that it calls tubes, both also to names that it does not know; metrics of uptake to PET in
+SUV. Elsewhere a score's status is ``not-applicable``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ def check_metrics(names: Iterable[str]) -> None:
 def applicable_measurements(
     metrics: Iterable[str], target: str, unit: Unit | None
 ) -> frozenset[Measurement]:
-    """What these metrics need of a target's measures beyond voxels and surfaces, as far as it has a meaning there."""
+    """What these metrics need of a target's measures beyond voxels and surfaces.
+
+    As far as it has a meaning there.
+    """
     kind = load_organs().kind(target)
     meant: dict[Measurement, bool] = {
         "lesions": kind in (None, "lesions"),

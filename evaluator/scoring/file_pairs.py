@@ -1,4 +1,4 @@
-"""Which files are compared with which, and what the numbers in them are called."""
+"""Pairs of files to score, and the names of the labels in them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".nhdr")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """A reference, what was predicted for it, if anything was, and the image of both, if there is one."""
+    """A reference with its prediction and its image, where they exist."""
 
     name: str
     reference: Path
@@ -27,40 +27,51 @@ class Pair:
 def find_pairs(
     prediction: Path, reference: Path, image: Path | None = None
 ) -> tuple[list[Pair], list[str]]:
-    """Two files make one pair; two folders one for each reference, and the names of predictions without a reference.
+    """Match predictions to references: two files, or two folders by file name.
 
-    ``image`` is a file or folder as the other two are. Raises UserError for a file against a folder, for a folder without
-    volumes, for two files of one name, and for a reference without an image where there is a folder of images.
+    Args:
+        prediction: a file or folder.
+        reference: a file or folder, as ``prediction``.
+        image: a file or folder, as ``prediction``; None without images.
+
+    Returns:
+        One pair for each reference, and the names of predictions without a reference.
+
+    Raises:
+        UserError: a file against a folder, a folder without volumes, two files of one name, or a
+            reference without an image where there is a folder of images.
     """
-    given = [prediction, reference, *([image] if image else [])]
-    if len({path.is_dir() for path in given}) > 1:
-        raise UserError(f"{', '.join(map(str, given))}: give files, or give folders")
+    places = [prediction, reference, *([image] if image else [])]
+    if len({path.is_dir() for path in places}) > 1:
+        raise UserError(f"{', '.join(map(str, places))}: give files, or give folders")
     # what the user names may be a link; what lies in a folder of predictions may not
     prediction = prediction.resolve()
     if not reference.is_dir():
         return [
             Pair(name=stem(reference), reference=reference, prediction=prediction, image=image)
         ], []
-    theirs, ours, images = (
-        _volumes(prediction),
-        _volumes(reference),
-        _volumes(image) if image else {},
-    )
-    if not ours:
+    predictions, references = _volumes(prediction), _volumes(reference)
+    images = _volumes(image) if image else {}
+    if not references:
         raise UserError(f"{reference} holds no volume ({', '.join(SUFFIXES)})")
-    if image and (lacking := sorted(ours.keys() - images.keys())):
+    missing = sorted(references.keys() - images.keys())
+    if image and missing:
         raise UserError(
-            f"{image} holds no image for {', '.join(lacking[:5])}; each is found by its reference's name"
+            f"{image} holds no image for {', '.join(missing[:5])}; "
+            "each is found by its reference's name"
         )
     pairs = [
-        Pair(name=name, reference=path, prediction=theirs.get(name), image=images.get(name))
-        for name, path in ours.items()
+        Pair(name=name, reference=path, prediction=predictions.get(name), image=images.get(name))
+        for name, path in references.items()
     ]
-    return pairs, sorted(theirs.keys() - ours.keys())
+    return pairs, sorted(predictions.keys() - references.keys())
 
 
 def read_label_names(path: Path) -> dict[str, tuple[int, ...]]:
-    """Names of labels from JSON: ``{"liver": 5}``, ``{"5": "liver"}``, or an nnU-Net dataset.json. Raises ManifestError."""
+    """Names of labels from JSON: ``{"liver": 5}``, ``{"5": "liver"}`` or nnU-Net's dataset.json.
+
+    Raises ManifestError.
+    """
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
         table = body.get("labels", body)
@@ -69,9 +80,8 @@ def read_label_names(path: Path) -> dict[str, tuple[int, ...]]:
             if isinstance(value, str):
                 names[value] = (*names.get(value, ()), int(key))
             else:
-                names[key] = (
-                    tuple(int(one) for one in value) if isinstance(value, list) else (int(value),)
-                )
+                values = value if isinstance(value, list) else [value]
+                names[key] = tuple(int(label) for label in values)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ManifestError(
             f'{path}: no table of labels such as {{"liver": 5}} or {{"5": "liver"}}: {error}'
@@ -81,18 +91,21 @@ def read_label_names(path: Path) -> dict[str, tuple[int, ...]]:
 
 def stem(path: Path) -> str:
     """A volume's name without its suffix."""
-    return next(
-        (path.name.removesuffix(end) for end in SUFFIXES if path.name.endswith(end)), path.stem
-    )
+    for suffix in SUFFIXES:
+        if path.name.endswith(suffix):
+            return path.name.removesuffix(suffix)
+    return path.stem
 
 
 def _volumes(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+    volumes: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.name.endswith(SUFFIXES) and not path.name.startswith("."):
-            if stem(path) in found:
-                raise UserError(
-                    f"{folder} holds {found[stem(path)].name} and {path.name}: two volumes of one name"
-                )
-            found[stem(path)] = path
-    return found
+        if not path.name.endswith(SUFFIXES) or path.name.startswith("."):
+            continue
+        name = stem(path)
+        if name in volumes:
+            raise UserError(
+                f"{folder} holds {volumes[name].name} and {path.name}: two volumes of one name"
+            )
+        volumes[name] = path
+    return volumes

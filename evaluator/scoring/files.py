@@ -58,44 +58,51 @@ def score_pairs(
     threads: int | None = None,
     done: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[Json, str]]:
-    """One object for each pair and its key, in order, while others are read and scored, in ``threads`` threads in all.
+    """Score pairs in several threads.
 
-    ``done``: name -> key of pairs that need not be scored again, if their files and the settings are the same; those
-    are left out. A pair that cannot be scored has "error" instead of "targets", and no key.
+    Args:
+        pairs: the files.
+        settings: how they are scored.
+        threads: threads in all; None: one for each core.
+        done: name -> key of pairs that are skipped if their files and the settings are unchanged.
+
+    Yields:
+        One object for each pair and its key, in order. A pair that cannot be scored has "error"
+        instead of "targets", and no key.
     """
     threads = threads or len(os.sched_getaffinity(0))
     together = min(threads, len(pairs)) or 1
 
-    def one(pair: Pair) -> tuple[Json, str] | None:
+    def score_one(pair: Pair) -> tuple[Json, str] | None:
         try:
             key = _key(pair, settings)
             if (done or {}).get(pair.name) == key:
                 return None
-            return {"name": pair.name} | score_pair(
-                pair, settings, threads=threads // together
-            ), key
+            scores = score_pair(pair, settings, threads=threads // together)
         except (VolumeError, OSError) as error:
             return {"name": pair.name, "error": str(error)}, ""
+        return {"name": pair.name} | scores, key
 
     with ThreadPoolExecutor(max_workers=together) as pool:
         waiting: deque[Future[tuple[Json, str] | None]] = deque()
         for pair in pairs:
-            waiting.append(pool.submit(one, pair))
-            if len(waiting) > 2 * together and (made := waiting.popleft().result()):
-                yield made
+            waiting.append(pool.submit(score_one, pair))
+            if len(waiting) > 2 * together and (scored := waiting.popleft().result()):
+                yield scored
         while waiting:
-            if made := waiting.popleft().result():
-                yield made
+            if scored := waiting.popleft().result():
+                yield scored
 
 
 def score_pair(pair: Pair, settings: Settings, *, threads: int = 1) -> Json:
     """Scores of one pair: spacing, tolerances, and for each target its status, volumes and values.
 
-    Raises VolumeError when a file cannot be read, or the grids differ and ``settings.resample`` does not allow for it.
+    Raises:
+        VolumeError: a file cannot be read, or the grids differ and ``settings.resample`` is "no".
     """
     if pair.prediction is None:
         return _missing(pair, settings)
-    reference, prediction, grid = _read_both(pair.reference, pair.prediction, settings, threads)
+    reference, prediction, grid = _read_pair(pair.reference, pair.prediction, settings, threads)
     targets, theirs = _targets(settings, pair.name, reference, prediction)
     tolerances = {name: settings.tolerance_mm(name) for name in targets}
     unit: Literal["SUVbw"] | None = "SUVbw" if pair.image else None
@@ -114,46 +121,51 @@ def score_pair(pair: Pair, settings: Settings, *, threads: int = 1) -> Json:
     return {"spacing_mm": list(step), "tolerance_mm": tolerances, "targets": entries}
 
 
-def resample_nearest(labels: NDArray[Any], own: Grid, wanted: Grid) -> NDArray[Any]:
-    """Labels on another grid, each voxel that of the nearest one; 0 outside."""
-    out = np.zeros(wanted.shape, dtype=labels.dtype)
-    j, k = np.meshgrid(np.arange(wanted.shape[1]), np.arange(wanted.shape[2]), indexing="ij")
-    for i in range(wanted.shape[0]):  # a slab at a time, so that a whole-body volume fits in memory
+def resample_nearest(labels: NDArray[Any], source: Grid, target: Grid) -> NDArray[Any]:
+    """Labels on another grid: each voxel has the label of the nearest source voxel; 0 outside."""
+    resampled = np.zeros(target.shape, dtype=labels.dtype)
+    j, k = np.meshgrid(np.arange(target.shape[1]), np.arange(target.shape[2]), indexing="ij")
+    for i in range(target.shape[0]):  # slab by slab, so a whole-body volume fits in memory
         index = np.stack([np.full_like(j, i), j, k], axis=-1)
-        at = np.floor(to_index(affine_of(own), to_world(affine_of(wanted), index)) + 0.5).astype(
-            np.int64
-        )
-        inside = ((at >= 0) & (at < own.shape)).all(axis=-1)
-        out[i][inside] = labels[tuple(at[inside].T)]
-    return out
+        places = to_index(affine_of(source), to_world(affine_of(target), index))
+        nearest = np.floor(places + 0.5).astype(np.int64)
+        inside = ((nearest >= 0) & (nearest < source.shape)).all(axis=-1)
+        resampled[i][inside] = labels[tuple(nearest[inside].T)]
+    return resampled
 
 
-def _read_both(
-    ours: Path, theirs: Path, settings: Settings, threads: int
+def _read_pair(
+    reference_path: Path, prediction_path: Path, settings: Settings, threads: int
 ) -> tuple[Labels, Labels, Grid]:
-    """Both files' labels on the reference's grid; grids are compared before a voxel of the prediction is unpacked."""
-    grid, read = _open(ours)
-    file = LabelFile(theirs, untrusted=True)
-    apart = difference(grid, file.grid)
-    if apart and settings.resample == "no":
+    """Labels of both files on the reference's grid.
+
+    The grids are compared before reading voxels.
+    """
+    grid, read = _open(reference_path)
+    file = LabelFile(prediction_path, untrusted=True)
+    mismatch = difference(grid, file.grid)
+    if mismatch and settings.resample == "no":
         raise VolumeError(
-            f"{theirs.name}: reference and prediction lie on different grids: {apart}. "
+            f"{prediction_path.name}: reference and prediction lie on different grids: {mismatch}. "
             "Resample the prediction, or allow it with --resample nearest"
         )
     if threads > 1:
-        with ThreadPoolExecutor(max_workers=1) as aside:
-            reading = aside.submit(file.read)
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            reading = pool.submit(file.read)
             reference, prediction = read(), reading.result()
     else:
         reference, prediction = read(), file.read()
-    if apart:
+    if mismatch:
         prediction = resample_nearest(prediction.reshape(file.grid.shape), file.grid, grid)
     # one of them may be an image of two axes, the other a volume of one slice
     return reference, prediction.reshape(reference.shape, order="F"), grid
 
 
 def _open(reference: Path) -> tuple[Grid, Callable[[], Labels]]:
-    """A reference's grid, and how to read its labels. The user's own files may keep header and voxels apart."""
+    """A reference's grid, and how to read its labels.
+
+    The user's own files may keep header and voxels apart.
+    """
     if reference.name.endswith((".mhd", ".nhdr")):
         return read_grid(reference), lambda: read_labels(reference)[0]
     file = LabelFile(reference, untrusted=False)
@@ -198,11 +210,16 @@ def _values(measures: Measures, metrics: Sequence[str]) -> Json:
         status = ScoreStatus.UNDEFINED if measures.both_empty else ScoreStatus.ONE_EMPTY
     body: Json = {"status": str(status)}
     body |= {"reference_ml": measures.reference_ml, "prediction_ml": measures.prediction_ml}
-    for one in scores:
-        if one.value is not None:
-            body[one.metric + ("_mm" if METRICS[one.metric].unit == "mm" else "")] = one.value
-    if lacking := [one.metric for one in scores if one.status == ScoreStatus.NOT_APPLICABLE]:
-        body["not_applicable"] = lacking
+    missing = []
+    for metric_score in scores:
+        name = metric_score.metric
+        if metric_score.value is not None:
+            suffix = "_mm" if METRICS[name].unit == "mm" else ""
+            body[name + suffix] = metric_score.value
+        if metric_score.status == ScoreStatus.NOT_APPLICABLE:
+            missing.append(name)
+    if missing:
+        body["not_applicable"] = missing
     return body
 
 

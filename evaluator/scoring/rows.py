@@ -18,18 +18,19 @@ def score_rows(
     seed: int, round_number: int, scores: Mapping[str, tuple[Score, ...]]
 ) -> list[ScoreRow]:
     """The rows of one round: target -> its scores."""
-    return [
-        ScoreRow(
-            seed=seed,
-            round=round_number,
-            target=target,
-            metric=score.metric,
-            value=score.value,
-            status=str(score.status),
-        )
-        for target, of_target in scores.items()
-        for score in of_target
-    ]
+    rows = []
+    for target, of_target in scores.items():
+        for score in of_target:
+            row = ScoreRow(
+                seed=seed,
+                round=round_number,
+                target=target,
+                metric=score.metric,
+                value=score.value,
+                status=str(score.status),
+            )
+            rows.append(row)
+    return rows
 
 
 def rows_without_prompt(

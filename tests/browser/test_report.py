@@ -137,7 +137,7 @@ def test_the_viewer_shows_image_reference_prediction_and_prompt(browser, viewer)
     assert pixels(browser) == everything
     choose(browser, "image", "CT+PT")
     assert pixels(browser) != everything
-    assert "dice" in browser.find_element("css selector", "[data-part=said]").text
+    assert "dice" in browser.find_element("css selector", "[data-part=summary]").text
 
 
 def test_the_viewer_steps_through_rounds_with_keys(browser, viewer):

@@ -108,5 +108,5 @@ def test_an_image_with_infinite_values_is_refused(tmp_path):
     image = np.ones(GRIDS["PT"].shape, np.float32)
     image[0, 0, 0] = np.inf
     write_volume(tmp_path / "a.nii.gz", image, GRIDS["PT"])
-    with pytest.raises(VolumeError, match="NaN or infinite"):
+    with pytest.raises(VolumeError, match="NaN or infinite values"):
         read_uptake(tmp_path / "a.nii.gz", GRIDS["PT"])

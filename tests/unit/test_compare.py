@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -114,9 +115,13 @@ def test_models_recomputed_from_the_rows():
 
 def test_sittings_and_seeds_are_averaged_within_the_subject():
     run = facts("m")
-    rows = [(run, "x", modality, "liver", "dice", value, {"session": pair, "seed": seed})
-            for pair, seed, ct, pt in (("a", 0, 0.9, 0.5), ("a", 1, 0.8, 0.5), ("b", 0, 0.7, 0.6), ("b", 1, 0.4, 0.1))
-            for modality, value in (("CT", ct), ("PT", pt))]  # fmt: skip
+    rows = []
+    for session, seed, ct, pt in (
+        ("a", 0, 0.9, 0.5), ("a", 1, 0.8, 0.5), ("b", 0, 0.7, 0.6), ("b", 1, 0.4, 0.1),
+    ):  # fmt: skip
+        columns = {"session": session, "seed": seed}
+        rows.append((run, "x", "CT", "liver", "dice", ct, columns))
+        rows.append((run, "x", "PT", "liver", "dice", pt, columns))
     rows += list(paired(run, {"liver": [(0.5, 0.4)] * 5}))
     row = one(quick(results([run], rows)).modality, target="liver", failures="included")
     assert (row["n"], row["n_pairs"]) == (6, 9)
@@ -237,9 +242,9 @@ def test_one_side_failed_is_a_difference_with_failures_and_nothing_without():
 
 def test_one_modality_missing():
     run = facts("m")
-    rows = [
-        (run, f"s{n}", "CT", organ, "dice", 0.5 + 0.01 * n) for n in range(6) for organ in ORGANS
-    ]
+    rows = []
+    for n, organ in product(range(6), ORGANS):
+        rows.append((run, f"s{n}", "CT", organ, "dice", 0.5 + 0.01 * n))
     made = quick(results([run], rows))
     check_columns(made)
     assert set(made.modality["status"]) == {"no pairs"}
@@ -295,7 +300,7 @@ def test_two_sides_that_do_not_work_do_not_agree():
     made = quick(results([run], paired(run, {"liver": [(0.001 * n, 0.0) for n in range(10)]})))
     row = one(made.modality, target="liver", failures="included")
     assert row["verdict"] == "inconclusive"
-    assert "neither side works" in row["explanation"]
+    assert "neither arm works" in row["explanation"]
 
 
 def test_fifty_models():
@@ -329,7 +334,9 @@ def test_no_scores_at_all():
 
 def test_groups_are_never_mixed_and_versions_are_refused():
     runs = [facts("m"), facts("m", dataset="other"), facts("m", protocol="point-1")]
-    rows = [row for run in runs for row in paired(run, {"liver": [(0.8, 0.7)] * 6})]
+    rows = []
+    for run in runs:
+        rows += paired(run, {"liver": [(0.8, 0.7)] * 6})
     made = quick(results(runs, rows))
     assert len(made.modality.groupby(["dataset", "protocol"])) == 3
     assert set(made.modality["n"]) == {6}
@@ -347,10 +354,11 @@ def test_groups_are_never_mixed_and_versions_are_refused():
 
 def test_gaps_hold_the_measured_against_the_published():
     run = facts("sam-med3d")
+    scores = [(0.5 + 0.01 * n, 0.4) for n in range(8)]
     made = quick(
         results(
             [run],
-            paired(run, {organ: [(0.5 + 0.01 * n, 0.4) for n in range(8)] for organ in ORGANS}),
+            paired(run, dict.fromkeys(ORGANS, scores)),
         )
     )
     row = one(made.gaps, gap="generalization gap", modality="CT")
@@ -393,9 +401,9 @@ def test_sanity(control, structural, functional, verdict):
 
 def test_what_a_model_does_not_take_says_nothing_of_the_pipeline():
     runs = [facts("m"), facts("m", dataset="control")]
-    rows = [
-        row for run in runs for row in paired(run, {"liver": [("unsupported", "unsupported")] * 6})
-    ]
+    rows = []
+    for run in runs:
+        rows += paired(run, {"liver": [("unsupported", "unsupported")] * 6})
     row = one(
         judge_control(quick(results(runs, rows)).means, "control"), model="m", target_dataset="data"
     )

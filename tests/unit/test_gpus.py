@@ -50,8 +50,8 @@ def test_a_model_that_can_use_a_gpu_is_logged_where_none_exists(messages):
     assert choose_gpus((), None, card(gpu="optional", gpu_memory="34GiB")) == ()
     (message,) = messages
     assert message == (
-        "model m is made for a GPU and this machine shows none: "
-        "runs without, which may take very long"
+        "model m is designed for a GPU and none was found; "
+        "it will run on the CPU and may be very slow"
     )
     assert choose_gpus((), (), card(gpu="optional")) == choose_gpus((), None, card(gpu="none"))
     assert len(messages) == 1

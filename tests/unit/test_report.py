@@ -294,7 +294,7 @@ def test_without_npm_and_network_the_viewer_is_left_out(tmp_path, monkeypatch, m
     monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9")
     assert niivue.niivue_script(None) is None
     assert len(messages) == 1
-    assert "the interactive viewer is left out, pictures remain" in messages[0]
+    assert "the report has no interactive viewer, only snapshots" in messages[0]
     assert "give --niivue niivue-niivue-" in messages[0]
 
 
@@ -316,7 +316,7 @@ def test_a_folder_of_something_else_is_not_replaced_and_a_failed_report_leaves_t
     full = tmp_path / "work"
     full.mkdir()
     (full / "thesis.tex").write_text("years of work")
-    with pytest.raises(UserError, match="is no report"), Site(full):
+    with pytest.raises(UserError, match="is not a report"), Site(full):
         pass
     assert (full / "thesis.tex").read_text() == "years of work"
     made = tmp_path / "report"
@@ -354,9 +354,7 @@ def test_a_case_without_the_viewer_says_so(tmp_path):
     without, shown = (
         (tmp_path / "site/cases" / f"{name}.html").read_text() for name in ("without", "with")
     )
-    assert (
-        "built without the interactive viewer (@niivue/niivue@1 could not be had then)" in without
-    )
+    assert "no interactive viewer, because @niivue/niivue@1 was not available" in without
     assert "niivue.js" not in without
     assert "built without" not in shown
     assert '<script src="../assets/niivue.js">' in shown

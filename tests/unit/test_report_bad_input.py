@@ -48,14 +48,14 @@ def test_one_subject_gets_figures_and_no_claim(tmp_path):
     pages = built(tmp_path, [run], list(paired(run, {"liver": [(0.9, 0.5)]})))
     said = text_of(pages["index.html"])
     assert "inconclusive" in said
-    assert "from 1 subject no interval can be given for the difference of 0.400" in said
+    assert "1 subject does not allow an interval for the difference of 0.400" in said
     assert "ranking.html" not in pages, "one model has no ranking"
 
 
 def test_all_failed_is_told_and_drawn_as_such(tmp_path):
     run = facts("m")
     pages = built(tmp_path, [run], list(paired(run, {"liver": [("crashed", "timeout")] * 6})))
-    assert "No usable mask came back for 6 of 6 on CT and 6 of 6 on PET" in text_of(
+    assert "Failed predictions, without a valid mask: 6 of 6 on CT and 6 of 6 on PET" in text_of(
         pages["index.html"]
     )
     assert "6 failed" in text_of(pages["index.html"])
@@ -65,7 +65,7 @@ def test_all_failed_is_told_and_drawn_as_such(tmp_path):
 def test_nothing_was_run(tmp_path):
     run = facts("m")
     pages = built(tmp_path, [run], list(paired(run, {"liver": [("not-run", "not-run")] * 3})))
-    assert "cannot be said" in text_of(pages["index.html"])
+    assert "is inconclusive" in text_of(pages["index.html"])
 
 
 def test_one_modality_has_no_difference(tmp_path):
@@ -78,11 +78,10 @@ def test_one_modality_has_no_difference(tmp_path):
 
 def test_ties_everywhere_are_equivalence_and_no_ranking_by_chance(tmp_path):
     runs = [facts("a"), facts("b")]
-    rows = [
-        row
-        for run in runs
-        for row in paired(run, {"liver": [(0.8, 0.8)] * 8, "spleen": [(0.8, 0.8)] * 8})
-    ]
+    ties = [(0.8, 0.8)] * 8
+    rows = []
+    for run in runs:
+        rows += paired(run, {"liver": ties, "spleen": ties})
     pages = built(tmp_path, runs, rows)
     assert "as good on PET" in text_of(pages["index.html"])
     assert "A difference larger than the margin of 0.05 is excluded" in text_of(pages["index.html"])
@@ -91,11 +90,9 @@ def test_ties_everywhere_are_equivalence_and_no_ranking_by_chance(tmp_path):
 
 def test_fifty_models(tmp_path):
     runs = [facts(f"model-{n:02d}") for n in range(50)]
-    rows = [
-        row
-        for n, run in enumerate(runs)
-        for row in paired(run, {"liver": [(0.5 + n / 200 + s / 50, 0.4) for s in range(6)]})
-    ]
+    rows = []
+    for n, run in enumerate(runs):
+        rows += paired(run, {"liver": [(0.5 + n / 200 + s / 50, 0.4) for s in range(6)]})
     pages = built(tmp_path, runs, rows)
     assert all(f"model-{n:02d}" in pages["index.html"] for n in range(50))
     assert max(map(len, pages.values())) < 5 * 2**20
@@ -114,10 +111,11 @@ ODD = [
 
 def test_odd_names_are_text_and_make_files_that_links_find(tmp_path):
     run = facts("m", dataset_title="<script>alert(1)</script>", reference_origin="{{ 7 * 7 }}")
+    scores = [(0.9, 0.5 + s / 50) for s in range(6)]
     pages = built(
         tmp_path,
         [run],
-        list(paired(run, {name: [(0.9, 0.5 + s / 50) for s in range(6)] for name in ODD})),
+        list(paired(run, dict.fromkeys(ODD, scores))),
     )
     everything = "".join(pages.values())
     assert "<script>alert" not in everything
@@ -142,7 +140,7 @@ def test_numbers_alone_hold_no_picture_and_no_volume(tmp_path):
     assert not (tmp_path / "site" / "volumes").exists()
     assert not (tmp_path / "site" / "assets" / "niivue.js").exists()
     assert "cases.html" not in pages
-    assert "without pictures of subjects" in text_of(pages["failures.html"])
+    assert "without images of subjects" in text_of(pages["failures.html"])
 
 
 def test_ids_are_kept_when_asked_for_and_only_then(tmp_path):
@@ -177,13 +175,17 @@ def test_a_prompt_that_a_model_does_not_take_is_no_collapse_and_no_score(tmp_pat
     ]
     refused = [("unsupported", "unsupported")] * 6
     rows = [*paired(runs[0], {"liver": [(0.9, 0.5 + n / 30) for n in range(6)]})]
-    rows += [row for run in runs[1:] for row in paired(run, {"liver": refused})]
+    for run in runs[1:]:
+        rows += paired(run, {"liver": refused})
     pages = built(tmp_path, runs, rows, control="control")
     said = text_of(pages["index.html"])
-    assert "Nothing was asked: the model takes no prompt that this protocol gives." in said
+    assert (
+        "No prediction was requested: the model does not support any prompt of this protocol."
+        in said
+    )
     assert "not supported counts as 0.000 n 6" in said
     assert "Suspect the pipeline" not in said
-    assert "collapse" not in said.replace("Is a collapse the model’s or the pipeline’s?", "")
+    assert "collapse" not in said
     figures = tmp_path / "site/figures"
     drawn = {file.name: set(pd.read_csv(file)["model"]) for file in figures.glob("data.box.s*.csv")}
     assert drawn == {"data.box.slopes.liver.csv": {"a"}}
@@ -228,11 +230,9 @@ def test_random_weights_and_models_that_keep_state_are_called_so(tmp_path):
     assert "weights random:full" in text_of(pages["index.html"])
     assert "the first: (subject) CT, liver" in text_of(pages["provenance.html"])
     assert "s000" not in pages["provenance.html"]
-    files = [
-        file
-        for kind in ("csv", "md", "tex", "svg")
-        for file in (tmp_path / "site").rglob(f"*.{kind}")
-    ]
+    files = []
+    for suffix in ("csv", "md", "tex", "svg"):
+        files += (tmp_path / "site").rglob(f"*.{suffix}")
     silent = [file.name for file in files if "RANDOM WEIGHTS, NOT A RESULT" not in file.read_text()]
     # what holds no score, and a list of failures that has no row
     assert {name.rpartition(".")[0] for name in silent} == {
@@ -305,11 +305,12 @@ def test_two_versions_of_one_dataset_are_refused_and_the_old_report_stays(tmp_pa
     run, other = facts("m"), facts("n", dataset_sha256="e" * 64)
     built(tmp_path, [run], list(paired(run, {"liver": [(0.9, 0.5)] * 3})))
     before = (tmp_path / "site/index.html").read_text()
+    scores = {"liver": [(0.9, 0.5)] * 3}
     with pytest.raises(RunConflictError, match="two versions of dataset data"):
         built(
             tmp_path,
             [run, other],
-            [row for one in (run, other) for row in paired(one, {"liver": [(0.9, 0.5)] * 3})],
+            [*paired(run, scores), *paired(other, scores)],
         )
     assert (tmp_path / "site/index.html").read_text() == before
 

@@ -126,7 +126,7 @@ def test_the_commands(suite, tmp_path):
     assert "under point-1, dice: collapse everywhere" in _umd("suite", "control", path).stdout
     site = tmp_path / "site"
     assert umd("report", "--suite", path, "-o", site, "--no-images").returncode == 0
-    assert "Sanity control: known" in (site / "index.html").read_text()
+    assert "Control dataset: known" in (site / "index.html").read_text()
     assert "cpu" in _umd("suite", "list").stdout
     assert isinstance(_umd("suite", "control", "cpu").exception, UserError)
 

@@ -1,4 +1,7 @@
-"""Engines run a model's process and give its lines: ``docker``, ``podman``, and ``local``, which isolates nothing."""
+"""Engines run a model's process and give its lines.
+
+``docker``, ``podman``, and ``local``, which isolates nothing.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ class Process(Protocol):
     """A running model. Every method may raise HostError when the engine itself is gone."""
 
     def read_line(self, timeout: float) -> str | None:
-        """The next line of standard output; None when ``timeout`` seconds pass first. Raises EOFError at its end."""
+        """The next line of standard output; None when ``timeout`` seconds pass first.
+
+        Raises EOFError at its end.
+        """
 
     def send_line(self, line: str) -> None:
         """Write a line to standard input; a process that is gone is found out by ``read_line``."""
@@ -28,10 +34,16 @@ class Process(Protocol):
         """Is it still there."""
 
     def peak_memory(self) -> int | None:
-        """Most bytes that its main process has held until now; None where this machine cannot tell."""
+        """Most bytes that its main process has held until now.
+
+        None where this machine cannot tell.
+        """
 
     def finish(self, timeout: float) -> Exit:
-        """Close its input and wait for its end; after ``timeout`` seconds it is killed. Leaves nothing behind."""
+        """Close its input and wait for its end; after ``timeout`` seconds it is killed.
+
+        Leaves nothing behind.
+        """
 
     def kill(self) -> Exit:
         """End it now. Leaves nothing behind."""
@@ -78,7 +90,10 @@ class Engine(Protocol):
         """
 
     def sweep(self, run_id: str) -> list[str]:
-        """Remove what a killed evaluator left of a run of this name; one that lives is let be. Returns names."""
+        """Remove what a killed evaluator left of a run of this name; one that lives is let be.
+
+        Returns names.
+        """
 
     def orphans(self) -> list[str]:
         """Names of containers whose evaluator on this machine is gone."""

@@ -1,4 +1,4 @@
-"""Docker Engine, and Podman's service that speaks its language, through the docker SDK."""
+"""Docker Engine, and Podman's service with the same interface, through the docker SDK."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ FRAME = struct.Struct(">BxxxL")
 STDOUT = 1
 
 HOW_TO_GET = """no container engine answers ({why}).
-  As root on Debian or Ubuntu:  apt-get install docker.io && systemctl start docker   (or: dockerd &)
+  As root on Debian or Ubuntu:  apt-get install docker.io && systemctl start docker (or: dockerd &)
   Elsewhere: https://docs.docker.com/engine/install, or Podman with DOCKER_HOST set to its socket.
-  A user needs to be in the group "docker". Without any engine: --engine local, which isolates nothing."""
+  A user needs to be in the group "docker".
+  Without any engine: --engine local, which provides no isolation."""
 
 
 @contextlib.contextmanager
@@ -46,7 +47,8 @@ def engine_gone() -> Iterator[None]:
         yield
     except GONE as error:
         raise HostError(
-            f"the container engine is gone ({_brief(error)}); start it and run again, nothing is lost"
+            f"the container engine is gone ({_brief(error)}); "
+            "start it and run again, nothing is lost"
         ) from error
 
 
@@ -70,12 +72,16 @@ class DockerEngine:
     def __init__(self, client: Any, *, podman: bool) -> None:
         self.client, self._podman = client, podman
         self.name = "podman" if podman else "docker"
-        # Podman 4's attach refuses the upgrade that a conversation needs
+        # Podman 4's attach refuses the upgrade that a session needs
         self.sessions = not podman
 
     @classmethod
     def connect(cls, *, podman: bool = False) -> DockerEngine:
-        """Connect by DOCKER_HOST or the usual socket; raises EngineUnavailableError that says how to get an engine."""
+        """Connect by DOCKER_HOST or the usual socket.
+
+        Raises:
+            EngineUnavailableError: none answers; the message says how to get an engine.
+        """
         try:
             address = _podman_socket() if podman else None
             client = (
@@ -94,8 +100,11 @@ class DockerEngine:
     def about(self) -> dict[str, str]:
         """Versions of the engine."""
         with engine_faults():
-            told = self.client.version()
-        return {"version": str(told.get("Version", "")), "api": str(told.get("ApiVersion", ""))}
+            versions = self.client.version()
+        return {
+            "version": str(versions.get("Version", "")),
+            "api": str(versions.get("ApiVersion", "")),
+        }
 
     @cached_property
     def runtimes(self) -> tuple[str, ...]:
@@ -106,8 +115,8 @@ class DockerEngine:
     def image_folder(self) -> Path | None:
         """Where the engine keeps its images, as it sees it; None if it does not tell."""
         with engine_faults():
-            told = self.client.info().get("DockerRootDir")
-        return Path(told) if told else None
+            folder = self.client.info().get("DockerRootDir")
+        return Path(folder) if folder else None
 
     def start(
         self,
@@ -126,7 +135,7 @@ class DockerEngine:
         caller = Caller.this_process()
         if caller.uid == 0:
             os.chown(workspace.output, *caller.container_user)
-        asked = container_arguments(
+        arguments = container_arguments(
             model,
             workspace,
             limits,
@@ -139,7 +148,7 @@ class DockerEngine:
             podman=self._podman,
         )
         with engine_faults():
-            container = self.client.containers.create(**_docker_types(asked))
+            container = self.client.containers.create(**_docker_types(arguments))
         try:
             return ContainerProcess(container, LogFile(log), mode)
         except BaseException:
@@ -148,9 +157,9 @@ class DockerEngine:
 
     def sweep(self, run_id: str) -> list[str]:
         """See ``evaluator.containers.engines.Engine``."""
-        return self._remove_all(
-            [one for one in self._orphans() if one.labels.get("umd.run") == run_id]
-        )
+        orphans = self._orphans()
+        of_run = [container for container in orphans if container.labels.get("umd.run") == run_id]
+        return self._remove_all(of_run)
 
     def orphans(self) -> list[str]:
         """See ``evaluator.containers.engines.Engine``."""
@@ -161,13 +170,13 @@ class DockerEngine:
         return self._remove_all(self._orphans())
 
     def _orphans(self) -> list[Any]:
-        own = os.uname().nodename
-        return [
-            container
-            for container in self._labelled("umd.run")
-            if container.labels.get("umd.host") == own
-            and not Path("/proc", container.labels.get("umd.pid", "0")).exists()
-        ]
+        host = os.uname().nodename
+        orphans = []
+        for container in self._labelled("umd.run"):
+            alive = Path("/proc", container.labels.get("umd.pid", "0")).exists()
+            if container.labels.get("umd.host") == host and not alive:
+                orphans.append(container)
+        return orphans
 
     def _labelled(self, label: str) -> list[Any]:
         with engine_faults():
@@ -182,7 +191,11 @@ class DockerEngine:
 
 
 class ContainerProcess:
-    """A started container. A session is attached before it starts, so that no line is lost; a batch is followed by its log."""
+    """A started container.
+
+    A session is attached before the container starts, so no line is lost; a batch is followed by
+    its log.
+    """
 
     def __init__(self, container: Any, log: LogFile, mode: Mode) -> None:
         self._container, self._log, self._lines = container, log, Lines()
@@ -252,7 +265,8 @@ class ContainerProcess:
     def peak_memory(self) -> int | None:
         """See ``evaluator.containers.engines.Process``."""
         pid = self._state().get("Pid") or 0
-        # the number is the engine's: where that is on another machine, or in a virtual one, it is a stranger's here
+        # the number is the engine's: if that runs on another or a virtual machine, it names
+        # another process here
         with contextlib.suppress(OSError):
             if str(self._container.id) in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8"):
                 return peak_memory_of(pid)
@@ -274,7 +288,7 @@ class ContainerProcess:
         """See ``evaluator.containers.engines.Process``."""
         with contextlib.suppress(docker.errors.APIError), engine_gone():
             self._container.kill()
-        # an out-of-memory kill is noted when the container's end is, which may be a moment later
+        # the engine notes an out-of-memory kill with the container's end, perhaps a moment later
         for _ in range(100):
             state = self._state()
             if not state.get("Running"):
@@ -300,15 +314,16 @@ class ContainerProcess:
         return dict(self._container.attrs["State"])
 
 
-def _docker_types(asked: dict[str, Any]) -> dict[str, Any]:
-    log = asked["log_config"]
-    own = {
-        "ulimits": [Ulimit(**limit) for limit in asked["ulimits"]],
-        "device_requests": [DeviceRequest(**request) for request in asked["device_requests"]]
-        or None,
+def _docker_types(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments with the types that the docker SDK wants."""
+    log = arguments["log_config"]
+    devices = [DeviceRequest(**request) for request in arguments["device_requests"]]
+    typed = {
+        "ulimits": [Ulimit(**limit) for limit in arguments["ulimits"]],
+        "device_requests": devices or None,
         "log_config": LogConfig(type=LogConfig.types.JSON, config=log) if log else None,
     }
-    return asked | own
+    return arguments | typed
 
 
 def _remove(container: Any) -> None:
@@ -317,7 +332,7 @@ def _remove(container: Any) -> None:
 
 
 def _podman_socket() -> str:
-    """DOCKER_HOST, the user's or the system's socket; else a service of our own, for which Podman needs no root."""
+    """Address of Podman: DOCKER_HOST, or the user's or the system's socket."""
     if address := os.environ.get("DOCKER_HOST"):
         return address
     runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")

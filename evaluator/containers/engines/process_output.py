@@ -1,4 +1,4 @@
-"""What a model prints: bounded lines of a session, and a bounded log file with its last lines at hand."""
+"""What a model prints: bounded lines of a session, and a bounded log file with its last lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LINES_WAITING = 1000
 
 
 class Lines:
-    """Lines cut from a stream of bytes; fed by one thread, taken by another."""
+    """Lines cut from a stream of bytes: one thread writes, another one reads."""
 
     def __init__(self) -> None:
         self._queue: queue.Queue[str | None] = queue.Queue(LINES_WAITING)
@@ -24,16 +24,19 @@ class Lines:
         self._ended = False
 
     def feed(self, part: bytes) -> None:
-        """Take the next bytes. A line past the longest allowed is cut into pieces, which no parser takes for a reply."""
-        *whole, self._rest = (self._rest + part).split(b"\n")
+        """Take the next bytes.
+
+        A line that is too long is cut, so no parser takes it for a reply.
+        """
+        *lines, self._rest = (self._rest + part).split(b"\n")
         if len(self._rest) > LONGEST_LINE:
-            whole.append(self._rest)
+            lines.append(self._rest)
             self._rest = b""
-        for line in whole:
+        for line in lines:
             try:
                 self._queue.put_nowait(line.decode(errors="replace"))
             except queue.Full:
-                return  # a model that floods: nobody reads so many lines
+                return  # the model prints more lines than anybody reads
 
     def end(self) -> None:
         """No more will come."""
@@ -61,22 +64,19 @@ class LogFile:
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, threading.Lock()
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
-        self._room = LOG_BYTES - (path.stat().st_size if path.exists() else 0)
+        self._free = LOG_BYTES - (path.stat().st_size if path.exists() else 0)
 
     def write(self, part: bytes) -> None:
         """Keep what fits."""
         with self._lock:
-            self._tail.extend(
-                line[:500]
-                for line in part[-65536:].decode(errors="replace").splitlines()
-                if line.strip()
-            )
-            kept = part[: max(self._room, 0)]
-            self._room -= len(kept)
-            if kept:
-                # a full disk is found out where it matters; here it must not look like the model's end
+            lines = part[-65536:].decode(errors="replace").splitlines()
+            self._tail.extend(line[:500] for line in lines if line.strip())
+            written = part[: max(self._free, 0)]
+            self._free -= len(written)
+            if written:
+                # a full disk is reported elsewhere; here it must not look like the model's end
                 with contextlib.suppress(OSError), self._path.open("ab") as file:
-                    file.write(kept)
+                    file.write(written)
 
     def tail(self) -> str:
         """The last lines."""
@@ -85,11 +85,10 @@ class LogFile:
 
 
 def peak_memory_of(pid: int) -> int | None:
-    """Most bytes that a process of this machine has held; None for one that is not here or may not be looked at."""
+    """Most bytes that a process of this machine has held; None if it cannot be read."""
     try:
-        found = re.search(
-            r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), flags=re.MULTILINE
-        )
+        status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return None
-    return int(found[1]) * 1024 if found else None
+    match = re.search(r"^VmHWM:\s+(\d+) kB$", status, flags=re.MULTILINE)
+    return int(match[1]) * 1024 if match else None

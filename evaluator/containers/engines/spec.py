@@ -98,7 +98,10 @@ class Caller:
 
     @property
     def container_user(self) -> tuple[int, int]:
-        """Uid and gid inside: the caller's own, so that what it writes can be removed; never root's."""
+        """Uid and gid inside: the caller's own, so that what it writes can be removed.
+
+        Never root's.
+        """
         return (self.uid, self.gid) if self.uid else (NOBODY, NOBODY)
 
 
@@ -115,10 +118,10 @@ def container_arguments(
     gpu: str | None = None,
     podman: bool = False,
 ) -> dict[str, Any]:
-    """Keyword arguments of docker's ``containers.create`` for one container under the contract's limits.
+    """Keyword arguments of docker's ``containers.create`` for one container, within the limits.
 
-    ``gpu`` is a UUID. Two of docker's types are left as plain values (``device_requests``, ``ulimits``, lists of
-    mappings), so that the result can be compared; the engine turns them into docker's own.
+    ``gpu`` is a UUID. Two of docker's types are plain values here (``device_requests`` and
+    ``ulimits``, lists of mappings), so the result can be compared; the engine converts them.
     """
     memory = limits.memory or caller.memory * 9 // 10
     uid, gid = caller.container_user

@@ -1,4 +1,4 @@
-"""The sheet that a picture is drawn on: its planes, colours, outlines, prompts, letters and warnings."""
+"""The canvas of a snapshot: planes, colours, outlines, prompts, orientation letters, warnings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Plane:
     sides: tuple[str, str]
 
 
-# across runs from the picture's left: patient's right first (x falls), for sagittal from front to back (y falls)
+# across: from the image's left, which is the patient's right, or the front in sagittal planes
 PLANES = (
     Plane("axial", 0, 1, ("R", "L")),
     Plane("coronal", 0, 2, ("R", "L")),
@@ -64,7 +64,7 @@ def draw_prompts(
     points: Sequence[tuple[Place, bool]],
     box: tuple[Place, Place] | None,
 ) -> None:
-    """Foreground points as +, others as x, a box as a dashed frame; all of them, whatever their distance from the plane."""
+    """Draw foreground points as +, others as x, a box as a dashed frame, at any depth."""
     colour = PROMPT_ON_WHITE if white else PROMPT
     for place, foreground in points:
         axis.plot(
@@ -92,17 +92,17 @@ def draw_prompts(
         )
 
 
-def sheet(white: bool, count: int) -> tuple[Any, Any]:
+def make_canvas(white: bool, count: int) -> tuple[Any, Any]:
     """A figure on black or white with so many panels beside each other."""
     from matplotlib.figure import Figure
 
-    made = Figure(
+    drawing = Figure(
         figsize=(3.1 * count, 3.3),
         dpi=110,
         facecolor="white" if white else "black",
         layout="constrained",
     )
-    return made, made.subplots(1, count)
+    return drawing, drawing.subplots(1, count)
 
 
 def label(axis: Any, plane: Plane, white: bool, extent: Any) -> None:
@@ -125,10 +125,10 @@ def label(axis: Any, plane: Plane, white: bool, extent: Any) -> None:
         )
 
 
-def png(made: Any, white: bool, warnings: Sequence[str]) -> bytes:
+def png(drawing: Any, white: bool, warnings: Sequence[str]) -> bytes:
     """The stamped figure as a PNG that says nothing else."""
     if warnings:
-        made.text(
+        drawing.text(
             0.995,
             0.006,
             " · ".join(warnings),
@@ -140,5 +140,5 @@ def png(made: Any, white: bool, warnings: Sequence[str]) -> bytes:
             in_layout=False,
         )
     buffer = io.BytesIO()
-    made.savefig(buffer, format="png", metadata={"Software": None})
+    drawing.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""The scans behind the runs, read only where the dataset is still the one that the run was made with."""
+"""The scans of the runs, read only if the dataset has not changed since the run was made."""
 
 from __future__ import annotations
 
@@ -57,11 +57,12 @@ class CaseImages:
         try:
             dataset = load_dataset(run.info.dataset_source, run.info.root)
         except UserError as error:
-            logger.warning(f"no pictures and no viewer for dataset {run.dataset}: {error}")
+            logger.warning(f"no snapshots and no viewer for dataset {run.dataset}: {error}")
             return {}
         if dataset.sha256 != run.dataset_sha256:
             logger.warning(
-                f"no pictures and no viewer for dataset {run.dataset}: it has changed since the runs were made"
+                f"no snapshots and no viewer for dataset {run.dataset}: "
+                "it has changed since the runs were made"
             )
             return {}
         return {case.id: case for case in dataset.cases}

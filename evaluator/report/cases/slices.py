@@ -1,7 +1,7 @@
-"""Pictures of predictions for those who cannot open the viewer: three planes with contours, and maximum-intensity projections.
+"""Snapshots of predictions: three planes with contours, and maximum-intensity projections.
 
-Everything is sampled in world millimetres, so that oblique and anisotropic images look as they are. Planes are shown as
-radiologists do: the patient's right is on the left, head or front is up.
+Images are sampled in world millimetres, so oblique and anisotropic images keep their shape. Planes
+are in radiological orientation: the patient's right is on the left, head or front is up.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from evaluator.report.cases.canvas import (
     draw_prompts,
     label,
     layers,
+    make_canvas,
     outline,
     png,
-    sheet,
 )
 
 if TYPE_CHECKING:
@@ -85,15 +85,25 @@ def three_planes(
     box: tuple[Place, Place] | None = None,
     warnings: Sequence[str] = (),
 ) -> bytes:
-    """Axial, coronal and sagittal plane through the first point, else through the deepest error; PNG.
+    """Draw the axial, coronal and sagittal plane through the first point or the deepest error.
 
-    Masks are on the image's grid; points are world places, and whether they are foreground; box: two world corners.
+    Args:
+        image: The image.
+        target: Name of the target; determines the window.
+        reference: The reference on the grid of the image.
+        prediction: The predicted mask on the grid of the image.
+        points: World coordinates (mm) of each point, and whether it is foreground.
+        box: Two corners in world coordinates (mm).
+        warnings: Text to print on the snapshot.
+
+    Returns:
+        A PNG file.
     """
     masks = [mask for mask in (reference, prediction) if mask is not None and mask.any()]
     centre = _centre(image.affine, points, reference, prediction)
     low, high = _bounds(image.affine, masks, centre)
     window = image.window(target)
-    made, axes = sheet(image.inverted, len(PLANES))
+    drawing, axes = make_canvas(image.inverted, len(PLANES))
     for axis, plane in zip(axes, PLANES, strict=True):
         grid, extent = _grid(plane, image.affine, centre, low, high)
         axis.imshow(
@@ -108,7 +118,7 @@ def three_planes(
         _contours(axis, image, grid, extent, reference, prediction)
         draw_prompts(axis, plane, image.inverted, points, box)
         label(axis, plane, image.inverted, extent)
-    return png(made, image.inverted, warnings)
+    return png(drawing, image.inverted, warnings)
 
 
 def projection(
@@ -118,17 +128,17 @@ def projection(
     *,
     warnings: Sequence[str] = (),
 ) -> bytes:
-    """Coronal and sagittal maximum-intensity projection with the outlines of the masks' own projections; PNG."""
+    """Draw coronal and sagittal maximum-intensity projections with outlines of the masks (PNG)."""
     low, high = _corners(image.affine, [slice(0, n) for n in image.array.shape])
     step = max(PROJECTION_STEP, *spacing(image.affine))
-    score_array = _cube(image, low, high, step)
+    volume = _resampled(image, low, high, step)
     window = image.window("")
-    made, axes = sheet(image.inverted, 2)
+    drawing, axes = make_canvas(image.inverted, 2)
     for axis, plane in zip(axes, PLANES[1:], strict=True):
         away = 1 if plane.across == 0 else 0
         extent = (low[plane.across], high[plane.across], low[plane.up], high[plane.up])
         axis.imshow(
-            score_array.max(axis=away).T,
+            volume.max(axis=away).T,
             cmap=image.colours,
             vmin=window[0],
             vmax=window[1],
@@ -138,15 +148,15 @@ def projection(
         for mask, colour in layers(image.inverted, reference, prediction):
             outline(
                 axis,
-                _shadow(mask, image.affine, plane, low, step, score_array.shape),
+                _shadow(mask, image.affine, plane, low, step, volume.shape),
                 extent,
                 colour,
             )
         label(axis, plane, image.inverted, extent)
-    return png(made, image.inverted, warnings)
+    return png(drawing, image.inverted, warnings)
 
 
-def _cube(image: Image, low: Place, high: Place, step: float) -> NDArray[np.float32]:
+def _resampled(image: Image, low: Place, high: Place, step: float) -> NDArray[np.float32]:
     """The image's nearest voxels on a grid along the world's axes."""
     axes = [np.arange(low[n], high[n] + step / 2, step) for n in range(3)]
     inverse = np.linalg.inv(image.affine)
@@ -156,13 +166,13 @@ def _cube(image: Image, low: Place, high: Place, step: float) -> NDArray[np.floa
             inverse[n, m] * axes[m].reshape([-1 if k == m else 1 for k in range(3)])
             for m in range(3)
         ]
-        own = np.rint(parts[0] + parts[1] + parts[2] + inverse[n, 3]).astype(np.int64)
-        inside = inside & (own >= 0) & (own < count)
-        index = index * count + np.clip(own, 0, count - 1)
-    score_array: NDArray[np.float32] = np.where(
+        group = np.rint(parts[0] + parts[1] + parts[2] + inverse[n, 3]).astype(np.int64)
+        inside = inside & (group >= 0) & (group < count)
+        index = index * count + np.clip(group, 0, count - 1)
+    volume: NDArray[np.float32] = np.where(
         inside, image.array.ravel()[index], np.float32(image.array.min())
     )
-    return score_array
+    return volume
 
 
 def _shadow(
@@ -217,8 +227,8 @@ def _centre(
 def _bounds(affine: Matrix, masks: Sequence[NDArray[Any]], centre: Place) -> tuple[Place, Place]:
     low, high = centre - LEAST / 2, centre + LEAST / 2
     for mask in masks:
-        own = _corners(affine, ndimage.find_objects(mask.astype(np.int8))[0])
-        low, high = np.minimum(low, own[0] - MARGIN), np.maximum(high, own[1] + MARGIN)
+        group = _corners(affine, ndimage.find_objects(mask.astype(np.int8))[0])
+        low, high = np.minimum(low, group[0] - MARGIN), np.maximum(high, group[1] + MARGIN)
     return low, high
 
 
@@ -231,7 +241,7 @@ def _corners(affine: Matrix, box: Sequence[slice]) -> tuple[Place, Place]:
 def _grid(
     plane: Plane, affine: Matrix, centre: Place, low: Place, high: Place
 ) -> tuple[Matrix, tuple[float, float, float, float]]:
-    """Where a plane's pixels lie in the image, as indices (3, up, across), and the plane's extent in millimetres."""
+    """Return the image indices (3, up, across) of a plane's pixels, and its extent in mm."""
     step = max(high[plane.across] - low[plane.across], high[plane.up] - low[plane.up]) / PIXELS
     across = np.arange(low[plane.across], high[plane.across] + step / 2, step)
     up = np.arange(low[plane.up], high[plane.up] + step / 2, step)

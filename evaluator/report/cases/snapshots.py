@@ -1,4 +1,4 @@
-"""Which predictions get a picture, and the pictures."""
+"""Snapshots of predictions: three planes, and a projection for PET."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: pictures of one case, at most
+#: largest number of snapshots of one case
 MOST = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A picture with what it shows."""
+    """An image file and what it shows."""
 
     file: str
     pick: Pick
@@ -47,20 +47,21 @@ class Snapshot:
 
 
 def draw_snapshots(
-    report: Report, case_images: CaseImages, shown: CasePage, picks: Sequence[Pick]
+    report: Report, case_images: CaseImages, case_page: CasePage, picks: Sequence[Pick]
 ) -> list[Snapshot]:
-    """The pictures of one case: three planes of each pick, and a projection where it is PET."""
-    runs = {run.name: (benchmark, run) for benchmark, run in shown.runs}
-    mine = [pick for pick in picks if pick.case == shown.case and pick.run in runs]
+    """Draw the picks of one case: three planes of each, and a projection of PET."""
+    runs = {run.name: (benchmark, run) for benchmark, run in case_page.runs}
+    picked = [pick for pick in picks if pick.case == case_page.case and pick.run in runs]
     snapshots, names = [], Counter[str]()
-    for pick in mine[:MOST]:
+    for pick in picked[:MOST]:
         benchmark, run = runs[pick.run]
-        drawn = _drawable(report, case_images, run, pick)
-        if drawn is None:
+        arrays = _arrays(report, case_images, run, pick)
+        if arrays is None:
             continue
-        image, reference, prediction = drawn
+        image, reference, prediction = arrays
         points, box = _placed(run, pick, image)
-        stem = f"{slug(shown.dataset)}-{slug(shown.label)}-{slug(pick.model)}-{benchmark.protocol.id}-{pick.modality}-{slug(pick.target)}"
+        parts = (pick.model, benchmark.protocol.id, pick.modality, pick.target)
+        stem = f"{slug(case_page.dataset)}-{slug(case_page.label)}-{_stem(*parts)}"
         names[stem] += 1
         stem += f"-{names[stem]}" if names[stem] > 1 else ""
         contents = {
@@ -82,14 +83,18 @@ def draw_snapshots(
             report.site.bytes(file, content)
             snapshots.append(
                 Snapshot(
-                    file=file, pick=pick, benchmark=benchmark, page=shown.file, label=shown.label, size=png_size(content),
+                    file=file, pick=pick, benchmark=benchmark, page=case_page.file, label=case_page.label, size=png_size(content),
                     projection=file.endswith("-mip.png"),
                 )
             )  # fmt: skip
     return snapshots
 
 
-def _drawable(
+def _stem(model: str, protocol: str, modality: str, target: str) -> str:
+    return f"{slug(model)}-{protocol}-{modality}-{slug(target)}"
+
+
+def _arrays(
     report: Report, case_images: CaseImages, run: RunFacts, pick: Pick
 ) -> tuple[Image, Any, Any] | None:
     case = case_images.case(run, pick.case)
@@ -100,21 +105,21 @@ def _drawable(
         array, grid = image_of(case.scans[modality].image)
         reference = case_images.references(case.scans[modality])[pick.target]
     except (VolumeError, KeyError) as error:
-        logger.info(f"no picture of {pick.target}: {report.privacy.text(str(error))}")
+        logger.info(f"no snapshot of {pick.target}: {report.privacy.text(str(error))}")
         return None
     file = run.store.mask_path(
         pick.case, modality, seed=pick.seed, round_number=pick.round, target=pick.target
     )
-    made = prediction_of(run, str(file.relative_to(run.path))) if file.is_file() else None
-    whole = (0, 0, 0), grid.shape
+    mask = prediction_of(run, str(file.relative_to(run.path))) if file.is_file() else None
+    full = (0, 0, 0), grid.shape
     image = Image(modality=modality, array=array, affine=affine_of(grid))
-    return image, reference.crop(*whole), None if made is None else made.crop(*whole)
+    return image, reference.crop(*full), None if mask is None else mask.crop(*full)
 
 
 def _placed(
     run: RunFacts, pick: Pick, image: Image
 ) -> tuple[list[tuple[Any, bool]], tuple[Any, Any] | None]:
-    """The prompts of a pick in world millimetres: points of all rounds so far, and the box's corners."""
+    """Return the points of all rounds up to the pick and the box's corners, in world mm."""
     modality: Any = pick.modality
     prompt = prompts_of(run, pick.case, modality).get(pick.seed, {}).get(pick.target)
     points = list(prompt.points) if prompt else []

@@ -1,4 +1,4 @@
-"""Cases that are shown: which, and what the viewer of each reads."""
+"""Cases that are case_page: which, and what the viewer of each reads."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ logger = logging.getLogger(__name__)
 
 
 def viewer_content(
-    report: Report, case_images: CaseImages, shown: CasePage
+    report: Report, case_images: CaseImages, case_page: CasePage
 ) -> dict[str, Any] | None:
     """What the viewer reads, with its volumes written; None where the images are not here."""
-    case = case_images.case(shown.runs[0][1], shown.case)
+    case = case_images.case(case_page.runs[0][1], case_page.case)
     if case is None:
         return None
-    stem = f"{slug(shown.dataset)}-{slug(shown.label)}"
+    stem = f"{slug(case_page.dataset)}-{slug(case_page.label)}"
     sizes: dict[Modality, Reduced] = {}
     scans = {}
     for modality in (name for name in MODALITIES if name in case.scans):
@@ -49,14 +49,14 @@ def viewer_content(
             scans[modality], sizes[modality] = _scan(report, case_images, case, modality, stem)
         except VolumeError as error:
             logger.info(
-                f"{shown.label} {modality} cannot be shown: {report.privacy.text(str(error))}"
+                f"{case_page.label} {modality} cannot be shown: {report.privacy.text(str(error))}"
             )
     runs = [
         content
-        for benchmark, run in shown.runs
-        if (content := _run(report, benchmark, run, shown, sizes, stem))["scans"]
+        for benchmark, run in case_page.runs
+        if (content := _run(report, benchmark, run, case_page, sizes, stem))["scans"]
     ]
-    metric = shown.runs[0][0].metric
+    metric = case_page.runs[0][0].metric
     return {"scans": scans, "runs": runs, "metric": metric} if scans and runs else None
 
 
@@ -79,7 +79,7 @@ def _scan(
         "shape": list(size.grid.shape),
         "affine": [list(row) for row in size.grid.affine],
         "header": mask_header(size),
-        "halved": not size.whole,
+        "halved": not size.is_full_size,
     }
     return about, size
 
@@ -88,15 +88,15 @@ def _run(
     report: Report,
     benchmark: Benchmark,
     run: RunFacts,
-    shown: CasePage,
+    case_page: CasePage,
     sizes: Mapping[Modality, Reduced],
     stem: str,
 ) -> dict[str, Any]:
-    kept = {benchmark.protocol.seeds[0], *shown.seeds.get(benchmark.key, ())}
+    seeds = {benchmark.protocol.seeds[0], *case_page.seeds.get(benchmark.key, ())}
     scores = benchmark.group.results.scores
     scores = scores[
         (scores["run"] == run.name)
-        & (scores["case"] == shown.case)
+        & (scores["case"] == case_page.case)
         & (scores["metric"] == benchmark.metric)
     ]
     scans = {
@@ -106,10 +106,10 @@ def _run(
             content := _predictions(
                 report,
                 run,
-                shown,
+                case_page,
                 modality,
                 size,
-                kept,
+                seeds,
                 scores,
                 f"{stem}-{slug(run.label)}-{benchmark.protocol.id}",
             )
@@ -122,36 +122,38 @@ def _run(
 def _predictions(
     report: Report,
     run: RunFacts,
-    shown: CasePage,
+    case_page: CasePage,
     modality: Modality,
     size: Reduced,
-    kept: set[int],
+    seeds: set[int],
     scores: pd.DataFrame,
     stem: str,
 ) -> dict[str, Any] | None:
-    record = run.store.record(shown.case, modality)
+    record = run.store.record(case_page.case, modality)
     if record is None or record.state != "done":
         return None
-    own = scores[scores["modality"] == modality]
-    known = {(int(r.seed), int(r.round), str(r.target)): r for r in rows_of(own)}
+    selected = scores[scores["modality"] == modality]
+    by_prediction = {(int(r.seed), int(r.round), str(r.target)): r for r in rows_of(selected)}
     entries, masks, added = [], {}, []
     for entry in record.rounds:
-        if entry.seed not in kept:
+        if entry.seed not in seeds:
             continue
-        for target, made in entry.targets.items():
+        for target, prediction in entry.targets.items():
             name = f"s{entry.seed}r{entry.round} {target}"
-            mask = prediction_of(run, made.mask.file) if made.mask else None
+            mask = prediction_of(run, prediction.mask.file) if prediction.mask else None
             if mask is not None:
                 masks[name] = mask
-            score = known.get((entry.seed, entry.round, target))
+            score = by_prediction.get((entry.seed, entry.round, target))
             value = (
                 None
                 if score is None or score.value is None or str(score.value) == "<NA>"
                 else float(score.value)
             )
-            told = {"seed": entry.seed, "round": entry.round, "target": target, "mask": name}
-            detail = report.privacy.text(made.detail)[:300]
-            entries.append(told | {"score": value, "status": str(made.status), "detail": detail})
+            parts = {"seed": entry.seed, "round": entry.round, "target": target, "mask": name}
+            detail = report.privacy.text(prediction.detail)[:300]
+            entries.append(
+                parts | {"score": value, "status": str(prediction.status), "detail": detail}
+            )
         for target, points in entry.added.items():
             placed = [_point(point, size) for point in points]
             added.append(
@@ -162,8 +164,8 @@ def _predictions(
     key = f"{stem}-{modality}"
     report.site.text(f"volumes/{key}.js", masks_script(key, masks, size))
     prompts = {}
-    for seed, targets in prompts_of(run, shown.case, modality).items():
-        if seed in kept:
+    for seed, targets in prompts_of(run, case_page.case, modality).items():
+        if seed in seeds:
             prompts[str(seed)] = {name: _prompt(prompt, size) for name, prompt in targets.items()}
     return {
         "key": key,

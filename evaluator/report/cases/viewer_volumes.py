@@ -1,7 +1,10 @@
-"""Volumes for the viewer, as script files: a page opened from a file share may load a script, and nothing else.
+"""Volumes for the viewer as script files.
 
-An image becomes a NIfTI of nothing but geometry and 12 or 16 bit voxels; a mask becomes the crop that holds it. What has
-more voxels than a browser likes is halved along its finest axes, image and masks alike, and the page says so.
+A page that is opened from a file share can load scripts, but no other files.
+
+An image becomes a NIfTI file with only geometry and 12 or 16 bit voxels; a mask becomes its crop.
+Images that are too large for a browser are halved along their finest axes, with their masks, and
+the page says so.
 """
 
 from __future__ import annotations
@@ -46,13 +49,13 @@ class Reduced:
     grid: Grid
 
     @property
-    def whole(self) -> bool:
+    def is_full_size(self) -> bool:
         """Nothing was halved."""
         return self.factor == (1, 1, 1)
 
 
 def reduced(grid: Grid, most: int = MOST_VOXELS) -> Reduced:
-    """The grid as the viewer shows it: halved along the finest axis again and again until it is small enough."""
+    """Return the grid of the viewer: halved along the finest axis until it is small enough."""
     affine, shape = affine_of(grid), list(grid.shape)
     factor = [1, 1, 1]
     while shape[0] * shape[1] * shape[2] > most:
@@ -67,7 +70,7 @@ def reduced(grid: Grid, most: int = MOST_VOXELS) -> Reduced:
 
 
 def shrink(array: Array, to: Reduced) -> NDArray[np.float32]:
-    """Means over the blocks that become one voxel; blocks that the volume's end cuts are means of what is there."""
+    """Average the blocks that become one voxel; blocks at the end of the volume may be smaller."""
     values: NDArray[Any] = array.astype(np.float32, copy=False)
     for axis, factor in enumerate(to.factor):
         if factor == 1:
@@ -97,7 +100,7 @@ def image_script(key: str, image: NDArray[np.float32], to: Reduced, modality: Mo
 
 
 def masks_script(key: str, masks: Mapping[str, GridMask], to: Reduced) -> str:
-    """The script that hands masks to the page: each name's crop, 0 and 1 as bytes, first index fastest."""
+    """Return the script with the crop of each mask: 0 and 1 as bytes, first index fastest."""
     return _script(key, {name: _crop(mask, to) for name, mask in masks.items()})
 
 
@@ -107,7 +110,7 @@ def mask_header(to: Reduced) -> str:
 
 
 def _crop(mask: GridMask, to: Reduced) -> dict[str, Any]:
-    if not to.whole:
+    if not to.is_full_size:
         mask = crop_mask(shrink(mask.crop((0, 0, 0), mask.grid.shape), to) >= 0.5, to.grid)
     inside = mask.array.astype(np.uint8)
     return {

@@ -1,1 +1,1 @@
-"""Every kind of figure in the report: each module makes one from tidy data, and knows nothing of files or pages."""
+"""The figures of the report: each module draws one kind from tidy data."""

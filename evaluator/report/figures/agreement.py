@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MOST_COLUMNS = 3
-#: marks in all panels together, and of one modality in one panel at least and at most; of more subjects some are drawn
+#: marks in all panels together, and the fewest and most marks of a modality in a panel
 MARKS, FEWEST, MOST = 900, 10, 60
 
 
@@ -25,22 +25,24 @@ def agreement(
 ) -> Figure:
     """One panel for each model.
 
-    ``volumes``: model, modality, subject, predicted, reference (ml) of one target; ``limits``: its rows of
-    ``Comparison.volumes`` over all scans.
+    ``volumes``: model, modality, subject, predicted, reference (ml) of one target.
+    ``limits``: its rows of ``Comparison.volumes`` over all scans.
     """
     models = list(dict.fromkeys(volumes["model"].astype(str)))
     groups = {
-        (str(m), str(x)): own
-        for (m, x), own in volumes.groupby(["model", "modality"], observed=True)
+        (str(m), str(x)): group
+        for (m, x), group in volumes.groupby(["model", "modality"], observed=True)
     }
     columns = min(MOST_COLUMNS, len(models))
     lines = math.ceil(len(models) / columns)
-    made, axes = canvas(2.1, 1.5, rows=lines, columns=columns, left=0.75, across=0.62, down=0.8)
+    drawn_figure, axes = canvas(
+        2.1, 1.5, rows=lines, columns=columns, left=0.75, across=0.62, down=0.8
+    )
     shown = min(max(MARKS // len(groups), FEWEST), MOST)
     for n, (place, model) in enumerate(zip(axes.flat, models, strict=False)):
         for modality in COLOURS:
-            if (own := groups.get((model, modality))) is not None:
-                _marks(place, own, modality, shown)
+            if (group := groups.get((model, modality))) is not None:
+                _marks(place, group, modality, shown)
         for row in rows_of(limits[limits["model"] == model]):
             _lines(place, row)
         place.axhline(0, color=MUTED, linewidth=0.9, zorder=0)
@@ -50,8 +52,8 @@ def agreement(
             place.set_xlabel("mean of both, ml")
     for place in list(axes.flat)[len(models) :]:
         place.set_visible(False)
-    made.supylabel(
-        "predicted − reference, ml", fontsize=8.5, color=MUTED, x=0.12 / made.get_figwidth()
+    drawn_figure.supylabel(
+        "predicted − reference, ml", fontsize=8.5, color=MUTED, x=0.12 / drawn_figure.get_figwidth()
     )
     most = max(map(len, groups.values()))
     sampled = (
@@ -62,11 +64,12 @@ def agreement(
     return Figure(
         name=name,
         title=f"{target}: volumes against the reference (Bland and Altman)",
-        alt=f"Predicted minus reference volume of {target} over the mean of both, for {len(models)} models; bias and limits "
-        "of agreement are in the table of volumes.",
-        caption="One mark is one subject; circles: CT; squares: MR; diamonds: PET. Full line: mean difference (bias); dashed: "
-        f"limits of agreement, bias ± 1.96 standard deviations, from 5 subjects on. Each panel has its own scales.{sampled}",
-        drawing=made,
+        alt=f"Predicted minus reference volume of {target} over the mean of both, for "
+        f"{len(models)} models; bias and limits of agreement are in the table of volumes.",
+        caption="One mark is one subject; circles: CT; squares: MR; diamonds: PET. Solid line: mean "
+        "difference (bias); dashed: limits of agreement, bias ± 1.96 standard deviations, from 5 "
+        f"subjects. The scales differ between panels.{sampled}",
+        drawing=drawn_figure,
         data=volumes,
         warnings=warnings,
     )
@@ -74,9 +77,9 @@ def agreement(
 
 def _marks(axes: Any, rows: pd.DataFrame, modality: str, shown: int) -> None:
     chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[:shown])
-    both = rows[["predicted", "reference"]].to_numpy(dtype=float)[chosen]
+    paired = rows[["predicted", "reference"]].to_numpy(dtype=float)[chosen]
     axes.plot(
-        both.mean(axis=1), both[:, 0] - both[:, 1], MARKERS[modality], color=COLOURS[modality], markersize=3.8,
+        paired.mean(axis=1), paired[:, 0] - paired[:, 1], MARKERS[modality], color=COLOURS[modality], markersize=3.8,
         markeredgewidth=0, alpha=0.7,
     )  # fmt: skip
 

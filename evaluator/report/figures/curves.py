@@ -1,4 +1,4 @@
-"""Curves with a band: score over rounds of corrections, over displacement of the point, over growth of the box."""
+"""Curves with a band: score over rounds, displacement of the point or growth of the box."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from evaluator.metrics import METRICS
 from evaluator.report.figures.scales import limit_scores, worded
 from evaluator.report.figures.style import COLOURS, MARKERS, Figure, canvas, drawn, short
-from evaluator.report.tables import SAID
+from evaluator.report.tables import MODALITY_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,14 +29,19 @@ def curves(
     name: str,
     warnings: Sequence[str],
 ) -> Figure:
-    """One panel for each model, one line for each modality. ``rows``: model, modality, x, mean, low, high; ``along`` names x."""
+    """Draw one panel for each model and one line for each modality.
+
+    ``rows`` has the columns model, modality, x, mean, low and high; ``along`` is the title of x.
+    """
     models = list(dict.fromkeys(rows["model"].astype(str)))
     columns = min(MOST_COLUMNS, len(models))
     lines = math.ceil(len(models) / columns)
-    made, axes = canvas(2.45, 1.75, rows=lines, columns=columns, down=0.4, sharex=True, sharey=True)
+    drawn_figure, axes = canvas(
+        2.45, 1.75, rows=lines, columns=columns, down=0.4, sharex=True, sharey=True
+    )
     for n, (place, model) in enumerate(zip(axes.flat, models, strict=False)):
-        for modality, own in rows[rows["model"] == model].groupby("modality", observed=True):
-            _line(place, own.sort_values("x"), str(modality))
+        for modality, group in rows[rows["model"] == model].groupby("modality", observed=True):
+            _line(place, group.sort_values("x"), str(modality))
         place.set_title(short(model))
         limit_scores(place, metric, "y")
         if n + columns >= len(models):
@@ -50,9 +55,10 @@ def curves(
     return Figure(
         name=name,
         title=title,
-        alt=f"{title}: {METRICS[metric].title} for {len(models)} models by modality; the figures are in the table below.",
+        alt=f"{title}: {METRICS[metric].title} for {len(models)} models by modality; the values are in "
+        "the table below.",
         caption=caption,
-        drawing=made,
+        drawing=drawn_figure,
         data=rows,
         warnings=warnings,
     )
@@ -60,10 +66,10 @@ def curves(
 
 def _line(axes: Any, rows: pd.DataFrame, modality: str) -> None:
     x, mean = rows["x"].astype(float), rows["mean"].astype(float)
-    known = rows[rows["low"].notna()]
-    if len(known):
+    present = rows[rows["low"].notna()]
+    if len(present):
         axes.fill_between(
-            known["x"].astype(float), known["low"].astype(float), known["high"].astype(float),
+            present["x"].astype(float), present["low"].astype(float), present["high"].astype(float),
             color=COLOURS[modality], alpha=0.16, linewidth=0,
         )  # fmt: skip
     axes.plot(
@@ -72,5 +78,5 @@ def _line(axes: Any, rows: pd.DataFrame, modality: str) -> None:
         color=COLOURS[modality],
         marker=MARKERS[modality],
         markersize=4,
-        label=SAID[modality],
+        label=MODALITY_NAMES[modality],
     )

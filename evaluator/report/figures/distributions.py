@@ -18,7 +18,7 @@ from evaluator.report.figures.style import (
     room_for,
     short,
 )
-from evaluator.report.tables import SAID
+from evaluator.report.tables import MODALITY_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,25 +33,28 @@ SHOWN = 60
 def distributions(
     values: pd.DataFrame, target: str, metric: str, *, name: str, warnings: Sequence[str]
 ) -> Figure:
-    """``values``: model, modality, subject, value, failed of one target; a failed one has the value that it counts as."""
+    """Draw a box for each model and modality of one target.
+
+    ``values`` has the columns model, modality, subject, value and failed.
+    """
     models = list(dict.fromkeys(values["model"].astype(str)))
     modalities = [name for name in COLOURS if name in set(values["modality"].astype(str))]
     rows = [(model, modality) for model in models for modality in modalities]
     groups = {
-        (str(a), str(b)): own
-        for (a, b), own in values.groupby(["model", "modality"], observed=True)
+        (str(a), str(b)): group
+        for (a, b), group in values.groupby(["model", "modality"], observed=True)
     }
     gap = 0.6
     heights = {key: -(n + gap * (n // len(modalities))) for n, key in enumerate(rows)}
     labels = [_label(key, groups.get(key)) for key in rows]
-    made, panels = canvas(
+    drawn_figure, panels = canvas(
         5.2, 0.19 * (-min(heights.values()) + 1), left=room_for(labels, 7.5), top=0.1
     )
     axes = panels[0][0]
     for key in rows:
-        own = groups.get(key)
-        if own is not None and own["value"].notna().any():
-            _row(axes, own["value"].dropna().to_numpy(dtype=float), heights[key], COLOURS[key[1]])
+        group = groups.get(key)
+        if group is not None and group["value"].notna().any():
+            _row(axes, group["value"].dropna().to_numpy(dtype=float), heights[key], COLOURS[key[1]])
     axes.set_yticks(list(heights.values()), labels)
     axes.tick_params(axis="y", labelsize=7.5)
     axes.set_ylim(min(heights.values()) - 0.8, 0.8)
@@ -62,9 +65,11 @@ def distributions(
     return Figure(
         name=name,
         title=f"{target}: distribution of {title} over subjects",
-        alt=f"Boxes of {title} for {target} by model and modality; median and quartiles are in the table of means.",
-        caption=f"Box: quartiles and median; whiskers: 5th and 95th percentile; strokes: subjects, at most {SHOWN} a row.",
-        drawing=made,
+        alt=f"Boxes of {title} for {target} by model and modality; median and quartiles are in the "
+        "table of means.",
+        caption="Box: quartiles and median over subjects; whiskers: 5th and 95th percentile; thin "
+        f"strokes: subjects, at most {SHOWN} a row.",
+        drawing=drawn_figure,
         data=values,
         warnings=warnings,
     )
@@ -72,9 +77,9 @@ def distributions(
 
 def _label(key: tuple[str, str], rows: pd.DataFrame | None) -> str:
     if rows is None:
-        return f"{short(key[0])}  {SAID[key[1]]}  n 0"
+        return f"{short(key[0])}  {MODALITY_NAMES[key[1]]}  n 0"
     failed = int(rows["failed"].sum())
-    return f"{short(key[0])}  {SAID[key[1]]}  n {len(rows)}" + (
+    return f"{short(key[0])}  {MODALITY_NAMES[key[1]]}  n {len(rows)}" + (
         f", {failed} failed" if failed else ""
     )
 

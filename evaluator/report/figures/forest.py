@@ -1,4 +1,4 @@
-"""Forest plots: for each target the paired difference between modalities, with its interval and the margin that matters."""
+"""Forest plots: paired differences between modalities by target, with interval and margin."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from evaluator.report.figures.style import (
     room_for,
     short,
 )
-from evaluator.report.tables import SAID, rows_of
+from evaluator.report.tables import MODALITY_NAMES, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,14 +41,17 @@ def forest(
     name: str,
     warnings: Sequence[str],
 ) -> Figure:
-    """One panel for each model. ``rows``: of ``Comparison.modality`` for one modality_pair, metric and way to count failures."""
+    """Draw one panel for each model.
+
+    ``rows`` are of ``Comparison.modality`` for one modality pair, metric and failure rule.
+    """
     metric = str(rows["metric"].iloc[0])
     structural, functional = modality_pair.split("-")
     models = list(dict.fromkeys(rows.loc[rows["status"] != "unsupported", "model"]))
     named = [target for target in (*targets, ALL_TARGETS) if target in set(rows["target"])]
     columns = min(MOST_COLUMNS, len(models))
     lines = math.ceil(len(models) / columns)
-    made, axes = canvas(
+    drawn_figure, axes = canvas(
         2.75,
         0.225 * len(named),
         rows=lines,
@@ -66,15 +69,17 @@ def forest(
     for place in list(axes.flat)[len(models) :]:
         place.set_visible(False)
     title = METRICS[metric].title
+    band = f"Grey band: the margin of ±{margin:g}." if margin else ""
     return Figure(
         name=name,
         title=f"{title} on {structural} minus {title} on PET, within the subject",
-        alt=f"For each of {len(models)} models and {len(named)} targets the paired difference in {title} between "
-        f"{structural} and PET with its 95 % interval; the figures are in the table of differences.",
-        caption="Mark: mean paired difference; bar: its 95 % interval (BCa bootstrap over subjects). Filled marks: different "
-        "after Holm's correction; hollow: not shown to be. "
-        + (f"The grey band is the margin of ±{margin:g} within which differences count as none." if margin else ""),
-        drawing=made,
+        alt=f"For each of {len(models)} models and {len(named)} targets the paired difference in "
+        f"{title} between {structural} and PET with its 95 % interval; the values are in the table "
+        "of differences.",
+        caption="Mark: mean paired difference; bar: its 95 % interval (BCa bootstrap over "
+        "subjects). Filled marks: significant after Holm's correction; hollow marks: not significant. "
+        + band,
+        drawing=drawn_figure,
         data=rows,
         warnings=warnings,
     )  # fmt: skip
@@ -91,15 +96,18 @@ def _panel(
         if pd.isna(row.difference) or row.target not in named:
             continue
         height = len(named) - 1 - named.index(row.target)
-        whole = row.target == ALL_TARGETS
-        colour = INK if whole else COLOURS[functional]
+        is_overall = row.target == ALL_TARGETS
+        colour = INK if is_overall else COLOURS[functional]
         if not pd.isna(row.low):
             axes.plot(
-                [row.low, row.high], [height, height], color=colour, linewidth=2.2 if whole else 1.5
+                [row.low, row.high],
+                [height, height],
+                color=colour,
+                linewidth=2.2 if is_overall else 1.5,
             )
         filled = str(row.verdict).startswith("different")
         axes.plot(
-            row.difference, height, MARKERS[functional], color=colour, markersize=6.5 if whole else 5,
+            row.difference, height, MARKERS[functional], color=colour, markersize=6.5 if is_overall else 5,
             markerfacecolor=colour if filled else PAPER, markeredgewidth=1.2,
         )  # fmt: skip
     axes.set_yticks(range(len(named)), [short(target) for target in reversed(named)])
@@ -115,4 +123,4 @@ def _arrows(axes: Any, metric: str, structural: str, functional: str) -> None:
         else (structural, functional)
     )
     gap = "\u00a0" * 4
-    axes.set_xlabel(f"← better on {SAID[first]}{gap}better on {SAID[second]} →")
+    axes.set_xlabel(f"← better on {MODALITY_NAMES[first]}{gap}better on {MODALITY_NAMES[second]} →")

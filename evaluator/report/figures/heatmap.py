@@ -1,4 +1,4 @@
-"""Heat maps as files: target by model and modality. In the page the same stands as a table, which reads better."""
+"""Heat maps as files: target by model and modality. Pages show the same as a table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 from evaluator.metrics import METRICS
 from evaluator.report.figures.scales import heat
 from evaluator.report.figures.style import MUTED, Figure, canvas, despine, drawn, room_for, short
-from evaluator.report.tables import SAID, digits_of, number, rows_of
+from evaluator.report.tables import MODALITY_NAMES, digits_of, number, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def heatmap(
     rows: pd.DataFrame, targets: Sequence[str], *, name: str, warnings: Sequence[str]
 ) -> Figure:
-    """``rows``: of ``Comparison.means`` for one metric, every scan of a modality, one way to count failures."""
+    """Draw rows of ``Comparison.means`` of one metric and failure rule, over all scans."""
     metric = str(rows["metric"].iloc[0])
     keys = list(
         dict.fromkeys(zip(rows["model"].astype(str), rows["modality"].astype(str), strict=True))
@@ -27,8 +27,8 @@ def heatmap(
     taken = rows[rows["status"] != "unsupported"]
     values = {(str(r.model), str(r.modality), str(r.target)): r.mean for r in rows_of(taken)}
     names = [short(target) for target in targets]
-    heads = [f"{short(model)}  {SAID[modality]}" for model, modality in keys]
-    made, panels = canvas(
+    heads = [f"{short(model)}  {MODALITY_NAMES[modality]}" for model, modality in keys]
+    drawn_figure, panels = canvas(
         0.52 * len(keys),
         0.27 * len(targets),
         left=room_for(names),
@@ -56,7 +56,7 @@ def heatmap(
         title=f"Mean {title} by target, model and modality",
         alt=f"Mean {title} by target, model and modality, the figures of the table as colours.",
         caption="",
-        drawing=made,
+        drawing=drawn_figure,
         data=rows,
         warnings=warnings,
     )

@@ -1,4 +1,4 @@
-"""The figure that opens a report: each model's mean on the structural image and on PET, with what the literature reports."""
+"""The first figure: each model's means by modality, with literature-reported means."""
 
 from __future__ import annotations
 
@@ -30,18 +30,21 @@ if TYPE_CHECKING:
 def levels(
     rows: pd.DataFrame, published: pd.DataFrame, *, name: str, warnings: Sequence[str]
 ) -> Figure:
-    """One panel for each modality_pair. ``rows``: of ``Comparison.means`` for all targets, one metric, failures counted."""
+    """Draw one panel for each modality pair.
+
+    ``rows`` are of ``Comparison.means`` for all targets and one metric, with failures included.
+    """
     metric = str(rows["metric"].iloc[0])
     modality_pairs = list(dict.fromkeys(rows["modality_pair"]))
     models = _ordered(rows)
     names = [short(model) for model in reversed(models)]
-    made, axes = canvas(
+    drawn_figure, axes = canvas(
         3.3, 0.34 * len(models), columns=len(modality_pairs), left=room_for(names), sharey=True
     )
     for place, modality_pair in zip(axes[0], modality_pairs, strict=True):
-        own = rows[rows["modality_pair"] == modality_pair]
+        group = rows[rows["modality_pair"] == modality_pair]
         for row, model in enumerate(models):
-            _model(place, own[own["model"] == model], len(models) - 1 - row)
+            _model(place, group[group["model"] == model], len(models) - 1 - row)
             _reported(place, published, model, modality_pair, len(models) - 1 - row)
         place.set_title(SCANNER.get(modality_pair, modality_pair))
         place.set_yticks(range(len(models)), names)
@@ -53,10 +56,11 @@ def levels(
     return Figure(
         name=name,
         title=f"Mean {title} over all targets, by modality",
-        alt=f"Mean {title} of {len(models)} models on each modality with 95 % intervals; the figures are in the table above.",
-        caption="Circles: CT; squares: MR; diamonds: PET; bars: 95 % intervals over subjects; failures count as the protocol "
-        "says. A short upright stroke is the mean that the literature reports for the model on that modality.",
-        drawing=made,
+        alt=f"Mean {title} of {len(models)} models on each modality with 95 % intervals; the values "
+        "are in the table above.",
+        caption="Circles: CT; squares: MR; diamonds: PET; bars: 95 % intervals over subjects; failures "
+        "are included as the protocol defines. A short vertical line is the literature-reported mean of the model.",
+        drawing=drawn_figure,
         data=rows,
         warnings=warnings,
     )
@@ -76,13 +80,17 @@ def _ordered(rows: pd.DataFrame) -> list[str]:
 
 
 def _model(axes: Any, rows: pd.DataFrame, height: int) -> None:
-    known = rows[rows["mean"].notna()]
-    if len(known) > 1:
+    present = rows[rows["mean"].notna()]
+    if len(present) > 1:
         axes.plot(
-            known["mean"].astype(float), [height] * len(known), color=RULE, linewidth=3, zorder=1
+            present["mean"].astype(float),
+            [height] * len(present),
+            color=RULE,
+            linewidth=3,
+            zorder=1,
         )
-    for n, row in enumerate(rows_of(known)):
-        shift = (0.13 if n == 0 else -0.13) if len(known) > 1 else 0.0
+    for n, row in enumerate(rows_of(present)):
+        shift = (0.13 if n == 0 else -0.13) if len(present) > 1 else 0.0
         colour = COLOURS[str(row.modality)]
         if pd.notna(row.low):
             axes.plot(
@@ -103,9 +111,9 @@ def _model(axes: Any, rows: pd.DataFrame, height: int) -> None:
 def _reported(
     axes: Any, published: pd.DataFrame, model: str, modality_pair: str, height: int
 ) -> None:
-    own = published[(published["model"] == model) & (published["kind"] == "literature")]
-    own = own[own["target"] == ALL_TARGETS]
-    for row in rows_of(own):
+    group = published[(published["model"] == model) & (published["kind"] == "literature")]
+    group = group[group["target"] == ALL_TARGETS]
+    for row in rows_of(group):
         if str(row.modality) in modality_pair.split("-"):
             axes.plot(
                 [row.value] * 2,

@@ -1,4 +1,4 @@
-"""How predictions end: without a mask, poor, or neither, for each model and modality."""
+"""Outcome of predictions: without a mask, poor, or neither, for each model and modality."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from evaluator.report.figures.style import (
     room_for,
     short,
 )
-from evaluator.report.tables import SAID, rows_of
+from evaluator.report.tables import MODALITY_NAMES, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +28,10 @@ POOR_COLOUR = SERIES[4]
 @drawn
 def outcomes(rows: pd.DataFrame, poor: float, *, name: str, warnings: Sequence[str]) -> Figure:
     """``rows``: model, modality, predictions, failed, poor (counts)."""
-    labels = [f"{short(str(row.model))}  {SAID[str(row.modality)]}" for row in rows_of(rows)]
-    made, panels = canvas(5.6, 0.26 * len(rows), left=room_for(labels), top=0.1)
+    labels = [
+        f"{short(str(row.model))}  {MODALITY_NAMES[str(row.modality)]}" for row in rows_of(rows)
+    ]
+    drawn_figure, panels = canvas(5.6, 0.26 * len(rows), left=room_for(labels), top=0.1)
     axes = panels[0][0]
     for n, row in enumerate(rows_of(rows)):
         left = 0.0
@@ -59,10 +61,11 @@ def outcomes(rows: pd.DataFrame, poor: float, *, name: str, warnings: Sequence[s
         axes.spines[side].set_visible(False)
     return Figure(
         name=name,
-        title="How predictions end",
-        alt=f"Shares of predictions that failed or are poor for {len(rows)} pairs of model and modality, written beside the bars.",
-        caption=f"Red: no usable mask; ochre: a mask with a score below {poor:g}; grey: the rest.",
-        drawing=made,
+        title="Outcome of predictions",
+        alt=f"Shares of predictions that failed or are poor for {len(rows)} pairs of model and "
+        "modality, written beside the bars.",
+        caption=f"Red: no valid mask; ochre: a mask with a score below {poor:g}; grey: the rest.",
+        drawing=drawn_figure,
         data=rows,
         warnings=warnings,
     )

@@ -1,4 +1,4 @@
-"""How sure a ranking is: for each model how often it has each place, over resamples of the subjects."""
+"""Stability of a ranking: how often each model has each place, over resamples of subjects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LARGEST = 260.0
 def places(
     distribution: pd.DataFrame, ranks: pd.DataFrame, *, name: str, warnings: Sequence[str]
 ) -> Figure:
-    """``distribution`` and ``ranks``: of ``evaluator.analysis.ranking.Ranks``; a panel for each order of aggregation."""
+    """Draw a panel for each order of aggregation from tables of ``ranking.Ranks``."""
     orders = list(dict.fromkeys(ranks["order"].astype(str)))
     ordered = ranks[ranks["order"] == orders[0]].sort_values(
         ["place", "mean_rank", "model"], kind="stable"
@@ -28,14 +28,14 @@ def places(
     models = [str(model) for model in ordered["model"]]
     width = max(2.4, 0.32 * len(models) + 0.6)
     names = [short(model) for model in reversed(models)]
-    made, axes = canvas(
+    drawn_figure, axes = canvas(
         width, 0.32 * len(models), columns=len(orders), left=room_for(names), sharey=True
     )
     height = {model: len(models) - 1 - n for n, model in enumerate(models)}
     for panel, order in zip(axes[0], orders, strict=True):
-        own = distribution[(distribution["order"] == order) & (distribution["share"] > 0)]
+        group = distribution[(distribution["order"] == order) & (distribution["share"] > 0)]
         panel.scatter(
-            own["place"], [height[str(model)] for model in own["model"]], s=own["share"].astype(float) * LARGEST,
+            group["place"], [height[str(model)] for model in group["model"]], s=group["share"].astype(float) * LARGEST,
             color=CT, alpha=0.55, linewidths=0,
         )  # fmt: skip
         for row in rows_of(ranks[ranks["order"] == order]):
@@ -57,10 +57,11 @@ def places(
     return Figure(
         name=name,
         title="Places over resamples of the subjects",
-        alt=f"For each of {len(models)} models how often it has each place; the figures are in the table below.",
-        caption="Area of a disc: share of resamples in which the model has that place; cross: its place on the full data; "
-        "line: from the 2.5 % to the 97.5 % quantile.",
-        drawing=made,
+        alt=f"For each of {len(models)} models how often it has each place; the values are in the "
+        "table below.",
+        caption="Area of a disc: share of resamples in which the model has that place; cross: its "
+        "place for all subjects; line: from the 2.5 % to the 97.5 % quantile.",
+        drawing=drawn_figure,
         data=distribution,
         warnings=warnings,
     )

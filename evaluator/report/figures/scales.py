@@ -38,7 +38,7 @@ def heat(value: float, metric: str) -> tuple[str, str]:
 
 
 def blend(ramp: Sequence[tuple[int, int, int]], place: float) -> tuple[str, str]:
-    """The colour at a place in [0, 1] of a ramp, and black or white to write on it: 4.5 to 1 at least (WCAG AA)."""
+    """Return the colour at a position in [0, 1] of a ramp, and a text colour (WCAG AA, 4.5:1)."""
     place *= len(ramp) - 1
     low = min(int(place), len(ramp) - 2)
     ground = tuple(

@@ -19,7 +19,7 @@ from evaluator.report.figures.style import (
     drawn,
     short,
 )
-from evaluator.report.tables import SAID
+from evaluator.report.tables import MODALITY_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MOST_COLUMNS = 6
 #: from one panel to the next, where a subject's line is 1 wide
 STEP = 1.62
-#: lines in all panels together, and in one at least and at most; of more subjects some are drawn, by chance
+#: lines in all panels together, and the fewest and most in one; of more subjects a sample is drawn
 LINES, FEWEST, MOST = 1200, 10, 60
 
 
@@ -38,7 +38,10 @@ LINES, FEWEST, MOST = 1200, 10, 60
 def slopes(
     paired: pd.DataFrame, target: str, metric: str, *, name: str, warnings: Sequence[str]
 ) -> Figure:
-    """One panel for each model and modality_pair. ``paired``: model, modality_pair, subject, structural, functional, failed of one target."""
+    """Draw one panel for each model and modality pair of one target.
+
+    ``paired`` has the columns model, modality_pair, subject, structural, functional and failed.
+    """
     keys = list(
         dict.fromkeys(
             zip(paired["model"].astype(str), paired["modality_pair"].astype(str), strict=True)
@@ -49,19 +52,21 @@ def slopes(
         for modality_pair in dict.fromkeys(modality_pair for _, modality_pair in keys)
     ]
     columns = min(MOST_COLUMNS, max(map(len, by_pairing)))
-    lines = [own[n : n + columns] for own in by_pairing for n in range(0, len(own), columns)]
-    made, axes = canvas(
+    lines = [group[n : n + columns] for group in by_pairing for n in range(0, len(group), columns)]
+    drawn_figure, axes = canvas(
         STEP * columns * 0.9, 1.6, rows=len(lines), top=0.45, bottom=0.45, down=0.75, sharey=True
     )
     shown = min(max(LINES // len(keys), FEWEST), MOST)
     groups = {
-        (str(m), str(p)): own
-        for (m, p), own in paired.groupby(["model", "modality_pair"], observed=True)
+        (str(m), str(p)): group
+        for (m, p), group in paired.groupby(["model", "modality_pair"], observed=True)
     }
     for (row,), line in zip(axes, lines, strict=True):
         _row(row, [(key, groups[key]) for key in line], columns, shown)
         limit_scores(row, metric, "y")
-    made.supylabel(worded(metric), fontsize=8.5, color=MUTED, x=0.12 / made.get_figwidth())
+    drawn_figure.supylabel(
+        worded(metric), fontsize=8.5, color=MUTED, x=0.12 / drawn_figure.get_figwidth()
+    )
     most = paired.groupby(["model", "modality_pair"], observed=True).size().max()
     sampled = (
         f" {shown} of up to {most} subjects are drawn, picked by chance; the thick line is of all."
@@ -74,9 +79,9 @@ def slopes(
         title=f"{target}: {title} of each subject, structural image and PET",
         alt=f"Lines of {title} for {target}, one a subject, for {len(keys)} pairs of model and scanner; "
         "the mean differences are in the table of differences.",
-        caption="One thin line is one subject; the thick line joins the means. Red: a prediction failed and counts as the "
-        f"protocol says.{sampled}",
-        drawing=made,
+        caption="One thin line is one subject; the thick line joins the means. Red: a prediction "
+        f"failed and is included as the protocol defines.{sampled}",
+        drawing=drawn_figure,
         data=paired,
         warnings=warnings,
     )
@@ -85,7 +90,7 @@ def slopes(
 def _row(
     axes: Any, panels: list[tuple[tuple[str, str], pd.DataFrame]], columns: int, shown: int
 ) -> None:
-    """Panels side by side on one pair of axes, each line broken between subjects: that keeps the drawing small."""
+    """Draw panels side by side on one pair of axes, which keeps the file small."""
     thin: dict[str, list[NDArray[np.float64]]] = {MUTED: [], BAD: []}
     means, ticks = [], []
     for n, (key, rows) in enumerate(panels):
@@ -111,12 +116,12 @@ def _row(
                 markeredgewidth=0.8,
                 zorder=4,
             )
-            ticks.append((place, SAID[name]))
-        said = f"{short(key[0], 20)}\nn {len(ends)}, {int(failed.sum())} failed"
+            ticks.append((place, MODALITY_NAMES[name]))
+        label_text = f"{short(key[0], 20)}\nn {len(ends)}, {int(failed.sum())} failed"
         axes.text(
             x[0] - 0.2,
             1.04,
-            said,
+            label_text,
             transform=axes.get_xaxis_transform(),
             fontsize=7.5,
             weight="bold",

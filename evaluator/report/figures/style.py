@@ -1,4 +1,4 @@
-"""How figures are drawn and kept: one drawing becomes an inline SVG in the page's colours, an SVG file, a PDF and a CSV.
+"""Style and formats of figures: inline SVG in the page's colours, SVG file, PDF and CSV.
 
 Colours are Okabe and Ito's, which colour-blind people can tell apart. In the inline SVG each is replaced by the page's
 variable of that name, so that figures follow light and dark; files are light, for papers.
@@ -91,12 +91,12 @@ def canvas(
         left + columns * width + (columns - 1) * across + right,
         top + rows * height + (rows - 1) * down + bottom,
     )
-    made = Made(figsize=(wide, high))
+    result = Made(figsize=(wide, high))
     room = {
         "left": left / wide, "right": 1 - right / wide, "top": 1 - top / high, "bottom": bottom / high,
         "wspace": across / width, "hspace": down / height,
     }  # fmt: skip
-    return made, made.subplots(rows, columns, squeeze=False, gridspec_kw=room, **sharing)
+    return result, result.subplots(rows, columns, squeeze=False, gridspec_kw=room, **sharing)
 
 
 def room_for(labels: Iterable[str], size: float = 8.5) -> float:
@@ -110,7 +110,7 @@ def short(label: str, most: int = 34) -> str:
 
 
 def drawn(function: Callable[P, R]) -> Callable[P, R]:
-    """Draw in the report's look: matplotlib's settings are those of this module while the function runs."""
+    """Apply this module's matplotlib settings while the function runs."""
 
     @wraps(function)
     def inside(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -168,7 +168,7 @@ def inline(svg: str, figure: Figure) -> str:
         body = body.replace(colour, f"var({variable})")
     body = re.sub(r"<style.*?</style>", "", body.replace(_FILE_FONT, "inherit"), flags=re.DOTALL)
     used = set(re.findall(r"#([\w-]+)", body))
-    body = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", body)
+    body = re.sub(r' id="([^"]+)"', lambda matched: matched[0] if matched[1] in used else "", body)
     view_box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', body)
     assert view_box is not None
     width, height = (float(value) for value in view_box.groups())

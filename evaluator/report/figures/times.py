@@ -15,7 +15,7 @@ from evaluator.report.figures.style import (
     room_for,
     short,
 )
-from evaluator.report.tables import SAID, rows_of
+from evaluator.report.tables import MODALITY_NAMES, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +28,10 @@ def times(rows: pd.DataFrame, *, name: str, warnings: Sequence[str]) -> Figure:
     """``rows``: model, modality, requests, q1, median, q3, p95, slowest, in seconds."""
     from matplotlib.ticker import FuncFormatter, LogLocator
 
-    labels = [f"{short(str(row.model))}  {SAID[str(row.modality)]}" for row in rows_of(rows)]
-    made, panels = canvas(5.4, 0.24 * len(rows), left=room_for(labels), top=0.1)
+    labels = [
+        f"{short(str(row.model))}  {MODALITY_NAMES[str(row.modality)]}" for row in rows_of(rows)
+    ]
+    drawn_figure, panels = canvas(5.4, 0.24 * len(rows), left=room_for(labels), top=0.1)
     axes = panels[0][0]
     for n, row in enumerate(rows_of(rows)):
         colour = COLOURS[str(row.modality)]
@@ -61,9 +63,10 @@ def times(rows: pd.DataFrame, *, name: str, warnings: Sequence[str]) -> Figure:
     return Figure(
         name=name,
         title="Seconds a request",
-        alt=f"Seconds a request for {len(rows)} pairs of model and modality; the figures are in the table below.",
+        alt=f"Seconds a request for {len(rows)} pairs of model and modality; the values are in the "
+        "table below.",
         caption="Box: quartiles and median; line: to the 95th percentile; stroke: the slowest.",
-        drawing=made,
+        drawing=drawn_figure,
         data=rows,
         warnings=warnings,
     )

@@ -1,11 +1,11 @@
-"""Cases: pictures for everyone, and a viewer in the browser where it could be placed into the report."""
+"""Cases: snapshots, and an interactive viewer if its package is available."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from evaluator.report.cases.images import CaseImages
-from evaluator.report.cases.selection import choose
+from evaluator.report.cases.selection import choose_cases
 from evaluator.report.cases.snapshots import draw_snapshots
 from evaluator.report.cases.viewer_data import viewer_content
 from evaluator.report.context import Page
@@ -20,33 +20,36 @@ if TYPE_CHECKING:
 
 
 def make(report: Report, picks: Sequence[Pick]) -> tuple[list[Page], list[Snapshot]]:
-    """A list of cases with a page for each, and all pictures; with ``--no-images`` none."""
+    """Make the list of cases with a page for each, and all snapshots; none with ``--no-images``."""
     if not report.options.images:
         return [], []
     case_images = CaseImages()
-    shown = choose(report, picks, report.options.cases)
-    contents = [
-        (one, content) for one in shown if (content := viewer_content(report, case_images, one))
-    ]
-    viewer = _viewer(report) if contents else False
-    snapshots = {one.file: draw_snapshots(report, case_images, one, picks) for one, _ in contents}
-    pages = [_case(one, content, snapshots[one.file], viewer=viewer) for one, content in contents]
+    contents = []
+    for case in choose_cases(report, picks, report.options.cases):
+        content = viewer_content(report, case_images, case)
+        if content:
+            contents.append((case, content))
+    viewer = _add_viewer(report) if contents else False
+    pages, lines = [], []
+    all_snapshots: list[Snapshot] = []
+    for case, content in contents:
+        snapshots = draw_snapshots(report, case_images, case, picks)
+        all_snapshots += snapshots
+        lines.append(_line(case, content, snapshots))
+        pages.append(_page(case, content, snapshots, viewer=viewer))
     overview = Page(
         file="cases.html",
         nav="cases.html",
         title="Cases",
         short="Cases",
         template="cases.html",
-        context={
-            "cases": [_line(one, content, snapshots[one.file]) for one, content in contents],
-            "viewer": viewer,
-            "package": niivue.PACKAGE.spec,
-        },
+        context={"cases": lines, "viewer": viewer, "package": niivue.PACKAGE.spec},
     )
-    return [overview, *pages], [snapshot for own in snapshots.values() for snapshot in own]
+    return [overview, *pages], all_snapshots
 
 
-def _viewer(report: Report) -> bool:
+def _add_viewer(report: Report) -> bool:
+    """Copy the viewer into the report; False if it is not available."""
     script = niivue.niivue_script(report.options.niivue)
     if script is None:
         return False
@@ -55,16 +58,16 @@ def _viewer(report: Report) -> bool:
     return True
 
 
-def _case(
-    shown: CasePage, content: dict[str, Any], snapshots: Sequence[Snapshot], *, viewer: bool
+def _page(
+    case: CasePage, content: dict[str, Any], snapshots: Sequence[Snapshot], *, viewer: bool
 ) -> Page:
-    warnings = tuple(
-        dict.fromkeys(warning for benchmark, _ in shown.runs for warning in benchmark.warnings)
-    )
+    warnings: dict[str, None] = {}
+    for benchmark, _ in case.runs:
+        warnings.update(dict.fromkeys(benchmark.warnings))
     return Page(
-        file=shown.file,
+        file=case.file,
         nav="cases.html",
-        title=f"Case {shown.label}",
+        title=f"Case {case.label}",
         short="Cases",
         template="case.html",
         context={
@@ -72,20 +75,18 @@ def _case(
             "snapshots": snapshots,
             "viewer": viewer,
             "package": niivue.PACKAGE.spec,
-            "dataset_title": shown.runs[0][0].title,
-            "warnings": warnings,
+            "dataset_title": case.runs[0][0].title,
+            "warnings": tuple(warnings),
             "halved": [name for name, scan in content["scans"].items() if scan["halved"]],
         },
     )
 
 
-def _line(
-    shown: CasePage, content: dict[str, Any], snapshots: Sequence[Snapshot]
-) -> dict[str, Any]:
+def _line(case: CasePage, content: dict[str, Any], snapshots: Sequence[Snapshot]) -> dict[str, Any]:
     return {
-        "file": shown.file,
-        "label": shown.label,
-        "dataset": shown.runs[0][0].title,
+        "file": case.file,
+        "label": case.label,
+        "dataset": case.runs[0][0].title,
         "scans": list(content["scans"]),
         "runs": len(content["runs"]),
         "snapshots": len(snapshots),

@@ -29,7 +29,7 @@ def make(report: Report) -> Page:
         template="downloads.html",
         context={
             "kinds": [
-                (kind, heading, [one for one in report.site.downloads if one[0] == kind])
+                (kind, heading, [item for item in report.site.downloads if item[0] == kind])
                 for kind, heading in (
                     ("data", "Comparisons"),
                     ("tables", "Tables"),

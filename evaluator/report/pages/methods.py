@@ -1,8 +1,10 @@
-"""Methods: what was asked, how it was scored and compared, in text that can go into a paper, with references."""
+"""Methods: prompts, scores and comparisons, as text for a paper, with references."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from evaluator.analysis.comparison import FRAMES
 from evaluator.manifests.organs import load_organs
@@ -13,7 +15,7 @@ from evaluator.report.tables import Cell, Column, Table
 if TYPE_CHECKING:
     from evaluator.report.context import Report
 
-#: name -> what stands in the list of references
+#: name -> entry in the list of references
 REFERENCES = {
     "umd": "The UMD paper, arXiv 2602.07643.",
     "reloaded": "Maier-Hein L, Reinke A, et al. Metrics reloaded: recommendations for image analysis validation. "
@@ -41,7 +43,7 @@ REFERENCES = {
 
 
 def make(report: Report) -> Page:
-    """One page for all benchmarks."""
+    """Make one page for all benchmarks."""
     return Page(
         file="methods.html",
         nav="methods.html",
@@ -50,7 +52,7 @@ def make(report: Report) -> Page:
         template="methods.html",
         context={
             "benchmarks": report.benchmarks,
-            "loose": sum(not run.isolates for run in report.results.runs),
+            "not_isolated": sum(not run.isolates for run in report.results.runs),
             "random": sorted({run.label for run in report.results.runs if run.random_weights}),
             "metrics": report.site.table(_metrics(report)),
             "tolerances": report.site.table(_tolerances(report)),
@@ -66,11 +68,9 @@ def make(report: Report) -> Page:
 
 
 def _metrics(report: Report) -> Table:
-    used = [
-        name
-        for name in METRICS
-        if any(name in benchmark.protocol.metrics for benchmark in report.benchmarks)
-    ]
+    declared: set[str] = set()
+    for benchmark in report.benchmarks:
+        declared.update(benchmark.protocol.metrics)
     rows = [
         [
             Cell(text=METRICS[name].title),
@@ -79,7 +79,8 @@ def _metrics(report: Report) -> Table:
             Cell(text="0" if METRICS[name].signed else METRICS[name].direction),
             Cell(text=METRICS[name].source),
         ]
-        for name in used
+        for name in METRICS
+        if name in declared
     ]
     titles = ("metric", "definition", "unit", "better", "source")
     columns = [Column(title=title, words=True) for title in titles]
@@ -91,9 +92,10 @@ def _metrics(report: Report) -> Table:
 def _tolerances(report: Report) -> Table:
     organs = load_organs()
     rows = []
-    for target in dict.fromkeys(
-        target for benchmark in report.benchmarks for target in benchmark.targets
-    ):
+    targets: dict[str, None] = {}
+    for benchmark in report.benchmarks:
+        targets.update(dict.fromkeys(benchmark.targets))
+    for target in targets:
         organ = organs.organs.get(target)
         source = organ.source if organ else organs.default_source
         rows.append(
@@ -101,7 +103,7 @@ def _tolerances(report: Report) -> Table:
         )
     titles = ("target", "tolerance, mm", "source")
     columns = [Column(title=title, words=n != 1) for n, title in enumerate(titles)]
-    note = "A protocol may state one tolerance for all targets instead; it is then named above."
+    note = "If a protocol defines one tolerance for all targets, it is stated above instead."
     return Table(
         name="tolerances",
         title="Tolerances of NSD",
@@ -112,14 +114,16 @@ def _tolerances(report: Report) -> Table:
     )
 
 
-def _plain(titles: tuple[str, ...], rows: list[list[Cell]]):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    import pandas as pd
-
-    return pd.DataFrame([[cell.text for cell in row] for row in rows], columns=list(titles))
+def _plain(titles: tuple[str, ...], rows: list[list[Cell]]) -> pd.DataFrame:
+    texts = []
+    for row in rows:
+        texts.append([cell.text for cell in row])
+    return pd.DataFrame(texts, columns=list(titles))
 
 
 def _citations(report: Report) -> list[tuple[str, str]]:
-    """What the models' and datasets' makers ask to be cited."""
-    told = [(run.title, run.card.get("umd.citation", "")) for run in report.results.runs]
-    told += [(run.dataset_title, run.info.dataset.citation) for run in report.results.runs]
-    return [(name, citation) for name, citation in dict.fromkeys(told) if citation]
+    """Return the citations that model cards and datasets declare, by title."""
+    runs = report.results.runs
+    citations = [(run.title, run.card.get("umd.citation", "")) for run in runs]
+    citations += [(run.dataset_title, run.info.dataset.citation) for run in runs]
+    return [(name, citation) for name, citation in dict.fromkeys(citations) if citation]

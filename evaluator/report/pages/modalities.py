@@ -1,7 +1,9 @@
-"""PET against CT or MR: differences within the subject for each model and target, jointly, and what a volume loses."""
+"""PET against CT or MR: differences by target and jointly, gaps, and volumes."""
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -14,8 +16,8 @@ from evaluator.report.figures.heatmap import heatmap
 from evaluator.report.figures.scales import heat
 from evaluator.report.pages.summary_tables import gaps_table, joint_table, volumes_table
 from evaluator.report.tables import (
+    MODALITY_NAMES,
     NOTHING,
-    SAID,
     SCANNER,
     Cell,
     Column,
@@ -77,9 +79,9 @@ def _part(report: Report, benchmark: Benchmark) -> dict[str, Any]:
         "benchmark": benchmark,
         "maps": maps,
         "modality_pairs": [
-            made
+            differences
             for modality_pair in benchmark.modality_pairs
-            if (made := _pairing(report, benchmark, modality_pair))
+            if (differences := _pairing(report, benchmark, modality_pair))
         ],
         "joint": joint_table(report, benchmark),
         "gaps": gaps_table(report, benchmark),
@@ -101,22 +103,21 @@ def heat_table(benchmark: Benchmark, metric: str) -> Table:
     """Target by model and modality, every scan of the modality, as coloured figures."""
     rows = _level_rows(benchmark, metric)
     by_place = {(str(r.model), str(r.modality), str(r.target)): r for r in rows_of(rows)}
-    keys = [
-        (m, x)
-        for m in benchmark.models
-        for x in benchmark.modalities
-        if any(k[:2] == (m, x) for k in by_place)
-    ]
-    upper = [("", 1)] + [
-        (model, sum(key[0] == model for key in keys)) for model in dict.fromkeys(k[0] for k in keys)
-    ]
+    present = {place[:2] for place in by_place}
+    keys = [key for key in product(benchmark.models, benchmark.modalities) if key in present]
+    counts = Counter(model for model, _ in keys)
+    upper = [("", 1), *counts.items()]
     columns = [Column(title="target", words=True)]
     columns += [
-        Column(title=SAID[modality], starts=n == 0 or keys[n - 1][0] != model)
+        Column(title=MODALITY_NAMES[modality], starts=n == 0 or keys[n - 1][0] != model)
         for n, (model, modality) in enumerate(keys)
     ]
     row = METRICS[metric]
     unit = f", {row.unit}" if row.unit else ""
+    rows_of_table = []
+    for target in benchmark.targets:
+        cells = [_heat_cell(by_place.get((*key, target)), metric) for key in keys]
+        rows_of_table.append([Cell(text=target), *cells])
     return Table(
         name=f"{benchmark.key}.heat-table.{metric}",
         title=f"Mean {row.title}{unit}, by target, model and modality",
@@ -124,7 +125,7 @@ def heat_table(benchmark: Benchmark, metric: str) -> Table:
         "print: 95 % interval, subjects, failures; failures count as the protocol says.",
         columns=columns,
         upper=upper,
-        rows=[[Cell(text=target), *(_heat_cell(by_place.get((*key, target)), metric) for key in keys)] for target in benchmark.targets],
+        rows=rows_of_table,
         data=rows,
         warnings=benchmark.warnings,
     )  # fmt: skip
@@ -169,13 +170,13 @@ def _pairing(report: Report, benchmark: Benchmark, modality_pair: str) -> dict[s
     left_out = every[(every["metric"] == benchmark.metric) & (every["failures"] == "excluded")]
     table = _differences(benchmark, modality_pair, rows, left_out)
     others = [
-        site.table(_differences(benchmark, modality_pair, own, None, metric))
+        site.table(_differences(benchmark, modality_pair, group, None, metric))
         for metric in benchmark.protocol.metrics[1:]
-        if len(own := every[(every["metric"] == metric) & (every["failures"] == "included")])
+        if len(group := every[(every["metric"] == metric) & (every["failures"] == "included")])
     ]
     return {
         "name": SCANNER[modality_pair],
-        "structural": SAID[modality_pair.split("-")[0]],
+        "structural": MODALITY_NAMES[modality_pair.split("-")[0]],
         "figure": site.figure(plot) if plot else None,
         "table": site.table(table),
         "others": others,
@@ -191,7 +192,7 @@ def _differences(
 ) -> Table:
     metric = metric or benchmark.metric
     structural, digits, row_of = (
-        SAID[modality_pair.split("-")[0]],
+        MODALITY_NAMES[modality_pair.split("-")[0]],
         digits_of(metric),
         METRICS[metric],
     )
@@ -236,8 +237,10 @@ def _differences(
 
 
 def _family(rows: pd.DataFrame) -> str:
-    known = rows["family"].dropna()
-    return f"Holm’s families: {'; '.join(dict.fromkeys(map(str, known)))}." if len(known) else ""
+    present = rows["family"].dropna()
+    return (
+        f"Holm’s families: {'; '.join(dict.fromkeys(map(str, present)))}." if len(present) else ""
+    )
 
 
 def _difference_cells(

@@ -1,4 +1,4 @@
-"""Provenance: for each run what went into it, by hash, and how to do it again."""
+"""Provenance: the inputs of each run by hash, and the command to repeat it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluator.report.benchmark import DOUBTS
 from evaluator.report.context import Page
-from evaluator.report.model_notes import told_choices
+from evaluator.report.model_notes import constant_notes
 from evaluator.report.privacy import plain_command
 from evaluator.runs.reproducibility import NOT_CHECKED, describe_reproducibility
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from evaluator.report.privacy import Privacy
     from evaluator.runs.results import RunFacts
 
-#: what asking some scans again found -> in words
-_AGAIN = {
-    NOT_CHECKED: "no scan was",
-    "equal": "some scans, each alone and all in one batch: the same masks",
+#: verdict of the reproducibility check -> in words
+_REPRODUCIBILITY = {
+    NOT_CHECKED: "not checked",
+    "equal": "equal masks when some scans were predicted again, individually and as a batch",
 }
 
 
 def make(report: Report) -> Page:
-    """One section for each run."""
+    """Make one page with a section for each run."""
     return Page(
         file="provenance.html",
         nav="provenance.html",
@@ -65,14 +65,14 @@ def _run(run: RunFacts, privacy: Privacy) -> dict[str, Any]:
             "options of the model",
             ", ".join(f"{name}={value}" for name, value in run.options.items()) or "none",
         ),
-        ("the model’s word on its choices", _choices(run, privacy)),
-        ("kind of prompt", run.prompt_kind or "none that the model understands"),
+        ("settings that the model reported", _choices(run, privacy)),
+        ("kind of prompt", run.prompt_kind or "none that the model supports"),
         (
             "prompts",
-            "drawn" if identity.prompts == "drawn" else f"replayed, hash {identity.prompts}",
+            "simulated" if identity.prompts == "drawn" else f"replayed, hash {identity.prompts}",
         ),
         ("prompts, sha256 over all cases", _prompts_hash(run)),
-        ("asked again", _AGAIN.get(run.reproducibility) or describe_reproducibility(run.store)),
+        ("reproducibility", _reproducibility(run)),
         ("container contract", identity.contract),
         ("engine", ", ".join(f"{key} {_plain(value)}" for key, value in engine_facts.items())),
         (
@@ -102,22 +102,26 @@ def _run(run: RunFacts, privacy: Privacy) -> dict[str, Any]:
 
 def _weights_hashes(run: RunFacts) -> str:
     hashes = run.info.weights.sha256
-    told = ", ".join(f"{name} {value}" for name, value in hashes.items())
-    return told or run.card.get("umd.weights.sha256") or "none stated"
+    text = ", ".join(f"{name} {value}" for name, value in hashes.items())
+    return text or run.card.get("umd.weights.sha256") or "none stated"
 
 
 def _plain(value: Any) -> str:
-    return (
-        {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
-    )
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def _reproducibility(run: RunFacts) -> str:
+    return _REPRODUCIBILITY.get(run.reproducibility) or describe_reproducibility(run.store)
 
 
 def _choices(run: RunFacts, privacy: Privacy) -> str:
-    return ", ".join(map(privacy.text, told_choices(run.store.records()))) or "none"
+    return ", ".join(map(privacy.text, constant_notes(run.store.records()))) or "none"
 
 
 def _repeat(run: RunFacts) -> str:
-    """The command that makes the run again, by names; what only its user has stands in capitals."""
+    """Return the command that repeats the run; words in capitals are for the user to replace."""
     words = ["umd", "run", "-m", run.model, "-d", run.dataset, "-p", run.protocol]
     for name, value in run.options.items():
         words += ["--option", f"{name}={value}"]
@@ -132,12 +136,12 @@ def _repeat(run: RunFacts) -> str:
 def _prompts_hash(run: RunFacts) -> str:
     from evaluator.files import fingerprint
 
-    drawn = [prompts.sha256 for prompts in run.store.all_prompts()]
-    return fingerprint(drawn) if drawn else "no prompt was drawn"
+    hashes = [prompts.sha256 for prompts in run.store.all_prompts()]
+    return fingerprint(hashes) if hashes else "there are no prompts"
 
 
 def _not_run(run: RunFacts, privacy: Privacy) -> list[str]:
-    """Scans about which nothing was asked, and why."""
+    """List the scans for which no prediction was requested, with the reason."""
     return [
         f"{privacy.subject(run.dataset, record.subject)} {record.modality}: "
         f"{privacy.text(record.reason)}"

@@ -1,4 +1,4 @@
-"""Ranking: both orders of aggregation, how much they hang on the subjects, and which differences chance explains."""
+"""Ranking: both orders of aggregation, their stability, and significant differences."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def make(report: Report) -> Page | None:
-    """None where no benchmark has two models."""
+    """Make the page; None if no benchmark has two models."""
     benchmarks = [benchmark for benchmark in report.benchmarks if len(benchmark.models) > 1]
     if not benchmarks:
         return None
@@ -44,26 +44,26 @@ def make(report: Report) -> Page | None:
     )
 
 
-def _own(frame: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
+def _rows(frame: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
     return frame[
         (frame["dataset"] == benchmark.group.dataset) & (frame["protocol"] == benchmark.protocol.id)
     ]
 
 
-def _part(report: Report, benchmark: Benchmark, made: Ranks) -> dict[str, Any]:
-    ranks, stability = _own(made.ranks, benchmark), _own(made.stability, benchmark)
+def _part(report: Report, benchmark: Benchmark, all_ranks: Ranks) -> dict[str, Any]:
+    ranks, stability = _rows(all_ranks.ranks, benchmark), _rows(all_ranks.stability, benchmark)
     ranked = ranks[ranks["place"].notna()]
     if ranked.empty:
         return {
             "benchmark": benchmark,
-            "why": str(ranks["explanation"].iloc[0]),
+            "reason": str(ranks["explanation"].iloc[0]),
             "models": models_table(report, benchmark),
         }
-    distribution = _own(made.distribution, benchmark)
-    keep = ranked["explanation"].dropna()
+    distribution = _rows(all_ranks.distribution, benchmark)
+    remarks = ranked["explanation"].dropna()
     return {
         "benchmark": benchmark,
-        "why": "",
+        "reason": "",
         "models": models_table(report, benchmark),
         "figure": report.site.figure(
             places(
@@ -72,8 +72,8 @@ def _part(report: Report, benchmark: Benchmark, made: Ranks) -> dict[str, Any]:
         ),
         "table": report.site.table(_table(benchmark, ranked)),
         "stability": [_stability(row) for row in rows_of(stability)],
-        "keep": str(keep.iloc[0]) if len(keep) else "",
-        "map": report.site.table(_map(benchmark, ranked, _own(made.significance, benchmark))),
+        "remark": str(remarks.iloc[0]) if len(remarks) else "",
+        "map": report.site.table(_map(benchmark, ranked, _rows(all_ranks.significance, benchmark))),
     }
 
 
@@ -90,13 +90,20 @@ def _table(benchmark: Benchmark, ranks: pd.DataFrame) -> Table:
             Column(title="mean rank"),
             Column(title="first in, %"),
         ]
+    rows = []
+    for model in models:
+        cells = [Cell(text=model)]
+        for order in orders:
+            cells += _places(by_place[order, model])
+        rows.append(cells)
     return Table(
         name=f"{benchmark.key}.ranks",
         title="Places by both orders of aggregation",
-        note="Over all targets, modalities and metrics alike. In small print: the place’s 95 % interval over resamples of subjects.",
+        note="Over all targets, modalities and metrics. In small print: 95 % interval of the place over "
+        "resamples of subjects.",
         columns=columns,
         upper=upper,
-        rows=[[Cell(text=model), *(cell for order in orders for cell in _places(by_place[order, model]))] for model in models],
+        rows=rows,
         data=ranks,
         warnings=benchmark.warnings,
     )  # fmt: skip
@@ -114,8 +121,9 @@ def _places(row: Any) -> list[Cell]:
 def _stability(row: Any) -> str:
     tau = f"{number(row.tau, 2)} {interval(row.tau_low, row.tau_high, 2)}"
     return (
-        f"{row.order}: {int(row.subjects)} subjects, {int(row.tasks)} tasks; Kendall’s tau-b between a resample’s ranking and "
-        f"the full one {tau}; between the two orders {number(row.tau_between, 2)}."
+        f"{row.order}: {int(row.subjects)} subjects, {int(row.tasks)} tasks; Kendall’s tau-b "
+        f"between the rankings of a resample and of all subjects {tau}; between the two orders "
+        f"{number(row.tau_between, 2)}."
     )
 
 
@@ -127,23 +135,28 @@ def _map(benchmark: Benchmark, ranks: pd.DataFrame, significance: pd.DataFrame) 
     p = {(str(row.model), str(row.other)): row.p_holm for row in rows_of(significance)}
     return Table(
         name=f"{benchmark.key}.significance",
-        title="Ahead by more than chance",
-        note="Adjusted p of the two models’ mean ranks being equal over subjects (signed-rank, Holm over all pairs); filled: "
-        "the row’s model is ahead and p is below 5\u00a0%.",
-        columns=[Column(title="ahead of", words=True), *(Column(title=model) for model in models)],
+        title="Significant differences in rank",
+        note="Adjusted p of equal mean ranks of two models over subjects (signed-rank test, Holm "
+        "over all pairs). Filled: the row’s model is better and p is below 5\u00a0%.",
+        columns=[
+            Column(title="better than", words=True),
+            *(Column(title=model) for model in models),
+        ],
         rows=[
-            [Cell(text=model), *(_pair(p, model, other) for other in models)] for model in models
+            [Cell(text=model), *(_pair(p, model, second) for second in models)] for model in models
         ],
         data=significance,
         warnings=benchmark.warnings,
     )
 
 
-def _pair(p: dict[tuple[str, str], Any], model: str, other: str) -> Cell:
-    value = p.get((model, other))
+def _pair(p: dict[tuple[str, str], Any], model: str, second: str) -> Cell:
+    value = p.get((model, second))
     if value is None or pd.isna(value):
-        return Cell(text="" if model == other else NOTHING, kind="nothing")
-    sure = float(value) < 0.05
+        return Cell(text="" if model == second else NOTHING, kind="nothing")
+    is_significant = float(value) < 0.05
     return Cell(
-        text=probability(value), sort=float(value), heat=("#0f537d", "#ffffff") if sure else None
+        text=probability(value),
+        sort=float(value),
+        heat=("#0f537d", "#ffffff") if is_significant else None,
     )

@@ -1,4 +1,4 @@
-"""How much the prompt itself matters: score over the displacement of the point or the growth of the box."""
+"""Robustness to the prompt: score over displacement of the point or growth of the box."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from evaluator.report.context import Page
 from evaluator.report.figures.curves import curves
 from evaluator.report.subject_values import mean_with_interval, score_array_of
 from evaluator.report.tables import (
-    SAID,
+    MODALITY_NAMES,
     Cell,
     Column,
     Table,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from evaluator.report.benchmark import Benchmark
     from evaluator.report.context import Report
 
-#: field of a prompt plan -> how it is told, and how a value of it is shown
+#: field of a prompt plan -> its title, and how a value is formatted
 FIELDS: dict[str, tuple[str, Callable[[float], str]]] = {
     "point_offset_mm": ("displacement of the point, mm", lambda x: f"{x:g} mm"),
     "box_growth": ("growth of the box's edges, %", lambda x: f"{100 * x:+g} %".replace("-", "−")),
@@ -43,7 +43,7 @@ FIELDS: dict[str, tuple[str, Callable[[float], str]]] = {
 
 
 def make(report: Report) -> Page | None:
-    """None where no benchmark's protocol varies its prompts."""
+    """Make the page; None if no protocol varies its prompts."""
     parts = [part for benchmark in report.benchmarks if (part := _part(report, benchmark))]
     if not parts:
         return None
@@ -58,11 +58,12 @@ def make(report: Report) -> Page | None:
 
 
 def varied(benchmark: Benchmark) -> str | None:
-    """The field in which the protocol's variants differ; None where there are none, or more than one."""
+    """Return the field in which the protocol's variants differ; None unless it is one field."""
     plans = [asdict(plan) for plan in benchmark.protocol.variants]
-    differing = (
-        [name for name in FIELDS if len({plan[name] for plan in plans}) > 1] if plans else []
-    )
+    differing = []
+    for name in FIELDS:
+        if len({plan[name] for plan in plans}) > 1:
+            differing.append(name)
     return differing[0] if len(differing) == 1 else None
 
 
@@ -76,8 +77,9 @@ def _part(report: Report, benchmark: Benchmark) -> dict[str, Any] | None:
     plot = curves(
         shown, benchmark.metric, along=along,
         title=f"{METRICS[benchmark.metric].title} over the {along.split(',')[0]}",
-        caption="Mean over subjects of the mean over their targets and draws; band: its 95 % interval (BCa bootstrap over "
-        "subjects); failures count as the protocol says. A difference between modalities has to be held against this spread.",
+        caption="Mean over subjects of the mean over their targets and seeds; band: its 95 % interval "
+        "(BCa bootstrap over subjects); failures are included as the protocol defines. Compare a "
+        "difference between modalities with this spread.",
         name=f"{benchmark.key}.robustness", warnings=benchmark.warnings,
     )  # fmt: skip
     return {
@@ -89,7 +91,7 @@ def _part(report: Report, benchmark: Benchmark) -> dict[str, Any] | None:
 
 
 def _levels(benchmark: Benchmark, field: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """model, modality, x, mean, low, high, n, failed over all targets; and model, modality, target, x, mean."""
+    """Return means over all targets with intervals and counts, and means by target."""
     seeds: dict[float, list[int]] = {}
     for seed in benchmark.protocol.seeds:
         seeds.setdefault(float(getattr(benchmark.protocol.prompts_of(seed), field)), []).append(
@@ -97,8 +99,10 @@ def _levels(benchmark: Benchmark, field: str) -> tuple[pd.DataFrame, pd.DataFram
         )
     scores = benchmark.group.results.scores
     overall, by_target = [], []
-    for x, own in sorted(seeds.items()):
-        score_array = score_array_of(benchmark, benchmark.metric, scores[scores["seed"].isin(own)])
+    for x, selected in sorted(seeds.items()):
+        score_array = score_array_of(
+            benchmark, benchmark.metric, scores[scores["seed"].isin(selected)]
+        )
         values = score_array.per_subject(score_array.values[INCLUDED])
         means = _mean(values, 3)
         for m, model in enumerate(score_array.models):
@@ -128,20 +132,20 @@ def _mean(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
 
 
 def _table(benchmark: Benchmark, field: str, rows: pd.DataFrame) -> Table:
-    said, digits = FIELDS[field][1], digits_of(benchmark.metric)
+    format_value, digits = FIELDS[field][1], digits_of(benchmark.metric)
     steps = sorted(rows["x"].unique())
     cells = {(r.model, r.modality, r.x): r for r in rows_of(rows)}
     keys = list(dict.fromkeys(zip(rows["model"], rows["modality"], strict=True)))
-    made = []
+    rows_of_table = []
     for key in sorted(keys):
-        own = [cells.get((*key, x)) for x in steps]
-        known = [row.mean for row in own if row is not None and pd.notna(row.mean)]
-        made.append(
+        selected = [cells.get((*key, x)) for x in steps]
+        present = [row.mean for row in selected if row is not None and pd.notna(row.mean)]
+        rows_of_table.append(
             [
                 Cell(text=key[0]),
-                Cell(text=SAID[key[1]]),
-                *(_level(row, digits) for row in own),
-                figure_cell(max(known) - min(known) if known else None, digits),
+                Cell(text=MODALITY_NAMES[key[1]]),
+                *(_level(row, digits) for row in selected),
+                figure_cell(max(present) - min(present) if present else None, digits),
             ]
         )
     return Table(
@@ -151,10 +155,10 @@ def _table(benchmark: Benchmark, field: str, rows: pd.DataFrame) -> Table:
         columns=[
             Column(title="model", words=True),
             Column(title="modality", words=True),
-            *(Column(title=said(x)) for x in steps),
+            *(Column(title=format_value(x)) for x in steps),
             Column(title="spread", help="largest less smallest of these means", starts=True),
         ],
-        rows=made,
+        rows=rows_of_table,
         data=rows,
         warnings=benchmark.warnings,
     )
@@ -170,7 +174,7 @@ def _level(row: Any, digits: int) -> Cell:
 
 
 def _target_table(benchmark: Benchmark, field: str, rows: pd.DataFrame) -> Table:
-    said, digits = FIELDS[field][1], digits_of(benchmark.metric)
+    format_value, digits = FIELDS[field][1], digits_of(benchmark.metric)
     steps = sorted(rows["x"].unique())
     wide = rows.pivot_table(
         index=["model", "modality", "target"],
@@ -188,13 +192,13 @@ def _target_table(benchmark: Benchmark, field: str, rows: pd.DataFrame) -> Table
             Column(title="model", words=True),
             Column(title="modality", words=True),
             Column(title="target", words=True),
-            *(Column(title=said(x)) for x in steps),
+            *(Column(title=format_value(x)) for x in steps),
             Column(title="spread", starts=True),
         ],
         rows=[
             [
                 Cell(text=str(model)),
-                Cell(text=SAID[str(modality)]),
+                Cell(text=MODALITY_NAMES[str(modality)]),
                 Cell(text=str(target)),
                 *(figure_cell(row[x], digits) for x in steps),
                 figure_cell(row.max() - row.min(), digits),

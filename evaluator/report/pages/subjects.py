@@ -1,4 +1,4 @@
-"""The subjects behind the means: slope graphs, distributions and volumes for each target, a page for each benchmark."""
+"""Subject by subject: slope graphs, distributions and volumes by target."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def make(report: Report) -> list[Page]:
             context={
                 "benchmark": benchmark,
                 "links": links if several else [],
-                "here": file,
+                "current": file,
                 "targets": _targets(report, benchmark),
             },
         )
@@ -58,11 +58,11 @@ def _targets(report: Report, benchmark: Benchmark) -> list[dict[str, Any]]:
     )
     volumes, limits = _volumes(report, benchmark), benchmark.comparison.volumes
     limits = limits[limits["modality_pair"] == "all"] if len(limits) else limits
-    made: list[dict[str, Any]] = []
+    sections: list[dict[str, Any]] = []
     for target in benchmark.targets:
-        own = values[values["target"] == target]
-        if own["value"].notna().sum() == 0:
-            made.append(
+        selected = values[values["target"] == target]
+        if selected["value"].notna().sum() == 0:
+            sections.append(
                 {
                     "name": target,
                     "anchor": slug(target),
@@ -86,7 +86,7 @@ def _targets(report: Report, benchmark: Benchmark) -> list[dict[str, Any]]:
             "name": f"{benchmark.key}.agreement.{slug(target)}",
             "warnings": benchmark.warnings,
         }
-        made.append(
+        sections.append(
             {
                 "name": target,
                 "anchor": slug(target),
@@ -94,7 +94,7 @@ def _targets(report: Report, benchmark: Benchmark) -> list[dict[str, Any]]:
                 if len(pairs)
                 else None,
                 "distributions": report.site.figure(
-                    distributions(own, target, benchmark.metric, **boxes)
+                    distributions(selected, target, benchmark.metric, **boxes)
                 ),
                 "volumes": report.site.figure(
                     agreement(sizes, limits[limits["target"] == target], target, **marks)
@@ -109,13 +109,13 @@ def _targets(report: Report, benchmark: Benchmark) -> list[dict[str, Any]]:
         values,
         benchmark.warnings,
     )
-    return made
+    return sections
 
 
 def _volumes(report: Report, benchmark: Benchmark) -> pd.DataFrame:
     """Each subject's volumes, under the names that the report has for subjects."""
     volumes = subject_volumes(benchmark.group, last_round(benchmark.group.results.scores))
     named = [
-        report.privacy.subject(benchmark.group.dataset, str(one)) for one in volumes["subject"]
+        report.privacy.subject(benchmark.group.dataset, str(item)) for item in volumes["subject"]
     ]
     return volumes.assign(subject=named)

@@ -1,4 +1,4 @@
-"""Tables of the page on modalities that sum up a benchmark: all targets jointly, the two gaps, volumes."""
+"""Summary tables of a benchmark: joint models, gaps, volumes, and model against model."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pandas as pd
 from evaluator.analysis.comparison import ALL_TARGETS
 from evaluator.metrics import METRICS
 from evaluator.report.tables import (
+    MODALITY_NAMES,
     NOTHING,
-    SAID,
     SCANNER,
     Cell,
     Column,
@@ -51,8 +51,8 @@ def joint_table(report: Report, benchmark: Benchmark) -> Table | None:
         Table(
             name=f"{benchmark.key}.joint",
             title=f"{METRICS[benchmark.metric].title}: all targets jointly",
-            note="Mixed model with the subject as a random effect on level and modality, or its fallback on ranks. "
-            "The interaction asks whether the difference is the same for all targets.",
+            note="Mixed model with the subject as a random effect on level and modality, or its "
+            "fallback on ranks. The interaction asks whether the difference is the same for all targets.",
             columns=columns,
             rows=[
                 [
@@ -92,8 +92,9 @@ def gaps_table(report: Report, benchmark: Benchmark) -> Table | None:
         Table(
             name=f"{benchmark.key}.gaps",
             title=f"Gaps in {METRICS[benchmark.metric].title}",
-            note="Modality discrepancy: structural minus functional, within the subject. Generalization gap: what the "
-            "literature reports minus what was measured here, on other data; its figure is taken as exact.",
+            note="Modality discrepancy: structural minus functional, within the subject. "
+            "Generalization gap: literature-reported minus measured here, on other data; the "
+            "literature value is taken as exact.",
             columns=columns,
             rows=[list(_gap_cells(row, digits)) for row in rows_of(rows)],
             data=rows,
@@ -106,7 +107,8 @@ def _gap_cells(row: Any, digits: int) -> Iterator[Cell]:
     yield Cell(text=str(row.model))
     yield Cell(text=str(row.gap))
     yield Cell(
-        text=SCANNER.get(str(row.modality_pair)) or SAID.get(str(row.modality), str(row.modality))
+        text=SCANNER.get(str(row.modality_pair))
+        or MODALITY_NAMES.get(str(row.modality), str(row.modality))
     )
     yield Cell(text=NOTHING if pd.isna(row.n) else str(row.n))
     yield figure_cell(row.literature, digits)
@@ -150,7 +152,7 @@ def volumes_table(report: Report, benchmark: Benchmark) -> Table | None:
             rows=[
                 [
                     Cell(text=str(row.model)),
-                    Cell(text=SAID[str(row.modality)]),
+                    Cell(text=MODALITY_NAMES[str(row.modality)]),
                     Cell(text=str(row.target)),
                     Cell(text=str(row.n), sort=int(row.n)),
                     figure_cell(row.reference_ml, 1),
@@ -172,7 +174,7 @@ MOST_PAIRS = 200
 
 
 def models_table(report: Report, benchmark: Benchmark) -> Table | None:
-    """Model against model over the same scans, all targets; None where there is nothing to compare, or too much to show."""
+    """Tabulate model against model over all targets; None for no rows, or for too many."""
     rows = benchmark.comparison.models
     rows = rows[
         (rows["failures"] == "included")
@@ -197,7 +199,8 @@ def models_table(report: Report, benchmark: Benchmark) -> Table | None:
         Table(
             name=f"{benchmark.key}.models",
             title=f"{METRICS[benchmark.metric].title}: model against model, on the same scans",
-            note="Mean over all targets, failures counted, paired over subjects. In small print: 95\u00a0% interval.",
+            note="Mean over all targets, failures included, paired within the subject. In small "
+            "print: 95\u00a0% interval.",
             columns=columns,
             rows=[list(_models_cells(row, digits_of(benchmark.metric))) for row in rows_of(rows)],
             data=rows,
@@ -210,7 +213,7 @@ def _models_cells(row: Any, digits: int) -> Iterator[Cell]:
     yield from (
         Cell(text=str(row.model)),
         Cell(text=str(row.other)),
-        Cell(text=SAID[str(row.modality)]),
+        Cell(text=MODALITY_NAMES[str(row.modality)]),
     )
     word = "not supported" if row.status == "unsupported" else str(row.verdict)
     yield Cell(text=word, small="" if row.status == "ok" else str(row.explanation))

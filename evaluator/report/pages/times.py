@@ -1,4 +1,4 @@
-"""Time and memory: seconds a request, seconds to load, and what the model said of its GPU memory."""
+"""Time and memory: seconds of requests and of loading, and the GPU memory that models report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pandas as pd
 
 from evaluator.report.context import Page
 from evaluator.report.figures.times import times
-from evaluator.report.tables import SAID, Cell, Column, Table, figure_cell, rows_of
+from evaluator.report.tables import MODALITY_NAMES, Cell, Column, Table, figure_cell, rows_of
 
 if TYPE_CHECKING:
     from evaluator.report.benchmark import Benchmark
@@ -50,15 +50,15 @@ def _part(report: Report, benchmark: Benchmark) -> dict[str, Any] | None:
 
 def _figures(requests: pd.DataFrame) -> pd.DataFrame:
     rows = []
-    for (model, modality), own in requests.groupby(["model", "modality"], observed=True):
-        seconds = own["seconds"].astype(float)
+    for (model, modality), selected in requests.groupby(["model", "modality"], observed=True):
+        seconds = selected["seconds"].astype(float)
         q1, median, q3, p95 = seconds.quantile([0.25, 0.5, 0.75, 0.95])
-        peak, load = own["gpu_peak_bytes"].max(), own["load_seconds"].max()
+        peak, load = selected["gpu_peak_bytes"].max(), selected["load_seconds"].max()
         rows.append(
             {
                 "model": str(model),
                 "modality": str(modality),
-                "requests": len(own),
+                "requests": len(selected),
                 "q1": q1,
                 "median": median,
                 "q3": q3,
@@ -81,24 +81,25 @@ def _table(benchmark: Benchmark, rows: pd.DataFrame) -> Table:
         Column(title="slowest, s"),
         Column(title="load, s", help="longest start of the model, the container's included"),
     ]
-    told = rows["gpu_peak_gib"].notna().any()
-    columns += [Column(title="GPU peak, GiB", help="as the model said")] if told else []
+    lines = rows["gpu_peak_gib"].notna().any()
+    columns += [Column(title="GPU peak, GiB", help="as the model reported")] if lines else []
     return Table(
         name=f"{benchmark.key}.times-table",
         title="Seconds a request",
-        note="A request asks for all targets of one image. Measured by the evaluator, from request to answer.",
+        note="A request is for all targets of one image. The evaluator measures from the request to "
+        "its outcome.",
         columns=columns,
         rows=[
             [
                 Cell(text=row.model),
-                Cell(text=SAID[row.modality]),
+                Cell(text=MODALITY_NAMES[row.modality]),
                 Cell(text=str(row.requests), sort=row.requests),
                 _seconds(row.median),
                 Cell(text=f"{_seconds(row.q1).text} to {_seconds(row.q3).text}", sort=row.q1),
                 _seconds(row.p95),
                 _seconds(row.slowest),
                 figure_cell(row.load, 1),
-                *([figure_cell(row.gpu_peak_gib, 2)] if told else []),
+                *([figure_cell(row.gpu_peak_gib, 2)] if lines else []),
             ]
             for row in rows_of(rows)
         ],
@@ -112,11 +113,11 @@ def _seconds(value: float) -> Cell:
 
 
 def _machines(benchmark: Benchmark) -> list[str]:
-    """On what it ran, without the machine's name."""
-    told = []
+    """Describe the machines without their names."""
+    lines = []
     for run in benchmark.runs:
         host, gpus = run.info.host, run.info.gpus
         cards = ", ".join(f"{gpu.name} (driver {gpu.driver})" for gpu in gpus) or "no GPU"
         machine = f"{host.machine}, {host.cores or 'unknown'} cores"
-        told.append(f"{machine}, {cards}, engine {run.engine}")
-    return list(dict.fromkeys(told))
+        lines.append(f"{machine}, {cards}, engine {run.engine}")
+    return list(dict.fromkeys(lines))

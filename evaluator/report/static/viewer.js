@@ -30,7 +30,7 @@ const umd = (function () {
     return new Uint8Array(await new Response(stream).arrayBuffer());
   }
 
-  // What one voxel of the overlay can be; a label map, so that missed, spilled and agreed are told apart.
+  // What one voxel of the overlay can be; a label map that separates true positives, false negatives and false positives.
   const MISSED = 1, SPILLED = 2, AGREED = 3, REFERENCE_ALONE = 4, PLUS = 5, MINUS = 6, BOX = 7;
   const LABELS = {
     I: [0, 1, 2, 3, 4, 5, 6, 7],
@@ -38,7 +38,7 @@ const umd = (function () {
     G: [0, 160, 154, 205, 160, 230, 90, 230],
     B: [0, 232, 61, 215, 232, 99, 255, 99],
     A: [0, 255, 255, 170, 255, 255, 255, 255],
-    labels: ["", "missed", "spilled", "agreed", "reference", "point", "background point", "box"],
+    labels: ["", "false negative", "false positive", "true positive", "reference", "point", "background point", "box"],
   };
 
   const WINDOWS = {
@@ -47,7 +47,7 @@ const umd = (function () {
     MR: [["Full range", NaN, NaN]],
   };
 
-  const said = (modality) => (modality === "PT" ? "PET" : modality);
+  const modalityName = (modality) => (modality === "PT" ? "PET" : modality);
 
   function option(value, text) {
     const made = document.createElement("option");
@@ -105,12 +105,12 @@ const umd = (function () {
     imageChoices() {
       const names = Object.keys(this.about.scans);
       const fused = names.includes("PT") ? names.filter((name) => name !== "PT").map((name) => [`${name}+PT`, `PET over ${name}`]) : [];
-      return [...names.map((name) => [name, said(name)]), ...fused];
+      return [...names.map((name) => [name, modalityName(name)]), ...fused];
     }
 
     chooseRun() {
       const run = this.about.runs[this.part("run").value || 0];
-      this.fill("scan", Object.keys(run.scans).map((name) => [name, said(name)]));
+      this.fill("scan", Object.keys(run.scans).map((name) => [name, modalityName(name)]));
       this.chooseScan();
     }
 
@@ -282,13 +282,13 @@ const umd = (function () {
     say() {
       const entry = this.entry(), run = this.about.runs[this.part("run").value];
       const score = entry.score === null ? `no score (${entry.status})` : `${this.about.metric} ${entry.score.toFixed(3)}`;
-      this.part("said").textContent = `${run.label}\n${entry.target} on ${said(this.part("scan").value)}: ${score}` + (entry.detail ? `\n${entry.detail}` : "");
+      this.part("summary").textContent = `${run.label}\n${entry.target} on ${modalityName(this.part("scan").value)}: ${score}` + (entry.detail ? `\n${entry.detail}` : "");
     }
 
     readOut(place) {
       const values = (place.values ?? []).slice(0, this.nv.volumes.length - 1).map((one, n) => {
         const name = this.part("image").value.split("+")[n];
-        return `${said(name)} ${Number(one.value).toFixed(name === "PT" ? 2 : 0)} ${this.about.scans[name].unit}`;
+        return `${modalityName(name)} ${Number(one.value).toFixed(name === "PT" ? 2 : 0)} ${this.about.scans[name].unit}`;
       });
       const [x, y, z] = place.mm;
       const side = (value, positive, negative) => `${Math.abs(value).toFixed(0)} ${value >= 0 ? positive : negative}`;
@@ -297,7 +297,7 @@ const umd = (function () {
 
     complain(error) {
       this.part("over").hidden = false;
-      this.part("over").textContent = `The viewer cannot show this here: ${error.message}. The pictures below show the same predictions.`;
+      this.part("over").textContent = `The viewer does not work here: ${error.message}. The snapshots below show the same predictions.`;
       this.root.dataset.state = "failed";
     }
   }

@@ -57,7 +57,7 @@ def niivue_script(file: Path | None) -> bytes | None:
         return _script(fetch(PACKAGE))
     except PackageUnavailableError as error:
         logger.info(
-            f"the interactive viewer is left out, pictures remain: {PACKAGE.spec} could not be had ({error}). "
+            f"the report has no interactive viewer, only snapshots: {PACKAGE.spec} is not available ({error}). "
             f"On a machine with a network: npm pack {PACKAGE.spec}; then give --niivue {PACKAGE.tarball}"
         )
         return None

@@ -1,7 +1,7 @@
-"""Pinned packages of npm: fetched when they are needed, kept in the cache, and believed by their sha256 alone.
+"""Pinned npm packages: fetched when needed, verified by sha256 and stored in the cache.
 
-They come from the user's own npm (so that its registry, proxy and login settings hold), else straight from the registry
-that npm would ask.
+They come from the user's npm, whose registry, proxy and login settings are used, or directly from
+the configured registry.
 """
 
 from __future__ import annotations
@@ -57,15 +57,15 @@ class PackageUnavailableError(Exception):
 
 def fetch(package: Package) -> bytes:
     """The package's tarball. Raises PackageUnavailableError."""
-    kept = paths.cache() / "npm" / package.tarball
-    if kept.is_file() and package.is_it(content := kept.read_bytes()):
+    cached = paths.cache() / "npm" / package.tarball
+    if cached.is_file() and package.is_it(content := cached.read_bytes()):
         return content
     refusals = []
     for name, source in (("npm", _from_npm), ("the registry", _from_registry)):
         try:
             for content in source(package):
                 if package.is_it(content):
-                    write_bytes(kept, content)
+                    write_bytes(cached, content)
                     return content
                 refusals.append(f"{name} gave another file than the pinned one")
         except (OSError, subprocess.SubprocessError) as error:
@@ -97,7 +97,7 @@ def _from_registry(package: Package) -> Iterator[bytes]:
 
 
 def npm_registry() -> str:
-    """The registry that npm would ask: of the environment, the user's ``.npmrc``, else npm's own."""
+    """Return npm's registry: from the environment, the user's ``.npmrc``, or the default."""
     for name in ("npm_config_registry", "NPM_CONFIG_REGISTRY"):
         if value := os.environ.get(name):
             return value
@@ -107,11 +107,11 @@ def npm_registry() -> str:
         )
     except (OSError, UnicodeDecodeError, RuntimeError):
         return REGISTRY
-    found = re.search(r"^\s*registry\s*=\s*(\S+)", text, re.MULTILINE)
-    return found[1].strip("\"'") if found else REGISTRY
+    matched = re.search(r"^\s*registry\s*=\s*(\S+)", text, re.MULTILINE)
+    return matched[1].strip("\"'") if matched else REGISTRY
 
 
 def _short(error: Exception) -> str:
-    said = getattr(error, "stderr", None) or str(error) or type(error).__name__
-    lines = [line for line in str(said).strip().splitlines() if line.strip()]
+    message = getattr(error, "stderr", None) or str(error) or type(error).__name__
+    lines = [line for line in str(message).strip().splitlines() if line.strip()]
     return lines[0][:200] if lines else type(error).__name__
