@@ -1,7 +1,8 @@
-"""A toy report, and a real browser to open it from disk: Debian's chromium, driven by its own chromedriver."""
+"""A toy report, and a real browser that opens it from disk: Debian's chromium and chromedriver."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import tempfile
@@ -16,7 +17,7 @@ from evaluator.report.viewer.niivue import niivue_script
 from tests.conftest import CI, order
 from tests.tiny import PAINTER, make_dataset, make_project
 
-#: with the point alone a cross of voxels; shifted where the patient is odd: something to fail, something to see
+#: paints a box of voxels around each point: an imperfect prediction that is visible in the report
 CROSS = """
 import numpy as np
 from zoo_sdk import each_target
@@ -35,7 +36,7 @@ class Adapter:
         return each_target(request, paint)
 """
 SUBJECTS = [f"Doe-Jane-{number}" for number in range(5)]
-#: what no page may hold
+#: names that no page may contain
 NAMES = [*SUBJECTS, "Doe", "Jane"]
 
 
@@ -43,7 +44,7 @@ NAMES = [*SUBJECTS, "Doe", "Jane"]
 def toy(tmp_path_factory: pytest.TempPathFactory):
     """Four runs: two models, one of them of random weights, on paired images under two protocols.
 
-    The project of this package's tests, and of no others: hence the scope.
+    Only the tests of this package use the project, hence the scope.
     """
     folder = tmp_path_factory.mktemp("toy")
     with pytest.MonkeyPatch.context() as patch:
@@ -66,12 +67,13 @@ def toy(tmp_path_factory: pytest.TempPathFactory):
             modalities=("CT", "MR", "PT"),
             targets=("liver", "odd.Name_1"),
         )
-        made = [
+        runs = [
             order(model, data, protocol, engine="local")
-            for protocol in ("box-clicks-5", "robust-box")
-            for model in ("painter", "cross")
+            for protocol, model in itertools.product(
+                ("box-clicks-5", "robust-box"), ("painter", "cross")
+            )
         ]
-        yield [run.path for run in made]
+        yield [run.path for run in runs]
 
 
 @pytest.fixture(scope="package")
@@ -84,29 +86,42 @@ def report(toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def viewer(report: Path) -> Path:
-    """A page with the viewer; its package has to be had, in CI always."""
+    """A page with the viewer. CI fails where the viewer's package is unavailable."""
     if niivue_script(None) is None:
-        _lacking("the viewer's package cannot be had: neither npm nor the network gives it")
+        skip_outside_ci("the viewer's package is unavailable from npm and from the network")
     return min((report / "cases").glob("*.html"))
 
 
 @pytest.fixture(scope="session")
 def browser():
-    """Chromium with software GL, that may reach nothing; a browser that is not there fails in CI and skips elsewhere."""
+    """Chromium with software GL and without background requests.
+
+    A missing browser fails in CI and skips elsewhere.
+    """
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or driver is None:
-        _lacking("no browser: apt-get install chromium chromium-driver")
+        skip_outside_ci("no browser: apt-get install chromium chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         for flag in (
-            "--headless", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
-            "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars",
-            "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", f"--user-data-dir={profile}",
-        ):  # fmt: skip
+            "--headless",
+            "--no-sandbox",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-dev-shm-usage",
+            "--hide-scrollbars",
+            "--use-gl=angle",
+            "--use-angle=swiftshader",
+            "--enable-unsafe-swiftshader",
+            f"--user-data-dir={profile}",
+        ):
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         chrome = webdriver.Chrome(options=options, service=Service(driver))
@@ -116,7 +131,7 @@ def browser():
 
 
 def open_page(browser, page: Path, *, dark: bool = False, width: int = 1280) -> None:
-    """Open a page from disk as a reader does, and forget what the browser said before."""
+    """Open a page from disk as a reader does, and discard the browser's earlier log entries."""
     scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
@@ -126,8 +141,8 @@ def open_page(browser, page: Path, *, dark: bool = False, width: int = 1280) -> 
     browser.get(page.as_uri())
 
 
-def requested(browser) -> list[str]:
-    """Addresses that the page asked for since it was opened, without those inside the file."""
+def requested_urls(browser) -> list[str]:
+    """Addresses that the page has requested since it was opened, without embedded data."""
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     urls = [
         m["params"]["request"]["url"]
@@ -139,8 +154,8 @@ def requested(browser) -> list[str]:
     ]
 
 
-def complaints(browser) -> list[str]:
-    """What the console says of warnings and errors."""
+def console_messages(browser) -> list[str]:
+    """Warnings and errors in the browser's console."""
     return [
         entry["message"]
         for entry in browser.get_log("browser")
@@ -148,7 +163,7 @@ def complaints(browser) -> list[str]:
     ]
 
 
-def _lacking(what: str) -> None:
+def skip_outside_ci(reason: str) -> None:
     if CI:
-        pytest.fail(what)
-    pytest.skip(what)
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -1,4 +1,7 @@
-"""The report in a real browser, opened from disk: nothing is asked of a network, nothing complains, everyone can read it."""
+"""The report in a real browser, opened from disk.
+
+It makes no network request, logs no warning and meets the accessibility rules.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,15 @@ import pytest
 
 from evaluator import paths
 from evaluator.report.viewer.npm import Package, PackageUnavailableError, fetch
-from tests.browser.conftest import NAMES, _lacking, complaints, open_page, requested
+from tests.browser.conftest import (
+    NAMES,
+    console_messages,
+    open_page,
+    requested_urls,
+    skip_outside_ci,
+)
 
-#: for tests alone
+#: the accessibility checker, which only the tests use
 AXE = Package(
     name="axe-core",
     version="4.14.1",
@@ -23,59 +32,72 @@ AXE = Package(
 pytestmark = pytest.mark.browser
 
 PAGES = (
-    "index.html", "modalities.html", "subjects.html", "ranking.html", "rounds.html", "robustness.html", "failures.html",
-    "cases.html", "times.html", "methods.html", "provenance.html", "downloads.html",
-)  # fmt: skip
+    "index.html",
+    "modalities.html",
+    "subjects.html",
+    "ranking.html",
+    "rounds.html",
+    "robustness.html",
+    "failures.html",
+    "cases.html",
+    "times.html",
+    "methods.html",
+    "provenance.html",
+    "downloads.html",
+)
 
 
 @pytest.fixture(scope="session")
 def axe() -> str:
-    """axe-core's script."""
+    """The script of axe-core."""
     try:
         content = fetch(AXE)
     except PackageUnavailableError as error:
-        _lacking(f"{AXE.spec} cannot be had: {error}")
+        skip_outside_ci(f"{AXE.spec} is unavailable: {error}")
     with tarfile.open(fileobj=io.BytesIO(content)) as package:
         return package.extractfile("package/axe.min.js").read().decode()
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_opens_from_disk_and_asks_nothing_of_a_network(browser, report, page):
+def test_a_page_opens_from_disk_without_network_requests(browser, report, page):
     open_page(browser, report / page)
-    asked = requested(browser)
-    assert asked
-    assert {urllib.parse.urlsplit(url).scheme for url in asked} == {"file"}
-    assert complaints(browser) == []
+    urls = requested_urls(browser)
+    assert urls
+    assert {urllib.parse.urlsplit(url).scheme for url in urls} == {"file"}
+    assert console_messages(browser) == []
     assert browser.find_element("css selector", "nav a[aria-current=page]").is_displayed()
-    # wide tables and figures scroll inside their own frames, the page does not
+    # wide tables and figures scroll inside their frames, the page does not
     for width in (1280, 400):
         open_page(browser, report / page, width=width)
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_everyone_can_read_it(browser, report, axe, dark):
-    for page in (
-        *PAGES,
-        *(str(path.relative_to(report)) for path in sorted((report / "cases").glob("*.html"))[:1]),
-    ):
+def test_pages_meet_the_accessibility_rules(browser, report, axe, dark):
+    case_pages = sorted((report / "cases").glob("*.html"))[:1]
+    for page in (*PAGES, *(str(path.relative_to(report)) for path in case_pages)):
         open_page(browser, report / page, dark=dark)
         browser.execute_script(
-            "for (const one of document.querySelectorAll('details')) one.open = true"
+            "for (const item of document.querySelectorAll('details')) item.open = true"
         )
         browser.execute_script(axe)
-        found = browser.execute_async_script(
+        result = browser.execute_async_script(
             "const done = arguments[arguments.length - 1];"
-            "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']}).then(done)"
+            "const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'];"
+            "axe.run(document, {runOnly: tags}).then(done)"
         )
-        told = [
-            (one["id"], one["nodes"][0]["html"][:200], one["nodes"][0].get("failureSummary"))
-            for one in found["violations"]
+        violations = [
+            (
+                violation["id"],
+                violation["nodes"][0]["html"][:200],
+                violation["nodes"][0].get("failureSummary"),
+            )
+            for violation in result["violations"]
         ]
-        assert told == [], page
+        assert violations == [], page
 
 
-def test_a_table_is_sorted_by_its_heading_with_the_keyboard(browser, report):
+def test_the_keyboard_sorts_a_table_by_a_column(browser, report):
     from selenium.webdriver.common.keys import Keys
 
     open_page(browser, report / "modalities.html")
@@ -83,14 +105,14 @@ def test_a_table_is_sorted_by_its_heading_with_the_keyboard(browser, report):
     heading = table.find_elements("css selector", "thead tr:last-child th")[6]
     column = "return Array.from(arguments[0].tBodies[0].rows, row => row.cells[6].dataset.v)"
     button = heading.find_element("css selector", "button")
-    for wanted, way in (("ascending", 1), ("descending", -1)):
+    for order, sign in (("ascending", 1), ("descending", -1)):
         button.send_keys(Keys.ENTER)
-        assert heading.get_attribute("aria-sort") == wanted
+        assert heading.get_attribute("aria-sort") == order
         values = [float(value) for value in browser.execute_script(column, table) if value]
-        assert values == sorted(values, reverse=way < 0)
+        assert values == sorted(values, reverse=sign < 0)
 
 
-def test_the_colours_follow_the_system_and_the_reader(browser, report):
+def test_colours_follow_the_system_and_the_switch(browser, report):
     ground = "return getComputedStyle(document.body).backgroundColor"
     open_page(browser, report / "index.html", dark=True)
     dark = browser.execute_script(ground)
@@ -103,8 +125,8 @@ def test_the_colours_follow_the_system_and_the_reader(browser, report):
 
 def test_the_viewer_shows_image_reference_prediction_and_prompt(browser, viewer):
     wait_for_viewer(browser, viewer)
-    assert {urllib.parse.urlsplit(url).scheme for url in requested(browser)} == {"file"}
-    assert complaints(browser) == []
+    assert {urllib.parse.urlsplit(url).scheme for url in requested_urls(browser)} == {"file"}
+    assert console_messages(browser) == []
     everything = pixels(browser)
     shown = {}
     for part in ("reference", "prediction", "prompts"):
@@ -123,36 +145,31 @@ def test_the_viewer_steps_through_rounds_with_keys(browser, viewer):
 
     wait_for_viewer(browser, viewer)
     labels = browser.execute_script(
-        "return Array.from(document.querySelector('[data-part=run]').options, one => one.text)"
+        "return Array.from(document.querySelector('[data-part=run]').options, item => item.text)"
     )
-    choose(
-        browser,
-        "run",
-        str(next(n for n, label in enumerate(labels) if label.startswith("painter, box-clicks-5"))),
-    )
+    number = next(n for n, label in enumerate(labels) if label.startswith("painter, box-clicks-5"))
+    choose(browser, "run", str(number))
     canvas = browser.find_element("css selector", "[data-part=canvas]")
     select = browser.find_element("css selector", "[data-part=round]")
-    before, place = (
-        pixels(browser),
-        browser.find_element("css selector", "[data-part=readout]").text,
-    )
+    before = pixels(browser)
+    position = browser.find_element("css selector", "[data-part=readout]").text
     canvas.send_keys("]")
     settle(browser)
     assert select.get_attribute("value") != "0"
     canvas.send_keys(Keys.ARROW_LEFT, Keys.ARROW_UP, Keys.PAGE_UP)
     settle(browser)
-    assert browser.find_element("css selector", "[data-part=readout]").text != place
+    assert browser.find_element("css selector", "[data-part=readout]").text != position
     assert pixels(browser) != before
-    assert complaints(browser) == []
+    assert console_messages(browser) == []
 
 
-def test_every_link_leads_somewhere_and_every_csv_has_rows(report):
+def test_every_link_has_a_target_and_every_csv_has_rows(report):
     import pandas as pd
 
     for page in report.rglob("*.html"):
         links = Links()
         links.feed(page.read_text(encoding="utf-8"))
-        for link in links.found:
+        for link in links.targets:
             file, _, anchor = urllib.parse.unquote(link).partition("#")
             target = (page.parent / file).resolve() if file else page
             assert target.is_file() and target.is_relative_to(report), f"{page.name}: {link}"
@@ -168,7 +185,7 @@ def test_every_link_leads_somewhere_and_every_csv_has_rows(report):
             assert frame["note"].str.contains("RANDOM WEIGHTS").all(), file.name
 
 
-def test_what_is_no_result_says_so_everywhere(report):
+def test_synthetic_data_and_random_weights_are_marked_everywhere(report):
     for page in report.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
         assert "SYNTHETIC DATA: tiny" in text, page.name
@@ -179,8 +196,8 @@ def test_what_is_no_result_says_so_everywhere(report):
                 assert "SYNTHETIC DATA" in file.read_text(encoding="utf-8"), file.name
 
 
-def test_no_subject_and_no_machine_is_named(report, toy):
-    """Not in text, not in a file's name, not in a volume: those hold geometry and voxels alone."""
+def test_no_subject_and_no_local_path_is_named(report, toy):
+    """Neither text, nor file names, nor volumes contain a name."""
     hidden = [name.encode() for name in NAMES] + [
         str(path).encode() for path in (toy[0].parent, Path.home(), paths.cache())
     ]
@@ -203,17 +220,17 @@ def test_html_in_names_is_text(report):
 
 
 class Links(HTMLParser):
-    """Where a page's links, scripts and pictures lead."""
+    """Targets of the links, scripts and pictures of a page."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.targets: list[str] = []
 
     def handle_starttag(self, tag: str, attrs) -> None:
         for name, value in attrs:
             if name in ("href", "src") and not value.startswith("data:"):
                 assert not urllib.parse.urlsplit(value).scheme, value
-                self.found.append(value)
+                self.targets.append(value)
 
 
 def wait_for_viewer(browser, page) -> None:
@@ -229,7 +246,7 @@ def pixels(browser) -> str:
 
 
 def settle(browser) -> None:
-    """Wait until what was asked for is drawn."""
+    """Wait until the viewer has drawn the chosen volumes."""
     from selenium.webdriver.support.ui import WebDriverWait
 
     root = browser.find_element("css selector", "[data-viewer]")
@@ -240,18 +257,19 @@ def settle(browser) -> None:
         "css selector", "[data-part=over]"
     ).text
     browser.execute_async_script(
-        "const done = arguments[arguments.length - 1]; requestAnimationFrame(() => requestAnimationFrame(done))"
+        "const done = arguments[arguments.length - 1];"
+        "requestAnimationFrame(() => requestAnimationFrame(done))"
     )
 
 
 def tick(browser, part: str) -> None:
-    """Change a check box."""
+    """Toggle a check box."""
     browser.find_element("css selector", f"[data-part={part}]").click()
     settle(browser)
 
 
 def choose(browser, part: str, value: str) -> None:
-    """Choose a line of a list."""
+    """Choose an option of a list."""
     from selenium.webdriver.support.ui import Select
 
     Select(browser.find_element("css selector", f"[data-part={part}]")).select_by_value(value)

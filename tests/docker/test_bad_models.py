@@ -1,4 +1,4 @@
-"""Each way for a model to be bad has its status, and the rest of the run is unharmed."""
+"""Each failure of a model has its status, and the rest of the run succeeds."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ class Adapter:
                 os.mkdir("d")
                 os.chdir("d")
             os.chdir(here)
-        if how == "noise": print("progress: 100%" * 1000); sys.stdout.flush(); os.write(1, b"{not a reply}\\n")
+        if how == "noise":
+            print("progress: 100%" * 1000)
+            sys.stdout.flush()
+            os.write(1, b"{not a reply}\\n")
         if how in OWN:
             shape, affine, letter, data = OWN[how](grid, good)
             nifti.write(path, shape, affine, letter, data)
@@ -62,7 +65,7 @@ OWN = {
     "nan": lambda g, m: (g.shape, g.affine, "f", np.full(m.size, np.nan, np.float32).tobytes()),
 }
 
-# what the SDK does not let a model write is written behind its back, and so is the reply
+# these files and replies do not pass through the SDK, which would refuse them
 serve = sys.modules["__main__"]
 honest = serve.answer
 
@@ -115,14 +118,17 @@ STATUSES = {
 
 @pytest.fixture
 def bad_data(tmp_path):
-    """A subject for each behaviour, which is its target's name; good ones between them."""
+    """A subject for each behaviour, with a good one after each.
+
+    The name of the target is the behaviour.
+    """
     import shutil
 
     rows, header = [], None
-    for n, how in enumerate(STATUSES):
-        for name in dict.fromkeys((how, "good")):
+    for n, behaviour in enumerate(STATUSES):
+        for name in dict.fromkeys((behaviour, "good")):
             folder = tmp_path / f"{n}-{name}"
-            make_dataset(folder, [f"{n:02d}-{name}-{how}"], ("CT",), (name,))
+            make_dataset(folder, [f"{n:02d}-{name}-{behaviour}"], ("CT",), (name,))
             header, row = (folder / "tiny.tsv").read_text().splitlines()
             rows.append(row)
             (tmp_path / "all").mkdir(exist_ok=True)
@@ -136,91 +142,95 @@ def bad_data(tmp_path):
 
 @pytest.mark.docker
 @pytest.mark.parametrize("batch", [False, True], ids=["session", "batch"])
-def test_every_way_to_be_bad(project, bad_data, docker_engine, batch, monkeypatch):
-    from evaluator.evaluation import model_connection as access
+def test_each_failure_has_its_status(project, bad_data, docker_engine, batch, monkeypatch):
+    from evaluator.evaluation import model_connection
 
-    monkeypatch.setattr(access, "OUTPUT_LIMIT", 2**26)
+    monkeypatch.setattr(model_connection, "OUTPUT_LIMIT", 2**26)
     project({"bad": BAD}, memory="192MiB")
     run = order("bad", bad_data, batch=batch, timeout=4.0)
-    found = {}
+    statuses = {}
     for record in run.records():
-        ((target, made),) = record.rounds[0].targets.items()
+        ((target, prediction),) = record.rounds[0].targets.items()
         if target == "good":
-            assert made.status == "ok", (record.case, made)
+            assert prediction.status == "ok", (record.case, prediction)
         else:
-            found[target] = made.status
-    assert found == {how: status for how, status in STATUSES.items() if how != "good"}
+            statuses[target] = prediction.status
+    assert statuses == {
+        behaviour: status for behaviour, status in STATUSES.items() if behaviour != "good"
+    }
     rows = run.path.joinpath("scores.csv").read_text().splitlines()
     assert len(rows) == 1 + (2 * len(STATUSES) - 1) * len(run.info().protocol.metrics)
     assert docker_engine._labelled(f"umd.run={run.name}") == []
 
 
 @pytest.mark.docker
-@pytest.mark.parametrize("how", ["hang", "flood"])
-def test_a_container_past_its_limit_is_gone_before_its_scan_ends(
-    project, bad_data, docker_engine, monkeypatch, how
+@pytest.mark.parametrize("behaviour", ["hang", "flood"])
+def test_a_container_past_its_limit_is_removed_before_its_scan_ends(
+    project, bad_data, docker_engine, monkeypatch, behaviour
 ):
-    """Not the client's wait alone ends: the container does, with all that ran in it."""
-    from evaluator.evaluation import model_connection as access
+    """The container ends with all its processes, and not only the wait of the client."""
+    from evaluator.evaluation import model_connection
     from evaluator.evaluation.run import run_model
     from evaluator.evaluation.run_config import RunConfig
 
-    monkeypatch.setattr(access, "OUTPUT_LIMIT", 2**25)
+    monkeypatch.setattr(model_connection, "OUTPUT_LIMIT", 2**25)
     project({"bad": BAD}, memory="192MiB")
-    left = []
+    containers = []
     run = run_model(
         RunConfig(
             model="bad",
             dataset=str(bad_data),
             protocol="point-1",
-            cases=(f"*{how}-{how}*",),
+            cases=(f"*{behaviour}-{behaviour}*",),
             timeout=3.0,
             recheck=0,
         ),
-        progress=lambda *_: left.extend(docker_engine._labelled("umd.run")),
+        progress=lambda *_: containers.extend(docker_engine._labelled("umd.run")),
     )
-    ((made,),) = ((e.targets.values() for e in record.rounds) for record in run.records())
-    assert [one.status for one in made] == [STATUSES[how]]
-    assert [container for container in left if container.labels["umd.run"] == run.name] == []
+    (record,) = run.records()
+    (entry,) = record.rounds
+    statuses = [prediction.status for prediction in entry.targets.values()]
+    assert statuses == [STATUSES[behaviour]]
+    assert run.name not in [container.labels["umd.run"] for container in containers]
 
 
 @pytest.mark.docker
-def test_a_model_that_fails_on_a_full_disk_is_not_to_blame(
+def test_a_failure_on_a_full_disk_is_an_error_of_the_host(
     project, bad_data, docker_engine, monkeypatch
 ):
-    """So little is free as never: whatever fails is the machine's, and what does not is kept."""
+    """The free space is always too small: the host has the error, and good masks stay."""
     from evaluator.containers import answers
     from evaluator.errors import HostError
 
     project({"bad": BAD})
     good = order("bad", bad_data, cases=("*good-good*", "*noise-noise*"), name="full")
     monkeypatch.setattr(answers, "MIN_FREE_BYTES", 2**62)
-    for how in ("raises", "nothing", "labelmap", "crash"):
+    for behaviour in ("raises", "nothing", "labelmap", "crash"):
         with pytest.raises(HostError, match="free some space and run again"):
-            order("bad", bad_data, cases=(f"*{how}-{how}*", "*good-good*"), name="full")
-    kept = {record.subject: record.rounds[0].targets for record in good.records()}
-    assert {made.status for targets in kept.values() for made in targets.values()} == {"ok"}
+            order("bad", bad_data, cases=(f"*{behaviour}-{behaviour}*", "*good-good*"), name="full")
+    statuses = set()
+    for record in good.records():
+        statuses.update(prediction.status for prediction in record.rounds[0].targets.values())
+    assert statuses == {"ok"}
 
 
-NEVER = (
+FAILING_SETUP = (
     "class Adapter:\n    def setup(self):\n        raise OSError('no weights at /opt/ml/model')\n"
 )
 
 
 @pytest.mark.docker
-def test_a_model_that_cannot_be_set_up_is_not_started_for_every_scan(
-    project, tmp_path, docker_engine
-):
-    project({"never": NEVER})
-    run = order("never", make_dataset(tmp_path / "data", list("abcdef")))
-    made = [record.rounds[0].targets["liver"] for record in run.records()]
-    assert [one.status for one in made] == ["crashed"] * 12
-    assert all("no weights at /opt/ml/model" in one.detail for one in made)
-    assert sum("not started again" in one.detail for one in made) == 9
+def test_a_model_whose_setup_fails_is_not_started_for_every_scan(project, tmp_path, docker_engine):
+    project({"failing-setup": FAILING_SETUP})
+    run = order("failing-setup", make_dataset(tmp_path / "data", list("abcdef")))
+    predictions = [record.rounds[0].targets["liver"] for record in run.records()]
+    assert [prediction.status for prediction in predictions] == ["crashed"] * 12
+    assert all("no weights at /opt/ml/model" in prediction.detail for prediction in predictions)
+    assert sum("not started again" in prediction.detail for prediction in predictions) == 9
 
 
 @pytest.mark.docker
-def test_an_image_that_does_not_build_says_why(project, tmp_path, docker_engine):
+def test_a_failed_build_reports_the_cause(project, tmp_path, docker_engine):
     from evaluator.errors import BuildError
 
     folder = project({})

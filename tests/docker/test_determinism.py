@@ -1,4 +1,4 @@
-"""The same run at one and two threads, in containers and without, in a session and in batches: the same by hash."""
+"""A run is equal by hash at any number of threads, with any engine, in session and in batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.conftest import order
 from tests.docker.test_interaction import models
 from tests.tiny import make_dataset
 
-#: paints as many voxels of the organ as it has been asked questions: its answers hang on the order of the questions
+#: paints as many voxels of the organ as it has had requests, so masks depend on their order
 COUNTS = (
     "self.before = (self.before or 0) + 1\n"
     "        mask = np.zeros_like(seen)\n"
@@ -23,15 +23,15 @@ COUNTS = (
 
 
 def sha256(folder, pattern):
-    """One hash over names and contents."""
-    whole = hashlib.sha256()
+    """SHA-256 over the names and contents of the files."""
+    digest = hashlib.sha256()
     for path in sorted(folder.rglob(pattern)):
-        whole.update(
+        digest.update(
             str(path.relative_to(folder)).encode()
             + b"\0"
             + hashlib.sha256(path.read_bytes()).digest()
         )
-    return whole.hexdigest()
+    return digest.hexdigest()
 
 
 def fingerprints(run):
@@ -49,14 +49,14 @@ def fingerprints(run):
 def test_threads_and_engines_change_nothing(project, tmp_path, docker_engine, protocol):
     project(models())
     data = make_dataset(tmp_path / "data", ["a", "b", "c"], ("CT", "MR", "PT"), ("liver", "spleen"))
-    ways = [
+    settings = [
         ("docker", 1, False),
         ("docker", 2, False),
         ("local", 1, False),
         ("local", 2, False),
         ("local", 2, True),
     ]
-    made = [
+    results = [
         fingerprints(
             order(
                 "paints",
@@ -68,35 +68,37 @@ def test_threads_and_engines_change_nothing(project, tmp_path, docker_engine, pr
                 name=f"{engine}{threads}{batch}",
             )
         )
-        for engine, threads, batch in ways
+        for engine, threads, batch in settings
     ]
-    assert all(one == made[0] for one in made)
-    assert len(made[0]["clicks"]) == 9
+    assert all(fingerprint == results[0] for fingerprint in results)
+    assert len(results[0]["clicks"]) == 9
 
 
-def test_the_model_is_asked_in_one_order_at_any_number_of_threads(project, tmp_path):
+def test_requests_have_the_same_order_at_any_number_of_threads(project, tmp_path):
     from tests.docker.test_interaction import MODEL
 
     project({"counts": MODEL.replace("BODY", COUNTS)})
     data = make_dataset(tmp_path / "data", ["a", "b", "c", "d"], ("CT", "PT"))
-    made = [
+    results = [
         fingerprints(
             order("counts", data, "clicks-10", engine="local", threads=threads, name=f"t{threads}")
         )
         for threads in (1, 2, 4)
     ]
-    assert made[0] == made[1] == made[2]
+    assert results[0] == results[1] == results[2]
 
 
-def test_another_process_draws_the_same(project, tmp_path):
-    """Prompts and clicks of a run in a process with another hash seed and other thread settings of its libraries."""
+def test_a_second_process_draws_equal_prompts(project, tmp_path):
+    """The processes differ in their hash seed and in the thread settings of their libraries."""
     project(models())
     data = make_dataset(tmp_path / "data", ["a", "b"], ("CT", "PT"))
     code = (
-        "import sys; from tests.conftest import order; from tests.docker.test_determinism import fingerprints;"
-        f"print(fingerprints(order('paints', {str(data)!r}, 'clicks-10', engine='local', name=sys.argv[1])))"
+        "import sys; from tests.conftest import order;"
+        "from tests.docker.test_determinism import fingerprints;"
+        f"run = order('paints', {str(data)!r}, 'clicks-10', engine='local', name=sys.argv[1]);"
+        "print(fingerprints(run))"
     )
-    told = set()
+    outputs = set()
     for seed, threads in (("1", "1"), ("2", "2")):
         settings = {
             "PYTHONHASHSEED": seed,
@@ -110,5 +112,5 @@ def test_another_process_draws_the_same(project, tmp_path):
             text=True,
             check=True,
         )
-        told.add(done.stdout)
-    assert len(told) == 1
+        outputs.add(done.stdout)
+    assert len(outputs) == 1

@@ -1,4 +1,4 @@
-"""The engine goes away in the middle: the host's fault, nothing is lost, and the same command goes on."""
+"""The engine stops during a run: the host has the error, and the same command resumes the run."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SLOW = "import time\n" + PAINTER.replace(
 REAL = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
 
 
-class Door:
-    """A socket in front of the engine's that can be shut."""
+class SocketProxy:
+    """A socket in front of the socket of the engine. It can be closed."""
 
     def __init__(self, path: Path) -> None:
         self._listener = socket.socket(socket.AF_UNIX)
@@ -48,25 +48,25 @@ class Door:
 
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            while part := source.recv(65536):
-                sink.sendall(part)
+            while data := source.recv(65536):
+                sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
 
-    def shut(self) -> None:
+    def close(self) -> None:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        for one in self._open:
+        for connection in self._open:
             with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+                connection.shutdown(socket.SHUT_RDWR)
         for pump in self._pumps:
             pump.join(10)
-        for one in self._open:
-            one.close()
+        for connection in self._open:
+            connection.close()
 
 
 @pytest.mark.docker
-def test_the_engine_goes_away(project, tmp_path, docker_engine):
+def test_a_run_resumes_after_the_engine_stopped(project, tmp_path, docker_engine):
     if "://" in REAL:
         pytest.skip("the engine is not on this machine")
     project({"slow": SLOW})
@@ -84,19 +84,19 @@ def test_the_engine_goes_away(project, tmp_path, docker_engine):
         "gone",
     ]
     environment = os.environ | {"UMD_RUNS": str(tmp_path / "r")}
-    door = Door(tmp_path / "door.sock")
-    through = environment | {"DOCKER_HOST": f"unix://{tmp_path}/door.sock"}
+    proxy = SocketProxy(tmp_path / "proxy.sock")
+    proxied = environment | {"DOCKER_HOST": f"unix://{tmp_path}/proxy.sock"}
     process = subprocess.Popen(
-        command, env=through, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, env=proxied, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     for line in process.stderr:
         if line.rstrip().endswith(": done"):
             break
-    door.shut()
-    _, told = process.communicate(timeout=120)
-    assert process.returncode == 8, told
-    assert "nothing is lost" in told
-    assert "Traceback" not in told
+    proxy.close()
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 8, stderr
+    assert "nothing is lost" in stderr
+    assert "Traceback" not in stderr
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert ": done before" in done.stderr

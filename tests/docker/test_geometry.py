@@ -1,4 +1,4 @@
-"""A model that paints the prompted voxel must be found at exactly that world point, on any grid, however it is run."""
+"""The mask of a model that paints the prompted voxel lies at that world point, on any grid."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from tests.tiny import GRIDS, PAINTER, make_dataset
 
 
 @pytest.mark.docker
-def test_the_painted_voxel_lies_at_the_prompted_place(project, tmp_path, engine_name):
+def test_the_painted_voxel_lies_at_the_prompted_position(project, tmp_path, engine_name):
     project({"painter": PAINTER})
     data = make_dataset(tmp_path / "data", ["a", "b"], ("CT", "MR", "PT"), ("liver", "spleen"))
     run = order("painter", data, engine=engine_name)
-    seen = 0
+    count = 0
     for record in run.records():
         prompts = _prompts(run, record)
         for entry in record.rounds:
-            for target, made in entry.targets.items():
-                mask, grid = read_labels(run.path / made.mask.file)
+            for target, prediction in entry.targets.items():
+                mask, grid = read_labels(run.path / prediction.mask.file)
                 (index,) = np.argwhere(mask)
                 point = prompts[target].points[0]
                 np.testing.assert_allclose(
@@ -30,35 +30,35 @@ def test_the_painted_voxel_lies_at_the_prompted_place(project, tmp_path, engine_
                 np.testing.assert_allclose(
                     affine_of(grid), affine_of(GRIDS[record.modality]), atol=1e-6
                 )
-                seen += 1
-    assert seen == 2 * 3 * 2
+                count += 1
+    assert count == 2 * 3 * 2
 
 
 @pytest.mark.docker
 def test_random_grids(project, tmp_path, engine_name):
-    """Oblique, flipped, anisotropic, not square, at random: each is a scan of one run."""
+    """The grids are random: oblique, flipped, anisotropic and not square."""
     from evaluator.imaging.geometry import make_grid, nearest_index
     from evaluator.volumes import write_volume
 
-    chance = np.random.default_rng(11)
+    generator = np.random.default_rng(11)
     project({"painter": PAINTER})
     make_dataset(tmp_path / "data", ["s0"], ("CT",))
     rows = ["subject\tsession\tmodality\timage\treference\tunit\tlabels"]
-    places = {}
+    positions = {}
     for n in range(12):
-        Q, _ = np.linalg.qr(chance.normal(size=(3, 3)))
+        Q, _ = np.linalg.qr(generator.normal(size=(3, 3)))
         affine = np.eye(4)
-        affine[:3, :3] = Q @ np.diag(chance.uniform(0.6, 5, 3) * chance.choice([-1, 1], 3))
-        affine[:3, 3] = chance.uniform(-300, 300, 3)
-        grid = make_grid(tuple(chance.integers(5, 17, 3)), affine.astype(np.float32))
-        index = tuple(int(chance.integers(0, size)) for size in grid.shape)
+        affine[:3, :3] = Q @ np.diag(generator.uniform(0.6, 5, 3) * generator.choice([-1, 1], 3))
+        affine[:3, 3] = generator.uniform(-300, 300, 3)
+        grid = make_grid(tuple(generator.integers(5, 17, 3)), affine.astype(np.float32))
+        index = tuple(int(generator.integers(0, size)) for size in grid.shape)
         reference = np.zeros(grid.shape, np.uint8)
         reference[index] = 1
-        places[f"s{n}"] = to_world(affine_of(grid), np.array(index))
-        assert nearest_index(grid, places[f"s{n}"]) == index
+        positions[f"s{n}"] = to_world(affine_of(grid), np.array(index))
+        assert nearest_index(grid, positions[f"s{n}"]) == index
         write_volume(
             tmp_path / "data" / f"{n}.nii.gz",
-            chance.normal(size=grid.shape).astype(np.float32),
+            generator.normal(size=grid.shape).astype(np.float32),
             grid,
         )
         write_volume(tmp_path / "data" / f"{n}_r.nii.gz", reference, grid)
@@ -69,9 +69,9 @@ def test_random_grids(project, tmp_path, engine_name):
         mask, grid = read_labels(run.path / record.rounds[0].targets["liver"].mask.file)
         (index,) = np.argwhere(mask)
         np.testing.assert_allclose(
-            to_world(affine_of(grid), index), places[record.subject], atol=1e-3
+            to_world(affine_of(grid), index), positions[record.subject], atol=1e-3
         )
-    assert len(places) == 12
+    assert len(positions) == 12
 
 
 SEES = """
@@ -89,7 +89,7 @@ class Adapter:
 
 
 @pytest.mark.docker
-def test_the_model_sees_the_image_that_the_dataset_has(project, tmp_path, engine_name):
+def test_the_model_reads_the_image_of_the_dataset(project, tmp_path, engine_name):
     project({"sees": SEES})
     data = make_dataset(tmp_path / "data", ["a"], ("CT", "MR", "PT"))
     run = order("sees", data, engine=engine_name)

@@ -1,6 +1,8 @@
-"""A simulated user corrects models whose behaviour is known: the curves and statuses are known too."""
+"""A simulated user corrects models of defined behaviour: curves and statuses are as expected."""
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import pytest
@@ -36,16 +38,27 @@ BODIES = {
     "inverted": "return ~seen",
     "ignores": "mask = np.zeros_like(seen); mask[tuple(target.points[0].index)] = 1; return mask",
     "crashes": "if request.round == 3: os._exit(7)\n        return np.zeros_like(seen)",
-    "paints": "mask = read_mask(target.previous, request.grid) if target.previous else np.zeros_like(seen)\n"
+    "paints": "mask = np.zeros_like(seen)\n"
+    "        if target.previous: mask = read_mask(target.previous, request.grid)\n"
     "        for point in target.points: mask[tuple(point.index)] = point.foreground\n"
     "        return mask",
-    "remembers": "mask = np.zeros_like(seen) if self.before is None or self.before.shape != seen.shape else self.before\n"
-    "        self.before = mask | seen\n        return mask",
+    "remembers": "mask = np.zeros_like(seen)\n"
+    "        if self.before is not None and self.before.shape == seen.shape: mask = self.before\n"
+    "        self.before = mask | seen\n"
+    "        return mask",
 }
 
 
 def models():
     return {name: MODEL.replace("BODY", body) for name, body in BODIES.items()}
+
+
+def curve(frame):
+    """Value and status in each round; the value is None where the table has none."""
+    return [
+        (None if row.value is None or np.isnan(row.value) else float(row.value), row.status)
+        for row in frame.itertuples()
+    ]
 
 
 @pytest.fixture
@@ -57,72 +70,67 @@ def curves(project, tmp_path, engine_name):
         run = order(model, data, "clicks-10", engine=engine_name, **more)
         frame = read_scores(run)
         dice = frame[frame["metric"] == "dice"]
-        table = {
-            modality: [
-                (None if own.value is None or np.isnan(own.value) else float(own.value), own.status)
-                for own in group.itertuples()
-            ]
-            for modality, group in dice.astype({"value": "float64"}).groupby("modality")
-        }
-        endings = {
+        dice = dice.astype({"value": "float64"})
+        table = {modality: curve(group) for modality, group in dice.groupby("modality")}
+        reasons = {
             record.modality: record.stop_reasons[0]["liver"].reason for record in run.records()
         }
-        return table, endings, run
+        return table, reasons, run
 
     return measure
 
 
-def organs(run):
-    """Voxels of the reference in each modality."""
+def reference_sizes(run):
+    """Voxel count of the liver's reference in each modality."""
     scans = load_dataset(run.info().dataset_source).cases[0].scans
     return {name: load_references(scan).masks["liver"].voxel_count for name, scan in scans.items()}
 
 
 @pytest.mark.docker
-def test_a_perfect_model_is_asked_once(curves):
-    table, endings, _ = curves("perfect")
+def test_a_perfect_model_gets_a_single_request(curves):
+    table, reasons, _ = curves("perfect")
     assert table == {"CT": [(1.0, "ok")], "PT": [(1.0, "ok")]}
-    assert endings == {"CT": "no-error", "PT": "no-error"}
+    assert reasons == {"CT": "no-error", "PT": "no-error"}
 
 
 @pytest.mark.docker
 @pytest.mark.parametrize("model", ["empty", "inverted"])
-def test_models_that_never_learn_spend_all_rounds(curves, model):
-    table, endings, _ = curves(model)
+def test_models_that_never_improve_use_all_rounds(curves, model):
+    table, reasons, _ = curves(model)
     assert table == {modality: [(0.0, "ok")] * 10 for modality in ("CT", "PT")}
-    assert set(endings.values()) == {"all-rounds"}
+    assert set(reasons.values()) == {"all-rounds"}
 
 
 @pytest.mark.docker
-def test_a_model_that_ignores_corrections_stays_where_it_was(curves):
-    table, endings, run = curves("ignores")
-    for modality, organ in organs(run).items():
-        assert (
-            table[modality] == [(pytest.approx(2 / (organ + 1)), "ok")] * 10
-        )  # one voxel of the organ, each time
-        assert endings[modality] == "all-rounds"
+def test_a_model_that_ignores_corrections_has_a_constant_score(curves):
+    table, reasons, run = curves("ignores")
+    for modality, voxels in reference_sizes(run).items():
+        # each prediction is a single voxel of the organ
+        assert table[modality] == [(pytest.approx(2 / (voxels + 1)), "ok")] * 10
+        assert reasons[modality] == "all-rounds"
 
 
 @pytest.mark.docker
 @pytest.mark.parametrize("batch", [False, True], ids=["session", "batch"])
-def test_a_crash_at_round_three_is_a_crash_and_no_older_mask(curves, batch):
+def test_a_crash_at_round_three_does_not_repeat_an_older_mask(curves, batch):
     table, _, run = curves("crashes", batch=batch)
     for modality in ("CT", "PT"):
         assert table[modality] == [(0.0, "ok")] * 3 + [(None, "crashed")] + [(0.0, "ok")] * 6
     for record in run.records():
         third, fourth = record.rounds[3:5]
         assert third.targets["liver"].mask is None
-        assert (
-            third.targets["liver"].interactions == fourth.targets["liver"].interactions
-        )  # asked again, no new click
+        # round 4 has no new click
+        assert third.targets["liver"].interactions == fourth.targets["liver"].interactions
 
 
 @pytest.mark.docker
-def test_every_click_of_a_faithful_painter_counts(curves):
+def test_every_click_of_the_painting_model_improves_the_score(curves):
     table, _, run = curves("paints")
-    for modality, organ in organs(run).items():
-        # one voxel more with each click, all of them the organ's
-        assert table[modality] == [(pytest.approx(2 * n / (organ + n)), "ok") for n in range(1, 11)]
+    for modality, voxels in reference_sizes(run).items():
+        # each click adds a voxel of the organ
+        assert table[modality] == [
+            (pytest.approx(2 * n / (voxels + n)), "ok") for n in range(1, 11)
+        ]
     for record in run.records():
         assert [entry.targets["liver"].interactions for entry in record.rounds] == list(
             range(1, 11)
@@ -130,7 +138,7 @@ def test_every_click_of_a_faithful_painter_counts(curves):
 
 
 @pytest.mark.docker
-def test_a_model_that_keeps_state_is_found(project, engine_name):
+def test_the_check_detects_a_model_that_keeps_state(project, engine_name):
     project(models())
     results = {
         result.check: result.ok for result in check_model("remembers", engine_name, large=False)[1]
@@ -143,7 +151,7 @@ def test_a_model_that_keeps_state_is_found(project, engine_name):
 SHARED = """
 id = "shared-clicks"
 title = "Three clicks, the same for all"
-description = "A test's own."
+description = "A protocol for this test."
 metrics = ["dice"]
 failures_count_as = "worst"
 distance_cap_mm = 500.0
@@ -160,7 +168,7 @@ previous_mask = true
 
 
 @pytest.mark.docker
-def test_shared_clicks_are_the_leaders_in_every_modality_and_for_every_model(
+def test_shared_clicks_are_equal_in_every_modality_and_for_every_model(
     project, tmp_path, engine_name
 ):
     project(models())
@@ -175,22 +183,23 @@ def test_shared_clicks_are_the_leaders_in_every_modality_and_for_every_model(
         for record in run.records():
             added = [entry.added.get("liver", ()) for entry in record.rounds]
             clicks.setdefault(record.case, {})[record.modality] = [
-                p.ras_mm for one in added for p in one
+                point.ras_mm for point in itertools.chain.from_iterable(added)
             ]
         for case in clicks.values():
             assert len(case["CT"]) == 3
             for modality in ("MR", "PT"):
                 assert len(case[modality]) == 3
-                # the same place, to within what a coarser voxel and "the nearest inside" cost
+                # the positions differ by the voxel size and by the distance to the nearest inside
                 assert np.abs(np.array(case[modality]) - case["CT"]).max() < 8
-    told = [
-        {
-            record.case + record.modality: [entry.added for entry in record.rounds]
-            for record in run.records()
-        }
-        for run in (first, second)
-    ]
-    assert told[0] == told[1]
+    assert added_prompts(first) == added_prompts(second)
+
+
+def added_prompts(run):
+    """Prompts that each round added, by scan."""
+    added = {}
+    for record in run.records():
+        added[record.case + record.modality] = [entry.added for entry in record.rounds]
+    return added
 
 
 @pytest.mark.docker
@@ -202,14 +211,16 @@ def test_prompts_of_a_run_are_replayed(project, tmp_path, engine_name):
     first = order("paints", data, "point-1", engine=engine_name)
     second = order("ignores", data, "point-1", engine=engine_name, prompts=first.name)
     assert second.info().replayed_run == first.name
-    (one,), (two,) = (list((run.path / "prompts").glob("*.json")) for run in (first, second))
-    assert one.read_text() == two.read_text()
+    (first_file,), (second_file,) = (
+        list((run.path / "prompts").glob("*.json")) for run in (first, second)
+    )
+    assert first_file.read_text() == second_file.read_text()
     with pytest.raises(RunConflictError, match="has no prompts of"):
         order("ignores", data, "box", engine=engine_name, prompts=first.name)
 
 
 @pytest.mark.docker
-def test_figures_over_the_rounds(curves):
+def test_summary_over_the_rounds(curves):
     from evaluator.analysis.interaction import summarise_rounds
 
     _, _, run = curves("perfect")
@@ -222,7 +233,8 @@ def test_figures_over_the_rounds(curves):
     for entry in summarise_rounds(run):
         assert entry["curve"] == [0.0] * 10
         assert entry["failed_rounds"] == 1
-        # the round after the crash brought no new click, but the protocol's ten are what a failure to reach counts as
+        # the round after the crash has no new click; a model that never reaches the threshold
+        # counts as the ten clicks of the protocol
         assert entry["noc"]["0.80"] == {"clicks": 10, "never": 1}
         assert (entry["first_gain"], entry["instability"]) == (0.0, 0.0)
     table, _, run = curves("paints")

@@ -1,4 +1,4 @@
-"""A container is under every limit of the contract; the model itself tells what it can and cannot do."""
+"""A container has every limit of the contract: the model reports which actions succeed."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ class Adapter:
         pass
 
     def predict(self, request):
-        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+        lines = Path("/proc/self/status").read_text().splitlines()
+        status = dict(line.split(":", 1) for line in lines if ":" in line)
         seen = sorted(str(path.relative_to("/input")) for path in Path("/input").rglob("*"))
         notes = {
             "uid": os.getuid(), "gid": os.getgid(), "home": os.environ["HOME"],
-            "capabilities": int(status["CapEff"], 16), "no_new_privileges": status["NoNewPrivs"].strip(),
+            "capabilities": int(status["CapEff"], 16),
+            "no_new_privileges": status["NoNewPrivs"].strip(),
             "interfaces": sorted(os.listdir("/sys/class/net")),
             "connect": attempt(lambda: socket.create_connection(("1.1.1.1", 53), 2)),
             "write_root": attempt(lambda: Path("/opt/model/x").write_text("x")),
@@ -44,36 +46,37 @@ class Adapter:
             "seen": seen,
             "compiled": Path(importlib.util.cache_from_source(np.__file__)).is_file(),
         }
-        return Prediction({t.name: np.zeros(request.grid.shape) for t in request.targets}, notes=notes)
+        masks = {t.name: np.zeros(request.grid.shape) for t in request.targets}
+        return Prediction(masks, notes=notes)
 """
 
 
 @pytest.mark.docker
-def test_what_a_model_can_do_and_see(project, tmp_path, docker_engine, monkeypatch):
+def test_permissions_and_files_of_a_model(project, tmp_path, docker_engine, monkeypatch):
     monkeypatch.setenv("SECRET_TOKEN", "of the host")
     project({"probe": PROBE}, shm="64MiB")
     run = order("probe", make_dataset(tmp_path / "data", ["secretname"], ("CT",)))
     (record,) = run.records()
-    told = record.rounds[0].reply.notes
-    assert told["compiled"]
-    assert told["uid"] != 0
-    assert told["gid"] != 0
-    assert told["capabilities"] == 0
-    assert told["no_new_privileges"] == "1"
-    assert told["interfaces"] == ["lo"]
-    assert told["connect"] == "Network is unreachable"
-    assert told["write_root"] == told["write_input"] == "Read-only file system"
-    assert told["write_tmp"] == "allowed"
-    assert told["home"] == "/tmp"
-    assert told["core"] == 0
-    assert told["shm"] == 64 * 2**20
-    assert "SECRET_TOKEN" not in told["environment"]
-    assert "secretname" not in json.dumps(told)
-    assert "reference" not in json.dumps(told["seen"])
-    assert sorted({name.split("/")[0] for name in told["seen"]}) == ["images", "masks", "requests"]
+    notes = record.rounds[0].reply.notes
+    assert notes["compiled"]
+    assert notes["uid"] != 0
+    assert notes["gid"] != 0
+    assert notes["capabilities"] == 0
+    assert notes["no_new_privileges"] == "1"
+    assert notes["interfaces"] == ["lo"]
+    assert notes["connect"] == "Network is unreachable"
+    assert notes["write_root"] == notes["write_input"] == "Read-only file system"
+    assert notes["write_tmp"] == "allowed"
+    assert notes["home"] == "/tmp"
+    assert notes["core"] == 0
+    assert notes["shm"] == 64 * 2**20
+    assert "SECRET_TOKEN" not in notes["environment"]
+    assert "secretname" not in json.dumps(notes)
+    assert "reference" not in json.dumps(notes["seen"])
+    assert sorted({name.split("/")[0] for name in notes["seen"]}) == ["images", "masks", "requests"]
 
 
-def test_what_docker_is_asked_for(tmp_path):
+def test_the_container_options(tmp_path):
     from evaluator.zoo.cards import parse_card
 
     card = parse_card({"umd.contract": "1", "umd.name": "m", "umd.inputs": "CT"})
@@ -81,7 +84,7 @@ def test_what_docker_is_asked_for(tmp_path):
     workspace = Workspace(input=tmp_path / "in", output=tmp_path / "out")
     caller = Caller(uid=1000, gid=1001, pid=7, host="box", memory=10 * 2**30)
     limits = Limits(timeout=9, memory=2**30, output_bytes=2**20)
-    asked = container_arguments(
+    options = container_arguments(
         model,
         workspace,
         limits,
@@ -92,7 +95,7 @@ def test_what_docker_is_asked_for(tmp_path):
         command=["serve"],
         gpu="GPU-1",
     )
-    assert asked == {
+    assert options == {
         "image": "umd/m:1",
         "command": ["serve"],
         "name": "n",
@@ -123,7 +126,7 @@ def test_what_docker_is_asked_for(tmp_path):
         "log_config": {"max-size": "20m", "max-file": "1"},
     }
     root = Caller(uid=0, gid=0, pid=7, host="box", memory=10 * 2**30)
-    asked = container_arguments(
+    options = container_arguments(
         model,
         workspace,
         Limits(timeout=1),
@@ -134,7 +137,7 @@ def test_what_docker_is_asked_for(tmp_path):
         command=[],
         podman=True,
     )
-    assert asked["user"] == "65534:65534"
-    assert asked["mem_limit"] == asked["memswap_limit"] == 9 * 2**30
-    assert {"name": "nproc", "soft": 1024, "hard": 1024} in asked["ulimits"]
-    assert asked["device_requests"] == []
+    assert options["user"] == "65534:65534"
+    assert options["mem_limit"] == options["memswap_limit"] == 9 * 2**30
+    assert {"name": "nproc", "soft": 1024, "hard": 1024} in options["ulimits"]
+    assert options["device_requests"] == []

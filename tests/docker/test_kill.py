@@ -1,4 +1,4 @@
-"""A killed evaluator loses nothing and repeats nothing, and leaves no container behind."""
+"""A killed run keeps its finished cases, repeats none and leaves no container."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _umd(*arguments, runs, **popen):
 @pytest.mark.docker
 def test_sigkill_in_the_middle_of_twenty_cases(project, tmp_path, docker_engine, monkeypatch):
     project({"slow": SLOW})
-    # other tests are at work in the usual one
+    # the default cache contains files of tests that run at the same time
     monkeypatch.setenv("UMD_CACHE", str(tmp_path / "cache"))
     data = make_dataset(tmp_path / "data", [f"s{n:02d}" for n in range(20)])
     command = ["run", "-m", "slow", "-d", str(data), "-p", "point-1"]
@@ -52,18 +52,18 @@ def test_sigkill_in_the_middle_of_twenty_cases(project, tmp_path, docker_engine,
     assert 7 <= len(before) < 40
 
     second = _umd(*command, runs=tmp_path / "killed")
-    _, told = second.communicate(timeout=120)
-    assert second.returncode == 0, told
+    _, stderr = second.communicate(timeout=120)
+    assert second.returncode == 0, stderr
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert len(re.findall(": done before$", told, re.MULTILINE)) == len(before)
-    assert len(re.findall(": done$", told, re.MULTILINE)) == 40 - len(before)
+    assert len(re.findall(": done before$", stderr, re.MULTILINE)) == len(before)
+    assert len(re.findall(": done$", stderr, re.MULTILINE)) == 40 - len(before)
 
-    undisturbed = _umd(*command, runs=tmp_path / "whole")
-    _, told = undisturbed.communicate(timeout=120)
-    assert undisturbed.returncode == 0, told
-    (whole,) = (tmp_path / "whole").iterdir()
-    assert whole.name == folder.name
-    assert (whole / "scores.csv").read_bytes() == (folder / "scores.csv").read_bytes()
+    undisturbed = _umd(*command, runs=tmp_path / "complete")
+    _, stderr = undisturbed.communicate(timeout=120)
+    assert undisturbed.returncode == 0, stderr
+    (complete,) = (tmp_path / "complete").iterdir()
+    assert complete.name == folder.name
+    assert (complete / "scores.csv").read_bytes() == (folder / "scores.csv").read_bytes()
     assert len(list(folder.glob("records/*/*.json"))) == 40
     assert docker_engine._labelled(f"umd.run={folder.name}") == []
     assert (paths.cache() / "work").is_dir()
@@ -71,49 +71,51 @@ def test_sigkill_in_the_middle_of_twenty_cases(project, tmp_path, docker_engine,
 
 
 @pytest.mark.docker
-def test_ctrl_c_keeps_what_is_done_and_says_so(project, tmp_path, docker_engine):
+def test_ctrl_c_keeps_finished_scans_and_prints_a_message(project, tmp_path, docker_engine):
     project({"slow": SLOW})
     data = make_dataset(tmp_path / "data", ["a", "b", "c"])
-    # tests that were started in the background ignore Ctrl-C, and what they start inherits that
-    heard = signal.signal(signal.SIGINT, signal.default_int_handler)
+    # a background process ignores Ctrl-C, and its child processes inherit this
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = _umd("run", "-m", "slow", "-d", str(data), "-p", "point-1", runs=tmp_path / "r")
-    signal.signal(signal.SIGINT, heard)
+    signal.signal(signal.SIGINT, handler)
     for line in process.stderr:
         if line.rstrip().endswith(": done"):
             break
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "the same command goes on from here" in told
-    assert "Traceback" not in told
+    assert "the same command resumes" in stderr
+    assert "Traceback" not in stderr
     (folder,) = (tmp_path / "r").iterdir()
     assert docker_engine._labelled(f"umd.run={folder.name}") == []
 
 
 @pytest.mark.docker
-def test_two_at_once_and_other_parts_under_one_name(project, tmp_path, docker_engine):
+def test_a_second_process_or_model_under_the_same_run_name_is_refused(
+    project, tmp_path, docker_engine
+):
     project({"slow": SLOW, "painter": PAINTER})
     data = make_dataset(tmp_path / "data", ["a", "b", "c"])
-    one = _umd("run", "-m", "slow", "-d", str(data), "--name", "x", runs=tmp_path / "r")
+    first = _umd("run", "-m", "slow", "-d", str(data), "--name", "x", runs=tmp_path / "r")
     end = time.monotonic() + 60
     while time.monotonic() < end and (
         not (tmp_path / "r/x/lock").exists() or not (tmp_path / "r/x/lock").read_text()
     ):
         time.sleep(0.05)
-    two = _umd("run", "-m", "slow", "-d", str(data), "--name", "x", runs=tmp_path / "r")
-    _, told = two.communicate(timeout=60)
-    assert two.returncode == 9
-    assert "is being written by umd, process" in told
-    assert one.communicate(timeout=60)[1]
-    assert one.returncode == 0
-    other = _umd("run", "-m", "painter", "-d", str(data), "--name", "x", runs=tmp_path / "r")
-    _, told = other.communicate(timeout=60)
-    assert other.returncode == 9
-    assert "model was slow, is painter" in told
+    second = _umd("run", "-m", "slow", "-d", str(data), "--name", "x", runs=tmp_path / "r")
+    _, stderr = second.communicate(timeout=60)
+    assert second.returncode == 9
+    assert "is being written by umd, process" in stderr
+    assert first.communicate(timeout=60)[1]
+    assert first.returncode == 0
+    third = _umd("run", "-m", "painter", "-d", str(data), "--name", "x", runs=tmp_path / "r")
+    _, stderr = third.communicate(timeout=60)
+    assert third.returncode == 9
+    assert "model was slow, is painter" in stderr
 
 
 @pytest.mark.docker
-def test_an_orphan_is_found_and_removed(project, tmp_path, docker_engine):
+def test_an_orphaned_container_is_listed_and_removed(project, tmp_path, docker_engine):
     project({"slow": SLOW})
     from evaluator.zoo import ensure_image, find_model
 
@@ -125,15 +127,18 @@ def test_an_orphan_is_found_and_removed(project, tmp_path, docker_engine):
     try:
         assert container.name in docker_engine.orphans()
         process = _umd("doctor", "--sweep", "--json", runs=tmp_path / "r")
-        told, _ = process.communicate(timeout=60)
-        findings = [json.loads(line) for line in told.splitlines()]
-        assert any(f["what"] == "orphans" and container.name in f["detail"] for f in findings)
+        stdout, _ = process.communicate(timeout=60)
+        findings = [json.loads(line) for line in stdout.splitlines()]
+        assert any(
+            finding["what"] == "orphans" and container.name in finding["detail"]
+            for finding in findings
+        )
         assert container.name not in docker_engine.orphans()
     finally:
         docker_engine._remove_all(docker_engine._labelled("umd.run=orphan"))
 
 
-def test_scores_again_are_the_same(project, tmp_path, engine_name):
+def test_a_second_scoring_gives_the_same_table(project, tmp_path, engine_name):
     from evaluator.scoring.rescore import score_run
     from tests.conftest import order
 

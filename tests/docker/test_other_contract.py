@@ -1,7 +1,7 @@
-"""Another container contract is a value: npz in, npz out, one container for each request.
+"""A second container contract: npz files in and out, a container for each request.
 
-Nothing but ``CONTRACTS`` knows of it, and a whole evaluation goes through it: rounds with previous
-masks, the validator, failures of every kind, several seeds.
+Only ``CONTRACTS`` refers to it. A complete evaluation uses it: rounds with previous masks, the
+validator and failures of several kinds.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ LABEL umd.contract="npz" umd.name="npz" umd.title="npz" umd.inputs="CT | MR | PT
 
 
 class NpzContract:
-    """Image, prompts and previous masks in one npz file for each request; a label map comes back."""
+    """A request is an npz file with image, prompts and previous masks; a reply is a label map."""
 
     name = "npz"
     modes = ("batch",)
@@ -124,7 +124,9 @@ class NpzContract:
 
 
 @pytest.mark.docker
-def test_a_whole_evaluation_under_another_contract(project, tmp_path, monkeypatch, docker_engine):
+def test_a_complete_evaluation_under_a_second_contract(
+    project, tmp_path, monkeypatch, docker_engine
+):
     monkeypatch.setitem(CONTRACTS, "npz", NpzContract())
     folder = project({"painter": PAINTER})
     (folder / "models" / "npz").mkdir()
@@ -149,15 +151,15 @@ def test_a_whole_evaluation_under_another_contract(project, tmp_path, monkeypatc
     assert set(statuses["CT"]) == {"ok"}
     assert set(statuses["MR"]) == {"wrong-shape", "unsafe-file"}
     assert statuses["PT"][:3] == ["ok", "ok", "crashed"]
-    # one container for each request
+    # each request has a container
     starts = (run.path / "model.log").read_text().splitlines()
     assert set(starts) == {"requests: 1"}
     assert len(starts) >= sum(len(record.rounds) for record in run.records())
-    # prompts, clicks and scores of the first round are those of the same model under contract 1
+    # prompts, clicks and masks of the first round equal those of the same model under contract 1
     for case in ("a.a", "b.a"):
         assert run.prompts(case) == native.prompts(case)
         ours, theirs = run.record(case, "CT"), native.record(case, "CT")
-        # of two targets that overlap a label map holds the later one in full
+        # where two targets overlap, the label map contains all of the later one
         first = [record.rounds[0].targets["spleen"].mask.sha256 for record in (ours, theirs)]
         assert first[0] == first[1]
         assert ours.rounds[1].added["spleen"] == theirs.rounds[1].added["spleen"]

@@ -1,4 +1,4 @@
-"""Adding a model is writing one Dockerfile: here a shell script that answers the files, without the SDK."""
+"""A model needs only a Dockerfile: this model is a shell script without the SDK."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from evaluator.volumes import read_labels
 from tests.conftest import order
 from tests.tiny import make_dataset
 
-#: everything is the organ: the image's own header with another number type, and ones
+#: the mask is 1 everywhere; its header is that of the image with another number type
 SCRIPT = r"""#!/bin/sh
 set -eu
 for request in /input/requests/*.json; do
@@ -46,12 +46,12 @@ def test_a_shell_script_is_a_model(project, tmp_path, docker_engine):
         "everything",
         make_dataset(tmp_path / "data", ["a", "b"], ("CT", "MR", "PT"), ("liver", "spleen")),
     )
-    seen = 0
+    count = 0
     for record in run.records():
-        for made in record.rounds[0].targets.values():
-            assert made.status == "ok", made
-            mask, _ = read_labels(run.path / made.mask.file)
+        for prediction in record.rounds[0].targets.values():
+            assert prediction.status == "ok", prediction
+            mask, _ = read_labels(run.path / prediction.mask.file)
             assert np.all(mask == 1)
-            seen += 1
-    assert seen == 12
+            count += 1
+    assert count == 12
     assert 0 < float(run.path.joinpath("scores.csv").read_text().splitlines()[1].split(",")[-2]) < 1

@@ -1,4 +1,4 @@
-"""Podman, through the docker SDK and its service: batch mode, the same masks as without a container."""
+"""Podman through the docker SDK: batch mode gives the same masks as a run without a container."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.tiny import PAINTER, make_dataset
 
 @pytest.fixture(scope="module")
 def podman_socket(tmp_path_factory):
-    """Podman's service on a socket of the test's own; in CI it must be there."""
+    """The service of Podman on a new socket. CI fails where Podman is missing."""
     if shutil.which("podman") is None:
         if CI:
             pytest.fail("podman is not installed; .ci/run installs it")
         pytest.skip("podman is not installed")
     socket = tmp_path_factory.mktemp("podman") / "podman.sock"
-    # Podman's usual crun refuses hosts with hybrid cgroups, which runc takes
+    # crun, the default runtime, refuses hosts with hybrid cgroups; runc accepts them
     runtime = ["--runtime", "runc"] if shutil.which("runc") else []
     service = subprocess.Popen(
         ["podman", *runtime, "system", "service", "--time=0", f"unix://{socket}"],
@@ -34,6 +34,11 @@ def podman_socket(tmp_path_factory):
     service.wait()
 
 
+def masks(run):
+    """The bytes of all mask files of a run."""
+    return sorted(path.read_bytes() for path in (run.path / "masks").rglob("*.nii.gz"))
+
+
 @pytest.mark.podman
 @pytest.mark.slow
 def test_podman_gives_the_same_masks_in_batches(project, tmp_path, podman_socket, monkeypatch):
@@ -43,13 +48,12 @@ def test_podman_gives_the_same_masks_in_batches(project, tmp_path, podman_socket
     monkeypatch.setenv("DOCKER_HOST", podman_socket)
     run = order("painter", data, "box-clicks-5", engine="podman")
     assert run.info().engine.name == "podman"
-    masks = [
-        sorted(p.read_bytes() for p in (made.path / "masks").rglob("*.nii.gz"))
-        for made in (run, local)
-    ]
-    assert masks[0] == masks[1]
-    assert len(masks[0]) >= 6
-    statuses = {m.status for r in run.records() for e in r.rounds for m in e.targets.values()}
+    assert masks(run) == masks(local)
+    assert len(masks(run)) >= 6
+    statuses = set()
+    for record in run.records():
+        for entry in record.rounds:
+            statuses.update(prediction.status for prediction in entry.targets.values())
     assert statuses == {"ok"}
     from evaluator.containers.engines import open_engine
 

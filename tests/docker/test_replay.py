@@ -1,4 +1,4 @@
-"""What was asked is recorded with its hash, and asked again: prompts and clicks, of other images and other models."""
+"""Prompts and clicks are recorded with their hash and replayed for other models."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def data(project, tmp_path):
     return make_dataset(tmp_path / "data", ["a", "b"], ("CT", "MR", "PT"), ("liver", "spleen"))
 
 
-def ask(model, data, protocol, **more):
+def run_local(model, data, protocol, **more):
     return order(model, data, protocol, engine="local", **more)
 
 
-@pytest.mark.parametrize("what", ["prompts", "clicks"])
-def test_what_was_changed_since_is_not_replayed(data, what):
-    first = ask("paints", data, "box-clicks-5-shared")
-    if what == "prompts":
+@pytest.mark.parametrize("kind", ["prompts", "clicks"])
+def test_changed_prompts_and_clicks_are_not_replayed(data, kind):
+    first = run_local("paints", data, "box-clicks-5-shared")
+    if kind == "prompts":
         path = first.prompts_path("a.a")
         body = read_json(path)
         body["prompts"]["CT"]["0"]["liver"]["box"]["low"][0] += 1
@@ -52,47 +52,53 @@ def test_what_was_changed_since_is_not_replayed(data, what):
         body["rounds"][1]["added"]["liver"][0]["index"][0] += 1
     path.write_text(json.dumps(body))
     with pytest.raises(UserError, match="changed since"):
-        ask("empty", data, "box-clicks-5-shared", prompts=first.name)
+        run_local("empty", data, "box-clicks-5-shared", prompts=first.name)
 
 
-def test_another_models_run_gives_its_clicks_even_where_models_differ_in_what_they_take(
-    data, project, tmp_path
-):
-    first = ask("paints", data, "box-clicks-5-shared")
-    second = ask("empty", data, "box-clicks-5-shared", prompts=first.name)
+def test_the_clicks_of_a_run_are_replayed_for_a_second_model(data, project, tmp_path):
+    first = run_local("paints", data, "box-clicks-5-shared")
+    second = run_local("empty", data, "box-clicks-5-shared", prompts=first.name)
     for case in ("a.a", "b.a"):
-        clicks = [
-            [entry.added for entry in run.record(case, "CT").rounds] for run in (first, second)
-        ]
-        assert clicks[0] == clicks[1]
-        assert len(clicks[0]) == 6
+        assert added_prompts(first, case) == added_prompts(second, case)
+        assert len(added_prompts(first, case)) == 6
     assert first.info().identity.prompts == "drawn"
     assert len(second.info().identity.prompts) == 64
 
 
-def test_the_first_image_that_can_be_asked_about_leads(data, tmp_path):
+def added_prompts(run, case):
+    """Prompts that each round of the CT added."""
+    return [entry.added for entry in run.record(case, "CT").rounds]
+
+
+def test_the_first_available_image_sets_the_shared_clicks(data, tmp_path):
     (tmp_path / "data" / "a_CT_image.nii.gz").unlink()
-    run = ask("paints", data, "box-clicks-5-shared")
+    run = run_local("paints", data, "box-clicks-5-shared")
     states = {m: run.record("a.a", m).state for m in ("CT", "MR", "PT")}
     assert states == {"CT": "not-run", "MR": "done", "PT": "done"}
     for modality in ("MR", "PT"):
         added = [entry.added for entry in run.record("a.a", modality).rounds]
         assert len(added) == 6
-        assert all(one["liver"] for one in added[1:])
+        assert all(points["liver"] for points in added[1:])
 
 
 def test_a_model_that_cannot_be_refined_gets_each_round_in_one_batch(project, tmp_path, messages):
-    """One container start for each round of all scans: the model says in its log when it is loaded."""
+    """The model starts once for each round of all scans; its log has a line for each start."""
     body = MODEL.replace(
         "self.before = None", "import sys; print('LOADED', file=sys.stderr); self.before = None"
     )
-    project({"one": body.replace("BODY", "return np.zeros_like(seen)")}, rounds="one")
+    project({"one-round": body.replace("BODY", "return np.zeros_like(seen)")}, rounds="one")
     data = make_dataset(tmp_path / "data", ["a", "b", "c"], ("CT", "PT"))
     from evaluator.evaluation.run import run_model
     from evaluator.evaluation.run_config import RunConfig
 
     run = run_model(
-        RunConfig(model="one", dataset=str(data), protocol="clicks-10", engine="local", recheck=0),
+        RunConfig(
+            model="one-round",
+            dataset=str(data),
+            protocol="clicks-10",
+            engine="local",
+            recheck=0,
+        ),
         progress=lambda *_: None,
     )
     assert any(
@@ -101,13 +107,12 @@ def test_a_model_that_cannot_be_refined_gets_each_round_in_one_batch(project, tm
     )
     assert (run.path / "model.log").read_text().count("LOADED") == 10
     assert sum(len(record.rounds) for record in run.records()) == 6 * 10
-    again = order(
-        "one", data, "point-1", engine="local"
-    )  # one round is asked in the session that it offers
-    assert (again.path / "model.log").read_text().count("LOADED") == 1
+    # a protocol with a single round uses the session of the card
+    single = order("one-round", data, "point-1", engine="local")
+    assert (single.path / "model.log").read_text().count("LOADED") == 1
 
 
-def test_a_model_is_asked_in_the_words_of_its_card(project, tmp_path):
+def test_text_prompts_use_the_texts_of_the_card(project, tmp_path):
     project({"reads": SEES_TEXT}, prompts="text", texts="liver=hepatic tissue")
     data = make_dataset(tmp_path / "data", ["a", "b"], ("CT", "PT"), ("liver", "spleen"))
     run = order("reads", data, "robust-text", engine="local")
@@ -115,16 +120,15 @@ def test_a_model_is_asked_in_the_words_of_its_card(project, tmp_path):
         prompts = run.prompts(record.case).scan(record.modality).prompts
         texts = [entry.reply.notes for entry in record.rounds]
         assert texts[0] == {"liver": "hepatic tissue", "spleen": "spleen"}
-        assert (
-            texts[1:] == [{"liver": "spleen", "spleen": "hepatic tissue"}] * 3
-        )  # there are only these two
-        assert prompts[0]["liver"].text == "liver"  # the same prompts for every model
+        # only these two organs exist
+        assert texts[1:] == [{"liver": "spleen", "spleen": "hepatic tissue"}] * 3
+        assert prompts[0]["liver"].text == "liver"  # every model has the same prompts
         swapped = prompts[1]["spleen"]
         assert (swapped.text, swapped.text_of) == ("liver", "liver")
 
 
 def test_points_outside_reach_the_model_as_foreground(data):
-    run = ask("paints", data, "robust-outside")
+    run = run_local("paints", data, "robust-outside")
     for record in run.records():
         prompts = run.prompts(record.case).scan(record.modality).prompts
         for target in ("liver", "spleen"):
@@ -132,13 +136,13 @@ def test_points_outside_reach_the_model_as_foreground(data):
         dice = pd.read_csv(run.path / "scores.csv").query(
             "case == @record.case and modality == @record.modality and metric == 'dice'"
         )
-        # the painter paints the point alone: inside the organ it scores, outside it does not
+        # the model paints only the point: the score is above 0 inside the organ and 0 outside
         assert (dice.query("seed == 0")["value"] > 0).all()
         assert (dice.query("seed > 0")["value"] == 0).all()
 
 
-def test_the_challenges_totals_are_its_scripts(data):
-    run = ask("crashes", data, "cvpr25")
+def test_challenge_totals_equal_those_of_the_published_script(data):
+    run = run_local("crashes", data, "cvpr25")
     assert {total["modality"] for total in challenge_totals(run)} == {"CT", "MR", "PT"}
     for total in challenge_totals(run):
         assert (total["dsc_auc"], total["nsd_auc"], total["dsc_final"], total["n"]) == (
@@ -147,13 +151,13 @@ def test_the_challenges_totals_are_its_scripts(data):
             0.0,
             2,
         )
-    run = ask("paints", data, "cvpr25")
+    run = run_local("paints", data, "cvpr25")
     frame = pd.read_csv(run.path / "scores.csv")
     for total in challenge_totals(run):
         for image in total["images"]:
-            own = frame[(frame.case == image["case"]) & (frame.modality == total["modality"])]
+            rows = frame[(frame.case == image["case"]) & (frame.modality == total["modality"])]
             dice, nsd = (
-                own[own["metric"] == m].groupby("round")["value"].mean().to_numpy()
+                rows[rows["metric"] == m].groupby("round")["value"].mean().to_numpy()
                 for m in ("dice", "nsd")
             )
             nsd = np.where(dice > 0.2, nsd, 0)
@@ -167,20 +171,27 @@ def test_the_challenges_totals_are_its_scripts(data):
             assert total[name] == pytest.approx(
                 np.mean([image[name] for image in total["images"]]), abs=1e-6
             )
-    assert challenge_totals(ask("paints", data, "point-1")) == []
+    assert challenge_totals(run_local("paints", data, "point-1")) == []
 
 
-def test_the_challenges_totals_are_shown(data, tmp_path, capsys):
+def test_challenge_totals_are_printed(data, tmp_path, capsys):
     from evaluator.cli.show import print_rounds
 
-    run = ask("perfect", make_dataset(tmp_path / "one", ["a", "b"], ("CT", "MR", "PT")), "cvpr25")
-    print_rounds(run, as_json=False)
-    told = capsys.readouterr().out
-    assert (
-        "CVPR 2025, PT, 2 images: DSC_AUC 4.000, NSD_AUC 4.000 (at most 4), DSC_Final 1.000, NSD_Final 1.000"
-        in told
+    run = run_local(
+        "perfect", make_dataset(tmp_path / "one", ["a", "b"], ("CT", "MR", "PT")), "cvpr25"
     )
+    print_rounds(run, as_json=False)
+    text = capsys.readouterr().out
+    line = (
+        "CVPR 2025, PT, means over 2 images: DSC_AUC 4.000, NSD_AUC 4.000 (at most 4), "
+        "DSC_Final 1.000, NSD_Final 1.000"
+    )
+    assert line in text
     print_rounds(run, as_json=True)
     objects = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [o["modality"] for o in objects if o.get("challenge") == "cvpr25"] == ["CT", "MR", "PT"]
-    assert len([o for o in objects if "curve" in o]) == 3
+    assert [row["modality"] for row in objects if row.get("challenge") == "cvpr25"] == [
+        "CT",
+        "MR",
+        "PT",
+    ]
+    assert len([row for row in objects if "curve" in row]) == 3

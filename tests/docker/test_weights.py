@@ -1,4 +1,7 @@
-"""An image with published, random or mounted weights: built, told, stamped, and another run each; bundles need no network."""
+"""Images with published, random or mounted weights, each with a run of a different name.
+
+Reports mark random weights. An image from a bundle needs no network.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,8 @@ class Adapter:
             i, j, k = target.points[0].index
             mask[i:i + n, j:j + n, k:k + n] = 1
             return mask
-        return Prediction(each_target(request, paint), notes={"read": self.read, "weights": which_weights(), **chosen})
+        notes = {"read": self.read, "weights": which_weights(), **chosen}
+        return Prediction(each_target(request, paint), notes=notes)
 """
 SCRIPT = "def write(size, folder):\n    (folder / 'w.pth').write_text('random ' + size)\n"
 SOURCES = """base = "umd/base"
@@ -62,7 +66,7 @@ commercial = "no"
 
 @pytest.fixture
 def weighted(project, tmp_path, monkeypatch, server, docker_engine):
-    """A model with weights that a server on this machine publishes; downloads go to a cache of the test's own."""
+    """A model whose weights a local server publishes. Downloads go to a temporary cache."""
     Server.files["/w.pth"] = BODY
     folder = project(
         {"weighted": ADAPTER},
@@ -73,11 +77,13 @@ def weighted(project, tmp_path, monkeypatch, server, docker_engine):
     dockerfile = folder / "dockerfiles/weighted.Dockerfile"
     text = dockerfile.read_text()
     step = (
-        "COPY models/weighted/random_weights.py /opt/model/\nCOPY parts/weights /opt/ml/model\nARG WEIGHTS=published\n"
+        "COPY models/weighted/random_weights.py /opt/model/\n"
+        "COPY parts/weights /opt/ml/model\n"
+        "ARG WEIGHTS=published\n"
         'RUN python3 -m zoo_sdk.random_weights /opt/model/random_weights.py "$WEIGHTS"\nENTRYPOINT'
     )
     dockerfile.write_text(
-        f"# {tmp_path} makes these images this test's own\n" + text.replace("ENTRYPOINT", step)
+        f"# {tmp_path} makes the images of this test unique\n" + text.replace("ENTRYPOINT", step)
     )
     monkeypatch.setenv("UMD_CACHE", str(tmp_path / "cache"))
     (folder / "models/weighted/random_weights.py").write_text(SCRIPT)
@@ -90,11 +96,11 @@ def weighted(project, tmp_path, monkeypatch, server, docker_engine):
 
 
 @pytest.mark.docker
-def test_two_builds_at_once_build_once(weighted, messages):
+def test_two_simultaneous_builds_build_a_single_image(weighted, messages):
     chosen = ImageBuildConfig(weights=Weights(kind="random", size="small"))
-    with ThreadPoolExecutor(2) as both:
-        made = [both.submit(ensure_image, find_model("weighted"), chosen) for _ in range(2)]
-    assert len({one.result().digest for one in made}) == 1
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(ensure_image, find_model("weighted"), chosen) for _ in range(2)]
+    assert len({future.result().digest for future in futures}) == 1
     assert len([line for line in messages if line.startswith("building umd/weighted:")]) == 1
 
 
@@ -106,7 +112,7 @@ def build(weights: Weights, **more) -> BuiltImage:
 
 
 @pytest.mark.docker
-def test_every_kind_of_weights(weighted, tmp_path, monkeypatch):
+def test_each_kind_of_weights_is_built_and_run(weighted, tmp_path, monkeypatch):
     data = make_dataset(tmp_path / "data", ["a"], ("CT",))
     accepted = frozenset({"CC-BY-NC-4.0"})
     with pytest.raises(ModelFilesError, match=r"w\.pth: CC-BY-NC-4\.0"):
@@ -142,9 +148,9 @@ def test_every_kind_of_weights(weighted, tmp_path, monkeypatch):
             == {"size": "large" if kind == "large" else "small"}
         )
         assert entry.targets["liver"].mask.voxels == (8 if kind == "large" else 1)
-        stamped = any("RANDOM WEIGHTS, NOT A RESULT" in line for line in header(run))
+        has_warning = any("RANDOM WEIGHTS, NOT A RESULT" in line for line in header(run))
         assert (
-            stamped
+            has_warning
             == (kind == "random:small")
             == all(row.get("random_weights") for row in summarise(run))
         )
@@ -169,13 +175,15 @@ def test_every_kind_of_weights(weighted, tmp_path, monkeypatch):
 
 
 @pytest.mark.docker
-def test_a_wrong_checkpoint_in_an_image_says_which_keys(weighted, tmp_path):
+def test_a_wrong_checkpoint_names_the_missing_keys(weighted, tmp_path):
     (weighted / "models/weighted/random_weights.py").write_text(SCRIPT.replace("random ", "wrong "))
     run = order("weighted", make_dataset(tmp_path / "data", ["a"], ("CT",)), weights="random")
     (record,) = run.records()
-    made = record.rounds[0].targets["liver"]
-    assert made.status == "crashed"
-    assert "WrongWeights: w.pth is no checkpoint of this network: 1 missing (a)" in made.detail
+    prediction = record.rounds[0].targets["liver"]
+    assert prediction.status == "crashed"
+    assert (
+        "WrongWeights: w.pth is no checkpoint of this network: 1 missing (a)" in prediction.detail
+    )
 
 
 @pytest.mark.docker
@@ -185,18 +193,18 @@ def test_a_bundle_needs_no_network(weighted, tmp_path, server):
     from evaluator.cli.models import models
 
     bundle = tmp_path / "bundle"
-    told = CliRunner().invoke(models, ["fetch", "weighted", "--into", str(bundle)])
-    assert isinstance(told.exception, ModelFilesError)
+    result = CliRunner().invoke(models, ["fetch", "weighted", "--into", str(bundle)])
+    assert isinstance(result.exception, ModelFilesError)
     assert Server.seen == []
-    told = CliRunner().invoke(
+    result = CliRunner().invoke(
         models, ["fetch", "weighted", "--into", str(bundle), "--accept-licence", "CC-BY-NC-4.0"]
     )
-    assert told.exit_code == 0, told.output
-    seen = len(Server.seen)
+    assert result.exit_code == 0, result.output
+    requests = len(Server.seen)
     Server.files.clear()
     built = build(Weights(kind="published"), bundle=bundle)
     assert built.weights == {"w.pth": SHA}
-    assert len(Server.seen) == seen
+    assert len(Server.seen) == requests
     image = ImagePlatform(flavour="cpu")
     digest = load_base(bundle, "base", image, BuildClient())
     assert (

@@ -1,4 +1,4 @@
-"""Which GPUs a model gets is said before it runs, from its card and from what the driver shows."""
+"""The GPUs of a model follow from its card and from the output of nvidia-smi."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def card(**labels):
     )
 
 
-def test_the_drivers_words():
+def test_the_output_of_nvidia_smi_is_parsed():
     large, small = parse_gpus(NVIDIA_SMI)
     assert (large.index, large.uuid, large.memory // 2**30) == (0, "GPU-a", 79)
     assert small.name == "NVIDIA GeForce RTX 3070"
@@ -46,16 +46,18 @@ def test_a_gpu_that_is_too_small_is_not_used(messages):
     assert len(messages) == 2
 
 
-def test_no_gpu_at_all_is_told_of_a_model_that_could_use_one(messages):
+def test_a_model_that_can_use_a_gpu_is_logged_where_none_exists(messages):
     assert choose_gpus((), None, card(gpu="optional", gpu_memory="34GiB")) == ()
-    assert messages == [
-        "model m is made for a GPU and this machine shows none: runs without, which may take very long"
-    ]
+    (message,) = messages
+    assert message == (
+        "model m is designed for a GPU and none was found; "
+        "it will run on the CPU and may be very slow"
+    )
     assert choose_gpus((), (), card(gpu="optional")) == choose_gpus((), None, card(gpu="none"))
     assert len(messages) == 1
 
 
-def test_memory_that_the_driver_does_not_tell_is_not_too_small():
+def test_unknown_gpu_memory_is_not_too_small():
     (shared,) = parse_gpus("0, GPU-c, NVIDIA GB10, [N/A], 580.95\n")
     assert choose_gpus((shared,), None, card(gpu="required", gpu_memory="10GiB")) == (shared,)
 
@@ -74,6 +76,8 @@ def test_memory_that_the_driver_does_not_tell_is_not_too_small():
         (parse_gpus(NVIDIA_SMI), (5,), {"gpu": "optional"}, r"GPUs \[5\] were asked for"),
     ],
 )
-def test_no_gpu_where_one_is_required(gpus, indices, labels, message):
+def test_a_model_that_requires_a_gpu_is_refused_without_a_usable_one(
+    gpus, indices, labels, message
+):
     with pytest.raises(UserError, match=message):
         choose_gpus(gpus, indices, card(**labels))

@@ -1,4 +1,8 @@
-"""Runs as tidy frames: from the gathered tables where they are of the record, else from the record, with equal content."""
+"""Runs as tidy frames.
+
+They come from the gathered tables where these are current, else from the records. Both have
+equal content.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ def run(project, tmp_path):
     return order("painter", data, engine="local")
 
 
-def test_a_run_as_frames(run):
+def test_a_run_is_loaded_as_frames(run):
     results = evaluator.load(run.path)
     assert tuple(results.scores.columns) == COLUMNS
     assert tuple(results.predictions.columns) == PREDICTION_COLUMNS
@@ -53,7 +57,7 @@ def test_a_run_as_frames(run):
     assert list(results.run_table()["name"]) == [facts.name]
 
 
-def test_the_record_says_the_same_as_the_tables(run):
+def test_records_and_tables_give_equal_frames(run):
     fast = evaluator.load(run.path)
     assert gathered(run, "scores") is not None
     for name in ("scores", "predictions"):
@@ -64,7 +68,7 @@ def test_the_record_says_the_same_as_the_tables(run):
 
 
 @pytest.mark.parametrize("kind", ["records", "scores", "prompts"])
-def test_tables_older_than_the_record_are_not_used(run, kind):
+def test_tables_older_than_the_records_are_not_used(run, kind):
     path = next((run.path / kind).rglob("*.json"))
     body = read_json(path)
     if kind == "scores":
@@ -83,20 +87,20 @@ def test_a_damaged_table_is_not_used(run):
     assert len(evaluator.load(run.path).scores) == 40
 
 
-def test_what_was_not_asked_has_a_row_with_the_reason(project, tmp_path):
+def test_a_scan_without_a_request_has_a_row_with_the_reason(project, tmp_path):
     project({"painter": PAINTER}, inputs="CT")
     data = make_dataset(tmp_path / "data", ["a", "b"], ("CT", "PT"))
     (tmp_path / "data" / "b_CT_image.nii.gz").unlink()
     results = evaluator.load(order("painter", data, engine="local"))
-    told = results.predictions.set_index(["subject", "modality"])[["status", "detail"]]
-    assert told.loc[("a", "CT"), "status"] == "ok"
-    assert told.loc[("a", "PT"), "status"] == "unsupported"
-    assert "does not take PT" in told.loc[("a", "PT"), "detail"]
-    assert told.loc[("b", "CT"), "status"] == "not-run"
-    assert "missing" in told.loc[("b", "CT"), "detail"]
+    predictions = results.predictions.set_index(["subject", "modality"])[["status", "detail"]]
+    assert predictions.loc[("a", "CT"), "status"] == "ok"
+    assert predictions.loc[("a", "PT"), "status"] == "unsupported"
+    assert "does not take PT" in predictions.loc[("a", "PT"), "detail"]
+    assert predictions.loc[("b", "CT"), "status"] == "not-run"
+    assert "missing" in predictions.loc[("b", "CT"), "detail"]
 
 
-def test_many_runs_are_one_table_and_a_run_counts_once(project, tmp_path):
+def test_several_runs_form_a_table_and_a_repeated_run_counts_once(project, tmp_path):
     project({"painter": PAINTER, "other": PAINTER})
     data = make_dataset(tmp_path / "data", ["a", "b"])
     runs = [order(model, data, engine="local") for model in ("painter", "other")]
@@ -109,7 +113,7 @@ def test_many_runs_are_one_table_and_a_run_counts_once(project, tmp_path):
     assert len(group.results.scores) == len(results.scores)
 
 
-def test_two_runs_of_one_model_are_told_apart_by_their_names(project, tmp_path):
+def test_two_runs_of_the_same_model_are_labelled_with_their_names(project, tmp_path):
     project({"painter": PAINTER})
     data = make_dataset(tmp_path / "data", ["a", "b"])
     runs = [order("painter", data, engine="local", name=name) for name in ("first", "second")]
@@ -118,29 +122,30 @@ def test_two_runs_of_one_model_are_told_apart_by_their_names(project, tmp_path):
     assert {run.model for run in results.runs} == {"painter"}
 
 
-def test_other_versions_are_refused_by_name(project, tmp_path):
+def test_different_dataset_or_protocol_versions_are_refused(project, tmp_path):
     project({"painter": PAINTER, "other": PAINTER})
-    one = order("painter", make_dataset(tmp_path / "one", ["a", "b"]), engine="local")
-    two = order("other", make_dataset(tmp_path / "two", ["a", "b", "c"]), engine="local")
+    first = order("painter", make_dataset(tmp_path / "one", ["a", "b"]), engine="local")
+    second = order("other", make_dataset(tmp_path / "two", ["a", "b", "c"]), engine="local")
     with pytest.raises(
-        RunConflictError, match=f"{one.name} and {two.name} are of two versions of dataset tiny"
+        RunConflictError,
+        match=f"{first.name} and {second.name} are of two versions of dataset tiny",
     ):
-        evaluator.load([one, two]).groups()
-    body = read_json(two.path / "run.json")
+        evaluator.load([first, second]).groups()
+    body = read_json(second.path / "run.json")
     body["identity"]["protocol_sha256"] = "0" * 64
-    write_json(two.path / "run.json", body)
+    write_json(second.path / "run.json", body)
     with pytest.raises(RunConflictError, match="another content"):
-        evaluator.load(two).groups()
+        evaluator.load(second).groups()
 
 
-def test_runs_that_are_not_there():
+def test_missing_runs_are_refused():
     with pytest.raises(UnknownNameError, match="no run named"):
         evaluator.load("nothing")
     with pytest.raises(UserError, match="no run to load"):
         evaluator.load([])
 
 
-def test_two_folders_of_one_name_are_refused(tmp_path):
+def test_two_folders_with_the_same_name_are_refused(tmp_path):
     runs = [
         simulate_run(tmp_path / folder, "m", "paper", pet_ct=1, pet_mr=0) for folder in ("a", "b")
     ]
@@ -148,7 +153,7 @@ def test_two_folders_of_one_name_are_refused(tmp_path):
         evaluator.load(runs)
 
 
-def test_random_weights_are_known(tmp_path):
+def test_random_weights_are_recognised(tmp_path):
     run = simulate_run(tmp_path, "m", "paper", pet_ct=1, pet_mr=0)
     body = read_json(run.path / "run.json")
     body["card"]["umd.weights"] = "random:full"
@@ -156,26 +161,26 @@ def test_random_weights_are_known(tmp_path):
     assert evaluator.load(run).runs[0].random_weights
 
 
-def test_a_run_that_has_nothing_yet(tmp_path):
+def test_a_run_without_records_is_empty(tmp_path):
     run = simulate_run(tmp_path, "m", "paper", pet_ct=0, pet_mr=0)
     results = evaluator.load(run)
     assert (len(results.scores), len(results.predictions)) == (0, 0)
     assert tuple(results.scores.columns) == COLUMNS
 
 
-def test_a_score_takes_few_bytes(tmp_path):
+def test_a_row_of_scores_takes_few_bytes(tmp_path):
     runs = [simulate_run(tmp_path, model, "paper", pet_ct=20, pet_mr=20) for model in ("a", "b")]
     results = evaluator.load(runs)
-    a_row = results.scores.memory_usage(deep=True).sum() / len(results.scores)
-    assert a_row < 80  # bytes, names included
+    row_bytes = results.scores.memory_usage(deep=True).sum() / len(results.scores)
+    assert row_bytes < 80  # names included
     assert np.isfinite(results.scores["value"].dropna().to_numpy(dtype=float)).all()
 
 
-def test_the_package_itself_loads_nothing_heavy():
+def test_importing_the_package_loads_no_large_library():
     code = "import evaluator, sys; print(json.dumps(sorted(sys.modules)))".replace(
         "import evaluator", "import json, evaluator"
     )
-    told = subprocess.run(
+    modules = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
-    assert not {"pandas", "numpy", "pydantic"} & set(json.loads(told))
+    assert not {"pandas", "numpy", "pydantic"} & set(json.loads(modules))

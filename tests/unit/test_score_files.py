@@ -1,3 +1,5 @@
+"""``umd score``: metrics of mask files, without a run."""
+
 from __future__ import annotations
 
 import io
@@ -21,16 +23,16 @@ UMD = Path(sys.executable).with_name("umd")
 
 
 def umd(*arguments):
-    """The command in this process, which has the kernels loaded."""
-    told, said = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(told), redirect_stderr(said):
+    """Run ``umd score`` in this process, which has already compiled the kernels."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(stdout), redirect_stderr(stderr):
         patch.setattr(sys, "argv", ["umd", "score", *map(str, arguments)])
         patch.setattr(signal, "signal", lambda *_: None)
         with pytest.raises(SystemExit) as ended:
             main()
-    assert "Traceback" not in said.getvalue()
+    assert "Traceback" not in stderr.getvalue()
     return SimpleNamespace(
-        returncode=ended.value.code, stdout=told.getvalue(), stderr=said.getvalue()
+        returncode=ended.value.code, stdout=stdout.getvalue(), stderr=stderr.getvalue()
     )
 
 
@@ -44,7 +46,7 @@ def objects(done):
 
 @pytest.fixture
 def folders(tmp_path):
-    """Three pairs: equal, shifted, missing; and a prediction of nothing known."""
+    """Three references, and predictions: equal, shifted, missing, and without a reference."""
     for side in ("p", "r"):
         (tmp_path / side).mkdir()
     chance = np.random.default_rng(0)
@@ -66,7 +68,7 @@ def folders(tmp_path):
     return tmp_path
 
 
-def test_two_folders(folders):
+def test_two_folders_are_scored_by_name(folders):
     done = umd(
         "--prediction",
         folders / "p",
@@ -76,10 +78,10 @@ def test_two_folders(folders):
         folders / "labels.json",
         "--json",
     )
-    made = {one["name"]: one for one in objects(done)}
-    assert list(made) == ["one", "three", "two"]
+    scores = {score["name"]: score for score in objects(done)}
+    assert list(scores) == ["one", "three", "two"]
     assert "extra: not scored, because it has no reference" in done.stderr
-    liver, _, heart = made["one"]["targets"]
+    liver, _, heart = scores["one"]["targets"]
     assert (liver["name"], liver["label"], liver["status"], liver["dice"], liver["hd95_mm"]) == (
         "liver",
         5,
@@ -95,14 +97,14 @@ def test_two_folders(folders):
         "reference_ml": 0.0,
         "prediction_ml": 0.0,
     }
-    assert made["one"]["tolerance_mm"]["liver"] == 5.0
-    assert made["one"]["spacing_mm"] == [2.0, 2.5, 3.0]
-    assert made["two"]["targets"][0]["dice"] == pytest.approx(5 / 6)
-    assert made["two"]["targets"][0]["hd_mm"] == pytest.approx(2.0)
-    assert [target["status"] for target in made["three"]["targets"]] == ["missing"] * 3
+    assert scores["one"]["tolerance_mm"]["liver"] == 5.0
+    assert scores["one"]["spacing_mm"] == [2.0, 2.5, 3.0]
+    assert scores["two"]["targets"][0]["dice"] == pytest.approx(5 / 6)
+    assert scores["two"]["targets"][0]["hd_mm"] == pytest.approx(2.0)
+    assert [target["status"] for target in scores["three"]["targets"]] == ["missing"] * 3
 
 
-def test_the_command_as_a_user_types_it(folders):
+def test_the_command_line_prints_an_object_for_each_pair(folders):
     done = subprocess.run(
         [UMD, "score", "--prediction", folders / "p", "--reference", folders / "r", "--json"],
         capture_output=True,
@@ -117,8 +119,8 @@ def test_the_command_as_a_user_types_it(folders):
     assert done.returncode == 0
 
 
-def test_labels_by_number_and_a_file_of_one_mask(folders, tmp_path):
-    (one,) = objects(
+def test_labels_by_number_and_a_file_with_a_single_mask(folders, tmp_path):
+    (score,) = objects(
         umd(
             "--prediction",
             folders / "p/two.nii.gz",
@@ -129,8 +131,8 @@ def test_labels_by_number_and_a_file_of_one_mask(folders, tmp_path):
             3,
         )
     )
-    assert [target["name"] for target in one["targets"]] == ["5", "200"]
-    assert one["tolerance_mm"] == {"5": 3.0, "200": 3.0}
+    assert [target["name"] for target in score["targets"]] == ["5", "200"]
+    assert score["tolerance_mm"] == {"5": 3.0, "200": 3.0}
     mask = np.zeros(GRIDS["PT"].shape, np.uint8)
     mask[2:5, 2:5, 2:5] = 1
     write_volume(tmp_path / "tumour.nii.gz", mask, GRIDS["PT"])
@@ -142,18 +144,18 @@ def test_labels_by_number_and_a_file_of_one_mask(folders, tmp_path):
         tmp_path / "tumour.nii.gz",
         "--json",
     ]
-    (one,) = objects(umd(*arguments))
-    (target,) = one["targets"]
+    (score,) = objects(umd(*arguments))
+    (target,) = score["targets"]
     assert (target["name"], target["label"], target["status"]) == ("tumour", 1, "one-empty")
     assert (target["dice"], target["rve"]) == (0.0, -1.0)
     assert "hd_mm" not in target
-    (one,) = objects(umd(*arguments, "--metrics", "missed_lesions, false_lesions_ml,lesion_f1"))
-    (target,) = one["targets"]
+    (score,) = objects(umd(*arguments, "--metrics", "missed_lesions, false_lesions_ml,lesion_f1"))
+    (target,) = score["targets"]
     assert target["missed_lesions"] == 1
     assert list(target)[5:] == ["missed_lesions", "false_lesions_ml", "lesion_f1"]
 
 
-def test_ids_that_differ_are_mapped_by_name(folders):
+def test_different_label_numbers_are_mapped_by_name(folders):
     swapped = folders / "swapped.nii.gz"
     from evaluator.volumes import read_labels
 
@@ -170,15 +172,15 @@ def test_ids_that_differ_are_mapped_by_name(folders):
         "--labels",
         folders / "labels.json",
     ]
-    (one,) = objects(umd(*arguments, "--prediction-labels", folders / "theirs.json", "--json"))
-    assert {t["name"]: t.get("dice") for t in one["targets"]} == {
+    (score,) = objects(umd(*arguments, "--prediction-labels", folders / "theirs.json", "--json"))
+    assert {t["name"]: t.get("dice") for t in score["targets"]} == {
         "liver": 1.0,
         "spleen": 1.0,
         "heart": None,
     }
 
 
-def test_another_grid_is_refused_with_both_told_and_resampled_if_asked(folders):
+def test_a_different_grid_is_refused_without_resampling(folders):
     from evaluator.volumes import read_labels
 
     labels, grid = read_labels(folders / "r/one.nii.gz")
@@ -196,11 +198,11 @@ def test_another_grid_is_refused_with_both_told_and_resampled_if_asked(folders):
     assert done.returncode == 4
     assert "RAS" in done.stderr
     assert "LAS" in done.stderr
-    (one,) = objects(umd(*arguments, "--resample", "nearest"))
-    assert [target["dice"] for target in one["targets"]] == [1.0, 1.0]
+    (score,) = objects(umd(*arguments, "--resample", "nearest"))
+    assert [target["dice"] for target in score["targets"]] == [1.0, 1.0]
 
 
-def test_the_object_is_as_it_is_declared(folders):
+def test_the_json_object_has_the_documented_keys(folders):
     arguments = [
         "--prediction",
         folders / "p/two.nii.gz",
@@ -208,10 +210,10 @@ def test_the_object_is_as_it_is_declared(folders):
         folders / "r/two.nii.gz",
         "--json",
     ]
-    (one,) = objects(umd(*arguments, "--labels", folders / "labels.json", "--tolerance-mm", 2))
-    assert list(one) == ["name", "spacing_mm", "tolerance_mm", "targets"]
-    assert one["tolerance_mm"] == {"liver": 2.0, "spleen": 2.0, "heart": 2.0}
-    liver = one["targets"][0]
+    (score,) = objects(umd(*arguments, "--labels", folders / "labels.json", "--tolerance-mm", 2))
+    assert list(score) == ["name", "spacing_mm", "tolerance_mm", "targets"]
+    assert score["tolerance_mm"] == {"liver": 2.0, "spleen": 2.0, "heart": 2.0}
+    liver = score["targets"][0]
     numbers = [
         "reference_ml",
         "prediction_ml",
@@ -229,8 +231,9 @@ def test_the_object_is_as_it_is_declared(folders):
 
 
 def test_tolerances_from_a_file(folders):
-    (folders / "own.toml").write_text(
-        '[default]\ntolerance_mm = 4.5\nsource = "mine"\n[organs.liver]\ntolerance_mm = 1.0\nsource = "mine"\ntexts = ["x"]\n'
+    (folders / "tolerances.toml").write_text(
+        '[default]\ntolerance_mm = 4.5\nsource = "mine"\n'
+        '[organs.liver]\ntolerance_mm = 1.0\nsource = "mine"\ntexts = ["x"]\n'
     )
     arguments = [
         "--prediction",
@@ -239,13 +242,19 @@ def test_tolerances_from_a_file(folders):
         folders / "r/two.nii.gz",
         "--json",
     ]
-    (one,) = objects(
-        umd(*arguments, "--labels", folders / "labels.json", "--tolerances", folders / "own.toml")
+    (score,) = objects(
+        umd(
+            *arguments,
+            "--labels",
+            folders / "labels.json",
+            "--tolerances",
+            folders / "tolerances.toml",
+        )
     )
-    assert one["tolerance_mm"] == {"liver": 1.0, "spleen": 4.5, "heart": 4.5}
+    assert score["tolerance_mm"] == {"liver": 1.0, "spleen": 4.5, "heart": 4.5}
 
 
-def test_uptake_and_centre_lines_where_they_have_a_meaning(folders):
+def test_uptake_and_centre_line_metrics_apply_to_their_targets_only(folders):
     for name in ("one", "two", "three"):
         (folders / "i").mkdir(exist_ok=True)
         image = np.random.default_rng(1).gamma(1, 3, GRIDS["CT"].shape).astype(np.float32)
@@ -259,8 +268,8 @@ def test_uptake_and_centre_lines_where_they_have_a_meaning(folders):
     ]
     assert umd(*arguments).returncode == 2
     assert "need --image" in umd(*arguments).stderr
-    made = {one["name"]: one for one in objects(umd(*arguments, "--image", folders / "i"))}
-    liver = made["two"]["targets"][0]
+    scores = {score["name"]: score for score in objects(umd(*arguments, "--image", folders / "i"))}
+    liver = scores["two"]["targets"][0]
     assert liver["not_applicable"] == ["cldice"]
     assert liver["mtv_error_ml"] == 0.0
     assert isinstance(liver["suvpeak_error"], float)
@@ -276,7 +285,7 @@ def test_uptake_and_centre_lines_where_they_have_a_meaning(folders):
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".mha", ".nrrd"])
-def test_formats_may_be_mixed_and_images_have_two_axes(tmp_path, suffix):
+def test_formats_may_be_mixed_and_masks_may_have_two_axes(tmp_path, suffix):
     from tests.unit.test_bounded_reading import save
 
     mask = np.zeros((12, 9), np.uint8)
@@ -284,7 +293,7 @@ def test_formats_may_be_mixed_and_images_have_two_axes(tmp_path, suffix):
     grid = make_grid((12, 9, 1), [[-2, 0, 0, 5], [0, 2.5, 0, 6], [0, 0, 1, 0], [0, 0, 0, 1]])
     save(tmp_path / f"disc{suffix}", np.roll(mask, 1, axis=0), grid)
     save(tmp_path / "disc.nii.gz", mask, grid)
-    (one,) = objects(
+    (score,) = objects(
         umd(
             "--prediction",
             tmp_path / f"disc{suffix}",
@@ -293,32 +302,32 @@ def test_formats_may_be_mixed_and_images_have_two_axes(tmp_path, suffix):
             "--json",
         )
     )
-    assert len(one["spacing_mm"]) == 2
-    (target,) = one["targets"]
-    assert target["hd_mm"] == pytest.approx(one["spacing_mm"][0], rel=1e-6)
+    assert len(score["spacing_mm"]) == 2
+    (target,) = score["targets"]
+    assert target["hd_mm"] == pytest.approx(score["spacing_mm"][0], rel=1e-6)
 
 
-def test_references_may_keep_header_and_voxels_apart(tmp_path):
+def test_a_reference_may_have_a_separate_header_file(tmp_path):
     from tests.unit.test_bounded_reading import labels_for, save
 
     labels = labels_for("u1", GRIDS["PT"].shape)
     save(tmp_path / "a.mhd", labels, GRIDS["PT"])
     save(tmp_path / "a.mha", labels, GRIDS["PT"])
-    (one,) = objects(
+    (score,) = objects(
         umd("--prediction", tmp_path / "a.mha", "--reference", tmp_path / "a.mhd", "--json")
     )
-    assert {target["dice"] for target in one["targets"]} == {1.0}
+    assert {target["dice"] for target in score["targets"]} == {1.0}
 
 
-def test_a_stranger_in_the_folder_costs_its_own_pair_only(folders):
+def test_a_link_in_a_folder_fails_its_pair_only(folders):
     (folders / "p/two.nii.gz").unlink()
     (folders / "p/two.nii.gz").symlink_to(folders / "r/two.nii.gz")
     done = umd("--prediction", folders / "p", "--reference", folders / "r", "--json")
     assert done.returncode == 4
-    made = {one["name"]: one for one in map(json.loads, done.stdout.splitlines())}
-    assert "must be a regular file without links" in made["two"]["error"]
-    assert made["one"]["targets"]
-    # what the user names himself may be a link
+    scores = {score["name"]: score for score in map(json.loads, done.stdout.splitlines())}
+    assert "must be a regular file without links" in scores["two"]["error"]
+    assert scores["one"]["targets"]
+    # a path that the user names may be a link
     (folders / "mine").symlink_to(folders / "p/one.nii.gz")
     (folders / "mine.nii.gz").symlink_to(folders / "p/one.nii.gz")
     assert objects(
@@ -332,7 +341,7 @@ def test_a_stranger_in_the_folder_costs_its_own_pair_only(folders):
     )
 
 
-def test_an_image_is_no_mask(tmp_path):
+def test_an_image_is_not_a_mask(tmp_path):
     image = np.random.default_rng(0).integers(-(2**30), 2**30, (50, 50, 50)).astype(np.int32)
     grid = make_grid(image.shape, np.eye(4))
     write_volume(tmp_path / "a.nii.gz", image, grid)
@@ -341,7 +350,7 @@ def test_an_image_is_no_mask(tmp_path):
     assert "is one of the files an image?" in done.stderr
 
 
-def test_it_goes_on_where_the_output_ends(folders):
+def test_scoring_resumes_where_the_output_ends(folders):
     arguments = [
         "--prediction",
         folders / "p",
@@ -352,26 +361,28 @@ def test_it_goes_on_where_the_output_ends(folders):
         "--json",
     ]
     first = objects(umd(*arguments))
-    whole = (folders / "out.jsonl").read_text()
+    complete = (folders / "out.jsonl").read_text()
     assert len(first) == 3
-    (folders / "out.jsonl").write_text(whole[: len(whole) - 30])  # killed in the last line
+    (folders / "out.jsonl").write_text(
+        complete[: len(complete) - 30]
+    )  # the process was killed while it wrote the last line
     assert len(objects(umd(*arguments))) == 1
-    assert sorted((folders / "out.jsonl").read_text().splitlines()) == sorted(whole.splitlines())
+    assert sorted((folders / "out.jsonl").read_text().splitlines()) == sorted(complete.splitlines())
     (folders / "p/one.nii.gz").write_bytes((folders / "p/two.nii.gz").read_bytes())
-    assert [one["name"] for one in objects(umd(*arguments))] == ["one"]
-    kept = [json.loads(line)["name"] for line in (folders / "out.jsonl").read_text().splitlines()]
-    assert sorted(kept) == ["one", "three", "two"]
+    assert [score["name"] for score in objects(umd(*arguments))] == ["one"]
+    names = [json.loads(line)["name"] for line in (folders / "out.jsonl").read_text().splitlines()]
+    assert sorted(names) == ["one", "three", "two"]
     assert objects(umd(*arguments)) == []
     assert len(objects(umd(*arguments, "--tolerance-mm", 9))) == 3
 
 
-def test_broken_files_and_wrong_words(folders):
+def test_broken_files_and_wrong_arguments(folders):
     (folders / "p/one.nii.gz").write_text("broken")
     done = umd("--prediction", folders / "p", "--reference", folders / "r", "--json")
     assert done.returncode == 4
-    made = {one["name"]: one for one in map(json.loads, done.stdout.splitlines())}
-    assert "cannot be read" in made["one"]["error"]
-    assert made["two"]["targets"]
+    scores = {score["name"]: score for score in map(json.loads, done.stdout.splitlines())}
+    assert "cannot be read" in scores["one"]["error"]
+    assert scores["two"]["targets"]
     assert (
         umd("--prediction", folders / "p", "--reference", folders / "r/one.nii.gz").returncode == 2
     )

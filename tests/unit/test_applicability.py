@@ -1,4 +1,7 @@
-"""Metrics of lesions, uptake and centre lines in a run: where they apply, what else they are, and the same once more."""
+"""Metrics of lesions, uptake and centre lines in a run: where they apply.
+
+Elsewhere their status is "not-applicable". A second scoring gives the same table.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,11 @@ distance_cap_mm = 100.0
 kinds = ["box"]
 """
 
-#: fails for one target
+#: the model fails for one target
 FAILING = PAINTER.replace(
     "            mask = np.zeros",
-    "            if target.name == 'aorta':\n                raise ValueError('no')\n            mask = np.zeros",
+    "            if target.name == 'aorta':\n                raise ValueError('no')\n"
+    "            mask = np.zeros",
 )
 
 
@@ -51,13 +55,13 @@ def test_a_protocol_may_name_every_metric(project, tmp_path, adapter):
         for row in frame.itertuples()
     }
     for (target, modality, part), applies in applied.items():
-        wanted = {
+        expected = {
             "lesions": target in ("lesion", "thing"),
             "centre_lines": target in ("aorta", "thing"),
             "uptake": modality == "PT",
             None: True,
         }
-        assert applies == wanted[part], (target, modality, part)
+        assert applies == expected[part], (target, modality, part)
     assert (frame["value"].isna() == (frame["status"] != "ok")).all()
     aorta = frame[(frame["target"] == "aorta") & (frame["metric"] == "cldice")]
     assert set(aorta["status"]) == ({"ok"} if adapter is PAINTER else {"error"})
@@ -65,7 +69,8 @@ def test_a_protocol_may_name_every_metric(project, tmp_path, adapter):
     score_run(run)
     assert (run.path / "scores.csv").read_bytes() == before
     entries = {
-        (one["target"], one["modality"]): one for one in summarise(run, metrics=["cldice", "dice"])
+        (entry["target"], entry["modality"]): entry
+        for entry in summarise(run, metrics=["cldice", "dice"])
     }
     liver = entries["liver", "CT"]
     assert (
@@ -81,14 +86,14 @@ def test_a_protocol_may_name_every_metric(project, tmp_path, adapter):
     )
 
 
-def test_a_protocol_with_an_unknown_metric_is_refused_at_once(project, tmp_path):
+def test_a_protocol_with_an_unknown_metric_is_refused_before_the_run(project, tmp_path):
     project({"painter": PAINTER})
     data = make_dataset(tmp_path / "data", ["s1"])
     with pytest.raises(UnknownNameError, match="cldice"):
         order("painter", data, str(protocol_file(tmp_path, ["dice", "cldise"])), engine="local")
 
 
-def test_only_what_is_asked_for_is_measured():
+def test_only_measurements_of_the_requested_metrics_apply():
     assert applicable_measurements(["dice", "hd95"], "lesion", "SUVbw") == frozenset()
     assert applicable_measurements(["tlg_error", "cldice", "lesion_f1"], "lesion", "HU") == {
         "lesions"
@@ -99,7 +104,7 @@ def test_only_what_is_asked_for_is_measured():
     }
 
 
-def test_an_image_without_finite_numbers_is_told(tmp_path):
+def test_an_image_with_infinite_values_is_refused(tmp_path):
     image = np.ones(GRIDS["PT"].shape, np.float32)
     image[0, 0, 0] = np.inf
     write_volume(tmp_path / "a.nii.gz", image, GRIDS["PT"])

@@ -1,4 +1,4 @@
-"""What a model leaves is removed, whatever it made of it, and nothing outside is touched."""
+"""The output folder of a model is removed, whatever it contains, and nothing outside it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import os
 from evaluator.containers.safe_removal import discard
 
 
-def test_thousands_of_levels_are_removed(tmp_path):
-    here = os.getcwd()  # noqa: PTH109
+def test_thousands_of_nested_folders_are_removed(tmp_path):
+    working_directory = os.getcwd()  # noqa: PTH109
     try:
         (tmp_path / "left").mkdir()
         os.chdir(tmp_path / "left")
         for _ in range(4000):
-            os.mkdir("d")  # noqa: PTH102 - a path of this length has no name
+            os.mkdir("d")  # noqa: PTH102 - the full path is too long for the system
             os.chdir("d")
         with open("file", "w") as file:  # noqa: PTH123
             file.write("x")
     finally:
-        os.chdir(here)
+        os.chdir(working_directory)
     discard(tmp_path / "left")
     assert list(tmp_path.iterdir()) == []
 
@@ -40,7 +40,7 @@ def test_locked_folders_links_and_pipes_are_removed_and_links_are_not_followed(t
     assert (outside / "kept").read_text() == "kept"
 
 
-def test_what_is_no_folder_is_left_alone(tmp_path):
+def test_only_folders_are_removed(tmp_path):
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "folder")

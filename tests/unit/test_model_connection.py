@@ -1,4 +1,7 @@
-"""How a model is reached: in a session where card, engine and protocol allow it, and a reason said where not; on all GPUs."""
+"""Models run in a session where card, engine and protocol allow it, and on all GPUs.
+
+Without a session the evaluator logs the reason.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from tests.conftest import order
 from tests.tiny import make_dataset
 
 
-def reached(
+def connect_model(
     *, engine="docker", sessions=True, session="stdio", rounds="many", count=1, batch=False, **more
 ):
     labels = {
@@ -39,7 +42,7 @@ def reached(
 
 
 @pytest.mark.parametrize(
-    ("how", "session", "told"),
+    ("options", "session", "message"),
     [
         ({}, True, None),
         ({"count": 6}, True, None),
@@ -58,22 +61,22 @@ def reached(
         ({"rounds": "one"}, True, None),
     ],
 )
-def test_a_session_where_it_can_be_and_a_reason_where_not(how, session, told, messages) -> None:
-    access = reached(**how)
-    assert access.session is session
-    assert len(messages) == (told is not None)
-    assert all(told in line for line in messages)
+def test_a_session_is_used_where_it_is_possible(options, session, message, messages) -> None:
+    connection = connect_model(**options)
+    assert connection.session is session
+    assert len(messages) == (message is not None)
+    assert all(message in line for line in messages)
 
 
-def test_limits_are_the_cards_unless_the_user_says() -> None:
-    access = reached()
-    assert (access.limits.timeout, access.limits.memory) == (7.0, 2**30)
-    assert 2 <= access.threads <= 4
-    access = reached(timeout=3.0, threads=1)
-    assert (access.limits.timeout, access.threads) == (3.0, 1)
+def test_limits_come_from_the_card_unless_the_user_sets_them() -> None:
+    connection = connect_model()
+    assert (connection.limits.timeout, connection.limits.memory) == (7.0, 2**30)
+    assert 2 <= connection.threads <= 4
+    connection = connect_model(timeout=3.0, threads=1)
+    assert (connection.limits.timeout, connection.threads) == (3.0, 1)
 
 
-TELLS = """
+NAMES_GPU = """
 import os, time
 import numpy as np
 from zoo_sdk import Prediction
@@ -93,16 +96,18 @@ class Adapter:
 def test_two_gpus_share_the_scans(project, tmp_path, monkeypatch, batch) -> None:
     import evaluator.evaluation.resolve
 
-    two = [Gpu(index=n, uuid=f"GPU-{n}", name="fake", memory=2**34, driver="1") for n in range(2)]
-    monkeypatch.setattr(evaluator.evaluation.resolve, "find_gpus", lambda: tuple(two))
-    project({"tells": TELLS}, gpu="optional")
+    gpus = [Gpu(index=n, uuid=f"GPU-{n}", name="fake", memory=2**34, driver="1") for n in range(2)]
+    monkeypatch.setattr(evaluator.evaluation.resolve, "find_gpus", lambda: tuple(gpus))
+    project({"names-gpu": NAMES_GPU}, gpu="optional")
     run = order(
-        "tells",
+        "names-gpu",
         make_dataset(tmp_path / "data", list("abcdef"), ("CT",)),
         engine="local",
         batch=batch,
     )
-    used = [entry.reply.notes["gpu"] for record in run.records() for entry in record.rounds]
+    used = []
+    for record in run.records():
+        used.extend(entry.reply.notes["gpu"] for entry in record.rounds)
     assert len(used) == 6
     assert set(used) == {"GPU-0", "GPU-1"}
     assert [gpu.name for gpu in run.info().gpus] == ["fake", "fake"]
