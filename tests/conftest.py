@@ -8,8 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from evaluator import paths
+
+# time limits of single examples fail on a busy machine
+settings.register_profile("umd", deadline=None)
+settings.load_profile("umd")
 
 CI = os.environ.get("CI") == "true"
 #: builds the models' images; make test-zoo and make test-upstream run it
