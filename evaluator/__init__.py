@@ -63,7 +63,8 @@ def run(
         progress: receives the scans that have ended, the scans in all, and the outcome of the
             last one.
         **settings: any other field of ``evaluator.evaluation.run_config.RunConfig``, such as
-            ``engine="local"``, ``cases=("subject-1*",)``, ``name="first-try"``, ``gpus=(0,)``.
+            ``engine="local"``, ``cases=("subject-1*",)``, ``name="first-try"``, ``gpus=(0,)``,
+            ``shard="1/2"``.
 
     Returns:
         The run's folder, scored. ``load`` and ``export_run`` take it.
@@ -76,8 +77,10 @@ def run(
         TypeError: ``settings`` has a name that ``RunConfig`` lacks.
     """
     from evaluator.evaluation.run import run_model
-    from evaluator.evaluation.run_config import RunConfig
+    from evaluator.evaluation.run_config import RunConfig, parse_shard
 
+    if isinstance(settings.get("shard"), str):
+        settings["shard"] = parse_shard(settings["shard"])
     config = RunConfig(model=model, dataset=str(dataset), protocol=protocol, **settings)
     return run_model(config, progress=progress or (lambda *_: None))
 

@@ -86,6 +86,11 @@ def control(name: str, as_json: bool) -> None:
             f"suite {manifest.name} has no control dataset; "
             "name a dataset on which its models are known to work"
         )
+    if verdicts.empty:
+        raise UserError(
+            f"suite {manifest.name} has scores on its control dataset only; there is no other "
+            "dataset to judge"
+        )
     for row in verdicts.to_dict("records"):
         if as_json:
             cells = {str(key): plain(value) for key, value in row.items()}

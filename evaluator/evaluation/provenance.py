@@ -41,8 +41,10 @@ def run_info(
     engine: Engine,
     gpus: Sequence[Gpu],
     weights_sha256: Mapping[str, str],
+    *,
+    scans: int,
 ) -> RunInfo:
-    """The content of ``run.json`` for a new run."""
+    """The content of ``run.json`` for a new run of so many scans."""
     dataset, protocol = plan.dataset, plan.protocol
     return RunInfo(
         identity=plan.identity,
@@ -75,6 +77,7 @@ def run_info(
             cores=os.cpu_count(),
         ),
         salt=secrets.token_hex(16),
+        scans=scans,
     )
 
 

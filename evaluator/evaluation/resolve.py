@@ -7,7 +7,7 @@ dataset is generated when it is used for the first time.)
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -130,8 +130,12 @@ def resolve(config: RunConfig) -> ResolvedRun:
     )
     run_name = config.name or (plan.run_name if prepared else None)
     run = find_run(run_name) if run_name else None
-    if run is not None and prepared:
-        run.require_identity(plan.identity)
+    if run is not None:
+        recorded = run.info().identity
+        present = plan.identity
+        if prepared is None:  # the image is not known yet, all else is
+            present = replace(present, image=recorded.image, weights=recorded.weights)
+        run.require_identity(present)
     chosen = set(shard_cases(cases, config.shard))
     tasks = tuple(task for task in scan_tasks(cases, protocol) if task.case in chosen)
     scans = _resolve_scans(plan, [case for case in cases if case.id in chosen], run, replay)

@@ -78,7 +78,8 @@ def execute(
     build = ImageBuildConfig(fetch=Fetch(accepted=config.accepted))
     prepared = prepare(find_model(config.model), engine, weights=config.weights, config=build)
     plan = resolved.plan.prepared(prepared.model.card, prepared.model.digest, prepared.identity)
-    info = run_info(plan, config, engine, resolved.gpus, prepared.hashes)
+    scans = sum(len(case.scans) for case in resolved.cases)
+    info = run_info(plan, config, engine, resolved.gpus, prepared.hashes, scans=scans)
     run = create_run(config.name or plan.run_name, info)
     with run.writing(config.shard), ExitStack() as stack:
         engine.sweep(run.name)  # a killed run's container may still write into the workspace

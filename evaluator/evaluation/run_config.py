@@ -26,7 +26,7 @@ class RunConfig:
     prompts: str | None = None
     #: ids or subjects of the cases, or patterns of them; empty: all
     cases: tuple[str, ...] = ()
-    #: do only this part of the cases; subjects stay together
+    #: do only this part of the cases; subjects stay together (see ``parse_shard``)
     shard: Shard | None = None
     data_root: Path | None = None
     #: seconds for one request, instead of the card's

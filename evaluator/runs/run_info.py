@@ -146,6 +146,8 @@ class RunInfo:
     host: HostInfo
     #: secret of the run: makes the names that containers see meaningless
     salt: str
+    #: scans of the run when it was started, all shards together; 0 in format 1
+    scans: int = 0
     format: int = FORMAT
 
     @property

@@ -88,6 +88,11 @@ class RunStore:
         folder = self.path / "masks" / safe_name(case) / modality / f"s{seed}" / f"r{round_number}"
         return folder / f"{safe_name(target)}.nii.gz"
 
+    def missing_scans(self) -> int:
+        """Scans of the run that have no record yet."""
+        count = sum(1 for _ in (self.path / "records").glob("*/*.json"))
+        return max(self.info().scans - count, 0)
+
     def record(self, case: str, modality: str) -> ScanRecord | None:
         """One scan's record; None if there is none."""
         path = self.record_path(case, modality)
@@ -185,12 +190,17 @@ def create_run(name: str, info: RunInfo) -> RunStore:
     Two processes may create one run at the same time: the first one's ``run.json`` stays.
 
     Raises:
-        RunConflictError: a run of that name exists with another identity.
+        RunConflictError: a run of that name exists with another identity, or without one.
     """
     store = RunStore(paths.runs() / safe_name(name))
     file = store.path / "run.json"
     with file_lock(store.path / "lock-create", "umd", optional=True):
         if not file.exists():
+            if any((store.path / "records").glob("*/*.json")):
+                raise RunConflictError(
+                    f"{store.path} holds records but no run.json, so nobody can tell of which "
+                    "model they are; restore run.json, or choose another --name"
+                )
             write_typed(file, info)
             return store
     store.require_identity(info.identity)

@@ -9,6 +9,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+from evaluator.analysis.summary import header
 from evaluator.cli.gather import gather as gather_command
 from evaluator.cli.run import run as run_command
 from evaluator.errors import RunConflictError, UserError
@@ -191,3 +192,33 @@ def test_the_record_of_a_scan_does_not_depend_on_the_shard(config):
     (record,) = {path.parent.name for path in (run.path / "records").glob("*/*.json")}
     assert record == "b.a"
     assert read_json(run.record_path("b.a", "CT"))["rounds"][0]["request"] == "r00002s00k00"
+
+
+def test_a_half_run_is_shown_as_incomplete(config):
+    from dataclasses import replace
+
+    run = execute(resolve(replace(config, shard=Shard(1, 2))))
+    assert run.missing_scans() == 2
+    assert any("INCOMPLETE: 2 of 6 scans are not done yet." in line for line in header(run))
+    execute(resolve(replace(config, shard=Shard(2, 2))))
+    assert run.missing_scans() == 0
+    assert not any("INCOMPLETE" in line for line in header(run))
+
+
+def test_records_without_a_run_json_are_not_taken_over_by_another_model(config):
+    from dataclasses import replace
+
+    named = replace(config, name="mine")
+    run = execute(resolve(named))
+    (run.path / "run.json").unlink()
+    with pytest.raises(RunConflictError, match=r"holds records but no run\.json"):
+        execute(resolve(replace(named, protocol="point-1")))
+
+
+def test_a_shard_may_be_given_as_text_in_python(config):
+    import evaluator
+
+    run = evaluator.run(config.model, config.dataset, "box", engine="local", recheck=0, shard="3/3")
+    assert {record.case for record in run.records()} == {"c.a"}
+    with pytest.raises(UserError, match="write I/N"):
+        evaluator.run(config.model, config.dataset, "box", engine="local", shard="4/3")
