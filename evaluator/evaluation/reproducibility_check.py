@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from isal import igzip
+
 from evaluator.containers.workspace import workspace_of
 from evaluator.evaluation.scan_task import ScanTask
 from evaluator.evaluation.task_evaluation import TaskEvaluation
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
     from evaluator.evaluation.model_connection import ModelConnection
     from evaluator.evaluation.run_context import RunContext
-    from evaluator.runs.records import TargetRecord
+    from evaluator.runs.records import MaskFile, TargetRecord
     from evaluator.types import Case, Modality, Protocol
 
     Scans = Sequence[tuple[Case, Modality]]
@@ -168,8 +170,9 @@ def _differences(first: Outcomes, second: Outcomes) -> list[MaskDifference]:
     differences: list[MaskDifference] = []
     for key, (folder, target) in first.items():
         repeated_folder, repeated = second.get(key, (folder, None))
-        if repeated and target.status == repeated.status and _same_mask(target, repeated):
-            continue
+        if repeated and target.status == repeated.status:
+            if _same_mask(folder, target.mask, repeated_folder, repeated.mask):
+                continue
         case, modality, round_number, name = key
         overlap = None
         if repeated and target.mask and repeated.mask:
@@ -190,7 +193,19 @@ def _differences(first: Outcomes, second: Outcomes) -> list[MaskDifference]:
     return differences
 
 
-def _same_mask(target: TargetRecord, repeated: TargetRecord) -> bool:
-    if target.mask is None or repeated.mask is None:
-        return target.mask is repeated.mask
-    return target.mask.sha256 == repeated.mask.sha256
+def _same_mask(
+    folder: Path, mask: MaskFile | None, repeated_folder: Path, repeated: MaskFile | None
+) -> bool:
+    """Whether two runs have the same voxels, or both no mask.
+
+    Files may differ where masks do not: one content has several compressed forms.
+    """
+    if mask is None or repeated is None:
+        return mask is repeated
+    if mask.sha256 == repeated.sha256:
+        return True
+    contents = [
+        igzip.decompress((folder / mask.file).read_bytes()),
+        igzip.decompress((repeated_folder / repeated.file).read_bytes()),
+    ]
+    return bool(contents[0] == contents[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import subprocess
@@ -27,11 +28,15 @@ def sha256(folder, pattern):
     digest = hashlib.sha256()
     for path in sorted(folder.rglob(pattern)):
         digest.update(
-            str(path.relative_to(folder)).encode()
-            + b"\0"
-            + hashlib.sha256(path.read_bytes()).digest()
+            str(path.relative_to(folder)).encode() + b"\0" + hashlib.sha256(_content(path)).digest()
         )
     return digest.hexdigest()
+
+
+def _content(path):
+    """The content of a file, decompressed: one content has several compressed forms."""
+    raw = path.read_bytes()
+    return gzip.decompress(raw) if path.suffix == ".gz" else raw
 
 
 def fingerprints(run):

@@ -1,0 +1,38 @@
+"""Two mask files are compared by their voxels, since one content has several compressed forms."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+
+import numpy as np
+
+from evaluator.evaluation.reproducibility_check import _same_mask
+from evaluator.runs.records import MaskFile
+from evaluator.volumes import write_mask
+from tests.tiny import GRIDS
+
+
+def stored(folder, mask, level=None):
+    folder.mkdir()
+    path = folder / "m.nii.gz"
+    write_mask(path, mask, GRIDS["MR"])
+    if level is not None:
+        path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), level, mtime=0))
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return folder, MaskFile(file="m.nii.gz", sha256=sha256, voxels=int(mask.sum()))
+
+
+def test_masks_are_compared_by_their_voxels(tmp_path):
+    mask = np.zeros(GRIDS["MR"].shape, np.uint8)
+    mask[2:8, 1:9, 3:5] = 1
+    moved = np.roll(mask, 1, axis=1)
+    first = stored(tmp_path / "first", mask)
+    recompressed = stored(tmp_path / "recompressed", mask, level=9)
+    different = stored(tmp_path / "different", moved)
+    assert recompressed[1].sha256 != first[1].sha256
+    assert _same_mask(*first, *first)
+    assert _same_mask(*first, *recompressed)
+    assert not _same_mask(*first, *different)
+    assert not _same_mask(*first, tmp_path, None)
+    assert _same_mask(tmp_path, None, tmp_path, None)
