@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from evaluator.errors import HostError
 from evaluator.types import Failure, Status
+from zoo_sdk.gpu import UNUSABLE, UnusableGpu
+from zoo_sdk.serve import GPU_UNUSABLE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,18 +45,40 @@ class RequestOutcome:
 
 
 def explain_exit(ended: Exit) -> Failure:
-    """The failure that an early end of the model's process is."""
+    """The failure that an early end of the model's process is.
+
+    Raises:
+        HostError: the SDK refused to start because torch cannot use the GPU.
+    """
     if ended.out_of_memory:
         return Failure(
             status=Status.OUT_OF_MEMORY,
             detail="the container used up its memory and was killed",
         )
     last = ended.tail.strip().splitlines()[-5:]
+    if ended.code == GPU_UNUSABLE:
+        for line in last:
+            _, name, message = line.partition(f"{UnusableGpu.__name__}: ")
+            raise_if_gpu_unusable(UNUSABLE if name else None, message)
     printed = ("; it printed: " + " | ".join(last)) if last else "; it printed nothing"
     return Failure(
         status=Status.CRASHED,
         detail=f"the model ended with exit code {ended.code}{printed}"[:2000],
     )
+
+
+def raise_if_gpu_unusable(kind: object, message: object) -> None:
+    """A GPU that torch cannot use is a fault of the machine, not of the model.
+
+    Args:
+        kind: kind of the error with which a model could not be set up.
+        message: its message, with the reason.
+
+    Raises:
+        HostError: the kind says that the GPU is unusable.
+    """
+    if kind == UNUSABLE:
+        raise HostError(f"{message}. Nothing was recorded for the waiting scans; run again")
 
 
 def new_output(workspace: Workspace) -> Path:

@@ -12,6 +12,7 @@ from evaluator.containers.answers import (
     explain_exit,
     new_output,
     raise_if_disk_full,
+    raise_if_gpu_unusable,
 )
 from evaluator.containers.contracts import CONTRACTS
 from evaluator.containers.engines.spec import Workspace
@@ -139,13 +140,14 @@ class _SessionProcess:
         self._monitor = OutputMonitor(self.workspace.output, output_bytes, self.process)
 
     def wait_until_ready(self, timeout: float) -> Failure | None:
-        """None when the model is ready; else why not."""
+        """None when the model is ready; else why not. Raises HostError for an unusable GPU."""
         body = self._read(timeout, "the model was not ready")
         if isinstance(body, Failure):
             return body
         if body.get("ready") is True:
             return None
         kind, message = body.get("kind"), body.get("message")
+        raise_if_gpu_unusable(kind, message)
         status = Status.OUT_OF_MEMORY if kind == "out-of-memory" else Status.CRASHED
         detail = f"the model could not be set up: {kind}: {message}"[:2000]
         return Failure(status=status, detail=detail)
