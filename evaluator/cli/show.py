@@ -19,6 +19,7 @@ _NOTES = (
     "Statistics are over subjects: a subject's sessions and seeds are averaged first.",
     "Failed predictions are counted as the protocol defines.",
     "Undefined distances are replaced by the protocol's distance cap.",
+    "Floor: mean score of an image-blind answer to the same prompt. Ceiling: what the grid allows.",
     "Distances are in mm. |metric| is the magnitude of a signed metric.",
 )
 
@@ -79,6 +80,8 @@ def print_table(run: RunStore, *, metrics: tuple[str, ...] = (), number: int | N
         "failed",
         "excluded",
         f"{titles[first]} mean\nover subjects",
+        "floor",
+        "ceiling",
         "median\nover subjects",
         "IQR\nover subjects",
         *(f"{titles[name]} median\nover subjects" for name in others),
@@ -93,6 +96,8 @@ def print_table(run: RunStore, *, metrics: tuple[str, ...] = (), number: int | N
             entry["modality"],
             *map(str, counts),
             _cell(entry["mean_over_subjects"]),
+            _cell(entry["floor_mean_over_subjects"]),
+            _cell(entry["ceiling_mean_over_subjects"]),
             _cell(entry["median_over_subjects"]),
             "-" if q1 is None else f"{q1:.3f} to {q3:.3f}",
             *(_cell(by_metric[name]["median_over_subjects"]) for name in others),
