@@ -28,28 +28,28 @@ if TYPE_CHECKING:
 
 #: columns of the printed tables; the estimates follow
 _MODALITY_COLUMNS = (
-    Column(name="model", text=True, wraps=True),
-    Column(name="modality_pair", heading="pair", text=True),
+    Column(name="model", text=True, wraps=True, shared=True),
+    Column(name="modality_pair", heading="pair", text=True, shared=True),
     Column(name="target", text=True),
     Column(name="n", heading="subjects", level=2),
     Column(name="failed_structural", level=3),
     Column(name="failed_functional", level=3),
-    Column(name="mean_structural", heading="structural mean over subjects", level=2),
-    Column(name="mean_functional", heading="functional mean over subjects", level=2),
+    Column(name="mean_structural", heading="structural mean\nover subjects", level=2),
+    Column(name="mean_functional", heading="functional mean\nover subjects", level=2),
 )
 _MODEL_COLUMNS = (
-    Column(name="model", text=True, wraps=True),
-    Column(name="other", text=True, wraps=True),
+    Column(name="model", text=True, wraps=True, shared=True),
+    Column(name="other", text=True, wraps=True, shared=True),
     Column(name="modality", text=True),
     Column(name="n", heading="subjects", level=2),
     Column(name="failed_model", level=3),
     Column(name="failed_other", level=3),
-    Column(name="mean_model", heading="model mean over subjects", level=2),
-    Column(name="mean_other", heading="other mean over subjects", level=2),
+    Column(name="mean_model", heading="model mean\nover subjects", level=2),
+    Column(name="mean_other", heading="other mean\nover subjects", level=2),
 )
 _ESTIMATES = (
     Column(name="difference"),
-    Column(name="95", heading="95 %"),
+    Column(name="95", heading="95\u00a0%"),
     Column(name="p_holm", heading="p", level=1),
     Column(name="verdict", text=True),
     Column(name="remark", text=True, wraps=True, level=4),

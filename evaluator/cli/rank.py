@@ -27,7 +27,7 @@ _COLUMNS = (
     Column(name="place"),
     Column(name="model", text=True, wraps=True),
     Column(name="mean_rank"),
-    Column(name="place", heading="95 % of resamples"),
+    Column(name="place", heading="95\u00a0% of resamples"),
     Column(name="first", heading="first in"),
 )
 #: with fewer subjects, resamples repeat the same few subjects

@@ -85,20 +85,20 @@ def _score_table(entries: list[dict[str, Any]]) -> Table:
     medians = [
         Column(
             name=f"{name}_median_over_subjects",
-            heading=f"{titles[name]} median over subjects",
-            level=3,
+            heading=f"{titles[name]} median\nover subjects",
+            level=3 + number,
         )
-        for name in others
+        for number, name in enumerate(others)
     ]
     columns = (
         *_LABELS,
         Column(name="subjects"),
         Column(name="predictions", level=2),
         Column(name="failed"),
-        Column(name="excluded", level=4),
-        Column(name=f"{first}_mean_over_subjects", heading=f"{titles[first]} mean over subjects"),
-        Column(name=f"{first}_median_over_subjects", heading="median over subjects", level=1),
-        Column(name=f"{first}_iqr_over_subjects", heading="IQR over subjects", level=1),
+        Column(name="excluded", level=99),
+        Column(name=f"{first}_mean_over_subjects", heading=f"{titles[first]} mean\nover subjects"),
+        Column(name=f"{first}_median_over_subjects", heading="median\nover subjects", level=1),
+        Column(name=f"{first}_iqr_over_subjects", heading="IQR\nover subjects", level=1),
         *medians,
     )
     rows = []
@@ -165,7 +165,7 @@ def _rounds_table(entries: list[dict[str, Any]]) -> Table:
         Column(name="subjects", level=1),
         Column(name="predictions", level=3),
         Column(name="failed_rounds", level=1),
-        Column(name="curve", heading="mean Dice by round", wraps=True),
+        Column(name="curve", heading="mean Dice\nby round", wraps=True),
         Column(name="area"),
         *clicks,
         Column(name="first_gain", level=3),

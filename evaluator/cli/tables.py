@@ -12,6 +12,7 @@ import io
 import shutil
 import sys
 import textwrap
+from collections import Counter
 from dataclasses import dataclass, field
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,7 +31,7 @@ Form = Literal["fit", "wide", "csv", "markdown"]
 #: spaces between two columns
 GAP = 2
 #: least width of a column whose cells may be broken into lines
-WRAPPED_WIDTH = 24
+WRAPPED_WIDTH = 16
 _CHOSEN = "evaluator.cli.tables.form"
 _HEADER = "evaluator.cli.tables.header"
 
@@ -41,21 +42,32 @@ class Column:
 
     #: name in CSV files
     name: str
-    #: heading elsewhere; empty: the name, with spaces
+    #: heading elsewhere, with line breaks for wide tables; empty: the name, with spaces
     heading: str = ""
     #: left-aligned text; else right-aligned
     text: bool = False
-    #: 0: always shown; on a narrow terminal the columns of the highest level are left out first
+    #: 0: always shown; on a narrow terminal all columns of the highest level are left out first
     level: int = 0
-    #: long texts, which may be broken into lines
+    #: long texts, which may be broken into lines; if left out, they are listed below the table
     wraps: bool = False
+    #: on a narrow terminal, a text that all rows share is written once, above them
+    shared: bool = False
     #: decimals of fractions, except in CSV files
     digits: int = 3
 
     @property
     def title(self) -> str:
         """The heading, on one line."""
-        return " ".join((self.heading or self.name.replace("_", " ")).split())
+        return self._heading.replace("\n", " ")
+
+    @property
+    def _heading(self) -> str:
+        return self.heading or self.name.replace("_", " ")
+
+    def heading_width(self, *, narrow: bool) -> int:
+        """Characters that the heading needs, broken at each space or only where it says so."""
+        text = self.title if narrow else self._heading
+        return max(map(len, text.split(" " if narrow else "\n")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,28 +166,49 @@ def to_lines(table: Table, width: int | None) -> list[str]:
     cells = _cells(table)
     chosen = list(range(len(table.columns)))
     lines = [table.title] if table.title else []
-    if width is not None and _total(table, cells, chosen) > width:
-        constant = [index for index in chosen if _is_constant(table, cells, index)]
-        lines += [f"{table.columns[index].title}: {cells[0][index]}" for index in constant]
-        chosen = [index for index in chosen if index not in constant]
-    left_out: list[str] = []
-    while width is not None and _total(table, cells, chosen) > width:
+    if width is not None and _total(table, cells, chosen, width) > width:
+        shared = [index for index in chosen if _is_shared(table, cells, index)]
+        lines += [f"{table.columns[index].title}: {cells[0][index]}" for index in shared]
+        chosen = [index for index in chosen if index not in shared]
+    left_out: list[int] = []
+    while width is not None and _total(table, cells, chosen, width) > width:
         level = max(table.columns[index].level for index in chosen)
         if level == 0:
             break
-        last = max(index for index in chosen if table.columns[index].level == level)
-        chosen.remove(last)
-        left_out.insert(0, table.columns[last].title)
+        left_out += [index for index in chosen if table.columns[index].level == level]
+        chosen = [index for index in chosen if index not in left_out]
     widths = _widths(table, cells, chosen, width)
     lines += _row_lines(table, [column.title for column in table.columns], chosen, widths)
     lines.append("─" * (sum(widths) + GAP * (len(widths) - 1)))
     for row in cells:
         lines += _row_lines(table, row, chosen, widths)
-    if left_out:
-        names = ", ".join(left_out)
-        text = f"Left out for width: {names}. --wide, --csv and --markdown have all columns."
-        lines += _wrap(text, width or 80)
-    return lines
+    return lines + _describe_left_out(table, cells, sorted(left_out), width or 80)
+
+
+def _describe_left_out(
+    table: Table, cells: list[list[str]], left_out: list[int], width: int
+) -> list[str]:
+    """Name the columns that are left out, and list the texts of those that wrap."""
+    if not left_out:
+        return []
+    lines = []
+    for index in left_out:
+        column = table.columns[index]
+        counts = Counter(row[index] for row in cells if row[index]) if column.wraps else Counter()
+        for text, count in counts.items():
+            lines += _wrap(f"{column.title} of {count} of {len(cells)} rows: {text}", width)
+    names = ", ".join(table.columns[index].title for index in left_out)
+    text = f"Left out for width: {names}. --wide, --csv and --markdown have all columns."
+    return lines + _wrap(text, width)
+
+
+def _is_shared(table: Table, cells: list[list[str]], index: int) -> bool:
+    texts = {row[index] for row in cells}
+    return table.columns[index].shared and len(cells) > 1 and len(texts) == 1
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _cells(table: Table) -> list[list[str]]:
@@ -184,35 +217,25 @@ def _cells(table: Table) -> list[list[str]]:
     return [list(map(format_cell, row, digits)) for row in table.rows]
 
 
-def _is_constant(table: Table, cells: list[list[str]], index: int) -> bool:
-    """True for a text that is the same in several rows; it is written once, above them."""
-    texts = {row[index] for row in cells}
-    return table.columns[index].text and len(cells) > 1 and len(texts) == 1
-
-
-def _wrap(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
-
-
-def _minimum(table: Table, cells: list[list[str]], index: int) -> int:
-    """The least width of a column: its cells, and the longest word of its heading."""
+def _minimum(table: Table, cells: list[list[str]], index: int, width: int | None) -> int:
+    """The least width of a column, for its cells and its heading."""
     column = table.columns[index]
     widest = max((len(row[index]) for row in cells), default=0)
     if column.wraps:
         words = (word for row in cells for word in row[index].split())
         widest = min(widest, max(WRAPPED_WIDTH, *map(len, words), 0))
-    return max(widest, *map(len, column.title.split() or [""]))
+    return max(widest, column.heading_width(narrow=width is not None))
 
 
-def _total(table: Table, cells: list[list[str]], chosen: list[int]) -> int:
-    return sum(_minimum(table, cells, index) for index in chosen) + GAP * (len(chosen) - 1)
+def _total(table: Table, cells: list[list[str]], chosen: list[int], width: int | None) -> int:
+    return sum(_minimum(table, cells, n, width) for n in chosen) + GAP * (len(chosen) - 1)
 
 
 def _widths(
     table: Table, cells: list[list[str]], chosen: list[int], width: int | None
 ) -> list[int]:
     """The width of each chosen column; columns that wrap share what is left of the line."""
-    widths = [_minimum(table, cells, index) for index in chosen]
+    widths = [_minimum(table, cells, index, width) for index in chosen]
     for position, index in enumerate(chosen):
         if not table.columns[index].wraps:
             continue
@@ -261,7 +284,7 @@ def _csv_line(values: Sequence[Any]) -> str:
 
 def to_markdown(table: Table) -> str:
     """The table in Markdown."""
-    lines = [table.title, ""] if table.title else []
+    lines = ["", table.title, ""] if table.title else [""]
     lines.append(_markdown_row(column.title for column in table.columns))
     lines.append(_markdown_row("---" if column.text else "---:" for column in table.columns))
     lines += map(_markdown_row, _cells(table))
