@@ -170,9 +170,12 @@ def _differences(first: Outcomes, second: Outcomes) -> list[MaskDifference]:
     differences: list[MaskDifference] = []
     for key, (folder, target) in first.items():
         repeated_folder, repeated = second.get(key, (folder, None))
-        if repeated and target.status == repeated.status:
-            if _same_mask(folder, target.mask, repeated_folder, repeated.mask):
-                continue
+        if (
+            repeated
+            and target.status == repeated.status
+            and _same_mask(folder, target.mask, repeated_folder, repeated.mask)
+        ):
+            continue
         case, modality, round_number, name = key
         overlap = None
         if repeated and target.mask and repeated.mask:
