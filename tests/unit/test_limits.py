@@ -153,7 +153,7 @@ def painted(project, tmp_path):
 
 def test_a_run_has_floors_and_ceilings_beside_its_scores(painted):
     """The painter answers with the box, so its score is at most the floor."""
-    run, data = painted
+    run, _ = painted
     scores = evaluator.load(run.path).scores
     overlap = scores[scores["metric"] == "dice"]
     assert overlap["floor"].notna().all()
