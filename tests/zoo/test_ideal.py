@@ -58,7 +58,8 @@ def cases(organs=None):
     return [
         pytest.param(model, grid, id=f"{model.name} {grid}")
         for model, grid in product(MODELS, GRIDS)
-        if GRIDS[grid][3] in model.modalities and (organs is None or supported_organs(model, organs))
+        if GRIDS[grid][3] in model.modalities
+        and (organs is None or supported_organs(model, organs))
     ]
 
 
