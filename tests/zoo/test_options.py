@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import SimpleITK
 from scipy import ndimage
 
 from tests.zoo.bodies import GRIDS, body, dice
-from tests.zoo.models import IdealCtFm, IdealSam, IdealVista3d, load
+from tests.zoo.models import IdealCtFm, IdealSam, load
+from zoo_sdk import Grid, Volume
 from zoo_sdk.adapter import choose_options
 from zoo_transforms.resampling import canonical, sample, voxel_grid_of
 
@@ -79,33 +82,30 @@ def test_vista3d_lets_all_classes_of_everything_compete():
         labels.EVERYTHING
     )
 
-    seen = {}
+    rng = np.random.default_rng(0)
+    # one window of 128 voxels
+    image = Volume(
+        rng.integers(-200, 300, (40, 36, 30)).astype(np.float32), np.diag([1.5, 1.5, 1.5, 1.0])
+    )
+    grid = Grid(shape=image.array.shape, affine=tuple(map(tuple, image.affine.tolist())))
+    request = replace(phantom.request("liver"), grid=grid)
 
-    class WithRival(IdealVista3d):
-        """The spleen's class claims one half of the liver, with a larger logit."""
+    class WithRival:
+        """Liver is everywhere; the spleen's class claims every other voxel with a larger logit."""
 
         def classes(self, patch, ids):
-            key = patch.affine.tobytes()
-            if key not in seen:
-                seen[key] = self.body.labels_in(patch) == self.body.label_of("liver")
-            organ = seen[key]
-            upper = np.indices(organ.shape)[2] % 2 == 0
-            found = []
-            for number in ids:
-                if number == 3:
-                    found.append(np.where(organ & upper, 5, -3).astype(np.float32))
-                elif number == 1:
-                    found.append(np.where(organ, 3, -3).astype(np.float32))
-                else:
-                    found.append(np.full(organ.shape, -3, np.float32))
-            return found
+            upper = np.indices(patch.array.shape)[2] % 2 == 0
+            logits = {1: np.full(upper.shape, 3.0), 3: np.where(upper, 5.0, -3.0)}
+            return [logits.get(n, np.full(upper.shape, -3.0)).astype(np.float32) for n in ids]
 
-    masks = {
-        option: predict(
-            "vista3d", phantom, WithRival(phantom), "liver", overlaps=option, clicks="unused"
-        )
-        for option in ("kept", "argmax", "everything")
-    }
+    pipeline = load("vista3d", "pipeline")
+    masks = {}
+    for option in ("kept", "argmax", "everything"):
+        options = choose_options(request, pipeline.OPTIONS) | {
+            "overlaps": option,
+            "clicks": "unused",
+        }
+        masks[option] = pipeline.predict(image, request, WithRival(), options)
     whole = masks["kept"].masks["liver"].sum()
     assert whole > 0
     # the spleen is no class of the request
