@@ -5,7 +5,16 @@ resemble each other, and counting them as units would make every interval too na
 """
 
 from evaluator.statistics.agreement import Agreement, bland_altman
-from evaluator.statistics.equivalence import ALPHA, equivalence_p, holm, verdict
+from evaluator.statistics.equivalence import (
+    ALPHA,
+    DIFFERENT,
+    DIFFERENT_WITHIN_MARGIN,
+    EQUIVALENT,
+    INCONCLUSIVE,
+    equivalence_p,
+    holm,
+    verdict,
+)
 from evaluator.statistics.intervals import FEWEST, mean_intervals
 from evaluator.statistics.mixed_model import MixedModelResult, fit_mixed_model
 from evaluator.statistics.paired import Paired, compare_pairs
@@ -14,7 +23,11 @@ from evaluator.statistics.resampling import RESAMPLES
 
 __all__ = [
     "ALPHA",
+    "DIFFERENT",
+    "DIFFERENT_WITHIN_MARGIN",
+    "EQUIVALENT",
     "FEWEST",
+    "INCONCLUSIVE",
     "RESAMPLES",
     "Agreement",
     "MixedModelResult",
