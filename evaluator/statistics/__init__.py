@@ -13,8 +13,10 @@ from evaluator.statistics.equivalence import (
     INCONCLUSIVE,
     equivalence_p,
     holm,
+    smallest_p,
     verdict,
 )
+from evaluator.statistics.failures import FailurePart, mean_loss, paired_failures
 from evaluator.statistics.intervals import FEWEST, mean_intervals
 from evaluator.statistics.mixed_model import MixedModelResult, fit_mixed_model
 from evaluator.statistics.paired import Paired, compare_pairs
@@ -30,6 +32,7 @@ __all__ = [
     "INCONCLUSIVE",
     "RESAMPLES",
     "Agreement",
+    "FailurePart",
     "MixedModelResult",
     "Paired",
     "Ranking",
@@ -39,6 +42,9 @@ __all__ = [
     "fit_mixed_model",
     "holm",
     "mean_intervals",
+    "mean_loss",
+    "paired_failures",
     "rank_models",
+    "smallest_p",
     "verdict",
 ]

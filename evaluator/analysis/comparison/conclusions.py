@@ -38,8 +38,8 @@ def conclude(row: Mapping[Any, Any], metric: str) -> tuple[str, str]:
     """The conclusion of a row of the table of modalities, and a remark on the grid's part.
 
     Args:
-        row: A row with ``difference``, ``verdict``, ``controlled_difference``,
-            ``controlled_verdict`` and ``control_problem``.
+        row: A row with ``difference``, ``verdict``, the columns ``GRID`` of the schema before
+            the conclusion, ``control_problem`` and ``no_difference``.
         metric: Name of the metric.
 
     Returns:
@@ -51,8 +51,8 @@ def conclude(row: Mapping[Any, Any], metric: str) -> tuple[str, str]:
         problem = row["control_problem"] or "no pair has a score, a floor and a ceiling"
         return raw, "" if raw == INCONCLUSIVE else f"not controlled for the grid: {problem}"
     controlled = _words(row["controlled_difference"], row["controlled_verdict"], metric)
-    if controlled == INCONCLUSIVE and row["controlled_low"] == row["controlled_high"] == 0:
-        controlled = AS_GOOD
+    if controlled == INCONCLUSIVE and row["no_difference"]:
+        controlled = AS_GOOD  # each subject's controlled difference is 0
     if raw == controlled:
         return raw, ""
     raw_shown = row["verdict"] in _SIGNIFICANT

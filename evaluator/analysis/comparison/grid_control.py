@@ -112,6 +112,9 @@ def _controlled(
             columns[f"{name}_{arm}"] = _subject_mean(with_target_mean(values)).ravel()
     columns |= {column: estimates[name] for name, column in _NAMES.items()}
     columns["control_problem"] = remark.ravel()
+    present = ~np.isnan(first)
+    differ = np.abs(first - second) > _ROUNDING
+    columns["no_difference"] = (present.any(axis=-1) & ~(present & differ).any(axis=-1)).ravel()
     return pd.DataFrame(columns)
 
 

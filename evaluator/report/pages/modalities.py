@@ -237,7 +237,7 @@ def _differences(
         note="In small print: 95\u00a0% interval, and the difference with failures left out. "
         + _family(rows),
         columns=columns,
-        rows=[list(_difference_cells(r, digits, metric, without)) for r in ordered],
+        rows=[list(_difference_cells(r, digits, without)) for r in ordered],
         data=rows if left_out is None else pd.concat([rows, left_out]),
         warnings=benchmark.warnings,
     )
@@ -254,9 +254,7 @@ def _family(rows: pd.DataFrame) -> str:
     )
 
 
-def _difference_cells(
-    row: Any, digits: int, metric: str, without: dict[tuple[str, str], Any]
-) -> Iterator[Cell]:
+def _difference_cells(row: Any, digits: int, without: dict[tuple[str, str], Any]) -> Iterator[Cell]:
     yield Cell(text=str(row.model))
     yield Cell(text=str(row.target))
     kind, word = kind_of(row)
