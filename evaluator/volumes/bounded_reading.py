@@ -18,7 +18,8 @@ from evaluator.types import Failure
 from evaluator.volumes.headers import mha_header, nifti_header, nrrd_header
 from evaluator.volumes.mask_validation import read_untrusted
 from evaluator.volumes.reading import Stored, whole_numbers
-from evaluator.volumes.validation_worker import BoundedStream, RefusedFileError
+from evaluator.volumes.refused_file import RefusedFileError
+from evaluator.volumes.validation_worker import BoundedStream
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,7 +1,7 @@
 """The worker of ``MaskValidator``: reads untrusted masks in a process that can open no file.
 
-Requests come from standard input: the expected grid as JSON, then the file's bytes, each after its
-length. A reply is a JSON object after its length. If its status is "ok", it names the box
+Requests come from standard input: the expected grid as JSON (and the label, if the file is npz),
+then the file's bytes, each after its length. A reply is a JSON object after its length. If its status is "ok", it names the box
 [low, high) that holds the mask, and one byte for each voxel of the box follows, last index fastest.
 Most of a whole-body mask is zeros; they are compared once and never copied.
 """
@@ -23,6 +23,8 @@ from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import TOLERANCE_MM, describe, difference, make_grid
 from evaluator.imaging.grid_masks import crop_mask
 from evaluator.volumes.mask_validation import LENGTH
+from evaluator.volumes.npz_labels import inspect_npz
+from evaluator.volumes.refused_file import RefusedFileError
 from zoo_sdk import nifti
 
 if TYPE_CHECKING:
@@ -41,15 +43,6 @@ MAGIC = b"\x1f\x8b"
 PACKED_ZEROS = nifti.packed_zeros(nifti.MANY_ZEROS)
 
 
-class RefusedFileError(Exception):
-    """The file is not accepted: a status of the contract, and why."""
-
-    def __init__(self, status: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
-
-
 def main() -> None:
     """Serve requests until the input ends."""
     confine()
@@ -58,7 +51,9 @@ def main() -> None:
         body = _receive(source)
         expected = json.loads(request)
         try:
-            low, voxels = inspect(body, make_grid(expected["shape"], expected["affine"]))
+            grid = make_grid(expected["shape"], expected["affine"])
+            npz = expected["npz"]
+            low, voxels = inspect_npz(body, grid, **npz) if npz else inspect(body, grid)
         except RefusedFileError as refused:
             _send(sink, json.dumps({"status": refused.status, "detail": refused.detail}).encode())
         else:
