@@ -113,8 +113,8 @@ class Cvpr25Contract:
 
     def read_reply(
         self,
-        request: StagedRequest,
-        output: Path,  # noqa: ARG002 - nothing is reported
+        request: StagedRequest,  # noqa: ARG002 - nothing is reported
+        output: Path,  # noqa: ARG002
     ) -> Reply | Failure:
         """The convention has no reports."""
         return Reply()
