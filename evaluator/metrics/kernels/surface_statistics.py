@@ -13,6 +13,14 @@ from numba import njit
 
 PERCENTILE = 0.95
 
+HEADER_SLACK = 1e-6
+"""Relative slack of comparisons, larger than the rounding of a header.
+
+Headers store spacings in 32 bits (relative error 6e-8). Without the slack, the rounding would
+decide whether a distance that equals the tolerance is within it, and whether a share of the area
+that equals the percentile has reached it.
+"""
+
 
 def summarise(codes: Any, squares: Any, areas: Any, tolerance_mm: float) -> Surface:
     """The surface of these corners.
@@ -21,9 +29,10 @@ def summarise(codes: Any, squares: Any, areas: Any, tolerance_mm: float) -> Surf
         codes: of each corner, (n,) uint8.
         squares: squared distance of each corner, (n,) mm^2.
         areas: surface of each code.
-        tolerance_mm: distances up to it, itself included, are within tolerance.
+        tolerance_mm: distances up to it are within tolerance, and up to ``HEADER_SLACK`` more.
     """
-    area, within, moment, farthest, percentile = _summarise(codes, squares, areas, tolerance_mm)
+    limit = tolerance_mm * (1 + HEADER_SLACK)
+    area, within, moment, farthest, percentile = _summarise(codes, squares, areas, limit)
     return Surface(
         area=area,
         area_within=within,
@@ -58,7 +67,7 @@ def _added(total: float, lost: float, term: float) -> tuple[float, float]:
 
 @njit(cache=True, nogil=True)
 def _summarise(
-    codes: Any, squares: Any, areas: Any, tolerance: float
+    codes: Any, squares: Any, areas: Any, limit: float
 ) -> tuple[float, float, float, float, float]:
     keys, sums, losses = _gathered(codes, squares, areas)
     order = np.argsort(keys)
@@ -67,13 +76,12 @@ def _summarise(
         distance = np.sqrt(keys[k])
         area, area_lost = _added(area, area_lost, sums[k])
         area_lost += losses[k]
-        if distance <= tolerance:
+        if distance <= limit:
             within, within_lost = _added(within, within_lost, sums[k])
             within_lost += losses[k]
         moment, moment_lost = _added(moment, moment_lost, distance * (sums[k] + losses[k]))
     area += area_lost
-    # a share that equals the percentile but for rounding has reached it
-    enough = PERCENTILE * area * (1 - 1e-12)
+    enough = PERCENTILE * area * (1 - HEADER_SLACK)
     percentile, reached, lost = np.sqrt(keys[order[-1]]), 0.0, 0.0
     for k in order:
         reached, lost = _added(reached, lost, sums[k])
@@ -91,22 +99,41 @@ def _gathered(codes: Any, squares: Any, areas: Any) -> Any:
     Returns:
         The squared distances, the sums of area, and the digits that the sums lost.
     """
-    room = 1024
-    keys, sums, losses = np.full(room, -1.0), np.zeros(room), np.zeros(room)
+    size = 1024
+    keys, sums, losses = np.full(size, -1.0), np.zeros(size), np.zeros(size)
+    position, used = 0, 0
+    while position < codes.size:
+        if 2 * used >= size:
+            size *= 4
+            keys, sums, losses = _rehashed(keys, sums, losses, size)
+        table = (keys, sums, losses)
+        position, used = _add_corners(codes, squares, areas, position, used, table)
+    used_slots = keys >= 0
+    return keys[used_slots], sums[used_slots], losses[used_slots]
+
+
+@njit(cache=True, nogil=True)
+def _add_corners(
+    codes: Any, squares: Any, areas: Any, first: int, used: int, table: Any
+) -> tuple[int, int]:
+    """Add the area of corners from ``first`` on, until a new distance finds the table half full.
+
+    This function does not bind its arrays again, because Numba then counts references in the loop.
+
+    Returns:
+        The corner to go on with, and how many slots of the table are used.
+    """
+    keys, sums, losses = table
     bits = squares.view(np.uint64)
-    used = 0
-    for i in range(codes.size):
+    for i in range(first, codes.size):
         at = _slot(keys, squares[i], bits[i])
         if keys[at] < 0:
-            if 2 * used >= room:
-                room *= 4
-                keys, sums, losses = _rehashed(keys, sums, losses, room)
-                at = _slot(keys, squares[i], bits[i])
+            if 2 * used >= keys.size:
+                return i, used
             keys[at] = squares[i]
             used += 1
         sums[at], losses[at] = _added(sums[at], losses[at], areas[codes[i]])
-    used_slots = keys >= 0
-    return keys[used_slots], sums[used_slots], losses[used_slots]
+    return codes.size, used
 
 
 @njit(cache=True, nogil=True)
