@@ -8,6 +8,7 @@ Most of a whole-body mask is zeros; they are compared once and never copied.
 
 from __future__ import annotations
 
+import io
 import json
 import resource
 import sys
@@ -66,7 +67,9 @@ def main() -> None:
 def confine() -> None:
     """Forbid this process to open or enlarge files and to start processes; bound its memory."""
     # modules that are imported on first use must be imported before files are forbidden
-    inspect(_smallest_mask(), make_grid((1, 1, 1), np.eye(4)))
+    grid = make_grid((1, 1, 1), np.eye(4))
+    inspect(_smallest_mask(), grid)
+    inspect_npz(_smallest_npz(), grid, "segs", 1)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     for limit in (
         resource.RLIMIT_FSIZE,
@@ -266,6 +269,12 @@ def _send(stream: IO[bytes], body: bytes) -> None:
 def _smallest_mask() -> bytes:
     image = nibabel.Nifti1Image(np.ones((1, 1, 1), dtype=np.uint8), np.eye(4))
     return bytes(image.to_bytes())
+
+
+def _smallest_npz() -> bytes:
+    body = io.BytesIO()
+    np.savez_compressed(body, segs=np.ones((1, 1, 1), dtype=np.uint8))
+    return body.getvalue()
 
 
 if __name__ == "__main__":
