@@ -24,6 +24,7 @@ from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import TOLERANCE_MM, describe, difference, make_grid
 from evaluator.imaging.grid_masks import crop_mask
 from evaluator.volumes.mask_validation import LENGTH
+from evaluator.volumes.nifti_header import nifti_affine
 from evaluator.volumes.npz_labels import inspect_npz
 from evaluator.volumes.refused_file import RefusedFileError
 from zoo_sdk import nifti
@@ -245,7 +246,7 @@ def _header(block: bytes) -> Any:
 
 def _check_place(header: Any, grid: Grid) -> None:
     try:
-        file_grid = make_grid(grid.shape, header.get_best_affine())
+        file_grid = make_grid(grid.shape, nifti_affine(header))
     except (VolumeError, HeaderDataError, ValueError) as error:
         raise RefusedFileError("wrong-affine", f"no usable affine: {error}") from None
     # one bound serves all voxels: no voxel differs more than the corners
