@@ -13,26 +13,27 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numba
-from numba.core import event
+from numba.core import config, event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+Function = TypeVar("Function", bound="Callable[..., Any]")
 logger = logging.getLogger(__name__)
 
 BLAS = "scipy.linalg.cython_blas"
 
 
-def njit(*, cache: bool, **options: Any) -> Callable[..., Any]:
+def njit(*, cache: bool, **options: Any) -> Callable[[Function], F]:
     """The decorator ``numba.njit``; functions are cached only where a folder can be written."""
-    decorator: Callable[..., Any] = numba.njit(cache=cache and CACHED, **options)
+    decorator: Callable[[Function], F] = numba.njit(cache=cache and CACHED, **options)
     return decorator
 
 
-class CompilationMessage(event.Listener):  # type: ignore[misc]
+class CompilationMessage(event.Listener):
     """Tells the user once in a process that functions are compiled, which takes a while."""
 
     def __init__(self) -> None:
@@ -69,13 +70,13 @@ def _prepare_cache() -> tuple[bool, Path | None]:
     Returns:
         Whether they can be kept, and the temporary folder if it is used.
     """
-    if numba.config.CACHE_DIR or _is_writable(Path(__file__).parent / "__pycache__"):
+    if getattr(config, "CACHE_DIR", "") or _is_writable(Path(__file__).parent / "__pycache__"):
         return True, None
     if (folder := _user_folder()) and _is_writable(folder):
         return True, None
     temporary = _temporary_folder()
     if temporary:
-        numba.config.CACHE_DIR = str(temporary)
+        config.CACHE_DIR = str(temporary)  # type: ignore[attr-defined]
     return temporary is not None, temporary
 
 
