@@ -170,9 +170,8 @@ def _differences(first: Outcomes, second: Outcomes) -> list[MaskDifference]:
     differences: list[MaskDifference] = []
     for key, (folder, target) in first.items():
         repeated_folder, repeated = second.get(key, (folder, None))
-        if repeated and target.status == repeated.status:
-            if _same_mask(folder, target.mask, repeated_folder, repeated.mask):
-                continue
+        if repeated and _same_answer(folder, target, repeated_folder, repeated):
+            continue
         case, modality, round_number, name = key
         overlap = None
         if repeated and target.mask and repeated.mask:
@@ -191,6 +190,13 @@ def _differences(first: Outcomes, second: Outcomes) -> list[MaskDifference]:
             )
         )
     return differences
+
+
+def _same_answer(
+    folder: Path, target: TargetRecord, repeated_folder: Path, repeated: TargetRecord
+) -> bool:
+    same_status = target.status == repeated.status
+    return same_status and _same_mask(folder, target.mask, repeated_folder, repeated.mask)
 
 
 def _same_mask(
