@@ -52,6 +52,7 @@ def make(report: Report) -> Page:
         template="methods.html",
         context={
             "benchmarks": report.benchmarks,
+            "unregistered": report.unregistered,
             "not_isolated": sum(not run.isolates for run in report.results.runs),
             "random": sorted({run.label for run in report.results.runs if run.random_weights}),
             "metrics": report.site.table(_metrics(report)),
