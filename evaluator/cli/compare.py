@@ -99,8 +99,11 @@ def compare(
     """
     from evaluator.analysis.comparison import compare as compare_results
     from evaluator.analysis.comparison.output import rows_of, write_csv
+    from evaluator.limits import ensure_limits
     from evaluator.runs.results import load
+    from evaluator.runs.store import open_run
 
+    ensure_limits(map(open_run, runs))
     results = load(runs)
     comparison = compare_results(
         results, metrics=metrics, margins=dict(map(parse_margin, margins)), round_number=number
