@@ -16,7 +16,7 @@ from nibabel.spatialimages import HeaderDataError
 from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import corners_mm, displacement_mm, make_grid, spacing
 from evaluator.imaging.orthogonal_grids import ORTHOGONAL, ROUNDING, orthonormal, skew
-from evaluator.volumes.reading import NIFTI, read_grid
+from evaluator.volumes.reading import read_grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from evaluator.findings import Severity
     from zoo_sdk.wire import Grid
 
+NIFTI = (".nii", ".nii.gz")
 #: places that differ by less than this part of a voxel agree
 SAME_PLACE_VOXELS = 0.1
 #: voxel sizes that differ by less than this part agree
