@@ -27,9 +27,9 @@ logger = logging.getLogger(__name__)
 BLAS = "scipy.linalg.cython_blas"
 
 
-def njit(*, cache: bool, **options: Any) -> Callable[[Function], F]:
+def njit(*, cache: bool, **options: Any) -> Callable[[Function], Function]:
     """The decorator ``numba.njit``; functions are cached only where a folder can be written."""
-    decorator: Callable[[Function], F] = numba.njit(cache=cache and CACHED, **options)
+    decorator: Callable[[Function], Function] = numba.njit(cache=cache and CACHED, **options)
     return decorator
 
 
