@@ -170,9 +170,8 @@ def _differences(first: Outcomes, second: Outcomes) -> list[MaskDifference]:
     differences: list[MaskDifference] = []
     for key, (folder, target) in first.items():
         repeated_folder, repeated = second.get(key, (folder, None))
-        if repeated and target.status == repeated.status:
-            if _same_mask(folder, target.mask, repeated_folder, repeated.mask):
-                continue
+        if _is_equal(folder, target, repeated_folder, repeated):
+            continue
         case, modality, round_number, name = key
         overlap = None
         if repeated and target.mask and repeated.mask:
@@ -191,6 +190,14 @@ def _differences(first: Outcomes, second: Outcomes) -> list[MaskDifference]:
             )
         )
     return differences
+
+
+def _is_equal(
+    folder: Path, target: TargetRecord, repeated_folder: Path, repeated: TargetRecord | None
+) -> bool:
+    if repeated is None or target.status != repeated.status:
+        return False
+    return _same_mask(folder, target.mask, repeated_folder, repeated.mask)
 
 
 def _same_mask(
