@@ -170,7 +170,7 @@ def _differences(first: Outcomes, second: Outcomes) -> list[MaskDifference]:
     differences: list[MaskDifference] = []
     for key, (folder, target) in first.items():
         repeated_folder, repeated = second.get(key, (folder, None))
-        if _is_equal(folder, target, repeated_folder, repeated):
+        if repeated and _same_answer(folder, target, repeated_folder, repeated):
             continue
         case, modality, round_number, name = key
         overlap = None
@@ -192,12 +192,11 @@ def _differences(first: Outcomes, second: Outcomes) -> list[MaskDifference]:
     return differences
 
 
-def _is_equal(
-    folder: Path, target: TargetRecord, repeated_folder: Path, repeated: TargetRecord | None
+def _same_answer(
+    folder: Path, target: TargetRecord, repeated_folder: Path, repeated: TargetRecord
 ) -> bool:
-    if repeated is None or target.status != repeated.status:
-        return False
-    return _same_mask(folder, target.mask, repeated_folder, repeated.mask)
+    same_status = target.status == repeated.status
+    return same_status and _same_mask(folder, target.mask, repeated_folder, repeated.mask)
 
 
 def _same_mask(

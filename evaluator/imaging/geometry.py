@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 #: files of one grid may differ by this much: affines are stored in 32 bits, or as a quaternion
 TOLERANCE_MM = 1e-3
 
+GRID_TOLERANCE_VOXELS = 0.25
+GRID_TOLERANCE_MM = 0.25
+"""Two files lie on one grid if no voxel is displaced by more than a quarter of a voxel's shortest
+side, and by no more than 0.25 mm.
+
+Writers round positions to a few decimals, so an image and its mask can differ by micrometres. Up to
+half a voxel, the nearest voxel of the other grid has the same index. A quarter leaves a margin. A
+larger distance in millimetres has another cause than rounding.
+"""
+
 
 def make_grid(shape: Sequence[int], affine: Any) -> Grid:
     """Make a grid after checking that shape and affine describe one.
@@ -109,8 +119,13 @@ def displacement_mm(a: Grid, b: Grid) -> float:
     return float(np.linalg.norm(corners_mm(a) - corners_mm(b), axis=1).max())
 
 
-def difference(a: Grid, b: Grid, tolerance_mm: float = TOLERANCE_MM) -> str | None:
+def difference(a: Grid, b: Grid, tolerance_mm: float | None = None) -> str | None:
     """In what two grids differ, as a message that describes both.
+
+    Args:
+        a: a grid.
+        b: another grid.
+        tolerance_mm: None: ``grid_tolerance_mm``.
 
     Returns:
         None if every voxel lies at the same position to ``tolerance_mm``.
@@ -118,9 +133,44 @@ def difference(a: Grid, b: Grid, tolerance_mm: float = TOLERANCE_MM) -> str | No
     if a.shape != b.shape:
         return f"{describe(a)} against {describe(b)}: the shapes differ"
     distance = displacement_mm(a, b)
-    if distance > tolerance_mm:
+    limit = grid_tolerance_mm(a, b) if tolerance_mm is None else tolerance_mm
+    if distance > limit:
         return f"{describe(a)} against {describe(b)}: voxels lie up to {distance:.4g} mm apart"
     return None
+
+
+def grid_tolerance_mm(a: Grid, b: Grid) -> float:
+    """The displacement up to which two grids of one shape count as one grid, millimetres."""
+    shortest = min(*spacing(affine_of(a)), *spacing(affine_of(b)))
+    return max(TOLERANCE_MM, min(GRID_TOLERANCE_MM, GRID_TOLERANCE_VOXELS * shortest))
+
+
+def displacement_note(a: Grid, b: Grid) -> str | None:
+    """What a user should know about two grids that count as one grid.
+
+    Returns:
+        None if they differ by no more than the rounding of headers, or if they are not one grid
+        (``difference`` says why).
+    """
+    if a.shape != b.shape:
+        return None
+    distance = displacement_mm(a, b)
+    if not TOLERANCE_MM < distance <= grid_tolerance_mm(a, b):
+        return None
+    return (
+        f"voxels lie up to {distance:.3g} mm apart, less than a quarter of a voxel; "
+        "voxels of equal index are compared"
+    )
+
+
+def shear_degrees(affine: NDArray[np.float64]) -> float:
+    """By how much the angle of two index axes differs from 90 degrees, at most, in degrees.
+
+    It is not 0 for a scan with a tilted gantry that was not resampled.
+    """
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    cosines = directions.T @ directions - np.eye(3)
+    return float(np.degrees(np.arcsin(min(1.0, np.abs(cosines).max()))))
 
 
 def describe(grid: Grid) -> str:

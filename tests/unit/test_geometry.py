@@ -8,11 +8,14 @@ from hypothesis import strategies as st
 
 from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import (
+    TOLERANCE_MM,
     affine_of,
     difference,
+    displacement_note,
     make_grid,
     nearest_index,
     orientation,
+    shear_degrees,
     spacing,
     to_index,
     to_world,
@@ -79,10 +82,59 @@ def test_difference_is_measured_at_the_corners():
     a = make_grid((400, 400, 300), np.eye(4))
     shifted = np.eye(4)
     shifted[0, 0] += 1e-5  # 4 um at the far corner
-    assert "0.00399 mm apart" in difference(a, make_grid(a.shape, shifted))
+    b = make_grid(a.shape, shifted)
+    assert "0.00399 mm apart" in difference(a, b, TOLERANCE_MM)
     shifted[0, 0] = 1 + 1e-6
-    assert difference(a, make_grid(a.shape, shifted)) is None
+    assert difference(a, make_grid(a.shape, shifted), TOLERANCE_MM) is None
     assert "the shapes differ" in difference(a, make_grid((400, 300, 400), np.eye(4)))
+
+
+@pytest.mark.parametrize(
+    ("shift_mm", "note"),
+    [
+        (0.0005, None),
+        (0.002, "0.002 mm"),
+        (0.02, "0.02 mm"),
+        (0.2, "0.2 mm"),
+        (0.249, "0.249 mm"),
+    ],
+)
+def test_grids_a_fraction_of_a_voxel_apart_are_one_grid(shift_mm, note):
+    affine = np.diag([1.0, 2.0, 5.0, 1.0])
+    affine[:3, :3] = _rotation(0.3, -0.2, 0.5) @ affine[:3, :3]
+    a = make_grid((12, 10, 8), affine)
+    affine[1, 3] += shift_mm
+    b = make_grid((12, 10, 8), affine)
+    assert difference(a, b) is None
+    assert (displacement_note(a, b) is None) == (note is None)
+    assert note is None or note in displacement_note(a, b)
+    # the nearest voxel of the other grid has the same index, so equal indices may be compared
+    index = np.array([[0, 0, 0], [11, 9, 7], [5, 4, 3]])
+    nearest = np.floor(to_index(affine_of(b), to_world(affine_of(a), index)) + 0.5)
+    assert (nearest == index).all()
+
+
+@pytest.mark.parametrize(
+    ("step_mm", "shift_mm"), [(1.0, 0.26), (1.0, 40.0), (0.4, 0.11), (4.0, 0.26)]
+)
+def test_grids_further_apart_are_two_grids(step_mm, shift_mm):
+    affine = np.diag([step_mm, 2.0, 5.0, 1.0])
+    a = make_grid((12, 10, 8), affine)
+    affine[2, 3] += shift_mm
+    b = make_grid((12, 10, 8), affine)
+    assert "mm apart" in difference(a, b)
+    assert displacement_note(a, b) is None
+
+
+@given(st.floats(0, 60), st.sampled_from([(0, 1), (1, 2), (2, 0)]))
+def test_shear_is_the_tilt_of_the_gantry(degrees, axes):
+    affine = np.diag([0.9, 0.8, 5.0, 1.0])
+    steps = affine[:3, :3].diagonal()
+    affine[axes[0], axes[1]] = np.tan(np.radians(degrees)) * steps[axes[1]]
+    turned = affine.copy()
+    turned[:3, :3] = _rotation(0.4, 0.1, -0.7) @ affine[:3, :3]
+    assert shear_degrees(affine) == pytest.approx(degrees, abs=1e-6)
+    assert shear_degrees(turned) == pytest.approx(degrees, abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -61,13 +61,11 @@ def measure_simply(
         distances = transform[borders[source]]
         order = np.lexsort((weights, distances))
         within = np.cumsum(weights[order])
-        position = min(
-            int(np.searchsorted(within, 0.95 * within[-1] * (1 - 1e-12))), order.size - 1
-        )
+        position = min(int(np.searchsorted(within, 0.95 * within[-1] * (1 - 1e-6))), order.size - 1)
         surfaces.append(
             Surface(
                 area=fsum(weights),
-                area_within=fsum(weights[distances <= tolerance_mm]),
+                area_within=fsum(weights[distances <= tolerance_mm * (1 + 1e-6)]),
                 moment=fsum(weights * distances),
                 farthest=float(distances.max()),
                 percentile_95=float(distances[order][position]),

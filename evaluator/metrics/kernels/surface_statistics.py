@@ -13,6 +13,14 @@ from numba import njit
 
 PERCENTILE = 0.95
 
+HEADER_SLACK = 1e-6
+"""Relative slack of comparisons, larger than the rounding of a header.
+
+Headers store spacings in 32 bits (relative error 6e-8). Without the slack, the rounding would
+decide whether a distance that equals the tolerance is within it, and whether a share of the area
+that equals the percentile has reached it.
+"""
+
 
 def summarise(codes: Any, squares: Any, areas: Any, tolerance_mm: float) -> Surface:
     """The surface of these corners.
@@ -21,9 +29,10 @@ def summarise(codes: Any, squares: Any, areas: Any, tolerance_mm: float) -> Surf
         codes: of each corner, (n,) uint8.
         squares: squared distance of each corner, (n,) mm^2.
         areas: surface of each code.
-        tolerance_mm: distances up to it, itself included, are within tolerance.
+        tolerance_mm: distances up to it are within tolerance, and up to ``HEADER_SLACK`` more.
     """
-    area, within, moment, farthest, percentile = _summarise(codes, squares, areas, tolerance_mm)
+    limit = tolerance_mm * (1 + HEADER_SLACK)
+    area, within, moment, farthest, percentile = _summarise(codes, squares, areas, limit)
     return Surface(
         area=area,
         area_within=within,
@@ -58,7 +67,7 @@ def _added(total: float, lost: float, term: float) -> tuple[float, float]:
 
 @njit(cache=True, nogil=True)
 def _summarise(
-    codes: Any, squares: Any, areas: Any, tolerance: float
+    codes: Any, squares: Any, areas: Any, limit: float
 ) -> tuple[float, float, float, float, float]:
     keys, sums, losses = _gathered(codes, squares, areas)
     order = np.argsort(keys)
@@ -67,13 +76,12 @@ def _summarise(
         distance = np.sqrt(keys[k])
         area, area_lost = _added(area, area_lost, sums[k])
         area_lost += losses[k]
-        if distance <= tolerance:
+        if distance <= limit:
             within, within_lost = _added(within, within_lost, sums[k])
             within_lost += losses[k]
         moment, moment_lost = _added(moment, moment_lost, distance * (sums[k] + losses[k]))
     area += area_lost
-    # a share that equals the percentile but for rounding has reached it
-    enough = PERCENTILE * area * (1 - 1e-12)
+    enough = PERCENTILE * area * (1 - HEADER_SLACK)
     percentile, reached, lost = np.sqrt(keys[order[-1]]), 0.0, 0.0
     for k in order:
         reached, lost = _added(reached, lost, sums[k])
