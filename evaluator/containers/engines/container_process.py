@@ -61,6 +61,7 @@ class ContainerProcess:
             with engine_gone(container.client):
                 container.start()
         except docker.errors.APIError as error:
+            self._close_socket()
             raise refused_start(container.client, error) from error
         self._pump = threading.Thread(
             target=self._read_frames if self._socket else self._follow, daemon=True
@@ -159,15 +160,18 @@ class ContainerProcess:
             time.sleep(0.05)
         self._pump.join(5)
         remove_container(self._container)
-        if self._socket:
-            self._socket.close()
-            self._attached.close()
+        self._close_socket()
         return Exit(
             code=state.get("ExitCode"),
             out_of_memory=bool(state.get("OOMKilled")),
             tail=self._log.tail(),
             outside=outside,
         )
+
+    def _close_socket(self) -> None:
+        if self._socket:
+            self._socket.close()
+            self._attached.close()
 
     def _outside(self) -> str:
         """What somebody else did to the container before the evaluator ends it; empty: nothing."""
