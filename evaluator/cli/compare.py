@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from evaluator.cli.tables import format_cell, print_heading, print_table
+from evaluator.cli.options import json_option
+from evaluator.cli.tables import (
+    Column,
+    Table,
+    benchmark_of,
+    format_cell,
+    print_heading,
+    print_note,
+    print_table,
+    table_options,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,22 +26,34 @@ if TYPE_CHECKING:
     from evaluator.analysis.comparison import Comparison
     from evaluator.runs.results import Results
 
-#: columns of the printed tables, before the estimates
+#: columns of the printed tables; the estimates follow
 _MODALITY_COLUMNS = (
-    "model", "modality_pair", "target", "n", "failed_structural", "failed_functional",
-    "mean_structural", "mean_functional",
-)  # fmt: skip
+    Column(name="model", text=True, wraps=True, shared=True),
+    Column(name="modality_pair", heading="pair", text=True, shared=True),
+    Column(name="target", text=True),
+    Column(name="n", heading="subjects", level=2),
+    Column(name="failed_structural", level=3),
+    Column(name="failed_functional", level=3),
+    Column(name="mean_structural", heading="structural mean\nover subjects", level=2),
+    Column(name="mean_functional", heading="functional mean\nover subjects", level=2),
+)
 _MODEL_COLUMNS = (
-    "model", "other", "modality", "n", "failed_model", "failed_other", "mean_model", "mean_other",
-)  # fmt: skip
-#: headings that differ from the name of the column
-_HEADINGS = {
-    "n": "subjects",
-    "mean_structural": "structural mean\nover subjects",
-    "mean_functional": "functional mean\nover subjects",
-    "mean_model": "model mean\nover subjects",
-    "mean_other": "other mean\nover subjects",
-}
+    Column(name="model", text=True, wraps=True, shared=True),
+    Column(name="other", text=True, wraps=True, shared=True),
+    Column(name="modality", text=True),
+    Column(name="n", heading="subjects", level=2),
+    Column(name="failed_model", level=3),
+    Column(name="failed_other", level=3),
+    Column(name="mean_model", heading="model mean\nover subjects", level=2),
+    Column(name="mean_other", heading="other mean\nover subjects", level=2),
+)
+_ESTIMATES = (
+    Column(name="difference"),
+    Column(name="95", heading="95\u00a0%"),
+    Column(name="p_holm", heading="p", level=1),
+    Column(name="verdict", text=True),
+    Column(name="remark", text=True, wraps=True, level=4),
+)
 
 
 @click.command(
@@ -53,12 +75,14 @@ _HEADINGS = {
     help="Margin of equivalence: differences below X are irrelevant (dice=0.05).",
 )
 @click.option("--round", "number", type=int, help="Round of corrections (default: the last).")
-@click.option("--json", "as_json", is_flag=True, help="One object for each row of each table.")
+@table_options
+@json_option("row of each table")
 @click.option(
-    "--csv",
+    "-o",
+    "--output",
     "folder",
     type=click.Path(path_type=Path),
-    help="Write each table as a CSV file into this folder.",
+    help="Write each table, with every column, as a CSV file into this folder.",
 )
 def compare(
     runs: tuple[str, ...],
@@ -70,13 +94,16 @@ def compare(
 ) -> None:
     """Compare modalities and models in RUN... (names or folders), paired within the subject.
 
-    Prints the primary metric, with failures included as the protocol defines. --json and --csv
-    have all results (docs/statistics.md).
+    Prints the primary metric, with failures included as the protocol defines. --json and -o have
+    all results (docs/statistics.md).
     """
     from evaluator.analysis.comparison import compare as compare_results
     from evaluator.analysis.comparison.output import rows_of, write_csv
+    from evaluator.limits import ensure_limits
     from evaluator.runs.results import load
+    from evaluator.runs.store import open_run
 
+    ensure_limits(map(open_run, runs))
     results = load(runs)
     comparison = compare_results(
         results, metrics=metrics, margins=dict(map(parse_margin, margins)), round_number=number
@@ -107,19 +134,21 @@ def print_comparison(results: Results, comparison: Comparison) -> None:
         print_heading(group)
         means = _rows(comparison.means, *key)
         if means.empty:
-            click.echo("no scores yet")
+            print_note("no scores yet")
             continue
         metric = str(means["metric"].iloc[0])
         modality = _rows(comparison.modality, *key, metric)
         title = f"structural minus functional, {metric}"
-        _print_differences(modality, title, _MODALITY_COLUMNS)
+        common = benchmark_of(group) | {"metric": metric}
+        _print_differences(modality, title, _MODALITY_COLUMNS, common)
         models = _rows(comparison.models, *key, metric)
         overall = models[models["target"] == "all targets"]
-        _print_differences(overall, f"model minus other, {metric}, all targets", _MODEL_COLUMNS)
+        title = f"model minus other, {metric}, all targets"
+        _print_differences(overall, title, _MODEL_COLUMNS, common)
         _print_joint(_rows(comparison.joint, *key, metric))
         _print_gaps(_rows(comparison.gaps, *key, metric))
     margins = ", ".join(f"{name} {value:g}" for name, value in comparison.margins.items())
-    click.echo(
+    print_note(
         "\nUnit: the subject; a subject's sessions and seeds are averaged first. "
         "Interval: 95 % BCa bootstrap over subjects. p: Wilcoxon signed-rank (Pratt), adjusted by "
         f"Holm over targets x models. Margin of equivalence: {margins}."
@@ -135,28 +164,27 @@ def _rows(
     return frame[selected]
 
 
-def _print_differences(frame: pd.DataFrame, title: str, names: tuple[str, ...]) -> None:
+def _print_differences(
+    frame: pd.DataFrame, title: str, columns: tuple[Column, ...], common: dict[str, str]
+) -> None:
     if frame.empty:
         return
     rows = []
     for row in frame.to_dict("records"):
         remark = row["explanation"] if row["status"] == "ok" else row["status"]
-        estimates = (row["difference"], _interval(row), row["p_holm"], row["verdict"], remark)
-        rows.append((*(row[name] for name in names), *estimates))
-    headings = [_HEADINGS.get(name, name) for name in names]
-    print_table(title, (*headings, "difference", "95 %", "p", "verdict", ""), rows)
-
-
-def _interval(row: dict[Any, Any]) -> str:
-    return f"{format_cell(row['low'])} to {format_cell(row['high'])}"
+        interval = (row["low"], row["high"])
+        estimates = (row["difference"], interval, row["p_holm"], row["verdict"], remark)
+        rows.append((*(row[column.name] for column in columns), *estimates))
+    columns = (*columns, *_ESTIMATES)
+    print_table(Table(title=title, columns=columns, rows=rows, common=common))
 
 
 def _print_joint(frame: pd.DataFrame) -> None:
     for row in frame.to_dict("records"):
         reason = f" ({row['reason']})" if row["reason"] else ""
-        click.echo(
+        print_note(
             f"all targets jointly: {row['model']} {row['modality_pair']} "
-            f"{format_cell(row['difference'])} [{_interval(row)}], p {format_cell(row['p'])}, "
+            f"{format_cell(row['difference'])} [{format_cell((row['low'], row['high']))}], p {format_cell(row['p'])}, "
             f"p of the interaction with target {format_cell(row['p_interaction'])}; "
             f"{row['method']}{reason}"
         )
@@ -166,9 +194,9 @@ def _print_gaps(frame: pd.DataFrame) -> None:
     for row in frame[frame["gap"] == "generalization gap"].to_dict("records"):
         label = f"generalization gap: {row['model']} {row['modality']}"
         if row["status"] == "unsupported":
-            click.echo(f"{label}: not supported")
+            print_note(f"{label}: not supported")
             continue
-        click.echo(
+        print_note(
             f"{label} {format_cell(row['value'])} (literature {format_cell(row['literature'])}, "
             f"{row['certainty']}; measured {format_cell(row['measured'])})"
         )

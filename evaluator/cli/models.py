@@ -16,9 +16,18 @@ from evaluator.cli.options import (
     json_option,
     weights_option,
 )
+from evaluator.cli.tables import Column, Table, print_table, table_options
 
 if TYPE_CHECKING:
     from evaluator.zoo import ZooModel
+
+_MODEL_COLUMNS = (
+    Column(name="name", text=True),
+    Column(name="image", text=True),
+    Column(name="inputs", text=True),
+    Column(name="prompts", text=True, wraps=True),
+    Column(name="title", text=True, wraps=True),
+)
 
 
 @click.group(epilog="Example: umd models list")
@@ -27,44 +36,52 @@ def models() -> None:
 
 
 @models.command("list", epilog="Example: umd models list --json")
+@table_options
 @json_option("model")
 def list_(as_json: bool) -> None:
     """List every model that has a Dockerfile, and whether its image is built."""
     from evaluator.errors import EngineUnavailableError
     from evaluator.zoo import broken_models, is_built, zoo
 
+    rows = []
     for model in zoo():
         try:
             built: bool | None = is_built(model)
         except EngineUnavailableError:
             built = None
-        _print_model(model, built, as_json=as_json)
+        if as_json:
+            click.echo(json.dumps(_describe_model(model, built)))
+        else:
+            rows.append(_model_row(model, built))
+    if not as_json:
+        print_table(Table(columns=_MODEL_COLUMNS, rows=rows))
     for name, reason in broken_models().items():
         click.echo(f"{name:20} {reason}", err=True)
 
 
-def _print_model(model: ZooModel, built: bool | None, *, as_json: bool) -> None:
-    """Print one model; ``built`` is None if no engine answers."""
+def _describe_model(model: ZooModel, built: bool | None) -> dict[str, Any]:
+    """A model as a JSON object; ``built`` is None if no engine answers."""
     card = model.card
-    if as_json:
-        body = {
-            "name": model.name,
-            "title": card.title,
-            "inputs": card.inputs,
-            "prompts": card.prompts,
-            "targets": card.targets or "*",
-            "gpu": card.gpu,
-            "session": card.session,
-            "rounds": "many" if card.many_rounds else "one",
-            "built": built,
-            "labels": dict(card.labels),
-        }
-        click.echo(json.dumps(body))
-        return
+    return {
+        "name": model.name,
+        "title": card.title,
+        "inputs": card.inputs,
+        "prompts": card.prompts,
+        "targets": card.targets or "*",
+        "gpu": card.gpu,
+        "session": card.session,
+        "rounds": "many" if card.many_rounds else "one",
+        "built": built,
+        "labels": dict(card.labels),
+    }
+
+
+def _model_row(model: ZooModel, built: bool | None) -> tuple[str, ...]:
+    card = model.card
     state = {True: "built", False: "not built", None: "no engine"}[built]
     inputs = " | ".join(map("+".join, card.inputs))
-    prompts = ",".join(card.prompts) or "automatic"
-    click.echo(f"{model.name:20} {state:10} {inputs:14} {prompts:16} {card.title}")
+    prompts = ", ".join(card.prompts) or "automatic"
+    return (model.name, state, inputs, prompts, card.title)
 
 
 @models.command(epilog="Example: umd models build region-growing")

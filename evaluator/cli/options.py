@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from evaluator.cli.tables import choose_form
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -62,7 +64,11 @@ output_folder_option = click.option(
 def json_option(unit: str) -> Decorator:
     """The flag ``--json``; its help says that a line is one JSON object for each ``unit``."""
     return click.option(
-        "--json", "as_json", is_flag=True, help=f"Print one JSON object for each {unit}."
+        "--json",
+        "as_json",
+        is_flag=True,
+        callback=choose_form,
+        help=f"Print one JSON object for each {unit}.",
     )
 
 

@@ -7,13 +7,29 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evaluator.cli.tables import print_heading, print_table
+from evaluator.cli.options import json_option
+from evaluator.cli.tables import (
+    Column,
+    Table,
+    benchmark_of,
+    print_heading,
+    print_note,
+    print_table,
+    table_options,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from evaluator.runs.results import Group
 
+_COLUMNS = (
+    Column(name="place"),
+    Column(name="model", text=True, wraps=True),
+    Column(name="mean_rank"),
+    Column(name="place", heading="95\u00a0% of resamples"),
+    Column(name="first", heading="first in"),
+)
 #: with fewer subjects, resamples repeat the same few subjects
 FEW_SUBJECTS = 6
 
@@ -33,7 +49,8 @@ FEW_SUBJECTS = 6
     help="Weight of tasks; KIND is target, modality or metric.",
 )
 @click.option("--round", "number", type=int, help="Round of corrections (default: the last).")
-@click.option("--json", "as_json", is_flag=True, help="One object for each row of each table.")
+@table_options
+@json_option("row of each table")
 def rank(
     runs: tuple[str, ...],
     metrics: tuple[str, ...],
@@ -62,38 +79,39 @@ def rank(
         return
     for group in results.groups():
         print_heading(group)
-        _print_ranks(_rows(ranks.ranks, group), _rows(ranks.stability, group))
+        _print_ranks(_rows(ranks.ranks, group), _rows(ranks.stability, group), group)
 
 
 def _rows(frame: pd.DataFrame, group: Group) -> pd.DataFrame:
     return frame[(frame["dataset"] == group.dataset) & (frame["protocol"] == group.protocol.id)]
 
 
-def _print_ranks(ranks: pd.DataFrame, stability: pd.DataFrame) -> None:
+def _print_ranks(ranks: pd.DataFrame, stability: pd.DataFrame, group: Group) -> None:
     """Print the places by both orders and their stability, or why there is no ranking."""
     import pandas as pd
 
     for explanation in sorted({text for text in ranks["explanation"] if text}):
-        click.echo(explanation)
+        print_note(explanation)
     for row in stability.to_dict("records"):
         names = [name for name in ("tau", "tau_low", "tau_between") if not pd.isna(row[name])]
         tau = ", ".join(f"{name} {row[name]:.2f}" for name in names)
         agreement = f"Kendall's tau-b: {tau}" if tau else "all models tie"
-        click.echo(f"{row['order']}: {row['subjects']} subjects, {row['tasks']} tasks; {agreement}")
+        print_note(f"{row['order']}: {row['subjects']} subjects, {row['tasks']} tasks; {agreement}")
         places = ranks[ranks["order"] == row["order"]].sort_values(["place", "model"])
         rows = [
             (
                 place["place"],
                 place["model"],
                 place["mean_rank"],
-                f"{place['place_low']} to {place['place_high']}",
+                (place["place_low"], place["place_high"]),
                 place["first"],
             )
             for place in places.to_dict("records")
         ]
-        print_table(None, ("place", "model", "mean_rank", "95 % of resamples", "first in"), rows)
+        common = benchmark_of(group) | {"order": row["order"]}
+        print_table(Table(columns=_COLUMNS, rows=rows, common=common))
         if row["subjects"] < FEW_SUBJECTS:
-            click.echo(
+            print_note(
                 f"{row['subjects']} subjects are too few to judge how stable the places are."
             )
 

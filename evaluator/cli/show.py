@@ -8,17 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-if TYPE_CHECKING:
-    from rich.table import Table
+from evaluator.cli.options import json_option
+from evaluator.cli.tables import Column, Table, print_note, table_options
+from evaluator.cli.tables import print_table as print_cells
 
+if TYPE_CHECKING:
     from evaluator.runs.store import RunStore
 
 
+_LABELS = (Column(name="target", text=True), Column(name="modality", text=True))
+_COUNTS = ("subjects", "predictions", "failed", "excluded")
+_ROUND_COUNTS = ("subjects", "predictions", "failed_rounds")
 #: how to read the statistics
 _NOTES = (
     "Statistics are over subjects: a subject's sessions and seeds are averaged first.",
     "Failed predictions are counted as the protocol defines.",
     "Undefined distances are replaced by the protocol's distance cap.",
+    "Floor: mean score of an image-blind answer to the same prompt. Ceiling: what the grid allows.",
     "Distances are in mm. |metric| is the magnitude of a signed metric.",
 )
 
@@ -30,9 +36,8 @@ _NOTES = (
 )
 @click.option("--round", "number", type=int, help="Round of corrections (default: the last).")
 @click.option("--rounds", is_flag=True, help="Show statistics over the rounds of corrections.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="One object for each model, target and modality."
-)
+@table_options
+@json_option("model, target and modality")
 def show(
     name: str | None, metrics: tuple[str, ...], number: int | None, rounds: bool, as_json: bool
 ) -> None:
@@ -58,48 +63,61 @@ def show(
 
 def print_table(run: RunStore, *, metrics: tuple[str, ...] = (), number: int | None = None) -> None:
     """Print target by modality: counts, and mean, median and quartiles over subjects."""
-    from rich.console import Console
-
     from evaluator.analysis.summary import header, summarise
-    from evaluator.metrics import METRICS
     from evaluator.runs.reproducibility import describe_reproducibility
 
     entries = summarise(run, metrics=metrics, round_number=number)
-    console = Console(highlight=False, soft_wrap=True)
     for line in (*header(run), describe_reproducibility(run)):
-        console.print(line, markup=False)
+        print_note(line)
     if not entries:
-        console.print("no scores yet")
+        print_note("no scores yet")
         return
+    print_cells(_score_table(entries))
+    for line in footer(run, entries):
+        print_note(line)
+
+
+def _score_table(entries: list[dict[str, Any]]) -> Table:
+    """Target by modality: counts, and statistics over subjects of each metric."""
+    from evaluator.metrics import METRICS
+
     titles = {name: f"|{name}|" if METRICS[name].signed else name for name in entries[0]["metrics"]}
     first, *others = titles
-    columns = [
-        "subjects",
-        "predictions",
-        "failed",
-        "excluded",
-        f"{titles[first]} mean\nover subjects",
-        "median\nover subjects",
-        "IQR\nover subjects",
-        *(f"{titles[name]} median\nover subjects" for name in others),
-    ]
-    table = _make_table(columns)
-    for entry in entries:
-        counts = [entry[key] for key in ("subjects", "predictions", "failed", "excluded")]
-        q1, q3 = entry["q1_over_subjects"], entry["q3_over_subjects"]
-        by_metric = entry["metrics"]
-        table.add_row(
-            entry["target"],
-            entry["modality"],
-            *map(str, counts),
-            _cell(entry["mean_over_subjects"]),
-            _cell(entry["median_over_subjects"]),
-            "-" if q1 is None else f"{q1:.3f} to {q3:.3f}",
-            *(_cell(by_metric[name]["median_over_subjects"]) for name in others),
+    medians = [
+        Column(
+            name=f"{name}_median_over_subjects",
+            heading=f"{titles[name]} median\nover subjects",
+            level=3 + number,
         )
-    _print_wide(table, 200)
-    for line in footer(run, entries):
-        console.print(line, markup=False)
+        for number, name in enumerate(others)
+    ]
+    columns = (
+        *_LABELS,
+        Column(name="subjects"),
+        Column(name="predictions", level=2),
+        Column(name="failed"),
+        Column(name="excluded", level=99),
+        Column(name=f"{first}_mean_over_subjects", heading=f"{titles[first]} mean\nover subjects"),
+        Column(name=f"{first}_floor_mean_over_subjects", heading="floor", level=1),
+        Column(name=f"{first}_ceiling_mean_over_subjects", heading="ceiling", level=2),
+        Column(name=f"{first}_median_over_subjects", heading="median\nover subjects", level=1),
+        Column(name=f"{first}_iqr_over_subjects", heading="IQR\nover subjects", level=1),
+        *medians,
+    )
+    rows = []
+    for entry in entries:
+        by_metric = entry["metrics"]
+        row = (
+            *(entry[key] for key in ("target", "modality", *_COUNTS)),
+            entry["mean_over_subjects"],
+            entry["floor_mean_over_subjects"],
+            entry["ceiling_mean_over_subjects"],
+            entry["median_over_subjects"],
+            (entry["q1_over_subjects"], entry["q3_over_subjects"]),
+            *(by_metric[name]["median_over_subjects"] for name in others),
+        )
+        rows.append(row)
+    return Table(columns=columns, rows=rows)
 
 
 def print_rounds(run: RunStore, *, as_json: bool) -> None:
@@ -115,25 +133,25 @@ def print_rounds(run: RunStore, *, as_json: bool) -> None:
             click.echo(json.dumps(entry, allow_nan=False))
         return
     for line in (*header(run), describe_reproducibility(run)):
-        click.echo(line)
+        print_note(line)
     if not entries:
-        click.echo(
+        print_note(
             f"no rounds with scores; umd show {run.name} shows the statuses of the predictions"
         )
         return
-    _print_wide(_rounds_table(entries), 220)
-    click.echo(
+    print_cells(_rounds_table(entries))
+    print_note(
         "Means are over subjects. A failed round counts as 0. A target that ended early keeps its "
         "last score."
     )
-    click.echo(
+    print_note(
         "A prediction that never reaches a Dice counts as all clicks of the protocol. "
         "lost: mean score lost by a correction. s: median seconds of a request."
     )
     for total in totals:
         areas = f"DSC_AUC {total['dsc_auc']:.3f}, NSD_AUC {total['nsd_auc']:.3f} (at most 4)"
         last = f"DSC_Final {total['dsc_final']:.3f}, NSD_Final {total['nsd_final']:.3f}"
-        click.echo(
+        print_note(
             f"CVPR 2025, {total['modality']}, means over {total['n']} images: {areas}, {last}, "
             f"{total['seconds']:.1f} s an image"
         )
@@ -141,31 +159,39 @@ def print_rounds(run: RunStore, *, as_json: bool) -> None:
 
 def _rounds_table(entries: list[dict[str, Any]]) -> Table:
     levels = list(entries[0]["noc"])
-    columns = [
-        "subjects",
-        "predictions",
-        "failed rounds",
-        "mean Dice\nby round",
-        "area",
-        *(f"clicks to {level}" for level in levels),
-        "first gain",
-        "lost",
-        "s",
-    ]
-    table = _make_table(columns)
+    clicks: list[Column] = []
+    for level in levels:
+        clicks += [
+            Column(name=f"clicks_to_{level}", level=2, digits=1),
+            Column(name=f"never_{level}", heading=f"never {level}", level=2),
+        ]
+    columns = (
+        *_LABELS,
+        Column(name="subjects", level=1),
+        Column(name="predictions", level=3),
+        Column(name="failed_rounds", level=1),
+        Column(name="curve", heading="mean Dice\nby round", wraps=True),
+        Column(name="area"),
+        *clicks,
+        Column(name="first_gain", level=3),
+        Column(name="lost", level=3),
+        Column(name="seconds", heading="s", level=3),
+    )
+    rows = []
     for entry in entries:
-        clicks = [entry["noc"][level] for level in levels]
-        counts = [entry[key] for key in ("subjects", "predictions", "failed_rounds")]
-        table.add_row(
-            entry["target"],
-            entry["modality"],
-            *map(str, counts),
+        needed: list[Any] = []
+        for level in levels:
+            reached = entry["noc"][level]
+            needed += [reached["clicks"], reached["never"]]
+        row = (
+            *(entry[key] for key in ("target", "modality", *_ROUND_COUNTS)),
             " ".join(f"{value:.3f}" for value in entry["curve"]),
-            _cell(entry["area"]),
-            *(f"{needed['clicks']:.1f} ({needed['never']} never)" for needed in clicks),
-            *(_cell(entry[key]) for key in ("first_gain", "instability", "seconds")),
+            entry["area"],
+            *needed,
+            *(entry[key] for key in ("first_gain", "instability", "seconds")),
         )
-    return table
+        rows.append(row)
+    return Table(columns=columns, rows=rows)
 
 
 def footer(run: RunStore, entries: list[dict[str, Any]]) -> list[str]:
@@ -184,28 +210,3 @@ def footer(run: RunStore, entries: list[dict[str, Any]]) -> list[str]:
         *([displacement] if displacement else []),
         *(f"not run: {line}" for line in not_run(run)),
     ]
-
-
-def _make_table(columns: list[str]) -> Table:
-    """Make a table with target and modality, followed by right-aligned columns."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for title in ("target", "modality"):
-        table.add_column(title, no_wrap=True, vertical="bottom")
-    for title in columns:
-        table.add_column(title, justify="right", no_wrap=True)
-    return table
-
-
-def _print_wide(table: Table, width: int) -> None:
-    """Print a table in the width of the terminal, or in ``width`` characters to a file."""
-    from rich.console import Console
-
-    is_terminal = Console().is_terminal
-    Console(highlight=False, width=None if is_terminal else width).print(table, markup=False)
-
-
-def _cell(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from evaluator.analysis.comparison import compare
 from evaluator.analysis.failures import find_failures
 from evaluator.errors import UnknownNameError
+from evaluator.limits import ensure_limits
 from evaluator.report.benchmark import DOUBTS, RANDOM, SYNTHETIC, make_benchmarks
 from evaluator.report.cases.selection import find_picks
 from evaluator.report.context import Options, Page, Report
@@ -33,6 +34,7 @@ from evaluator.report.privacy import make_privacy
 from evaluator.report.site import Entry, Site, SiteHeader
 from evaluator.report.tables import count_noun, rows_of
 from evaluator.runs.results import load
+from evaluator.runs.store import as_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,6 +76,8 @@ def build_report(
     Raises:
         UserError: The runs cannot be compared, or the folder exists and is not a report.
     """
+    runs = list(runs)
+    ensure_limits(map(as_run, runs))
     return write_report(load(runs), folder, options)
 
 

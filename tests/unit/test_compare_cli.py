@@ -64,7 +64,7 @@ def test_json_and_csv(runs, tmp_path):
         "--json",
         "--margin",
         "dice=0.2",
-        "--csv",
+        "-o",
         tmp_path / "csv",
     )
     rows = [json.loads(line) for line in told.splitlines()]
