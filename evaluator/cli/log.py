@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from evaluator.errors import write_fault
+from evaluator.plain_text import clean_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +25,7 @@ class ConsoleHandler(logging.Handler):
         """Print one message."""
         label = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
         CONSOLE.file = sys.stderr
-        CONSOLE.print(label + record.getMessage(), markup=False)
+        CONSOLE.print(label + clean_text(record.getMessage(), None), markup=False)
 
 
 def configure_logging(verbosity: int, log_file: Path | None) -> None:

@@ -19,6 +19,7 @@ from evaluator.containers.answers import (
 )
 from evaluator.containers.engines.spec import Workspace
 from evaluator.containers.output_monitor import OutputMonitor
+from evaluator.containers.replies import clean_reply
 from evaluator.containers.starting import ModelStarter
 from evaluator.types import Failure, Status
 from zoo_sdk.plain_json import loads
@@ -176,7 +177,7 @@ class _SessionProcess:
         if isinstance(body, Failure):
             return body
         try:
-            reply = parse_reply(body)
+            reply = clean_reply(parse_reply(body))
         except WireError as error:
             detail = f"the reply does not follow the contract: {error}"
             return Failure(status=Status.ERROR, detail=detail)

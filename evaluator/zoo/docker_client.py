@@ -14,6 +14,7 @@ import docker.errors
 from evaluator.containers.engines.docker import DockerEngine
 from evaluator.containers.engines.docker_errors import engine_faults, engine_gone, explanation
 from evaluator.errors import BuildError, write_fault
+from evaluator.plain_text import clean_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -97,12 +98,12 @@ class BuildClient:
             )
             failed = None
             for event in stream:
-                text = str(event.get("stream") or event.get("status") or "").strip()
+                text = clean_text(str(event.get("stream") or event.get("status") or "").strip())
                 if text:
                     lines.append(text)
                 if text.startswith("Step "):
                     logger.info(f"  {text[:100]}")
-                failed = event.get("error") or failed
+                failed = clean_text(str(event.get("error") or "")) or failed
         digest = None if failed else self.find(reference)
         if digest is None:
             tail = "\n    ".join(lines[-TAIL_LINES:])
