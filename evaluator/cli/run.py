@@ -9,6 +9,8 @@ import click
 
 from evaluator.cli.options import (
     accept_licence_option,
+    card_option,
+    contract_option,
     data_root_option,
     engine_option,
     gpus_option,
@@ -20,6 +22,7 @@ from evaluator.cli.show import print_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from evaluator.evaluation.run_config import RunConfig
 
@@ -32,9 +35,15 @@ logger = logging.getLogger(__name__)
     "--model",
     "models",
     multiple=True,
-    required=True,
     help="Model of the zoo (repeatable).",
 )
+@click.option(
+    "--image",
+    help="Image to run instead of a model of the zoo: a reference, or a file of docker save. It is "
+    "registered as by umd models add.",
+)
+@contract_option
+@card_option
 @click.option(
     "-d",
     "--data",
@@ -107,6 +116,9 @@ logger = logging.getLogger(__name__)
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 def run(
     models: tuple[str, ...],
+    image: str | None,
+    contract: str | None,
+    card: Path | None,
     gpus: str,
     accepted: tuple[str, ...],
     shard: str | None,
@@ -119,6 +131,12 @@ def run(
     """
     from evaluator.evaluation.run_config import RunConfig, parse_shard
 
+    if image is None and not models:
+        raise click.UsageError("name a model with -m, or an image with --image")
+    if image is None and (contract or card):
+        raise click.UsageError("--contract and --card describe an --image")
+    if image is not None:
+        models = (*models, _register(image, contract, card))
     if settings["name"] and len(models) > 1:
         raise click.UsageError("--name requires a single model; omit it for several")
     configs = [
@@ -151,6 +169,17 @@ def _run_or_tell(config: RunConfig, configs: Sequence[RunConfig], dry_run: bool)
         logger.warning("model %s could not be run: %s", config.model, error)
         return False
     return True
+
+
+def _register(image: str, contract: str | None, card: Path | None) -> str:
+    """Register an image as a model under a name that follows from its reference."""
+    from evaluator.zoo.docker_client import BuildClient
+    from evaluator.zoo.registered_images import add_image, derive_name
+
+    name = derive_name(image)
+    path, _ = add_image(name, image, BuildClient(), contract=contract, card=card)
+    click.echo(f"image {image} is model {name} ({path})", err=True)
+    return name
 
 
 def _check(config: RunConfig) -> None:

@@ -20,6 +20,7 @@ import struct
 import subprocess
 import sys
 import threading
+from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -53,6 +54,14 @@ class _WorkerEndedError(Exception):
     """The worker ended, or did not reply in time."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NpzLabel:
+    """One label of an array (k, j, i) in an npz file."""
+
+    array: str
+    label: int
+
+
 class MaskValidator:
     """Validates untrusted masks; may be used from several threads.
 
@@ -73,13 +82,16 @@ class MaskValidator:
         """End the worker."""
         self._end()
 
-    def check(self, path: Path, grid: Grid, limit_bytes: int) -> GridMask | Failure:
+    def check(
+        self, path: Path, grid: Grid, limit_bytes: int, *, npz: NpzLabel | None = None
+    ) -> GridMask | Failure:
         """Read and validate a mask.
 
         Args:
             path: the file, in a folder that a container made inside a folder of the evaluator.
             grid: the grid that the mask must lie on.
             limit_bytes: the largest size of the file.
+            npz: the label of an npz file; None: the file is a NIfTI mask.
 
         Returns:
             The mask on ``grid``, or a Failure that says why the file is not accepted.
@@ -91,13 +103,13 @@ class MaskValidator:
         if isinstance(body, Failure):
             return body
         with self._lock:
-            return self._validate(body, grid)
+            return self._validate(body, grid, npz)
 
-    def _validate(self, body: bytes, grid: Grid) -> GridMask | Failure:
+    def _validate(self, body: bytes, grid: Grid, npz: NpzLabel | None) -> GridMask | Failure:
         ended = ""
         for _ in range(ATTEMPTS):
             try:
-                return self._ask(body, grid)
+                return self._ask(body, grid, npz)
             except _WorkerEndedError as error:
                 ended = str(error)
                 logger.warning("the process that checks masks ended (%s); started again", ended)
@@ -121,11 +133,12 @@ class MaskValidator:
                 f"{_memory_advice()}run again. No mask was judged"
             )
 
-    def _ask(self, body: bytes, grid: Grid) -> GridMask | Failure:
+    def _ask(self, body: bytes, grid: Grid, npz: NpzLabel | None = None) -> GridMask | Failure:
         """What the worker replies; raises _WorkerEndedError without a reply in time."""
         worker = self._worker = self._worker or _start()
         assert worker.stdin and worker.stdout
-        request = json.dumps({"shape": grid.shape, "affine": grid.affine}).encode()
+        expected = {"shape": grid.shape, "affine": grid.affine, "npz": npz and asdict(npz)}
+        request = json.dumps(expected).encode()
         seconds = WAIT_SECONDS + np.prod(grid.shape, dtype=float) / VOXELS_PER_SECOND
         limit = threading.Timer(seconds, worker.kill)
         limit.daemon = True

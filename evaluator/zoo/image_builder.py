@@ -20,6 +20,7 @@ from evaluator.zoo.catalog import BASES, copied_files, hash_files
 from evaluator.zoo.docker_client import BuildClient
 from evaluator.zoo.dockerfiles import foreign_images, from_images, read_dockerfile
 from evaluator.zoo.fetching import Fetch, fetch
+from evaluator.zoo.registered_images import ensure_registered
 from evaluator.zoo.saved_images import load_base
 from evaluator.zoo.sources import read_sources, sources_path
 from evaluator.zoo.weights import Weights, default_weights
@@ -79,6 +80,9 @@ def ensure_image(
     """
     order = order or ImageBuildConfig()
     builder = BuildClient(client)
+    if model.image is not None:
+        return _registered(model, ensure_registered(model.image, builder))
+    assert model.dockerfile is not None
     text = read_dockerfile(model.dockerfile)
     bases = [_base(name, order, builder) for name in BASES if f"umd/{name}" in from_images(text)]
     foreign = foreign_ids(text, builder)
@@ -119,6 +123,7 @@ def _build(
     weights: Weights,
 ) -> str:
     logger.info(f"building {reference}")
+    assert model.dockerfile is not None
     text = read_dockerfile(model.dockerfile)
     has_argument = re.search(r"^ARG WEIGHTS\b", text, flags=re.MULTILINE)
     with build_context(model.dockerfile, bundle, weights) as folder:
@@ -173,6 +178,10 @@ def find_image(
         ManifestError: the image's labels are wrong.
     """
     builder = BuildClient(client)
+    if model.image is not None:
+        found = builder.find(model.image.digest)
+        return _registered(model, found) if found else None
+    assert model.dockerfile is not None
     text = read_dockerfile(model.dockerfile)
     names = [name for name in BASES if f"umd/{name}" in from_images(text)]
     bases = [builder.find(f"umd/{name}:latest") for name in names]
@@ -195,6 +204,11 @@ def foreign_ids(text: str, builder: BuildClient) -> list[str]:
     return [f"{name}={builder.find(name) or ''}" for name in foreign_images(text)]
 
 
+def _registered(model: ZooModel, digest: str) -> BuiltImage:
+    """A registered image: nothing is built, and its card is that of its definition file."""
+    return BuiltImage(reference=digest, digest=digest, card=model.card, weights={})
+
+
 def _base(name: str, order: ImageBuildConfig, builder: BuildClient) -> str:
     """The id of the base image: from the bundle if it contains one, else built here."""
     if order.bundle is not None:
@@ -208,6 +222,7 @@ def _reference(
     model: ZooModel, text: str, bases: list[str], bundle: Bundle | None, weights: Weights
 ) -> str:
     root = paths.project()
+    assert model.dockerfile is not None
     own = [model.dockerfile, *copied_files(text)]
     parts = list(bases)
     if bundle:
