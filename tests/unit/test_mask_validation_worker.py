@@ -66,10 +66,10 @@ def test_a_file_that_ends_the_worker_each_time_is_unsafe(path, monkeypatch):
     with MaskValidator() as validator:
         ask = validator._ask
 
-        def ask_and_die(body, grid):
+        def ask_and_die(body, grid, npz=None):
             if grid == GRID:
                 raise mask_validation._WorkerEndedError("exit code -11")
-            return ask(body, grid)
+            return ask(body, grid, npz)
 
         monkeypatch.setattr(validator, "_ask", ask_and_die)
         failure = validator.check(path, GRID, LIMIT)
