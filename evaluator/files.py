@@ -7,6 +7,7 @@ import json
 import os
 import re
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -110,3 +111,22 @@ def file_sha256(path: Path) -> str:
     """sha256 of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def current_sha256(path: Path) -> str:
+    """As ``file_sha256``; a file is read again only if its state on the disk has changed.
+
+    The state is inode, size, and the times of the last change of content and of attributes, so a
+    file that was replaced by another of equal size and time is seen.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+    """
+    status = path.stat()
+    state = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return _sha256_of(path, state)
+
+
+@lru_cache(maxsize=16384)
+def _sha256_of(path: Path, _state: tuple[int, ...]) -> str:
+    return file_sha256(path)

@@ -268,8 +268,8 @@ class TargetPrompt:
     text: str | None = None
     #: the organ that the text names, if it is not the target
     text_of: str | None = None
-    #: distance in millimetres from the simulated point to the voxel used; above 0 where the
-    #: point's voxel is not in the reference on this grid
+    #: millimetres: of a point from its place to the voxel used, as that is not in the reference of
+    #: this grid; of a box from the tight box of this grid's reference to the anchor's
     displacement_mm: float = 0.0
     #: the modality on whose reference the prompts were simulated
     anchor: Modality | None = None

@@ -113,6 +113,17 @@ logger = logging.getLogger(__name__)
     metavar="I/N",
     help="Do part I of N of the cases; several processes may each do one at the same time.",
 )
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Run in spite of errors in the data; every table of the run tells of it.",
+)
+@click.option(
+    "--unregistered",
+    is_flag=True,
+    help="Simulate prompts on each image's own reference, for images that are not registered: "
+    "the images of a case then do not get the same prompt.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 def run(
     models: tuple[str, ...],

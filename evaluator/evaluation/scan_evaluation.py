@@ -17,6 +17,7 @@ from evaluator.containers.safe_removal import discard
 from evaluator.datasets.references import load_references
 from evaluator.errors import VolumeError
 from evaluator.evaluation.click_replay import clicks_sha256
+from evaluator.evaluation.data_guard import require_same_files
 from evaluator.evaluation.plan import target_refusal
 from evaluator.evaluation.record_writer import record_not_run, write_scores
 from evaluator.imaging.geometry import difference
@@ -56,6 +57,8 @@ class ScanStart:
     key: str
     #: role -> sha256
     files: Mapping[str, str]
+    #: role -> sha256 of the files of all images of the requests
+    input_files: Mapping[str, str]
     images: ScanInput
     prompts: ScanPrompts
     #: clicks to replay; None: the scan's own errors are corrected
@@ -262,6 +265,7 @@ class ScanEvaluation:
         """Write the record and the scores; remove the images."""
         assert self._scan is not None
         start, context, results = self._start, self._context, self._results
+        require_same_files(start.case, start.input_files)
         for file in self._scan.files:
             file.unlink(missing_ok=True)
         record = ScanRecord(
