@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from evaluator.errors import write_fault
+from evaluator.plain_text import clean_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,9 +33,14 @@ class ConsoleHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print one message."""
         label = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+<<<<<<< HEAD
         console = shared_console()
         console.file = sys.stderr
         console.print(label + record.getMessage(), markup=False)
+=======
+        CONSOLE.file = sys.stderr
+        CONSOLE.print(label + clean_text(record.getMessage(), None), markup=False)
+>>>>>>> main
 
 
 def configure_logging(verbosity: int, log_file: Path | None) -> None:
