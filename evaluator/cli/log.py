@@ -33,14 +33,9 @@ class ConsoleHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print one message."""
         label = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-<<<<<<< HEAD
         console = shared_console()
         console.file = sys.stderr
-        console.print(label + record.getMessage(), markup=False)
-=======
-        CONSOLE.file = sys.stderr
-        CONSOLE.print(label + clean_text(record.getMessage(), None), markup=False)
->>>>>>> main
+        console.print(label + clean_text(record.getMessage(), None), markup=False)
 
 
 def configure_logging(verbosity: int, log_file: Path | None) -> None:
