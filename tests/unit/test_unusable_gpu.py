@@ -78,6 +78,6 @@ def test_a_container_is_told_of_its_gpu(parts):
     arguments = {"name": "n", "run_id": "r", "mode": "serve", "command": ["serve"]}
     for gpu, expected in (("GPU-1", {"UMD_GPU": "GPU-1"}), (None, {})):
         made = container_arguments(
-            model, workspace, Limits(timeout=1), Caller.this_process(), gpu=gpu, **arguments
+            model.image, workspace, Limits(timeout=1), Caller.this_process(), gpu=gpu, **arguments
         )
         assert made["environment"] == {"HOME": "/tmp"} | expected
