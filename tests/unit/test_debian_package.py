@@ -76,7 +76,7 @@ def test_a_wrong_package_is_refused(manifest, monkeypatch, tmp_path, content, me
 
 def test_without_apt_the_message_says_where_the_files_are(manifest, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(DatasetError, match="packages.debian.org/heads-data"):
+    with pytest.raises(DatasetError, match=r"packages\.debian\.org/heads-data"):
         fetch_debian(manifest, tmp_path / "into")
 
 
