@@ -18,6 +18,7 @@ from evaluator.cli.options import (
     json_option,
     weights_option,
 )
+from evaluator.cli.preflight import preflight
 from evaluator.cli.tables import Column, Table, print_table, table_options
 
 if TYPE_CHECKING:
@@ -272,3 +273,6 @@ def badges() -> None:
 
     changed = update_models_page()
     click.echo("docs/models.md is updated" if changed else "docs/models.md is up to date")
+
+
+models.add_command(preflight)
