@@ -31,7 +31,13 @@ _TOLD = (
     "--weights", "--option", "--accept-licence",
 )  # fmt: skip
 _FLAGS = ("--batch", "--debug", "--dry-run", "--force", "--unregistered")
-_WITHHELD = {"--case": "CASES", "--data-root": "FOLDER", "--prompts": "RUN", "--name": "NAME"}
+_WITHHELD = {
+    "--case": "CASES",
+    "--data-root": "FOLDER",
+    "--image": "IMAGE",
+    "--prompts": "RUN",
+    "--name": "NAME",
+}
 #: a value that is a name, a few of them, an option of a card, or weights that are no folder
 _VALUE = re.compile(
     rf"(?:{_NAME.pattern})(?:,(?:{_NAME.pattern}))*|(?:{_NAME.pattern})=(?:{_NAME.pattern})|random:full|random:small|[0-9]+/[0-9]+"
