@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from evaluator.errors import UnknownNameError, UserError
+from evaluator.plain_text import clean_text
 
 #: command -> (module that holds a click command of that name, the line that ``umd --help`` shows)
 COMMANDS = {
@@ -124,5 +125,5 @@ def _interrupt(number: int, frame: object) -> NoReturn:  # noqa: ARG001
 def _fail(message: str, code: int) -> NoReturn:
     if os.environ.get("UMD_DEBUG"):
         traceback.print_exc()
-    click.echo(f"umd: {message}", err=True)
+    click.echo(f"umd: {clean_text(message, None)}", err=True)
     sys.exit(code)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from evaluator.containers import raise_if_disk_full
+from evaluator.containers import raise_if_disk_full, raise_if_removed
 from evaluator.containers.contracts import CONTRACTS
 from evaluator.containers.requests import ModelRequest, RequestTarget
 from evaluator.containers.safe_removal import discard
@@ -23,7 +23,7 @@ from evaluator.evaluation.record_writer import record_not_run, write_scores
 from evaluator.imaging.geometry import difference
 from evaluator.imaging.orthogonal_grids import placed_on, readable_grid
 from evaluator.prompting.simulated_user import SimulatedUser
-from evaluator.runs.records import MaskFile, RoundRecord, ScanRecord, TargetRecord
+from evaluator.runs.records import AttemptRecord, MaskFile, RoundRecord, ScanRecord, TargetRecord
 from evaluator.scoring.applicability import needs_image
 from evaluator.scoring.masks import score_masks
 from evaluator.scoring.rows import rows_without_prompt, score_rows
@@ -118,7 +118,7 @@ class ScanEvaluation:
         """Take the outcome of the last request: validate, store and score its masks.
 
         Raises:
-            HostError: the disk is full, which is not the model's fault.
+            HostError: the disk is full or the answer was removed, which is not the model's fault.
         """
         assert self._pending is not None
         assert self._user is not None
@@ -128,6 +128,7 @@ class ScanEvaluation:
         for mask in masks.values():
             if isinstance(mask, Failure) and mask.status != Status.UNSUPPORTED:
                 raise_if_disk_full(self._context.workspace)
+                raise_if_removed(outcome)
                 break
         targets = {name: self._store(prompts, name, mask) for name, mask in masks.items()}
         added = {name: target.added for name, target in prompts.targets.items() if target.added}
@@ -140,6 +141,10 @@ class ScanEvaluation:
             load_seconds=outcome.load_seconds,
             reply=outcome.reply,
             added=added,
+            attempts=tuple(
+                AttemptRecord(status=attempt.status, detail=attempt.detail)
+                for attempt in outcome.attempts
+            ),
         )
         if outcome.output:
             discard(self._contract.answer_path(request, outcome.output))

@@ -12,7 +12,7 @@ from evaluator.errors import UnknownNameError, UserError
 from evaluator.export.bids import write_bids
 from evaluator.export.findings import findings_table
 from evaluator.export.pseudonyms import number_sessions, number_subjects
-from evaluator.files import write_bytes
+from evaluator.files import csv_bytes, write_bytes
 from evaluator.runs.results import load
 from evaluator.runs.tables import parquet
 
@@ -79,7 +79,7 @@ def export_run(
     for name, table in tables.items():
         if not keep_ids and name != "findings":
             table = table.drop(columns=[column for column in FREE_TEXT_COLUMNS if column in table])
-        content = table.to_csv(index=False).encode() if form == "csv" else parquet(table)
+        content = csv_bytes(table) if form == "csv" else parquet(table)
         paths.append(folder / f"{name}.{form}")
         write_bytes(paths[-1], content)
     return paths
