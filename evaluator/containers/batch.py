@@ -17,7 +17,7 @@ from evaluator.containers.answers import (
     new_output,
     raise_if_disk_full,
 )
-from evaluator.containers.contracts import CONTRACTS
+from evaluator.containers.contracts import contract_of
 from evaluator.containers.engines.spec import Workspace
 from evaluator.containers.output_monitor import OutputMonitor
 from evaluator.types import Failure, Status
@@ -53,7 +53,7 @@ def answer_batch(
     Raises:
         HostError: the engine or the disk failed, which is not the model's fault.
     """
-    contract = CONTRACTS[model.card.contract]
+    contract = contract_of(model.card)
     waiting = sorted(requests, key=lambda request: request.id)
     lost, last = 0, Failure(status=Status.CRASHED)
     while waiting:
@@ -168,10 +168,10 @@ def _batch_input(
     folder = workspace.input.parent / f"batch-{secrets.token_hex(6)}"
     for request in requests:
         for file in (*request.files, *request.images):
-            link = folder / file.relative_to(workspace.input)
+            link = folder / file.relative_to(request.root or workspace.input)
             link.parent.mkdir(parents=True, exist_ok=True)
             if not link.exists():
                 provide(file, link)
-    for path in (folder, *(path for path in folder.iterdir() if path.is_dir())):
+    for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
         path.chmod(0o777 if writable else 0o755)
     return folder

@@ -13,7 +13,7 @@ from evaluator.containers.answers import (
     new_output,
     raise_if_disk_full,
 )
-from evaluator.containers.contracts import CONTRACTS
+from evaluator.containers.contracts import contract_of
 from evaluator.containers.engines.spec import Workspace
 from evaluator.containers.output_monitor import OutputMonitor
 from evaluator.types import Failure, Status
@@ -42,7 +42,7 @@ class ModelSession:
         gpu: str | None = None,
         log: Path,
     ) -> None:
-        command = CONTRACTS[model.card.contract].command("serve")
+        command = contract_of(model.card).command("serve")
 
         def start(part: Workspace) -> Process:
             return engine.start(

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import asdict, dataclass
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -34,11 +34,13 @@ LENGTH = struct.Struct("<Q")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NpzLabel:
-    """One label of an array (k, j, i) in an npz file."""
+class LabelFile:
+    """One label of a label map: an array (k, j, i) in an npz file, or an MHA file."""
 
-    array: str
+    format: Literal["npz", "mha"]
     label: int
+    #: name of the array in an npz file
+    array: str = ""
 
 
 class MaskValidator:
@@ -62,7 +64,7 @@ class MaskValidator:
         self._end()
 
     def check(
-        self, path: Path, grid: Grid, limit_bytes: int, *, npz: NpzLabel | None = None
+        self, path: Path, grid: Grid, limit_bytes: int, *, label_file: LabelFile | None = None
     ) -> GridMask | Failure:
         """Read and validate a mask.
 
@@ -70,7 +72,7 @@ class MaskValidator:
             path: the file, in a folder that a container made inside a folder of the evaluator.
             grid: the grid that the mask must lie on.
             limit_bytes: the largest size of the file.
-            npz: the label of an npz file; None: the file is a NIfTI mask.
+            label_file: format and label of a label map; None: the file is a NIfTI mask.
 
         Returns:
             The mask on ``grid``, or a Failure that says why the file is not accepted.
@@ -82,13 +84,19 @@ class MaskValidator:
         if isinstance(body, Failure):
             return body
         with self._lock:
-            return self._validate(body, grid, npz)
+            return self._validate(body, grid, label_file)
 
-    def _validate(self, body: bytes, grid: Grid, npz: NpzLabel | None) -> GridMask | Failure:
+    def _validate(
+        self, body: bytes, grid: Grid, label_file: LabelFile | None
+    ) -> GridMask | Failure:
         self._worker = self._worker or _start()
         worker = self._worker
         assert worker.stdin and worker.stdout
-        expected = {"shape": grid.shape, "affine": grid.affine, "npz": npz and asdict(npz)}
+        expected = {
+            "shape": grid.shape,
+            "affine": grid.affine,
+            "label_file": label_file and asdict(label_file),
+        }
         request = json.dumps(expected).encode()
         try:
             for part in (request, body):
