@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from evaluator.containers.contracts import Contract
     from evaluator.containers.engines.spec import Workspace
     from evaluator.evaluation.plan import Plan
     from evaluator.runs.store import RunStore
@@ -36,6 +37,8 @@ class RunContext:
     salt: str
     #: prompts and clicks are taken from this run
     replay: RunStore | None = None
+    #: None: the contract of the model's card
+    contract: Contract | None = None
     #: both scans of a case need its prompts: one simulates them, the other reads them
     prompts_lock: threading.Lock = field(default_factory=threading.Lock)
     #: called when a scan has ended: case, modality, how (done, done before, unsupported, not run)

@@ -76,7 +76,7 @@ class ScanEvaluation:
 
     def __init__(self, context: RunContext, start: ScanStart) -> None:
         self._context, self._start = context, start
-        self._contract: Contract = contract_of(context.plan.card)
+        self._contract: Contract = context.contract or contract_of(context.plan.card)
         self._results = _Progress()
         self._seeds = list(context.plan.protocol.seeds)
         self._references: LoadedReferences | None = None

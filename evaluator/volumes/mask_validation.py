@@ -34,7 +34,7 @@ LENGTH = struct.Struct("<Q")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelFile:
+class MapLabel:
     """One label of a label map: an array (k, j, i) in an npz file, or an MHA file."""
 
     format: Literal["npz", "mha"]
@@ -64,7 +64,7 @@ class MaskValidator:
         self._end()
 
     def check(
-        self, path: Path, grid: Grid, limit_bytes: int, *, label_file: LabelFile | None = None
+        self, path: Path, grid: Grid, limit_bytes: int, *, map_label: MapLabel | None = None
     ) -> GridMask | Failure:
         """Read and validate a mask.
 
@@ -72,7 +72,7 @@ class MaskValidator:
             path: the file, in a folder that a container made inside a folder of the evaluator.
             grid: the grid that the mask must lie on.
             limit_bytes: the largest size of the file.
-            label_file: format and label of a label map; None: the file is a NIfTI mask.
+            map_label: format and label of a label map; None: the file is a NIfTI mask.
 
         Returns:
             The mask on ``grid``, or a Failure that says why the file is not accepted.
@@ -84,18 +84,16 @@ class MaskValidator:
         if isinstance(body, Failure):
             return body
         with self._lock:
-            return self._validate(body, grid, label_file)
+            return self._validate(body, grid, map_label)
 
-    def _validate(
-        self, body: bytes, grid: Grid, label_file: LabelFile | None
-    ) -> GridMask | Failure:
+    def _validate(self, body: bytes, grid: Grid, map_label: MapLabel | None) -> GridMask | Failure:
         self._worker = self._worker or _start()
         worker = self._worker
         assert worker.stdin and worker.stdout
         expected = {
             "shape": grid.shape,
             "affine": grid.affine,
-            "label_file": label_file and asdict(label_file),
+            "map_label": map_label and asdict(map_label),
         }
         request = json.dumps(expected).encode()
         try:

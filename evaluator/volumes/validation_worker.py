@@ -55,7 +55,7 @@ def main() -> None:
         expected = json.loads(request)
         try:
             grid = make_grid(expected["shape"], expected["affine"])
-            low, voxels = _inspect_any(body, grid, expected["label_file"])
+            low, voxels = _inspect_any(body, grid, expected["map_label"])
         except RefusedFileError as refused:
             _send(sink, json.dumps({"status": refused.status, "detail": refused.detail}).encode())
         else:
@@ -66,13 +66,13 @@ def main() -> None:
 
 
 def _inspect_any(
-    body: bytes, grid: Grid, label_file: dict[str, Any] | None
+    body: bytes, grid: Grid, map_label: dict[str, Any] | None
 ) -> tuple[list[int], NDArray[np.uint8]]:
-    if label_file is None:
+    if map_label is None:
         return inspect(body, grid)
-    if label_file["format"] == "npz":
-        return inspect_npz(body, grid, label_file["array"], label_file["label"])
-    return inspect_mha(body, grid, label_file["label"])
+    if map_label["format"] == "npz":
+        return inspect_npz(body, grid, map_label["array"], map_label["label"])
+    return inspect_mha(body, grid, map_label["label"])
 
 
 def confine() -> None:

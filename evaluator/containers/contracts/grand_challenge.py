@@ -20,7 +20,7 @@ from evaluator.errors import VolumeError
 from evaluator.files import write_bytes
 from evaluator.types import Failure, Status
 from evaluator.volumes import read_image
-from evaluator.volumes.mask_validation import LabelFile
+from evaluator.volumes.mask_validation import MapLabel
 from evaluator.volumes.mha import resample_like, write_mha
 from zoo_sdk.wire import Reply
 
@@ -133,14 +133,14 @@ class GrandChallengeContract:
 
     def is_answered(
         self,
-        request: StagedRequest,
-        output: Path,
+        request: StagedRequest,  # noqa: ARG002 - a container has one request
+        output: Path,  # noqa: ARG002
         *,
-        following: StagedRequest | None,  # noqa: ARG002 - a container has one request
-        running: bool,
+        following: StagedRequest | None,  # noqa: ARG002
+        running: bool,  # noqa: ARG002
     ) -> bool:
-        """Outputs are collected when the container has ended."""
-        return not running and os.path.lexists(self.answer_path(request, output))
+        """Never before the end: outputs are collected if the container ended with exit code 0."""
+        return False
 
     def read_reply(
         self,
@@ -163,8 +163,8 @@ class GrandChallengeContract:
         if isinstance(path, Failure):
             return path
         ni, nj, nk = request.grid.shape
-        label = LabelFile(format="mha", label=value)
-        return validator.check(path, request.grid, 2**20 + 9 * ni * nj * nk, label_file=label)
+        label = MapLabel(format="mha", label=value)
+        return validator.check(path, request.grid, 2**20 + 9 * ni * nj * nk, map_label=label)
 
 
 def _only_file(output: Path, relative: str) -> Path | Failure:
