@@ -69,7 +69,7 @@ def test_masks_have_the_scores_of_the_run_they_come_from(original, data, tmp_pat
     # the same files are the same run, and both runs stand in one table
     assert import_predictions(config(folder, data)).name == run.name
     table = evaluator.compare(evaluator.load([run, original]))
-    assert {"elsewhere", "painter"} <= set(table["model"])
+    assert {"elsewhere", "painter"} <= set(table.means["model"])
 
 
 def test_label_maps_are_read_by_the_datasets_values_or_a_table(original, data, tmp_path):
