@@ -30,6 +30,10 @@ COMMANDS = {
         "Compare modalities and models, paired within the subject.",
     ),
     "rank": ("evaluator.cli.rank", "Rank the models of several runs."),
+    "agree": (
+        "evaluator.cli.agree",
+        "Compare the masks of several models with each other, without a reference.",
+    ),
     "suite": ("evaluator.cli.suite", "Run many models on many datasets, with a control."),
     "export": ("evaluator.cli.export", "Export a run as tables or as BIDS derivatives."),
     "report": (
