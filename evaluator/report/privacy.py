@@ -27,13 +27,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 #: options of ``umd run`` whose values tell nothing of a subject or a machine
 _TOLD = (
     "-m", "--model", "-d", "--data", "-p", "--protocol", "--engine", "--gpus", "--timeout",
-    "--threads", "--recheck", "--shard",
+    "--threads", "--recheck", "--shard", "--contract",
     "--weights", "--option", "--accept-licence",
 )  # fmt: skip
 _FLAGS = ("--batch", "--debug", "--dry-run", "--force", "--unregistered")
 _WITHHELD = {
     "--case": "CASES",
     "--data-root": "FOLDER",
+    "--card": "FILE",
     "--image": "IMAGE",
     "--prompts": "RUN",
     "--name": "NAME",
