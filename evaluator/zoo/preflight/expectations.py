@@ -30,7 +30,7 @@ class ExpectedFile(_Table):
     #: the path of ``sources.toml``
     into: str
     tensors: int = Field(ge=1)
-    #: numbers in all tensors that are not ignored
+    #: numbers in all tensors that are not ignored; tensors that share numbers are counted each
     numbers: int = Field(ge=1)
     #: of the sorted list of name, shape and type
     digest: str = Field(pattern=DIGEST)
