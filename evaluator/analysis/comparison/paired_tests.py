@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evaluator.analysis.comparison.conclusions import NEITHER_WORKS, TOO_FEW, JudgedRow, conclude
 from evaluator.metrics import METRICS
-from evaluator.statistics import FEWEST, compare_pairs, equivalence_p, holm, verdict
+from evaluator.statistics import FEWEST, compare_pairs, equivalence_p, holm, smallest_p, verdict
+from evaluator.statistics.sample_size import spread, subjects_for_tests, subjects_needed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+    from evaluator.analysis.comparison.families import Family
+    from evaluator.analysis.comparison.subject_failures import SubjectFailures
+
+    Estimates = dict[str, NDArray[Any]]
+
 #: results of ``compare_pairs`` that are columns of the tables
 _ESTIMATES = (
-    "difference", "low", "high", "low_90", "high_90", "shift", "rank_biserial", "wins",
-    "p", "p_sign_flip",
+    "difference", "low", "high", "low_90", "high_90", "low_observed", "high_observed",
+    "low_90_observed", "high_90_observed", "shift", "rank_biserial", "wins", "p", "p_sign_flip",
 )  # fmt: skip
+#: further results of ``paired_estimates``
+_FURTHER = (
+    "first", "second", "p_equivalence", "p_equivalence_observed", "sd", "sd_low", "sd_high",
+)  # fmt: skip
+#: estimates without an allowance for failures -> the columns that they are in if failures are
+#: excluded
+WITHOUT_ALLOWANCE = {
+    "low_observed": "low",
+    "high_observed": "high",
+    "low_90_observed": "low_90",
+    "high_90_observed": "high_90",
+    "p_equivalence_observed": "p_equivalence",
+}
 #: an overlap score below this in both arms means that the model works in neither
 COLLAPSED = 0.1
 
@@ -32,15 +52,23 @@ class ComparisonOptions:
     margins: Mapping[str, float]
     #: coverage of intervals, such as 0.95
     confidence: float
-    #: bootstrap samples and random permutations
+    #: bootstrap samples
     resamples: int
     #: seed of the resampling
     seed: int
+    #: declared families of tests
+    families: tuple[Family, ...] = ()
+    #: labels of models that are in no family with others -> reason
+    outside: Mapping[str, str] = field(default_factory=dict)
 
 
 def paired_estimates(
-    first: Any, second: Any, metric: str, options: ComparisonOptions
-) -> dict[str, NDArray[Any]]:
+    first: Any,
+    second: Any,
+    metric: str,
+    options: ComparisonOptions,
+    failures: tuple[SubjectFailures, SubjectFailures] | None = None,
+) -> Estimates:
     """Compute the estimates of c paired comparisons.
 
     Args:
@@ -48,47 +76,70 @@ def paired_estimates(
         second: Scores of the other arm.
         metric: Name of the metric.
         options: Margins, confidence and resampling.
+        failures: Of the first and the second arm alone, as rows; None: no allowance is made.
 
     Returns:
         Arrays of shape (c,), NaN where undefined: ``n``, ``first`` and ``second`` (means of the
-        arms), the fields of ``evaluator.statistics.Paired``, ``margin`` and ``p_equivalence``.
-        Differences are first minus second in the metric's unit. ``rank_biserial`` and ``wins``
-        are oriented: a large positive value means that the first arm is better.
+        arms), the fields of ``evaluator.statistics.Paired``, ``margin``, ``p_equivalence`` with
+        and without the allowance for failures, ``sd`` of the differences with its interval, and
+        ``loss`` (what a failure costs, the larger one of both arms; 0 without failures). Differences are first
+        minus second in the metric's unit. ``rank_biserial`` and ``wins`` are oriented: a large
+        positive value means that the first arm is better.
     """
     paired = ~np.isnan(first) & ~np.isnan(second)
     n = paired.sum(axis=1)
-    count_all = len(n)
-    estimates: dict[str, NDArray[Any]] = {
-        name: np.full(count_all, np.nan)
-        for name in (*_ESTIMATES, "first", "second", "p_equivalence")
-    }
+    estimates: Estimates = {name: np.full(len(n), np.nan) for name in (*_ESTIMATES, *_FURTHER)}
     estimates["n"] = n
-    estimates["margin"] = np.full(count_all, options.margins.get(metric, np.nan))
+    estimates["margin"] = np.full(len(n), options.margins.get(metric, np.nan))
+    estimates["loss"] = np.zeros(len(n))
     for count in np.unique(n[n > 0]):
         rows = np.flatnonzero(n == count)
         a, b = (
             values[rows][paired[rows]].reshape(len(rows), count).T for values in (first, second)
         )
-        result = compare_pairs(
-            a,
-            b,
-            confidence=options.confidence,
-            resamples=options.resamples,
-            seed=options.seed,
-        )
-        for name in _ESTIMATES:
-            estimates[name][rows] = getattr(result, name)
-        estimates["first"][rows] = a.mean(axis=0)
-        estimates["second"][rows] = b.mean(axis=0)
-        estimates["p_equivalence"][rows] = equivalence_p(a - b, estimates["margin"][rows])
+        parts = _parts(failures, rows, paired[rows])
+        of_rows = _estimates_of_n(a, b, estimates["margin"][rows], options, parts)
+        for name, values in of_rows.items():
+            estimates[name][rows] = values
     if METRICS[metric].direction == "lower":
         estimates["rank_biserial"] = -estimates["rank_biserial"]
         estimates["wins"] = 1 - estimates["wins"]
     return estimates
 
 
+def _parts(
+    failures: tuple[SubjectFailures, SubjectFailures] | None, rows: Any, present: Any
+) -> tuple[Any, ...]:
+    if failures is None:
+        return ()
+    of_first, of_second = failures
+    return (of_first.part(rows, present, -1.0), of_second.part(rows, present, 1.0))
+
+
+def _estimates_of_n(
+    first: Any, second: Any, margin: Any, options: ComparisonOptions, parts: tuple[Any, ...]
+) -> Estimates:
+    result = compare_pairs(
+        first,
+        second,
+        failures=parts,
+        confidence=options.confidence,
+        resamples=options.resamples,
+        seed=options.seed,
+    )
+    estimates = {name: getattr(result, name) for name in _ESTIMATES}
+    estimates["first"], estimates["second"] = first.mean(axis=0), second.mean(axis=0)
+    estimates["p_equivalence"] = equivalence_p(first - second, margin, parts)
+    estimates["p_equivalence_observed"] = equivalence_p(first - second, margin)
+    deviations = spread(first - second, seed=options.seed)
+    estimates["sd"], estimates["sd_low"], estimates["sd_high"] = deviations
+    if parts:
+        estimates["loss"] = np.abs([part.effect for part in parts]).max(axis=0)
+    return estimates
+
+
 def judge(
-    estimates: dict[str, NDArray[Any]], metric: str, reasons: list[tuple[str, str]]
+    estimates: Estimates, metric: str, reasons: list[tuple[str, str]]
 ) -> dict[str, list[Any]]:
     """Adjust the p values of one family of comparisons and derive their verdicts.
 
@@ -99,48 +150,98 @@ def judge(
             or two empty strings. Comparisons with a status are not part of the family.
 
     Returns:
-        Lists with one entry for each comparison: ``p_holm``, ``p_equivalence_holm``, ``verdict``,
-        ``status``, ``explanation`` and ``tests`` (size of the family).
+        Lists with one entry for each comparison: ``p_holm`` (of the sign-flip test of the mean),
+        ``p_equivalence_holm``, ``smallest_p_holm``, ``subjects_for_tests``, ``subjects_needed``
+        and its interval, ``verdict``, ``verdict_reason``, ``status``, ``explanation`` and
+        ``tests`` (size of the family).
     """
     outside = np.array([bool(status) for status, _ in reasons], dtype=bool)
-    p = np.where(outside, np.nan, estimates["p"])
+    p = np.where(outside, np.nan, estimates["p_sign_flip"])
+    tests = int((~np.isnan(p)).sum())
     p_holm = holm(p)
     p_equivalence_holm = holm(np.where(outside, np.nan, estimates["p_equivalence"]))
-    verdicts, statuses, explanations = [], [], []
+    needed = _needed(estimates, max(tests, 1))
+    columns: dict[str, list[Any]] = {
+        name: [] for name in ("verdict", "verdict_reason", "status", "explanation")
+    }
+    smallest = []
     for i, (status, explanation) in enumerate(reasons):
-        conclusive = estimates["n"][i] >= FEWEST
-        explanation_parts = [explanation]
+        words = (status, "", explanation, "inconclusive")
         if not status:
-            status, explanation = _status(estimates, i)
-            explanation_parts = [explanation]
-            if _both_collapsed(estimates, i, metric):
-                conclusive = False
-                explanation_parts.append(
-                    f"both means are below {COLLAPSED}: neither arm works, "
-                    "which is not evidence of agreement"
-                )
-        tests = (p_holm[i], p_equivalence_holm[i]) if conclusive else (np.nan, np.nan)
-        verdicts.append(verdict(*tests))
-        statuses.append(status)
-        explanations.append("; ".join(filter(None, explanation_parts)))
-    return {
+            words = _judge_row(
+                estimates, i, metric, (p_holm[i], p_equivalence_holm[i]), tests, needed[:, i]
+            )
+        values = (words[3], words[1], words[0], words[2])
+        for name, value in zip(columns, values, strict=True):
+            columns[name].append(value)
+        n = int(estimates["n"][i])
+        smallest.append(min(1.0, tests * smallest_p(n)) if n > 1 and not status else np.nan)
+    numbers = np.where(outside, np.nan, needed)
+    return columns | {
         "p_holm": list(p_holm),
         "p_equivalence_holm": list(p_equivalence_holm),
-        "verdict": verdicts,
-        "status": statuses,
-        "explanation": explanations,
-        "tests": [int((~np.isnan(p)).sum())] * len(reasons),
+        "smallest_p_holm": smallest,
+        "subjects_for_tests": list(np.where(outside, np.nan, subjects_for_tests(max(tests, 1)))),
+        "subjects_needed": list(numbers[0]),
+        "subjects_needed_low": list(numbers[1]),
+        "subjects_needed_high": list(numbers[2]),
+        "tests": [tests] * len(reasons),
     }
 
 
-def _both_collapsed(estimates: dict[str, NDArray[Any]], i: int, metric: str) -> bool:
+def _needed(estimates: Estimates, tests: int) -> NDArray[np.float64]:
+    """The subjects that the margin needs, (3, c); NaN where they are unknown."""
+    deviations = np.stack([estimates[name] for name in ("sd", "sd_low", "sd_high")])
+    needed = subjects_needed(deviations, estimates["margin"], tests)
+    return np.where(estimates["n"] >= FEWEST, needed, np.nan)
+
+
+def _judge_row(
+    estimates: Estimates,
+    i: int,
+    metric: str,
+    adjusted: tuple[float, float],
+    tests: int,
+    needed: NDArray[np.float64],
+) -> tuple[str, str, str, str]:
+    """Return status, reason of the verdict, explanation and verdict."""
+    status, explanation = _status(estimates, i)
+    if status != "ok":
+        return status, TOO_FEW if estimates["n"][i] else "", explanation, verdict(np.nan, np.nan)
+    if _both_collapsed(estimates, i, metric):
+        text = (
+            f"both means are below {COLLAPSED}: neither arm works, which is not evidence of "
+            "agreement"
+        )
+        return status, NEITHER_WORKS, _joined(explanation, text), verdict(np.nan, np.nan)
+    word = verdict(*adjusted)
+    names = (
+        "p", "p_sign_flip", "low", "high", "low_observed", "high_observed", "low_90_observed",
+        "high_90_observed", "margin", "loss",
+    )  # fmt: skip
+    row = JudgedRow(
+        n=int(estimates["n"][i]),
+        tests=tests,
+        verdict=word,
+        needed=(float(needed[0]), float(needed[1]), float(needed[2])),
+        **{name: float(estimates[name][i]) for name in names},
+    )
+    reason, sentence = conclude(row)
+    return status, reason, _joined(explanation, sentence), word
+
+
+def _joined(*sentences: str) -> str:
+    return "; ".join(filter(None, sentences))
+
+
+def _both_collapsed(estimates: Estimates, i: int, metric: str) -> bool:
     """Report whether the metric is an overlap score and both arms are near zero."""
     if METRICS[metric].unit or METRICS[metric].direction != "higher":
         return False
     return bool(max(estimates["first"][i], estimates["second"][i]) < COLLAPSED)
 
 
-def _status(estimates: dict[str, NDArray[Any]], i: int) -> tuple[str, str]:
+def _status(estimates: Estimates, i: int) -> tuple[str, str]:
     """Return status and explanation by the number of subjects and the interval."""
     n = int(estimates["n"][i])
     if n == 0:
@@ -149,6 +250,6 @@ def _status(estimates: dict[str, NDArray[Any]], i: int) -> tuple[str, str]:
         return "one subject", "one subject allows neither an interval nor a test"
     if n < FEWEST:
         return "few subjects", f"fewer than {FEWEST} subjects do not allow an interval"
-    if estimates["low"][i] == estimates["high"][i]:
+    if estimates["low_observed"][i] == estimates["high_observed"][i]:
         return "ok", "the differences of all subjects are equal"
     return "ok", ""

@@ -49,6 +49,10 @@ class ScoreArray:
     unsupported: NDArray[np.bool_]
     #: no prediction could be requested or scored because of the data
     excluded: NDArray[np.bool_]
+    #: failed, or the score has the value that a failure counts as (an empty mask, a Dice of 0)
+    at_worst: NDArray[np.bool_]
+    #: the value that a failure counts as; NaN: the metric has none
+    failure_value: float
     #: (units,) the number of each unit's subject
     subject: NDArray[np.int64]
     #: (modalities, units) the unit's case has a scan of the modality
@@ -121,6 +125,8 @@ def make_score_array(
         failed=_marked(shape, index, failed),
         unsupported=_marked(shape, index, (status == Status.UNSUPPORTED).to_numpy()),
         excluded=_marked(shape, index, excluded),
+        at_worst=_marked(shape, index, ~excluded & (failed | (scored == worst))),
+        failure_value=worst,
         subject=subject,
         has=has,
     )

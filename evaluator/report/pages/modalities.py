@@ -211,13 +211,14 @@ def _differences(
         Column(title="PET"),
         Column(
             title=f"{structural} − PET",
-            help="mean paired difference and its 95 % interval (BCa bootstrap)",
+            help="mean paired difference and its 95 % interval, which allows for failures that were "
+            "not seen",
         ),
-        Column(title="shift", help="Hodges-Lehmann"),
-        Column(title="r", help="matched-pairs rank-biserial correlation"),
+        Column(title="shift", help="typical subject: Hodges-Lehmann"),
+        Column(title="r", help="typical subject: matched-pairs rank-biserial correlation"),
         Column(
             title="p (Holm)",
-            help="Wilcoxon signed-rank with zeros by Pratt, adjusted by Holm over the family",
+            help="sign-flip test of the mean difference, adjusted by Holm over the family",
         ),
         Column(title="p equiv.", help="two one-sided tests against the margin, adjusted by Holm"),
     ]
@@ -227,7 +228,8 @@ def _differences(
     return Table(
         name=f"{benchmark.key}.differences.{modality_pair}.{metric}",
         title=f"{row_of.title}{unit}: {structural} minus PET within the subject",
-        note="In small print: 95\u00a0% interval, and the difference with failures left out. "
+        note="In small print: 95\u00a0% interval with an allowance for failures that were not "
+        "seen; the difference with failures left out; why a verdict is inconclusive. "
         + _family(rows),
         columns=columns,
         rows=[list(_difference_cells(r, digits, metric, without)) for r in ordered],
@@ -249,8 +251,9 @@ def _difference_cells(
     yield Cell(text=str(row.model))
     yield Cell(text=str(row.target))
     kind, word = kind_of(row, metric)
+    reason = "" if pd.isna(row.verdict_reason) else str(row.verdict_reason)
     yield Cell(
-        text=word, kind=f"tag {kind}", small="" if row.status == "ok" else str(row.explanation)
+        text=word, kind=f"tag {kind}", small=reason if row.status == "ok" else str(row.explanation)
     )
     yield Cell(text=str(row.n), sort=int(row.n))
     yield Cell(
