@@ -14,6 +14,7 @@ import numpy as np
 
 from evaluator.analysis.comparison.score_array import EXCLUDED, INCLUDED, make_score_array
 from evaluator.analysis.comparison.subject_means import describe_subjects
+from evaluator.analysis.data_warnings import data_warnings
 from evaluator.analysis.displacements import displacements
 from evaluator.errors import UnknownNameError
 from evaluator.manifests.protocols import load_protocol
@@ -52,8 +53,8 @@ def summarise(
         ``failed`` of them have no mask; ``excluded`` could not be requested or scored because of
         the data; ``statuses`` counts all of these by status. ``random_weights`` is present and
         true where no score is a result. ``reproducibility`` is the verdict on the scans that were
-        predicted again. ``displacement_mm`` is the largest distance that a prompt was moved to lie
-        in the image's reference. ``metrics`` has the statistics of each metric by name (see
+        predicted again. ``displacement_mm`` is the largest distance of a prompt from the image's own
+        reference (``analysis.displacements``). ``metrics`` has the statistics of each metric by name (see
         ``metric_statistics``); those of the first one, ``metric``, are also in the object itself.
 
     Raises:
@@ -106,7 +107,8 @@ def metric_statistics(
         failed predictions as the protocol defines (``failures_count_as``); a distance to an empty
         mask counts as the protocol's cap. ``mean_over_subjects_without_failures`` and
         ``median_over_subjects_without_failures`` exclude failed predictions.
-        ``mean_over_predictions`` does not average a subject's sessions and seeds first. Signed
+        ``floor_mean_over_subjects`` and ``ceiling_mean_over_subjects`` are of an image-blind
+        answer and of what the grid allows. ``mean_over_predictions`` does not average a subject's sessions and seeds first. Signed
         metrics are averaged by magnitude, as in comparisons; ``signed_mean_over_subjects`` keeps
         the sign. None where there is nothing to average.
     """
@@ -115,6 +117,9 @@ def metric_statistics(
     columns = _over_subjects(array, included, ("mean", "median", "q1", "q3"))
     without = _over_subjects(array, array.values[EXCLUDED], ("mean", "median"))
     columns |= {f"{name}_without_failures": values for name, values in without.items()}
+    for name, limits in (("floor", array.floor), ("ceiling", array.ceiling)):
+        of_limit = _over_subjects(array, limits, ("mean",))
+        columns[f"{name}_mean_over_subjects"] = of_limit["mean_over_subjects"]
     columns["mean_over_predictions"] = _mean_over_units(included)
     if METRICS[metric].signed:
         signed = _score_array(scores, metric, protocol, magnitude=False)
@@ -189,7 +194,9 @@ def header(run: RunStore) -> list[str]:
         f"{title}, protocol {identity.protocol}, prompt: {prompt}",
         " ".join([*warnings, references]),
     ]
-    return [*lines, f"options: {identity.options}"] if identity.options else lines
+    if identity.options:
+        lines.append(f"options: {identity.options}")
+    return [*lines, *data_warnings(info, run)]
 
 
 def not_run(run: RunStore) -> list[str]:

@@ -39,6 +39,20 @@ _MODALITY_COLUMNS = (
     Column(name="mean_structural", heading="structural mean\nover subjects", level=2),
     Column(name="mean_functional", heading="functional mean\nover subjects", level=2),
 )
+_CONTROLLED = (
+    Column(name="difference"),
+    Column(name="95", heading="95\u00a0%"),
+    Column(name="p_holm", heading="p", level=1),
+    Column(name="floor_structural", heading="structural\nfloor", level=2),
+    Column(name="floor_functional", heading="functional\nfloor", level=2),
+    Column(name="ceiling_structural", heading="structural\nceiling", level=3),
+    Column(name="ceiling_functional", heading="functional\nceiling", level=3),
+    Column(name="controlled_difference", heading="controlled\ndifference"),
+    Column(name="controlled_95", heading="controlled\n95\u00a0%", level=1),
+    Column(name="controlled_p_holm", heading="controlled\np", level=1),
+    Column(name="conclusion", text=True),
+    Column(name="remark", text=True, wraps=True, level=4),
+)
 _MODEL_COLUMNS = (
     Column(name="model", text=True, wraps=True, shared=True),
     Column(name="other", text=True, wraps=True, shared=True),
@@ -106,7 +120,9 @@ def compare(
     """
     from evaluator.analysis.comparison import compare as compare_results
     from evaluator.analysis.comparison.output import rows_of, write_csv
+    from evaluator.limits import ensure_limits
     from evaluator.runs.results import load
+    from evaluator.runs.store import open_run
 
     manifest = None
     if suite:
@@ -117,6 +133,7 @@ def compare(
         runs = (*runs, *(result.run for result in suite_runs(manifest) if result.run))
     if not runs:
         raise click.UsageError("name runs, or a --suite")
+    ensure_limits(map(open_run, runs))
     results = load(runs)
     comparison = compare_results(
         results,
@@ -171,7 +188,7 @@ def print_comparison(results: Results, comparison: Comparison) -> None:
         modality = _rows(comparison.modality, *key, metric)
         title = f"structural minus functional, {metric}"
         common = benchmark_of(group) | {"metric": metric}
-        _print_differences(modality, title, _MODALITY_COLUMNS, common)
+        _print_modalities(modality, title, common)
         models = _rows(comparison.models, *key, metric)
         overall = models[models["target"] == "all targets"]
         title = f"model minus other, {metric}, all targets"
@@ -183,7 +200,10 @@ def print_comparison(results: Results, comparison: Comparison) -> None:
         "\nUnit: the subject; a subject's sessions and seeds are averaged first. "
         "Difference, interval, p and verdict are of the mean. Interval: 95 %, with an allowance for "
         "failures that were not seen (docs/statistics.md). p: sign-flip test, adjusted by Holm over "
-        f"the family of tests. Margin of equivalence: {margins}."
+        f"the family of tests. Margin of equivalence: {margins}. "
+        "Floor: an image-blind answer to the same prompt. Ceiling: what the grid allows. The "
+        "controlled difference takes the grid's part out; the conclusion is drawn from it "
+        "(docs/statistics.md)."
     )
 
 
@@ -194,6 +214,28 @@ def _rows(
     if metric is not None:
         selected &= (frame["metric"] == metric) & (frame["failures"] == "included")
     return frame[selected]
+
+
+def _print_modalities(frame: pd.DataFrame, title: str, common: dict[str, str]) -> None:
+    """Print raw and controlled differences, then in words where the two verdicts disagree."""
+    if frame.empty:
+        return
+    rows, remarks = [], []
+    for row in frame.to_dict("records"):
+        remark = row["explanation"] if row["status"] == "ok" else row["status"]
+        estimates = row | {
+            "95": (row["low"], row["high"]),
+            "controlled_95": (row["controlled_low"], row["controlled_high"]),
+            "remark": remark,
+        }
+        rows.append([estimates[column.name] for column in (*_MODALITY_COLUMNS, *_CONTROLLED)])
+        if isinstance(row["grid_remark"], str) and row["grid_remark"]:
+            label = f"{row['model']} {row['modality_pair']} {row['target']}"
+            remarks.append(f"{label}: {row['conclusion']} ({row['grid_remark']}).")
+    columns = (*_MODALITY_COLUMNS, *_CONTROLLED)
+    print_table(Table(title=title, columns=columns, rows=rows, common=common))
+    for text in remarks:
+        print_note(text)
 
 
 def _print_differences(

@@ -67,8 +67,10 @@ def report(
     which are data of the subjects; see --no-images.
     """
     from evaluator.cli.compare import families_of, parse_margin
+    from evaluator.limits import ensure_limits
     from evaluator.report import Options, write_report
     from evaluator.runs.results import load
+    from evaluator.runs.store import open_run
 
     manifest = None
     if suite:
@@ -88,6 +90,7 @@ def report(
             )
     if not runs:
         raise click.UsageError("name runs, or a --suite")
+    ensure_limits(map(open_run, runs))
     results = load(runs)
     options = Options(
         title=title or "Report",

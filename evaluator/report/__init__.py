@@ -10,8 +10,10 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from evaluator.analysis.comparison import compare
+from evaluator.analysis.data_warnings import warnings_of_runs
 from evaluator.analysis.failures import find_failures
 from evaluator.errors import UnknownNameError
+from evaluator.limits import ensure_limits
 from evaluator.report.benchmark import DOUBTS, RANDOM, SYNTHETIC, make_benchmarks
 from evaluator.report.cases.selection import find_picks
 from evaluator.report.context import Options, Page, Report
@@ -33,6 +35,7 @@ from evaluator.report.privacy import make_privacy
 from evaluator.report.site import Entry, Site, SiteHeader
 from evaluator.report.tables import count_noun, rows_of
 from evaluator.runs.results import load
+from evaluator.runs.store import as_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,6 +77,8 @@ def build_report(
     Raises:
         UserError: The runs cannot be compared, or the folder exists and is not a report.
     """
+    runs = list(runs)
+    ensure_limits(map(as_run, runs))
     return write_report(load(runs), folder, options)
 
 
@@ -157,6 +162,10 @@ def _warning_lines(report: Report) -> tuple[str, ...]:
             }
         )
         lines.append(f"{SYNTHETIC}: {', '.join(names)}. These results do not apply to patients.")
+    for benchmark in report.benchmarks:
+        # the subjects and files that a line names are withheld
+        data = [report.privacy.text(line) for line in warnings_of_runs(benchmark.runs)]
+        lines += [f"{benchmark.short}: {line}" for line in dict.fromkeys(data)]
     if random := sorted({run.label for run in report.results.runs if run.random_weights}):
         lines.append(
             f"{RANDOM}: {', '.join(random)}. Only the code was tested; the scores have no meaning."

@@ -20,7 +20,7 @@ from pandas.api.types import union_categoricals
 from evaluator.errors import RunConflictError, UnknownNameError, UserError
 from evaluator.manifests.protocols import load_protocol
 from evaluator.runs.reproducibility import read_verdict
-from evaluator.runs.store import RunStore, open_run
+from evaluator.runs.store import RunStore, as_run
 from evaluator.runs.tables import (
     COLUMNS,
     PREDICTION_COLUMNS,
@@ -166,7 +166,7 @@ def load(runs: str | Path | RunStore | Iterable[str | Path | RunStore]) -> Resul
     references = [runs] if isinstance(runs, str | Path | RunStore) else list(runs)
     if not references:
         raise UserError("there is no run to load; name one or more")
-    by_path = {store.path.resolve(): store for store in map(_open, references)}
+    by_path = {store.path.resolve(): store for store in map(as_run, references)}
     stores = list(by_path.values())
     for name, count in Counter(store.name for store in stores).items():
         if count > 1:
@@ -182,10 +182,6 @@ def load(runs: str | Path | RunStore | Iterable[str | Path | RunStore]) -> Resul
         scores=_stack(scores, labels, COLUMNS),
         predictions=_stack(predictions, labels, PREDICTION_COLUMNS),
     )
-
-
-def _open(run: str | Path | RunStore) -> RunStore:
-    return run if isinstance(run, RunStore) else open_run(str(run))
 
 
 def _facts(store: RunStore) -> RunFacts:

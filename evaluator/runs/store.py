@@ -2,10 +2,12 @@
 
     runs/<name>/
       run.json                        identity of the run, and what is needed to repeat it
+      checks.json                     what was found in the data before the model was run
       prompts/<case>.json             the prompts of round 0, with their hash
       records/<case>/<modality>.json  one scan's requests, statuses, seconds, masks by hash
       masks/<case>/<modality>/s<seed>/r<round>/<target>.nii.gz
       scores/<case>/<modality>.json   computed from the above and the references, at any time again
+      limits/<case>/<modality>.json   floors and ceilings of the scores
       reproducibility.json            whether predictions depend on the order of cases
       scores.csv, scores.parquet      every score, one a row
       predictions.parquet             every prediction, one a row
@@ -29,12 +31,14 @@ from evaluator import paths
 from evaluator.errors import RunConflictError, UnknownNameError, UserError
 from evaluator.files import safe_name
 from evaluator.locks import file_lock, read_holder
+from evaluator.runs.data_checks import DataChecks
 from evaluator.runs.json_types import read_typed, write_typed
 from evaluator.runs.records import CasePrompts, Reproducibility, ScanRecord, ScanScores
 from evaluator.runs.run_info import RunIdentity, RunInfo
+from evaluator.runs.score_limits import ScanLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,10 @@ class RunStore:
         """The file of one scan's scores."""
         return self.path / "scores" / safe_name(case) / f"{modality}.json"
 
+    def limits_path(self, case: str, modality: str) -> Path:
+        """The file of one scan's floors and ceilings."""
+        return self.path / "limits" / safe_name(case) / f"{modality}.json"
+
     def prompts_path(self, case: str) -> Path:
         """The file of one case's prompts."""
         return self.path / "prompts" / f"{safe_name(case)}.json"
@@ -116,6 +124,15 @@ class RunStore:
         """Write one scan's scores."""
         write_typed(self.score_path(scores.case, scores.modality), scores)
 
+    def limits(self, case: str, modality: str) -> ScanLimits | None:
+        """One scan's floors and ceilings; None if there are none."""
+        path = self.limits_path(case, modality)
+        return read_typed(ScanLimits, path) if path.is_file() else None
+
+    def write_limits(self, limits: ScanLimits) -> None:
+        """Write one scan's floors and ceilings."""
+        write_typed(self.limits_path(limits.case, limits.modality), limits)
+
     def prompts(self, case: str, *, verify: bool = True) -> CasePrompts | None:
         """One case's prompts; None if there are none.
 
@@ -134,6 +151,17 @@ class RunStore:
     def write_prompts(self, prompts: CasePrompts) -> None:
         """Write one case's prompts."""
         write_typed(self.prompts_path(prompts.case), prompts)
+
+    def checks(self) -> DataChecks:
+        """What was found in the data; nothing for runs that were made without checks."""
+        path = self.path / "checks.json"
+        return read_typed(DataChecks, path) if path.is_file() else DataChecks()
+
+    def write_checks(self, checks: DataChecks, cases: Iterable[str]) -> None:
+        """Add checks of these cases; other processes may do the same at the same time."""
+        with file_lock(self.path / "lock-checks", "umd", optional=True):
+            merged = self.checks().updated(checks, frozenset(cases))
+            write_typed(self.path / "checks.json", merged)
 
     def reproducibility(self) -> Reproducibility | None:
         """Whether predictions depend on the order of cases; None if it was not checked."""
@@ -220,6 +248,11 @@ def open_run(name_or_path: str) -> RunStore:
             return RunStore(path.resolve())
     names = [file.parent.name for file in paths.runs().glob("*/run.json")]
     raise UnknownNameError("run", name_or_path, names)
+
+
+def as_run(run: str | Path | RunStore) -> RunStore:
+    """The run of a name, a path or a store; raises UnknownNameError with near misses."""
+    return run if isinstance(run, RunStore) else open_run(str(run))
 
 
 def newest_run() -> RunStore:

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from evaluator.datasets.references import read_uptake
 from evaluator.errors import VolumeError
 from evaluator.files import fingerprint
 from evaluator.imaging.geometry import affine_of, difference, spacing, to_index, to_world
 from evaluator.metrics import METRICS, labels_in, measure_labels, score
 from evaluator.scoring.applicability import applicable_measurements
 from evaluator.types import ScoreStatus, Status
-from evaluator.volumes import LabelFile, file_sha256, read_grid, read_labels
+from evaluator.volumes import LabelFile, file_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -112,13 +111,20 @@ def score_pair(pair: Pair, settings: Settings, *, threads: int = 1) -> Json:
         measurements={
             name: applicable_measurements(settings.metrics, name, unit) for name in targets
         },
-        image=read_uptake(pair.image, grid).reshape(reference.shape) if pair.image else None,
+        image=_read_uptake(pair.image, grid).reshape(reference.shape) if pair.image else None,
     )  # fmt: skip
     entries = [
         {"name": name, "label": _label(targets[name])} | _values(measures, settings.metrics)
         for name, measures in measured.items()
     ]
     return {"spacing_mm": list(step), "tolerance_mm": tolerances, "targets": entries}
+
+
+def _read_uptake(path: Path, grid: Grid) -> NDArray[np.float32]:
+    """The PET image of a pair; datasets are imported only where there is one."""
+    from evaluator.datasets.references import read_uptake
+
+    return read_uptake(path, grid)
 
 
 def resample_nearest(labels: NDArray[Any], source: Grid, target: Grid) -> NDArray[Any]:
@@ -141,7 +147,8 @@ def _read_pair(
 
     The grids are compared before reading voxels.
     """
-    grid, read = _open(reference_path)
+    reference_file = LabelFile(reference_path, untrusted=False)
+    grid, read = reference_file.grid, reference_file.read
     file = LabelFile(prediction_path, untrusted=True)
     mismatch = difference(grid, file.grid)
     if mismatch and settings.resample == "no":
@@ -161,20 +168,9 @@ def _read_pair(
     return reference, prediction.reshape(reference.shape, order="F"), grid
 
 
-def _open(reference: Path) -> tuple[Grid, Callable[[], Labels]]:
-    """A reference's grid, and how to read its labels.
-
-    The user's own files may keep header and voxels apart.
-    """
-    if reference.name.endswith((".mhd", ".nhdr")):
-        return read_grid(reference), lambda: read_labels(reference)[0]
-    file = LabelFile(reference, untrusted=False)
-    return file.grid, file.read
-
-
 def _missing(pair: Pair, settings: Settings) -> Json:
-    grid, read = _open(pair.reference)
-    reference = read()
+    file = LabelFile(pair.reference, untrusted=False)
+    reference, grid = file.read(), file.grid
     targets, _ = _targets(settings, pair.name, reference, reference)
     entries = [
         {"name": name, "label": _label(values), "status": str(Status.MISSING)}

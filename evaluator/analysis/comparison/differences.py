@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from evaluator.analysis.comparison.families import family_name
+from evaluator.analysis.comparison.grid_control import add_grid_control
 from evaluator.analysis.comparison.paired_tests import (
     WITHOUT_ALLOWANCE,
     judge,
@@ -63,7 +64,8 @@ def compare_modalities(score_array: ScoreArray, options: ComparisonOptions) -> p
         labels = [(structural, functional)] * len(models)
         block = _blocks(score_array, arms, labels, names, options)
         family = f"{score_array.metric}, {modality_pair}"
-        blocks.append(_with_families(block, score_array, family, options))
+        block = _with_families(block, score_array, family, options)
+        blocks.append(add_grid_control(block, score_array, (a, b), options))
     if not blocks:
         blocks = [_not_paired(score_array, options)]
     columns = {"first": "mean_structural", "second": "mean_functional"}

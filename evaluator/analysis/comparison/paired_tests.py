@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.analysis.comparison.conclusions import NEITHER_WORKS, TOO_FEW, JudgedRow, conclude
+from evaluator.analysis.comparison.verdict_reasons import (
+    NEITHER_WORKS,
+    TOO_FEW,
+    JudgedRow,
+    explain_verdict,
+)
 from evaluator.metrics import METRICS
 from evaluator.statistics import FEWEST, compare_pairs, equivalence_p, holm, smallest_p, verdict
 from evaluator.statistics.sample_size import spread, subjects_for_tests, subjects_needed
@@ -138,54 +143,76 @@ def _estimates_of_n(
     return estimates
 
 
-def judge(
+def adjusted_verdicts(
     estimates: Estimates, metric: str, reasons: list[tuple[str, str]]
 ) -> dict[str, list[Any]]:
     """Adjust the p values of one family of comparisons and derive their verdicts.
 
     Args:
-        estimates: Results of ``paired_estimates`` for the family.
+        estimates: ``n``, ``first``, ``second``, ``p_sign_flip`` and ``p_equivalence`` of
+            ``paired_estimates`` for the family.
         metric: Name of the metric.
         reasons: For each comparison the status and explanation of why it has no valid estimate,
             or two empty strings. Comparisons with a status are not part of the family.
 
     Returns:
         Lists with one entry for each comparison: ``p_holm`` (of the sign-flip test of the mean),
-        ``p_equivalence_holm``, ``smallest_p_holm``, ``subjects_for_tests``, ``subjects_needed``
-        and its interval, ``verdict``, ``verdict_reason``, ``status``, ``explanation`` and
-        ``tests`` (size of the family).
+        ``p_equivalence_holm``, ``verdict`` and ``tests`` (size of the family).
     """
     outside = np.array([bool(status) for status, _ in reasons], dtype=bool)
     p = np.where(outside, np.nan, estimates["p_sign_flip"])
-    tests = int((~np.isnan(p)).sum())
     p_holm = holm(p)
     p_equivalence_holm = holm(np.where(outside, np.nan, estimates["p_equivalence"]))
-    needed = _needed(estimates, max(tests, 1))
-    columns: dict[str, list[Any]] = {
-        name: [] for name in ("verdict", "verdict_reason", "status", "explanation")
-    }
-    smallest = []
-    for i, (status, explanation) in enumerate(reasons):
-        words = (status, "", explanation, "inconclusive")
-        if not status:
-            words = _judge_row(
-                estimates, i, metric, (p_holm[i], p_equivalence_holm[i]), tests, needed[:, i]
-            )
-        values = (words[3], words[1], words[0], words[2])
-        for name, value in zip(columns, values, strict=True):
-            columns[name].append(value)
-        n = int(estimates["n"][i])
-        smallest.append(min(1.0, tests * smallest_p(n)) if n > 1 and not status else np.nan)
-    numbers = np.where(outside, np.nan, needed)
-    return columns | {
+    verdicts = []
+    for i in range(len(reasons)):
+        conclusive = estimates["n"][i] >= FEWEST and not _both_collapsed(estimates, i, metric)
+        tests = (p_holm[i], p_equivalence_holm[i]) if conclusive else (np.nan, np.nan)
+        verdicts.append(verdict(*tests))
+    return {
         "p_holm": list(p_holm),
         "p_equivalence_holm": list(p_equivalence_holm),
+        "verdict": verdicts,
+        "tests": [int((~np.isnan(p)).sum())] * len(reasons),
+    }
+
+
+def judge(
+    estimates: Estimates, metric: str, reasons: list[tuple[str, str]]
+) -> dict[str, list[Any]]:
+    """Adjust the p values of one family of comparisons, derive their verdicts and explain them.
+
+    Args:
+        estimates: Results of ``paired_estimates`` for the family.
+        metric: Name of the metric.
+        reasons: As for ``adjusted_verdicts``.
+
+    Returns:
+        The lists of ``adjusted_verdicts``, and with one entry for each comparison
+        ``smallest_p_holm``, ``subjects_for_tests``, ``subjects_needed`` and its interval,
+        ``verdict_reason``, ``status`` and ``explanation``.
+    """
+    columns = adjusted_verdicts(estimates, metric, reasons)
+    tests = columns["tests"][0] if reasons else 0
+    outside = np.array([bool(status) for status, _ in reasons], dtype=bool)
+    needed = np.where(outside, np.nan, _needed(estimates, max(tests, 1)))
+    smallest = [
+        np.nan if status or n < 2 else min(1.0, tests * smallest_p(int(n)))
+        for (status, _), n in zip(reasons, estimates["n"], strict=True)
+    ]
+    texts = [
+        (status, "", explanation)
+        if status
+        else _explain(estimates, i, metric, columns["verdict"][i], tests, needed[:, i])
+        for i, (status, explanation) in enumerate(reasons)
+    ]
+    for number, name in enumerate(("status", "verdict_reason", "explanation")):
+        columns[name] = [text[number] for text in texts]
+    return columns | {
         "smallest_p_holm": smallest,
         "subjects_for_tests": list(np.where(outside, np.nan, subjects_for_tests(max(tests, 1)))),
-        "subjects_needed": list(numbers[0]),
-        "subjects_needed_low": list(numbers[1]),
-        "subjects_needed_high": list(numbers[2]),
-        "tests": [tests] * len(reasons),
+        "subjects_needed": list(needed[0]),
+        "subjects_needed_low": list(needed[1]),
+        "subjects_needed_high": list(needed[2]),
     }
 
 
@@ -196,25 +223,24 @@ def _needed(estimates: Estimates, tests: int) -> NDArray[np.float64]:
     return np.where(estimates["n"] >= FEWEST, needed, np.nan)
 
 
-def _judge_row(
+def _explain(
     estimates: Estimates,
     i: int,
     metric: str,
-    adjusted: tuple[float, float],
+    word: str,
     tests: int,
     needed: NDArray[np.float64],
-) -> tuple[str, str, str, str]:
-    """Return status, reason of the verdict, explanation and verdict."""
+) -> tuple[str, str, str]:
+    """Return status, reason of the verdict and explanation."""
     status, explanation = _status(estimates, i)
     if status != "ok":
-        return status, TOO_FEW if estimates["n"][i] else "", explanation, verdict(np.nan, np.nan)
+        return status, TOO_FEW if estimates["n"][i] else "", explanation
     if _both_collapsed(estimates, i, metric):
         text = (
             f"both means are below {COLLAPSED}: neither arm works, which is not evidence of "
             "agreement"
         )
-        return status, NEITHER_WORKS, _joined(explanation, text), verdict(np.nan, np.nan)
-    word = verdict(*adjusted)
+        return status, NEITHER_WORKS, _joined(explanation, text)
     names = (
         "p", "p_sign_flip", "low", "high", "low_observed", "high_observed", "low_90_observed",
         "high_90_observed", "margin", "loss",
@@ -226,8 +252,8 @@ def _judge_row(
         needed=(float(needed[0]), float(needed[1]), float(needed[2])),
         **{name: float(estimates[name][i]) for name in names},
     )
-    reason, sentence = conclude(row)
-    return status, reason, _joined(explanation, sentence), word
+    reason, sentence = explain_verdict(row)
+    return status, reason, _joined(explanation, sentence)
 
 
 def _joined(*sentences: str) -> str:

@@ -53,6 +53,9 @@ class ScoreArray:
     at_worst: NDArray[np.bool_]
     #: the value that a failure counts as; NaN: the metric has none
     failure_value: float
+    #: score of an image-blind answer to the same prompt, and what the grid allows; NaN: unknown
+    floor: NDArray[np.float64]
+    ceiling: NDArray[np.float64]
     #: (units,) the number of each unit's subject
     subject: NDArray[np.int64]
     #: (modalities, units) the unit's case has a scan of the modality
@@ -111,6 +114,9 @@ def make_score_array(
     excluded = status.isin([str(name) for name in NOT_EVALUATED]).to_numpy()
     failed = ~(status.isin((ScoreStatus.OK, ScoreStatus.ONE_EMPTY)).to_numpy() | excluded)
     scored, worst = _values(rows, metric, protocol, magnitude=magnitude)
+    floor, ceiling = (
+        _limit(rows[name], metric, magnitude=magnitude) for name in ("floor", "ceiling")
+    )
     failures_are_worst = protocol.failures_count_as == "worst"
     values = {
         INCLUDED: np.where(failed & failures_are_worst, worst, scored),
@@ -127,6 +133,8 @@ def make_score_array(
         excluded=_marked(shape, index, excluded),
         at_worst=_marked(shape, index, ~excluded & (failed | (scored == worst))),
         failure_value=worst,
+        floor=_filled(shape, index, floor),
+        ceiling=_filled(shape, index, ceiling),
         subject=subject,
         has=has,
     )
@@ -154,6 +162,12 @@ def _values(
     with_score = (rows["status"] == ScoreStatus.OK).to_numpy()
     one_empty = (rows["status"] == ScoreStatus.ONE_EMPTY).to_numpy()
     return np.where(one_empty, worst, np.where(with_score, value, np.nan)), worst
+
+
+def _limit(column: pd.Series[Any], metric: str, *, magnitude: bool) -> NDArray[np.float64]:
+    """Return the floor or the ceiling of each row, NaN where it is unknown."""
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.abs(values) if METRICS[metric].signed and magnitude else values
 
 
 def _codes(

@@ -74,8 +74,9 @@ def main_table(benchmark: Benchmark) -> Table:
     return Table(
         name=f"{benchmark.key}.summary",
         title=f"Mean {metric.title}{unit} over all targets, mean over subjects",
-        note="In small print: 95 % interval over subjects, which allows for failures that were not "
-        "seen; number of subjects (n); "
+        note="In small print: floor (an image-blind answer to the same prompt) and ceiling (what the "
+        "grid allows); 95 % interval over subjects, which allows for failures that were not seen; "
+        "number of subjects (n); "
         "failed predictions, which are included as the protocol defines, and the mean without "
         "them.",
         columns=columns,
@@ -109,6 +110,8 @@ def _level(row: Any, without_failures: Any, metric: str) -> Cell:
     if row.status == "unsupported":
         return Cell(text="not supported", kind="nothing", small=f"counts as {mean}\nn {row.n}")
     small = f"{interval(row.low, row.high, digits)}\nn {row.n}"
+    if pd.notna(row.floor) and pd.notna(row.ceiling):
+        small += f"\nfloor {number(row.floor, digits)}, ceiling {number(row.ceiling, digits)}"
     if row.failed:
         excluded = None if without_failures is None else without_failures.mean
         small += f"\n{row.failed} failed ({number(excluded, digits)} without)"
