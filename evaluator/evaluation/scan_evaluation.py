@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from evaluator.containers import raise_if_disk_full, raise_if_removed
-from evaluator.containers.contracts import CONTRACTS
+from evaluator.containers.contracts import contract_of
 from evaluator.containers.requests import ModelRequest, RequestTarget
 from evaluator.containers.safe_removal import discard
 from evaluator.datasets.references import load_references
@@ -79,7 +79,7 @@ class ScanEvaluation:
 
     def __init__(self, context: RunContext, start: ScanStart) -> None:
         self._context, self._start = context, start
-        self._contract: Contract = CONTRACTS[context.plan.card.contract]
+        self._contract: Contract = context.contract or contract_of(context.plan.card)
         self._results = _Progress()
         self._seeds = list(context.plan.protocol.seeds)
         self._references: LoadedReferences | None = None
