@@ -201,7 +201,7 @@ def print_comparison(results: Results, comparison: Comparison) -> None:
         "Difference, interval, p and verdict are of the mean. Interval: 95 %, with an allowance for "
         "failures that were not seen (docs/statistics.md). p: sign-flip test, adjusted by Holm over "
         f"the family of tests. Margin of equivalence: {margins}. "
-        "Floor: an image-blind answer to the same prompt. Ceiling: what the grid allows. The "
+        "Floor: an image-blind answer to the model's prompt. Ceiling: what the grid allows. The "
         "controlled difference takes the grid's part out; the conclusion is drawn from it "
         "(docs/statistics.md)."
     )

@@ -214,7 +214,9 @@ def _differences(
             help="mean paired difference and its 95 % interval, which allows for failures that were "
             "not seen",
         ),
-        Column(title="floors", help="score of an image-blind answer to the same prompts, on each"),
+        Column(
+            title="floors", help="score of an image-blind answer to the model’s prompts, on each"
+        ),
         Column(title="ceilings", help="what the grid allows, on each"),
         Column(
             title="without the grid",
