@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from evaluator.cli.golden import golden
 from evaluator.cli.options import (
     PATH,
     accept_licence_option,
@@ -285,3 +286,4 @@ def badges() -> None:
 
 
 models.add_command(preflight)
+models.add_command(golden)

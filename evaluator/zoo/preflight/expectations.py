@@ -65,6 +65,17 @@ class Texts(_Table):
     module: str | None = None
 
 
+class Golden(_Table):
+    """What is special about a model's golden case (``evaluator.evaluation.golden``)."""
+
+    #: name or manifest of the example; the default is TotalSegmentator's
+    dataset: str | None = None
+    #: target -> Dice that must be reached, instead of the usual organs
+    floors: dict[str, float] = {}
+    #: the network sees CT through a fixed window, so an offset of the values must hurt it
+    fixed_window: bool = False
+
+
 class Expectations(_Table):
     """All that is known of a model's files."""
 
@@ -73,6 +84,7 @@ class Expectations(_Table):
     file: tuple[ExpectedFile, ...] = ()
     other: tuple[OtherFile, ...] = ()
     texts: Texts | None = None
+    golden: Golden | None = None
 
 
 def expectations_path(model: str) -> Path:
