@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections import defaultdict
-from typing import TYPE_CHECKING, Any, cast
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 
 from evaluator.datasets.importing import DatasetText, survey_folder, write_dataset
-from evaluator.datasets.importing.label_tables import read_label_table
 from evaluator.datasets.importing.layouts import LayoutOptions
 from evaluator.imaging.geometry import spacing
+from evaluator.manifests.label_tables import read_label_table
 from evaluator.types import MODALITIES
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evaluator.datasets.importing import FoundScan, Survey
-    from evaluator.datasets.importing.label_tables import LabelTable
     from evaluator.types import Modality
 
 #: files that are left out, and changed names, of which so many are listed
@@ -59,8 +59,8 @@ def import_folder(folder: Path, *, as_json: bool, **settings: Any) -> None:
     click.echo(f"then: umd run -m region-growing -d {written.manifest}", err=True)
 
 
-def _labels(path: Path | None, values: Sequence[str]) -> LabelTable:
-    labels = read_label_table(path) if path else {}
+def _labels(path: Path | None, values: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    labels = dict(read_label_table(path).targets) if path else {}
     for text in values:
         match = re.fullmatch(r"([^=]+)=(\d+(?:,\d+)*)", text)
         if match is None:
@@ -75,7 +75,7 @@ def _words(texts: Sequence[str]) -> dict[str, Modality]:
         word, equals, modality = text.partition("=")
         if not equals or modality not in MODALITIES:
             raise click.UsageError(f"--modality {text}: write WORD=CT, WORD=MR or WORD=PT")
-        words[word.lower()] = cast("Modality", modality)
+        words[word.lower()] = modality
     return words
 
 
@@ -89,23 +89,21 @@ def _show(survey: Survey, *, as_json: bool) -> None:
             click.echo(json.dumps({"left_out": path, "reason": entry.reason}))
         return
     subjects = {scan.subject for scan in survey.scans}
-    modalities = defaultdict(set)
+    modalities: dict[tuple[str, str], set[str]] = defaultdict(set)
     for scan in survey.scans:
         modalities[scan.subject, scan.session].add(str(scan.modality))
     click.echo(f"{root}: layout {survey.layout}, {len(subjects)} subjects")
-    groups = defaultdict(int)
-    for names in modalities.values():
-        groups["+".join(sorted(names))] += 1
-    for names, count in sorted(groups.items()):
-        pairs = "" if "+" in names else ", no pair"
-        click.echo(f"  {count} sessions with {names}{pairs}")
+    groups = Counter("+".join(sorted(names)) for names in modalities.values())
+    for group, count in sorted(groups.items()):
+        remark = "" if "+" in group else ", no pair"
+        click.echo(f"  {count} sessions with {group}{remark}")
     for modality in sorted({scan.modality for scan in survey.scans}):
         scans = [scan for scan in survey.scans if scan.modality == modality]
         click.echo(f"  {modality}: {len(scans)} images, {_grids(scans)}")
         click.echo(f"    targets: {_targets(scans)}")
     if survey.renamed:
-        pairs = [f"{old!r} is {new}" for old, new in sorted(survey.renamed.items())]
-        click.echo(f"  names changed: {_some(pairs)}")
+        changes = [f"{old!r} is {new}" for old, new in sorted(survey.renamed.items())]
+        click.echo(f"  names changed: {_some(changes)}")
     if survey.left_out:
         click.echo(f"  left out: {len(survey.left_out)} files")
         for entry in survey.left_out[:LISTED]:
@@ -129,7 +127,7 @@ def _scan_json(scan: FoundScan, root: Path) -> dict[str, Any]:
 def _grids(scans: Sequence[FoundScan]) -> str:
     """Ranges of shapes and spacings."""
     shapes = [scan.grid.shape for scan in scans]
-    sizes = [spacing(scan.grid.affine) for scan in scans]
+    sizes = [spacing(np.array(scan.grid.affine)) for scan in scans]
     voxels = [f"{min(column)}..{max(column)}" for column in zip(*shapes, strict=True)]
     widths = [f"{min(column):.3g}..{max(column):.3g}" for column in zip(*sizes, strict=True)]
     return f"{' x '.join(map(_one, voxels))} voxels of {' x '.join(map(_one, widths))} mm"

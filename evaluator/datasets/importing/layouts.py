@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from evaluator.datasets.importing.found import MODALITY_WORDS, LeftOut, Survey, modality_of
-from evaluator.datasets.importing.label_tables import read_label_table
 from evaluator.datasets.importing.match_scans import ImageFile, ReferenceFile, match_scans
 from evaluator.datasets.importing.patterns import Match, match_files
 from evaluator.errors import DatasetError, ManifestError, UserError
+from evaluator.manifests.label_tables import read_label_table
 from evaluator.volumes import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from evaluator.datasets.importing.label_tables import LabelTable
+    from evaluator.datasets.importing.found import Labels
     from evaluator.types import Modality
 
 BIDS_IMAGES = (
@@ -40,7 +40,7 @@ class LayoutOptions:
     images: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     #: names of the labels of a label map, or of a mask
-    labels: LabelTable = field(default_factory=dict)
+    labels: Labels = field(default_factory=dict)
     #: words in names -> modality, beside the usual ones
     words: Mapping[str, Modality] = field(default_factory=dict)
 
@@ -151,7 +151,7 @@ def _add_image(files: _Files, match: Match, words: Mapping[str, Modality], patte
 
 
 def _add_reference(
-    files: _Files, match: Match, words: Mapping[str, Modality], labels: LabelTable
+    files: _Files, match: Match, words: Mapping[str, Modality], labels: Labels
 ) -> None:
     target, word = match.parts.get("target"), match.parts.get("modality")
     table = {target: (1,)} if target else labels
@@ -180,7 +180,7 @@ def _nnunet(root: Path, volumes: list[Path], options: LayoutOptions) -> _Files:
         names = {f"{int(number):04d}": str(name) for number, name in channels.items()}
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise ManifestError(f"{path}: not a dataset.json of nnU-Net: {error}") from None
-    labels = options.labels or read_label_table(path)
+    labels = options.labels or read_label_table(path).targets
     words = MODALITY_WORDS | dict(options.words)
     files = _Files()
     for part in ("Tr", "Ts"):
@@ -216,14 +216,14 @@ def _bids(root: Path, volumes: list[Path], options: LayoutOptions) -> _Files:
     return files
 
 
-def _bids_labels(root: Path, reference: Path) -> LabelTable:
+def _bids_labels(root: Path, reference: Path) -> Labels:
     """The table beside a file, or the first ``*_dseg.tsv`` in a folder above it."""
     beside = reference.with_name(reference.name.split(".")[0] + ".tsv")
     if beside.is_file():
-        return read_label_table(beside)
+        return read_label_table(beside).targets
     for folder in reference.parents:
         for path in sorted(folder.glob("*dseg.tsv")):
-            return read_label_table(path)
+            return read_label_table(path).targets
         if folder == root:
             break
     return {}
