@@ -86,7 +86,7 @@ def survey_folder(root: Path, layout: str, options: LayoutOptions) -> Survey:
         if path not in known
     ]
     if not scans:
-        first = [*left_out, *files.left_out, *others][:3]
+        first = [*files.left_out, *left_out, *others][:3]
         reasons = "; ".join(f"{entry.path.relative_to(root)}: {entry.reason}" for entry in first)
         raise DatasetError(
             f"{root} holds no scan with a reference in layout {name}; it holds {len(volumes)} "
