@@ -4,7 +4,7 @@ Surfaces are defined as in DeepMind's surface-distance (``evaluator.metrics.kern
 """
 
 from evaluator.metrics.kernels.surface_statistics import Surface
-from evaluator.metrics.lesions import Lesions, measure_lesions
+from evaluator.metrics.lesions import Lesions, LesionSizes, list_lesions, measure_lesions
 from evaluator.metrics.measurements import Measurement, Measures
 from evaluator.metrics.metric_table import METRICS, Metric
 from evaluator.metrics.registry import NOT_EVALUATED, failure_value, score, without_value
@@ -15,6 +15,7 @@ __all__ = [
     "METRICS",
     "NOT_EVALUATED",
     "PEAK_MM",
+    "LesionSizes",
     "Lesions",
     "Measurement",
     "Measures",
@@ -22,6 +23,7 @@ __all__ = [
     "Surface",
     "failure_value",
     "labels_in",
+    "list_lesions",
     "measure",
     "measure_labels",
     "measure_lesions",
