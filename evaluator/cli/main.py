@@ -19,6 +19,10 @@ from evaluator.plain_text import clean_text
 COMMANDS = {
     "run": ("evaluator.cli.run", "Run a model over a dataset and score it."),
     "gather": ("evaluator.cli.gather", "Write the tables of a run that was done in shards."),
+    "import-predictions": (
+        "evaluator.cli.import_predictions",
+        "Score predictions that were made elsewhere, as a run.",
+    ),
     "score": ("evaluator.cli.score", "Score a run again, or any masks against references."),
     "show": ("evaluator.cli.show", "Show the score table of a run."),
     "compare": (
@@ -58,7 +62,8 @@ class LazyGroup(click.Group):
         """
         if cmd_name not in COMMANDS:
             raise UnknownNameError("command", cmd_name, COMMANDS)
-        command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        command = getattr(module, cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
 

@@ -58,8 +58,13 @@ flavour_option = click.option(
 )
 contract_option = click.option(
     "--contract",
-    metavar="1|cvpr25|cvpr25-batch",
+    metavar="1|cvpr25|cvpr25-batch|grand-challenge",
     help="Container contract of the image (default: its label umd.contract).",
+)
+sockets_option = click.option(
+    "--sockets",
+    metavar="NAME|FILE",
+    help="Socket map of a Grand Challenge algorithm: a TOML file, or one of manifests/sockets.",
 )
 card_option = click.option(
     "--card",
@@ -68,6 +73,16 @@ card_option = click.option(
 )
 output_folder_option = click.option(
     "-o", "--output", type=PATH, required=True, help="New folder for the files."
+)
+
+
+primary_option = click.option(
+    "--primary",
+    "primaries",
+    multiple=True,
+    metavar="MODEL[:TARGET]",
+    help="Primary comparisons, declared before the scores are known: a family of tests of their "
+    "own (repeatable).",
 )
 
 
