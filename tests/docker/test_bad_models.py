@@ -143,9 +143,9 @@ def bad_data(tmp_path):
 @pytest.mark.docker
 @pytest.mark.parametrize("batch", [False, True], ids=["session", "batch"])
 def test_each_failure_has_its_status(project, bad_data, docker_engine, batch, monkeypatch):
-    from evaluator.evaluation import model_connection
+    from evaluator.containers import model_limits
 
-    monkeypatch.setattr(model_connection, "OUTPUT_LIMIT", 2**26)
+    monkeypatch.setattr(model_limits, "OUTPUT_LIMIT", 2**26)
     project({"bad": BAD}, memory="192MiB")
     run = order("bad", bad_data, batch=batch, timeout=4.0)
     statuses = {}
@@ -169,11 +169,11 @@ def test_a_container_past_its_limit_is_removed_before_its_scan_ends(
     project, bad_data, docker_engine, monkeypatch, behaviour
 ):
     """The container ends with all its processes, and not only the wait of the client."""
-    from evaluator.evaluation import model_connection
+    from evaluator.containers import model_limits
     from evaluator.evaluation.run import run_model
     from evaluator.evaluation.run_config import RunConfig
 
-    monkeypatch.setattr(model_connection, "OUTPUT_LIMIT", 2**25)
+    monkeypatch.setattr(model_limits, "OUTPUT_LIMIT", 2**25)
     project({"bad": BAD}, memory="192MiB")
     containers = []
     run = run_model(
