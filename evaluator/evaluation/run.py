@@ -103,6 +103,7 @@ def execute(
     run = create_run(config.name or plan.run_name, info)
     with run.writing(config.shard), ExitStack() as stack:
         run.write_checks(checks, resolved.data.cases)
+        run.set_aside_damaged()
         engine.sweep(run.name)  # a killed run's container may still write into the workspace
         context = _open_context(resolved, plan, run, progress, stack)
         connection = connect(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import nibabel
+import numpy as np
 import pytest
 
 from tests.conftest import order
@@ -132,6 +134,10 @@ def bad_data(tmp_path):
             header, row = (folder / "tiny.tsv").read_text().splitlines()
             rows.append(row)
             (tmp_path / "all").mkdir(exist_ok=True)
+            for file in folder.glob("*_image.nii.gz"):
+                image = nibabel.load(file)
+                voxels = np.asarray(image.dataobj) + len(rows)  # two equal images are an error
+                nibabel.save(nibabel.Nifti1Image(voxels, image.affine, image.header), file)
             for file in folder.glob("*.nii.gz"):
                 shutil.move(file, tmp_path / "all")
             toml = (folder / "tiny.toml").read_text()

@@ -39,7 +39,8 @@ class Adapter:
                 quota = Path(path).read_text().strip()
         notes = {
             "volume": attempt(Path("/scratch/x")),
-            "kept": Path("/scratch/kept").read_text().strip(),
+            "seen": os.listdir("/scratch"),
+            "size": os.statvfs("/scratch").f_blocks * os.statvfs("/scratch").f_frsize,
             "quota": quota,
         }
         masks = {t.name: np.zeros(request.grid.shape) for t in request.targets}
@@ -57,13 +58,14 @@ def curious(project):
 
 
 @pytest.mark.docker
-def test_volumes_are_read_only_and_cores_are_limited(curious, tmp_path, docker_engine):
+def test_volumes_are_bounded_and_cores_are_limited(curious, tmp_path, docker_engine):
     before = {volume.id for volume in docker_engine.client.volumes.list()}
     run = order("curious", make_dataset(tmp_path / "data", ["a"], ("CT",)))
     (record,) = run.records()
     notes = record.rounds[0].reply.notes
-    assert notes["volume"] == "Read-only file system"
-    assert notes["kept"] == "content"
+    assert notes["volume"] == "allowed"
+    assert notes["seen"] == ["x"]
+    assert notes["size"] == 4 * 2**30
     limits = run.info().limits
     assert limits.cpus == max(docker_engine.capacity().cores - 1, 1)
     assert notes["quota"].split()[0] == str(int(limits.cpus * 100_000))

@@ -27,6 +27,7 @@ from evaluator.containers.engines.docker_errors import (
 from evaluator.containers.engines.probe import probe_folders
 from evaluator.containers.engines.process_output import LogFile
 from evaluator.containers.engines.spec import (
+    TMP_BYTES,
     Caller,
     Capacity,
     Limits,
@@ -156,7 +157,7 @@ class DockerEngine:
             gpu=gpu,
             podman=self._podman,
         )
-        arguments["mounts"] += self._volume_mounts(model, arguments["mounts"])
+        arguments["tmpfs"] |= self._volume_mounts(model, arguments["mounts"])
         container = self._create(arguments)
         try:
             return ContainerProcess(container, LogFile(log), mode)
@@ -164,22 +165,24 @@ class DockerEngine:
             remove_container(container)
             raise
 
-    def _volume_mounts(self, model: Model, mounts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Read-only mounts over the volumes that an image declares.
+    def _volume_mounts(self, model: Model, mounts: list[dict[str, Any]]) -> dict[str, str]:
+        """Temporary file systems over the volumes that an image declares: path -> options.
 
-        The engine would make a writable folder of unlimited size on its disk for each.
+        The engine would make a folder of unlimited size on its disk for each.
         """
         if model.layout.root_writable or not model.image:
-            return []
+            return {}
         with engine_faults(self.client):
             config = self.client.images.get(model.image).attrs.get("Config") or {}
         mounted = {mount["target"] for mount in mounts} | {"/tmp"}  # noqa: S108
-        declared = sorted(path.rstrip("/") or "/" for path in config.get("Volumes") or {})
-        return [
-            {"source": None, "target": path, "type": "volume", "read_only": True}
-            for path in declared
-            if path not in mounted
-        ]
+        declared = {path.rstrip("/") for path in config.get("Volumes") or {}} - mounted - {""}
+        for path in sorted(declared):
+            logger.warning(
+                "image %s declares the volume %s; it is an empty temporary folder in memory",
+                model.image,
+                path,
+            )
+        return dict.fromkeys(sorted(declared), f"rw,nosuid,nodev,mode=1777,size={TMP_BYTES}")
 
     def _create(self, arguments: dict[str, Any]) -> Any:
         try:
