@@ -9,7 +9,7 @@ import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import click
 
@@ -97,11 +97,12 @@ def main() -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and shells ask for
             signal.signal(number, _interrupt)
+    stdout = sys.stdout
     try:
         umd(standalone_mode=False)
         sys.stdout.flush()
     except SystemExit as error:
-        _end_if_pipe_closed(error)
+        _end_if_pipe_closed(error, stdout)
         raise
     except UserError as error:
         _fail(str(error), error.exit_code)
@@ -141,9 +142,12 @@ def _interrupt(number: int, frame: object) -> None:  # noqa: ARG001
         os.write(2, b"umd: ending; containers are being removed\n")
 
 
-def _end_if_pipe_closed(error: SystemExit) -> None:
-    """Write what waits for standard output; click and rich turn a closed pipe into an exit."""
-    if isinstance(error.__context__, BrokenPipeError):
+def _end_if_pipe_closed(error: SystemExit, stdout: TextIO) -> None:
+    """Write what waits for standard output; click and rich turn a closed pipe into an exit.
+
+    rich raises SystemExit in its handler; click replaces ``sys.stdout``, which was ``stdout``.
+    """
+    if isinstance(error.__context__, BrokenPipeError) or sys.stdout is not stdout:
         _end_by_closed_pipe()
     try:
         sys.stdout.flush()

@@ -22,6 +22,7 @@ from evaluator.evaluation.run_context import RunContext
 from evaluator.evaluation.task_evaluation import TaskEvaluation
 from evaluator.limits import complete_limits
 from evaluator.locks import file_lock
+from evaluator.runs.damaged_files import set_aside_damaged
 from evaluator.runs.store import create_run, open_run
 from evaluator.runs.tables import gather
 from evaluator.volumes import MaskValidator
@@ -103,7 +104,7 @@ def execute(
     run = create_run(config.name or plan.run_name, info)
     with run.writing(config.shard), ExitStack() as stack:
         run.write_checks(checks, resolved.data.cases)
-        run.set_aside_damaged()
+        set_aside_damaged(run)
         engine.sweep(run.name)  # a killed run's container may still write into the workspace
         context = _open_context(resolved, plan, run, progress, stack)
         connection = connect(

@@ -21,7 +21,6 @@ describes each field.
 from __future__ import annotations
 
 import hashlib
-import logging
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,10 +33,10 @@ from evaluator.errors import (
     RunConflictError,
     UnknownNameError,
     UserError,
-    write_fault,
 )
 from evaluator.files import safe_name
 from evaluator.locks import file_lock, read_holder
+from evaluator.runs.damaged_files import name_damaged, readable_record
 from evaluator.runs.data_checks import DataChecks
 from evaluator.runs.json_types import read_typed, write_typed
 from evaluator.runs.records import CasePrompts, Reproducibility, ScanRecord, ScanScores
@@ -46,9 +45,6 @@ from evaluator.runs.score_limits import ScanLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,41 +115,9 @@ class RunStore:
     def records(self) -> Iterator[ScanRecord]:
         """Every scan's record, in path order; a damaged or stray file is named and passed over."""
         for path in sorted((self.path / "records").glob("*/*.json")):
-            record = self._record_at(path)
+            record = readable_record(self, path)
             if record is not None:
                 yield record
-
-    def _record_at(self, path: Path) -> ScanRecord | None:
-        """The record in a file; None if it is damaged, or a copy of another scan's record."""
-        try:
-            record = read_typed(ScanRecord, path)
-        except DamagedFileError as error:
-            _name_damaged(path, str(error))
-            return None
-        if self.record_path(record.case, record.modality) != path:
-            _name_damaged(path, f"it holds the record of {record.case} {record.modality}")
-            return None
-        return record
-
-    def set_aside_damaged(self) -> None:
-        """Move damaged and stray records and scores to ``damaged/``; the run makes them anew."""
-        for path in sorted((self.path / "records").glob("*/*.json")):
-            if self._record_at(path) is None:
-                self._set_aside(path)
-        for path in sorted((self.path / "scores").glob("*/*.json")):
-            try:
-                read_typed(ScanScores, path)
-            except DamagedFileError:
-                self._set_aside(path)
-
-    def _set_aside(self, path: Path) -> None:
-        target = self.path / "damaged" / "-".join(path.relative_to(self.path).parts)
-        try:
-            target.parent.mkdir(exist_ok=True)
-            path.replace(target)
-        except OSError as error:
-            raise write_fault(target, error) from error
-        logger.warning("%s is damaged and was moved to %s", path, target)
 
     def write_record(self, record: ScanRecord) -> None:
         """Write one scan's record."""
@@ -215,7 +179,7 @@ class RunStore:
                 if path.is_file():
                     return read_typed(Reproducibility, path)
             except DamagedFileError as error:
-                _name_damaged(path, str(error))
+                name_damaged(path, str(error))
         return None
 
     def write_reproducibility(self, value: Reproducibility) -> None:
@@ -315,12 +279,6 @@ def newest_run() -> RunStore:
 @lru_cache(maxsize=64)
 def _read_info(path: Path, _size: int, _mtime: int) -> RunInfo:
     return read_typed(RunInfo, path)
-
-
-@lru_cache(maxsize=1000)
-def _name_damaged(path: Path, reason: str) -> None:
-    """Warn of a file that is passed over, once."""
-    logger.warning("passed over: %s (%s)", path, reason)
 
 
 def _read_prompts(path: Path) -> CasePrompts:
