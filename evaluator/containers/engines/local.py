@@ -19,6 +19,7 @@ from evaluator.containers.engines.process_output import (
 )
 from evaluator.containers.engines.spec import Capacity, Exit
 from evaluator.errors import HostError, UserError
+from zoo_sdk.gpu import GIVEN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +65,7 @@ class LocalEngine:
             "UMD_INPUT": str(workspace.input),
             "UMD_OUTPUT": str(workspace.output),
         }
-        environment |= {"CUDA_VISIBLE_DEVICES": gpu or ""} | (
+        environment |= {"CUDA_VISIBLE_DEVICES": gpu or "", GIVEN: gpu or ""} | (
             {"UMD_WEIGHTS": str(model.weights)} if model.weights else {}
         )
         try:
