@@ -45,7 +45,7 @@ def run_info(
     weights_sha256: Mapping[str, str],
     *,
     scans: int,
-    limits: LimitsInfo,
+    limits: LimitsInfo | None = None,
 ) -> RunInfo:
     """The content of ``run.json`` for a new run of so many scans."""
     dataset, protocol = plan.dataset, plan.protocol
