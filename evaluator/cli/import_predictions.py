@@ -56,9 +56,10 @@ def import_predictions(labels: Path | None, **settings: Any) -> None:
     """
     from evaluator.cli.show import print_table
     from evaluator.evaluation import imported_predictions as imports
-    from evaluator.scoring.file_pairs import read_label_names
+    from evaluator.manifests.label_tables import read_label_table
 
-    config = imports.ImportConfig(labels=read_label_names(labels) if labels else None, **settings)
+    table = read_label_table(labels) if labels else None
+    config = imports.ImportConfig(labels=table.targets if table else None, **settings)
     run = imports.import_predictions(config)
     print_table(run)
     click.echo(f"run: {run.path}")
