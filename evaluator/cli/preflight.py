@@ -28,6 +28,7 @@ STATES = {"ok": "ok", "failed": "FAILED", "unknown": "unknown", "not-run": "not 
     "that INTO of sources.toml must have.",
 )
 @click.option("--ignore", multiple=True, metavar="TEXT", help="With --record: names to leave out.")
+@click.option("--prefix", default="", help="With --record: of names; the loader removes it.")
 @json_option("check")
 def preflight(
     name: str,
@@ -35,6 +36,7 @@ def preflight(
     bundle: Path | None,
     record: tuple[str, ...],
     ignore: tuple[str, ...],
+    prefix: str,
     as_json: bool,
 ) -> None:
     """Check image, weights, texts, licences, disk and GPU of model NAME before a run.
@@ -60,7 +62,7 @@ def preflight(
         if weights is None:
             raise UserError("--record needs --weights with the files of random:full")
         names = dict(entry.split("=", 1) for entry in record if "=" in entry)
-        click.echo(record_expectations(name, weights, names, ignore))
+        click.echo(record_expectations(name, weights, names, ignore, prefix))
         return
     results = list(run_checks(model, sources, _folder(name, sources, weights, bundle)))
     width = max(len(result.check) for result in results)

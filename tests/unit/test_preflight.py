@@ -237,6 +237,15 @@ def test_bytes_and_hash_decide_before_tensors(model, save):
         require_right_files("net", sources, model.weights)
 
 
+def test_a_prefix_that_the_loader_removes_may_be_there_or_not(model, save):
+    folder = model.weights.parent / "full"
+    save("full/net.pth", {"state_dict": state("module.")})
+    record_expectations("net", folder, {"net.pth": "net.pth"}, (), "module.")
+    for prefix in ("module.", ""):
+        save("weights/net.pth", {"state_dict": state(prefix)})
+        require_right_files("net", model.sources, model.weights)
+
+
 def test_files_that_were_not_trained_together_fail(model, save):
     (model.folder / "sources.toml").write_text(
         (model.folder / "sources.toml").read_text()

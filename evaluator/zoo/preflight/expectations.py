@@ -36,6 +36,8 @@ class ExpectedFile(_Table):
     digest: str = Field(pattern=DIGEST)
     #: parts of names of tensors that the loader does not use
     ignored: tuple[str, ...] = ()
+    #: a prefix of names that the loader removes, if it is there
+    prefix: str = ""
 
 
 class OtherFile(_Table):

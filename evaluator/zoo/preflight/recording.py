@@ -18,7 +18,7 @@ BEGIN = "# recorded by umd models preflight --record; edit what is above this li
 
 
 def record_expectations(
-    model: str, folder: Path, names: Mapping[str, str], ignored: tuple[str, ...]
+    model: str, folder: Path, names: Mapping[str, str], ignored: tuple[str, ...], prefix: str = ""
 ) -> Path:
     """Write the tensors of random weights at full size to ``models/<model>/expected.toml``.
 
@@ -29,6 +29,7 @@ def record_expectations(
         folder: weights of ``random:full``.
         names: path of ``sources.toml`` -> path in the folder.
         ignored: parts of names of tensors that the loader does not use.
+        prefix: of names; the loader removes it if it is there.
 
     Raises:
         UserError: a file has no tensors.
@@ -49,11 +50,13 @@ def record_expectations(
             f'into = "{into}"\n',
             f"tensors = {len(kept)}\n",
             f"numbers = {numbers}\n",
-            f'digest = "{tensors.digest(ignored)}"\n',
+            f'digest = "{tensors.digest(ignored, prefix)}"\n',
         ]
         if ignored:
             quoted = ", ".join(f'"{part}"' for part in ignored)
             lines.append(f"ignored = [{quoted}]\n")
+        if prefix:
+            lines.append(f'prefix = "{prefix}"\n')
         lines.append("\n")
     path = expectations_path(model)
     text = path.read_text(encoding="utf-8") if path.exists() else _head()

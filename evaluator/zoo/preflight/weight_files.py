@@ -138,7 +138,7 @@ def _tensors(
     if expected is None:
         counts = f"{len(tensors.tensors)} tensors, {tensors.numbers:,} numbers"
         yield _result(check, "unknown", f"{counts}; no expectation is recorded")
-    elif tensors.digest(expected.ignored) == expected.digest:
+    elif tensors.digest(expected.ignored, expected.prefix) == expected.digest:
         yield _result(check, "ok", f"{expected.tensors} tensors as in the architecture")
     else:
         yield _result(check, "failed", _what_it_is(model, path, tensors, expected, expectations))
@@ -175,7 +175,7 @@ def _models_with(tensors: TensorList) -> Iterator[tuple[str, str]]:
     """Model and file of each expectation that these tensors meet."""
     for model in zoo():
         for file in read_expectations(model.name).file:
-            if tensors.digest(file.ignored) == file.digest:
+            if tensors.digest(file.ignored, file.prefix) == file.digest:
                 yield model.name, file.into
 
 
