@@ -97,7 +97,7 @@ def test_the_container_options(tmp_path):
         "name": "n",
         "labels": {"umd.run": "r", "umd.pid": "7", "umd.started": "9", "umd.host": "box"},
         "user": "1000:1001",
-        "environment": {"HOME": "/tmp"},
+        "environment": {"HOME": "/tmp", "UMD_GPU": "GPU-1"},
         "working_dir": "/tmp",
         "network_mode": "none",
         "read_only": True,
