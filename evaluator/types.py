@@ -194,6 +194,23 @@ class PromptPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePlan:
+    """The grids on which the images of a case are shown and scored."""
+
+    #: own: each image on its own grid; common: every image and its references on one grid, before
+    #: prompts and scoring
+    grid: Literal["own", "common"] = "own"
+    #: the image whose grid is common; anchor: the first modality of the prompts' anchors that the
+    #: case has
+    grid_of: Literal["anchor", "CT", "MR", "PT"] = "anchor"
+    #: the common grid has cubic voxels of this size instead, about the same centre, millimetres
+    spacing_mm: float | None = None
+    #: CT and MR are blurred by a Gaussian of this full width at half maximum before they are
+    #: resampled, as by PET's point spread function, millimetres
+    blur_fwhm_mm: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundPlan:
     """The corrections after round 0."""
 
@@ -245,6 +262,19 @@ class Protocol:
     #: one for each seed, in the order of ``seeds``, if the seeds differ in their prompts
     #: (robustness); otherwise empty
     variants: tuple[PromptPlan, ...] = ()
+    images: ImagePlan = ImagePlan()
+    #: one for each seed, if the seeds differ in their images (robustness); otherwise empty
+    image_variants: tuple[ImagePlan, ...] = ()
+
+    def images_of(self, seed: int) -> ImagePlan:
+        """The image plan of a seed: its variant, or the plan that all seeds share.
+
+        Args:
+            seed: one of ``seeds``.
+        """
+        if self.image_variants:
+            return self.image_variants[self.seeds.index(seed)]
+        return self.images
 
     def prompts_of(self, seed: int) -> PromptPlan:
         """The prompt plan of a seed: its variant, or the plan that all seeds share.

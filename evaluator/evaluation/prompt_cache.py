@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from evaluator.datasets.image_plans import planned_case
 from evaluator.datasets.references import load_references
 from evaluator.errors import RunConflictError, VolumeError
 from evaluator.evaluation.click_replay import clicks_as_json, recorded_clicks
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from evaluator.evaluation.plan import Plan
     from evaluator.imaging.grid_masks import GridMask
     from evaluator.runs.store import RunStore
-    from evaluator.types import Case, Modality, PromptKind, TargetPrompt
+    from evaluator.types import Case, ImagePlan, Modality, PromptKind, Protocol, TargetPrompt
 
     References = Mapping[Modality, Mapping[str, GridMask]]
 
@@ -79,27 +80,50 @@ def replay_hash(run: RunStore) -> str:
 
 def _simulated(plan: Plan, case: Case, modalities: list[Modality], kind: PromptKind) -> Json:
     """Modality -> seed -> target -> prompt as plain JSON values."""
-    references: dict[Modality, Mapping[str, GridMask]] = {}
-    for modality in modalities:
-        with suppress(VolumeError):  # that scan is not run, and its record says why
-            references[modality] = load_references(case.scans[modality]).masks
+    own = _references(case, modalities)
+    shown = {
+        images: own if images.grid == "own" else _references(planned, modalities)
+        for images, planned in _planned_cases(plan.protocol, case).items()
+    }
     prompts: Json = {modality: {} for modality in modalities}
-    texts = _texts(references)
-    for target in _target_names(references):
-        masks = {name: of_scan[target] for name, of_scan in references.items() if target in of_scan}
+    texts = _texts(own)
+    for target in _target_names(own):
         for seed in plan.protocol.seeds:
             simulated = simulate_prompts(
-                masks,
+                _of_target(shown[plan.protocol.images_of(seed)], target),
                 target=target,
                 kind=kind,
                 plan=plan.protocol.prompts_of(seed),
                 seed=seed,
                 subject=f"{plan.dataset.name}/{case.id}",
                 texts={target: _text(target)} | texts,
+                anchors=_of_target(own, target),
             )
             for modality, prompt in simulated.items():
                 prompts[modality].setdefault(str(seed), {})[target] = _as_json(prompt)
     return prompts
+
+
+def _references(case: Case, modalities: list[Modality]) -> References:
+    references: dict[Modality, Mapping[str, GridMask]] = {}
+    for modality in modalities:
+        with suppress(VolumeError):  # that scan is not run, and its record says why
+            references[modality] = load_references(case.scans[modality]).masks
+    return references
+
+
+def _planned_cases(protocol: Protocol, case: Case) -> dict[ImagePlan, Case]:
+    """The case by image plan; a plan that the case does not allow is left out."""
+    planned: dict[ImagePlan, Case] = {}
+    for seed in protocol.seeds:
+        images = protocol.images_of(seed)
+        if images not in planned:
+            planned[images] = planned_case(case, protocol, seed)
+    return planned
+
+
+def _of_target(references: References, target: str) -> dict[Modality, GridMask]:
+    return {name: of_scan[target] for name, of_scan in references.items() if target in of_scan}
 
 
 def _target_names(references: References) -> list[str]:

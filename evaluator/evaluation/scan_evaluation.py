@@ -14,15 +14,13 @@ from evaluator.containers import raise_if_disk_full
 from evaluator.containers.contracts import CONTRACTS
 from evaluator.containers.requests import ModelRequest, RequestTarget
 from evaluator.containers.safe_removal import discard
-from evaluator.datasets.references import load_references
 from evaluator.errors import VolumeError
 from evaluator.evaluation.click_replay import clicks_sha256
 from evaluator.evaluation.plan import target_refusal
 from evaluator.evaluation.record_writer import record_not_run, write_scores
-from evaluator.imaging.geometry import difference
+from evaluator.evaluation.scan_images import ScanImages
 from evaluator.prompting.simulated_user import SimulatedUser
 from evaluator.runs.records import MaskFile, RoundRecord, ScanRecord, TargetRecord
-from evaluator.scoring.applicability import needs_image
 from evaluator.scoring.masks import score_masks
 from evaluator.scoring.rows import rows_without_prompt, score_rows
 from evaluator.types import Failure, Status
@@ -33,8 +31,7 @@ if TYPE_CHECKING:
 
     from evaluator.containers import RequestOutcome
     from evaluator.containers.contracts import Contract
-    from evaluator.containers.requests import ScanInput, StagedRequest, StagedScan
-    from evaluator.datasets.references import LoadedReferences
+    from evaluator.containers.requests import StagedRequest
     from evaluator.evaluation.run_context import RunContext
     from evaluator.imaging.grid_masks import GridMask
     from evaluator.prompting.simulated_user import RoundPrompts, StopReason, TargetPrompts
@@ -56,7 +53,8 @@ class ScanStart:
     key: str
     #: role -> sha256
     files: Mapping[str, str]
-    images: ScanInput
+    #: modalities of the request, the scan's own first
+    inputs: tuple[Modality, ...]
     prompts: ScanPrompts
     #: clicks to replay; None: the scan's own errors are corrected
     replayed: SeedClicks | None
@@ -79,8 +77,7 @@ class ScanEvaluation:
         self._contract: Contract = CONTRACTS[context.plan.card.contract]
         self._results = _Progress()
         self._seeds = list(context.plan.protocol.seeds)
-        self._references: LoadedReferences | None = None
-        self._scan: StagedScan | None = None
+        self._images = ScanImages(context, start.case, start.modality, start.inputs)
         self._user: SimulatedUser | None = None
         self._seed = 0
         self._pending: tuple[RoundPrompts, StagedRequest] | None = None
@@ -92,7 +89,7 @@ class ScanEvaluation:
         Raises:
             HostError: the disk is full.
         """
-        if self._finished or (self._scan is None and not self._begin()):
+        if self._finished or (self._images.grid is None and not self._begin()):
             return None
         while True:
             prompts = self._user.ask() if self._user else None
@@ -105,6 +102,8 @@ class ScanEvaluation:
                 self._user = None
             if not self._seeds:
                 self._finish()
+                return None
+            if not self._show(self._seeds[0]):
                 return None
             self._seed = self._seeds.pop(0)
             self._user = self._simulate_user(self._seed)
@@ -134,6 +133,7 @@ class ScanEvaluation:
             seconds=outcome.seconds,
             load_seconds=outcome.load_seconds,
             reply=outcome.reply,
+            grid=self._images.other_grid,
             added=added,
         )
         if outcome.output:
@@ -144,25 +144,27 @@ class ScanEvaluation:
         self._user.tell(masks)
 
     def _begin(self) -> bool:
-        """Read the references and stage the images; False if the data allow no fair prompt."""
-        start, context = self._start, self._context
-        protocol, scan = context.plan.protocol, start.case.scans[start.modality]
+        """Show the first seed's images; False if the data allow no fair prompt."""
+        if not self._show(self._seeds[0]):
+            return False
+        start, protocol = self._start, self._context.plan.protocol
+        scan = start.case.scans[start.modality]
+        self._results.rows += rows_without_prompt(protocol, scan, start.prompts.missing)
+        return True
+
+    def _show(self, seed: int) -> bool:
+        """Stage the images of a seed; False if the data allow no fair prompt."""
         try:
-            references = load_references(scan, with_image=needs_image(protocol.metrics))
-            staged = self._contract.stage_scan(start.images, context.workspace)
-            if mismatch := difference(staged.grid, references.grid):
-                raise VolumeError(f"image and reference do not match: {mismatch}")
+            self._images.show(seed)
         except VolumeError as error:
-            record_not_run(context, start.case, start.modality, str(error))
+            start = self._start
+            record_not_run(self._context, start.case, start.modality, str(error))
             self._finished = True
             return False
-        self._references, self._scan = references, staged
-        self._results.rows += rows_without_prompt(protocol, scan, start.prompts.missing)
         return True
 
     def _simulate_user(self, seed: int) -> SimulatedUser:
         """The user of one seed; targets that the model does not know are recorded as refused."""
-        assert self._references is not None
         plan, prompts = self._context.plan, self._start.prompts.prompts[seed]
         refused = {
             name: why for name in prompts if (why := target_refusal(plan.card, name)) is not None
@@ -178,21 +180,20 @@ class ScanEvaluation:
         return SimulatedUser(
             rounds,
             {name: prompt for name, prompt in prompts.items() if name not in refused},
-            self._references.masks,
+            self._images.references.masks,
             seed=seed,
             subject=self._start.case.id,
             recorded=replayed,
         )
 
     def _stage(self, prompts: RoundPrompts) -> StagedRequest:
-        assert self._scan is not None
         request = ModelRequest(
             id=f"r{self._start.number:05d}s{self._seed:02d}k{prompts.round:02d}",
             round=prompts.round,
             targets=tuple(self._request_target(target) for target in prompts.targets.values()),
             options=self._context.plan.options,
         )
-        return self._contract.stage_request(request, self._scan, self._context.workspace)
+        return self._contract.stage_request(request, self._images.staged, self._context.workspace)
 
     def _request_target(self, target: TargetPrompts) -> RequestTarget:
         plan, prompt = self._context.plan, target.prompt
@@ -239,26 +240,22 @@ class ScanEvaluation:
             target=name,
         )
         path.parent.mkdir(parents=True, exist_ok=True)
-        assert self._scan is not None
         file = MaskFile(
             file=str(path.relative_to(run.path)),
-            sha256=write_mask(path, mask, self._scan.grid),
+            sha256=write_mask(path, mask, self._images.staged.grid),
             voxels=mask.voxel_count,
         )
         return TargetRecord(status=Status.OK, mask=file, interactions=interactions)
 
     def _score(self, entry: RoundRecord, masks: Predictions) -> None:
-        assert self._references is not None
         self._results.rounds.append(entry)
-        scores = score_masks(self._references, masks, self._context.plan.protocol)
+        scores = score_masks(self._images.references, masks, self._context.plan.protocol)
         self._results.rows += score_rows(entry.seed, entry.round, scores)
 
     def _finish(self) -> None:
         """Write the record and the scores; remove the images."""
-        assert self._scan is not None
         start, context, results = self._start, self._context, self._results
-        for file in self._scan.files:
-            file.unlink(missing_ok=True)
+        self._images.remove()
         record = ScanRecord(
             case=start.case.id,
             subject=start.case.subject,
@@ -267,7 +264,7 @@ class ScanEvaluation:
             key=start.key,
             state="done",
             files=start.files,
-            grid=self._scan.grid,
+            grid=self._images.grid,
             missing_prompts=start.prompts.missing,
             rounds=tuple(results.rounds),
             stop_reasons=results.stop_reasons,

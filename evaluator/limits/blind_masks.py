@@ -38,7 +38,12 @@ def needs_shape(prompt: TargetPrompt) -> bool:
 
 
 def blind_masks(
-    prompt: TargetPrompt, grid: Grid, modality: Modality, shape: TypicalShape | None
+    prompt: TargetPrompt,
+    grid: Grid,
+    modality: Modality,
+    shape: TypicalShape | None,
+    *,
+    own: Grid | None = None,
 ) -> dict[str, GridMask]:
     """The image-blind masks for a prompt of round 0.
 
@@ -48,6 +53,8 @@ def blind_masks(
         modality: of the scan.
         shape: what the dataset's other subjects tell of the target; None: nothing. A box needs
             none.
+        own: the image's own grid, if ``grid`` is a common one; the typical position is relative
+            to it.
 
     Returns:
         Rule -> mask; none if there is no shape where one is needed.
@@ -69,7 +76,7 @@ def blind_masks(
         return {
             name: voxel_mask(grid, centre) if mask.empty else mask for name, mask in masks.items()
         }
-    position = shape.typical_position(modality, grid)
+    position = shape.typical_position(modality, own or grid)
     return {} if position is None else {"mean shape": shape.at(position, grid)}
 
 

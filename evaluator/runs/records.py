@@ -67,6 +67,8 @@ class RoundRecord:
     load_seconds: float | None = None
     #: what the model reported; None if it reported nothing
     reply: Reply | None = None
+    #: grid of the images and masks, where it is not the scan's: another image plan of the seed
+    grid: Grid | None = None
     #: target -> the points that this round's correction added
     added: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
 
