@@ -8,6 +8,8 @@ import click
 
 from evaluator.cli.options import (
     accept_licence_option,
+    card_option,
+    contract_option,
     data_root_option,
     engine_option,
     gpus_option,
@@ -18,6 +20,8 @@ from evaluator.cli.progress import Progress
 from evaluator.cli.show import print_table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from evaluator.evaluation.run_config import RunConfig
 
 
@@ -27,9 +31,15 @@ if TYPE_CHECKING:
     "--model",
     "models",
     multiple=True,
-    required=True,
     help="Model of the zoo (repeatable).",
 )
+@click.option(
+    "--image",
+    help="Image to run instead of a model of the zoo: a reference, or a file of docker save. It is "
+    "registered as by umd models add.",
+)
+@contract_option
+@card_option
 @click.option(
     "-d",
     "--data",
@@ -102,6 +112,9 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 def run(
     models: tuple[str, ...],
+    image: str | None,
+    contract: str | None,
+    card: Path | None,
     gpus: str,
     accepted: tuple[str, ...],
     shard: str | None,
@@ -114,6 +127,12 @@ def run(
     """
     from evaluator.evaluation.run_config import RunConfig, parse_shard
 
+    if image is None and not models:
+        raise click.UsageError("name a model with -m, or an image with --image")
+    if image is None and (contract or card):
+        raise click.UsageError("--contract and --card describe an --image")
+    if image is not None:
+        models = (*models, _register(image, contract, card))
     if settings["name"] and len(models) > 1:
         raise click.UsageError("--name requires a single model; omit it for several")
     configs = [
@@ -130,6 +149,17 @@ def run(
         _check(config)  # errors of the last model are reported before the first one runs
     for config in configs:
         _run(config, dry_run=dry_run)
+
+
+def _register(image: str, contract: str | None, card: Path | None) -> str:
+    """Register an image as a model under a name that follows from its reference."""
+    from evaluator.zoo.docker_client import BuildClient
+    from evaluator.zoo.registered_images import add_image, derive_name
+
+    name = derive_name(image)
+    path, _ = add_image(name, image, BuildClient(), contract=contract, card=card)
+    click.echo(f"image {image} is model {name} ({path})", err=True)
+    return name
 
 
 def _check(config: RunConfig) -> None:

@@ -23,7 +23,7 @@ from evaluator.containers.output_monitor import OutputMonitor
 from evaluator.types import Failure, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
     from evaluator.containers.contracts import Contract
@@ -61,7 +61,11 @@ def answer_batch(
             yield from _give_up(waiting, last)
             return
         portion = waiting[: contract.batch_size]
-        part = Workspace(input=_batch_input(workspace, portion), output=new_output(workspace))
+        writable = contract.layout.input_writable
+        part = Workspace(
+            input=_batch_input(workspace, portion, writable=writable),
+            output=new_output(workspace),
+        )
         begun = time.perf_counter()
         process = engine.start(
             model,
@@ -156,15 +160,18 @@ class _Batch:
         return RequestOutcome(request=request, output=self.output, reply=reply, seconds=seconds)
 
 
-def _batch_input(workspace: Workspace, requests: Sequence[StagedRequest]) -> Path:
-    """An input folder with the files of these requests alone, hard-linked."""
+def _batch_input(
+    workspace: Workspace, requests: Sequence[StagedRequest], *, writable: bool
+) -> Path:
+    """An input folder with the files of these requests alone: hard links, or writable copies."""
+    provide: Callable[[Path, Path], object] = shutil.copy if writable else os.link
     folder = workspace.input.parent / f"batch-{secrets.token_hex(6)}"
     for request in requests:
         for file in (*request.files, *request.images):
             link = folder / file.relative_to(workspace.input)
             link.parent.mkdir(parents=True, exist_ok=True)
             if not link.exists():
-                os.link(file, link)
+                provide(file, link)
     for path in (folder, *(path for path in folder.iterdir() if path.is_dir())):
-        path.chmod(0o755)
+        path.chmod(0o777 if writable else 0o755)
     return folder

@@ -15,6 +15,7 @@ import struct
 import subprocess
 import sys
 import threading
+from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -30,6 +31,14 @@ if TYPE_CHECKING:
     from zoo_sdk.wire import Grid
 
 LENGTH = struct.Struct("<Q")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NpzLabel:
+    """One label of an array (k, j, i) in an npz file."""
+
+    array: str
+    label: int
 
 
 class MaskValidator:
@@ -52,13 +61,16 @@ class MaskValidator:
         """End the worker."""
         self._end()
 
-    def check(self, path: Path, grid: Grid, limit_bytes: int) -> GridMask | Failure:
+    def check(
+        self, path: Path, grid: Grid, limit_bytes: int, *, npz: NpzLabel | None = None
+    ) -> GridMask | Failure:
         """Read and validate a mask.
 
         Args:
             path: the file, in a folder that a container made inside a folder of the evaluator.
             grid: the grid that the mask must lie on.
             limit_bytes: the largest size of the file.
+            npz: the label of an npz file; None: the file is a NIfTI mask.
 
         Returns:
             The mask on ``grid``, or a Failure that says why the file is not accepted.
@@ -70,13 +82,14 @@ class MaskValidator:
         if isinstance(body, Failure):
             return body
         with self._lock:
-            return self._validate(body, grid)
+            return self._validate(body, grid, npz)
 
-    def _validate(self, body: bytes, grid: Grid) -> GridMask | Failure:
+    def _validate(self, body: bytes, grid: Grid, npz: NpzLabel | None) -> GridMask | Failure:
         self._worker = self._worker or _start()
         worker = self._worker
         assert worker.stdin and worker.stdout
-        request = json.dumps({"shape": grid.shape, "affine": grid.affine}).encode()
+        expected = {"shape": grid.shape, "affine": grid.affine, "npz": npz and asdict(npz)}
+        request = json.dumps(expected).encode()
         try:
             for part in (request, body):
                 worker.stdin.write(LENGTH.pack(len(part)))

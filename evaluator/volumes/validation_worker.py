@@ -1,13 +1,14 @@
 """The worker of ``MaskValidator``: reads untrusted masks in a process that can open no file.
 
-Requests come from standard input: the expected grid as JSON, then the file's bytes, each after its
-length. A reply is a JSON object after its length. If its status is "ok", it names the box
+Requests come from standard input: the expected grid as JSON (and the label, if the file is npz),
+then the file's bytes, each after its length. A reply is a JSON object after its length. If its status is "ok", it names the box
 [low, high) that holds the mask, and one byte for each voxel of the box follows, last index fastest.
 Most of a whole-body mask is zeros; they are compared once and never copied.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import resource
 import sys
@@ -24,6 +25,8 @@ from evaluator.imaging.geometry import TOLERANCE_MM, describe, difference, make_
 from evaluator.imaging.grid_masks import crop_mask
 from evaluator.volumes.mask_validation import LENGTH
 from evaluator.volumes.nifti_header import nifti_affine
+from evaluator.volumes.npz_labels import inspect_npz
+from evaluator.volumes.refused_file import RefusedFileError
 from zoo_sdk import nifti
 
 if TYPE_CHECKING:
@@ -42,15 +45,6 @@ MAGIC = b"\x1f\x8b"
 PACKED_ZEROS = nifti.packed_zeros(nifti.MANY_ZEROS)
 
 
-class RefusedFileError(Exception):
-    """The file is not accepted: a status of the contract, and why."""
-
-    def __init__(self, status: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
-
-
 def main() -> None:
     """Serve requests until the input ends."""
     confine()
@@ -59,7 +53,9 @@ def main() -> None:
         body = _receive(source)
         expected = json.loads(request)
         try:
-            low, voxels = inspect(body, make_grid(expected["shape"], expected["affine"]))
+            grid = make_grid(expected["shape"], expected["affine"])
+            npz = expected["npz"]
+            low, voxels = inspect_npz(body, grid, **npz) if npz else inspect(body, grid)
         except RefusedFileError as refused:
             _send(sink, json.dumps({"status": refused.status, "detail": refused.detail}).encode())
         else:
@@ -72,7 +68,9 @@ def main() -> None:
 def confine() -> None:
     """Forbid this process to open or enlarge files and to start processes; bound its memory."""
     # modules that are imported on first use must be imported before files are forbidden
-    inspect(_smallest_mask(), make_grid((1, 1, 1), np.eye(4)))
+    grid = make_grid((1, 1, 1), np.eye(4))
+    inspect(_smallest_mask(), grid)
+    inspect_npz(_smallest_npz(), grid, "segs", 1)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     for limit in (
         resource.RLIMIT_FSIZE,
@@ -272,6 +270,12 @@ def _send(stream: IO[bytes], body: bytes) -> None:
 def _smallest_mask() -> bytes:
     image = nibabel.Nifti1Image(np.ones((1, 1, 1), dtype=np.uint8), np.eye(4))
     return bytes(image.to_bytes())
+
+
+def _smallest_npz() -> bytes:
+    body = io.BytesIO()
+    np.savez_compressed(body, segs=np.ones((1, 1, 1), dtype=np.uint8))
+    return body.getvalue()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The zoo: every ``dockerfiles/<model>.Dockerfile`` with a model card in its labels."""
+"""The zoo: ``dockerfiles/<model>.Dockerfile`` with a model card, and registered images."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from evaluator import paths
 from evaluator.errors import ManifestError, UnknownNameError
 from evaluator.zoo.cards import dockerfile_labels, parse_card
+from evaluator.zoo.registered_images import RegisteredImage, definition_files, read_definition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,22 +26,26 @@ SUFFIX = ".Dockerfile"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZooModel:
-    """A model of the checkout; ``adapter`` is None if it does not use the SDK."""
+    """A model: a Dockerfile of the checkout, or an image that the user registered."""
 
     name: str
-    dockerfile: Path
+    #: None for a registered image
+    dockerfile: Path | None
+    #: None if the model does not use the SDK
     adapter: Path | None
     card: ModelCard
+    #: None for a Dockerfile
+    image: RegisteredImage | None = None
 
 
 def zoo() -> list[ZooModel]:
     """All models whose card can be read, by name."""
-    return [model for model in map(_try, _dockerfiles()) if isinstance(model, ZooModel)]
+    return [model for model in map(_try, _definitions().values()) if isinstance(model, ZooModel)]
 
 
 def broken_models() -> dict[str, str]:
     """Models whose card cannot be read: name -> reason."""
-    results = {path.name.removesuffix(SUFFIX): _try(path) for path in _dockerfiles()}
+    results = {name: _try(path) for name, path in _definitions().items()}
     return {name: result for name, result in results.items() if isinstance(result, str)}
 
 
@@ -51,7 +56,7 @@ def find_model(name: str) -> ZooModel:
         UnknownNameError: there is no such model; the message suggests similar names.
         ManifestError: its labels are wrong.
     """
-    files = {path.name.removesuffix(SUFFIX): path for path in _dockerfiles()}
+    files = _definitions()
     if name not in files:
         raise UnknownNameError("model", name, files)
     return _read(files[name])
@@ -60,6 +65,7 @@ def find_model(name: str) -> ZooModel:
 def local_digest(model: ZooModel) -> str:
     """Identity of a model that runs without an image: a hash of its files and of the SDK."""
     root = paths.project()
+    assert model.dockerfile is not None
     copied = copied_files(model.dockerfile.read_text(encoding="utf-8"))
     folders = [root / "models" / model.name, root / "models" / "sdk" / "zoo_sdk"]
     return "files:" + hash_files([model.dockerfile, *folders, *copied], root)
@@ -109,6 +115,13 @@ def _dockerfiles() -> list[Path]:
     return [path for path in files if path.name.removesuffix(SUFFIX) not in BASES]
 
 
+def _definitions() -> dict[str, Path]:
+    """Name -> Dockerfile of the checkout, or definition file of a registered image."""
+    files = {path.stem: path for path in definition_files()}
+    files |= {path.name.removesuffix(SUFFIX): path for path in _dockerfiles()}
+    return dict(sorted(files.items()))
+
+
 def _try(path: Path) -> ZooModel | str:
     try:
         return _read(path)
@@ -117,6 +130,9 @@ def _try(path: Path) -> ZooModel | str:
 
 
 def _read(path: Path) -> ZooModel:
+    if path.suffix == ".toml":
+        image, card = read_definition(path)
+        return ZooModel(name=path.stem, dockerfile=None, adapter=None, card=card, image=image)
     name = path.name.removesuffix(SUFFIX)
     card = parse_card(
         dockerfile_labels(path.read_text(encoding="utf-8")), f"dockerfiles/{path.name}"

@@ -7,19 +7,33 @@ import re
 import tarfile
 import tempfile
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 import docker.errors
 
 from evaluator.containers.engines.docker import DockerEngine
 from evaluator.containers.engines.docker_errors import engine_faults
-from evaluator.errors import BuildError, write_fault
+from evaluator.errors import BuildError, UserError, write_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageDescription:
+    """What an image declares about itself."""
+
+    digest: str
+    architecture: str
+    user: str
+    entrypoint: tuple[str, ...]
+    command: tuple[str, ...]
+    labels: Mapping[str, str]
+
 
 TAIL_LINES = 30
 
@@ -140,10 +154,37 @@ class BuildClient:
                 part.unlink()
             raise write_fault(path, error) from error
 
-    def load(self, path: Path) -> None:
-        """Read an image that ``save`` wrote."""
-        with engine_faults(), path.open("rb") as file:
-            self._client.images.load(file)
+    def load(self, path: Path) -> list[str]:
+        """Read the images of a file that ``docker save`` or ``save`` wrote; returns their ids.
+
+        Raises:
+            UserError: the file holds no image.
+        """
+        try:
+            with path.open("rb") as file:
+                images = self._client.images.load(file)
+        except docker.errors.ImageLoadError as error:
+            raise UserError(f"{path} holds no image of docker save: {error}") from None
+        except docker.errors.APIError as error:
+            if error.is_client_error() or "archive/tar" in str(error) or "EOF" in str(error):
+                raise UserError(f"{path} holds no image of docker save: {error}") from None
+            with engine_faults():
+                raise
+        return sorted({str(image.id) for image in images})
+
+    def describe(self, reference: str) -> ImageDescription:
+        """What an image declares about itself."""
+        with engine_faults():
+            attributes = self._client.images.get(reference).attrs
+        config = attributes.get("Config") or {}
+        return ImageDescription(
+            digest=str(attributes["Id"]),
+            architecture=str(attributes.get("Architecture") or ""),
+            user=str(config.get("User") or ""),
+            entrypoint=tuple(config.get("Entrypoint") or ()),
+            command=tuple(config.get("Cmd") or ()),
+            labels=dict(config.get("Labels") or {}),
+        )
 
     def import_tar(self, path: Path, repository: str, tag: str) -> None:
         """Create an image from a tar archive of a file system."""

@@ -19,6 +19,7 @@ from evaluator.zoo.cards import dockerfile_labels, parse_card
 from evaluator.zoo.catalog import BASES, copied_files, hash_files
 from evaluator.zoo.docker_client import BuildClient
 from evaluator.zoo.fetching import Fetch, fetch
+from evaluator.zoo.registered_images import ensure_registered
 from evaluator.zoo.saved_images import load_base
 from evaluator.zoo.sources import read_sources, sources_path
 from evaluator.zoo.weights import Weights, default_weights
@@ -77,6 +78,9 @@ def ensure_image(
     """
     order = order or ImageBuildConfig()
     builder = BuildClient(client)
+    if model.image is not None:
+        return _registered(model, ensure_registered(model.image, builder))
+    assert model.dockerfile is not None
     text = model.dockerfile.read_text(encoding="utf-8")
     bases = [_base(name, order, builder) for name in BASES if f"umd/{name}" in from_images(text)]
     bundle = open_bundle(model.name, order.bundle, order.flavour)
@@ -109,6 +113,7 @@ def _build(
     weights: Weights,
 ) -> str:
     logger.info(f"building {reference}")
+    assert model.dockerfile is not None
     text = model.dockerfile.read_text(encoding="utf-8")
     has_argument = re.search(r"^ARG WEIGHTS\b", text, flags=re.MULTILINE)
     with build_context(model.dockerfile, bundle, weights) as folder:
@@ -163,6 +168,10 @@ def find_image(
         ManifestError: the image's labels are wrong.
     """
     builder = BuildClient(client)
+    if model.image is not None:
+        found = builder.find(model.image.digest)
+        return _registered(model, found) if found else None
+    assert model.dockerfile is not None
     text = model.dockerfile.read_text(encoding="utf-8")
     names = [name for name in BASES if f"umd/{name}" in from_images(text)]
     bases = [builder.find(f"umd/{name}:latest") for name in names]
@@ -177,6 +186,11 @@ def find_image(
     card = parse_card(builder.labels(reference), f"image {reference}")
     hashes = bundle.known_hashes(weights.parts) if bundle else {}
     return BuiltImage(reference=reference, digest=digest, card=card, weights=hashes)
+
+
+def _registered(model: ZooModel, digest: str) -> BuiltImage:
+    """A registered image: nothing is built, and its card is that of its definition file."""
+    return BuiltImage(reference=digest, digest=digest, card=model.card, weights={})
 
 
 def from_images(text: str) -> set[str]:
@@ -198,6 +212,7 @@ def _reference(
     model: ZooModel, text: str, bases: list[str], bundle: Bundle | None, weights: Weights
 ) -> str:
     root = paths.project()
+    assert model.dockerfile is not None
     own = [model.dockerfile, *copied_files(text)]
     parts = list(bases)
     if bundle:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from evaluator.containers.engines.spec import NATIVE_LAYOUT
 from evaluator.containers.requests import StagedRequest, StagedScan
 from evaluator.files import write_json
 from evaluator.types import Failure, Status
@@ -40,6 +41,7 @@ class NativeContract:
     name = "1"
     modes: tuple[Mode, ...] = ("batch", "serve")
     batch_size: int | None = None
+    layout = NATIVE_LAYOUT
 
     def command(self, mode: Mode) -> list[str]:
         """``serve`` for a session, nothing for a batch."""

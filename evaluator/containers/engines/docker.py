@@ -100,7 +100,10 @@ class DockerEngine:
         """See ``evaluator.containers.engines.Engine``."""
         name = f"umd-{model.card.name}-{secrets.token_hex(6)}"
         caller = Caller.this_process()
-        if caller.uid == 0:
+        if model.layout.image_user:
+            # the image's user is not known, and without capabilities root may not override modes
+            workspace.output.chmod(0o777)
+        elif caller.uid == 0:
             os.chown(workspace.output, *caller.container_user)
         arguments = container_arguments(
             model,

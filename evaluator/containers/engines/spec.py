@@ -27,6 +27,26 @@ LOG_OPTIONS = {"max-size": "20m", "max-file": "1"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerLayout:
+    """Where a container finds its folders, and what its convention lets it write."""
+
+    input: str = "/input"
+    output: str = "/output"
+    #: images of other conventions may write into their input folder, which is a copy
+    input_writable: bool = False
+    #: and into their root file system, which is discarded with the container
+    root_writable: bool = False
+    #: the user of the image instead of the caller's
+    image_user: bool = False
+    #: None: the working directory of the image
+    working_dir: str | None = "/tmp"  # noqa: S108 - the container's own tmpfs
+
+
+#: the layout of contract 1
+NATIVE_LAYOUT = ContainerLayout()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """A model ready to run: an image, or an adapter file that runs without a container."""
 
@@ -37,6 +57,7 @@ class Model:
     adapter: Path | None
     #: folder that is mounted in the place of the image's own weights; None: nothing is
     weights: Path | None = None
+    layout: ContainerLayout = NATIVE_LAYOUT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,17 +145,18 @@ def container_arguments(
     ``ulimits``, lists of mappings), so the result can be compared; the engine converts them.
     """
     memory = limits.memory or caller.memory * 9 // 10
+    layout = model.layout
     uid, gid = caller.container_user
     arguments: dict[str, Any] = {
         "image": model.image,
         "command": command,
         "name": name,
         "labels": {"umd.run": run_id, "umd.pid": str(caller.pid), "umd.host": caller.host},
-        "user": f"{uid}:{gid}",
+        "user": None if layout.image_user else f"{uid}:{gid}",
         "environment": {"HOME": "/tmp"},  # noqa: S108 - the container's own tmpfs
-        "working_dir": "/tmp",  # noqa: S108
+        "working_dir": layout.working_dir,
         "network_mode": "none",
-        "read_only": True,
+        "read_only": not layout.root_writable,
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
         "pids_limit": PROCESSES,
@@ -143,8 +165,11 @@ def container_arguments(
         "shm_size": limits.shm or SHM_BYTES,
         "tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,size={TMP_BYTES}"},  # noqa: S108
         "volumes": {
-            str(workspace.input): {"bind": "/input", "mode": "ro"},
-            str(workspace.output): {"bind": "/output", "mode": "rw"},
+            str(workspace.input): {
+                "bind": layout.input,
+                "mode": "rw" if layout.input_writable else "ro",
+            },
+            str(workspace.output): {"bind": layout.output, "mode": "rw"},
         }
         | ({str(model.weights): {"bind": WEIGHTS, "mode": "ro"}} if model.weights else {}),
         "ulimits": [
