@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
-from zoo_sdk.wire import Box, Point
+from zoo_sdk.wire import Box, BoxMm, Point
 
 Modality = Literal["CT", "MR", "PT"]
 """DICOM codes; PT is PET."""
@@ -139,6 +139,8 @@ class ModelCard:
     units: Mapping[str, str]
     #: empty for an automatic model
     prompts: tuple[PromptKind, ...]
+    #: which box the model uses: of whole voxels, or the exact one in millimetres
+    box: Literal["voxels", "mm"] = "voxels"
     #: None: any prompted target
     targets: tuple[str, ...] | None
     many_rounds: bool = False
@@ -294,6 +296,8 @@ class TargetPrompt:
     target: str
     points: tuple[Point, ...] = ()
     box: Box | None = None
+    #: the box before it was rounded to voxels; only for models that take it
+    box_mm: BoxMm | None = None
     text: str | None = None
     #: the organ that the text names, if it is not the target
     text_of: str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evaluator.datasets.image_plans import planned_case
@@ -13,7 +13,7 @@ from evaluator.evaluation.click_replay import clicks_as_json, recorded_clicks
 from evaluator.files import Json, fingerprint
 from evaluator.manifests.organs import load_organs
 from evaluator.prompting.initial_prompts import NoPrompt, simulate_prompts
-from evaluator.runs.records import CasePrompts
+from evaluator.runs.records import CasePrompts, plain_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +66,10 @@ def case_prompts(
 def prompt_source(plan: Plan, usable: Mapping[Modality, Mapping[str, str]]) -> str:
     """Identifies what prompts depend on: the files, the protocol and the kind of prompt."""
     plain = {modality: dict(hashes) for modality, hashes in usable.items()}
-    return fingerprint({"references": plain, "protocol": plan.protocol.sha256, "kind": plan.kind})
+    body = {"references": plain, "protocol": plan.protocol.sha256, "kind": plan.kind}
+    if plan.kind == "box" and plan.card.box == "mm":
+        body["box"] = "mm"
+    return fingerprint(body)
 
 
 def replay_hash(run: RunStore) -> str:
@@ -100,7 +103,8 @@ def _simulated(plan: Plan, case: Case, modalities: list[Modality], kind: PromptK
                 anchors=_of_target(own, target),
             )
             for modality, prompt in simulated.items():
-                prompts[modality].setdefault(str(seed), {})[target] = _as_json(prompt)
+                body = _as_json(prompt, exact_box=plan.card.box == "mm")
+                prompts[modality].setdefault(str(seed), {})[target] = body
     return prompts
 
 
@@ -157,5 +161,8 @@ def _replayed(replay: RunStore, case: Case, source: str) -> CasePrompts:
     return stored
 
 
-def _as_json(prompt: TargetPrompt | NoPrompt) -> Json:
-    return {"absent": prompt.reason} if isinstance(prompt, NoPrompt) else asdict(prompt)
+def _as_json(prompt: TargetPrompt | NoPrompt, *, exact_box: bool) -> Json:
+    """A prompt; ``exact_box``: with the box in millimetres, which few models take."""
+    if isinstance(prompt, NoPrompt):
+        return {"absent": prompt.reason}
+    return plain_prompt(prompt if exact_box else replace(prompt, box_mm=None))

@@ -205,6 +205,7 @@ class ScanEvaluation:
             text=text,
             points=prompt.points,
             box=prompt.box,
+            box_mm=prompt.box_mm,
             scribble=target.scribble,
             previous=target.previous if "mask" in plan.card.prompts else None,
         )

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluator.imaging.solids import ball_mask, box_mask, ellipsoid_in_box, voxel_mask
+from evaluator.imaging.solids import (
+    ball_mask,
+    box_mask,
+    ellipsoid_in_box,
+    solid_mask,
+    voxel_mask,
+)
 from evaluator.prompting.error_regions import dice
 
 if TYPE_CHECKING:
@@ -59,6 +65,12 @@ def blind_masks(
     Returns:
         Rule -> mask; none if there is no shape where one is needed.
     """
+    if prompt.box_mm is not None:
+        middle, axes = prompt.box_mm.centre, np.array(prompt.box_mm.half_axes)
+        return {
+            "ellipsoid": solid_mask(grid, middle, axes, ellipsoid=True),
+            "box": solid_mask(grid, middle, axes, ellipsoid=False),
+        }
     if prompt.box is not None:
         return {
             "ellipsoid": ellipsoid_in_box(prompt.box, grid),

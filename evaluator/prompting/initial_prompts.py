@@ -157,7 +157,9 @@ def _box(simulation: _Simulation, masks: Mapping[Modality, GridMask]) -> _Prompt
     for modality, mask in masks.items():
         box = put_box(world_box, mask.grid)
         if box:
-            prompts[modality] = TargetPrompt(target=target, box=box, anchor=anchor)
+            prompts[modality] = TargetPrompt(
+                target=target, box=box, box_mm=world_box.exact(), anchor=anchor
+            )
         else:
             prompts[modality] = NoPrompt(target=target, reason="outside-grid")
     return prompts

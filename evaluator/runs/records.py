@@ -266,4 +266,15 @@ def _with_text_seeds(seeds: Mapping[int, Mapping[str, Json]]) -> Json:
 
 
 def _plain(targets: Mapping[str, TargetPrompt]) -> Json:
-    return {target: asdict(prompt) for target, prompt in targets.items()}
+    return {target: plain_prompt(prompt) for target, prompt in targets.items()}
+
+
+def plain_prompt(prompt: TargetPrompt) -> Json:
+    """A prompt as plain values; the box in millimetres only if there is one.
+
+    So the hashes of prompts without it are those from before there was such a box.
+    """
+    body = asdict(prompt)
+    if body["box_mm"] is None:
+        del body["box_mm"]
+    return body
