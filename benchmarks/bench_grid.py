@@ -65,7 +65,7 @@ def simulate_subject(
     factor: float, rng: np.random.Generator
 ) -> tuple[dict[str, list[float]], list[float], list[float]]:
     """Dice of each model, floor and ceiling, on CT and PET."""
-    half = rng.uniform((15, 15, 15), (40, 40, 40))
+    half = rng.uniform((12, 12, 12), (30, 30, 30))
     waves = rng.normal(size=(6, 3)) / half * 1.2, rng.uniform(0, 6, 6)
     errors = rng.normal(size=(8, 3)) / half * 2.5, rng.uniform(0, 6, 8)
     grids = [_grid((1.0, 1.0, 3.27), half, rng), _grid((factor, factor, 3.27), half, rng)]
@@ -110,7 +110,7 @@ def _lump(grid, half, waves, errors=None, size=0.0) -> GridMask:
     """A lumpy ellipsoid; ``errors`` move its surface, in proportion to ``size``."""
     places = to_world(affine_of(grid), np.indices(grid.shape).reshape(3, -1).T)
     radius = np.linalg.norm(places / half, axis=1)
-    surface = 1 + 0.3 * np.cos(places @ waves[0].T + waves[1]).mean(axis=1)
+    surface = 1 + 0.9 * np.cos(places @ waves[0].T + waves[1]).mean(axis=1)
     if errors is not None:
         surface = surface + size * 0.8 * np.cos(places @ errors[0].T + errors[1]).mean(axis=1)
     return crop_mask((radius <= surface).reshape(grid.shape), grid)

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import logging
 import sys
+from functools import cache
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from evaluator.errors import write_fault
+from evaluator.plain_text import clean_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: shared with the progress bars, so that a message appears above the bar
-CONSOLE = Console(stderr=True, highlight=False, soft_wrap=True)
+    from rich.console import Console
+
+
+@cache
+def shared_console() -> Console:
+    """The console of messages and progress bars, so that a message appears above the bar.
+
+    Rich is imported with the first message, since many commands have none.
+    """
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class ConsoleHandler(logging.Handler):
@@ -23,8 +33,9 @@ class ConsoleHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print one message."""
         label = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        CONSOLE.file = sys.stderr
-        CONSOLE.print(label + record.getMessage(), markup=False)
+        console = shared_console()
+        console.file = sys.stderr
+        console.print(label + clean_text(record.getMessage(), None), markup=False)
 
 
 def configure_logging(verbosity: int, log_file: Path | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,9 +21,12 @@ from evaluator.cli.progress import Progress
 from evaluator.cli.show import print_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from evaluator.evaluation.run_config import RunConfig
+
+logger = logging.getLogger(__name__)
 
 
 @click.command(epilog="Example: umd run -m region-growing -d phantom -p paper")
@@ -109,6 +113,17 @@ if TYPE_CHECKING:
     metavar="I/N",
     help="Do part I of N of the cases; several processes may each do one at the same time.",
 )
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Run in spite of errors in the data; every table of the run tells of it.",
+)
+@click.option(
+    "--unregistered",
+    is_flag=True,
+    help="Simulate prompts on each image's own reference, for images that are not registered: "
+    "the images of a case then do not get the same prompt.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 def run(
     models: tuple[str, ...],
@@ -147,8 +162,24 @@ def run(
     ]
     for config in configs:
         _check(config)  # errors of the last model are reported before the first one runs
-    for config in configs:
+    failed = [config.model for config in configs if not _run_or_tell(config, configs, dry_run)]
+    if failed:
+        click.echo(f"not run: {', '.join(failed)}", err=True)
+        raise SystemExit(1)
+
+
+def _run_or_tell(config: RunConfig, configs: Sequence[RunConfig], dry_run: bool) -> bool:
+    """Run one model; False if it cannot be run, which does not stop the other models."""
+    from evaluator.errors import BuildError, ManifestError, ModelFilesError, RunConflictError
+
+    try:
         _run(config, dry_run=dry_run)
+    except (BuildError, ManifestError, ModelFilesError, RunConflictError) as error:
+        if len(configs) == 1:
+            raise
+        logger.warning("model %s could not be run: %s", config.model, error)
+        return False
+    return True
 
 
 def _register(image: str, contract: str | None, card: Path | None) -> str:

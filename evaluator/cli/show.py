@@ -215,7 +215,7 @@ def _rounds_table(entries: list[dict[str, Any]]) -> Table:
 
 def footer(run: RunStore, entries: list[dict[str, Any]]) -> list[str]:
     """Count the predictions by status, explain the statistics, and list scans that were not run."""
-    from evaluator.analysis.interaction import describe_displacements
+    from evaluator.analysis.displacements import describe_displacements
     from evaluator.analysis.summary import describe_images, not_run
 
     statuses: Counter[str] = Counter()

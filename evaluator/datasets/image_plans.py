@@ -17,6 +17,7 @@ from evaluator.files import fingerprint
 from evaluator.imaging.image_resampling import blur_image, resample_image, respaced_grid
 from evaluator.imaging.mask_resampling import resample_mask
 from evaluator.imaging.target_masks import crop_targets
+from evaluator.locks import file_lock
 from evaluator.types import ImagePlan
 from evaluator.volumes import read_grid, read_image, read_labels, write_volume
 
@@ -92,13 +93,19 @@ def _keeps(scan: Scan, source: Modality, plan: ImagePlan) -> bool:
 def _resampled(scan: Scan, grid: Grid, plan: ImagePlan) -> Scan:
     folder = _folder(scan, grid, plan)
     image = folder / "image.nii.gz"
-    if not image.is_file():
-        _write_image(scan, grid, plan, image)
+    paths_of_references = [
+        folder / f"reference-{number}.nii.gz" for number in range(len(scan.references))
+    ]
+    if not all(path.is_file() for path in (image, *paths_of_references)):
+        # two scans of a case may be evaluated at the same time, by threads or by shards
+        with file_lock(folder / "lock", "umd"):
+            if not image.is_file():
+                _write_image(scan, grid, plan, image)
+            for reference, path in zip(scan.references, paths_of_references, strict=True):
+                if not path.is_file():
+                    _write_reference(reference, grid, path)
     references = []
-    for number, reference in enumerate(scan.references):
-        path = folder / f"reference-{number}.nii.gz"
-        if not path.is_file():
-            _write_reference(reference, grid, path)
+    for reference, path in zip(scan.references, paths_of_references, strict=True):
         references.append(replace(reference, path=path, sha256=None))
     return replace(scan, image=image, references=tuple(references), sha256=None)
 

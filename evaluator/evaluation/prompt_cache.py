@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from evaluator.datasets.image_plans import planned_case
@@ -16,7 +17,7 @@ from evaluator.prompting.initial_prompts import NoPrompt, simulate_prompts
 from evaluator.runs.records import CasePrompts, plain_prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from evaluator.evaluation.plan import Plan
     from evaluator.imaging.grid_masks import GridMask
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from evaluator.types import Case, ImagePlan, Modality, PromptKind, Protocol, TargetPrompt
 
     References = Mapping[Modality, Mapping[str, GridMask]]
+    Simulated = dict[Modality, TargetPrompt | NoPrompt]
 
 
 def case_prompts(
@@ -66,10 +68,12 @@ def case_prompts(
 def prompt_source(plan: Plan, usable: Mapping[Modality, Mapping[str, str]]) -> str:
     """Identifies what prompts depend on: the files, the protocol and the kind of prompt."""
     plain = {modality: dict(hashes) for modality, hashes in usable.items()}
-    body = {"references": plain, "protocol": plan.protocol.sha256, "kind": plan.kind}
+    source: Json = {"references": plain, "protocol": plan.protocol.sha256, "kind": plan.kind}
+    if not plan.registered:
+        source["registered"] = False
     if plan.kind == "box" and plan.card.box == "mm":
-        body["box"] = "mm"
-    return fingerprint(body)
+        source["box"] = "mm"
+    return fingerprint(source)
 
 
 def replay_hash(run: RunStore) -> str:
@@ -92,16 +96,21 @@ def _simulated(plan: Plan, case: Case, modalities: list[Modality], kind: PromptK
     texts = _texts(own)
     for target in _target_names(own):
         for seed in plan.protocol.seeds:
-            simulated = simulate_prompts(
-                _of_target(shown[plan.protocol.images_of(seed)], target),
+            simulate = partial(
+                simulate_prompts,
                 target=target,
                 kind=kind,
                 plan=plan.protocol.prompts_of(seed),
                 seed=seed,
                 subject=f"{plan.dataset.name}/{case.id}",
                 texts={target: _text(target)} | texts,
-                anchors=_of_target(own, target),
             )
+            masks = _of_target(shown[plan.protocol.images_of(seed)], target)
+            anchors = _of_target(own, target)
+            if plan.registered:
+                simulated = simulate(masks, anchors=anchors)
+            else:
+                simulated = _each_alone(simulate, masks, anchors)
             for modality, prompt in simulated.items():
                 body = _as_json(prompt, exact_box=plan.card.box == "mm")
                 prompts[modality].setdefault(str(seed), {})[target] = body
@@ -117,7 +126,7 @@ def _references(case: Case, modalities: list[Modality]) -> References:
 
 
 def _planned_cases(protocol: Protocol, case: Case) -> dict[ImagePlan, Case]:
-    """The case by image plan; a plan that the case does not allow is left out."""
+    """The case as each image plan of the protocol shows it."""
     planned: dict[ImagePlan, Case] = {}
     for seed in protocol.seeds:
         images = protocol.images_of(seed)
@@ -128,6 +137,18 @@ def _planned_cases(protocol: Protocol, case: Case) -> dict[ImagePlan, Case]:
 
 def _of_target(references: References, target: str) -> dict[Modality, GridMask]:
     return {name: of_scan[target] for name, of_scan in references.items() if target in of_scan}
+
+
+def _each_alone(
+    simulate: Callable[..., Simulated],
+    masks: Mapping[Modality, GridMask],
+    anchors: Mapping[Modality, GridMask],
+) -> Simulated:
+    """A prompt for each image, simulated on its own reference."""
+    simulated: Simulated = {}
+    for modality, mask in masks.items():
+        simulated |= simulate({modality: mask}, anchors={modality: anchors[modality]})
+    return simulated
 
 
 def _target_names(references: References) -> list[str]:

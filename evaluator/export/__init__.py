@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from evaluator.errors import UnknownNameError, UserError
 from evaluator.export.bids import write_bids
+from evaluator.export.findings import findings_table
 from evaluator.export.pseudonyms import number_sessions, number_subjects
-from evaluator.files import write_bytes
+from evaluator.files import csv_bytes, write_bytes
 from evaluator.runs.results import load
 from evaluator.runs.tables import parquet
 
@@ -65,13 +66,20 @@ def export_run(
         salt = facts.info.salt
         tables["scores"] = pseudonymise(tables["scores"], salt)
         tables["predictions"] = pseudonymise(tables["predictions"], salt)
+    findings = findings_table(facts.store, keep_ids=keep_ids)
     if form == "bids-derivatives":
-        return write_bids(facts, tables["scores"], tables["predictions"], folder, keep_ids=keep_ids)
+        paths = write_bids(
+            facts, tables["scores"], tables["predictions"], folder, keep_ids=keep_ids
+        )
+        path = folder / "findings.tsv"
+        write_bytes(path, findings.to_csv(index=False, sep="\t", na_rep="n/a").encode())
+        return [*paths, path]
+    tables["findings"] = findings
     paths = []
     for name, table in tables.items():
-        if not keep_ids:
+        if not keep_ids and name != "findings":
             table = table.drop(columns=[column for column in FREE_TEXT_COLUMNS if column in table])
-        content = table.to_csv(index=False).encode() if form == "csv" else parquet(table)
+        content = csv_bytes(table) if form == "csv" else parquet(table)
         paths.append(folder / f"{name}.{form}")
         write_bytes(paths[-1], content)
     return paths

@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from evaluator import paths
 from evaluator.errors import DatasetError, ManifestError
-from evaluator.manifests.case_lists import Name, Row, read_case_list
+from evaluator.manifests.case_lists import NAME, Name, Row, name_rule, read_case_list
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +55,14 @@ class PhantomPlan(_Table):
     seed: int = Field(default=0, ge=0)
 
 
+class DebianPackage(_Table):
+    """A Debian package that contains the files; ``umd data fetch`` gets them."""
+
+    package: str = Field(pattern=r"^[a-z0-9][a-z0-9.+-]+$")
+    #: the folder in the package that paths are relative to
+    folder: str = Field(pattern=r"^[^/].*[^/]$")
+
+
 class DatasetManifest(_Table):
     """A manifest; ``path`` is its file, ``sha256`` the hash of its text and of the case list."""
 
@@ -74,6 +82,8 @@ class DatasetManifest(_Table):
     root: Root = Root()
     #: label tables, to which rows refer as @table: target -> value or values
     labels: dict[str, dict[Name, LabelValues]] = {}
+    #: the package with the files, if Debian has them
+    debian: DebianPackage | None = None
     #: only for generated data, which have no case list
     phantom: PhantomPlan | None = None
 
@@ -94,9 +104,11 @@ def read_dataset_manifest(path: Path) -> DatasetManifest:
     """
     text = _read_bytes(path)
     try:
-        content = tomllib.loads(text.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = tomllib.loads(text.decode("utf-8-sig"))
+    except tomllib.TOMLDecodeError as error:
         raise ManifestError(f"{path}: not TOML: {error}") from None
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path}: not UTF-8 text ({error}); save it as UTF-8") from None
     if reserved := {"path", "sha256", "rows"} & content.keys():
         raise ManifestError(f"{path}: unknown field {', '.join(sorted(reserved))}")
     try:
@@ -104,14 +116,25 @@ def read_dataset_manifest(path: Path) -> DatasetManifest:
             {**content, "path": path, "sha256": hashlib.sha256(text).hexdigest()}
         )
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise ManifestError("\n  ".join([f"{path}:", *faults])) from None
+        raise ManifestError("\n  ".join([f"{path}:", *map(_describe, error.errors())])) from None
     if manifest.phantom:
         return manifest
     case_list = path.parent / (manifest.cases or f"{path.stem}.tsv")
     rows = read_case_list(case_list, manifest.labels)
     sha256 = hashlib.sha256(text + b"\0" + _read_bytes(case_list)).hexdigest()
     return manifest.model_copy(update={"rows": rows, "sha256": sha256})
+
+
+def fetched_folder(name: str) -> Path:
+    """Where ``umd data fetch`` puts the files of a dataset."""
+    return paths.cache() / "data" / name
+
+
+def _describe(fault: Any) -> str:
+    place = ".".join(str(part) for part in fault["loc"] if part != "[key]")
+    if fault["type"] == "string_pattern_mismatch" and fault["ctx"]["pattern"] == NAME:
+        return f"{place}: {name_rule(str(fault['input']))}"
+    return f"{place}: {fault['msg']}"
 
 
 def root_of(manifest: DatasetManifest, data_root: Path | None) -> Path:
@@ -146,6 +169,7 @@ def root_of(manifest: DatasetManifest, data_root: Path | None) -> Path:
         f"the data of {manifest.name} were not found: {tried or 'no location is set'}. "
         f"Use --data-root or set {variables} to the folder that contains "
         f"{manifest.root.folder!r}."
+        + (f" Or: umd data fetch {manifest.name}" if manifest.debian else "")
     )
 
 
@@ -159,6 +183,8 @@ def _bases(manifest: DatasetManifest, data_root: Path | None) -> list[tuple[Path
     if variable == "UMD_SHARED_DATA":
         state = "set" if os.environ.get(variable) else "not set"
         bases.append((paths.shared_data(), f"{variable} is {state}"))
+    elif manifest.debian:
+        bases.append((fetched_folder(manifest.name), "from umd data fetch"))
     elif not variable:
         bases.append((manifest.path.parent, "beside the manifest"))
     return bases

@@ -30,7 +30,7 @@ _TOLD = (
     "--threads", "--recheck", "--shard",
     "--weights", "--option", "--accept-licence",
 )  # fmt: skip
-_FLAGS = ("--batch", "--debug", "--dry-run")
+_FLAGS = ("--batch", "--debug", "--dry-run", "--force", "--unregistered")
 _WITHHELD = {"--case": "CASES", "--data-root": "FOLDER", "--prompts": "RUN", "--name": "NAME"}
 #: a value that is a name, a few of them, an option of a card, or weights that are no folder
 _VALUE = re.compile(

@@ -5,6 +5,7 @@ resemble each other, and counting them as units would make every interval too na
 """
 
 from evaluator.statistics.agreement import Agreement, bland_altman
+from evaluator.statistics.covariate_control import without_covariate
 from evaluator.statistics.equivalence import (
     ALPHA,
     DIFFERENT,
@@ -47,4 +48,5 @@ __all__ = [
     "rank_models",
     "smallest_p",
     "verdict",
+    "without_covariate",
 ]

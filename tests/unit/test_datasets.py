@@ -48,7 +48,7 @@ def test_every_manifest_is_valid(name: str) -> None:
     if manifest.synthetic:
         assert "ynthetic" in manifest.title and "generated" in manifest.reference_origin
     else:
-        assert manifest.root.variable == "UMD_SHARED_DATA"
+        assert (manifest.debian is None) == (manifest.root.variable == "UMD_SHARED_DATA")
         assert all(row.sha256 and row.reference_sha256 for row in manifest.rows)
 
 
@@ -84,7 +84,7 @@ def test_a_changed_plan_or_generator_gives_new_data(
     empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = load_dataset("phantom-toy").cases[0].scans["PT"].image
-    monkeypatch.setattr("evaluator.datasets.load.version", lambda: "another")
+    monkeypatch.setattr("evaluator.datasets.phantom.version", lambda: "another")
     second = load_dataset("phantom-toy").cases[0].scans["PT"].image
     assert first.parents[1] != second.parents[1]
     assert first.is_file() and second.is_file()

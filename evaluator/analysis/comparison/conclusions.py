@@ -39,7 +39,7 @@ def conclude(row: Mapping[Any, Any], metric: str) -> tuple[str, str]:
 
     Args:
         row: A row with ``difference``, ``verdict``, the columns ``GRID`` of the schema before
-            the conclusion, ``control_problem`` and ``no_difference``.
+            the conclusion, and ``no_difference``.
         metric: Name of the metric.
 
     Returns:
@@ -48,8 +48,8 @@ def conclude(row: Mapping[Any, Any], metric: str) -> tuple[str, str]:
     """
     raw = _words(row["difference"], row["verdict"], metric)
     if pd.isna(row["controlled_verdict"]):
-        problem = row["control_problem"] or "no pair has a score, a floor and a ceiling"
-        return raw, "" if raw == INCONCLUSIVE else f"not controlled for the grid: {problem}"
+        problem = "not controlled for the grid: no pair has a score, a floor and a ceiling"
+        return raw, "" if raw == INCONCLUSIVE else problem
     controlled = _words(row["controlled_difference"], row["controlled_verdict"], metric)
     blind = row["floor_structural"] - row["floor_functional"]
     part = f"by the raw scores {raw}; image-blind answers to the same prompts differ by {blind:.3f}"

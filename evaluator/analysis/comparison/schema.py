@@ -78,9 +78,13 @@ GRID = {
     "ceiling_functional": "mean ceiling over subjects on PET",
     "controlled_n": "subjects with score, floor and ceiling on both images",
     "controlled_difference": (
-        "mean over subjects of the structural gain minus the PET gain on the structural scale; a "
-        "gain is score minus floor, and the scale is the ratio of the mean ranges, ceiling minus "
-        "floor"
+        "the paired difference at equal floors: intercept of the regression of the subjects' "
+        "differences on the differences of their floors; scores count up to the ceiling of the "
+        "other image"
+    ),
+    "grid_dependence": (
+        "slope of that regression: 1 for a model that depends on the grid as an image-blind answer "
+        "does, 0 for one that does not; NA for the mean over targets"
     ),
     "controlled_low": "lower end of its interval",
     "controlled_high": "upper end of its interval",

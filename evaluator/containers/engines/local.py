@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING
 from evaluator.containers.engines.process_output import Lines, LogFile, peak_memory_of
 from evaluator.containers.engines.spec import Exit
 from evaluator.errors import HostError, UserError
+from zoo_sdk.gpu import GIVEN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +55,7 @@ class LocalEngine:
             "UMD_INPUT": str(workspace.input),
             "UMD_OUTPUT": str(workspace.output),
         }
-        environment |= {"CUDA_VISIBLE_DEVICES": gpu or ""} | (
+        environment |= {"CUDA_VISIBLE_DEVICES": gpu or "", GIVEN: gpu or ""} | (
             {"UMD_WEIGHTS": str(model.weights)} if model.weights else {}
         )
         try:
@@ -71,6 +72,17 @@ class LocalEngine:
                 f"could not start {model.card.name}: {error.strerror}; run again"
             ) from error
         return LocalProcess(process, LogFile(log), mode)
+
+    def check_folders(
+        self,
+        image: str | None,  # noqa: ARG002
+        workspace: Workspace,  # noqa: ARG002
+        *,
+        run_id: str,  # noqa: ARG002
+        gpu: str | None,  # noqa: ARG002
+    ) -> bool:
+        """Nothing to check: the model sees the evaluator's own folders."""
+        return True
 
     def sweep(self, run_id: str) -> list[str]:  # noqa: ARG002
         """Nothing: a session ends with its input, a batch with its requests."""

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from zoo_sdk.gpu import GIVEN
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -93,6 +95,12 @@ class Exit:
     out_of_memory: bool
     #: the last lines that it printed
     tail: str
+    #: what somebody else did to the container ("removed", "killed"); empty: nothing
+    outside: str = ""
+
+
+class RefusedStartError(Exception):
+    """The engine refused to create or start a model's container; it is not known whose fault."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,12 +134,19 @@ class Caller:
         return (self.uid, self.gid) if self.uid else (NOBODY, NOBODY)
 
 
+def gpu_environment(gpu: str | None) -> dict[str, str]:
+    """The variable that tells a model that a GPU was handed over, by its UUID."""
+    return {GIVEN: gpu} if gpu else {}
+
+
 def container_arguments(
-    model: Model,
+    image: str | None,
     workspace: Workspace,
     limits: Limits,
     caller: Caller,
     *,
+    layout: ContainerLayout = NATIVE_LAYOUT,
+    weights: Path | None = None,
     name: str,
     run_id: str,
     mode: Mode,
@@ -141,19 +156,20 @@ def container_arguments(
 ) -> dict[str, Any]:
     """Keyword arguments of docker's ``containers.create`` for one container, within the limits.
 
-    ``gpu`` is a UUID. Two of docker's types are plain values here (``device_requests`` and
-    ``ulimits``, lists of mappings), so the result can be compared; the engine converts them.
+    ``gpu`` is a UUID; ``weights`` is a folder that replaces the image's weights. Three of docker's
+    types are plain values here (``device_requests``, ``mounts`` and ``ulimits``, lists of
+    mappings), so the result can be compared; the engine converts them.
     """
     memory = limits.memory or caller.memory * 9 // 10
-    layout = model.layout
     uid, gid = caller.container_user
     arguments: dict[str, Any] = {
-        "image": model.image,
+        "image": image,
         "command": command,
         "name": name,
         "labels": {"umd.run": run_id, "umd.pid": str(caller.pid), "umd.host": caller.host},
         "user": None if layout.image_user else f"{uid}:{gid}",
-        "environment": {"HOME": "/tmp"},  # noqa: S108 - the container's own tmpfs
+        # HOME is the container's own tmpfs; the SDK refuses to start if torch cannot use the GPU
+        "environment": {"HOME": "/tmp", **gpu_environment(gpu)},  # noqa: S108
         "working_dir": layout.working_dir,
         "network_mode": "none",
         "read_only": not layout.root_writable,
@@ -164,14 +180,7 @@ def container_arguments(
         "memswap_limit": memory,
         "shm_size": limits.shm or SHM_BYTES,
         "tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,size={TMP_BYTES}"},  # noqa: S108
-        "volumes": {
-            str(workspace.input): {
-                "bind": layout.input,
-                "mode": "rw" if layout.input_writable else "ro",
-            },
-            str(workspace.output): {"bind": layout.output, "mode": "rw"},
-        }
-        | ({str(model.weights): {"bind": WEIGHTS, "mode": "ro"}} if model.weights else {}),
+        "mounts": _mounts(workspace, layout, weights),
         "ulimits": [
             {"name": "fsize", "soft": limits.output_bytes, "hard": limits.output_bytes},
             {"name": "core", "soft": 0, "hard": 0},
@@ -187,3 +196,23 @@ def container_arguments(
     if limits.cpus:
         arguments["nano_cpus"] = int(limits.cpus * 1e9)
     return arguments
+
+
+def _mounts(
+    workspace: Workspace, layout: ContainerLayout, weights: Path | None
+) -> list[dict[str, Any]]:
+    """Folders of the evaluator in the container.
+
+    Mounts of type bind fail if the folder does not exist; ``volumes`` would create it, and would
+    refuse a path that contains a colon.
+    """
+    folders = [
+        (workspace.input, layout.input, not layout.input_writable),
+        (workspace.output, layout.output, False),
+    ]
+    if weights:
+        folders.append((weights, WEIGHTS, True))
+    return [
+        {"source": str(source), "target": target, "type": "bind", "read_only": read_only}
+        for source, target, read_only in folders
+    ]

@@ -41,6 +41,7 @@ def make(report: Report) -> Page:
         template="overview.html",
         context={
             "facts": facts(report),
+            "unregistered": report.unregistered,
             "control": control_check(report),
             "glance": at_a_glance(report),
             "page_parts": [_part(report, benchmark) for benchmark in report.benchmarks],
