@@ -7,8 +7,8 @@ differences applies to them, and allows for the slope having been estimated (Tuk
 Biometrika 1974;61:1-15).
 
 A covariate that hardly varies does not determine a slope. Then b is drawn to 1: the covariate is
-subtracted as it is. The weight of that prior is that of subjects whose covariates spread by a tenth
-of their mean.
+subtracted as it is. The weight of that prior is that of subjects whose covariates spread by 2 % of
+their mean.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from evaluator.statistics.resampling import Matrix
 
 #: spread of a covariate, relative to its mean, that weighs as much as the prior slope of 1
-PRIOR_SPREAD = 0.1
+PRIOR_SPREAD = 0.02
 #: fewer subjects do not determine a slope
 FEWEST_FOR_SLOPE = 4
 

@@ -138,7 +138,7 @@ def test_the_controlled_difference_by_hand():
     table = np.array(values)
     difference, floors = table[:, 0, :2].T - table[:, 1, :2].T
     x, d = floors - floors.mean(), difference - difference.mean()
-    weight = len(x) * (0.1 * floors.mean()) ** 2
+    weight = len(x) * (0.02 * floors.mean()) ** 2
     slope = (x @ d + weight) / (x @ x + weight)
     lesion = compare(scored(values), metrics=["dice"], resamples=99).modality
     lesion = lesion[(lesion["target"] == "lesion") & (lesion["failures"] == "included")].iloc[0]
@@ -164,7 +164,7 @@ def test_a_score_counts_up_to_the_ceiling_of_the_other_image():
     values = [[(1.0, 0.7 + 0.01 * n, 1.0), (0.95, 0.6, 0.95)] for n in range(12)]
     row = overall(compare(scored(values), metrics=["dice"], resamples=999))
     assert row["difference"] == pytest.approx(0.05)
-    assert row["controlled_difference"] == pytest.approx(0, abs=1e-9)
+    assert row["controlled_difference"] == pytest.approx(0, abs=0.003)
     assert row["conclusion"] == "no difference beyond the grid"
 
 

@@ -36,7 +36,8 @@ _NAMES = {
     "difference": "controlled_difference",
     "low": "controlled_low",
     "high": "controlled_high",
-    "p": "controlled_p",
+    # the test of the mean: pseudo-values differ in spread, which Wilcoxon's test does not allow
+    "p_sign_flip": "controlled_p",
     "p_equivalence": "controlled_p_equivalence",
 }
 #: gains that are smaller than this are rounding
@@ -175,6 +176,7 @@ def _judged(family: pd.DataFrame) -> dict[str, NDArray[Any]]:
     """What ``judge`` reads: the controlled estimates, with the raw means of the arms."""
     columns = {name: family[column].to_numpy() for name, column in _NAMES.items()}
     return columns | {
+        "p": family["controlled_p"].to_numpy(),
         "first": family["first"].to_numpy(),
         "second": family["second"].to_numpy(),
     }

@@ -18,7 +18,7 @@ GRID = {
     ),
     "controlled_low": "lower end of its interval",
     "controlled_high": "upper end of its interval",
-    "controlled_p": "the test of p, of the controlled differences",
+    "controlled_p": "sign-flip permutation test of the controlled difference, two-sided",
     "controlled_p_holm": "controlled_p adjusted by Holm over the family",
     "controlled_p_equivalence": "the test of p_equivalence, of the controlled differences",
     "controlled_p_equivalence_holm": "controlled_p_equivalence adjusted by Holm over the family",
