@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from evaluator.containers import raise_if_disk_full, raise_if_removed
-from evaluator.containers.contracts import CONTRACTS
+from evaluator.containers.contracts import contract_of
 from evaluator.containers.requests import ModelRequest, RequestTarget
 from evaluator.containers.safe_removal import discard
 from evaluator.errors import VolumeError
@@ -20,6 +20,7 @@ from evaluator.evaluation.data_guard import require_same_files
 from evaluator.evaluation.plan import target_refusal
 from evaluator.evaluation.record_writer import record_not_run, write_scores
 from evaluator.evaluation.scan_images import ScanImages
+from evaluator.imaging.orthogonal_grids import placed_on
 from evaluator.prompting.simulated_user import SimulatedUser
 from evaluator.runs.records import AttemptRecord, MaskFile, RoundRecord, ScanRecord, TargetRecord
 from evaluator.scoring.masks import score_masks
@@ -77,7 +78,7 @@ class ScanEvaluation:
 
     def __init__(self, context: RunContext, start: ScanStart) -> None:
         self._context, self._start = context, start
-        self._contract: Contract = CONTRACTS[context.plan.card.contract]
+        self._contract: Contract = context.contract or contract_of(context.plan.card)
         self._results = _Progress()
         self._seeds = list(context.plan.protocol.seeds)
         self._images = ScanImages(context, start.case, start.modality, start.inputs)
@@ -121,7 +122,7 @@ class ScanEvaluation:
         assert self._user is not None
         prompts, request = self._pending
         self._pending = None
-        masks = {name: self._read_mask(outcome, name) for name in prompts.targets}
+        masks = {name: self._on_image(self._read_mask(outcome, name)) for name in prompts.targets}
         for mask in masks.values():
             if isinstance(mask, Failure) and mask.status != Status.UNSUPPORTED:
                 raise_if_disk_full(self._context.workspace)
@@ -214,9 +215,17 @@ class ScanEvaluation:
             points=prompt.points,
             box=prompt.box,
             box_mm=prompt.box_mm,
-            scribble=target.scribble,
-            previous=target.previous if "mask" in plan.card.prompts else None,
+            scribble=self._as_staged(target.scribble),
+            previous=self._as_staged(target.previous) if "mask" in plan.card.prompts else None,
         )
+
+    def _as_staged(self, mask: GridMask | None) -> GridMask | None:
+        return placed_on(mask, self._images.staged.grid) if mask is not None else None
+
+    def _on_image(self, mask: GridMask | Failure) -> GridMask | Failure:
+        if isinstance(mask, Failure):
+            return mask
+        return placed_on(mask, self._images.shown_grid)
 
     def _read_mask(self, outcome: RequestOutcome, target: str) -> GridMask | Failure:
         """The mask of one target, if it can be trusted."""
@@ -251,7 +260,7 @@ class ScanEvaluation:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = MaskFile(
             file=str(path.relative_to(run.path)),
-            sha256=write_mask(path, mask, self._images.staged.grid),
+            sha256=write_mask(path, mask, self._images.shown_grid),
             voxels=mask.voxel_count,
         )
         return TargetRecord(status=Status.OK, mask=file, interactions=interactions)

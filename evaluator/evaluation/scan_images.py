@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from evaluator.containers.contracts import CONTRACTS
+from evaluator.containers.contracts import contract_of
 from evaluator.containers.requests import InputImage, ScanInput
 from evaluator.datasets.image_plans import planned_case
 from evaluator.datasets.references import load_references
 from evaluator.errors import VolumeError
 from evaluator.files import fingerprint
 from evaluator.imaging.geometry import difference
+from evaluator.imaging.orthogonal_grids import readable_grid
 from evaluator.scoring.applicability import needs_image
 
 if TYPE_CHECKING:
@@ -48,14 +49,20 @@ class ScanImages:
         return self._staged
 
     @property
+    def shown_grid(self) -> Grid:
+        """The image's grid, on which masks are stored; see ``stage_image`` for the model's."""
+        exact = self.references.grid
+        return self.staged.grid if readable_grid(exact) == exact else exact
+
+    @property
     def grid(self) -> Grid | None:
-        """The grid of the first seed's images; None before any was shown."""
+        """``shown_grid`` of the first seed; None before any image was shown."""
         return self._grid
 
     @property
     def other_grid(self) -> Grid | None:
         """The present grid, if it is not that of the first seed."""
-        return None if self.staged.grid == self._grid else self.staged.grid
+        return None if self.shown_grid == self._grid else self.shown_grid
 
     def show(self, seed: int) -> None:
         """Read the references and stage the images of a seed, unless they are those of the last.
@@ -71,12 +78,12 @@ class ScanImages:
         with_image = needs_image(protocol.metrics)
         references = load_references(case.scans[self._modality], with_image=with_image)
         self.remove()
-        contract = CONTRACTS[self._context.plan.card.contract]
+        contract = self._context.contract or contract_of(self._context.plan.card)
         staged = contract.stage_scan(self._input(case, plan), workspace)
-        if mismatch := difference(staged.grid, references.grid):
+        if mismatch := difference(staged.grid, readable_grid(references.grid)):
             raise VolumeError(f"image and reference do not match: {mismatch}")
         self._references, self._staged, self._plan = references, staged, plan
-        self._grid = self._grid or staged.grid
+        self._grid = self._grid or self.shown_grid
 
     def remove(self) -> None:
         """Remove the images from the workspace."""

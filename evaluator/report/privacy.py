@@ -27,11 +27,18 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 #: options of ``umd run`` whose values tell nothing of a subject or a machine
 _TOLD = (
     "-m", "--model", "-d", "--data", "-p", "--protocol", "--engine", "--gpus", "--timeout",
-    "--threads", "--recheck", "--shard",
+    "--threads", "--recheck", "--shard", "--contract",
     "--weights", "--option", "--accept-licence",
 )  # fmt: skip
 _FLAGS = ("--batch", "--debug", "--dry-run", "--force", "--unregistered")
-_WITHHELD = {"--case": "CASES", "--data-root": "FOLDER", "--prompts": "RUN", "--name": "NAME"}
+_WITHHELD = {
+    "--case": "CASES",
+    "--data-root": "FOLDER",
+    "--card": "FILE",
+    "--image": "IMAGE",
+    "--prompts": "RUN",
+    "--name": "NAME",
+}
 #: a value that is a name, a few of them, an option of a card, or weights that are no folder
 _VALUE = re.compile(
     rf"(?:{_NAME.pattern})(?:,(?:{_NAME.pattern}))*|(?:{_NAME.pattern})=(?:{_NAME.pattern})|random:full|random:small|[0-9]+/[0-9]+"

@@ -52,7 +52,9 @@ def conclude(row: Mapping[Any, Any], metric: str) -> tuple[str, str]:
         return raw, "" if raw == INCONCLUSIVE else problem
     controlled = _words(row["controlled_difference"], row["controlled_verdict"], metric)
     blind = row["floor_structural"] - row["floor_functional"]
-    part = f"by the raw scores {raw}; image-blind answers to the same prompts differ by {blind:.3f}"
+    part = (
+        f"by the raw scores {raw}; image-blind answers to the model's prompts differ by {blind:.3f}"
+    )
     if row["no_difference"]:
         return NO_DIFFERENCE, f"{part}; the controlled difference of every subject is 0"
     if raw == controlled:
