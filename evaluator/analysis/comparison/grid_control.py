@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 
 from evaluator.analysis.comparison.conclusions import conclude
-from evaluator.analysis.comparison.paired_tests import judge, paired_estimates
+from evaluator.analysis.comparison.paired_tests import adjusted_verdicts, paired_estimates
 from evaluator.analysis.comparison.pairing import NO_ESTIMATE
 from evaluator.analysis.comparison.schema import ALL_TARGETS
-from evaluator.analysis.comparison.score_array import FAILURE_RULES
+from evaluator.analysis.comparison.score_array import FAILURE_RULES, INCLUDED
+from evaluator.analysis.comparison.subject_failures import SubjectFailures, subject_failures
 from evaluator.analysis.comparison.subject_means import with_target_mean
 from evaluator.metrics import METRICS
 from evaluator.statistics import without_covariate
@@ -99,8 +100,15 @@ def _controlled(
     first = with_target_mean(_without_rounding(first))
     second = np.where(np.isnan(first), np.nan, 0.0)
     subjects = first.shape[-1]
+    failed = None
+    if failures == INCLUDED and not np.isnan(score_array.failure_value):
+        failed = _failures(score_array, modalities, used)
     estimates = paired_estimates(
-        first.reshape(-1, subjects), second.reshape(-1, subjects), score_array.metric, options
+        first.reshape(-1, subjects),
+        second.reshape(-1, subjects),
+        score_array.metric,
+        options,
+        failed,
     )
     targets = (*score_array.targets, ALL_TARGETS)
     columns: dict[str, Any] = {
@@ -117,6 +125,24 @@ def _controlled(
     differs = (present & (first != 0)).any(axis=-1)
     columns["no_difference"] = (present.any(axis=-1) & ~differs).ravel()
     return pd.DataFrame(columns)
+
+
+def _failures(
+    score_array: ScoreArray, modalities: tuple[int, int], used: Any
+) -> tuple[SubjectFailures, SubjectFailures]:
+    """Failures of one image alone, as rows: they cost the controlled difference what they cost."""
+    at_worst = [score_array.at_worst[:, :, number] for number in modalities]
+    kinds = []
+    for arm in (0, 1):
+        kind = subject_failures(
+            score_array.values[INCLUDED][:, :, modalities[arm]],
+            at_worst[arm] & ~at_worst[1 - arm],
+            used & ~at_worst[arm],
+            used,
+            score_array,
+        )
+        kinds.append(kind.rows())
+    return kinds[0], kinds[1]
 
 
 def _counted_difference(values: list[Floats], ceiling: list[Floats], metric: str) -> Floats:
@@ -152,17 +178,13 @@ def _without_rounding(gains: Floats) -> Floats:
 
 def _with_verdicts(frame: pd.DataFrame, score_array: ScoreArray) -> pd.DataFrame:
     """Adjust the controlled p in the families of the raw ones, and judge them."""
-    is_overall = (frame["target"] == ALL_TARGETS).to_numpy()
     names = ("controlled_p_holm", "controlled_p_equivalence_holm", "controlled_verdict")
     columns = {name: np.empty(len(frame), dtype=object) for name in names}
-    for failures in FAILURE_RULES:
-        for overall in (False, True):
-            is_rule = (frame["failures"] == failures).to_numpy()
-            rows = np.flatnonzero(is_rule & (is_overall == overall))
-            family = frame.iloc[rows]
-            results = judge(_judged(family), score_array.metric, _reasons(family))
-            for name in names:
-                columns[name][rows] = results[name.removeprefix("controlled_")]
+    for rows in frame.reset_index(drop=True).groupby("family").indices.values():
+        family = frame.iloc[rows]
+        results = adjusted_verdicts(_judged(family), score_array.metric, _reasons(family))
+        for name in names:
+            columns[name][rows] = results[name.removeprefix("controlled_")]
     frame = frame.assign(**columns)
     for name in names[:2]:
         frame[name] = frame[name].astype(float)
@@ -173,7 +195,7 @@ def _with_verdicts(frame: pd.DataFrame, score_array: ScoreArray) -> pd.DataFrame
 
 
 def _judged(family: pd.DataFrame) -> dict[str, NDArray[Any]]:
-    """What ``judge`` reads: the controlled estimates, with the raw means of the arms."""
+    """What ``adjusted_verdicts`` reads: the controlled estimates, with the raw means of the arms."""
     columns = {name: family[column].to_numpy() for name, column in _NAMES.items()}
     return columns | {
         "p": family["controlled_p"].to_numpy(),
