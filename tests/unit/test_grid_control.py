@@ -165,7 +165,10 @@ def test_a_score_counts_up_to_the_ceiling_of_the_other_image():
     row = overall(compare(scored(values), metrics=["dice"], resamples=999))
     assert row["difference"] == pytest.approx(0.05)
     assert row["controlled_difference"] == pytest.approx(0, abs=0.003)
-    assert row["conclusion"] == "no difference beyond the grid"
+    assert row["conclusion"] in (
+        "no difference beyond the grid",
+        "no difference shown beyond the grid",
+    )
 
 
 @pytest.mark.parametrize("depends", [0.0, 0.5, 1.0])
