@@ -221,16 +221,18 @@ def _rounds_table(entries: list[dict[str, Any]]) -> Table:
 def footer(run: RunStore, entries: list[dict[str, Any]]) -> list[str]:
     """Count the predictions by status, explain the statistics, and list scans that were not run."""
     from evaluator.analysis.displacements import describe_displacements
-    from evaluator.analysis.summary import not_run
+    from evaluator.analysis.summary import describe_images, not_run
 
     statuses: Counter[str] = Counter()
     for entry in entries:
         statuses.update(entry["statuses"])
     counts = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
     displacement = describe_displacements(run)
+    images = describe_images(run)
     return [
         f"Predictions: {counts}.",
         *_NOTES,
         *([displacement] if displacement else []),
+        *([images] if images else []),
         *(f"not run: {line}" for line in not_run(run)),
     ]

@@ -6,8 +6,11 @@ import logging
 from typing import TYPE_CHECKING
 
 from evaluator.datasets import load_dataset
+from evaluator.datasets.image_plans import planned_case
 from evaluator.datasets.references import load_references
-from evaluator.errors import RunConflictError
+from evaluator.datasets.verify import roles_of
+from evaluator.errors import HostError, RunConflictError
+from evaluator.files import current_sha256
 from evaluator.imaging.grid_masks import crop_mask
 from evaluator.manifests.protocols import load_protocol
 from evaluator.runs.records import ScanScores
@@ -19,10 +22,11 @@ from evaluator.types import Failure
 from evaluator.volumes import read_labels
 
 if TYPE_CHECKING:
+    from evaluator.datasets.references import LoadedReferences
     from evaluator.imaging.grid_masks import GridMask
     from evaluator.runs.records import RoundRecord, ScanRecord, ScoreRow
     from evaluator.runs.store import RunStore
-    from evaluator.types import Case, Protocol, Scan
+    from evaluator.types import Case, ImagePlan, Protocol
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +35,9 @@ def score_run(run: RunStore) -> None:
     """Score all masks of a run again and write its tables anew.
 
     Raises:
-        RunConflictError: the dataset or the protocol has changed since the run was made.
+        RunConflictError: the dataset, the protocol or a reference has changed since the run was
+            made.
+        HostError: a reference is missing; no score was changed.
     """
     info = run.info()
     dataset = load_dataset(info.dataset_source, info.root)
@@ -48,35 +54,55 @@ def score_run(run: RunStore) -> None:
     cases = {case.id: case for case in dataset.cases}
     with run.writing():
         for record in run.records():
+            _require_recorded_references(run, record, cases[record.case])
+        for record in run.records():
             score_record(run, record, cases[record.case], protocol)
             logger.info("scored %s %s", record.case, record.modality)
         gather(run)
 
 
+def _require_recorded_references(run: RunStore, record: ScanRecord, case: Case) -> None:
+    """Raise HostError or RunConflictError unless the references are those of the record."""
+    for role, path in roles_of(case.scans[record.modality]).items():
+        recorded = record.files.get(role)
+        if recorded is None or role.endswith(" image"):
+            continue
+        if not path.is_file():
+            raise HostError(f"{path} is missing; no score was changed. Is the disk mounted?")
+        if current_sha256(path) != recorded:
+            raise RunConflictError(
+                f"{path} was replaced since run {run.name} was made, and its masks belong to the "
+                "former file; no score was changed. Make a new run"
+            )
+
+
 def score_record(run: RunStore, record: ScanRecord, case: Case, protocol: Protocol) -> None:
     """Score one scan's recorded predictions from the mask files and write its score file."""
-    scan = case.scans[record.modality]
-    rows = _rows_of_scan(run, record, scan, protocol)
+    rows = _rows_of_scan(run, record, case, protocol)
     run.write_scores(
         ScanScores(case=case.id, modality=record.modality, key=record.key, rows=tuple(rows))
     )
 
 
 def _rows_of_scan(
-    run: RunStore, record: ScanRecord, scan: Scan, protocol: Protocol
+    run: RunStore, record: ScanRecord, case: Case, protocol: Protocol
 ) -> list[ScoreRow]:
+    scan = case.scans[record.modality]
     if record.state != "done":
         return rows_not_run(protocol, scan)
     rows = rows_without_prompt(protocol, scan, record.missing_prompts)
-    references = None
-    if record.masks():
-        references = load_references(scan, with_image=needs_image(protocol.metrics))
+    references: dict[ImagePlan, LoadedReferences] = {}
     for entry in record.rounds:
         failures, masks = _predictions(run, entry)
-        if references is None:
+        images = protocol.images_of(entry.seed)
+        if images not in references and record.masks():
+            planned = planned_case(case, protocol, entry.seed).scans[record.modality]
+            with_image = needs_image(protocol.metrics)
+            references[images] = load_references(planned, with_image=with_image)
+        if images not in references:
             scores = score_failures(failures, protocol, scan)
         else:
-            scores = score_masks(references, {**failures, **masks}, protocol)
+            scores = score_masks(references[images], {**failures, **masks}, protocol)
         rows += score_rows(entry.seed, entry.round, scores)
     return rows
 
