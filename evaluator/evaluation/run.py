@@ -104,7 +104,7 @@ def execute(
     run = create_run(config.name or plan.run_name, info)
     with run.writing(config.shard), ExitStack() as stack:
         run.write_checks(checks, resolved.data.cases)
-        set_aside_damaged(run)
+        set_aside_damaged(run.path, run.place_of)
         engine.sweep(run.name)  # a killed run's container may still write into the workspace
         context = _open_context(resolved, plan, run, progress, stack)
         connection = connect(

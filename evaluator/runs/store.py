@@ -95,6 +95,10 @@ class RunStore:
         """The file of one case's prompts."""
         return self.path / "prompts" / f"{safe_name(case)}.json"
 
+    def place_of(self, record: ScanRecord) -> Path:
+        """The file that a record belongs in."""
+        return self.record_path(record.case, record.modality)
+
     def mask_path(
         self, case: str, modality: str, *, seed: int, round_number: int, target: str
     ) -> Path:
@@ -115,7 +119,7 @@ class RunStore:
     def records(self) -> Iterator[ScanRecord]:
         """Every scan's record, in path order; a damaged or stray file is named and passed over."""
         for path in sorted((self.path / "records").glob("*/*.json")):
-            record = readable_record(self, path)
+            record = readable_record(path, self.place_of)
             if record is not None:
                 yield record
 
