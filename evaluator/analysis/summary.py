@@ -49,8 +49,8 @@ def summarise(
 
     Returns:
         JSON objects, sorted by model, target and modality. ``predictions`` were requested;
-        ``failed`` of them have no mask; ``excluded`` could not be requested or scored because of
-        the data; ``statuses`` counts all of these by status. ``random_weights`` is present and
+        ``failed`` of them have no mask; ``unsupported`` of them are not supported by the model
+        and have no score; ``excluded`` could not be requested or scored because of the data; ``statuses`` counts all of these by status. ``random_weights`` is present and
         true where no score is a result. ``reproducibility`` is the verdict on the scans that were
         predicted again. ``displacement_mm`` is the largest distance that a prompt was moved to lie
         in the image's reference. ``metrics`` has the statistics of each metric by name (see
@@ -162,7 +162,12 @@ def _mean_over_units(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _counts(scores: pd.DataFrame, metric: str, protocol: Protocol) -> dict[Key, dict[str, int]]:
     array = _score_array(scores, metric, protocol)
-    masks = {"predictions": array.attempted, "failed": array.failed, "excluded": array.excluded}
+    masks = {
+        "predictions": array.attempted,
+        "failed": array.failed,
+        "unsupported": array.unsupported,
+        "excluded": array.excluded,
+    }
     counts = {name: mask.sum(axis=-1) for name, mask in masks.items()}
     by_key = {}
     for key, index in _cells(array):

@@ -170,7 +170,8 @@ def _print_differences(
     for row in frame.to_dict("records"):
         remark = row["explanation"] if row["status"] == "ok" else row["status"]
         interval = (row["low"], row["high"])
-        estimates = (row["difference"], interval, row["p_holm"], row["verdict"], remark)
+        verdict = "not supported" if row["status"] == "unsupported" else row["verdict"]
+        estimates = (row["difference"], interval, row["p_holm"], verdict, remark)
         rows.append((*(row[column.name] for column in columns), *estimates))
     columns = (*columns, *_ESTIMATES)
     print_table(Table(title=title, columns=columns, rows=rows, common=common))

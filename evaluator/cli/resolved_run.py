@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from evaluator.evaluation.plan import Plan
     from evaluator.evaluation.resolve import ResolvedRun
+
+logger = logging.getLogger(__name__)
 
 #: scans of one kind that are listed one by one
 MAX_LISTED = 20
@@ -40,6 +46,35 @@ def print_resolved(resolved: ResolvedRun) -> None:
             click.echo(f"{state}: {scan.case} {scan.modality}: {scan.reason}")
         if len(chosen) > MAX_LISTED:
             click.echo(f"{state}: {len(chosen) - MAX_LISTED} further scans")
+
+
+def warn_unsupported(resolved: ResolvedRun) -> None:
+    """Warn of scans that the model does not support, once for each reason, before the run."""
+    reasons = Counter(scan.reason for scan in resolved.scans if scan.state == "refused")
+    for reason, count in reasons.items():
+        logger.warning(
+            "%s: unsupported on %d of %d scans: %s%s",
+            resolved.plan.card.name,
+            count,
+            len(resolved.scans),
+            reason,
+            _suitable_protocols(resolved.plan),
+        )
+
+
+def _suitable_protocols(plan: Plan) -> str:
+    """Name the protocols whose prompts the model accepts, if this one's are the problem."""
+    from evaluator.evaluation.plan import correction_refusal
+    from evaluator.manifests.protocols import load_protocol, protocol_ids
+
+    if plan.kind is not None and correction_refusal(plan) is None:
+        return ""
+    suitable = []
+    for name in protocol_ids():
+        other = replace(plan, protocol=load_protocol(name))
+        if other.kind is not None and correction_refusal(other) is None:
+            suitable.append(name)
+    return f"; protocols that it supports: {', '.join(suitable) or 'none'}"
 
 
 def _counts(resolved: ResolvedRun) -> str:

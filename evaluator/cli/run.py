@@ -20,6 +20,9 @@ from evaluator.cli.show import print_table
 if TYPE_CHECKING:
     from evaluator.evaluation.run_config import RunConfig
 
+#: a run ended without a mask
+NO_MASK_EXIT = 11
+
 
 @click.command(epilog="Example: umd run -m region-growing -d phantom -p paper")
 @click.option(
@@ -110,7 +113,8 @@ def run(
 ) -> None:
     """Run a model over a dataset, score it, and show the table.
 
-    Finished scans are kept: if interrupted, the same command resumes the run.
+    Finished scans are kept: if interrupted, the same command resumes the run. Exit code 11 if a
+    run has no mask at all: every prediction failed, or the model supports none of them.
     """
     from evaluator.evaluation.run_config import RunConfig, parse_shard
 
@@ -128,8 +132,10 @@ def run(
     ]
     for config in configs:
         _check(config)  # errors of the last model are reported before the first one runs
-    for config in configs:
-        _run(config, dry_run=dry_run)
+    empty = [config.model for config in configs if not _run(config, dry_run=dry_run)]
+    if empty:
+        click.echo(f"no prediction has a mask: {', '.join(empty)}", err=True)
+        raise SystemExit(NO_MASK_EXIT)
 
 
 def _check(config: RunConfig) -> None:
@@ -143,17 +149,25 @@ def _check(config: RunConfig) -> None:
     choose_weights(config.weights, config.model, read_sources(config.model))
 
 
-def _run(config: RunConfig, *, dry_run: bool) -> None:
-    from evaluator.cli.resolved_run import print_resolved
+def _run(config: RunConfig, *, dry_run: bool) -> bool:
+    """Run or describe one model; False if the run ended without any mask."""
+    from evaluator.analysis.outcomes import has_masks
+    from evaluator.cli.resolved_run import print_resolved, warn_unsupported
     from evaluator.evaluation.resolve import resolve
     from evaluator.evaluation.run import execute
 
     resolved = resolve(config)
     if dry_run:
         print_resolved(resolved)
-        return
+        return True
+    warn_unsupported(resolved)
     with Progress(config.model) as progress:
         store = execute(resolved, progress=progress.step)
-    if (store.path / "scores.csv").is_file():
-        print_table(store)
     click.echo(f"run: {store.path}")
+    if store.missing_scans():
+        return True
+    print_table(store)
+    if not has_masks(store):
+        return False
+    click.echo(f"next: umd compare {store.name}, or umd report {store.name} -o report")
+    return True

@@ -194,6 +194,10 @@ def test_show_json_is_one_object_for_each_target_and_modality(project, tmp_path)
 def test_a_run_with_unsupported_prompts_has_no_rounds(project, tmp_path):
     project({"painter": PAINTER})
     run = order("painter", make_dataset(tmp_path / "data", ["a"]), engine="local", protocol="text")
+    shown = umd("show", run.path).stdout
+    assert "no scores: the model supports none of the predictions" in shown
+    assert "Predictions: 2 unsupported." in shown
+    assert "the model was run on no scan" in shown
     told = umd("show", run.path, "--rounds")
     assert told.returncode == 0
     assert "shows the statuses of the predictions" in told.stdout
