@@ -40,19 +40,22 @@ class UserError(Exception):
 class UnknownNameError(UserError):
     """A name that does not exist: ``UnknownNameError("model", "sam", ["sam-med3d"])``."""
 
-    def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, valid: Iterable[str], *, listed_by: str = "") -> None:
         """Compose the message.
 
         Args:
             kind: what the name should denote, for example "model".
             name: the unknown name.
             valid: the names that exist; the message suggests up to three similar ones.
+            listed_by: a command that lists all names, for names of which there may be many.
         """
         self.kind, self.name = kind, name
         names = sorted(valid)
         near = get_close_matches(name, names, n=3, cutoff=0.5)
         if near:
             hint = f"did you mean {' or '.join(near)}?"
+        elif listed_by and names:
+            hint = f"{listed_by} lists the {len(names)} that exist"
         else:
             hint = f"known: {', '.join(names) or 'none'}"
         super().__init__(f"there is no {kind} named {name!r}; {hint}")

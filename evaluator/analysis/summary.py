@@ -186,8 +186,7 @@ def header(run: RunStore) -> list[str]:
         warnings.append(f"RANDOM WEIGHTS, NOT A RESULT ({info.card['umd.weights']}).")
     if info.dataset.synthetic:
         warnings.append("SYNTHETIC DATA: these scores do not apply to patients.")
-    if missing := run.missing_scans():
-        warnings.append(f"INCOMPLETE: {missing} of {info.scans} scans are not done yet.")
+    warnings += run.warnings()
     references = f"References: {info.dataset.reference_origin}."
     title = f"{identity.model}{container} on {info.dataset.title}"
     lines = [

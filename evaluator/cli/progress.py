@@ -18,7 +18,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
-from evaluator.cli.log import CONSOLE
+from evaluator.cli.messages import CONSOLE
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +51,13 @@ class Progress(_LiveBar):
         super().__init__(
             TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn(), last
         )
+        self._task: TaskID | None = None
+        self.start(title)
+
+    def start(self, title: str) -> None:
+        """Begin with the next run."""
+        if self._task is not None:
+            self._bar.remove_task(self._task)
         self._task = self._bar.add_task(title, total=None, last="")
         self._title = title
         self._begun = time.monotonic()
@@ -73,6 +80,7 @@ class Progress(_LiveBar):
             left = self._time_left(total - ended)
             logger.info("%s %d/%d%s %s", self._title, ended, total, left, line)
             return
+        assert self._task is not None
         self._bar.update(self._task, completed=ended, total=total, last=line)
         if not line.endswith((": done", ": done before", ": unsupported, as above")):
             logger.warning("%s %d/%d %s", self._title, ended, total, line)

@@ -71,7 +71,7 @@ def report(
         from evaluator.manifests.suites import load_suite
 
         manifest = load_suite(suite)
-        runs = (*runs, *(result.run for result in suite_runs(manifest) if result.run))
+        runs = (*runs, *(result.run for result in suite_runs(manifest, suite) if result.run))
         title = title or manifest.title
         control = control or control_name(manifest)
         if manifest.control and not control:

@@ -66,6 +66,13 @@ NO_MASK_EXIT = 11
     multiple=True,
     help="Only these cases or subjects (shell patterns; repeatable).",
 )
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Only the first N subjects, with all of their scans; every table says so. Without it, "
+    "the same command continues the run.",
+)
 @data_root_option
 @click.option(
     "--timeout",

@@ -96,7 +96,7 @@ def score(
 
 def _score_run(name: str) -> None:
     from evaluator.cli.show import print_table
-    from evaluator.runs.store import open_run
+    from evaluator.runs.names import open_run
     from evaluator.scoring.rescore import score_run
 
     run = open_run(name)

@@ -43,7 +43,8 @@ def show(
 
     Statistics are over subjects: a subject's sessions and seeds are averaged first.
     """
-    from evaluator.runs.store import newest_run, open_run
+    from evaluator.runs.names import open_run
+    from evaluator.runs.store import newest_run
 
     if rounds and (metrics or number is not None):
         raise click.UsageError("--rounds shows all rounds, by Dice; leave out --metric and --round")

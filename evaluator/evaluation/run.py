@@ -18,7 +18,8 @@ from evaluator.evaluation.resolve import resolve
 from evaluator.evaluation.run_context import RunContext
 from evaluator.evaluation.task_evaluation import TaskEvaluation
 from evaluator.locks import file_lock
-from evaluator.runs.store import create_run, open_run
+from evaluator.runs.names import open_run
+from evaluator.runs.store import create_run
 from evaluator.runs.tables import gather
 from evaluator.volumes import MaskValidator
 from evaluator.zoo import ImageBuildConfig, find_model
@@ -78,8 +79,7 @@ def execute(
     build = ImageBuildConfig(fetch=Fetch(accepted=config.accepted))
     prepared = prepare(find_model(config.model), engine, weights=config.weights, config=build)
     plan = resolved.plan.prepared(prepared.model.card, prepared.model.digest, prepared.identity)
-    scans = sum(len(case.scans) for case in resolved.cases)
-    info = run_info(plan, config, engine, resolved.gpus, prepared.hashes, scans=scans)
+    info = run_info(plan, config, engine, resolved.gpus, prepared.hashes, cases=resolved.cases)
     run = create_run(config.name or plan.run_name, info)
     with run.writing(config.shard), ExitStack() as stack:
         engine.sweep(run.name)  # a killed run's container may still write into the workspace

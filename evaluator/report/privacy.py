@@ -27,11 +27,18 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 #: options of ``umd run`` whose values tell nothing of a subject or a machine
 _TOLD = (
     "-m", "--model", "-d", "--data", "-p", "--protocol", "--engine", "--gpus", "--timeout",
-    "--threads", "--recheck", "--shard",
+    "--threads", "--recheck", "--shard", "--limit",
     "--weights", "--option", "--accept-licence",
 )  # fmt: skip
-_FLAGS = ("--batch", "--debug", "--dry-run")
-_WITHHELD = {"--case": "CASES", "--data-root": "FOLDER", "--prompts": "RUN", "--name": "NAME"}
+_FLAGS = ("--batch", "--debug", "--dry-run", "-v", "--verbose", "-q", "--quiet")
+_REPEATED_FLAG = re.compile(r"-[vq]+")
+_WITHHELD = {
+    "--case": "CASES",
+    "--data-root": "FOLDER",
+    "--prompts": "RUN",
+    "--name": "NAME",
+    "--log-file": "FILE",
+}
 #: a value that is a name, a few of them, an option of a card, or weights that are no folder
 _VALUE = re.compile(
     rf"(?:{_NAME.pattern})(?:,(?:{_NAME.pattern}))*|(?:{_NAME.pattern})=(?:{_NAME.pattern})|random:full|random:small|[0-9]+/[0-9]+"
@@ -94,6 +101,8 @@ def plain_command(command: str) -> str:
     parts, rest = ["umd"], iter(words[1:])
     for word in rest:
         option, equals, value = word.partition("=")
+        if _REPEATED_FLAG.fullmatch(word):
+            continue
         if option in _FLAGS or (not word.startswith("-") and _NAME.fullmatch(word)):
             parts.append(word)
             continue

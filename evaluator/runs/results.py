@@ -19,8 +19,9 @@ from pandas.api.types import union_categoricals
 
 from evaluator.errors import RunConflictError, UnknownNameError, UserError
 from evaluator.manifests.protocols import load_protocol
+from evaluator.runs.names import choose_runs
 from evaluator.runs.reproducibility import read_verdict
-from evaluator.runs.store import RunStore, open_run
+from evaluator.runs.store import RunStore
 from evaluator.runs.tables import (
     COLUMNS,
     PREDICTION_COLUMNS,
@@ -157,6 +158,8 @@ class Group:
 def load(runs: str | Path | RunStore | Iterable[str | Path | RunStore]) -> Results:
     """The results of one run or many, by name, folder or store; a run given twice counts once.
 
+    The unique beginning of a name stands for the run, and a shell pattern for several runs.
+
     Half a million scores take seconds and some hundred megabytes: each run's Parquet tables are
     read where they are of the run's present record, else the record itself. Raises
     UnknownNameError, and RunConflictError for two runs of one name.
@@ -164,7 +167,10 @@ def load(runs: str | Path | RunStore | Iterable[str | Path | RunStore]) -> Resul
     references = [runs] if isinstance(runs, str | Path | RunStore) else list(runs)
     if not references:
         raise UserError("there is no run to load; name one or more")
-    by_path = {store.path.resolve(): store for store in map(_open, references)}
+    by_path: dict[Path, RunStore] = {}
+    for run in references:
+        found = [run] if isinstance(run, RunStore) else choose_runs([str(run)])
+        by_path |= {store.path.resolve(): store for store in found}
     stores = list(by_path.values())
     for name, count in Counter(store.name for store in stores).items():
         if count > 1:
@@ -180,10 +186,6 @@ def load(runs: str | Path | RunStore | Iterable[str | Path | RunStore]) -> Resul
         scores=_stack(scores, labels, COLUMNS),
         predictions=_stack(predictions, labels, PREDICTION_COLUMNS),
     )
-
-
-def _open(run: str | Path | RunStore) -> RunStore:
-    return run if isinstance(run, RunStore) else open_run(str(run))
 
 
 def _facts(store: RunStore) -> RunFacts:
@@ -220,11 +222,16 @@ def _facts(store: RunStore) -> RunFacts:
 def _labelled(runs: list[RunFacts]) -> tuple[RunFacts, ...]:
     same = Counter((run.model, run.dataset, run.protocol) for run in runs)
     return tuple(
-        replace(run, label=f"{run.model} [{run.name}]")
+        replace(run, label=f"{run.model} [{_distinctive(run)}]")
         if same[run.model, run.dataset, run.protocol] > 1
         else run
         for run in runs
     )
+
+
+def _distinctive(run: RunFacts) -> str:
+    """What tells a run from others of its model, dataset and protocol: the end of its name."""
+    return run.name.removeprefix(f"{run.model}.{run.dataset}.{run.protocol}.")
 
 
 def _frame(store: RunStore, name: str, read: Callable[[RunStore], pd.DataFrame]) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from evaluator.errors import ManifestError
 from evaluator.zoo.base_images import Flavour, choose_flavour, ensure_base
 from evaluator.zoo.build_context import build_context
 from evaluator.zoo.build_lock import build_lock
+from evaluator.zoo.bundle_check import require_complete
 from evaluator.zoo.bundles import Bundle, identity_of
 from evaluator.zoo.cards import dockerfile_labels, parse_card
 from evaluator.zoo.catalog import BASES, copied_files, hash_files
@@ -78,9 +79,14 @@ def ensure_image(
     order = order or ImageBuildConfig()
     builder = BuildClient(client)
     text = model.dockerfile.read_text(encoding="utf-8")
-    bases = [_base(name, order, builder) for name in BASES if f"umd/{name}" in from_images(text)]
+    names = [name for name in BASES if f"umd/{name}" in from_images(text)]
     bundle = open_bundle(model.name, order.bundle, order.flavour)
     weights = order.weights if bundle and bundle.sources.has_weights else Weights(kind="none")
+    if order.bundle is not None:
+        absent = [name for name in names if builder.find(f"umd/{name}:latest") is None]
+        bases_absent = [(name, _platform(name, order.flavour)) for name in absent]
+        require_complete(order.bundle, bundle, weights.parts, bases_absent)
+    bases = [_base(name, order, builder) for name in names]
     reference = _reference(model, text, bases, bundle, weights)
     digest = builder.find(reference)
     logger.debug(f"image {reference} {'exists' if digest else 'does not exist yet'}")
@@ -188,10 +194,14 @@ def from_images(text: str) -> set[str]:
 def _base(name: str, order: ImageBuildConfig, builder: BuildClient) -> str:
     """The id of the base image: from the bundle if it contains one, else built here."""
     if order.bundle is not None:
-        image = ImagePlatform(flavour=choose_flavour(order.flavour) if name == "torch" else "cpu")
+        image = _platform(name, order.flavour)
         if saved := load_base(order.bundle, name, image, builder):
             return saved
     return ensure_base(name, builder, flavour=order.flavour)
+
+
+def _platform(base: str, flavour: Flavour) -> ImagePlatform:
+    return ImagePlatform(flavour=choose_flavour(flavour) if base == "torch" else "cpu")
 
 
 def _reference(

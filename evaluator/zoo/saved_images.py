@@ -79,6 +79,12 @@ def load_base(root: Path, name: str, image: ImagePlatform, builder: BuildClient)
     return digest
 
 
+def holds_base(root: Path, name: str, image: ImagePlatform) -> bool:
+    """True if the bundle contains the base image."""
+    path = _path(root, name, image)
+    return path.name in _read_record(root) and path.is_file()
+
+
 def _path(root: Path, name: str, image: ImagePlatform) -> Path:
     return root / "images" / f"{name}-{image.name}.tar"
 
