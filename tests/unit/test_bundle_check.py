@@ -41,7 +41,7 @@ def bundle(tmp_path):
 
 
 def test_a_folder_that_does_not_exist(bundle, tmp_path):
-    with pytest.raises(ModelFilesError, match="does not exist.*umd models fetch m --into"):
+    with pytest.raises(ModelFilesError, match=r"does not exist.*umd models fetch m --into"):
         require_complete(tmp_path / "nosuch", bundle, PARTS, [])
     with pytest.raises(ModelFilesError, match="does not exist"):
         require_complete(tmp_path / "nosuch", None, PARTS, [])
@@ -63,10 +63,8 @@ def test_a_complete_bundle_passes(bundle):
         path = bundle.folder / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"abc")
-    write_json(
-        bundle.folder / "bundle.json",
-        {"model": "m", "files": dict.fromkeys((archive, "weights/a.pth"), {"sha256": "0"})},
-    )
+    files = {key: {"sha256": "0"} for key in (archive, "weights/a.pth")}
+    write_json(bundle.folder / "bundle.json", {"model": "m", "files": files})
     require_complete(bundle.root, bundle, PARTS, [])
     (bundle.folder / "weights/a.pth").unlink()
     assert missing_files(bundle, PARTS) == ["weights m/weights/a.pth"]

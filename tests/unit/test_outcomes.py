@@ -9,9 +9,9 @@ from evaluator.analysis.outcomes import has_masks, outcomes
 from evaluator.analysis.summary import summarise
 from evaluator.cli.progress import Progress, describe_seconds
 from evaluator.runs.reproducibility import describe_reproducibility
+from tests.command import umd
 from tests.conftest import order
 from tests.tiny import PAINTER, make_dataset
-from tests.unit.test_cli import umd
 
 #: fails on PET with a message, and paints elsewhere
 CRASHING = PAINTER.replace(

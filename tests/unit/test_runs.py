@@ -13,9 +13,9 @@ from evaluator.runs.json_types import write_typed
 from evaluator.runs.names import choose_runs, find_runs, open_run
 from evaluator.runs.repeat import repeat_command
 from evaluator.runs.timings import estimate_time
+from tests.command import umd
 from tests.conftest import order
 from tests.tiny import PAINTER, make_dataset
-from tests.unit.test_cli import umd
 
 
 @pytest.fixture

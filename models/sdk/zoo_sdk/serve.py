@@ -105,7 +105,10 @@ def _run(path: Path, session: bool, ids: TextIO, replies: TextIO) -> int:
 
 
 def load_adapter(path: Path) -> Any:
-    """Import the file (its folder comes first on the path), create its ``Adapter``, set it up."""
+    """Import the file (its folder comes first on the path), create its ``Adapter``, set it up.
+
+    An adapter without ``setup`` needs none.
+    """
     path = path.resolve()
     spec = importlib.util.spec_from_file_location("adapter", path)
     if spec is None or spec.loader is None or not path.is_file():
@@ -115,7 +118,9 @@ def load_adapter(path: Path) -> Any:
     sys.modules["adapter"] = module
     spec.loader.exec_module(module)
     adapter = module.Adapter()
-    adapter.setup()
+    setup = getattr(adapter, "setup", None)
+    if setup is not None:
+        setup()
     return adapter
 
 
@@ -133,6 +138,9 @@ def answer(adapter: Any, name: str) -> Reply:
         result = adapter.predict(request)
         prediction = result if isinstance(result, Prediction) else Prediction(result)
         outcomes: Mapping[str, Outcome] = dict(prediction.masks)
+    except Unsupported as refusal:
+        refused = TargetReply("unsupported", message=refusal.reason)
+        return _finish(Reply(id=name, targets={target.name: refused for target in request.targets}))
     except (Exception, SystemExit) as error:
         failed = _error(error)
         gpu.release()
