@@ -140,6 +140,8 @@ def score(
 def load(runs: str | Path | RunStore | Iterable[str | Path | RunStore]) -> Results:
     """The results of one run or several.
 
+    Floors and ceilings of older runs are computed first, if the dataset's files are here.
+
     Args:
         runs: a run's name, folder or ``RunStore``, or several; a run that is named twice counts
             once.
@@ -153,9 +155,17 @@ def load(runs: str | Path | RunStore | Iterable[str | Path | RunStore]) -> Resul
         RunConflictError: two runs in different folders have the same name.
         UserError: no run is named, or a file of a run is damaged.
     """
-    from evaluator.runs.results import load as load_results
+    from pathlib import Path
 
-    return load_results(runs)
+    from evaluator.limits import ensure_limits
+    from evaluator.runs.names import choose_runs
+    from evaluator.runs.results import load as load_results
+    from evaluator.runs.store import RunStore
+
+    references = [runs] if isinstance(runs, str | Path | RunStore) else list(runs)
+    stores = choose_runs(references)
+    ensure_limits(stores)
+    return load_results(stores)
 
 
 def compare(

@@ -93,7 +93,7 @@ def facts(
 def results(runs, rows) -> Results:
     """Results of (run, subject, modality, target, metric, value or status) rows.
 
-    A row may end with a dict of more keys: session, seed, round.
+    A row may end with a dict of more keys: session, seed, round, floor, ceiling.
     """
     runs = list(runs)
     by_name = {run.name: run for run in runs}
@@ -132,6 +132,8 @@ def _frame(rows, columns) -> pd.DataFrame:
     words = [name for name in columns if name in (*COLUMNS[:9], "metric", "status", "anchor")]
     numbers = {
         "value": "Float64",
+        "floor": "Float64",
+        "ceiling": "Float64",
         "seed": "int64",
         "round": "int64",
         "voxels": "Int64",

@@ -106,7 +106,8 @@ def metric_statistics(
         failed predictions as the protocol defines (``failures_count_as``); a distance to an empty
         mask counts as the protocol's cap. ``mean_over_subjects_without_failures`` and
         ``median_over_subjects_without_failures`` exclude failed predictions.
-        ``mean_over_predictions`` does not average a subject's sessions and seeds first. Signed
+        ``floor_mean_over_subjects`` and ``ceiling_mean_over_subjects`` are of an image-blind
+        answer and of what the grid allows. ``mean_over_predictions`` does not average a subject's sessions and seeds first. Signed
         metrics are averaged by magnitude, as in comparisons; ``signed_mean_over_subjects`` keeps
         the sign. None where there is nothing to average.
     """
@@ -115,6 +116,9 @@ def metric_statistics(
     columns = _over_subjects(array, included, ("mean", "median", "q1", "q3"))
     without = _over_subjects(array, array.values[EXCLUDED], ("mean", "median"))
     columns |= {f"{name}_without_failures": values for name, values in without.items()}
+    for name, limits in (("floor", array.floor), ("ceiling", array.ceiling)):
+        of_limit = _over_subjects(array, limits, ("mean",))
+        columns[f"{name}_mean_over_subjects"] = of_limit["mean_over_subjects"]
     columns["mean_over_predictions"] = _mean_over_units(included)
     if METRICS[metric].signed:
         signed = _score_array(scores, metric, protocol, magnitude=False)

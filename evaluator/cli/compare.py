@@ -99,9 +99,13 @@ def compare(
     """
     from evaluator.analysis.comparison import compare as compare_results
     from evaluator.analysis.comparison.output import rows_of, write_csv
+    from evaluator.limits import ensure_limits
+    from evaluator.runs.names import choose_runs
     from evaluator.runs.results import load
 
-    results = load(runs)
+    stores = choose_runs(runs)
+    ensure_limits(stores)
+    results = load(stores)
     comparison = compare_results(
         results, metrics=metrics, margins=dict(map(parse_margin, margins)), round_number=number
     )

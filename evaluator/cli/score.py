@@ -96,10 +96,12 @@ def score(
 
 def _score_run(name: str) -> None:
     from evaluator.cli.show import print_table
+    from evaluator.limits import ensure_limits
     from evaluator.runs.names import open_run
     from evaluator.scoring.rescore import score_run
 
     run = open_run(name)
+    ensure_limits([run])
     score_run(run)
     print_table(run)
 

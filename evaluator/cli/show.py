@@ -23,6 +23,7 @@ _NOTES = (
     "Statistics are over subjects: a subject's sessions and seeds are averaged first.",
     "Failed predictions are counted as the protocol defines.",
     "Undefined distances are replaced by the protocol's distance cap.",
+    "Floor: mean score of an image-blind answer to the same prompt. Ceiling: what the grid allows.",
     "Distances are in mm. |metric| is the magnitude of a signed metric.",
 )
 
@@ -104,6 +105,8 @@ def _score_table(entries: list[dict[str, Any]]) -> Table:
         Column(name="unsupported", level=0 if unsupported else 98),
         Column(name="excluded", level=99),
         Column(name=f"{first}_mean_over_subjects", heading=f"{titles[first]} mean\nover subjects"),
+        Column(name=f"{first}_floor_mean_over_subjects", heading="floor", level=1),
+        Column(name=f"{first}_ceiling_mean_over_subjects", heading="ceiling", level=2),
         Column(name=f"{first}_median_over_subjects", heading="median\nover subjects", level=1),
         Column(name=f"{first}_iqr_over_subjects", heading="IQR\nover subjects", level=1),
         *medians,
@@ -114,6 +117,8 @@ def _score_table(entries: list[dict[str, Any]]) -> Table:
         row = (
             *(entry[key] for key in ("target", "modality", *_COUNTS)),
             entry["mean_over_subjects"],
+            entry["floor_mean_over_subjects"],
+            entry["ceiling_mean_over_subjects"],
             entry["median_over_subjects"],
             (entry["q1_over_subjects"], entry["q3_over_subjects"]),
             *(by_metric[name]["median_over_subjects"] for name in others),

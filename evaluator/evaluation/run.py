@@ -17,6 +17,7 @@ from evaluator.evaluation.reproducibility_check import check_reproducibility
 from evaluator.evaluation.resolve import resolve
 from evaluator.evaluation.run_context import RunContext
 from evaluator.evaluation.task_evaluation import TaskEvaluation
+from evaluator.limits import complete_limits
 from evaluator.locks import file_lock
 from evaluator.runs.names import open_run
 from evaluator.runs.store import create_run
@@ -147,6 +148,8 @@ def _finish(resolved: ResolvedRun, context: RunContext, connection: ModelConnect
         logger.info("%d scans of run %s are left to other shards", missing, run.name)
         return
     with file_lock(run.path / "lock-finish", "umd", optional=True):
+        if problem := complete_limits(run):
+            logger.warning(problem)
         gather(run)
         if resolved.config.recheck:
             gpu = resolved.gpus[0] if resolved.gpus else None

@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.metrics.kernels.voxel_counts import (
-    count_shared,
-    count_targets,
-    find_corners,
-    sort_corners,
-)
+from evaluator.metrics.kernels.surface_corners import find_corners, sort_corners
+from evaluator.metrics.kernels.voxel_counts import count_shared, count_targets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

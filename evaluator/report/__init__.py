@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from evaluator.analysis.comparison import compare
 from evaluator.analysis.failures import find_failures
 from evaluator.errors import UnknownNameError
+from evaluator.limits import ensure_limits
 from evaluator.report.benchmark import DOUBTS, RANDOM, SYNTHETIC, make_benchmarks
 from evaluator.report.cases.selection import find_picks
 from evaluator.report.context import Options, Page, Report
@@ -32,6 +33,7 @@ from evaluator.report.pages import (
 from evaluator.report.privacy import make_privacy
 from evaluator.report.site import Entry, Site, SiteHeader
 from evaluator.report.tables import count_noun, rows_of
+from evaluator.runs.names import choose_runs
 from evaluator.runs.results import load
 
 if TYPE_CHECKING:
@@ -74,7 +76,9 @@ def build_report(
     Raises:
         UserError: The runs cannot be compared, or the folder exists and is not a report.
     """
-    return write_report(load(runs), folder, options)
+    stores = choose_runs(runs)
+    ensure_limits(stores)
+    return write_report(load(stores), folder, options)
 
 
 def write_report(results: Results, folder: Path, options: Options) -> Path:

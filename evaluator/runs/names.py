@@ -62,23 +62,31 @@ def find_runs(text: str) -> list[RunStore]:
     raise UnknownNameError("run", text, [store.name for store in stores], listed_by="umd runs")
 
 
-def choose_runs(texts: Iterable[str]) -> list[RunStore]:
+def choose_runs(runs: Iterable[str | Path | RunStore]) -> list[RunStore]:
     """The runs that a command compares: a pattern stands for several, all else for one.
+
+    Args:
+        runs: texts as for ``open_run``, or stores.
 
     Raises:
         UnknownNameError: no run has such a name.
         UserError: a beginning is that of several runs.
     """
     stores: dict[Path, RunStore] = {}
-    for text in texts:
-        found = find_runs(text)
-        if len(found) > 1 and not _WILDCARDS & set(text):
-            raise UserError(
-                f"{len(found)} runs begin with {text!r}: {_listed(found)}; "
-                f"write more of the name, or '{text}*' for all of them"
-            )
-        stores |= {store.path: store for store in found}
+    for run in runs:
+        found = [run] if isinstance(run, RunStore) else _find_chosen(str(run))
+        stores |= {store.path.resolve(): store for store in found}
     return list(stores.values())
+
+
+def _find_chosen(text: str) -> list[RunStore]:
+    found = find_runs(text)
+    if len(found) > 1 and not _WILDCARDS & set(text):
+        raise UserError(
+            f"{len(found)} runs begin with {text!r}: {_listed(found)}; "
+            f"write more of the name, or '{text}*' for all of them"
+        )
+    return found
 
 
 def _listed(stores: list[RunStore]) -> str:

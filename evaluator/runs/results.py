@@ -167,11 +167,7 @@ def load(runs: str | Path | RunStore | Iterable[str | Path | RunStore]) -> Resul
     references = [runs] if isinstance(runs, str | Path | RunStore) else list(runs)
     if not references:
         raise UserError("there is no run to load; name one or more")
-    by_path: dict[Path, RunStore] = {}
-    for run in references:
-        found = [run] if isinstance(run, RunStore) else choose_runs([str(run)])
-        by_path |= {store.path.resolve(): store for store in found}
-    stores = list(by_path.values())
+    stores = choose_runs(references)
     for name, count in Counter(store.name for store in stores).items():
         if count > 1:
             raise RunConflictError(

@@ -6,6 +6,7 @@
       records/<case>/<modality>.json  one scan's requests, statuses, seconds, masks by hash
       masks/<case>/<modality>/s<seed>/r<round>/<target>.nii.gz
       scores/<case>/<modality>.json   computed from the above and the references, at any time again
+      limits/<case>/<modality>.json   floors and ceilings of the scores
       reproducibility.json            whether predictions depend on the order of cases
       scores.csv, scores.parquet      every score, one a row
       predictions.parquet             every prediction, one a row
@@ -32,6 +33,7 @@ from evaluator.locks import file_lock, read_holder
 from evaluator.runs.json_types import read_typed, write_typed
 from evaluator.runs.records import CasePrompts, Reproducibility, ScanRecord, ScanScores
 from evaluator.runs.run_info import RunIdentity, RunInfo
+from evaluator.runs.score_limits import ScanLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +78,10 @@ class RunStore:
     def score_path(self, case: str, modality: str) -> Path:
         """The file of one scan's scores."""
         return self.path / "scores" / safe_name(case) / f"{modality}.json"
+
+    def limits_path(self, case: str, modality: str) -> Path:
+        """The file of one scan's floors and ceilings."""
+        return self.path / "limits" / safe_name(case) / f"{modality}.json"
 
     def prompts_path(self, case: str) -> Path:
         """The file of one case's prompts."""
@@ -126,6 +132,15 @@ class RunStore:
     def write_scores(self, scores: ScanScores) -> None:
         """Write one scan's scores."""
         write_typed(self.score_path(scores.case, scores.modality), scores)
+
+    def limits(self, case: str, modality: str) -> ScanLimits | None:
+        """One scan's floors and ceilings; None if there are none."""
+        path = self.limits_path(case, modality)
+        return read_typed(ScanLimits, path) if path.is_file() else None
+
+    def write_limits(self, limits: ScanLimits) -> None:
+        """Write one scan's floors and ceilings."""
+        write_typed(self.limits_path(limits.case, limits.modality), limits)
 
     def prompts(self, case: str, *, verify: bool = True) -> CasePrompts | None:
         """One case's prompts; None if there are none.

@@ -36,7 +36,10 @@ _PREDICTION = (
     "seed", "round",
 )  # fmt: skip
 
-COLUMNS = (*_PREDICTION, "metric", "value", "status")
+COLUMNS = (*_PREDICTION, "metric", "value", "status", "floor", "ceiling")
+"""``floor`` is the score of an image-blind answer to the same prompt, ``ceiling`` what the grid
+allows (``docs/metrics.md``); NA where they are not known.
+"""
 
 PREDICTION_COLUMNS = (
     *_PREDICTION, "status", "detail", "seconds", "load_seconds", "gpu_peak_bytes", "interactions",
@@ -54,6 +57,7 @@ _TYPES = {
     "seed": "int64", "round": "int64", "value": "Float64", "seconds": "Float64",
     "load_seconds": "Float64", "gpu_peak_bytes": "Int64", "interactions": "Int64",
     "voxels": "Int64", "voxel_ml": "Float64", "displacement_mm": "Float64",
+    "floor": "Float64", "ceiling": "Float64",
 }  # fmt: skip
 _ORDER = ["case", "modality", "seed", "round", "target"]
 #: under this key a Parquet file names the state of the record that it was made of
@@ -127,7 +131,7 @@ def gathered(run: RunStore, name: str) -> pd.DataFrame | None:
 def source_of(run: RunStore) -> str:
     """The state of a run: a hash over name, size and time of every file behind its tables."""
     paths: list[Path] = []
-    for folder in ("records", "scores", "prompts"):
+    for folder in ("records", "scores", "prompts", "limits"):
         paths += (run.path / folder).rglob("*.json")
     states = [(str(path.relative_to(run.path)), *_state(path)) for path in sorted(paths)]
     return fingerprint({"columns": [*COLUMNS, *PREDICTION_COLUMNS], "files": states})
@@ -153,8 +157,19 @@ def read_scores(run: RunStore) -> pd.DataFrame:
     for record in run.records():
         scores = run.scores(record.case, record.modality)
         scan = _scan_columns(record)
-        rows += [scan | asdict(row) for row in (scores.rows if scores else ())]
+        limits = _limits_of(run, record)
+        for row in scores.rows if scores else ():
+            rows.append(scan | asdict(row) | limits.get((row.seed, row.target, row.metric), {}))
     return _frame(run, COLUMNS, rows)
+
+
+def _limits_of(run: RunStore, record: ScanRecord) -> dict[tuple[int, str, str], Row]:
+    """Seed, target and metric -> floor and ceiling of the scan's scores."""
+    limits = run.limits(record.case, record.modality)
+    return {
+        (row.seed, row.target, row.metric): {"floor": row.floor, "ceiling": row.ceiling}
+        for row in (limits.rows if limits else ())
+    }
 
 
 def read_predictions(run: RunStore) -> pd.DataFrame:

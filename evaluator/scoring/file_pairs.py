@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evaluator.errors import ManifestError, UserError
+from evaluator.volumes import SUFFIXES
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".nhdr")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,15 +91,15 @@ def read_label_names(path: Path) -> dict[str, tuple[int, ...]]:
 def stem(path: Path) -> str:
     """A volume's name without its suffix."""
     for suffix in SUFFIXES:
-        if path.name.endswith(suffix):
-            return path.name.removesuffix(suffix)
+        if path.name.lower().endswith(suffix):
+            return path.name[: -len(suffix)]
     return path.stem
 
 
 def _volumes(folder: Path) -> dict[str, Path]:
     volumes: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if not path.name.endswith(SUFFIXES) or path.name.startswith("."):
+        if not path.name.lower().endswith(SUFFIXES) or path.name.startswith("."):
             continue
         name = stem(path)
         if name in volumes:

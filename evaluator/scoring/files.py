@@ -17,7 +17,7 @@ from evaluator.imaging.geometry import affine_of, difference, spacing, to_index,
 from evaluator.metrics import METRICS, labels_in, measure_labels, score
 from evaluator.scoring.applicability import applicable_measurements
 from evaluator.types import ScoreStatus, Status
-from evaluator.volumes import LabelFile, file_sha256, read_grid, read_labels
+from evaluator.volumes import LabelFile, file_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -141,7 +141,8 @@ def _read_pair(
 
     The grids are compared before reading voxels.
     """
-    grid, read = _open(reference_path)
+    reference_file = LabelFile(reference_path, untrusted=False)
+    grid, read = reference_file.grid, reference_file.read
     file = LabelFile(prediction_path, untrusted=True)
     mismatch = difference(grid, file.grid)
     if mismatch and settings.resample == "no":
@@ -161,20 +162,9 @@ def _read_pair(
     return reference, prediction.reshape(reference.shape, order="F"), grid
 
 
-def _open(reference: Path) -> tuple[Grid, Callable[[], Labels]]:
-    """A reference's grid, and how to read its labels.
-
-    The user's own files may keep header and voxels apart.
-    """
-    if reference.name.endswith((".mhd", ".nhdr")):
-        return read_grid(reference), lambda: read_labels(reference)[0]
-    file = LabelFile(reference, untrusted=False)
-    return file.grid, file.read
-
-
 def _missing(pair: Pair, settings: Settings) -> Json:
-    grid, read = _open(pair.reference)
-    reference = read()
+    file = LabelFile(pair.reference, untrusted=False)
+    reference, grid = file.read(), file.grid
     targets, _ = _targets(settings, pair.name, reference, reference)
     entries = [
         {"name": name, "label": _label(values), "status": str(Status.MISSING)}

@@ -5,7 +5,8 @@ resemble each other, and counting them as units would make every interval too na
 """
 
 from evaluator.statistics.agreement import Agreement, bland_altman
-from evaluator.statistics.equivalence import ALPHA, equivalence_p, holm, verdict
+from evaluator.statistics.equivalence import ALPHA, equivalence_p, holm, smallest_p, verdict
+from evaluator.statistics.failures import FailurePart, mean_loss, paired_failures
 from evaluator.statistics.intervals import FEWEST, mean_intervals
 from evaluator.statistics.mixed_model import MixedModelResult, fit_mixed_model
 from evaluator.statistics.paired import Paired, compare_pairs
@@ -17,6 +18,7 @@ __all__ = [
     "FEWEST",
     "RESAMPLES",
     "Agreement",
+    "FailurePart",
     "MixedModelResult",
     "Paired",
     "Ranking",
@@ -26,6 +28,9 @@ __all__ = [
     "fit_mixed_model",
     "holm",
     "mean_intervals",
+    "mean_loss",
+    "paired_failures",
     "rank_models",
+    "smallest_p",
     "verdict",
 ]

@@ -7,7 +7,8 @@ the width of the t interval: Hesterberg, Am Stat 2015;69:371-386, section 5.
 
 A few large differences, as failures make them, still leave BCa too narrow, because they bias its
 acceleration. Where Student's interval reaches further, its end is used, but never beyond the
-sample's range (numbers in docs/statistics.md).
+sample's range. Failures that were not seen are beyond any resampling; where the interval of
+``evaluator.statistics.failures`` reaches further, its end is used (numbers in docs/statistics.md).
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 from scipy.stats import t
 
+from evaluator.statistics.failures import failure_intervals
 from evaluator.statistics.resampling import RESAMPLES, resampled_means
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from evaluator.statistics.failures import FailurePart
     from evaluator.statistics.resampling import Matrix
 
 #: with fewer subjects no interval is given: the bootstrap has too few distinct samples
@@ -30,16 +33,24 @@ FEWEST = 5
 
 
 def mean_intervals(
-    columns: Matrix, levels: Sequence[float] = (0.95,), *, resamples: int = RESAMPLES, seed: int = 0
+    columns: Matrix,
+    levels: Sequence[float] = (0.95,),
+    *,
+    failures: Sequence[FailurePart] = (),
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> Matrix:
     """Intervals of the columns' means.
 
-    They are those of ``bca_intervals``, and no narrower than Student's. A column of equal values
+    They are those of ``bca_intervals``, and no narrower than Student's. With failures they are no
+    narrower than those of ``failure_intervals`` either. A column of equal values without failures
     has that value as both ends.
 
     Args:
         columns: (n, m), of n subjects.
         levels: confidence levels.
+        failures: kinds of failure that the columns contain; empty: the spread that was observed
+            is taken as complete.
         resamples: number of bootstrap samples.
         seed: of the bootstrap.
 
@@ -57,7 +68,26 @@ def mean_intervals(
         ends[i, 1] = np.maximum(ends[i, 1], np.minimum(mean + reach, columns.max(axis=0)))
     flat = np.ptp(columns, axis=0) <= 1e-12 * np.abs(columns).max(axis=0)
     ends[:, :, flat] = mean[flat]
-    return ends
+    return allow_for_failures(ends, columns, levels, failures)
+
+
+def allow_for_failures(
+    ends: Matrix, columns: Matrix, levels: Sequence[float], failures: Sequence[FailurePart]
+) -> Matrix:
+    """Widen intervals to those of ``failure_intervals`` where these reach further.
+
+    Args:
+        ends: (levels, 2, m) of intervals by the observed spread.
+        columns: (n, m) that they are the intervals of.
+        levels: their confidence levels.
+        failures: as in ``mean_intervals``; if empty the ends are returned.
+    """
+    if not failures or len(columns) < FEWEST:
+        return ends
+    allowed = failure_intervals(columns, failures, levels)
+    lower = np.minimum(ends[:, 0], allowed[:, 0])
+    upper = np.maximum(ends[:, 1], allowed[:, 1])
+    return np.stack([lower, upper], axis=1)
 
 
 def bca_intervals(columns: Matrix, levels: Sequence[float], *, resamples: int, seed: int) -> Matrix:

@@ -1,7 +1,9 @@
 """Paired differences of subjects: size, uncertainty and tests of each column.
 
-The unit is the subject; a column is one comparison (an organ and a model). Sources: Wilcoxon's
-signed-rank test with Pratt's treatment of zeros, J Am Stat Assoc 1959;54:655-667; the matched-pairs
+The unit is the subject; a column is one comparison (an organ and a model). Two quantities are
+estimated: the mean difference (``difference``, its intervals, ``p_sign_flip``) and the difference
+of a typical subject (``shift``, ``p``, ``rank_biserial``, ``wins``), which a few failures do not
+move. Sources: Wilcoxon's signed-rank test with Pratt's treatment of zeros, J Am Stat Assoc 1959;54:655-667; the matched-pairs
 rank-biserial correlation, Kerby, Compr Psychol 2014;3:11.IT.3.1, and King, Rosopa and Minium,
 Statistical Reasoning 2011.
 """
@@ -15,16 +17,18 @@ import numpy as np
 from scipy.stats import rankdata, wilcoxon
 
 from evaluator.statistics.hodges_lehmann import hodges_lehmann
-from evaluator.statistics.intervals import mean_intervals
-from evaluator.statistics.resampling import ALL_FLIPS, RESAMPLES, flipped_sums
+from evaluator.statistics.intervals import allow_for_failures, mean_intervals
+from evaluator.statistics.resampling import ALL_FLIPS, RESAMPLES
+from evaluator.statistics.sign_flips import all_flips_p, sign_flip_p, without_rounding
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
+    from evaluator.statistics.failures import FailurePart
     from evaluator.statistics.resampling import Matrix
 
-#: differences that are smaller than this share of the largest score are rounding, and count as 0
-ROUNDING = 1e-12
 #: up to so many subjects the null distribution of untied ranks is exact
 _EXACT = 50
 
@@ -35,10 +39,16 @@ class Paired:
 
     n: int
     difference: NDArray[np.float64]
+    #: interval of the mean; with failures it allows for those that were not seen
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     low_90: NDArray[np.float64]
     high_90: NDArray[np.float64]
+    #: the same by the observed spread alone: as if failures were as rare as in the sample
+    low_observed: NDArray[np.float64]
+    high_observed: NDArray[np.float64]
+    low_90_observed: NDArray[np.float64]
+    high_90_observed: NDArray[np.float64]
     shift: NDArray[np.float64]
     rank_biserial: NDArray[np.float64]
     wins: NDArray[np.float64]
@@ -50,6 +60,7 @@ def compare_pairs(
     first: Matrix,
     second: Matrix,
     *,
+    failures: Sequence[FailurePart] = (),
     confidence: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -57,19 +68,23 @@ def compare_pairs(
     """Compare the scores of subjects by their differences, first - second.
 
     Intervals are those of ``mean_intervals``. One subject has no p, and few subjects have no
-    interval.
+    interval. Differences that are equal but for rounding are tied.
 
     Args:
-        first: (n, m) scores of n subjects, at least one; no value may be missing.
+        first: (n, m) scores of n subjects, at least one; no value may be missing. A failure is
+            the value that it counts as.
         second: (n, m), likewise.
+        failures: kinds of failure, as ``paired_failures`` gives them; empty: no allowance is made
+            for failures that were not seen.
         confidence: level of the interval ``low`` to ``high``.
-        resamples: number of bootstrap samples and of sign flips.
-        seed: of both.
+        resamples: number of bootstrap samples.
+        seed: of the bootstrap.
     """
     scale = np.maximum(np.abs(first), np.abs(second)).max(axis=0)
-    differences = first - second
-    differences[np.abs(differences) <= ROUNDING * scale] = 0.0
-    ends = mean_intervals(differences, (confidence, 0.90), resamples=resamples, seed=seed)
+    differences = without_rounding(first - second, scale)
+    levels = (confidence, 0.90)
+    observed = mean_intervals(differences, levels, resamples=resamples, seed=seed)
+    ends = allow_for_failures(observed, differences, levels, failures)
     ranks = signed_ranks(differences)
     n = len(differences)
     return Paired(
@@ -79,11 +94,15 @@ def compare_pairs(
         high=ends[0, 1],
         low_90=ends[1, 0],
         high_90=ends[1, 1],
+        low_observed=observed[0, 0],
+        high_observed=observed[0, 1],
+        low_90_observed=observed[1, 0],
+        high_90_observed=observed[1, 1],
         shift=hodges_lehmann(differences),
         rank_biserial=ranks.sum(axis=0) / (n * (n + 1) / 2),
         wins=((differences > 0) + (differences == 0) / 2).mean(axis=0),
         p=signed_rank_p(differences),
-        p_sign_flip=sign_flip_p(differences, resamples=resamples, seed=seed),
+        p_sign_flip=sign_flip_p(differences),
     )
 
 
@@ -104,7 +123,8 @@ def signed_rank_p(differences: Matrix) -> NDArray[np.float64]:
     ``scipy.stats.wilcoxon``.
 
     Args:
-        differences: (n, m).
+        differences: (n, m); magnitudes that are equal but for rounding must be equal, see
+            ``without_rounding``.
 
     Returns:
         (m,); 1 where all differences are zero, NaN for one subject.
@@ -114,7 +134,7 @@ def signed_rank_p(differences: Matrix) -> NDArray[np.float64]:
     if n < 2:
         return np.full(m, np.nan)
     if n <= ALL_FLIPS:
-        return _flipped(signed_ranks(differences), resamples=0, seed=0)
+        return all_flips_p(signed_ranks(differences))
     magnitudes = np.sort(np.abs(differences), axis=0)
     tied = (magnitudes[0] == 0) | (np.diff(magnitudes, axis=0) == 0).any(axis=0)
     exact = ~tied & (n <= _EXACT)
@@ -124,36 +144,4 @@ def signed_rank_p(differences: Matrix) -> NDArray[np.float64]:
             p[chosen] = wilcoxon(
                 differences[:, chosen], axis=0, zero_method="pratt", method=method
             ).pvalue
-    return p
-
-
-def sign_flip_p(
-    differences: Matrix, *, resamples: int = RESAMPLES, seed: int = 0
-) -> NDArray[np.float64]:
-    """Two-sided p of the mean difference among those with flipped signs.
-
-    Few subjects: all flips. Otherwise random flips; the p then counts the data themselves and is
-    never 0.
-
-    Args:
-        differences: (n, m).
-        resamples: number of random flips.
-        seed: of the flips.
-
-    Returns:
-        (m,); NaN for one subject.
-    """
-    if len(differences) < 2:
-        return np.full(differences.shape[1], np.nan)
-    return _flipped(differences, resamples=resamples, seed=seed)
-
-
-def _flipped(values: Matrix, *, resamples: int, seed: int) -> NDArray[np.float64]:
-    """Share of sign flips whose sum is at least as far from 0 as the data's."""
-    n, m = values.shape
-    enough = np.abs(values.sum(axis=0)) - ROUNDING * np.abs(values).sum(axis=0)
-    p = np.empty(m)
-    for part, sums in flipped_sums(values, resamples, seed):
-        reached = (np.abs(sums) >= enough[part]).sum(axis=0)
-        p[part] = reached / len(sums) if n <= ALL_FLIPS else (reached + 1) / (len(sums) + 1)
     return p

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.float64]
 
-#: bootstrap samples, and random sign flips where all flips would be too many
+#: bootstrap samples
 RESAMPLES = 4999
-#: up to so many subjects all 2**n sign flips are taken
+#: up to so many subjects all 2**n sign flips are listed
 ALL_FLIPS = 13
 #: columns that are resampled at once; they fit into the processor's cache
 _COLUMNS = 64
@@ -41,26 +41,18 @@ def resampled_means(columns: Matrix, resamples: int, seed: int) -> Iterator[tupl
         yield part, _drawn_sums(numbers, values) / len(columns)
 
 
-def flipped_sums(columns: Matrix, resamples: int, seed: int) -> Iterator[tuple[slice, Matrix]]:
-    """Sums of the columns with flipped signs.
-
-    Few subjects (up to ``ALL_FLIPS``): all 2**n flips, the unchanged one included; otherwise
-    ``resamples`` random flips.
+def flipped_sums(columns: Matrix) -> Iterator[tuple[slice, Matrix]]:
+    """Sums of the columns with flipped signs: all 2**n flips, the unchanged one included.
 
     Args:
-        columns: (n, m), of n subjects.
-        resamples: number of random flips.
-        seed: of the random flips.
+        columns: (n, m), of at most ``ALL_FLIPS`` subjects.
 
     Yields:
         A slice of at most 64 columns, and their sums, (flips, columns of the slice).
     """
     n = len(columns)
-    # the flips of few subjects are the bits of a number
-    if n <= ALL_FLIPS:
-        numbers = np.arange(2**n, dtype=np.uint32)[:, None] >> np.arange(n, dtype=np.uint32)
-    else:
-        numbers = _numbers(n, resamples, seed)
+    # the flips are the bits of a number
+    numbers = np.arange(2**n, dtype=np.uint32)[:, None] >> np.arange(n, dtype=np.uint32)
     for part, values in _parts(columns):
         yield part, _flipped_sums(numbers, values)
 

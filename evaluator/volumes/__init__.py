@@ -5,12 +5,13 @@ first index fastest.
 """
 
 from evaluator.files import file_sha256
-from evaluator.volumes.bounded_reading import LabelFile
 from evaluator.volumes.mask_validation import MaskValidator
 from evaluator.volumes.reading import read_grid, read_image, read_labels
+from evaluator.volumes.volume_file import SUFFIXES, LabelFile
 from evaluator.volumes.writing import stage_image, write_mask, write_volume
 
 __all__ = [
+    "SUFFIXES",
     "LabelFile",
     "MaskValidator",
     "file_sha256",

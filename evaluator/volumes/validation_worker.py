@@ -23,6 +23,7 @@ from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import TOLERANCE_MM, describe, difference, make_grid
 from evaluator.imaging.grid_masks import crop_mask
 from evaluator.volumes.mask_validation import LENGTH
+from evaluator.volumes.nifti_header import nifti_affine
 from zoo_sdk import nifti
 
 if TYPE_CHECKING:
@@ -247,7 +248,7 @@ def _header(block: bytes) -> Any:
 
 def _check_place(header: Any, grid: Grid) -> None:
     try:
-        file_grid = make_grid(grid.shape, header.get_best_affine())
+        file_grid = make_grid(grid.shape, nifti_affine(header))
     except (VolumeError, HeaderDataError, ValueError) as error:
         raise RefusedFileError("wrong-affine", f"no usable affine: {error}") from None
     # one bound serves all voxels: no voxel differs more than the corners

@@ -191,7 +191,7 @@ class Adapter:
 
 def test_setup_is_optional_and_unsupported_may_be_raised(tmp_path, monkeypatch):
     from zoo_sdk import serve
-    from zoo_sdk.wire import Request, Target, dump_request
+    from zoo_sdk.wire import ImageFile, Request, Target, dump_request
 
     monkeypatch.setenv("UMD_INPUT", str(tmp_path / "input"))
     monkeypatch.setenv("UMD_OUTPUT", str(tmp_path / "output"))
@@ -202,7 +202,7 @@ def test_setup_is_optional_and_unsupported_may_be_raised(tmp_path, monkeypatch):
             id=name,
             case="c",
             round=0,
-            images={},
+            images={"CT": ImageFile(path="images/a.nii.gz", unit="HU")},
             grid=GRIDS["CT"],
             targets=(Target(name="liver"), Target(name="spleen")),
         )

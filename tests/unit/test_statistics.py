@@ -25,7 +25,7 @@ from evaluator.statistics import (
 )
 from evaluator.statistics.hodges_lehmann import hodges_lehmann
 from evaluator.statistics.intervals import bca_intervals
-from evaluator.statistics.paired import sign_flip_p, signed_rank_p, signed_ranks
+from evaluator.statistics.paired import signed_rank_p, signed_ranks
 from evaluator.statistics.reml import fit_reml
 from evaluator.statistics.resampling import draws
 
@@ -100,20 +100,6 @@ def test_signed_rank_p_is_scipys(n, grain):
             assert p == pytest.approx(stats.wilcoxon(column, zero_method="pratt").pvalue, abs=1e-9)
 
 
-def test_sign_flips_are_all_flips_for_few_subjects_and_scipys_for_many():
-    few = np.random.default_rng(0).normal(0.3, 1, (9, 4))
-    for column, p in zip(few.T, sign_flip_p(few), strict=True):
-        exact = stats.permutation_test(
-            (column,), np.mean, permutation_type="samples", n_resamples=np.inf
-        )
-        assert p == pytest.approx(exact.pvalue)
-    many = np.random.default_rng(1).normal(0.3, 1, (40, 1))
-    again = stats.permutation_test(
-        (many[:, 0],), np.mean, permutation_type="samples", n_resamples=20_000, rng=2
-    )
-    assert sign_flip_p(many)[0] == pytest.approx(again.pvalue, abs=0.015)
-
-
 class SameDraws(np.random.Generator):
     """A generator with the evaluator's draws, so scipy's bootstrap takes the same resamples."""
 
@@ -179,14 +165,8 @@ def test_equal_differences_have_a_defined_outcome(n):
     assert nothing.rank_biserial[0] == 0
     assert nothing.wins[0] == 0.5
     assert np.isnan(nothing.p[0]) if n == 1 else nothing.p[0] == 1
-    assert equivalence_p(first - first, np.array([0.05]))[0] == 0 if n > 1 else True
-
-
-def test_rounding_is_no_difference():
-    first = np.full((20, 1), 0.1) * 3
-    second = np.full((20, 1), 0.3)
-    assert first[0, 0] != second[0, 0]
-    assert compare_pairs(first, second).p[0] == 1
+    p = equivalence_p(first - first, np.array([0.05]))[0]
+    assert np.isnan(p) if n == 1 else p == 2.0 ** (1 - n)
 
 
 def test_equivalence_is_statsmodels_tost():
@@ -194,7 +174,8 @@ def test_equivalence_is_statsmodels_tost():
     first, second = rng.normal(0.5, 0.1, (25, 6)), rng.normal(0.49, 0.1, (25, 6))
     result = equivalence_p(first - second, np.full(6, 0.05))
     for i, p in enumerate(result):
-        assert p == pytest.approx(ttost_paired(first[:, i], second[:, i], -0.05, 0.05)[0])
+        peer = ttost_paired(first[:, i], second[:, i], -0.05, 0.05)[0]
+        assert p == pytest.approx(peer, abs=1e-9)
     assert np.isnan(equivalence_p(first - second, np.full(6, np.nan))).all()
 
 

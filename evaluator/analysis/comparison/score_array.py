@@ -49,6 +49,9 @@ class ScoreArray:
     unsupported: NDArray[np.bool_]
     #: no prediction could be requested or scored because of the data
     excluded: NDArray[np.bool_]
+    #: score of an image-blind answer to the same prompt, and what the grid allows; NaN: unknown
+    floor: NDArray[np.float64]
+    ceiling: NDArray[np.float64]
     #: (units,) the number of each unit's subject
     subject: NDArray[np.int64]
     #: (modalities, units) the unit's case has a scan of the modality
@@ -109,6 +112,9 @@ def make_score_array(
     with_mask = status.isin((ScoreStatus.OK, ScoreStatus.ONE_EMPTY)).to_numpy()
     failed = ~(with_mask | excluded | unsupported)
     scored, worst = _values(rows, metric, protocol, magnitude=magnitude)
+    floor, ceiling = (
+        _limit(rows[name], metric, magnitude=magnitude) for name in ("floor", "ceiling")
+    )
     failures_are_worst = protocol.failures_count_as == "worst"
     values = {
         INCLUDED: np.where(failed & failures_are_worst, worst, scored),
@@ -123,6 +129,8 @@ def make_score_array(
         failed=_marked(shape, index, failed),
         unsupported=_marked(shape, index, unsupported),
         excluded=_marked(shape, index, excluded),
+        floor=_filled(shape, index, floor),
+        ceiling=_filled(shape, index, ceiling),
         subject=subject,
         has=has,
     )
@@ -150,6 +158,12 @@ def _values(
     with_score = (rows["status"] == ScoreStatus.OK).to_numpy()
     one_empty = (rows["status"] == ScoreStatus.ONE_EMPTY).to_numpy()
     return np.where(one_empty, worst, np.where(with_score, value, np.nan)), worst
+
+
+def _limit(column: pd.Series[Any], metric: str, *, magnitude: bool) -> NDArray[np.float64]:
+    """Return the floor or the ceiling of each row, NaN where it is unknown."""
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.abs(values) if METRICS[metric].signed and magnitude else values
 
 
 def _codes(

@@ -99,22 +99,41 @@ def _gathered(codes: Any, squares: Any, areas: Any) -> Any:
     Returns:
         The squared distances, the sums of area, and the digits that the sums lost.
     """
-    room = 1024
-    keys, sums, losses = np.full(room, -1.0), np.zeros(room), np.zeros(room)
+    size = 1024
+    keys, sums, losses = np.full(size, -1.0), np.zeros(size), np.zeros(size)
+    position, used = 0, 0
+    while position < codes.size:
+        if 2 * used >= size:
+            size *= 4
+            keys, sums, losses = _rehashed(keys, sums, losses, size)
+        table = (keys, sums, losses)
+        position, used = _add_corners(codes, squares, areas, position, used, table)
+    used_slots = keys >= 0
+    return keys[used_slots], sums[used_slots], losses[used_slots]
+
+
+@njit(cache=True, nogil=True)
+def _add_corners(
+    codes: Any, squares: Any, areas: Any, first: int, used: int, table: Any
+) -> tuple[int, int]:
+    """Add the area of corners from ``first`` on, until a new distance finds the table half full.
+
+    This function does not bind its arrays again, because Numba then counts references in the loop.
+
+    Returns:
+        The corner to go on with, and how many slots of the table are used.
+    """
+    keys, sums, losses = table
     bits = squares.view(np.uint64)
-    used = 0
-    for i in range(codes.size):
+    for i in range(first, codes.size):
         at = _slot(keys, squares[i], bits[i])
         if keys[at] < 0:
-            if 2 * used >= room:
-                room *= 4
-                keys, sums, losses = _rehashed(keys, sums, losses, room)
-                at = _slot(keys, squares[i], bits[i])
+            if 2 * used >= keys.size:
+                return i, used
             keys[at] = squares[i]
             used += 1
         sums[at], losses[at] = _added(sums[at], losses[at], areas[codes[i]])
-    used_slots = keys >= 0
-    return keys[used_slots], sums[used_slots], losses[used_slots]
+    return codes.size, used
 
 
 @njit(cache=True, nogil=True)

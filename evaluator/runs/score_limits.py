@@ -1,0 +1,42 @@
+"""Floor and ceiling of a scan's scores: ``limits/<case>/<modality>.json`` (``docs/run-format.md``).
+
+The floor is what an image-blind answer to the same prompt scores, the ceiling what the grid allows.
+``evaluator.limits`` computes them; ``docs/metrics.md`` states the rules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evaluator.runs.json_types import FORMAT
+from evaluator.types import Modality
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitRow:
+    """Floor and ceiling of one metric of one target under one seed; all rounds share them."""
+
+    seed: int
+    target: str
+    metric: str
+    #: score of the image-blind mask; None: there is none, or the metric has no value for it
+    floor: float | None = None
+    #: score of the finest reference of the case; None: the metric has no value
+    ceiling: float | None = None
+    #: shape of the image-blind mask ("ellipsoid", "box", "ball", "mean shape"), or why there is
+    #: none
+    floor_rule: str
+    #: modality of the finest reference
+    ceiling_rule: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanLimits:
+    """Floors and ceilings of one scan."""
+
+    case: str
+    modality: Modality
+    #: fingerprint of the prompts, the files, the dataset and the version of the rules
+    key: str
+    rows: tuple[LimitRow, ...]
+    format: int = FORMAT

@@ -1,0 +1,300 @@
+"""One reader for all volumes: the header first, then no more voxels than the header declares.
+
+``umd score`` opens predictions of unknown origin with it, ``umd run`` and ``umd data verify`` the
+user's images and references. It uses none of a format's usual readers: bytes are counted before
+they are decompressed, and a file that a header names is opened for the user's own files alone.
+"""
+
+from __future__ import annotations
+
+import bz2
+import stat
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from isal import igzip, isal_zlib
+
+from evaluator.errors import VolumeError
+from evaluator.types import Failure
+from evaluator.volumes.label_values import Stored, whole_numbers
+from evaluator.volumes.mask_validation import read_untrusted
+from evaluator.volumes.metaimage_header import metaimage_header
+from evaluator.volumes.nifti_header import nifti_header
+from evaluator.volumes.nrrd_header import nrrd_header
+from evaluator.volumes.validation_worker import BoundedStream, RefusedFileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from evaluator.volumes.headers import Header
+    from zoo_sdk.wire import Grid
+
+#: isal's type stubs declare its exception as an instance
+BROKEN: Any = isal_zlib.error
+
+NIFTI = (".nii", ".nii.gz")
+METAIMAGE = (".mha", ".mhd")
+NRRD = (".nrrd", ".nhdr")
+SUFFIXES = (".nii.gz", ".nii", *METAIMAGE, *NRRD)
+
+MOST_BYTES = 2**31
+"""The most bytes that the voxels of an untrusted file may take: 512 x 512 x 1024 of 8 bytes."""
+
+MOST_TRUSTED_BYTES = 2**36
+MOST_FILE_BYTES = MOST_BYTES + 2**26
+
+MOST_TEXT_BYTES = 2**28
+"""The most bytes of voxels in text, which take many times as much memory while they are read."""
+
+FIRST_BYTES = 2**20
+"""Bytes that are read for a header; more only where the header needs more."""
+
+
+class VolumeFile:
+    """A file's header, and its voxels when they are read.
+
+    Raises:
+        VolumeError: the file cannot be read or is not valid.
+    """
+
+    def __init__(self, path: Path, *, untrusted: bool) -> None:
+        """Read the file's header.
+
+        Args:
+            path: a .nii, .nii.gz, .mha or .nrrd file; if it is trusted also .mhd or .nhdr.
+            untrusted: the file must be a regular file with one name, reached without links, that
+                holds its voxels itself.
+        """
+        self.path = path
+        self._untrusted = untrusted
+        self._check_suffix()
+        self._body = _untrusted_bytes(path) if untrusted else _first_bytes(path)
+        self._complete = untrusted or len(self._body) < FIRST_BYTES
+        try:
+            self.header = self._read_header()
+        except (VolumeError, RefusedFileError, BROKEN) as error:
+            if self._complete:
+                raise VolumeError(f"{path}: cannot be read: {error}") from None
+            self._read_all()
+            self.header = self._header_of_all()
+        self._check_header()
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of the voxels, in millimetres."""
+        return self.header.grid
+
+    def read_labels(self) -> NDArray[np.integer[Any]]:
+        """The labels, (i, j, k) or of an image (i, j), in the file's integer type.
+
+        Raises:
+            VolumeError: the file is damaged, or holds other numbers than integers.
+        """
+        return whole_numbers(self.read_stored(), self.path)
+
+    def read_stored(self) -> Stored:
+        """The stored numbers in this machine's byte order, (i, j, k) or of an image (i, j).
+
+        Raises:
+            VolumeError: the file is damaged.
+        """
+        header = self.header
+        try:
+            raw = self._voxels(header)
+        except (RefusedFileError, BROKEN, EOFError, OSError, ValueError, zlib.error) as error:
+            raise VolumeError(f"{self.path}: the file is damaged: {error}") from None
+        if len(raw) < header.bytes:
+            missing = header.bytes - len(raw)
+            raise VolumeError(
+                f"{self.path}: the file is damaged, {missing} bytes of voxels are missing"
+            )
+        array = np.frombuffer(raw, dtype=header.dtype).reshape(header.shape, order="F")
+        array = array.astype(header.dtype.newbyteorder("="), copy=False)
+        return Stored(array, header.grid, header.slope, header.intercept)
+
+    def _check_suffix(self) -> None:
+        name = self.path.name.lower()
+        if name.endswith(SUFFIXES) and not (self._untrusted and name.endswith((".mhd", ".nhdr"))):
+            return
+        if self._untrusted:
+            raise VolumeError(
+                f"{self.path}: cannot be read: labels are read from .nii, .nii.gz, .mha and .nrrd, "
+                "header and voxels in one file"
+            )
+        raise VolumeError(
+            f"{self.path}: not a supported volume format; supported are {', '.join(SUFFIXES)}"
+        )
+
+    def _read_header(self) -> Header:
+        name = self.path.name.lower()
+        if name.endswith(NIFTI):
+            return nifti_header(BoundedStream(self._body).read)
+        return metaimage_header(self._body) if name.endswith(METAIMAGE) else nrrd_header(self._body)
+
+    def _header_of_all(self) -> Header:
+        try:
+            return self._read_header()
+        except (VolumeError, RefusedFileError, BROKEN) as error:
+            raise VolumeError(f"{self.path}: cannot be read: {error}") from None
+
+    def _check_header(self) -> None:
+        header = self.header
+        if header.data_file and self._untrusted:
+            raise VolumeError(
+                f"{self.path}: cannot be read: its voxels lie in another file; write one file"
+            )
+        most = MOST_BYTES if self._untrusted else MOST_TRUSTED_BYTES
+        if header.bytes > most:
+            raise VolumeError(
+                f"{self.path}: its voxels would take {header.bytes} bytes; at most {most} are read"
+            )
+        if self._untrusted and header.dtype.itemsize > 8:
+            raise VolumeError(f"{self.path}: voxels of type {header.dtype} are not labels")
+
+    def _read_all(self) -> None:
+        if not self._complete:
+            self._body = _trusted_bytes(self.path)
+            self._complete = True
+
+    def _voxels(self, header: Header) -> bytes | memoryview:
+        self._read_all()
+        if self.path.name.lower().endswith(NIFTI):
+            return self._nifti_voxels(header)
+        if not header.data_file:
+            return _decoded(header, self._body)
+        if _is_plain_name(header.data_file):
+            return _decoded(header, _trusted_bytes(self.path.parent / header.data_file))
+        return _by_itk(self.path, header)
+
+    def _nifti_voxels(self, header: Header) -> bytes | memoryview:
+        start = header.start or 0
+        if not self._untrusted:
+            content = _unpacked(self._body)
+            if content is not None:
+                return memoryview(content)[start : start + header.bytes]
+        stream = BoundedStream(self._body)
+        stream.read(start)
+        raw = stream.read(header.bytes)
+        # reading one byte more makes the decompressor verify the checksum at the end
+        if stream.read(1) and self._untrusted:
+            raise ValueError("it holds more bytes than its header declares")
+        return raw
+
+
+class LabelFile(VolumeFile):
+    """A file of labels."""
+
+    def read(self) -> NDArray[np.integer[Any]]:
+        """The labels; see ``VolumeFile.read_labels``."""
+        return self.read_labels()
+
+
+def _unpacked(body: bytes) -> bytes | None:
+    """The content of a NIfTI file; None if it must be read by parts, as with junk at its end."""
+    if body[:2] != b"\x1f\x8b":
+        return body
+    try:
+        content: bytes = igzip.decompress(body)
+    except (OSError, EOFError, zlib.error, BROKEN):
+        return None
+    return content
+
+
+def _decoded(header: Header, body: bytes) -> bytes | memoryview:
+    """The bytes of the voxels of a MetaImage or NRRD file.
+
+    Raises:
+        ValueError: they are more than the header declares, or not numbers.
+    """
+    start = len(body) - header.bytes if header.start is None else header.start
+    if start < 0:
+        return b""
+    for _ in range(header.skipped_lines):
+        start = body.find(b"\n", start) + 1 or len(body)
+    if header.encoding == "raw":
+        start += header.skipped_bytes
+        return memoryview(body)[start : start + header.bytes]
+    if header.encoding == "text":
+        return _from_text(header, body[start + header.skipped_bytes :])
+    return _decompressed(header, memoryview(body)[start:])
+
+
+def _from_text(header: Header, text: bytes) -> bytes:
+    if len(text) > MOST_TEXT_BYTES:
+        raise ValueError(f"numbers in text of more than {MOST_TEXT_BYTES} bytes are not read")
+    parts = text.replace(b",", b" ").split()
+    count = int(np.prod(header.shape, dtype=np.int64))
+    if len(parts) > count:
+        raise ValueError("it holds more numbers than its header declares")
+    kind: type = float if header.dtype.kind == "f" else int
+    values = np.array([kind(part) for part in parts], dtype=header.dtype)
+    return values.tobytes()
+
+
+def _decompressed(header: Header, packed: memoryview) -> bytes:
+    wanted = header.skipped_bytes + header.bytes
+    if header.encoding == "bzip2":
+        unpack_bzip2 = bz2.BZ2Decompressor()
+        raw = unpack_bzip2.decompress(packed, wanted)
+        while len(raw) < wanted and not unpack_bzip2.eof:
+            part = unpack_bzip2.decompress(b"", wanted - len(raw))
+            if not part:
+                break
+            raw += part
+        excess = b"" if unpack_bzip2.eof else unpack_bzip2.decompress(b"", 1)
+    else:
+        unpack: Any = isal_zlib.decompressobj(wbits=31 if header.encoding == "gzip" else 15)
+        raw = unpack.decompress(packed, wanted)
+        # decompressing one byte more verifies the checksum at the end
+        excess = unpack.decompress(unpack.unconsumed_tail, 1)
+    if excess:
+        raise ValueError("it holds more bytes than its header declares")
+    return raw[header.skipped_bytes :]
+
+
+def _by_itk(path: Path, header: Header) -> bytes:
+    """The voxels of a header that names several files."""
+    import SimpleITK
+
+    try:
+        image = SimpleITK.ReadImage(str(path))
+    except RuntimeError as error:
+        raise ValueError(str(error).strip().splitlines()[-1]) from None
+    array = SimpleITK.GetArrayFromImage(image)
+    if image.GetNumberOfComponentsPerPixel() != 1 or array.size != np.prod(header.shape):
+        raise ValueError(f"its files hold {array.size} numbers, expected are {header.shape}")
+    return array.astype(header.dtype).tobytes()
+
+
+def _is_plain_name(data_file: str) -> bool:
+    """Whether a header names one file: not a list, and not a pattern with numbers."""
+    return not data_file.upper().startswith("LIST") and "%" not in data_file
+
+
+def _untrusted_bytes(path: Path) -> bytes:
+    body = read_untrusted(path, MOST_FILE_BYTES)
+    if isinstance(body, Failure):
+        raise VolumeError(
+            f"{path}: {body.detail}; a prediction must be a regular file without links: copy it"
+        )
+    return body
+
+
+def _first_bytes(path: Path) -> bytes:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise VolumeError(f"{path}: not a regular file")
+        with path.open("rb") as file:
+            return file.read(FIRST_BYTES)
+    except OSError as error:
+        raise VolumeError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _trusted_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise VolumeError(f"{path}: cannot be read: {error.strerror}") from None
