@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from evaluator.analysis.comparison import Comparison
     from evaluator.runs.results import Results
 
+ALL_TARGETS = "all targets"
 #: columns of the printed tables; the estimates follow
 _MODALITY_COLUMNS = (
     Column(name="model", text=True, wraps=True, shared=True),
@@ -138,13 +139,14 @@ def print_comparison(results: Results, comparison: Comparison) -> None:
             print_note("no scores yet")
             continue
         metric = str(means["metric"].iloc[0])
-        modality = _rows(comparison.modality, *key, metric)
+        modality = _without_repetition(_rows(comparison.modality, *key, metric))
         title = f"structural minus functional, {metric}"
         common = benchmark_of(group) | {"metric": metric}
         _print_differences(modality, title, _MODALITY_COLUMNS, common)
         models = _rows(comparison.models, *key, metric)
-        overall = models[models["target"] == "all targets"]
-        title = f"model minus other, {metric}, all targets"
+        overall = models[models["target"] == ALL_TARGETS]
+        only = set(models["target"]) - {ALL_TARGETS}
+        title = f"model minus other, {metric}, {only.pop() if len(only) == 1 else ALL_TARGETS}"
         _print_differences(overall, title, _MODEL_COLUMNS, common)
         _print_joint(_rows(comparison.joint, *key, metric))
         _print_gaps(_rows(comparison.gaps, *key, metric))
@@ -163,6 +165,12 @@ def _rows(
     if metric is not None:
         selected &= (frame["metric"] == metric) & (frame["failures"] == "included")
     return frame[selected]
+
+
+def _without_repetition(frame: pd.DataFrame) -> pd.DataFrame:
+    """Without the rows of all targets where there is only one target, which they repeat."""
+    is_target = frame["target"] != ALL_TARGETS
+    return frame[is_target] if frame["target"].nunique() == 2 else frame
 
 
 def _print_differences(

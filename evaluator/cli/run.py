@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +20,8 @@ from evaluator.cli.show import print_table
 
 if TYPE_CHECKING:
     from evaluator.evaluation.run_config import RunConfig
+
+logger = logging.getLogger(__name__)
 
 #: a run ended without a mask
 NO_MASK_EXIT = 11
@@ -168,6 +171,15 @@ def _run(config: RunConfig, *, dry_run: bool) -> bool:
         print_resolved(resolved)
         return True
     warn_unsupported(resolved)
+    if config.shard and not resolved.tasks:
+        subjects = len({case.subject for case in resolved.cases})
+        logger.warning(
+            "shard %s has no case, as the run has %d subjects and a subject is in one shard; "
+            "use at most --shard I/%d",
+            config.shard,
+            subjects,
+            subjects,
+        )
     with Progress(config.model) as progress:
         store = execute(resolved, progress=progress.step)
     click.echo(f"run: {store.path}")

@@ -66,7 +66,7 @@ def print_table(run: RunStore, *, metrics: tuple[str, ...] = (), number: int | N
     from evaluator.analysis.summary import header, summarise
     from evaluator.runs.reproducibility import describe_reproducibility
 
-    entries = summarise(run, metrics=metrics, round_number=number)
+    entries = summarise(run, metrics=metrics, round_number=number, all_targets=True)
     for line in (*header(run), describe_reproducibility(run)):
         print_note(line)
     if not entries:

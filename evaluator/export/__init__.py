@@ -1,4 +1,4 @@
-"""Export a run: tables as Parquet or CSV, or masks and scores as a BIDS derivative dataset.
+"""Export runs: tables as Parquet or CSV, or masks and scores as BIDS derivative datasets.
 
 By default, pseudonyms replace the names of subjects and sessions. Free texts (details of failures,
 notes of models) and paths are then left out, because they can contain names too.
@@ -16,9 +16,13 @@ from evaluator.runs.results import load
 from evaluator.runs.tables import parquet
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     import pandas as pd
+
+    from evaluator.runs.results import Results
+    from evaluator.runs.store import RunStore
 
 __all__ = ["FORMATS", "export_run", "pseudonymise"]
 
@@ -28,16 +32,19 @@ FREE_TEXT_COLUMNS = ("detail", "notes", "mask", "path")
 
 
 def export_run(
-    run: str,
+    runs: str | Path | RunStore | Iterable[str | Path | RunStore],
     form: str,
     folder: Path,
     *,
     keep_ids: bool = False,
 ) -> list[Path]:
-    """Export a run into a new folder.
+    """Export one run or several into a new folder.
+
+    Tables hold the rows of all runs. Masks of several runs are one BIDS dataset for each run, in a
+    folder with the run's name. A subject of a dataset has one number in all runs of the export.
 
     Args:
-        run: name or folder of the run.
+        runs: names or folders of the runs; a shell pattern stands for several.
         form: one of ``FORMATS``.
         folder: the new folder.
         keep_ids: keep the names of subjects and sessions, and free texts.
@@ -54,19 +61,18 @@ def export_run(
         raise UnknownNameError("format", form, FORMATS)
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder} exists and is not empty; choose a new folder with -o")
-    results = load(run)
-    facts = results.runs[0]
+    results = load(runs)
     tables = {
         "scores": results.scores,
         "predictions": results.predictions,
         "runs": results.run_table().astype({"path": "string"}),
     }
     if not keep_ids:
-        salt = facts.info.salt
+        salt = "\n".join(sorted(facts.info.salt for facts in results.runs))
         tables["scores"] = pseudonymise(tables["scores"], salt)
         tables["predictions"] = pseudonymise(tables["predictions"], salt)
     if form == "bids-derivatives":
-        return write_bids(facts, tables["scores"], tables["predictions"], folder, keep_ids=keep_ids)
+        return _write_bids(results, tables, folder, keep_ids=keep_ids)
     paths = []
     for name, table in tables.items():
         if not keep_ids:
@@ -74,6 +80,19 @@ def export_run(
         content = table.to_csv(index=False).encode() if form == "csv" else parquet(table)
         paths.append(folder / f"{name}.{form}")
         write_bytes(paths[-1], content)
+    return paths
+
+
+def _write_bids(
+    results: Results, tables: Mapping[str, pd.DataFrame], folder: Path, *, keep_ids: bool
+) -> list[Path]:
+    paths = []
+    for facts in results.runs:
+        scores, predictions = (
+            table[table["run"] == facts.name] for table in (tables["scores"], tables["predictions"])
+        )
+        of_run = folder if len(results.runs) == 1 else folder / facts.name
+        paths += write_bids(facts, scores, predictions, of_run, keep_ids=keep_ids)
     return paths
 
 
