@@ -225,7 +225,7 @@ def _frames(group: Group, tasks: _Tasks, resamples: int, seed: int) -> dict[str,
     models = tasks.models or tuple(sorted(run.label for run in group.results.runs))
     weighted = tasks.weights > 0
     scores = tasks.scores[:, weighted]
-    if np.isnan(scores).any(axis=2).all():
+    if not tasks.models or np.isnan(scores).any(axis=2).all():
         reason = "no subject has a score of every model in any task with a weight above 0"
         if tasks.explanation:
             reason = f"{reason}; {tasks.explanation}"

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from evaluator.runs.run_info import RunInfo
     from evaluator.types import Protocol
 
+#: facts that are no column of the table of runs
+_NO_COLUMNS = ("card", "options", "info", "warnings")
 #: columns of text with many different values, which are not made categories
 _FREE_TEXT = ("detail", "mask", "notes")
 
@@ -87,6 +89,8 @@ class RunFacts:
     started: str
     #: the content of run.json: command, versions, host, GPUs, licence, citation
     info: RunInfo
+    #: what every table must say of the run, see ``RunStore.warnings``
+    warnings: tuple[str, ...] = ()
 
     @property
     def store(self) -> RunStore:
@@ -114,7 +118,7 @@ class Results:
 
     def run_table(self) -> pd.DataFrame:
         """The runs as a frame, one row each, without cards, options and run.json."""
-        names = [name for name in RunFacts.__slots__ if name not in ("card", "options", "info")]
+        names = [name for name in RunFacts.__slots__ if name not in _NO_COLUMNS]
         columns = {name: [getattr(run, name) for run in self.runs] for name in names}
         return pd.DataFrame(columns, columns=names)
 
@@ -212,6 +216,7 @@ def _facts(store: RunStore) -> RunFacts:
         protocol_title=info.protocol.title,
         started=info.started,
         info=info,
+        warnings=tuple(store.warnings()),
     )
 
 

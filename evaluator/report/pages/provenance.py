@@ -86,7 +86,7 @@ def _run(run: RunFacts, privacy: Privacy) -> dict[str, Any]:
         ("command", plain_command(info.command)),
     ]
     warnings = ["SYNTHETIC DATA"] if run.synthetic else []
-    warnings += run.store.warnings()
+    warnings += run.warnings
     if run.random_weights:
         warnings.append("RANDOM WEIGHTS, NOT A RESULT")
     warnings += [DOUBTS[run.reproducibility]] if run.reproducibility in DOUBTS else []
