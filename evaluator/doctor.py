@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from evaluator import paths
 from evaluator.containers.gpus import find_gpus
+from evaluator.containers.workspace import workspace_of
 from evaluator.errors import EngineUnavailableError, HostError
 from evaluator.zoo.catalog import BASES
 
@@ -47,7 +48,7 @@ def _engine(sweep: bool) -> Iterator[Finding]:
     try:
         engine = DockerEngine.connect()
         about = engine.about()
-        detail = f"{engine.name} {about['version']} (API {about['api']})"
+        detail = f"{engine.name} {about['version']} (API {about['api']}) at {engine.address}"
         yield Finding(state="ok", what="engine", detail=detail)
         if not engine.sessions:
             yield Finding(
@@ -55,6 +56,7 @@ def _engine(sweep: bool) -> Iterator[Finding]:
                 what="sessions",
                 detail="Podman does not support sessions; requests are sent in batches",
             )
+        yield from _folders(engine)
         yield from _images(engine)
         yield from _image_disk(engine)
         yield from _orphans(engine, sweep)
@@ -71,6 +73,31 @@ def _engine(sweep: bool) -> Iterator[Finding]:
         yield Finding(state="missing", what="engine", detail=first, advice=advice.strip())
     except HostError as error:
         yield Finding(state="missing", what="engine", detail=str(error))
+
+
+def _folders(engine: Any) -> Iterator[Finding]:
+    """Whether containers can use the evaluator's folders, as before each run."""
+    images = engine.images()
+    if not images:
+        yield Finding(
+            state="note",
+            what="folders in containers",
+            detail="not checked: no image is built yet; each run checks them",
+        )
+        return
+    try:
+        with workspace_of("doctor") as workspace:
+            checked = engine.check_folders(images[0], workspace, run_id="doctor", gpu=None)
+    except HostError as error:
+        yield Finding(state="missing", what="folders in containers", detail=str(error))
+        return
+    yield Finding(
+        state="ok" if checked else "note",
+        what="folders in containers",
+        detail="a container reads and writes the evaluator's files"
+        if checked
+        else "not checked: no image here has a shell or Python",
+    )
 
 
 def _images(engine: Any) -> Iterator[Finding]:

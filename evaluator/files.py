@@ -7,15 +7,18 @@ import json
 import os
 import re
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from evaluator.errors import UserError, write_fault
+from evaluator.plain_text import without_formula
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from pandas import DataFrame
 
 Json = dict[str, Any]
 
@@ -68,6 +71,18 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise write_fault(path, error) from error
 
 
+def csv_bytes(frame: DataFrame) -> bytes:
+    """A table as CSV without its index; a text that would be a formula begins with a quote."""
+    texts = frame.select_dtypes(exclude=["number", "bool"]).columns
+    safe = {name: frame[name].map(_safe_cell).astype(object) for name in texts}
+    content: str = frame.assign(**safe).to_csv(index=False)
+    return content.encode()
+
+
+def _safe_cell(value: object) -> object:
+    return without_formula(value) if isinstance(value, str) else value
+
+
 def read_json(path: Path) -> Json:
     """Read a JSON object that this module wrote.
 
@@ -75,7 +90,12 @@ def read_json(path: Path) -> Json:
         UserError: the file is missing or damaged; the message names it.
     """
     try:
-        body = json.loads(path.read_bytes())
+        content = path.read_bytes()
+        body = json.loads(content)
+        if b"\\ud" in content.lower():
+            # a lone surrogate, which earlier versions took from models, cannot be written anywhere
+            text = json.dumps(body, ensure_ascii=False)
+            body = json.loads(text.encode("utf-8", "replace"))
     except (OSError, ValueError) as error:
         raise UserError(
             f"cannot read {path}: {error}; remove the file and run again to recreate it"
@@ -91,3 +111,22 @@ def file_sha256(path: Path) -> str:
     """sha256 of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def current_sha256(path: Path) -> str:
+    """As ``file_sha256``; a file is read again only if its state on the disk has changed.
+
+    The state is inode, size, and the times of the last change of content and of attributes, so a
+    file that was replaced by another of equal size and time is seen.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+    """
+    status = path.stat()
+    state = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return _sha256_of(path, state)
+
+
+@lru_cache(maxsize=16384)
+def _sha256_of(path: Path, _state: tuple[int, ...]) -> str:
+    return file_sha256(path)

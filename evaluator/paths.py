@@ -27,6 +27,16 @@ def runs() -> Path:
     return Path(os.environ.get("UMD_RUNS") or project() / "runs").resolve()
 
 
+def user_models() -> Path:
+    """The user's models, outside the checkout.
+
+    ``UMD_MODELS``, else umd/models in the user's configuration folder.
+    """
+    config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    default = Path(config).expanduser() / "umd" / "models"
+    return Path(os.environ.get("UMD_MODELS") or default).absolute()
+
+
 def shared_data() -> Path:
     """The folder of real sample scans.
 

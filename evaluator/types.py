@@ -1,6 +1,6 @@
 """The evaluator's vocabulary: case, protocol, model card, prediction and score.
 
-Standard library only. All types are frozen; collections are tuples or read-only mappings. The
+Standard library and ``plain_text`` only. All types are frozen; collections are tuples or read-only mappings. The
 contract's types (request, point, box, grid) come from ``zoo_sdk.wire``.
 """
 
@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
+from evaluator.plain_text import clean_text
 from zoo_sdk.wire import Box, Point
 
 Modality = Literal["CT", "MR", "PT"]
@@ -267,8 +268,8 @@ class TargetPrompt:
     text: str | None = None
     #: the organ that the text names, if it is not the target
     text_of: str | None = None
-    #: distance in millimetres from the simulated point to the voxel used; above 0 where the
-    #: point's voxel is not in the reference on this grid
+    #: millimetres: of a point from its place to the voxel used, as that is not in the reference of
+    #: this grid; of a box from the tight box of this grid's reference to the anchor's
     displacement_mm: float = 0.0
     #: the modality on whose reference the prompts were simulated
     anchor: Modality | None = None
@@ -279,7 +280,11 @@ class Failure:
     """Why there is no valid mask. A model's failure is data, not an exception."""
 
     status: Status
+    #: may quote the model; control characters are removed
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", clean_text(self.detail))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaluator.analysis.comparison.subject_means import describe_subjects, mean_by_subject
-from evaluator.analysis.displacements import displacements
 from evaluator.manifests.protocols import load_protocol
 from evaluator.metrics.interaction import (
     area,
@@ -165,20 +164,3 @@ def _seconds(run: RunStore) -> dict[str, list[float]]:
             if Status.OK in statuses and entry.seconds is not None:
                 seconds[record.modality].append(entry.seconds)
     return seconds
-
-
-def describe_displacements(run: RunStore) -> str:
-    """Say in one sentence how far point prompts were moved; empty if the run has no points."""
-    distances: list[float] = []
-    for millimetres in displacements(run).values():
-        distances += millimetres
-    moved = [distance for distance in distances if distance > 0]
-    if not distances:
-        return ""
-    if not moved:
-        return f"None of {len(distances)} prompts with a point had to be moved on its image."
-    return (
-        f"{len(moved)} of {len(distances)} prompts with a point were outside the reference of "
-        f"their image and were moved to the nearest voxel of it, by up to {max(moved):.1f} mm; "
-        "umd show --json lists the distance by target."
-    )

@@ -15,6 +15,7 @@ import numpy as np
 from evaluator.analysis.comparison.schema import ALL_TARGETS
 from evaluator.analysis.comparison.score_array import EXCLUDED, INCLUDED, make_score_array
 from evaluator.analysis.comparison.subject_means import describe_subjects, with_target_mean
+from evaluator.analysis.data_warnings import data_warnings
 from evaluator.analysis.displacements import displacements
 from evaluator.errors import UnknownNameError
 from evaluator.manifests.protocols import load_protocol
@@ -58,8 +59,8 @@ def summarise(
         ``failed`` of them have no mask; ``unsupported`` of them are not supported by the model
         and have no score; ``excluded`` could not be requested or scored because of the data; ``statuses`` counts all of these by status. ``random_weights`` is present and
         true where no score is a result. ``reproducibility`` is the verdict on the scans that were
-        predicted again. ``displacement_mm`` is the largest distance that a prompt was moved to lie
-        in the image's reference. ``metrics`` has the statistics of each metric by name (see
+        predicted again. ``displacement_mm`` is the largest distance of a prompt from the image's own
+        reference (``analysis.displacements``). ``metrics`` has the statistics of each metric by name (see
         ``metric_statistics``); those of the first one, ``metric``, are also in the object itself.
 
     Raises:
@@ -239,7 +240,9 @@ def header(run: RunStore) -> list[str]:
         f"{title}, protocol {identity.protocol}, prompt: {prompt}",
         " ".join([*warnings, references]),
     ]
-    return [*lines, f"options: {identity.options}"] if identity.options else lines
+    if identity.options:
+        lines.append(f"options: {identity.options}")
+    return [*lines, *data_warnings(info, run)]
 
 
 def not_run(run: RunStore) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -37,6 +37,20 @@ _MODALITY_COLUMNS = (
     Column(name="failed_functional", level=3),
     Column(name="mean_structural", heading="structural mean\nover subjects", level=2),
     Column(name="mean_functional", heading="functional mean\nover subjects", level=2),
+)
+_CONTROLLED = (
+    Column(name="difference"),
+    Column(name="95", heading="95\u00a0%"),
+    Column(name="p_holm", heading="p", level=1),
+    Column(name="floor_structural", heading="structural\nfloor", level=2),
+    Column(name="floor_functional", heading="functional\nfloor", level=2),
+    Column(name="ceiling_structural", heading="structural\nceiling", level=3),
+    Column(name="ceiling_functional", heading="functional\nceiling", level=3),
+    Column(name="controlled_difference", heading="controlled\ndifference"),
+    Column(name="controlled_95", heading="controlled\n95\u00a0%", level=1),
+    Column(name="controlled_p_holm", heading="controlled\np", level=1),
+    Column(name="conclusion", text=True),
+    Column(name="remark", text=True, wraps=True, level=4),
 )
 _MODEL_COLUMNS = (
     Column(name="model", text=True, wraps=True, shared=True),
@@ -142,7 +156,7 @@ def print_comparison(results: Results, comparison: Comparison) -> None:
         modality = _without_repetition(_rows(comparison.modality, *key, metric))
         title = f"structural minus functional, {metric}"
         common = benchmark_of(group) | {"metric": metric}
-        _print_differences(modality, title, _MODALITY_COLUMNS, common)
+        _print_modalities(modality, title, common)
         models = _rows(comparison.models, *key, metric)
         overall = models[models["target"] == ALL_TARGETS]
         only = set(models["target"]) - {ALL_TARGETS}
@@ -154,7 +168,10 @@ def print_comparison(results: Results, comparison: Comparison) -> None:
     print_note(
         "\nUnit: the subject; a subject's sessions and seeds are averaged first. "
         "Interval: 95 % BCa bootstrap over subjects. p: Wilcoxon signed-rank (Pratt), adjusted by "
-        f"Holm over targets x models. Margin of equivalence: {margins}."
+        f"Holm over targets x models. Margin of equivalence: {margins}. "
+        "Floor: an image-blind answer to the same prompt. Ceiling: what the grid allows. The "
+        "controlled difference takes the grid's part out; the conclusion is drawn from it "
+        "(docs/statistics.md)."
     )
 
 
@@ -173,6 +190,34 @@ def _without_repetition(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[is_target] if frame["target"].nunique() == 2 else frame
 
 
+def _print_modalities(frame: pd.DataFrame, title: str, common: dict[str, str]) -> None:
+    """Print raw and controlled differences, then in words where the two verdicts disagree."""
+    if frame.empty:
+        return
+    rows, remarks = [], []
+    for row in frame.to_dict("records"):
+        remark = row["explanation"] if row["status"] == "ok" else row["status"]
+        estimates = row | {
+            "95": (row["low"], row["high"]),
+            "controlled_95": (row["controlled_low"], row["controlled_high"]),
+            "verdict": _verdict(row),
+            "remark": remark,
+        }
+        rows.append([estimates[column.name] for column in (*_MODALITY_COLUMNS, *_CONTROLLED)])
+        if isinstance(row["grid_remark"], str) and row["grid_remark"]:
+            label = f"{row['model']} {row['modality_pair']} {row['target']}"
+            remarks.append(f"{label}: {row['conclusion']} ({row['grid_remark']}).")
+    columns = (*_MODALITY_COLUMNS, *_CONTROLLED)
+    print_table(Table(title=title, columns=columns, rows=rows, common=common))
+    for text in remarks:
+        print_note(text)
+
+
+def _verdict(row: dict[Any, Any]) -> str:
+    """The verdict, or that the model does not support one of the two."""
+    return "not supported" if row["status"] == "unsupported" else str(row["verdict"])
+
+
 def _print_differences(
     frame: pd.DataFrame, title: str, columns: tuple[Column, ...], common: dict[str, str]
 ) -> None:
@@ -182,8 +227,7 @@ def _print_differences(
     for row in frame.to_dict("records"):
         remark = row["explanation"] if row["status"] == "ok" else row["status"]
         interval = (row["low"], row["high"])
-        verdict = "not supported" if row["status"] == "unsupported" else row["verdict"]
-        estimates = (row["difference"], interval, row["p_holm"], verdict, remark)
+        estimates = (row["difference"], interval, row["p_holm"], _verdict(row), remark)
         rows.append((*(row[column.name] for column in columns), *estimates))
     columns = (*columns, *_ESTIMATES)
     print_table(Table(title=title, columns=columns, rows=rows, common=common))

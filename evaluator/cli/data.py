@@ -105,7 +105,7 @@ def verify(name: str, data_root: Path | None, as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps(asdict(finding)))
         else:
-            click.echo(f"{finding.severity}: {finding.case} {finding.modality}: {finding.message}")
+            click.echo(f"{finding.severity}: {finding.subject_line}")
     severities: list[str] = [finding.severity for finding in findings]
     counts = list(map(severities.count, SEVERITIES))
     scans = sum(len(case.scans) for case in dataset.cases)

@@ -13,6 +13,7 @@ import click
 
 from evaluator.cli.message_options import add_message_options, apply_settings, message_options
 from evaluator.errors import UnknownNameError, UserError
+from evaluator.plain_text import clean_text
 
 #: command -> (module that holds a click command of that name, the line that ``umd --help`` shows)
 COMMANDS = {
@@ -35,6 +36,7 @@ COMMANDS = {
     ),
     "models": ("evaluator.cli.models", "List, build and check the models of the zoo."),
     "data": ("evaluator.cli.data", "List, verify and generate datasets."),
+    "organs": ("evaluator.cli.organs", "List the names of targets, with tolerances and sources."),
     "doctor": ("evaluator.cli.doctor", "Check what this machine has and what is missing."),
 }
 
@@ -117,5 +119,5 @@ def _interrupt(number: int, frame: object) -> NoReturn:  # noqa: ARG001
 def _fail(message: str, code: int) -> NoReturn:
     if os.environ.get("UMD_DEBUG"):
         traceback.print_exc()
-    click.echo(f"umd: {message}", err=True)
+    click.echo(f"umd: {clean_text(message, None)}", err=True)
     sys.exit(code)

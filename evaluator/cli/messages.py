@@ -6,17 +6,27 @@ import logging
 import shlex
 import sys
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from evaluator.errors import write_fault
+from evaluator.plain_text import clean_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: shared with the progress bars, so that a message appears above the bar
-CONSOLE = Console(stderr=True, highlight=False, soft_wrap=True)
+    from rich.console import Console
+
+
+@cache
+def shared_console() -> Console:
+    """The console of messages and progress bars, so that a message appears above the bar.
+
+    Rich is imported with the first message, since many commands have none.
+    """
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class ConsoleHandler(logging.Handler):
@@ -25,8 +35,9 @@ class ConsoleHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print one message."""
         label = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        CONSOLE.file = sys.stderr
-        CONSOLE.print(label + record.getMessage(), markup=False)
+        console = shared_console()
+        console.file = sys.stderr
+        console.print(label + clean_text(record.getMessage(), None), markup=False)
 
 
 class LogFile(logging.FileHandler):
@@ -50,7 +61,7 @@ class LogFile(logging.FileHandler):
         if not self._lost:
             self._lost = True
             reason = sys.exc_info()[1]
-            CONSOLE.print(
+            shared_console().print(
                 f"warning: {self.path} is not complete: it cannot be written ({reason})",
                 markup=False,
             )

@@ -11,6 +11,8 @@ import click
 from evaluator.cli.options import (
     PATH,
     accept_licence_option,
+    card_option,
+    contract_option,
     engine_option,
     flavour_option,
     json_option,
@@ -121,6 +123,41 @@ def build(
             )
             image = ensure_image(model, order)
         click.echo(f"{image.reference} {image.digest}")
+
+
+@models.command(epilog="Example: umd models add team1 --image team1.tar.gz --contract cvpr25")
+@click.argument("name")
+@click.option(
+    "--image",
+    required=True,
+    help="Reference of an image, or a file that docker save wrote.",
+)
+@contract_option
+@card_option
+@click.option("--replace", is_flag=True, help="Replace another image of this name.")
+def add(name: str, image: str, contract: str | None, card: Path | None, replace: bool) -> None:
+    """Register a container image as model NAME, without a Dockerfile.
+
+    The image is known by its id; a tag that moves changes nothing. The definition is a text file
+    in the folder UMD_MODELS (default: ~/.config/umd/models).
+    """
+    from evaluator.zoo import find_model
+    from evaluator.zoo.docker_client import BuildClient
+    from evaluator.zoo.registered_images import add_image
+
+    path, described = add_image(
+        name, image, BuildClient(), contract=contract, card=card, replace=replace
+    )
+    model = find_model(name)
+    inputs = " | ".join(map("+".join, model.card.inputs))
+    click.echo(f"image       {described.digest}")
+    click.echo(f"platform    {described.architecture}, user {described.user or 'root'}")
+    click.echo(f"entrypoint  {' '.join(described.entrypoint) or '(none)'}")
+    click.echo(f"command     {' '.join(described.command) or '(none)'}")
+    click.echo(f"contract    {model.card.contract}")
+    click.echo(f"inputs      {inputs}; prompts {', '.join(model.card.prompts) or 'none'}")
+    click.echo(f"registered  {path}")
+    click.echo(f"run it with: umd run -m {name}")
 
 
 @models.command(epilog="Example: umd models fetch sam-med3d --into bundle")

@@ -56,6 +56,16 @@ flavour_option = click.option(
     show_default=True,
     help="Flavour of the base image umd/torch; auto: cuda if this machine has a GPU.",
 )
+contract_option = click.option(
+    "--contract",
+    metavar="1|cvpr25|cvpr25-batch",
+    help="Container contract of the image (default: its label umd.contract).",
+)
+card_option = click.option(
+    "--card",
+    type=PATH,
+    help='TOML file with lines of a model card, such as inputs = "CT | PT".',
+)
 output_folder_option = click.option(
     "-o", "--output", type=PATH, required=True, help="New folder for the files."
 )

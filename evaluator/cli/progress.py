@@ -18,7 +18,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
-from evaluator.cli.messages import CONSOLE
+from evaluator.cli.messages import shared_console
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class _LiveBar:
 
     def __init__(self, *columns: ProgressColumn) -> None:
         self._live = sys.stderr.isatty()
-        self._bar = Bar(*columns, console=CONSOLE, disable=not self._live, transient=True)
+        self._bar = Bar(*columns, console=shared_console(), disable=not self._live, transient=True)
 
     def __enter__(self) -> Self:
         """Show the bar."""

@@ -43,6 +43,8 @@ def print_resolved(resolved: ResolvedRun) -> None:
     }
     for fact, value in facts.items():
         click.echo(f"{fact + ':':10}{value}")
+    for line in resolved.data.checks.lines():
+        click.echo(f"data: {line}")
     for state in ("refused", "not run"):
         chosen = [scan for scan in resolved.scans if scan.state == state]
         for scan in chosen[:MAX_LISTED]:

@@ -9,6 +9,8 @@ import click
 
 from evaluator.cli.options import (
     accept_licence_option,
+    card_option,
+    contract_option,
     data_root_option,
     engine_option,
     gpus_option,
@@ -19,6 +21,9 @@ from evaluator.cli.progress import Progress
 from evaluator.cli.show import print_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from evaluator.evaluation.run_config import RunConfig
 
 logger = logging.getLogger(__name__)
@@ -33,9 +38,15 @@ NO_MASK_EXIT = 11
     "--model",
     "models",
     multiple=True,
-    required=True,
     help="Model of the zoo (repeatable).",
 )
+@click.option(
+    "--image",
+    help="Image to run instead of a model of the zoo: a reference, or a file of docker save. It is "
+    "registered as by umd models add.",
+)
+@contract_option
+@card_option
 @click.option(
     "-d",
     "--data",
@@ -112,9 +123,23 @@ NO_MASK_EXIT = 11
     metavar="I/N",
     help="Do part I of N of the cases; several processes may each do one at the same time.",
 )
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Run in spite of errors in the data; every table of the run tells of it.",
+)
+@click.option(
+    "--unregistered",
+    is_flag=True,
+    help="Simulate prompts on each image's own reference, for images that are not registered: "
+    "the images of a case then do not get the same prompt.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 def run(
     models: tuple[str, ...],
+    image: str | None,
+    contract: str | None,
+    card: Path | None,
     gpus: str,
     accepted: tuple[str, ...],
     shard: str | None,
@@ -128,6 +153,12 @@ def run(
     """
     from evaluator.evaluation.run_config import RunConfig, parse_shard
 
+    if image is None and not models:
+        raise click.UsageError("name a model with -m, or an image with --image")
+    if image is None and (contract or card):
+        raise click.UsageError("--contract and --card describe an --image")
+    if image is not None:
+        models = (*models, _register(image, contract, card))
     if settings["name"] and len(models) > 1:
         raise click.UsageError("--name requires a single model; omit it for several")
     configs = [
@@ -142,10 +173,45 @@ def run(
     ]
     for config in configs:
         _check(config)  # errors of the last model are reported before the first one runs
-    empty = [config.model for config in configs if not _run(config, dry_run=dry_run)]
+    ended = {config.model: _run_or_tell(config, configs, dry_run) for config in configs}
+    _exit(ended)
+
+
+def _exit(ended: dict[str, str]) -> None:
+    """End with the exit status of the worst run."""
+    failed = [model for model, how in ended.items() if how == "not run"]
+    empty = [model for model, how in ended.items() if how == "empty"]
     if empty:
         click.echo(f"no prediction has a mask: {', '.join(empty)}", err=True)
+    if failed:
+        click.echo(f"not run: {', '.join(failed)}", err=True)
+        raise SystemExit(1)
+    if empty:
         raise SystemExit(NO_MASK_EXIT)
+
+
+def _run_or_tell(config: RunConfig, configs: Sequence[RunConfig], dry_run: bool) -> str:
+    """Run one model: "ok", "empty" without any mask, or "not run", which stops no other model."""
+    from evaluator.errors import BuildError, ManifestError, ModelFilesError, RunConflictError
+
+    try:
+        return "ok" if _run(config, dry_run=dry_run) else "empty"
+    except (BuildError, ManifestError, ModelFilesError, RunConflictError) as error:
+        if len(configs) == 1:
+            raise
+        logger.warning("model %s could not be run: %s", config.model, error)
+        return "not run"
+
+
+def _register(image: str, contract: str | None, card: Path | None) -> str:
+    """Register an image as a model under a name that follows from its reference."""
+    from evaluator.zoo.docker_client import BuildClient
+    from evaluator.zoo.registered_images import add_image, derive_name
+
+    name = derive_name(image)
+    path, _ = add_image(name, image, BuildClient(), contract=contract, card=card)
+    click.echo(f"image {image} is model {name} ({path})", err=True)
+    return name
 
 
 def _check(config: RunConfig) -> None:

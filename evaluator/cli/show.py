@@ -12,6 +12,7 @@ from evaluator.cli.tables import Column, Table, print_note, table_options
 from evaluator.cli.tables import print_table as print_cells
 
 if TYPE_CHECKING:
+    from evaluator.challenges.cvpr25 import OverTime
     from evaluator.runs.store import RunStore
 
 
@@ -35,10 +36,22 @@ _NOTES = (
 )
 @click.option("--round", "number", type=int, help="Round of corrections (default: the last).")
 @click.option("--rounds", is_flag=True, help="Show statistics over the rounds of corrections.")
+@click.option(
+    "--over-time",
+    type=click.Choice(["warn", "zero"]),
+    default="warn",
+    show_default=True,
+    help="With --rounds: images above the CVPR 2025 challenge's time limit are named, or score 0.",
+)
 @table_options
 @json_option("model, target and modality")
 def show(
-    name: str | None, metrics: tuple[str, ...], number: int | None, rounds: bool, as_json: bool
+    name: str | None,
+    metrics: tuple[str, ...],
+    number: int | None,
+    rounds: bool,
+    over_time: OverTime,
+    as_json: bool,
 ) -> None:
     """Show the score table of RUN (a name or folder; default: the newest run).
 
@@ -51,7 +64,7 @@ def show(
         raise click.UsageError("--rounds shows all rounds, by Dice; leave out --metric and --round")
     run = open_run(name) if name else newest_run()
     if rounds:
-        print_rounds(run, as_json=as_json)
+        print_rounds(run, as_json=as_json, over_time=over_time)
     elif as_json:
         from evaluator.analysis.summary import summarise
 
@@ -127,14 +140,14 @@ def _score_table(entries: list[dict[str, Any]]) -> Table:
     return Table(columns=columns, rows=rows)
 
 
-def print_rounds(run: RunStore, *, as_json: bool) -> None:
+def print_rounds(run: RunStore, *, as_json: bool, over_time: OverTime = "warn") -> None:
     """Print statistics over rounds by target and modality, and the totals of a challenge."""
     from evaluator.analysis.interaction import summarise_rounds
     from evaluator.analysis.summary import header
-    from evaluator.challenges.cvpr25 import challenge_totals
+    from evaluator.challenges.cvpr25 import SECONDS_PER_TARGET, challenge_totals
     from evaluator.runs.reproducibility import describe_reproducibility
 
-    entries, totals = summarise_rounds(run), challenge_totals(run)
+    entries, totals = summarise_rounds(run), challenge_totals(run, over_time=over_time)
     if as_json:
         for entry in (*entries, *totals):
             click.echo(json.dumps(entry, allow_nan=False))
@@ -162,6 +175,12 @@ def print_rounds(run: RunStore, *, as_json: bool) -> None:
             f"CVPR 2025, {total['modality']}, means over {total['n']} images: {areas}, {last}, "
             f"{total['seconds']:.1f} s an image"
         )
+        if total["over_time"]:
+            print_note(
+                f"{total['over_time']} of {total['n']} images took more than "
+                f"{SECONDS_PER_TARGET:g} s for each organ, the challenge's limit; "
+                "--over-time zero scores them 0"
+            )
 
 
 def _rounds_table(entries: list[dict[str, Any]]) -> Table:
@@ -203,7 +222,7 @@ def _rounds_table(entries: list[dict[str, Any]]) -> Table:
 
 def footer(run: RunStore, number: int | None = None) -> list[str]:
     """Say how the predictions ended, explain the statistics, list scans that were not run."""
-    from evaluator.analysis.interaction import describe_displacements
+    from evaluator.analysis.displacements import describe_displacements
     from evaluator.analysis.outcomes import describe_outcomes
     from evaluator.analysis.summary import not_run
 

@@ -322,6 +322,8 @@ def benchmark_of(group: Group) -> dict[str, str]:
 
 def print_heading(group: Group) -> None:
     """Print dataset and protocol, and the warnings that apply to every number below."""
+    from evaluator.analysis.data_warnings import warnings_of_runs
+
     warning = "SYNTHETIC DATA: these results do not apply to patients. " if group.synthetic else ""
     origins = ", ".join(dict.fromkeys(run.reference_origin for run in group.results.runs))
     print_note(f"\n{group.dataset}, protocol {group.protocol.id}. {warning}References: {origins}.")
@@ -333,3 +335,5 @@ def print_heading(group: Group) -> None:
         if run.reproducibility in ("keeps-state", "not-deterministic"):
             verdict = run.reproducibility.upper().replace("-", " ")
             print_note(f"{run.label}: {verdict}; see umd show {run.name}.")
+    for line in warnings_of_runs(group.results.runs):
+        print_note(line)

@@ -5,8 +5,20 @@ clock beside it. A session that dies is started again for the next request; a ba
 on without the request that it died of.
 """
 
-from evaluator.containers.answers import RequestOutcome, raise_if_disk_full
+from evaluator.containers.answers import (
+    RequestOutcome,
+    StartHistory,
+    raise_if_disk_full,
+    raise_if_removed,
+)
 from evaluator.containers.batch import answer_batch
 from evaluator.containers.session import ModelSession
 
-__all__ = ["ModelSession", "RequestOutcome", "answer_batch", "raise_if_disk_full"]
+__all__ = [
+    "ModelSession",
+    "RequestOutcome",
+    "StartHistory",
+    "answer_batch",
+    "raise_if_disk_full",
+    "raise_if_removed",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -11,18 +12,33 @@ from evaluator.errors import HostError
 from evaluator.types import Failure, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from evaluator.containers.engines.spec import Exit, Workspace
     from evaluator.containers.requests import StagedRequest
     from zoo_sdk.wire import Reply
 
+logger = logging.getLogger(__name__)
+
 #: after so many starts in a row without an answer, a model is not started again
 MAX_LOST_STARTS = 3
+#: starts of a request that end by the host's fault before the run stops
+MAX_HOST_FAULTS = 3
 #: how long a model may take to end by itself
 END_SECONDS = 10.0
+#: exit codes after SIGKILL: of a container, of a process, unknown
+KILLED = (137, -9, None)
 #: with less free space, a failure is the disk's
 MIN_FREE_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutsideFailure(Failure):
+    """A failure that something other than the model caused: the request is sent again."""
+
+    #: False: an exit by SIGKILL without a known sender; a model may end so itself
+    certain: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +56,80 @@ class RequestOutcome:
     seconds: float = 0.0
     #: from the start of the container until it was ready, seconds, if this request waited for it
     load_seconds: float | None = None
+    #: failures of earlier attempts at the same request, each in its container
+    attempts: tuple[Failure, ...] = ()
+
+
+class StartHistory:
+    """The starts of one model in a run: when it is given up.
+
+    Sessions, batches and the reproducibility check share it.
+    """
+
+    def __init__(self) -> None:
+        self._lost = 0
+        self._last = Failure(status=Status.CRASHED)
+        #: GPUs (None: without one) with which the engine's view of the folders was checked
+        self.checked_gpus: set[str | None] = set()
+
+    @property
+    def given_up(self) -> Failure | None:
+        """Why the model is not started again; None if it may be."""
+        if self._lost < MAX_LOST_STARTS:
+            return None
+        detail = (
+            f"not started again after {MAX_LOST_STARTS} starts in a row without an answer; "
+            f"the last: {self._last.detail}"
+        )
+        return Failure(status=self._last.status, detail=detail)
+
+    def answered(self) -> None:
+        """A container answered a request."""
+        self._lost = 0
+
+    def lost(self, failure: Failure) -> None:
+        """A container ended without an answer."""
+        if isinstance(failure, OutsideFailure):
+            return
+        self._lost, self._last = self._lost + 1, failure
+        if self.given_up:
+            logger.warning("the model is given up: %s", self.given_up.detail)
+
+
+def is_asked_again(failure: Failure, attempts: Sequence[Failure]) -> bool:
+    """Whether a request that failed is sent again, in a new container.
+
+    A crash is believed when it happens twice. A failure from outside is repeated
+    ``MAX_HOST_FAULTS`` times.
+
+    Args:
+        failure: of the last attempt.
+        attempts: failures of the attempts before it.
+
+    Raises:
+        HostError: every attempt was ended from outside.
+    """
+    if isinstance(failure, OutsideFailure):
+        outside = [entry for entry in (*attempts, failure) if isinstance(entry, OutsideFailure)]
+        if len(outside) < MAX_HOST_FAULTS:
+            return True
+        if failure.certain:
+            raise HostError(
+                f"{failure.detail}, {len(outside)} times for one request; it is not the model's "
+                "fault and is not recorded. Find out who does it, and run again"
+            )
+        return False
+    return failure.status == Status.CRASHED and not any(
+        entry.status == Status.CRASHED for entry in attempts
+    )
 
 
 def explain_exit(ended: Exit) -> Failure:
     """The failure that an early end of the model's process is."""
+    if ended.outside:
+        return OutsideFailure(
+            status=Status.CRASHED, detail=f"the model's container was {ended.outside} from outside"
+        )
     if ended.out_of_memory:
         return Failure(
             status=Status.OUT_OF_MEMORY,
@@ -51,10 +137,10 @@ def explain_exit(ended: Exit) -> Failure:
         )
     last = ended.tail.strip().splitlines()[-5:]
     printed = ("; it printed: " + " | ".join(last)) if last else "; it printed nothing"
-    return Failure(
-        status=Status.CRASHED,
-        detail=f"the model ended with exit code {ended.code}{printed}"[:2000],
-    )
+    detail = f"the model ended with exit code {ended.code}{printed}"[:2000]
+    if ended.code in KILLED:
+        return OutsideFailure(status=Status.CRASHED, detail=detail, certain=False)
+    return Failure(status=Status.CRASHED, detail=detail)
 
 
 def new_output(workspace: Workspace) -> Path:
@@ -64,11 +150,42 @@ def new_output(workspace: Workspace) -> Path:
     return folder
 
 
+def require_input(request: StagedRequest) -> None:
+    """Raise HostError if a file of the request was removed from the input folder."""
+    for file in (*request.files, *request.images):
+        if not file.exists():
+            raise HostError(
+                f"{file} was removed while the model worked; leave the folder "
+                f"{file.parents[2]} alone and run again"
+            )
+
+
+def removed_output(output: Path) -> OutsideFailure | None:
+    """The failure of a container whose output folder was removed; None if it exists."""
+    if output.is_dir():
+        return None
+    return OutsideFailure(
+        status=Status.MISSING, detail=f"the model's output folder {output} was removed"
+    )
+
+
 def raise_if_disk_full(workspace: Workspace) -> None:
-    """A model that fails on a full disk is not to blame: raises HostError."""
+    """Raise HostError if the disk of the workspace is full, or the workspace was removed."""
+    if not workspace.output.is_dir():
+        raise HostError(
+            f"{workspace.output} was removed while the model worked; leave the folder alone and "
+            "run again"
+        )
     free = shutil.disk_usage(workspace.output).free
     if free < MIN_FREE_BYTES:
         raise HostError(
             f"only {free // 2**20} MiB are free at {workspace.output}; "
             "free some space and run again"
         )
+
+
+def raise_if_removed(outcome: RequestOutcome) -> None:
+    """Raise HostError if somebody removed the folder that holds the answer."""
+    removed = removed_output(outcome.output) if outcome.output else None
+    if removed:
+        raise HostError(f"{removed.detail}; leave the folder alone and run again")

@@ -6,24 +6,28 @@ import os
 import secrets
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from evaluator.containers.answers import (
     END_SECONDS,
-    MAX_LOST_STARTS,
     RequestOutcome,
+    StartHistory,
     explain_exit,
+    is_asked_again,
     new_output,
     raise_if_disk_full,
+    removed_output,
+    require_input,
 )
 from evaluator.containers.contracts import CONTRACTS
 from evaluator.containers.engines.spec import Workspace
 from evaluator.containers.output_monitor import OutputMonitor
+from evaluator.containers.starting import ModelStarter
 from evaluator.types import Failure, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
     from evaluator.containers.contracts import Contract
@@ -44,59 +48,107 @@ def answer_batch(
     run_id: str,
     gpu: str | None = None,
     log: Path,
+    history: StartHistory | None = None,
 ) -> Iterator[RequestOutcome]:
     """One outcome for each request, in the order of ids, from as few containers as possible.
 
     A model answers in the order of ids. So when it dies or hangs, the first request without an
-    answer is the one that it died of; that one fails, and a new container gets the rest.
+    answer is the one that it died of; that one fails, and a new container gets the rest. After a
+    crash, or an end from outside, that request is sent once more before it fails.
 
     Raises:
-        HostError: the engine or the disk failed, which is not the model's fault.
+        HostError: the engine, the disk or somebody else ended it, not the model.
     """
     contract = CONTRACTS[model.card.contract]
+    history = history or StartHistory()
+    starter = ModelStarter(
+        engine=engine,
+        model=model,
+        limits=limits,
+        run_id=run_id,
+        gpu=gpu,
+        log=log,
+        history=history,
+    )
     waiting = sorted(requests, key=lambda request: request.id)
-    lost, last = 0, Failure(status=Status.CRASHED)
+    attempts: list[Failure] = []
     while waiting:
-        if lost >= MAX_LOST_STARTS:
-            yield from _give_up(waiting, last)
+        if given_up := history.given_up:
+            yield from (RequestOutcome(request=left, failure=given_up) for left in waiting)
             return
         portion = waiting[: contract.batch_size]
-        part = Workspace(input=_batch_input(workspace, portion), output=new_output(workspace))
         begun = time.perf_counter()
-        process = engine.start(
-            model,
-            part,
-            limits,
-            run_id=run_id,
-            mode="batch",
-            command=contract.command("batch"),
-            gpu=gpu,
-            log=log,
+        done, failure = yield from _answer_portion(starter, contract, workspace, portion, attempts)
+        waiting = waiting[done:]
+        if done:
+            attempts = []
+            history.answered()
+        if failure is None or done == len(portion):
+            continue
+        raise_if_disk_full(workspace)
+        require_input(waiting[0])
+        history.lost(failure)
+        if not history.given_up and is_asked_again(failure, attempts):
+            attempts.append(failure)
+            continue
+        yield RequestOutcome(
+            request=waiting[0],
+            failure=failure,
+            seconds=time.perf_counter() - begun,
+            attempts=tuple(attempts),
         )
-        monitor = OutputMonitor(part.output, limits.output_bytes, process)
-        batch = _Batch(contract, process, part.output, portion, limits, monitor, begun)
+        waiting, attempts = waiting[1:], []
+
+
+def _answer_portion(
+    starter: ModelStarter,
+    contract: Contract,
+    workspace: Workspace,
+    portion: Sequence[StagedRequest],
+    attempts: Sequence[Failure],
+) -> Generator[RequestOutcome, None, tuple[int, Failure | None]]:
+    """Yield outcomes of one container; returns how many, and why it ended early.
+
+    ``attempts`` are earlier failures of the first request.
+    """
+    begun = time.perf_counter()
+    writable = contract.layout.input_writable
+    part = Workspace(
+        input=_batch_input(workspace, portion, writable=writable), output=new_output(workspace)
+    )
+    try:
+        process = starter.start(part, "batch")
+        if isinstance(process, Failure):
+            return 0, process
+        monitor = OutputMonitor(part.output, starter.limits.output_bytes, process)
+        batch = _Batch(contract, process, part.output, portion, starter.limits, monitor, begun)
         try:
-            done, failure = yield from batch.follow()
+            answers = batch.follow()
+            done, failure = yield from _with_attempts(answers, attempts)
         finally:
             monitor.end()
-            process.kill()
-            shutil.rmtree(part.input, ignore_errors=True)
-        waiting = waiting[done:]
-        if failure and done < len(portion):
-            raise_if_disk_full(workspace)
-            seconds = time.perf_counter() - begun
-            yield RequestOutcome(request=waiting[0], failure=failure, seconds=seconds)
-            waiting = waiting[1:]
-            lost, last = (0 if done else lost + 1), failure
+            ended = process.kill()
+        if failure and ended.outside and not monitor.failure:
+            failure = explain_exit(ended)
+        return done, (removed_output(part.output) or failure) if failure else None
+    finally:
+        shutil.rmtree(part.input, ignore_errors=True)
 
 
-def _give_up(waiting: Sequence[StagedRequest], last: Failure) -> Iterator[RequestOutcome]:
-    detail = (
-        f"not started again after {MAX_LOST_STARTS} starts without an answer; "
-        f"the last: {last.detail}"
-    )
-    for request in waiting:
-        yield RequestOutcome(request=request, failure=Failure(status=last.status, detail=detail))
+def _with_attempts(
+    answers: Generator[RequestOutcome, None, tuple[int, Failure | None]],
+    attempts: Sequence[Failure],
+) -> Generator[RequestOutcome, None, tuple[int, Failure | None]]:
+    """The same outcomes, the first one with the failures before it."""
+    earlier = tuple(attempts)
+    while True:
+        try:
+            outcome = next(answers)
+        except StopIteration as end:
+            result: tuple[int, Failure | None] = end.value
+            return result
+        yield replace(outcome, attempts=earlier)
+        earlier = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,15 +223,18 @@ class _Batch:
         return RequestOutcome(request=request, output=self.output, reply=reply, seconds=seconds)
 
 
-def _batch_input(workspace: Workspace, requests: Sequence[StagedRequest]) -> Path:
-    """An input folder with the files of these requests alone, hard-linked."""
+def _batch_input(
+    workspace: Workspace, requests: Sequence[StagedRequest], *, writable: bool
+) -> Path:
+    """An input folder with the files of these requests alone: hard links, or writable copies."""
+    provide: Callable[[Path, Path], object] = shutil.copy if writable else os.link
     folder = workspace.input.parent / f"batch-{secrets.token_hex(6)}"
     for request in requests:
         for file in (*request.files, *request.images):
             link = folder / file.relative_to(workspace.input)
             link.parent.mkdir(parents=True, exist_ok=True)
             if not link.exists():
-                os.link(file, link)
+                provide(file, link)
     for path in (folder, *(path for path in folder.iterdir() if path.is_dir())):
-        path.chmod(0o755)
+        path.chmod(0o777 if writable else 0o755)
     return folder

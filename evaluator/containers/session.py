@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from evaluator.containers.answers import (
     END_SECONDS,
-    MAX_LOST_STARTS,
     RequestOutcome,
+    StartHistory,
     explain_exit,
+    is_asked_again,
     new_output,
     raise_if_disk_full,
+    removed_output,
+    require_input,
 )
-from evaluator.containers.contracts import CONTRACTS
 from evaluator.containers.engines.spec import Workspace
 from evaluator.containers.output_monitor import OutputMonitor
+from evaluator.containers.replies import clean_reply
+from evaluator.containers.starting import ModelStarter
 from evaluator.types import Failure, Status
 from zoo_sdk.plain_json import loads
 from zoo_sdk.wire import Reply, WireError, parse_reply
@@ -24,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evaluator.containers.engines import Engine, Process
-    from evaluator.containers.engines.spec import Limits, Model
+    from evaluator.containers.engines.spec import Exit, Limits, Model
     from evaluator.containers.requests import StagedRequest
 
 
@@ -41,26 +46,20 @@ class ModelSession:
         run_id: str,
         gpu: str | None = None,
         log: Path,
+        history: StartHistory | None = None,
     ) -> None:
-        command = CONTRACTS[model.card.contract].command("serve")
-
-        def start(part: Workspace) -> Process:
-            return engine.start(
-                model,
-                part,
-                limits,
-                run_id=run_id,
-                mode="serve",
-                command=command,
-                gpu=gpu,
-                log=log,
-            )
-
-        self._start_model = start
+        self._history = history or StartHistory()
+        self._starter = ModelStarter(
+            engine=engine,
+            model=model,
+            limits=limits,
+            run_id=run_id,
+            gpu=gpu,
+            log=log,
+            history=self._history,
+        )
         self._workspace, self._limits = workspace, limits
         self._process: _SessionProcess | None = None
-        self._lost = 0
-        self._last = Failure(status=Status.CRASHED)
 
     def __enter__(self) -> Self:
         """Nothing is started before the first request."""
@@ -75,30 +74,42 @@ class ModelSession:
     def ask(self, request: StagedRequest) -> RequestOutcome:
         """Send a request and wait for the outcome, at most the limit.
 
+        A request whose container crashed or was ended from outside is sent again.
+
         Raises:
-            HostError: the engine or the disk failed, which is not the model's fault.
+            HostError: the engine, the disk or somebody else ended it, not the model.
         """
+        attempts: list[Failure] = []
+        while True:
+            outcome = self._ask(request)
+            failure = outcome.failure
+            if failure is None or self._history.given_up or not is_asked_again(failure, attempts):
+                return replace(outcome, attempts=tuple(attempts))
+            attempts.append(failure)
+
+    def _ask(self, request: StagedRequest) -> RequestOutcome:
         load_seconds = None
         if self._process is None:
-            if self._lost >= MAX_LOST_STARTS:
-                return RequestOutcome(request=request, failure=self._last)
+            if given_up := self._history.given_up:
+                return RequestOutcome(request=request, failure=given_up)
             begun = time.perf_counter()
-            self._process = _SessionProcess(
-                self._start_model, self._workspace, self._limits.output_bytes
-            )
-            failure = self._process.wait_until_ready(self._limits.startup)
+            failure = self._start()
             load_seconds = time.perf_counter() - begun
             if failure:
                 return self._end(request, failure, load_seconds, load_seconds)
+        assert self._process
         begun = time.perf_counter()
         reply = self._process.ask(request.id, self._limits.timeout)
         seconds = time.perf_counter() - begun
+        output = self._process.workspace.output
+        if isinstance(reply, Reply):
+            reply = removed_output(output) or reply
         if isinstance(reply, Failure):
             return self._end(request, reply, seconds, load_seconds)
-        self._lost = 0
+        self._history.answered()
         return RequestOutcome(
             request=request,
-            output=self._process.workspace.output,
+            output=output,
             reply=reply,
             seconds=seconds,
             load_seconds=load_seconds,
@@ -108,6 +119,15 @@ class ModelSession:
         """Most bytes that the model's process has held; None if there is none or it is unknown."""
         return self._process.process.peak_memory() if self._process else None
 
+    def _start(self) -> Failure | None:
+        """Start a container and wait until the model is ready; else why it is not."""
+        workspace = Workspace(input=self._workspace.input, output=new_output(self._workspace))
+        process = self._starter.start(workspace, "serve")
+        if isinstance(process, Failure):
+            return process
+        self._process = _SessionProcess(process, workspace, self._limits.output_bytes)
+        return self._process.wait_until_ready(self._limits.startup)
+
     def _end(
         self,
         request: StagedRequest,
@@ -115,16 +135,16 @@ class ModelSession:
         seconds: float,
         load_seconds: float | None,
     ) -> RequestOutcome:
-        assert self._process
-        self._process.close(0)
+        if self._process:
+            output = self._process.workspace.output
+            ended = self._process.close(0)
+            if ended.outside:
+                failure = explain_exit(ended)
+            failure = removed_output(output) or failure
         self._process = None
-        self._lost += 1
-        detail = (
-            f"not started again after {MAX_LOST_STARTS} starts without an answer; "
-            f"the last: {failure.detail}"
-        )
-        self._last = Failure(status=failure.status, detail=detail)
         raise_if_disk_full(self._workspace)
+        require_input(request)
+        self._history.lost(failure)
         return RequestOutcome(
             request=request, failure=failure, seconds=seconds, load_seconds=load_seconds
         )
@@ -133,10 +153,10 @@ class ModelSession:
 class _SessionProcess:
     """One start of a session: its process, its output folder, and the monitor of that folder."""
 
-    def __init__(self, start: Any, workspace: Workspace, output_bytes: int) -> None:
-        self.workspace = Workspace(input=workspace.input, output=new_output(workspace))
-        self.process: Process = start(self.workspace)
-        self._monitor = OutputMonitor(self.workspace.output, output_bytes, self.process)
+    def __init__(self, process: Process, workspace: Workspace, output_bytes: int) -> None:
+        self.workspace = workspace
+        self.process = process
+        self._monitor = OutputMonitor(workspace.output, output_bytes, process)
 
     def wait_until_ready(self, timeout: float) -> Failure | None:
         """None when the model is ready; else why not."""
@@ -157,7 +177,7 @@ class _SessionProcess:
         if isinstance(body, Failure):
             return body
         try:
-            reply = parse_reply(body)
+            reply = clean_reply(parse_reply(body))
         except WireError as error:
             detail = f"the reply does not follow the contract: {error}"
             return Failure(status=Status.ERROR, detail=detail)
@@ -166,19 +186,17 @@ class _SessionProcess:
             return Failure(status=Status.ERROR, detail=detail)
         return reply
 
-    def close(self, patience: float) -> None:
+    def close(self, patience: float) -> Exit:
         """End the process; its answers stay until the workspace is removed."""
         self._monitor.end()
-        if patience:
-            self.process.finish(patience)
-        else:
-            self.process.kill()
+        return self.process.finish(patience) if patience else self.process.kill()
 
     def _read(self, timeout: float, waiting_for: str) -> dict[str, Any] | Failure:
         try:
             line = self.process.read_line(timeout)
         except EOFError:
-            return self._monitor.failure or explain_exit(self.process.finish(END_SECONDS))
+            ended = self.process.finish(END_SECONDS)
+            return self._monitor.failure or explain_exit(ended)
         if line is None:
             return Failure(status=Status.TIMEOUT, detail=f"{waiting_for} after {timeout:g} s")
         try:

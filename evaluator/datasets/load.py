@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluator import paths
-from evaluator.datasets.phantom import generate, version
 from evaluator.errors import UnknownNameError, VolumeError
 from evaluator.imaging.geometry import difference
 from evaluator.manifests.datasets import (
@@ -56,6 +55,9 @@ def load_dataset(source: str | Path, data_root: Path | None = None) -> Dataset:
     manifest = read_dataset_manifest(path)
     logger.debug(f"dataset {manifest.name}: manifest {path}")
     if manifest.phantom:
+        # loads scipy.ndimage, which no other dataset needs
+        from evaluator.datasets.phantom import generate, version
+
         plan = hashlib.sha256(f"{manifest.sha256} {version()}".encode()).hexdigest()
         folder = paths.cache() / "data" / f"{manifest.name}-{plan[:12]}"
         generate(manifest, folder)

@@ -1,197 +1,153 @@
-"""Check every file of a dataset for errors and implausible values."""
+"""Check every file of a dataset for errors and implausible values.
+
+``umd data verify`` prints the findings. ``umd run`` makes the same checks before the first
+container and keeps the findings in the run. What was found in a case is cached by the hashes of its
+files, so a second run on the same files only hashes them.
+"""
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
-from dataclasses import dataclass
-from itertools import combinations
-from typing import TYPE_CHECKING, Literal
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from evaluator.datasets.load import scan_problem
-from evaluator.errors import VolumeError
-from evaluator.imaging.geometry import affine_of, corners_mm, spacing, to_world
-from evaluator.volumes import file_sha256, read_grid, read_image, read_labels
+from evaluator import paths
+from evaluator.datasets.dataset_checks import check_duplicates, check_modalities, check_names
+from evaluator.datasets.scan_checks import check_scan
+from evaluator.datasets.session_checks import check_session, register_targets
+from evaluator.errors import HostError, UserError
+from evaluator.files import current_sha256, fingerprint, read_json, write_json
+from evaluator.findings import Finding, Registration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from evaluator.files import Json
+    from evaluator.imaging.grid_masks import GridMask
     from evaluator.types import Case, Dataset, Modality, Scan
-    from zoo_sdk.wire import Grid
 
-Severity = Literal["error", "warning", "note"]
+logger = logging.getLogger(__name__)
+
+#: increased when a check changes; results of earlier checks are then not used
+CHECKS_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """A problem of a scan.
+class DataCheck:
+    """What was found in the data of some cases."""
 
-    error: the scan cannot be used; warning: it should be inspected; note: for information.
-    """
-
-    severity: Severity
-    case: str
-    modality: str
-    #: the file with the problem
-    path: str
-    message: str
+    findings: tuple[Finding, ...] = ()
+    registrations: tuple[Registration, ...] = ()
+    #: case -> modality -> role ("CT image", "CT reference 0") -> sha256; without missing files
+    sha256: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
 
 
 def verify(dataset: Dataset) -> list[Finding]:
     """Check hashes, geometry, labels, units, duplicates and pairs, in the order of the cases."""
-    findings: list[Finding] = []
-    owners: dict[str, str] = {}
-    for case in dataset.cases:
-        for modality, scan in case.scans.items():
-            for severity, path, message in _check_scan(scan, f"{case.id} {modality}", owners):
-                findings.append(
-                    Finding(
-                        severity=severity,
-                        case=case.id,
-                        modality=modality,
-                        path=str(path),
-                        message=message,
-                    )
-                )
-        findings += _check_pair(case)
-    return findings
+    return list(check_cases(dataset.cases).findings)
 
 
-def _check_scan(
-    scan: Scan, name: str, owners: dict[str, str]
-) -> Iterator[tuple[Severity, Path, str]]:
-    """The findings of one scan.
+def check_cases(cases: Sequence[Case]) -> DataCheck:
+    """Check the files of these cases, and the cases together.
 
     Args:
-        scan: the scan.
-        name: case and modality, for messages.
-        owners: sha256 of an image -> name of the first scan with it; updated.
+        cases: of one dataset.
+
+    Returns:
+        the findings in the order of the cases, those of the dataset last.
     """
-    files = [(scan.image, scan.sha256)]
-    files += [(reference.path, reference.sha256) for reference in scan.references]
-    for path, expected in files:
-        if not path.is_file():
-            continue
-        actual = file_sha256(path)
-        if path == scan.image and (owner := owners.setdefault(actual, name)) != name:
-            yield "error", path, f"the image is the same file as the image of {owner}"
-        if expected and actual != expected:
-            yield "error", path, f"{path.name} differs from the file in the case list (sha256)"
-    if problem := scan_problem(scan):
-        yield "error", scan.image, problem
-        return
-    path = scan.image
-    try:
-        for severity, message in _check_image(path, scan.modality):
-            yield severity, path, message
-        for reference in scan.references:
-            path = reference.path
-            for severity, message in _check_labels(path, reference.labels):
-                yield severity, path, message
-    except VolumeError as error:
-        yield "error", path, str(error)
+    findings: list[Finding] = []
+    registrations: list[Registration] = []
+    sha256: dict[str, dict[str, dict[str, str]]] = {}
+    for number, case in enumerate(cases, 1):
+        sha256[case.id] = {name: hash_files(scan) for name, scan in case.scans.items()}
+        findings += _changed_files(case, sha256[case.id])
+        of_case, registered = _check_case(case, sha256[case.id])
+        findings += of_case
+        registrations += registered
+        logger.debug("checked the data of %d of %d cases", number, len(cases))
+    findings += check_duplicates(cases, sha256)
+    findings += check_modalities(cases)
+    findings += check_names(cases)
+    return DataCheck(findings=tuple(findings), registrations=tuple(registrations), sha256=sha256)
 
 
-def _check_image(path: Path, modality: Modality) -> Iterator[tuple[Severity, str]]:
-    """Check if values are plausible for the unit (HU, SUV), and not constant."""
-    image, _ = read_image(path)
-    if not np.isfinite(image).all():
-        yield "error", "the image contains NaN or infinite values"
-        return
-    low, high = float(image.min()), float(image.max())
-    middle = float(np.median(image))
-    if low == high:
-        yield "error", f"every voxel of the image is {low:g}"
-    elif modality == "CT" and (low > -200 or low < -10000 or high > 40000):
-        yield "warning", f"values from {low:g} to {high:g} do not look like HU: no air"
-    elif modality == "PT" and low < -0.1:
-        yield "warning", f"negative values ({low:g}) do not look like SUV"
-    elif modality == "PT" and (middle > 20 or high > 1000 or high < 0.5):
-        message = f"median {middle:g} and maximum {high:g} do not look like SUV; Bq/ml perhaps?"
-        yield "warning", message
-    elif modality == "MR" and low < 0:
-        yield "note", f"negative values ({low:g}) in an MR image"
+def hash_files(scan: Scan) -> dict[str, str]:
+    """sha256 of a scan's files by role ("CT image", "CT reference 0"), without missing files."""
+    hashes: dict[str, str] = {}
+    for role, path in roles_of(scan).items():
+        with suppress(OSError):  # reported with the scan
+            hashes[role] = current_sha256(path)
+    return hashes
 
 
-def _check_labels(
-    path: Path, declared: Mapping[str, tuple[int, ...]]
-) -> Iterator[tuple[Severity, str]]:
-    present = {int(value) for value in np.unique(read_labels(path)[0])}
-    if min(present) < 0:
-        yield "error", f"{path.name} contains negative labels"
-    expected = set[int]().union(*declared.values())
-    if not present & expected:
-        yield "warning", f"{path.name} is empty: it contains none of its declared labels"
-        return
-    for name, values in declared.items():
-        if not present & set(values):
-            yield "note", f"{name} is empty in {path.name}"
-    if unknown := sorted(present - expected - {0}):
-        shown = ", ".join(map(str, unknown[:10])) + (" ..." if len(unknown) > 10 else "")
-        yield "note", f"{path.name} contains labels that no target uses: {shown}"
+def roles_of(scan: Scan) -> dict[str, Path]:
+    """The files of a scan by role."""
+    roles = {f"{scan.modality} image": scan.image}
+    for number, reference in enumerate(scan.references):
+        roles[f"{scan.modality} reference {number}"] = reference.path
+    return roles
 
 
-def _check_pair(case: Case) -> list[Finding]:
-    """Check if the images of a case share a world frame, and if PET and CT have equal length.
-
-    Images share a frame only if their bounding boxes in the world overlap.
-    """
-    grids: dict[Modality, Grid] = {}
+def _changed_files(case: Case, sha256: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
+    """Files that differ from those that the case list was made with."""
     for modality, scan in case.scans.items():
-        with suppress(VolumeError, OSError):  # reported by _check_scan
-            grids[modality] = read_grid(scan.image)
-    problems: list[tuple[Severity, Modality, str]] = []
-    if {"CT", "PT"} <= grids.keys() and (message := _slice_mismatch(grids["CT"], grids["PT"])):
-        problems.append(("warning", "PT", message))
-    for first, second in combinations(grids, 2):
-        if not _overlap(grids[first], grids[second]):
-            message = (
-                f"is far from the {first} image of the same case; not the same frame of reference"
-            )
-            problems.append(("error", second, message))
-    if len(case.scans) == 1:
-        message = "the only image of its case: no pair to compare"
-        problems.append(("note", next(iter(case.scans)), message))
-    return [
-        Finding(
-            severity=severity,
-            case=case.id,
-            modality=modality,
-            path=str(case.scans[modality].image),
-            message=message,
-        )
-        for severity, modality, message in problems
-    ]
+        declared = [scan.sha256, *(reference.sha256 for reference in scan.references)]
+        for expected, (role, path) in zip(declared, roles_of(scan).items(), strict=True):
+            actual = sha256[modality].get(role)
+            if expected and actual and actual != expected:
+                yield Finding(
+                    severity="error",
+                    case=case.id,
+                    modality=modality,
+                    path=str(path),
+                    message=f"{path.name} differs from the file in the case list (sha256)",
+                )
 
 
-def _overlap(a: Grid, b: Grid) -> bool:
-    """True if the bounding boxes of two grids, along the world's axes, overlap."""
-    low = np.maximum(corners_mm(a).min(axis=0), corners_mm(b).min(axis=0))
-    high = np.minimum(corners_mm(a).max(axis=0), corners_mm(b).max(axis=0))
-    return bool((low <= high).all())
+def _check_case(
+    case: Case, sha256: Mapping[str, Mapping[str, str]]
+) -> tuple[list[Finding], list[Registration]]:
+    """The findings of one case, from the cache if its files were checked before."""
+    file = paths.cache() / "checks" / f"{_cache_key(case, sha256)}.json"
+    cached = _read_cache(file)
+    if cached is not None:
+        return cached
+    masks: dict[Modality, Mapping[str, GridMask]] = {}
+    findings: list[Finding] = []
+    for modality in case.scans:
+        check = check_scan(case, modality)
+        findings += check.findings
+        masks[modality] = check.masks
+    registrations = register_targets(case, masks)
+    findings += check_session(case, masks, registrations)
+    body: Json = {
+        "findings": [asdict(finding) for finding in findings],
+        "registrations": [asdict(entry) for entry in registrations],
+    }
+    with suppress(HostError):  # a cache that cannot be written costs time only
+        write_json(file, body)
+    return findings, registrations
 
 
-def _slice_mismatch(ct: Grid, pet: Grid) -> str | None:
-    """How PET and CT of one examination differ in extent; None if they do not.
+def _cache_key(case: Case, sha256: Mapping[str, Mapping[str, str]]) -> str:
+    """Identifies everything that the checks of a case depend on."""
+    scans: Json = {}
+    for modality, scan in case.scans.items():
+        labels = [dict(reference.labels) for reference in scan.references]
+        files = {role: str(path) for role, path in roles_of(scan).items()}
+        scans[modality] = [files, dict(sha256[modality]), labels, scan.unit]
+    return fingerprint({"version": CHECKS_VERSION, "case": case.id, "scans": scans})
 
-    Compared only if they have slices of equal thickness and direction.
-    """
-    a, b = affine_of(ct), affine_of(pet)
-    step = spacing(a)[2]
-    along = a[:3, 2] / step
-    if abs(spacing(b)[2] / step - 1) > 0.01 or abs(along @ b[:3, 2]) / spacing(b)[2] < 0.999:
+
+def _read_cache(file: Path) -> tuple[list[Finding], list[Registration]] | None:
+    if not file.is_file():
         return None
-    ends = [
-        sorted(along @ to_world(affine, np.array([[0, 0, 0], [0, 0, n - 1]])).T)
-        for affine, n in ((a, ct.shape[2]), (b, pet.shape[2]))
-    ]
-    below, above = ends[1][0] - ends[0][0], ends[0][1] - ends[1][1]
-    if max(abs(below), abs(above)) < step / 2:
+    try:
+        body = read_json(file)
+        findings = [Finding(**entry) for entry in body["findings"]]
+        return findings, [Registration(**entry) for entry in body["registrations"]]
+    except (UserError, KeyError, TypeError):
         return None
-    return (
-        f"PET has {pet.shape[2]} slices of {step:.3g} mm and CT {ct.shape[2]}: PET begins "
-        f"{below:+.1f} mm and ends {above:+.1f} mm inside the CT's field (negative: outside); "
-        "regions in only one of the images cannot be compared"
-    )

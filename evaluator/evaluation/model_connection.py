@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
-from evaluator.containers import ModelSession, answer_batch
+from evaluator.containers import ModelSession, StartHistory, answer_batch
 from evaluator.containers.contracts import CONTRACTS
 from evaluator.containers.engines.spec import Limits
 from evaluator.evaluation.task_scheduler import run_in_batches, run_in_session
@@ -38,6 +38,7 @@ class _Placement(TypedDict):
     run_id: str
     gpu: str | None
     log: Path
+    history: StartHistory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,8 @@ class ModelConnection:
     threads: int
     #: set when the work on one GPU fails; the others then end as well
     stop: threading.Event = field(default_factory=threading.Event)
+    #: when the model is given up; sessions and batches share it
+    history: StartHistory = field(default_factory=StartHistory)
 
     def answer_all(
         self,
@@ -75,7 +78,12 @@ class ModelConnection:
             session: one session, or batches.
             at_once: scans of one batch.
         """
-        placement: _Placement = {"run_id": self.run_id, "gpu": gpu, "log": self.log}
+        placement: _Placement = {
+            "run_id": self.run_id,
+            "gpu": gpu,
+            "log": self.log,
+            "history": self.history,
+        }
         if session:
             with ModelSession(
                 self.engine, self.model, workspace, self.limits, **placement

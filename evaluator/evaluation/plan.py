@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from evaluator.errors import UnknownNameError, UserError
 from evaluator.files import fingerprint
 from evaluator.prompting.initial_prompts import choose_kind
-from evaluator.runs.run_info import RunIdentity
+from evaluator.runs.run_info import DRAWN, DRAWN_UNREGISTERED, RunIdentity
 from evaluator.types import Failure, Status
 from evaluator.zoo.cards import read_text_prompts
 
@@ -29,6 +29,8 @@ class Plan:
     protocol: Protocol
     #: name of the run whose prompts are replayed, and their hash; None: prompts are drawn
     replay: tuple[str, str] | None = None
+    #: the images of a case get one prompt; False: each gets one on its own reference
+    registered: bool = True
     #: which weights the model runs with: the label's word, and a hash of those that are mounted
     weights: str = ""
     #: the value of each of the model's options
@@ -52,6 +54,7 @@ class Plan:
     def identity(self) -> RunIdentity:
         """What must be equal for two runs to be one: everything that can change a result."""
         options = [f"{name}={value}" for name, value in sorted(self.options.items())]
+        drawn = DRAWN if self.registered else DRAWN_UNREGISTERED
         return RunIdentity(
             model=self.card.name,
             image=self.digest,
@@ -60,7 +63,7 @@ class Plan:
             protocol=self.protocol.id,
             protocol_sha256=self.protocol.sha256,
             contract=self.card.contract,
-            prompts=self.replay[1] if self.replay else "drawn",
+            prompts=self.replay[1] if self.replay else drawn,
             weights=self.weights,
             options=" ".join(options),
         )

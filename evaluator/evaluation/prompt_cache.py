@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 from evaluator.datasets.references import load_references
@@ -15,7 +16,7 @@ from evaluator.prompting.initial_prompts import NoPrompt, simulate_prompts
 from evaluator.runs.records import CasePrompts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from evaluator.evaluation.plan import Plan
     from evaluator.imaging.grid_masks import GridMask
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from evaluator.types import Case, Modality, PromptKind, TargetPrompt
 
     References = Mapping[Modality, Mapping[str, GridMask]]
+    Simulated = dict[Modality, TargetPrompt | NoPrompt]
 
 
 def case_prompts(
@@ -65,7 +67,10 @@ def case_prompts(
 def prompt_source(plan: Plan, usable: Mapping[Modality, Mapping[str, str]]) -> str:
     """Identifies what prompts depend on: the files, the protocol and the kind of prompt."""
     plain = {modality: dict(hashes) for modality, hashes in usable.items()}
-    return fingerprint({"references": plain, "protocol": plan.protocol.sha256, "kind": plan.kind})
+    source: Json = {"references": plain, "protocol": plan.protocol.sha256, "kind": plan.kind}
+    if not plan.registered:
+        source["registered"] = False
+    return fingerprint(source)
 
 
 def replay_hash(run: RunStore) -> str:
@@ -88,8 +93,8 @@ def _simulated(plan: Plan, case: Case, modalities: list[Modality], kind: PromptK
     for target in _target_names(references):
         masks = {name: of_scan[target] for name, of_scan in references.items() if target in of_scan}
         for seed in plan.protocol.seeds:
-            simulated = simulate_prompts(
-                masks,
+            simulate = partial(
+                simulate_prompts,
                 target=target,
                 kind=kind,
                 plan=plan.protocol.prompts_of(seed),
@@ -97,9 +102,20 @@ def _simulated(plan: Plan, case: Case, modalities: list[Modality], kind: PromptK
                 subject=f"{plan.dataset.name}/{case.id}",
                 texts={target: _text(target)} | texts,
             )
+            simulated = simulate(masks) if plan.registered else _each_alone(simulate, masks)
             for modality, prompt in simulated.items():
                 prompts[modality].setdefault(str(seed), {})[target] = _as_json(prompt)
     return prompts
+
+
+def _each_alone(
+    simulate: Callable[[dict[Modality, GridMask]], Simulated], masks: Mapping[Modality, GridMask]
+) -> Simulated:
+    """A prompt for each image, simulated on its own reference."""
+    simulated: Simulated = {}
+    for modality, mask in masks.items():
+        simulated |= simulate({modality: mask})
+    return simulated
 
 
 def _target_names(references: References) -> list[str]:

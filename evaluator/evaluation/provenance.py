@@ -111,7 +111,12 @@ def arguments_of(config: RunConfig) -> list[str]:
     for option, value in settings.items():
         if value is not None:
             words += [option, str(value)]
-    return [*words, *(["--batch"] if config.batch else [])]
+    flags = {
+        "--batch": config.batch,
+        "--force": config.force,
+        "--unregistered": config.unregistered,
+    }
+    return [*words, *(option for option, given in flags.items() if given)]
 
 
 def _absolute(source: str) -> str:

@@ -1,11 +1,12 @@
 """From what the user wants to what will be done: every scan, and why the model is not run on some.
 
-``resolve`` reads and does not write: no image is built and no prompt is simulated. (A synthetic
-dataset is generated when it is used for the first time.)
+``resolve`` checks the data. It writes into the cache only: no image is built and no prompt is
+simulated. (A synthetic dataset is generated when it is used for the first time.)
 """
 
 from __future__ import annotations
 
+import logging
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from evaluator.datasets import load_dataset, scan_problem
 from evaluator.datasets.load import choose_cases, limit_subjects
 from evaluator.errors import UserError, VolumeError
 from evaluator.evaluation.click_replay import clicks_to_replay
+from evaluator.evaluation.data_guard import CheckedData, check_data, require_finished_data
 from evaluator.evaluation.plan import Plan, choose_options, inputs_for, refusal
 from evaluator.evaluation.prompt_cache import prompt_source, replay_hash
 from evaluator.evaluation.record_writer import is_done
@@ -37,9 +39,13 @@ from evaluator.zoo.cards import read_text_prompts
 from evaluator.zoo.prepare import find_prepared
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from evaluator.evaluation.run_context import CaseFiles
+    from evaluator.runs.data_checks import DataChecks
     from evaluator.runs.store import RunStore, Shard
+
+logger = logging.getLogger(__name__)
 
 State = Literal["to do", "done", "refused", "not run"]
 
@@ -95,6 +101,8 @@ class ResolvedRun:
     tasks: tuple[ScanTask, ...]
     #: the scans of the tasks
     scans: tuple[ResolvedScan, ...]
+    #: what was found in the data of the tasks
+    data: CheckedData
     disk: DiskEstimate
 
     def count(self, state: State) -> int:
@@ -128,6 +136,7 @@ def resolve(config: RunConfig) -> ResolvedRun:
         replay=(replay.name, replay_hash(replay)) if replay else None,
         weights=prepared.identity if prepared else "",
         options=options,
+        registered=not config.unregistered,
     )
     run_name = config.name or (plan.run_name if prepared else None)
     run = find_run(run_name) if run_name else None
@@ -139,7 +148,10 @@ def resolve(config: RunConfig) -> ResolvedRun:
         run.require_identity(present)
     chosen = set(shard_cases(cases, config.shard))
     tasks = tuple(task for task in scan_tasks(cases, protocol) if task.case in chosen)
-    scans = _resolve_scans(plan, [case for case in cases if case.id in chosen], run, replay)
+    to_check = [case for case in cases if case.id in chosen]
+    logger.info("checking the data of %d cases", len(to_check))
+    data = check_data(to_check, registered=plan.registered)
+    scans = _resolve_scans(plan, to_check, run, replay, data.checks)
     return ResolvedRun(
         config=config,
         plan=plan,
@@ -152,6 +164,7 @@ def resolve(config: RunConfig) -> ResolvedRun:
         cases=cases,
         tasks=tasks,
         scans=scans,
+        data=data,
         disk=_estimate_disk(plan, scans, len(gpus)),
     )
 
@@ -166,30 +179,44 @@ def shard_cases(cases: Sequence[Case], shard: Shard | None) -> list[str]:
 
 
 def _resolve_scans(
-    plan: Plan, cases: Sequence[Case], run: RunStore | None, replay: RunStore | None
+    plan: Plan,
+    cases: Sequence[Case],
+    run: RunStore | None,
+    replay: RunStore | None,
+    checks: DataChecks,
 ) -> tuple[ResolvedScan, ...]:
     scans: list[ResolvedScan] = []
     for case in cases:
+        stopped = checks.stopped.get(case.id, {})
         for modality in sorted(case.scans):
-            scans.append(_resolve_scan(plan, case, modality, run, replay))
+            scan = _resolve_scan(plan, case, modality, run, replay, stopped)
+            if run is not None and scan.state == "not run":
+                require_finished_data(run, case, modality, scan.reason)
+            scans.append(scan)
     return tuple(scans)
 
 
 def _resolve_scan(
-    plan: Plan, case: Case, modality: Modality, run: RunStore | None, replay: RunStore | None
+    plan: Plan,
+    case: Case,
+    modality: Modality,
+    run: RunStore | None,
+    replay: RunStore | None,
+    stopped: Mapping[str, str],
 ) -> ResolvedScan:
     def state(state: State, reason: str = "") -> ResolvedScan:
         return ResolvedScan(case=case.id, modality=modality, state=state, reason=reason)
 
-    if problem := scan_problem(case.scans[modality]):
+    if problem := stopped.get(modality) or scan_problem(case.scans[modality]):
         return state("not run", problem)
     if refused := refusal(plan, case, modality):
         return state("refused", refused.detail)
     inputs = inputs_for(plan.card, case, modality) or (modality,)
     for name in inputs:
-        if problem := scan_problem(case.scans[name]):
+        if problem := stopped.get(name) or scan_problem(case.scans[name]):
             return state("not run", problem)
-    if run is not None and _is_done(plan, case, modality, inputs, run, replay):
+    files = read_case_files(case, stopped) if run is not None else None
+    if run and files and _is_done(plan, case, modality, inputs, run, replay, files):
         return state("done")
     return state("to do")
 
@@ -201,11 +228,11 @@ def _is_done(
     inputs: tuple[Modality, ...],
     run: RunStore,
     replay: RunStore | None,
+    files: CaseFiles,
 ) -> bool:
-    """True when the run has this result; without a record no file is hashed."""
+    """True when the run has this result."""
     if not run.record_path(case.id, modality).is_file():
         return False
-    files = read_case_files(case)
     try:
         prompts = run.prompts(case.id)
         if prompts is None or prompts.source != prompt_source(plan, files.usable):

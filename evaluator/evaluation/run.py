@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
 
 from evaluator.containers.engines import open_engine
 from evaluator.containers.workspace import workspace_of
+from evaluator.evaluation.data_guard import require_usable
 from evaluator.evaluation.executors import LocalExecutor
 from evaluator.evaluation.executors.local import leased
 from evaluator.evaluation.model_connection import connect
@@ -69,10 +71,15 @@ def execute(
         The run, scored; with its tables if all of its scans are done.
 
     Raises:
+        DatasetError: the data have errors, and ``force`` is not set; nothing was done.
         UserError: something that the user can mend.
         HostError: the machine failed; finished scans are kept, and the same call resumes the run.
     """
     config, engine = resolved.config, open_engine(resolved.engine)
+    forced = require_usable(resolved.data, resolved.plan.dataset.name, force=config.force)
+    checks = replace(resolved.data.checks, forced=forced)
+    for line in checks.lines():
+        logger.warning("data: %s", line)
     if not engine.isolates:
         logger.warning(
             "engine '%s' provides no isolation; the model runs with your permissions", engine.name
@@ -83,6 +90,7 @@ def execute(
     info = run_info(plan, config, engine, resolved.gpus, prepared.hashes, cases=resolved.cases)
     run = create_run(config.name or plan.run_name, info)
     with run.writing(config.shard), ExitStack() as stack:
+        run.write_checks(checks, resolved.data.cases)
         engine.sweep(run.name)  # a killed run's container may still write into the workspace
         context = _open_context(resolved, plan, run, progress, stack)
         connection = connect(
@@ -116,6 +124,8 @@ def _open_context(
         salt=run.info().salt,
         replay=open_run(config.prompts) if config.prompts else None,
         progress=_count(len(resolved.scans), progress),
+        checks=run.checks(),
+        checked=resolved.data.sha256,
     )
 
 
@@ -155,7 +165,7 @@ def _finish(resolved: ResolvedRun, context: RunContext, connection: ModelConnect
             gpu = resolved.gpus[0] if resolved.gpus else None
             with leased(gpu, run.name) as uuid:
                 check_reproducibility(
-                    context,
+                    replace(context, checks=run.checks()),
                     resolved.cases,
                     connection,
                     sample=resolved.config.recheck,

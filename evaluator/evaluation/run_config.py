@@ -48,6 +48,10 @@ class RunConfig:
     weights: str = "published"
     #: the model's options, each as name=value
     options: tuple[str, ...] = ()
+    #: run in spite of errors in the data; the run tells of it for ever
+    force: bool = False
+    #: simulate prompts on each image's own reference, where images are not registered
+    unregistered: bool = False
     #: licences that the user accepts, where something has to be fetched
     accepted: frozenset[str] = frozenset()
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from evaluator.datasets import scan_problem
+from evaluator.datasets.verify import roles_of
 from evaluator.errors import DatasetError, VolumeError
-from evaluator.files import file_sha256
+from evaluator.files import current_sha256
+from evaluator.runs.data_checks import DataChecks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from evaluator.containers.engines.spec import Workspace
     from evaluator.evaluation.plan import Plan
@@ -36,10 +37,18 @@ class RunContext:
     salt: str
     #: prompts and clicks are taken from this run
     replay: RunStore | None = None
+    #: what was found in the data before the first request
+    checks: DataChecks = field(default_factory=DataChecks)
+    #: case -> modality -> role -> sha256 of the files that were checked
+    checked: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
     #: both scans of a case need its prompts: one simulates them, the other reads them
     prompts_lock: threading.Lock = field(default_factory=threading.Lock)
     #: called when a scan has ended: case, modality, how (done, done before, unsupported, not run)
     progress: Callable[[str, Modality, str], None] = lambda *_: None
+
+    def read_files(self, case: Case) -> CaseFiles:
+        """The files of a case as they are now."""
+        return read_case_files(case, self.checks.stopped.get(case.id, {}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +70,19 @@ class CaseFiles:
         }
 
 
-def read_case_files(case: Case) -> CaseFiles:
-    """Check a case's headers and hash its files; a scan that cannot be used is no error."""
+def read_case_files(case: Case, stopped: Mapping[str, str] = MappingProxyType({})) -> CaseFiles:
+    """Check a case's headers and hash its files; a scan that cannot be used is no error.
+
+    Args:
+        case: the case.
+        stopped: modality -> why the scan is not run although its files can be used.
+    """
     hashes: dict[Modality, dict[str, str]] = {}
     problems: dict[Modality, str] = {}
     for modality, scan in case.scans.items():
         try:
-            problem = scan_problem(scan)
-            hashes[modality] = {} if problem else _hashes(modality, scan)
+            problem = stopped.get(modality) or scan_problem(scan)
+            hashes[modality] = {} if problem else _hashes(scan)
         except (VolumeError, DatasetError, OSError) as error:
             problem = str(error)
         if problem:
@@ -76,10 +90,8 @@ def read_case_files(case: Case) -> CaseFiles:
     return CaseFiles(sha256=hashes, problems=problems)
 
 
-def _hashes(modality: Modality, scan: Scan) -> dict[str, str]:
-    hashes = {f"{modality} image": _sha256(scan.image)}
-    for number, reference in enumerate(scan.references):
-        hashes[f"{modality} reference {number}"] = _sha256(reference.path)
+def _hashes(scan: Scan) -> dict[str, str]:
+    hashes = {role: current_sha256(path) for role, path in roles_of(scan).items()}
     declared = [scan.sha256, *(reference.sha256 for reference in scan.references)]
     for expected, (role, sha256) in zip(declared, hashes.items(), strict=True):
         if expected not in (None, sha256):
@@ -88,14 +100,3 @@ def _hashes(modality: Modality, scan: Scan) -> dict[str, str]:
                 "with (sha256 differs)"
             )
     return hashes
-
-
-def _sha256(path: Path) -> str:
-    status = path.stat()
-    return _sha256_of(path, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=256)
-def _sha256_of(path: Path, _size: int, _mtime: int) -> str:
-    """Both scans of a case need the hashes of all of its files."""
-    return file_sha256(path)

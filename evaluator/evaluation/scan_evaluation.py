@@ -12,18 +12,19 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from evaluator.containers import raise_if_disk_full
+from evaluator.containers import raise_if_disk_full, raise_if_removed
 from evaluator.containers.contracts import CONTRACTS
 from evaluator.containers.requests import ModelRequest, RequestTarget
 from evaluator.containers.safe_removal import discard
 from evaluator.datasets.references import load_references
 from evaluator.errors import VolumeError
 from evaluator.evaluation.click_replay import clicks_sha256
+from evaluator.evaluation.data_guard import require_same_files
 from evaluator.evaluation.plan import target_refusal
 from evaluator.evaluation.record_writer import record_not_run, write_scores
 from evaluator.imaging.geometry import difference
 from evaluator.prompting.simulated_user import SimulatedUser
-from evaluator.runs.records import MaskFile, RoundRecord, ScanRecord, TargetRecord
+from evaluator.runs.records import AttemptRecord, MaskFile, RoundRecord, ScanRecord, TargetRecord
 from evaluator.scoring.applicability import needs_image
 from evaluator.scoring.masks import score_masks
 from evaluator.scoring.rows import rows_without_prompt, score_rows
@@ -58,6 +59,8 @@ class ScanStart:
     key: str
     #: role -> sha256
     files: Mapping[str, str]
+    #: role -> sha256 of the files of all images of the requests
+    input_files: Mapping[str, str]
     images: ScanInput
     prompts: ScanPrompts
     #: clicks to replay; None: the scan's own errors are corrected
@@ -115,7 +118,7 @@ class ScanEvaluation:
         """Take the outcome of the last request: validate, store and score its masks.
 
         Raises:
-            HostError: the disk is full, which is not the model's fault.
+            HostError: the disk is full or the answer was removed, which is not the model's fault.
         """
         assert self._pending is not None
         assert self._user is not None
@@ -125,6 +128,7 @@ class ScanEvaluation:
         for mask in masks.values():
             if isinstance(mask, Failure) and mask.status != Status.UNSUPPORTED:
                 raise_if_disk_full(self._context.workspace)
+                raise_if_removed(outcome)
                 break
         targets = {name: self._store(prompts, name, mask) for name, mask in masks.items()}
         added = {name: target.added for name, target in prompts.targets.items() if target.added}
@@ -137,6 +141,10 @@ class ScanEvaluation:
             load_seconds=outcome.load_seconds,
             reply=outcome.reply,
             added=added,
+            attempts=tuple(
+                AttemptRecord(status=attempt.status, detail=attempt.detail)
+                for attempt in outcome.attempts
+            ),
         )
         if outcome.output:
             discard(self._contract.answer_path(request, outcome.output))
@@ -259,6 +267,7 @@ class ScanEvaluation:
         """Write the record and the scores; remove the images."""
         assert self._scan is not None
         start, context, results = self._start, self._context, self._results
+        require_same_files(start.case, start.input_files)
         for file in self._scan.files:
             file.unlink(missing_ok=True)
         record = ScanRecord(

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from evaluator.containers.requests import InputImage, ScanInput
 from evaluator.evaluation.click_replay import click_source, clicks_as_json, clicks_to_replay
+from evaluator.evaluation.data_guard import require_checked_data, require_finished_data
 from evaluator.evaluation.plan import inputs_for, refusal, scan_key
 from evaluator.evaluation.prompt_cache import case_prompts
 from evaluator.evaluation.record_writer import done_before, record_not_run, record_refusal
-from evaluator.evaluation.run_context import read_case_files
 from evaluator.evaluation.scan_evaluation import ScanEvaluation, ScanStart
 from evaluator.files import fingerprint
 
@@ -60,7 +60,7 @@ class TaskEvaluation:
         """The scan whose clicks the others replay comes first."""
         if len(self._task.modalities) == 1:
             return list(self._task.modalities)
-        source = click_source(self._context.plan, case, read_case_files(case).problems)
+        source = click_source(self._context.plan, case, self._context.read_files(case).problems)
         return sorted(self._task.modalities, key=lambda name: (name != source, name))
 
 
@@ -73,9 +73,12 @@ def start_scan(
         None if the model is not run: the scan was done before, is refused, or its data allow no
         fair prompt. The record is then complete.
     """
-    plan, files = context.plan, read_case_files(case)
+    plan, files = context.plan, context.read_files(case)
     inputs = inputs_for(plan.card, case, modality) or (modality,)
+    for name in inputs:
+        require_checked_data(context, case, name, files.sha256.get(name, {}))
     if problem := _problem(plan, case, modality, files):
+        require_finished_data(context.run, case, modality, problem)
         record_not_run(context, case, modality, problem)
         return None
     if refused := refusal(plan, case, modality):
@@ -103,6 +106,7 @@ def start_scan(
         number=number,
         key=key,
         files=files.sha256[modality],
+        input_files=_merged(files, inputs),
         images=ScanInput(pseudonym=pseudonym, images=images),
         prompts=scan,
         replayed=replayed,
@@ -117,13 +121,18 @@ def result_key(
     replayed: SeedClicks | None,
 ) -> str:
     """The key of a scan's result, from its files, prompts and replayed clicks."""
-    hashes: dict[str, str] = {}
-    for name in inputs:
-        hashes |= files.sha256[name]
     body: Mapping[str, object] = prompts.as_json()
     if replayed is not None:
         body = {**body, "clicks": clicks_as_json(replayed)}
-    return scan_key(plan, hashes, body)
+    return scan_key(plan, _merged(files, inputs), body)
+
+
+def _merged(files: CaseFiles, inputs: tuple[Modality, ...]) -> dict[str, str]:
+    """The hashes of the files of all images of a request, by role."""
+    hashes: dict[str, str] = {}
+    for name in inputs:
+        hashes |= files.sha256[name]
+    return hashes
 
 
 def _problem(plan: Plan, case: Case, modality: Modality, files: CaseFiles) -> str | None:

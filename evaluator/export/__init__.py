@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from evaluator.errors import UnknownNameError, UserError
 from evaluator.export.bids import write_bids
+from evaluator.export.findings import findings_table
 from evaluator.export.pseudonyms import number_sessions, number_subjects
-from evaluator.files import write_bytes
+from evaluator.files import csv_bytes, write_bytes
 from evaluator.runs.results import load
 from evaluator.runs.tables import parquet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
-
-    import pandas as pd
 
     from evaluator.runs.results import Results
     from evaluator.runs.store import RunStore
@@ -73,11 +74,13 @@ def export_run(
         tables["predictions"] = pseudonymise(tables["predictions"], salt)
     if form == "bids-derivatives":
         return _write_bids(results, tables, folder, keep_ids=keep_ids)
+    findings = [findings_table(facts.store, keep_ids=keep_ids) for facts in results.runs]
+    tables["findings"] = pd.concat(findings, ignore_index=True)
     paths = []
     for name, table in tables.items():
-        if not keep_ids:
+        if not keep_ids and name != "findings":
             table = table.drop(columns=[column for column in FREE_TEXT_COLUMNS if column in table])
-        content = table.to_csv(index=False).encode() if form == "csv" else parquet(table)
+        content = csv_bytes(table) if form == "csv" else parquet(table)
         paths.append(folder / f"{name}.{form}")
         write_bytes(paths[-1], content)
     return paths
@@ -93,6 +96,9 @@ def _write_bids(
         )
         of_run = folder if len(results.runs) == 1 else folder / facts.name
         paths += write_bids(facts, scores, predictions, of_run, keep_ids=keep_ids)
+        findings = findings_table(facts.store, keep_ids=keep_ids)
+        paths.append(of_run / "findings.tsv")
+        write_bytes(paths[-1], findings.to_csv(index=False, sep="\t", na_rep="n/a").encode())
     return paths
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_IGNORED = "*_scores.tsv\nscores.json\nfindings.tsv\n**/pet/*_dseg.*\n**/pet/*_mask.*\n"
 #: modality -> folder of a session
 FOLDERS = {"CT": "anat", "MR": "anat", "PT": "pet"}
 BIDS_VERSION = "1.10.0"
@@ -162,15 +163,14 @@ def _dataset_files(
         f"Subjects have {'their original ids' if keep_ids else 'numbers in a secret order'}.\n"
         "A target without a mask has a status in the scores, and in the sidecar's TargetStatus if "
         "the image has any mask.\n"
+        "findings.tsv lists what was found in the data before the model was run.\n"
         "Segmentations of PET are in pet/, of CT and MR in anat/; acq- is the modality of the "
         "image.\n"
     )
     return [
         _write_json(folder / "dataset_description.json", _description(run)),
         _write_text(folder / "README", readme),
-        _write_text(
-            folder / ".bidsignore", "*_scores.tsv\nscores.json\n**/pet/*_dseg.*\n**/pet/*_mask.*\n"
-        ),
+        _write_text(folder / ".bidsignore", _IGNORED),
         _write_json(folder / "scores.json", _score_columns()),
         _write_tsv(
             folder / "participants.tsv",
@@ -187,8 +187,13 @@ def _dataset_files(
 
 def _warning(run: RunFacts) -> str:
     """What a reader must know before any figure; empty if nothing."""
-    synthetic = "SYNTHETIC data. " if run.synthetic else ""
-    return synthetic + ("RANDOM WEIGHTS, NOT A RESULT. " if run.random_weights else "")
+    warnings = {
+        "SYNTHETIC data. ": run.synthetic,
+        "RANDOM WEIGHTS, NOT A RESULT. ": run.random_weights,
+        "UNREGISTERED: the images of a session did not get one prompt. ": run.info.unregistered,
+        "RUN IN SPITE OF ERRORS in the data. ": bool(run.store.checks().forced),
+    }
+    return "".join(text for text, applies in warnings.items() if applies)
 
 
 def _description(run: RunFacts) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
 
+from evaluator.compilation import njit
 from evaluator.imaging.grid_masks import GridMask
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
 
+from evaluator.compilation import njit
 from evaluator.imaging.grid_masks import GridMask, empty_mask
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ OPTIONAL = ("split", "sha256", "reference_sha256")
 #: the unit of each modality; requests contain it, and scores with thresholds depend on it
 UNITS: dict[Modality, Unit] = {"CT": "HU", "MR": "a.u.", "PT": "SUVbw"}
 
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 _MAX_FAULTS = 20
 
 
@@ -38,7 +38,7 @@ def _no_upward(path: str) -> str:
     return path
 
 
-Name = Annotated[str, Field(pattern=_NAME)]
+Name = Annotated[str, Field(pattern=NAME)]
 FilePath = Annotated[str, Field(min_length=1), AfterValidator(_no_upward)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 MaybeSha256 = Annotated[Sha256 | None, BeforeValidator(lambda value: value or None)]
@@ -156,7 +156,19 @@ def _row(line: int, fields: dict[str, str], tables: LabelTables, faults: list[st
 
 def _describe(fault: Any, fields: Mapping[str, str]) -> str:
     value = fields.get(str(fault["loc"][0]), "")
-    return f"{value!r}: {fault['msg']}" if value else "empty; a value is needed"
+    if not value:
+        return "empty; a value is needed"
+    if fault["type"] == "string_pattern_mismatch" and fault["ctx"]["pattern"] == NAME:
+        name = str(fault["input"])
+        return f"{name!r}: {name_rule(name)}"
+    return f"{value!r}: {fault['msg']}"
+
+
+def name_rule(name: str) -> str:
+    """How a name is written, with a proposal for this one."""
+    proposal = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-_.")
+    rule = "a name consists of ASCII letters, digits and the characters _ . -, without spaces"
+    return f"{rule}; write {proposal}" if re.fullmatch(NAME, proposal) else rule
 
 
 def parse_labels(text: str, tables: LabelTables) -> dict[str, tuple[int, ...]]:
@@ -174,12 +186,15 @@ def parse_labels(text: str, tables: LabelTables) -> dict[str, tuple[int, ...]]:
         return dict(tables[text[1:]])
     labels: dict[str, tuple[int, ...]] = {}
     for part in filter(None, map(str.strip, text.split(";"))):
-        match = re.fullmatch(r"([^=]+)=(\d+(?:,\d+)*)", part.replace(" ", ""))
+        match = re.fullmatch(r"([^=]+?)\s*=\s*(\d+(?:\s*,\s*\d+)*)", part)
         if not match:
             raise ValueError(f"{part!r} is not of the form target=1 or target=1,2")
-        if match[1] in labels:
-            raise ValueError(f"{match[1]!r} is repeated")
-        labels[match[1]] = tuple(int(value) for value in match[2].split(","))
+        target = match[1]
+        if not re.fullmatch(NAME, target):
+            raise ValueError(f"target {target!r}: {name_rule(target)}")
+        if target in labels:
+            raise ValueError(f"{target!r} is repeated")
+        labels[target] = tuple(int(value) for value in match[2].split(","))
     if not labels:
         raise ValueError("no target; write target=1, or @table for a table of the manifest")
     return labels

@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from evaluator import paths
 from evaluator.errors import DatasetError, ManifestError
-from evaluator.manifests.case_lists import Name, Row, read_case_list
+from evaluator.manifests.case_lists import NAME, Name, Row, name_rule, read_case_list
 
 logger = logging.getLogger(__name__)
 
@@ -94,9 +94,11 @@ def read_dataset_manifest(path: Path) -> DatasetManifest:
     """
     text = _read_bytes(path)
     try:
-        content = tomllib.loads(text.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = tomllib.loads(text.decode("utf-8-sig"))
+    except tomllib.TOMLDecodeError as error:
         raise ManifestError(f"{path}: not TOML: {error}") from None
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path}: not UTF-8 text ({error}); save it as UTF-8") from None
     if reserved := {"path", "sha256", "rows"} & content.keys():
         raise ManifestError(f"{path}: unknown field {', '.join(sorted(reserved))}")
     try:
@@ -104,14 +106,20 @@ def read_dataset_manifest(path: Path) -> DatasetManifest:
             {**content, "path": path, "sha256": hashlib.sha256(text).hexdigest()}
         )
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise ManifestError("\n  ".join([f"{path}:", *faults])) from None
+        raise ManifestError("\n  ".join([f"{path}:", *map(_describe, error.errors())])) from None
     if manifest.phantom:
         return manifest
     case_list = path.parent / (manifest.cases or f"{path.stem}.tsv")
     rows = read_case_list(case_list, manifest.labels)
     sha256 = hashlib.sha256(text + b"\0" + _read_bytes(case_list)).hexdigest()
     return manifest.model_copy(update={"rows": rows, "sha256": sha256})
+
+
+def _describe(fault: Any) -> str:
+    place = ".".join(str(part) for part in fault["loc"] if part != "[key]")
+    if fault["type"] == "string_pattern_mismatch" and fault["ctx"]["pattern"] == NAME:
+        return f"{place}: {name_rule(str(fault['input']))}"
+    return f"{place}: {fault['msg']}"
 
 
 def root_of(manifest: DatasetManifest, data_root: Path | None) -> Path:

@@ -5,8 +5,11 @@ Read from ``manifests/organs.toml``, which gives a source for every tolerance.
 
 from __future__ import annotations
 
+import re
 import tomllib
+import unicodedata
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
@@ -37,7 +40,11 @@ class Organ:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Organs:
-    """All organs by name, and the default tolerance of other targets."""
+    """All organs by name, and the default tolerance of other targets.
+
+    A target's name is that of an organ if it differs only in case, spaces, underscores and dashes
+    from its name or one of its texts: ``Liver``, ``kidney_left`` and ``left kidney`` are known.
+    """
 
     organs: Mapping[str, Organ]
     default_tolerance_mm: float
@@ -47,25 +54,55 @@ class Organs:
         """Names in the manifest's order."""
         return tuple(self.organs)
 
+    def find(self, target: str) -> str | None:
+        """The name of the organ that a target is; None if the manifest does not know it."""
+        if target in self.organs:
+            return target
+        plain = plain_name(target)
+        for name, organ in self.organs.items():
+            if plain in {plain_name(known) for known in (name, *organ.texts)}:
+                return name
+        return None
+
+    def near(self, target: str) -> tuple[str, ...]:
+        """Names that are similar to a target's, the most similar first, at most three."""
+        known: dict[str, str] = {}
+        for name, organ in self.organs.items():
+            known |= {plain_name(word): name for word in (name, *organ.texts)}
+        plain = plain_name(target)
+        words = set(plain.split("-"))
+        sharing = [name for word, name in known.items() if set(word.split("-")) <= words]
+        similar = [known[word] for word in get_close_matches(plain, known, n=3, cutoff=0.75)]
+        return tuple(dict.fromkeys([*sharing, *similar]))[:3]
+
     def tolerance_mm(self, name: str) -> float:
         """The NSD tolerance in millimetres; the default if the name is not in the manifest."""
-        organ = self.organs.get(name)
+        organ = self._organ(name)
         return organ.tolerance_mm if organ else self.default_tolerance_mm
 
     def source(self, name: str) -> str:
         """The publication of the tolerance, shown with the value."""
-        organ = self.organs.get(name)
+        organ = self._organ(name)
         return organ.source if organ else self.default_source
 
     def kind(self, name: str) -> Kind | None:
         """The kind of structure; None if the name is not in the manifest."""
-        organ = self.organs.get(name)
+        organ = self._organ(name)
         return organ.kind if organ else None
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Text prompts for the organ; for an unknown name, the name with spaces for dashes."""
-        organ = self.organs.get(name)
+        organ = self._organ(name)
         return organ.texts if organ else (name.replace("-", " "),)
+
+    def _organ(self, target: str) -> Organ | None:
+        name = self.find(target)
+        return self.organs[name] if name else None
+
+
+def plain_name(target: str) -> str:
+    """A name in small letters, its words divided by dashes."""
+    return "-".join(re.split(r"[\s_-]+", unicodedata.normalize("NFKC", target).casefold().strip()))
 
 
 class _Default(BaseModel):
@@ -96,7 +133,7 @@ def load_organs(path: Path | None = None) -> Organs:
     """
     path = path or paths.project() / "manifests" / "organs.toml"
     try:
-        content = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        content = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise ManifestError(
             f"{path}: cannot be read ({error.strerror}); it lists the organs"

@@ -13,7 +13,8 @@ from math import pi
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
+
+from evaluator.compilation import njit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

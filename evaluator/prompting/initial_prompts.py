@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from evaluator.imaging.grid_masks import GridMask
+from evaluator.imaging.registration import box_displacement_mm
 from evaluator.prompting.boxes import choose_box, put_box
 from evaluator.prompting.points import choose_positions, put_point
 from evaluator.prompting.random_stream import RandomStream
@@ -66,7 +67,9 @@ def simulate_prompts(
 
     A point is placed into each grid's reference: where the voxel that holds the position lies
     outside it, the nearest voxel inside is taken, and ``displacement_mm`` is their distance (the
-    largest of several points).
+    largest of several points). A box stays where it is; its ``displacement_mm`` is how far the
+    tight box of the grid's own reference lies from that of the anchor, 0 where rounding to voxels
+    explains it.
 
     Args:
         masks: the target's reference on ALL images of the case, whichever of them a model gets,
@@ -145,7 +148,12 @@ def _box(simulation: _Simulation, masks: Mapping[Modality, GridMask]) -> _Prompt
     for modality, mask in masks.items():
         box = put_box(world_box, mask.grid)
         if box:
-            prompts[modality] = TargetPrompt(target=target, box=box, anchor=anchor)
+            prompts[modality] = TargetPrompt(
+                target=target,
+                box=box,
+                displacement_mm=box_displacement_mm(masks[anchor], mask),
+                anchor=anchor,
+            )
         else:
             prompts[modality] = NoPrompt(target=target, reason="outside-grid")
     return prompts

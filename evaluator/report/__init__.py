@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from evaluator.analysis.comparison import compare
+from evaluator.analysis.data_warnings import warnings_of_runs
 from evaluator.analysis.failures import find_failures
 from evaluator.errors import UnknownNameError
 from evaluator.limits import ensure_limits
@@ -161,6 +162,10 @@ def _warning_lines(report: Report) -> tuple[str, ...]:
             }
         )
         lines.append(f"{SYNTHETIC}: {', '.join(names)}. These results do not apply to patients.")
+    for benchmark in report.benchmarks:
+        # the subjects and files that a line names are withheld
+        data = [report.privacy.text(line) for line in warnings_of_runs(benchmark.runs)]
+        lines += [f"{benchmark.short}: {line}" for line in dict.fromkeys(data)]
     if random := sorted({run.label for run in report.results.runs if run.random_weights}):
         lines.append(
             f"{RANDOM}: {', '.join(random)}. Only the code was tested; the scores have no meaning."

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from evaluator.types import Protocol
 
 SYNTHETIC = "SYNTHETIC DATA"
+UNREGISTERED_TAG = "UNREGISTERED: NO COMMON PROMPT"
+FORCED_TAG = "RUN IN SPITE OF ERRORS IN THE DATA"
+FINDINGS_TAG = "FINDINGS IN THE DATA"
 RANDOM = "RANDOM WEIGHTS, NOT A RESULT"
 #: verdict of the reproducibility check -> warning
 DOUBTS = {"keeps-state": "KEEPS STATE BETWEEN CASES", "not-deterministic": "NOT DETERMINISTIC"}
@@ -73,6 +76,7 @@ class Benchmark:
         warnings: tuple[str, ...] = (SYNTHETIC,) if self.group.synthetic else ()
         for run in self.runs:
             warnings += tuple(f"{run.label}: {text}" for text in run.warnings)
+        warnings = (*warnings, *self._data_warnings())
         random = sorted(run.label for run in self.runs if run.random_weights)
         if not random:
             return warnings
@@ -80,6 +84,20 @@ class Benchmark:
             *warnings,
             RANDOM if len(random) == len(self.runs) else f"{RANDOM}: {', '.join(random)}",
         )
+
+    def _data_warnings(self) -> tuple[str, ...]:
+        checks = [run.store.checks() for run in self.runs]
+        warnings = [UNREGISTERED_TAG] if self.unregistered else []
+        if any(check.forced for check in checks):
+            warnings.append(FORCED_TAG)
+        if any(check.lines() for check in checks):
+            warnings.append(FINDINGS_TAG)
+        return tuple(warnings)
+
+    @property
+    def unregistered(self) -> bool:
+        """The images of a case did not get one prompt in some of the runs."""
+        return any(run.info.unregistered for run in self.runs)
 
 
 def make_benchmarks(results: Results, comparison: Comparison) -> tuple[Benchmark, ...]:

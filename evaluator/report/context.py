@@ -57,6 +57,11 @@ class Report:
             )
         )
 
+    @property
+    def unregistered(self) -> tuple[str, ...]:
+        """Benchmarks in which the images of a case did not get one prompt."""
+        return tuple(benchmark.short for benchmark in self.benchmarks if benchmark.unregistered)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:

@@ -30,7 +30,10 @@ _TOLD = (
     "--threads", "--recheck", "--shard", "--limit",
     "--weights", "--option", "--accept-licence",
 )  # fmt: skip
-_FLAGS = ("--batch", "--debug", "--dry-run", "-v", "--verbose", "-q", "--quiet")
+_FLAGS = (
+    "--batch", "--debug", "--dry-run", "--force", "--unregistered",
+    "-v", "--verbose", "-q", "--quiet",
+)  # fmt: skip
 _REPEATED_FLAG = re.compile(r"-[vq]+")
 _WITHHELD = {
     "--case": "CASES",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from evaluator.files import csv_bytes
 from evaluator.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def as_csv(data: pd.DataFrame, warnings: Sequence[str]) -> str:
     if warnings:
         data = data.copy()
         data.insert(0, "note", "; ".join(warnings))
-    return data.to_csv(index=False)
+    return csv_bytes(data).decode()
 
 
 def as_markdown(table: Table) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from evaluator.analysis.comparison import ALL_TARGETS
+from evaluator.analysis.comparison.conclusions import KINDS
 from evaluator.analysis.failure_modes import FAILURE_MODES
 from evaluator.metrics import METRICS
 from evaluator.report.tables import (
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _TARGET_WORDS = {
     "worse": "Worse on PET",
     "better": "Better on PET",
-    "same": "As good as on {}, or within the margin",
+    "same": "As good as on {}, within the margin, or no difference beyond the grid",
     "open": "Inconclusive",
     "unsupported": "Not supported by the model",
 }
@@ -75,14 +76,14 @@ def _verdict(
 ) -> Verdict:
     by_target = rows[rows["target"] != ALL_TARGETS]
     overall = next(iter(rows_of(rows[rows["target"] == ALL_TARGETS])), None)
-    kind, word = kind_of(overall, benchmark.metric)
+    kind, word = kind_of(overall)
     structural = MODALITY_NAMES[modality_pair.split("-")[0]]
     if kind == "unsupported":
         sentences = [_unsupported(benchmark, model, overall)]
     else:
         sentences = [
             _overall(overall, benchmark.metric, structural, single=len(by_target) == 1),
-            _by_target(by_target, benchmark.metric, structural),
+            _by_target(by_target, structural),
             _failures(benchmark, model, modality_pair),
             _failure_modes(benchmark, failure_analysis, model, modality_pair),
         ]
@@ -94,21 +95,13 @@ def _verdict(
     )
 
 
-def kind_of(row: Any, metric: str) -> tuple[str, str]:
+def kind_of(row: Any) -> tuple[str, str]:
     """Return the kind of a paired difference (see ``Verdict.kind``) and its words."""
     if row is not None and row.status == "unsupported":
         return "unsupported", "not supported"
-    if row is None or pd.isna(row.difference) or pd.isna(row.verdict):
+    if row is None or pd.isna(row.difference) or pd.isna(row.conclusion):
         return "open", "inconclusive"
-    if row.verdict == "inconclusive":
-        return "open", "inconclusive"
-    if row.verdict == "equivalent":
-        return "same", "as good on PET"
-    is_worse = (row.difference > 0) == (METRICS[metric].direction == "higher")
-    word = "worse" if is_worse else "better"
-    if row.verdict == "different within margin":
-        return "same", f"slightly {word} on PET"
-    return word, f"{word} on PET"
+    return KINDS[str(row.conclusion)], str(row.conclusion)
 
 
 def _unsupported(benchmark: Benchmark, model: str, row: Any) -> str:
@@ -144,21 +137,48 @@ def _overall(row: Any, metric: str, structural: str, *, single: bool) -> str:
     else:
         interval = f"{number(row.low, digits)} to {number(row.high, digits)}"
         certainty = f"The difference is {difference} (95 % interval from {interval}; {subjects})."
-    return f"{levels} {certainty} {_meaning(row, structural, unit)}"
+    return f"{levels} {certainty} {_meaning(row, structural, unit)}{_grid(row, digits, structural)}"
+
+
+def _grid(row: Any, digits: int, structural: str) -> str:
+    """Say what the grid's part is, and what is left of the difference without it."""
+    if pd.isna(row.controlled_difference):
+        return f" {_sentence(row.grid_remark)}" if row.grid_remark else ""
+    floors = (
+        f" An image-blind answer to the same prompts scores "
+        f"{number(row.floor_functional, digits)} on PET and {number(row.floor_structural, digits)} "
+        f"on {structural}; the grid allows {number(row.ceiling_functional, digits)} and "
+        f"{number(row.ceiling_structural, digits)}."
+    )
+    interval = (
+        ""
+        if pd.isna(row.controlled_low)
+        else f" (95 % interval from {number(row.controlled_low, digits)} to "
+        f"{number(row.controlled_high, digits)})"
+    )
+    left = number(row.controlled_difference, digits)
+    conclusion = f" Conclusion: {row.conclusion}." if row.grid_remark else ""
+    return f"{floors} Beyond the grid's part the difference is {left}{interval}.{conclusion}"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _meaning(row: Any, structural: str, unit: str) -> str:
     margin = "" if pd.isna(row.margin) else f"{row.margin:g}{unit}"
     if row.verdict == "equivalent":
         return (
-            f"A difference larger than the margin of {margin} is excluded: the model is as good on "
-            f"PET as on {structural}."
+            f"A raw difference larger than the margin of {margin} is excluded: the scores on PET are "
+            f"as good as on {structural}."
         )
     if row.verdict == "different within margin":
-        return f"The difference is significant, but smaller than the declared margin of {margin}."
+        return (
+            f"The raw difference is significant, but smaller than the declared margin of {margin}."
+        )
     if row.verdict == "different":
         declared = f" (declared margin: {margin})" if margin else ""
-        return f"The difference is significant{declared}."
+        return f"The raw difference is significant{declared}."
     if pd.notna(row.explanation) and row.explanation:
         return f"The result is inconclusive: {row.explanation}."
     within = f" or that it is smaller than the margin of {margin}" if margin else ""
@@ -167,12 +187,12 @@ def _meaning(row: Any, structural: str, unit: str) -> str:
     )
 
 
-def _by_target(rows: pd.DataFrame, metric: str, structural: str) -> str:
+def _by_target(rows: pd.DataFrame, structural: str) -> str:
     if len(rows) < 2:
         return ""
     targets: dict[str, list[str]] = {kind: [] for kind in _TARGET_WORDS}
     for row in rows_of(rows):
-        targets[kind_of(row, metric)[0]].append(str(row.target))
+        targets[kind_of(row)[0]].append(str(row.target))
     parts = []
     for kind, names in targets.items():
         if names:

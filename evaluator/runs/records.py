@@ -52,6 +52,14 @@ class TargetRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """A failed attempt at a request that was then sent again, in a new container."""
+
+    status: Status
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundRecord:
     """One round under one seed: a request and its outcome, or a refusal without a request."""
 
@@ -69,6 +77,14 @@ class RoundRecord:
     reply: Reply | None = None
     #: target -> the points that this round's correction added
     added: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
+    #: failed attempts before the outcome; empty: the first attempt gave it
+    attempts: tuple[AttemptRecord, ...] = ()
+
+    @property
+    def is_flaky(self) -> bool:
+        """True if the model failed and then answered the same request."""
+        answered = any(target.status == Status.OK for target in self.targets.values())
+        return bool(self.attempts) and answered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evaluator.runs.run_info import DRAWN, DRAWN_UNREGISTERED
+
 if TYPE_CHECKING:
     from evaluator.runs.run_info import RunInfo
 
@@ -51,6 +53,8 @@ def _arguments_of_format_1(info: RunInfo) -> list[str]:
     kind, _, size = info.weights.name.partition(":")
     if kind in ("random", "mounted"):
         words += ["--weights", "FOLDER" if kind == "mounted" else f"random:{size}"]
-    if identity.prompts != "drawn":
+    if info.unregistered:
+        words.append("--unregistered")
+    if identity.prompts not in (DRAWN, DRAWN_UNREGISTERED):
         words += ["--prompts", info.replayed_run or "RUN"]
     return [*words, *(["--engine", "local"] if info.engine.name == "local" else [])]

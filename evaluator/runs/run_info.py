@@ -9,6 +9,11 @@ from pathlib import Path
 from evaluator.runs.json_types import FORMAT
 from evaluator.types import PromptKind
 
+#: value of ``RunIdentity.prompts``: one prompt for all images of a case
+DRAWN = "drawn"
+#: one for each image, on its own reference
+DRAWN_UNREGISTERED = "drawn-on-each-image"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunIdentity:
@@ -23,7 +28,7 @@ class RunIdentity:
     protocol_sha256: str
     #: version of the container contract
     contract: str
-    #: "drawn", or the hash of the replayed prompts and clicks
+    #: "drawn", "drawn-on-each-image", or the hash of the replayed prompts and clicks
     prompts: str
     #: "published", "random:small", "random:full", or a hash of mounted weights; empty without
     weights: str = ""
@@ -159,6 +164,11 @@ class RunInfo:
     def root(self) -> Path | None:
         """``data_root`` as a path."""
         return Path(self.data_root) if self.data_root else None
+
+    @property
+    def unregistered(self) -> bool:
+        """True when prompts were simulated on each image's own reference (--unregistered)."""
+        return self.identity.prompts == DRAWN_UNREGISTERED
 
     @property
     def random_weights(self) -> bool:

@@ -2,6 +2,7 @@
 
     runs/<name>/
       run.json                        identity of the run, and what is needed to repeat it
+      checks.json                     what was found in the data before the model was run
       prompts/<case>.json             the prompts of round 0, with their hash
       records/<case>/<modality>.json  one scan's requests, statuses, seconds, masks by hash
       masks/<case>/<modality>/s<seed>/r<round>/<target>.nii.gz
@@ -30,13 +31,14 @@ from evaluator import paths
 from evaluator.errors import RunConflictError, UserError
 from evaluator.files import safe_name
 from evaluator.locks import file_lock, read_holder
+from evaluator.runs.data_checks import DataChecks
 from evaluator.runs.json_types import read_typed, write_typed
 from evaluator.runs.records import CasePrompts, Reproducibility, ScanRecord, ScanScores
 from evaluator.runs.run_info import RunIdentity, RunInfo
 from evaluator.runs.score_limits import ScanLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,17 @@ class RunStore:
     def write_prompts(self, prompts: CasePrompts) -> None:
         """Write one case's prompts."""
         write_typed(self.prompts_path(prompts.case), prompts)
+
+    def checks(self) -> DataChecks:
+        """What was found in the data; nothing for runs that were made without checks."""
+        path = self.path / "checks.json"
+        return read_typed(DataChecks, path) if path.is_file() else DataChecks()
+
+    def write_checks(self, checks: DataChecks, cases: Iterable[str]) -> None:
+        """Add checks of these cases; other processes may do the same at the same time."""
+        with file_lock(self.path / "lock-checks", "umd", optional=True):
+            merged = self.checks().updated(checks, frozenset(cases))
+            write_typed(self.path / "checks.json", merged)
 
     def reproducibility(self) -> Reproducibility | None:
         """Whether predictions depend on the order of cases; None if it was not checked."""

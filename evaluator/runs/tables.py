@@ -263,12 +263,13 @@ def _rows_of_round(
         "notes": json.dumps(dict(reply.notes)) if reply and reply.notes else None,
         "voxel_ml": voxel_ml(np.array(record.grid.affine)) if record.grid else None,
     }
+    flaky = f"flaky: {entry.attempts[0].detail}" if entry.is_flaky else None
     for name, target in entry.targets.items():
         prompt = prompts.get(entry.seed, {}).get(name)
         yield request | {
             "target": name,
             "status": str(target.status),
-            "detail": target.detail or None,
+            "detail": target.detail or flaky,
             "interactions": target.interactions,
             "voxels": target.mask.voxels if target.mask else None,
             "mask": target.mask.file if target.mask else None,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from evaluator.datasets.references import read_uptake
 from evaluator.errors import VolumeError
 from evaluator.files import fingerprint
 from evaluator.imaging.geometry import affine_of, difference, spacing, to_index, to_world
@@ -112,13 +111,20 @@ def score_pair(pair: Pair, settings: Settings, *, threads: int = 1) -> Json:
         measurements={
             name: applicable_measurements(settings.metrics, name, unit) for name in targets
         },
-        image=read_uptake(pair.image, grid).reshape(reference.shape) if pair.image else None,
+        image=_read_uptake(pair.image, grid).reshape(reference.shape) if pair.image else None,
     )  # fmt: skip
     entries = [
         {"name": name, "label": _label(targets[name])} | _values(measures, settings.metrics)
         for name, measures in measured.items()
     ]
     return {"spacing_mm": list(step), "tolerance_mm": tolerances, "targets": entries}
+
+
+def _read_uptake(path: Path, grid: Grid) -> NDArray[np.float32]:
+    """The PET image of a pair; datasets are imported only where there is one."""
+    from evaluator.datasets.references import read_uptake
+
+    return read_uptake(path, grid)
 
 
 def resample_nearest(labels: NDArray[Any], source: Grid, target: Grid) -> NDArray[Any]:

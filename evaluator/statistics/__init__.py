@@ -5,7 +5,17 @@ resemble each other, and counting them as units would make every interval too na
 """
 
 from evaluator.statistics.agreement import Agreement, bland_altman
-from evaluator.statistics.equivalence import ALPHA, equivalence_p, holm, smallest_p, verdict
+from evaluator.statistics.equivalence import (
+    ALPHA,
+    DIFFERENT,
+    DIFFERENT_WITHIN_MARGIN,
+    EQUIVALENT,
+    INCONCLUSIVE,
+    equivalence_p,
+    holm,
+    smallest_p,
+    verdict,
+)
 from evaluator.statistics.failures import FailurePart, mean_loss, paired_failures
 from evaluator.statistics.intervals import FEWEST, mean_intervals
 from evaluator.statistics.mixed_model import MixedModelResult, fit_mixed_model
@@ -15,7 +25,11 @@ from evaluator.statistics.resampling import RESAMPLES
 
 __all__ = [
     "ALPHA",
+    "DIFFERENT",
+    "DIFFERENT_WITHIN_MARGIN",
+    "EQUIVALENT",
     "FEWEST",
+    "INCONCLUSIVE",
     "RESAMPLES",
     "Agreement",
     "FailurePart",

@@ -6,7 +6,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
+
+from evaluator.compilation import njit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,22 +4,29 @@ The evaluator opens the file without following links and reads at most the limit
 worker process (``evaluator.volumes.validation_worker``) that has no files open, can open none, and
 gets no references. The worker reads the header before any voxel, decompresses no more than the grid
 has, and returns the box that holds the mask.
+
+A worker that ends or stops is replaced and gets the file again. If it ends again, a mask that is
+known to be good decides: the file is to blame if that mask is read, else the machine.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
+import resource
 import stat
 import struct
 import subprocess
 import sys
 import threading
+from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from evaluator.errors import HostError
+from evaluator.imaging.geometry import make_grid
 from evaluator.imaging.grid_masks import crop_mask
 from evaluator.types import Failure, Status
 
@@ -29,7 +36,30 @@ if TYPE_CHECKING:
     from evaluator.imaging.grid_masks import GridMask
     from zoo_sdk.wire import Grid
 
+logger = logging.getLogger(__name__)
+
 LENGTH = struct.Struct("<Q")
+#: status of a reply: the worker had too little memory
+NO_MEMORY = "no-memory"
+#: times that a file is sent to a new worker
+ATTEMPTS = 2
+#: a reply takes at most so long, and longer for large grids
+WAIT_SECONDS = 60.0
+VOXELS_PER_SECOND = 2e6
+#: how long a worker may take to end by itself
+END_SECONDS = 5.0
+
+
+class _WorkerEndedError(Exception):
+    """The worker ended, or did not reply in time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NpzLabel:
+    """One label of an array (k, j, i) in an npz file."""
+
+    array: str
+    label: int
 
 
 class MaskValidator:
@@ -52,48 +82,90 @@ class MaskValidator:
         """End the worker."""
         self._end()
 
-    def check(self, path: Path, grid: Grid, limit_bytes: int) -> GridMask | Failure:
+    def check(
+        self, path: Path, grid: Grid, limit_bytes: int, *, npz: NpzLabel | None = None
+    ) -> GridMask | Failure:
         """Read and validate a mask.
 
         Args:
             path: the file, in a folder that a container made inside a folder of the evaluator.
             grid: the grid that the mask must lie on.
             limit_bytes: the largest size of the file.
+            npz: the label of an npz file; None: the file is a NIfTI mask.
 
         Returns:
             The mask on ``grid``, or a Failure that says why the file is not accepted.
 
         Raises:
-            HostError: the worker cannot be started.
+            HostError: the worker does not work on this machine.
         """
         body = read_untrusted(path, limit_bytes)
         if isinstance(body, Failure):
             return body
         with self._lock:
-            return self._validate(body, grid)
+            return self._validate(body, grid, npz)
 
-    def _validate(self, body: bytes, grid: Grid) -> GridMask | Failure:
-        self._worker = self._worker or _start()
-        worker = self._worker
+    def _validate(self, body: bytes, grid: Grid, npz: NpzLabel | None) -> GridMask | Failure:
+        ended = ""
+        for _ in range(ATTEMPTS):
+            try:
+                return self._ask(body, grid, npz)
+            except _WorkerEndedError as error:
+                ended = str(error)
+                logger.warning("the process that checks masks ended (%s); started again", ended)
+        self._require_worker(ended)
+        return Failure(
+            status=Status.UNSAFE_FILE,
+            detail=f"the process that read the file ended abnormally, {ATTEMPTS} times ({ended})",
+        )
+
+    def _require_worker(self, ended: str) -> None:
+        """Raise HostError if the worker cannot even read a mask that is known to be good."""
+        from evaluator.volumes.validation_worker import smallest_mask
+
+        try:
+            mask = self._ask(smallest_mask(), make_grid((1, 1, 1), np.eye(4)))
+        except _WorkerEndedError as error:
+            ended, mask = str(error), Failure(status=Status.UNSAFE_FILE)
+        if isinstance(mask, Failure):
+            raise HostError(
+                f"the process that checks masks does not work on this machine ({ended}); "
+                f"{_memory_advice()}run again. No mask was judged"
+            )
+
+    def _ask(self, body: bytes, grid: Grid, npz: NpzLabel | None = None) -> GridMask | Failure:
+        """What the worker replies; raises _WorkerEndedError without a reply in time."""
+        worker = self._worker = self._worker or _start()
         assert worker.stdin and worker.stdout
-        request = json.dumps({"shape": grid.shape, "affine": grid.affine}).encode()
+        expected = {"shape": grid.shape, "affine": grid.affine, "npz": npz and asdict(npz)}
+        request = json.dumps(expected).encode()
+        seconds = WAIT_SECONDS + np.prod(grid.shape, dtype=float) / VOXELS_PER_SECOND
+        limit = threading.Timer(seconds, worker.kill)
+        limit.daemon = True
+        limit.start()
         try:
             for part in (request, body):
                 worker.stdin.write(LENGTH.pack(len(part)))
                 worker.stdin.write(part)
             worker.stdin.flush()
             reply = json.loads(_receive(worker.stdout))
+            if reply["status"] == NO_MEMORY:
+                raise HostError(
+                    f"a mask of {grid.shape} voxels cannot be checked within this machine's "
+                    f"memory; {_memory_advice()}run again"
+                )
             if reply["status"] != "ok":
                 return Failure(status=Status(reply["status"]), detail=reply["detail"])
             (i, j, k), shape = reply["low"], np.subtract(reply["high"], reply["low"])
             voxels = np.empty(np.minimum(shape, grid.shape), dtype=np.uint8)
             _fill(worker.stdout, memoryview(voxels.reshape(-1).data))
-        except (OSError, EOFError):
+        except (OSError, EOFError, ValueError):
+            late = not limit.is_alive()
             code = self._end()
-            return Failure(
-                status=Status.UNSAFE_FILE,
-                detail=f"the process that read the file ended abnormally ({code})",
-            )
+            reason = f"no reply in {seconds:.0f} s" if late else f"exit code {code}"
+            raise _WorkerEndedError(reason) from None
+        finally:
+            limit.cancel()
         return crop_mask(voxels, grid, (i, j, k))
 
     def _end(self) -> int | None:
@@ -106,7 +178,11 @@ class MaskValidator:
         except OSError:
             worker.kill()
         worker.stdout.close()
-        return worker.wait()
+        try:
+            return worker.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            return worker.wait()
 
 
 def read_untrusted(path: Path, limit_bytes: int) -> bytes | Failure:
@@ -144,6 +220,14 @@ def read_untrusted(path: Path, limit_bytes: int) -> bytes | Failure:
         while len(body) <= limit_bytes and (chunk := stream.read(limit_bytes + 1 - len(body))):
             body += chunk
     return _too_large(path, limit_bytes) if len(body) > limit_bytes else body
+
+
+def _memory_advice() -> str:
+    """What to do if this process's address space is limited."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if soft == resource.RLIM_INFINITY:
+        return ""
+    return f"the address space is limited to {soft // 2**20} MiB (ulimit -v): raise it and "
 
 
 def _start() -> subprocess.Popen[bytes]:

@@ -1,13 +1,14 @@
 """The worker of ``MaskValidator``: reads untrusted masks in a process that can open no file.
 
-Requests come from standard input: the expected grid as JSON, then the file's bytes, each after its
-length. A reply is a JSON object after its length. If its status is "ok", it names the box
+Requests come from standard input: the expected grid as JSON (and the label, if the file is npz),
+then the file's bytes, each after its length. A reply is a JSON object after its length. If its status is "ok", it names the box
 [low, high) that holds the mask, and one byte for each voxel of the box follows, last index fastest.
 Most of a whole-body mask is zeros; they are compared once and never copied.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import resource
 import sys
@@ -22,8 +23,10 @@ from nibabel.spatialimages import HeaderDataError
 from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import TOLERANCE_MM, describe, difference, make_grid
 from evaluator.imaging.grid_masks import crop_mask
-from evaluator.volumes.mask_validation import LENGTH
+from evaluator.volumes.mask_validation import LENGTH, NO_MEMORY
 from evaluator.volumes.nifti_header import nifti_affine
+from evaluator.volumes.npz_labels import inspect_npz
+from evaluator.volumes.refused_file import RefusedFileError
 from zoo_sdk import nifti
 
 if TYPE_CHECKING:
@@ -35,20 +38,13 @@ HEADER_BYTES = 352
 MOST_EXTENSION_BYTES = 2**20
 MEMORY_BYTES = 16 * 2**30
 MOST_MEMBERS = 100_000
+#: isal's type stubs declare its exception as an instance
+BROKEN: Any = isal_zlib.error
 #: bytes that are decompressed and checked at once; they fit into the processor's cache
 BLOCK_BYTES = 2**17
 ZEROS = bytes(BLOCK_BYTES)
 MAGIC = b"\x1f\x8b"
 PACKED_ZEROS = nifti.packed_zeros(nifti.MANY_ZEROS)
-
-
-class RefusedFileError(Exception):
-    """The file is not accepted: a status of the contract, and why."""
-
-    def __init__(self, status: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
 
 
 def main() -> None:
@@ -59,9 +55,14 @@ def main() -> None:
         body = _receive(source)
         expected = json.loads(request)
         try:
-            low, voxels = inspect(body, make_grid(expected["shape"], expected["affine"]))
+            grid = make_grid(expected["shape"], expected["affine"])
+            npz = expected["npz"]
+            low, voxels = inspect_npz(body, grid, **npz) if npz else inspect(body, grid)
         except RefusedFileError as refused:
             _send(sink, json.dumps({"status": refused.status, "detail": refused.detail}).encode())
+        except MemoryError:
+            # what a file may take is bounded by its grid, so the machine's limit is too low
+            _send(sink, json.dumps({"status": NO_MEMORY, "detail": ""}).encode())
         else:
             high = [int(l) + n for l, n in zip(low, voxels.shape, strict=True)]
             _send(sink, json.dumps({"status": "ok", "low": low, "high": high}).encode())
@@ -72,8 +73,12 @@ def main() -> None:
 def confine() -> None:
     """Forbid this process to open or enlarge files and to start processes; bound its memory."""
     # modules that are imported on first use must be imported before files are forbidden
-    inspect(_smallest_mask(), make_grid((1, 1, 1), np.eye(4)))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    grid = make_grid((1, 1, 1), np.eye(4))
+    inspect(smallest_mask(), grid)
+    inspect_npz(_smallest_npz(), grid, "segs", 1)
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    memory = MEMORY_BYTES if most == resource.RLIM_INFINITY else min(MEMORY_BYTES, most)
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     for limit in (
         resource.RLIMIT_FSIZE,
         resource.RLIMIT_CORE,
@@ -102,7 +107,7 @@ def inspect(body: bytes, grid: Grid) -> tuple[list[int], NDArray[np.uint8]]:
     if shape != grid.shape:
         raise RefusedFileError("wrong-shape", f"shape {shape}, expected {grid.shape}")
     _check_place(header, grid)
-    offset = int(header["vox_offset"])
+    offset = _voxel_offset(header)
     if not HEADER_BYTES <= offset <= HEADER_BYTES + MOST_EXTENSION_BYTES:
         raise RefusedFileError("unsafe-file", f"the header places the voxels at byte {offset}")
     stream.read(offset - HEADER_BYTES)
@@ -177,7 +182,7 @@ class BoundedStream:
             while count and (part := self._next(count)):
                 parts.append(part)
                 count -= len(part)
-        except (zlib.error, EOFError, ValueError) as error:
+        except (zlib.error, BROKEN, EOFError, ValueError) as error:
             raise RefusedFileError(
                 "unsafe-file", f"the compressed data are broken: {error}"
             ) from None
@@ -246,6 +251,12 @@ def _header(block: bytes) -> Any:
     return header
 
 
+def _voxel_offset(header: Any) -> int:
+    """The byte at which the voxels begin; -1 for NaN and infinity, which no file may have."""
+    offset = float(header["vox_offset"])
+    return int(offset) if np.isfinite(offset) else -1
+
+
 def _check_place(header: Any, grid: Grid) -> None:
     try:
         file_grid = make_grid(grid.shape, nifti_affine(header))
@@ -269,9 +280,16 @@ def _send(stream: IO[bytes], body: bytes) -> None:
     stream.write(body)
 
 
-def _smallest_mask() -> bytes:
+def smallest_mask() -> bytes:
+    """A valid mask of one voxel, as a file."""
     image = nibabel.Nifti1Image(np.ones((1, 1, 1), dtype=np.uint8), np.eye(4))
     return bytes(image.to_bytes())
+
+
+def _smallest_npz() -> bytes:
+    body = io.BytesIO()
+    np.savez_compressed(body, segs=np.ones((1, 1, 1), dtype=np.uint8))
+    return body.getvalue()
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ from evaluator.volumes.mask_validation import read_untrusted
 from evaluator.volumes.metaimage_header import metaimage_header
 from evaluator.volumes.nifti_header import nifti_header
 from evaluator.volumes.nrrd_header import nrrd_header
-from evaluator.volumes.validation_worker import BoundedStream, RefusedFileError
+from evaluator.volumes.refused_file import RefusedFileError
+from evaluator.volumes.validation_worker import BoundedStream
 
 if TYPE_CHECKING:
     from pathlib import Path

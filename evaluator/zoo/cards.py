@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from evaluator.containers.contracts import CONTRACTS
 from evaluator.errors import ManifestError
+from evaluator.plain_text import clean_text
 from evaluator.types import MODALITIES, Modality, ModelCard, PromptKind
 from zoo_sdk.wire import PROMPT_KINDS
 
@@ -30,6 +31,7 @@ def parse_card(labels: Mapping[str, str], where: str = "the image") -> ModelCard
     Raises:
         ManifestError: labels are missing or wrong; the message names each of them.
     """
+    labels = {name: clean_text(value) for name, value in labels.items()}
     faults: list[str] = []
 
     def read(name: str, parse: Any, default: str | None = None) -> Any:

@@ -1,9 +1,9 @@
-"""The zoo: every ``dockerfiles/<model>.Dockerfile`` with a model card in its labels."""
+"""The zoo: ``dockerfiles/<model>.Dockerfile`` with a model card, and registered images."""
 
 from __future__ import annotations
 
 import hashlib
-import re
+import stat
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from evaluator import paths
 from evaluator.errors import ManifestError, UnknownNameError
 from evaluator.zoo.cards import dockerfile_labels, parse_card
+from evaluator.zoo.dockerfiles import copied_paths, read_dockerfile
+from evaluator.zoo.registered_images import RegisteredImage, definition_files, read_definition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,22 +27,26 @@ SUFFIX = ".Dockerfile"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZooModel:
-    """A model of the checkout; ``adapter`` is None if it does not use the SDK."""
+    """A model: a Dockerfile of the checkout, or an image that the user registered."""
 
     name: str
-    dockerfile: Path
+    #: None for a registered image
+    dockerfile: Path | None
+    #: None if the model does not use the SDK
     adapter: Path | None
     card: ModelCard
+    #: None for a Dockerfile
+    image: RegisteredImage | None = None
 
 
 def zoo() -> list[ZooModel]:
     """All models whose card can be read, by name."""
-    return [model for model in map(_try, _dockerfiles()) if isinstance(model, ZooModel)]
+    return [model for model in map(_try, _definitions().values()) if isinstance(model, ZooModel)]
 
 
 def broken_models() -> dict[str, str]:
     """Models whose card cannot be read: name -> reason."""
-    results = {path.name.removesuffix(SUFFIX): _try(path) for path in _dockerfiles()}
+    results = {name: _try(path) for name, path in _definitions().items()}
     return {name: result for name, result in results.items() if isinstance(result, str)}
 
 
@@ -51,7 +57,7 @@ def find_model(name: str) -> ZooModel:
         UnknownNameError: there is no such model; the message suggests similar names.
         ManifestError: its labels are wrong.
     """
-    files = {path.name.removesuffix(SUFFIX): path for path in _dockerfiles()}
+    files = _definitions()
     if name not in files:
         raise UnknownNameError("model", name, files)
     return _read(files[name])
@@ -60,22 +66,10 @@ def find_model(name: str) -> ZooModel:
 def local_digest(model: ZooModel) -> str:
     """Identity of a model that runs without an image: a hash of its files and of the SDK."""
     root = paths.project()
-    copied = copied_files(model.dockerfile.read_text(encoding="utf-8"))
+    assert model.dockerfile is not None
+    copied = copied_files(read_dockerfile(model.dockerfile))
     folders = [root / "models" / model.name, root / "models" / "sdk" / "zoo_sdk"]
     return "files:" + hash_files([model.dockerfile, *folders, *copied], root)
-
-
-def copied_paths(text: str) -> list[str]:
-    """The paths in the build context that a Dockerfile copies."""
-    joined = re.sub(r"\\[ \t]*\n", " ", text)
-    lines = re.findall(r"^\s*(?:COPY|ADD)\s+(.+)$", joined, flags=re.MULTILINE | re.IGNORECASE)
-    copied: list[str] = []
-    for line in lines:
-        parts = [part.strip('[],"') for part in line.split()]
-        if any(part.startswith("--from") for part in parts):
-            continue
-        copied += [part for part in parts if not part.startswith("--")][:-1]
-    return copied
 
 
 def copied_files(text: str) -> list[Path]:
@@ -90,6 +84,9 @@ def hash_files(paths: Iterable[Path], root: Path) -> str:
     """sha256 over names and contents of files, and of all files in folders.
 
     A missing file enters the hash as absent.
+
+    Raises:
+        ManifestError: something is neither a file nor a folder, such as a device or a pipe.
     """
     digest = hashlib.sha256()
     for path in paths:
@@ -98,15 +95,30 @@ def hash_files(paths: Iterable[Path], root: Path) -> str:
             if "__pycache__" in file.parts or file.is_dir():
                 continue
             digest.update(f"{file.relative_to(root)}\0".encode())
-            digest.update(
-                hashlib.sha256(file.read_bytes()).digest() if file.exists() else b"absent"
-            )
+            digest.update(_content_sha256(file))
     return digest.hexdigest()
+
+
+def _content_sha256(file: Path) -> bytes:
+    """The hash of a file's content; ``absent`` if there is none."""
+    if not file.exists():
+        return b"absent"
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise ManifestError(f"{file} is not a regular file, so it cannot be copied into an image")
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
 
 
 def _dockerfiles() -> list[Path]:
     files = sorted((paths.project() / "dockerfiles").glob(f"*{SUFFIX}"))
     return [path for path in files if path.name.removesuffix(SUFFIX) not in BASES]
+
+
+def _definitions() -> dict[str, Path]:
+    """Name -> Dockerfile of the checkout, or definition file of a registered image."""
+    files = {path.stem: path for path in definition_files()}
+    files |= {path.name.removesuffix(SUFFIX): path for path in _dockerfiles()}
+    return dict(sorted(files.items()))
 
 
 def _try(path: Path) -> ZooModel | str:
@@ -117,10 +129,13 @@ def _try(path: Path) -> ZooModel | str:
 
 
 def _read(path: Path) -> ZooModel:
+    if path.suffix == ".toml":
+        image, card = read_definition(path)
+        return ZooModel(name=path.stem, dockerfile=None, adapter=None, card=card, image=image)
     name = path.name.removesuffix(SUFFIX)
-    card = parse_card(
-        dockerfile_labels(path.read_text(encoding="utf-8")), f"dockerfiles/{path.name}"
-    )
+    text = read_dockerfile(path)
+    card = parse_card(dockerfile_labels(text), f"dockerfiles/{path.name}")
+    copied_paths(text)
     if card.name != name:
         raise ManifestError(
             f"dockerfiles/{path.name}: label umd.name is {card.name!r}; "

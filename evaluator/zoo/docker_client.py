@@ -7,19 +7,34 @@ import re
 import tarfile
 import tempfile
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 import docker.errors
 
 from evaluator.containers.engines.docker import DockerEngine
-from evaluator.containers.engines.docker_errors import engine_faults
-from evaluator.errors import BuildError, write_fault
+from evaluator.containers.engines.docker_errors import engine_faults, engine_gone, explanation
+from evaluator.errors import BuildError, UserError, write_fault
+from evaluator.plain_text import clean_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageDescription:
+    """What an image declares about itself."""
+
+    digest: str
+    architecture: str
+    user: str
+    entrypoint: tuple[str, ...]
+    command: tuple[str, ...]
+    labels: Mapping[str, str]
+
 
 TAIL_LINES = 30
 
@@ -37,19 +52,19 @@ class BuildClient:
     def find(self, reference: str) -> str | None:
         """The id of an image on this machine; None if it does not exist."""
         try:
-            with engine_faults_but_missing():
+            with engine_faults_but_missing(self._client):
                 return str(self._client.images.get(reference).id)
         except docker.errors.ImageNotFound:
             return None
 
     def labels(self, reference: str) -> dict[str, str]:
         """An image's labels."""
-        with engine_faults():
+        with engine_faults(self._client):
             return dict(self._client.images.get(reference).labels)
 
     def add_tag(self, reference: str, repository: str, tag: str) -> None:
         """Give an image a second name."""
-        with engine_faults():
+        with engine_faults(self._client):
             self._client.images.get(reference).tag(repository, tag)
 
     def build(
@@ -76,11 +91,12 @@ class BuildClient:
             the id of the image.
 
         Raises:
-            BuildError: the build failed; the message ends with its last lines.
-            HostError: the build context cannot be written.
+            BuildError: the build failed, or the engine cannot read the Dockerfile; the message ends
+                with the last lines.
+            HostError: the build context cannot be written, or the engine is gone.
         """
         lines: list[str] = []
-        with _packed(context) as file, engine_faults():
+        with _packed(context) as file, engine_gone(self._client), _dockerfile_faults(what):
             stream = self._client.api.build(
                 fileobj=file,
                 custom_context=True,
@@ -96,12 +112,12 @@ class BuildClient:
             )
             failed = None
             for event in stream:
-                text = str(event.get("stream") or event.get("status") or "").strip()
+                text = clean_text(str(event.get("stream") or event.get("status") or "").strip())
                 if text:
                     lines.append(text)
                 if text.startswith("Step "):
                     logger.info(f"  {text[:100]}")
-                failed = event.get("error") or failed
+                failed = clean_text(str(event.get("error") or "")) or failed
         digest = None if failed else self.find(reference)
         if digest is None:
             tail = "\n    ".join(lines[-TAIL_LINES:])
@@ -110,7 +126,7 @@ class BuildClient:
 
     def registry(self) -> str:
         """Address of the registry for short image names; empty if the engine does not report it."""
-        with engine_faults():
+        with engine_faults(self._client):
             return str(self._client.info().get("IndexServerAddress") or "")
 
     def pull(self, reference: str) -> bool:
@@ -131,7 +147,7 @@ class BuildClient:
         part = path.with_name(f"{path.name}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with engine_faults(), part.open("wb") as file:
+            with engine_faults(self._client), part.open("wb") as file:
                 for chunk in self._client.images.get(reference).save(named=reference):
                     file.write(chunk)
             part.replace(path)
@@ -140,14 +156,41 @@ class BuildClient:
                 part.unlink()
             raise write_fault(path, error) from error
 
-    def load(self, path: Path) -> None:
-        """Read an image that ``save`` wrote."""
-        with engine_faults(), path.open("rb") as file:
-            self._client.images.load(file)
+    def load(self, path: Path) -> list[str]:
+        """Read the images of a file that ``docker save`` or ``save`` wrote; returns their ids.
+
+        Raises:
+            UserError: the file holds no image.
+        """
+        try:
+            with path.open("rb") as file:
+                images = self._client.images.load(file)
+        except docker.errors.ImageLoadError as error:
+            raise UserError(f"{path} holds no image of docker save: {error}") from None
+        except docker.errors.APIError as error:
+            if error.is_client_error() or "archive/tar" in str(error) or "EOF" in str(error):
+                raise UserError(f"{path} holds no image of docker save: {error}") from None
+            with engine_faults(self._client):
+                raise
+        return sorted({str(image.id) for image in images})
+
+    def describe(self, reference: str) -> ImageDescription:
+        """What an image declares about itself."""
+        with engine_faults(self._client):
+            attributes = self._client.images.get(reference).attrs
+        config = attributes.get("Config") or {}
+        return ImageDescription(
+            digest=str(attributes["Id"]),
+            architecture=str(attributes.get("Architecture") or ""),
+            user=str(config.get("User") or ""),
+            entrypoint=tuple(config.get("Entrypoint") or ()),
+            command=tuple(config.get("Cmd") or ()),
+            labels=dict(config.get("Labels") or {}),
+        )
 
     def import_tar(self, path: Path, repository: str, tag: str) -> None:
         """Create an image from a tar archive of a file system."""
-        with engine_faults():
+        with engine_faults(self._client):
             output = self._client.api.import_image_from_file(str(path))
             digests = re.findall(r'"status":\s*"(?:sha256:)?([0-9a-f]{12,64})"', output)
             if not digests:
@@ -185,17 +228,22 @@ def _packed(context: Path) -> Iterator[IO[bytes]]:
         yield file
 
 
-def engine_faults_but_missing() -> Any:
+@contextmanager
+def _dockerfile_faults(what: str) -> Iterator[None]:
+    """What the engine refuses before a build starts is a fault of the Dockerfile."""
+    try:
+        yield
+    except docker.errors.APIError as error:
+        raise BuildError(f"{what} does not build: {explanation(error)}") from error
+
+
+@contextmanager
+def engine_faults_but_missing(client: Any) -> Iterator[None]:
     """Like ``engine_faults``, but ``ImageNotFound`` is raised unchanged."""
-
-    @contextmanager
-    def guard() -> Any:
-        try:
-            yield
-        except docker.errors.ImageNotFound:
+    try:
+        yield
+    except docker.errors.ImageNotFound:
+        raise
+    except docker.errors.APIError:
+        with engine_faults(client):
             raise
-        except docker.errors.APIError:
-            with engine_faults():
-                raise
-
-    return guard()

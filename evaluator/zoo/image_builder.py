@@ -19,7 +19,9 @@ from evaluator.zoo.bundles import Bundle, identity_of
 from evaluator.zoo.cards import dockerfile_labels, parse_card
 from evaluator.zoo.catalog import BASES, copied_files, hash_files
 from evaluator.zoo.docker_client import BuildClient
+from evaluator.zoo.dockerfiles import foreign_images, from_images, read_dockerfile
 from evaluator.zoo.fetching import Fetch, fetch
+from evaluator.zoo.registered_images import ensure_registered
 from evaluator.zoo.saved_images import load_base
 from evaluator.zoo.sources import read_sources, sources_path
 from evaluator.zoo.weights import Weights, default_weights
@@ -63,7 +65,8 @@ def ensure_image(
     """The model's image, built with its base image unless it exists.
 
     The tag is a hash of the Dockerfile, of all files that it copies, of the files that
-    sources.toml pins, and of the base image.
+    sources.toml pins, and of the contents of all images that it builds on. So an image is built
+    again when another image was given the name after FROM.
 
     Args:
         model: the model.
@@ -78,7 +81,10 @@ def ensure_image(
     """
     order = order or ImageBuildConfig()
     builder = BuildClient(client)
-    text = model.dockerfile.read_text(encoding="utf-8")
+    if model.image is not None:
+        return _registered(model, ensure_registered(model.image, builder))
+    assert model.dockerfile is not None
+    text = read_dockerfile(model.dockerfile)
     names = [name for name in BASES if f"umd/{name}" in from_images(text)]
     bundle = open_bundle(model.name, order.bundle, order.flavour)
     weights = order.weights if bundle and bundle.sources.has_weights else Weights(kind="none")
@@ -87,6 +93,8 @@ def ensure_image(
         bases_absent = [(name, _platform(name, order.flavour)) for name in absent]
         require_complete(order.bundle, bundle, weights.parts, bases_absent)
     bases = [_base(name, order, builder) for name in names]
+    foreign = foreign_ids(text, builder)
+    bases += foreign
     reference = _reference(model, text, bases, bundle, weights)
     digest = builder.find(reference)
     logger.debug(f"image {reference} {'exists' if digest else 'does not exist yet'}")
@@ -96,6 +104,12 @@ def ensure_image(
                 fetch(bundle, order.fetch, weights.parts)
                 reference = _reference(model, text, bases, bundle, weights)
             digest = builder.find(reference) or _build(builder, model, reference, bundle, weights)
+        # the build may have pulled an image that was not here
+        bases = [base for base in bases if base not in foreign] + foreign_ids(text, builder)
+        present = _reference(model, text, bases, bundle, weights)
+        if present != reference:
+            builder.add_tag(reference, *present.split(":"))
+            reference = present
     builder.add_tag(reference, f"umd/{model.name}", weights.tag.rstrip("-") or "latest")
     card = parse_card(builder.labels(reference), f"image {reference}")
     if card != parse_card(dockerfile_labels(text) | weights.labels, model.dockerfile.name):
@@ -115,7 +129,8 @@ def _build(
     weights: Weights,
 ) -> str:
     logger.info(f"building {reference}")
-    text = model.dockerfile.read_text(encoding="utf-8")
+    assert model.dockerfile is not None
+    text = read_dockerfile(model.dockerfile)
     has_argument = re.search(r"^ARG WEIGHTS\b", text, flags=re.MULTILINE)
     with build_context(model.dockerfile, bundle, weights) as folder:
         return builder.build(
@@ -169,14 +184,19 @@ def find_image(
         ManifestError: the image's labels are wrong.
     """
     builder = BuildClient(client)
-    text = model.dockerfile.read_text(encoding="utf-8")
+    if model.image is not None:
+        found = builder.find(model.image.digest)
+        return _registered(model, found) if found else None
+    assert model.dockerfile is not None
+    text = read_dockerfile(model.dockerfile)
     names = [name for name in BASES if f"umd/{name}" in from_images(text)]
     bases = [builder.find(f"umd/{name}:latest") for name in names]
     if None in bases:
         return None
     bundle = open_bundle(model.name, config.bundle, config.flavour)
     weights = config.weights if bundle and bundle.sources.has_weights else Weights(kind="none")
-    reference = _reference(model, text, [str(base) for base in bases], bundle, weights)
+    inputs = [*map(str, bases), *foreign_ids(text, builder)]
+    reference = _reference(model, text, inputs, bundle, weights)
     digest = builder.find(reference)
     if digest is None:
         return None
@@ -185,10 +205,14 @@ def find_image(
     return BuiltImage(reference=reference, digest=digest, card=card, weights=hashes)
 
 
-def from_images(text: str) -> set[str]:
-    """The images that a Dockerfile builds on, without their tags."""
-    names = re.findall(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)", text, flags=re.MULTILINE | re.IGNORECASE)
-    return {name.split("@")[0].removesuffix(":latest") for name in names}
+def foreign_ids(text: str, builder: BuildClient) -> list[str]:
+    """``NAME=ID`` of every image of others that a Dockerfile builds on; no ID if it is not here."""
+    return [f"{name}={builder.find(name) or ''}" for name in foreign_images(text)]
+
+
+def _registered(model: ZooModel, digest: str) -> BuiltImage:
+    """A registered image: nothing is built, and its card is that of its definition file."""
+    return BuiltImage(reference=digest, digest=digest, card=model.card, weights={})
 
 
 def _base(name: str, order: ImageBuildConfig, builder: BuildClient) -> str:
@@ -208,6 +232,7 @@ def _reference(
     model: ZooModel, text: str, bases: list[str], bundle: Bundle | None, weights: Weights
 ) -> str:
     root = paths.project()
+    assert model.dockerfile is not None
     own = [model.dockerfile, *copied_files(text)]
     parts = list(bases)
     if bundle:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from evaluator.containers.contracts import CONTRACTS
 from evaluator.containers.engines.spec import Model
 from evaluator.errors import UserError
 from evaluator.zoo import BuiltImage, ImageBuildConfig, ensure_image, find_image, local_digest
@@ -100,6 +101,7 @@ def _prepared_image(
         digest=built.digest,
         adapter=None,
         weights=weights.folder,
+        layout=CONTRACTS[built.card.contract].layout,
     )
     return PreparedModel(
         model=model, identity=_identity(weights, mounted), hashes=mounted or built.weights

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from evaluator.containers.engines.spec import Caller, Limits, Model, Workspace, container_arguments
+from evaluator.containers.engines.spec import Caller, Limits, Workspace, container_arguments
 from tests.conftest import order
 from tests.tiny import make_dataset
 
@@ -77,15 +77,11 @@ def test_permissions_and_files_of_a_model(project, tmp_path, docker_engine, monk
 
 
 def test_the_container_options(tmp_path):
-    from evaluator.zoo.cards import parse_card
-
-    card = parse_card({"umd.contract": "1", "umd.name": "m", "umd.inputs": "CT"})
-    model = Model(card=card, image="umd/m:1", digest="sha256:0", adapter=None)
     workspace = Workspace(input=tmp_path / "in", output=tmp_path / "out")
     caller = Caller(uid=1000, gid=1001, pid=7, host="box", memory=10 * 2**30)
     limits = Limits(timeout=9, memory=2**30, output_bytes=2**20)
     options = container_arguments(
-        model,
+        "umd/m:1",
         workspace,
         limits,
         caller,
@@ -112,10 +108,20 @@ def test_the_container_options(tmp_path):
         "memswap_limit": 2**30,
         "shm_size": 2**30,
         "tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,size={4 * 2**30}"},
-        "volumes": {
-            str(tmp_path / "in"): {"bind": "/input", "mode": "ro"},
-            str(tmp_path / "out"): {"bind": "/output", "mode": "rw"},
-        },
+        "mounts": [
+            {
+                "source": str(tmp_path / "in"),
+                "target": "/input",
+                "type": "bind",
+                "read_only": True,
+            },
+            {
+                "source": str(tmp_path / "out"),
+                "target": "/output",
+                "type": "bind",
+                "read_only": False,
+            },
+        ],
         "ulimits": [
             {"name": "fsize", "soft": 2**20, "hard": 2**20},
             {"name": "core", "soft": 0, "hard": 0},
@@ -127,7 +133,7 @@ def test_the_container_options(tmp_path):
     }
     root = Caller(uid=0, gid=0, pid=7, host="box", memory=10 * 2**30)
     options = container_arguments(
-        model,
+        "umd/m:1",
         workspace,
         Limits(timeout=1),
         root,

@@ -72,7 +72,7 @@ def added_prompts(run, case):
 
 def test_the_first_available_image_sets_the_shared_clicks(data, tmp_path):
     (tmp_path / "data" / "a_CT_image.nii.gz").unlink()
-    run = run_local("paints", data, "box-clicks-5-shared")
+    run = run_local("paints", data, "box-clicks-5-shared", force=True)
     states = {m: run.record("a.a", m).state for m in ("CT", "MR", "PT")}
     assert states == {"CT": "not-run", "MR": "done", "PT": "done"}
     for modality in ("MR", "PT"):

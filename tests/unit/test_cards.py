@@ -6,8 +6,7 @@ from evaluator.errors import ManifestError, UnknownNameError, UserError
 from evaluator.evaluation.plan import choose_options
 from evaluator.zoo import broken_models, find_model, zoo
 from evaluator.zoo.cards import dockerfile_labels, parse_card
-from evaluator.zoo.catalog import copied_paths
-from evaluator.zoo.image_builder import from_images
+from evaluator.zoo.dockerfiles import copied_paths, foreign_images, from_images
 
 MINIMAL = {"umd.contract": "1", "umd.name": "m", "umd.inputs": "CT | PT+CT"}
 
@@ -164,3 +163,51 @@ def test_unknown_names_and_broken_cards(project):
         find_model("other")
     assert set(broken_models()) == {"bare", "other"}
     assert zoo() == []
+
+
+def test_images_of_others_are_named_with_their_tags():
+    text = (
+        "ARG BASE=team/seg:v3\nARG TAG=2\nFROM umd/base AS first\nFROM $BASE\nFROM team/x:${TAG}\n"
+        "FROM scratch\nCOPY --from=first /a /b\nCOPY --from=0 /a /b\n"
+        "COPY --chown=1:1 --from=team/files@sha256:12 /a /b\nFROM first\nFROM umd/torch:latest\n"
+    )
+    assert foreign_images(text) == ["team/files@sha256:12", "team/seg:v3", "team/x:2"]
+    assert foreign_images("FROM umd/base\n") == []
+
+
+@pytest.mark.parametrize("path", ["../../../dev/zero", "models/../../sys", "..", "/../etc"])
+def test_a_dockerfile_cannot_copy_files_outside_the_checkout(project, path):
+    from evaluator.errors import ManifestError
+    from evaluator.zoo import broken_models, find_model, zoo
+    from tests.tiny import PAINTER
+
+    folder = project({"bad": PAINTER, "good": PAINTER})
+    file = folder / "dockerfiles" / "bad.Dockerfile"
+    file.write_text(file.read_text() + f"COPY {path} /x\n")
+    with pytest.raises(ManifestError, match="outside the checkout"):
+        find_model("bad")
+    assert [model.name for model in zoo()] == ["good"]
+    assert list(broken_models()) == ["bad"]
+
+
+def test_a_dockerfile_that_is_not_utf8_is_named_with_its_byte(project):
+    from evaluator.zoo import broken_models, zoo
+    from tests.tiny import PAINTER
+
+    folder = project({"bad": PAINTER, "good": PAINTER})
+    file = folder / "dockerfiles" / "bad.Dockerfile"
+    file.write_bytes(b"# M\xfcnchen\n" + file.read_bytes())
+    assert [model.name for model in zoo()] == ["good"]
+    assert "bad.Dockerfile: line 1, byte 3 is 0xfc" in broken_models()["bad"]
+
+
+def test_a_device_is_not_read_as_a_file_to_copy(project):
+    from evaluator.errors import ManifestError
+    from evaluator.zoo.catalog import hash_files
+    from tests.tiny import PAINTER
+
+    folder = project({"bad": PAINTER})
+    link = folder / "models" / "bad" / "zero"
+    link.symlink_to("/dev/zero")
+    with pytest.raises(ManifestError, match="not a regular file"):
+        hash_files([link], folder)

@@ -265,6 +265,7 @@ def test_invalid_values_affect_only_their_scan(project, tmp_path):
         "local",
         "--name",
         "x",
+        "--force",
         UMD_RUNS=str(tmp_path / "r"),
     )
     assert done.returncode == 0, done.stderr
@@ -328,19 +329,14 @@ def test_missing_and_damaged_files_affect_only_their_scan(project, tmp_path):
     content = (folder / "b_PT_image.nii.gz").read_bytes()
     (folder / "b_PT_image.nii.gz").write_bytes(content[: len(content) // 2])
     (folder / "c_CT_reference.nii.gz").write_bytes((folder / "c_PT_reference.nii.gz").read_bytes())
-    done = umd(
-        "run",
-        "-m",
-        "painter",
-        "-d",
-        data,
-        "--engine",
-        "local",
-        "--name",
-        "x",
-        UMD_RUNS=str(tmp_path / "r"),
-    )
+    command = ["run", "-m", "painter", "-d", data, "--engine", "local", "--name", "x"]
+    refused = umd(*command, UMD_RUNS=str(tmp_path / "r"))
+    assert refused.returncode == 5
+    assert "a.a CT" in refused.stderr and "b.a PT" in refused.stderr and "--force" in refused.stderr
+    assert not (tmp_path / "r" / "x").exists()
+    done = umd(*command, "--force", UMD_RUNS=str(tmp_path / "r"))
     assert done.returncode == 0, done.stderr
+    assert "FORCED" in done.stdout
     assert "not run: a.a CT" in done.stdout
     assert "not run: b.a PT" in done.stdout
     assert "not run: c.a CT" in done.stdout
@@ -357,18 +353,7 @@ def test_missing_and_damaged_files_affect_only_their_scan(project, tmp_path):
 
     # after the repair, the same command evaluates only the missing scan
     (folder / "b_PT_image.nii.gz").write_bytes(content)
-    again = umd(
-        "run",
-        "-m",
-        "painter",
-        "-d",
-        data,
-        "--engine",
-        "local",
-        "--name",
-        "x",
-        UMD_RUNS=str(tmp_path / "r"),
-    )
+    again = umd(*command, "--force", UMD_RUNS=str(tmp_path / "r"))
     assert again.stderr.count("done before") == 5
     assert again.stderr.count(": done\n") == 1
 

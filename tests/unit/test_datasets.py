@@ -84,7 +84,7 @@ def test_a_changed_plan_or_generator_gives_new_data(
     empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = load_dataset("phantom-toy").cases[0].scans["PT"].image
-    monkeypatch.setattr("evaluator.datasets.load.version", lambda: "another")
+    monkeypatch.setattr("evaluator.datasets.phantom.version", lambda: "another")
     second = load_dataset("phantom-toy").cases[0].scans["PT"].image
     assert first.parents[1] != second.parents[1]
     assert first.is_file() and second.is_file()

@@ -18,8 +18,11 @@ def test_how_far_a_prompt_was_moved_is_recorded_and_shown(project, tmp_path, cap
     project({"painter": PAINTER})
     data = make_dataset(tmp_path / "data", ["a", "b"], ("CT", "PT"))
     labels, grid = read_labels(tmp_path / "data/a_PT_reference.nii.gz")
+    places = to_world(affine_of(grid), np.argwhere(labels))
     only = np.zeros_like(labels)
-    only[1, 1, 1] = 1  # far from where the CT's organ is
+    # the end of the organ, without the place where the CT's prompt lies
+    end = np.argwhere(labels)[places[:, 0] > places[:, 0].mean() + 3]
+    only[tuple(end.T)] = 1
     write_volume(tmp_path / "data/a_PT_reference.nii.gz", only, grid)
     run = order("painter", data, engine="local")
     moved = displacements(run)
@@ -29,7 +32,7 @@ def test_how_far_a_prompt_was_moved_is_recorded_and_shown(project, tmp_path, cap
     mask, own = read_labels(run.path / ct[0].targets["liver"].mask.file)
     drawn = to_world(affine_of(own), np.argwhere(mask)[0])
     assert one == pytest.approx(
-        np.linalg.norm(drawn - to_world(affine_of(grid), np.array([1, 1, 1]))), abs=1e-4
+        np.linalg.norm(drawn - to_world(affine_of(grid), end), axis=1).min(), abs=1e-4
     )
     entries = {entry["modality"]: entry["displacement_mm"] for entry in summarise(run)}
     assert entries == {"CT": 0.0, "PT": one}

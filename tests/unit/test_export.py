@@ -28,7 +28,7 @@ def run(project, tmp_path):
     data = make_dataset(tmp_path / "data", [PATIENT, "Xaver12"], ("CT", "PT"), ("liver", "spleen"))
     # the reason for the missing prediction contains a path with the subject's name
     (tmp_path / "data" / "Xaver12_PT_image.nii.gz").unlink()
-    return order("painter", data, "box", engine="local", name="a-run")
+    return order("painter", data, "box", engine="local", name="a-run", force=True)
 
 
 def table(path):
@@ -59,7 +59,7 @@ def test_exports_contain_no_names(run, form, tmp_path):
 def test_tables_have_equal_content(run, form, tmp_path):
     files = export_run(str(run.path), form, tmp_path / "out")
     assert [path.name for path in files] == [
-        f"{name}.{form}" for name in ("scores", "predictions", "runs")
+        f"{name}.{form}" for name in ("scores", "predictions", "runs", "findings")
     ]
     read = pd.read_parquet if form == "parquet" else pd.read_csv
     scores = read(tmp_path / "out" / f"scores.{form}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -39,7 +40,7 @@ def states(resolved):
 def test_resolving_says_all_and_does_nothing(config, tmp_path):
     (tmp_path / "data" / "c_CT_image.nii.gz").unlink()
     before = sorted(path for path in tmp_path.rglob("*") if "__pycache__" not in path.parts)
-    resolved = resolve(config)
+    resolved = resolve(replace(config, force=True))
     after = sorted(path for path in tmp_path.rglob("*") if "__pycache__" not in path.parts)
     assert before == after
     assert states(resolved) == {
@@ -78,8 +79,6 @@ def test_what_is_done_and_refused_is_known(config, tmp_path):
 
 
 def test_a_run_of_that_name_with_other_settings_is_refused_before_it_runs(config):
-    from dataclasses import replace
-
     execute(resolve(replace(config, name="mine")))
     with pytest.raises(RunConflictError, match="choose another --name"):
         resolve(replace(config, name="mine", protocol="point-1"))
@@ -132,8 +131,6 @@ def test_two_processes_do_halves_of_one_run_and_it_equals_the_whole(config, tmp_
 
 
 def test_one_shard_alone_leaves_the_tables_to_gather(config, messages):
-    from dataclasses import replace
-
     run = execute(resolve(replace(config, shard=Shard(1, 2))))
     assert not (run.path / "scores.csv").exists()
     assert any("2 scans of run" in line and "other shards" in line for line in messages)
@@ -147,8 +144,6 @@ def test_one_shard_alone_leaves_the_tables_to_gather(config, messages):
 
 
 def test_the_whole_run_and_a_shard_are_not_written_at_once(config):
-    from dataclasses import replace
-
     run = execute(resolve(config))
     with run.writing(), pytest.raises(RunConflictError, match="is being written"):
         execute(resolve(replace(config, shard=Shard(1, 2))))
@@ -187,8 +182,6 @@ def test_a_dry_run_is_printed(config, tmp_path):
 
 
 def test_the_record_of_a_scan_does_not_depend_on_the_shard(config):
-    from dataclasses import replace
-
     run = execute(resolve(replace(config, shard=Shard(2, 3))))
     (record,) = {path.parent.name for path in (run.path / "records").glob("*/*.json")}
     assert record == "b.a"
@@ -196,8 +189,6 @@ def test_the_record_of_a_scan_does_not_depend_on_the_shard(config):
 
 
 def test_a_half_run_is_shown_as_incomplete(config):
-    from dataclasses import replace
-
     run = execute(resolve(replace(config, shard=Shard(1, 2))))
     assert run.missing_scans() == 2
     assert any("INCOMPLETE: 2 of 6 scans are not done yet." in line for line in header(run))
@@ -207,8 +198,6 @@ def test_a_half_run_is_shown_as_incomplete(config):
 
 
 def test_records_without_a_run_json_are_not_taken_over_by_another_model(config):
-    from dataclasses import replace
-
     named = replace(config, name="mine")
     run = execute(resolve(named))
     (run.path / "run.json").unlink()

@@ -91,7 +91,7 @@ def test_a_scan_without_a_request_has_a_row_with_the_reason(project, tmp_path):
     project({"painter": PAINTER}, inputs="CT")
     data = make_dataset(tmp_path / "data", ["a", "b"], ("CT", "PT"))
     (tmp_path / "data" / "b_CT_image.nii.gz").unlink()
-    results = evaluator.load(order("painter", data, engine="local"))
+    results = evaluator.load(order("painter", data, engine="local", force=True))
     predictions = results.predictions.set_index(["subject", "modality"])[["status", "detail"]]
     assert predictions.loc[("a", "CT"), "status"] == "ok"
     assert predictions.loc[("a", "PT"), "status"] == "unsupported"

@@ -120,7 +120,7 @@ def test_a_new_run_has_the_format_in_every_file(project, tmp_path):
     run = order("painter", data, "box-clicks-5", engine="local", recheck=1)
     files = list(run.path.rglob("*.json"))
     assert {path.relative_to(run.path).parts[0] for path in files} == {
-        "run.json", "prompts", "records", "scores", "limits", "reproducibility.json",
+        "run.json", "checks.json", "prompts", "records", "scores", "limits", "reproducibility.json",
     }  # fmt: skip
     assert {read_json(path)["format"] for path in files} == {FORMAT}
 

@@ -7,7 +7,7 @@ from itertools import chain, product
 import pytest
 
 from evaluator.zoo import find_model
-from evaluator.zoo.catalog import copied_paths
+from evaluator.zoo.dockerfiles import copied_paths
 from evaluator.zoo.sources import read_sources
 from tests.zoo.bodies import body
 from tests.zoo.models import MODELS, load

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from evaluator.analysis.comparison.grid_control import add_grid_control
 from evaluator.analysis.comparison.paired_tests import judge, paired_estimates
 from evaluator.analysis.comparison.pairing import NO_ESTIMATE, arm_of, make_pairs, why_no_estimate
 from evaluator.analysis.comparison.schema import ALL_TARGETS, MODALITY, MODALITY_PAIRS, MODELS
@@ -55,7 +56,8 @@ def compare_modalities(score_array: ScoreArray, options: ComparisonOptions) -> p
         labels = [(structural, functional)] * len(models)
         block = _blocks(score_array, arms, labels, names, options)
         family = f"{score_array.metric}, {modality_pair}"
-        blocks.append(_with_families(block, score_array, family, f"{len(models)} models"))
+        block = _with_families(block, score_array, family, f"{len(models)} models")
+        blocks.append(add_grid_control(block, score_array, (a, b), options))
     if not blocks:
         blocks = [_not_paired(score_array, options)]
     columns = {"first": "mean_structural", "second": "mean_functional"}

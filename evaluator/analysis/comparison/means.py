@@ -79,6 +79,10 @@ def _block(
     }
     targets = (*score_array.targets, ALL_TARGETS)
     statistics = _statistics(values.reshape(-1, values.shape[-1]), options)
+    for name, limits in (("floor", score_array.floor), ("ceiling", score_array.ceiling)):
+        of_units = np.where(units, limits[:, :, number], np.nan)
+        by_subject = with_target_mean(score_array.per_subject(of_units))
+        statistics[name] = describe_subjects(by_subject.reshape(-1, values.shape[-1]))["mean"]
     reasons = [_status(*row) for row in zip(statistics["n"], *counts.values(), strict=True)]
     words = {
         "model": np.repeat(score_array.models, len(targets)),

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from evaluator.analysis.comparison.schema import FRAMES
-from evaluator.files import write_bytes
+from evaluator.files import csv_bytes, write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ def write_csv(comparison: Comparison, folder: Path) -> list[Path]:
     paths = []
     for name, frame in comparison.frames().items():
         paths.append(folder / f"{name}.csv")
-        write_bytes(paths[-1], frame.to_csv(index=False).encode())
+        write_bytes(paths[-1], csv_bytes(frame))
     settings = {
         "margins": dict(comparison.margins),
         "confidence": comparison.confidence,

@@ -70,6 +70,33 @@ _PAIRED = {
     ),
 }
 
+#: the grid's part in a difference between modalities
+GRID = {
+    "floor_structural": "mean floor over subjects on CT or MR: an image-blind answer's score",
+    "floor_functional": "mean floor over subjects on PET",
+    "ceiling_structural": "mean ceiling over subjects on CT or MR: what the grid allows",
+    "ceiling_functional": "mean ceiling over subjects on PET",
+    "controlled_n": "subjects with score, floor and ceiling on both images",
+    "controlled_difference": (
+        "mean over subjects of the structural gain minus the PET gain on the structural scale; a "
+        "gain is score minus floor, and the scale is the ratio of the mean ranges, ceiling minus "
+        "floor"
+    ),
+    "controlled_low": "lower end of its interval",
+    "controlled_high": "upper end of its interval",
+    "controlled_p": "the test of p, of the controlled differences",
+    "controlled_p_holm": "controlled_p adjusted by Holm over the family",
+    "controlled_p_equivalence": "the test of p_equivalence, of the controlled differences",
+    "controlled_p_equivalence_holm": "controlled_p_equivalence adjusted by Holm over the family",
+    "controlled_verdict": "the verdict of the controlled differences; NA: no floor or no ceiling",
+    "conclusion": (
+        '"worse on PET", "better on PET", each perhaps "slightly" (within the margin), "as good '
+        'on PET", "no difference beyond the grid", "no difference shown beyond the grid" or '
+        '"inconclusive": by the controlled verdict, and never against the raw one'
+    ),
+    "grid_remark": "where the raw and the controlled verdict disagree, in words; may be empty",
+}
+
 MEANS = (
     _BENCHMARK
     | {
@@ -97,6 +124,8 @@ MEANS = (
         "median": "median over subjects",
         "q1": "first quartile over subjects",
         "q3": "third quartile over subjects",
+        "floor": "mean floor over subjects: the score of an image-blind answer to the same prompt",
+        "ceiling": "mean ceiling over subjects: what the grid allows",
     }
     | _STATUS
 )
@@ -115,6 +144,7 @@ MODALITY = (
         "mean_functional": "mean over subjects on PET",
     }
     | _PAIRED
+    | GRID
     | _STATUS
 )
 
@@ -256,9 +286,10 @@ WORDS = {
     "dataset", "protocol", "model", "other", "modality_pair", "modality", "target", "metric",
     "failures", "family", "verdict", "status", "explanation", "method", "reason", "gap", "source",
     "certainty", "kind", "prompt", "data", "control", "target_dataset",
+    "controlled_verdict", "conclusion", "grid_remark",
 }  # fmt: skip
 COUNTS = {
-    "n", "n_pairs", "excluded", "predictions", "failed", "unsupported",
+    "n", "n_pairs", "controlled_n", "excluded", "predictions", "failed", "unsupported",
     "failed_structural", "failed_functional",
     "failed_model", "failed_other", "scores", "targets",
 }  # fmt: skip

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from evaluator.containers.contracts.cvpr25 import Cvpr25Contract
 from evaluator.containers.contracts.native import NativeContract
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from evaluator.containers.engines.spec import Mode, Workspace
+    from evaluator.containers.engines.spec import ContainerLayout, Mode, Workspace
     from evaluator.containers.requests import (
         ModelRequest,
         ScanInput,
@@ -41,6 +42,8 @@ class Contract(Protocol):
     modes: tuple[Mode, ...]
     #: requests that one container of a batch may get; None: any number
     batch_size: int | None
+    #: folders of the container
+    layout: ContainerLayout
 
     def command(self, mode: Mode) -> list[str]:
         """Arguments of the container in this mode."""
@@ -95,5 +98,9 @@ class Contract(Protocol):
         """The validated mask of one target on the request's grid, or why there is none."""
 
 
-CONTRACTS: dict[str, Contract] = {"1": NativeContract()}
+CONTRACTS: dict[str, Contract] = {
+    "1": NativeContract(),
+    "cvpr25": Cvpr25Contract(name="cvpr25", batch_size=1),
+    "cvpr25-batch": Cvpr25Contract(name="cvpr25-batch", batch_size=None),
+}
 """Every contract that a model's card may name."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from evaluator.containers.engines.spec import NATIVE_LAYOUT
+from evaluator.containers.replies import clean_reply
 from evaluator.containers.requests import StagedRequest, StagedScan
 from evaluator.files import write_json
 from evaluator.types import Failure, Status
@@ -40,6 +42,7 @@ class NativeContract:
     name = "1"
     modes: tuple[Mode, ...] = ("batch", "serve")
     batch_size: int | None = None
+    layout = NATIVE_LAYOUT
 
     def command(self, mode: Mode) -> list[str]:
         """``serve`` for a session, nothing for a batch."""
@@ -107,7 +110,7 @@ class NativeContract:
         if isinstance(body, Failure):
             return Reply() if body.status == Status.MISSING else body
         try:
-            return parse_reply(loads(body.decode(errors="replace")))
+            return clean_reply(parse_reply(loads(body.decode(errors="replace"))))
         except WireError as error:
             detail = f"reply.json does not follow the contract: {error}"
             return Failure(status=Status.ERROR, detail=detail)

@@ -86,7 +86,27 @@ class Engine(Protocol):
             log: file that receives everything it prints, except a session's replies.
 
         Raises:
+            RefusedStartError: the engine refuses this container; ``check_folders`` tells whether
+                it refuses every container.
             HostError: the engine failed, which is not the model's fault.
+        """
+
+    def check_folders(
+        self, image: str | None, workspace: Workspace, *, run_id: str, gpu: str | None
+    ) -> bool:
+        """Check that a container reads the evaluator's files and writes files that it sees.
+
+        Args:
+            image: the image of the model.
+            workspace: the folders of a run; the check uses new folders beside them.
+            run_id: by which the container is found again.
+            gpu: UUID of the GPU that the container gets; None: none.
+
+        Returns:
+            False if it cannot be checked, as no image has a program for it.
+
+        Raises:
+            HostError: it does not, with the cause; no model can be asked.
         """
 
     def sweep(self, run_id: str) -> list[str]:

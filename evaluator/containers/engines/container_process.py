@@ -16,6 +16,7 @@ from evaluator.containers.engines.docker_errors import (
     GONE,
     engine_faults,
     engine_gone,
+    refused_start,
     remove_container,
 )
 from evaluator.containers.engines.process_output import Lines, LogFile, peak_memory_of
@@ -24,6 +25,15 @@ from evaluator.containers.engines.spec import Exit
 if TYPE_CHECKING:
     from evaluator.containers.engines.spec import Mode
 
+PAUSED = "paused"
+#: actions of the engine that a model cannot cause, and what they are called in messages
+ACTIONS = {
+    "destroy": "removed",
+    "restart": "restarted",
+    "stop": "stopped",
+    "pause": PAUSED,
+    "kill": "killed",
+}
 FRAME = struct.Struct(">BxxxL")
 STDOUT = 1
 
@@ -38,14 +48,21 @@ class ContainerProcess:
     def __init__(self, container: Any, log: LogFile, mode: Mode) -> None:
         self._container, self._log, self._lines = container, log, Lines()
         self._socket: Any = None
-        with engine_faults():
+        self._ended: Exit | None = None
+        self._ending = threading.Lock()
+        with engine_faults(container.client):
             if mode == "serve":
                 attached = container.attach_socket(
                     params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
                 )
                 self._attached, self._socket = attached, getattr(attached, "_sock", attached)
                 self._socket.settimeout(None)
-            container.start()
+        try:
+            with engine_gone(container.client):
+                container.start()
+        except docker.errors.APIError as error:
+            self._close_socket()
+            raise refused_start(container.client, error) from error
         self._pump = threading.Thread(
             target=self._read_frames if self._socket else self._follow, daemon=True
         )
@@ -124,7 +141,16 @@ class ContainerProcess:
 
     def kill(self) -> Exit:
         """See ``evaluator.containers.engines.Process``."""
-        with contextlib.suppress(docker.errors.APIError), engine_gone():
+        with self._ending:  # the monitor of the output folder may end it at the same time
+            if self._ended is None:
+                self._ended = self._kill()
+            return self._ended
+
+    def _kill(self) -> Exit:
+        outside = self._outside()
+        with contextlib.suppress(docker.errors.APIError), engine_gone(self._container.client):
+            if outside == PAUSED:
+                self._container.unpause()  # the engine kills no paused container
             self._container.kill()
         # the engine notes an out-of-memory kill with the container's end, perhaps a moment later
         for _ in range(100):
@@ -134,19 +160,54 @@ class ContainerProcess:
             time.sleep(0.05)
         self._pump.join(5)
         remove_container(self._container)
-        if self._socket:
-            self._socket.close()
-            self._attached.close()
+        self._close_socket()
         return Exit(
             code=state.get("ExitCode"),
             out_of_memory=bool(state.get("OOMKilled")),
             tail=self._log.tail(),
+            outside=outside,
         )
 
+    def _close_socket(self) -> None:
+        if self._socket:
+            self._socket.close()
+            self._attached.close()
+
+    def _outside(self) -> str:
+        """What somebody else did to the container before the evaluator ends it; empty: nothing."""
+        state = self._state()
+        if state.get("Missing"):
+            return "removed"
+        if state.get("Paused"):
+            return PAUSED
+        done = {self._action(event) for event in self._events()}
+        return next((word for action, word in ACTIONS.items() if action in done), "")
+
+    def _events(self) -> list[Any]:
+        """The engine's events of this container until now; none if it does not tell them."""
+        client = self._container.client
+        try:
+            # by the engine's clock: a later end would be waited for
+            now = client.info()["SystemTime"]
+            return list(
+                client.api.events(
+                    since=self._container.attrs["Created"],
+                    until=now,
+                    filters={"container": self._container.id, "type": "container"},
+                    decode=True,
+                )
+            )
+        except (docker.errors.DockerException, *GONE, KeyError, ValueError):
+            return []
+
+    @staticmethod
+    def _action(event: Any) -> str:
+        return str(event.get("Action") or event.get("status") or "")
+
     def _state(self) -> dict[str, Any]:
-        with engine_faults():
+        with engine_faults(self._container.client):
             try:
                 self._container.reload()
             except docker.errors.NotFound:
-                return {"Running": False, "ExitCode": None}
+                return {"Running": False, "ExitCode": None, "Missing": True}
         return dict(self._container.attrs["State"])

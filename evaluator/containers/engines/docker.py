@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from functools import cached_property
@@ -10,21 +11,39 @@ from typing import TYPE_CHECKING, Any
 
 import docker
 import docker.errors
-from docker.types import DeviceRequest, LogConfig, Ulimit
+from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
+from evaluator.containers.engines.address import EngineAddress, docker_address
 from evaluator.containers.engines.container_process import ContainerProcess
-from evaluator.containers.engines.docker_errors import GONE, brief, engine_faults, remove_container
+from evaluator.containers.engines.docker_errors import (
+    ADDRESS,
+    GONE,
+    brief,
+    engine_faults,
+    engine_gone,
+    refused_start,
+    remove_container,
+)
+from evaluator.containers.engines.probe import probe_folders
 from evaluator.containers.engines.process_output import LogFile
-from evaluator.containers.engines.spec import Caller, container_arguments
-from evaluator.errors import EngineUnavailableError
+from evaluator.containers.engines.spec import (
+    Caller,
+    Limits,
+    container_arguments,
+)
+from evaluator.errors import EngineUnavailableError, HostError
 
 if TYPE_CHECKING:
-    from evaluator.containers.engines.spec import Limits, Mode, Model, Workspace
+    from evaluator.containers.engines.spec import Mode, Model, Workspace
 
+logger = logging.getLogger(__name__)
+
+#: limits of the container that checks the folders
+PROBE_SECONDS, PROBE_BYTES = 60.0, 256 * 2**20
 #: seconds for any call to the engine that is not a wait for a model
 CALL_SECONDS = 120
 
-HOW_TO_GET = """no container engine answers ({why}).
+HOW_TO_GET = """no container engine answers at {address} ({why}).
   As root on Debian or Ubuntu:  apt-get install docker.io && systemctl start docker (or: dockerd &)
   Elsewhere: https://docs.docker.com/engine/install, or Podman with DOCKER_HOST set to its socket.
   A user needs to be in the group "docker".
@@ -42,23 +61,28 @@ class DockerEngine:
         # Podman 4's attach refuses the upgrade that a session needs
         self.sessions = not podman
 
+    @property
+    def address(self) -> str:
+        """Where the engine is asked, and what chose it."""
+        return str(getattr(self.client, ADDRESS, "an unknown address"))
+
     @classmethod
     def connect(cls, *, podman: bool = False) -> DockerEngine:
-        """Connect by DOCKER_HOST or the usual socket.
+        """Connect by DOCKER_HOST, the Docker context or the usual socket.
 
         Raises:
             EngineUnavailableError: none answers; the message says how to get an engine.
         """
+        address = _podman_address() if podman else docker_address()
         try:
-            address = _podman_socket() if podman else None
-            client = (
-                docker.DockerClient(base_url=address, timeout=CALL_SECONDS)
-                if address
-                else docker.from_env(timeout=CALL_SECONDS)
+            client = docker.DockerClient(
+                base_url=address.url, tls=address.tls, timeout=CALL_SECONDS
             )
+            setattr(client, ADDRESS, str(address))
             components = {part["Name"] for part in client.version().get("Components", ())}
-        except (docker.errors.DockerException, *GONE) as error:
-            raise EngineUnavailableError(HOW_TO_GET.format(why=brief(error))) from error
+        except (docker.errors.DockerException, *GONE, OSError, ValueError) as error:
+            advice = HOW_TO_GET.format(why=brief(error), address=address)
+            raise EngineUnavailableError(advice) from error
         is_podman = any("Podman" in name for name in components)
         if podman and not is_podman:
             raise EngineUnavailableError("what answers is Docker, not Podman; use --engine docker")
@@ -66,7 +90,7 @@ class DockerEngine:
 
     def about(self) -> dict[str, str]:
         """Versions of the engine."""
-        with engine_faults():
+        with engine_faults(self.client):
             versions = self.client.version()
         return {
             "version": str(versions.get("Version", "")),
@@ -76,12 +100,12 @@ class DockerEngine:
     @cached_property
     def runtimes(self) -> tuple[str, ...]:
         """Names of the runtimes that the engine knows (nvidia among them means GPUs)."""
-        with engine_faults():
+        with engine_faults(self.client):
             return tuple(self.client.info().get("Runtimes") or {})
 
     def image_folder(self) -> Path | None:
         """Where the engine keeps its images, as it sees it; None if it does not tell."""
-        with engine_faults():
+        with engine_faults(self.client):
             folder = self.client.info().get("DockerRootDir")
         return Path(folder) if folder else None
 
@@ -100,13 +124,18 @@ class DockerEngine:
         """See ``evaluator.containers.engines.Engine``."""
         name = f"umd-{model.card.name}-{secrets.token_hex(6)}"
         caller = Caller.this_process()
-        if caller.uid == 0:
+        if model.layout.image_user:
+            # the image's user is not known, and without capabilities root may not override modes
+            workspace.output.chmod(0o777)
+        elif caller.uid == 0:
             os.chown(workspace.output, *caller.container_user)
         arguments = container_arguments(
-            model,
+            model.image,
             workspace,
             limits,
             caller,
+            layout=model.layout,
+            weights=model.weights,
             name=name,
             run_id=run_id,
             mode=mode,
@@ -114,13 +143,62 @@ class DockerEngine:
             gpu=gpu,
             podman=self._podman,
         )
-        with engine_faults():
-            container = self.client.containers.create(**_docker_types(arguments))
+        container = self._create(arguments)
         try:
             return ContainerProcess(container, LogFile(log), mode)
         except BaseException:
             remove_container(container)
             raise
+
+    def _create(self, arguments: dict[str, Any]) -> Any:
+        try:
+            with engine_gone(self.client):
+                return self.client.containers.create(**_docker_types(arguments))
+        except docker.errors.ImageNotFound as error:
+            raise HostError(
+                f"the image {arguments['image']} is no longer on this machine; run again"
+            ) from error
+        except docker.errors.APIError as error:
+            raise refused_start(self.client, error) from error
+
+    def check_folders(
+        self, image: str | None, workspace: Workspace, *, run_id: str, gpu: str | None
+    ) -> bool:
+        """See ``evaluator.containers.engines.Engine``."""
+        caller = Caller.this_process()
+
+        def arguments(folders: Workspace, name: str) -> dict[str, Any]:
+            if caller.uid == 0:
+                os.chown(folders.output, *caller.container_user)
+            return _docker_types(
+                container_arguments(
+                    name,
+                    folders,
+                    Limits(timeout=PROBE_SECONDS, memory=PROBE_BYTES),
+                    caller,
+                    name=f"umd-probe-{secrets.token_hex(6)}",
+                    run_id=run_id,
+                    mode="batch",
+                    command=[],
+                    gpu=gpu,
+                    podman=self._podman,
+                )
+            )
+
+        images = [*([image] if image else ()), *self.images()]
+        if probe_folders(self.client, images, workspace.input.parent, arguments):
+            return True
+        logger.warning(
+            "not checked whether containers can use the evaluator's folders: no image here has a "
+            "shell or Python"
+        )
+        return False
+
+    def images(self) -> list[str]:
+        """The images of this project that have a shell: the bases, at most two."""
+        with engine_faults(self.client):
+            images = [*self.client.images.list(name="umd/base"), *self.client.images.list("umd/*")]
+        return [image.tags[0] for image in images if image.tags][:2]
 
     def sweep(self, run_id: str) -> list[str]:
         """See ``evaluator.containers.engines.Engine``."""
@@ -146,7 +224,7 @@ class DockerEngine:
         return orphans
 
     def _labelled(self, label: str) -> list[Any]:
-        with engine_faults():
+        with engine_faults(self.client):
             return list(
                 self.client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
             )
@@ -164,19 +242,21 @@ def _docker_types(arguments: dict[str, Any]) -> dict[str, Any]:
     typed = {
         "ulimits": [Ulimit(**limit) for limit in arguments["ulimits"]],
         "device_requests": devices or None,
+        "mounts": [Mount(**mount) for mount in arguments["mounts"]],
         "log_config": LogConfig(type=LogConfig.types.JSON, config=log) if log else None,
     }
     return arguments | typed
 
 
-def _podman_socket() -> str:
+def _podman_address() -> EngineAddress:
     """Address of Podman: DOCKER_HOST, or the user's or the system's socket."""
-    if address := os.environ.get("DOCKER_HOST"):
-        return address
+    if os.environ.get("DOCKER_HOST"):
+        return docker_address()
     runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
     for path in (Path(runtime, "podman/podman.sock"), Path("/run/podman/podman.sock")):
         if path.is_socket():
-            return f"unix://{path}"
-    raise docker.errors.DockerException(
-        "no Podman socket; start it with: systemctl --user start podman.socket"
+            return EngineAddress(url=f"unix://{path}", origin="Podman's socket")
+    raise EngineUnavailableError(
+        "no container engine answers: there is no Podman socket; start it with: "
+        "systemctl --user start podman.socket"
     )

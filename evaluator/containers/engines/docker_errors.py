@@ -8,36 +8,68 @@ from typing import TYPE_CHECKING, Any
 import docker.errors
 import requests
 
+from evaluator.containers.engines.spec import RefusedStartError
 from evaluator.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GONE = (requests.exceptions.ConnectionError, requests.exceptions.Timeout, ConnectionError)
+#: attribute of a client that holds its address, for messages
+ADDRESS = "umd_address"
 
 
 @contextlib.contextmanager
-def engine_gone() -> Iterator[None]:
-    """Only a lost connection becomes a HostError."""
+def engine_gone(client: Any = None) -> Iterator[None]:
+    """Only a lost connection becomes a HostError; ``client`` is asked for the address."""
     try:
         yield
     except GONE as error:
         raise HostError(
-            f"the container engine is gone ({brief(error)}); "
+            f"the container engine{address_of(client)} is gone ({brief(error)}); "
             "start it and run again, nothing is lost"
         ) from error
 
 
 @contextlib.contextmanager
-def engine_faults() -> Iterator[None]:
+def engine_faults(client: Any = None) -> Iterator[None]:
     """A lost connection, and whatever the engine refuses, becomes a HostError."""
     try:
-        with engine_gone():
+        with engine_gone(client):
             yield
     except docker.errors.APIError as error:
         raise HostError(
-            f"the container engine refused: {error.explanation or error}; see: umd doctor"
+            f"the container engine{address_of(client)} refused: {explanation(error)}; "
+            "see: umd doctor"
         ) from error
+
+
+def address_of(client: Any) -> str:
+    """The address of a client's engine as " at ADDRESS"; empty if it is unknown."""
+    address = getattr(client, ADDRESS, "")
+    return f" at {address}" if address else ""
+
+
+def explanation(error: docker.errors.APIError) -> str:
+    """The engine's reason, at most 500 characters."""
+    return brief(error.explanation or str(error), 500)
+
+
+def refused_start(client: Any, error: docker.errors.APIError) -> HostError | RefusedStartError:
+    """The error to raise when the engine refuses to create or start a model's container."""
+    reason = explanation(error)
+    if names_missing_folder(reason):
+        return HostError(
+            f"the container engine{address_of(client)} does not see a folder of the evaluator: "
+            f"{reason}; see: umd doctor"
+        )
+    return RefusedStartError(reason)
+
+
+def names_missing_folder(reason: str) -> bool:
+    """True if the engine says that the source of a mount does not exist."""
+    words = ("source path does not exist", "bind source", "mount source path")
+    return any(part in reason for part in words)
 
 
 def remove_container(container: Any) -> None:
@@ -46,7 +78,7 @@ def remove_container(container: Any) -> None:
         container.remove(force=True, v=True)
 
 
-def brief(error: BaseException) -> str:
-    """The error's text, at most 200 characters."""
+def brief(error: BaseException | str, length: int = 200) -> str:
+    """The error's text, at most ``length`` characters."""
     text = str(error) or type(error).__name__
-    return text if len(text) < 200 else text[:200] + "..."
+    return text if len(text) <= length else text[:length] + "..."

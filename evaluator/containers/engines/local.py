@@ -72,6 +72,17 @@ class LocalEngine:
             ) from error
         return LocalProcess(process, LogFile(log), mode)
 
+    def check_folders(
+        self,
+        image: str | None,  # noqa: ARG002
+        workspace: Workspace,  # noqa: ARG002
+        *,
+        run_id: str,  # noqa: ARG002
+        gpu: str | None,  # noqa: ARG002
+    ) -> bool:
+        """Nothing to check: the model sees the evaluator's own folders."""
+        return True
+
     def sweep(self, run_id: str) -> list[str]:  # noqa: ARG002
         """Nothing: a session ends with its input, a batch with its requests."""
         return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import queue
 import re
@@ -9,17 +10,21 @@ import threading
 from collections import deque
 from pathlib import Path
 
+from evaluator.plain_text import clean_text
+
 LONGEST_LINE = 2**20
 LOG_BYTES = 50 * 2**20
 TAIL_LINES = 20
 LINES_WAITING = 1000
+BYTES_WAITING = 2**24
 
 
 class Lines:
     """Lines cut from a stream of bytes: one thread writes, another one reads."""
 
     def __init__(self) -> None:
-        self._queue: queue.Queue[str | None] = queue.Queue(LINES_WAITING)
+        self._queue: queue.Queue[bytes | None] = queue.Queue(LINES_WAITING)
+        self._waiting_bytes = 0
         self._rest = b""
         self._ended = False
 
@@ -33,10 +38,13 @@ class Lines:
             lines.append(self._rest)
             self._rest = b""
         for line in lines:
+            if self._waiting_bytes + len(line) > BYTES_WAITING:
+                return
             try:
-                self._queue.put_nowait(line.decode(errors="replace"))
+                self._queue.put_nowait(line)
             except queue.Full:
                 return  # the model prints more lines than anybody reads
+            self._waiting_bytes += len(line)
 
     def end(self) -> None:
         """No more will come."""
@@ -55,23 +63,29 @@ class Lines:
         if line is None:
             self._ended = True
             raise EOFError
-        return line
+        self._waiting_bytes -= len(line)
+        return line.decode(errors="replace")
 
 
 class LogFile:
-    """Appends to a file until it is full, and remembers the last lines."""
+    """Appends to a file until it is full, and remembers the last lines.
+
+    Escape sequences and control characters are left out, as a reader prints the file.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, threading.Lock()
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._free = LOG_BYTES - (path.stat().st_size if path.exists() else 0)
 
     def write(self, part: bytes) -> None:
         """Keep what fits."""
         with self._lock:
-            lines = part[-65536:].decode(errors="replace").splitlines()
+            text = clean_text(self._decode(part), None)
+            lines = text[-65536:].splitlines()
             self._tail.extend(line[:500] for line in lines if line.strip())
-            written = part[: max(self._free, 0)]
+            written = text.encode()[: max(self._free, 0)]
             self._free -= len(written)
             if written:
                 # a full disk is reported elsewhere; here it must not look like the model's end

@@ -27,6 +27,26 @@ LOG_OPTIONS = {"max-size": "20m", "max-file": "1"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerLayout:
+    """Where a container finds its folders, and what its convention lets it write."""
+
+    input: str = "/input"
+    output: str = "/output"
+    #: images of other conventions may write into their input folder, which is a copy
+    input_writable: bool = False
+    #: and into their root file system, which is discarded with the container
+    root_writable: bool = False
+    #: the user of the image instead of the caller's
+    image_user: bool = False
+    #: None: the working directory of the image
+    working_dir: str | None = "/tmp"  # noqa: S108 - the container's own tmpfs
+
+
+#: the layout of contract 1
+NATIVE_LAYOUT = ContainerLayout()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """A model ready to run: an image, or an adapter file that runs without a container."""
 
@@ -37,6 +57,7 @@ class Model:
     adapter: Path | None
     #: folder that is mounted in the place of the image's own weights; None: nothing is
     weights: Path | None = None
+    layout: ContainerLayout = NATIVE_LAYOUT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +93,12 @@ class Exit:
     out_of_memory: bool
     #: the last lines that it printed
     tail: str
+    #: what somebody else did to the container ("removed", "killed"); empty: nothing
+    outside: str = ""
+
+
+class RefusedStartError(Exception):
+    """The engine refused to create or start a model's container; it is not known whose fault."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,11 +133,13 @@ class Caller:
 
 
 def container_arguments(
-    model: Model,
+    image: str | None,
     workspace: Workspace,
     limits: Limits,
     caller: Caller,
     *,
+    layout: ContainerLayout = NATIVE_LAYOUT,
+    weights: Path | None = None,
     name: str,
     run_id: str,
     mode: Mode,
@@ -120,21 +149,22 @@ def container_arguments(
 ) -> dict[str, Any]:
     """Keyword arguments of docker's ``containers.create`` for one container, within the limits.
 
-    ``gpu`` is a UUID. Two of docker's types are plain values here (``device_requests`` and
-    ``ulimits``, lists of mappings), so the result can be compared; the engine converts them.
+    ``gpu`` is a UUID; ``weights`` is a folder that replaces the image's weights. Three of docker's
+    types are plain values here (``device_requests``, ``mounts`` and ``ulimits``, lists of
+    mappings), so the result can be compared; the engine converts them.
     """
     memory = limits.memory or caller.memory * 9 // 10
     uid, gid = caller.container_user
     arguments: dict[str, Any] = {
-        "image": model.image,
+        "image": image,
         "command": command,
         "name": name,
         "labels": {"umd.run": run_id, "umd.pid": str(caller.pid), "umd.host": caller.host},
-        "user": f"{uid}:{gid}",
+        "user": None if layout.image_user else f"{uid}:{gid}",
         "environment": {"HOME": "/tmp"},  # noqa: S108 - the container's own tmpfs
-        "working_dir": "/tmp",  # noqa: S108
+        "working_dir": layout.working_dir,
         "network_mode": "none",
-        "read_only": True,
+        "read_only": not layout.root_writable,
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
         "pids_limit": PROCESSES,
@@ -142,11 +172,7 @@ def container_arguments(
         "memswap_limit": memory,
         "shm_size": limits.shm or SHM_BYTES,
         "tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,size={TMP_BYTES}"},  # noqa: S108
-        "volumes": {
-            str(workspace.input): {"bind": "/input", "mode": "ro"},
-            str(workspace.output): {"bind": "/output", "mode": "rw"},
-        }
-        | ({str(model.weights): {"bind": WEIGHTS, "mode": "ro"}} if model.weights else {}),
+        "mounts": _mounts(workspace, layout, weights),
         "ulimits": [
             {"name": "fsize", "soft": limits.output_bytes, "hard": limits.output_bytes},
             {"name": "core", "soft": 0, "hard": 0},
@@ -162,3 +188,23 @@ def container_arguments(
     if limits.cpus:
         arguments["nano_cpus"] = int(limits.cpus * 1e9)
     return arguments
+
+
+def _mounts(
+    workspace: Workspace, layout: ContainerLayout, weights: Path | None
+) -> list[dict[str, Any]]:
+    """Folders of the evaluator in the container.
+
+    Mounts of type bind fail if the folder does not exist; ``volumes`` would create it, and would
+    refuse a path that contains a colon.
+    """
+    folders = [
+        (workspace.input, layout.input, not layout.input_writable),
+        (workspace.output, layout.output, False),
+    ]
+    if weights:
+        folders.append((weights, WEIGHTS, True))
+    return [
+        {"source": str(source), "target": target, "type": "bind", "read_only": read_only}
+        for source, target, read_only in folders
+    ]

@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
 
+from evaluator.compilation import njit
 from evaluator.metrics.kernels.surface_statistics import summarise, unmatched_surface
 
 if TYPE_CHECKING:

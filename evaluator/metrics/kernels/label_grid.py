@@ -12,8 +12,8 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
 
+from evaluator.compilation import njit
 from evaluator.metrics.kernels.surface_area import surfel_areas
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from evaluator.compilation import njit
 
 QUERY_BITS, POINT_BITS, CUBE_BITS = 3, 2, 4
 """Queries are grouped in blocks of 8 a side, the corners to find in blocks of 4 in cubes of 16."""

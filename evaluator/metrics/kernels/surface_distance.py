@@ -13,10 +13,10 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
 from numba.cpython.unsafe.numbers import leading_zeros as _leading_zeros
 from numba.cpython.unsafe.numbers import trailing_zeros as _trailing_zeros
 
+from evaluator.compilation import njit
 from evaluator.metrics.kernels.surface_blocks import search_far
 
 if TYPE_CHECKING:

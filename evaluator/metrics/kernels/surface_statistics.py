@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from evaluator.compilation import njit
 
 PERCENTILE = 0.95
 

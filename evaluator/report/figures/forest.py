@@ -78,7 +78,7 @@ def forest(
         "of differences.",
         caption="Mark: mean paired difference; bar: its 95 % interval (BCa bootstrap over "
         "subjects). Filled marks: significant after Holm's correction; hollow marks: not significant. "
-        + band,
+        "Thin grey line below: the difference without the grid's part, with its interval. " + band,
         drawing=drawn_figure,
         data=rows,
         warnings=warnings,
@@ -110,10 +110,20 @@ def _panel(
             row.difference, height, MARKERS[functional], color=colour, markersize=6.5 if is_overall else 5,
             markerfacecolor=colour if filled else PAPER, markeredgewidth=1.2,
         )  # fmt: skip
+        if pd.notna(row.controlled_difference):
+            _controlled(axes, row, height - 0.3)
     axes.set_yticks(range(len(named)), [short(target) for target in reversed(named)])
     axes.set_ylim(-0.6, len(named) - 0.4)
     if ALL_TARGETS in named:
         axes.axhline(0.5, color=MUTED, linewidth=0.6)
+
+
+def _controlled(axes: Any, row: Any, height: float) -> None:
+    """Draw the difference without the grid's part, small and below the raw one."""
+    if pd.notna(row.controlled_low):
+        ends = [row.controlled_low, row.controlled_high]
+        axes.plot(ends, [height, height], color=MUTED, linewidth=1.0)
+    axes.plot(row.controlled_difference, height, "|", color=MUTED, markersize=5)
 
 
 def _arrows(axes: Any, metric: str, structural: str, functional: str) -> None:

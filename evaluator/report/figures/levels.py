@@ -59,7 +59,8 @@ def levels(
         alt=f"Mean {title} of {len(models)} models on each modality with 95 % intervals; the values "
         "are in the table above.",
         caption="Circles: CT; squares: MR; diamonds: PET; bars: 95 % intervals over subjects; failures "
-        "are included as the protocol defines. A short vertical line is the literature-reported mean of the model.",
+        "are included as the protocol defines. Small triangles: the floor, which an image-blind "
+        "answer to the same prompt scores, and the ceiling, which the grid allows. A short vertical line is the literature-reported mean of the model.",
         drawing=drawn_figure,
         data=rows,
         warnings=warnings,
@@ -90,6 +91,7 @@ def _model(axes: Any, rows: pd.DataFrame, height: int) -> None:
             zorder=1,
         )
     for n, row in enumerate(rows_of(present)):
+        _limits(axes, row, height + ((0.13 if n == 0 else -0.13) if len(present) > 1 else 0.0))
         shift = (0.13 if n == 0 else -0.13) if len(present) > 1 else 0.0
         colour = COLOURS[str(row.modality)]
         if pd.notna(row.low):
@@ -106,6 +108,14 @@ def _model(axes: Any, rows: pd.DataFrame, height: int) -> None:
             markeredgecolor=PAPER,
             markeredgewidth=0.6,
         )
+
+
+def _limits(axes: Any, row: Any, height: float) -> None:
+    """Mark the floor by a bracket to the right, the ceiling by one to the left."""
+    colour = COLOURS[str(row.modality)]
+    for value, marker in ((row.floor, 4), (row.ceiling, 5)):
+        if pd.notna(value):
+            axes.plot(value, height, marker=marker, color=colour, markersize=4, alpha=0.6, zorder=1)
 
 
 def _reported(

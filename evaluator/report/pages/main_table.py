@@ -74,7 +74,8 @@ def main_table(benchmark: Benchmark) -> Table:
     return Table(
         name=f"{benchmark.key}.summary",
         title=f"Mean {metric.title}{unit} over all targets, mean over subjects",
-        note="In small print: 95 % interval over subjects (BCa bootstrap); number of subjects (n); "
+        note="In small print: floor (an image-blind answer to the same prompt) and ceiling (what the "
+        "grid allows); 95 % interval over subjects (BCa bootstrap); number of subjects (n); "
         "failed predictions, which are included as the protocol defines, and the mean without "
         "them.",
         columns=columns,
@@ -108,6 +109,8 @@ def _level(row: Any, without_failures: Any, metric: str) -> Cell:
     digits = digits_of(metric)
     mean = number(row.mean, digits)
     small = f"{interval(row.low, row.high, digits)}\nn {row.n}"
+    if pd.notna(row.floor) and pd.notna(row.ceiling):
+        small += f"\nfloor {number(row.floor, digits)}, ceiling {number(row.ceiling, digits)}"
     if row.failed:
         excluded = None if without_failures is None else without_failures.mean
         small += f"\n{row.failed} failed ({number(excluded, digits)} without)"

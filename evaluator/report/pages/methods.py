@@ -52,6 +52,7 @@ def make(report: Report) -> Page:
         template="methods.html",
         context={
             "benchmarks": report.benchmarks,
+            "unregistered": report.unregistered,
             "not_isolated": sum(not run.isolates for run in report.results.runs),
             "random": sorted({run.label for run in report.results.runs if run.random_weights}),
             "metrics": report.site.table(_metrics(report)),
@@ -96,11 +97,8 @@ def _tolerances(report: Report) -> Table:
     for benchmark in report.benchmarks:
         targets.update(dict.fromkeys(benchmark.targets))
     for target in targets:
-        organ = organs.organs.get(target)
-        source = organ.source if organ else organs.default_source
-        rows.append(
-            [Cell(text=target), Cell(text=f"{organs.tolerance_mm(target):g}"), Cell(text=source)]
-        )
+        tolerance = f"{organs.tolerance_mm(target):g}"
+        rows.append([Cell(text=target), Cell(text=tolerance), Cell(text=organs.source(target))])
     titles = ("target", "tolerance, mm", "source")
     columns = [Column(title=title, words=n != 1) for n, title in enumerate(titles)]
     note = "If a protocol defines one tolerance for all targets, it is stated above instead."

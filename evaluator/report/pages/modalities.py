@@ -213,6 +213,13 @@ def _differences(
             title=f"{structural} − PET",
             help="mean paired difference and its 95 % interval (BCa bootstrap)",
         ),
+        Column(title="floors", help="score of an image-blind answer to the same prompts, on each"),
+        Column(title="ceilings", help="what the grid allows, on each"),
+        Column(
+            title="without the grid",
+            help="the difference without the grid's part and its 95 % interval; the verdict is "
+            "given for it",
+        ),
         Column(title="shift", help="Hodges-Lehmann"),
         Column(title="r", help="matched-pairs rank-biserial correlation"),
         Column(
@@ -230,10 +237,14 @@ def _differences(
         note="In small print: 95\u00a0% interval, and the difference with failures left out. "
         + _family(rows),
         columns=columns,
-        rows=[list(_difference_cells(r, digits, metric, without)) for r in ordered],
+        rows=[list(_difference_cells(r, digits, without)) for r in ordered],
         data=rows if left_out is None else pd.concat([rows, left_out]),
         warnings=benchmark.warnings,
     )
+
+
+def _text(value: Any) -> str:
+    return "" if pd.isna(value) else str(value)
 
 
 def _family(rows: pd.DataFrame) -> str:
@@ -243,14 +254,14 @@ def _family(rows: pd.DataFrame) -> str:
     )
 
 
-def _difference_cells(
-    row: Any, digits: int, metric: str, without: dict[tuple[str, str], Any]
-) -> Iterator[Cell]:
+def _difference_cells(row: Any, digits: int, without: dict[tuple[str, str], Any]) -> Iterator[Cell]:
     yield Cell(text=str(row.model))
     yield Cell(text=str(row.target))
-    kind, word = kind_of(row, metric)
+    kind, word = kind_of(row)
     yield Cell(
-        text=word, kind=f"tag {kind}", small="" if row.status == "ok" else str(row.explanation)
+        text=word,
+        kind=f"tag {kind}",
+        small=_text(row.grid_remark) if row.status == "ok" else str(row.explanation),
     )
     yield Cell(text=str(row.n), sort=int(row.n))
     yield Cell(
@@ -263,6 +274,17 @@ def _difference_cells(
     if rest is not None and (row.failed_structural or row.failed_functional):
         small += f"; {number(rest.difference, digits, sign=True)} without"
     yield figure_cell(row.difference, digits, sign=True, small=small)
+    for name in ("floor", "ceiling"):
+        arms = [getattr(row, f"{name}_{arm}") for arm in ("structural", "functional")]
+        text = ", ".join(number(value, digits) for value in arms)
+        missing = any(pd.isna(value) for value in arms)
+        yield Cell(text=NOTHING if missing else text, kind="nothing" if missing else "")
+    yield figure_cell(
+        row.controlled_difference,
+        digits,
+        sign=True,
+        small=interval(row.controlled_low, row.controlled_high, digits, sign=True),
+    )
     yield figure_cell(row.shift, digits, sign=True)
     yield figure_cell(row.rank_biserial, 2, sign=True)
     for p in (row.p_holm, row.p_equivalence_holm):

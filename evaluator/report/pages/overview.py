@@ -41,6 +41,7 @@ def make(report: Report) -> Page:
         template="overview.html",
         context={
             "facts": facts(report),
+            "unregistered": report.unregistered,
             "control": control_check(report),
             "glance": at_a_glance(report),
             "page_parts": [_part(report, benchmark) for benchmark in report.benchmarks],
@@ -114,7 +115,7 @@ def _glance_cell(
     row = by_cell.get((dataset, protocol, benchmark.metric, model, modality_pair))
     if row is None:
         return Cell(text="", kind="nothing")
-    kind, word = kind_of(row, benchmark.metric)
+    kind, word = kind_of(row)
     means = f"{number(row.mean_structural)} → {number(row.mean_functional)}\nn {row.n}"
     return Cell(
         text=word,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from evaluator.analysis.displacements import describe_displacements
 from evaluator.report.benchmark import DOUBTS
 from evaluator.report.context import Page
 from evaluator.report.model_notes import constant_notes
 from evaluator.report.privacy import plain_command
 from evaluator.runs.repeat import repeat_command
 from evaluator.runs.reproducibility import NOT_CHECKED, describe_reproducibility
+from evaluator.runs.run_info import DRAWN, DRAWN_UNREGISTERED
 
 if TYPE_CHECKING:
     from evaluator.report.context import Report
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
 _REPRODUCIBILITY = {
     NOT_CHECKED: "not checked",
     "equal": "equal masks when some scans were predicted again, individually and as a batch",
+}
+
+_PROMPTS = {
+    DRAWN: "simulated, one for all images of a session",
+    DRAWN_UNREGISTERED: "simulated for each image on its own reference (--unregistered)",
 }
 
 
@@ -69,7 +76,7 @@ def _run(run: RunFacts, privacy: Privacy) -> dict[str, Any]:
         ("kind of prompt", run.prompt_kind or "none that the model supports"),
         (
             "prompts",
-            "simulated" if identity.prompts == "drawn" else f"replayed, hash {identity.prompts}",
+            _PROMPTS.get(identity.prompts, f"replayed, hash {identity.prompts}"),
         ),
         ("prompts, sha256 over all cases", _prompts_hash(run)),
         ("reproducibility", _reproducibility(run)),
@@ -98,6 +105,8 @@ def _run(run: RunFacts, privacy: Privacy) -> dict[str, Any]:
         "facts": [(name, privacy.text(str(value))) for name, value in facts],
         "repeat": repeat_command(info, private=not privacy.keep_ids),
         "not_run": _not_run(run, privacy),
+        "findings": _findings(run, privacy),
+        "displacements": describe_displacements(run.store),
     }
 
 
@@ -136,6 +145,14 @@ def _not_run(run: RunFacts, privacy: Privacy) -> list[str]:
         for record in run.store.records()
         if record.state == "not-run"
     ]
+
+
+def _findings(run: RunFacts, privacy: Privacy) -> list[str]:
+    """List everything that was found in the data, and what the run was forced over."""
+    checks = run.store.checks()
+    lines = [f"{finding.severity}: {finding.subject_line}" for finding in checks.findings]
+    lines += [f"in spite of: {finding.subject_line}" for finding in checks.forced]
+    return list(map(privacy.text, lines))
 
 
 def _rebuild(report: Report) -> str:

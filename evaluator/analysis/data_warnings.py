@@ -1,0 +1,32 @@
+"""What must be known of the data and the prompts of runs, in lines that stand above every table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evaluator.analysis.displacements import describe_displacements, largest_displacement_mm
+from evaluator.runs.data_checks import UNREGISTERED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from evaluator.runs.results import RunFacts
+    from evaluator.runs.run_info import RunInfo
+    from evaluator.runs.store import RunStore
+
+
+def data_warnings(info: RunInfo, store: RunStore) -> list[str]:
+    """Of one run: prompts that are not common, errors in spite of which it ran, findings."""
+    lines = [f"{UNREGISTERED}."] if info.unregistered else []
+    return [*lines, *(f"data: {line}" for line in store.checks().lines())]
+
+
+def warnings_of_runs(runs: Iterable[RunFacts]) -> list[str]:
+    """Of several runs of one dataset: each line once, and how far each run's prompts lie off."""
+    lines: dict[str, None] = {}
+    displaced: list[str] = []
+    for run in runs:
+        lines |= dict.fromkeys(data_warnings(run.info, run.store))
+        if largest_displacement_mm(run.store) > 0:
+            displaced.append(f"{run.label}: {describe_displacements(run.store)}")
+    return [*lines, *displaced]

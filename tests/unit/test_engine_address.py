@@ -1,0 +1,65 @@
+"""The engine that is asked is the one that the user chose; a wrong choice is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+
+from evaluator.containers.engines.address import USUAL_SOCKET, docker_address
+from evaluator.errors import EngineUnavailableError
+
+
+def make_context(folder, name, body=None):
+    meta = folder / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest()
+    meta.mkdir(parents=True)
+    body = body or {"Name": name, "Endpoints": {"docker": {"Host": f"unix:///{name}.sock"}}}
+    (meta / "meta.json").write_text(json.dumps(body))
+
+
+def test_docker_host_comes_first_then_the_context_then_the_usual_socket(tmp_path):
+    config = {"DOCKER_CONFIG": str(tmp_path)}
+    make_context(tmp_path, "lab")
+    assert docker_address(config).url == USUAL_SOCKET
+    (tmp_path / "config.json").write_text(json.dumps({"currentContext": "lab"}))
+    assert docker_address(config).url == "unix:///lab.sock"
+    assert "'lab'" in docker_address(config).origin
+    make_context(tmp_path, "other")
+    chosen = config | {"DOCKER_CONTEXT": "other"}
+    assert docker_address(chosen).url == "unix:///other.sock"
+    assert docker_address(config | {"DOCKER_CONTEXT": "default"}).url == USUAL_SOCKET
+    both = chosen | {"DOCKER_HOST": "tcp://lab:2375"}
+    assert docker_address(both).url == "tcp://lab:2375"
+
+
+def test_a_context_needs_no_config_json(tmp_path):
+    make_context(tmp_path, "lab")
+    address = docker_address({"DOCKER_CONFIG": str(tmp_path), "DOCKER_CONTEXT": "lab"})
+    assert address.url == "unix:///lab.sock"
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "message"),
+    [
+        ("nosuch", None, "there is no Docker context 'nosuch'.*lab"),
+        ("broken", {"Name": "broken"}, "'broken' cannot be read"),
+        ("broken", {"Name": "broken", "Endpoints": []}, "'broken' cannot be read"),
+    ],
+)
+def test_a_wrong_context_is_refused(tmp_path, name, body, message):
+    make_context(tmp_path, "lab")
+    if body:
+        make_context(tmp_path, name, body)
+    with pytest.raises(EngineUnavailableError, match=message):
+        docker_address({"DOCKER_CONFIG": str(tmp_path), "DOCKER_CONTEXT": name})
+
+
+def test_a_broken_config_json_and_missing_certificates_are_refused(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(EngineUnavailableError, match=r"config\.json cannot be read"):
+        docker_address({"DOCKER_CONFIG": str(tmp_path)})
+    with pytest.raises(EngineUnavailableError, match=r"lacks one of cert\.pem"):
+        docker_address(
+            {"DOCKER_HOST": "tcp://x", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tmp_path)}
+        )

@@ -1,0 +1,189 @@
+"""The grid's part taken out: an image-blind model is not worse on PET, a worse one is."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from scipy import ndimage
+
+import evaluator
+from evaluator.analysis.comparison import compare
+from evaluator.analysis.comparison.conclusions import KINDS, conclude
+from evaluator.analysis.comparison.schema import GRID
+from evaluator.cli.compare import compare as compare_command
+from evaluator.imaging.geometry import affine_of, make_grid, to_world
+from evaluator.volumes import write_volume
+from tests.conftest import order
+from tests.scored import facts, results
+
+#: grids as in sarcoma PET/CT: 1 x 1 x 3.3 mm, and 5.5 x 5.5 x 3.3 mm that starts elsewhere
+CT = make_grid((84, 84, 26), [[-1, 0, 0, 42], [0, -1, 0, 42], [0, 0, 3.27, -40], [0, 0, 0, 1]])
+PT = make_grid(
+    (16, 16, 26), [[-5.47, 0, 0, 41], [0, -5.47, 0, 43], [0, 0, 3.27, -40], [0, 0, 0, 1]]
+)
+
+
+def lump(grid, rng_seed):
+    """A lumpy tumour of about 4 cm, the same in the world on every grid."""
+    rng = np.random.default_rng(rng_seed)
+    places = to_world(affine_of(grid), np.indices(grid.shape).reshape(3, -1).T)
+    places = places - rng.uniform(-4, 4, 3)
+    half = rng.uniform((14, 14, 20), (24, 24, 30))
+    directions = rng.normal(size=(6, 3)) / half
+    waves = np.cos(places @ directions.T + rng.uniform(0, 6, 6)).mean(axis=1)
+    radius = np.linalg.norm(places / half, axis=1)
+    return (radius * (1 + 0.35 * waves) <= 1).reshape(grid.shape).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def sarcomas(tmp_path_factory):
+    """Seven synthetic subjects with tumours on CT's and PET's grids; PET is blurred by 6 mm."""
+    folder = tmp_path_factory.mktemp("sarcomas")
+    rows = ["subject\tsession\tmodality\timage\treference\tunit\tlabels"]
+    for number in range(7):
+        for modality, grid, unit in (("CT", CT, "HU"), ("PT", PT, "SUVbw")):
+            mask = lump(grid, number)
+            image = mask * 4.0
+            if modality == "PT":
+                sigma = 6 / 2.355 / np.linalg.norm(affine_of(grid)[:3, :3], axis=0)
+                image = ndimage.gaussian_filter(image, sigma)
+            names = [f"{number}_{modality}_{kind}.nii.gz" for kind in ("image", "reference")]
+            write_volume(folder / names[0], image.astype(np.float32), grid)
+            write_volume(folder / names[1], mask, grid)
+            rows.append("\t".join([f"s{number}", "a", modality, *names, unit, "lesion=1"]))
+    (folder / "sarcomas.tsv").write_text("\n".join(rows) + "\n")
+    words = dict.fromkeys(("license", "citation"), "none")
+    words |= {"name": "sarcomas", "title": "Lumps", "reference_origin": "generated"}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in words.items()]
+    (folder / "sarcomas.toml").write_text("\n".join([*lines, "synthetic = true", ""]))
+    return folder / "sarcomas.toml"
+
+
+def overall(comparison, metric="dice"):
+    rows = comparison.modality
+    rows = rows[(rows["metric"] == metric) & (rows["failures"] == "included")]
+    return rows[(rows["target"] == "all targets") & (rows["modality_pair"] == "CT-PT")].iloc[0]
+
+
+def test_an_image_blind_model_shows_no_difference_beyond_the_grid(sarcomas):
+    run = order("ellipsoid", sarcomas, "box", engine="local")
+    row = overall(compare(evaluator.load(run.path), resamples=999))
+    assert row["verdict"] == "different"
+    assert row["difference"] > 0.03
+    assert row["controlled_difference"] == pytest.approx(0, abs=1e-9)
+    assert row["conclusion"] == "no difference beyond the grid"
+    assert "by the raw scores worse on PET" in row["grid_remark"]
+    printed = CliRunner().invoke(compare_command, [str(run.path)], catch_exceptions=False).output
+    words = " ".join(printed.split())
+    assert "no difference beyond the grid (by the raw scores worse on PET" in words
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+def test_an_image_blind_model_on_real_scans(shared_data):
+    run = order("ellipsoid", "ibsi-sts", "box", engine="local")
+    row = overall(compare(evaluator.load(run.path), resamples=999))
+    assert row["n"] == 7
+    assert row["verdict"] == "different"
+    assert row["conclusion"] == "no difference beyond the grid"
+
+
+def scored(values, protocol="box", model="m"):
+    """Results of (structural, functional) x (score, floor, ceiling) of each subject, as Dice."""
+    run = facts(model, protocol=protocol, prompt_kind="box")
+    rows = []
+    for number, pair in enumerate(values):
+        for modality, (score, floor, ceiling) in zip(("CT", "PT"), pair, strict=True):
+            limits = {"floor": floor, "ceiling": ceiling}
+            rows.append((run, f"s{number:02d}", modality, "lesion", "dice", score, limits))
+    return results([run], rows)
+
+
+def cohort(n, skill, *, loss=0.0, seed=0, floors=(0.75, 0.65), ceilings=(1.0, 0.97)):
+    """Subjects of a model whose score lies at a share of the way from floor to ceiling."""
+    rng = np.random.default_rng(seed)
+    values = []
+    for _ in range(n):
+        shift, noise = rng.normal(0, 0.03), rng.normal(0, 0.02, 2)
+        limits = [(f + shift, c) for f, c in zip(floors, ceilings, strict=True)]
+        scores = [f + skill * (c - f) for f, c in limits] + noise
+        scores[1] -= loss
+        values.append([(s, f, c) for s, (f, c) in zip(scores, limits, strict=True)])
+    return values
+
+
+def test_the_controlled_difference_by_hand():
+    values = cohort(12, 0.5, loss=0.04)
+    row = overall(compare(scored(values), metrics=["dice"], resamples=999))
+    table = np.array(values)
+    gain = table[:, :, 0] - table[:, :, 1]
+    ranges = (table[:, :, 2] - table[:, :, 1]).mean(axis=0)
+    expected = gain[:, 0] - gain[:, 1] * ranges[0] / ranges[1]
+    assert row["controlled_difference"] == pytest.approx(expected.mean(), abs=1e-12)
+    assert row["controlled_low"] < expected.mean() < row["controlled_high"]
+    assert row["floor_structural"] == pytest.approx(table[:, 0, 1].mean())
+    assert row["ceiling_functional"] == pytest.approx(table[:, 1, 2].mean())
+    assert row["controlled_n"] == 12
+
+
+@pytest.mark.parametrize("skill", [0.0, 0.4, 1.0])
+def test_equal_skill_is_no_difference_at_floor_and_ceiling_and_between(skill):
+    row = overall(compare(scored(cohort(30, skill)), metrics=["dice"], resamples=999))
+    assert abs(row["controlled_difference"]) < 0.015
+    assert row["conclusion"] not in ("worse on PET", "better on PET")
+
+
+def test_a_loss_on_pet_is_found_beyond_the_grid():
+    row = overall(compare(scored(cohort(60, 0.6, loss=0.1)), metrics=["dice"], resamples=999))
+    assert row["conclusion"] == "worse on PET"
+
+
+def test_without_limits_the_raw_verdict_stands_and_says_so():
+    values = [[(0.9 + 0.001 * n, None, None), (0.7, None, None)] for n in range(12)]
+    row = overall(compare(scored(values), metrics=["dice"], resamples=999))
+    assert row["verdict"] == "different"
+    assert row["conclusion"] == "worse on PET"
+    assert row["grid_remark"] == "not controlled for the grid: floor and ceiling are not known"
+    assert str(row["controlled_difference"]) == "<NA>"
+
+
+def test_a_grid_without_room_gives_no_controlled_estimate():
+    values = cohort(12, 0.5, floors=(0.75, 0.969))
+    row = overall(compare(scored(values), metrics=["dice"], resamples=999))
+    assert "no room" in row["grid_remark"]
+    assert str(row["controlled_verdict"]) == "<NA>"
+
+
+def test_every_column_of_the_grid_is_described():
+    comparison = compare(scored(cohort(6, 0.5)), metrics=["dice"], resamples=99)
+    assert set(GRID) <= set(comparison.modality.columns)
+    assert set(comparison.modality["conclusion"].dropna()) <= set(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("raw", "controlled", "expected"),
+    [
+        ((0.1, "different"), (0.0, "equivalent"), "no difference beyond the grid"),
+        ((0.1, "different"), (-0.03, "different within margin"), "no difference beyond the grid"),
+        ((0.1, "different"), (0.02, "inconclusive"), "no difference shown beyond the grid"),
+        ((0.1, "different"), (0.03, "different within margin"), "slightly worse on PET"),
+        ((0.1, "different"), (0.08, "different"), "worse on PET"),
+        ((0.01, "inconclusive"), (0.08, "different"), "worse on PET"),
+        ((0.01, "inconclusive"), (0.0, "equivalent"), "as good on PET"),
+        ((0.0, "equivalent"), (-0.06, "different"), "inconclusive"),
+        ((-0.1, "different"), (-0.08, "different"), "better on PET"),
+        ((0.0, "equivalent"), (0.0, "inconclusive"), "inconclusive"),
+    ],
+)
+def test_conclusions(raw, controlled, expected):
+    row = {
+        "difference": raw[0], "verdict": raw[1], "controlled_difference": controlled[0],
+        "controlled_verdict": controlled[1], "floor_structural": 0.8, "floor_functional": 0.7,
+        "control_problem": "", "no_difference": False,
+    }  # fmt: skip
+    conclusion, remark = conclude(row, "dice")
+    assert conclusion == expected
+    assert bool(remark) == (raw[1] != controlled[1] or raw[0] * controlled[0] < 0)

@@ -1,0 +1,129 @@
+"""Text of strangers is harmless wherever it is stored or shown."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluator.containers.engines.process_output import Lines, LogFile
+from evaluator.containers.replies import clean_reply
+from evaluator.files import csv_bytes, read_json
+from evaluator.plain_text import clean_json, clean_text, without_formula
+from evaluator.types import Failure, Status
+from tests.conftest import order
+from tests.tiny import make_dataset
+from zoo_sdk.wire import parse_reply
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("plain, Größe µ 肝 \U0001fac0\n\tline", "plain, Größe µ 肝 \U0001fac0\n\tline"),
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]0;title\x07text", "text"),
+        ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x1bcreset", "reset"),
+        ("a\u202egpj.exe", "agpj.exe"),
+        ("a\x00b\x08c\x7f\x9bd", "abc"),
+        ("\ud800", "\N{REPLACEMENT CHARACTER}"),
+        ("over\rwritten\r\nnext", "overwritten\nnext"),
+    ],
+)
+def test_what_is_removed_and_what_stays(text, clean):
+    assert clean_text(text) == clean
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=200))
+def test_cleaned_text_can_be_written_and_has_no_control_characters(text):
+    clean = clean_text(text, 100)
+    clean.encode()
+    assert len(clean) <= 100
+    assert not any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" for c in clean)
+    assert "\u202e" not in clean
+    assert clean_text(clean, 100) == clean
+
+
+def test_the_detail_of_a_failure_is_cleaned_and_bounded():
+    failure = Failure(status=Status.ERROR, detail="\x1b[2J" + "x" * 5000 + "\ud800")
+    assert len(failure.detail) == 2000
+    assert failure.detail.startswith("xxx")
+
+
+def test_a_reply_is_cleaned_and_bounded():
+    body = {
+        "id": "r",
+        "targets": {
+            "li\u202ever": {"status": "error", "kind": "\x1b[1mk", "message": "\ud800" * 9999}
+        },
+        "seconds": {"in\x07fer": 1.5},
+        "notes": {"a\ud800": ["\x1b[31mx"]},
+    }
+    reply = clean_reply(parse_reply(body))
+    assert reply.targets["liver"].kind == "k"
+    assert len(reply.targets["liver"].message) == 2000
+    assert reply.seconds == {"infer": 1.5}
+    assert reply.notes == {"a\N{REPLACEMENT CHARACTER}": ["x"]}
+    large = clean_reply(parse_reply({"id": "r", "notes": {"a": "x" * 900_000}}))
+    assert "900" in large.notes["left-out"]
+    assert clean_json({"a": [[[1]]]}) == {"a": [[[1]]]}
+
+
+def test_a_log_has_no_escape_sequences_and_keeps_characters_cut_in_two(tmp_path):
+    log = LogFile(tmp_path / "log")
+    log.write("\x1b[31mGröße".encode()[:-3])
+    log.write("Größe\x1b[0m\n".encode()[-8:])
+    log.write(b"\xff\n")
+    assert "\x1b" not in (tmp_path / "log").read_text()
+    assert (tmp_path / "log").read_text().startswith("Gr\u00f6")
+    assert "\x1b" not in log.tail()
+
+
+def test_lines_that_nobody_reads_take_bounded_memory():
+    lines = Lines()
+    for _ in range(1000):
+        lines.feed(b"x" * 100_000 + b"\n")
+    waiting = lines._queue.qsize()
+    assert 100 < waiting <= 2**24 // 100_000
+    assert lines.next(0.1) == "x" * 100_000
+    lines.feed(b"after\n")
+    assert lines._queue.qsize() == waiting
+
+
+def test_a_cell_that_would_be_a_formula_begins_with_a_quote():
+    frame = pd.DataFrame(
+        {"a": ["=HYPERLINK(1)", "-1.5", "liver", "@x"], "b": [-1.0, 2.0, 3.0, 4.0]}
+    )
+    lines = csv_bytes(frame).decode().splitlines()
+    assert lines == ["a,b", "'=HYPERLINK(1),-1.0", "-1.5,2.0", "liver,3.0", "'@x,4.0"]
+    assert without_formula("+cmd|x") == "'+cmd|x"
+
+
+def test_a_record_of_an_earlier_version_with_a_surrogate_is_read(tmp_path):
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps({"detail": "a\ud800b", "heart": "\U0001fac0"}))
+    assert read_json(path) == {"detail": "a?b", "heart": "\U0001fac0"}
+
+
+SURROGATE = """
+from zoo_sdk import Prediction, Unsupported
+
+class Adapter:
+    def setup(self):
+        pass
+
+    def predict(self, request):
+        return Prediction({"liver": Unsupported("\\x1b[31m=a \\ud800 \\u202e")}, {"n": "\\ud800"})
+"""
+
+
+def test_one_models_text_does_not_stop_a_run(project, tmp_path):
+    project({"surrogate": SURROGATE})
+    run = order("surrogate", make_dataset(tmp_path / "data", ["a"], ("CT",)), engine="local")
+    (record,) = run.records()
+    assert record.rounds[0].targets["liver"].detail == "=a \N{REPLACEMENT CHARACTER} "
+    assert (run.path / "predictions.parquet").is_file()
