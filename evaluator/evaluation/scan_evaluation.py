@@ -7,8 +7,6 @@ again.
 
 from __future__ import annotations
 
-import textwrap
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -21,7 +19,7 @@ from evaluator.errors import VolumeError
 from evaluator.evaluation.click_replay import clicks_sha256
 from evaluator.evaluation.data_guard import require_same_files
 from evaluator.evaluation.plan import target_refusal
-from evaluator.evaluation.record_writer import record_not_run, write_scores
+from evaluator.evaluation.record_writer import describe_end, record_not_run, write_scores
 from evaluator.imaging.geometry import difference
 from evaluator.prompting.simulated_user import SimulatedUser
 from evaluator.runs.records import AttemptRecord, MaskFile, RoundRecord, ScanRecord, TargetRecord
@@ -32,7 +30,7 @@ from evaluator.types import Failure, Status
 from evaluator.volumes import write_mask
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from evaluator.containers import RequestOutcome
     from evaluator.containers.contracts import Contract
@@ -287,19 +285,3 @@ class ScanEvaluation:
         write_scores(context.run, start.case, start.modality, start.key, results.rows)
         self._finished = True
         context.progress(start.case.id, start.modality, describe_end(results.rounds))
-
-
-def describe_end(rounds: Sequence[RoundRecord]) -> str:
-    """How a scan ended: "done", with the failures of its last rounds and the first reason."""
-    last: dict[tuple[int, str], TargetRecord] = {}
-    for entry in rounds:
-        for name, target in entry.targets.items():
-            last[entry.seed, name] = target
-    failed = {key: target for key, target in last.items() if target.status != Status.OK}
-    if not failed:
-        return "done"
-    counts = Counter(str(target.status) for target in failed.values())
-    (_, name), first = next(iter(failed.items()))
-    text = ", ".join(f"{count} {status}" for status, count in counts.items())
-    detail = textwrap.shorten(first.detail, 200, placeholder=" ...")
-    return f"{text} of {len(last)}; {name}: {detail or first.status}"
