@@ -179,7 +179,9 @@ def test_sessions_with_similar_names_stay_separate(project, tmp_path):
 
 
 def test_several_runs_are_one_table_with_the_same_numbers(run, project, tmp_path):
-    other = order("painter", run.info().dataset_source, "point-1", engine="local", name="other")
+    other = order(
+        "painter", run.info().dataset_source, "point-1", engine="local", name="other", force=True
+    )
     export_run([run, other.name], "csv", tmp_path / "tables")
     scores = pd.read_csv(tmp_path / "tables" / "scores.csv")
     assert set(scores["run"]) == {run.name, "other"}
