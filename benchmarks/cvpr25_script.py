@@ -25,12 +25,12 @@ import pandas as pd
 from evaluator import paths
 from evaluator.challenges.cvpr25 import challenge_totals
 from evaluator.containers.contracts.cvpr25 import _box
-from evaluator.datasets import load_references
+from evaluator.datasets import load_dataset
+from evaluator.datasets.references import load_references
 from evaluator.evaluation.run import run_model
 from evaluator.evaluation.run_config import RunConfig
 from evaluator.imaging.geometry import spacing
 from evaluator.imaging.intensities import scale_to_uint8
-from evaluator.manifests import load_dataset
 from evaluator.runs.store import RunStore
 from evaluator.types import Case, Modality
 from evaluator.volumes import read_image

@@ -17,4 +17,5 @@ ENV PYTHONPATH=/opt/umd/sdk:/opt/umd/packages \
     PIP_CERT=/etc/ssl/certs/ca-certificates.crt \
     SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
     REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt
+RUN python3 -m zoo_sdk.image_check python=3.11 numpy scipy SimpleITK
 WORKDIR /opt/model

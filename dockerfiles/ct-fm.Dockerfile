@@ -9,6 +9,7 @@ COPY models/sdk/zoo_transforms/__init__.py \
      models/sdk/zoo_transforms/sliding_window.py \
      /opt/umd/sdk/zoo_transforms/
 COPY models/ct-fm/*.py /opt/model/
+RUN python3 -m zoo_sdk.image_check python=3.11 torch=2.13.0 monai.networks.nets safetensors.torch /opt/model/adapter.py
 COPY parts/weights /opt/ml/model
 # random:small or random:full: weights are made up here; published: nothing is done
 ARG WEIGHTS=published
@@ -25,7 +26,7 @@ LABEL umd.contract="1" \
       umd.targets="spleen,kidney-right,kidney-left,liver,stomach,pancreas,lung,esophagus,colon,bladder,heart,aorta,brain" \
       umd.rounds="one" \
       umd.session="stdio" \
-      umd.options="spacing=1.5mm|native" \
+      umd.options="spacing=1.5mm|native; components=all|largest" \
       umd.gpu="optional" \
       umd.gpu-memory="12GiB" \
       umd.memory="16GiB" \

@@ -1,5 +1,6 @@
 FROM umd/base
 COPY models/ellipsoid/adapter.py /opt/model/adapter.py
+RUN python3 -m zoo_sdk.image_check python=3.11 /opt/model/adapter.py
 ENTRYPOINT ["python3", "-m", "zoo_sdk.serve", "/opt/model/adapter.py"]
 
 LABEL umd.contract="1" \

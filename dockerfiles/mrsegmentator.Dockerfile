@@ -13,6 +13,7 @@ COPY models/sdk/zoo_transforms/__init__.py \
      /opt/umd/sdk/zoo_transforms/
 COPY models/nnunet/results.py models/nnunet/random_results.py /opt/model/
 COPY models/mrsegmentator/*.py /opt/model/
+RUN python3 -m zoo_sdk.image_check python=3.11 torch=2.13.0 nnunetv2.inference.predict_from_raw_data /opt/model/adapter.py
 COPY parts/weights /opt/ml/model
 # random:small or random:full: weights are made up here; published: nothing is done
 ARG WEIGHTS=published

@@ -12,6 +12,7 @@ COPY models/sdk/zoo_transforms/__init__.py \
      models/sdk/zoo_transforms/resampling.py \
      /opt/umd/sdk/zoo_transforms/
 COPY models/nnunet/*.py /opt/model/
+RUN python3 -m zoo_sdk.image_check python=3.11 torch=2.13.0 nnunetv2.inference.predict_from_raw_data /opt/model/adapter.py
 # random:small or random:full: weights are made up here; mounted: nothing is done
 ARG WEIGHTS=mounted
 RUN python3 -m zoo_sdk.random_weights /opt/model/random_weights.py "$WEIGHTS"

@@ -12,6 +12,7 @@ COPY models/sdk/zoo_transforms/__init__.py \
      models/sdk/zoo_transforms/resampling.py \
      /opt/umd/sdk/zoo_transforms/
 COPY models/sat-nano/*.py /opt/model/
+RUN python3 -m zoo_sdk.image_check python=3.11 torch=2.13.0 transformers einops positional_encodings.torch_encodings /opt/model/adapter.py
 COPY parts/weights /opt/ml/model
 # random:small or random:full: weights are made up here; published: nothing is done
 ARG WEIGHTS=published

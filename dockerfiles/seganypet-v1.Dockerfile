@@ -8,6 +8,7 @@ COPY models/sdk/zoo_transforms/__init__.py \
      models/sdk/zoo_transforms/sliding_window.py \
      /opt/umd/sdk/zoo_transforms/
 COPY models/sam-med3d/*.py /opt/model/
+RUN python3 -m zoo_sdk.image_check python=3.11 torch=2.13.0 medim /opt/model/adapter.py
 COPY parts/weights /opt/ml/model
 # random:small or random:full: weights are made up here; published: nothing is done
 ARG WEIGHTS=published
@@ -24,7 +25,7 @@ LABEL umd.contract="1" \
       umd.targets="*" \
       umd.rounds="many" \
       umd.session="stdio" \
-      umd.options="large=single|sliding; clicks=one-by-one|together" \
+      umd.options="large=single|sliding; clicks=one-by-one|together; ct=clamped|as-published" \
       umd.gpu="optional" \
       umd.gpu-memory="6GiB" \
       umd.memory="12GiB" \

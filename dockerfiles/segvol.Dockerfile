@@ -12,6 +12,7 @@ COPY models/sdk/zoo_transforms/__init__.py \
      models/sdk/zoo_transforms/sliding_window.py \
      /opt/umd/sdk/zoo_transforms/
 COPY models/segvol/*.py /opt/model/
+RUN python3 -m zoo_sdk.image_check python=3.11 torch=2.13.0 monai.networks.nets transformers /opt/model/adapter.py
 COPY parts/weights /opt/ml/model
 # random:small or random:full: weights are made up here; published: nothing is done
 ARG WEIGHTS=published
@@ -34,7 +35,7 @@ LABEL umd.contract="1" \
       umd.memory="16GiB" \
       umd.timeout="3600" \
       umd.weights="published" \
-      umd.weights.license="MIT" \
+      umd.weights.license="not stated" \
       umd.trained-on="90000 unlabelled and 6000 labelled CT scans of 25 data sets (arXiv:2311.13385)" \
       org.opencontainers.image.title="SegVol" \
       org.opencontainers.image.source="https://github.com/BAAI-DCAI/SegVol" \

@@ -3,6 +3,7 @@ COPY models/sdk/zoo_transforms/__init__.py \
      models/sdk/zoo_transforms/prompt_geometry.py \
      /opt/umd/sdk/zoo_transforms/
 COPY models/threshold/adapter.py /opt/model/adapter.py
+RUN python3 -m zoo_sdk.image_check python=3.11 /opt/model/adapter.py
 ENTRYPOINT ["python3", "-m", "zoo_sdk.serve", "/opt/model/adapter.py"]
 
 LABEL umd.contract="1" \

@@ -9,6 +9,7 @@ COPY models/sdk/zoo_transforms/__init__.py \
      models/sdk/zoo_transforms/sliding_window.py \
      /opt/umd/sdk/zoo_transforms/
 COPY models/vista3d/*.py /opt/model/
+RUN python3 -m zoo_sdk.image_check python=3.11 torch=2.13.0 monai.networks.nets skimage.measure /opt/model/adapter.py
 COPY parts/weights /opt/ml/model
 # random:small or random:full: weights are made up here; published: nothing is done
 ARG WEIGHTS=published
@@ -25,7 +26,7 @@ LABEL umd.contract="1" \
       umd.targets="*" \
       umd.rounds="many" \
       umd.session="stdio" \
-      umd.options="intensity=auto|as-published; clicks=alone|with-class|unused; large=window|sliding; overlaps=kept|argmax" \
+      umd.options="intensity=auto|as-published; clicks=alone|with-class|unused; large=window|sliding; overlaps=kept|argmax|everything" \
       umd.gpu="optional" \
       umd.gpu-memory="16GiB" \
       umd.memory="24GiB" \

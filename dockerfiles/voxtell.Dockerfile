@@ -8,6 +8,7 @@ COPY models/sdk/zoo_transforms/__init__.py \
      models/sdk/zoo_transforms/resampling.py \
      /opt/umd/sdk/zoo_transforms/
 COPY models/voxtell/*.py /opt/model/
+RUN python3 -m zoo_sdk.image_check python=3.11 torch=2.13.0 voxtell.model.voxtell_model voxtell.utils.embedding_bank /opt/model/adapter.py
 COPY parts/weights /opt/ml/model
 # random:small or random:full: weights are made up here; published: nothing is done
 ARG WEIGHTS=published
@@ -30,7 +31,7 @@ LABEL umd.contract="1" \
       umd.memory="24GiB" \
       umd.timeout="3600" \
       umd.weights="published" \
-      umd.weights.license="not stated" \
+      umd.weights.license="CC-BY-NC-SA-4.0" \
       umd.trained-on="158 public sources, 62,000 volumes of CT, MR and PET (arXiv:2511.11450)" \
       org.opencontainers.image.title="VoxTell v1.1" \
       org.opencontainers.image.source="https://github.com/MIC-DKFZ/VoxTell" \

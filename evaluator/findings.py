@@ -64,7 +64,7 @@ class Registration:
     #: modalities of the two images
     first: str
     second: str
-    #: between the centres of the references, within the field that both images show, mm
+    #: between the centres of the references, mm; where an image cuts one, of what both show
     distance_mm: float
     #: distances above this are too large for one place, mm
     limit_mm: float

@@ -169,7 +169,7 @@ def print_comparison(results: Results, comparison: Comparison) -> None:
         "\nUnit: the subject; a subject's sessions and seeds are averaged first. "
         "Interval: 95 % BCa bootstrap over subjects. p: Wilcoxon signed-rank (Pratt), adjusted by "
         f"Holm over targets x models. Margin of equivalence: {margins}. "
-        "Floor: an image-blind answer to the same prompt. Ceiling: what the grid allows. The "
+        "Floor: an image-blind answer to the model's prompt. Ceiling: what the grid allows. The "
         "controlled difference takes the grid's part out; the conclusion is drawn from it "
         "(docs/statistics.md)."
     )

@@ -17,7 +17,7 @@ INVALID_DATA_EXIT = 5
 
 @click.group(epilog="Example: umd data verify ibsi-sts")
 def data() -> None:
-    """List, verify and generate datasets."""
+    """List, fetch, verify and generate datasets."""
 
 
 @data.command("list", epilog="Example: umd data list --json")
@@ -83,6 +83,28 @@ def path(name: str, data_root: Path | None) -> None:
     for case in load_dataset(name, data_root).cases:
         folders += [str(scan.image.parent) for scan in case.scans.values()]
     click.echo(os.path.commonpath(folders))
+
+
+@data.command(epilog="Example: umd data fetch colin27")
+@click.argument("name")
+def fetch(name: str) -> None:
+    """Fetch the files of dataset NAME, if a Debian package contains them, and check their hashes.
+
+    Nothing is installed. The files go to the project's cache, where umd run finds them.
+    """
+    from evaluator.datasets.debian_package import fetch_debian
+    from evaluator.errors import UnknownNameError
+    from evaluator.manifests.datasets import (
+        dataset_manifests,
+        fetched_folder,
+        read_dataset_manifest,
+    )
+
+    manifests = dataset_manifests()
+    if name not in manifests:
+        raise UnknownNameError("dataset", name, manifests)
+    for file in fetch_debian(read_dataset_manifest(manifests[name]), fetched_folder(name)):
+        click.echo(file)
 
 
 @data.command(epilog="Example: umd data verify phantom")

@@ -19,6 +19,10 @@ from evaluator.plain_text import clean_text
 COMMANDS = {
     "run": ("evaluator.cli.run", "Run a model over a dataset and score it."),
     "gather": ("evaluator.cli.gather", "Write the tables of a run that was done in shards."),
+    "import-predictions": (
+        "evaluator.cli.import_predictions",
+        "Score predictions that were made elsewhere, as a run.",
+    ),
     "score": ("evaluator.cli.score", "Score a run again, or any masks against references."),
     "show": ("evaluator.cli.show", "Show the score table of a run."),
     "runs": ("evaluator.cli.runs", "List runs, and delete some."),
@@ -28,6 +32,10 @@ COMMANDS = {
         "Compare modalities and models, paired within the subject.",
     ),
     "rank": ("evaluator.cli.rank", "Rank the models of several runs."),
+    "agree": (
+        "evaluator.cli.agree",
+        "Compare the masks of several models with each other, without a reference.",
+    ),
     "suite": ("evaluator.cli.suite", "Run many models on many datasets, with a control."),
     "export": ("evaluator.cli.export", "Export a run as tables or as BIDS derivatives."),
     "report": (
@@ -56,7 +64,8 @@ class LazyGroup(click.Group):
         """
         if cmd_name not in COMMANDS:
             raise UnknownNameError("command", cmd_name, COMMANDS)
-        command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        command = getattr(module, cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return add_message_options(command)
 

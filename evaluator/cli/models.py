@@ -16,6 +16,7 @@ from evaluator.cli.options import (
     engine_option,
     flavour_option,
     json_option,
+    sockets_option,
     weights_option,
 )
 from evaluator.cli.tables import Column, Table, print_table, table_options
@@ -134,8 +135,16 @@ def build(
 )
 @contract_option
 @card_option
+@sockets_option
 @click.option("--replace", is_flag=True, help="Replace another image of this name.")
-def add(name: str, image: str, contract: str | None, card: Path | None, replace: bool) -> None:
+def add(
+    name: str,
+    image: str,
+    contract: str | None,
+    card: Path | None,
+    sockets: str | None,
+    replace: bool,
+) -> None:
     """Register a container image as model NAME, without a Dockerfile.
 
     The image is known by its id; a tag that moves changes nothing. The definition is a text file
@@ -146,7 +155,7 @@ def add(name: str, image: str, contract: str | None, card: Path | None, replace:
     from evaluator.zoo.registered_images import add_image
 
     path, described = add_image(
-        name, image, BuildClient(), contract=contract, card=card, replace=replace
+        name, image, BuildClient(), contract=contract, card=card, sockets=sockets, replace=replace
     )
     model = find_model(name)
     inputs = " | ".join(map("+".join, model.card.inputs))

@@ -58,8 +58,13 @@ flavour_option = click.option(
 )
 contract_option = click.option(
     "--contract",
-    metavar="1|cvpr25|cvpr25-batch",
+    metavar="1|cvpr25|cvpr25-batch|grand-challenge",
     help="Container contract of the image (default: its label umd.contract).",
+)
+sockets_option = click.option(
+    "--sockets",
+    metavar="NAME|FILE",
+    help="Socket map of a Grand Challenge algorithm: a TOML file, or one of manifests/sockets.",
 )
 card_option = click.option(
     "--card",

@@ -15,6 +15,7 @@ from evaluator.cli.options import (
     engine_option,
     gpus_option,
     parse_gpus,
+    sockets_option,
     weights_option,
 )
 from evaluator.cli.progress import Progress
@@ -47,6 +48,7 @@ NO_MASK_EXIT = 11
 )
 @contract_option
 @card_option
+@sockets_option
 @click.option(
     "-d",
     "--data",
@@ -140,6 +142,7 @@ def run(
     image: str | None,
     contract: str | None,
     card: Path | None,
+    sockets: str | None,
     gpus: str,
     accepted: tuple[str, ...],
     shard: str | None,
@@ -155,10 +158,10 @@ def run(
 
     if image is None and not models:
         raise click.UsageError("name a model with -m, or an image with --image")
-    if image is None and (contract or card):
-        raise click.UsageError("--contract and --card describe an --image")
+    if image is None and (contract or card or sockets):
+        raise click.UsageError("--contract, --card and --sockets describe an --image")
     if image is not None:
-        models = (*models, _register(image, contract, card))
+        models = (*models, _register(image, contract, card, sockets))
     if settings["name"] and len(models) > 1:
         raise click.UsageError("--name requires a single model; omit it for several")
     configs = [
@@ -203,13 +206,13 @@ def _run_or_tell(config: RunConfig, configs: Sequence[RunConfig], dry_run: bool)
         return "not run"
 
 
-def _register(image: str, contract: str | None, card: Path | None) -> str:
+def _register(image: str, contract: str | None, card: Path | None, sockets: str | None) -> str:
     """Register an image as a model under a name that follows from its reference."""
     from evaluator.zoo.docker_client import BuildClient
     from evaluator.zoo.registered_images import add_image, derive_name
 
     name = derive_name(image)
-    path, _ = add_image(name, image, BuildClient(), contract=contract, card=card)
+    path, _ = add_image(name, image, BuildClient(), contract=contract, card=card, sockets=sockets)
     click.echo(f"image {image} is model {name} ({path})", err=True)
     return name
 

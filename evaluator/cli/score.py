@@ -12,10 +12,17 @@ import click
 from evaluator.cli.options import PATH, json_option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from evaluator.scoring.file_pairs import Pair
     from evaluator.scoring.files import Settings
+    from evaluator.scoring.label_tables import LabelTable
+
 logger = logging.getLogger(__name__)
 
 INVALID_VOLUME_EXIT = 4
+INCOMPLETE_EXIT = 5
+"""Nothing could be scored, or --strict and something a user should look at."""
 
 
 @click.command(
@@ -81,17 +88,43 @@ INVALID_VOLUME_EXIT = 4
     type=PATH,
     help="Append JSON objects to this file; pairs already in it are skipped.",
 )
+@click.option("--csv", "csv_file", type=PATH, help="Write a table of all scores to this file.")
+@click.option("--force", is_flag=True, help="Replace a file of -o or --csv that is something else.")
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Exit status 5 if a prediction is missing, a name matches nothing, or a warning is shown.",
+)
 @json_option("pair")
 def score(
     name: str | None, prediction: Path | None, reference: Path | None, **options: Any
 ) -> None:
     """Score the masks of RUN again, without containers, or --prediction against --reference."""
     if name and not (prediction or reference):
+        _refuse_options(name)
         _score_run(name)
     elif prediction and reference and not name:
         _score_files(prediction, reference, options)
     else:
         raise click.UsageError("give a RUN, or --prediction and --reference")
+
+
+def _refuse_options(name: str) -> None:
+    """Refuse options that have no effect on a run: its protocol defines how it is scored."""
+    from click.core import ParameterSource
+
+    context = click.get_current_context()
+    given = [
+        parameter.opts[-1]
+        for parameter in context.command.params
+        if parameter.name != "name"
+        and context.get_parameter_source(parameter.name or "") == ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(
+            f"{', '.join(given)}: only with --prediction and --reference. The protocol of a run "
+            f"defines its metrics and tolerances; umd show {name} --json prints its scores"
+        )
 
 
 def _score_run(name: str) -> None:
@@ -108,42 +141,52 @@ def _score_run(name: str) -> None:
 
 def _score_files(prediction: Path, reference: Path, options: dict[str, Any]) -> None:
     from evaluator.errors import VolumeError
-    from evaluator.scoring.file_pairs import find_pairs
+    from evaluator.scoring.file_pairs import find_pairs, name_notes
     from evaluator.scoring.files import score_pairs
+    from evaluator.scoring.output_file import inputs_of, prepare_output, write_results
+    from evaluator.scoring.score_summary import absent_targets
 
-    settings = _settings(options)
     pairs, unpaired = find_pairs(prediction, reference, options["image"])
-    for path in unpaired:
-        logger.warning(f"{path}: not scored, because it has no reference")
+    settings, notes = _settings(options, pairs)
     output: Path | None = options["output"]
-    done = {}
-    if output:
-        done = {name: entry["key"] for name, entry in _clean_output(output).items()}
-    failed = 0
-    results = score_pairs(pairs, settings, threads=options["threads"], done=done)
-    for number, (result, key) in enumerate(results, 1):
+    tables = [options[key] for key in ("labels", "prediction_labels", "tolerances")]
+    done = prepare_output(
+        output, options["csv_file"], [*inputs_of(pairs), *tables], force=options["force"]
+    )
+    notes += name_notes(pairs, unpaired)
+    for note in notes:
+        logger.warning(note)
+    results = dict(done)
+    keys = {name: str(result["key"]) for name, result in done.items() if result.get("key")}
+    scored = score_pairs(pairs, settings, threads=options["threads"], done=keys)
+    for number, (result, key) in enumerate(scored, 1):
         if "error" in result and len(pairs) == 1:
             raise VolumeError(result["error"])
-        failed += "error" in result
+        results[result["name"]] = result
         if output:
             with output.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(result | {"key": key}, allow_nan=False) + "\n")
-        if options["as_json"]:
-            click.echo(json.dumps(result, allow_nan=False))
-        else:
-            _print(result)
+            results[result["name"]] = result | {"key": key}
+        _print(result, as_json=options["as_json"])
         if len(pairs) > 1:
             logger.info(f"{number}/{len(pairs)} {result['name']}")
     if output:
-        _clean_output(output)
-    raise SystemExit(INVALID_VOLUME_EXIT if failed else 0)
+        write_results(output, results.values())
+    of_pairs = [results[pair.name] for pair in pairs if pair.name in results]
+    _print_summary(of_pairs, settings, options)
+    for note in absent_targets(of_pairs, settings.labels or {}):
+        logger.warning(note)
+        notes.append(note)
+    raise SystemExit(_exit_code(of_pairs, notes, strict=options["strict"]))
 
 
-def _settings(options: dict[str, Any]) -> Settings:
+def _settings(options: dict[str, Any], pairs: Sequence[Pair]) -> tuple[Settings, list[str]]:
+    """How pairs are scored, and what a user should know about it."""
     from evaluator.manifests.organs import load_organs
     from evaluator.scoring.applicability import check_metrics, required_measurements
-    from evaluator.scoring.file_pairs import read_label_names
     from evaluator.scoring.files import DEFAULT_METRICS, Settings
+    from evaluator.scoring.label_tables import read_label_table
+    from evaluator.scoring.pair_targets import named_by_file
 
     names: tuple[str, ...] = DEFAULT_METRICS
     if options["metrics"]:
@@ -156,41 +199,56 @@ def _settings(options: dict[str, Any]) -> Settings:
     if options["prediction_labels"] and not options["labels"]:
         raise click.UsageError("--prediction-labels requires --labels with the same names")
     organs, common_tolerance = load_organs(options["tolerances"]), options["tolerance_mm"]
-    labels, prediction_labels = (
-        read_label_names(options[key]) if options[key] else None
+    table, predicted = (
+        read_label_table(options[key]) if options[key] else None
         for key in ("labels", "prediction_labels")
     )
-    return Settings(
+    notes = _table_notes(table, predicted)
+    if table and "nsd" in names and not common_tolerance:
+        notes += [
+            f"{target}: no organ of this name is known, so its NSD tolerance is the default "
+            f"{organs.default_tolerance_mm:g} mm; --tolerance-mm or --tolerances set another"
+            for target in table.targets
+            if organs.kind(target) is None
+        ]
+    settings = Settings(
         tolerance_mm=(lambda _: common_tolerance) if common_tolerance else organs.tolerance_mm,
-        labels=labels,
-        prediction_labels=prediction_labels,
+        labels=table.targets if table else None,
+        prediction_labels=predicted.targets if predicted else None,
+        ignored=table.ignored if table else (),
+        named_by_file=table is not None or len(pairs) == 1 or named_by_file(pairs),
         metrics=names,
         resample=options["resample"],
     )
+    return settings, notes
 
 
-def _clean_output(path: Path) -> dict[str, Any]:
-    """Remove duplicates and incomplete lines (of a killed process) from an output file.
-
-    Returns:
-        the last object of each name.
-    """
-    objects: dict[str, Any] = {}
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                result = json.loads(line)
-            except ValueError:
-                continue
-            objects[result["name"]] = result
-        temporary = path.with_name(f".writing-{path.name}")
-        lines = [json.dumps(result) + "\n" for result in objects.values()]
-        temporary.write_text("".join(lines), encoding="utf-8")
-        temporary.replace(path)
-    return objects
+def _table_notes(table: LabelTable | None, predicted: LabelTable | None) -> list[str]:
+    notes = [*table.notes] if table else []
+    if table and predicted:
+        notes += [
+            f"{target} is in --labels and not in --prediction-labels, so its prediction is empty"
+            for target in table.targets.keys() - predicted.targets.keys()
+        ]
+    return notes
 
 
-def _print(result: dict[str, Any]) -> None:
+def _exit_code(results: Sequence[dict[str, Any]], notes: Sequence[str], *, strict: bool) -> int:
+    statuses = [target["status"] for result in results for target in result.get("targets", ())]
+    warned = any(result.get("warnings") for result in results)
+    if any("error" in result for result in results):
+        return INVALID_VOLUME_EXIT
+    if statuses and set(statuses) == {"missing"}:
+        return INCOMPLETE_EXIT
+    return INCOMPLETE_EXIT if strict and (notes or warned or "missing" in statuses) else 0
+
+
+def _print(result: dict[str, Any], *, as_json: bool) -> None:
+    for warning in result.get("warnings", ()):
+        logger.warning(f"{result['name']}: {warning}")
+    if as_json:
+        click.echo(json.dumps(result, allow_nan=False))
+        return
     if "error" in result:
         click.echo(f"{result['name']}: {result['error']}")
         return
@@ -198,3 +256,17 @@ def _print(result: dict[str, Any]) -> None:
         values = {key: value for key, value in target.items() if isinstance(value, float)}
         scores = "  ".join(f"{key} {value:.4g}" for key, value in values.items())
         click.echo(f"{result['name']}  {target['name']}  {target['status']}  {scores}")
+
+
+def _print_summary(
+    results: Sequence[dict[str, Any]], settings: Settings, options: dict[str, Any]
+) -> None:
+    """Print the means of several pairs, and write the table of scores."""
+    from evaluator.scoring.output_file import write_text
+    from evaluator.scoring.score_summary import csv_table, mean_lines
+
+    if len(results) > 1 and not options["as_json"]:
+        for line in mean_lines(results, settings.metrics):
+            click.echo(line)
+    if options["csv_file"]:
+        write_text(options["csv_file"], csv_table(results, settings.metrics))

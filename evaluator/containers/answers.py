@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from evaluator.errors import HostError
 from evaluator.types import Failure, Status
+from zoo_sdk.gpu import UNUSABLE, UnusableGpu
+from zoo_sdk.serve import GPU_UNUSABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,7 +127,11 @@ def is_asked_again(failure: Failure, attempts: Sequence[Failure]) -> bool:
 
 
 def explain_exit(ended: Exit) -> Failure:
-    """The failure that an early end of the model's process is."""
+    """The failure that an early end of the model's process is.
+
+    Raises:
+        HostError: the SDK refused to start because torch cannot use the GPU.
+    """
     if ended.outside:
         return OutsideFailure(
             status=Status.CRASHED, detail=f"the model's container was {ended.outside} from outside"
@@ -136,11 +142,29 @@ def explain_exit(ended: Exit) -> Failure:
             detail="the container used up its memory and was killed",
         )
     last = ended.tail.strip().splitlines()[-5:]
+    if ended.code == GPU_UNUSABLE:
+        for line in last:
+            _, name, message = line.partition(f"{UnusableGpu.__name__}: ")
+            raise_if_gpu_unusable(UNUSABLE if name else None, message)
     printed = ("; it printed: " + " | ".join(last)) if last else "; it printed nothing"
     detail = f"the model ended with exit code {ended.code}{printed}"[:2000]
     if ended.code in KILLED:
         return OutsideFailure(status=Status.CRASHED, detail=detail, certain=False)
     return Failure(status=Status.CRASHED, detail=detail)
+
+
+def raise_if_gpu_unusable(kind: object, message: object) -> None:
+    """A GPU that torch cannot use is a fault of the machine, not of the model.
+
+    Args:
+        kind: kind of the error with which a model could not be set up.
+        message: its message, with the reason.
+
+    Raises:
+        HostError: the kind says that the GPU is unusable.
+    """
+    if kind == UNUSABLE:
+        raise HostError(f"{message}. Nothing was recorded for the waiting scans; run again")
 
 
 def new_output(workspace: Workspace) -> Path:

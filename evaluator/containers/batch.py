@@ -20,7 +20,7 @@ from evaluator.containers.answers import (
     removed_output,
     require_input,
 )
-from evaluator.containers.contracts import CONTRACTS
+from evaluator.containers.contracts import contract_of
 from evaluator.containers.engines.spec import Workspace
 from evaluator.containers.output_monitor import OutputMonitor
 from evaluator.containers.starting import ModelStarter
@@ -59,7 +59,7 @@ def answer_batch(
     Raises:
         HostError: the engine, the disk or somebody else ended it, not the model.
     """
-    contract = CONTRACTS[model.card.contract]
+    contract = contract_of(model.card)
     history = history or StartHistory()
     starter = ModelStarter(
         engine=engine,
@@ -231,10 +231,10 @@ def _batch_input(
     folder = workspace.input.parent / f"batch-{secrets.token_hex(6)}"
     for request in requests:
         for file in (*request.files, *request.images):
-            link = folder / file.relative_to(workspace.input)
+            link = folder / file.relative_to(request.root or workspace.input)
             link.parent.mkdir(parents=True, exist_ok=True)
             if not link.exists():
                 provide(file, link)
-    for path in (folder, *(path for path in folder.iterdir() if path.is_dir())):
+    for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
         path.chmod(0o777 if writable else 0o755)
     return folder

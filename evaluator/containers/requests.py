@@ -82,3 +82,5 @@ class StagedRequest:
     files: tuple[Path, ...]
     #: further files of the input folder that the request needs: the scan's images
     images: tuple[Path, ...]
+    #: the folder that a batch's container sees as its input; None: the workspace's
+    root: Path | None = None

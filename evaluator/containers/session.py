@@ -14,6 +14,7 @@ from evaluator.containers.answers import (
     is_asked_again,
     new_output,
     raise_if_disk_full,
+    raise_if_gpu_unusable,
     removed_output,
     require_input,
 )
@@ -159,13 +160,14 @@ class _SessionProcess:
         self._monitor = OutputMonitor(workspace.output, output_bytes, process)
 
     def wait_until_ready(self, timeout: float) -> Failure | None:
-        """None when the model is ready; else why not."""
+        """None when the model is ready; else why not. Raises HostError for an unusable GPU."""
         body = self._read(timeout, "the model was not ready")
         if isinstance(body, Failure):
             return body
         if body.get("ready") is True:
             return None
         kind, message = body.get("kind"), body.get("message")
+        raise_if_gpu_unusable(kind, message)
         status = Status.OUT_OF_MEMORY if kind == "out-of-memory" else Status.CRASHED
         detail = f"the model could not be set up: {kind}: {message}"[:2000]
         return Failure(status=status, detail=detail)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evaluator.containers.contracts import CONTRACTS
+from evaluator.containers.contracts import contract_of
 from evaluator.containers.engines.spec import RefusedStartError
 from evaluator.types import Failure, Status
 
@@ -52,7 +52,7 @@ class ModelStarter:
                 self.limits,
                 run_id=self.run_id,
                 mode=mode,
-                command=CONTRACTS[self.model.card.contract].command(mode),
+                command=contract_of(self.model.card).command(mode),
                 gpu=self.gpu,
                 log=self.log,
             )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from evaluator.errors import UnknownNameError, UserError
 from evaluator.files import fingerprint
+from evaluator.manifests.organs import load_organs
 from evaluator.prompting.initial_prompts import choose_kind
 from evaluator.runs.run_info import DRAWN, DRAWN_UNREGISTERED, RunIdentity
 from evaluator.types import Failure, Status
@@ -127,7 +128,9 @@ def target_refusal(card: ModelCard, target: str) -> Failure | None:
     """Why the model does not segment this target; None if it does."""
     if card.targets is None or target in card.targets:
         return None
-    return _unsupported("the target is not on the model's list")
+    organ = load_organs().find(target)
+    hint = f"; it lists {organ}: rename the target" if organ in card.targets else ""
+    return _unsupported(f"the target is not on the model's list{hint}")
 
 
 def scan_key(plan: Plan, files: Mapping[str, str], prompts: Mapping[str, object]) -> str:

@@ -16,6 +16,7 @@ from evaluator.runs.data_checks import DataChecks
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from evaluator.containers.contracts import Contract
     from evaluator.containers.engines.spec import Workspace
     from evaluator.evaluation.plan import Plan
     from evaluator.runs.store import RunStore
@@ -37,6 +38,8 @@ class RunContext:
     salt: str
     #: prompts and clicks are taken from this run
     replay: RunStore | None = None
+    #: None: the contract of the model's card
+    contract: Contract | None = None
     #: what was found in the data before the first request
     checks: DataChecks = field(default_factory=DataChecks)
     #: case -> modality -> role -> sha256 of the files that were checked

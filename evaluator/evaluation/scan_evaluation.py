@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from evaluator.containers import raise_if_disk_full, raise_if_removed
-from evaluator.containers.contracts import CONTRACTS
+from evaluator.containers.contracts import contract_of
 from evaluator.containers.requests import ModelRequest, RequestTarget
 from evaluator.containers.safe_removal import discard
 from evaluator.datasets.references import load_references
@@ -21,6 +21,7 @@ from evaluator.evaluation.data_guard import require_same_files
 from evaluator.evaluation.plan import target_refusal
 from evaluator.evaluation.record_writer import describe_end, record_not_run, write_scores
 from evaluator.imaging.geometry import difference
+from evaluator.imaging.orthogonal_grids import placed_on, readable_grid
 from evaluator.prompting.simulated_user import SimulatedUser
 from evaluator.runs.records import AttemptRecord, MaskFile, RoundRecord, ScanRecord, TargetRecord
 from evaluator.scoring.applicability import needs_image
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from evaluator.prompting.simulated_user import RoundPrompts, StopReason, TargetPrompts
     from evaluator.runs.records import ScanPrompts, ScoreRow, SeedClicks
     from evaluator.types import Case, Modality
+    from zoo_sdk.wire import Grid
 
     Predictions = Mapping[str, GridMask | Failure]
 
@@ -79,7 +81,7 @@ class ScanEvaluation:
 
     def __init__(self, context: RunContext, start: ScanStart) -> None:
         self._context, self._start = context, start
-        self._contract: Contract = CONTRACTS[context.plan.card.contract]
+        self._contract: Contract = context.contract or contract_of(context.plan.card)
         self._results = _Progress()
         self._seeds = list(context.plan.protocol.seeds)
         self._references: LoadedReferences | None = None
@@ -122,7 +124,7 @@ class ScanEvaluation:
         assert self._user is not None
         prompts, request = self._pending
         self._pending = None
-        masks = {name: self._read_mask(outcome, name) for name in prompts.targets}
+        masks = {name: self._on_image(self._read_mask(outcome, name)) for name in prompts.targets}
         for mask in masks.values():
             if isinstance(mask, Failure) and mask.status != Status.UNSUPPORTED:
                 raise_if_disk_full(self._context.workspace)
@@ -158,7 +160,7 @@ class ScanEvaluation:
         try:
             references = load_references(scan, with_image=needs_image(protocol.metrics))
             staged = self._contract.stage_scan(start.images, context.workspace)
-            if mismatch := difference(staged.grid, references.grid):
+            if mismatch := difference(staged.grid, readable_grid(references.grid)):
                 raise VolumeError(f"image and reference do not match: {mismatch}")
         except VolumeError as error:
             record_not_run(context, start.case, start.modality, str(error))
@@ -212,9 +214,24 @@ class ScanEvaluation:
             text=text,
             points=prompt.points,
             box=prompt.box,
-            scribble=target.scribble,
-            previous=target.previous if "mask" in plan.card.prompts else None,
+            scribble=self._as_staged(target.scribble),
+            previous=self._as_staged(target.previous) if "mask" in plan.card.prompts else None,
         )
+
+    @property
+    def _grid(self) -> Grid:
+        """The image's grid, on which masks are stored; see ``stage_image`` for the model's."""
+        assert self._scan is not None
+        assert self._references is not None
+        exact = self._references.grid
+        return self._scan.grid if readable_grid(exact) == exact else exact
+
+    def _as_staged(self, mask: GridMask | None) -> GridMask | None:
+        assert self._scan is not None
+        return placed_on(mask, self._scan.grid) if mask is not None else None
+
+    def _on_image(self, mask: GridMask | Failure) -> GridMask | Failure:
+        return mask if isinstance(mask, Failure) else placed_on(mask, self._grid)
 
     def _read_mask(self, outcome: RequestOutcome, target: str) -> GridMask | Failure:
         """The mask of one target, if it can be trusted."""
@@ -250,7 +267,7 @@ class ScanEvaluation:
         assert self._scan is not None
         file = MaskFile(
             file=str(path.relative_to(run.path)),
-            sha256=write_mask(path, mask, self._scan.grid),
+            sha256=write_mask(path, mask, self._grid),
             voxels=mask.voxel_count,
         )
         return TargetRecord(status=Status.OK, mask=file, interactions=interactions)
@@ -276,7 +293,7 @@ class ScanEvaluation:
             key=start.key,
             state="done",
             files=start.files,
-            grid=self._scan.grid,
+            grid=self._grid,
             missing_prompts=start.prompts.missing,
             rounds=tuple(results.rounds),
             stop_reasons=results.stop_reasons,

@@ -48,6 +48,8 @@ def findings_table(run: RunStore, *, keep_ids: bool) -> pd.DataFrame:
 def _without_names(finding: Finding, findings: list[Finding]) -> str:
     cases = {other.case for other in findings if other.case}
     names = cases | {case.split(".")[0] for case in cases}
-    if _FILE.search(finding.message) or any(name in finding.message for name in names):
+    words = "|".join(map(re.escape, sorted(names))) or "$^"
+    named = re.search(rf"(?<![A-Za-z0-9])(?:{words})(?![A-Za-z0-9])", finding.message)
+    if named or _FILE.search(finding.message):
         return WITHHELD
     return finding.message

@@ -6,6 +6,7 @@ that several programs have written are orthogonal but for rounding.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from evaluator.imaging.geometry import affine_of, corners_mm, make_grid, spacing
 
 if TYPE_CHECKING:
+    from evaluator.imaging.grid_masks import GridMask
     from zoo_sdk.wire import Grid
 
 #: index axes whose cosine is not larger are orthogonal but for rounding in 32 bits
@@ -50,6 +52,11 @@ def orthonormal(grid: Grid) -> Grid:
 def readable_grid(grid: Grid) -> Grid:
     """The grid as a model gets it: with orthogonal axes where their skew is only rounding."""
     return orthonormal(grid) if ORTHOGONAL < skew(grid) <= ROUNDING else grid
+
+
+def placed_on(mask: GridMask, grid: Grid) -> GridMask:
+    """The same voxels on another grid of the same shape."""
+    return mask if mask.grid == grid else replace(mask, grid=grid)
 
 
 def fields_overlap(a: Grid, b: Grid) -> bool:

@@ -24,7 +24,7 @@ MOST_VOXELS = 200_000
 class MaskAgreement:
     """Place and volume of one structure on two images of one world frame."""
 
-    #: between the centres of mass, within the field that both images show, mm
+    #: between the centres of mass, mm; of a cut structure within the field that both images show
     distance_mm: float
     #: standard deviation of that distance by rounding of the masks to voxels, mm
     rounding_mm: float
@@ -43,15 +43,15 @@ class MaskAgreement:
 def mask_agreement(first: GridMask, second: GridMask) -> MaskAgreement:
     """Compare two masks, neither of them empty, in world millimetres.
 
-    Centres are compared within the common field, as an organ may be cut where one image ends. A
-    mask without a voxel in the other's field counts completely.
+    An organ may be cut where one image ends. Of the other mask, only the part within that image's
+    field is then compared, unless there is none.
     """
     places = [_positions(mask) for mask in (first, second)]
     common, shares = [], []
     for place, other in zip(places, (second, first), strict=True):
         index = np.floor(to_index(affine_of(other.grid), place) + 0.5).astype(np.int64)
         seen = place[_in_box(index, other.grid.shape)]
-        common.append(seen if len(seen) else place)
+        common.append(seen if len(seen) and _is_cut(other) else place)
         shares.append(float(_contains(other, index).mean()))
     centres = [place.mean(axis=0) for place in common]
     return MaskAgreement(
@@ -113,6 +113,13 @@ def _contains(mask: GridMask, index: NDArray[np.int64]) -> NDArray[np.bool_]:
     found = np.zeros(len(index), dtype=np.bool_)
     found[inside] = mask.array[tuple(in_crop[inside].T)]
     return found
+
+
+def _is_cut(mask: GridMask) -> bool:
+    """The mask reaches the end of its image, so the structure may go on beyond."""
+    return min(mask.offset) == 0 or any(
+        end == size for end, size in zip(mask.end, mask.grid.shape, strict=True)
+    )
 
 
 def _box_centre(mask: GridMask) -> NDArray[np.float64]:

@@ -55,6 +55,14 @@ class PhantomPlan(_Table):
     seed: int = Field(default=0, ge=0)
 
 
+class DebianPackage(_Table):
+    """A Debian package that contains the files; ``umd data fetch`` gets them."""
+
+    package: str = Field(pattern=r"^[a-z0-9][a-z0-9.+-]+$")
+    #: the folder in the package that paths are relative to
+    folder: str = Field(pattern=r"^[^/].*[^/]$")
+
+
 class DatasetManifest(_Table):
     """A manifest; ``path`` is its file, ``sha256`` the hash of its text and of the case list."""
 
@@ -74,6 +82,8 @@ class DatasetManifest(_Table):
     root: Root = Root()
     #: label tables, to which rows refer as @table: target -> value or values
     labels: dict[str, dict[Name, LabelValues]] = {}
+    #: the package with the files, if Debian has them
+    debian: DebianPackage | None = None
     #: only for generated data, which have no case list
     phantom: PhantomPlan | None = None
 
@@ -115,6 +125,11 @@ def read_dataset_manifest(path: Path) -> DatasetManifest:
     return manifest.model_copy(update={"rows": rows, "sha256": sha256})
 
 
+def fetched_folder(name: str) -> Path:
+    """Where ``umd data fetch`` puts the files of a dataset."""
+    return paths.cache() / "data" / name
+
+
 def _describe(fault: Any) -> str:
     place = ".".join(str(part) for part in fault["loc"] if part != "[key]")
     if fault["type"] == "string_pattern_mismatch" and fault["ctx"]["pattern"] == NAME:
@@ -154,6 +169,7 @@ def root_of(manifest: DatasetManifest, data_root: Path | None) -> Path:
         f"the data of {manifest.name} were not found: {tried or 'no location is set'}. "
         f"Use --data-root or set {variables} to the folder that contains "
         f"{manifest.root.folder!r}."
+        + (f" Or: umd data fetch {manifest.name}" if manifest.debian else "")
     )
 
 
@@ -167,6 +183,8 @@ def _bases(manifest: DatasetManifest, data_root: Path | None) -> list[tuple[Path
     if variable == "UMD_SHARED_DATA":
         state = "set" if os.environ.get(variable) else "not set"
         bases.append((paths.shared_data(), f"{variable} is {state}"))
+    elif manifest.debian:
+        bases.append((fetched_folder(manifest.name), "from umd data fetch"))
     elif not variable:
         bases.append((manifest.path.parent, "beside the manifest"))
     return bases

@@ -7,7 +7,13 @@ from evaluator.metrics.kernels.surface_statistics import Surface
 from evaluator.metrics.lesions import Lesions, measure_lesions
 from evaluator.metrics.measurements import Measurement, Measures
 from evaluator.metrics.metric_table import METRICS, Metric
-from evaluator.metrics.registry import NOT_EVALUATED, failure_value, score, without_value
+from evaluator.metrics.registry import (
+    NOT_EVALUATED,
+    SCORER_VERSION,
+    failure_value,
+    score,
+    without_value,
+)
 from evaluator.metrics.target_measurement import labels_in, measure, measure_labels, measure_masks
 from evaluator.metrics.uptake import SPHERE_MM as PEAK_MM
 
@@ -15,6 +21,7 @@ __all__ = [
     "METRICS",
     "NOT_EVALUATED",
     "PEAK_MM",
+    "SCORER_VERSION",
     "Lesions",
     "Measurement",
     "Measures",

@@ -26,6 +26,8 @@ class Measures:
     #: volume of one voxel (in 2-D: of a voxel 1 mm thick)
     voxel_ml: float
     tolerance_mm: float
+    #: the masks have two axes, so they have areas and no volumes
+    plane: bool = False
     reference: Surface = field(default_factory=Surface)
     prediction: Surface = field(default_factory=Surface)
     #: the optional measurements; None where not measured
@@ -47,6 +49,16 @@ class Measures:
     def reference_ml(self) -> float:
         """The reference's volume, ml."""
         return self.reference_voxels * self.voxel_ml
+
+    @property
+    def reference_mm2(self) -> float:
+        """The reference's area, mm^2; of a plane."""
+        return self.reference_voxels * self.voxel_ml * 1000
+
+    @property
+    def prediction_mm2(self) -> float:
+        """The prediction's area, mm^2; of a plane."""
+        return self.prediction_voxels * self.voxel_ml * 1000
 
     @property
     def prediction_ml(self) -> float:

@@ -46,6 +46,11 @@ class Metric:
     #: the optional measurement that it needs
     measurement: Measurement | None = None
 
+    @property
+    def of_volume(self) -> bool:
+        """Whether it is measured in millilitres, which a plane does not have."""
+        return "ml" in self.unit.split()
+
 
 _ROWS = (
     Metric(

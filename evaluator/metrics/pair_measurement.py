@@ -78,6 +78,7 @@ def measure_targets(
             shared_voxels=pair.shared,
             voxel_ml=voxel_grid.voxel_ml,
             tolerance_mm=pair.tolerance_mm,
+            plane=voxel_grid.flat,
             reference=surfaces[n, 0],
             prediction=surfaces[n, 1],
         )

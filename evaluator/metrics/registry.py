@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from evaluator.metrics.metric_table import Metric
     from evaluator.types import Protocol
 
+SCORER_VERSION = 2
+"""Raised when the scores of the same files change.
+
+2: slack for the rounding of headers, units of space and shear, volumes of one slice as planes.
+"""
+
 #: statuses that do not describe the model
 NOT_EVALUATED = (ScoreStatus.UNDEFINED, ScoreStatus.NOT_RUN, ScoreStatus.NOT_APPLICABLE)
 
@@ -24,7 +30,7 @@ def score(measures: Measures, names: Sequence[str]) -> tuple[Score, ...]:
     """The scores of these metrics.
 
     A metric that needs a measurement which the measures lack is ``not-applicable``. If both masks
-    are empty, every metric is ``undefined``. If one is empty, overlaps are 0 and distances are
+    are empty, every metric is ``undefined``. A plane has no metric in millilitres. If one is empty, overlaps are 0 and distances are
     ``one-empty``.
 
     Args:
@@ -63,7 +69,9 @@ def without_value(
 
 def _score(metric: Metric, measures: Measures) -> Score:
     value = None
-    if metric.measurement and getattr(measures, metric.measurement) is None:
+    if (metric.measurement and getattr(measures, metric.measurement) is None) or (
+        measures.plane and metric.of_volume
+    ):
         status = ScoreStatus.NOT_APPLICABLE
     elif measures.both_empty:
         status = ScoreStatus.UNDEFINED

@@ -145,7 +145,7 @@ def _grid(row: Any, digits: int, structural: str) -> str:
     if pd.isna(row.controlled_difference):
         return f" {_sentence(row.grid_remark)}" if row.grid_remark else ""
     floors = (
-        f" An image-blind answer to the same prompts scores "
+        f" An image-blind answer to the model’s prompts scores "
         f"{number(row.floor_functional, digits)} on PET and {number(row.floor_structural, digits)} "
         f"on {structural}; the grid allows {number(row.ceiling_functional, digits)} and "
         f"{number(row.ceiling_structural, digits)}."

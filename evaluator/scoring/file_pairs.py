@@ -1,16 +1,21 @@
-"""Pairs of files to score, and the names of the labels in them."""
+"""Pairs of files to score."""
 
 from __future__ import annotations
 
-import json
+import unicodedata
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from evaluator.errors import ManifestError, UserError
+from evaluator.errors import UserError
 from evaluator.volumes import SUFFIXES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+CHANNEL = "_0000"
+"""The suffix that nnU-Net gives the first image of a case, and no mask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +32,9 @@ def find_pairs(
     prediction: Path, reference: Path, image: Path | None = None
 ) -> tuple[list[Pair], list[str]]:
     """Match predictions to references: two files, or two folders by file name.
+
+    Names are compared in Unicode's composed form (NFC), since some systems write the decomposed
+    form.
 
     Args:
         prediction: a file or folder.
@@ -66,34 +74,35 @@ def find_pairs(
     return pairs, sorted(predictions.keys() - references.keys())
 
 
-def read_label_names(path: Path) -> dict[str, tuple[int, ...]]:
-    """Names of labels from JSON: ``{"liver": 5}``, ``{"5": "liver"}`` or nnU-Net's dataset.json.
-
-    Raises ManifestError.
-    """
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-        table = body.get("labels", body)
-        names: dict[str, tuple[int, ...]] = {}
-        for key, value in table.items():
-            if isinstance(value, str):
-                names[value] = (*names.get(value, ()), int(key))
-            else:
-                values = value if isinstance(value, list) else [value]
-                names[key] = tuple(int(label) for label in values)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise ManifestError(
-            f'{path}: no table of labels such as {{"liver": 5}} or {{"5": "liver"}}: {error}'
-        ) from None
-    return {name: values for name, values in names.items() if values != (0,)}
+def name_notes(pairs: Sequence[Pair], unpaired: Sequence[str]) -> list[str]:
+    """What a user should know about the names of two folders."""
+    missing = [pair.name for pair in pairs if pair.prediction is None]
+    notes = []
+    if len(missing) == len(pairs) and not unpaired:
+        notes.append("the folder of predictions holds no volume: nothing can be scored")
+    elif len(missing) == len(pairs):
+        notes.append(
+            f"none of the predictions matches a reference (0 of {len(pairs)}): predictions are "
+            f"named {_some(unpaired)}, references {_some(missing)}"
+        )
+    for name in unpaired:
+        alike = _similar(name, missing)
+        hint = f"; is it the prediction of {alike}?" if alike else ""
+        if alike and name == alike + CHANNEL:
+            hint = f"; is it the prediction of {alike}? {CHANNEL} is nnU-Net's suffix of an image"
+        notes.append(f"{name}: not scored, because it has no reference{hint}")
+    if missing and len(missing) < len(pairs):
+        notes.append(f"{len(missing)} of {len(pairs)} predictions are missing: {_some(missing)}")
+    return notes
 
 
 def stem(path: Path) -> str:
-    """A volume's name without its suffix."""
+    """A volume's name without its suffix, in Unicode's composed form."""
+    name = unicodedata.normalize("NFC", path.name)
     for suffix in SUFFIXES:
-        if path.name.lower().endswith(suffix):
-            return path.name[: -len(suffix)]
-    return path.stem
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return unicodedata.normalize("NFC", path.stem)
 
 
 def _volumes(folder: Path) -> dict[str, Path]:
@@ -103,8 +112,29 @@ def _volumes(folder: Path) -> dict[str, Path]:
             continue
         name = stem(path)
         if name in volumes:
+            forms = ""
+            if stem(path) != path.name[: len(name)] or stem(volumes[name]) != name:
+                forms = " (Unicode's composed and decomposed form are one name)"
             raise UserError(
-                f"{folder} holds {volumes[name].name} and {path.name}: two volumes of one name"
+                f"{folder} holds {volumes[name].name} and {path.name}: "
+                f"two volumes of one name{forms}"
             )
         volumes[name] = path
     return volumes
+
+
+def _similar(name: str, references: Iterable[str]) -> str | None:
+    """The reference without a prediction that a prediction's name may mean."""
+    known = {reference.casefold(): reference for reference in references}
+    plain = name.casefold()
+    if plain.removesuffix(CHANNEL) in known:
+        return known[plain.removesuffix(CHANNEL)]
+    containing = [known[word] for word in known if plain.startswith(word) or word.startswith(plain)]
+    if len(containing) == 1:
+        return containing[0]
+    close = get_close_matches(plain, known, n=1, cutoff=0.8)
+    return known[close[0]] if close else None
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

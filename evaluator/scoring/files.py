@@ -12,25 +12,28 @@ import numpy as np
 
 from evaluator.errors import VolumeError
 from evaluator.files import fingerprint
-from evaluator.imaging.geometry import affine_of, difference, spacing, to_index, to_world
-from evaluator.metrics import METRICS, labels_in, measure_labels, score
+from evaluator.metrics import METRICS, SCORER_VERSION, measure_labels, score
 from evaluator.scoring.applicability import applicable_measurements
+from evaluator.scoring.pair_targets import declared_targets, found_targets
+from evaluator.scoring.pair_volumes import read_pair
 from evaluator.types import ScoreStatus, Status
-from evaluator.volumes import LabelFile, file_sha256
+from evaluator.volumes import file_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from evaluator.metrics import Measures
     from evaluator.scoring.file_pairs import Pair
-    from zoo_sdk.wire import Grid
+    from evaluator.scoring.pair_targets import PairTargets
+    from evaluator.scoring.pair_volumes import PairVolumes
 
     Json = dict[str, Any]
-    Labels = NDArray[np.integer[Any]]
     Targets = Mapping[str, tuple[int, ...]]
+
+MOST_MEDIAN_SUV, MOST_SUV = 20.0, 1000.0
+"""An image with larger values is not in SUV; the same limits as of ``umd data verify``."""
 
 DEFAULT_METRICS = ("dice", "iou", "nsd", "hd", "hd95", "assd", "masd", "rve")
 
@@ -46,6 +49,10 @@ class Settings:
     #: the same for predictions whose numbers differ
     prediction_labels: Targets | None = None
     metrics: tuple[str, ...] = DEFAULT_METRICS
+    #: labels of the reference whose voxels are not scored
+    ignored: tuple[int, ...] = ()
+    #: without ``labels``: label 1 is called by the file's name instead of "1"
+    named_by_file: bool = True
     #: what to do with a prediction on another grid
     resample: Literal["no", "nearest"] = "no"
 
@@ -96,103 +103,75 @@ def score_pairs(
 def score_pair(pair: Pair, settings: Settings, *, threads: int = 1) -> Json:
     """Scores of one pair: spacing, tolerances, and for each target its status, volumes and values.
 
+    What a user should know about the pair stands under "warnings", if there is anything.
+
     Raises:
         VolumeError: a file cannot be read, or the grids differ and ``settings.resample`` is "no".
     """
+    volumes = read_pair(
+        pair.reference,
+        pair.prediction,
+        resample=settings.resample == "nearest",
+        ignored=settings.ignored,
+        threads=threads,
+    )
+    targets = _targets(pair, settings, volumes)
+    tolerances = {name: settings.tolerance_mm(name) for name in targets.reference}
+    body: Json = {"spacing_mm": list(volumes.spacing_mm), "tolerance_mm": tolerances}
     if pair.prediction is None:
-        return _missing(pair, settings)
-    reference, prediction, grid = _read_pair(pair.reference, pair.prediction, settings, threads)
-    targets, theirs = _targets(settings, pair.name, reference, prediction)
-    tolerances = {name: settings.tolerance_mm(name) for name in targets}
-    unit: Literal["SUVbw"] | None = "SUVbw" if pair.image else None
-    step = spacing(affine_of(grid))[: reference.ndim]
+        return body | {"targets": _missing(targets)}
+    image = _uptake(pair, volumes)
+    unit: Literal["SUVbw"] | None = None if image is None else "SUVbw"
+    measurements = {
+        name: applicable_measurements(settings.metrics, name, unit) for name in targets.reference
+    }
     measured = measure_labels(
-        reference, prediction, targets, step, tolerances, threads, theirs,
-        measurements={
-            name: applicable_measurements(settings.metrics, name, unit) for name in targets
-        },
-        image=_read_uptake(pair.image, grid).reshape(reference.shape) if pair.image else None,
+        volumes.reference, volumes.prediction, targets.reference, volumes.spacing_mm, tolerances,
+        threads, targets.prediction, measurements=measurements, image=image,
     )  # fmt: skip
-    entries = [
-        {"name": name, "label": _label(targets[name])} | _values(measures, settings.metrics)
+    body["targets"] = [
+        {"name": name, "label": _label(targets.reference[name])}
+        | _values(measures, settings.metrics)
         for name, measures in measured.items()
     ]
-    return {"spacing_mm": list(step), "tolerance_mm": tolerances, "targets": entries}
+    warnings = [*volumes.warnings, *targets.warnings, *_image_warnings(image)]
+    return body | ({"warnings": warnings} if warnings else {})
 
 
-def _read_uptake(path: Path, grid: Grid) -> NDArray[np.float32]:
-    """The PET image of a pair; datasets are imported only where there is one."""
+def _targets(pair: Pair, settings: Settings, volumes: PairVolumes) -> PairTargets:
+    if settings.labels is not None:
+        return declared_targets(settings.labels, settings.prediction_labels)
+    return found_targets(pair.name, volumes, by_file=settings.named_by_file)
+
+
+def _missing(targets: PairTargets) -> list[Json]:
+    return [
+        {"name": name, "label": _label(values), "status": str(Status.MISSING)}
+        for name, values in targets.reference.items()
+    ]
+
+
+def _uptake(pair: Pair, volumes: PairVolumes) -> NDArray[np.float32] | None:
+    """The PET image of a pair in the shape of its label maps; None without one."""
+    if pair.image is None:
+        return None
+    # datasets are imported only where there is an image
     from evaluator.datasets.references import read_uptake
 
-    return read_uptake(path, grid)
+    return read_uptake(pair.image, volumes.grid).reshape(volumes.reference.shape, order="F")
 
 
-def resample_nearest(labels: NDArray[Any], source: Grid, target: Grid) -> NDArray[Any]:
-    """Labels on another grid: each voxel has the label of the nearest source voxel; 0 outside."""
-    resampled = np.zeros(target.shape, dtype=labels.dtype)
-    j, k = np.meshgrid(np.arange(target.shape[1]), np.arange(target.shape[2]), indexing="ij")
-    for i in range(target.shape[0]):  # slab by slab, so a whole-body volume fits in memory
-        index = np.stack([np.full_like(j, i), j, k], axis=-1)
-        places = to_index(affine_of(source), to_world(affine_of(target), index))
-        nearest = np.floor(places + 0.5).astype(np.int64)
-        inside = ((nearest >= 0) & (nearest < source.shape)).all(axis=-1)
-        resampled[i][inside] = labels[tuple(nearest[inside].T)]
-    return resampled
-
-
-def _read_pair(
-    reference_path: Path, prediction_path: Path, settings: Settings, threads: int
-) -> tuple[Labels, Labels, Grid]:
-    """Labels of both files on the reference's grid.
-
-    The grids are compared before reading voxels.
-    """
-    reference_file = LabelFile(reference_path, untrusted=False)
-    grid, read = reference_file.grid, reference_file.read
-    file = LabelFile(prediction_path, untrusted=True)
-    mismatch = difference(grid, file.grid)
-    if mismatch and settings.resample == "no":
-        raise VolumeError(
-            f"{prediction_path.name}: reference and prediction lie on different grids: {mismatch}. "
-            "Resample the prediction, or allow it with --resample nearest"
-        )
-    if threads > 1:
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            reading = pool.submit(file.read)
-            reference, prediction = read(), reading.result()
-    else:
-        reference, prediction = read(), file.read()
-    if mismatch:
-        prediction = resample_nearest(prediction.reshape(file.grid.shape), file.grid, grid)
-    # one of them may be an image of two axes, the other a volume of one slice
-    return reference, prediction.reshape(reference.shape, order="F"), grid
-
-
-def _missing(pair: Pair, settings: Settings) -> Json:
-    file = LabelFile(pair.reference, untrusted=False)
-    reference, grid = file.read(), file.grid
-    targets, _ = _targets(settings, pair.name, reference, reference)
-    entries = [
-        {"name": name, "label": _label(values), "status": str(Status.MISSING)}
-        for name, values in targets.items()
-    ]
-    step = spacing(affine_of(grid))[: reference.ndim]
-    tolerances = {name: settings.tolerance_mm(name) for name in targets}
-    return {"spacing_mm": list(step), "tolerance_mm": tolerances, "targets": entries}
-
-
-def _targets(
-    settings: Settings, name: str, reference: Labels, prediction: Labels
-) -> tuple[Targets, Targets]:
-    if settings.labels is not None:
-        theirs = settings.prediction_labels or settings.labels
-        return settings.labels, {target: theirs.get(target, ()) for target in settings.labels}
-    try:
-        present = sorted(set(labels_in(reference)) | set(labels_in(prediction)))
-    except ValueError as error:
-        raise VolumeError(f"{name}: {error}; is one of the files an image?") from None
-    named = {name: (1,)} if present in ([1], []) else {str(value): (value,) for value in present}
-    return named, named
+def _image_warnings(image: NDArray[np.float32] | None) -> list[str]:
+    if image is None or not image.size:
+        return []
+    middle, high = float(np.median(image)), float(image.max())
+    if middle <= MOST_MEDIAN_SUV and high <= MOST_SUV:
+        return []
+    warning = (
+        f"the image has median {middle:g} and maximum {high:g}, which do not look like SUV: is it "
+        "in Bq/ml? Metrics of uptake need SUV"
+    )
+    return [warning]
 
 
 def _label(values: Sequence[int]) -> int | list[int]:
@@ -205,7 +184,11 @@ def _values(measures: Measures, metrics: Sequence[str]) -> Json:
     if measures.both_empty or measures.one_empty:
         status = ScoreStatus.UNDEFINED if measures.both_empty else ScoreStatus.ONE_EMPTY
     body: Json = {"status": str(status)}
-    body |= {"reference_ml": measures.reference_ml, "prediction_ml": measures.prediction_ml}
+    if measures.plane:
+        body |= {"reference_mm2": measures.reference_mm2}
+        body |= {"prediction_mm2": measures.prediction_mm2}
+    else:
+        body |= {"reference_ml": measures.reference_ml, "prediction_ml": measures.prediction_ml}
     missing = []
     for metric_score in scores:
         name = metric_score.metric
@@ -233,5 +216,6 @@ def _key(pair: Pair, settings: Settings) -> str:
                 name: list(values) for name, values in (settings.prediction_labels or {}).items()
             },
             "how": [list(settings.metrics), settings.resample, tolerances],
+            "rules": [SCORER_VERSION, list(settings.ignored), settings.named_by_file],
         }
     )[:16]

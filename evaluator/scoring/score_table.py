@@ -13,6 +13,8 @@ from evaluator.metrics import METRICS
 from evaluator.scoring.applicability import check_metrics, needs_image
 from evaluator.scoring.file_pairs import find_pairs
 from evaluator.scoring.files import DEFAULT_METRICS, Settings, score_pairs
+from evaluator.scoring.label_tables import LabelTable, label_table
+from evaluator.scoring.pair_targets import named_by_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,13 +39,16 @@ def score_table(
     check_metrics(names)
     if needs_image(names) and image is None:
         raise UserError("metrics of uptake need the PET image in SUV on the reference's grid")
+    table = _label_table(labels)
+    pairs, _ = find_pairs(Path(prediction), Path(reference), Path(image) if image else None)
     settings = Settings(
         tolerance_mm=_tolerance(tolerance_mm),
-        labels=_label_values(labels),
+        labels=table.targets if table else None,
+        ignored=table.ignored if table else (),
         metrics=names,
+        named_by_file=table is not None or len(pairs) == 1 or named_by_file(pairs),
         resample="nearest" if resample else "no",
     )
-    pairs, _ = find_pairs(Path(prediction), Path(reference), Path(image) if image else None)
     rows: list[dict[str, Any]] = []
     for scores, _ in score_pairs(pairs, settings, threads=threads):
         rows.extend(_rows(scores, names))
@@ -68,19 +73,17 @@ def _rows(scores: dict[str, Any], names: Sequence[str]) -> Iterator[dict[str, An
             }
 
 
+def _label_table(labels: Mapping[str, int | Sequence[int]] | None) -> LabelTable | None:
+    if labels is None:
+        return None
+    try:
+        return label_table(labels)
+    except ValueError as error:
+        raise UserError(f"labels: {error}") from None
+
+
 def _tolerance(tolerance_mm: float | None) -> Callable[[str], float]:
     """Tolerance of a target by name, mm."""
     if tolerance_mm is None:
         return load_organs().tolerance_mm
     return lambda _: tolerance_mm
-
-
-def _label_values(
-    labels: Mapping[str, int | Sequence[int]] | None,
-) -> dict[str, tuple[int, ...]] | None:
-    if labels is None:
-        return None
-    return {
-        name: (values,) if isinstance(values, int) else tuple(values)
-        for name, values in labels.items()
-    }

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import asdict, dataclass
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -55,11 +55,13 @@ class _WorkerEndedError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NpzLabel:
-    """One label of an array (k, j, i) in an npz file."""
+class MapLabel:
+    """One label of a label map: an array (k, j, i) in an npz file, or an MHA file."""
 
-    array: str
+    format: Literal["npz", "mha"]
     label: int
+    #: name of the array in an npz file
+    array: str = ""
 
 
 class MaskValidator:
@@ -83,7 +85,7 @@ class MaskValidator:
         self._end()
 
     def check(
-        self, path: Path, grid: Grid, limit_bytes: int, *, npz: NpzLabel | None = None
+        self, path: Path, grid: Grid, limit_bytes: int, *, map_label: MapLabel | None = None
     ) -> GridMask | Failure:
         """Read and validate a mask.
 
@@ -91,7 +93,7 @@ class MaskValidator:
             path: the file, in a folder that a container made inside a folder of the evaluator.
             grid: the grid that the mask must lie on.
             limit_bytes: the largest size of the file.
-            npz: the label of an npz file; None: the file is a NIfTI mask.
+            map_label: format and label of a label map; None: the file is a NIfTI mask.
 
         Returns:
             The mask on ``grid``, or a Failure that says why the file is not accepted.
@@ -103,13 +105,13 @@ class MaskValidator:
         if isinstance(body, Failure):
             return body
         with self._lock:
-            return self._validate(body, grid, npz)
+            return self._validate(body, grid, map_label)
 
-    def _validate(self, body: bytes, grid: Grid, npz: NpzLabel | None) -> GridMask | Failure:
+    def _validate(self, body: bytes, grid: Grid, map_label: MapLabel | None) -> GridMask | Failure:
         ended = ""
         for _ in range(ATTEMPTS):
             try:
-                return self._ask(body, grid, npz)
+                return self._ask(body, grid, map_label)
             except _WorkerEndedError as error:
                 ended = str(error)
                 logger.warning("the process that checks masks ended (%s); started again", ended)
@@ -133,11 +135,17 @@ class MaskValidator:
                 f"{_memory_advice()}run again. No mask was judged"
             )
 
-    def _ask(self, body: bytes, grid: Grid, npz: NpzLabel | None = None) -> GridMask | Failure:
+    def _ask(
+        self, body: bytes, grid: Grid, map_label: MapLabel | None = None
+    ) -> GridMask | Failure:
         """What the worker replies; raises _WorkerEndedError without a reply in time."""
         worker = self._worker = self._worker or _start()
         assert worker.stdin and worker.stdout
-        expected = {"shape": grid.shape, "affine": grid.affine, "npz": npz and asdict(npz)}
+        expected = {
+            "shape": grid.shape,
+            "affine": grid.affine,
+            "map_label": map_label and asdict(map_label),
+        }
         request = json.dumps(expected).encode()
         seconds = WAIT_SECONDS + np.prod(grid.shape, dtype=float) / VOXELS_PER_SECOND
         limit = threading.Timer(seconds, worker.kill)

@@ -1,6 +1,6 @@
 """The worker of ``MaskValidator``: reads untrusted masks in a process that can open no file.
 
-Requests come from standard input: the expected grid as JSON (and the label, if the file is npz),
+Requests come from standard input: the expected grid as JSON (and format and label, if the file is a label map),
 then the file's bytes, each after its length. A reply is a JSON object after its length. If its status is "ok", it names the box
 [low, high) that holds the mask, and one byte for each voxel of the box follows, last index fastest.
 Most of a whole-body mask is zeros; they are compared once and never copied.
@@ -24,6 +24,7 @@ from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import TOLERANCE_MM, describe, difference, make_grid
 from evaluator.imaging.grid_masks import crop_mask
 from evaluator.volumes.mask_validation import LENGTH, NO_MEMORY
+from evaluator.volumes.mha import inspect_mha
 from evaluator.volumes.nifti_header import nifti_affine
 from evaluator.volumes.npz_labels import inspect_npz
 from evaluator.volumes.refused_file import RefusedFileError
@@ -56,8 +57,7 @@ def main() -> None:
         expected = json.loads(request)
         try:
             grid = make_grid(expected["shape"], expected["affine"])
-            npz = expected["npz"]
-            low, voxels = inspect_npz(body, grid, **npz) if npz else inspect(body, grid)
+            low, voxels = _inspect_any(body, grid, expected["map_label"])
         except RefusedFileError as refused:
             _send(sink, json.dumps({"status": refused.status, "detail": refused.detail}).encode())
         except MemoryError:
@@ -68,6 +68,16 @@ def main() -> None:
             _send(sink, json.dumps({"status": "ok", "low": low, "high": high}).encode())
             sink.write(voxels.tobytes())
         sink.flush()
+
+
+def _inspect_any(
+    body: bytes, grid: Grid, map_label: dict[str, Any] | None
+) -> tuple[list[int], NDArray[np.uint8]]:
+    if map_label is None:
+        return inspect(body, grid)
+    if map_label["format"] == "npz":
+        return inspect_npz(body, grid, map_label["array"], map_label["label"])
+    return inspect_mha(body, grid, map_label["label"])
 
 
 def confine() -> None:

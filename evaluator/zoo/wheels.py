@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 Flavour = Literal["cpu", "cuda"]
 
-#: the Python of both flavours' base images, and the newest glibc minor version of each
+#: the Python of the base images, which both flavours share, and their newest glibc minor version
 PYTHON = "3.11"
-GLIBC = {"cpu": 36, "cuda": 35}
+NEWEST_GLIBC = 36
 OLDEST_GLIBC = 5
 TAIL_LINES = 15
 
@@ -57,7 +57,7 @@ class ImagePlatform:
         """Platform options of pip; one per glibc version, because pip matches each exactly."""
         tags = [
             f"manylinux_2_{minor}_{self.machine}"
-            for minor in range(GLIBC[self.flavour], OLDEST_GLIBC - 1, -1)
+            for minor in range(NEWEST_GLIBC, OLDEST_GLIBC - 1, -1)
         ]
         tags += [
             f"{old}_{self.machine}" for old in ("manylinux2014", "manylinux2010", "manylinux1")

@@ -9,10 +9,11 @@ first.
 
 from __future__ import annotations
 
-from itertools import groupby
-from typing import Any, Dict, Mapping, Protocol, Sequence, Tuple
+from itertools import chain, groupby
+from typing import Any, Dict, Iterable, Mapping, Protocol, Sequence, Tuple
 
 import numpy as np
+from scipy import ndimage
 
 from zoo_sdk import Prediction, Request, Seconds, Unsupported, Volume
 from zoo_transforms.intensity import Undefined
@@ -35,7 +36,7 @@ SHARE = 0.625
 HU = (-1024.0, 2048.0)
 MARGIN = 10
 
-OPTIONS = {"spacing": ("1.5mm", "native")}
+OPTIONS = {"spacing": ("1.5mm", "native"), "components": ("all", "largest")}
 
 #: the classes that make up each organ, by TotalSegmentator's names
 ORGANS: Dict[str, Tuple[str, ...]] = {
@@ -111,6 +112,9 @@ def predict(
             with seconds.of("postprocess"):
                 label_map = np.zeros(network_grid.shape, np.uint8)
                 crop = tuple(slice(n, n + size) for n, size in zip(start, labels.shape))
+                if options["components"] == "largest":
+                    wanted = set(chain.from_iterable(ORGANS[name] for name in targets))
+                    labels = largest_components(labels, map(network.classes.index, wanted))
                 label_map[crop] = labels
                 for name in targets:
                     classes = [network.classes.index(label) for label in ORGANS[name]]
@@ -173,6 +177,21 @@ def label(crop: Volume, network: Network) -> Any:
             sums[:, first : first + moved.shape[1]] = moved
         sums[:, WINDOW[0] - decided :] = 0
     return labels
+
+
+def largest_components(labels: Any, classes: Iterable[int]) -> Any:
+    """The map with the largest component (26 neighbours) of each of these classes, the rest 0.
+
+    As MONAI's ``KeepLargestConnectedComponent`` does with a map: each class by itself.
+    """
+    kept = labels.copy()
+    for number in classes:
+        components, count = ndimage.label(labels == number, structure=np.ones((3, 3, 3)))
+        if count > 1:
+            sizes = np.bincount(components.ravel())
+            largest = 1 + int(np.argmax(sizes[1:]))
+            kept[(components > 0) & (components != largest)] = 0
+    return kept
 
 
 def gaussian() -> Any:

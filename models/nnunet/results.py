@@ -26,7 +26,12 @@ from zoo_sdk.weights import WrongWeights, load_strictly
 
 PLANS, DATASET, CHECKPOINT = "plans.json", "dataset.json", "checkpoint_final.pth"
 #: nnU-Net's reader -> how it turns a file's axes before it takes them in reverse order
-READERS = {"SimpleITKIO": "stored", "NibabelIO": "stored", "NibabelIOWithReorient": "ras"}
+READERS = {
+    "SimpleITKIO": "stored",
+    "SimpleITKIOWithReorient": "ras",
+    "NibabelIO": "stored",
+    "NibabelIOWithReorient": "ras",
+}
 #: label maps that are kept: a volume's own and the one before
 MAPS = 2
 

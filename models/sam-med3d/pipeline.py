@@ -5,7 +5,8 @@ to 1.5 mm, turn to RAS+, crop or pad 128 voxels, standardise by the positive vox
 click after click with the low-resolution mask fed back, sigmoid above one half, nearest voxel back.
 Two things differ, because upstream takes them from the reference: the clicks are the request's, and
 the crop is centred on the first foreground click (an option of upstream's training,
-utils/data_loader.py, ``pcc``).
+utils/data_loader.py, ``pcc``). A CT is cut at -1000 and 1000 HU as in upstream's training and
+validation, which its inference code leaves out (``ct=as-published``).
 
 With ``large=sliding``, where a mask meets the crop's border, the crop moves by half its
 size, and the crop in which a voxel lies deepest decides it.
@@ -13,6 +14,7 @@ size, and the crop in which a voxel lies deepest decides it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Dict, Mapping, Protocol, Tuple
 
 import numpy as np
@@ -37,7 +39,14 @@ SHAPE = (EDGE, EDGE, EDGE)
 #: the largest number of crops for one target
 MOST_CROPS = 64
 
-OPTIONS = {"large": ("single", "sliding"), "clicks": ("one-by-one", "together")}
+#: what upstream's training and validation keep of a CT (utils/data_loader.py, ``tio.Clamp``)
+HU = (-1000.0, 1000.0)
+
+OPTIONS = {
+    "large": ("single", "sliding"),
+    "clicks": ("one-by-one", "together"),
+    "ct": ("clamped", "as-published"),
+}
 
 Index = Tuple[int, int, int]
 #: places in the crop, oldest first, and whether each is foreground
@@ -62,6 +71,8 @@ def predict(
 ) -> Prediction:
     """Answer a request about one image; ``options`` has a value for each of ``OPTIONS``."""
     network_grid = network_grid_of(voxel_grid_of(request.grid))
+    clamped = "CT" in request.images and options["ct"] == "clamped"
+    image = replace(image, array=np.clip(image.array, *HU)) if clamped else image
     seconds, target_notes = Seconds(), {}  # type: Seconds, Dict[str, Any]
 
     def segment(target: Target) -> Any:
@@ -82,6 +93,7 @@ def predict(
     notes = {
         "options": dict(options),
         "crop": "centred on the first foreground click",
+        "intensity": "cut at -1000 and 1000 HU" if clamped else "not cut",
         "targets": target_notes,
     }
     return Prediction(masks, notes=notes, seconds=seconds)

@@ -2,10 +2,11 @@
 
 PET: voxels of at least 41 % of the highest SUV inside the prompt (Boellaard et al., EANM guidelines
 2.0, 2015), or of at least SUV 4 where that is lower (Barrington et al., 2021). CT: the organ's
-window in HU (``WINDOWS``). MR, which has no unit: from 60 % to 160 % of the median about the points
+window in HU (``WINDOWS``); a target that has none is unsupported. MR, which has no unit: from 60 % to 160 % of the median about the points
 (inside the middle of the box, if there is none).
 """
 
+import re
 from typing import Any, Tuple
 
 import numpy as np
@@ -20,9 +21,9 @@ WINDOWS = {
     "liver": (20, 180), "spleen": (20, 200), "kidney-left": (10, 250), "kidney-right": (10, 250),
     "brain": (0, 80), "heart": (0, 300), "aorta": (20, 450), "lung": (-1000, -400),
     "colon": (-150, 150), "bladder": (-20, 60), "pancreas": (-10, 160), "esophagus": (-10, 120),
-    "stomach": (-150, 150),
+    "stomach": (-150, 150), "lesion": (-20, 200), "tumor": (-20, 200), "tumour": (-20, 200),
 }  # fmt: skip
-SOFT_TISSUE = (-20, 200)
+SIDES = ("left", "right")
 FRACTION_OF_MAXIMUM = 0.41
 FIXED_SUV = 4.0
 MR_BAND = (0.6, 1.6)
@@ -44,6 +45,8 @@ class Adapter(Base):
         def segment(target: Target) -> Any:
             if target.box is None and not any(point.foreground for point in target.points):
                 return Unsupported("needs a box or a foreground point")
+            if modality == "CT" and organ_of(target.name) is None:
+                return Unsupported("no window in HU is known for the name %r" % target.name)
             window = prompt_window(request.grid, target, RADIUS_MM, 0.0)
             values = image.array[window]
             near = _near(request, target, window)
@@ -54,6 +57,20 @@ class Adapter(Base):
 
         masks = each_target(request, segment)
         return Prediction(masks, notes={"bands": used, "unit": image.unit})
+
+
+def organ_of(name: str) -> Any:
+    """The row of ``WINDOWS`` for a target; None if there is none.
+
+    Names are known in any case, with spaces, underscores or dashes. A side has the window of the
+    organ: ``Lung-Left`` that of the lung.
+    """
+    words = re.split(r"[\s_-]+", name.strip().lower())
+    organ = [word for word in words if word not in SIDES]
+    for parts in (words, organ, *([*organ, side] for side in SIDES)):
+        if "-".join(parts) in WINDOWS:
+            return "-".join(parts)
+    return None
 
 
 def _near(request: Request, target: Target, window: Any) -> Any:
@@ -71,7 +88,7 @@ def _band(modality: str, name: str, values: Any, near: Any) -> Tuple[float, floa
         highest = float(values[near].max())
         return min(FRACTION_OF_MAXIMUM * highest, FIXED_SUV), np.inf
     if modality == "CT":
-        return WINDOWS.get(name, SOFT_TISSUE)
+        return WINDOWS[organ_of(name) or name]
     middle = float(np.median(values[near]))
     return MR_BAND[0] * middle, MR_BAND[1] * middle
 

@@ -62,6 +62,11 @@ UNIONS: Dict[str, Tuple[int, ...]] = {
     "lung": (28, 29, 30, 31, 32),
     "bone": (*range(33, 57), *range(63, 98), 114, 120, 122),
 }
+#: the classes that upstream computes when none is named (``everything_labels`` of inference.json):
+#: no unions, no lesions or vessels inside other classes, no airway
+EVERYTHING: Tuple[int, ...] = tuple(
+    number for number in sorted(CLASSES.values()) if number not in (23, 24, 25, 26, 27, 128, 132)
+)
 #: other names; halves of an organ as the classes that they consist of
 SYNONYMS: Dict[str, Tuple[int, ...]] = {
     "kidneys": UNIONS["kidney"],

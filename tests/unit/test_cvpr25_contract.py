@@ -14,7 +14,7 @@ from evaluator.containers.requests import InputImage, ModelRequest, RequestTarge
 from evaluator.imaging.grid_masks import crop_mask
 from evaluator.imaging.intensities import scale_to_uint8
 from evaluator.volumes import MaskValidator, write_volume
-from evaluator.volumes.mask_validation import NpzLabel
+from evaluator.volumes.mask_validation import MapLabel
 from tests.tiny import GRIDS
 from zoo_sdk.wire import Box, Point
 
@@ -188,13 +188,13 @@ def damaged(kind, path):
 def test_a_bad_answer_has_a_status_and_the_next_one_is_read(tmp_path, kind, status):
     path = tmp_path / "a.npz"
     damaged(kind, path)
-    label = NpzLabel(array="segs", label=1)
+    label = MapLabel(format="npz", array="segs", label=1)
     with MaskValidator() as validator:
-        failure = validator.check(path, GRID, 2**20, npz=label)
+        failure = validator.check(path, GRID, 2**20, map_label=label)
         assert (str(failure.status), bool(failure.detail)) == (status, True)
         good = tmp_path / "b.npz"
         np.savez(good, segs=np.ones(SIZE, np.uint8))
-        assert validator.check(good, GRID, 2**20, npz=label).voxel_count == np.prod(SIZE)
+        assert validator.check(good, GRID, 2**20, map_label=label).voxel_count == np.prod(SIZE)
         linked = tmp_path / "c.npz"
         linked.symlink_to(good)
-        assert str(validator.check(linked, GRID, 2**20, npz=label).status) == "unsafe-file"
+        assert str(validator.check(linked, GRID, 2**20, map_label=label).status) == "unsafe-file"

@@ -130,7 +130,7 @@ def run_file_types() -> set[type]:
 
 def test_the_readme_names_every_command_protocol_and_model():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    commands = set(re.findall(r"`umd (\w+)", text))
+    commands = set(re.findall(r"`umd (\w[\w-]*)", text))
     assert commands == set(COMMANDS)
     protocols = {path.stem for path in (ROOT / "manifests/protocols").glob("*.toml")}
     text = text.replace("`point-1/3/5`", "`point-1`, `point-3`, `point-5`")

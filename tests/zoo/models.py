@@ -38,6 +38,8 @@ class Registered:
     #: does the default show an organ as a whole however large it is
     large_by_default: bool = True
     modalities: tuple[str, ...] = ("CT", "MR", "PT")
+    #: organ of the test body -> the model's target that it stands for, where the body has none
+    stands_for: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -79,7 +81,8 @@ class IdealSam:
         assert crop.array.dtype == np.float32
         assert nibabel.aff2axcodes(crop.affine) == ("R", "A", "S")
         assert np.allclose(crop.spacing, 1.5)
-        self.body.shows(crop)
+        # what is brighter is cut in a CT
+        self.body.shows(crop, at_most=1000 if self.body.modality == "CT" else np.inf)
         self.embedded += 1
         return crop
 
@@ -367,6 +370,27 @@ class IdealMRSegmentator:
         return np.where((labels_in_image == 1) & odd, 8, labels_in_image)
 
 
+class IdealDeepBet:
+    """Answers the complete image and the box from the reference, whose liver stands for a brain."""
+
+    def __init__(self, body: Body) -> None:
+        self.body = body
+
+    def locate(self, head):
+        assert head.array.shape == (128, 128, 128)
+        return self._probability(head)
+
+    def segment(self, box):
+        assert box.array.shape == (256, 256, 256)
+        return self._probability(box)
+
+    def _probability(self, volume):
+        assert volume.array.dtype == np.float32
+        assert np.sign(np.diag(volume.affine)[:3]).min() >= 0
+        self.body.shows(volume)
+        return (self.body.labels_in(volume) == self.body.label_of("liver")).astype(np.float32)
+
+
 #: nnU-Net holds every class's logits on the image's own voxels
 LOGITS = "up to 17 GB of logits, and ten minutes of a CPU"
 MODELS = (
@@ -402,6 +426,13 @@ MODELS = (
         ideal=IdealTotalSegmentator,
         modalities=("CT", "MR"),
         no_huge=LOGITS,
+    ),
+    Registered(
+        images=("deepbet",),
+        folder="deepbet",
+        ideal=IdealDeepBet,
+        modalities=("MR",),
+        stands_for={"liver": "brain"},
     ),
     Registered(
         images=("mrsegmentator",),

@@ -59,7 +59,9 @@ def conclude(row: Mapping[Any, Any], metric: str) -> tuple[str, str]:
     shown = row["controlled_verdict"] in _SIGNIFICANT
     same_sign = row["difference"] * row["controlled_difference"] > 0
     blind = row["floor_structural"] - row["floor_functional"]
-    part = f"by the raw scores {raw}; image-blind answers to the same prompts differ by {blind:.3f}"
+    part = (
+        f"by the raw scores {raw}; image-blind answers to the model's prompts differ by {blind:.3f}"
+    )
     if raw_shown and not (shown and same_sign):
         return (NONE_SHOWN if controlled == INCONCLUSIVE else NO_DIFFERENCE), part
     if row["verdict"] == EQUIVALENT and shown:

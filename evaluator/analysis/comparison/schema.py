@@ -124,7 +124,7 @@ MEANS = (
         "median": "median over subjects",
         "q1": "first quartile over subjects",
         "q3": "third quartile over subjects",
-        "floor": "mean floor over subjects: the score of an image-blind answer to the same prompt",
+        "floor": "mean floor over subjects: the score of an image-blind answer to the model's prompt",
         "ceiling": "mean ceiling over subjects: what the grid allows",
     }
     | _STATUS

@@ -9,7 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from evaluator.containers.contracts.cvpr25 import Cvpr25Contract
+from evaluator.containers.contracts.grand_challenge import GrandChallengeContract
 from evaluator.containers.contracts.native import NativeContract
+from evaluator.containers.contracts.sockets import parse_sockets
+from evaluator.errors import ManifestError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,11 +25,14 @@ if TYPE_CHECKING:
         StagedScan,
     )
     from evaluator.imaging.grid_masks import GridMask
-    from evaluator.types import Failure
+    from evaluator.types import Failure, ModelCard
     from evaluator.volumes import MaskValidator
     from zoo_sdk.wire import Reply
 
-__all__ = ["CONTRACTS", "Contract"]
+__all__ = ["CONTRACTS", "SOCKETS_LABEL", "Contract", "contract_of"]
+
+#: the socket map of a Grand Challenge algorithm, as JSON
+SOCKETS_LABEL = "umd.sockets"
 
 
 class Contract(Protocol):
@@ -101,6 +107,21 @@ class Contract(Protocol):
 CONTRACTS: dict[str, Contract] = {
     "1": NativeContract(),
     "cvpr25": Cvpr25Contract(name="cvpr25", batch_size=1),
+    "grand-challenge": GrandChallengeContract(),
     "cvpr25-batch": Cvpr25Contract(name="cvpr25-batch", batch_size=None),
 }
 """Every contract that a model's card may name."""
+
+
+def contract_of(card: ModelCard) -> Contract:
+    """The contract of a model, with what its card says of it.
+
+    Raises:
+        ManifestError: the card's socket map is missing or wrong.
+    """
+    if card.contract != GrandChallengeContract.name:
+        return CONTRACTS[card.contract]
+    where = f"model {card.name}: label {SOCKETS_LABEL}"
+    if SOCKETS_LABEL not in card.labels:
+        raise ManifestError(f"{where} is missing; register the image with --sockets")
+    return GrandChallengeContract(parse_sockets(card.labels[SOCKETS_LABEL], where))

@@ -23,7 +23,7 @@ from evaluator.errors import VolumeError, write_fault
 from evaluator.imaging.geometry import spacing
 from evaluator.imaging.intensities import scale_to_uint8
 from evaluator.volumes import read_image
-from evaluator.volumes.mask_validation import NpzLabel
+from evaluator.volumes.mask_validation import MapLabel
 from zoo_sdk.wire import Reply
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Cvpr25Contract:
             self.answer_path(request, output),
             request.grid,
             2**20 + 9 * ni * nj * nk,
-            npz=NpzLabel(array=ANSWER, label=request.targets.index(target) + 1),
+            map_label=MapLabel(format="npz", array=ANSWER, label=request.targets.index(target) + 1),
         )
 
 

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING
 from evaluator.containers.engines.process_output import Lines, LogFile, peak_memory_of
 from evaluator.containers.engines.spec import Exit
 from evaluator.errors import HostError, UserError
+from zoo_sdk.gpu import GIVEN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +55,7 @@ class LocalEngine:
             "UMD_INPUT": str(workspace.input),
             "UMD_OUTPUT": str(workspace.output),
         }
-        environment |= {"CUDA_VISIBLE_DEVICES": gpu or ""} | (
+        environment |= {"CUDA_VISIBLE_DEVICES": gpu or "", GIVEN: gpu or ""} | (
             {"UMD_WEIGHTS": str(model.weights)} if model.weights else {}
         )
         try:

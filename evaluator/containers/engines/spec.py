@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from zoo_sdk.gpu import GIVEN
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -132,6 +134,11 @@ class Caller:
         return (self.uid, self.gid) if self.uid else (NOBODY, NOBODY)
 
 
+def gpu_environment(gpu: str | None) -> dict[str, str]:
+    """The variable that tells a model that a GPU was handed over, by its UUID."""
+    return {GIVEN: gpu} if gpu else {}
+
+
 def container_arguments(
     image: str | None,
     workspace: Workspace,
@@ -161,7 +168,8 @@ def container_arguments(
         "name": name,
         "labels": {"umd.run": run_id, "umd.pid": str(caller.pid), "umd.host": caller.host},
         "user": None if layout.image_user else f"{uid}:{gid}",
-        "environment": {"HOME": "/tmp"},  # noqa: S108 - the container's own tmpfs
+        # HOME is the container's own tmpfs; the SDK refuses to start if torch cannot use the GPU
+        "environment": {"HOME": "/tmp", **gpu_environment(gpu)},  # noqa: S108
         "working_dir": layout.working_dir,
         "network_mode": "none",
         "read_only": not layout.root_writable,

@@ -60,7 +60,7 @@ def levels(
         "are in the table above.",
         caption="Circles: CT; squares: MR; diamonds: PET; bars: 95 % intervals over subjects; failures "
         "are included as the protocol defines. Small triangles: the floor, which an image-blind "
-        "answer to the same prompt scores, and the ceiling, which the grid allows. A short vertical line is the literature-reported mean of the model.",
+        "answer to the model’s prompt scores, and the ceiling, which the grid allows. A short vertical line is the literature-reported mean of the model.",
         drawing=drawn_figure,
         data=rows,
         warnings=warnings,

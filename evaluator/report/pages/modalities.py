@@ -213,7 +213,9 @@ def _differences(
             title=f"{structural} − PET",
             help="mean paired difference and its 95 % interval (BCa bootstrap)",
         ),
-        Column(title="floors", help="score of an image-blind answer to the same prompts, on each"),
+        Column(
+            title="floors", help="score of an image-blind answer to the model’s prompts, on each"
+        ),
         Column(title="ceilings", help="what the grid allows, on each"),
         Column(
             title="without the grid",

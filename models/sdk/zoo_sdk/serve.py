@@ -38,6 +38,8 @@ from zoo_sdk.wire import (
 )
 
 SETUP_FAILED = 1
+#: exit status when the engine handed a GPU over and torch cannot use it
+GPU_UNUSABLE = 69
 LONGEST_MESSAGE = 2000
 
 
@@ -87,7 +89,7 @@ def _run(path: Path, session: bool, ids: TextIO, replies: TextIO) -> int:
         reply = _error(error)
         if session:
             _say(replies, {"ready": False, "kind": reply.kind, "message": reply.message})
-        return SETUP_FAILED
+        return GPU_UNUSABLE if isinstance(error, gpu.UnusableGpu) else SETUP_FAILED
     if session:
         setup = time.perf_counter() - start
         _say(
@@ -105,10 +107,22 @@ def _run(path: Path, session: bool, ids: TextIO, replies: TextIO) -> int:
 
 
 def load_adapter(path: Path) -> Any:
-    """Import the file (its folder comes first on the path), create its ``Adapter``, set it up.
+    """Import the file, check the GPU that the engine handed over, create and set up ``Adapter``.
 
     An adapter without ``setup`` needs none.
     """
+    module = import_adapter(path)
+    gpu.require_usable()
+    adapter = module.Adapter()
+    setup = getattr(adapter, "setup", None)
+    if setup is not None:
+        setup()
+    gpu.require_usable()
+    return adapter
+
+
+def import_adapter(path: Path) -> Any:
+    """Import an adapter's file as the module ``adapter``; its folder comes first on the path."""
     path = path.resolve()
     spec = importlib.util.spec_from_file_location("adapter", path)
     if spec is None or spec.loader is None or not path.is_file():
@@ -117,11 +131,7 @@ def load_adapter(path: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     sys.modules["adapter"] = module
     spec.loader.exec_module(module)
-    adapter = module.Adapter()
-    setup = getattr(adapter, "setup", None)
-    if setup is not None:
-        setup()
-    return adapter
+    return module
 
 
 def answer(adapter: Any, name: str) -> Reply:
@@ -251,6 +261,8 @@ def _describe(error: BaseException) -> TargetReply:
         or "CUDA out of memory" in str(error)
     ):
         kind = "out-of-memory"
+    elif isinstance(error, gpu.UnusableGpu):
+        kind = gpu.UNUSABLE
     elif isinstance(error, BadMask):
         kind = error.kind
     return TargetReply("error", kind, str(error)[:LONGEST_MESSAGE])

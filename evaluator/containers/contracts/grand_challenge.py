@@ -1,0 +1,235 @@
+"""Grand Challenge algorithms, executed once for each request ("exec").
+
+A container reads ``/input/inputs.json``, images ``/input/images/SLUG/UUID.mha`` and JSON values, and
+writes one image for each output into ``/output/images/SLUG/``. Sources: DIAGNijmegen/
+rse-grand-challenge 4e38c78, rse-sagemaker-shim b20f0a7 and rse-grand-challenge-forge 306db6e.
+Items of ``inputs.json`` have the key ``socket`` of new templates and ``interface`` of old ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from evaluator.containers.engines.spec import ContainerLayout
+from evaluator.containers.requests import StagedRequest, StagedScan
+from evaluator.errors import VolumeError
+from evaluator.files import write_bytes
+from evaluator.types import Failure, Status
+from evaluator.volumes import read_image
+from evaluator.volumes.mask_validation import MapLabel
+from evaluator.volumes.mha import resample_like, write_mha
+from zoo_sdk.wire import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from evaluator.containers.contracts.sockets import InputSocket, SocketMap
+    from evaluator.containers.engines.spec import Mode, Workspace
+    from evaluator.containers.requests import ModelRequest, ScanInput
+    from evaluator.imaging.grid_masks import GridMask
+    from evaluator.volumes import MaskValidator
+
+#: the random names of a challenge's images do not depend on the run, so neither does the answer
+NAMESPACE = uuid.UUID("7c0d1f3e-5b0b-4b0e-9a53-0d9a3f1c6a10")
+
+
+class GrandChallengeContract:
+    """See ``evaluator.containers.contracts.Contract``."""
+
+    name = "grand-challenge"
+    modes: tuple[Mode, ...] = ("batch",)
+    batch_size: int | None = 1
+    layout = ContainerLayout(root_writable=True, image_user=True, working_dir=None)
+
+    def __init__(self, sockets: SocketMap | None = None) -> None:
+        """The contract of one algorithm; without ``sockets``, only its constants are of use."""
+        self._map = sockets
+
+    @property
+    def _sockets(self) -> SocketMap:
+        assert self._map is not None
+        return self._map
+
+    def command(self, mode: Mode) -> list[str]:  # noqa: ARG002 - there is one mode
+        """Nothing: entrypoint and command are the image's own."""
+        return []
+
+    def stage_scan(self, scan: ScanInput, workspace: Workspace) -> StagedScan:
+        """Images as compressed MHA, resampled where the socket map says so."""
+        folder = workspace.input / "scans" / scan.pseudonym
+        volumes = {name: read_image(image.source) for name, image in scan.images.items()}
+        files: list[Path] = []
+        for socket in self._images(scan):
+            assert socket.modality is not None
+            voxels, grid = volumes[socket.modality]
+            if socket.like is not None:
+                like = self._sockets.inputs[socket.like].modality
+                assert like is not None
+                outside = -1024.0 if socket.modality == "CT" else 0.0
+                voxels = resample_like(voxels, grid, volumes[like][1], outside=outside)
+                grid = volumes[like][1]
+            name = uuid.uuid5(NAMESPACE, f"{scan.pseudonym}/{socket.path}")
+            path = folder / socket.path / f"{name}.mha"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_mha(path, voxels, grid)
+            files.append(path)
+        first = self._sockets.modalities[0]
+        return StagedScan(scan=scan, grid=volumes[first][1], files=tuple(files))
+
+    def _images(self, scan: ScanInput) -> Iterator[InputSocket]:
+        for slug, socket in self._sockets.inputs.items():
+            if socket.modality is None:
+                continue
+            if socket.modality not in scan.images:
+                raise VolumeError(f"input {slug} needs {socket.modality}, which the scan lacks")
+            yield socket
+
+    def stage_request(
+        self, request: ModelRequest, scan: StagedScan, workspace: Workspace
+    ) -> StagedRequest:
+        """A folder with links to the images, the JSON values, and ``inputs.json``."""
+        root = workspace.input / "requests" / request.id
+        images = workspace.input / "scans" / scan.scan.pseudonym
+        files: list[Path] = []
+        for file in scan.files:
+            link = root / file.relative_to(images)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            os.link(file, link)
+            files.append(link)
+        items = []
+        for number, (slug, socket) in enumerate(self._sockets.inputs.items(), 1):
+            value: dict[str, Any] | None = None
+            file_name = None
+            if socket.modality is None:
+                value = _points(socket, request)
+                path = root / socket.path
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_bytes(path, json.dumps(value).encode())
+                files.append(path)
+            else:
+                (file_name,) = (p.name for p in (root / socket.path).iterdir())
+            items.append(_item(slug, socket, number, value, file_name))
+        write_bytes(root / "inputs.json", json.dumps(items).encode())
+        files.append(root / "inputs.json")
+        for file in files:
+            file.chmod(0o644)
+        return StagedRequest(
+            id=request.id,
+            targets=tuple(target.name for target in request.targets),
+            grid=scan.grid,
+            files=tuple(files),
+            images=(),
+            root=root,
+        )
+
+    def answer_path(self, request: StagedRequest, output: Path) -> Path:  # noqa: ARG002
+        """The folder of all output images."""
+        return output / "images"
+
+    def is_answered(
+        self,
+        request: StagedRequest,  # noqa: ARG002 - a container has one request
+        output: Path,  # noqa: ARG002
+        *,
+        following: StagedRequest | None,  # noqa: ARG002
+        running: bool,  # noqa: ARG002
+    ) -> bool:
+        """Never before the end: outputs are collected if the container ended with exit code 0."""
+        return False
+
+    def read_reply(
+        self,
+        request: StagedRequest,  # noqa: ARG002 - nothing is reported
+        output: Path,  # noqa: ARG002
+    ) -> Reply | Failure:
+        """The convention has no reports."""
+        return Reply()
+
+    def read_mask(
+        self, request: StagedRequest, target: str, output: Path, validator: MaskValidator
+    ) -> GridMask | Failure:
+        """The voxels of the output image that have the target's value."""
+        found = self._sockets.output_of(target)
+        if found is None:
+            detail = f"the socket map has no output for {target}"
+            return Failure(status=Status.UNSUPPORTED, detail=detail)
+        socket, value = found
+        path = _only_file(output, socket.path)
+        if isinstance(path, Failure):
+            return path
+        ni, nj, nk = request.grid.shape
+        label = MapLabel(format="mha", label=value)
+        return validator.check(path, request.grid, 2**20 + 9 * ni * nj * nk, map_label=label)
+
+
+def _only_file(output: Path, relative: str) -> Path | Failure:
+    """The one file of an output's folder; no part of its path may be a link."""
+    folder = output
+    for part in relative.split("/"):
+        folder /= part
+        try:
+            mode = folder.lstat().st_mode
+        except FileNotFoundError:
+            return Failure(status=Status.MISSING, detail=f"the model wrote no {relative}")
+        if not stat.S_ISDIR(mode):
+            return Failure(status=Status.UNSAFE_FILE, detail=f"{relative} is not a folder")
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry, _ in zip(entries, range(3), strict=False)]
+    if len(names) != 1:
+        count = len(names) if len(names) < 3 else "several"
+        detail = f"{relative} holds {count} files; an output image is one file"
+        return Failure(status=Status.MISSING if not names else Status.ERROR, detail=detail)
+    return folder / names[0]
+
+
+def _points(socket: InputSocket, request: ModelRequest) -> dict[str, Any]:
+    """All clicks of the request as Grand Challenge's "Multiple points", in voxels (i, j, k)."""
+    points: list[dict[str, Any]] = []
+    for target in request.targets:
+        for point in target.points:
+            name = socket.foreground if point.foreground else socket.background
+            points.append({"name": name, "point": list(point.index)})
+    version = {"major": 1, "minor": 0}
+    return {"version": version, "type": "Multiple points", "points": points}
+
+
+def _item(
+    slug: str,
+    socket: InputSocket,
+    number: int,
+    value: Mapping[str, Any] | None,
+    file_name: str | None,
+) -> dict[str, Any]:
+    """One item of ``inputs.json``."""
+    is_image = socket.modality is not None
+    described: dict[str, Any] = {
+        "title": slug,
+        "description": "",
+        "slug": slug,
+        "kind": "Image" if is_image else "Multiple points",
+        "pk": number,
+        "default_value": None,
+        "super_kind": "Image" if is_image else "Value",
+        "relative_path": socket.path,
+        "overlay_segments": [],
+        "look_up_table": None,
+        "is_image_kind": is_image,
+        "is_panimg_kind": is_image,
+        "is_dicom_image_kind": False,
+        "is_json_kind": not is_image,
+        "is_file_kind": False,
+    }
+    image = {"pk": file_name.removesuffix(".mha"), "name": file_name} if file_name else None
+    return {
+        "socket": described,
+        "interface": described,
+        "value": value,
+        "file": None,
+        "image": image,
+        "pk": number,
+    }

@@ -1,0 +1,110 @@
+"""Tables of labels: names and the label values that make up each target."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from evaluator.errors import ManifestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+IGNORE = "ignore"
+"""nnU-Net's name for the label of voxels that count neither way."""
+
+BACKGROUND = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelTable:
+    """Targets, and the labels of voxels that are not scored."""
+
+    #: name -> label values
+    targets: dict[str, tuple[int, ...]]
+    #: voxels of the reference with these labels are removed from reference and prediction
+    ignored: tuple[int, ...] = ()
+    #: what a user should know about the table
+    notes: tuple[str, ...] = ()
+
+
+def read_label_table(path: Path) -> LabelTable:
+    """Names of labels from JSON.
+
+    Args:
+        path: ``{"liver": 5}``, ``{"5": "liver"}`` or nnU-Net's dataset.json, in which a target may
+            have several labels (a region) and ``ignore`` names voxels that are not scored.
+
+    Raises:
+        ManifestError: the file is no such table, names a target twice, or names no label.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_unique)
+        table = content.get("labels", content)
+        return label_table(table)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ManifestError(
+            f'{path}: no table of labels such as {{"liver": 5}} or {{"5": "liver"}}: {error}'
+        ) from None
+
+
+def label_table(table: Mapping[str, Any]) -> LabelTable:
+    """A table of labels from names and numbers, in either direction.
+
+    Raises:
+        ValueError: a label is no whole number, a region contains the background, or no target is
+            named.
+    """
+    targets: dict[str, tuple[int, ...]] = {}
+    for key, value in table.items():
+        if isinstance(value, str):
+            targets[value] = (*targets.get(value, ()), _label(value, key))
+        else:
+            targets[key] = _labels(key, value)
+    notes = []
+    for name, values in list(targets.items()):
+        if values == (BACKGROUND,):
+            del targets[name]
+            if name.lower() != "background":
+                notes.append(f"{name}: label 0 is the background, so it is not scored")
+        elif BACKGROUND in values:
+            raise ValueError(f"{name} contains 0, the background")
+    ignored = targets.pop(IGNORE, ())
+    if not targets:
+        raise ValueError("it names no target")
+    if ignored:
+        labels = ", ".join(map(str, ignored))
+        notes.append(f"voxels with label {labels} ({IGNORE}) of the reference are not scored")
+    return LabelTable(targets=targets, ignored=ignored, notes=tuple(notes))
+
+
+def _labels(name: str, value: Any) -> tuple[int, ...]:
+    values = list(value) if isinstance(value, (list, tuple)) else [value]
+    if not values:
+        raise ValueError(f"{name} has no label")
+    return tuple(dict.fromkeys(_label(name, label) for label in values))
+
+
+def _label(name: str, value: Any) -> int:
+    """One label: a whole number, at least 0; JSON's ``1.0`` is one, ``1.7`` and ``true`` are not."""
+    if isinstance(value, str):
+        try:
+            value = int(value)
+        except ValueError:
+            raise ValueError(f"{name}: {value!r} is not a whole number") from None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
+        raise ValueError(f"{name}: {json.dumps(value, default=str)} is not a whole number")
+    if value < 0:
+        raise ValueError(f"{name}: {value} is negative; labels are 1 or more")
+    return int(value)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in names:
+            raise ValueError(f"{name!r} stands in it twice")
+        names[name] = value
+    return names
