@@ -23,6 +23,12 @@ def repeat_command(info: RunInfo, *, private: bool) -> str:
         info: The content of ``run.json``.
         private: Replace folders of this machine, cases and other runs by words in capitals.
     """
+    if info.engine.name == "none":  # predictions of files: the model was not run
+        return (
+            f"umd import-predictions FOLDER -m {info.identity.model} -d DATA"
+            if private
+            else info.command
+        )
     words = list(info.arguments) or _arguments_of_format_1(info)
     if private:
         pairs = zip(["", *words], words, strict=False)
