@@ -91,7 +91,7 @@ def write_report(results: Results, folder: Path, options: Options) -> Path:
         logger.info(
             f"comparing {count_noun(len(results.runs), 'run')}, {len(results.scores)} scores"
         )
-        comparison = compare(results, margins=options.margins)
+        comparison = compare(results, margins=options.margins, families=options.families)
         benchmarks = make_benchmarks(results, comparison)
         logger.info("analysing failures; every mask is read once, then cached")
         report = Report(

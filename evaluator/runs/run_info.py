@@ -174,3 +174,8 @@ class RunInfo:
     def random_weights(self) -> bool:
         """True when the weights are random numbers: no figure is a result."""
         return self.card.get("umd.weights", "").startswith("random")
+
+    @property
+    def image_blind(self) -> bool:
+        """True when the card says that the model does not look at the image."""
+        return self.card.get("umd.uses-image", "") == "no"
