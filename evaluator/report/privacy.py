@@ -27,7 +27,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 #: options of ``umd run`` whose values tell nothing of a subject or a machine
 _TOLD = (
     "-m", "--model", "-d", "--data", "-p", "--protocol", "--engine", "--gpus", "--timeout",
-    "--threads", "--recheck", "--shard", "--limit", "--contract", "--sockets",
+    "--threads", "--recheck", "--shard", "--limit", "--contract",
     "--weights", "--option", "--accept-licence",
 )  # fmt: skip
 _FLAGS = (
@@ -43,6 +43,7 @@ _WITHHELD = {
     "--prompts": "RUN",
     "--name": "NAME",
     "--log-file": "FILE",
+    "--sockets": "FILE",
 }
 #: a value that is a name, a few of them, an option of a card, or weights that are no folder
 _VALUE = re.compile(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from evaluator.errors import UserError
+from evaluator.errors import DamagedFileError, UserError
 from evaluator.files import Json, read_json, write_json
 
 if TYPE_CHECKING:
@@ -26,8 +26,16 @@ _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
 
 
 def read_typed(kind: type[T], path: Path) -> T:
-    """Read a file of the run folder; raises UserError naming a file that is damaged or too new."""
-    body = read_json(path)
+    """Read a file of the run folder.
+
+    Raises:
+        DamagedFileError: the file is damaged; the message names it.
+        UserError: a newer version wrote it.
+    """
+    try:
+        body = read_json(path)
+    except UserError as error:
+        raise DamagedFileError(str(error)) from error
     number = body.get("format", 1)
     if not isinstance(number, int) or number > FORMAT:
         raise UserError(
@@ -38,7 +46,7 @@ def read_typed(kind: type[T], path: Path) -> T:
             body = _UPGRADES[kind.__name__](body)
         return convert(kind, body)
     except (ValidationError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(
+        raise DamagedFileError(
             f"{path} does not follow the run format ({_describe(error)}); "
             "remove the file and run again to recreate it"
         ) from error
