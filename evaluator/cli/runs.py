@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import asdict, astuple, dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -50,45 +51,55 @@ def runs(context: click.Context, model: str, data: str, protocol: str, as_json: 
     rows = []
     for store in all_runs():
         row = _describe(store)
-        patterns = {"model": model, "dataset": data, "protocol": protocol}
-        if all(fnmatchcase(row[name], pattern) for name, pattern in patterns.items()):
+        patterns = ((row.model, model), (row.dataset, data), (row.protocol, protocol))
+        if all(fnmatchcase(name, pattern) for name, pattern in patterns):
             rows.append(row)
-    rows.sort(key=lambda row: (row["started"], row["name"]))
+    rows.sort(key=lambda row: (row.started, row.name))
     if as_json:
         for row in rows:
-            click.echo(json.dumps(row))
+            click.echo(json.dumps(asdict(row)))
         return
-    names = [column.name for column in _COLUMNS]
     if rows:
-        cells = [[row[name] for name in names] for row in rows]
-        print_table(Table(columns=_COLUMNS, rows=cells))
+        print_table(Table(columns=_COLUMNS, rows=[astuple(row) for row in rows]))
     print_note(f"{len(rows)} runs in {paths.runs()}")
 
 
-def _describe(store: RunStore) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """One run, with a field for each column."""
+
+    name: str
+    state: str
+    started: str = ""
+    model: str = ""
+    dataset: str = ""
+    protocol: str = ""
+    remark: str = ""
+
+
+def _describe(store: RunStore) -> _Row:
     """One run as a row; a damaged one is listed, too."""
     from evaluator.errors import UserError
 
     try:
         info = store.info()
     except UserError as error:
-        empty = dict.fromkeys(("started", "model", "dataset", "protocol"), "")
-        return {"name": store.name, "state": "damaged", **empty, "remark": str(error)}
+        return _Row(name=store.name, state="damaged", remark=str(error))
     missing = store.missing_scans()
     remarks = [text for text in store.warnings() if not text.startswith("INCOMPLETE")]
     if info.random_weights:
         remarks.append("RANDOM WEIGHTS, NOT A RESULT.")
     if info.dataset.synthetic:
         remarks.append("SYNTHETIC DATA.")
-    return {
-        "name": store.name,
-        "state": f"{missing} of {info.scans} scans missing" if missing else "complete",
-        "started": info.started[:16].replace("T", " "),
-        "model": info.identity.model,
-        "dataset": info.identity.dataset,
-        "protocol": info.identity.protocol,
-        "remark": " ".join(remarks),
-    }
+    return _Row(
+        name=store.name,
+        state=f"{missing} of {info.scans} scans missing" if missing else "complete",
+        started=info.started[:16].replace("T", " "),
+        model=info.identity.model,
+        dataset=info.identity.dataset,
+        protocol=info.identity.protocol,
+        remark=" ".join(remarks),
+    )
 
 
 @runs.command(epilog="Example: umd runs delete 'ellipsoid.*' --yes")
