@@ -254,5 +254,36 @@ def not_run(run: RunStore) -> list[str]:
     ]
 
 
+def describe_images(run: RunStore) -> str:
+    """Say on which grid images and references were put, and what that costs; empty: on their own.
+
+    The cost is the Dice of a reference that is resampled to the common grid and back, against
+    itself.
+    """
+    protocol = load_protocol(run.info().protocol_source)
+    plans = [protocol.images_of(seed) for seed in protocol.seeds]
+    if all(plan.grid == "own" for plan in plans):
+        return ""
+    costs: dict[str, list[float]] = {}
+    for record in run.records():
+        limits = run.limits(record.case, record.modality)
+        if limits is not None and limits.resampling:
+            costs.setdefault(str(record.modality), []).extend(limits.resampling.values())
+    parts = [
+        f"{modality} {np.mean(values):.3f} (least {min(values):.3f})"
+        for modality, values in sorted(costs.items())
+    ]
+    cost = ", ".join(parts) or "nothing was resampled"
+    common = next(plan for plan in plans if plan.grid == "common")
+    size = (
+        f"cubes of {common.spacing_mm:g} mm" if common.spacing_mm else f"that of {common.grid_of}"
+    )
+    return (
+        f"Common grid ({size}): images by linear interpolation, averaged over larger voxels; a "
+        "voxel belongs to a reference if half of it does. Dice of references resampled to it and "
+        f"back: {cost}."
+    )
+
+
 def _rounded(value: float) -> float | None:
     return None if np.isnan(value) else round(float(value), 6)

@@ -254,6 +254,7 @@ def _rows_of_round(
     record: ScanRecord, entry: RoundRecord, prompts: Mapping[int, Mapping[str, TargetPrompt]]
 ) -> Iterator[Row]:
     reply = entry.reply
+    grid = entry.grid or record.grid
     request: Row = {
         "seed": entry.seed,
         "round": entry.round,
@@ -261,7 +262,7 @@ def _rows_of_round(
         "load_seconds": entry.load_seconds,
         "gpu_peak_bytes": reply.gpu_peak_bytes if reply else None,
         "notes": json.dumps(dict(reply.notes)) if reply and reply.notes else None,
-        "voxel_ml": voxel_ml(np.array(record.grid.affine)) if record.grid else None,
+        "voxel_ml": voxel_ml(np.array(grid.affine)) if grid else None,
     }
     flaky = f"flaky: {entry.attempts[0].detail}" if entry.is_flaky else None
     for name, target in entry.targets.items():
