@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluator import paths
-from evaluator.errors import ManifestError
+from evaluator.errors import ManifestError, ModelFilesError
 from evaluator.zoo.base_images import Flavour, choose_flavour, ensure_base
 from evaluator.zoo.build_context import build_context
 from evaluator.zoo.build_lock import build_lock
-from evaluator.zoo.bundle_check import require_complete
 from evaluator.zoo.bundles import Bundle, identity_of
 from evaluator.zoo.cards import dockerfile_labels, parse_card
 from evaluator.zoo.catalog import BASES, copied_files, hash_files
@@ -22,7 +21,7 @@ from evaluator.zoo.docker_client import BuildClient
 from evaluator.zoo.dockerfiles import foreign_images, from_images, read_dockerfile
 from evaluator.zoo.fetching import Fetch, fetch
 from evaluator.zoo.registered_images import ensure_registered
-from evaluator.zoo.saved_images import load_base
+from evaluator.zoo.saved_images import is_saved, load_base
 from evaluator.zoo.sources import read_sources, sources_path
 from evaluator.zoo.weights import Weights, default_weights
 from evaluator.zoo.wheels import ImagePlatform
@@ -85,16 +84,13 @@ def ensure_image(
         return _registered(model, ensure_registered(model.image, builder))
     assert model.dockerfile is not None
     text = read_dockerfile(model.dockerfile)
-    names = [name for name in BASES if f"umd/{name}" in from_images(text)]
-    bundle = open_bundle(model.name, order.bundle, order.flavour)
-    weights = order.weights if bundle and bundle.sources.has_weights else Weights(kind="none")
     if order.bundle is not None:
-        absent = [name for name in names if builder.find(f"umd/{name}:latest") is None]
-        bases_absent = [(name, _platform(name, order.flavour)) for name in absent]
-        require_complete(order.bundle, bundle, weights.parts, bases_absent)
-    bases = [_base(name, order, builder) for name in names]
+        _require_bundle(model, text, order, builder)
+    bases = [_base(name, order, builder) for name in BASES if f"umd/{name}" in from_images(text)]
     foreign = foreign_ids(text, builder)
     bases += foreign
+    bundle = open_bundle(model.name, order.bundle, order.flavour)
+    weights = order.weights if bundle and bundle.sources.has_weights else Weights(kind="none")
     reference = _reference(model, text, bases, bundle, weights)
     digest = builder.find(reference)
     logger.debug(f"image {reference} {'exists' if digest else 'does not exist yet'}")
@@ -103,7 +99,9 @@ def ensure_image(
             if bundle and order.bundle is None:
                 fetch(bundle, order.fetch, weights.parts)
                 reference = _reference(model, text, bases, bundle, weights)
-            digest = builder.find(reference) or _build(builder, model, reference, bundle, weights)
+            digest = builder.find(reference) or _build(
+                builder, model, reference, bundle, weights, network=order.bundle is None
+            )
         # the build may have pulled an image that was not here
         bases = [base for base in bases if base not in foreign] + foreign_ids(text, builder)
         present = _reference(model, text, bases, bundle, weights)
@@ -127,6 +125,8 @@ def _build(
     reference: str,
     bundle: Bundle | None,
     weights: Weights,
+    *,
+    network: bool,
 ) -> str:
     logger.info(f"building {reference}")
     assert model.dockerfile is not None
@@ -140,6 +140,29 @@ def _build(
             what=f"model {model.name}",
             arguments={"WEIGHTS": weights.label} if has_argument else {},
             labels=weights.labels,
+            network=network,
+        )
+
+
+def _require_bundle(
+    model: ZooModel, text: str, order: ImageBuildConfig, builder: BuildClient
+) -> None:
+    """Raise ModelFilesError naming all that a bundle lacks, before anything is built."""
+    assert order.bundle is not None
+    bundle = open_bundle(model.name, order.bundle, order.flavour)
+    missing = []
+    for name in BASES:
+        if f"umd/{name}" not in from_images(text):
+            continue
+        image = ImagePlatform(flavour=choose_flavour(order.flavour) if name == "torch" else "cpu")
+        if not is_saved(order.bundle, name, image) and not builder.find(f"umd/{name}:latest"):
+            missing.append(f"base image umd/{name} ({image.name})")
+    if bundle:
+        missing += bundle.missing(order.weights.parts if bundle.sources.has_weights else ())
+    if missing:
+        raise ModelFilesError(
+            f"the bundle {order.bundle} lacks, for {model.name}: {', '.join(missing)}. "
+            f"On a machine with a network: umd models fetch {model.name} --into BUNDLE"
         )
 
 
@@ -218,14 +241,10 @@ def _registered(model: ZooModel, digest: str) -> BuiltImage:
 def _base(name: str, order: ImageBuildConfig, builder: BuildClient) -> str:
     """The id of the base image: from the bundle if it contains one, else built here."""
     if order.bundle is not None:
-        image = _platform(name, order.flavour)
+        image = ImagePlatform(flavour=choose_flavour(order.flavour) if name == "torch" else "cpu")
         if saved := load_base(order.bundle, name, image, builder):
             return saved
     return ensure_base(name, builder, flavour=order.flavour)
-
-
-def _platform(base: str, flavour: Flavour) -> ImagePlatform:
-    return ImagePlatform(flavour=choose_flavour(flavour) if base == "torch" else "cpu")
 
 
 def _reference(

@@ -79,8 +79,8 @@ def load_base(root: Path, name: str, image: ImagePlatform, builder: BuildClient)
     return digest
 
 
-def holds_base(root: Path, name: str, image: ImagePlatform) -> bool:
-    """True if the bundle contains the base image."""
+def is_saved(root: Path, name: str, image: ImagePlatform) -> bool:
+    """Whether a bundle contains this base image."""
     path = _path(root, name, image)
     return path.name in _read_record(root) and path.is_file()
 
