@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     Key = tuple[str, str, str]
 
 
+EFFORT = ("clicks", "boxes", "scribble_mm")
+"""Columns of a prediction's effort."""
+
+
 def summarise(
     run: RunStore, *, metrics: Sequence[str] = (), round_number: int | None = None
 ) -> list[dict[str, Any]]:
@@ -54,7 +58,8 @@ def summarise(
         the data; ``statuses`` counts all of these by status. ``random_weights`` is present and
         true where no score is a result. ``reproducibility`` is the verdict on the scans that were
         predicted again. ``displacement_mm`` is the largest distance of a prompt from the image's own
-        reference (``analysis.displacements``). ``metrics`` has the statistics of each metric by name (see
+        reference (``analysis.displacements``). ``effort`` has the means over subjects of clicks, boxes
+        and millimetres of scribbles (``evaluator.runs.effort``). ``metrics`` has the statistics of each metric by name (see
         ``metric_statistics``); those of the first one, ``metric``, are also in the object itself.
 
     Raises:
@@ -66,7 +71,8 @@ def summarise(
         if name not in protocol.metrics:
             raise UnknownNameError(f"metric in run {run.name}", name, protocol.metrics)
     names = list(metrics or protocol.metrics)
-    scores = at_round(load(run).scores, round_number, protocol)
+    results = load(run)
+    scores = at_round(results.scores, round_number, protocol)
     if scores.empty:
         return []
     statistics = {name: metric_statistics(scores, name, protocol) for name in names}
@@ -75,6 +81,7 @@ def summarise(
     warning = {"random_weights": True} if run.info().random_weights else {}
     reproducibility = read_verdict(run)
     moved = displacements(run)
+    effort = mean_effort(at_round(results.predictions, round_number, protocol))
     entries = []
     for key, group in rows.groupby(["model", "target", "modality"], observed=True, sort=True):
         model, target, modality = map(str, key)
@@ -84,11 +91,28 @@ def summarise(
             "reproducibility": reproducibility,
             "displacement_mm": max(moved.get((target, modality), [0.0])),
             "metric": names[0],
+            "effort": effort.get((target, modality), dict.fromkeys(EFFORT)),
         }
         by_metric = {name: statistics[name][model, target, modality] for name in names}
         entry = labels | counts[model, target, modality] | details
         entries.append(entry | by_metric[names[0]] | {"metrics": by_metric})
     return entries
+
+
+def mean_effort(predictions: pd.DataFrame) -> dict[tuple[str, str], dict[str, float | None]]:
+    """Mean effort over subjects of one run's predictions in one round.
+
+    Returns:
+        (target, modality) -> clicks, boxes and scribble_mm; None where no effort is known.
+    """
+    efforts: dict[tuple[str, str], dict[str, float | None]] = {}
+    for (target, modality), rows in predictions.groupby(["target", "modality"], observed=True):
+        values = rows[list(EFFORT)].astype("float64")
+        means = values.groupby(rows["subject"].astype("str")).mean().mean()
+        efforts[str(target), str(modality)] = {
+            name: _rounded(float(means[name])) for name in EFFORT
+        }
+    return efforts
 
 
 def metric_statistics(
