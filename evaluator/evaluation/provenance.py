@@ -18,16 +18,19 @@ from evaluator.runs.run_info import (
     EngineInfo,
     GpuInfo,
     HostInfo,
+    LimitsInfo,
     ProtocolInfo,
     RunInfo,
     SoftwareInfo,
     WeightsInfo,
 )
+from evaluator.zoo.conformance.golden_record import golden_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from evaluator.containers.engines import Engine
+    from evaluator.containers.engines.spec import Limits
     from evaluator.containers.gpus import Gpu
     from evaluator.evaluation.plan import Plan
     from evaluator.evaluation.run_config import RunConfig
@@ -43,6 +46,7 @@ def run_info(
     weights_sha256: Mapping[str, str],
     *,
     scans: int,
+    limits: LimitsInfo | None = None,
 ) -> RunInfo:
     """The content of ``run.json`` for a new run of so many scans."""
     dataset, protocol = plan.dataset, plan.protocol
@@ -64,9 +68,14 @@ def run_info(
         prompt_kind=plan.kind,
         replayed_run=plan.replay[0] if plan.replay else None,
         card=dict(plan.card.labels),
-        weights=WeightsInfo(name=plan.weights, sha256=dict(weights_sha256)),
+        weights=WeightsInfo(
+            name=plan.weights,
+            sha256=dict(weights_sha256),
+            golden=golden_state(plan.card.name, weights_sha256) if plan.weights else "",
+        ),
         options=dict(plan.options),
         engine=EngineInfo(name=engine.name, isolates=engine.isolates, versions=engine.about()),
+        limits=limits,
         gpus=tuple(GpuInfo(index=gpu.index, name=gpu.name, driver=gpu.driver) for gpu in gpus),
         software=SoftwareInfo(version=version("umd-evaluator"), commit=_commit()),
         packages={name: version(name) for name in PACKAGES},
@@ -78,6 +87,19 @@ def run_info(
         ),
         salt=secrets.token_hex(16),
         scans=scans,
+    )
+
+
+def describe_limits(limits: Limits, capped: Sequence[str]) -> LimitsInfo:
+    """The limits of the model's containers, as ``run.json`` states them."""
+    return LimitsInfo(
+        timeout=limits.timeout,
+        startup=limits.startup,
+        memory=limits.memory,
+        shm=limits.shm,
+        cpus=limits.cpus,
+        output_bytes=limits.output_bytes,
+        capped=tuple(capped),
     )
 
 

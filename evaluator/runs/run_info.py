@@ -71,6 +71,9 @@ class WeightsInfo:
     name: str = ""
     #: file -> sha256
     sha256: Mapping[str, str] = field(default_factory=dict)
+    #: golden case with weights of these hashes: "passed", "failed" or "not run"; empty: no weights,
+    #: or a run of before 2026-11-28
+    golden: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +86,26 @@ class EngineInfo:
     isolates: bool
     #: component -> version
     versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsInfo:
+    """The limits of the model's containers when the run was started."""
+
+    #: for one request, seconds
+    timeout: float
+    #: until a session is ready, seconds
+    startup: float
+    #: bytes
+    memory: int | None = None
+    #: shared memory, bytes
+    shm: int | None = None
+    #: cores; None: not limited
+    cpus: float | None = None
+    #: of all that lies in the output folder at once, bytes
+    output_bytes: int
+    #: wishes of the card that were not granted, in sentences
+    capped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +167,8 @@ class RunInfo:
     #: the model's options: name -> value
     options: Mapping[str, str] = field(default_factory=dict)
     engine: EngineInfo
+    #: None: the run is of an earlier version
+    limits: LimitsInfo | None = None
     gpus: tuple[GpuInfo, ...] = ()
     software: SoftwareInfo
     #: Python package -> version
