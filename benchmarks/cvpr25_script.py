@@ -120,7 +120,12 @@ def run_script(folder: Path, scripts: Path, python: str) -> tuple[pd.DataFrame, 
     with (folder / "script.log").open("w") as log:
         subprocess.run(command, cwd=folder, env=environment, check=True, stdout=log, stderr=log)
     seconds = time.perf_counter() - begun
-    return pd.read_csv(folder / "segs" / "team" / "team_metrics.csv"), seconds
+    table = pd.read_csv(folder / "segs" / "team" / "team_metrics.csv")
+    if table.empty:
+        raise SystemExit(
+            "the challenge's script scored nothing:\n" + (folder / "script.log").read_text()[-3000:]
+        )
+    return table, seconds
 
 
 def compare(folder: Path, table: pd.DataFrame, run: RunStore) -> dict[str, float]:

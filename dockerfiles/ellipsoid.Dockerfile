@@ -16,6 +16,7 @@ LABEL umd.contract="1" \
       umd.gpu="none" \
       umd.memory="6GiB" \
       umd.timeout="300" \
+      umd.uses-image="no" \
       umd.weights.license="no weights" \
       umd.trained-on="nothing" \
       org.opencontainers.image.title="Inscribed ellipsoid" \

@@ -1,6 +1,7 @@
 """User errors, each with an exit code; the message says what happened and what to do next.
 
     UserError                        2
+    ├── DamagedFileError             2   a file of a run folder that cannot be read
     ├── UnknownNameError             2   no such model, dataset, protocol or run; lists near misses
     ├── ManifestError                3   a manifest, card or lock file that cannot be read
     ├── VolumeError                  4   an unreadable image or mask, or wrong geometry
@@ -32,6 +33,10 @@ class UserError(Exception):
     """
 
     exit_code = 2
+
+
+class DamagedFileError(UserError):
+    """A file of a run folder that is cut short, or is not what its place says."""
 
 
 class UnknownNameError(UserError):

@@ -156,6 +156,8 @@ class ModelCard:
     #: weights in the image: "published", "random:small", "random:full", "mounted" (none in the
     #: image); empty if the model has no weights
     weights: str = ""
+    #: False: an answer to the prompt alone, which is a floor for models that look at the image
+    uses_image: bool = True
     #: choices that affect the score: name -> possible values, the default first
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: every label as written, the source of all fields above

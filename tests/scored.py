@@ -70,6 +70,7 @@ def facts(
         "card": {},
         "image": "sha256:0",
         "random_weights": False,
+        "image_blind": False,
         "weights": "",
         "options": {},
         "reproducibility": "equal",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from evaluator.cli.options import json_option
+from evaluator.cli.options import json_option, primary_option
 from evaluator.cli.tables import (
     Column,
     Table,
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from evaluator.analysis.comparison import Comparison
+    from evaluator.analysis.comparison.families import Family
+    from evaluator.manifests.suites import Suite
     from evaluator.runs.results import Results
 
 #: columns of the printed tables; the estimates follow
@@ -66,7 +68,8 @@ _ESTIMATES = (
     Column(name="95", heading="95\u00a0%"),
     Column(name="p_holm", heading="p", level=1),
     Column(name="verdict", text=True),
-    Column(name="remark", text=True, wraps=True, level=4),
+    Column(name="verdict_reason", heading="reason", text=True, level=3),
+    Column(name="explanation", text=True, wraps=True, level=4),
 )
 
 
@@ -74,7 +77,8 @@ _ESTIMATES = (
     epilog="Example: umd compare region-growing.phantom.paper.1a2b3c4d "
     "random-walker.phantom.paper.5e6f7a8b"
 )
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.argument("runs", metavar="[RUN...]", nargs=-1)
+@click.option("--suite", metavar="NAME", help="All runs of this suite, with its families of tests.")
 @click.option(
     "--metric",
     "metrics",
@@ -88,6 +92,7 @@ _ESTIMATES = (
     metavar="METRIC=X",
     help="Margin of equivalence: differences below X are irrelevant (dice=0.05).",
 )
+@primary_option
 @click.option("--round", "number", type=int, help="Round of corrections (default: the last).")
 @table_options
 @json_option("row of each table")
@@ -100,8 +105,10 @@ _ESTIMATES = (
 )
 def compare(
     runs: tuple[str, ...],
+    suite: str | None,
     metrics: tuple[str, ...],
     margins: tuple[str, ...],
+    primaries: tuple[str, ...],
     number: int | None,
     as_json: bool,
     folder: Path | None,
@@ -117,10 +124,23 @@ def compare(
     from evaluator.runs.results import load
     from evaluator.runs.store import open_run
 
+    manifest = None
+    if suite:
+        from evaluator.evaluation.suites import suite_runs
+        from evaluator.manifests.suites import load_suite
+
+        manifest = load_suite(suite)
+        runs = (*runs, *(result.run for result in suite_runs(manifest) if result.run))
+    if not runs:
+        raise click.UsageError("name runs, or a --suite")
     ensure_limits(map(open_run, runs))
     results = load(runs)
     comparison = compare_results(
-        results, metrics=metrics, margins=dict(map(parse_margin, margins)), round_number=number
+        results,
+        metrics=metrics,
+        margins=dict(map(parse_margin, margins)),
+        families=families_of(results, manifest, primaries),
+        round_number=number,
     )
     if folder:
         for path in write_csv(comparison, folder):
@@ -139,6 +159,20 @@ def parse_margin(text: str) -> tuple[str, float]:
         return metric.strip(), float(number)
     except ValueError:
         raise click.UsageError(f"--margin {text}: write METRIC=NUMBER, as in dice=0.05") from None
+
+
+def families_of(
+    results: Results, suite: Suite | None, primaries: tuple[str, ...]
+) -> tuple[Family, ...]:
+    """Return the families of ``--primary``, then those of the suite."""
+    from evaluator.analysis.comparison.families import families_of_suite, parse_primary
+
+    families = tuple(map(parse_primary, primaries))
+    if suite is None:
+        return families
+    models = {run.label for run in results.runs}
+    targets = set(map(str, results.scores["target"].unique()))
+    return (*families, *families_of_suite(suite, models, targets))
 
 
 def print_comparison(results: Results, comparison: Comparison) -> None:
@@ -164,8 +198,9 @@ def print_comparison(results: Results, comparison: Comparison) -> None:
     margins = ", ".join(f"{name} {value:g}" for name, value in comparison.margins.items())
     print_note(
         "\nUnit: the subject; a subject's sessions and seeds are averaged first. "
-        "Interval: 95 % BCa bootstrap over subjects. p: Wilcoxon signed-rank (Pratt), adjusted by "
-        f"Holm over targets x models. Margin of equivalence: {margins}. "
+        "Difference, interval, p and verdict are of the mean. Interval: 95 %, with an allowance for "
+        "failures that were not seen (docs/statistics.md). p: sign-flip test, adjusted by Holm over "
+        f"the family of tests. Margin of equivalence: {margins}. "
         "Floor: an image-blind answer to the model's prompt. Ceiling: what the grid allows. The "
         "controlled difference takes the grid's part out; the conclusion is drawn from it "
         "(docs/statistics.md)."
@@ -210,12 +245,21 @@ def _print_differences(
         return
     rows = []
     for row in frame.to_dict("records"):
-        remark = row["explanation"] if row["status"] == "ok" else row["status"]
         interval = (row["low"], row["high"])
-        estimates = (row["difference"], interval, row["p_holm"], row["verdict"], remark)
+        words = (row["verdict"], _reason(row), row["explanation"])
+        estimates = (row["difference"], interval, row["p_holm"], *words)
         rows.append((*(row[column.name] for column in columns), *estimates))
     columns = (*columns, *_ESTIMATES)
     print_table(Table(title=title, columns=columns, rows=rows, common=common))
+
+
+def _reason(row: dict[Any, Any]) -> str:
+    """Why a verdict is inconclusive, in a few words; the status if there is no estimate."""
+    import pandas as pd
+
+    if row["status"] != "ok":
+        return str(row["status"])
+    return "" if pd.isna(row["verdict_reason"]) else str(row["verdict_reason"])
 
 
 def _print_joint(frame: pd.DataFrame) -> None:

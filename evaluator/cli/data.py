@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from evaluator.cli.options import data_root_option, json_option, output_folder_option
+from evaluator.cli.options import PATH, data_root_option, json_option, output_folder_option
 
 SEVERITIES = ("error", "warning", "note")
 INVALID_DATA_EXIT = 5
@@ -17,7 +17,7 @@ INVALID_DATA_EXIT = 5
 
 @click.group(epilog="Example: umd data verify ibsi-sts")
 def data() -> None:
-    """List, fetch, verify and generate datasets."""
+    """List, import, fetch, verify and generate datasets."""
 
 
 @data.command("list", epilog="Example: umd data list --json")
@@ -105,6 +105,82 @@ def fetch(name: str) -> None:
         raise UnknownNameError("dataset", name, manifests)
     for file in fetch_debian(read_dataset_manifest(manifests[name]), fetched_folder(name)):
         click.echo(file)
+
+
+@data.command(
+    "import",
+    epilog='Example: umd data import /data/petct --image "{subject}/{modality}.nii.gz" '
+    '--reference "{subject}/{modality}_{target}.nii.gz" --name petct',
+)
+@click.argument("folder", type=PATH)
+@click.option("--name", required=True, help="Name of the dataset: small letters, digits, dashes.")
+@click.option(
+    "--layout",
+    type=click.Choice(["auto", "pattern", "nnunet", "bids"]),
+    default="auto",
+    show_default=True,
+    help="How the files are named.",
+)
+@click.option(
+    "--image",
+    "images",
+    multiple=True,
+    metavar="PATTERN",
+    help="Path of images in FOLDER with {subject}, {session}, {modality} (repeatable).",
+)
+@click.option(
+    "--reference",
+    "references",
+    multiple=True,
+    metavar="PATTERN",
+    help="Path of references, also with {target} for one mask a file (repeatable).",
+)
+@click.option(
+    "--labels",
+    type=PATH,
+    help="Names of the labels: dataset.json, JSON, BIDS dseg.tsv, or a colour table of Slicer.",
+)
+@click.option(
+    "--label",
+    "label_values",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Name of a label (repeatable), such as lesion=1.",
+)
+@click.option(
+    "--modality",
+    "words",
+    multiple=True,
+    metavar="WORD=CT|MR|PT",
+    help="A word in file names that stands for a modality (repeatable).",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    default=".",
+    show_default=True,
+    help="Folder for NAME.toml and NAME.tsv; never inside FOLDER.",
+)
+@click.option("--title", default="", help="Title of the dataset.")
+@click.option("--license", "license_", default="not stated", help="Licence of the data.")
+@click.option("--citation", default="not stated", help="How the data are cited.")
+@click.option(
+    "--reference-origin",
+    default="not stated",
+    help='Who made the references, such as "corrected by two physicians".',
+)
+@click.option("--yes", is_flag=True, help="Write the files without a question.")
+@json_option("scan")
+def import_(folder: Path, as_json: bool, **settings: Any) -> None:
+    """Make a dataset of the images and references in FOLDER.
+
+    Shows what was understood, and writes a manifest and a case list after a question. Only headers
+    are read. The same command adds images that are new; rows that exist are never changed.
+    """
+    from evaluator.cli.data_import import import_folder
+
+    import_folder(folder, as_json=as_json, **settings)
 
 
 @data.command(epilog="Example: umd data verify phantom")

@@ -56,7 +56,7 @@ def import_predictions(labels: Path | None, **settings: Any) -> None:
     """
     from evaluator.cli.show import print_table
     from evaluator.evaluation import imported_predictions as imports
-    from evaluator.scoring.label_tables import read_label_table
+    from evaluator.manifests.label_tables import read_label_table
 
     table = read_label_table(labels) if labels else None
     config = imports.ImportConfig(labels=table.targets if table else None, **settings)

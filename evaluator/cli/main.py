@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import click
 
@@ -102,9 +103,16 @@ def umd(verbose: int, quiet: int, log_file: Path | None, debug: bool) -> None:
 
 def main() -> NoReturn:
     """Run the command; a UserError becomes its message and exit code, never a traceback."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and shells ask for
+            signal.signal(number, _interrupt)
+    stdout = sys.stdout
     try:
         umd(standalone_mode=False)
+        sys.stdout.flush()
+    except SystemExit as error:
+        _end_if_pipe_closed(error, stdout)
+        raise
     except UserError as error:
         _fail(str(error), error.exit_code)
     except click.ClickException as error:
@@ -113,7 +121,7 @@ def main() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted; finished work is kept, and the same command resumes", 130)
     except BrokenPipeError:
-        raise
+        _end_by_closed_pipe()
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             what = error.filename or "the system refused an operation"
@@ -126,9 +134,41 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
-def _interrupt(number: int, frame: object) -> NoReturn:  # noqa: ARG001
-    """End on SIGTERM as on Ctrl-C, so containers are removed."""
-    raise KeyboardInterrupt
+#: interruptions after the first are ignored until there are so many
+PATIENCE = 3
+_interruptions: list[int] = []
+
+
+def _interrupt(number: int, frame: object) -> None:  # noqa: ARG001
+    """End on SIGTERM, SIGHUP and SIGQUIT as on Ctrl-C, so containers are removed.
+
+    A second Ctrl-C does not stop the removal; the fourth one does.
+    """
+    _interruptions.append(number)
+    if len(_interruptions) == 1 or len(_interruptions) > PATIENCE:
+        raise KeyboardInterrupt
+    with contextlib.suppress(OSError):
+        os.write(2, b"umd: ending; containers are being removed\n")
+
+
+def _end_if_pipe_closed(error: SystemExit, stdout: TextIO) -> None:
+    """Write what waits for standard output; click and rich turn a closed pipe into an exit.
+
+    rich raises SystemExit in its handler; click replaces ``sys.stdout``, which was ``stdout``.
+    """
+    if isinstance(error.__context__, BrokenPipeError) or sys.stdout is not stdout:
+        _end_by_closed_pipe()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _end_by_closed_pipe()
+
+
+def _end_by_closed_pipe() -> NoReturn:
+    """End as other programs do when nobody reads their output: by SIGPIPE."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGPIPE)
+    os._exit(128 + signal.SIGPIPE)
 
 
 def _fail(message: str, code: int) -> NoReturn:

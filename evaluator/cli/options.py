@@ -76,6 +76,16 @@ output_folder_option = click.option(
 )
 
 
+primary_option = click.option(
+    "--primary",
+    "primaries",
+    multiple=True,
+    metavar="MODEL[:TARGET]",
+    help="Primary comparisons, declared before the scores are known: a family of tests of their "
+    "own (repeatable).",
+)
+
+
 def json_option(unit: str) -> Decorator:
     """The flag ``--json``; its help says that a line is one JSON object for each ``unit``."""
     return click.option(

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from evaluator.cli.options import primary_option
+
 
 @click.command(
     epilog="Example: umd report region-growing.phantom.paper.1a2b3c4d "
@@ -29,6 +31,7 @@ import click
     metavar="METRIC=X",
     help="Margin of equivalence: differences below X are irrelevant (dice=0.05).",
 )
+@primary_option
 @click.option(
     "--no-images", is_flag=True, help="Numbers only: no snapshots and no image data of subjects."
 )
@@ -52,6 +55,7 @@ def report(
     title: str | None,
     control: str | None,
     margins: tuple[str, ...],
+    primaries: tuple[str, ...],
     no_images: bool,
     keep_ids: bool,
     cases: int,
@@ -62,9 +66,13 @@ def report(
     It opens from a file share and needs no network. By default it shows images of some cases,
     which are data of the subjects; see --no-images.
     """
-    from evaluator.cli.compare import parse_margin
-    from evaluator.report import Options, build_report
+    from evaluator.cli.compare import families_of, parse_margin
+    from evaluator.limits import ensure_limits
+    from evaluator.report import Options, write_report
+    from evaluator.runs.results import load
+    from evaluator.runs.store import open_run
 
+    manifest = None
     if suite:
         from evaluator.analysis.control_check import control_name
         from evaluator.evaluation.suites import suite_runs
@@ -82,6 +90,8 @@ def report(
             )
     if not runs:
         raise click.UsageError("name runs, or a --suite")
+    ensure_limits(map(open_run, runs))
+    results = load(runs)
     options = Options(
         title=title or "Report",
         images=not no_images,
@@ -90,5 +100,6 @@ def report(
         niivue=niivue,
         control=control,
         margins=dict(map(parse_margin, margins)),
+        families=families_of(results, manifest, primaries),
     )
-    click.echo(f"report: {build_report(runs, output, options)}")
+    click.echo(f"report: {write_report(results, output, options)}")

@@ -14,9 +14,9 @@ from evaluator.cli.options import PATH, json_option
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from evaluator.manifests.label_tables import LabelTable
     from evaluator.scoring.file_pairs import Pair
     from evaluator.scoring.files import Settings
-    from evaluator.scoring.label_tables import LabelTable
 
 logger = logging.getLogger(__name__)
 
@@ -182,10 +182,10 @@ def _score_files(prediction: Path, reference: Path, options: dict[str, Any]) -> 
 
 def _settings(options: dict[str, Any], pairs: Sequence[Pair]) -> tuple[Settings, list[str]]:
     """How pairs are scored, and what a user should know about it."""
+    from evaluator.manifests.label_tables import read_label_table
     from evaluator.manifests.organs import load_organs
     from evaluator.scoring.applicability import check_metrics, required_measurements
     from evaluator.scoring.files import DEFAULT_METRICS, Settings
-    from evaluator.scoring.label_tables import read_label_table
     from evaluator.scoring.pair_targets import named_by_file
 
     names: tuple[str, ...] = DEFAULT_METRICS

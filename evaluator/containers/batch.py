@@ -23,6 +23,7 @@ from evaluator.containers.answers import (
 from evaluator.containers.contracts import contract_of
 from evaluator.containers.engines.spec import Workspace
 from evaluator.containers.output_monitor import OutputMonitor
+from evaluator.containers.safe_removal import discard_rest
 from evaluator.containers.starting import ModelStarter
 from evaluator.types import Failure, Status
 
@@ -123,13 +124,15 @@ def _answer_portion(
         monitor = OutputMonitor(part.output, starter.limits.output_bytes, process)
         batch = _Batch(contract, process, part.output, portion, starter.limits, monitor, begun)
         try:
-            answers = batch.follow()
-            done, failure = yield from _with_attempts(answers, attempts)
+            done, failure = yield from _with_attempts(batch.follow(), attempts)
         finally:
             monitor.end()
             ended = process.kill()
         if failure and ended.outside and not monitor.failure:
             failure = explain_exit(ended)
+        if failure:
+            answers = {contract.answer_path(request, part.output) for request in portion[:done]}
+            discard_rest(part.output, answers)
         return done, (removed_output(part.output) or failure) if failure else None
     finally:
         shutil.rmtree(part.input, ignore_errors=True)

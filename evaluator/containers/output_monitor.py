@@ -34,13 +34,21 @@ class OutputMonitor:
         self._stop.set()
         self._thread.join()
 
+    def _unlinked(self) -> int:
+        """Bytes of files that the model holds open without a name."""
+        try:
+            return self._process.unlinked_bytes(self._folder.stat().st_dev)
+        except (OSError, HostError):  # whoever reads from the process meets the same
+            return 0
+
     def _look(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):
             files, size = _count(self._folder)
+            size += self._unlinked()
             if size > self._limit or files > FILES_AT_ONCE:
                 self.failure = Failure(
                     status=Status.TOO_LARGE,
-                    detail=f"{size} bytes in {files} files in /output, or folders too deep; "
+                    detail=f"{size} bytes in {files} files in /output, or folders too deep or locked; "
                     f"{self._limit} bytes allowed",
                 )
                 with contextlib.suppress(
@@ -57,12 +65,14 @@ def _count(folder: Path) -> tuple[int, int]:
             with os.scandir(stack.pop()) as entries:
                 for entry in entries:
                     files += 1
-                    about = entry.stat(follow_symlinks=False)
-                    size += about.st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        stack.append(Path(entry.path))
+                    # a file may vanish between the list and the look at it; the others count
+                    with contextlib.suppress(FileNotFoundError):
+                        size += entry.stat(follow_symlinks=False).st_blocks * 512
+                        if entry.is_dir(follow_symlinks=False):
+                            stack.append(Path(entry.path))
         except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                return FILES_AT_ONCE + 1, size  # nobody nests folders so deep but to hide something
+            if error.errno in (errno.ENAMETOOLONG, errno.EACCES):
+                # nobody nests folders so deep, or locks them, but to hide something
+                return FILES_AT_ONCE + 1, size
             continue  # a folder that went away
     return files, size

@@ -6,6 +6,10 @@ import contextlib
 import os
 import secrets
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -23,6 +27,18 @@ def discard(folder: Path) -> None:
         finally:
             os.close(root)
         folder.rmdir()
+
+
+def discard_rest(folder: Path, keep: Collection[Path]) -> None:
+    """Remove everything in a folder but some of its entries."""
+    with contextlib.suppress(OSError):
+        for entry in list(folder.iterdir()):
+            if entry in keep:
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                discard(entry)
+            else:
+                entry.unlink()
 
 
 def _empty(root: int) -> None:

@@ -18,9 +18,11 @@ from evaluator.containers.answers import (
     removed_output,
     require_input,
 )
+from evaluator.containers.contracts import CONTRACTS
 from evaluator.containers.engines.spec import Workspace
 from evaluator.containers.output_monitor import OutputMonitor
 from evaluator.containers.replies import clean_reply
+from evaluator.containers.safe_removal import discard_rest
 from evaluator.containers.starting import ModelStarter
 from evaluator.types import Failure, Status
 from zoo_sdk.plain_json import loads
@@ -50,6 +52,7 @@ class ModelSession:
         history: StartHistory | None = None,
     ) -> None:
         self._history = history or StartHistory()
+        self._contract = CONTRACTS[model.card.contract]
         self._starter = ModelStarter(
             engine=engine,
             model=model,
@@ -108,6 +111,7 @@ class ModelSession:
         if isinstance(reply, Failure):
             return self._end(request, reply, seconds, load_seconds)
         self._history.answered()
+        self._process.answers.add(self._contract.answer_path(request, output))
         return RequestOutcome(
             request=request,
             output=output,
@@ -139,6 +143,8 @@ class ModelSession:
         if self._process:
             output = self._process.workspace.output
             ended = self._process.close(0)
+            # what a failed start wrote would add up over many starts
+            discard_rest(output, self._process.answers)
             if ended.outside:
                 failure = explain_exit(ended)
             failure = removed_output(output) or failure
@@ -157,6 +163,8 @@ class _SessionProcess:
     def __init__(self, process: Process, workspace: Workspace, output_bytes: int) -> None:
         self.workspace = workspace
         self.process = process
+        #: folders or files of answers, which are removed when they were read
+        self.answers: set[Path] = set()
         self._monitor = OutputMonitor(workspace.output, output_bytes, process)
 
     def wait_until_ready(self, timeout: float) -> Failure | None:

@@ -46,6 +46,8 @@ def fresh_workspace(folder: Path) -> Workspace:
         workspace.output,
     ):
         path.mkdir(parents=True)
+    # others on this machine cannot reach what a model writes, such as a program with set-user-id
+    folder.chmod(0o700)
     for path in (workspace.input, *workspace.input.iterdir()):
         path.chmod(0o755)  # the container's user is another one
     return workspace

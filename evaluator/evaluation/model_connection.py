@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TypedDict
 
 from evaluator.containers import ModelSession, StartHistory, answer_batch
 from evaluator.containers.contracts import CONTRACTS
-from evaluator.containers.engines.spec import Limits
 from evaluator.evaluation.task_scheduler import run_in_batches, run_in_session
 
 if TYPE_CHECKING:
@@ -19,15 +18,13 @@ if TYPE_CHECKING:
 
     from evaluator.containers import RequestOutcome
     from evaluator.containers.engines import Engine
-    from evaluator.containers.engines.spec import Model, Workspace
+    from evaluator.containers.engines.spec import Limits, Model, Workspace
     from evaluator.containers.requests import StagedRequest
     from evaluator.evaluation.task_scheduler import Evaluation
     from evaluator.types import RoundPlan
 
 logger = logging.getLogger(__name__)
 
-#: with more bytes in its output folder at once, a container is stopped
-OUTPUT_LIMIT = 8 * 2**30
 #: more scans at once only take memory: they do not keep one model busier
 MAX_THREADS = 4
 #: scans that are staged at once when a model gets its requests in batches
@@ -106,7 +103,7 @@ def connect(
     *,
     run_id: str,
     log: Path,
-    timeout: float | None,
+    limits: Limits,
     threads: int | None,
     batch: bool,
 ) -> ModelConnection:
@@ -118,7 +115,7 @@ def connect(
         rounds: of the protocol.
         run_id: of the run.
         log: receives what the model prints.
-        timeout: seconds for one request, instead of the card's.
+        limits: of the model's containers.
         threads: scans that are worked on at once; None: by the machine's cores.
         batch: use batches even where a session is possible.
     """
@@ -136,12 +133,7 @@ def connect(
     return ModelConnection(
         engine=engine,
         model=model,
-        limits=Limits(
-            timeout=timeout or card.timeout,
-            memory=card.memory,
-            shm=card.shm,
-            output_bytes=OUTPUT_LIMIT,
-        ),
+        limits=limits,
         run_id=run_id,
         log=log,
         session=session,

@@ -18,6 +18,7 @@ from evaluator.runs.run_info import (
     EngineInfo,
     GpuInfo,
     HostInfo,
+    LimitsInfo,
     ProtocolInfo,
     RunInfo,
     SoftwareInfo,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from evaluator.containers.engines import Engine
+    from evaluator.containers.engines.spec import Limits
     from evaluator.containers.gpus import Gpu
     from evaluator.evaluation.plan import Plan
     from evaluator.evaluation.run_config import RunConfig
@@ -43,6 +45,7 @@ def run_info(
     weights_sha256: Mapping[str, str],
     *,
     scans: int,
+    limits: LimitsInfo | None = None,
 ) -> RunInfo:
     """The content of ``run.json`` for a new run of so many scans."""
     dataset, protocol = plan.dataset, plan.protocol
@@ -67,6 +70,7 @@ def run_info(
         weights=WeightsInfo(name=plan.weights, sha256=dict(weights_sha256)),
         options=dict(plan.options),
         engine=EngineInfo(name=engine.name, isolates=engine.isolates, versions=engine.about()),
+        limits=limits,
         gpus=tuple(GpuInfo(index=gpu.index, name=gpu.name, driver=gpu.driver) for gpu in gpus),
         software=SoftwareInfo(version=version("umd-evaluator"), commit=_commit()),
         packages={name: version(name) for name in PACKAGES},
@@ -78,6 +82,19 @@ def run_info(
         ),
         salt=secrets.token_hex(16),
         scans=scans,
+    )
+
+
+def describe_limits(limits: Limits, capped: Sequence[str]) -> LimitsInfo:
+    """The limits of the model's containers, as ``run.json`` states them."""
+    return LimitsInfo(
+        timeout=limits.timeout,
+        startup=limits.startup,
+        memory=limits.memory,
+        shm=limits.shm,
+        cpus=limits.cpus,
+        output_bytes=limits.output_bytes,
+        capped=tuple(capped),
     )
 
 

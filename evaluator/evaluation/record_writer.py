@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evaluator.errors import UserError
+from evaluator.errors import HostError, UserError
 from evaluator.evaluation.plan import scan_key
 from evaluator.runs.records import RoundRecord, ScanRecord, ScanScores, TargetRecord
 from evaluator.scoring.masks import score_failures
@@ -49,11 +49,34 @@ def done_before(context: RunContext, case: Case, modality: Modality, key: str) -
 
 
 def record_not_run(context: RunContext, case: Case, modality: Modality, reason: str) -> None:
-    """Record that the data allow no fair prompt; the scan is checked again when the run resumes."""
+    """Record that the data allow no fair prompt; the scan is checked again when the run resumes.
+
+    Raises:
+        HostError: the run has results of this scan, and its files have gone since.
+    """
+    _protect_results(context, case, modality)
     rows = rows_not_run(context.plan.protocol, case.scans[modality])
     context.run.write_record(ScanRecord.not_run(case, modality, reason))
     write_scores(context.run, case, modality, "", rows)
     context.progress(case.id, modality, f"not run: {reason}")
+
+
+def _protect_results(context: RunContext, case: Case, modality: Modality) -> None:
+    """Results are not replaced by "the file is missing": the data may not be mounted."""
+    try:
+        record = context.run.record(case.id, modality)
+    except UserError:
+        return
+    if record is None or record.state != "done":
+        return
+    for scan in case.scans.values():
+        for path in (scan.image, *(reference.path for reference in scan.references)):
+            if not path.exists():
+                raise HostError(
+                    f"{path} is missing, and run {context.run.name} has results of {case.id} "
+                    f"{modality}, which are kept; make the data available and run again, or "
+                    "choose another --name"
+                )
 
 
 def record_refusal(

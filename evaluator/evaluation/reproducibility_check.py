@@ -6,16 +6,18 @@ before, reveal it; the result is written into ``reproducibility.json`` and shown
 model whose two predictions of one scan alone differ is not deterministic, and the check cannot
 tell whether it keeps state.
 
-Two rounds of the first seed are predicted, so the check costs some container starts and a few
-requests.
+Two rounds of one seed of each scan are predicted, so the check costs some container starts and a
+few requests. Scans and seeds are drawn by the run's secret salt, and the requests have the names
+that they had in the run: a model cannot know which of its answers will be repeated.
 """
 
 from __future__ import annotations
 
 import logging
+import random
 import time
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from isal import igzip
@@ -28,18 +30,19 @@ from evaluator.imaging.grid_masks import crop_mask
 from evaluator.prompting.error_regions import dice
 from evaluator.runs.records import Differences, MaskDifference, Reproducibility, ScanName
 from evaluator.runs.store import RunStore
+from evaluator.types import Status
 from evaluator.volumes import read_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from evaluator.containers.engines.spec import Workspace
     from evaluator.evaluation.model_connection import ModelConnection
     from evaluator.evaluation.run_context import RunContext
-    from evaluator.runs.records import MaskFile, TargetRecord
-    from evaluator.types import Case, Modality, Protocol
+    from evaluator.runs.records import MaskFile, ScanRecord, TargetRecord
+    from evaluator.types import Case, Modality
 
-    Scans = Sequence[tuple[Case, Modality]]
     #: (case, modality, round, target) -> the run folder, and what became of the target in it
     Outcomes = dict[tuple[str, Modality, int, str], tuple[Path, TargetRecord]]
 
@@ -69,11 +72,13 @@ def check_reproducibility(
         gpu: UUID of the GPU; None: none.
     """
     run = context.run
-    scans = choose_scans(run, cases, sample)
-    records = [run.record(case.id, modality) for case, modality in scans]
-    source = fingerprint([record.key for record in records if record])
+    scans = choose_scans(run, cases, sample, context.salt)
+    source = fingerprint([[scan.key, scan.seed] for scan in scans])
     before = run.reproducibility()
     if not scans or (before is not None and before.source == source):
+        return
+    if connection.history.given_up:
+        logger.info("the model was given up, so it is not checked whether it keeps state")
         return
     logger.info(
         "predicting %d scans again, individually and as a batch (--recheck 0 skips this)",
@@ -96,7 +101,10 @@ def check_reproducibility(
             verdict=verdict,
             mode="session" if connection.session else "batch",
             source=source,
-            scans=tuple(ScanName(case=case.id, modality=modality) for case, modality in scans),
+            scans=tuple(
+                ScanName(case=scan.case.id, modality=scan.modality, seed=scan.seed)
+                for scan in scans
+            ),
             masks=len(first),
             seconds=round(time.perf_counter() - begun, 3),
             differences={
@@ -107,36 +115,77 @@ def check_reproducibility(
     )
 
 
-def choose_scans(run: RunStore, cases: Sequence[Case], sample: int) -> list[tuple[Case, Modality]]:
-    """The last scan that the model was run on, and others evenly before it."""
-    scans: list[tuple[Case, Modality]] = []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepeatedScan:
+    """A scan that is predicted again under one of its seeds."""
+
+    case: Case
+    modality: Modality
+    seed: int
+    #: of the scan within the run; its requests keep their names
+    number: int
+    #: of the scan's result
+    key: str
+
+
+def choose_scans(
+    run: RunStore, cases: Sequence[Case], sample: int, salt: str
+) -> list[RepeatedScan]:
+    """Scans to predict again, in the run's order, drawn by the run's secret salt.
+
+    The first scan of a run and the first seed of a scan had no predecessors, so they are chosen
+    only if there are no others. Scans where the model crashed or was late are not chosen: waiting
+    for the same again would tell nothing.
+
+    Args:
+        run: the run.
+        cases: of the run, all of them.
+        sample: how many scans, at most.
+        salt: the run's secret.
+    """
+    generator = random.Random(fingerprint([salt, "repeated scans"]))  # noqa: S311 - no secret
+    scans: list[RepeatedScan] = []
+    number = 0
     for case in cases:
         for modality in sorted(case.scans):
             record = run.record(case.id, modality)
-            if record and any(entry.request for entry in record.rounds):
-                scans.append((case, modality))
-    step = max(len(scans) // sample, 1)
-    return scans[::-1][::step][:sample]
+            seeds = _answered_seeds(record) if record else []
+            if record and seeds:
+                seed = generator.choice(seeds[1:] or seeds)
+                scans.append(
+                    RepeatedScan(
+                        case=case, modality=modality, seed=seed, number=number, key=record.key
+                    )
+                )
+            number += 1
+    candidates = scans[1:] if len(scans) > sample else scans
+    chosen = generator.sample(candidates, min(sample, len(candidates)))
+    return sorted(chosen, key=lambda scan: scan.number)
+
+
+def _answered_seeds(record: ScanRecord) -> list[int]:
+    """Seeds under which the model answered at least one request, in the run's order."""
+    late = (Status.CRASHED, Status.TIMEOUT)
+    seeds: dict[int, None] = {}
+    for entry in record.rounds:
+        answered = any(target.status not in late for target in entry.targets.values())
+        if entry.request and answered:
+            seeds[entry.seed] = None
+    return list(seeds)
 
 
 @contextmanager
 def _repeated(
-    context: RunContext, connection: ModelConnection, scans: Scans, gpu: str | None, name: str
+    context: RunContext,
+    connection: ModelConnection,
+    scans: Sequence[RepeatedScan],
+    gpu: str | None,
+    name: str,
 ) -> Iterator[Outcomes]:
     """Outcomes of these scans in one batch, or each in a container of its own; then removed."""
     with workspace_of(f"{context.run.path} {name}") as workspace:
-        repeated = replace(
-            context,
-            plan=replace(context.plan, protocol=_shortened(context.plan.protocol)),
-            run=RunStore(workspace.input.parent / "run"),
-            workspace=workspace,
-            replay=context.run,
-            progress=lambda *_: None,
-        )
-        evaluations = [
-            TaskEvaluation(repeated, ScanTask(case=case.id, modalities=(modality,), number=number))
-            for number, (case, modality) in enumerate(scans)
-        ]
+        store = RunStore(workspace.input.parent / "run")
+        evaluations = [_evaluation(context, scan, workspace, store) for scan in scans]
         if name == "batch":
             connection.answer_all(iter(evaluations), workspace, gpu=gpu, session=False)
         else:
@@ -144,24 +193,38 @@ def _repeated(
                 connection.answer_all(
                     iter([evaluation]), workspace, gpu=gpu, session=connection.session
                 )
-        yield _outcomes(repeated.run, scans)
+        yield _outcomes(store, scans)
 
 
-def _shortened(protocol: Protocol) -> Protocol:
+def _evaluation(
+    context: RunContext, scan: RepeatedScan, workspace: Workspace, store: RunStore
+) -> TaskEvaluation:
+    """The evaluation of one scan under its seed, with the prompts of the run."""
+    protocol = context.plan.protocol
     rounds = replace(protocol.rounds, count=min(protocol.rounds.count, ROUNDS))
-    return replace(protocol, rounds=rounds, seeds=protocol.seeds[:1])
+    variants = (protocol.prompts_of(scan.seed),) if protocol.variants else ()
+    shortened = replace(protocol, rounds=rounds, seeds=(scan.seed,), variants=variants)
+    repeated = replace(
+        context,
+        plan=replace(context.plan, protocol=shortened),
+        run=store,
+        workspace=workspace,
+        replay=context.run,
+        progress=lambda *_: None,
+    )
+    task = ScanTask(case=scan.case.id, modalities=(scan.modality,), number=scan.number)
+    return TaskEvaluation(repeated, task)
 
 
-def _outcomes(run: RunStore, scans: Scans) -> Outcomes:
+def _outcomes(run: RunStore, scans: Sequence[RepeatedScan]) -> Outcomes:
     outcomes: Outcomes = {}
-    for case, modality in scans:
-        record = run.record(case.id, modality)
-        entries = record.rounds if record else ()
-        for entry in entries:
-            if entry.seed != entries[0].seed or entry.round >= ROUNDS:
+    for scan in scans:
+        record = run.record(scan.case.id, scan.modality)
+        for entry in record.rounds if record else ():
+            if entry.seed != scan.seed or entry.round >= ROUNDS:
                 continue
             for name, target in entry.targets.items():
-                outcomes[case.id, modality, entry.round, name] = (run.path, target)
+                outcomes[scan.case.id, scan.modality, entry.round, name] = (run.path, target)
     return outcomes
 
 

@@ -9,18 +9,20 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from evaluator.containers.engines import open_engine
+from evaluator.containers.model_limits import choose_limits
 from evaluator.containers.workspace import workspace_of
 from evaluator.evaluation.data_guard import require_usable
 from evaluator.evaluation.executors import LocalExecutor
 from evaluator.evaluation.executors.local import leased
 from evaluator.evaluation.model_connection import connect
-from evaluator.evaluation.provenance import run_info
+from evaluator.evaluation.provenance import describe_limits, run_info
 from evaluator.evaluation.reproducibility_check import check_reproducibility
 from evaluator.evaluation.resolve import resolve
 from evaluator.evaluation.run_context import RunContext
 from evaluator.evaluation.task_evaluation import TaskEvaluation
 from evaluator.limits import complete_limits
 from evaluator.locks import file_lock
+from evaluator.runs.damaged_files import set_aside_damaged
 from evaluator.runs.store import create_run, open_run
 from evaluator.runs.tables import gather
 from evaluator.volumes import MaskValidator
@@ -87,10 +89,22 @@ def execute(
     prepared = prepare(find_model(config.model), engine, weights=config.weights, config=build)
     plan = resolved.plan.prepared(prepared.model.card, prepared.model.digest, prepared.identity)
     scans = sum(len(case.scans) for case in resolved.cases)
-    info = run_info(plan, config, engine, resolved.gpus, prepared.hashes, scans=scans)
+    limits, capped = choose_limits(prepared.model.card, config.timeout, engine.capacity())
+    for sentence in capped:
+        logger.warning("model %s: %s", config.model, sentence)
+    info = run_info(
+        plan,
+        config,
+        engine,
+        resolved.gpus,
+        prepared.hashes,
+        scans=scans,
+        limits=describe_limits(limits, capped),
+    )
     run = create_run(config.name or plan.run_name, info)
     with run.writing(config.shard), ExitStack() as stack:
         run.write_checks(checks, resolved.data.cases)
+        set_aside_damaged(run)
         engine.sweep(run.name)  # a killed run's container may still write into the workspace
         context = _open_context(resolved, plan, run, progress, stack)
         connection = connect(
@@ -99,7 +113,7 @@ def execute(
             plan.protocol.rounds,
             run_id=run.name,
             log=run.path / "model.log",
-            timeout=config.timeout,
+            limits=limits,
             threads=config.threads,
             batch=config.batch,
         )

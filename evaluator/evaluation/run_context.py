@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from evaluator.datasets import scan_problem
 from evaluator.datasets.verify import roles_of
-from evaluator.errors import DatasetError, VolumeError
+from evaluator.errors import DatasetError, HostError, VolumeError
 from evaluator.files import current_sha256
 from evaluator.runs.data_checks import DataChecks
 
@@ -91,6 +91,32 @@ def read_case_files(case: Case, stopped: Mapping[str, str] = MappingProxyType({}
         if problem:
             problems[modality] = problem
     return CaseFiles(sha256=hashes, problems=problems)
+
+
+def require_unchanged(case: Case, modality: Modality, files: Mapping[str, str]) -> None:
+    """Check that a scan's files have the hashes that were taken before the model was asked.
+
+    Args:
+        case: the case.
+        modality: the scan.
+        files: role -> sha256.
+
+    Raises:
+        HostError: a file was changed or removed; its results belong to no known file.
+    """
+    try:
+        present = _hashes(case.scans[modality])
+    except (DatasetError, OSError) as error:
+        raise HostError(
+            f"{case.id} {modality}: a file was changed or removed while the run used it ({error}); "
+            "the scan is not recorded: run again"
+        ) from None
+    changed = [role for role, sha256 in files.items() if present.get(role) != sha256]
+    if changed:
+        raise HostError(
+            f"{case.id} {modality}: {', '.join(changed)} was changed while the run used it; "
+            "the scan is not recorded: run again"
+        )
 
 
 def _hashes(scan: Scan) -> dict[str, str]:

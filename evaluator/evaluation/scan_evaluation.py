@@ -20,6 +20,7 @@ from evaluator.evaluation.click_replay import clicks_sha256
 from evaluator.evaluation.data_guard import require_same_files
 from evaluator.evaluation.plan import target_refusal
 from evaluator.evaluation.record_writer import record_not_run, write_scores
+from evaluator.evaluation.run_context import require_unchanged
 from evaluator.imaging.geometry import difference
 from evaluator.imaging.orthogonal_grids import placed_on, readable_grid
 from evaluator.prompting.simulated_user import SimulatedUser
@@ -279,8 +280,13 @@ class ScanEvaluation:
         self._results.rows += score_rows(entry.seed, entry.round, scores)
 
     def _finish(self) -> None:
-        """Write the record and the scores; remove the images."""
+        """Write the record and the scores; remove the images.
+
+        Raises:
+            HostError: a file of the scan was changed since its hash was taken.
+        """
         assert self._scan is not None
+        require_unchanged(self._start.case, self._start.modality, self._start.files)
         start, context, results = self._start, self._context, self._results
         require_same_files(start.case, start.input_files)
         for file in self._scan.files:

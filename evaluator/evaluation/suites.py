@@ -107,6 +107,9 @@ def describe(suite: Suite) -> Iterator[str]:
     yield f"datasets: {', '.join(suite.datasets)}"
     yield f"protocols: {', '.join(suite.protocols)}"
     yield f"control: {suite.control or 'none'}"
+    for family in suite.families:
+        models, targets = ", ".join(family.models), ", ".join(family.targets)
+        yield f"family {family.name}: {models or 'all models'}; {targets or 'every target'}"
 
 
 def _recorded(suite: Suite) -> tuple[SuiteRunResult, ...]:

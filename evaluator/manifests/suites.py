@@ -16,6 +16,18 @@ from evaluator import paths
 from evaluator.errors import ManifestError, UnknownNameError
 
 
+class SuiteFamily(BaseModel):
+    """Comparisons that are one family of tests, declared before the scores are known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1)
+    #: models of the suite; empty: all
+    models: tuple[str, ...] = ()
+    #: names of targets, or "all targets"; empty: all
+    targets: tuple[str, ...] = ()
+
+
 class Suite(BaseModel):
     """One suite: every model runs on every dataset, the control included, under every protocol."""
 
@@ -31,6 +43,19 @@ class Suite(BaseModel):
     protocols: tuple[str, ...] = Field(min_length=1)
     #: the dataset on which the models are known to work; None: the suite has no control
     control: str | None = None
+    #: families of tests; the first that fits a comparison has it, the rest is one more family
+    families: tuple[SuiteFamily, ...] = ()
+
+    @model_validator(mode="after")
+    def _families_are_of_the_suite(self) -> Suite:
+        for family in self.families:
+            unknown = sorted(set(family.models) - set(self.models))
+            if unknown:
+                raise ValueError(
+                    f"family {family.name} has models that are not in the suite: "
+                    f"{', '.join(unknown)}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _each_once(self) -> Suite:

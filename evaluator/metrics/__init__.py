@@ -5,7 +5,7 @@ Surfaces are defined as in DeepMind's surface-distance (``evaluator.metrics.kern
 
 from evaluator.metrics.kernels.sheared_grid import index_reach
 from evaluator.metrics.kernels.surface_statistics import Surface
-from evaluator.metrics.lesions import Lesions, measure_lesions
+from evaluator.metrics.lesions import Lesions, LesionSizes, list_lesions, measure_lesions
 from evaluator.metrics.measurements import Measurement, Measures
 from evaluator.metrics.metric_table import METRICS, Metric
 from evaluator.metrics.registry import (
@@ -23,6 +23,7 @@ __all__ = [
     "NOT_EVALUATED",
     "PEAK_MM",
     "SCORER_VERSION",
+    "LesionSizes",
     "Lesions",
     "Measurement",
     "Measures",
@@ -31,6 +32,7 @@ __all__ = [
     "failure_value",
     "index_reach",
     "labels_in",
+    "list_lesions",
     "measure",
     "measure_labels",
     "measure_lesions",

@@ -44,6 +44,42 @@ class Lesions:
     missed_ml: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LesionSizes:
+    """Every component of a pair of masks with its volume, and how it was found."""
+
+    #: volume of each reference component, ml
+    reference_ml: tuple[float, ...]
+    #: whether the prediction has a voxel of each reference component
+    touched: tuple[bool, ...]
+    #: whether each reference component has an IoU above 0.5 with a predicted component
+    matched: tuple[bool, ...]
+    #: volume of each predicted component that touches no voxel of the reference, ml
+    false_ml: tuple[float, ...]
+
+
+def list_lesions(
+    reference: NDArray[Any], prediction: NDArray[Any], spacing: Sequence[float]
+) -> LesionSizes:
+    """List the lesions of a pair of 0/1 masks; see ``measure_lesions``."""
+    voxel_grid = make_voxel_grid(reference, spacing)
+    maps = [to_label_grid(mask, voxel_grid, [(1,)]) for mask in (reference, prediction)]
+    box = np.array([(0, 0, 0), maps[0].voxels.shape])
+    in_reference, in_prediction = (
+        target_components(label_grid.voxels, label_grid.table, 1, box) for label_grid in maps
+    )
+    a, b, shared = component_overlaps(in_reference, in_prediction)
+    ious = shared / (in_reference.voxels[a] + in_prediction.voxels[b] - shared)
+    numbers = np.arange(in_reference.voxels.size)
+    false = np.setdiff1d(np.arange(in_prediction.voxels.size), b)
+    return LesionSizes(
+        reference_ml=tuple((in_reference.voxels * voxel_grid.voxel_ml).tolist()),
+        touched=tuple(np.isin(numbers, a).tolist()),
+        matched=tuple(np.isin(numbers, a[ious > MATCH_IOU]).tolist()),
+        false_ml=tuple((in_prediction.voxels[false] * voxel_grid.voxel_ml).tolist()),
+    )
+
+
 def measure_lesions(
     reference: NDArray[Any], prediction: NDArray[Any], spacing: Sequence[float]
 ) -> Lesions:

@@ -21,6 +21,7 @@ from evaluator.report.pages import (
     cases,
     downloads,
     failures,
+    lesions,
     methods,
     modalities,
     overview,
@@ -50,7 +51,7 @@ logger = logging.getLogger(__name__)
 __all__ = ["Options", "build_report", "write_report"]
 
 #: in the order of the navigation
-PAGES = (overview, modalities, subjects, ranking, rounds, robustness)
+PAGES = (overview, modalities, subjects, lesions, ranking, rounds, robustness)
 #: after failures and cases; downloads list the files of all other pages
 LAST_PAGES = (times, methods, provenance, downloads)
 _MEANING = {
@@ -91,7 +92,7 @@ def write_report(results: Results, folder: Path, options: Options) -> Path:
         logger.info(
             f"comparing {count_noun(len(results.runs), 'run')}, {len(results.scores)} scores"
         )
-        comparison = compare(results, margins=options.margins)
+        comparison = compare(results, margins=options.margins, families=options.families)
         benchmarks = make_benchmarks(results, comparison)
         logger.info("analysing failures; every mask is read once, then cached")
         report = Report(

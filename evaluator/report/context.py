@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from evaluator.analysis.comparison import Comparison
+    from evaluator.analysis.comparison.families import Family
     from evaluator.analysis.failures import FailureAnalysis
     from evaluator.report.benchmark import Benchmark
     from evaluator.report.privacy import Privacy
@@ -34,6 +35,8 @@ class Options:
     control: str | None = None
     #: metric -> margin of equivalence, over the comparison's own
     margins: Mapping[str, float] = field(default_factory=dict)
+    #: declared families of tests
+    families: Sequence[Family] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

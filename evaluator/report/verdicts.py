@@ -135,8 +135,7 @@ def _overall(row: Any, metric: str, structural: str, *, single: bool) -> str:
             else f"1 subject does not allow an interval for the difference of {difference}."
         )
     else:
-        interval = f"{number(row.low, digits)} to {number(row.high, digits)}"
-        certainty = f"The difference is {difference} (95 % interval from {interval}; {subjects})."
+        certainty = f"The difference is {difference} ({_intervals(row, digits)}; {subjects})."
     return f"{levels} {certainty} {_meaning(row, structural, unit)}{_grid(row, digits, structural)}"
 
 
@@ -165,26 +164,39 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
+def _intervals(row: Any, digits: int) -> str:
+    """The interval that allows for failures that were not seen, and the one by the spread alone."""
+    low, high = number(row.low, digits), number(row.high, digits)
+    observed = number(row.low_observed, digits), number(row.high_observed, digits)
+    text = f"95 % interval from {low} to {high}"
+    if observed == (low, high):
+        return text
+    return (
+        f"{text} with an allowance for failures that were not seen, from {observed[0]} to "
+        f"{observed[1]} without"
+    )
+
+
 def _meaning(row: Any, structural: str, unit: str) -> str:
     margin = "" if pd.isna(row.margin) else f"{row.margin:g}{unit}"
+    explanation = "" if pd.isna(row.explanation) else str(row.explanation)
     if row.verdict == "equivalent":
         return (
             f"A raw difference larger than the margin of {margin} is excluded: the scores on PET are "
             f"as good as on {structural}."
         )
+    remark = f" Note: {explanation}." if explanation else ""
     if row.verdict == "different within margin":
         return (
             f"The raw difference is significant, but smaller than the declared margin of {margin}."
+            f"{remark}"
         )
     if row.verdict == "different":
         declared = f" (declared margin: {margin})" if margin else ""
-        return f"The raw difference is significant{declared}."
-    if pd.notna(row.explanation) and row.explanation:
-        return f"The result is inconclusive: {row.explanation}."
-    within = f" or that it is smaller than the margin of {margin}" if margin else ""
-    return (
-        f"The data show neither that there is a difference{within}; more subjects would be needed."
-    )
+        return f"The raw difference is significant{declared}.{remark}"
+    reason = "" if pd.isna(row.verdict_reason) else str(row.verdict_reason)
+    reasons = ": ".join(filter(None, (reason, explanation)))
+    return f"The result is inconclusive: {reasons}." if reasons else "The result is inconclusive."
 
 
 def _by_target(rows: pd.DataFrame, structural: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from evaluator.errors import UserError
+from evaluator.errors import DamagedFileError, UserError
 from evaluator.files import Json, read_json, write_json
 
 if TYPE_CHECKING:
@@ -24,8 +24,16 @@ _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
 
 
 def read_typed(kind: type[T], path: Path) -> T:
-    """Read a file of the run folder; raises UserError naming a file that is damaged or too new."""
-    body = read_json(path)
+    """Read a file of the run folder.
+
+    Raises:
+        DamagedFileError: the file is damaged; the message names it.
+        UserError: a newer version wrote it.
+    """
+    try:
+        body = read_json(path)
+    except UserError as error:
+        raise DamagedFileError(str(error)) from error
     number = body.get("format", 1)
     if not isinstance(number, int) or number > FORMAT:
         raise UserError(
@@ -37,7 +45,7 @@ def read_typed(kind: type[T], path: Path) -> T:
         return convert(kind, body)
     except (ValidationError, KeyError, TypeError, ValueError, AttributeError) as error:
         reason = "; ".join(str(error).splitlines()[:3])
-        raise UserError(
+        raise DamagedFileError(
             f"{path} does not follow the run format ({reason}); "
             "remove the file and run again to write it anew"
         ) from error

@@ -251,10 +251,12 @@ class Differences:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanName:
-    """A scan by case and modality."""
+    """A scan by case and modality, and the seed that was repeated."""
 
     case: str
     modality: Modality
+    #: None in runs of earlier versions: the first seed
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

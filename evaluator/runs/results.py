@@ -59,6 +59,8 @@ class RunFacts:
     image: str
     #: the weights are random: not a result
     random_weights: bool
+    #: the model does not look at the image: a floor for models that do
+    image_blind: bool
     #: "published", "random:small", "random:full", or the hash of mounted ones; empty for a model
     #: without weights
     weights: str
@@ -194,6 +196,7 @@ def _facts(store: RunStore) -> RunFacts:
         card=info.card,
         image=identity.image,
         random_weights=info.random_weights,
+        image_blind=info.image_blind,
         weights=info.weights.name,
         options=info.options,
         reproducibility=read_verdict(store),

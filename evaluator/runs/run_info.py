@@ -86,6 +86,26 @@ class EngineInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsInfo:
+    """The limits of the model's containers when the run was started."""
+
+    #: for one request, seconds
+    timeout: float
+    #: until a session is ready, seconds
+    startup: float
+    #: bytes
+    memory: int | None = None
+    #: shared memory, bytes
+    shm: int | None = None
+    #: cores; None: not limited
+    cpus: float | None = None
+    #: of all that lies in the output folder at once, bytes
+    output_bytes: int
+    #: wishes of the card that were not granted, in sentences
+    capped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GpuInfo:
     """A GPU that the model could use."""
 
@@ -144,6 +164,8 @@ class RunInfo:
     #: the model's options: name -> value
     options: Mapping[str, str] = field(default_factory=dict)
     engine: EngineInfo
+    #: None: the run is of an earlier version
+    limits: LimitsInfo | None = None
     gpus: tuple[GpuInfo, ...] = ()
     software: SoftwareInfo
     #: Python package -> version
@@ -169,3 +191,8 @@ class RunInfo:
     def random_weights(self) -> bool:
         """True when the weights are random numbers: no figure is a result."""
         return self.card.get("umd.weights", "").startswith("random")
+
+    @property
+    def image_blind(self) -> bool:
+        """True when the card says that the model does not look at the image."""
+        return self.card.get("umd.uses-image", "") == "no"

@@ -28,9 +28,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluator import paths
-from evaluator.errors import RunConflictError, UnknownNameError, UserError
+from evaluator.errors import (
+    DamagedFileError,
+    RunConflictError,
+    UnknownNameError,
+    UserError,
+)
 from evaluator.files import safe_name
 from evaluator.locks import file_lock, read_holder
+from evaluator.runs.damaged_files import name_damaged, readable_record
 from evaluator.runs.data_checks import DataChecks
 from evaluator.runs.json_types import read_typed, write_typed
 from evaluator.runs.records import CasePrompts, Reproducibility, ScanRecord, ScanScores
@@ -107,9 +113,11 @@ class RunStore:
         return read_typed(ScanRecord, path) if path.is_file() else None
 
     def records(self) -> Iterator[ScanRecord]:
-        """Every scan's record, in path order."""
+        """Every scan's record, in path order; a damaged or stray file is named and passed over."""
         for path in sorted((self.path / "records").glob("*/*.json")):
-            yield read_typed(ScanRecord, path)
+            record = readable_record(self, path)
+            if record is not None:
+                yield record
 
     def write_record(self, record: ScanRecord) -> None:
         """Write one scan's record."""
@@ -167,8 +175,11 @@ class RunStore:
         """Whether predictions depend on the order of cases; None if it was not checked."""
         for name in ("reproducibility.json", "equality.json"):
             path = self.path / name
-            if path.is_file():
-                return read_typed(Reproducibility, path)
+            try:
+                if path.is_file():
+                    return read_typed(Reproducibility, path)
+            except DamagedFileError as error:
+                name_damaged(path, str(error))
         return None
 
     def write_reproducibility(self, value: Reproducibility) -> None:

@@ -46,7 +46,7 @@ def score_masks(
         prediction = predictions[target]
         if not isinstance(prediction, Failure):
             measurements = applicable_measurements(protocol.metrics, target, references.scan.unit)
-            measures = _measure(
+            measures = measure_prediction(
                 references, references.masks[target], prediction, tolerance, measurements
             )
             scores[target] = score_measures(measures, protocol.metrics)
@@ -78,14 +78,24 @@ def tolerances(protocol: Protocol, targets: Mapping[str, object]) -> dict[str, f
     return {target: protocol.nsd_tolerance_mm or organs.tolerance_mm(target) for target in targets}
 
 
-def _measure(
+def measure_prediction(
     references: LoadedReferences,
     reference: GridMask,
     prediction: GridMask,
     tolerance_mm: float,
     measurements: frozenset[Measurement],
 ) -> Measures:
-    """Measure in the box around both masks; outside of it both are empty, so nothing is lost."""
+    """Measure one mask in the box around it and its reference.
+
+    Outside of the box both are empty, so nothing is lost.
+
+    Args:
+        references: of the scan; with its image if uptake is measured.
+        reference: the target's reference.
+        prediction: a mask on the same grid.
+        tolerance_mm: of the normalised surface distance.
+        measurements: what to measure beyond voxels and surfaces.
+    """
     low, high = common_region(reference, prediction)
     affine, image = affine_of(references.grid), None
     if "uptake" in measurements:

@@ -4,7 +4,12 @@ All are pure functions of arrays and a seed. The unit is always the subject: org
 resemble each other, and counting them as units would make every interval too narrow.
 """
 
-from evaluator.statistics.agreement import Agreement, bland_altman
+from evaluator.statistics.agreement import (
+    Agreement,
+    bland_altman,
+    is_proportional,
+    ratio_agreement,
+)
 from evaluator.statistics.equivalence import (
     ALPHA,
     DIFFERENT,
@@ -41,10 +46,12 @@ __all__ = [
     "equivalence_p",
     "fit_mixed_model",
     "holm",
+    "is_proportional",
     "mean_intervals",
     "mean_loss",
     "paired_failures",
     "rank_models",
+    "ratio_agreement",
     "smallest_p",
     "verdict",
 ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import t
+from scipy.stats import spearmanr, t
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,3 +84,64 @@ def bland_altman(
         upper=upper,
         upper_interval=interval(upper, error_of_limit),
     )
+
+
+def is_proportional(
+    measured: NDArray[np.float64], reference: NDArray[np.float64], level: float = 0.05
+) -> bool:
+    """Whether the differences grow with the size, so that ratios describe them better.
+
+    The rule: the rank correlation (Spearman) of |measured - reference| with the mean of both is
+    positive, with a two-sided p below ``level`` (Bland and Altman 1999, section 3, judge this by
+    eye). False below 5 pairs.
+
+    Args:
+        measured: (n,).
+        reference: (n,), in the same unit.
+        level: level of the test.
+    """
+    sizes = np.abs(measured - reference)
+    middle = (measured + reference) / 2
+    if len(sizes) < FEWEST or np.ptp(sizes) == 0 or np.ptp(middle) == 0:
+        return False
+    result = spearmanr(sizes, middle)
+    return bool(result.statistic > 0 and result.pvalue < level)
+
+
+def ratio_agreement(
+    measured: NDArray[np.float64], reference: NDArray[np.float64], confidence: float = 0.95
+) -> Agreement | None:
+    """Agreement on the log scale, as ratios measured / reference.
+
+    It is ``bland_altman`` of the natural logarithms, exponentiated: ``bias`` is the geometric mean
+    of the ratios, and the limits hold for a ratio. Pairs in which one value is not positive have
+    no logarithm and are left out; ``n`` counts the others.
+
+    Args:
+        measured: (n,).
+        reference: (n,), in the same unit.
+        confidence: level of the intervals.
+
+    Returns:
+        None if no pair is left.
+    """
+    positive = (measured > 0) & (reference > 0)
+    if not positive.any():
+        return None
+    logs = bland_altman(np.log(measured[positive]), np.log(reference[positive]), confidence)
+    return Agreement(
+        n=logs.n,
+        bias=float(np.exp(logs.bias)),
+        bias_percent=100 * (float(np.exp(logs.bias)) - 1),
+        bias_interval=_exponentiated(logs.bias_interval),
+        lower=None if logs.lower is None else float(np.exp(logs.lower)),
+        lower_interval=_exponentiated(logs.lower_interval),
+        upper=None if logs.upper is None else float(np.exp(logs.upper)),
+        upper_interval=_exponentiated(logs.upper_interval),
+    )
+
+
+def _exponentiated(interval: tuple[float, float] | None) -> tuple[float, float] | None:
+    if interval is None:
+        return None
+    return float(np.exp(interval[0])), float(np.exp(interval[1]))

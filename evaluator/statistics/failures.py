@@ -102,12 +102,12 @@ def mean_loss(
     return np.where(counts > 0, sums / np.maximum(counts, 1), largest)
 
 
-def wilson(share: Any, n: int, quantile: Any) -> tuple[Any, Any]:
+def wilson(share: Any, n: Any, quantile: Any) -> tuple[Any, Any]:
     """Wilson's interval of a rate.
 
     Args:
         share: the observed rate, 0 to 1, any shape.
-        n: number of subjects.
+        n: number of subjects; broadcasts with the share.
         quantile: of the normal distribution, such as 1.96; broadcasts with the share.
 
     Returns:

@@ -3,10 +3,11 @@
 score ~ modality * target + (1 + modality | subject), by REML (``evaluator.statistics.reml``).
 Targets are coded by sum contrasts, so the modality's coefficient is its effect averaged over
 targets, each with equal weight. Tests have the degrees of freedom that are exact where nothing is
-missing: t with n - 1, F with k - 1 and (n - 1)(k - 1). Where the model cannot be fitted, ranks are
-used, which assume no distribution: Wilcoxon's test on the subjects' mean differences, and
-Friedman's test on the differences of the targets (J Am Stat Assoc 1937;32:675-701) of the subjects
-that have all targets.
+missing: t with n - 1, F with k - 1 and (n - 1)(k - 1). Where the model cannot be fitted, tests are
+used that assume no distribution: the sign-flip test of the subjects' mean differences, and
+Friedman's test by ranks on the differences of the targets (J Am Stat Assoc 1937;32:675-701) of the
+subjects that have all targets. The interval allows for failures that were not seen as that of the
+subjects' mean differences does (``evaluator.statistics.failures``).
 """
 
 from __future__ import annotations
@@ -17,13 +18,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import f, friedmanchisquare, t
 
+from evaluator.statistics.equivalence import equivalence_by_error
+from evaluator.statistics.failures import failure_equivalence_p, failure_intervals
 from evaluator.statistics.intervals import FEWEST, mean_intervals
-from evaluator.statistics.paired import signed_rank_p
 from evaluator.statistics.reml import fit_reml
+from evaluator.statistics.sign_flips import sign_flip_p, without_rounding
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
+    from evaluator.statistics.failures import FailurePart
     from evaluator.statistics.resampling import Matrix
 
 MIXED, RANKS = "mixed model", "ranks"
@@ -40,9 +46,16 @@ class MixedModelResult:
     scores: int
     targets: int
     difference: float | None = None
+    #: interval of the difference; with failures it allows for those that were not seen
     low: float | None = None
     high: float | None = None
+    low_observed: float | None = None
+    high_observed: float | None = None
+    #: of no difference
     p: float | None = None
+    #: of a difference beyond the margin, with and without the allowance for failures
+    p_equivalence: float | None = None
+    p_equivalence_observed: float | None = None
     p_interaction: float | None = None
     sd_subject: float | None = None
     sd_modality: float | None = None
@@ -50,19 +63,29 @@ class MixedModelResult:
 
 
 def fit_mixed_model(
-    structural: Matrix, functional: Matrix, *, resamples: int, seed: int, confidence: float = 0.95
+    structural: Matrix,
+    functional: Matrix,
+    *,
+    resamples: int,
+    seed: int,
+    confidence: float = 0.95,
+    failures: Sequence[FailurePart] = (),
+    margin: float = float("nan"),
 ) -> MixedModelResult:
     """Compare the scores of two modalities over all targets.
 
-    The function never raises for data: what cannot be fitted is tested by ranks, with the reason,
-    and what ranks cannot estimate is None.
+    The function never raises for data: what cannot be fitted is tested without a model, with the
+    reason, and what cannot be estimated is None.
 
     Args:
         structural: (n, k) scores of n subjects and k targets; NaN where a target is missing.
         functional: (n, k), likewise.
-        resamples: bootstrap samples of the interval by ranks.
+        resamples: bootstrap samples of the interval without a model.
         seed: of the bootstrap.
         confidence: level of the interval.
+        failures: kinds of failure of the subjects' mean differences, (n', 1) for the n' subjects
+            that have a pair, in their order; empty: no allowance is made.
+        margin: of equivalence; NaN: none.
     """
     paired = ~np.isnan(structural) & ~np.isnan(functional)
     subjects, targets = paired.any(axis=1), paired.any(axis=0)
@@ -73,17 +96,49 @@ def fit_mixed_model(
     )
     n, k = structural.shape
     base = MixedModelResult(method=MIXED, n=n, targets=k, scores=2 * int(paired.sum()))
-    reason = _why_not_fitted(structural - functional)
+    differences = structural - functional
+    reason = _why_not_fitted(differences)
+    estimates: dict[str, Any] | str = reason
     if not reason:
-        fitted = _mixed(structural, functional, paired, confidence)
-        if isinstance(fitted, dict):
-            return replace(base, **fitted)
-        reason = fitted
+        estimates = _mixed(structural, functional, paired, confidence, margin)
+    if isinstance(estimates, str):
+        scale = np.nanmax(np.abs([structural, functional])) if differences.size else 0.0
+        base = replace(base, method=RANKS, reason=estimates)
+        estimates = _ranks(differences, scale, (resamples, seed, confidence), margin)
+    return _allow(replace(base, **estimates), differences, failures, confidence, margin)
+
+
+def _allow(
+    result: MixedModelResult,
+    differences: Matrix,
+    failures: Sequence[FailurePart],
+    confidence: float,
+    margin: float,
+) -> MixedModelResult:
+    """Widen the interval, and raise the p of equivalence, to allow for failures.
+
+    The reach is that of the subjects' mean differences, about the result's own estimate.
+    """
+    result = replace(
+        result,
+        low_observed=result.low,
+        high_observed=result.high,
+        p_equivalence_observed=result.p_equivalence,
+    )
+    if not failures or result.difference is None or result.low is None or result.high is None:
+        return result
+    means = np.nanmean(differences, axis=1, keepdims=True)
+    moved = means - means.mean() + result.difference
+    low, high = failure_intervals(moved, failures, (confidence,))[0][:, 0]
+    p_equivalence = result.p_equivalence
+    if p_equivalence is not None:
+        allowed = failure_equivalence_p(moved, failures, np.array([margin]))[0]
+        p_equivalence = max(p_equivalence, float(allowed))
     return replace(
-        base,
-        method=RANKS,
-        reason=reason,
-        **_ranks(structural - functional, resamples, seed, confidence),
+        result,
+        low=min(result.low, float(low)),
+        high=max(result.high, float(high)),
+        p_equivalence=p_equivalence,
     )
 
 
@@ -100,7 +155,11 @@ def _why_not_fitted(differences: Matrix) -> str:
 
 
 def _mixed(
-    structural: Matrix, functional: Matrix, paired: NDArray[np.bool_], confidence: float
+    structural: Matrix,
+    functional: Matrix,
+    paired: NDArray[np.bool_],
+    confidence: float,
+    margin: float,
 ) -> dict[str, Any] | str:
     """The mixed model's estimates, or why it could not be fitted."""
     n, k = structural.shape
@@ -134,6 +193,7 @@ def _mixed(
         "low": effect - half,
         "high": effect + half,
         "p": float(2 * t.sf(abs(effect) / deviation, n - 1)),
+        "p_equivalence": _equivalence(effect, deviation, n, margin),
         "p_interaction": float(f.sf(statistic, k - 1, (n - 1) * (k - 1))),
         "sd_subject": float(np.sqrt(fit.random[0, 0])),
         "sd_modality": float(np.sqrt(fit.random[1, 1])),
@@ -141,22 +201,38 @@ def _mixed(
     }
 
 
-def _ranks(differences: Matrix, resamples: int, seed: int, confidence: float) -> dict[str, Any]:
+def _ranks(
+    differences: Matrix, scale: float, bootstrap: tuple[int, int, float], margin: float
+) -> dict[str, Any]:
     if differences.size == 0:
         return {}
+    resamples, seed, confidence = bootstrap
+    n = len(differences)
     means = np.nanmean(differences, axis=1, keepdims=True)
+    means = without_rounding(means, np.array([scale]))
     low, high = mean_intervals(means, (confidence,), resamples=resamples, seed=seed)[0][:, 0]
     complete = differences[~np.isnan(differences).any(axis=1)]
     interaction = None
     if len(complete) >= FEWEST and complete.shape[1] >= 3 and np.ptp(complete, axis=1).any():
         interaction = float(friedmanchisquare(*complete.T).pvalue)
+    p_equivalence = None
+    if n >= FEWEST:
+        error = float(means.std(ddof=1) / np.sqrt(n))
+        p_equivalence = _equivalence(float(means.mean()), error, n, margin)
     return {
         "difference": float(means.mean()),
         "low": _number(low),
         "high": _number(high),
-        "p": _number(signed_rank_p(means)[0]),
+        "p": _number(sign_flip_p(means)[0]),
+        "p_equivalence": p_equivalence,
         "p_interaction": interaction,
     }
+
+
+def _equivalence(effect: float, error: float, n: int, margin: float) -> float | None:
+    return _number(
+        equivalence_by_error(np.array([effect]), np.array([error]), n, np.array([margin]))[0]
+    )
 
 
 def _number(value: Any) -> float | None:

@@ -60,6 +60,7 @@ def parse_card(labels: Mapping[str, str], where: str = "the image") -> ModelCard
         "shm": read("umd.shm", _size, ""),
         "timeout": read("umd.timeout", _seconds, "300"),
         "weights": read("umd.weights", _one_of(WEIGHTS), ""),
+        "uses_image": read("umd.uses-image", _one_of(("yes", "no")), "yes") == "yes",
         "options": read("umd.options", _options, ""),
     }
     if faults:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import nibabel
+import numpy as np
 import pytest
 
 from tests.conftest import order
@@ -132,6 +134,10 @@ def bad_data(tmp_path):
             header, row = (folder / "tiny.tsv").read_text().splitlines()
             rows.append(row)
             (tmp_path / "all").mkdir(exist_ok=True)
+            for file in folder.glob("*_image.nii.gz"):
+                image = nibabel.load(file)
+                voxels = np.asarray(image.dataobj) + len(rows)  # two equal images are an error
+                nibabel.save(nibabel.Nifti1Image(voxels, image.affine, image.header), file)
             for file in folder.glob("*.nii.gz"):
                 shutil.move(file, tmp_path / "all")
             toml = (folder / "tiny.toml").read_text()
@@ -143,9 +149,9 @@ def bad_data(tmp_path):
 @pytest.mark.docker
 @pytest.mark.parametrize("batch", [False, True], ids=["session", "batch"])
 def test_each_failure_has_its_status(project, bad_data, docker_engine, batch, monkeypatch):
-    from evaluator.evaluation import model_connection
+    from evaluator.containers import model_limits
 
-    monkeypatch.setattr(model_connection, "OUTPUT_LIMIT", 2**26)
+    monkeypatch.setattr(model_limits, "OUTPUT_LIMIT", 2**26)
     project({"bad": BAD}, memory="192MiB")
     run = order("bad", bad_data, batch=batch, timeout=4.0)
     statuses = {}
@@ -169,11 +175,11 @@ def test_a_container_past_its_limit_is_removed_before_its_scan_ends(
     project, bad_data, docker_engine, monkeypatch, behaviour
 ):
     """The container ends with all its processes, and not only the wait of the client."""
-    from evaluator.evaluation import model_connection
+    from evaluator.containers import model_limits
     from evaluator.evaluation.run import run_model
     from evaluator.evaluation.run_config import RunConfig
 
-    monkeypatch.setattr(model_connection, "OUTPUT_LIMIT", 2**25)
+    monkeypatch.setattr(model_limits, "OUTPUT_LIMIT", 2**25)
     project({"bad": BAD}, memory="192MiB")
     containers = []
     run = run_model(

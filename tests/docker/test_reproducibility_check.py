@@ -23,7 +23,11 @@ BODIES = {
     "dices": "mask = seen.copy()\n"
     "        mask.flat[int.from_bytes(os.urandom(4), 'big') % mask.size] ^= True\n"
     "        return mask",
-    # exits at the fourth request
+    # reports an error at its fourth and later requests
+    "fails": "self.before = (self.before or 0) + 1\n"
+    "        if self.before >= 4: raise RuntimeError('tired')\n"
+    "        return seen",
+    # exits at its fourth request, and works again in a new container
     "dies": "self.before = (self.before or 0) + 1\n"
     "        if self.before == 4: os._exit(5)\n"
     "        return seen",
@@ -47,8 +51,8 @@ def test_a_model_without_state_gives_equal_masks_in_all_modes(run, protocol):
     result = finished.reproducibility()
     assert result.verdict == "equal"
     assert result.mode == "session"
-    # the last scan, and the scan halfway
-    assert [scan.case for scan in result.scans] == ["b.a", "a.a"]
+    assert len(result.scans) == 2
+    assert (result.scans[0].case, result.scans[0].modality) != ("a.a", "CT")
     assert result.masks == 2
     assert result.differences == {mode: Differences(count=0) for mode in ("alone", "batch")}
     assert "2 scans were predicted again" in describe_reproducibility(finished)
@@ -64,14 +68,14 @@ def test_a_model_that_keeps_state_is_reported(run, engine_name, batch):
     # neither was the first request of the run; each is the first when it is alone
     assert result.differences["alone"].count == 2
     first = result.differences["alone"].first[0]
-    assert (first.case, first.modality, first.target) == ("b.a", "PT", "liver")
+    assert (first.case, first.modality) != ("a.a", "CT")
     assert first.round == 0
     assert first.dice == 0.0
     # a batch of two has a single first request
     assert result.differences["batch"].count == 1
     text = describe_reproducibility(finished)
     assert text.startswith("MODEL tires KEEPS STATE BETWEEN CASES")
-    assert "b.a PT, liver, round 0: Dice 0.000" in text
+    assert "liver, round 0: Dice 0.000" in text
     assert {entry["reproducibility"] for entry in summarise(finished)} == {"keeps-state"}
 
 
@@ -97,12 +101,58 @@ def test_a_random_model_is_reported_as_not_deterministic(run):
 
 
 def test_a_failure_that_depends_on_earlier_requests_is_a_difference(run):
-    finished = run("dies")
+    finished = run("fails", recheck=3)
     result = finished.reproducibility()
     assert result.verdict == "keeps-state"
     (difference,) = result.differences["alone"].first
-    assert (difference.status, difference.repeated_status) == ("crashed", "ok")
-    assert "crashed, then ok" in describe_reproducibility(finished)
+    assert (difference.status, difference.repeated_status) == ("error", "ok")
+    assert "error, then ok" in describe_reproducibility(finished)
+
+
+def test_a_crash_that_does_not_repeat_is_called_flaky(run):
+    from evaluator.runs.tables import read_predictions
+
+    finished = run("dies", recheck=0)
+    flaky = [entry for record in finished.records() for entry in record.rounds if entry.attempts]
+    assert len(flaky) == 1
+    assert flaky[0].is_flaky
+    assert flaky[0].attempts[0].status == "crashed"
+    frame = read_predictions(finished)
+    assert set(frame["status"]) == {"ok"}
+    assert frame["detail"].str.startswith("flaky: the model ended with exit code 5").sum() == 1
+
+
+SEEDS = {
+    # paints a voxel more under each further seed of a scan
+    "seeds": "self.before = (self.before or 0) + 1\n"
+    "        seen = seen.copy()\n"
+    "        seen.flat[:self.before] = True\n"
+    "        return seen",
+}
+
+
+def test_state_that_grows_over_the_seeds_of_a_scan_is_found(project, tmp_path):
+    """Repeating the first seed alone would give the same masks."""
+    project({name: MODEL.replace("BODY", body) for name, body in SEEDS.items()})
+    data = make_dataset(tmp_path / "data", ["a"], ("CT",))
+    finished = order("seeds", data, "robust-point", engine="local", recheck=1)
+    result = finished.reproducibility()
+    assert result.verdict == "keeps-state"
+    assert result.scans[0].seed != finished.info().protocol.seeds[0]
+
+
+def test_scans_are_drawn_by_the_salt_and_keep_their_numbers(run):
+    from evaluator.datasets import load_dataset
+    from evaluator.evaluation.reproducibility_check import choose_scans
+
+    finished = run("perfect", recheck=0)
+    cases = load_dataset(finished.info().dataset_source).cases
+    drawn = set()
+    for salt in range(40):
+        (scan,) = choose_scans(finished, cases, 1, str(salt))
+        assert scan == choose_scans(finished, cases, 1, str(salt))[0]
+        drawn.add((scan.case.id, scan.modality, scan.number))
+    assert drawn == {("a.a", "PT", 1), ("b.a", "CT", 2), ("b.a", "PT", 3)}
 
 
 def test_the_check_runs_once_and_can_be_omitted(run):

@@ -80,10 +80,18 @@ def test_modalities_recomputed_from_the_rows():
             assert (row["failed_structural"], row["failed_functional"]) == (1, 1)
             assert row["difference"] == pytest.approx(difference.mean())
             assert row["mean_structural"] == pytest.approx(sides[organ, "CT"].mean())
-            p.append(stats.wilcoxon(difference, zero_method="pratt").pvalue)
-            assert row["p"] == pytest.approx(p[-1])
-            assert row["low"] < row["difference"] < row["high"]
+            p.append(row["p_sign_flip"])
+            wilcoxon = stats.wilcoxon(difference, zero_method="pratt").pvalue
+            assert row["p"] == pytest.approx(wilcoxon, abs=1e-9)
+            signs = np.random.default_rng(0).choice([-1, 1], (20_000, len(sides)))
+            flipped = np.abs(signs @ difference.to_numpy()) >= abs(difference.sum())
+            assert p[-1] == pytest.approx(flipped.mean(), abs=0.02)
+            assert row["low"] <= row["low_observed"] < row["difference"] < row["high_observed"]
             assert row["low"] <= row["low_90"] <= row["high_90"] <= row["high"]
+            # failures that were not seen are allowed for where failures count
+            assert (row["low"] < row["low_observed"]) == (failures == "included")
+            # all differences have one sign in 2 of 2**n patterns, and Holm takes 3 times that
+            assert row["smallest_p_holm"] == pytest.approx(3 * 2.0 ** (1 - len(sides)))
             assert "3 targets x 1 models, 3 tests" in row["family"]
         smallest = min(p)
         assert made.modality.loc[
@@ -94,7 +102,7 @@ def test_modalities_recomputed_from_the_rows():
         means = sides.T.groupby(level="modality").mean().T
         assert overall["difference"] == pytest.approx((means["CT"] - means["PT"]).mean())
         assert overall["p"] == pytest.approx(stats.wilcoxon(means["CT"] - means["PT"]).pvalue)
-        assert overall["p_holm"] == overall["p"]
+        assert overall["p_holm"] == overall["p_sign_flip"]
 
 
 def test_models_recomputed_from_the_rows():
@@ -204,7 +212,7 @@ def test_one_subject():
     assert made.modality["difference"].notna().all()
     assert made.modality[["low", "high", "p", "p_holm"]].isna().all(axis=None)
     assert set(made.modality["verdict"]) == {"inconclusive"}
-    assert set(made.joint["status"]) == {"few subjects"}
+    assert set(made.joint["status"]) == {"one subject"}
 
 
 def test_few_subjects_have_no_interval_and_no_verdict():
@@ -213,6 +221,9 @@ def test_few_subjects_have_no_interval_and_no_verdict():
     assert made.modality["low"].isna().all()
     assert made.modality["p"].notna().all()
     assert set(made.modality["verdict"]) == {"inconclusive"}
+    assert set(made.modality["verdict_reason"]) == {"too few subjects"}
+    assert set(made.joint["status"]) == {"few subjects"}
+    assert set(made.joint["explanation"]) == set(made.modality["explanation"])
 
 
 def test_all_failed():
@@ -283,15 +294,15 @@ def test_ties_everywhere():
     made = quick(results([run], paired(run, {organ: [(0.7, 0.7)] * 12 for organ in ORGANS})))
     check_columns(made)
     row = one(made.modality, target="liver", failures="included")
-    assert (row["p"], row["rank_biserial"], row["wins"], row["low"], row["high"]) == (
-        1,
-        0,
-        0.5,
-        0,
-        0,
-    )
-    assert row["explanation"] == "the differences of all subjects are equal"
-    assert row["verdict"] == "equivalent"
+    columns = ["p", "p_sign_flip", "rank_biserial", "wins", "low_observed", "high_observed"]
+    assert row[columns].tolist() == [1, 1, 0, 0.5, 0, 0]
+    assert row["explanation"].startswith("the differences of all subjects are equal")
+    # 12 equal subjects do not exclude that a model fails now and then
+    assert (row["verdict"], row["verdict_reason"]) == ("inconclusive", "too few subjects")
+    assert "equivalent if failures are as rare as among these 12 subjects" in row["explanation"]
+    without = one(made.modality, target="liver", failures="excluded")
+    assert without["verdict"] == "equivalent"
+    assert without["p_equivalence"] == 2.0**-11
     assert set(made.joint["reason"]) == {"all differences are equal"}
 
 
@@ -322,7 +333,8 @@ def test_odd_names(organ, tmp_path):
     assert organ in set(made.modality["target"])
     files = write_csv(made, tmp_path / "csv")
     again = pd.read_csv(tmp_path / "csv" / "modality.csv")
-    assert organ in set(again["target"])
+    written = f"'{organ}" if organ.startswith("=") else organ  # no formula for a spreadsheet
+    assert written in set(again["target"])
     assert len(files) == len(FRAMES) + 1
 
 

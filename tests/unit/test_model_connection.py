@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from evaluator.containers.engines.spec import Model
+from evaluator.containers.engines.spec import Limits, Model
 from evaluator.containers.gpus import Gpu
 from evaluator.evaluation.model_connection import connect
 from evaluator.types import RoundPlan
@@ -29,7 +29,7 @@ def connect_model(
         "umd.session": session,
         "umd.rounds": rounds,
     }
-    card = parse_card(labels | {"umd.timeout": "7", "umd.memory": "1GiB"})
+    card = parse_card(labels)
     return connect(
         SimpleNamespace(name=engine, sessions=sessions),
         Model(card=card, image="i", digest="d", adapter=None),
@@ -37,7 +37,7 @@ def connect_model(
         run_id="r",
         log=Path("log"),
         batch=batch,
-        **({"timeout": None, "threads": None} | more),
+        **({"limits": Limits(timeout=7.0), "threads": None} | more),
     )
 
 
@@ -66,14 +66,6 @@ def test_a_session_is_used_where_it_is_possible(options, session, message, messa
     assert connection.session is session
     assert len(messages) == (message is not None)
     assert all(message in line for line in messages)
-
-
-def test_limits_come_from_the_card_unless_the_user_sets_them() -> None:
-    connection = connect_model()
-    assert (connection.limits.timeout, connection.limits.memory) == (7.0, 2**30)
-    assert 2 <= connection.threads <= 4
-    connection = connect_model(timeout=3.0, threads=1)
-    assert (connection.limits.timeout, connection.threads) == (3.0, 1)
 
 
 NAMES_GPU = """

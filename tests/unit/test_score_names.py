@@ -12,7 +12,7 @@ import pytest
 
 from evaluator.errors import ManifestError
 from evaluator.imaging.geometry import make_grid
-from evaluator.scoring.label_tables import read_label_table
+from evaluator.manifests.label_tables import read_label_table
 from evaluator.volumes import write_volume
 from tests.unit.test_score_files import objects, umd
 

@@ -67,6 +67,9 @@ class FakeProcess:
     def peak_memory(self):
         return None
 
+    def unlinked_bytes(self, device):
+        return 0
+
     def finish(self, timeout):
         return self.kill()
 
@@ -212,3 +215,16 @@ def test_the_starts_of_several_batches_are_counted_together(tmp_path):
         )
         assert outcome.failure.status == "timeout"
         assert len(engine.started) == (rounds < 3)
+
+
+def test_what_a_failed_start_wrote_goes_with_it_and_answers_stay(tmp_path):
+    from evaluator.containers.safe_removal import discard_rest
+
+    for name in ("answer", "junk"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(bytes(100))
+    (tmp_path / "file").write_bytes(bytes(100))
+    (tmp_path / "link").symlink_to(tmp_path / "answer")
+    discard_rest(tmp_path, {tmp_path / "answer"})
+    assert [path.name for path in tmp_path.iterdir()] == ["answer"]
+    assert (tmp_path / "answer" / "file").is_file()

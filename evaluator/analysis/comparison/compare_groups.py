@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from evaluator.analysis.comparison.differences import compare_modalities, compare_models
+from evaluator.analysis.comparison.families import Family, check_families, models_outside
 from evaluator.analysis.comparison.gaps import find_gaps, published_figures
 from evaluator.analysis.comparison.joint_model import compare_jointly
 from evaluator.analysis.comparison.means import mean_scores
@@ -69,6 +70,7 @@ def compare(
     *,
     metrics: Sequence[str] = (),
     margins: Mapping[str, float] | None = None,
+    families: Sequence[Family] = (),
     round_number: int | None = None,
     confidence: float = 0.95,
     resamples: int = RESAMPLES,
@@ -82,6 +84,8 @@ def compare(
         results: Scores and predictions of the runs.
         metrics: Metrics to compare; the first is the primary one. Default: those of the protocol.
         margins: Margins of equivalence by metric, in addition to ``MARGINS``.
+        families: Declared families of tests, the first that fits a comparison counts. Default:
+            one family for each table.
         round_number: Round of corrections. Default: each prediction's last round.
         confidence: Coverage of the intervals.
         resamples: Number of bootstrap samples.
@@ -92,14 +96,21 @@ def compare(
 
     Raises:
         RunConflictError: The runs have two versions of one dataset or protocol.
-        UnknownNameError: A protocol does not have a metric.
+        UnknownNameError: A protocol does not have a metric, or a family names a model or target
+            that no run has.
         UserError: A margin is not above 0.
     """
     all_margins = dict(MARGINS) | dict(margins or {})
     _check_margins(all_margins)
     options = ComparisonOptions(
-        margins=all_margins, confidence=confidence, resamples=resamples, seed=seed
+        margins=all_margins,
+        confidence=confidence,
+        resamples=resamples,
+        seed=seed,
+        families=tuple(families),
     )
+    labels = {run.label for run in results.runs}
+    check_families(families, labels, set(results.scores["target"].unique()))
     tables = [
         _compare_group(group, tuple(metrics), round_number, options) for group in results.groups()
     ]
@@ -138,6 +149,7 @@ def _compare_group(
     scored = set(scores["metric"].unique())
     selected = metrics or [name for name in available if name in scored] or available[:1]
     labels = [run.label for run in group.results.runs]
+    options = replace(options, outside=models_outside(group.results.runs))
     arrays = [make_score_array(scores, name, group.protocol, labels) for name in selected]
     means = pd.concat([mean_scores(array, options) for array in arrays], ignore_index=True)
     modality = pd.concat(

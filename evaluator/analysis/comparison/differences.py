@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from evaluator.analysis.comparison.families import family_name
 from evaluator.analysis.comparison.grid_control import add_grid_control
-from evaluator.analysis.comparison.paired_tests import judge, paired_estimates
+from evaluator.analysis.comparison.paired_tests import (
+    WITHOUT_ALLOWANCE,
+    judge,
+    paired_estimates,
+)
 from evaluator.analysis.comparison.pairing import NO_ESTIMATE, arm_of, make_pairs, why_no_estimate
 from evaluator.analysis.comparison.schema import ALL_TARGETS, MODALITY, MODALITY_PAIRS, MODELS
 from evaluator.analysis.comparison.score_array import EXCLUDED, FAILURE_RULES, INCLUDED
@@ -26,14 +31,17 @@ if TYPE_CHECKING:
 
 #: pairs of models that are computed at once, to limit memory
 _CHUNK = 64
-#: columns that ``judge`` reads
-_JUDGED = ("n", "first", "second", "low", "high", "p", "p_equivalence")
 #: text columns that ``judge`` returns
-_WORDS = ("verdict", "status", "explanation")
+_WORDS = ("verdict", "verdict_reason", "status", "explanation")
+#: number columns that ``judge`` returns
+_ADJUSTED = (
+    "p_holm", "p_equivalence_holm", "smallest_p_holm", "subjects_for_tests", "subjects_needed",
+    "subjects_needed_low", "subjects_needed_high",
+)  # fmt: skip
 #: columns that are NA in a row without a valid estimate; the means of its arms are not
 _ESTIMATES = [
-    "difference", "low", "high", "low_90", "high_90", "shift", "rank_biserial", "wins",
-    "p", "p_sign_flip", "p_holm", "p_equivalence", "p_equivalence_holm",
+    "difference", "low", "high", "low_90", "high_90", "low_observed", "high_observed", "shift",
+    "rank_biserial", "wins", "p", "p_sign_flip", "p_equivalence", *_ADJUSTED,
 ]  # fmt: skip
 
 
@@ -56,7 +64,7 @@ def compare_modalities(score_array: ScoreArray, options: ComparisonOptions) -> p
         labels = [(structural, functional)] * len(models)
         block = _blocks(score_array, arms, labels, names, options)
         family = f"{score_array.metric}, {modality_pair}"
-        block = _with_families(block, score_array, family, f"{len(models)} models")
+        block = _with_families(block, score_array, family, options)
         blocks.append(add_grid_control(block, score_array, (a, b), options))
     if not blocks:
         blocks = [_not_paired(score_array, options)]
@@ -88,8 +96,8 @@ def compare_models(score_array: ScoreArray, options: ComparisonOptions) -> pd.Da
             arms = (arm_of(score_array, i, number), arm_of(score_array, j, number))
             chunks.append(_blocks(score_array, arms, labels, names, options))
         family = f"{score_array.metric}, {modality}"
-        tests = f"{len(first)} pairs of models"
-        blocks.append(_with_families(pd.concat(chunks), score_array, family, tests))
+        block = pd.concat(chunks, ignore_index=True)
+        blocks.append(_with_families(block, score_array, family, options))
     if not blocks:
         return _tidy(pd.DataFrame(columns=list(MODELS)), MODELS)
     columns = {"first": "mean_model", "second": "mean_other"}
@@ -111,8 +119,10 @@ def _blocks(
     # without failed pairs the estimates are the same: compute again only those that differ
     changed = (excluded.used != included.used).ravel()
     recomputed = _estimates(excluded, changed, score_array, options)
+    unchanged = estimates | {"loss": np.zeros_like(estimates["loss"])}
+    unchanged |= {to: estimates[name] for name, to in WITHOUT_ALLOWANCE.items()}
     without_failures = {
-        name: np.where(changed, recomputed[name], values) for name, values in estimates.items()
+        name: np.where(changed, recomputed[name], values) for name, values in unchanged.items()
     }
     blocks = (
         _block(included, estimates, score_array, labels, names, INCLUDED),
@@ -127,7 +137,10 @@ def _estimates(
     first, second = (
         means.reshape(-1, means.shape[-1])[selected] for means in (pairs.first, pairs.second)
     )
-    estimates = paired_estimates(first, second, score_array.metric, options)
+    failures = pairs.failures
+    if failures is not None:
+        failures = failures[0].rows(selected), failures[1].rows(selected)
+    estimates = paired_estimates(first, second, score_array.metric, options, failures)
     columns = {}
     for name, values in estimates.items():
         columns[name] = np.zeros(len(selected), values.dtype)
@@ -163,32 +176,61 @@ def _block(
 
 
 def _with_families(
-    block: pd.DataFrame, score_array: ScoreArray, family: str, comparisons: str
+    block: pd.DataFrame, score_array: ScoreArray, family: str, options: ComparisonOptions
 ) -> pd.DataFrame:
     """Add Holm's adjustment and the verdicts.
 
     Under each failure rule, targets x comparisons are one family and their means over targets are
-    another.
+    another. Declared families divide both.
     """
-    estimates = {name: block[name].to_numpy() for name in _JUDGED}
-    reasons = block[["status", "explanation"]].to_numpy(dtype=object)
-    rule = block["failures"].to_numpy(dtype=object)
-    is_overall = (block["target"] == ALL_TARGETS).to_numpy()
     columns = {name: np.empty(len(block), dtype=object) for name in ("family", *_WORDS)}
-    columns |= {name: np.full(len(block), np.nan) for name in ("p_holm", "p_equivalence_holm")}
-    for failures, overall in product(FAILURE_RULES, (False, True)):
-        rows = np.flatnonzero((rule == failures) & (is_overall == overall))
-        in_family = {name: values[rows] for name, values in estimates.items()}
-        row_reasons = [(status, explanation) for status, explanation in reasons[rows]]
-        results = judge(in_family, score_array.metric, row_reasons)
-        targets = ALL_TARGETS if overall else f"{len(score_array.targets)} targets"
-        label = f"{family}, failures {failures}: {targets} x {comparisons}"
-        results["family"] = [f"{label}, {count} tests" for count in results.pop("tests")]
-        for name, values in results.items():
-            columns[name][rows] = values
+    columns |= {name: np.full(len(block), np.nan) for name in _ADJUSTED}
+    for (failures, overall, name), rows in _family_rows(block, options).items():
+        results = _judge_rows(block, rows, score_array.metric)
+        targets = block["target"].iloc[rows].nunique()
+        label = ALL_TARGETS if overall else f"{targets} {'target' if targets == 1 else 'targets'}"
+        label = f"{family}, failures {failures}: {label} x {_comparisons(block, rows)}"
+        tests = results.pop("tests")
+        suffix = f"; {name}" if name else ""
+        results["family"] = [f"{label}, {count} tests{suffix}" for count in tests]
+        for column, values in results.items():
+            columns[column][rows] = values
     block = block.reset_index(drop=True).assign(**columns)
     block[_ESTIMATES] = block[_ESTIMATES].mask(block["status"].isin(NO_ESTIMATE))
     return block
+
+
+def _judge_rows(block: pd.DataFrame, rows: Any, metric: str) -> dict[str, Any]:
+    selected = block.iloc[rows]
+    words = ("status", "explanation")
+    reasons = list(zip(*(selected[word].tolist() for word in words), strict=True))
+    numbers = selected.select_dtypes("number")
+    estimates = {str(name): numbers[name].to_numpy() for name in numbers}
+    return judge(estimates, metric, reasons)
+
+
+def _models_of(block: pd.DataFrame) -> list[str]:
+    """The columns that name a row's models."""
+    return [name for name in ("model", "other") if name in block]
+
+
+def _family_rows(block: pd.DataFrame, options: ComparisonOptions) -> dict[tuple[Any, ...], Any]:
+    """Return the rows of each family, by failure rule, whether over all targets, and name."""
+    names = [
+        family_name(models, str(target), options.families, options.outside)
+        for target, *models in block[["target", *_models_of(block)]].itertuples(index=False)
+    ]
+    keys = zip(block["failures"], block["target"] == ALL_TARGETS, names, strict=True)
+    rows: dict[tuple[Any, ...], list[int]] = {}
+    for row, key in enumerate(keys):
+        rows.setdefault(key, []).append(row)
+    return {key: np.array(numbers) for key, numbers in rows.items()}
+
+
+def _comparisons(block: pd.DataFrame, rows: Any) -> str:
+    models = _models_of(block)
+    count = len(block.iloc[rows][models].drop_duplicates())
+    return f"{count} pairs of models" if len(models) == 2 else f"{count} models"
 
 
 def _not_paired(score_array: ScoreArray, options: ComparisonOptions) -> pd.DataFrame:

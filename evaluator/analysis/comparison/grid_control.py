@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 
 from evaluator.analysis.comparison.conclusions import conclude
-from evaluator.analysis.comparison.paired_tests import judge, paired_estimates
+from evaluator.analysis.comparison.paired_tests import adjusted_verdicts, paired_estimates
 from evaluator.analysis.comparison.pairing import NO_ESTIMATE
 from evaluator.analysis.comparison.schema import ALL_TARGETS
-from evaluator.analysis.comparison.score_array import FAILURE_RULES
+from evaluator.analysis.comparison.score_array import FAILURE_RULES, INCLUDED
+from evaluator.analysis.comparison.subject_failures import SubjectFailures, subject_failures
 from evaluator.analysis.comparison.subject_means import with_target_mean
 from evaluator.metrics import METRICS
 
@@ -40,7 +41,7 @@ _NAMES = {
     "difference": "controlled_difference",
     "low": "controlled_low",
     "high": "controlled_high",
-    "p": "controlled_p",
+    "p_sign_flip": "controlled_p",
     "p_equivalence": "controlled_p_equivalence",
 }
 #: gains that are smaller than this are rounding
@@ -99,8 +100,16 @@ def _controlled(
     first = with_target_mean(np.where(np.isnan(ratio)[..., None], np.nan, gains[0]))
     second = with_target_mean(gains[1] * ratio[..., None])
     subjects = first.shape[-1]
+    failed = None
+    if failures == INCLUDED and not np.isnan(score_array.failure_value):
+        in_estimate = used & ~np.isnan(ratio)[..., None]
+        failed = _failures(score_array, modalities, in_estimate, ratio)
     estimates = paired_estimates(
-        first.reshape(-1, subjects), second.reshape(-1, subjects), score_array.metric, options
+        first.reshape(-1, subjects),
+        second.reshape(-1, subjects),
+        score_array.metric,
+        options,
+        failed,
     )
     targets = (*score_array.targets, ALL_TARGETS)
     columns: dict[str, Any] = {
@@ -116,6 +125,25 @@ def _controlled(
     differ = np.abs(first - second) > _ROUNDING
     columns["no_difference"] = (present.any(axis=-1) & ~(present & differ).any(axis=-1)).ravel()
     return pd.DataFrame(columns)
+
+
+def _failures(
+    score_array: ScoreArray, modalities: tuple[int, int], used: Any, ratio: Floats
+) -> tuple[SubjectFailures, SubjectFailures]:
+    """Failures of one image alone, as rows; what a PET failure costs is on the common scale."""
+    at_worst = [score_array.at_worst[:, :, number] for number in modalities]
+    with_mean = np.append(ratio, _subject_mean(ratio)[:, None], axis=1)
+    kinds = []
+    for arm, scale in ((0, np.ones_like(with_mean)), (1, np.nan_to_num(with_mean))):
+        kind = subject_failures(
+            score_array.values[INCLUDED][:, :, modalities[arm]],
+            at_worst[arm] & ~at_worst[1 - arm],
+            used & ~at_worst[arm],
+            used,
+            score_array,
+        )
+        kinds.append(SubjectFailures(share=kind.share, loss=kind.loss * scale).rows())
+    return kinds[0], kinds[1]
 
 
 def _ratios(
@@ -154,17 +182,13 @@ def _without_rounding(gains: Floats) -> Floats:
 
 def _with_verdicts(frame: pd.DataFrame, score_array: ScoreArray) -> pd.DataFrame:
     """Adjust the controlled p in the families of the raw ones, and judge them."""
-    is_overall = (frame["target"] == ALL_TARGETS).to_numpy()
     names = ("controlled_p_holm", "controlled_p_equivalence_holm", "controlled_verdict")
     columns = {name: np.empty(len(frame), dtype=object) for name in names}
-    for failures in FAILURE_RULES:
-        for overall in (False, True):
-            is_rule = (frame["failures"] == failures).to_numpy()
-            rows = np.flatnonzero(is_rule & (is_overall == overall))
-            family = frame.iloc[rows]
-            results = judge(_judged(family), score_array.metric, _reasons(family))
-            for name in names:
-                columns[name][rows] = results[name.removeprefix("controlled_")]
+    for rows in frame.reset_index(drop=True).groupby("family").indices.values():
+        family = frame.iloc[rows]
+        results = adjusted_verdicts(_judged(family), score_array.metric, _reasons(family))
+        for name in names:
+            columns[name][rows] = results[name.removeprefix("controlled_")]
     frame = frame.assign(**columns)
     for name in names[:2]:
         frame[name] = frame[name].astype(float)
@@ -175,7 +199,7 @@ def _with_verdicts(frame: pd.DataFrame, score_array: ScoreArray) -> pd.DataFrame
 
 
 def _judged(family: pd.DataFrame) -> dict[str, NDArray[Any]]:
-    """What ``judge`` reads: the controlled estimates, with the raw means of the arms."""
+    """What ``adjusted_verdicts`` reads: the controlled estimates, with the raw means of the arms."""
     columns = {name: family[column].to_numpy() for name, column in _NAMES.items()}
     return columns | {
         "first": family["first"].to_numpy(),

@@ -9,13 +9,15 @@ import pandas as pd
 
 from evaluator.analysis.comparison.pairing import arm_of
 from evaluator.analysis.comparison.schema import ALL_TARGETS, MEANS, MODALITY_PAIRS
-from evaluator.analysis.comparison.score_array import FAILURE_RULES
+from evaluator.analysis.comparison.score_array import FAILURE_RULES, INCLUDED
+from evaluator.analysis.comparison.subject_failures import SubjectFailures, subject_failures
 from evaluator.analysis.comparison.subject_means import (
     describe_subjects,
     groups_of_equal_size,
     with_target_mean,
 )
 from evaluator.statistics import FEWEST, mean_intervals
+from evaluator.statistics.intervals import allow_for_failures
 from evaluator.types import MODALITIES
 
 if TYPE_CHECKING:
@@ -78,7 +80,13 @@ def _block(
         "excluded": _count(arm.excluded & units),
     }
     targets = (*score_array.targets, ALL_TARGETS)
-    statistics = _statistics(values.reshape(-1, values.shape[-1]), options)
+    failures_of_rows = None
+    if failures == INCLUDED and not np.isnan(score_array.failure_value):
+        used = ~np.isnan(by_unit)
+        at_worst = arm.at_worst & used
+        kinds = subject_failures(by_unit, at_worst, used & ~at_worst, used, score_array)
+        failures_of_rows = kinds.rows()
+    statistics = _statistics(values.reshape(-1, values.shape[-1]), failures_of_rows, options)
     for name, limits in (("floor", score_array.floor), ("ceiling", score_array.ceiling)):
         of_units = np.where(units, limits[:, :, number], np.nan)
         by_subject = with_target_mean(score_array.per_subject(of_units))
@@ -97,15 +105,20 @@ def _block(
     return pd.DataFrame(words | statistics | counts)
 
 
-def _statistics(values: NDArray[np.float64], options: ComparisonOptions) -> dict[str, NDArray[Any]]:
+def _statistics(
+    values: NDArray[np.float64], failures: SubjectFailures | None, options: ComparisonOptions
+) -> dict[str, NDArray[Any]]:
     statistics = describe_subjects(values)
-    statistics |= {name: np.full(len(values), np.nan) for name in ("low", "high")}
+    ends = ("low", "high", "low_observed", "high_observed")
+    statistics |= {name: np.full(len(values), np.nan) for name in ends}
+    present = ~np.isnan(values)
+    levels = (options.confidence,)
     for rows, columns in groups_of_equal_size(values):
-        low, high = mean_intervals(
-            columns, (options.confidence,), resamples=options.resamples, seed=options.seed
-        )[0]
-        statistics["low"][rows] = low
-        statistics["high"][rows] = high
+        observed = mean_intervals(columns, levels, resamples=options.resamples, seed=options.seed)
+        parts = () if failures is None else (failures.part(rows, present[rows], -1.0),)
+        allowed = allow_for_failures(observed, columns, levels, parts)
+        for name, values_of_rows in zip(ends, (*allowed[0], *observed[0]), strict=True):
+            statistics[name][rows] = values_of_rows
     return statistics
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.analysis.comparison.score_array import FAILURE_RULES
+from evaluator.analysis.comparison.score_array import FAILURE_RULES, INCLUDED
+from evaluator.analysis.comparison.subject_failures import SubjectFailures, subject_failures
 from evaluator.analysis.comparison.subject_means import with_target_mean
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Arm:
     failed: Any
     unsupported: Any
     excluded: Any
+    at_worst: Any
 
     @property
     def present(self) -> Any:
@@ -56,6 +58,9 @@ class Pairs:
     failed: tuple[NDArray[np.int64], NDArray[np.int64]]
     #: attempted pairs that the model does not support, by arm
     unsupported: tuple[NDArray[np.int64], NDArray[np.int64]]
+    #: pairs in which only this arm is at its worst value, by arm; None: failures are excluded, or
+    #: the metric has no worst value
+    failures: tuple[SubjectFailures, SubjectFailures] | None
 
 
 def arm_of(score_array: ScoreArray, models: Any, modality: int, units: Any = slice(None)) -> Arm:
@@ -77,6 +82,7 @@ def arm_of(score_array: ScoreArray, models: Any, modality: int, units: Any = sli
         failed=select(score_array.failed),
         unsupported=select(score_array.unsupported),
         excluded=select(score_array.excluded),
+        at_worst=select(score_array.at_worst),
     )
 
 
@@ -102,7 +108,26 @@ def make_pairs(first: Arm, second: Arm, score_array: ScoreArray, failures: str) 
         excluded=_count(first.present & second.present & ~attempted),
         failed=(_count(attempted & first.failed), _count(attempted & second.failed)),
         unsupported=(_count(attempted & first.unsupported), _count(attempted & second.unsupported)),
+        failures=_pair_failures(first, second, used, score_array) if failures == INCLUDED else None,
     )
+
+
+def _pair_failures(
+    first: Arm, second: Arm, used: Any, score_array: ScoreArray
+) -> tuple[SubjectFailures, SubjectFailures] | None:
+    if np.isnan(score_array.failure_value):
+        return None
+    of_first, of_second = (
+        subject_failures(
+            arm.values[INCLUDED],
+            arm.at_worst & ~other.at_worst,
+            used & ~arm.at_worst,
+            used,
+            score_array,
+        )
+        for arm, other in ((first, second), (second, first))
+    )
+    return of_first, of_second
 
 
 def _count(marks: Any) -> NDArray[np.int64]:

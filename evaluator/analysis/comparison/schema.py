@@ -44,29 +44,58 @@ _PAIRED = {
         "pairs that could not be requested or scored because of the data (undefined, not run, "
         "not applicable); they are in no estimate"
     ),
-    "difference": "mean over subjects of the paired difference, first minus second",
-    "low": "lower end of its interval (BCa bootstrap over subjects)",
-    "high": "upper end of its interval",
-    "shift": "Hodges-Lehmann estimate: median of the means of all pairs of subjects' differences",
-    "rank_biserial": (
-        "matched-pairs rank-biserial correlation, from -1 to 1; positive: the first is better"
+    "difference": "mean: mean over subjects of the paired difference, first minus second",
+    "low": (
+        "mean: lower end of its interval, which allows for failures that were not seen where "
+        "failures are included"
     ),
-    "wins": "share of subjects for whom the first is better; a tie counts as half",
-    "p": "Wilcoxon signed-rank test, two-sided, zeros by Pratt",
-    "p_sign_flip": "sign-flip permutation test of the mean difference, two-sided: a check of p",
-    "p_holm": "p adjusted by Holm over the family",
+    "high": "mean: upper end of its interval",
+    "low_observed": (
+        "mean: lower end by the observed spread alone (BCa bootstrap over subjects), as if "
+        "failures were as rare as in the sample"
+    ),
+    "high_observed": "mean: upper end by the observed spread alone",
+    "shift": (
+        "typical subject: Hodges-Lehmann estimate, the median of the means of all pairs of "
+        "subjects' differences"
+    ),
+    "rank_biserial": (
+        "typical subject: matched-pairs rank-biserial correlation, from -1 to 1; positive: the "
+        "first is better"
+    ),
+    "wins": (
+        "typical subject: share of subjects for whom the first is better; a tie counts as half"
+    ),
+    "p": "typical subject: Wilcoxon signed-rank test, two-sided, zeros by Pratt",
+    "p_sign_flip": "mean: sign-flip permutation test of the mean difference, two-sided",
+    "p_holm": "mean: p_sign_flip adjusted by Holm over the family",
+    "smallest_p_holm": "the smallest p_holm that so many subjects and tests allow",
+    "subjects_for_tests": "the smallest number of subjects with which p_holm can reach 0.05",
+    "subjects_needed": (
+        "subjects with which a difference as large as the margin would be found in 80 % of "
+        "studies, by the observed spread"
+    ),
+    "subjects_needed_low": "lower end of its interval (simulated samples of the subjects)",
+    "subjects_needed_high": "upper end of its interval",
     "family": "the declared family of tests of p_holm and p_equivalence_holm, and its size",
     "margin": "margin of equivalence: smaller differences are irrelevant; NA: none was declared",
     "low_90": (
-        "lower end of the 90 % interval, which lies within the margin if the two one-sided tests "
-        "show equivalence at 5 %"
+        "mean: lower end of the 90 % interval, which lies within the margin if the two one-sided "
+        "tests show equivalence at 5 %"
     ),
-    "high_90": "upper end of the 90 % interval",
-    "p_equivalence": "TOST: the larger p of two one-sided t tests against the margin",
+    "high_90": "mean: upper end of the 90 % interval",
+    "p_equivalence": (
+        "mean, TOST: the larger p of two one-sided tests against the margin; it allows for "
+        "failures as low and high do"
+    ),
     "p_equivalence_holm": "p_equivalence adjusted by Holm over the family",
     "verdict": (
-        '"different", "equivalent", "different within margin" or "inconclusive", by the two '
-        "adjusted p at 5 %"
+        'mean: "different", "equivalent", "different within margin" or "inconclusive", by p_holm '
+        "and p_equivalence_holm at 5 %"
+    ),
+    "verdict_reason": (
+        'of an inconclusive verdict: "too few subjects", "too noisy", "between margin and zero" '
+        'or "neither arm works"; of a difference: "interval holds 0", or empty'
     ),
 }
 
@@ -84,7 +113,7 @@ GRID = {
     ),
     "controlled_low": "lower end of its interval",
     "controlled_high": "upper end of its interval",
-    "controlled_p": "the test of p, of the controlled differences",
+    "controlled_p": "the test of p_sign_flip, of the controlled differences",
     "controlled_p_holm": "controlled_p adjusted by Holm over the family",
     "controlled_p_equivalence": "the test of p_equivalence, of the controlled differences",
     "controlled_p_equivalence_holm": "controlled_p_equivalence adjusted by Holm over the family",
@@ -115,8 +144,16 @@ MEANS = (
         "unsupported": "failed because the model does not support the modality, prompt or target",
         "excluded": "predictions that could not be requested or scored because of the data",
         "mean": "mean over subjects",
-        "low": "lower end of its interval (BCa bootstrap over subjects)",
+        "low": (
+            "lower end of its interval, which allows for failures that were not seen where "
+            "failures are included"
+        ),
         "high": "upper end of its interval",
+        "low_observed": (
+            "lower end by the observed spread alone (BCa bootstrap over subjects), as if failures "
+            "were as rare as in the sample"
+        ),
+        "high_observed": "upper end by the observed spread alone",
         "sd": "standard deviation over subjects",
         "median": "median over subjects",
         "q1": "first quartile over subjects",
@@ -180,9 +217,19 @@ JOINT = (
             "structural minus functional, averaged over targets; with ranks the mean of the "
             "subjects' mean differences"
         ),
-        "low": "lower end of its interval",
+        "low": (
+            "lower end of its interval, which allows for failures that were not seen where "
+            "failures are included"
+        ),
         "high": "upper end of its interval",
-        "p": "of no difference: Wald test; with ranks Wilcoxon's test of the subjects' means",
+        "low_observed": "lower end by the observed spread alone (Wald; with ranks BCa bootstrap)",
+        "high_observed": "upper end by the observed spread alone",
+        "p": "of no difference: Wald test; with ranks the sign-flip test of the subjects' means",
+        "margin": "margin of equivalence; NA: none was declared",
+        "p_equivalence": (
+            "the larger p of two one-sided tests against the margin; it allows for failures as low "
+            "and high do"
+        ),
         "p_interaction": (
             "of the difference being the same for all targets: Wald test; with ranks Friedman's "
             "test of the differences"
@@ -281,14 +328,15 @@ CONTROL_CHECK = {
 #: columns of text and of counts; all others are numbers
 WORDS = {
     "dataset", "protocol", "model", "other", "modality_pair", "modality", "target", "metric",
-    "failures", "family", "verdict", "status", "explanation", "method", "reason", "gap", "source",
+    "failures", "family", "verdict", "verdict_reason", "status", "explanation", "method", "reason", "gap", "source",
     "certainty", "kind", "prompt", "data", "control", "target_dataset",
     "controlled_verdict", "conclusion", "grid_remark",
 }  # fmt: skip
 COUNTS = {
     "n", "n_pairs", "controlled_n", "excluded", "predictions", "failed", "unsupported",
     "failed_structural", "failed_functional",
-    "failed_model", "failed_other", "scores", "targets",
+    "failed_model", "failed_other", "scores", "targets", "subjects_for_tests", "subjects_needed",
+    "subjects_needed_low", "subjects_needed_high",
 }  # fmt: skip
 
 FRAMES = {

@@ -49,6 +49,10 @@ class ScoreArray:
     unsupported: NDArray[np.bool_]
     #: no prediction could be requested or scored because of the data
     excluded: NDArray[np.bool_]
+    #: failed, or the score has the value that a failure counts as (an empty mask, a Dice of 0)
+    at_worst: NDArray[np.bool_]
+    #: the value that a failure counts as; NaN: the metric has none
+    failure_value: float
     #: score of an image-blind answer to the same prompt, and what the grid allows; NaN: unknown
     floor: NDArray[np.float64]
     ceiling: NDArray[np.float64]
@@ -127,6 +131,8 @@ def make_score_array(
         failed=_marked(shape, index, failed),
         unsupported=_marked(shape, index, (status == Status.UNSUPPORTED).to_numpy()),
         excluded=_marked(shape, index, excluded),
+        at_worst=_marked(shape, index, ~excluded & (failed | (scored == worst))),
+        failure_value=worst,
         floor=_filled(shape, index, floor),
         ceiling=_filled(shape, index, ceiling),
         subject=subject,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from evaluator.containers.engines.spec import Exit, Limits, Mode, Model, Workspace
+    from evaluator.containers.engines.spec import Capacity, Exit, Limits, Mode, Model, Workspace
 
 __all__ = ["ENGINES", "Engine", "Process", "open_engine"]
 
@@ -39,6 +39,12 @@ class Process(Protocol):
         None where this machine cannot tell.
         """
 
+    def unlinked_bytes(self, device: int) -> int:
+        """Bytes of files on a device that the model holds open and that have no name any more.
+
+        0 where this machine cannot tell.
+        """
+
     def finish(self, timeout: float) -> Exit:
         """Close its input and wait for its end; after ``timeout`` seconds it is killed.
 
@@ -57,6 +63,9 @@ class Engine(Protocol):
     isolates: bool
     #: can it hold a conversation over standard input and output
     sessions: bool
+
+    def capacity(self) -> Capacity:
+        """Memory and cores of the machine that runs the containers."""
 
     def about(self) -> dict[str, str]:
         """Versions, for provenance."""

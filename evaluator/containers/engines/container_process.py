@@ -19,7 +19,13 @@ from evaluator.containers.engines.docker_errors import (
     refused_start,
     remove_container,
 )
-from evaluator.containers.engines.process_output import Lines, LogFile, peak_memory_of
+from evaluator.containers.engines.process_output import (
+    Lines,
+    LogFile,
+    peak_memory_of,
+    processes_beside,
+    unlinked_bytes_of,
+)
 from evaluator.containers.engines.spec import Exit
 
 if TYPE_CHECKING:
@@ -120,12 +126,26 @@ class ContainerProcess:
     def peak_memory(self) -> int | None:
         """See ``evaluator.containers.engines.Process``."""
         pid = self._state().get("Pid") or 0
-        # the number is the engine's: if that runs on another or a virtual machine, it names
-        # another process here
-        with contextlib.suppress(OSError):
-            if str(self._container.id) in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8"):
-                return peak_memory_of(pid)
-        return None
+        return peak_memory_of(pid) if self._is_container(pid) else None
+
+    def unlinked_bytes(self, device: int) -> int:
+        """See ``evaluator.containers.engines.Process``."""
+        pid = self._state().get("Pid") or 0
+        if not pid or not self._is_container(pid):
+            return 0
+        return unlinked_bytes_of(processes_beside(pid), device)
+
+    def _is_container(self, pid: int) -> bool:
+        """Whether a process of this machine belongs to the container.
+
+        The engine tells the number. If it runs on another or a virtual machine, the number names
+        another process here.
+        """
+        try:
+            text = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
+        except OSError:
+            return False
+        return str(self._container.id) in text
 
     def finish(self, timeout: float) -> Exit:
         """See ``evaluator.containers.engines.Process``."""

@@ -27,7 +27,9 @@ from evaluator.containers.engines.docker_errors import (
 from evaluator.containers.engines.probe import probe_folders
 from evaluator.containers.engines.process_output import LogFile
 from evaluator.containers.engines.spec import (
+    TMP_BYTES,
     Caller,
+    Capacity,
     Limits,
     container_arguments,
 )
@@ -103,6 +105,18 @@ class DockerEngine:
         with engine_faults(self.client):
             return tuple(self.client.info().get("Runtimes") or {})
 
+    def capacity(self) -> Capacity:
+        """See ``evaluator.containers.engines.Engine``."""
+        with engine_faults(self.client):
+            info = self.client.info()
+        here = Caller.this_process()
+        return Capacity(
+            memory=int(info.get("MemTotal") or here.memory),
+            cores=int(info.get("NCPU") or os.cpu_count() or 1),
+            # a rootless Podman refuses what its user's control group does not delegate
+            limits_cores=not self._podman and bool(info.get("CpuCfsQuota", True)),
+        )
+
     def image_folder(self) -> Path | None:
         """Where the engine keeps its images, as it sees it; None if it does not tell."""
         with engine_faults(self.client):
@@ -143,12 +157,32 @@ class DockerEngine:
             gpu=gpu,
             podman=self._podman,
         )
+        arguments["tmpfs"] |= self._volume_mounts(model, arguments["mounts"])
         container = self._create(arguments)
         try:
             return ContainerProcess(container, LogFile(log), mode)
         except BaseException:
             remove_container(container)
             raise
+
+    def _volume_mounts(self, model: Model, mounts: list[dict[str, Any]]) -> dict[str, str]:
+        """Temporary file systems over the volumes that an image declares: path -> options.
+
+        The engine would make a folder of unlimited size on its disk for each.
+        """
+        if model.layout.root_writable or not model.image:
+            return {}
+        with engine_faults(self.client):
+            config = self.client.images.get(model.image).attrs.get("Config") or {}
+        mounted = {mount["target"] for mount in mounts} | {"/tmp"}  # noqa: S108
+        declared = {path.rstrip("/") for path in config.get("Volumes") or {}} - mounted - {""}
+        for path in sorted(declared):
+            logger.warning(
+                "image %s declares the volume %s; it is an empty temporary folder in memory",
+                model.image,
+                path,
+            )
+        return dict.fromkeys(sorted(declared), f"rw,nosuid,nodev,mode=1777,size={TMP_BYTES}")
 
     def _create(self, arguments: dict[str, Any]) -> Any:
         try:

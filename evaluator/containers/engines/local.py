@@ -11,8 +11,13 @@ import sys
 import threading
 from typing import IO, TYPE_CHECKING
 
-from evaluator.containers.engines.process_output import Lines, LogFile, peak_memory_of
-from evaluator.containers.engines.spec import Exit
+from evaluator.containers.engines.process_output import (
+    Lines,
+    LogFile,
+    peak_memory_of,
+    unlinked_bytes_of,
+)
+from evaluator.containers.engines.spec import Capacity, Exit
 from evaluator.errors import HostError, UserError
 from zoo_sdk.gpu import GIVEN
 
@@ -28,6 +33,11 @@ class LocalEngine:
     name = "local"
     isolates = False
     sessions = True
+
+    def capacity(self) -> Capacity:
+        """Of this machine; nothing limits the cores of a process."""
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return Capacity(memory=memory, cores=os.cpu_count() or 1, limits_cores=False)
 
     def about(self) -> dict[str, str]:
         """The interpreter's version."""
@@ -138,6 +148,10 @@ class LocalProcess:
     def peak_memory(self) -> int | None:
         """See ``evaluator.containers.engines.Process``."""
         return peak_memory_of(self._process.pid)
+
+    def unlinked_bytes(self, device: int) -> int:
+        """See ``evaluator.containers.engines.Process``."""
+        return unlinked_bytes_of([self._process.pid], device)
 
     def finish(self, timeout: float) -> Exit:
         """See ``evaluator.containers.engines.Process``."""

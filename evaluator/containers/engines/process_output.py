@@ -98,6 +98,38 @@ class LogFile:
             return "\n".join(self._tail)
 
 
+def processes_beside(pid: int) -> list[int]:
+    """The processes in the process namespace of a process of this machine; none if unknown."""
+    processes = []
+    try:
+        namespace = Path(f"/proc/{pid}/ns/pid").readlink()
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit():
+                continue
+            with contextlib.suppress(OSError):
+                if (folder / "ns/pid").readlink() == namespace:
+                    processes.append(int(folder.name))
+    except OSError:
+        return []
+    return processes
+
+
+def unlinked_bytes_of(processes: list[int], device: int) -> int:
+    """Bytes of open files without a name on a device; each file counts once."""
+    sizes: dict[int, int] = {}
+    for pid in processes:
+        try:
+            handles = list(Path(f"/proc/{pid}/fd").iterdir())
+        except OSError:
+            continue
+        for handle in handles:
+            with contextlib.suppress(OSError):
+                about = handle.stat()
+                if about.st_nlink == 0 and about.st_dev == device:
+                    sizes[about.st_ino] = about.st_blocks * 512
+    return sum(sizes.values())
+
+
 def peak_memory_of(pid: int) -> int | None:
     """Most bytes that a process of this machine has held; None if it cannot be read."""
     try:

@@ -22,6 +22,8 @@ PROCESSES = 1024
 OPEN_FILES = 4096
 TMP_BYTES = 4 * 2**30
 SHM_BYTES = 2**30
+#: weight of a container against all else on a busy machine; 1024 is the engine's default
+CPU_SHARES = 512
 #: where a container finds its weights
 WEIGHTS = "/opt/ml/model"
 #: what a container's own log may take on the host
@@ -68,6 +70,17 @@ class Workspace:
 
     input: Path
     output: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """What the machine of an engine has."""
+
+    #: bytes
+    memory: int
+    cores: int
+    #: whether the engine can limit the cores of a container
+    limits_cores: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +208,7 @@ def container_arguments(
         arguments["ulimits"].append({"name": "nproc", "soft": PROCESSES, "hard": PROCESSES})
     if limits.cpus:
         arguments["nano_cpus"] = int(limits.cpus * 1e9)
+        arguments["cpu_shares"] = CPU_SHARES
     return arguments
 
 

@@ -76,8 +76,9 @@ def forest(
         alt=f"For each of {len(models)} models and {len(named)} targets the paired difference in "
         f"{title} between {structural} and PET with its 95 % interval; the values are in the table "
         "of differences.",
-        caption="Mark: mean paired difference; bar: its 95 % interval (BCa bootstrap over "
-        "subjects). Filled marks: significant after Holm's correction; hollow marks: not significant. "
+        caption="Mark: mean paired difference; thick bar: its 95 % interval by the observed spread; "
+        "thin bar: with an allowance for failures that were not seen. Filled marks: significant after "
+        "Holm's correction; hollow marks: not significant. "
         "Thin grey line below: the difference without the grid's part, with its interval. " + band,
         drawing=drawn_figure,
         data=rows,
@@ -99,12 +100,12 @@ def _panel(
         is_overall = row.target == ALL_TARGETS
         colour = INK if is_overall else COLOURS[functional]
         if not pd.isna(row.low):
-            axes.plot(
-                [row.low, row.high],
-                [height, height],
-                color=colour,
-                linewidth=2.2 if is_overall else 1.5,
-            )
+            width = 2.2 if is_overall else 1.5
+            for low, high, thickness in (
+                (row.low, row.high, 0.6),
+                (row.low_observed, row.high_observed, width),
+            ):
+                axes.plot([low, high], [height, height], color=colour, linewidth=thickness)
         filled = str(row.verdict).startswith("different")
         axes.plot(
             row.difference, height, MARKERS[functional], color=colour, markersize=6.5 if is_overall else 5,

@@ -26,6 +26,10 @@ REFERENCES = {
     "J Med Internet Res 2021;23:e26151. arXiv 1809.04430.",
     "bca": "Efron B. Better bootstrap confidence intervals. J Am Stat Assoc 1987;82:171–185.",
     "hesterberg": "Hesterberg TC. What teachers should know about the bootstrap. Am Stat 2015;69:371–386.",
+    "wilson": "Wilson EB. Probable inference, the law of succession, and statistical inference. J Am Stat Assoc 1927;22:209–212.",
+    "mover": "Zou GY, Donner A. Construction of confidence limits about effect measures: a general approach. "
+    "Stat Med 2008;27:1693–1702.",
+    "fisher": "Fisher RA. The design of experiments. Edinburgh: Oliver and Boyd, 1935.",
     "wilcoxon": "Wilcoxon F. Individual comparisons by ranking methods. Biometrics Bulletin 1945;1:80–83.",
     "pratt": "Pratt JW. Remarks on zeros and ties in the Wilcoxon signed rank procedures. J Am Stat Assoc 1959;54:655–667.",
     "holm": "Holm S. A simple sequentially rejective multiple test procedure. Scand J Stat 1979;6:65–70.",

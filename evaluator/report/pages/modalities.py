@@ -211,7 +211,8 @@ def _differences(
         Column(title="PET"),
         Column(
             title=f"{structural} − PET",
-            help="mean paired difference and its 95 % interval (BCa bootstrap)",
+            help="mean paired difference and its 95 % interval, which allows for failures that were "
+            "not seen",
         ),
         Column(
             title="floors", help="score of an image-blind answer to the model’s prompts, on each"
@@ -222,11 +223,11 @@ def _differences(
             help="the difference without the grid's part and its 95 % interval; the verdict is "
             "given for it",
         ),
-        Column(title="shift", help="Hodges-Lehmann"),
-        Column(title="r", help="matched-pairs rank-biserial correlation"),
+        Column(title="shift", help="typical subject: Hodges-Lehmann"),
+        Column(title="r", help="typical subject: matched-pairs rank-biserial correlation"),
         Column(
             title="p (Holm)",
-            help="Wilcoxon signed-rank with zeros by Pratt, adjusted by Holm over the family",
+            help="sign-flip test of the mean difference, adjusted by Holm over the family",
         ),
         Column(title="p equiv.", help="two one-sided tests against the margin, adjusted by Holm"),
     ]
@@ -236,7 +237,8 @@ def _differences(
     return Table(
         name=f"{benchmark.key}.differences.{modality_pair}.{metric}",
         title=f"{row_of.title}{unit}: {structural} minus PET within the subject",
-        note="In small print: 95\u00a0% interval, and the difference with failures left out. "
+        note="In small print: 95\u00a0% interval with an allowance for failures that were not "
+        "seen; the difference with failures left out; why a verdict is inconclusive. "
         + _family(rows),
         columns=columns,
         rows=[list(_difference_cells(r, digits, without)) for r in ordered],
@@ -260,10 +262,11 @@ def _difference_cells(row: Any, digits: int, without: dict[tuple[str, str], Any]
     yield Cell(text=str(row.model))
     yield Cell(text=str(row.target))
     kind, word = kind_of(row)
+    remarks = (row.verdict_reason, row.grid_remark) if row.status == "ok" else (row.explanation,)
     yield Cell(
         text=word,
         kind=f"tag {kind}",
-        small=_text(row.grid_remark) if row.status == "ok" else str(row.explanation),
+        small="; ".join(filter(None, map(_text, remarks))),
     )
     yield Cell(text=str(row.n), sort=int(row.n))
     yield Cell(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ IGNORE = "ignore"
 """nnU-Net's name for the label of voxels that count neither way."""
 
 BACKGROUND = 0
+#: names in tables of other programs that are no target
+NO_TARGETS = ("background", "unknown", "clear label")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,15 +34,19 @@ class LabelTable:
 
 
 def read_label_table(path: Path) -> LabelTable:
-    """Names of labels from JSON.
+    """Names of labels from a file.
 
     Args:
-        path: ``{"liver": 5}``, ``{"5": "liver"}`` or nnU-Net's dataset.json, in which a target may
-            have several labels (a region) and ``ignore`` names voxels that are not scored.
+        path: JSON ``{"liver": 5}``, ``{"5": "liver"}`` or nnU-Net's dataset.json, in which a target
+            may have several labels (a region) and ``ignore`` names voxels that are not scored;
+            BIDS ``dseg.tsv`` with the columns ``index`` and ``name``; or a colour table of Slicer
+            or ITK-SNAP, with a number and a name in each line.
 
     Raises:
         ManifestError: the file is no such table, names a target twice, or names no label.
     """
+    if path.suffix in (".tsv", ".ctbl", ".txt"):
+        return _read_lines(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_unique)
         table = content.get("labels", content)
@@ -48,6 +55,37 @@ def read_label_table(path: Path) -> LabelTable:
         raise ManifestError(
             f'{path}: no table of labels such as {{"liver": 5}} or {{"5": "liver"}}: {error}'
         ) from None
+
+
+def _read_lines(path: Path) -> LabelTable:
+    """A table with one label in each line; names of the background are left out."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        pairs = _from_tsv(text) if path.suffix == ".tsv" else _from_colours(text)
+        kept = [pair for pair in pairs if pair[0].lower() not in NO_TARGETS]
+        return label_table(_unique(kept))
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        raise ManifestError(
+            f"{path}: no table of labels: {error}. A .tsv file has the columns index and name; a "
+            "colour table has a number and a name in each line"
+        ) from None
+
+
+def _from_tsv(text: str) -> list[tuple[str, Any]]:
+    rows = csv.DictReader(text.splitlines(), delimiter="\t")
+    return [(row["name"], int(row["index"])) for row in rows]
+
+
+def _from_colours(text: str) -> list[tuple[str, Any]]:
+    pairs: list[tuple[str, Any]] = []
+    for line in text.splitlines():
+        words = line.split()
+        if not words or line.startswith("#"):
+            continue
+        # ITK-SNAP writes the name last and in quotes, Slicer second
+        name = line.split('"')[1] if line.count('"') >= 2 else words[1]
+        pairs.append((name, int(words[0])))
+    return pairs
 
 
 def label_table(table: Mapping[str, Any]) -> LabelTable:

@@ -1,0 +1,237 @@
+"""Layouts of folders: patterns of the user, nnU-Net's tree, and BIDS."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from evaluator.datasets.importing.found import MODALITY_WORDS, LeftOut, Survey, modality_of
+from evaluator.datasets.importing.match_scans import ImageFile, ReferenceFile, match_scans
+from evaluator.datasets.importing.patterns import Match, match_files
+from evaluator.errors import DatasetError, ManifestError, UserError
+from evaluator.manifests.label_tables import read_label_table
+from evaluator.volumes import SUFFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from evaluator.datasets.importing.found import Labels
+    from evaluator.types import Modality
+
+BIDS_IMAGES = (
+    "sub-{subject}/ses-{session}/*/sub-*_{modality}.nii.gz",
+    "sub-{subject}/*/sub-*_{modality}.nii.gz",
+)
+BIDS_REFERENCES = (
+    "derivatives/*/sub-{subject}/ses-{session}/{modality}/sub-*_dseg.nii.gz",
+    "derivatives/*/sub-{subject}/{modality}/sub-*_dseg.nii.gz",
+)
+#: folders of BIDS data types -> modality
+BIDS_TYPES: Mapping[str, Modality] = {"anat": "MR", "pet": "PT", "ct": "CT"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayoutOptions:
+    """What the user says of a folder."""
+
+    #: paths of images and of references, with named parts
+    images: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    #: names of the labels of a label map, or of a mask
+    labels: Labels = field(default_factory=dict)
+    #: words in names -> modality, beside the usual ones
+    words: Mapping[str, Modality] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Files:
+    """What a layout found before images and references are matched."""
+
+    images: list[ImageFile] = field(default_factory=list)
+    references: list[ReferenceFile] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+
+def survey_folder(root: Path, layout: str, options: LayoutOptions) -> Survey:
+    """Find all scans of a folder; only headers are read, and nothing is written.
+
+    Args:
+        root: the folder.
+        layout: a name of ``LAYOUTS``, or "auto".
+        options: patterns, labels and words.
+
+    Raises:
+        UserError: the options do not suit the layout.
+        DatasetError: nothing was found; the message says what was looked for.
+    """
+    if not root.is_dir():
+        raise UserError(f"there is no folder {root}")
+    name = _recognise(root, options) if layout == "auto" else layout
+    volumes = sorted(
+        path
+        for path in root.rglob("*")
+        if path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
+    )
+    files = LAYOUTS[name](root, volumes, options)
+    scans, left_out, renamed = match_scans(files.images, files.references)
+    used = {scan.image for scan in scans}
+    for scan in scans:
+        used |= {reference.path for reference in scan.references}
+    known = used | {entry.path for entry in (*left_out, *files.left_out)}
+    others = [
+        LeftOut(path=path, reason=f"fits no pattern of layout {name}")
+        for path in volumes
+        if path not in known
+    ]
+    if not scans:
+        first = [*files.left_out, *left_out, *others][:3]
+        reasons = "; ".join(f"{entry.path.relative_to(root)}: {entry.reason}" for entry in first)
+        raise DatasetError(
+            f"{root} holds no scan with a reference in layout {name}; it holds {len(volumes)} "
+            f"volumes{': ' + reasons if reasons else ''}"
+        )
+    return Survey(
+        root=root,
+        layout=name,
+        scans=tuple(scans),
+        left_out=(*left_out, *files.left_out, *others),
+        renamed=renamed,
+    )
+
+
+def _recognise(root: Path, options: LayoutOptions) -> str:
+    if options.images:
+        return "pattern"
+    if (root / "dataset.json").is_file():
+        return "nnunet"
+    if (root / "dataset_description.json").is_file() or any(root.glob("sub-*")):
+        return "bids"
+    raise UserError(
+        f"the layout of {root} is not recognised: it has no dataset.json (nnU-Net) and no sub-* "
+        "folders (BIDS). Describe the paths with --image and --reference, for example --image "
+        '"{subject}/{modality}.nii.gz" --reference "{subject}/{modality}_{target}.nii.gz"'
+    )
+
+
+def _by_pattern(root: Path, volumes: list[Path], options: LayoutOptions) -> _Files:
+    if not options.images or not options.references:
+        raise UserError("a layout by patterns needs --image and --reference")
+    files = _Files()
+    words = MODALITY_WORDS | dict(options.words)
+    references: set[Path] = set()
+    for pattern in options.references:
+        for match in match_files(root, volumes, pattern):
+            references.add(match.path)
+            _add_reference(files, match, words, options.labels)
+    for pattern in options.images:
+        for match in match_files(root, volumes, pattern):
+            if match.path not in references:
+                _add_image(files, match, words, pattern)
+    return files
+
+
+def _add_image(files: _Files, match: Match, words: Mapping[str, Modality], pattern: str) -> None:
+    word = match.parts.get("modality")
+    modality = modality_of(word if word is not None else pattern, words)
+    if modality is None:
+        reason = f"{word or pattern!r} names no modality; add --modality {word or 'WORD'}=CT"
+        files.left_out.append(LeftOut(path=match.path, reason=reason))
+        return
+    files.images.append(
+        ImageFile(
+            path=match.path,
+            subject=match.parts["subject"],
+            session=match.parts.get("session"),
+            modality=modality,
+            word=word,
+        )
+    )
+
+
+def _add_reference(
+    files: _Files, match: Match, words: Mapping[str, Modality], labels: Labels
+) -> None:
+    target, word = match.parts.get("target"), match.parts.get("modality")
+    table = {target: (1,)} if target else labels
+    if not table:
+        reason = "the names of its labels are not known; add --labels FILE or --label NAME=VALUE"
+        files.left_out.append(LeftOut(path=match.path, reason=reason))
+        return
+    files.references.append(
+        ReferenceFile(
+            path=match.path,
+            subject=match.parts["subject"],
+            session=match.parts.get("session"),
+            modality=modality_of(word, words) if word else None,
+            word=word,
+            labels=table,
+        )
+    )
+
+
+def _nnunet(root: Path, volumes: list[Path], options: LayoutOptions) -> _Files:
+    """``imagesTr/CASE_0000.nii.gz`` for channel 0, ``labelsTr/CASE.nii.gz``; likewise ``Ts``."""
+    path = root / "dataset.json"
+    try:
+        body = json.loads(path.read_text(encoding="utf-8-sig"))
+        channels = body.get("channel_names") or body["modality"]
+        names = {f"{int(number):04d}": str(name) for number, name in channels.items()}
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise ManifestError(f"{path}: not a dataset.json of nnU-Net: {error}") from None
+    labels = options.labels or read_label_table(path).targets
+    words = MODALITY_WORDS | dict(options.words)
+    files = _Files()
+    for part in ("Tr", "Ts"):
+        for match in match_files(root, volumes, f"labels{part}/{{subject}}.*"):
+            _add_reference(files, match, words, labels)
+        for match in match_files(root, volumes, f"images{part}/{{subject}}_{{modality}}.*"):
+            channel = names.get(match.parts["modality"])
+            if channel is None:
+                reason = f"dataset.json has no channel {match.parts['modality']}"
+                files.left_out.append(LeftOut(path=match.path, reason=reason))
+                continue
+            named = Match(match.path, {**match.parts, "modality": channel})
+            _add_image(files, named, words, channel)
+    return files
+
+
+def _bids(root: Path, volumes: list[Path], options: LayoutOptions) -> _Files:
+    words = MODALITY_WORDS | dict(options.words)
+    files = _Files()
+    seen: set[Path] = set()
+    for pattern in BIDS_REFERENCES:
+        for match in match_files(root, volumes, pattern):
+            if match.path in seen:
+                continue
+            seen.add(match.path)
+            labels = options.labels or _bids_labels(root, match.path)
+            _add_reference(files, match, {**words, **BIDS_TYPES}, labels)
+    for pattern in BIDS_IMAGES:
+        for match in match_files(root, volumes, pattern):
+            if match.path not in seen:
+                seen.add(match.path)
+                _add_image(files, match, words, pattern)
+    return files
+
+
+def _bids_labels(root: Path, reference: Path) -> Labels:
+    """The table beside a file, or the first ``*_dseg.tsv`` in a folder above it."""
+    beside = reference.with_name(reference.name.split(".")[0] + ".tsv")
+    if beside.is_file():
+        return read_label_table(beside).targets
+    for folder in reference.parents:
+        for path in sorted(folder.glob("*dseg.tsv")):
+            return read_label_table(path).targets
+        if folder == root:
+            break
+    return {}
+
+
+#: layout -> how its files are found
+LAYOUTS: dict[str, Callable[[Path, list[Path], LayoutOptions], _Files]] = {
+    "pattern": _by_pattern,
+    "nnunet": _nnunet,
+    "bids": _bids,
+}

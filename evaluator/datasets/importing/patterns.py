@@ -1,0 +1,64 @@
+"""Paths with named parts: ``{subject}/{session}/{modality}_image.nii.gz``."""
+
+from __future__ import annotations
+
+import re
+import string
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from evaluator.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+PARTS = ("subject", "session", "modality", "target")
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A file that fits a pattern, and the named parts of its path."""
+
+    path: Path
+    parts: Mapping[str, str]
+
+
+def match_files(root: Path, files: Iterable[Path], pattern: str) -> Iterator[Match]:
+    """The files whose path inside ``root`` fits the pattern.
+
+    A named part matches any characters but ``/``, as few as possible. ``*`` does too.
+
+    Raises:
+        UserError: the pattern has an unknown name, or none for the subject.
+    """
+    expression = compile_pattern(pattern)
+    for path in files:
+        match = expression.fullmatch(path.relative_to(root).as_posix())
+        if match:
+            yield Match(path, match.groupdict())
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """The regular expression of a pattern; see ``match_files``."""
+    try:
+        pieces = list(string.Formatter().parse(pattern))
+    except ValueError as error:
+        raise UserError(f"pattern {pattern!r}: {error}") from None
+    names = [name for _, name, _, _ in pieces if name is not None]
+    if unknown := sorted(set(names) - set(PARTS)):
+        known = ", ".join("{" + name + "}" for name in PARTS)
+        raise UserError(
+            f"pattern {pattern!r}: {', '.join(unknown)} is not known; known are {known}"
+        )
+    if "subject" not in names:
+        raise UserError(f"pattern {pattern!r} has no {{subject}}")
+    expression = ""
+    seen: set[str] = set()
+    for text, name, _, _ in pieces:
+        expression += re.escape(text).replace(r"\*", "[^/]*")
+        if name is None:
+            continue
+        expression += f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+?)"
+        seen.add(name)
+    return re.compile(expression)

@@ -1,0 +1,125 @@
+"""Write the manifest and the case list of a dataset; an existing list gets new rows only."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from evaluator.errors import UserError
+from evaluator.files import write_bytes
+from evaluator.manifests.case_lists import REQUIRED, UNITS
+from evaluator.manifests.datasets import read_dataset_manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from evaluator.datasets.importing.found import FoundScan, Survey
+    from evaluator.manifests.case_lists import Row
+
+NOT_STATED = "not stated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetText:
+    """What the manifest says of the data."""
+
+    name: str
+    title: str = ""
+    license: str = NOT_STATED
+    citation: str = NOT_STATED
+    reference_origin: str = NOT_STATED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenDataset:
+    """The files, and how many rows were there and are new."""
+
+    manifest: Path
+    case_list: Path
+    before: int
+    added: int
+
+
+def write_dataset(survey: Survey, text: DatasetText, folder: Path) -> WrittenDataset:
+    """Write ``NAME.toml`` and ``NAME.tsv``.
+
+    If both exist, the manifest stays as it is, and rows of the list stay as they are; only rows of
+    images and references that it lacks are added at its end.
+
+    Raises:
+        UserError: the folder lies inside the data, or the existing manifest has another root.
+    """
+    manifest, case_list = folder / f"{text.name}.toml", folder / f"{text.name}.tsv"
+    root = survey.root.resolve()
+    if folder.resolve().is_relative_to(root):
+        raise UserError(f"{folder} lies inside the data; choose another folder with --output")
+    rows = _rows(survey)
+    if not manifest.exists():
+        write_bytes(case_list, ("\n".join(["\t".join(REQUIRED), *rows]) + "\n").encode())
+        write_bytes(manifest, _manifest(root, text).encode())
+        return WrittenDataset(manifest=manifest, case_list=case_list, before=0, added=len(rows))
+    known = read_dataset_manifest(manifest)
+    if (folder / known.root.folder).resolve() != root:
+        raise UserError(
+            f"{manifest} describes data in {known.root.folder}; choose another --name or --output"
+        )
+    present = {_identity(row) for row in known.rows}
+    added = [row for row in rows if tuple(row.split("\t")[3:5]) not in present]
+    if added:
+        body = case_list.read_text(encoding="utf-8-sig").rstrip("\n")
+        columns = body.splitlines()[0].split("\t")
+        placed = [_in_columns(row, columns) for row in added]
+        write_bytes(case_list, ("\n".join([body, *placed]) + "\n").encode())
+    return WrittenDataset(
+        manifest=manifest, case_list=case_list, before=len(known.rows), added=len(added)
+    )
+
+
+def _identity(row: Row) -> tuple[str, str]:
+    return (row.image, row.reference)
+
+
+def _in_columns(row: str, columns: list[str]) -> str:
+    """A row in the order of an existing list's columns, which may have more."""
+    fields = dict(zip(REQUIRED, row.split("\t"), strict=True))
+    return "\t".join(fields.get(name, "") for name in columns)
+
+
+def _rows(survey: Survey) -> list[str]:
+    rows: list[str] = []
+    for scan in survey.scans:
+        rows += _scan_rows(scan, survey.root)
+    return rows
+
+
+def _scan_rows(scan: FoundScan, root: Path) -> list[str]:
+    rows = []
+    for reference in scan.references:
+        labels = ";".join(
+            f"{name}={','.join(map(str, values))}" for name, values in reference.labels.items()
+        )
+        fields = [
+            scan.subject,
+            scan.session,
+            scan.modality,
+            scan.image.relative_to(root).as_posix(),
+            reference.path.relative_to(root).as_posix(),
+            UNITS[scan.modality],
+            labels,
+        ]
+        rows.append("\t".join(fields))
+    return rows
+
+
+def _manifest(root: Path, text: DatasetText) -> str:
+    facts = {
+        "name": text.name,
+        "title": text.title or text.name,
+        "license": text.license,
+        "citation": text.citation,
+        "reference_origin": text.reference_origin,
+    }
+    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in facts.items()]
+    folder = json.dumps(str(root), ensure_ascii=False)
+    return "\n".join([*lines, "synthetic = false", "", "[root]", f"folder = {folder}", ""])

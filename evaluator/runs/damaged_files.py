@@ -1,0 +1,63 @@
+"""Files of a run folder that cannot be read: they are named, passed over, and set aside."""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from evaluator.errors import DamagedFileError, write_fault
+from evaluator.runs.json_types import read_typed
+from evaluator.runs.records import ScanRecord, ScanScores
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from evaluator.runs.store import RunStore
+
+logger = logging.getLogger(__name__)
+
+
+def readable_record(store: RunStore, path: Path) -> ScanRecord | None:
+    """The record in a file; None if it is damaged, or a copy of another scan's record."""
+    try:
+        record = read_typed(ScanRecord, path)
+    except DamagedFileError as error:
+        name_damaged(path, str(error))
+        return None
+    if store.record_path(record.case, record.modality) != path:
+        name_damaged(path, f"it holds the record of {record.case} {record.modality}")
+        return None
+    return record
+
+
+def set_aside_damaged(store: RunStore) -> None:
+    """Move damaged and stray records and scores to ``damaged/``; the run makes them anew.
+
+    Raises:
+        HostError: a file cannot be moved.
+    """
+    for path in sorted((store.path / "records").glob("*/*.json")):
+        if readable_record(store, path) is None:
+            _set_aside(store, path)
+    for path in sorted((store.path / "scores").glob("*/*.json")):
+        try:
+            read_typed(ScanScores, path)
+        except DamagedFileError:
+            _set_aside(store, path)
+
+
+@lru_cache(maxsize=1000)
+def name_damaged(path: Path, reason: str) -> None:
+    """Warn of a file that is passed over, once."""
+    logger.warning("passed over: %s (%s)", path, reason)
+
+
+def _set_aside(store: RunStore, path: Path) -> None:
+    target = store.path / "damaged" / "-".join(path.relative_to(store.path).parts)
+    try:
+        target.parent.mkdir(exist_ok=True)
+        path.replace(target)
+    except OSError as error:
+        raise write_fault(target, error) from error
+    logger.warning("%s is damaged and was moved to %s", path, target)
