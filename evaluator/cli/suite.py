@@ -107,8 +107,11 @@ def control(name: str, as_json: bool) -> None:
 @engine_option
 @gpus_option
 @data_root_option
+@click.option("--force", is_flag=True, help="Run in spite of errors in the data.")
 @json_option("run")
-def run(name: str, engine: str, gpus: str, data_root: Path | None, as_json: bool) -> None:
+def run(
+    name: str, engine: str, gpus: str, data_root: Path | None, force: bool, as_json: bool
+) -> None:
     """Run suite NAME (or a .toml file): every model on every dataset under every protocol.
 
     If interrupted, the same command resumes the suite. The exit code is 1 if a run failed.
@@ -120,7 +123,12 @@ def run(name: str, engine: str, gpus: str, data_root: Path | None, as_json: bool
 
     manifest = load_suite(name)
     config = RunConfig(
-        model="", dataset="", engine=engine, gpus=parse_gpus(gpus), data_root=data_root
+        model="",
+        dataset="",
+        engine=engine,
+        gpus=parse_gpus(gpus),
+        data_root=data_root,
+        force=force,
     )
     with Progress(manifest.name) as bar:
 

@@ -38,6 +38,7 @@ _WITHHELD = {
     "--image": "IMAGE",
     "--prompts": "RUN",
     "--name": "NAME",
+    "--sockets": "FILE",
 }
 #: a value that is a name, a few of them, an option of a card, or weights that are no folder
 _VALUE = re.compile(

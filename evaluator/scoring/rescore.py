@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from evaluator.datasets import load_dataset
 from evaluator.datasets.references import load_references
-from evaluator.errors import RunConflictError
+from evaluator.datasets.verify import roles_of
+from evaluator.errors import HostError, RunConflictError
+from evaluator.files import current_sha256
 from evaluator.imaging.grid_masks import crop_mask
 from evaluator.manifests.protocols import load_protocol
 from evaluator.runs.records import ScanScores
@@ -31,7 +33,9 @@ def score_run(run: RunStore) -> None:
     """Score all masks of a run again and write its tables anew.
 
     Raises:
-        RunConflictError: the dataset or the protocol has changed since the run was made.
+        RunConflictError: the dataset, the protocol or a reference has changed since the run was
+            made.
+        HostError: a reference is missing; no score was changed.
     """
     info = run.info()
     dataset = load_dataset(info.dataset_source, info.root)
@@ -48,9 +52,26 @@ def score_run(run: RunStore) -> None:
     cases = {case.id: case for case in dataset.cases}
     with run.writing():
         for record in run.records():
+            _require_recorded_references(run, record, cases[record.case])
+        for record in run.records():
             score_record(run, record, cases[record.case], protocol)
             logger.info("scored %s %s", record.case, record.modality)
         gather(run)
+
+
+def _require_recorded_references(run: RunStore, record: ScanRecord, case: Case) -> None:
+    """Raise HostError or RunConflictError unless the references are those of the record."""
+    for role, path in roles_of(case.scans[record.modality]).items():
+        recorded = record.files.get(role)
+        if recorded is None or role.endswith(" image"):
+            continue
+        if not path.is_file():
+            raise HostError(f"{path} is missing; no score was changed. Is the disk mounted?")
+        if current_sha256(path) != recorded:
+            raise RunConflictError(
+                f"{path} was replaced since run {run.name} was made, and its masks belong to the "
+                "former file; no score was changed. Make a new run"
+            )
 
 
 def score_record(run: RunStore, record: ScanRecord, case: Case, protocol: Protocol) -> None:

@@ -13,7 +13,7 @@ import evaluator
 from evaluator.analysis.displacements import describe_displacements, displacements
 from evaluator.analysis.summary import header
 from evaluator.cli.main import umd
-from evaluator.errors import DatasetError, HostError
+from evaluator.errors import DatasetError, HostError, RunConflictError
 from evaluator.evaluation.data_guard import stop_disjoint
 from evaluator.evaluation.resolve import resolve
 from evaluator.evaluation.run_config import RunConfig
@@ -23,6 +23,7 @@ from evaluator.imaging.geometry import affine_of, make_grid
 from evaluator.report import Options, build_report
 from evaluator.runs.data_checks import DataChecks
 from evaluator.runs.tables import read_scores
+from evaluator.scoring.rescore import score_run
 from evaluator.volumes import read_grid, read_image, read_labels, write_volume
 from tests.conftest import order
 from tests.tiny import PAINTER, make_dataset
@@ -210,6 +211,23 @@ def test_a_file_that_is_replaced_while_a_run_goes_on_is_told(project, tmp_path):
         order("replacer", data, "box", engine="local", name="r")
     records = list((tmp_path / "runs" / "r" / "records").rglob("*.json"))
     assert all(json.loads(path.read_text())["modality"] != "CT" for path in records)
+
+
+def test_references_that_are_not_the_runs_are_not_scored(data, tmp_path):
+    run = order("painter", data, "box", engine="local")
+    before = read_scores(run)
+    path = tmp_path / "data" / "a_CT_reference.nii.gz"
+    labels, grid = read_labels(path)
+    path.unlink()
+    with pytest.raises(HostError, match="no score was changed"):
+        score_run(run)
+    write_volume(path, np.roll(labels, 1, axis=0), grid)
+    with pytest.raises(RunConflictError, match="was replaced since run"):
+        score_run(run)
+    assert read_scores(run).equals(before)
+    write_volume(path, labels, grid)
+    score_run(run)
+    assert read_scores(run).equals(before)
 
 
 def test_checks_are_cached_by_content(data, tmp_path, monkeypatch):

@@ -72,8 +72,7 @@ def test_the_page_can_be_followed(tmp_path):
         accepted = (0, 1) if "verify" in line else (0,)
         assert done.returncode in accepted, (line, done.stdout, done.stderr)
         outputs.append((line, done.stdout + done.stderr))
-    text = {line.removeprefix("$ umd "): output for line, output in outputs}
-    assert sum("2 sessions with CT+PT" in output for output in text.values()) == 4
+    assert sum("2 sessions with CT+PT" in output for _, output in outputs) == 4
     assert "0 rows added, 8 were there" in outputs[-1][1]
     run = next(output for line, output in outputs if line.startswith("$ umd run"))
     assert "Predictions: 8 ok." in run
