@@ -40,7 +40,7 @@ def sheared_surfel_areas(axes: NDArray[np.float64]) -> NDArray[np.float64]:
         areas.append(sum(float(np.linalg.norm(to_world @ patch)) for patch in patches))
     # the hexagon of a path of four voxels is not flat: inside and outside cut it differently, which
     # changes its area on sheared grids alone; the mean does not depend on which is which
-    table = (np.array(areas) + np.array(areas)[::-1]) / 2
+    table: NDArray[np.float64] = (np.array(areas) + np.array(areas)[::-1]) / 2
     table.flags.writeable = False
     return table
 
