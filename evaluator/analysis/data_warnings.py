@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 def data_warnings(info: RunInfo, store: RunStore) -> list[str]:
     """Of one run: prompts that are not common, errors in spite of which it ran, findings."""
     lines = [f"{UNREGISTERED}."] if info.unregistered else []
+    lines += golden_line(info)
     return [*lines, *(f"data: {line}" for line in store.checks().lines())]
+
+
+def golden_line(info: RunInfo) -> list[str]:
+    """Whether a network's golden case passed with the run's weights; empty without weights."""
+    state = info.weights.golden
+    return [f"{info.identity.model}, golden case: {state}."] if state else []
 
 
 def warnings_of_runs(runs: Iterable[RunFacts]) -> list[str]:

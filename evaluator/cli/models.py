@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from evaluator.cli.golden import golden
 from evaluator.cli.options import (
     PATH,
     accept_licence_option,
@@ -19,6 +20,7 @@ from evaluator.cli.options import (
     sockets_option,
     weights_option,
 )
+from evaluator.cli.preflight import preflight
 from evaluator.cli.tables import Column, Table, print_table, table_options
 
 if TYPE_CHECKING:
@@ -281,3 +283,7 @@ def badges() -> None:
 
     changed = update_models_page()
     click.echo("docs/models.md is updated" if changed else "docs/models.md is up to date")
+
+
+models.add_command(preflight)
+models.add_command(golden)

@@ -24,6 +24,7 @@ from evaluator.runs.run_info import (
     SoftwareInfo,
     WeightsInfo,
 )
+from evaluator.zoo.conformance.golden_record import golden_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,7 +68,11 @@ def run_info(
         prompt_kind=plan.kind,
         replayed_run=plan.replay[0] if plan.replay else None,
         card=dict(plan.card.labels),
-        weights=WeightsInfo(name=plan.weights, sha256=dict(weights_sha256)),
+        weights=WeightsInfo(
+            name=plan.weights,
+            sha256=dict(weights_sha256),
+            golden=golden_state(plan.card.name, weights_sha256) if plan.weights else "",
+        ),
         options=dict(plan.options),
         engine=EngineInfo(name=engine.name, isolates=engine.isolates, versions=engine.about()),
         limits=limits,

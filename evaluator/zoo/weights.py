@@ -13,6 +13,7 @@ from evaluator.errors import ModelFilesError, UserError
 from evaluator.files import file_sha256
 from evaluator.zoo.archives import check_unpacked
 from evaluator.zoo.bundles import identity_of
+from evaluator.zoo.preflight.weight_files import require_right_files
 from evaluator.zoo.sources import UNVERIFIED
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ def check_mounted(folder: Path, model: str, sources: Sources) -> dict[str, str]:
                 "sources.toml for it"
             )
         _check_readable(path)
+    require_right_files(model, sources, folder)
     return hashes
 
 

@@ -43,7 +43,7 @@ def test_a_record_becomes_a_row(project):
     write_record("painter", PreparedModel(model=model, identity="random:small", hashes={}), results)
     row = badge_table().splitlines()[-1]
     assert row.startswith(
-        "| `painter` | random:small: not a result | 1 of 2 (not: session equals batch) "
+        "| `painter` | random:small: not a result | not run | 1 of 2 (not: session equals batch) "
         "| 0.071 | 123 | - |"
     )
     page = folder / "docs/models.md"

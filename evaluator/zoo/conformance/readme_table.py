@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from evaluator import paths
 from evaluator.errors import ManifestError
 from evaluator.files import read_json, write_bytes, write_json
+from evaluator.zoo.conformance.golden_record import golden_state
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,7 @@ END = "<!-- end of checks -->"
 COLUMNS = (
     "model",
     "weights",
+    "golden case",
     "checks passed",
     "s per request, at most",
     "s for 512×512×400",
@@ -94,14 +96,12 @@ def _row(record: dict[str, Any]) -> tuple[str, ...]:
     checks, measured = record["checks"], record["measured"]
     passed = sum(check["ok"] for check in checks)
     failed = "; ".join(check["check"] for check in checks if not check["ok"])
-    weights = (
-        f"{record['weights']}: not a result"
-        if record["weights"].startswith("random")
-        else record["weights"]
-    )
+    is_random = record["weights"].startswith("random")
+    weights = f"{record['weights']}: not a result" if is_random else record["weights"]
     return (
         f"`{record['model']}`",
         weights,
+        golden_state(record["model"], {} if is_random else record["weights_sha256"]),
         f"{passed} of {len(checks)}" + (f" (not: {failed})" if failed else ""),
         _number(measured.get("slowest_seconds")),
         _number(measured.get("huge_seconds")),
