@@ -26,7 +26,7 @@ UMD  := $(BIN)/umd
 ORACLES     := .venv-oracles
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: help eval test test-zoo test-upstream lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds bench-zoo bench-statistics bench-compare bench-report compare-peers code-metrics clean
+.PHONY: help eval test test-zoo test-upstream lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds bench-zoo bench-statistics bench-grid confounds bench-compare bench-report compare-peers code-metrics clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -74,6 +74,12 @@ bench-folder: $(VENV)/dev.done ## folders of pairs a minute, over cores, volumes
 bench-overhead: $(VENV)/dev.done ## seconds per case beyond the model's: one session against a container for each case
 	@.ci/ensure-engine
 	PYTHONPATH=. $(BIN)/python benchmarks/bench_overhead.py
+
+bench-grid: $(VENV)/dev.done ## simulated cohorts: is an image-blind model worse on PET; writes docs/confounds.md
+	PYTHONPATH=. $(BIN)/python benchmarks/bench_grid.py
+
+confounds: $(VENV)/dev.done ## floor, ceiling and controlled verdicts of the models without GPU on ibsi-sts and phantom-40; hours; writes docs/confounds.md
+	PYTHONPATH=. $(BIN)/python benchmarks/confounds.py
 
 bench-rounds: $(VENV)/dev.done ## six rounds in one session against a container for each case and round
 	@.ci/ensure-engine

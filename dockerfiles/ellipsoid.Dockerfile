@@ -10,6 +10,7 @@ LABEL umd.contract="1" \
       umd.inputs="CT | MR | PT" \
       umd.units="" \
       umd.prompts="box" \
+      umd.box="mm" \
       umd.targets="*" \
       umd.rounds="one" \
       umd.session="stdio" \

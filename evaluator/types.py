@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from evaluator.plain_text import clean_text
-from zoo_sdk.wire import Box, Point
+from zoo_sdk.wire import Box, BoxMm, Point
 
 Modality = Literal["CT", "MR", "PT"]
 """DICOM codes; PT is PET."""
@@ -140,6 +140,8 @@ class ModelCard:
     units: Mapping[str, str]
     #: empty for an automatic model
     prompts: tuple[PromptKind, ...]
+    #: which box the model uses: of whole voxels, or the exact one in millimetres
+    box: Literal["voxels", "mm"] = "voxels"
     #: None: any prompted target
     targets: tuple[str, ...] | None
     many_rounds: bool = False
@@ -197,6 +199,23 @@ class PromptPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePlan:
+    """The grids on which the images of a case are shown and scored."""
+
+    #: own: each image on its own grid; common: every image and its references on one grid, before
+    #: prompts and scoring
+    grid: Literal["own", "common"] = "own"
+    #: the image whose grid is common; anchor: the first modality of the prompts' anchors that the
+    #: case has
+    grid_of: Literal["anchor", "CT", "MR", "PT"] = "anchor"
+    #: the common grid has cubic voxels of this size instead, about the same centre, millimetres
+    spacing_mm: float | None = None
+    #: CT and MR are blurred by a Gaussian of this full width at half maximum before they are
+    #: resampled, as by PET's point spread function, millimetres
+    blur_fwhm_mm: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundPlan:
     """The corrections after round 0."""
 
@@ -248,6 +267,19 @@ class Protocol:
     #: one for each seed, in the order of ``seeds``, if the seeds differ in their prompts
     #: (robustness); otherwise empty
     variants: tuple[PromptPlan, ...] = ()
+    images: ImagePlan = ImagePlan()
+    #: one for each seed, if the seeds differ in their images (robustness); otherwise empty
+    image_variants: tuple[ImagePlan, ...] = ()
+
+    def images_of(self, seed: int) -> ImagePlan:
+        """The image plan of a seed: its variant, or the plan that all seeds share.
+
+        Args:
+            seed: one of ``seeds``.
+        """
+        if self.image_variants:
+            return self.image_variants[self.seeds.index(seed)]
+        return self.images
 
     def prompts_of(self, seed: int) -> PromptPlan:
         """The prompt plan of a seed: its variant, or the plan that all seeds share.
@@ -267,6 +299,8 @@ class TargetPrompt:
     target: str
     points: tuple[Point, ...] = ()
     box: Box | None = None
+    #: the box before it was rounded to voxels; only for models that take it
+    box_mm: BoxMm | None = None
     text: str | None = None
     #: the organ that the text names, if it is not the target
     text_of: str | None = None

@@ -16,10 +16,12 @@ import pandas as pd
 from evaluator import paths
 from evaluator.analysis.failure_modes import EMPTY, FAILURE_MODES, classify
 from evaluator.datasets import load_dataset
+from evaluator.datasets.image_plans import planned_case
 from evaluator.datasets.references import load_references
-from evaluator.errors import UserError
+from evaluator.errors import UserError, VolumeError
 from evaluator.files import fingerprint, read_json, write_json
 from evaluator.imaging.grid_masks import crop_mask
+from evaluator.manifests.protocols import load_protocol
 from evaluator.runs.tables import at_round
 from evaluator.types import Status
 from evaluator.volumes import read_labels
@@ -205,8 +207,13 @@ def _scans(run: RunFacts) -> tuple[dict[tuple[str, str], Scan], str]:
     if dataset.sha256 != run.dataset_sha256:
         return {}, "the dataset has changed since the run was made"
     scans = {}
+    protocol = load_protocol(run.info.protocol_source)
     for case in dataset.cases:
-        scans.update({(case.id, str(name)): scan for name, scan in case.scans.items()})
+        try:
+            planned = planned_case(case, protocol)
+        except VolumeError:
+            continue  # the case was not run
+        scans.update({(case.id, str(name)): scan for name, scan in planned.scans.items()})
     return scans, ""
 
 

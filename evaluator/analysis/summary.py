@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     Key = tuple[str, str, str]
 
 
+EFFORT = ("clicks", "boxes", "scribble_mm")
+"""Columns of a prediction's effort."""
+
+
 def summarise(
     run: RunStore, *, metrics: Sequence[str] = (), round_number: int | None = None
 ) -> list[dict[str, Any]]:
@@ -54,7 +58,8 @@ def summarise(
         the data; ``statuses`` counts all of these by status. ``random_weights`` is present and
         true where no score is a result. ``reproducibility`` is the verdict on the scans that were
         predicted again. ``displacement_mm`` is the largest distance of a prompt from the image's own
-        reference (``analysis.displacements``). ``metrics`` has the statistics of each metric by name (see
+        reference (``analysis.displacements``). ``effort`` has the means over subjects of clicks, boxes
+        and millimetres of scribbles (``evaluator.runs.effort``). ``metrics`` has the statistics of each metric by name (see
         ``metric_statistics``); those of the first one, ``metric``, are also in the object itself.
 
     Raises:
@@ -66,7 +71,8 @@ def summarise(
         if name not in protocol.metrics:
             raise UnknownNameError(f"metric in run {run.name}", name, protocol.metrics)
     names = list(metrics or protocol.metrics)
-    scores = at_round(load(run).scores, round_number, protocol)
+    results = load(run)
+    scores = at_round(results.scores, round_number, protocol)
     if scores.empty:
         return []
     statistics = {name: metric_statistics(scores, name, protocol) for name in names}
@@ -75,6 +81,7 @@ def summarise(
     warning = {"random_weights": True} if run.info().random_weights else {}
     reproducibility = read_verdict(run)
     moved = displacements(run)
+    effort = mean_effort(at_round(results.predictions, round_number, protocol))
     entries = []
     for key, group in rows.groupby(["model", "target", "modality"], observed=True, sort=True):
         model, target, modality = map(str, key)
@@ -84,11 +91,28 @@ def summarise(
             "reproducibility": reproducibility,
             "displacement_mm": max(moved.get((target, modality), [0.0])),
             "metric": names[0],
+            "effort": effort.get((target, modality), dict.fromkeys(EFFORT)),
         }
         by_metric = {name: statistics[name][model, target, modality] for name in names}
         entry = labels | counts[model, target, modality] | details
         entries.append(entry | by_metric[names[0]] | {"metrics": by_metric})
     return entries
+
+
+def mean_effort(predictions: pd.DataFrame) -> dict[tuple[str, str], dict[str, float | None]]:
+    """Mean effort over subjects of one run's predictions in one round.
+
+    Returns:
+        (target, modality) -> clicks, boxes and scribble_mm; None where no effort is known.
+    """
+    efforts: dict[tuple[str, str], dict[str, float | None]] = {}
+    for (target, modality), rows in predictions.groupby(["target", "modality"], observed=True):
+        values = rows[list(EFFORT)].astype("float64")
+        means = values.groupby(rows["subject"].astype("str")).mean().mean()
+        efforts[str(target), str(modality)] = {
+            name: _rounded(float(means[name])) for name in EFFORT
+        }
+    return efforts
 
 
 def metric_statistics(
@@ -206,6 +230,37 @@ def not_run(run: RunStore) -> list[str]:
         for record in run.records()
         if record.state == "not-run"
     ]
+
+
+def describe_images(run: RunStore) -> str:
+    """Say on which grid images and references were put, and what that costs; empty: on their own.
+
+    The cost is the Dice of a reference that is resampled to the common grid and back, against
+    itself.
+    """
+    protocol = load_protocol(run.info().protocol_source)
+    plans = [protocol.images_of(seed) for seed in protocol.seeds]
+    if all(plan.grid == "own" for plan in plans):
+        return ""
+    costs: dict[str, list[float]] = {}
+    for record in run.records():
+        limits = run.limits(record.case, record.modality)
+        if limits is not None and limits.resampling:
+            costs.setdefault(str(record.modality), []).extend(limits.resampling.values())
+    parts = [
+        f"{modality} {np.mean(values):.3f} (least {min(values):.3f})"
+        for modality, values in sorted(costs.items())
+    ]
+    cost = ", ".join(parts) or "nothing was resampled"
+    common = next(plan for plan in plans if plan.grid == "common")
+    size = (
+        f"cubes of {common.spacing_mm:g} mm" if common.spacing_mm else f"that of {common.grid_of}"
+    )
+    return (
+        f"Common grid ({size}): images by linear interpolation, averaged over larger voxels; a "
+        "voxel belongs to a reference if half of it does. Dice of references resampled to it and "
+        f"back: {cost}."
+    )
 
 
 def _rounded(value: float) -> float | None:

@@ -26,6 +26,7 @@ _NOTES = (
     "Failed predictions are counted as the protocol defines.",
     "Undefined distances are replaced by the protocol's distance cap.",
     "Floor: mean score of an image-blind answer to the model's prompt. Ceiling: what the grid allows.",
+    "Clicks, boxes, scribble: effort of the prompt up to this round, means over subjects.",
     "Distances are in mm. |metric| is the magnitude of a signed metric.",
 )
 
@@ -115,6 +116,9 @@ def _score_table(entries: list[dict[str, Any]]) -> Table:
         Column(name=f"{first}_ceiling_mean_over_subjects", heading="ceiling", level=2),
         Column(name=f"{first}_median_over_subjects", heading="median\nover subjects", level=1),
         Column(name=f"{first}_iqr_over_subjects", heading="IQR\nover subjects", level=1),
+        Column(name="clicks", heading="clicks", level=2, digits=1),
+        Column(name="boxes", heading="boxes", level=2, digits=1),
+        Column(name="scribble_mm", heading="scribble,\nmm", level=3, digits=0),
         *medians,
     )
     rows = []
@@ -127,6 +131,7 @@ def _score_table(entries: list[dict[str, Any]]) -> Table:
             entry["ceiling_mean_over_subjects"],
             entry["median_over_subjects"],
             (entry["q1_over_subjects"], entry["q3_over_subjects"]),
+            *(entry["effort"][name] for name in ("clicks", "boxes", "scribble_mm")),
             *(by_metric[name]["median_over_subjects"] for name in others),
         )
         rows.append(row)
@@ -216,16 +221,18 @@ def _rounds_table(entries: list[dict[str, Any]]) -> Table:
 def footer(run: RunStore, entries: list[dict[str, Any]]) -> list[str]:
     """Count the predictions by status, explain the statistics, and list scans that were not run."""
     from evaluator.analysis.displacements import describe_displacements
-    from evaluator.analysis.summary import not_run
+    from evaluator.analysis.summary import describe_images, not_run
 
     statuses: Counter[str] = Counter()
     for entry in entries:
         statuses.update(entry["statuses"])
     counts = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
     displacement = describe_displacements(run)
+    images = describe_images(run)
     return [
         f"Predictions: {counts}.",
         *_NOTES,
         *([displacement] if displacement else []),
+        *([images] if images else []),
         *(f"not run: {line}" for line in not_run(run)),
     ]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from evaluator.imaging.grid_masks import GridMask
     from evaluator.types import Modality, Unit
-    from zoo_sdk.wire import Box, Grid, Point
+    from zoo_sdk.wire import Box, BoxMm, Grid, Point
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,7 @@ class RequestTarget:
     #: of all rounds, oldest first
     points: tuple[Point, ...] = ()
     box: Box | None = None
+    box_mm: BoxMm | None = None
     scribble: GridMask | None = None
     #: the mask of the round before
     previous: GridMask | None = None

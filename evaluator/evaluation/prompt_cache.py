@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from evaluator.datasets.image_plans import planned_case
 from evaluator.datasets.references import load_references
 from evaluator.errors import RunConflictError, VolumeError
 from evaluator.evaluation.click_replay import clicks_as_json, recorded_clicks
 from evaluator.files import Json, fingerprint
 from evaluator.manifests.organs import load_organs
 from evaluator.prompting.initial_prompts import NoPrompt, simulate_prompts
-from evaluator.runs.records import CasePrompts
+from evaluator.runs.records import CasePrompts, plain_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from evaluator.evaluation.plan import Plan
     from evaluator.imaging.grid_masks import GridMask
     from evaluator.runs.store import RunStore
-    from evaluator.types import Case, Modality, PromptKind, TargetPrompt
+    from evaluator.types import Case, ImagePlan, Modality, PromptKind, Protocol, TargetPrompt
 
     References = Mapping[Modality, Mapping[str, GridMask]]
     Simulated = dict[Modality, TargetPrompt | NoPrompt]
@@ -70,6 +71,8 @@ def prompt_source(plan: Plan, usable: Mapping[Modality, Mapping[str, str]]) -> s
     source: Json = {"references": plain, "protocol": plan.protocol.sha256, "kind": plan.kind}
     if not plan.registered:
         source["registered"] = False
+    if plan.kind == "box" and plan.card.box == "mm":
+        source["box"] = "mm"
     return fingerprint(source)
 
 
@@ -84,14 +87,14 @@ def replay_hash(run: RunStore) -> str:
 
 def _simulated(plan: Plan, case: Case, modalities: list[Modality], kind: PromptKind) -> Json:
     """Modality -> seed -> target -> prompt as plain JSON values."""
-    references: dict[Modality, Mapping[str, GridMask]] = {}
-    for modality in modalities:
-        with suppress(VolumeError):  # that scan is not run, and its record says why
-            references[modality] = load_references(case.scans[modality]).masks
+    own = _references(case, modalities)
+    shown = {
+        images: own if images.grid == "own" else _references(planned, modalities)
+        for images, planned in _planned_cases(plan.protocol, case).items()
+    }
     prompts: Json = {modality: {} for modality in modalities}
-    texts = _texts(references)
-    for target in _target_names(references):
-        masks = {name: of_scan[target] for name, of_scan in references.items() if target in of_scan}
+    texts = _texts(own)
+    for target in _target_names(own):
         for seed in plan.protocol.seeds:
             simulate = partial(
                 simulate_prompts,
@@ -102,19 +105,49 @@ def _simulated(plan: Plan, case: Case, modalities: list[Modality], kind: PromptK
                 subject=f"{plan.dataset.name}/{case.id}",
                 texts={target: _text(target)} | texts,
             )
-            simulated = simulate(masks) if plan.registered else _each_alone(simulate, masks)
+            masks = _of_target(shown[plan.protocol.images_of(seed)], target)
+            anchors = _of_target(own, target)
+            if plan.registered:
+                simulated = simulate(masks, anchors=anchors)
+            else:
+                simulated = _each_alone(simulate, masks, anchors)
             for modality, prompt in simulated.items():
-                prompts[modality].setdefault(str(seed), {})[target] = _as_json(prompt)
+                body = _as_json(prompt, exact_box=plan.card.box == "mm")
+                prompts[modality].setdefault(str(seed), {})[target] = body
     return prompts
 
 
+def _references(case: Case, modalities: list[Modality]) -> References:
+    references: dict[Modality, Mapping[str, GridMask]] = {}
+    for modality in modalities:
+        with suppress(VolumeError):  # that scan is not run, and its record says why
+            references[modality] = load_references(case.scans[modality]).masks
+    return references
+
+
+def _planned_cases(protocol: Protocol, case: Case) -> dict[ImagePlan, Case]:
+    """The case as each image plan of the protocol shows it."""
+    planned: dict[ImagePlan, Case] = {}
+    for seed in protocol.seeds:
+        images = protocol.images_of(seed)
+        if images not in planned:
+            planned[images] = planned_case(case, protocol, seed)
+    return planned
+
+
+def _of_target(references: References, target: str) -> dict[Modality, GridMask]:
+    return {name: of_scan[target] for name, of_scan in references.items() if target in of_scan}
+
+
 def _each_alone(
-    simulate: Callable[[dict[Modality, GridMask]], Simulated], masks: Mapping[Modality, GridMask]
+    simulate: Callable[..., Simulated],
+    masks: Mapping[Modality, GridMask],
+    anchors: Mapping[Modality, GridMask],
 ) -> Simulated:
     """A prompt for each image, simulated on its own reference."""
     simulated: Simulated = {}
     for modality, mask in masks.items():
-        simulated |= simulate({modality: mask})
+        simulated |= simulate({modality: mask}, anchors={modality: anchors[modality]})
     return simulated
 
 
@@ -149,5 +182,8 @@ def _replayed(replay: RunStore, case: Case, source: str) -> CasePrompts:
     return stored
 
 
-def _as_json(prompt: TargetPrompt | NoPrompt) -> Json:
-    return {"absent": prompt.reason} if isinstance(prompt, NoPrompt) else asdict(prompt)
+def _as_json(prompt: TargetPrompt | NoPrompt, *, exact_box: bool) -> Json:
+    """A prompt; ``exact_box``: with the box in millimetres, which few models take."""
+    if isinstance(prompt, NoPrompt):
+        return {"absent": prompt.reason}
+    return plain_prompt(prompt if exact_box else replace(prompt, box_mm=None))

@@ -16,6 +16,7 @@ from evaluator import paths
 from evaluator.containers.engines import open_engine
 from evaluator.containers.gpus import Gpu, choose_gpus, find_gpus
 from evaluator.datasets import load_dataset, scan_problem
+from evaluator.datasets.image_plans import plan_problem
 from evaluator.datasets.load import choose_cases
 from evaluator.errors import UserError, VolumeError
 from evaluator.evaluation.click_replay import clicks_to_replay
@@ -210,6 +211,8 @@ def _resolve_scan(
         return state("not run", problem)
     if refused := refusal(plan, case, modality):
         return state("refused", refused.detail)
+    if problem := plan_problem(case, plan.protocol):
+        return state("not run", problem)
     inputs = inputs_for(plan.card, case, modality) or (modality,)
     for name in inputs:
         if problem := stopped.get(name) or scan_problem(case.scans[name]):

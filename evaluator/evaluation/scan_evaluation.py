@@ -14,18 +14,16 @@ from evaluator.containers import raise_if_disk_full, raise_if_removed
 from evaluator.containers.contracts import contract_of
 from evaluator.containers.requests import ModelRequest, RequestTarget
 from evaluator.containers.safe_removal import discard
-from evaluator.datasets.references import load_references
 from evaluator.errors import VolumeError
 from evaluator.evaluation.click_replay import clicks_sha256
 from evaluator.evaluation.data_guard import require_same_files
 from evaluator.evaluation.plan import target_refusal
 from evaluator.evaluation.record_writer import record_not_run, write_scores
 from evaluator.evaluation.run_context import require_unchanged
-from evaluator.imaging.geometry import difference
-from evaluator.imaging.orthogonal_grids import placed_on, readable_grid
+from evaluator.evaluation.scan_images import ScanImages
+from evaluator.imaging.orthogonal_grids import placed_on
 from evaluator.prompting.simulated_user import SimulatedUser
 from evaluator.runs.records import AttemptRecord, MaskFile, RoundRecord, ScanRecord, TargetRecord
-from evaluator.scoring.applicability import needs_image
 from evaluator.scoring.masks import score_masks
 from evaluator.scoring.rows import rows_without_prompt, score_rows
 from evaluator.types import Failure, Status
@@ -36,14 +34,12 @@ if TYPE_CHECKING:
 
     from evaluator.containers import RequestOutcome
     from evaluator.containers.contracts import Contract
-    from evaluator.containers.requests import ScanInput, StagedRequest, StagedScan
-    from evaluator.datasets.references import LoadedReferences
+    from evaluator.containers.requests import StagedRequest
     from evaluator.evaluation.run_context import RunContext
     from evaluator.imaging.grid_masks import GridMask
     from evaluator.prompting.simulated_user import RoundPrompts, StopReason, TargetPrompts
     from evaluator.runs.records import ScanPrompts, ScoreRow, SeedClicks
     from evaluator.types import Case, Modality
-    from zoo_sdk.wire import Grid
 
     Predictions = Mapping[str, GridMask | Failure]
 
@@ -60,9 +56,10 @@ class ScanStart:
     key: str
     #: role -> sha256
     files: Mapping[str, str]
+    #: modalities of the request, the scan's own first
+    inputs: tuple[Modality, ...]
     #: role -> sha256 of the files of all images of the requests
     input_files: Mapping[str, str]
-    images: ScanInput
     prompts: ScanPrompts
     #: clicks to replay; None: the scan's own errors are corrected
     replayed: SeedClicks | None
@@ -85,8 +82,7 @@ class ScanEvaluation:
         self._contract: Contract = context.contract or contract_of(context.plan.card)
         self._results = _Progress()
         self._seeds = list(context.plan.protocol.seeds)
-        self._references: LoadedReferences | None = None
-        self._scan: StagedScan | None = None
+        self._images = ScanImages(context, start.case, start.modality, start.inputs)
         self._user: SimulatedUser | None = None
         self._seed = 0
         self._pending: tuple[RoundPrompts, StagedRequest] | None = None
@@ -98,7 +94,7 @@ class ScanEvaluation:
         Raises:
             HostError: the disk is full.
         """
-        if self._finished or (self._scan is None and not self._begin()):
+        if self._finished or (self._images.grid is None and not self._begin()):
             return None
         while True:
             prompts = self._user.ask() if self._user else None
@@ -111,6 +107,8 @@ class ScanEvaluation:
                 self._user = None
             if not self._seeds:
                 self._finish()
+                return None
+            if not self._show(self._seeds[0]):
                 return None
             self._seed = self._seeds.pop(0)
             self._user = self._simulate_user(self._seed)
@@ -141,6 +139,7 @@ class ScanEvaluation:
             seconds=outcome.seconds,
             load_seconds=outcome.load_seconds,
             reply=outcome.reply,
+            grid=self._images.other_grid,
             added=added,
             attempts=tuple(
                 AttemptRecord(status=attempt.status, detail=attempt.detail)
@@ -155,25 +154,27 @@ class ScanEvaluation:
         self._user.tell(masks)
 
     def _begin(self) -> bool:
-        """Read the references and stage the images; False if the data allow no fair prompt."""
-        start, context = self._start, self._context
-        protocol, scan = context.plan.protocol, start.case.scans[start.modality]
+        """Show the first seed's images; False if the data allow no fair prompt."""
+        if not self._show(self._seeds[0]):
+            return False
+        start, protocol = self._start, self._context.plan.protocol
+        scan = start.case.scans[start.modality]
+        self._results.rows += rows_without_prompt(protocol, scan, start.prompts.missing)
+        return True
+
+    def _show(self, seed: int) -> bool:
+        """Stage the images of a seed; False if the data allow no fair prompt."""
         try:
-            references = load_references(scan, with_image=needs_image(protocol.metrics))
-            staged = self._contract.stage_scan(start.images, context.workspace)
-            if mismatch := difference(staged.grid, readable_grid(references.grid)):
-                raise VolumeError(f"image and reference do not match: {mismatch}")
+            self._images.show(seed)
         except VolumeError as error:
-            record_not_run(context, start.case, start.modality, str(error))
+            start = self._start
+            record_not_run(self._context, start.case, start.modality, str(error))
             self._finished = True
             return False
-        self._references, self._scan = references, staged
-        self._results.rows += rows_without_prompt(protocol, scan, start.prompts.missing)
         return True
 
     def _simulate_user(self, seed: int) -> SimulatedUser:
         """The user of one seed; targets that the model does not know are recorded as refused."""
-        assert self._references is not None
         plan, prompts = self._context.plan, self._start.prompts.prompts[seed]
         refused = {
             name: why for name in prompts if (why := target_refusal(plan.card, name)) is not None
@@ -189,21 +190,20 @@ class ScanEvaluation:
         return SimulatedUser(
             rounds,
             {name: prompt for name, prompt in prompts.items() if name not in refused},
-            self._references.masks,
+            self._images.references.masks,
             seed=seed,
             subject=self._start.case.id,
             recorded=replayed,
         )
 
     def _stage(self, prompts: RoundPrompts) -> StagedRequest:
-        assert self._scan is not None
         request = ModelRequest(
             id=f"r{self._start.number:05d}s{self._seed:02d}k{prompts.round:02d}",
             round=prompts.round,
             targets=tuple(self._request_target(target) for target in prompts.targets.values()),
             options=self._context.plan.options,
         )
-        return self._contract.stage_request(request, self._scan, self._context.workspace)
+        return self._contract.stage_request(request, self._images.staged, self._context.workspace)
 
     def _request_target(self, target: TargetPrompts) -> RequestTarget:
         plan, prompt = self._context.plan, target.prompt
@@ -215,24 +215,18 @@ class ScanEvaluation:
             text=text,
             points=prompt.points,
             box=prompt.box,
+            box_mm=prompt.box_mm,
             scribble=self._as_staged(target.scribble),
             previous=self._as_staged(target.previous) if "mask" in plan.card.prompts else None,
         )
 
-    @property
-    def _grid(self) -> Grid:
-        """The image's grid, on which masks are stored; see ``stage_image`` for the model's."""
-        assert self._scan is not None
-        assert self._references is not None
-        exact = self._references.grid
-        return self._scan.grid if readable_grid(exact) == exact else exact
-
     def _as_staged(self, mask: GridMask | None) -> GridMask | None:
-        assert self._scan is not None
-        return placed_on(mask, self._scan.grid) if mask is not None else None
+        return placed_on(mask, self._images.staged.grid) if mask is not None else None
 
     def _on_image(self, mask: GridMask | Failure) -> GridMask | Failure:
-        return mask if isinstance(mask, Failure) else placed_on(mask, self._grid)
+        if isinstance(mask, Failure):
+            return mask
+        return placed_on(mask, self._images.shown_grid)
 
     def _read_mask(self, outcome: RequestOutcome, target: str) -> GridMask | Failure:
         """The mask of one target, if it can be trusted."""
@@ -265,18 +259,16 @@ class ScanEvaluation:
             target=name,
         )
         path.parent.mkdir(parents=True, exist_ok=True)
-        assert self._scan is not None
         file = MaskFile(
             file=str(path.relative_to(run.path)),
-            sha256=write_mask(path, mask, self._grid),
+            sha256=write_mask(path, mask, self._images.shown_grid),
             voxels=mask.voxel_count,
         )
         return TargetRecord(status=Status.OK, mask=file, interactions=interactions)
 
     def _score(self, entry: RoundRecord, masks: Predictions) -> None:
-        assert self._references is not None
         self._results.rounds.append(entry)
-        scores = score_masks(self._references, masks, self._context.plan.protocol)
+        scores = score_masks(self._images.references, masks, self._context.plan.protocol)
         self._results.rows += score_rows(entry.seed, entry.round, scores)
 
     def _finish(self) -> None:
@@ -285,12 +277,10 @@ class ScanEvaluation:
         Raises:
             HostError: a file of the scan was changed since its hash was taken.
         """
-        assert self._scan is not None
         require_unchanged(self._start.case, self._start.modality, self._start.files)
         start, context, results = self._start, self._context, self._results
         require_same_files(start.case, start.input_files)
-        for file in self._scan.files:
-            file.unlink(missing_ok=True)
+        self._images.remove()
         record = ScanRecord(
             case=start.case.id,
             subject=start.case.subject,
@@ -299,7 +289,7 @@ class ScanEvaluation:
             key=start.key,
             state="done",
             files=start.files,
-            grid=self._grid,
+            grid=self._images.grid,
             missing_prompts=start.prompts.missing,
             rounds=tuple(results.rounds),
             stop_reasons=results.stop_reasons,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evaluator.containers.requests import InputImage, ScanInput
+from evaluator.datasets.image_plans import planned_case
+from evaluator.errors import VolumeError
 from evaluator.evaluation.click_replay import click_source, clicks_as_json, clicks_to_replay
 from evaluator.evaluation.data_guard import require_checked_data, require_finished_data
 from evaluator.evaluation.plan import inputs_for, refusal, scan_key
 from evaluator.evaluation.prompt_cache import case_prompts
 from evaluator.evaluation.record_writer import done_before, record_not_run, record_refusal
 from evaluator.evaluation.scan_evaluation import ScanEvaluation, ScanStart
-from evaluator.files import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from evaluator.evaluation.run_context import CaseFiles, RunContext
     from evaluator.evaluation.scan_task import ScanTask
     from evaluator.runs.records import ScanPrompts, SeedClicks
-    from evaluator.types import Case, Modality
+    from evaluator.types import Case, Modality, Protocol
 
 
 class TaskEvaluation:
@@ -77,7 +77,8 @@ def start_scan(
     inputs = inputs_for(plan.card, case, modality) or (modality,)
     for name in inputs:
         require_checked_data(context, case, name, files.sha256.get(name, {}))
-    if problem := _problem(plan, case, modality, files):
+    problem = _problem(plan, case, modality, files) or write_planned(plan.protocol, case)
+    if problem:
         require_finished_data(context.run, case, modality, problem)
         record_not_run(context, case, modality, problem)
         return None
@@ -91,26 +92,27 @@ def start_scan(
     key = result_key(plan, files, inputs, scan, replayed)
     if done_before(context, case, modality, key):
         return None
-    pseudonym = fingerprint([context.salt, case.id, modality])[:12]
-    images = {
-        name: InputImage(
-            source=case.scans[name].image,
-            unit=case.scans[name].unit,
-            name=fingerprint([context.salt, pseudonym, name])[:12],
-        )
-        for name in inputs
-    }
     return ScanStart(
         case=case,
         modality=modality,
         number=number,
         key=key,
         files=files.sha256[modality],
+        inputs=inputs,
         input_files=_merged(files, inputs),
-        images=ScanInput(pseudonym=pseudonym, images=images),
         prompts=scan,
         replayed=replayed,
     )
+
+
+def write_planned(protocol: Protocol, case: Case) -> str | None:
+    """Resample the case's images as the protocol plans them; why that is not possible, or None."""
+    try:
+        for seed in protocol.seeds:
+            planned_case(case, protocol, seed)
+    except VolumeError as error:
+        return str(error)
+    return None
 
 
 def result_key(

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluator.imaging.solids import ball_mask, box_mask, ellipsoid_in_box, voxel_mask
+from evaluator.imaging.solids import (
+    ball_mask,
+    box_mask,
+    ellipsoid_in_box,
+    solid_mask,
+    voxel_mask,
+)
 from evaluator.prompting.error_regions import dice
 
 if TYPE_CHECKING:
@@ -38,7 +44,12 @@ def needs_shape(prompt: TargetPrompt) -> bool:
 
 
 def blind_masks(
-    prompt: TargetPrompt, grid: Grid, modality: Modality, shape: TypicalShape | None
+    prompt: TargetPrompt,
+    grid: Grid,
+    modality: Modality,
+    shape: TypicalShape | None,
+    *,
+    own: Grid | None = None,
 ) -> dict[str, GridMask]:
     """The image-blind masks for a prompt of round 0.
 
@@ -48,10 +59,18 @@ def blind_masks(
         modality: of the scan.
         shape: what the dataset's other subjects tell of the target; None: nothing. A box needs
             none.
+        own: the image's own grid, if ``grid`` is a common one; the typical position is relative
+            to it.
 
     Returns:
         Rule -> mask; none if there is no shape where one is needed.
     """
+    if prompt.box_mm is not None:
+        middle, axes = prompt.box_mm.centre, np.array(prompt.box_mm.half_axes)
+        return {
+            "ellipsoid": solid_mask(grid, middle, axes, ellipsoid=True),
+            "box": solid_mask(grid, middle, axes, ellipsoid=False),
+        }
     if prompt.box is not None:
         return {
             "ellipsoid": ellipsoid_in_box(prompt.box, grid),
@@ -69,7 +88,7 @@ def blind_masks(
         return {
             name: voxel_mask(grid, centre) if mask.empty else mask for name, mask in masks.items()
         }
-    position = shape.typical_position(modality, grid)
+    position = shape.typical_position(modality, own or grid)
     return {} if position is None else {"mean shape": shape.at(position, grid)}
 
 

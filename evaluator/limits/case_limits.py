@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from evaluator.datasets.image_plans import planned_case
 from evaluator.datasets.references import load_references
 from evaluator.errors import VolumeError
 from evaluator.imaging.mask_resampling import resample_mask
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from evaluator.imaging.grid_masks import GridMask
     from evaluator.limits.typical_shapes import TypicalShapes
     from evaluator.runs.records import ScanPrompts
-    from evaluator.types import Case, Modality, Protocol, Score, TargetPrompt
+    from evaluator.types import Case, ImagePlan, Modality, Protocol, Score, TargetPrompt
 
     #: metric -> value
     Values = dict[str, float | None]
@@ -45,14 +47,27 @@ class CaseLimits:
 
     def __init__(self, case: Case, protocol: Protocol, shapes: TypicalShapes) -> None:
         self._case, self._protocol, self._shapes = case, protocol, shapes
-        self._references: dict[Modality, LoadedReferences] = {}
+        self._own = self._load(case)
+        #: by image plan: the references that masks are scored against
+        self._shown: dict[ImagePlan, dict[Modality, LoadedReferences]] = {}
+
+    def _load(self, case: Case) -> dict[Modality, LoadedReferences]:
+        references: dict[Modality, LoadedReferences] = {}
         for modality, scan in case.scans.items():
-            try:
-                self._references[modality] = load_references(
-                    scan, with_image=needs_image(protocol.metrics)
+            # a scan without usable references was not run, and its record says why
+            with suppress(VolumeError, OSError):
+                references[modality] = load_references(
+                    scan, with_image=needs_image(self._protocol.metrics)
                 )
-            except (VolumeError, OSError):
-                continue  # the scan was not run, and its record says why
+        return references
+
+    def _of_plan(self, seed: int) -> dict[Modality, LoadedReferences]:
+        """The references that masks of a seed are scored against."""
+        plan = self._protocol.images_of(seed)
+        if plan not in self._shown:
+            case = planned_case(self._case, self._protocol, seed)
+            self._shown[plan] = self._own if case is self._case else self._load(case)
+        return self._shown[plan]
 
     def rows(self, modality: Modality, prompts: ScanPrompts) -> tuple[LimitRow, ...]:
         """Floors and ceilings of one scan.
@@ -65,15 +80,17 @@ class CaseLimits:
             A row for each seed, each target with a prompt, and each metric; none if the scan's
             references cannot be read.
         """
-        references = self._references.get(modality)
-        if references is None:
+        if modality not in self._own:
             return ()
-        ceilings: dict[str, _Ceiling] = {}
+        ceilings: dict[tuple[ImagePlan, str], _Ceiling] = {}
         rows: list[LimitRow] = []
         for seed, targets in prompts.prompts.items():
+            references = self._of_plan(seed)[modality]
+            plan = self._protocol.images_of(seed)
             for target, prompt in targets.items():
-                if target not in ceilings:
-                    ceilings[target] = self._ceiling(modality, target)
+                if (plan, target) not in ceilings:
+                    ceilings[plan, target] = self._ceiling(modality, target, references)
+                ceiling = ceilings[plan, target]
                 rule, floor = self._floor(modality, references, prompt)
                 for metric in self._protocol.metrics:
                     row = LimitRow(
@@ -81,12 +98,29 @@ class CaseLimits:
                         target=target,
                         metric=metric,
                         floor=floor.get(metric),
-                        ceiling=ceilings[target].values.get(metric),
+                        ceiling=ceiling.values.get(metric),
                         floor_rule=rule,
-                        ceiling_rule=str(ceilings[target].finest),
+                        ceiling_rule=str(ceiling.finest),
                     )
                     rows.append(row)
         return tuple(rows)
+
+    def resampling(self, modality: Modality) -> dict[str, float]:
+        """Target -> Dice of the reference after resampling to a common grid and back.
+
+        Of several plans the one that costs most counts. Empty on the scan's own grid.
+        """
+        costs: dict[str, float] = {}
+        own = self._own.get(modality)
+        for seed in self._protocol.seeds if own else ():
+            shown = self._of_plan(seed)[modality]
+            if own is None or shown.grid == own.grid:
+                continue
+            for target, mask in own.masks.items():
+                back = resample_mask(shown.masks[target], own.grid)
+                if not mask.empty:
+                    costs[target] = min(dice(mask, back), costs.get(target, 1.0))
+        return costs
 
     def _floor(
         self, modality: Modality, references: LoadedReferences, prompt: TargetPrompt
@@ -98,30 +132,32 @@ class CaseLimits:
             shape = self._shapes.of(named, without=self._case.subject)
             if shape is None:
                 return NO_OTHER_SUBJECT, {}
-        masks = blind_masks(prompt, references.grid, modality, shape)
+        own = self._own[modality].grid
+        masks = blind_masks(prompt, references.grid, modality, shape, own=own)
         if not masks:
             return OUTSIDE, {}
         rule, mask = best_mask(masks, references.masks[prompt.target])
         return rule, self._values(references, prompt.target, mask)
 
-    def _ceiling(self, modality: Modality, target: str) -> _Ceiling:
-        """The scores of the finest reference: on this grid, or there and back.
+    def _ceiling(self, modality: Modality, target: str, shown: LoadedReferences) -> _Ceiling:
+        """The scores of the finest reference: on the scored grid, or there and back.
 
-        Two masks are compared. One is the finest reference on this grid against this grid's
-        reference. The other is the finest reference resampled to this grid and back, against
-        itself. The one with the better Dice counts: references of images that are not aligned do
+        Two masks are compared. One is the finest reference on the scored grid, against the
+        reference there. The other is the finest reference resampled to the image's own grid and
+        back, against itself. The one with the better Dice counts: references of images that are not aligned do
         not lower the ceiling.
         """
         masks: dict[Modality, GridMask] = {}
-        for name, loaded in self._references.items():
+        for name, loaded in self._own.items():
             if target in loaded.masks and not loaded.masks[target].empty:
                 masks[name] = loaded.masks[target]
         best = finest(masks)
-        own, source = self._references[modality], self._references[best]
-        there = resample_mask(masks[best], own.grid)
-        back = resample_mask(there, source.grid)
-        if dice(own.masks[target], there) >= dice(masks[best], back):
-            return _Ceiling(self._values(own, target, there), best)
+        source = self._own[best]
+        there = resample_mask(masks[best], shown.grid)
+        on_own = resample_mask(masks[best], self._own[modality].grid)
+        back = resample_mask(on_own, source.grid)
+        if dice(shown.masks[target], there) >= dice(masks[best], back):
+            return _Ceiling(self._values(shown, target, there), best)
         return _Ceiling(self._values(source, target, back), best)
 
     def _values(self, references: LoadedReferences, target: str, mask: GridMask) -> Values:

@@ -128,7 +128,13 @@ def _complete_case(
             _require_references(case, record)
             limits = limits or CaseLimits(case, protocol, shapes)
             rows = limits.rows(record.modality, prompts.scan(record.modality))
-            stored = ScanLimits(case=case.id, modality=record.modality, key=key, rows=rows)
+            stored = ScanLimits(
+                case=case.id,
+                modality=record.modality,
+                key=key,
+                rows=rows,
+                resampling=limits.resampling(record.modality),
+            )
             with suppress(HostError):
                 write_typed(_cache_path(key), stored)
         run.write_limits(stored)

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from evaluator import paths
 from evaluator.errors import ManifestError, UnknownNameError
-from evaluator.types import Modality, PromptPlan, Protocol, RoundPlan
+from evaluator.types import ImagePlan, Modality, PromptPlan, Protocol, RoundPlan
 
 
 class _Table(BaseModel):
@@ -48,6 +48,19 @@ class _Prompts(_Table):
         return self
 
 
+class _Images(_Table):
+    grid: Literal["own", "common"] = "own"
+    grid_of: Literal["anchor", "CT", "MR", "PT"] = "anchor"
+    spacing_mm: float | None = Field(default=None, gt=0)
+    blur_fwhm_mm: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _options_of_a_common_grid(self) -> _Images:
+        if self.grid == "own" and self.model_fields_set - {"grid"}:
+            raise ValueError('grid_of, spacing_mm and blur_fwhm_mm need grid = "common"')
+        return self
+
+
 class _Rounds(_Table):
     count: int = Field(default=1, ge=1)
     correction: Literal[
@@ -75,6 +88,7 @@ class _File(_Table):
     title: str = Field(min_length=1)
     description: str = Field(min_length=1)
     prompts: _Prompts
+    images: _Images = Field(default_factory=_Images)
     rounds: _Rounds = Field(default_factory=_Rounds)
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     metrics: tuple[str, ...] = Field(min_length=1)
@@ -96,8 +110,19 @@ class _File(_Table):
     def variant_plans(self) -> tuple[PromptPlan, ...]:
         """For each variant, the common prompts with the variant's fields in place of theirs."""
         common = self.prompts.model_dump(exclude_unset=True)
+        plans = []
+        for variant in self.variants:
+            prompts = {name: value for name, value in variant.items() if name != "images"}
+            plans.append(PromptPlan(**_Prompts.model_validate({**common, **prompts}).model_dump()))
+        return tuple(plans)
+
+    def image_plans(self) -> tuple[ImagePlan, ...]:
+        """For each variant, its images, or those that all seeds share; empty if none has any."""
+        if not any("images" in variant for variant in self.variants):
+            return ()
+        common = self.images.model_dump(exclude_unset=True)
         return tuple(
-            PromptPlan(**_Prompts.model_validate({**common, **variant}).model_dump())
+            ImagePlan(**_Images.model_validate(variant.get("images", common)).model_dump())
             for variant in self.variants
         )
 
@@ -159,6 +184,7 @@ def _read(path: Path) -> Protocol:
     try:
         file = _File.model_validate(content)
         variants = file.variant_plans()
+        image_variants = file.image_plans()
     except ValidationError as error:
         raise ManifestError(f"{path}: {error}") from None
     sha256 = content_sha256(content)
@@ -168,12 +194,14 @@ def _read(path: Path) -> Protocol:
             "A changed protocol is a new protocol: give it a new id (and file name), and restore "
             "the old content."
         )
-    fields = file.model_dump(exclude={"prompts", "rounds", "variants"})
+    fields = file.model_dump(exclude={"prompts", "images", "rounds", "variants"})
     return Protocol(
         **fields,
         prompts=PromptPlan(**file.prompts.model_dump()),
         rounds=RoundPlan(**file.rounds.model_dump()),
         variants=variants,
+        images=ImagePlan(**file.images.model_dump()),
+        image_variants=image_variants,
         sha256=sha256,
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluator.imaging.geometry import affine_of, spacing, to_index, to_world
-from zoo_sdk.wire import Box
+from zoo_sdk.wire import Box, BoxMm
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from evaluator.imaging.grid_masks import GridMask
     from evaluator.prompting.random_stream import RandomStream
     from evaluator.types import PromptPlan
-    from zoo_sdk.wire import Grid
+    from zoo_sdk.wire import Grid, Millimetres
 
 #: a box that reaches into a voxel by less than this part of the voxel does not include it, because
 #: affines are stored in 32 bits
@@ -32,6 +32,13 @@ class WorldBox:
     """
 
     corners: NDArray[np.float64]
+
+    def exact(self) -> BoxMm:
+        """The box as the contract gives it, in millimetres."""
+        first, k, j, i = (self.corners[number] for number in (0, 1, 2, 4))
+        axes = [_millimetres((corner - first) / 2) for corner in (i, j, k)]
+        centre = _millimetres(self.corners.mean(axis=0))
+        return BoxMm(centre=centre, half_axes=(axes[0], axes[1], axes[2]))
 
 
 def choose_box(mask: GridMask, plan: PromptPlan, rng: RandomStream) -> WorldBox:
@@ -102,3 +109,8 @@ def put_box(box: WorldBox, grid: Grid) -> Box | None:
         return None
     (li, lj, lk), (hi, hj, hk) = low.tolist(), high.tolist()
     return Box(low=(li, lj, lk), high=(hi, hj, hk))
+
+
+def _millimetres(vector: NDArray[np.float64]) -> Millimetres:
+    x, y, z = (float(value) for value in vector)
+    return (x, y, z)

@@ -62,6 +62,7 @@ def simulate_prompts(
     seed: int,
     subject: str,
     texts: Mapping[str, str] = MappingProxyType({}),
+    anchors: Mapping[Modality, GridMask] | None = None,
 ) -> dict[Modality, TargetPrompt | NoPrompt]:
     """Simulate one target's prompts and place them on every grid of a case.
 
@@ -80,12 +81,18 @@ def simulate_prompts(
         seed: seed of the protocol; part of the key of every random choice.
         subject: id of the case; part of the key of every random choice.
         texts: the text of the target, and of the organs that a wrong text may name.
+        anchors: the references that prompts are chosen on, where they lie on other grids than
+            ``masks``; None: ``masks``.
 
     Returns:
         The prompt of each modality. A modality with an empty reference gets NoPrompt.
     """
     simulation = _Simulation(
-        target, plan, RandomStream("prompt", seed, subject, target, kind), texts
+        target,
+        plan,
+        RandomStream("prompt", seed, subject, target, kind),
+        texts,
+        masks if anchors is None else anchors,
     )
     present = {modality: mask for modality, mask in masks.items() if not mask.empty}
     prompts = PROMPTERS[kind](simulation, present)
@@ -101,9 +108,14 @@ class _Simulation:
     plan: PromptPlan
     rng: RandomStream
     texts: Mapping[str, str]
+    #: the references that prompts are chosen on
+    anchors: Mapping[Modality, GridMask]
 
-    def anchor(self, masks: Mapping[Modality, GridMask]) -> Modality | None:
-        return next((modality for modality in self.plan.anchor if modality in masks), None)
+    def anchor(self) -> Modality | None:
+        for modality in self.plan.anchor:
+            if modality in self.anchors and not self.anchors[modality].empty:
+                return modality
+        return None
 
 
 _Prompts = dict["Modality", "TargetPrompt | NoPrompt"]
@@ -111,10 +123,10 @@ _Prompts = dict["Modality", "TargetPrompt | NoPrompt"]
 
 def _point(simulation: _Simulation, masks: Mapping[Modality, GridMask]) -> _Prompts:
     target, plan = simulation.target, simulation.plan
-    anchor = simulation.anchor(masks)
+    anchor = simulation.anchor()
     if anchor is None:
         return {modality: NoPrompt(target=target, reason="no-anchor") for modality in masks}
-    positions = choose_positions(masks[anchor], plan, simulation.rng)
+    positions = choose_positions(simulation.anchors[anchor], plan, simulation.rng)
     inside = not plan.point_outside_mm
     return {
         modality: _place_points(target, anchor, positions, mask, inside)
@@ -140,10 +152,10 @@ def _place_points(
 
 def _box(simulation: _Simulation, masks: Mapping[Modality, GridMask]) -> _Prompts:
     target = simulation.target
-    anchor = simulation.anchor(masks)
+    anchor = simulation.anchor()
     if anchor is None:
         return {modality: NoPrompt(target=target, reason="no-anchor") for modality in masks}
-    world_box = choose_box(masks[anchor], simulation.plan, simulation.rng)
+    world_box = choose_box(simulation.anchors[anchor], simulation.plan, simulation.rng)
     prompts: _Prompts = {}
     for modality, mask in masks.items():
         box = put_box(world_box, mask.grid)
@@ -151,7 +163,8 @@ def _box(simulation: _Simulation, masks: Mapping[Modality, GridMask]) -> _Prompt
             prompts[modality] = TargetPrompt(
                 target=target,
                 box=box,
-                displacement_mm=box_displacement_mm(masks[anchor], mask),
+                box_mm=world_box.exact(),
+                displacement_mm=box_displacement_mm(simulation.anchors[anchor], mask),
                 anchor=anchor,
             )
         else:

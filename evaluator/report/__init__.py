@@ -27,6 +27,7 @@ from evaluator.report.pages import (
     overview,
     provenance,
     ranking,
+    resolution,
     robustness,
     rounds,
     subjects,
@@ -51,7 +52,7 @@ logger = logging.getLogger(__name__)
 __all__ = ["Options", "build_report", "write_report"]
 
 #: in the order of the navigation
-PAGES = (overview, modalities, subjects, lesions, ranking, rounds, robustness)
+PAGES = (overview, modalities, subjects, lesions, ranking, rounds, robustness, resolution)
 #: after failures and cases; downloads list the files of all other pages
 LAST_PAGES = (times, methods, provenance, downloads)
 _MEANING = {

@@ -75,6 +75,8 @@ class RoundRecord:
     load_seconds: float | None = None
     #: what the model reported; None if it reported nothing
     reply: Reply | None = None
+    #: grid of the images and masks, where it is not the scan's: another image plan of the seed
+    grid: Grid | None = None
     #: target -> the points that this round's correction added
     added: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
     #: failed attempts before the outcome; empty: the first attempt gave it
@@ -282,4 +284,15 @@ def _with_text_seeds(seeds: Mapping[int, Mapping[str, Json]]) -> Json:
 
 
 def _plain(targets: Mapping[str, TargetPrompt]) -> Json:
-    return {target: asdict(prompt) for target, prompt in targets.items()}
+    return {target: plain_prompt(prompt) for target, prompt in targets.items()}
+
+
+def plain_prompt(prompt: TargetPrompt) -> Json:
+    """A prompt as plain values; the box in millimetres only if there is one.
+
+    So the hashes of prompts without it are those from before there was such a box.
+    """
+    body = asdict(prompt)
+    if body["box_mm"] is None:
+        del body["box_mm"]
+    return body

@@ -6,7 +6,8 @@ The floor is what an image-blind answer to the same prompt scores, the ceiling w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from evaluator.runs.json_types import FORMAT
 from evaluator.types import Modality
@@ -39,4 +40,7 @@ class ScanLimits:
     #: fingerprint of the prompts, the files, the dataset and the version of the rules
     key: str
     rows: tuple[LimitRow, ...]
+    #: target -> Dice of the reference resampled to the common grid and back, against itself: what
+    #: resampling costs; empty if the scan has its own grid throughout
+    resampling: Mapping[str, float] = field(default_factory=dict)
     format: int = FORMAT

@@ -19,6 +19,7 @@ import pandas as pd
 from evaluator.errors import UserError
 from evaluator.files import fingerprint, write_bytes
 from evaluator.imaging.geometry import voxel_ml
+from evaluator.runs.effort import efforts
 from evaluator.types import ScoreStatus
 
 if TYPE_CHECKING:
@@ -43,13 +44,15 @@ allows (``docs/metrics.md``); NA where they are not known.
 
 PREDICTION_COLUMNS = (
     *_PREDICTION, "status", "detail", "seconds", "load_seconds", "gpu_peak_bytes", "interactions",
-    "voxels", "voxel_ml", "mask", "displacement_mm", "anchor", "notes",
+    "voxels", "voxel_ml", "mask", "displacement_mm", "anchor", "notes", "clicks", "boxes",
+    "scribble_mm",
 )  # fmt: skip
 """``seconds`` and ``load_seconds`` are the request's, by the evaluator's clock, on each of its
 targets; ``gpu_peak_bytes`` and ``notes`` (JSON) are what the model reported of the request.
 ``voxels`` is the mask's voxel count and ``voxel_ml`` the volume of one; ``mask`` is the file's path
 within the run folder. ``displacement_mm`` is how far round 0's prompt was moved from its simulated
-place, ``anchor`` the modality it was simulated on. Where the model was not run, ``status`` is
+place, ``anchor`` the modality it was simulated on. ``clicks``, ``boxes`` and ``scribble_mm`` are
+the effort of the prompt up to this round (``evaluator.runs.effort``). Where the model was not run, ``status`` is
 ``not-run`` or ``undefined`` and ``detail`` says why. A missing value is pandas' NA.
 """
 
@@ -57,7 +60,8 @@ _TYPES = {
     "seed": "int64", "round": "int64", "value": "Float64", "seconds": "Float64",
     "load_seconds": "Float64", "gpu_peak_bytes": "Int64", "interactions": "Int64",
     "voxels": "Int64", "voxel_ml": "Float64", "displacement_mm": "Float64",
-    "floor": "Float64", "ceiling": "Float64",
+    "floor": "Float64", "ceiling": "Float64", "clicks": "Int64", "boxes": "Int64",
+    "scribble_mm": "Float64",
 }  # fmt: skip
 _ORDER = ["case", "modality", "seed", "round", "target"]
 #: under this key a Parquet file names the state of the record that it was made of
@@ -186,8 +190,11 @@ def read_predictions(run: RunStore) -> pd.DataFrame:
         has_prompts = prompts is not None and record.modality in prompts.prompts
         given = prompts.scan(record.modality).prompts if prompts and has_prompts else {}
         rows += [scan | row for row in _rows_without_prompt(record)]
+        effort = efforts(record, given)
         for entry in record.rounds:
-            rows += [scan | row for row in _rows_of_round(record, entry, given)]
+            for row in _rows_of_round(record, entry, given):
+                done = effort.get((entry.seed, entry.round, row["target"]))
+                rows.append(scan | row | (asdict(done) if done else {}))
     return _frame(run, PREDICTION_COLUMNS, rows)
 
 
@@ -254,6 +261,7 @@ def _rows_of_round(
     record: ScanRecord, entry: RoundRecord, prompts: Mapping[int, Mapping[str, TargetPrompt]]
 ) -> Iterator[Row]:
     reply = entry.reply
+    grid = entry.grid or record.grid
     request: Row = {
         "seed": entry.seed,
         "round": entry.round,
@@ -261,7 +269,7 @@ def _rows_of_round(
         "load_seconds": entry.load_seconds,
         "gpu_peak_bytes": reply.gpu_peak_bytes if reply else None,
         "notes": json.dumps(dict(reply.notes)) if reply and reply.notes else None,
-        "voxel_ml": voxel_ml(np.array(record.grid.affine)) if record.grid else None,
+        "voxel_ml": voxel_ml(np.array(grid.affine)) if grid else None,
     }
     flaky = f"flaky: {entry.attempts[0].detail}" if entry.is_flaky else None
     for name, target in entry.targets.items():

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from evaluator.datasets import load_dataset
+from evaluator.datasets.image_plans import planned_case
 from evaluator.datasets.references import load_references
 from evaluator.datasets.verify import roles_of
 from evaluator.errors import HostError, RunConflictError
@@ -21,10 +22,11 @@ from evaluator.types import Failure
 from evaluator.volumes import read_labels
 
 if TYPE_CHECKING:
+    from evaluator.datasets.references import LoadedReferences
     from evaluator.imaging.grid_masks import GridMask
     from evaluator.runs.records import RoundRecord, ScanRecord, ScoreRow
     from evaluator.runs.store import RunStore
-    from evaluator.types import Case, Protocol, Scan
+    from evaluator.types import Case, ImagePlan, Protocol
 
 logger = logging.getLogger(__name__)
 
@@ -76,28 +78,31 @@ def _require_recorded_references(run: RunStore, record: ScanRecord, case: Case) 
 
 def score_record(run: RunStore, record: ScanRecord, case: Case, protocol: Protocol) -> None:
     """Score one scan's recorded predictions from the mask files and write its score file."""
-    scan = case.scans[record.modality]
-    rows = _rows_of_scan(run, record, scan, protocol)
+    rows = _rows_of_scan(run, record, case, protocol)
     run.write_scores(
         ScanScores(case=case.id, modality=record.modality, key=record.key, rows=tuple(rows))
     )
 
 
 def _rows_of_scan(
-    run: RunStore, record: ScanRecord, scan: Scan, protocol: Protocol
+    run: RunStore, record: ScanRecord, case: Case, protocol: Protocol
 ) -> list[ScoreRow]:
+    scan = case.scans[record.modality]
     if record.state != "done":
         return rows_not_run(protocol, scan)
     rows = rows_without_prompt(protocol, scan, record.missing_prompts)
-    references = None
-    if record.masks():
-        references = load_references(scan, with_image=needs_image(protocol.metrics))
+    references: dict[ImagePlan, LoadedReferences] = {}
     for entry in record.rounds:
         failures, masks = _predictions(run, entry)
-        if references is None:
+        images = protocol.images_of(entry.seed)
+        if images not in references and record.masks():
+            planned = planned_case(case, protocol, entry.seed).scans[record.modality]
+            with_image = needs_image(protocol.metrics)
+            references[images] = load_references(planned, with_image=with_image)
+        if images not in references:
             scores = score_failures(failures, protocol, scan)
         else:
-            scores = score_masks(references, {**failures, **masks}, protocol)
+            scores = score_masks(references[images], {**failures, **masks}, protocol)
         rows += score_rows(entry.seed, entry.round, scores)
     return rows
 

@@ -10,6 +10,7 @@ from evaluator.statistics.agreement import (
     is_proportional,
     ratio_agreement,
 )
+from evaluator.statistics.covariate_control import without_covariate
 from evaluator.statistics.equivalence import (
     ALPHA,
     DIFFERENT,
@@ -54,4 +55,5 @@ __all__ = [
     "ratio_agreement",
     "smallest_p",
     "verdict",
+    "without_covariate",
 ]

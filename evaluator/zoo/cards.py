@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+BOXES = ("voxels", "mm")
 WEIGHTS = ("", "published", "random:small", "random:full", "mounted")
 GPU_NEEDS = ("required", "optional", "none")
 TEXTS_LABEL = "umd.texts"
@@ -59,6 +60,7 @@ def parse_card(labels: Mapping[str, str], where: str = "the image") -> ModelCard
         "memory": read("umd.memory", _size, ""),
         "shm": read("umd.shm", _size, ""),
         "timeout": read("umd.timeout", _seconds, "300"),
+        "box": read("umd.box", _one_of(BOXES), "voxels"),
         "weights": read("umd.weights", _one_of(WEIGHTS), ""),
         "uses_image": read("umd.uses-image", _one_of(("yes", "no")), "yes") == "yes",
         "options": read("umd.options", _options, ""),

@@ -14,7 +14,7 @@ from evaluator.prompting.simulated_user import StopReason
 from evaluator.runs import data_checks, records, run_info, score_limits
 from evaluator.runs.json_types import FORMAT
 from evaluator.types import TargetPrompt
-from zoo_sdk.wire import Box, Grid, Point, Reply
+from zoo_sdk.wire import Box, BoxMm, Grid, Point, Reply
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -108,7 +108,7 @@ def test_the_way_of_one_run_names_each_file_once():
 def test_the_run_format_page_names_every_field_of_every_type():
     text = (DOCS / "run-format.md").read_text(encoding="utf-8")
     sections = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL))
-    types = {*run_file_types(), TargetPrompt, Point, Box, Grid, Reply, StopReason}
+    types = {*run_file_types(), TargetPrompt, Point, Box, BoxMm, Grid, Reply, StopReason}
     assert sections.keys() == {kind.__name__ for kind in types}
     for kind in types:
         fields = {field.name for field in dataclasses.fields(kind)}

@@ -146,6 +146,9 @@ def _compare_group(
         if metric not in available:
             raise UnknownNameError(f"metric in protocol {group.protocol.id}", metric, available)
     scores = at_round(group.results.scores, number, group.protocol)
+    if group.protocol.image_variants:
+        # seeds on other grids are steps of resolution, not repetitions
+        scores = scores[scores["seed"] == group.protocol.seeds[0]]
     scored = set(scores["metric"].unique())
     selected = metrics or [name for name in available if name in scored] or available[:1]
     labels = [run.label for run in group.results.runs]

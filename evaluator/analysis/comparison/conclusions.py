@@ -39,7 +39,7 @@ def conclude(row: Mapping[Any, Any], metric: str) -> tuple[str, str]:
 
     Args:
         row: A row with ``difference``, ``verdict``, the columns ``GRID`` of the schema before
-            the conclusion, ``control_problem`` and ``no_difference``.
+            the conclusion, and ``no_difference``.
         metric: Name of the metric.
 
     Returns:
@@ -48,20 +48,20 @@ def conclude(row: Mapping[Any, Any], metric: str) -> tuple[str, str]:
     """
     raw = _words(row["difference"], row["verdict"], metric)
     if pd.isna(row["controlled_verdict"]):
-        problem = row["control_problem"] or "no pair has a score, a floor and a ceiling"
-        return raw, "" if raw == INCONCLUSIVE else f"not controlled for the grid: {problem}"
+        problem = "not controlled for the grid: no pair has a score, a floor and a ceiling"
+        return raw, "" if raw == INCONCLUSIVE else problem
     controlled = _words(row["controlled_difference"], row["controlled_verdict"], metric)
-    if controlled == INCONCLUSIVE and row["no_difference"]:
-        controlled = AS_GOOD  # each subject's controlled difference is 0
+    blind = row["floor_structural"] - row["floor_functional"]
+    part = (
+        f"by the raw scores {raw}; image-blind answers to the model's prompts differ by {blind:.3f}"
+    )
+    if row["no_difference"]:
+        return NO_DIFFERENCE, f"{part}; the controlled difference of every subject is 0"
     if raw == controlled:
         return raw, ""
     raw_shown = row["verdict"] in _SIGNIFICANT
     shown = row["controlled_verdict"] in _SIGNIFICANT
     same_sign = row["difference"] * row["controlled_difference"] > 0
-    blind = row["floor_structural"] - row["floor_functional"]
-    part = (
-        f"by the raw scores {raw}; image-blind answers to the model's prompts differ by {blind:.3f}"
-    )
     if raw_shown and not (shown and same_sign):
         return (NONE_SHOWN if controlled == INCONCLUSIVE else NO_DIFFERENCE), part
     if row["verdict"] == EQUIVALENT and shown:

@@ -1,10 +1,9 @@
 """The grid's part taken out of the difference between two modalities (``docs/statistics.md``).
 
-A score S lies between the floor F of its scan, which an image-blind answer reaches, and the ceiling
-C, which the grid allows. The gain S - F is put on the structural image's scale: a PET gain is
-multiplied by the ratio of the mean ranges C - F of the two images. The controlled difference of a
-subject is the structural gain minus the PET gain on that scale. It is 0 in the mean for a model
-that answers with the floor on both images, and for one that reaches the ceiling on both.
+Each scan has a floor, which an image-blind answer reaches, and a ceiling, which the grid allows. A
+score counts up to the ceiling of the other image. The difference of a subject's scores is then
+regressed on the difference of its floors: the slope tells how much the model depends on what the
+grid does to an image-blind answer, and the intercept is the difference at equal floors.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from evaluator.analysis.comparison.score_array import FAILURE_RULES, INCLUDED
 from evaluator.analysis.comparison.subject_failures import SubjectFailures, subject_failures
 from evaluator.analysis.comparison.subject_means import with_target_mean
 from evaluator.metrics import METRICS
+from evaluator.statistics import without_covariate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,16 +31,13 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-#: the ranges of two grids may differ by this factor; beyond it one grid leaves no room for a score
-LARGEST_RATIO = 4.0
-NO_LIMITS = "floor and ceiling are not known"
-NO_ROOM = "the grid of one image leaves no room between floor and ceiling"
 #: the tables' name of each estimate
 _NAMES = {
     "n": "controlled_n",
     "difference": "controlled_difference",
     "low": "controlled_low",
     "high": "controlled_high",
+    # the test of the mean: pseudo-values differ in spread, which Wilcoxon's test does not allow
     "p_sign_flip": "controlled_p",
     "p_equivalence": "controlled_p_equivalence",
 }
@@ -95,15 +92,17 @@ def _controlled(
         [score_array.per_subject(np.where(used, values, np.nan)) for values in arms]
         for arms in (scores, floors, ceilings)
     )
-    ratio, remark = _ratios(floor, ceiling, score_array.metric)
-    gains = [_without_rounding(s - f) for s, f in zip(score, floor, strict=True)]
-    first = with_target_mean(np.where(np.isnan(ratio)[..., None], np.nan, gains[0]))
-    second = with_target_mean(gains[1] * ratio[..., None])
+    differences, covariate = (
+        _without_rounding(_counted_difference(values, ceiling, score_array.metric))
+        for values in (score, floor)
+    )
+    first, slope = _at_equal_floors(differences, covariate)
+    first = with_target_mean(_without_rounding(first))
+    second = np.where(np.isnan(first), np.nan, 0.0)
     subjects = first.shape[-1]
     failed = None
     if failures == INCLUDED and not np.isnan(score_array.failure_value):
-        in_estimate = used & ~np.isnan(ratio)[..., None]
-        failed = _failures(score_array, modalities, in_estimate, ratio)
+        failed = _failures(score_array, modalities, used)
     estimates = paired_estimates(
         first.reshape(-1, subjects),
         second.reshape(-1, subjects),
@@ -120,21 +119,21 @@ def _controlled(
         for arm, values in zip(("structural", "functional"), arms, strict=True):
             columns[f"{name}_{arm}"] = _subject_mean(with_target_mean(values)).ravel()
     columns |= {column: estimates[name] for name, column in _NAMES.items()}
-    columns["control_problem"] = remark.ravel()
+    overall = np.full((len(slope), 1), np.nan)
+    columns["grid_dependence"] = np.concatenate([slope, overall], axis=1).ravel()
     present = ~np.isnan(first)
-    differ = np.abs(first - second) > _ROUNDING
-    columns["no_difference"] = (present.any(axis=-1) & ~(present & differ).any(axis=-1)).ravel()
+    differs = (present & (first != 0)).any(axis=-1)
+    columns["no_difference"] = (present.any(axis=-1) & ~differs).ravel()
     return pd.DataFrame(columns)
 
 
 def _failures(
-    score_array: ScoreArray, modalities: tuple[int, int], used: Any, ratio: Floats
+    score_array: ScoreArray, modalities: tuple[int, int], used: Any
 ) -> tuple[SubjectFailures, SubjectFailures]:
-    """Failures of one image alone, as rows; what a PET failure costs is on the common scale."""
+    """Failures of one image alone, as rows: they cost the controlled difference what they cost."""
     at_worst = [score_array.at_worst[:, :, number] for number in modalities]
-    with_mean = np.append(ratio, _subject_mean(ratio)[:, None], axis=1)
     kinds = []
-    for arm, scale in ((0, np.ones_like(with_mean)), (1, np.nan_to_num(with_mean))):
+    for arm in (0, 1):
         kind = subject_failures(
             score_array.values[INCLUDED][:, :, modalities[arm]],
             at_worst[arm] & ~at_worst[1 - arm],
@@ -142,31 +141,28 @@ def _failures(
             used,
             score_array,
         )
-        kinds.append(SubjectFailures(share=kind.share, loss=kind.loss * scale).rows())
+        kinds.append(kind.rows())
     return kinds[0], kinds[1]
 
 
-def _ratios(
-    floor: list[Floats], ceiling: list[Floats], metric: str
-) -> tuple[Floats, NDArray[np.object_]]:
-    """The ratio of mean ranges by model and target, NaN where there is none, and why.
+def _counted_difference(values: list[Floats], ceiling: list[Floats], metric: str) -> Floats:
+    """First minus second, each counted up to the ceiling of the other image."""
+    limit = np.minimum if METRICS[metric].direction == "higher" else np.maximum
+    counted: Floats = limit(values[0], ceiling[1]) - limit(values[1], ceiling[0])
+    return counted
 
-    The reasons have one more column, of the mean over targets.
-    """
-    sign = 1.0 if METRICS[metric].direction == "higher" else -1.0
-    ranges = [
-        sign * (_subject_mean(c) - _subject_mean(f)) for f, c in zip(floor, ceiling, strict=True)
-    ]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = ranges[0] / ranges[1]
-        room = (ranges[0] > 0) & (ranges[1] > 0)
-        room &= (ratio <= LARGEST_RATIO) & (ratio >= 1 / LARGEST_RATIO)
-    reasons = np.full((ratio.shape[0], ratio.shape[1] + 1), "", dtype=object)
-    reasons[:, :-1][~room] = NO_ROOM
-    reasons[:, :-1][np.isnan(ratio)] = NO_LIMITS
-    every = (reasons[:, :-1] != "").all(axis=1)
-    reasons[every, -1] = reasons[every, 0]
-    return np.where(room, ratio, np.nan), reasons
+
+def _at_equal_floors(differences: Floats, covariate: Floats) -> tuple[Floats, Floats]:
+    """Pseudo-values of the difference at equal floors, and slopes, by model and target."""
+    pseudo, slope = np.full(differences.shape, np.nan), np.full(differences.shape[:-1], np.nan)
+    for index in np.ndindex(slope.shape):
+        present = ~np.isnan(differences[index])
+        if present.any():
+            values, slopes = without_covariate(
+                differences[index][present][:, None], covariate[index][present][:, None]
+            )
+            pseudo[index][present], slope[index] = values[:, 0], slopes[0]
+    return pseudo, slope
 
 
 def _subject_mean(values: Floats) -> Floats:
@@ -202,6 +198,7 @@ def _judged(family: pd.DataFrame) -> dict[str, NDArray[Any]]:
     """What ``adjusted_verdicts`` reads: the controlled estimates, with the raw means of the arms."""
     columns = {name: family[column].to_numpy() for name, column in _NAMES.items()}
     return columns | {
+        "p": family["controlled_p"].to_numpy(),
         "first": family["first"].to_numpy(),
         "second": family["second"].to_numpy(),
     }

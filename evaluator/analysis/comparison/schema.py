@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evaluator.analysis.comparison.grid_schema import GRID
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -97,33 +99,6 @@ _PAIRED = {
         'of an inconclusive verdict: "too few subjects", "too noisy", "between margin and zero" '
         'or "neither arm works"; of a difference: "interval holds 0", or empty'
     ),
-}
-
-#: the grid's part in a difference between modalities
-GRID = {
-    "floor_structural": "mean floor over subjects on CT or MR: an image-blind answer's score",
-    "floor_functional": "mean floor over subjects on PET",
-    "ceiling_structural": "mean ceiling over subjects on CT or MR: what the grid allows",
-    "ceiling_functional": "mean ceiling over subjects on PET",
-    "controlled_n": "subjects with score, floor and ceiling on both images",
-    "controlled_difference": (
-        "mean over subjects of the structural gain minus the PET gain on the structural scale; a "
-        "gain is score minus floor, and the scale is the ratio of the mean ranges, ceiling minus "
-        "floor"
-    ),
-    "controlled_low": "lower end of its interval",
-    "controlled_high": "upper end of its interval",
-    "controlled_p": "the test of p_sign_flip, of the controlled differences",
-    "controlled_p_holm": "controlled_p adjusted by Holm over the family",
-    "controlled_p_equivalence": "the test of p_equivalence, of the controlled differences",
-    "controlled_p_equivalence_holm": "controlled_p_equivalence adjusted by Holm over the family",
-    "controlled_verdict": "the verdict of the controlled differences; NA: no floor or no ceiling",
-    "conclusion": (
-        '"worse on PET", "better on PET", each perhaps "slightly" (within the margin), "as good '
-        'on PET", "no difference beyond the grid", "no difference shown beyond the grid" or '
-        '"inconclusive": by the controlled verdict, and never against the raw one'
-    ),
-    "grid_remark": "where the raw and the controlled verdict disagree, in words; may be empty",
 }
 
 MEANS = (

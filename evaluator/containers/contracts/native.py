@@ -145,6 +145,7 @@ def _stage_target(name: str, target: RequestTarget, grid: Grid, workspace: Works
         text=target.text,
         points=target.points,
         box=target.box,
+        box_mm=target.box_mm,
         scribble=_stage_mask(f"{name}-scribble", target.scribble, grid, workspace),
         previous=_stage_mask(f"{name}-previous", target.previous, grid, workspace),
     )

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluator.datasets import load_dataset
+from evaluator.datasets.image_plans import planned_case
 from evaluator.datasets.references import load_references
-from evaluator.errors import UserError
+from evaluator.errors import UserError, VolumeError
 from evaluator.imaging.grid_masks import crop_mask
+from evaluator.manifests.protocols import load_protocol
 from evaluator.volumes import read_image, read_labels
 
 if TYPE_CHECKING:
@@ -43,7 +45,13 @@ class CaseImages:
         key = (run.dataset, run.dataset_sha256)
         if key not in self._datasets:
             self._datasets[key] = self._cases(run)
-        return self._datasets[key].get(case_id)
+        case = self._datasets[key].get(case_id)
+        if case is None:
+            return None
+        try:
+            return planned_case(case, load_protocol(run.info.protocol_source))
+        except VolumeError:
+            return None
 
     def references(self, scan: Scan) -> Mapping[str, GridMask]:
         """Every target's reference on the image's grid, cropped. Raises VolumeError."""

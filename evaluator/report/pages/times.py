@@ -1,4 +1,4 @@
-"""Time and memory: seconds of requests and of loading, and the GPU memory that models report."""
+"""Time, memory and effort: seconds of requests and of loading, and the GPU memory that models report, prompts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pandas as pd
 
 from evaluator.report.context import Page
 from evaluator.report.figures.times import times
+from evaluator.report.pages.effort_table import effort_table
 from evaluator.report.tables import MODALITY_NAMES, Cell, Column, Table, figure_cell, rows_of
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def make(report: Report) -> Page | None:
     return Page(
         file="times.html",
         nav="times.html",
-        title="Time and memory",
+        title="Time, memory and effort",
         short="Time and memory",
         template="times.html",
         context={"page_parts": parts},
@@ -44,6 +45,7 @@ def _part(report: Report, benchmark: Benchmark) -> dict[str, Any] | None:
             times(rows, name=f"{benchmark.key}.times", warnings=benchmark.warnings)
         ),
         "table": report.site.table(_table(benchmark, rows)),
+        "effort": report.site.table(effort_table(benchmark)),
         "machines": _machines(benchmark),
     }
 

@@ -17,7 +17,7 @@ import numpy as np
 from evaluator.imaging.geometry import make_grid, to_world
 from evaluator.volumes import write_volume
 from zoo_sdk.check import UNITS, make_requests
-from zoo_sdk.wire import Box, ImageFile, Point, Request, Target, dump_request
+from zoo_sdk.wire import Box, BoxMm, ImageFile, Point, Request, Target, dump_request
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,11 +113,23 @@ def _write_ball(folder: Path, card: ModelCard, name: str, grid: Grid, radius_mm:
         index=_triple(middle), ras_mm=(float(centre[0]), float(centre[1]), float(centre[2]))
     )
     target = Target(
-        name=TARGET, text=TARGET, points=(point,), box=Box(low=_triple(low), high=_triple(high))
+        name=TARGET,
+        text=TARGET,
+        points=(point,),
+        box=Box(low=_triple(low), high=_triple(high)),
+        box_mm=_exact_box(affine, low, high) if card.box == "mm" else None,
     )
     return _write(
         folder, Request(id=name, case=name, round=0, images=images, grid=grid, targets=(target,))
     )
+
+
+def _exact_box(affine: np.ndarray, low: np.ndarray, high: np.ndarray) -> BoxMm:
+    """A half-open box of voxels in millimetres."""
+    x, y, z = (float(value) for value in to_world(affine, (low + high - 1) / 2))
+    half = (affine[:3, :3] * (high - low) / 2).T
+    first, second, third = ((float(a), float(b), float(c)) for a, b, c in half)
+    return BoxMm(centre=(x, y, z), half_axes=(first, second, third))
 
 
 def _ball(

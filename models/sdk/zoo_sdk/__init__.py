@@ -26,13 +26,14 @@ from zoo_sdk.files import (
     write_mask,
 )
 from zoo_sdk.volume import Crop, Volume
-from zoo_sdk.wire import CONTRACT_VERSION, Box, Grid, ImageFile, Point, Request, Target
+from zoo_sdk.wire import CONTRACT_VERSION, Box, BoxMm, Grid, ImageFile, Point, Request, Target
 
 __all__ = [
     "CONTRACT_VERSION",
     "Adapter",
     "BadMask",
     "Box",
+    "BoxMm",
     "Crop",
     "Grid",
     "ImageFile",

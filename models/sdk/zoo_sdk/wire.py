@@ -72,6 +72,18 @@ class Box:
 
 
 @dataclass(frozen=True)
+class BoxMm:
+    """The box before it is rounded to voxels: its middle, and its half axes as vectors, mm.
+
+    The half axes lead from the middle to the middles of three faces. They are perpendicular if the
+    axes of the grid are on which the box was chosen, which may be another image's.
+    """
+
+    centre: Millimetres
+    half_axes: Tuple[Millimetres, Millimetres, Millimetres]
+
+
+@dataclass(frozen=True)
 class Target:
     """One requested structure and all its prompts so far (points of all rounds, oldest first)."""
 
@@ -82,6 +94,8 @@ class Target:
     #: mask files on the grid, relative to the input folder
     scribble: Optional[str] = None
     previous: Optional[str] = None
+    #: beside ``box``, for models whose card has umd.box=mm
+    box_mm: Optional[BoxMm] = None
 
 
 @dataclass(frozen=True)
@@ -128,8 +142,14 @@ class Reply:
 
 
 def dump_request(request: Request) -> Dict[str, Any]:
-    """The request as plain JSON values, in the contract's order of keys; options only if any."""
+    """The request as plain JSON values, in the contract's order of keys.
+
+    Options and boxes in millimetres are there only if there are any.
+    """
     body = asdict(request)
+    for target in body["targets"]:
+        if target["box_mm"] is None:
+            del target["box_mm"]
     keys = ("contract", "id", "case", "round", "images", "grid", "targets") + (
         ("options",) if request.options else ()
     )
@@ -229,7 +249,7 @@ def _parse_target(body: Any, where: str) -> Target:
     _expect(isinstance(body, dict), where, "an object")
     points = body.get("points") or []
     _expect(isinstance(points, list), where + ".points", "a list")
-    box = body.get("box")
+    box, box_mm = body.get("box"), body.get("box_mm")
     return Target(
         name=_text(body.get("name"), where + ".name"),
         text=_optional_text(body.get("text"), where + ".text"),
@@ -239,16 +259,13 @@ def _parse_target(body: Any, where: str) -> Target:
         box=None if box is None else _parse_box(box, where + ".box"),
         scribble=_optional_text(body.get("scribble"), where + ".scribble"),
         previous=_optional_text(body.get("previous"), where + ".previous"),
+        box_mm=None if box_mm is None else _parse_box_mm(box_mm, where + ".box_mm"),
     )
 
 
 def _parse_point(body: Any, where: str) -> Point:
     _expect(isinstance(body, dict), where, "an object")
-    millimetres = body.get("ras_mm")
-    _expect(
-        isinstance(millimetres, list) and len(millimetres) == 3, where + ".ras_mm", "three numbers"
-    )
-    x, y, z = (_number(value, where + ".ras_mm") for value in millimetres)
+    x, y, z = _millimetres(body.get("ras_mm"), where + ".ras_mm")
     foreground = body.get("foreground", True)
     _expect(isinstance(foreground, bool), where + ".foreground", "true or false")
     index = _index(body.get("index"), where + ".index")
@@ -260,6 +277,23 @@ def _parse_box(body: Any, where: str) -> Box:
     return Box(
         low=_index(body.get("low"), where + ".low"), high=_index(body.get("high"), where + ".high")
     )
+
+
+def _parse_box_mm(body: Any, where: str) -> BoxMm:
+    _expect(isinstance(body, dict), where, "an object with centre and half_axes")
+    axes = body.get("half_axes")
+    _expect(isinstance(axes, list) and len(axes) == 3, where + ".half_axes", "three vectors")
+    first, second, third = (_millimetres(axis, where + ".half_axes") for axis in axes)
+    return BoxMm(
+        centre=_millimetres(body.get("centre"), where + ".centre"),
+        half_axes=(first, second, third),
+    )
+
+
+def _millimetres(value: Any, where: str) -> Millimetres:
+    _expect(isinstance(value, list) and len(value) == 3, where, "three numbers")
+    x, y, z = (_number(coordinate, where) for coordinate in value)
+    return (x, y, z)
 
 
 def _parse_target_reply(body: Any, name: str) -> TargetReply:
