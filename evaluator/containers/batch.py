@@ -25,6 +25,7 @@ from evaluator.containers.engines.spec import Workspace
 from evaluator.containers.output_monitor import OutputMonitor
 from evaluator.containers.safe_removal import discard_rest
 from evaluator.containers.starting import ModelStarter
+from evaluator.errors import HostError
 from evaluator.types import Failure, Status
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _answer_portion(
         if isinstance(process, Failure):
             return 0, process
         monitor = OutputMonitor(part.output, starter.limits.output_bytes, process)
-        batch = _Batch(contract, process, part.output, portion, starter.limits, monitor, begun)
+        batch = _Batch(contract, process, part, portion, starter.limits, monitor, begun)
         try:
             done, failure = yield from _with_attempts(batch.follow(), attempts)
         finally:
@@ -160,12 +161,17 @@ class _Batch:
 
     contract: Contract
     process: Process
-    output: Path
+    workspace: Workspace
     requests: Sequence[StagedRequest]
     limits: Limits
     monitor: OutputMonitor
     #: when the container was started, by the performance counter
     begun: float
+
+    @property
+    def output(self) -> Path:
+        """The container's output folder."""
+        return self.workspace.output
 
     def follow(self) -> Generator[RequestOutcome, None, tuple[int, Failure | None]]:
         """Yield outcomes as they appear; returns how many, and why the container ended early."""
@@ -203,6 +209,11 @@ class _Batch:
         )
 
     def _outcome(self, request: StagedRequest, seconds: float) -> RequestOutcome:
+        if not self.workspace.input.is_dir():
+            raise HostError(
+                f"{self.workspace.input} was removed while the model worked; leave the folder alone "
+                "and run again"
+            )
         reply = self.contract.read_reply(request, self.output)
         if isinstance(reply, Failure):
             return RequestOutcome(

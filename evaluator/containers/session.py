@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from evaluator.containers.answers import (
     END_SECONDS,
+    OutsideFailure,
     RequestOutcome,
     StartHistory,
     explain_exit,
@@ -107,7 +108,8 @@ class ModelSession:
         seconds = time.perf_counter() - begun
         output = self._process.workspace.output
         if isinstance(reply, Reply):
-            reply = removed_output(output) or reply
+            require_input(request)
+            reply = self._process.replaced_folder() or reply
         if isinstance(reply, Failure):
             return self._end(request, reply, seconds, load_seconds)
         self._history.answered()
@@ -147,7 +149,7 @@ class ModelSession:
             discard_rest(output, self._process.answers)
             if ended.outside:
                 failure = explain_exit(ended)
-            failure = removed_output(output) or failure
+            failure = self._process.replaced_folder() or failure
         self._process = None
         raise_if_disk_full(self._workspace)
         require_input(request)
@@ -163,6 +165,7 @@ class _SessionProcess:
     def __init__(self, process: Process, workspace: Workspace, output_bytes: int) -> None:
         self.workspace = workspace
         self.process = process
+        self._input_number = workspace.input.stat().st_ino
         #: folders or files of answers, which are removed when they were read
         self.answers: set[Path] = set()
         self._monitor = OutputMonitor(workspace.output, output_bytes, process)
@@ -195,6 +198,17 @@ class _SessionProcess:
             detail = f"asked for {name}, the model replied to {reply.id!r}"[:500]
             return Failure(status=Status.ERROR, detail=detail)
         return reply
+
+    def replaced_folder(self) -> OutsideFailure | None:
+        """The failure of a container whose folders were removed or replaced; None if they exist."""
+        removed = removed_output(self.workspace.output)
+        if removed:
+            return removed
+        folder = self.workspace.input
+        if folder.is_dir() and folder.stat().st_ino == self._input_number:
+            return None
+        detail = f"the model's input folder {folder} was removed or replaced"
+        return OutsideFailure(status=Status.MISSING, detail=detail)
 
     def close(self, patience: float) -> Exit:
         """End the process; its answers stay until the workspace is removed."""

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 #: errors that are listed when a run is refused
 MAX_LISTED = 10
-#: findings of these topics concern one case or nothing; they do not stop the run
-NEVER_STOP = ("registration",)
+#: errors of these topics do not stop the run: disjoint references stop their case, and each scan of
+#: a file that stands for two can be run; every table tells of them
+NEVER_STOP = ("registration", "duplicates")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -118,6 +118,22 @@ class Bundle:
                 hashes[download.into] = str(entry.get("sha256", ""))
         return hashes
 
+    def missing(self, parts: Collection[Part]) -> list[str]:
+        """What the bundle lacks of these parts, by its record and files; hashes are not checked."""
+        record = self.record()
+        missing = []
+        if self.sources.packages:
+            entry = record.get(f"wheels/{self.image.name}")
+            if entry is None or entry["lock"] != self.lock_sha256:
+                missing.append(f"Python packages for {self.image.name}")
+        for source in self.sources.upstream:
+            if not (self.folder / f"upstream/{source.file}").is_file():
+                missing.append(f"upstream/{source.file}")
+        for download in self._downloads_of(parts):
+            if not (self.weights / download.into).exists():
+                missing.append(f"weights/{download.into}")
+        return missing
+
     @property
     def lock(self) -> Path | None:
         """The lock file of the model's packages."""

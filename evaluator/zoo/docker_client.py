@@ -76,8 +76,9 @@ class BuildClient:
         what: str,
         arguments: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
+        network: bool = True,
     ) -> str:
-        """Build an image on the host's network.
+        """Build an image, with at most nine tenths of the machine's memory.
 
         Args:
             context: the folder of the build context.
@@ -86,6 +87,7 @@ class BuildClient:
             what: name of the image in error messages.
             arguments: build arguments.
             labels: labels that override those of the Dockerfile.
+            network: whether the build may use the host's network; without, it has none.
 
         Returns:
             the id of the image.
@@ -104,7 +106,8 @@ class BuildClient:
                 tag=reference,
                 buildargs=dict(arguments or {}),
                 labels=dict(labels or {}),
-                network_mode="host",
+                network_mode="host" if network else "none",
+                container_limits={"memory": self._memory()},
                 rm=True,
                 forcerm=True,
                 decode=True,
@@ -123,6 +126,9 @@ class BuildClient:
             tail = "\n    ".join(lines[-TAIL_LINES:])
             raise BuildError(f"{what} does not build: {failed}\n    {tail}")
         return digest
+
+    def _memory(self) -> int:
+        return int(self._client.info()["MemTotal"]) * 9 // 10
 
     def registry(self) -> str:
         """Address of the registry for short image names; empty if the engine does not report it."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluator import paths
-from evaluator.errors import ManifestError
+from evaluator.errors import ManifestError, ModelFilesError
 from evaluator.zoo.base_images import Flavour, choose_flavour, ensure_base
 from evaluator.zoo.build_context import build_context
 from evaluator.zoo.build_lock import build_lock
@@ -21,7 +21,7 @@ from evaluator.zoo.docker_client import BuildClient
 from evaluator.zoo.dockerfiles import foreign_images, from_images, read_dockerfile
 from evaluator.zoo.fetching import Fetch, fetch
 from evaluator.zoo.registered_images import ensure_registered
-from evaluator.zoo.saved_images import load_base
+from evaluator.zoo.saved_images import is_saved, load_base
 from evaluator.zoo.sources import read_sources, sources_path
 from evaluator.zoo.weights import Weights, default_weights
 from evaluator.zoo.wheels import ImagePlatform
@@ -84,6 +84,8 @@ def ensure_image(
         return _registered(model, ensure_registered(model.image, builder))
     assert model.dockerfile is not None
     text = read_dockerfile(model.dockerfile)
+    if order.bundle is not None:
+        _require_bundle(model, text, order, builder)
     bases = [_base(name, order, builder) for name in BASES if f"umd/{name}" in from_images(text)]
     foreign = foreign_ids(text, builder)
     bases += foreign
@@ -97,7 +99,9 @@ def ensure_image(
             if bundle and order.bundle is None:
                 fetch(bundle, order.fetch, weights.parts)
                 reference = _reference(model, text, bases, bundle, weights)
-            digest = builder.find(reference) or _build(builder, model, reference, bundle, weights)
+            digest = builder.find(reference) or _build(
+                builder, model, reference, bundle, weights, network=order.bundle is None
+            )
         # the build may have pulled an image that was not here
         bases = [base for base in bases if base not in foreign] + foreign_ids(text, builder)
         present = _reference(model, text, bases, bundle, weights)
@@ -121,6 +125,8 @@ def _build(
     reference: str,
     bundle: Bundle | None,
     weights: Weights,
+    *,
+    network: bool,
 ) -> str:
     logger.info(f"building {reference}")
     assert model.dockerfile is not None
@@ -134,6 +140,29 @@ def _build(
             what=f"model {model.name}",
             arguments={"WEIGHTS": weights.label} if has_argument else {},
             labels=weights.labels,
+            network=network,
+        )
+
+
+def _require_bundle(
+    model: ZooModel, text: str, order: ImageBuildConfig, builder: BuildClient
+) -> None:
+    """Raise ModelFilesError naming all that a bundle lacks, before anything is built."""
+    assert order.bundle is not None
+    bundle = open_bundle(model.name, order.bundle, order.flavour)
+    missing = []
+    for name in BASES:
+        if f"umd/{name}" not in from_images(text):
+            continue
+        image = ImagePlatform(flavour=choose_flavour(order.flavour) if name == "torch" else "cpu")
+        if not is_saved(order.bundle, name, image) and not builder.find(f"umd/{name}:latest"):
+            missing.append(f"base image umd/{name} ({image.name})")
+    if bundle:
+        missing += bundle.missing(order.weights.parts if bundle.sources.has_weights else ())
+    if missing:
+        raise ModelFilesError(
+            f"the bundle {order.bundle} lacks, for {model.name}: {', '.join(missing)}. "
+            f"On a machine with a network: umd models fetch {model.name} --into BUNDLE"
         )
 
 

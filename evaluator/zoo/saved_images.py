@@ -79,6 +79,12 @@ def load_base(root: Path, name: str, image: ImagePlatform, builder: BuildClient)
     return digest
 
 
+def is_saved(root: Path, name: str, image: ImagePlatform) -> bool:
+    """Whether a bundle contains this base image."""
+    path = _path(root, name, image)
+    return path.name in _read_record(root) and path.is_file()
+
+
 def _path(root: Path, name: str, image: ImagePlatform) -> Path:
     return root / "images" / f"{name}-{image.name}.tar"
 

@@ -78,7 +78,7 @@ def test_permissions_and_files_of_a_model(project, tmp_path, docker_engine, monk
 
 def test_the_container_options(tmp_path):
     workspace = Workspace(input=tmp_path / "in", output=tmp_path / "out")
-    caller = Caller(uid=1000, gid=1001, pid=7, host="box", memory=10 * 2**30)
+    caller = Caller(uid=1000, gid=1001, pid=7, host="box", memory=10 * 2**30, started="9")
     limits = Limits(timeout=9, memory=2**30, output_bytes=2**20)
     options = container_arguments(
         "umd/m:1",
@@ -95,9 +95,9 @@ def test_the_container_options(tmp_path):
         "image": "umd/m:1",
         "command": ["serve"],
         "name": "n",
-        "labels": {"umd.run": "r", "umd.pid": "7", "umd.host": "box"},
+        "labels": {"umd.run": "r", "umd.pid": "7", "umd.started": "9", "umd.host": "box"},
         "user": "1000:1001",
-        "environment": {"HOME": "/tmp"},
+        "environment": {"HOME": "/tmp", "UMD_GPU": "GPU-1"},
         "working_dir": "/tmp",
         "network_mode": "none",
         "read_only": True,

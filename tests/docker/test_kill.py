@@ -115,12 +115,15 @@ def test_a_second_process_or_model_under_the_same_run_name_is_refused(
 
 
 @pytest.mark.docker
-def test_an_orphaned_container_is_listed_and_removed(project, tmp_path, docker_engine):
+@pytest.mark.parametrize("reused", [False, True], ids=["gone", "number used again"])
+def test_an_orphaned_container_is_listed_and_removed(project, tmp_path, docker_engine, reused):
     project({"slow": SLOW})
     from evaluator.zoo import ensure_image, find_model
 
     image = ensure_image(find_model("slow"))
     labels = {"umd.run": "orphan", "umd.pid": "999999999", "umd.host": os.uname().nodename}
+    if reused:
+        labels |= {"umd.pid": str(os.getpid()), "umd.started": "1"}
     container = docker_engine.client.containers.run(
         image.reference, ["serve"], labels=labels, detach=True, stdin_open=True, network_mode="none"
     )

@@ -584,7 +584,8 @@ def test_an_image_can_be_read_by_any_user_whatever_the_umask(tmp_path):
     finally:
         os.umask(before)
     engine = Engine()
-    client = BuildClient(SimpleNamespace(api=engine, images=engine))
+    info = {"MemTotal": 2**33}
+    client = BuildClient(SimpleNamespace(api=engine, images=engine, info=lambda: info))
     assert client.build(context, "Dockerfile", "m:1", what="m") == "m:1"
     assert packed == {
         "Dockerfile": (0o644, 0), "run": (0o755, 0), "parts": (0o755, 0),
@@ -613,3 +614,25 @@ def test_a_full_disk_during_pip_is_a_host_error(tmp_path, monkeypatch):
         pip.chmod(0o755)
         with pytest.raises(error, match=message):
             collect_wheels(lock, (), ImagePlatform(flavour="cpu"), tmp_path)
+
+
+def test_everything_that_a_bundle_lacks_is_named_before_anything_is_built(
+    tmp_path, server, monkeypatch
+):
+    from types import SimpleNamespace
+
+    from evaluator.errors import ModelFilesError
+    from evaluator.zoo import image_builder
+    from evaluator.zoo.image_builder import ImageBuildConfig, _require_bundle
+    from evaluator.zoo.weights import Weights
+
+    bundle = make_bundle(tmp_path, make_sources(weights_entry(server)))
+    monkeypatch.setattr(image_builder, "open_bundle", lambda *_: bundle)
+    order = ImageBuildConfig(weights=Weights(kind="published"), bundle=bundle.root)
+    model, builder = SimpleNamespace(name="m"), SimpleNamespace(find=lambda _: None)
+    with pytest.raises(ModelFilesError) as raised:
+        _require_bundle(model, "FROM umd/base\n", order, builder)
+    assert "base image umd/base" in str(raised.value)
+    assert "weights/a.pth" in str(raised.value)
+    fetch(bundle, Fetch())
+    _require_bundle(model, "FROM umd/base\n", order, SimpleNamespace(find=lambda _: "sha256:0"))

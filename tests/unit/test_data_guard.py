@@ -130,13 +130,6 @@ def test_a_displaced_pair_is_a_warning_everywhere(data, tmp_path):
 FAULTS = {
     "missing": (lambda folder: (folder / "a_PT_image.nii.gz").unlink(), "is missing"),
     "nan": (lambda folder: spoil(folder, "a_PT", with_nan), "NaN or infinite values"),
-    "twice": (
-        lambda folder: [
-            shutil.copy(folder / f"a_PT_{kind}.nii.gz", folder / f"b_PT_{kind}.nii.gz")
-            for kind in ("image", "reference")
-        ],
-        "the same file as the image of a.a PT",
-    ),
 }
 
 
@@ -150,6 +143,16 @@ def test_an_error_stops_the_run_unless_forced(data, tmp_path, fault):
     run = order("painter", data, engine="local", force=True)
     assert any(message in finding.message for finding in run.checks().forced)
     assert any("FORCED" in line for line in header(run))
+
+
+def test_one_file_that_stands_for_two_scans_is_told_above_every_table(data, tmp_path):
+    for kind in ("image", "reference"):
+        name = f"PT_{kind}.nii.gz"
+        shutil.copy(tmp_path / "data" / f"a_{name}", tmp_path / "data" / f"b_{name}")
+    run = order("painter", data, "box", engine="local")
+    for command in ("show", "compare"):
+        output = CliRunner().invoke(umd, [command, str(run.path)]).output
+        assert "data: error: b.a PT: the image is the same file as the image of a.a PT" in output
 
 
 def test_that_a_run_was_forced_is_never_forgotten(data, tmp_path):

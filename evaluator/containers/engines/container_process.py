@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import struct
 import threading
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,8 @@ from evaluator.containers.engines.spec import Exit
 
 if TYPE_CHECKING:
     from evaluator.containers.engines.spec import Mode
+
+logger = logging.getLogger(__name__)
 
 PAUSED = "paused"
 #: actions of the engine that a model cannot cause, and what they are called in messages
@@ -208,16 +212,17 @@ class ContainerProcess:
         client = self._container.client
         try:
             # by the engine's clock: a later end would be waited for
-            now = client.info()["SystemTime"]
+            now = _timestamp(client.info()["SystemTime"])
             return list(
                 client.api.events(
-                    since=self._container.attrs["Created"],
+                    since=_timestamp(self._container.attrs["Created"]),
                     until=now,
                     filters={"container": self._container.id, "type": "container"},
                     decode=True,
                 )
             )
         except (docker.errors.DockerException, *GONE, KeyError, ValueError):
+            logger.debug("the engine tells no events of %s", self._container.name)
             return []
 
     @staticmethod
@@ -231,3 +236,8 @@ class ContainerProcess:
             except docker.errors.NotFound:
                 return {"Running": False, "ExitCode": None, "Missing": True}
         return dict(self._container.attrs["State"])
+
+
+def _timestamp(text: str) -> str:
+    """A time of the engine as its list of events takes it: seconds since 1970, with a fraction."""
+    return f"{datetime.fromisoformat(text).timestamp():.6f}"

@@ -32,6 +32,7 @@ from evaluator.containers.engines.spec import (
     Capacity,
     Limits,
     container_arguments,
+    start_of,
 )
 from evaluator.errors import EngineUnavailableError, HostError
 
@@ -252,7 +253,10 @@ class DockerEngine:
         host = os.uname().nodename
         orphans = []
         for container in self._labelled("umd.run"):
-            alive = Path("/proc", container.labels.get("umd.pid", "0")).exists()
+            pid = container.labels.get("umd.pid", "0")
+            started = start_of(int(pid)) if pid.isdigit() else ""
+            # a later process may have got the number of one that is gone
+            alive = started != "" and container.labels.get("umd.started", started) == started
             if container.labels.get("umd.host") == host and not alive:
                 orphans.append(container)
         return orphans

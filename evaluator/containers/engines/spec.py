@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from zoo_sdk.gpu import GIVEN
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from evaluator.types import ModelCard
 
 Mode = Literal["batch", "serve"]
@@ -125,6 +124,8 @@ class Caller:
     pid: int
     host: str
     memory: int
+    #: when the process was started, by the system's clock; another process may get its number
+    started: str = ""
 
     @classmethod
     def this_process(cls) -> Caller:
@@ -136,6 +137,7 @@ class Caller:
             pid=os.getpid(),
             host=os.uname().nodename,
             memory=memory,
+            started=start_of(os.getpid()),
         )
 
     @property
@@ -150,6 +152,16 @@ class Caller:
 def gpu_environment(gpu: str | None) -> dict[str, str]:
     """The variable that tells a model that a GPU was handed over, by its UUID."""
     return {GIVEN: gpu} if gpu else {}
+
+
+def start_of(pid: int) -> str:
+    """When a process was started, in the system's ticks since it booted; empty if it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    # the name in parentheses may hold spaces
+    return text.rpartition(")")[2].split()[19]
 
 
 def container_arguments(
@@ -179,7 +191,12 @@ def container_arguments(
         "image": image,
         "command": command,
         "name": name,
-        "labels": {"umd.run": run_id, "umd.pid": str(caller.pid), "umd.host": caller.host},
+        "labels": {
+            "umd.run": run_id,
+            "umd.pid": str(caller.pid),
+            "umd.started": caller.started,
+            "umd.host": caller.host,
+        },
         "user": None if layout.image_user else f"{uid}:{gid}",
         # HOME is the container's own tmpfs; the SDK refuses to start if torch cannot use the GPU
         "environment": {"HOME": "/tmp", **gpu_environment(gpu)},  # noqa: S108
