@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from evaluator.analysis.comparison import SEED
+from evaluator.analysis.comparison.families import models_outside
 from evaluator.analysis.comparison.score_array import EXCLUDED, INCLUDED, make_score_array
 from evaluator.errors import UnknownNameError, UserError
 from evaluator.metrics import METRICS
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from evaluator.runs.results import Group, Results
     from evaluator.statistics import Ranking
 
+#: with fewer subjects, resamples repeat the same few subjects
+FEW_SUBJECTS = 6
+
 _BENCHMARK = {"dataset": "name of the dataset", "protocol": "id of the protocol"}
 _ORDER = {"order": '"aggregate-then-rank" or "rank-then-aggregate"'}
 
@@ -38,9 +42,9 @@ FRAMES = {
         "model": "label of the model",
         "place": "1 is best; ties share the better place",
         "mean_rank": "weighted mean rank over tasks",
-        "place_low": "2.5 % quantile of the place over resamples of subjects",
+        "place_low": "2.5 % quantile of the place over resamples of subjects; NA for one subject",
         "place_high": "97.5 % quantile of the place",
-        "first": "share of the resamples in which the model is first",
+        "first": "share of the resamples in which the model is first; NA for one subject",
         "explanation": "a remark on the ranking, or why there is none",
     },
     "distribution": _BENCHMARK
@@ -66,7 +70,8 @@ FRAMES = {
         "other": "the model that it is compared with",
         "p_holm": (
             "of equal weighted mean ranks of the two models over subjects (signed-rank test), "
-            "adjusted by Holm over all pairs"
+            "adjusted by Holm over all pairs; pairs with an image-blind model or random weights "
+            "are a family by themselves"
         ),
     },
 }
@@ -232,13 +237,22 @@ def _frames(group: Group, tasks: _Tasks, resamples: int, seed: int) -> dict[str,
         empty = {name: pd.DataFrame(columns=list(columns)) for name, columns in FRAMES.items()}
         rows = {"model": models, "explanation": reason}
         return empty | {"ranks": pd.DataFrame(rows, columns=list(FRAMES["ranks"]))}
-    ranking = rank_models(scores, tasks.weights[weighted], resamples=resamples, seed=seed)
+    outside = models_outside(group.results.runs)
+    ranking = rank_models(
+        scores,
+        tasks.weights[weighted],
+        outside=np.array([model in outside for model in models]),
+        resamples=resamples,
+        seed=seed,
+    )
+    remarks = (tasks.explanation, _few_subjects(ranking.subjects))
+    remark = {"explanation": "; ".join(filter(None, remarks))}
     ranks, distribution, stability = [], [], []
     for name, order in ranking.orders.items():
         labels = {"order": name}
-        ranks += [
-            labels | row | {"explanation": tasks.explanation} for row in _ranks(order, models)
-        ]
+        ranks += [labels | row | remark for row in _ranks(order, models)]
+        if ranking.subjects == 1:  # every resample is that subject
+            ranks = [row | dict.fromkeys(("place_low", "place_high", "first")) for row in ranks]
         for i, j in np.ndindex(order.distribution.shape):
             place = {"model": models[i], "place": j + 1, "share": order.distribution[i, j]}
             distribution.append(labels | place)
@@ -252,6 +266,14 @@ def _frames(group: Group, tasks: _Tasks, resamples: int, seed: int) -> dict[str,
     return {
         name: pd.DataFrame(rows, columns=list(FRAMES[name])) for name, rows in rows_by_name.items()
     }
+
+
+def _few_subjects(subjects: int) -> str:
+    if subjects == 1:
+        return "one subject cannot show how stable the places are"
+    if subjects < FEW_SUBJECTS:
+        return f"{subjects} subjects are too few to judge how stable the places are"
+    return ""
 
 
 def _ranks(order: Any, models: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -279,7 +301,7 @@ def _stability(ranking: Ranking, order: Any) -> dict[str, Any]:
         "tau_between": ranking.tau_between,
     }
     tau = order.tau[~np.isnan(order.tau)]
-    if not len(tau):
+    if not len(tau) or ranking.subjects == 1:
         return row | {"tau": None}
     low, high = np.quantile(tau, (0.025, 0.975))
     return row | {"tau": tau.mean(), "tau_low": low, "tau_high": high}

@@ -61,6 +61,29 @@ def show(name: str) -> None:
         click.echo(error)
 
 
+@suite.command(epilog="Example: umd suite plan umd-paper")
+@click.argument("name")
+@data_root_option
+@click.option("--json", "as_json", is_flag=True, help="One object for each line.")
+def plan(name: str, data_root: Path | None, as_json: bool) -> None:
+    """Say what suite NAME still needs on this machine, with the command that brings it.
+
+    Nothing is fetched, built or run. Exit code 1 if something is missing.
+    """
+    from evaluator.evaluation.suite_plan import plan_suite
+    from evaluator.manifests.suites import load_suite
+
+    lines = list(plan_suite(load_suite(name), data_root))
+    for line in lines:
+        if as_json:
+            click.echo(json.dumps(asdict(line)))
+            continue
+        click.echo(f"{line.state:8} {line.of:22} {line.detail}")
+        if line.command:
+            click.echo(f"{'':31} {line.command}")
+    raise SystemExit(1 if any(line.state == "missing" for line in lines) else 0)
+
+
 @suite.command(epilog="Example: umd suite control my-suite.toml")
 @click.argument("name")
 @click.option(

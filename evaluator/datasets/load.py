@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluator import paths
-from evaluator.errors import UnknownNameError, VolumeError
+from evaluator.errors import DatasetError, UnknownNameError, VolumeError
 from evaluator.imaging.geometry import difference
 from evaluator.manifests.datasets import (
     DatasetManifest,
@@ -44,7 +44,7 @@ def load_dataset(source: str | Path, data_root: Path | None = None) -> Dataset:
     Raises:
         UnknownNameError: there is no such dataset; the message suggests similar names.
         ManifestError: the manifest or its case list is invalid.
-        DatasetError: the folder of the files was not found.
+        DatasetError: the folder of the files was not found, or the data are not released.
     """
     path = Path(source)
     if path.suffix != ".toml":
@@ -54,6 +54,8 @@ def load_dataset(source: str | Path, data_root: Path | None = None) -> Dataset:
         path = manifests[str(source)]
     manifest = read_dataset_manifest(path)
     logger.debug(f"dataset {manifest.name}: manifest {path}")
+    if manifest.unreleased:
+        raise DatasetError(f"{manifest.name}: {manifest.unreleased}")
     if manifest.phantom:
         # loads scipy.ndimage, which no other dataset needs
         from evaluator.datasets.phantom import generate, version

@@ -84,6 +84,8 @@ class DatasetManifest(_Table):
     labels: dict[str, dict[Name, LabelValues]] = {}
     #: the package with the files, if Debian has them
     debian: DebianPackage | None = None
+    #: why there is no case list yet, and what to do once the data are there
+    unreleased: str = ""
     #: only for generated data, which have no case list
     phantom: PhantomPlan | None = None
 
@@ -117,7 +119,7 @@ def read_dataset_manifest(path: Path) -> DatasetManifest:
         )
     except ValidationError as error:
         raise ManifestError("\n  ".join([f"{path}:", *map(_describe, error.errors())])) from None
-    if manifest.phantom:
+    if manifest.phantom or manifest.unreleased:
         return manifest
     case_list = path.parent / (manifest.cases or f"{path.stem}.tsv")
     rows = read_case_list(case_list, manifest.labels)

@@ -48,7 +48,7 @@ def test_every_manifest_is_valid(name: str) -> None:
     if manifest.synthetic:
         assert "ynthetic" in manifest.title and "generated" in manifest.reference_origin
     else:
-        assert (manifest.debian is None) == (manifest.root.variable == "UMD_SHARED_DATA")
+        assert bool(manifest.debian) != (manifest.root.variable in ("UMD_SHARED_DATA", "UMD_DATA"))
         assert all(row.sha256 and row.reference_sha256 for row in manifest.rows)
 
 

@@ -403,7 +403,7 @@ MODELS = (
         large_by_default=False,
     ),
     Registered(
-        images=("sam-med3d", "seganypet-v1", "seganypet-v2"),
+        images=("sam-med3d", "seganypet-v1", "seganypet-v2", "seganypet-lesion"),
         folder="sam-med3d",
         ideal=IdealSam,
         large_options={"large": "sliding"},
