@@ -76,7 +76,7 @@ def test_a_suite_runs_all_it_can_the_control_first(suite, messages):
 def test_a_suite_goes_on_and_makes_nothing_twice(suite, monkeypatch):
     first = _quiet(suite)
     monkeypatch.setattr(
-        "evaluator.evaluation.scan_evaluation.load_references",
+        "evaluator.evaluation.scan_images.load_references",
         lambda *_, **__: pytest.fail("a finished scan was read again"),
     )
     assert _quiet(suite) == first
