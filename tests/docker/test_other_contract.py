@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from evaluator.containers.contracts import CONTRACTS
+from evaluator.containers.engines.spec import NATIVE_LAYOUT
 from evaluator.containers.requests import StagedRequest, StagedScan
 from evaluator.imaging.grid_masks import GridMask
 from evaluator.runs.tables import read_scores
@@ -63,6 +64,7 @@ class NpzContract:
     name = "npz"
     modes = ("batch",)
     batch_size = 1
+    layout = NATIVE_LAYOUT
 
     def command(self, mode):
         return []
