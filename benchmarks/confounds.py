@@ -84,7 +84,7 @@ def rows_of(run: Path) -> list[tuple[str, ...]]:
     """A row for each modality pair of one run, of the mean over all targets."""
     results = evaluator.load(run)
     frame = compare(results, metrics=["dice"]).modality
-    frame = frame[(frame["failures"] == "included") & (frame["n"] > 0)]
+    frame = frame[(frame["failures"] == "counted") & (frame["n"] > 0)]
     overall = frame[frame["target"] == "all targets"]
     targets = frame["target"].nunique() - 1
     rows = []

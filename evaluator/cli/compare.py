@@ -216,7 +216,7 @@ def _rows(
 ) -> pd.DataFrame:
     selected = (frame["dataset"] == dataset) & (frame["protocol"] == protocol)
     if metric is not None:
-        selected &= (frame["metric"] == metric) & (frame["failures"] == "included")
+        selected &= (frame["metric"] == metric) & (frame["failures"] == "counted")
     return frame[selected]
 
 

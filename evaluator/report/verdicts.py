@@ -54,7 +54,7 @@ def verdicts(benchmark: Benchmark, failure_analysis: FailureAnalysis) -> list[Ve
     They are based on the benchmark's first metric, with failures included.
     """
     rows = benchmark.comparison.modality
-    rows = rows[(rows["metric"] == benchmark.metric) & (rows["failures"] == "included")]
+    rows = rows[(rows["metric"] == benchmark.metric) & (rows["failures"] == "counted")]
     results = []
     for modality_pair in benchmark.modality_pairs:
         rows_of_pair = rows[rows["modality_pair"] == modality_pair]
@@ -215,7 +215,7 @@ def _by_target(rows: pd.DataFrame, structural: str) -> str:
 
 def _failures(benchmark: Benchmark, model: str, modality_pair: str) -> str:
     means = benchmark.comparison.means
-    means = means[(means["metric"] == benchmark.metric) & (means["failures"] == "included")]
+    means = means[(means["metric"] == benchmark.metric) & (means["failures"] == "counted")]
     means = means[(means["model"] == model) & (means["modality_pair"] == modality_pair)]
     means = means[means["target"] != ALL_TARGETS]
     counts = []

@@ -68,7 +68,7 @@ def test_modalities_recomputed_from_the_rows():
         [row[1:6] for row in rows], columns=["subject", "modality", "target", "metric", "value"]
     )
     table["number"] = [0.0 if value == "crashed" else value for value in table["value"]]
-    for failures, kept in (("included", table), ("excluded", table[table["value"] != "crashed"])):
+    for failures, kept in (("counted", table), ("excluded", table[table["value"] != "crashed"])):
         sides = kept.pivot_table(
             index="subject", columns=["target", "modality"], values="number"
         ).dropna()
@@ -89,7 +89,7 @@ def test_modalities_recomputed_from_the_rows():
             assert row["low"] <= row["low_observed"] < row["difference"] < row["high_observed"]
             assert row["low"] <= row["low_90"] <= row["high_90"] <= row["high"]
             # failures that were not seen are allowed for where failures count
-            assert (row["low"] < row["low_observed"]) == (failures == "included")
+            assert (row["low"] < row["low_observed"]) == (failures == "counted")
             # all differences have one sign in 2 of 2**n patterns, and Holm takes 3 times that
             assert row["smallest_p_holm"] == pytest.approx(3 * 2.0 ** (1 - len(sides)))
             assert "3 targets x 1 models, 3 tests" in row["family"]
@@ -114,7 +114,7 @@ def test_models_recomputed_from_the_rows():
     }
     subjects = sorted({row[1] for row in rows})
     difference = [values["a", "PT", "liver", s] - values["c", "PT", "liver", s] for s in subjects]
-    row = one(made.models, model="a", other="c", modality="PT", target="liver", failures="included")
+    row = one(made.models, model="a", other="c", modality="PT", target="liver", failures="counted")
     assert row["difference"] == pytest.approx(np.mean(difference))
     assert row["p"] == pytest.approx(stats.wilcoxon(difference).pvalue)
     assert len(made.models) == 3 * 2 * 4 * 2
@@ -131,7 +131,7 @@ def test_sittings_and_seeds_are_averaged_within_the_subject():
         rows.append((run, "x", "CT", "liver", "dice", ct, columns))
         rows.append((run, "x", "PT", "liver", "dice", pt, columns))
     rows += list(paired(run, {"liver": [(0.5, 0.4)] * 5}))
-    row = one(quick(results([run], rows)).modality, target="liver", failures="included")
+    row = one(quick(results([run], rows)).modality, target="liver", failures="counted")
     assert (row["n"], row["n_pairs"]) == (6, 9)
     assert row["difference"] == pytest.approx(np.mean([np.mean([0.4, 0.3, 0.1, 0.3])] + [0.1] * 5))
 
@@ -153,7 +153,7 @@ def test_distances_are_better_when_smaller_and_failures_count_as_the_cap():
         run, {"liver": [(3.0, 9.0)] * 5 + [(4.0, "crashed"), (4.0, "one-empty")]}, metric="hd95"
     )
     made = compare(results([run], rows), metrics=("hd95",), resamples=199)
-    row = one(made.modality, target="liver", failures="included")
+    row = one(made.modality, target="liver", failures="counted")
     assert row["mean_functional"] == pytest.approx((5 * 9 + 2 * 500) / 7)
     assert row["difference"] < 0
     assert row["rank_biserial"] == 1
@@ -172,7 +172,7 @@ def test_signed_metrics_are_compared_by_magnitude():
     row = one(
         compare(results([run], rows), metrics=("rve",), resamples=199).modality,
         target="liver",
-        failures="included",
+        failures="counted",
     )
     assert row["difference"] == pytest.approx(0.3)
     assert row["wins"] == 0
@@ -238,7 +238,7 @@ def test_all_failed():
     assert (made.modality["mean_structural"].dropna() == 0).all()
     assert set(made.means["status"]) == {"all failed"}
     assert set(made.joint["status"]) == {"all failed"}
-    counted = made.means[made.means["failures"] == "included"]
+    counted = made.means[made.means["failures"] == "counted"]
     assert (counted["mean"] == 0).all()
 
 
@@ -246,7 +246,7 @@ def test_one_side_failed_is_a_difference_with_failures_and_nothing_without():
     run = facts("m")
     rows = paired(run, {"liver": [(0.8 + 0.01 * n, "crashed") for n in range(8)]})
     made = quick(results([run], rows)).modality
-    assert one(made, target="liver", failures="included")["verdict"] == "different"
+    assert one(made, target="liver", failures="counted")["verdict"] == "different"
     without = one(made, target="liver", failures="excluded")
     assert (without["status"], without["n"]) == ("all failed", 0)
 
@@ -283,7 +283,7 @@ def test_what_could_not_be_asked_is_excluded_and_counted():
             + [("undefined", 0.7), (0.8, "not-run"), ("undefined", "undefined")]
         },
     )
-    row = one(quick(results([run], rows)).modality, target="liver", failures="included")
+    row = one(quick(results([run], rows)).modality, target="liver", failures="counted")
     assert (row["n"], row["excluded"]) == (6, 3)
     nothing = paired(run, {"liver": [("undefined", "not-run")] * 6})
     assert set(quick(results([run], nothing)).modality["status"]) == {"excluded"}
@@ -293,7 +293,7 @@ def test_ties_everywhere():
     run = facts("m")
     made = quick(results([run], paired(run, {organ: [(0.7, 0.7)] * 12 for organ in ORGANS})))
     check_columns(made)
-    row = one(made.modality, target="liver", failures="included")
+    row = one(made.modality, target="liver", failures="counted")
     columns = ["p", "p_sign_flip", "rank_biserial", "wins", "low_observed", "high_observed"]
     assert row[columns].tolist() == [1, 1, 0, 0.5, 0, 0]
     assert row["explanation"].startswith("the differences of all subjects are equal")
@@ -309,7 +309,7 @@ def test_ties_everywhere():
 def test_two_sides_that_do_not_work_do_not_agree():
     run = facts("m")
     made = quick(results([run], paired(run, {"liver": [(0.001 * n, 0.0) for n in range(10)]})))
-    row = one(made.modality, target="liver", failures="included")
+    row = one(made.modality, target="liver", failures="counted")
     assert row["verdict"] == "inconclusive"
     assert "neither arm works" in row["explanation"]
 
@@ -477,7 +477,7 @@ def test_a_target_that_ended_early_counts_in_later_rounds():
         row = one(
             quick(results([run], rows), round_number=number).modality,
             target="liver",
-            failures="included",
+            failures="counted",
         )
         assert (row["n"], row["mean_structural"]) == (8, pytest.approx(0.65))
     with pytest.raises(UserError, match="there is no round 99"):
@@ -501,6 +501,6 @@ def test_a_margin_is_a_finite_number():
 def test_the_joint_interval_is_of_the_confidence_that_is_asked_for():
     data, _ = cohort()
     wide, narrow = (
-        one(quick(data, confidence=level).joint, failures="included") for level in (0.95, 0.5)
+        one(quick(data, confidence=level).joint, failures="counted") for level in (0.95, 0.5)
     )
     assert narrow["high"] - narrow["low"] < 0.5 * (wide["high"] - wide["low"])

@@ -117,7 +117,7 @@ def test_primary_comparisons_and_reasons(runs):
             "compare", *(run.path for run in runs), "--json", "--primary", "alpha:liver"
         ).splitlines()
     ]
-    rows = [row for row in rows if row["frame"] == "modality" and row["failures"] == "included"]
+    rows = [row for row in rows if row["frame"] == "modality" and row["failures"] == "counted"]
     primary = [row for row in rows if row["family"].endswith("; primary alpha:liver")]
     assert {(row["model"], row["target"]) for row in primary} == {("alpha", "liver")}
     assert all(row["p_holm"] == row["p_sign_flip"] for row in primary)

@@ -32,7 +32,7 @@ def cohort(n, models=("alpha", "beta"), effect=0.05, noise=0.01, seed=0, **chang
 
 def rows_of(data, **options):
     frame = compare(data, metrics=("dice",), resamples=99, **options).modality
-    return frame[frame["failures"] == "included"].set_index(["model", "target"]).sort_index()
+    return frame[frame["failures"] == "counted"].set_index(["model", "target"]).sort_index()
 
 
 def test_too_few_subjects_for_so_many_tests_are_named():
@@ -110,7 +110,7 @@ def test_a_primary_comparison_is_a_family_of_its_own():
 def test_pairs_of_models_are_primary_with_the_primary_model():
     data = cohort(8, models=("a", "b", "c"))
     frame = compare(data, metrics=("dice",), resamples=99, families=(parse_primary("b"),)).models
-    frame = frame[(frame["target"] == ALL_TARGETS) & (frame["failures"] == "included")]
+    frame = frame[(frame["target"] == ALL_TARGETS) & (frame["failures"] == "counted")]
     primary = frame["family"].str.contains("primary b")
     has_model = (frame["model"] == "b") | (frame["other"] == "b")
     assert (primary == has_model).all()
@@ -165,12 +165,12 @@ def test_ties_that_rounding_hides():
         results([run], paired(run, {"liver": scores}, metric="rve")), metrics=("rve",)
     )
     frame = comparison.modality
-    row = frame[(frame["target"] == "liver") & (frame["failures"] == "included")].iloc[0]
+    row = frame[(frame["target"] == "liver") & (frame["failures"] == "counted")].iloc[0]
     assert row["p"] == pytest.approx(0.3876953125, abs=1e-12)
     assert abs(row["rank_biserial"]) == pytest.approx(1 / 3)
     assert row["verdict"] == "inconclusive"
     # the joint fallback, which is used for one target, has the same p as the paired row
-    joint = comparison.joint[comparison.joint["failures"] == "included"].iloc[0]
+    joint = comparison.joint[comparison.joint["failures"] == "counted"].iloc[0]
     assert joint["method"] == "ranks"
     assert joint["p"] == pytest.approx(row["p_sign_flip"], abs=1e-12)
 
@@ -182,14 +182,14 @@ def test_one_sided_failures_are_allowed_for():
     scores = [(0.8 + rng.normal(0, 0.01), 0.8 + rng.normal(0, 0.01)) for _ in range(30)]
     comparison = compare(results([run], paired(run, {"liver": scores})), metrics=("dice",))
     frame = comparison.modality[comparison.modality["target"] == "liver"]
-    included = frame[frame["failures"] == "included"].iloc[0]
+    included = frame[frame["failures"] == "counted"].iloc[0]
     excluded = frame[frame["failures"] == "excluded"].iloc[0]
     assert included["high"] - included["difference"] == pytest.approx(0.8 * 0.1135, abs=0.003)
     assert excluded["high"] == included["high_observed"]
     assert excluded["p_equivalence"] < included["p_equivalence"]
-    means = comparison.means[(comparison.means["failures"] == "included")]
+    means = comparison.means[(comparison.means["failures"] == "counted")]
     mean = means[(means["target"] == "liver") & (means["modality"] == "CT")].iloc[0]
     assert mean["low"] == pytest.approx(0.8 - 0.8 * 0.1135, abs=0.005)
     assert mean["high"] < 0.81
     joint = comparison.joint.set_index("failures")
-    assert joint.loc["included", "high"] > 10 * joint.loc["excluded", "high"]
+    assert joint.loc["counted", "high"] > 10 * joint.loc["excluded", "high"]

@@ -65,7 +65,7 @@ def sarcomas(tmp_path_factory):
 
 def overall(comparison, metric="dice"):
     rows = comparison.modality
-    rows = rows[(rows["metric"] == metric) & (rows["failures"] == "included")]
+    rows = rows[(rows["metric"] == metric) & (rows["failures"] == "counted")]
     return rows[(rows["target"] == "all targets") & (rows["modality_pair"] == "CT-PT")].iloc[0]
 
 
@@ -141,7 +141,7 @@ def test_the_controlled_difference_by_hand():
     weight = len(x) * (0.02 * floors.mean()) ** 2
     slope = (x @ d + weight) / (x @ x + weight)
     lesion = compare(scored(values), metrics=["dice"], resamples=99).modality
-    lesion = lesion[(lesion["target"] == "lesion") & (lesion["failures"] == "included")].iloc[0]
+    lesion = lesion[(lesion["target"] == "lesion") & (lesion["failures"] == "counted")].iloc[0]
     assert lesion["grid_dependence"] == pytest.approx(slope, abs=1e-12)
     expected = difference.mean() - slope * floors.mean()
     # the mean of the pseudo-values is the intercept, less the jackknife's estimate of its bias

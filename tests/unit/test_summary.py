@@ -94,7 +94,7 @@ def test_seeds_of_a_subject_are_averaged_first():
 def test_compare_has_the_same_mean():
     means = compare(scored("dice", *SESSIONS), metrics=("dice",), resamples=99).means
     rows = means[(means["target"] == "liver") & (means["modality_pair"] == "all")]
-    row = rows[rows["failures"] == "included"].iloc[0]
+    row = rows[rows["failures"] == "counted"].iloc[0]
     values = statistics("dice", *SESSIONS)
     assert (row["n"], row["predictions"]) == (2, 3)
     for name in ("mean", "median", "q1", "q3"):
@@ -110,7 +110,7 @@ def test_show_and_compare_agree_on_a_run(project, tmp_path, capsys):
     run = order("painter", data, "point-1", engine="local")
     entries = summarise(run)
     means = compare(summary.load(run), resamples=99).means
-    means = means[(means["modality_pair"] == "all") & (means["failures"] == "included")]
+    means = means[(means["modality_pair"] == "all") & (means["failures"] == "counted")]
     assert {entry["subjects"] for entry in entries} == {2}
     assert {entry["predictions"] for entry in entries} == {3}
     for entry in entries:

@@ -31,7 +31,7 @@ _LABELS = {
     ),
     "metric": "name in evaluator.metrics.METRICS; signed metrics are compared by magnitude",
     "failures": (
-        '"included": failed predictions count as the protocol defines; "excluded": failed '
+        '"counted": failed predictions count as the protocol defines; "excluded": failed '
         "predictions, and pairs with one, are excluded"
     ),
 }

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from evaluator.types import Protocol
 
 #: failed predictions are included as the protocol defines, or excluded
-INCLUDED, EXCLUDED = "included", "excluded"
+INCLUDED, EXCLUDED = "counted", "excluded"
 FAILURE_RULES = (INCLUDED, EXCLUDED)
 
 

@@ -37,7 +37,7 @@ def overall_means(benchmark: Benchmark, failures: str) -> pd.DataFrame:
 
 def main_table(benchmark: Benchmark) -> Table:
     """Tabulate model by CT and PET of PET/CT, MR and PET of PET/MR, and reported results."""
-    included = overall_means(benchmark, "included")
+    included = overall_means(benchmark, "counted")
     excluded = overall_means(benchmark, "excluded")
     columns = [Column(title="model", words=True)]
     upper = [("", 1)]

@@ -93,7 +93,7 @@ def _level_rows(benchmark: Benchmark, metric: str) -> pd.DataFrame:
     means = benchmark.comparison.means
     return means[
         (means["metric"] == metric)
-        & (means["failures"] == "included")
+        & (means["failures"] == "counted")
         & (means["modality_pair"] == "all")
         & (means["target"] != ALL_TARGETS)
     ]
@@ -153,7 +153,7 @@ def _pairing(report: Report, benchmark: Benchmark, modality_pair: str) -> dict[s
     every = every[every["modality_pair"] == modality_pair]
     if len(benchmark.targets) == 1:  # the mean over one target is that target
         every = every[every["target"] != ALL_TARGETS]
-    rows = every[(every["metric"] == benchmark.metric) & (every["failures"] == "included")]
+    rows = every[(every["metric"] == benchmark.metric) & (every["failures"] == "counted")]
     if rows.empty:
         return None
     margin = rows["margin"].dropna()
@@ -172,7 +172,7 @@ def _pairing(report: Report, benchmark: Benchmark, modality_pair: str) -> dict[s
     others = [
         site.table(_differences(benchmark, modality_pair, group, None, metric))
         for metric in benchmark.protocol.metrics[1:]
-        if len(group := every[(every["metric"] == metric) & (every["failures"] == "included")])
+        if len(group := every[(every["metric"] == metric) & (every["failures"] == "counted")])
     ]
     return {
         "name": SCANNER[modality_pair],

@@ -70,7 +70,7 @@ def at_a_glance(report: Report) -> Table | None:
     if len(report.benchmarks) < 2 or not columns:
         return None
     frame = report.comparison.modality
-    frame = frame[(frame["target"] == ALL_TARGETS) & (frame["failures"] == "included")]
+    frame = frame[(frame["target"] == ALL_TARGETS) & (frame["failures"] == "counted")]
     by_cell = {
         (row.dataset, row.protocol, row.metric, row.model, row.modality_pair): row
         for row in rows_of(frame)
@@ -167,7 +167,7 @@ def _control_cells(row: Any) -> list[Cell]:
 
 
 def _part(report: Report, benchmark: Benchmark) -> dict[str, Any]:
-    site, means = report.site, overall_means(benchmark, "included")
+    site, means = report.site, overall_means(benchmark, "counted")
     supported = means[means["status"] != "unsupported"]
     paired = supported[supported["modality_pair"] != "all"]
     part: dict[str, Any] = {

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def joint_table(report: Report, benchmark: Benchmark) -> Table | None:
     """All targets in one model; None where there is one target, or nothing to compare."""
     rows = benchmark.comparison.joint
-    rows = rows[rows["failures"] == "included"]
+    rows = rows[rows["failures"] == "counted"]
     rows = rows[rows["metric"] == benchmark.metric]
     if rows.empty or len(benchmark.targets) < 2:
         return None
@@ -77,7 +77,7 @@ def joint_table(report: Report, benchmark: Benchmark) -> Table | None:
 def gaps_table(report: Report, benchmark: Benchmark) -> Table | None:
     """Modality discrepancies and generalization gaps."""
     rows = benchmark.comparison.gaps
-    rows = rows[(rows["failures"] == "included") & (rows["metric"] == benchmark.metric)]
+    rows = rows[(rows["failures"] == "counted") & (rows["metric"] == benchmark.metric)]
     if rows.empty:
         return None
     digits = digits_of(benchmark.metric)
@@ -177,7 +177,7 @@ def models_table(report: Report, benchmark: Benchmark) -> Table | None:
     """Tabulate model against model over all targets; None for no rows, or for too many."""
     rows = benchmark.comparison.models
     rows = rows[
-        (rows["failures"] == "included")
+        (rows["failures"] == "counted")
         & (rows["metric"] == benchmark.metric)
         & (rows["target"] == ALL_TARGETS)
     ]
