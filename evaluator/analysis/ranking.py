@@ -103,6 +103,10 @@ def rank(
     errors), it counts as the worst value of any model. This holds for every protocol, because
     excluding failures would reward them.
 
+    A prediction that a model does not support has no score. A model without any score is not
+    ranked. A task of a subject that one of the ranked models does not support counts for none of
+    them. The explanation names these models.
+
     Args:
         results: Scores of the runs.
         metrics: Metrics of the tasks. Default: those of the protocol.
@@ -134,6 +138,8 @@ def rank(
 class _Tasks:
     """Scores by task."""
 
+    #: labels of the models that are ranked
+    models: tuple[str, ...]
     #: (subjects, tasks, models), higher is better, NaN where there is none
     scores: NDArray[np.float64]
     #: (tasks,)
@@ -162,15 +168,28 @@ def _tasks(
     for array, target, modality in product(arrays, arrays[0].targets, MODALITIES):
         keys = (("metric", array.metric), ("target", target), ("modality", str(modality)))
         task_weights.append(math.prod(weights.get(key, 1.0) for key in keys))
-    by_model = arrays[0].unsupported.any(axis=(1, 2, 3))
-    refused = {arrays[0].models[k] for k in np.flatnonzero(by_model)}
-    names = ", ".join(sorted(refused))
-    explanation = f"predictions that a model does not support count as failed: {names}"
+    supported = np.any(arrays[0].attempted & ~arrays[0].unsupported, axis=(1, 2, 3))
+    ranked = np.asarray(supported | ~np.any(arrays[0].unsupported, axis=(1, 2, 3)))
+    scores_by_task = np.concatenate([_by_task(array, group) for array in arrays], axis=1)
     return _Tasks(
-        scores=np.concatenate([_by_task(array, group) for array in arrays], axis=1),
+        models=tuple(name for name, kept in zip(arrays[0].models, ranked, strict=True) if kept),
+        scores=scores_by_task[:, :, ranked],
         weights=np.array(task_weights),
-        explanation=explanation if refused else "",
+        explanation=_explain_unsupported(arrays[0], ranked),
     )
+
+
+def _explain_unsupported(array: ScoreArray, ranked: NDArray[np.bool_]) -> str:
+    """Say which models are not ranked, and for which ones tasks are left out; may be empty."""
+    some = array.unsupported.any(axis=(1, 2, 3))
+    absent = ", ".join(array.models[k] for k in np.flatnonzero(~ranked))
+    partial = ", ".join(array.models[k] for k in np.flatnonzero(some & ranked))
+    sentences = []
+    if absent:
+        sentences.append(f"not ranked, because it supports none of the tasks: {absent}")
+    if partial:
+        sentences.append(f"tasks that a model does not support are left out for all: {partial}")
+    return "; ".join(sentences)
 
 
 def _by_task(array: ScoreArray, group: Group) -> NDArray[np.float64]:
@@ -208,11 +227,13 @@ def _check_weights(
 
 
 def _frames(group: Group, tasks: _Tasks, resamples: int, seed: int) -> dict[str, pd.DataFrame]:
-    models = tuple(sorted(run.label for run in group.results.runs))
+    models = tasks.models or tuple(sorted(run.label for run in group.results.runs))
     weighted = tasks.weights > 0
     scores = tasks.scores[:, weighted]
-    if np.isnan(scores).any(axis=2).all():
+    if not tasks.models or np.isnan(scores).any(axis=2).all():
         reason = "no subject has a score of every model in any task with a weight above 0"
+        if tasks.explanation:
+            reason = f"{reason}; {tasks.explanation}"
         empty = {name: pd.DataFrame(columns=list(columns)) for name, columns in FRAMES.items()}
         rows = {"model": models, "explanation": reason}
         return empty | {"ranks": pd.DataFrame(rows, columns=list(FRAMES["ranks"]))}

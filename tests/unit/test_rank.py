@@ -66,16 +66,42 @@ def test_names_that_stand_for_nothing():
         rank(scores, metrics=("dise",))
 
 
-def test_a_failure_counts_as_worst_and_unsupported_is_told():
+def test_a_failure_counts_as_worst():
+    runs = [facts("a"), facts("b")]
+    rows = [
+        *paired(runs[0], {"liver": [(0.5, "crashed")] * 6}),
+        *paired(runs[1], {"liver": [(0.4, 0.1)] * 6}),
+    ]
+    ranks = rank(results(runs, rows), metrics=("dice",), resamples=9)
+    assert places(ranks) == {"a": 1, "b": 1}
+
+
+def test_a_task_that_a_model_does_not_support_counts_for_no_model():
     runs = [facts("a"), facts("b")]
     rows = [
         *paired(runs[0], {"liver": [(0.5, "unsupported")] * 6}),
         *paired(runs[1], {"liver": [(0.4, 0.1)] * 6}),
     ]
-    made = rank(results(runs, rows), metrics=("dice",), resamples=9)
-    assert places(made) == {"a": 1, "b": 1}
-    assert set(made.ranks["explanation"]) == {
-        "predictions that a model does not support count as failed: a"
+    ranks = rank(results(runs, rows), metrics=("dice",), resamples=9)
+    assert places(ranks) == {"a": 1, "b": 2}
+    assert set(ranks.stability["tasks"]) == {1}
+    assert set(ranks.ranks["explanation"]) == {
+        "tasks that a model does not support are left out for all: a"
+    }
+
+
+def test_a_model_that_supports_nothing_is_not_ranked():
+    runs = [facts("a"), facts("b"), facts("c")]
+    rows = [
+        *paired(runs[0], {"liver": [("unsupported", "unsupported")] * 6}),
+        *paired(runs[1], {"liver": [(0.4, 0.1)] * 6}),
+        *paired(runs[2], {"liver": [(0.5, 0.2)] * 6}),
+    ]
+    ranks = rank(results(runs, rows), metrics=("dice",), resamples=9)
+    assert places(ranks) == {"b": 2, "c": 1}
+    assert set(ranks.stability["tasks"]) == {2}
+    assert set(ranks.ranks["explanation"]) == {
+        "not ranked, because it supports none of the tasks: a"
     }
 
 
