@@ -2,7 +2,8 @@
 
 A subject has 13 organs on two images. Each organ's score is correlated with the subject's others
 (0.5 on an image, more within an organ). Scores are Dice-like (beta) or normal; some scenarios have
-failures, which count as 0. The true effect is given.
+failures, which count as 0. The true effect is given. ``benchmarks.failure_cohorts`` has failures
+that are more frequent on one image.
 
     make bench-statistics                the full simulation, minutes; writes docs/statistics.md
     benchmarks/bench_statistics.py --cohorts 40   a short run; prints only
@@ -12,16 +13,24 @@ from __future__ import annotations
 
 import argparse
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import ndtr
 from scipy.stats import beta
 
+from benchmarks import failure_cohorts
 from benchmarks.tables import ROOT, machine, write
 from evaluator.statistics import compare_pairs, equivalence_p, fit_mixed_model, holm
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
 ORGANS, MODELS = 13, 6
+#: shorter runs are printed and not written
+FEWEST_COHORTS = 200
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,11 @@ def false_positives(scenario: Scenario, subjects: int, cohorts: int, seed: int =
     """For each cohort without any effect: whether one of the 78 tests is significant after Holm."""
     rng = np.random.default_rng([seed, subjects, 1])
     results = [
-        holm(compare_pairs(*simulate_scores(scenario, subjects, MODELS, rng), resamples=9).p)
+        holm(
+            compare_pairs(
+                *simulate_scores(scenario, subjects, MODELS, rng), resamples=9
+            ).p_sign_flip
+        )
         for _ in range(cohorts)
     ]
     return np.array([(p <= 0.05).any() for p in results])
@@ -118,8 +131,8 @@ def power(
     for _ in range(cohorts):
         arms = simulate_scores(scenario, subjects, MODELS, rng)
         means = [arm.reshape(subjects, MODELS, ORGANS).mean(axis=2) for arm in arms]
-        organs.append((holm(compare_pairs(*arms, resamples=9).p) <= 0.05).mean())
-        overall.append((holm(compare_pairs(*means, resamples=9).p) <= 0.05).mean())
+        organs.append((holm(compare_pairs(*arms, resamples=9).p_sign_flip) <= 0.05).mean())
+        overall.append((holm(compare_pairs(*means, resamples=9).p_sign_flip) <= 0.05).mean())
     return np.array(organs), np.array(overall)
 
 
@@ -138,69 +151,166 @@ def joint(scenario: Scenario, subjects: int, cohorts: int, seed: int = 0) -> np.
     return np.array(results)
 
 
-def simulate(cohorts: int) -> str:
-    """Every result as Markdown, each with its simulation's standard error."""
-    lines = ["| property | scenario | n | expected | result |", "|---|---|---|---|---|"]
+@dataclass(frozen=True)
+class Line:
+    """Lines of the table that one simulation gives."""
+
+    simulation: Callable[..., np.ndarray]
+    arguments: tuple[Any, ...]
+    scenario: str
+    subjects: int
+    #: property and what is expected of it, for each column of the simulation's result
+    properties: tuple[tuple[str, str], ...]
+
+
+COVERAGE, ERRORS = "93 to 97 %", "at most 5 %"
+WIDER = "at least 93 %"
+
+
+def table_lines(cohorts: int) -> Iterator[Line]:
+    """Every simulation of the table."""
+    organs = (("95 % intervals of 13 organs hold the truth", COVERAGE),)
     for scenario in SCENARIOS:
-        for subjects in (10, 30, 100):
-            shares = covered(scenario, subjects, cohorts)
-            what = "95 % intervals of 13 organs hold the truth"
-            lines.append(_line(what, scenario.title, subjects, "93 to 97 %", shares))
+        for n in (10, 30, 100):
+            yield Line(covered, (scenario, n, cohorts), scenario.title, n, organs)
+    any_test = (("no effect: any of 78 tests significant after Holm", ERRORS),)
     for scenario in SCENARIOS:
-        for subjects in (30, 100):
-            shares = false_positives(scenario, subjects, cohorts)
-            what = "no effect: any of 78 tests significant after Holm"
-            lines.append(_line(what, scenario.title, subjects, "at most 5 %", shares))
-    for subjects in (30, 100):
-        shares = false_equivalences(subjects, cohorts)
-        what = "true difference = margin 0.05: any of 78 called equivalent"
-        lines.append(_line(what, "Dice", subjects, "at most 5 %", shares))
+        for n in (30, 100):
+            yield Line(false_positives, (scenario, n, cohorts), scenario.title, n, any_test)
+    at_margin = (("true difference = margin 0.05: any of 78 called equivalent", ERRORS),)
+    for n in (30, 100):
+        yield Line(false_equivalences, (n, cohorts), "Dice", n, at_margin)
+    found = (
+        ("effect of 0.05 detected: share of 78 tests after Holm", ""),
+        ("effect of 0.05 detected: share of 6 models, all targets, after Holm", ""),
+    )
     for scenario in SCENARIOS[1:3]:
-        for subjects in (30, 100):
-            organs, overall = power(replace(scenario, effect=0.05), subjects, cohorts // 4)
-            lines.append(
-                _line(
-                    "effect of 0.05 detected: share of 78 tests after Holm",
-                    scenario.title,
-                    subjects,
-                    "",
-                    organs,
-                )
-            )
-            what = "effect of 0.05 detected: share of 6 models, all targets, after Holm"
-            lines.append(_line(what, scenario.title, subjects, "", overall))
+        for n in (30, 100):
+            with_effect = replace(scenario, effect=0.05)
+            yield Line(power, (with_effect, n, cohorts // 4), scenario.title, n, found)
+    fitted = (("mixed model's 95 % interval holds the truth", COVERAGE), ("… is fitted", "100 %"))
     for scenario in SCENARIOS:
-        for subjects in (10, 30, 100):
-            results = joint(scenario, subjects, cohorts)
-            fitted = f"fitted in {results[:, 1].mean():.0%}"
-            what = f"mixed model's 95 % interval holds the truth ({fitted})"
-            lines.append(_line(what, scenario.title, subjects, "93 to 97 %", results[:, 0]))
-    return "\n".join(lines)
+        for n in (10, 30, 100):
+            yield Line(joint, (scenario, n, cohorts // 2), scenario.title, n, fitted)
 
 
-def _line(what: str, scenario: str, subjects: int, expected: str, shares: np.ndarray) -> str:
+def failure_lines(cohorts: int) -> Iterator[Line]:
+    """The simulations of failures, which are more frequent on one image."""
+    differences = (
+        ("95 % intervals of the difference hold it", WIDER),
+        ("… by the observed spread alone", ""),
+    )
+    of_means = (("95 % intervals of a mean hold it", WIDER), ("… by the observed spread alone", ""))
+    equivalent = (
+        ("true difference = margin: called equivalent", "at most 6 %"),
+        ("… by the observed spread alone", ""),
+    )
+    for rates in failure_cohorts.RATES:
+        title = f"failures {100 * rates[0]:g} % / {100 * rates[1]:g} %"
+        for n in failure_cohorts.SUBJECTS:
+            arguments = (rates, n, cohorts)
+            yield Line(failure_cohorts.coverage, arguments, title, n, differences)
+            if rates[0] != rates[1]:
+                yield Line(failure_cohorts.false_equivalence, arguments, title, n, equivalent)
+    for rate in (0.02, 0.05, 0.10, 0.60):
+        for n in failure_cohorts.SUBJECTS:
+            title = f"failures {100 * rate:g} %"
+            yield Line(failure_cohorts.coverage_of_means, (rate, n, cohorts), title, n, of_means)
+    yield from _consistent_lines(cohorts, (differences, equivalent))
+    nothing = (("no difference: called equivalent within 0.05", ""), equivalent[1])
+    for n in (30, 60, 100):
+        yield Line(failure_cohorts.true_equivalence, (n, cohorts), "no failures", n, nothing)
+    joints = (
+        ("mixed model's 95 % interval holds the difference", WIDER),
+        ("… by the observed spread alone", ""),
+        ("mixed model: called equivalent within the true difference", "at most 6 %"),
+        ("… by the observed spread alone", ""),
+    )
+    for rates in ((0.0, 0.02), (0.0, 0.05), (0.0, 0.10), (0.30, 0.60)):
+        title = f"entire scans fail, {100 * rates[0]:g} % / {100 * rates[1]:g} %"
+        for n in failure_cohorts.SUBJECTS:
+            arguments = (rates, n, max(cohorts // 2, 2))
+            yield Line(failure_cohorts.joint, arguments, title, n, joints)
+    equal = (
+        ("equal means: Wilcoxon's p at most 0.05", ""),
+        ("equal means: p of the sign flips at most 0.05", ""),
+        ("… and the interval does not hold 0", ERRORS),
+    )
+    for n in (10, 30, 100):
+        title = "failures 5 % / 0 %, else better"
+        yield Line(failure_cohorts.silent_differences, (n, cohorts), title, n, equal)
+    at_number = (("difference of 0.05 found with the number of subjects that is stated", "80 %"),)
+    for n in (10, 30):
+        yield Line(failure_cohorts.power_at_the_number, (n, cohorts), "normal", n, at_number)
+
+
+def _consistent_lines(cohorts: int, properties: tuple[Any, Any]) -> Iterator[Line]:
+    """The same for a model whose other scores have a small spread: 0.05 instead of 0.14."""
+    differences, equivalent = properties
+    joints = (*(_of_joint(what) for what in differences), *(_of_joint(what) for what in equivalent))
+    for rate in (0.02, 0.05, 0.10):
+        title = f"consistent model, failures 0 % / {100 * rate:g} %"
+        entire = f"consistent model, entire scans fail, 0 % / {100 * rate:g} %"
+        for n in failure_cohorts.SUBJECTS:
+            arguments = ((0.0, rate), n, cohorts, True)
+            yield Line(failure_cohorts.coverage, arguments, title, n, differences)
+            yield Line(failure_cohorts.false_equivalence, arguments, title, n, equivalent)
+            arguments = ((0.0, rate), n, max(cohorts // 2, 2), True)
+            yield Line(failure_cohorts.joint, arguments, entire, n, joints)
+
+
+def _of_joint(what: tuple[str, str]) -> tuple[str, str]:
+    name, expected = what
+    return (name if name.startswith("…") else f"mixed model: {name}"), expected
+
+
+def simulate(lines: Iterable[Line]) -> str:
+    """Every result as Markdown, each with its simulation's standard error."""
+    table = ["| property | scenario | n | expected | result |", "|---|---|---|---|---|"]
+    with ProcessPoolExecutor(2) as pool:
+        for rows in pool.map(_rows, lines):
+            print("\n".join(rows), flush=True)
+            table += rows
+    return "\n".join(table)
+
+
+def _rows(line: Line) -> list[str]:
+    results = line.simulation(*line.arguments)
+    columns = results.T if isinstance(results, np.ndarray) else np.stack(results)
+    columns = np.atleast_2d(columns)
+    return [
+        _row(what, line.scenario, line.subjects, expected, shares)
+        for (what, expected), shares in zip(line.properties, columns, strict=True)
+    ]
+
+
+def _row(what: str, scenario: str, subjects: int, expected: str, shares: np.ndarray) -> str:
     error = shares.std(ddof=1) / np.sqrt(len(shares))
     result = f"{100 * shares.mean():.1f} ± {100 * error:.1f} %"
-    line = f"| {what} | {scenario} | {subjects} | {expected} | {result} |"
-    print(line, flush=True)
-    return line
+    return f"| {what} | {scenario} | {subjects} | {expected} | {result} |"
+
+
+#: name of the table in docs/statistics.md -> its simulations
+TABLES = {"bench-statistics-failures": failure_lines, "bench-statistics": table_lines}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cohorts", type=int, default=500)
-    cohorts = parser.parse_args().cohorts
-    host, started = machine(), time.perf_counter()
-    text = simulate(cohorts)
-    took = time.perf_counter() - started
-    print(f"{cohorts} cohorts each, {took:.0f} s")
-    if cohorts < 500:
-        return
-    note = (
-        f"{host}. {cohorts} simulated cohorts a line, result ± its standard error; "
-        "`make bench-statistics`."
-    )
-    write("bench-statistics", f"{note}\n\n{text}", ROOT / "docs/statistics.md")
+    parser.add_argument("--cohorts", type=int, default=200)
+    parser.add_argument("--table", choices=TABLES, action="append", help="default: each")
+    arguments = parser.parse_args()
+    cohorts = arguments.cohorts
+    for name in arguments.table or TABLES:
+        host, started = machine(), time.perf_counter()
+        text = simulate(TABLES[name](cohorts))
+        print(f"{name}: {cohorts} cohorts each, {time.perf_counter() - started:.0f} s")
+        if cohorts < FEWEST_COHORTS:
+            continue
+        note = (
+            f"{host}. {cohorts} simulated cohorts a line (of mixed models half as many, of power a "
+            "quarter), result ± its standard error; `make bench-statistics`."
+        )
+        write(name, f"{note}\n\n{text}", ROOT / "docs/statistics.md")
 
 
 if __name__ == "__main__":

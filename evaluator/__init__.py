@@ -158,12 +158,14 @@ def load(runs: str | Path | RunStore | Iterable[str | Path | RunStore]) -> Resul
     from pathlib import Path
 
     from evaluator.limits import ensure_limits
+    from evaluator.runs.names import choose_runs
     from evaluator.runs.results import load as load_results
-    from evaluator.runs.store import RunStore, as_run
+    from evaluator.runs.store import RunStore
 
     references = [runs] if isinstance(runs, str | Path | RunStore) else list(runs)
-    ensure_limits(map(as_run, references))
-    return load_results(references)
+    stores = choose_runs(references)
+    ensure_limits(stores)
+    return load_results(stores)
 
 
 def compare(

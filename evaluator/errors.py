@@ -12,6 +12,9 @@
     ├── RunConflictError             9   a run is in use or has different settings
     └── ModelFilesError             10   weights, packages or source are missing or not as pinned
 
+``umd run`` ends with 11 if a run has no mask at all, ``umd`` with 70 if it has a bug and with 130 if
+it was interrupted.
+
 A model's failure is never one of these: it is data (``evaluator.types.Failure``).
 """
 
@@ -42,19 +45,22 @@ class DamagedFileError(UserError):
 class UnknownNameError(UserError):
     """A name that does not exist: ``UnknownNameError("model", "sam", ["sam-med3d"])``."""
 
-    def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, valid: Iterable[str], *, listed_by: str = "") -> None:
         """Compose the message.
 
         Args:
             kind: what the name should denote, for example "model".
             name: the unknown name.
             valid: the names that exist; the message suggests up to three similar ones.
+            listed_by: a command that lists all names, for names of which there may be many.
         """
         self.kind, self.name = kind, name
         names = sorted(valid)
         near = get_close_matches(name, names, n=3, cutoff=0.5)
         if near:
             hint = f"did you mean {' or '.join(near)}?"
+        elif listed_by and names:
+            hint = f"{listed_by} lists the {len(names)} that exist"
         else:
             hint = f"known: {', '.join(names) or 'none'}"
         super().__init__(f"there is no {kind} named {name!r}; {hint}")

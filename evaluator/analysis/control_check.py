@@ -16,8 +16,8 @@ from evaluator.analysis.comparison.schema import ALL_TARGETS, CONTROL_CHECK, typ
 from evaluator.analysis.comparison.score_array import INCLUDED
 from evaluator.errors import UserError
 from evaluator.evaluation.suites import suite_runs
+from evaluator.runs.names import open_run
 from evaluator.runs.results import load
-from evaluator.runs.store import open_run
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from evaluator.analysis.comparison import SEED
+from evaluator.analysis.comparison.families import models_outside
 from evaluator.analysis.comparison.score_array import EXCLUDED, INCLUDED, make_score_array
 from evaluator.errors import UnknownNameError, UserError
 from evaluator.metrics import METRICS
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from evaluator.runs.results import Group, Results
     from evaluator.statistics import Ranking
 
+#: with fewer subjects, resamples repeat the same few subjects
+FEW_SUBJECTS = 6
+
 _BENCHMARK = {"dataset": "name of the dataset", "protocol": "id of the protocol"}
 _ORDER = {"order": '"aggregate-then-rank" or "rank-then-aggregate"'}
 
@@ -38,9 +42,9 @@ FRAMES = {
         "model": "label of the model",
         "place": "1 is best; ties share the better place",
         "mean_rank": "weighted mean rank over tasks",
-        "place_low": "2.5 % quantile of the place over resamples of subjects",
+        "place_low": "2.5 % quantile of the place over resamples of subjects; NA for one subject",
         "place_high": "97.5 % quantile of the place",
-        "first": "share of the resamples in which the model is first",
+        "first": "share of the resamples in which the model is first; NA for one subject",
         "explanation": "a remark on the ranking, or why there is none",
     },
     "distribution": _BENCHMARK
@@ -66,7 +70,8 @@ FRAMES = {
         "other": "the model that it is compared with",
         "p_holm": (
             "of equal weighted mean ranks of the two models over subjects (signed-rank test), "
-            "adjusted by Holm over all pairs"
+            "adjusted by Holm over all pairs; pairs with an image-blind model or random weights "
+            "are a family by themselves"
         ),
     },
 }
@@ -97,6 +102,10 @@ def rank(
     A failed prediction counts as the metric's worst value. Where that is not finite (volume
     errors), it counts as the worst value of any model. This holds for every protocol, because
     excluding failures would reward them.
+
+    A prediction that a model does not support has no score. A model without any score is not
+    ranked. A task of a subject that one of the ranked models does not support counts for none of
+    them. The explanation names these models.
 
     Args:
         results: Scores of the runs.
@@ -129,6 +138,8 @@ def rank(
 class _Tasks:
     """Scores by task."""
 
+    #: labels of the models that are ranked
+    models: tuple[str, ...]
     #: (subjects, tasks, models), higher is better, NaN where there is none
     scores: NDArray[np.float64]
     #: (tasks,)
@@ -157,15 +168,28 @@ def _tasks(
     for array, target, modality in product(arrays, arrays[0].targets, MODALITIES):
         keys = (("metric", array.metric), ("target", target), ("modality", str(modality)))
         task_weights.append(math.prod(weights.get(key, 1.0) for key in keys))
-    by_model = arrays[0].unsupported.any(axis=(1, 2, 3))
-    refused = {arrays[0].models[k] for k in np.flatnonzero(by_model)}
-    names = ", ".join(sorted(refused))
-    explanation = f"predictions that a model does not support count as failed: {names}"
+    supported = np.any(arrays[0].attempted & ~arrays[0].unsupported, axis=(1, 2, 3))
+    ranked = np.asarray(supported | ~np.any(arrays[0].unsupported, axis=(1, 2, 3)))
+    scores_by_task = np.concatenate([_by_task(array, group) for array in arrays], axis=1)
     return _Tasks(
-        scores=np.concatenate([_by_task(array, group) for array in arrays], axis=1),
+        models=tuple(name for name, kept in zip(arrays[0].models, ranked, strict=True) if kept),
+        scores=scores_by_task[:, :, ranked],
         weights=np.array(task_weights),
-        explanation=explanation if refused else "",
+        explanation=_explain_unsupported(arrays[0], ranked),
     )
+
+
+def _explain_unsupported(array: ScoreArray, ranked: NDArray[np.bool_]) -> str:
+    """Say which models are not ranked, and for which ones tasks are left out; may be empty."""
+    some = array.unsupported.any(axis=(1, 2, 3))
+    absent = ", ".join(array.models[k] for k in np.flatnonzero(~ranked))
+    partial = ", ".join(array.models[k] for k in np.flatnonzero(some & ranked))
+    sentences = []
+    if absent:
+        sentences.append(f"not ranked, because it supports none of the tasks: {absent}")
+    if partial:
+        sentences.append(f"tasks that a model does not support are left out for all: {partial}")
+    return "; ".join(sentences)
 
 
 def _by_task(array: ScoreArray, group: Group) -> NDArray[np.float64]:
@@ -203,21 +227,32 @@ def _check_weights(
 
 
 def _frames(group: Group, tasks: _Tasks, resamples: int, seed: int) -> dict[str, pd.DataFrame]:
-    models = tuple(sorted(run.label for run in group.results.runs))
+    models = tasks.models or tuple(sorted(run.label for run in group.results.runs))
     weighted = tasks.weights > 0
     scores = tasks.scores[:, weighted]
-    if np.isnan(scores).any(axis=2).all():
+    if not tasks.models or np.isnan(scores).any(axis=2).all():
         reason = "no subject has a score of every model in any task with a weight above 0"
+        if tasks.explanation:
+            reason = f"{reason}; {tasks.explanation}"
         empty = {name: pd.DataFrame(columns=list(columns)) for name, columns in FRAMES.items()}
         rows = {"model": models, "explanation": reason}
         return empty | {"ranks": pd.DataFrame(rows, columns=list(FRAMES["ranks"]))}
-    ranking = rank_models(scores, tasks.weights[weighted], resamples=resamples, seed=seed)
+    outside = models_outside(group.results.runs)
+    ranking = rank_models(
+        scores,
+        tasks.weights[weighted],
+        outside=np.array([model in outside for model in models]),
+        resamples=resamples,
+        seed=seed,
+    )
+    remarks = (tasks.explanation, _few_subjects(ranking.subjects))
+    remark = {"explanation": "; ".join(filter(None, remarks))}
     ranks, distribution, stability = [], [], []
     for name, order in ranking.orders.items():
         labels = {"order": name}
-        ranks += [
-            labels | row | {"explanation": tasks.explanation} for row in _ranks(order, models)
-        ]
+        ranks += [labels | row | remark for row in _ranks(order, models)]
+        if ranking.subjects == 1:  # every resample is that subject
+            ranks = [row | dict.fromkeys(("place_low", "place_high", "first")) for row in ranks]
         for i, j in np.ndindex(order.distribution.shape):
             place = {"model": models[i], "place": j + 1, "share": order.distribution[i, j]}
             distribution.append(labels | place)
@@ -231,6 +266,14 @@ def _frames(group: Group, tasks: _Tasks, resamples: int, seed: int) -> dict[str,
     return {
         name: pd.DataFrame(rows, columns=list(FRAMES[name])) for name, rows in rows_by_name.items()
     }
+
+
+def _few_subjects(subjects: int) -> str:
+    if subjects == 1:
+        return "one subject cannot show how stable the places are"
+    if subjects < FEW_SUBJECTS:
+        return f"{subjects} subjects are too few to judge how stable the places are"
+    return ""
 
 
 def _ranks(order: Any, models: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -258,7 +301,7 @@ def _stability(ranking: Ranking, order: Any) -> dict[str, Any]:
         "tau_between": ranking.tau_between,
     }
     tau = order.tau[~np.isnan(order.tau)]
-    if not len(tau):
+    if not len(tau) or ranking.subjects == 1:
         return row | {"tau": None}
     low, high = np.quantile(tau, (0.025, 0.975))
     return row | {"tau": tau.mean(), "tau_low": low, "tau_high": high}

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evaluator.analysis.comparison.schema import ALL_TARGETS
 from evaluator.analysis.comparison.score_array import EXCLUDED, INCLUDED, make_score_array
-from evaluator.analysis.comparison.subject_means import describe_subjects
+from evaluator.analysis.comparison.subject_means import describe_subjects, with_target_mean
 from evaluator.analysis.data_warnings import data_warnings
 from evaluator.analysis.displacements import displacements
 from evaluator.errors import UnknownNameError
@@ -25,7 +26,7 @@ from evaluator.runs.tables import at_round
 from evaluator.types import MODALITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -43,7 +44,11 @@ EFFORT = ("clicks", "boxes", "scribble_mm")
 
 
 def summarise(
-    run: RunStore, *, metrics: Sequence[str] = (), round_number: int | None = None
+    run: RunStore,
+    *,
+    metrics: Sequence[str] = (),
+    round_number: int | None = None,
+    all_targets: bool = False,
 ) -> list[dict[str, Any]]:
     """Summarise the scores of a run for each model, target and modality.
 
@@ -51,11 +56,12 @@ def summarise(
         run: The run.
         metrics: Metrics to summarise. Default: those of the protocol.
         round_number: Round of corrections. Default: each prediction's last round.
+        all_targets: Add the mean over each subject's targets, if there are several targets.
 
     Returns:
         JSON objects, sorted by model, target and modality. ``predictions`` were requested;
-        ``failed`` of them have no mask; ``excluded`` could not be requested or scored because of
-        the data; ``statuses`` counts all of these by status. ``random_weights`` is present and
+        ``failed`` of them have no mask; ``unsupported`` of them are not supported by the model
+        and have no score; ``excluded`` could not be requested or scored because of the data; ``statuses`` counts all of these by status. ``random_weights`` is present and
         true where no score is a result. ``reproducibility`` is the verdict on the scans that were
         predicted again. ``displacement_mm`` is the largest distance of a prompt from the image's own
         reference (``analysis.displacements``). ``effort`` has the means over subjects of clicks, boxes
@@ -83,13 +89,12 @@ def summarise(
     moved = displacements(run)
     effort = mean_effort(at_round(results.predictions, round_number, protocol))
     entries = []
-    for key, group in rows.groupby(["model", "target", "modality"], observed=True, sort=True):
-        model, target, modality = map(str, key)
+    for model, target, modality, group in _groups(rows, all_targets=all_targets):
         labels = {"model": model, "target": target, "modality": modality} | warning
         details = {
             "statuses": dict(sorted(Counter(map(str, group["status"])).items())),
             "reproducibility": reproducibility,
-            "displacement_mm": max(moved.get((target, modality), [0.0])),
+            "displacement_mm": _largest(moved, target, modality),
             "metric": names[0],
             "effort": effort.get((target, modality), dict.fromkeys(EFFORT)),
         }
@@ -97,6 +102,29 @@ def summarise(
         entry = labels | counts[model, target, modality] | details
         entries.append(entry | by_metric[names[0]] | {"metrics": by_metric})
     return entries
+
+
+def _groups(
+    rows: pd.DataFrame, *, all_targets: bool
+) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
+    """Yield model, target, modality and their rows; then those of all targets together."""
+    names = ["model", "target", "modality"]
+    for key, group in rows.groupby(names, observed=True, sort=True):
+        model, target, modality = map(str, key)
+        yield model, target, modality, group
+    if all_targets and len(set(rows["target"])) > 1:
+        for key, group in rows.groupby(["model", "modality"], observed=True, sort=True):
+            model, modality = map(str, key)
+            yield model, ALL_TARGETS, modality, group
+
+
+def _largest(moved: Mapping[tuple[str, str], list[float]], target: str, modality: str) -> float:
+    """The largest distance that a prompt was moved, mm."""
+    distances = [0.0]
+    for (name, image), values in moved.items():
+        if image == modality and target in (name, ALL_TARGETS):
+            distances += values
+    return max(distances)
 
 
 def mean_effort(predictions: pd.DataFrame) -> dict[tuple[str, str], dict[str, float | None]]:
@@ -149,7 +177,7 @@ def metric_statistics(
         signed = _score_array(scores, metric, protocol, magnitude=False)
         means = _over_subjects(signed, signed.values[INCLUDED], ("mean",))
         columns["signed_mean_over_subjects"] = means["mean_over_subjects"]
-    subjects = (~np.isnan(array.per_subject(included))).sum(axis=-1)
+    subjects = (~np.isnan(_with_all_targets(array.per_subject(included)))).sum(axis=-1)
     statistics: dict[Key, dict[str, int | float | None]] = {}
     for key, index in _cells(array):
         cell: dict[str, int | float | None] = {"subjects": int(subjects[index])}
@@ -166,8 +194,8 @@ def _score_array(
 
 
 def _cells(array: ScoreArray) -> Iterator[tuple[Key, tuple[int, int, int]]]:
-    """Yield model, target and modality with their index in the array."""
-    axes = (array.models, array.targets, MODALITIES)
+    """Yield model, target and modality with their index; the last target is all of them."""
+    axes = (array.models, (*array.targets, ALL_TARGETS), MODALITIES)
     for index in product(*(range(len(axis)) for axis in axes)):
         model, target, modality = (axis[n] for axis, n in zip(axes, index, strict=True))
         yield (model, target, str(modality)), (index[0], index[1], index[2])
@@ -176,13 +204,23 @@ def _cells(array: ScoreArray) -> Iterator[tuple[Key, tuple[int, int, int]]]:
 def _over_subjects(
     array: ScoreArray, values: NDArray[np.float64], names: Sequence[str]
 ) -> dict[str, NDArray[np.float64]]:
-    by_subject = array.per_subject(values)
+    by_subject = _with_all_targets(array.per_subject(values))
     shape = by_subject.shape
     statistics = describe_subjects(by_subject.reshape(-1, shape[-1]))
     return {f"{name}_over_subjects": statistics[name].reshape(shape[:-1]) for name in names}
 
 
+def _with_all_targets(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Append the mean over targets as one more target, (m, t, k, n) to (m, t + 1, k, n)."""
+    models, targets, modalities, count = values.shape
+    by_cell = values.transpose(0, 2, 1, 3).reshape(-1, targets, count)
+    extended = with_target_mean(by_cell).reshape(models, modalities, targets + 1, count)
+    appended: NDArray[np.float64] = extended.transpose(0, 2, 1, 3)
+    return appended
+
+
 def _mean_over_units(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    values = _with_all_targets(values)
     present = ~np.isnan(values)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean: NDArray[np.float64] = np.nansum(values, axis=-1) / present.sum(axis=-1)
@@ -191,8 +229,17 @@ def _mean_over_units(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _counts(scores: pd.DataFrame, metric: str, protocol: Protocol) -> dict[Key, dict[str, int]]:
     array = _score_array(scores, metric, protocol)
-    masks = {"predictions": array.attempted, "failed": array.failed, "excluded": array.excluded}
-    counts = {name: mask.sum(axis=-1) for name, mask in masks.items()}
+    masks = {
+        "predictions": array.attempted,
+        "failed": array.failed,
+        "unsupported": array.unsupported,
+        "excluded": array.excluded,
+    }
+    counts = {}
+    for name, mask in masks.items():
+        by_target = mask.sum(axis=-1)
+        total = by_target.sum(axis=1, keepdims=True)
+        counts[name] = np.concatenate([by_target, total], axis=1)
     by_key = {}
     for key, index in _cells(array):
         by_key[key] = {name: int(count[index]) for name, count in counts.items()}
@@ -210,8 +257,7 @@ def header(run: RunStore) -> list[str]:
         warnings.append(f"RANDOM WEIGHTS, NOT A RESULT ({info.card['umd.weights']}).")
     if info.dataset.synthetic:
         warnings.append("SYNTHETIC DATA: these scores do not apply to patients.")
-    if missing := run.missing_scans():
-        warnings.append(f"INCOMPLETE: {missing} of {info.scans} scans are not done yet.")
+    warnings += run.warnings()
     references = f"References: {info.dataset.reference_origin}."
     title = f"{identity.model}{container} on {info.dataset.title}"
     lines = [

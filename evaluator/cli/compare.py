@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from evaluator.manifests.suites import Suite
     from evaluator.runs.results import Results
 
+ALL_TARGETS = "all targets"
 #: columns of the printed tables; the estimates follow
 _MODALITY_COLUMNS = (
     Column(name="model", text=True, wraps=True, shared=True),
@@ -121,8 +122,8 @@ def compare(
     from evaluator.analysis.comparison import compare as compare_results
     from evaluator.analysis.comparison.output import rows_of, write_csv
     from evaluator.limits import ensure_limits
+    from evaluator.runs.names import choose_runs
     from evaluator.runs.results import load
-    from evaluator.runs.store import open_run
 
     manifest = None
     if suite:
@@ -130,11 +131,13 @@ def compare(
         from evaluator.manifests.suites import load_suite
 
         manifest = load_suite(suite)
-        runs = (*runs, *(result.run for result in suite_runs(manifest) if result.run))
+        ended = suite_runs(manifest, suite)
+        runs = (*runs, *(result.run for result in ended if result.run))
     if not runs:
         raise click.UsageError("name runs, or a --suite")
-    ensure_limits(map(open_run, runs))
-    results = load(runs)
+    stores = choose_runs(runs)
+    ensure_limits(stores)
+    results = load(stores)
     comparison = compare_results(
         results,
         metrics=metrics,
@@ -185,13 +188,14 @@ def print_comparison(results: Results, comparison: Comparison) -> None:
             print_note("no scores yet")
             continue
         metric = str(means["metric"].iloc[0])
-        modality = _rows(comparison.modality, *key, metric)
+        modality = _without_repetition(_rows(comparison.modality, *key, metric))
         title = f"structural minus functional, {metric}"
         common = benchmark_of(group) | {"metric": metric}
         _print_modalities(modality, title, common)
         models = _rows(comparison.models, *key, metric)
-        overall = models[models["target"] == "all targets"]
-        title = f"model minus other, {metric}, all targets"
+        overall = models[models["target"] == ALL_TARGETS]
+        only = set(models["target"]) - {ALL_TARGETS}
+        title = f"model minus other, {metric}, {only.pop() if len(only) == 1 else ALL_TARGETS}"
         _print_differences(overall, title, _MODEL_COLUMNS, common)
         _print_joint(_rows(comparison.joint, *key, metric))
         _print_gaps(_rows(comparison.gaps, *key, metric))
@@ -216,6 +220,12 @@ def _rows(
     return frame[selected]
 
 
+def _without_repetition(frame: pd.DataFrame) -> pd.DataFrame:
+    """Without the rows of all targets where there is only one target, which they repeat."""
+    is_target = frame["target"] != ALL_TARGETS
+    return frame[is_target] if frame["target"].nunique() == 2 else frame
+
+
 def _print_modalities(frame: pd.DataFrame, title: str, common: dict[str, str]) -> None:
     """Print raw and controlled differences, then in words where the two verdicts disagree."""
     if frame.empty:
@@ -226,6 +236,7 @@ def _print_modalities(frame: pd.DataFrame, title: str, common: dict[str, str]) -
         estimates = row | {
             "95": (row["low"], row["high"]),
             "controlled_95": (row["controlled_low"], row["controlled_high"]),
+            "verdict": _verdict(row),
             "remark": remark,
         }
         rows.append([estimates[column.name] for column in (*_MODALITY_COLUMNS, *_CONTROLLED)])
@@ -238,6 +249,11 @@ def _print_modalities(frame: pd.DataFrame, title: str, common: dict[str, str]) -
         print_note(text)
 
 
+def _verdict(row: dict[Any, Any]) -> str:
+    """The verdict, or that the model does not support one of the two."""
+    return "not supported" if row["status"] == "unsupported" else str(row["verdict"])
+
+
 def _print_differences(
     frame: pd.DataFrame, title: str, columns: tuple[Column, ...], common: dict[str, str]
 ) -> None:
@@ -246,7 +262,7 @@ def _print_differences(
     rows = []
     for row in frame.to_dict("records"):
         interval = (row["low"], row["high"])
-        words = (row["verdict"], _reason(row), row["explanation"])
+        words = (_verdict(row), _reason(row), row["explanation"])
         estimates = (row["difference"], interval, row["p_holm"], *words)
         rows.append((*(row[column.name] for column in columns), *estimates))
     columns = (*columns, *_ESTIMATES)

@@ -1,4 +1,4 @@
-"""``umd export``: export a run, by default with pseudonyms."""
+"""``umd export``: export runs, by default with pseudonyms."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FORMATS = ["parquet", "csv", "bids-derivatives"]
     epilog="Example: umd export region-growing.phantom.paper.1a2b3c4d "
     "--format bids-derivatives -o derivatives/umd"
 )
-@click.argument("name", metavar="RUN")
+@click.argument("names", metavar="RUN...", nargs=-1, required=True)
 @click.option(
     "--format",
     "form",
@@ -30,11 +30,11 @@ FORMATS = ["parquet", "csv", "bids-derivatives"]
     is_flag=True,
     help="Keep the ids of subjects, details of failures and notes of models.",
 )
-def export(name: str, form: str, output: Path, keep_ids: bool) -> None:
-    """Export RUN (name or folder); by default, numbers replace the ids of subjects."""
+def export(names: tuple[str, ...], form: str, output: Path, keep_ids: bool) -> None:
+    """Export RUN... (names or folders); by default, numbers replace the ids of subjects."""
     from evaluator.export import export_run
 
-    paths = export_run(name, form, output, keep_ids=keep_ids)
+    paths = export_run(names, form, output, keep_ids=keep_ids)
     click.echo(
         f"{len(paths)} files in {output}"
         + ("" if keep_ids else "; numbers replace the ids of subjects")

@@ -15,7 +15,7 @@ def gather(run: str) -> None:
     A run that was done in shards gets its tables when the last shard ends; this command writes them
     for the scans that are done so far.
     """
-    from evaluator.runs.store import open_run
+    from evaluator.runs.names import open_run
     from evaluator.runs.tables import gather as write_tables
 
     store = open_run(run)

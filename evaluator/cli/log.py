@@ -1,65 +1,29 @@
-"""Log messages: on standard error, above a progress bar, and in a log file."""
+"""``umd log``: what the model of a run printed."""
 
 from __future__ import annotations
 
-import logging
-import sys
-from functools import cache
-from typing import TYPE_CHECKING
-
-from evaluator.errors import write_fault
-from evaluator.plain_text import clean_text
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from rich.console import Console
+import click
 
 
-@cache
-def shared_console() -> Console:
-    """The console of messages and progress bars, so that a message appears above the bar.
+@click.command(epilog="Example: umd log region-growing.phantom.paper.1a2b3c4d --lines 50")
+@click.argument("name", metavar="[RUN]", required=False)
+@click.option("--lines", type=click.IntRange(1), help="Only the last lines (default: all).")
+def log(name: str | None, lines: int | None) -> None:
+    """Print the model's log of RUN (a name or folder; default: the newest run).
 
-    Rich is imported with the first message, since many commands have none.
+    It is what the model's container wrote to standard error.
     """
-    from rich.console import Console
+    from evaluator.errors import UserError
+    from evaluator.runs.names import open_run
+    from evaluator.runs.store import newest_run
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-class ConsoleHandler(logging.Handler):
-    """Prints messages on standard error; warnings and errors are labelled."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print one message."""
-        label = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        console = shared_console()
-        console.file = sys.stderr
-        console.print(label + clean_text(record.getMessage(), None), markup=False)
-
-
-def configure_logging(verbosity: int, log_file: Path | None) -> None:
-    """Send the package's messages to standard error and to a file.
-
-    Args:
-        verbosity: 1 shows debug messages, 0 progress and warnings, -1 warnings, -2 errors.
-        log_file: receives every message, with time and module, whatever the verbosity.
-
-    Raises:
-        HostError: the log file cannot be written.
-    """
-    logger = logging.getLogger("evaluator")
-    logger.handlers.clear()
-    logger.setLevel(logging.DEBUG)
-    console = ConsoleHandler()
-    levels = {-2: logging.ERROR, -1: logging.WARNING, 0: logging.INFO}
-    console.setLevel(levels.get(max(verbosity, -2), logging.DEBUG))
-    logger.addHandler(console)
-    if log_file is not None:
-        try:
-            file = logging.FileHandler(log_file, delay=False)
-        except OSError as error:
-            raise write_fault(log_file, error) from error
-        form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-        file.setFormatter(logging.Formatter(form))
-        logger.addHandler(file)
+    run = open_run(name) if name else newest_run()
+    path = run.path / "model.log"
+    if not path.is_file():
+        raise UserError(f"run {run.name} has no log; the model was not started, or is silent")
+    printed = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    if not printed:
+        click.echo(f"the model of run {run.name} printed nothing", err=True)
+    start = max(len(printed) - lines, 0) if lines else 0
+    for line in printed[start:]:
+        click.echo(line)

@@ -8,11 +8,11 @@ import os
 import signal
 import sys
 import traceback
-from pathlib import Path
 from typing import NoReturn, TextIO
 
 import click
 
+from evaluator.cli.message_options import add_message_options, apply_settings, message_options
 from evaluator.errors import UnknownNameError, UserError
 from evaluator.plain_text import clean_text
 
@@ -26,6 +26,8 @@ COMMANDS = {
     ),
     "score": ("evaluator.cli.score", "Score a run again, or any masks against references."),
     "show": ("evaluator.cli.show", "Show the score table of a run."),
+    "runs": ("evaluator.cli.runs", "List runs, and delete some."),
+    "log": ("evaluator.cli.log", "Print what the model of a run printed."),
     "compare": (
         "evaluator.cli.compare",
         "Compare modalities and models, paired within the subject.",
@@ -66,7 +68,7 @@ class LazyGroup(click.Group):
         module = importlib.import_module(COMMANDS[cmd_name][0])
         command = getattr(module, cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
-        return command
+        return add_message_options(command)
 
     def format_commands(
         self,
@@ -84,21 +86,13 @@ class LazyGroup(click.Group):
     epilog="Example: umd run -m region-growing -d phantom -p paper",
 )
 @click.version_option(package_name="umd-evaluator", prog_name="umd")
-@click.option("-v", "--verbose", count=True, help="Show debug messages.")
-@click.option("-q", "--quiet", count=True, help="Show only warnings; -qq only errors.")
-@click.option(
-    "--log-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write all messages to this file as well.",
-)
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def umd(verbose: int, quiet: int, log_file: Path | None, debug: bool) -> None:
+@click.pass_context
+def umd(context: click.Context) -> None:
     """Evaluate 3D segmentation models on PET/CT and PET/MRI, paired within the subject."""
-    from evaluator.cli.log import configure_logging
+    apply_settings(context)
 
-    configure_logging(verbose - quiet, log_file)
-    if debug:
-        os.environ["UMD_DEBUG"] = "1"
+
+umd.params += message_options()
 
 
 def main() -> NoReturn:

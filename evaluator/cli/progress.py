@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from typing import Self
 
 from rich.progress import (
@@ -17,9 +18,12 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
-from evaluator.cli.log import shared_console
+from evaluator.cli.messages import shared_console
 
 logger = logging.getLogger(__name__)
+
+#: a shorter time left is not told, s
+SHORTEST_TOLD = 5
 
 
 class _LiveBar:
@@ -47,21 +51,65 @@ class Progress(_LiveBar):
         super().__init__(
             TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn(), last
         )
+        self._task: TaskID | None = None
+        self.start(title)
+
+    def start(self, title: str) -> None:
+        """Begin with the next run."""
+        if self._task is not None:
+            self._bar.remove_task(self._task)
         self._task = self._bar.add_task(title, total=None, last="")
         self._title = title
+        self._begun = time.monotonic()
+        #: scans that took time, unlike those that were done before
+        self._timed = 0
+        self._reasons: set[str] = set()
 
     def step(self, ended: int, total: int, line: str) -> None:
-        """Report that a scan has ended.
+        """Report that a scan has ended; failures stay on the screen.
 
         Args:
             ended: number of scans that have ended.
             total: number of all scans.
             line: the scan and its result.
         """
-        if self._live:
-            self._bar.update(self._task, completed=ended, total=total, last=line)
-        else:
-            logger.info("%s %d/%d %s", self._title, ended, total, line)
+        line = self._shorten(line)
+        if not line.endswith((": done before", ": unsupported, as above")):
+            self._timed += 1
+        if not self._live:
+            left = self._time_left(total - ended)
+            logger.info("%s %d/%d%s %s", self._title, ended, total, left, line)
+            return
+        assert self._task is not None
+        self._bar.update(self._task, completed=ended, total=total, last=line)
+        if not line.endswith((": done", ": done before", ": unsupported, as above")):
+            logger.warning("%s %d/%d %s", self._title, ended, total, line)
+
+    def _shorten(self, line: str) -> str:
+        """Give the reason of unsupported scans once."""
+        scan, separator, reason = line.partition(": unsupported: ")
+        if not separator:
+            return line
+        if reason in self._reasons:
+            return f"{scan}: unsupported, as above"
+        self._reasons.add(reason)
+        return line
+
+    def _time_left(self, scans: int) -> str:
+        """The time that so many scans need at the present speed, if it is worth telling."""
+        if not self._timed:
+            return ""
+        seconds = (time.monotonic() - self._begun) / self._timed * scans
+        return f" ({describe_seconds(seconds)} left)" if seconds >= SHORTEST_TOLD else ""
+
+
+def describe_seconds(seconds: float) -> str:
+    """A time in words: "about 40 s", "about 12 min", "about 2.5 h"."""
+    if seconds < 100:
+        return f"about {seconds:.0f} s"
+    if seconds < 100 * 60:
+        return f"about {seconds / 60:.0f} min"
+    return f"about {seconds / 3600:.1f} h"
 
 
 class Downloads(_LiveBar):

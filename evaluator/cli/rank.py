@@ -30,8 +30,6 @@ _COLUMNS = (
     Column(name="place", heading="95\u00a0% of resamples"),
     Column(name="first", heading="first in"),
 )
-#: with fewer subjects, resamples repeat the same few subjects
-FEW_SUBJECTS = 6
 
 
 @click.command(
@@ -110,10 +108,6 @@ def _print_ranks(ranks: pd.DataFrame, stability: pd.DataFrame, group: Group) -> 
         ]
         common = benchmark_of(group) | {"order": row["order"]}
         print_table(Table(columns=_COLUMNS, rows=rows, common=common))
-        if row["subjects"] < FEW_SUBJECTS:
-            print_note(
-                f"{row['subjects']} subjects are too few to judge how stable the places are."
-            )
 
 
 def parse_weight(text: str) -> tuple[tuple[str, str], float]:

@@ -69,8 +69,8 @@ def report(
     from evaluator.cli.compare import families_of, parse_margin
     from evaluator.limits import ensure_limits
     from evaluator.report import Options, write_report
+    from evaluator.runs.names import choose_runs
     from evaluator.runs.results import load
-    from evaluator.runs.store import open_run
 
     manifest = None
     if suite:
@@ -79,7 +79,7 @@ def report(
         from evaluator.manifests.suites import load_suite
 
         manifest = load_suite(suite)
-        runs = (*runs, *(result.run for result in suite_runs(manifest) if result.run))
+        runs = (*runs, *(result.run for result in suite_runs(manifest, suite) if result.run))
         title = title or manifest.title
         control = control or control_name(manifest)
         if manifest.control and not control:
@@ -90,8 +90,9 @@ def report(
             )
     if not runs:
         raise click.UsageError("name runs, or a --suite")
-    ensure_limits(map(open_run, runs))
-    results = load(runs)
+    stores = choose_runs(runs)
+    ensure_limits(stores)
+    results = load(stores)
     options = Options(
         title=title or "Report",
         images=not no_images,

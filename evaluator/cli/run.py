@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: a run ended without a mask
+NO_MASK_EXIT = 11
+
 
 @click.command(epilog="Example: umd run -m region-growing -d phantom -p paper")
 @click.option(
@@ -78,6 +81,13 @@ logger = logging.getLogger(__name__)
     "cases",
     multiple=True,
     help="Only these cases or subjects (shell patterns; repeatable).",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Only the first N subjects, with all of their scans; every table says so. Without it, "
+    "the same command continues the run.",
 )
 @data_root_option
 @click.option(
@@ -141,7 +151,8 @@ def run(
 ) -> None:
     """Run a model over a dataset, score it, and show the table.
 
-    Finished scans are kept: if interrupted, the same command resumes the run.
+    Finished scans are kept: if interrupted, the same command resumes the run. Exit code 11 if a
+    run has no mask at all: every prediction failed, or the model supports none of them.
     """
     from evaluator.evaluation.run_config import RunConfig, parse_shard
 
@@ -165,24 +176,34 @@ def run(
     ]
     for config in configs:
         _check(config)  # errors of the last model are reported before the first one runs
-    failed = [config.model for config in configs if not _run_or_tell(config, configs, dry_run)]
+    ended = {config.model: _run_or_tell(config, configs, dry_run) for config in configs}
+    _exit(ended)
+
+
+def _exit(ended: dict[str, str]) -> None:
+    """End with the exit status of the worst run."""
+    failed = [model for model, how in ended.items() if how == "not run"]
+    empty = [model for model, how in ended.items() if how == "empty"]
+    if empty:
+        click.echo(f"no prediction has a mask: {', '.join(empty)}", err=True)
     if failed:
         click.echo(f"not run: {', '.join(failed)}", err=True)
         raise SystemExit(1)
+    if empty:
+        raise SystemExit(NO_MASK_EXIT)
 
 
-def _run_or_tell(config: RunConfig, configs: Sequence[RunConfig], dry_run: bool) -> bool:
-    """Run one model; False if it cannot be run, which does not stop the other models."""
+def _run_or_tell(config: RunConfig, configs: Sequence[RunConfig], dry_run: bool) -> str:
+    """Run one model: "ok", "empty" without any mask, or "not run", which stops no other model."""
     from evaluator.errors import BuildError, ManifestError, ModelFilesError, RunConflictError
 
     try:
-        _run(config, dry_run=dry_run)
+        return "ok" if _run(config, dry_run=dry_run) else "empty"
     except (BuildError, ManifestError, ModelFilesError, RunConflictError) as error:
         if len(configs) == 1:
             raise
         logger.warning("model %s could not be run: %s", config.model, error)
-        return False
-    return True
+        return "not run"
 
 
 def _register(image: str, contract: str | None, card: Path | None, sockets: str | None) -> str:
@@ -207,17 +228,34 @@ def _check(config: RunConfig) -> None:
     choose_weights(config.weights, config.model, read_sources(config.model))
 
 
-def _run(config: RunConfig, *, dry_run: bool) -> None:
-    from evaluator.cli.resolved_run import print_resolved
+def _run(config: RunConfig, *, dry_run: bool) -> bool:
+    """Run or describe one model; False if the run ended without any mask."""
+    from evaluator.analysis.outcomes import has_masks
+    from evaluator.cli.resolved_run import print_resolved, warn_unsupported
     from evaluator.evaluation.resolve import resolve
     from evaluator.evaluation.run import execute
 
     resolved = resolve(config)
     if dry_run:
         print_resolved(resolved)
-        return
+        return True
+    warn_unsupported(resolved)
+    if config.shard and not resolved.tasks:
+        subjects = len({case.subject for case in resolved.cases})
+        logger.warning(
+            "shard %s has no case, as the run has %d subjects and a subject is in one shard; "
+            "use at most --shard I/%d",
+            config.shard,
+            subjects,
+            subjects,
+        )
     with Progress(config.model) as progress:
         store = execute(resolved, progress=progress.step)
-    if (store.path / "scores.csv").is_file():
-        print_table(store)
     click.echo(f"run: {store.path}")
+    if store.missing_scans():
+        return True
+    print_table(store)
+    if not has_masks(store):
+        return False
+    click.echo(f"next: umd compare {store.name}, or umd report {store.name} -o report")
+    return True

@@ -130,7 +130,7 @@ def _refuse_options(name: str) -> None:
 def _score_run(name: str) -> None:
     from evaluator.cli.show import print_table
     from evaluator.limits import ensure_limits
-    from evaluator.runs.store import open_run
+    from evaluator.runs.names import open_run
     from evaluator.scoring.rescore import score_run
 
     run = open_run(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 
 _LABELS = (Column(name="target", text=True), Column(name="modality", text=True))
-_COUNTS = ("subjects", "predictions", "failed", "excluded")
+_COUNTS = ("subjects", "predictions", "failed", "unsupported", "excluded")
 _ROUND_COUNTS = ("subjects", "predictions", "failed_rounds")
 #: how to read the statistics
 _NOTES = (
@@ -59,7 +58,8 @@ def show(
 
     Statistics are over subjects: a subject's sessions and seeds are averaged first.
     """
-    from evaluator.runs.store import newest_run, open_run
+    from evaluator.runs.names import open_run
+    from evaluator.runs.store import newest_run
 
     if rounds and (metrics or number is not None):
         raise click.UsageError("--rounds shows all rounds, by Dice; leave out --metric and --round")
@@ -80,14 +80,19 @@ def print_table(run: RunStore, *, metrics: tuple[str, ...] = (), number: int | N
     from evaluator.analysis.summary import header, summarise
     from evaluator.runs.reproducibility import describe_reproducibility
 
-    entries = summarise(run, metrics=metrics, round_number=number)
+    entries = summarise(run, metrics=metrics, round_number=number, all_targets=True)
     for line in (*header(run), describe_reproducibility(run)):
         print_note(line)
     if not entries:
         print_note("no scores yet")
+        for line in footer(run):
+            print_note(line)
         return
-    print_cells(_score_table(entries))
-    for line in footer(run, entries):
+    if all(entry["unsupported"] == entry["predictions"] > 0 for entry in entries):
+        print_note("no scores: the model supports none of the predictions")
+    else:
+        print_cells(_score_table(entries))
+    for line in footer(run, number):
         print_note(line)
 
 
@@ -105,11 +110,13 @@ def _score_table(entries: list[dict[str, Any]]) -> Table:
         )
         for number, name in enumerate(others)
     ]
+    unsupported = any(entry["unsupported"] for entry in entries)
     columns = (
         *_LABELS,
         Column(name="subjects"),
         Column(name="predictions", level=2),
         Column(name="failed"),
+        Column(name="unsupported", level=0 if unsupported else 98),
         Column(name="excluded", level=99),
         Column(name=f"{first}_mean_over_subjects", heading=f"{titles[first]} mean\nover subjects"),
         Column(name=f"{first}_floor_mean_over_subjects", heading="floor", level=1),
@@ -218,19 +225,16 @@ def _rounds_table(entries: list[dict[str, Any]]) -> Table:
     return Table(columns=columns, rows=rows)
 
 
-def footer(run: RunStore, entries: list[dict[str, Any]]) -> list[str]:
-    """Count the predictions by status, explain the statistics, and list scans that were not run."""
+def footer(run: RunStore, number: int | None = None) -> list[str]:
+    """Say how the predictions ended, explain the statistics, list scans that were not run."""
     from evaluator.analysis.displacements import describe_displacements
+    from evaluator.analysis.outcomes import describe_outcomes
     from evaluator.analysis.summary import describe_images, not_run
 
-    statuses: Counter[str] = Counter()
-    for entry in entries:
-        statuses.update(entry["statuses"])
-    counts = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
     displacement = describe_displacements(run)
     images = describe_images(run)
     return [
-        f"Predictions: {counts}.",
+        *describe_outcomes(run, number),
         *_NOTES,
         *([displacement] if displacement else []),
         *([images] if images else []),

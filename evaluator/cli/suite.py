@@ -54,7 +54,7 @@ def show(name: str) -> None:
     for line in describe(manifest):
         click.echo(line)
     try:
-        for result in suite_runs(manifest):
+        for result in suite_runs(manifest, name):
             status = result.run or result.reason
             click.echo(f"{result.model} on {result.dataset} under {result.protocol}: {status}")
     except UserError as error:
@@ -156,7 +156,7 @@ def run(
     with Progress(manifest.name) as bar:
 
         def progress(started: RunConfig) -> Callable[[int, int, str], None]:
-            logger.info(f"{started.model} on {started.dataset} under {started.protocol}")
+            bar.start(f"{started.model} on {started.dataset} under {started.protocol}")
             return bar.step
 
         results = run_suite(manifest, config, progress=progress)

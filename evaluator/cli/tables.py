@@ -328,6 +328,8 @@ def print_heading(group: Group) -> None:
     origins = ", ".join(dict.fromkeys(run.reference_origin for run in group.results.runs))
     print_note(f"\n{group.dataset}, protocol {group.protocol.id}. {warning}References: {origins}.")
     for run in group.results.runs:
+        for text in run.warnings:
+            print_note(f"{run.label}: {text}")
         if run.random_weights:
             print_note(f"{run.label}: RANDOM WEIGHTS, NOT A RESULT.")
         if run.reproducibility in ("keeps-state", "not-deterministic"):

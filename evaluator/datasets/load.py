@@ -143,6 +143,18 @@ def choose_cases(dataset: Dataset, patterns: Sequence[str]) -> list[Case]:
     return chosen
 
 
+def limit_subjects(cases: Sequence[Case], limit: int | None) -> list[Case]:
+    """All cases of the first subjects.
+
+    Args:
+        cases: in the dataset's order.
+        limit: number of subjects; None for all.
+    """
+    subjects = list(dict.fromkeys(case.subject for case in cases))[:limit]
+    chosen = set(subjects)
+    return [case for case in cases if case.subject in chosen]
+
+
 def _matches(case: Case, patterns: Sequence[str]) -> bool:
     return any(
         fnmatchcase(case.id, pattern) or fnmatchcase(case.subject, pattern) for pattern in patterns

@@ -104,8 +104,7 @@ def import_predictions(config: ImportConfig) -> RunStore:
         data_root=config.data_root,
         recheck=0,
     )
-    scans = sum(len(case.scans) for case in cases)
-    info = run_info(plan, order, _NoEngine(), (), hashes, scans=scans)  # type: ignore[arg-type]
+    info = run_info(plan, order, _NoEngine(), (), hashes, cases=cases)  # type: ignore[arg-type]
     run = create_run(config.name or plan.run_name, info)
     with run.writing(None), workspace_of(str(run.path)) as workspace, MaskValidator() as validator:
         context = RunContext(

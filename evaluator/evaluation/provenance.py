@@ -10,9 +10,11 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluator import paths
+from evaluator.evaluation.run_config import RECHECK
 from evaluator.runs.run_info import (
     DatasetInfo,
     EngineInfo,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from evaluator.containers.gpus import Gpu
     from evaluator.evaluation.plan import Plan
     from evaluator.evaluation.run_config import RunConfig
+    from evaluator.types import Case
 
 PACKAGES = ("numpy", "scipy", "numba", "nibabel", "SimpleITK", "pandas", "docker")
 
@@ -45,17 +48,17 @@ def run_info(
     gpus: Sequence[Gpu],
     weights_sha256: Mapping[str, str],
     *,
-    scans: int,
+    cases: Sequence[Case],
     limits: LimitsInfo | None = None,
 ) -> RunInfo:
-    """The content of ``run.json`` for a new run of so many scans."""
+    """The content of ``run.json`` for a new run of these cases."""
     dataset, protocol = plan.dataset, plan.protocol
     return RunInfo(
         identity=plan.identity,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         command=shlex.join(sys.argv),
-        dataset_source=config.dataset,
-        data_root=str(config.data_root) if config.data_root else None,
+        dataset_source=_absolute(config.dataset),
+        data_root=str(config.data_root.absolute()) if config.data_root else None,
         dataset=DatasetInfo(
             title=dataset.title,
             synthetic=dataset.synthetic,
@@ -63,7 +66,7 @@ def run_info(
             license=dataset.license,
             citation=dataset.citation,
         ),
-        protocol_source=config.protocol,
+        protocol_source=_absolute(config.protocol),
         protocol=ProtocolInfo(title=protocol.title, metrics=protocol.metrics, seeds=protocol.seeds),
         prompt_kind=plan.kind,
         replayed_run=plan.replay[0] if plan.replay else None,
@@ -86,8 +89,48 @@ def run_info(
             cores=os.cpu_count(),
         ),
         salt=secrets.token_hex(16),
-        scans=scans,
+        scans=sum(len(case.scans) for case in cases),
+        subjects=len({case.subject for case in cases}),
+        dataset_subjects=len({case.subject for case in dataset.cases}),
+        arguments=tuple(arguments_of(config)),
     )
+
+
+def arguments_of(config: RunConfig) -> list[str]:
+    """The arguments of ``umd run`` for a run, with absolute paths."""
+    words = ["-m", _absolute(config.model), "-d", _absolute(config.dataset)]
+    words += ["-p", _absolute(config.protocol)]
+    for pattern in config.cases:
+        words += ["--case", pattern]
+    for text in config.options:
+        words += ["--option", text]
+    weights = config.weights
+    if weights != "published" and weights.partition(":")[0] != "random":
+        weights = str(Path(weights).absolute())
+    settings = {
+        "--limit": config.limit,
+        "--data-root": config.data_root and config.data_root.absolute(),
+        "--weights": None if weights == "published" else weights,
+        "--engine": None if config.engine == "auto" else config.engine,
+        "--name": config.name,
+        "--prompts": config.prompts,
+        "--timeout": config.timeout,
+        "--recheck": None if config.recheck == RECHECK else config.recheck,
+    }
+    for option, value in settings.items():
+        if value is not None:
+            words += [option, str(value)]
+    flags = {
+        "--batch": config.batch,
+        "--force": config.force,
+        "--unregistered": config.unregistered,
+    }
+    return [*words, *(option for option, given in flags.items() if given)]
+
+
+def _absolute(source: str) -> str:
+    """A name as it is; the path of a file from the root."""
+    return str(Path(source).absolute()) if source.endswith(".toml") else source
 
 
 def describe_limits(limits: Limits, capped: Sequence[str]) -> LimitsInfo:

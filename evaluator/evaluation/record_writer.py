@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from evaluator.errors import HostError, UserError
@@ -10,9 +12,10 @@ from evaluator.runs.records import RoundRecord, ScanRecord, ScanScores, TargetRe
 from evaluator.scoring.masks import score_failures
 from evaluator.scoring.rescore import score_record
 from evaluator.scoring.rows import rows_not_run, score_rows
+from evaluator.types import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from evaluator.evaluation.run_context import RunContext
     from evaluator.runs.records import ScoreRow
@@ -120,3 +123,19 @@ def write_scores(
 ) -> None:
     """Write one scan's scores; ``key`` ties them to the record."""
     run.write_scores(ScanScores(case=case.id, modality=modality, key=key, rows=tuple(rows)))
+
+
+def describe_end(rounds: Sequence[RoundRecord]) -> str:
+    """How a scan ended: "done", with the failures of its last rounds and the first reason."""
+    last: dict[tuple[int, str], TargetRecord] = {}
+    for entry in rounds:
+        for name, target in entry.targets.items():
+            last[entry.seed, name] = target
+    failed = {key: target for key, target in last.items() if target.status != Status.OK}
+    if not failed:
+        return "done"
+    counts = Counter(str(target.status) for target in failed.values())
+    (_, name), first = next(iter(failed.items()))
+    text = ", ".join(f"{count} {status}" for status, count in counts.items())
+    detail = textwrap.shorten(first.detail, 200, placeholder=" ...")
+    return f"{text} of {len(last)}; {name}: {detail or first.status}"

@@ -17,7 +17,7 @@ from evaluator.containers.engines import open_engine
 from evaluator.containers.gpus import Gpu, choose_gpus, find_gpus
 from evaluator.datasets import load_dataset, scan_problem
 from evaluator.datasets.image_plans import plan_problem
-from evaluator.datasets.load import choose_cases
+from evaluator.datasets.load import choose_cases, limit_subjects
 from evaluator.errors import UserError, VolumeError
 from evaluator.evaluation.click_replay import clicks_to_replay
 from evaluator.evaluation.data_guard import CheckedData, check_data, require_finished_data
@@ -30,7 +30,8 @@ from evaluator.evaluation.scan_task import ScanTask, scan_tasks
 from evaluator.evaluation.task_evaluation import result_key
 from evaluator.evaluation.task_scheduler import OPEN
 from evaluator.manifests.protocols import load_protocol
-from evaluator.runs.store import find_run, open_run
+from evaluator.runs.names import open_run
+from evaluator.runs.store import find_run
 from evaluator.scoring.applicability import check_metrics
 from evaluator.types import Case, Modality
 from evaluator.volumes import read_grid
@@ -122,7 +123,7 @@ def resolve(config: RunConfig) -> ResolvedRun:
     protocol = load_protocol(config.protocol)
     check_metrics(protocol.metrics)
     read_text_prompts(zoo_model.card)
-    cases = tuple(choose_cases(dataset, config.cases))
+    cases = tuple(limit_subjects(choose_cases(dataset, config.cases), config.limit))
     replay = open_run(config.prompts) if config.prompts else None
     engine = open_engine(config.engine)
     options = choose_options(zoo_model.card, config.options)

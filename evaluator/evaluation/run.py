@@ -23,7 +23,8 @@ from evaluator.evaluation.task_evaluation import TaskEvaluation
 from evaluator.limits import complete_limits
 from evaluator.locks import file_lock
 from evaluator.runs.damaged_files import set_aside_damaged
-from evaluator.runs.store import create_run, open_run
+from evaluator.runs.names import open_run
+from evaluator.runs.store import create_run
 from evaluator.runs.tables import gather
 from evaluator.volumes import MaskValidator
 from evaluator.zoo import ImageBuildConfig, find_model
@@ -88,7 +89,6 @@ def execute(
     build = ImageBuildConfig(fetch=Fetch(accepted=config.accepted))
     prepared = prepare(find_model(config.model), engine, weights=config.weights, config=build)
     plan = resolved.plan.prepared(prepared.model.card, prepared.model.digest, prepared.identity)
-    scans = sum(len(case.scans) for case in resolved.cases)
     limits, capped = choose_limits(prepared.model.card, config.timeout, engine.capacity())
     for sentence in capped:
         logger.warning("model %s: %s", config.model, sentence)
@@ -98,13 +98,13 @@ def execute(
         engine,
         resolved.gpus,
         prepared.hashes,
-        scans=scans,
+        cases=resolved.cases,
         limits=describe_limits(limits, capped),
     )
     run = create_run(config.name or plan.run_name, info)
     with run.writing(config.shard), ExitStack() as stack:
         run.write_checks(checks, resolved.data.cases)
-        set_aside_damaged(run)
+        set_aside_damaged(run.path, run.place_of)
         engine.sweep(run.name)  # a killed run's container may still write into the workspace
         context = _open_context(resolved, plan, run, progress, stack)
         connection = connect(

@@ -9,6 +9,9 @@ from evaluator.errors import UserError
 from evaluator.evaluation.model_connection import SCANS_PER_BATCH
 from evaluator.runs.store import Shard
 
+#: scans that are predicted again unless the user says how many
+RECHECK = 2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
@@ -26,6 +29,8 @@ class RunConfig:
     prompts: str | None = None
     #: ids or subjects of the cases, or patterns of them; empty: all
     cases: tuple[str, ...] = ()
+    #: only the first so many subjects of these; None: all
+    limit: int | None = None
     #: do only this part of the cases; subjects stay together (see ``parse_shard``)
     shard: Shard | None = None
     data_root: Path | None = None
@@ -38,7 +43,7 @@ class RunConfig:
     #: scans that are read, corrected and scored at once while the model works; None: by the cores
     threads: int | None = None
     #: scans that are predicted again at the end, to check that results do not depend on their order
-    recheck: int = 2
+    recheck: int = RECHECK
     #: "published", "random", "random:full", or a folder with the weights
     weights: str = "published"
     #: the model's options, each as name=value

@@ -18,7 +18,7 @@ from evaluator.errors import VolumeError
 from evaluator.evaluation.click_replay import clicks_sha256
 from evaluator.evaluation.data_guard import require_same_files
 from evaluator.evaluation.plan import target_refusal
-from evaluator.evaluation.record_writer import record_not_run, write_scores
+from evaluator.evaluation.record_writer import describe_end, record_not_run, write_scores
 from evaluator.evaluation.run_context import require_unchanged
 from evaluator.evaluation.scan_images import ScanImages
 from evaluator.imaging.orthogonal_grids import placed_on
@@ -297,4 +297,4 @@ class ScanEvaluation:
         context.run.write_record(replace(record, clicks_sha256=clicks_sha256(record)))
         write_scores(context.run, start.case, start.modality, start.key, results.rows)
         self._finished = True
-        context.progress(start.case.id, start.modality, "done")
+        context.progress(start.case.id, start.modality, describe_end(results.rounds))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
@@ -84,12 +85,19 @@ def run_suite(
     return tuple(results[key] for key in keys)
 
 
-def suite_runs(suite: Suite) -> tuple[SuiteRunResult, ...]:
-    """How the runs of a suite ended the last time; raises UserError if it was never run."""
+def suite_runs(suite: Suite, source: str = "") -> tuple[SuiteRunResult, ...]:
+    """How the runs of a suite ended the last time.
+
+    Args:
+        suite: the suite.
+        source: name or file that the user gave for it, for the message.
+
+    Raises:
+        UserError: the suite was never run.
+    """
     if not suite_record(suite).exists():
-        raise UserError(
-            f"suite {suite.name} was not run yet; run it with: umd suite run {suite.name}"
-        )
+        command = shlex.join(["umd", "suite", "run", source or suite.name])
+        raise UserError(f"suite {suite.name} was not run yet; run it with: {command}")
     return _recorded(suite)
 
 

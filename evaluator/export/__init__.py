@@ -1,4 +1,4 @@
-"""Export a run: tables as Parquet or CSV, or masks and scores as a BIDS derivative dataset.
+"""Export runs: tables as Parquet or CSV, or masks and scores as BIDS derivative datasets.
 
 By default, pseudonyms replace the names of subjects and sessions. Free texts (details of failures,
 notes of models) and paths are then left out, because they can contain names too.
@@ -7,6 +7,8 @@ notes of models) and paths are then left out, because they can contain names too
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from evaluator.errors import UnknownNameError, UserError
 from evaluator.export.bids import write_bids
@@ -17,9 +19,11 @@ from evaluator.runs.results import load
 from evaluator.runs.tables import parquet
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    import pandas as pd
+    from evaluator.runs.results import Results
+    from evaluator.runs.store import RunStore
 
 __all__ = ["FORMATS", "export_run", "pseudonymise"]
 
@@ -29,16 +33,19 @@ FREE_TEXT_COLUMNS = ("detail", "notes", "mask", "path")
 
 
 def export_run(
-    run: str,
+    runs: str | Path | RunStore | Iterable[str | Path | RunStore],
     form: str,
     folder: Path,
     *,
     keep_ids: bool = False,
 ) -> list[Path]:
-    """Export a run into a new folder.
+    """Export one run or several into a new folder.
+
+    Tables hold the rows of all runs. Masks of several runs are one BIDS dataset for each run, in a
+    folder with the run's name. A subject of a dataset has one number in all runs of the export.
 
     Args:
-        run: name or folder of the run.
+        runs: names or folders of the runs; a shell pattern stands for several.
         form: one of ``FORMATS``.
         folder: the new folder.
         keep_ids: keep the names of subjects and sessions, and free texts.
@@ -55,26 +62,20 @@ def export_run(
         raise UnknownNameError("format", form, FORMATS)
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder} exists and is not empty; choose a new folder with -o")
-    results = load(run)
-    facts = results.runs[0]
+    results = load(runs)
     tables = {
         "scores": results.scores,
         "predictions": results.predictions,
         "runs": results.run_table().astype({"path": "string"}),
     }
     if not keep_ids:
-        salt = facts.info.salt
+        salt = "\n".join(sorted(facts.info.salt for facts in results.runs))
         tables["scores"] = pseudonymise(tables["scores"], salt)
         tables["predictions"] = pseudonymise(tables["predictions"], salt)
-    findings = findings_table(facts.store, keep_ids=keep_ids)
     if form == "bids-derivatives":
-        paths = write_bids(
-            facts, tables["scores"], tables["predictions"], folder, keep_ids=keep_ids
-        )
-        path = folder / "findings.tsv"
-        write_bytes(path, findings.to_csv(index=False, sep="\t", na_rep="n/a").encode())
-        return [*paths, path]
-    tables["findings"] = findings
+        return _write_bids(results, tables, folder, keep_ids=keep_ids)
+    findings = [findings_table(facts.store, keep_ids=keep_ids) for facts in results.runs]
+    tables["findings"] = pd.concat(findings, ignore_index=True)
     paths = []
     for name, table in tables.items():
         if not keep_ids and name != "findings":
@@ -82,6 +83,22 @@ def export_run(
         content = csv_bytes(table) if form == "csv" else parquet(table)
         paths.append(folder / f"{name}.{form}")
         write_bytes(paths[-1], content)
+    return paths
+
+
+def _write_bids(
+    results: Results, tables: Mapping[str, pd.DataFrame], folder: Path, *, keep_ids: bool
+) -> list[Path]:
+    paths = []
+    for facts in results.runs:
+        scores, predictions = (
+            table[table["run"] == facts.name] for table in (tables["scores"], tables["predictions"])
+        )
+        of_run = folder if len(results.runs) == 1 else folder / facts.name
+        paths += write_bids(facts, scores, predictions, of_run, keep_ids=keep_ids)
+        findings = findings_table(facts.store, keep_ids=keep_ids)
+        paths.append(of_run / "findings.tsv")
+        write_bytes(paths[-1], findings.to_csv(index=False, sep="\t", na_rep="n/a").encode())
     return paths
 
 

@@ -1,9 +1,9 @@
 """A run as a BIDS derivative dataset: segmentations by image, scores by subject, and descriptions.
 
 The layout follows the derivatives of the BIDS specification (masks, discrete segmentations, lookup
-tables; bids-specification.readthedocs.io). All segmentations are in ``anat/``, whatever the
-modality of the image: BIDS does not define CT yet and, except for functional and diffusion images,
-no other folder for segmentations. The image's modality is the ``acq`` entity.
+tables; bids-specification.readthedocs.io). Segmentations of PET are in ``pet/``, beside which BIDS
+has the images; ``.bidsignore`` names them, as BIDS defines segmentations in ``anat/``, ``func/``
+and ``dwi/`` only. Those of CT and MR are in ``anat/``. The image's modality is the ``acq`` entity.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_IGNORED = "*_scores.tsv\nscores.json\nfindings.tsv\n**/pet/*_dseg.*\n**/pet/*_mask.*\n"
+#: modality -> folder of a session
+FOLDERS = {"CT": "anat", "MR": "anat", "PT": "pet"}
 BIDS_VERSION = "1.10.0"
 _SCORE_COLUMNS = ("modality", "target", "seed", "round", "metric", "value", "status")
 
@@ -87,7 +90,7 @@ def write_bids(
     for (subject, session, modality, seed), rows in predictions.groupby(columns, observed=True):
         session_folder, stem = location(subject, session)
         model = bids_label(run.model) + (f"seed{seed}" if has_seeds else "")
-        path = session_folder / "anat" / f"{stem}_acq-{modality}_space-orig"
+        path = session_folder / FOLDERS[str(modality)] / f"{stem}_acq-{modality}_space-orig"
         paths += _write_scan(run, path, model, rows, targets)
         logger.info(f"exported {stem} {modality}")
     for (subject, session), rows in scores.groupby(["subject", "session"], observed=True):
@@ -161,13 +164,13 @@ def _dataset_files(
         "A target without a mask has a status in the scores, and in the sidecar's TargetStatus if "
         "the image has any mask.\n"
         "findings.tsv lists what was found in the data before the model was run.\n"
-        "All segmentations are in anat/, as BIDS has no other folder for them; acq- is the "
-        "modality of the image.\n"
+        "Segmentations of PET are in pet/, of CT and MR in anat/; acq- is the modality of the "
+        "image.\n"
     )
     return [
         _write_json(folder / "dataset_description.json", _description(run)),
         _write_text(folder / "README", readme),
-        _write_text(folder / ".bidsignore", "*_scores.tsv\nscores.json\nfindings.tsv\n"),
+        _write_text(folder / ".bidsignore", _IGNORED),
         _write_json(folder / "scores.json", _score_columns()),
         _write_tsv(
             folder / "participants.tsv",

@@ -35,6 +35,13 @@ larger distance in millimetres has another cause than rounding.
 """
 
 
+LEAST_SHEAR = 1e-4
+"""Cosine of the angle of two axes above which a grid is treated as sheared.
+
+Below, distances and volumes differ by less than the rounding of direction cosines to four digits.
+"""
+
+
 def make_grid(shape: Sequence[int], affine: Any) -> Grid:
     """Make a grid after checking that shape and affine describe one.
 
@@ -161,6 +168,34 @@ def displacement_note(a: Grid, b: Grid) -> str | None:
         f"voxels lie up to {distance:.3g} mm apart, less than a quarter of a voxel; "
         "voxels of equal index are compared"
     )
+
+
+def plane_axes(grid: Grid) -> tuple[int, ...]:
+    """The axes of a grid without one that is one voxel thick.
+
+    A volume that is one voxel thick is a plane. If several axes have one voxel, the last is
+    removed.
+    """
+    thin = [axis for axis, count in enumerate(grid.shape) if count == 1]
+    return tuple(axis for axis in range(3) if not thin or axis != thin[-1])
+
+
+def sheared_axes(
+    affine: NDArray[np.float64], axes: Sequence[int] = (0, 1, 2)
+) -> NDArray[np.float64] | None:
+    """The millimetres of a step along each of these index axes, if they are not at right angles.
+
+    Args:
+        affine: (4, 4).
+        axes: index axes of the grid.
+
+    Returns:
+        (3, len(axes)); None if the angles differ from 90 degrees by less than ``LEAST_SHEAR``.
+    """
+    steps = affine[:3, list(axes)]
+    directions = steps / np.linalg.norm(steps, axis=0)
+    cosines = directions.T @ directions - np.eye(len(axes))
+    return np.array(steps) if np.abs(cosines).max() > LEAST_SHEAR else None
 
 
 def shear_degrees(affine: NDArray[np.float64]) -> float:

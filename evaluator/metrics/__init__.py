@@ -3,6 +3,7 @@
 Surfaces are defined as in DeepMind's surface-distance (``evaluator.metrics.kernels.surface_area``).
 """
 
+from evaluator.metrics.kernels.sheared_grid import index_reach
 from evaluator.metrics.kernels.surface_statistics import Surface
 from evaluator.metrics.lesions import Lesions, LesionSizes, list_lesions, measure_lesions
 from evaluator.metrics.measurements import Measurement, Measures
@@ -29,6 +30,7 @@ __all__ = [
     "Metric",
     "Surface",
     "failure_value",
+    "index_reach",
     "labels_in",
     "list_lesions",
     "measure",

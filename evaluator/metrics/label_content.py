@@ -111,7 +111,9 @@ def _find_corners(
     slabs = pool.slabs(1 if voxel_grid.flat else maps[0].voxels.shape[0] + 1)
     tasks = []
     for label_grid, rows in zip(maps, limits, strict=True):
-        budget = np.array([max(LEAST_CORNERS, label_grid.voxels.size // VOXELS_PER_CORNER)])
+        # surfaces on sheared grids are measured from lists of corners alone
+        most = max(LEAST_CORNERS, label_grid.voxels.size // VOXELS_PER_CORNER)
+        budget = np.array([most if voxel_grid.sheared_axes is None else 2**62])
         tasks += [
             (label_grid.voxels, label_grid.table, *rows, slab, voxel_grid.flat, budget)
             for slab in slabs

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaluator.metrics.kernels.dense_surface import dense_surfaces
+from evaluator.metrics.kernels.sheared_grid import sheared_squares
 from evaluator.metrics.kernels.surface_distance import near_rows, nearest_squares
 from evaluator.metrics.kernels.surface_statistics import Surface, summarise, unmatched_surface
 from evaluator.metrics.measurements import Measures
@@ -105,13 +106,12 @@ def _nearest_squares(
         count = -(-surface.positions.size // most) if pool.threads > 1 else 1
         tasks += [(key, part) for part in np.array_split(surface.positions, count)]
     order = sorted(range(len(tasks)), key=lambda n: -tasks[n][1].size)
-    results = pool.run(
-        nearest_squares,
-        [
-            (tasks[n][1], matched[tasks[n][0]].destinations, voxel_grid.spacing, *near)
-            for n in order
-        ],
-    )
+    ends = [(tasks[n][1], matched[tasks[n][0]].destinations) for n in order]
+    if voxel_grid.sheared_axes is None:
+        arguments = [(*pair, voxel_grid.spacing, *near) for pair in ends]
+        results = pool.run(nearest_squares, arguments)
+    else:
+        results = pool.run(sheared_squares, [(*pair, voxel_grid.sheared_axes) for pair in ends])
     in_order = dict(zip(order, results, strict=True))
     by_direction: dict[Direction, list[NDArray[np.float64]]] = {key: [] for key in matched}
     for n, (key, _) in enumerate(tasks):

@@ -45,6 +45,7 @@ def measure_labels(
     prediction_targets: Mapping[str, tuple[int, ...]] | None = None,
     measurements: Measurements | None = None,
     image: NDArray[Any] | None = None,
+    sheared_axes: NDArray[np.float64] | None = None,
 ) -> dict[str, Measures]:
     """Measure every target of a pair of label maps.
 
@@ -61,6 +62,8 @@ def measure_labels(
         prediction_targets: the labels in the prediction where they differ from ``targets``.
         measurements: what to measure of each target beyond voxels and surfaces.
         image: any real numbers, of the same shape; needed for the measurement "uptake".
+        sheared_axes: (3, axes), the world's millimetres along each axis of the arrays, if these are
+            not at right angles (``evaluator.imaging.geometry.sheared_axes``).
 
     Returns:
         The measures of each target, in the order of ``targets``.
@@ -70,7 +73,7 @@ def measure_labels(
         TypeError: labels are not integers.
     """
     labels_of_prediction = targets if prediction_targets is None else prediction_targets
-    voxel_grid = make_voxel_grid(reference, spacing)
+    voxel_grid = make_voxel_grid(reference, spacing, sheared_axes)
     measures: dict[str, Measures] = {}
     with worker_pool(threads) as pool:
         for names in _disjoint_groups(targets, labels_of_prediction):
@@ -105,6 +108,7 @@ def measure_masks(
     threads: int = 1,
     measurements: Measurements | None = None,
     image: NDArray[Any] | None = None,
+    sheared_axes: NDArray[np.float64] | None = None,
 ) -> dict[str, Measures]:
     """Measure every target of a reference label map against a 0/1 mask; the masks may overlap.
 
@@ -117,8 +121,9 @@ def measure_masks(
         threads: number of threads.
         measurements: what to measure of each target beyond voxels and surfaces.
         image: needed for the measurement "uptake".
+        sheared_axes: as in ``measure_labels``.
     """
-    voxel_grid = make_voxel_grid(labels, spacing)
+    voxel_grid = make_voxel_grid(labels, spacing, sheared_axes)
     measures: dict[str, Measures] = {}
     with worker_pool(threads) as pool:
         for names in _disjoint_groups(targets, {}):
@@ -151,6 +156,7 @@ def measure(
     threads: int = 1,
     measurements: Collection[Measurement] = (),
     image: NDArray[Any] | None = None,
+    sheared_axes: NDArray[np.float64] | None = None,
 ) -> Measures:
     """Measure one pair of 0/1 masks.
 
@@ -162,6 +168,8 @@ def measure(
         threads: number of threads.
         measurements: what to measure beyond voxels and surfaces.
         image: any real numbers, of the same shape; needed for the measurement "uptake".
+        sheared_axes: (3, axes), the world's millimetres along each axis of the arrays, if these are
+            not at right angles (``evaluator.imaging.geometry.sheared_axes``).
 
     Raises:
         ValueError: shapes differ, or the spacing is not positive and finite.
@@ -176,6 +184,7 @@ def measure(
         threads,
         measurements={"mask": measurements},
         image=image,
+        sheared_axes=sheared_axes,
     )
     return measures["mask"]
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaluator.compilation import njit
+from evaluator.metrics.kernels.sheared_grid import index_reach
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,14 +81,19 @@ def region_uptake(
 
 def _sphere(voxel_grid: VoxelGrid) -> NDArray[np.int64]:
     """Steps from a voxel to those whose centres lie within the sphere, (n, 3); in 2-D the disc."""
-    reach = [
-        0 if voxel_grid.flat and axis == 0 else int(SPHERE_MM / step)
-        for axis, step in enumerate(voxel_grid.spacing)
-    ]
+    axes = voxel_grid.sheared_axes
+    if axes is None:
+        reach = [
+            0 if voxel_grid.flat and axis == 0 else int(SPHERE_MM / step)
+            for axis, step in enumerate(voxel_grid.spacing)
+        ]
+    else:
+        reach = index_reach(axes, SPHERE_MM)
     steps = np.stack(
         np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), axis=-1
     ).reshape(-1, 3)
-    within = np.linalg.norm(steps * voxel_grid.spacing, axis=1) <= SPHERE_MM
+    in_mm = steps * voxel_grid.spacing if axes is None else steps @ axes.T
+    within = np.linalg.norm(in_mm, axis=1) <= SPHERE_MM
     return np.ascontiguousarray(steps[within])
 
 

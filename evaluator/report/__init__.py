@@ -36,8 +36,8 @@ from evaluator.report.pages import (
 from evaluator.report.privacy import make_privacy
 from evaluator.report.site import Entry, Site, SiteHeader
 from evaluator.report.tables import count_noun, rows_of
+from evaluator.runs.names import choose_runs
 from evaluator.runs.results import load
-from evaluator.runs.store import as_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,9 +79,9 @@ def build_report(
     Raises:
         UserError: The runs cannot be compared, or the folder exists and is not a report.
     """
-    runs = list(runs)
-    ensure_limits(map(as_run, runs))
-    return write_report(load(runs), folder, options)
+    stores = choose_runs(runs)
+    ensure_limits(stores)
+    return write_report(load(stores), folder, options)
 
 
 def write_report(results: Results, folder: Path, options: Options) -> Path:

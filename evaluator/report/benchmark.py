@@ -73,7 +73,9 @@ class Benchmark:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What must be known of every figure of the benchmark."""
-        warnings = (SYNTHETIC,) if self.group.synthetic else ()
+        warnings: tuple[str, ...] = (SYNTHETIC,) if self.group.synthetic else ()
+        for run in self.runs:
+            warnings += tuple(f"{run.label}: {text}" for text in run.warnings)
         warnings = (*warnings, *self._data_warnings())
         random = sorted(run.label for run in self.runs if run.random_weights)
         if not random:

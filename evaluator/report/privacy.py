@@ -27,10 +27,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 #: options of ``umd run`` whose values tell nothing of a subject or a machine
 _TOLD = (
     "-m", "--model", "-d", "--data", "-p", "--protocol", "--engine", "--gpus", "--timeout",
-    "--threads", "--recheck", "--shard", "--contract",
+    "--threads", "--recheck", "--shard", "--limit", "--contract",
     "--weights", "--option", "--accept-licence",
 )  # fmt: skip
-_FLAGS = ("--batch", "--debug", "--dry-run", "--force", "--unregistered")
+_FLAGS = (
+    "--batch", "--debug", "--dry-run", "--force", "--unregistered",
+    "-v", "--verbose", "-q", "--quiet",
+)  # fmt: skip
+_REPEATED_FLAG = re.compile(r"-[vq]+")
 _WITHHELD = {
     "--case": "CASES",
     "--data-root": "FOLDER",
@@ -38,6 +42,7 @@ _WITHHELD = {
     "--image": "IMAGE",
     "--prompts": "RUN",
     "--name": "NAME",
+    "--log-file": "FILE",
     "--sockets": "FILE",
 }
 #: a value that is a name, a few of them, an option of a card, or weights that are no folder
@@ -102,6 +107,8 @@ def plain_command(command: str) -> str:
     parts, rest = ["umd"], iter(words[1:])
     for word in rest:
         option, equals, value = word.partition("=")
+        if _REPEATED_FLAG.fullmatch(word):
+            continue
         if option in _FLAGS or (not word.startswith("-") and _NAME.fullmatch(word)):
             parts.append(word)
             continue

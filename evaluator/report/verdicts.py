@@ -106,7 +106,7 @@ def kind_of(row: Any) -> tuple[str, str]:
 
 def _unsupported(benchmark: Benchmark, model: str, row: Any) -> str:
     run = next(run for run in benchmark.runs if run.label == model)
-    consequence = "In means and ranks this counts as failed."
+    consequence = "It has no score, so it is in no mean and no ranking."
     if run.prompt_kind is None:
         return (
             "No prediction was requested: the model does not support any prompt of this protocol. "

@@ -11,40 +11,46 @@ from evaluator.runs.json_types import read_typed
 from evaluator.runs.records import ScanRecord, ScanScores
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from evaluator.runs.store import RunStore
+    #: the file that a record belongs in
+    Place = Callable[[ScanRecord], Path]
 
 logger = logging.getLogger(__name__)
 
 
-def readable_record(store: RunStore, path: Path) -> ScanRecord | None:
+def readable_record(path: Path, place: Place) -> ScanRecord | None:
     """The record in a file; None if it is damaged, or a copy of another scan's record."""
     try:
         record = read_typed(ScanRecord, path)
     except DamagedFileError as error:
         name_damaged(path, str(error))
         return None
-    if store.record_path(record.case, record.modality) != path:
+    if place(record) != path:
         name_damaged(path, f"it holds the record of {record.case} {record.modality}")
         return None
     return record
 
 
-def set_aside_damaged(store: RunStore) -> None:
+def set_aside_damaged(folder: Path, place: Place) -> None:
     """Move damaged and stray records and scores to ``damaged/``; the run makes them anew.
+
+    Args:
+        folder: the run folder.
+        place: the file that a record belongs in.
 
     Raises:
         HostError: a file cannot be moved.
     """
-    for path in sorted((store.path / "records").glob("*/*.json")):
-        if readable_record(store, path) is None:
-            _set_aside(store, path)
-    for path in sorted((store.path / "scores").glob("*/*.json")):
+    for path in sorted((folder / "records").glob("*/*.json")):
+        if readable_record(path, place) is None:
+            _set_aside(folder, path)
+    for path in sorted((folder / "scores").glob("*/*.json")):
         try:
             read_typed(ScanScores, path)
         except DamagedFileError:
-            _set_aside(store, path)
+            _set_aside(folder, path)
 
 
 @lru_cache(maxsize=1000)
@@ -53,8 +59,8 @@ def name_damaged(path: Path, reason: str) -> None:
     logger.warning("passed over: %s (%s)", path, reason)
 
 
-def _set_aside(store: RunStore, path: Path) -> None:
-    target = store.path / "damaged" / "-".join(path.relative_to(store.path).parts)
+def _set_aside(folder: Path, path: Path) -> None:
+    target = folder / "damaged" / "-".join(path.relative_to(folder).parts)
     try:
         target.parent.mkdir(exist_ok=True)
         path.replace(target)

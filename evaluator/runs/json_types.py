@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT = 2
+#: faulty fields that a message names
+MAX_FAULTS = 3
 
 T = TypeVar("T")
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
@@ -44,11 +46,27 @@ def read_typed(kind: type[T], path: Path) -> T:
             body = _UPGRADES[kind.__name__](body)
         return convert(kind, body)
     except (ValidationError, KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = "; ".join(str(error).splitlines()[:3])
         raise DamagedFileError(
-            f"{path} does not follow the run format ({reason}); "
-            "remove the file and run again to write it anew"
+            f"{path} does not follow the run format ({_describe(error)}); "
+            "remove the file and run again to recreate it"
         ) from error
+
+
+def _describe(error: Exception) -> str:
+    """What is wrong with a file: its first faulty fields, by name."""
+    if isinstance(error, KeyError):
+        return f"the field {error.args[0]} is missing"
+    if not isinstance(error, ValidationError):
+        return str(error)
+    faults = []
+    for fault in error.errors()[:MAX_FAULTS]:
+        place = ".".join(map(str, fault["loc"])) or "the file"
+        if fault["type"] == "missing":
+            faults.append(f"the field {place} is missing")
+        else:
+            expected = fault["msg"].replace("Input should be ", "")
+            faults.append(f"the field {place} should be {expected}")
+    return "; ".join(faults)
 
 
 def write_typed(path: Path, value: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from evaluator.runs.records import Differences, MaskDifference
+    from evaluator.runs.records import Differences, MaskDifference, Reproducibility
     from evaluator.runs.store import RunStore
 
 NOT_CHECKED = "not-checked"
@@ -21,8 +21,13 @@ def describe_reproducibility(run: RunStore) -> str:
     """One sentence on whether the model's predictions can be repeated."""
     result, model = run.reproducibility(), run.info().identity.model
     if result is None:
-        return "Not checked whether results depend on the order of cases (--recheck 0)."
+        return f"Not checked whether results depend on the order of cases ({_why_not(run)})."
     count = len(result.scans)
+    if not _has_mask(run, result):
+        return (
+            f"{count} scans were predicted again and failed again; there is no mask to tell "
+            "whether results depend on the order of cases."
+        )
     if result.verdict == "equal":
         return (
             f"{count} scans were predicted again, individually and as a batch: "
@@ -42,6 +47,27 @@ def describe_reproducibility(run: RunStore) -> str:
         f"MODEL {model} KEEPS STATE BETWEEN CASES: its results depend on the order of cases. "
         f"Compared with the {result.mode}: {details}."
     )
+
+
+def _why_not(run: RunStore) -> str:
+    """Why no scan was predicted again."""
+    if run.missing_scans():
+        return "the run is incomplete"
+    requested = False
+    for record in run.records():
+        requested = requested or any(entry.request for entry in record.rounds)
+    return "--recheck 0" if requested else "the model was run on no scan"
+
+
+def _has_mask(run: RunStore, result: Reproducibility) -> bool:
+    """True if a prediction that was repeated has a mask, the first or the repeated one."""
+    if any(differences.count for differences in result.differences.values()):
+        return True
+    for scan in result.scans:
+        record = run.record(scan.case, scan.modality)
+        if record is not None and any(record.masks()):
+            return True
+    return False
 
 
 def _describe(mode: str, differences: Differences, masks: int) -> str:

@@ -19,8 +19,9 @@ from pandas.api.types import union_categoricals
 
 from evaluator.errors import RunConflictError, UnknownNameError, UserError
 from evaluator.manifests.protocols import load_protocol
+from evaluator.runs.names import choose_runs
 from evaluator.runs.reproducibility import read_verdict
-from evaluator.runs.store import RunStore, as_run
+from evaluator.runs.store import RunStore
 from evaluator.runs.tables import (
     COLUMNS,
     PREDICTION_COLUMNS,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from evaluator.runs.run_info import RunInfo
     from evaluator.types import Protocol
 
+#: facts that are no column of the table of runs
+_NO_COLUMNS = ("card", "options", "info", "warnings")
 #: columns of text with many different values, which are not made categories
 _FREE_TEXT = ("detail", "mask", "notes")
 
@@ -88,6 +91,8 @@ class RunFacts:
     started: str
     #: the content of run.json: command, versions, host, GPUs, licence, citation
     info: RunInfo
+    #: what every table must say of the run, see ``RunStore.warnings``
+    warnings: tuple[str, ...] = ()
 
     @property
     def store(self) -> RunStore:
@@ -115,7 +120,7 @@ class Results:
 
     def run_table(self) -> pd.DataFrame:
         """The runs as a frame, one row each, without cards, options and run.json."""
-        names = [name for name in RunFacts.__slots__ if name not in ("card", "options", "info")]
+        names = [name for name in RunFacts.__slots__ if name not in _NO_COLUMNS]
         columns = {name: [getattr(run, name) for run in self.runs] for name in names}
         return pd.DataFrame(columns, columns=names)
 
@@ -159,6 +164,8 @@ class Group:
 def load(runs: str | Path | RunStore | Iterable[str | Path | RunStore]) -> Results:
     """The results of one run or many, by name, folder or store; a run given twice counts once.
 
+    The unique beginning of a name stands for the run, and a shell pattern for several runs.
+
     Half a million scores take seconds and some hundred megabytes: each run's Parquet tables are
     read where they are of the run's present record, else the record itself. Raises
     UnknownNameError, and RunConflictError for two runs of one name.
@@ -166,8 +173,7 @@ def load(runs: str | Path | RunStore | Iterable[str | Path | RunStore]) -> Resul
     references = [runs] if isinstance(runs, str | Path | RunStore) else list(runs)
     if not references:
         raise UserError("there is no run to load; name one or more")
-    by_path = {store.path.resolve(): store for store in map(as_run, references)}
-    stores = list(by_path.values())
+    stores = choose_runs(references)
     for name, count in Counter(store.name for store in stores).items():
         if count > 1:
             raise RunConflictError(
@@ -213,17 +219,23 @@ def _facts(store: RunStore) -> RunFacts:
         protocol_title=info.protocol.title,
         started=info.started,
         info=info,
+        warnings=tuple(store.warnings()),
     )
 
 
 def _labelled(runs: list[RunFacts]) -> tuple[RunFacts, ...]:
     same = Counter((run.model, run.dataset, run.protocol) for run in runs)
     return tuple(
-        replace(run, label=f"{run.model} [{run.name}]")
+        replace(run, label=f"{run.model} [{_distinctive(run)}]")
         if same[run.model, run.dataset, run.protocol] > 1
         else run
         for run in runs
     )
+
+
+def _distinctive(run: RunFacts) -> str:
+    """What tells a run from others of its model, dataset and protocol: the end of its name."""
+    return run.name.removeprefix(f"{run.model}.{run.dataset}.{run.protocol}.")
 
 
 def _frame(store: RunStore, name: str, read: Callable[[RunStore], pd.DataFrame]) -> pd.DataFrame:

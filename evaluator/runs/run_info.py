@@ -149,12 +149,12 @@ class RunInfo:
     started: str
     #: the command line
     command: str
-    #: the dataset's name or its manifest's path, as the user gave it
+    #: the dataset's name or the absolute path of its manifest
     dataset_source: str
     #: folder that the dataset's paths are relative to; None: by the dataset's rules
     data_root: str | None = None
     dataset: DatasetInfo
-    #: the protocol's name or its file's path, as the user gave it
+    #: the protocol's name or the absolute path of its file
     protocol_source: str
     protocol: ProtocolInfo
     #: the kind of prompt that the model gets; None: it accepts none that the protocol gives
@@ -178,6 +178,11 @@ class RunInfo:
     salt: str
     #: scans of the run when it was started, all shards together; 0 in format 1
     scans: int = 0
+    #: subjects of the run, and of the dataset with the cases that the run leaves out; 0: unknown
+    subjects: int = 0
+    dataset_subjects: int = 0
+    #: arguments of ``umd run`` that make the run again, with absolute paths; empty in older runs
+    arguments: tuple[str, ...] = ()
     format: int = FORMAT
 
     @property

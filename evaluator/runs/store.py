@@ -22,18 +22,13 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluator import paths
-from evaluator.errors import (
-    DamagedFileError,
-    RunConflictError,
-    UnknownNameError,
-    UserError,
-)
+from evaluator.errors import DamagedFileError, RunConflictError, UserError
 from evaluator.files import safe_name
 from evaluator.locks import file_lock, read_holder
 from evaluator.runs.damaged_files import name_damaged, readable_record
@@ -95,6 +90,10 @@ class RunStore:
         """The file of one case's prompts."""
         return self.path / "prompts" / f"{safe_name(case)}.json"
 
+    def place_of(self, record: ScanRecord) -> Path:
+        """The file that a record belongs in."""
+        return self.record_path(record.case, record.modality)
+
     def mask_path(
         self, case: str, modality: str, *, seed: int, round_number: int, target: str
     ) -> Path:
@@ -107,6 +106,17 @@ class RunStore:
         count = sum(1 for _ in (self.path / "records").glob("*/*.json"))
         return max(self.info().scans - count, 0)
 
+    def warnings(self) -> list[str]:
+        """What every table of this run must say: that it is limited or incomplete."""
+        info, warnings = self.info(), []
+        if info.subjects < info.dataset_subjects:
+            warnings.append(
+                f"LIMITED: {info.subjects} of {info.dataset_subjects} subjects of the dataset."
+            )
+        if missing := self.missing_scans():
+            warnings.append(f"INCOMPLETE: {missing} of {info.scans} scans are not done yet.")
+        return warnings
+
     def record(self, case: str, modality: str) -> ScanRecord | None:
         """One scan's record; None if there is none."""
         path = self.record_path(case, modality)
@@ -115,7 +125,7 @@ class RunStore:
     def records(self) -> Iterator[ScanRecord]:
         """Every scan's record, in path order; a damaged or stray file is named and passed over."""
         for path in sorted((self.path / "records").glob("*/*.json")):
-            record = readable_record(self, path)
+            record = readable_record(path, self.place_of)
             if record is not None:
                 yield record
 
@@ -242,7 +252,13 @@ def create_run(name: str, info: RunInfo) -> RunStore:
                 )
             write_typed(file, info)
             return store
-    store.require_identity(info.identity)
+        store.require_identity(info.identity)
+        recorded = store.info()
+        if info.scans > recorded.scans > 0:  # a limited run is continued with more of its cases
+            larger = replace(
+                recorded, scans=info.scans, subjects=info.subjects, arguments=info.arguments
+            )
+            write_typed(file, larger)
     return store
 
 
@@ -250,20 +266,6 @@ def find_run(name: str) -> RunStore | None:
     """The run of this name in the folder of runs; None if there is none."""
     store = RunStore(paths.runs() / safe_name(name))
     return store if (store.path / "run.json").is_file() else None
-
-
-def open_run(name_or_path: str) -> RunStore:
-    """An existing run by name or path; raises UnknownNameError with near misses."""
-    for path in (Path(name_or_path), paths.runs() / name_or_path):
-        if (path / "run.json").is_file():
-            return RunStore(path.resolve())
-    names = [file.parent.name for file in paths.runs().glob("*/run.json")]
-    raise UnknownNameError("run", name_or_path, names)
-
-
-def as_run(run: str | Path | RunStore) -> RunStore:
-    """The run of a name, a path or a store; raises UnknownNameError with near misses."""
-    return run if isinstance(run, RunStore) else open_run(str(run))
 
 
 def newest_run() -> RunStore:

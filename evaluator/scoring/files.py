@@ -12,6 +12,7 @@ import numpy as np
 
 from evaluator.errors import VolumeError
 from evaluator.files import fingerprint
+from evaluator.imaging.geometry import affine_of, sheared_axes
 from evaluator.metrics import METRICS, SCORER_VERSION, measure_labels, score
 from evaluator.scoring.applicability import applicable_measurements
 from evaluator.scoring.pair_targets import declared_targets, found_targets
@@ -128,6 +129,7 @@ def score_pair(pair: Pair, settings: Settings, *, threads: int = 1) -> Json:
     measured = measure_labels(
         volumes.reference, volumes.prediction, targets.reference, volumes.spacing_mm, tolerances,
         threads, targets.prediction, measurements=measurements, image=image,
+        sheared_axes=sheared_axes(affine_of(volumes.grid), volumes.axes),
     )  # fmt: skip
     body["targets"] = [
         {"name": name, "label": _label(targets.reference[name])}

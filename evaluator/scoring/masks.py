@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from evaluator.imaging.geometry import affine_of, spacing
+from evaluator.imaging.geometry import affine_of, plane_axes, sheared_axes, spacing
 from evaluator.imaging.grid_masks import common_region
 from evaluator.manifests.organs import load_organs
-from evaluator.metrics import PEAK_MM, measure, without_value
+from evaluator.metrics import PEAK_MM, index_reach, measure, without_value
 from evaluator.metrics import score as score_measures
 from evaluator.scoring.applicability import applicable_measurements
 from evaluator.types import Failure, Score
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
     from evaluator.datasets.references import LoadedReferences
     from evaluator.imaging.grid_masks import GridMask
@@ -95,21 +97,33 @@ def measure_prediction(
         measurements: what to measure beyond voxels and surfaces.
     """
     low, high = common_region(reference, prediction)
-    step, image = spacing(affine_of(references.grid)), None
+    affine, image = affine_of(references.grid), None
     if "uptake" in measurements:
         assert references.image is not None
         # the sphere of SUVpeak reaches beyond the box
-        reach = [int(PEAK_MM / length) for length in step]
+        reach = index_reach(affine[:3, :3], PEAK_MM)
         shape = references.grid.shape
         a, b, c = (max(0, start - r) for start, r in zip(low, reach, strict=True))
         d, e, f = (min(n, end + r) for n, end, r in zip(shape, high, reach, strict=True))
         low, high = (a, b, c), (d, e, f)
         image = references.image[a:d, b:e, c:f]
+    axes = plane_axes(references.grid)
+    steps = spacing(affine)
     return measure(
-        reference.crop(low, high),
-        prediction.crop(low, high),
-        step,
+        _as_plane(reference.crop(low, high), axes),
+        _as_plane(prediction.crop(low, high), axes),
+        tuple(steps[axis] for axis in axes),
         tolerance_mm,
         measurements=measurements,
-        image=image,
+        image=None if image is None else _as_plane(image, axes),
+        sheared_axes=sheared_axes(affine, axes),
     )
+
+
+def _as_plane(array: NDArray[Any], axes: tuple[int, ...]) -> NDArray[Any]:
+    """An array with these axes of its three; the other has one voxel, or none in an empty box."""
+    if len(axes) == 3 or array.size == 0:
+        return array if len(axes) == 3 else array.reshape((0, 0))
+    (thin,) = set(range(3)) - set(axes)
+    plane: NDArray[Any] = array.take(0, axis=thin)
+    return plane

@@ -14,6 +14,7 @@ from evaluator.imaging.geometry import (
     describe,
     difference,
     displacement_note,
+    plane_axes,
     spacing,
     to_index,
     to_world,
@@ -124,10 +125,9 @@ def as_plane(labels: NDArray[Any], grid: Grid) -> tuple[NDArray[Any], tuple[int,
     """
     if labels.ndim == 2:
         return labels, (0, 1)
-    thin = [axis for axis, count in enumerate(grid.shape) if count == 1]
-    if not thin:
-        return labels, (0, 1, 2)
-    axes = tuple(axis for axis in range(3) if axis != thin[-1])
+    axes = plane_axes(grid)
+    if len(axes) == 3:
+        return labels, axes
     return labels.reshape(tuple(grid.shape[axis] for axis in axes), order="F"), axes
 
 

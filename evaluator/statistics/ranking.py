@@ -17,6 +17,7 @@ from scipy.stats import rankdata
 
 from evaluator.statistics.equivalence import holm
 from evaluator.statistics.paired import signed_rank_p
+from evaluator.statistics.sign_flips import without_rounding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 AGGREGATE_FIRST, RANK_FIRST = "aggregate-then-rank", "rank-then-aggregate"
 RESAMPLES = 1000
+#: decimals of scores that are ranked
+_DIGITS = 10
 #: resamples whose ranks are made at once
 _CHUNK = 50
 
@@ -55,12 +58,17 @@ class Ranking:
     #: Kendall's tau-b between the two orders; None where either is all ties
     tau_between: float | None
     #: (m, m) p of equal weighted mean ranks of a pair over subjects (signed-rank), adjusted by Holm
-    #: over all pairs
+    #: over all pairs of models that are in the family, and over the other pairs by themselves
     p_holm: Matrix
 
 
 def rank_models(
-    scores: Any, weights: NDArray[np.float64], *, resamples: int = RESAMPLES, seed: int = 0
+    scores: Any,
+    weights: NDArray[np.float64],
+    *,
+    outside: NDArray[np.bool_] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> Ranking:
     """Rank models by their scores.
 
@@ -69,6 +77,7 @@ def rank_models(
     Args:
         scores: (n, k, m) of n subjects, k tasks and m models; higher is better.
         weights: (k,), of each task.
+        outside: (m,) models that are ranked and are in no family of tests with others.
         resamples: number of bootstrap samples of the subjects.
         seed: of the bootstrap.
 
@@ -86,7 +95,8 @@ def rank_models(
     )
     n, _, m = scores.shape
     values = np.where(present[:, :, None], scores, 0.0)
-    ranks = np.where(present[:, :, None], rankdata(-values, axis=2), 0.0)
+    # scores that are equal but for rounding are ties
+    ranks = np.where(present[:, :, None], rankdata(-np.round(values, _DIGITS), axis=2), 0.0)
     drawn = (
         np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples).astype(np.float64)
     )
@@ -108,7 +118,10 @@ def rank_models(
         tasks=scores.shape[1],
         orders=orders,
         tau_between=None if np.isnan(tau) else tau,
-        p_holm=_different(_subject_ranks(ranks, present, weights), m),
+        p_holm=_different(
+            _subject_ranks(ranks, present, weights),
+            np.zeros(m, dtype=bool) if outside is None else outside,
+        ),
     )
 
 
@@ -121,7 +134,7 @@ def _means(values: Any, present: NDArray[np.bool_], draws: Matrix) -> Any:
 
 
 def _ranks(means: Any) -> Any:
-    ranks = rankdata(-np.round(means, 12), axis=2, nan_policy="omit")
+    ranks = rankdata(-np.round(means, _DIGITS), axis=2, nan_policy="omit")
     return np.where(np.isnan(means), np.nan, ranks)
 
 
@@ -174,11 +187,15 @@ def _subject_ranks(ranks: Any, present: NDArray[np.bool_], weights: NDArray[np.f
     return mean
 
 
-def _different(ranks: Matrix, m: int) -> Matrix:
+def _different(ranks: Matrix, outside: NDArray[np.bool_]) -> Matrix:
+    m = len(outside)
     p = np.full((m, m), np.nan)
     first, second = np.triu_indices(m, 1)
-    if len(first):
-        differences = ranks[:, first] - ranks[:, second]
-        differences[np.abs(differences) < 1e-9] = 0.0
-        p[first, second] = p[second, first] = holm(signed_rank_p(differences))
+    if not len(first):
+        return p
+    tests = signed_rank_p(without_rounding(ranks[:, first] - ranks[:, second], np.full(1, m)))
+    apart = outside[first] | outside[second]
+    for family in (apart, ~apart):
+        adjusted = holm(tests[family])
+        p[first[family], second[family]] = p[second[family], first[family]] = adjusted
     return p

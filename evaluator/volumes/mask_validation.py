@@ -29,6 +29,7 @@ from evaluator.errors import HostError
 from evaluator.imaging.geometry import make_grid
 from evaluator.imaging.grid_masks import crop_mask
 from evaluator.types import Failure, Status
+from zoo_sdk import nifti
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LENGTH = struct.Struct("<Q")
+#: a valid mask of one voxel, as a file
+SMALLEST_MASK = nifti.header((1, 1, 1), np.eye(4).tolist(), "B") + b"\x01"
 #: status of a reply: the worker had too little memory
 NO_MEMORY = "no-memory"
 #: times that a file is sent to a new worker
@@ -123,10 +126,8 @@ class MaskValidator:
 
     def _require_worker(self, ended: str) -> None:
         """Raise HostError if the worker cannot even read a mask that is known to be good."""
-        from evaluator.volumes.validation_worker import smallest_mask
-
         try:
-            mask = self._ask(smallest_mask(), make_grid((1, 1, 1), np.eye(4)))
+            mask = self._ask(SMALLEST_MASK, make_grid((1, 1, 1), np.eye(4)))
         except _WorkerEndedError as error:
             ended, mask = str(error), Failure(status=Status.UNSAFE_FILE)
         if isinstance(mask, Failure):

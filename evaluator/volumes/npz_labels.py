@@ -58,6 +58,13 @@ def inspect_npz(
     return list(box.offset), box.array.view(np.uint8)
 
 
+def smallest_npz(array: str) -> bytes:
+    """A valid label map of one voxel with label 1, as a file."""
+    body = io.BytesIO()
+    np.savez_compressed(body, **{array: np.ones((1, 1, 1), dtype=np.uint8)})  # type: ignore[arg-type]
+    return body.getvalue()
+
+
 def _read(member: IO[bytes], grid: Grid, array: str) -> NDArray[Any]:
     """The array, checked against the grid before its voxels are decompressed."""
     try:

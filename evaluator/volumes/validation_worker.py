@@ -8,7 +8,6 @@ Most of a whole-body mask is zeros; they are compared once and never copied.
 
 from __future__ import annotations
 
-import io
 import json
 import resource
 import sys
@@ -23,10 +22,10 @@ from nibabel.spatialimages import HeaderDataError
 from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import TOLERANCE_MM, describe, difference, make_grid
 from evaluator.imaging.grid_masks import crop_mask
-from evaluator.volumes.mask_validation import LENGTH, NO_MEMORY
+from evaluator.volumes.mask_validation import LENGTH, NO_MEMORY, SMALLEST_MASK
 from evaluator.volumes.mha import inspect_mha
 from evaluator.volumes.nifti_header import nifti_affine
-from evaluator.volumes.npz_labels import inspect_npz
+from evaluator.volumes.npz_labels import inspect_npz, smallest_npz
 from evaluator.volumes.refused_file import RefusedFileError
 from zoo_sdk import nifti
 
@@ -84,8 +83,8 @@ def confine() -> None:
     """Forbid this process to open or enlarge files and to start processes; bound its memory."""
     # modules that are imported on first use must be imported before files are forbidden
     grid = make_grid((1, 1, 1), np.eye(4))
-    inspect(smallest_mask(), grid)
-    inspect_npz(_smallest_npz(), grid, "segs", 1)
+    inspect(SMALLEST_MASK, grid)
+    inspect_npz(smallest_npz("segs"), grid, "segs", 1)
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     memory = MEMORY_BYTES if most == resource.RLIM_INFINITY else min(MEMORY_BYTES, most)
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
@@ -288,18 +287,6 @@ def _receive(stream: IO[bytes]) -> bytes:
 def _send(stream: IO[bytes], body: bytes) -> None:
     stream.write(LENGTH.pack(len(body)))
     stream.write(body)
-
-
-def smallest_mask() -> bytes:
-    """A valid mask of one voxel, as a file."""
-    image = nibabel.Nifti1Image(np.ones((1, 1, 1), dtype=np.uint8), np.eye(4))
-    return bytes(image.to_bytes())
-
-
-def _smallest_npz() -> bytes:
-    body = io.BytesIO()
-    np.savez_compressed(body, segs=np.ones((1, 1, 1), dtype=np.uint8))
-    return body.getvalue()
 
 
 if __name__ == "__main__":

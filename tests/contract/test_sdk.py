@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -167,3 +168,50 @@ def test_it_imports_nothing_but_the_standard_library_and_speaks_python_3_8():
                     path.name,
                     name,
                 )
+
+
+#: without setup, and with refusals that are raised for one target and for all
+REFUSING = """
+import numpy as np
+from zoo_sdk import Unsupported, each_target
+
+class Adapter:
+    def predict(self, request):
+        if request.id == "all":
+            raise Unsupported("no images of this kind")
+
+        def segment(target):
+            if target.name == "spleen":
+                raise Unsupported("it needs a box")
+            return np.ones(request.grid.shape, np.uint8)
+
+        return each_target(request, segment)
+"""
+
+
+def test_setup_is_optional_and_unsupported_may_be_raised(tmp_path, monkeypatch):
+    from zoo_sdk import serve
+    from zoo_sdk.wire import ImageFile, Request, Target, dump_request
+
+    monkeypatch.setenv("UMD_INPUT", str(tmp_path / "input"))
+    monkeypatch.setenv("UMD_OUTPUT", str(tmp_path / "output"))
+    (tmp_path / "input/requests").mkdir(parents=True)
+    (tmp_path / "adapter.py").write_text(REFUSING)
+    for name in ("all", "each"):
+        request = Request(
+            id=name,
+            case="c",
+            round=0,
+            images={"CT": ImageFile(path="images/a.nii.gz", unit="HU")},
+            grid=GRIDS["CT"],
+            targets=(Target(name="liver"), Target(name="spleen")),
+        )
+        text = json.dumps(dump_request(request))
+        (tmp_path / "input/requests" / f"{name}.json").write_text(text)
+    adapter = serve.load_adapter(tmp_path / "adapter.py")
+    refused = serve.answer(adapter, "all").targets
+    assert {reply.status for reply in refused.values()} == {"unsupported"}
+    assert {reply.message for reply in refused.values()} == {"no images of this kind"}
+    each = serve.answer(adapter, "each").targets
+    assert each["liver"].status == "ok"
+    assert (each["spleen"].status, each["spleen"].message) == ("unsupported", "it needs a box")

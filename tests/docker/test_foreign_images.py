@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from evaluator.errors import ModelFilesError, UserError
-from evaluator.runs.store import open_run
+from evaluator.runs.names import open_run
 from evaluator.runs.tables import read_scores
 from evaluator.zoo.base_images import ensure_base
 from evaluator.zoo.docker_client import BuildClient

@@ -62,6 +62,7 @@ def test_a_full_card():
         ("umd.rounds", "2"),
         ("umd.session", "http"),
         ("umd.weights", "random"),
+        ("umd.uses-image", "maybe"),
         ("umd.options", "large"),
         ("umd.options", "large=a|a"),
         ("umd.options", "large=a; large=b"),
@@ -211,3 +212,9 @@ def test_a_device_is_not_read_as_a_file_to_copy(project):
     link.symlink_to("/dev/zero")
     with pytest.raises(ManifestError, match="not a regular file"):
         hash_files([link], folder)
+
+
+def test_only_the_ellipsoid_does_not_look_at_the_image():
+    assert parse_card(MINIMAL).uses_image
+    assert not parse_card(MINIMAL | {"umd.uses-image": "no"}).uses_image
+    assert [model.name for model in zoo() if not model.card.uses_image] == ["ellipsoid"]

@@ -194,6 +194,10 @@ def test_show_json_is_one_object_for_each_target_and_modality(project, tmp_path)
 def test_a_run_with_unsupported_prompts_has_no_rounds(project, tmp_path):
     project({"painter": PAINTER})
     run = order("painter", make_dataset(tmp_path / "data", ["a"]), engine="local", protocol="text")
+    shown = umd("show", run.path).stdout
+    assert "no scores: the model supports none of the predictions" in shown
+    assert "Predictions: 2 unsupported." in shown
+    assert "the model was run on no scan" in shown
     told = umd("show", run.path, "--rounds")
     assert told.returncode == 0
     assert "shows the statuses of the predictions" in told.stdout
@@ -440,3 +444,38 @@ def test_a_log_file_that_cannot_be_written_is_an_error(tmp_path):
     assert done.returncode == 8
     assert done.stderr.startswith(f"umd: could not write {log}: No such file or directory; ")
     assert done.stdout == ""
+
+
+def test_options_of_messages_stand_before_or_after_the_command(run_painter, tmp_path):
+    log = tmp_path / "umd.log"
+    command = ["models", "check", "nosuch"]
+    before, after = umd("-qq", *command), umd(*command, "-qq")
+    assert before.stderr == after.stderr
+    project_data = run_painter("-q").stderr
+    assert "painter 2/2" not in project_data
+    data = tmp_path / "data" / "tiny.toml"
+    arguments = ["run", "-m", "painter", "-d", data, "--engine", "local", "--name", "x"]
+    done = umd("-q", *arguments, "-v", "--log-file", log)
+    assert "painter 2/2" in done.stderr
+    text = log.read_text()
+    assert text.count(" UTC: ") == 1
+    assert "INFO evaluator.cli.progress: painter 2/2 " in text
+
+
+def test_a_log_file_that_takes_nothing_is_an_error():
+    done = umd("data", "list", "--log-file", "/dev/full")
+    assert done.returncode == 8
+    assert "could not write /dev/full: No space left on device" in done.stderr
+
+
+def test_a_log_file_that_becomes_full_is_told_once(tmp_path, capsys):
+    import logging
+
+    from evaluator.cli.messages import LogFile
+
+    handler = LogFile(tmp_path / "umd.log")
+    handler.begin("begin")
+    handler.stream.close()
+    for _ in range(2):
+        handler.handle(logging.LogRecord("a", logging.INFO, "f", 1, "text", (), None))
+    assert capsys.readouterr().err.count("is not complete: it cannot be written") == 1

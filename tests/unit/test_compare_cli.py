@@ -85,6 +85,9 @@ def test_json_and_csv(runs, tmp_path):
         (["compare", "RUN", "--margin", "dice"], "METRIC=NUMBER"),
         (["compare", "RUN", "--margin", "dice=-1"], "above 0"),
         (["compare", "RUN", "--metric", "dise"], "did you mean dice"),
+        (["compare", "RUN", "--primary", "alfa"], "did you mean alpha"),
+        (["compare", "RUN", "--primary", "alpha:livr"], "did you mean liver"),
+        (["compare"], "name runs, or a --suite"),
         (["rank", "RUN", "--weight", "dice=2"], "KIND:NAME=NUMBER"),
         (["rank", "RUN", "--weight", "target:livr=2"], "did you mean liver"),
     ],
@@ -105,3 +108,20 @@ def test_rank(runs):
         json.loads(line) for line in umd("rank", *(run.path for run in runs), "--json").splitlines()
     ]
     assert {row["frame"] for row in rows} == set(RANKS)
+
+
+def test_primary_comparisons_and_reasons(runs):
+    rows = [
+        json.loads(line)
+        for line in umd(
+            "compare", *(run.path for run in runs), "--json", "--primary", "alpha:liver"
+        ).splitlines()
+    ]
+    rows = [row for row in rows if row["frame"] == "modality" and row["failures"] == "included"]
+    primary = [row for row in rows if row["family"].endswith("; primary alpha:liver")]
+    assert {(row["model"], row["target"]) for row in primary} == {("alpha", "liver")}
+    assert all(row["p_holm"] == row["p_sign_flip"] for row in primary)
+    text = umd("compare", *(run.path for run in runs), "--wide")
+    assert "too few subjects" in text
+    assert "the smallest adjusted p is" in text
+    assert "sign-flip test" in text

@@ -90,6 +90,8 @@ def test_bids_derivatives_of_masks_that_do_not_overlap(run, tmp_path):
     }  # fmt: skip
     # the two boxes overlap, so each mask is a separate file
     folder = out / f"sub-{subject}" / "ses-1" / "anat"
+    pet = out / f"sub-{subject}" / "ses-1" / "pet"
+    assert len(list(pet.glob("*acq-PT*_mask.nii.gz"))) == 2
     names = sorted(path.name for path in folder.glob("*acq-CT*.nii.gz"))
     assert names == [
         f"{stem}_acq-CT_space-orig_label-{organ}_desc-painter_mask.nii.gz"
@@ -174,3 +176,17 @@ def test_sessions_with_similar_names_stay_separate(project, tmp_path):
         "ses-112",
     }
     assert len(list((tmp_path / "out").rglob("*_dseg.nii.gz"))) == 2
+
+
+def test_several_runs_are_one_table_with_the_same_numbers(run, project, tmp_path):
+    other = order(
+        "painter", run.info().dataset_source, "point-1", engine="local", name="other", force=True
+    )
+    export_run([run, other.name], "csv", tmp_path / "tables")
+    scores = pd.read_csv(tmp_path / "tables" / "scores.csv")
+    assert set(scores["run"]) == {run.name, "other"}
+    numbers = scores.groupby("run")["subject"].unique().map(sorted)
+    assert len(set(numbers.map(tuple))) == 1
+    export_run([run, other], "bids-derivatives", tmp_path / "bids")
+    for name in (run.name, "other"):
+        assert (tmp_path / "bids" / name / "dataset_description.json").is_file()

@@ -66,16 +66,42 @@ def test_names_that_stand_for_nothing():
         rank(scores, metrics=("dise",))
 
 
-def test_a_failure_counts_as_worst_and_unsupported_is_told():
+def test_a_failure_counts_as_worst():
+    runs = [facts("a"), facts("b")]
+    rows = [
+        *paired(runs[0], {"liver": [(0.5, "crashed")] * 6}),
+        *paired(runs[1], {"liver": [(0.4, 0.1)] * 6}),
+    ]
+    ranks = rank(results(runs, rows), metrics=("dice",), resamples=9)
+    assert places(ranks) == {"a": 1, "b": 1}
+
+
+def test_a_task_that_a_model_does_not_support_counts_for_no_model():
     runs = [facts("a"), facts("b")]
     rows = [
         *paired(runs[0], {"liver": [(0.5, "unsupported")] * 6}),
         *paired(runs[1], {"liver": [(0.4, 0.1)] * 6}),
     ]
-    made = rank(results(runs, rows), metrics=("dice",), resamples=9)
-    assert places(made) == {"a": 1, "b": 1}
-    assert set(made.ranks["explanation"]) == {
-        "predictions that a model does not support count as failed: a"
+    ranks = rank(results(runs, rows), metrics=("dice",), resamples=9)
+    assert places(ranks) == {"a": 1, "b": 2}
+    assert set(ranks.stability["tasks"]) == {1}
+    assert set(ranks.ranks["explanation"]) == {
+        "tasks that a model does not support are left out for all: a"
+    }
+
+
+def test_a_model_that_supports_nothing_is_not_ranked():
+    runs = [facts("a"), facts("b"), facts("c")]
+    rows = [
+        *paired(runs[0], {"liver": [("unsupported", "unsupported")] * 6}),
+        *paired(runs[1], {"liver": [(0.4, 0.1)] * 6}),
+        *paired(runs[2], {"liver": [(0.5, 0.2)] * 6}),
+    ]
+    ranks = rank(results(runs, rows), metrics=("dice",), resamples=9)
+    assert places(ranks) == {"b": 2, "c": 1}
+    assert set(ranks.stability["tasks"]) == {2}
+    assert set(ranks.ranks["explanation"]) == {
+        "not ranked, because it supports none of the tasks: a"
     }
 
 
@@ -111,3 +137,33 @@ def test_a_failure_is_never_better_than_a_mask():
 def test_a_round_that_is_not_there():
     with pytest.raises(UserError, match="there is no round 99"):
         rank(data(a=(0.9, 0.5)), metrics=("dice",), round_number=99)
+
+
+def test_one_subject_says_nothing_of_stability():
+    runs = [facts("a"), facts("b")]
+    rows = [(run, "x", "CT", "liver", "dice", 0.8 - 0.1 * n) for n, run in enumerate(runs)]
+    ranks = rank(results(runs, rows), metrics=("dice",), resamples=20)
+    assert ranks.ranks["place"].tolist() == [1, 2, 1, 2]
+    assert ranks.ranks[["place_low", "place_high", "first"]].isna().all(axis=None)
+    assert set(ranks.ranks["explanation"]) == {"one subject cannot show how stable the places are"}
+    assert ranks.stability["tau"].isna().all()
+
+
+def test_scores_that_are_equal_but_for_rounding_share_a_place():
+    runs = [facts("a"), facts("b")]
+    rows = [(runs[0], f"s{n}", "CT", "liver", "dice", 0.1 * 3) for n in range(8)]
+    rows += [(runs[1], f"s{n}", "CT", "liver", "dice", 0.3) for n in range(8)]
+    ranks = rank(results(runs, rows), metrics=("dice",), resamples=20)
+    assert set(ranks.ranks["place"]) == {1}
+    assert set(ranks.ranks["mean_rank"]) == {1.5}
+
+
+def test_floors_are_no_tests_in_the_family_of_the_others():
+    runs = [facts("a"), facts("b"), facts("floor", image_blind=True)]
+    rows = []
+    for number, run in enumerate(runs):
+        rows += [(run, f"s{n}", "CT", "liver", "dice", 0.9 - 0.1 * number) for n in range(8)]
+    significance = rank(results(runs, rows), metrics=("dice",), resamples=20).significance
+    p = significance.set_index(["model", "other"])["p_holm"]
+    assert p["a", "b"] == 2 / 2**8
+    assert p["a", "floor"] == 2 * 2 / 2**8

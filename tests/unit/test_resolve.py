@@ -20,7 +20,8 @@ from evaluator.evaluation.run_config import RunConfig, parse_shard
 from evaluator.evaluation.scan_task import ScanTask, scan_tasks
 from evaluator.files import read_json
 from evaluator.manifests.protocols import load_protocol
-from evaluator.runs.store import Shard, open_run
+from evaluator.runs.names import open_run
+from evaluator.runs.store import Shard
 from evaluator.runs.tables import read_predictions, read_scores
 from tests.tiny import PAINTER, make_dataset
 

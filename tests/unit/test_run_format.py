@@ -19,9 +19,10 @@ from evaluator.errors import UserError
 from evaluator.files import fingerprint, read_json, write_json
 from evaluator.report import Options, build_report
 from evaluator.runs.json_types import FORMAT, convert, dump, read_typed, write_typed
+from evaluator.runs.names import open_run
 from evaluator.runs.records import CasePrompts, ScanRecord, ScanScores
 from evaluator.runs.run_info import RunInfo
-from evaluator.runs.store import RunStore, open_run
+from evaluator.runs.store import RunStore
 from evaluator.runs.tables import read_predictions, read_scores
 from evaluator.scoring.rescore import score_run
 from tests.conftest import order

@@ -8,11 +8,12 @@ import pytest
 from click.testing import CliRunner
 
 import evaluator.evaluation.suites
+from evaluator.analysis.comparison.families import Family, families_of_suite
 from evaluator.analysis.control_check import load_runs
 from evaluator.cli.main import umd as command
 from evaluator.errors import ManifestError, UnknownNameError, UserError
 from evaluator.evaluation.run_config import RunConfig
-from evaluator.evaluation.suites import run_suite, suite_runs
+from evaluator.evaluation.suites import describe, run_suite, suite_runs
 from evaluator.manifests.datasets import dataset_manifests
 from evaluator.manifests.protocols import protocol_ids
 from evaluator.manifests.published import load_published
@@ -186,3 +187,19 @@ def test_a_broken_figure_names_its_fault(tmp_path, change, said):
     (tmp_path / "x.toml").write_text(text.replace(*change, 1))
     with pytest.raises(ManifestError, match=said):
         load_published(tmp_path)
+
+
+def test_families_of_tests_are_declared_in_the_suite(tmp_path):
+    path = tmp_path / "mine.toml"
+    family = '[[families]]\nname = "main"\nmodels = ["painter"]\ntargets = ["liver"]\n'
+    path.write_text(SUITE + family)
+    suite = load_suite(str(path))
+    assert "family main: painter; liver" in list(describe(suite))
+    families = families_of_suite(suite, {"painter [a.run]", "other"}, {"liver"})
+    assert families == (Family(name="main", models=("painter",), targets=("liver",)),)
+    assert families[0].has(("painter [a.run]",), "liver")
+    # a model without a run leaves the family out, and is no error
+    assert families_of_suite(suite, {"other"}, {"liver"}) == ()
+    path.write_text(SUITE + family.replace("painter", "stranger"))
+    with pytest.raises(ManifestError, match="family main has models that are not in the suite"):
+        load_suite(str(path))

@@ -140,7 +140,7 @@ def _status(
         return "no predictions", "no image of this modality has the target in its reference"
     if unsupported == predictions:
         return "unsupported", "the model does not support this input"
-    if failed == predictions:
+    if failed + unsupported == predictions:
         return "all failed", "no prediction has a mask"
     if n < FEWEST:
         return "few subjects", f"fewer than {FEWEST} subjects do not allow an interval"

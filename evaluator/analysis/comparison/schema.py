@@ -115,8 +115,11 @@ MEANS = (
     | {
         "n": "subjects with a value; a subject's sessions and seeds are averaged first",
         "predictions": "predictions that were requested",
-        "failed": "requested predictions without a mask",
-        "unsupported": "failed because the model does not support the modality, prompt or target",
+        "failed": "requested predictions without a mask, without those that are unsupported",
+        "unsupported": (
+            "predictions that the model does not support (modality, prompt or target); they have "
+            "no score"
+        ),
         "excluded": "predictions that could not be requested or scored because of the data",
         "mean": "mean over subjects",
         "low": (

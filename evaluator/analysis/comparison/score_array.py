@@ -43,9 +43,9 @@ class ScoreArray:
     values: dict[str, NDArray[np.float64]]
     #: a prediction was requested, with or without a mask as the result
     attempted: NDArray[np.bool_]
-    #: a prediction was requested and there is no mask
+    #: a prediction was requested and there is no mask; not one that is unsupported
     failed: NDArray[np.bool_]
-    #: failed because the model does not support the modality, prompt or target
+    #: the model does not support the modality, prompt or target, so there is no score
     unsupported: NDArray[np.bool_]
     #: no prediction could be requested or scored because of the data
     excluded: NDArray[np.bool_]
@@ -112,7 +112,9 @@ def make_score_array(
     index = np.ravel_multi_index(axes, shape)
     status = rows["status"]
     excluded = status.isin([str(name) for name in NOT_EVALUATED]).to_numpy()
-    failed = ~(status.isin((ScoreStatus.OK, ScoreStatus.ONE_EMPTY)).to_numpy() | excluded)
+    unsupported = (status == Status.UNSUPPORTED).to_numpy()
+    with_mask = status.isin((ScoreStatus.OK, ScoreStatus.ONE_EMPTY)).to_numpy()
+    failed = ~(with_mask | excluded | unsupported)
     scored, worst = _values(rows, metric, protocol, magnitude=magnitude)
     floor, ceiling = (
         _limit(rows[name], metric, magnitude=magnitude) for name in ("floor", "ceiling")
@@ -129,7 +131,7 @@ def make_score_array(
         values={rule: _filled(shape, index, column) for rule, column in values.items()},
         attempted=_marked(shape, index, ~excluded),
         failed=_marked(shape, index, failed),
-        unsupported=_marked(shape, index, (status == Status.UNSUPPORTED).to_numpy()),
+        unsupported=_marked(shape, index, unsupported),
         excluded=_marked(shape, index, excluded),
         at_worst=_marked(shape, index, ~excluded & (failed | (scored == worst))),
         failure_value=worst,

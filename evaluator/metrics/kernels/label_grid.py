@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaluator.compilation import njit
+from evaluator.metrics.kernels.sheared_grid import sheared_surfel_areas, voxel_size
 from evaluator.metrics.kernels.surface_area import surfel_areas
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ class VoxelGrid:
     #: surface in a neighbourhood of each code, (256,) or (16,)
     areas: NDArray[np.float64]
     voxel_ml: float
+    #: (3, 3), columns in millimetres of the axes in the order of memory, if they are not at right
+    #: angles
+    sheared_axes: NDArray[np.float64] | None = None
 
     @property
     def flat(self) -> bool:
@@ -55,12 +59,18 @@ class LabelGrid:
     targets: int
 
 
-def make_voxel_grid(volume: NDArray[Any], spacing: Sequence[float]) -> VoxelGrid:
+def make_voxel_grid(
+    volume: NDArray[Any],
+    spacing: Sequence[float],
+    sheared_axes: NDArray[np.float64] | None = None,
+) -> VoxelGrid:
     """The voxel grid of a volume.
 
     Args:
         volume: two or three axes.
         spacing: millimetres along each axis.
+        sheared_axes: (3, axes), a column in millimetres for each axis, if they are not at right
+            angles.
 
     Raises:
         ValueError: the number of axes or a spacing is not valid, or an axis is too long.
@@ -76,12 +86,36 @@ def make_voxel_grid(volume: NDArray[Any], spacing: Sequence[float]) -> VoxelGrid
         raise ValueError(f"an axis of {max(volume.shape)} voxels is too long to score")
     reversed_axes = bool(volume.flags.f_contiguous and not volume.flags.c_contiguous)
     steps = [float(step) for step in (reversed(spacing) if reversed_axes else spacing)]
+    if sheared_axes is not None:
+        return _sheared_grid(volume.shape, steps, sheared_axes, reversed_axes=reversed_axes)
     return VoxelGrid(
         shape=volume.shape,
         reversed_axes=reversed_axes,
         spacing=np.array([1.0] * (3 - len(steps)) + steps),
         areas=_areas(tuple(steps)),
         voxel_ml=prod(sorted(steps)) / 1000,
+    )
+
+
+def _sheared_grid(
+    shape: tuple[int, ...],
+    steps: list[float],
+    sheared_axes: NDArray[np.float64],
+    *,
+    reversed_axes: bool,
+) -> VoxelGrid:
+    axes = np.asarray(sheared_axes, dtype=np.float64)
+    if axes.shape != (3, len(shape)):
+        raise ValueError(f"need three millimetres for each axis: {axes.tolist()}")
+    axes = axes[:, ::-1] if reversed_axes else axes
+    missing = np.zeros((3, 3 - len(shape)))
+    return VoxelGrid(
+        shape=shape,
+        reversed_axes=reversed_axes,
+        spacing=np.array([1.0] * (3 - len(steps)) + steps),
+        areas=sheared_surfel_areas(axes),
+        voxel_ml=voxel_size(axes) / 1000,
+        sheared_axes=np.hstack([missing, axes]),
     )
 
 

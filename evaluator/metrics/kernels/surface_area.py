@@ -45,7 +45,7 @@ def surfel_areas(spacing: Sequence[float]) -> NDArray[np.float64]:
 def _surfel_areas(spacing: tuple[float, ...]) -> NDArray[np.float64]:
     """Cached: the scans of a dataset, and the targets and rounds of a scan, need the same areas."""
     areas = np.array(
-        [_total_area(components, spacing) for components in _components_of_codes(len(spacing))]
+        [_total_area(components, spacing) for components in components_of_codes(len(spacing))]
     )
     areas.flags.writeable = False
     return areas
@@ -56,7 +56,7 @@ def _total_area(components: list[list[Voxel]], spacing: Sequence[float]) -> floa
 
 
 @cache
-def _components_of_codes(axes: int) -> list[list[list[Voxel]]]:
+def components_of_codes(axes: int) -> list[list[list[Voxel]]]:
     """The components that marching cubes cuts off in a neighbourhood of each code.
 
     They are the components of the inside voxels, or else of the outside voxels.

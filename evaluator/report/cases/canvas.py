@@ -50,7 +50,12 @@ def layers(
 
 
 def outline(axis: Any, flat: Matrix, extent: Any, colour: str) -> None:
-    """Draw where a sampled mask crosses a half; nothing where it never does."""
+    """Draw where a sampled mask crosses a half; nothing where it never does.
+
+    A picture of one row or column has no outline.
+    """
+    if min(flat.shape) < 2:
+        return
     if flat.max(initial=0) >= 0.5 > flat.min(initial=1):
         axis.contour(
             flat, levels=[0.5], colors=[colour], linewidths=[1.4], extent=extent, origin="lower"

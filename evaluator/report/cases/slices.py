@@ -131,6 +131,7 @@ def projection(
     """Draw coronal and sagittal maximum-intensity projections with outlines of the masks (PNG)."""
     low, high = _corners(image.affine, [slice(0, n) for n in image.array.shape])
     step = max(PROJECTION_STEP, *spacing(image.affine))
+    low, high = _at_least(low, high, 2 * step)
     volume = _resampled(image, low, high, step)
     window = image.window("")
     drawing, axes = make_canvas(image.inverted, 2)
@@ -154,6 +155,16 @@ def projection(
             )
         label(axis, plane, image.inverted, extent)
     return png(drawing, image.inverted, warnings)
+
+
+def _at_least(low: Place, high: Place, least: float) -> tuple[Place, Place]:
+    """A box that is widened about its centre where it is thinner than this, in mm.
+
+    The corner voxels of a volume of one slice, row or voxel are at one place, and a picture without
+    an extent cannot be drawn.
+    """
+    middle, half = (low + high) / 2, np.maximum(high - low, least) / 2
+    return middle - half, middle + half
 
 
 def _resampled(image: Image, low: Place, high: Place, step: float) -> NDArray[np.float32]:

@@ -61,6 +61,8 @@ def uptake_agreement(
         _draw_pairs(place, pairs, ratio=ratio)
         for row in rows_of(limits[limits["model"] == model]):
             _draw_limits(place, row, ratio=ratio)
+        if ratio:
+            _label_log_scales(place)
         place.set_title(short(model, 26))
     for place in places[len(models) :]:
         place.set_visible(False)
@@ -103,6 +105,18 @@ def _draw_pairs(place: Any, pairs: Any, *, ratio: bool) -> None:
     place.plot(x, y, "D", color=PT, markersize=3.8, markeredgewidth=0, alpha=0.7)
 
 
+def _label_log_scales(place: Any) -> None:
+    """Plain numbers at a few ticks of log scales, for the present limits of the axes."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    for axis in (place.xaxis, place.yaxis):
+        low, high = axis.get_view_interval()
+        subs = (1.0,) if high > 100 * low else (1.0, 2.0, 5.0)
+        axis.set_major_locator(LogLocator(subs=subs, numticks=6))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
+
+
 def _draw_limits(place: Any, row: Any, *, ratio: bool) -> None:
     lines = (
         (row.ratio, row.ratio_limit_low, row.ratio_limit_high)
@@ -135,6 +149,7 @@ def detection(found: pd.DataFrame, target: str, *, name: str, warnings: Sequence
                 ends = [float(row.touched_low), float(row.touched_high)]
                 place.plot([position] * 2, ends, color=SERIES[style], linewidth=0.9)
     place.set_xticks(range(len(BIN_NAMES)), BIN_NAMES)
+    place.set_xlim(-0.5, len(BIN_NAMES) - 0.5)
     place.set_ylim(-0.03, 1.03)
     place.set_ylabel("share of lesions found")
     place.legend(loc="lower right")

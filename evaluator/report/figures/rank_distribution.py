@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from evaluator.report.figures.style import CT, INK, MUTED, Figure, canvas, drawn, room_for, short
 from evaluator.report.tables import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
 
 #: of the disc of a model that is always at one place, points squared
 LARGEST = 260.0
@@ -42,12 +43,13 @@ def places(
             panel.plot(
                 row.place, height[str(row.model)], "x", color=INK, markersize=6, markeredgewidth=1.6
             )
-            panel.plot(
-                [row.place_low, row.place_high],
-                [height[str(row.model)]] * 2,
-                color=MUTED,
-                linewidth=1,
-            )
+            if not pd.isna(row.place_low):
+                panel.plot(
+                    [row.place_low, row.place_high],
+                    [height[str(row.model)]] * 2,
+                    color=MUTED,
+                    linewidth=1,
+                )
         panel.set_title(order)
         panel.set_xlabel("place")
         panel.set_xlim(0.4, len(models) + 0.6)

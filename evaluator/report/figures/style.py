@@ -105,8 +105,12 @@ def room_for(labels: Iterable[str], size: float = 8.5) -> float:
 
 
 def short(label: str, most: int = 34) -> str:
-    """A name that is too long for a figure, cut; the tables have it whole."""
-    return label if len(label) <= most else label[: most - 1] + "…"
+    """A name that is too long for a figure, cut in its middle: its end may tell it from others.
+
+    The tables have it whole.
+    """
+    end = most // 3
+    return label if len(label) <= most else f"{label[: most - end - 1]}…{label[-end:]}"
 
 
 def drawn(function: Callable[P, R]) -> Callable[P, R]:

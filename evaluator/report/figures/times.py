@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from evaluator.report.figures.style import (
@@ -23,10 +24,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+#: labels of the axis, at most; over more decades, 2 and 5 have none, as they would overlap
+MAX_LABELS = 7
+MAX_DECADES_OF_MINOR_LABELS = 2.5
+
+
 @drawn
 def times(rows: pd.DataFrame, *, name: str, warnings: Sequence[str]) -> Figure:
     """``rows``: model, modality, requests, q1, median, q3, p95, slowest, in seconds."""
-    from matplotlib.ticker import FuncFormatter, LogLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     labels = [
         f"{short(str(row.model))}  {MODALITY_NAMES[str(row.modality)]}" for row in rows_of(rows)
@@ -48,11 +54,11 @@ def times(rows: pd.DataFrame, *, name: str, warnings: Sequence[str]) -> Figure:
         axes.plot([row.median] * 2, [-n - 0.3, -n + 0.3], color=INK, linewidth=1.8)
         axes.plot(row.slowest, -n, "|", color=colour, markersize=5)
     axes.set_xscale("log")
-    for axis, subs in (
-        (axes.xaxis.set_major_locator, (1.0,)),
-        (axes.xaxis.set_minor_locator, (2.0, 5.0)),
-    ):
-        axis(LogLocator(subs=subs))
+    low, high = axes.get_xlim()
+    decades = math.log10(high / low)
+    axes.xaxis.set_major_locator(LogLocator(numticks=MAX_LABELS))
+    minor = (2.0, 5.0) if decades <= MAX_DECADES_OF_MINOR_LABELS else ()
+    axes.xaxis.set_minor_locator(LogLocator(subs=minor) if minor else NullLocator())
     for axis in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
         axis(FuncFormatter(lambda seconds, _: f"{seconds:g}"))
     axes.tick_params(axis="x", which="minor", labelsize=7.5, labelcolor=MUTED)

@@ -102,13 +102,13 @@ def _by_key(means: pd.DataFrame) -> dict[Key, Any]:
 
 
 def _level(row: Any, without_failures: Any, metric: str) -> Cell:
+    if row is not None and row.status == "unsupported":
+        return Cell(text="not supported", kind="nothing", small="no score")
     if row is None or pd.isna(row.mean):
         reason = "" if row is None else str(row.explanation or row.status)
         return Cell(text=NOTHING, kind="nothing", small=reason)
     digits = digits_of(metric)
     mean = number(row.mean, digits)
-    if row.status == "unsupported":
-        return Cell(text="not supported", kind="nothing", small=f"counts as {mean}\nn {row.n}")
     small = f"{interval(row.low, row.high, digits)}\nn {row.n}"
     if pd.notna(row.floor) and pd.notna(row.ceiling):
         small += f"\nfloor {number(row.floor, digits)}, ceiling {number(row.ceiling, digits)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Any
 
 from evaluator.analysis.displacements import describe_displacements
@@ -10,6 +9,7 @@ from evaluator.report.benchmark import DOUBTS
 from evaluator.report.context import Page
 from evaluator.report.model_notes import constant_notes
 from evaluator.report.privacy import plain_command
+from evaluator.runs.repeat import repeat_command
 from evaluator.runs.reproducibility import NOT_CHECKED, describe_reproducibility
 from evaluator.runs.run_info import DRAWN, DRAWN_UNREGISTERED
 
@@ -93,6 +93,7 @@ def _run(run: RunFacts, privacy: Privacy) -> dict[str, Any]:
         ("command", plain_command(info.command)),
     ]
     warnings = ["SYNTHETIC DATA"] if run.synthetic else []
+    warnings += run.warnings
     if run.random_weights:
         warnings.append("RANDOM WEIGHTS, NOT A RESULT")
     warnings += [DOUBTS[run.reproducibility]] if run.reproducibility in DOUBTS else []
@@ -102,7 +103,7 @@ def _run(run: RunFacts, privacy: Privacy) -> dict[str, Any]:
         "title": f"{run.label} on {run.dataset}, {run.protocol}",
         "warnings": warnings,
         "facts": [(name, privacy.text(str(value))) for name, value in facts],
-        "repeat": _repeat(run),
+        "repeat": repeat_command(info, private=not privacy.keep_ids),
         "not_run": _not_run(run, privacy),
         "findings": _findings(run, privacy),
         "displacements": describe_displacements(run.store),
@@ -127,21 +128,6 @@ def _reproducibility(run: RunFacts) -> str:
 
 def _choices(run: RunFacts, privacy: Privacy) -> str:
     return ", ".join(map(privacy.text, constant_notes(run.store.records()))) or "none"
-
-
-def _repeat(run: RunFacts) -> str:
-    """Return the command that repeats the run; words in capitals are for the user to replace."""
-    words = ["umd", "run", "-m", run.model, "-d", run.dataset, "-p", run.protocol]
-    for name, value in run.options.items():
-        words += ["--option", f"{name}={value}"]
-    kind, _, size = run.weights.partition(":")
-    if kind in ("random", "mounted"):
-        words += ["--weights", "FOLDER" if kind == "mounted" else f"random:{size}"]
-    if run.info.identity.prompts not in _PROMPTS:
-        words += ["--prompts", "RUN"]
-    words += ["--unregistered"] if run.info.unregistered else []
-    words += ["--force"] if run.store.checks().forced else []
-    return shlex.join([*words, *(["--engine", "local"] if run.engine == "local" else [])])
 
 
 def _prompts_hash(run: RunFacts) -> str:

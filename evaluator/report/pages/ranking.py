@@ -80,7 +80,8 @@ def _part(report: Report, benchmark: Benchmark, all_ranks: Ranks) -> dict[str, A
 def _table(benchmark: Benchmark, ranks: pd.DataFrame) -> Table:
     orders = list(dict.fromkeys(ranks["order"]))
     by_place = {(row.order, row.model): row for row in rows_of(ranks)}
-    models = sorted(benchmark.models, key=lambda model: (by_place[orders[0], model].place, model))
+    ranked = [model for model in benchmark.models if (orders[0], model) in by_place]
+    models = sorted(ranked, key=lambda model: (by_place[orders[0], model].place, model))
     columns = [Column(title="model", words=True)]
     upper = [("", 1)]
     for order in orders:

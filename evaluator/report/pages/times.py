@@ -89,7 +89,8 @@ def _table(benchmark: Benchmark, rows: pd.DataFrame) -> Table:
         name=f"{benchmark.key}.times-table",
         title="Seconds a request",
         note="A request is for all targets of one image. The evaluator measures from the request to "
-        "its outcome.",
+        "its outcome. A model that gets its requests in batches is timed from answer to answer; "
+        "the first one of a batch includes the start of container and model.",
         columns=columns,
         rows=[
             [

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from evaluator.types import ModelCard
     from evaluator.zoo.conformance.results import Mask
     from evaluator.zoo.prepare import PreparedModel
-    from zoo_sdk.wire import Request
+    from zoo_sdk.wire import Request, TargetReply
 
 #: the batch gets every seventh of the 48 orientations, which covers all orders of axes; a session
 #: gets all of them
@@ -224,11 +224,19 @@ def _unknown_target(
     prompted_ok = prompted is None or prompted.status == "ok"
     is_quick = answer.seconds <= max(REFUSAL_SECONDS, 3 * usual_seconds)
     detail = (
-        f"{unknown.status if unknown else 'not answered'}; "
-        f"prompted target: {prompted.status if prompted else 'not in the reply'}; "
+        f"{_describe_reply(unknown)}; prompted target: {_describe_reply(prompted)}; "
         f"{answer.seconds:.2f} s"
     )
     return Result(check=check, ok=is_refused and prompted_ok and is_quick, detail=detail)
+
+
+def _describe_reply(reply: TargetReply | None) -> str:
+    """A target's status with the model's message, such as the exception that it raised."""
+    if reply is None:
+        return "not answered"
+    words = [reply.status, *([reply.kind] if reply.kind else [])]
+    text = " ".join(words) + (f": {reply.message}" if reply.message else "")
+    return text[:MAX_DETAIL]
 
 
 def _huge(validator: MaskValidator, session: ModelSession, request: StagedRequest) -> Result:

@@ -17,11 +17,24 @@ if TYPE_CHECKING:
 Outcome = Union[Any, "Unsupported", Exception]
 
 
-@dataclass(frozen=True)
-class Unsupported:
-    """The model cannot segment this target, or not from these prompts; reports show ``reason``."""
+class Unsupported(Exception):
+    """The model cannot segment this target, or not from these prompts; reports show ``reason``.
 
-    reason: str
+    It may be returned as the outcome of a target, or raised: within ``each_target`` for one
+    target, elsewhere in ``predict`` for all targets of the request.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __eq__(self, other: object) -> bool:
+        """Equal reasons are equal."""
+        return isinstance(other, Unsupported) and self.reason == other.reason
+
+    def __hash__(self) -> int:
+        """Of the reason."""
+        return hash(self.reason)
 
 
 @dataclass(frozen=True)
@@ -36,7 +49,11 @@ class Prediction:
 
 
 class Adapter:
-    """Base class of a model's ``Adapter``; deriving from it is optional and helps type checkers."""
+    """Base class of a model's ``Adapter``.
+
+    Deriving from it is optional and helps type checkers. ``setup`` may be left out, ``predict``
+    may not.
+    """
 
     def setup(self) -> None:
         """Load weights once, before the first request. The default needs nothing."""
@@ -78,13 +95,19 @@ def choose_options(request: Request, options: Mapping[str, Sequence[str]]) -> Di
 
 
 def each_target(request: Request, segment: Callable[[Target], Outcome]) -> Dict[str, Outcome]:
-    """Segment target by target; an exception (except MemoryError) fails its target only."""
+    """Segment target by target; an exception (except MemoryError) fails its target only.
+
+    Returns:
+        target name -> mask, ``Unsupported``, or the exception; ``predict`` may return it as it is.
+    """
     outcomes: Dict[str, Outcome] = {}
     for target in request.targets:
         try:
             outcomes[target.name] = segment(target)
         except MemoryError:
             raise
+        except Unsupported as refusal:
+            outcomes[target.name] = refusal
         except Exception as error:
             traceback.print_exc(file=sys.stderr)
             outcomes[target.name] = error

@@ -107,11 +107,16 @@ def _run(path: Path, session: bool, ids: TextIO, replies: TextIO) -> int:
 
 
 def load_adapter(path: Path) -> Any:
-    """Import the file, check the GPU that the engine handed over, create and set up ``Adapter``."""
+    """Import the file, check the GPU that the engine handed over, create and set up ``Adapter``.
+
+    An adapter without ``setup`` needs none.
+    """
     module = import_adapter(path)
     gpu.require_usable()
     adapter = module.Adapter()
-    adapter.setup()
+    setup = getattr(adapter, "setup", None)
+    if setup is not None:
+        setup()
     gpu.require_usable()
     return adapter
 
@@ -143,6 +148,9 @@ def answer(adapter: Any, name: str) -> Reply:
         result = adapter.predict(request)
         prediction = result if isinstance(result, Prediction) else Prediction(result)
         outcomes: Mapping[str, Outcome] = dict(prediction.masks)
+    except Unsupported as refusal:
+        refused = TargetReply("unsupported", message=refusal.reason)
+        return _finish(Reply(id=name, targets={target.name: refused for target in request.targets}))
     except (Exception, SystemExit) as error:
         failed = _error(error)
         gpu.release()
