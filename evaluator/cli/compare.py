@@ -232,7 +232,8 @@ def _print_modalities(frame: pd.DataFrame, title: str, common: dict[str, str]) -
         return
     rows, remarks = [], []
     for row in frame.to_dict("records"):
-        remark = row["explanation"] if row["status"] == "ok" else row["status"]
+        texts = (_reason(row), row["explanation"])
+        remark = "; ".join(text for text in texts if isinstance(text, str) and text)
         estimates = row | {
             "95": (row["low"], row["high"]),
             "controlled_95": (row["controlled_low"], row["controlled_high"]),

@@ -28,7 +28,7 @@ _COLUMNS = (
 )
 
 
-@click.group(epilog="Example: umd runs --model 'sam*' --protocol box", invoke_without_command=True)
+@click.group(epilog="Example: umd runs delete 'ellipsoid.*' --yes", invoke_without_command=True)
 @click.option("-m", "--model", default="*", help="Only runs of this model (a shell pattern).")
 @click.option("-d", "--data", default="*", help="Only runs on this dataset (a shell pattern).")
 @click.option(
