@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: after so many starts in a row without an answer, a model is not started again
+#: after so many failures in a row (starts that failed, requests that failed for good) without an
+#: answer, a model is not started again
 MAX_LOST_STARTS = 3
 #: starts of a request that end by the host's fault before the run stops
 MAX_HOST_FAULTS = 3
@@ -80,7 +81,7 @@ class StartHistory:
         if self._lost < MAX_LOST_STARTS:
             return None
         detail = (
-            f"not started again after {MAX_LOST_STARTS} starts in a row without an answer; "
+            f"not started again after {MAX_LOST_STARTS} failures in a row without an answer; "
             f"the last: {self._last.detail}"
         )
         return Failure(status=self._last.status, detail=detail)
@@ -90,7 +91,7 @@ class StartHistory:
         self._lost = 0
 
     def lost(self, failure: Failure) -> None:
-        """A container ended without an answer."""
+        """A container ended before it was ready, or a request failed for good."""
         if isinstance(failure, OutsideFailure):
             return
         self._lost, self._last = self._lost + 1, failure

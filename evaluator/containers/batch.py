@@ -89,10 +89,10 @@ def answer_batch(
             continue
         raise_if_disk_full(workspace)
         require_input(waiting[0])
-        history.lost(failure)
-        if not history.given_up and is_asked_again(failure, attempts):
+        if is_asked_again(failure, attempts):
             attempts.append(failure)
             continue
+        history.lost(failure)
         yield RequestOutcome(
             request=waiting[0],
             failure=failure,

@@ -65,6 +65,8 @@ class ModelSession:
         )
         self._workspace, self._limits = workspace, limits
         self._process: _SessionProcess | None = None
+        #: whether the last container ended before it was ready
+        self._failed_at_start = False
 
     def __enter__(self) -> Self:
         """Nothing is started before the first request."""
@@ -88,7 +90,12 @@ class ModelSession:
         while True:
             outcome = self._ask(request)
             failure = outcome.failure
-            if failure is None or self._history.given_up or not is_asked_again(failure, attempts):
+            if failure is None or self._history.given_up:
+                return replace(outcome, attempts=tuple(attempts))
+            repeat = is_asked_again(failure, attempts)
+            if self._failed_at_start or not repeat:
+                self._history.lost(failure)
+            if self._history.given_up or not repeat:
                 return replace(outcome, attempts=tuple(attempts))
             attempts.append(failure)
 
@@ -100,6 +107,7 @@ class ModelSession:
             begun = time.perf_counter()
             failure = self._start()
             load_seconds = time.perf_counter() - begun
+            self._failed_at_start = failure is not None
             if failure:
                 return self._end(request, failure, load_seconds, load_seconds)
         assert self._process
@@ -153,7 +161,6 @@ class ModelSession:
         self._process = None
         raise_if_disk_full(self._workspace)
         require_input(request)
-        self._history.lost(failure)
         return RequestOutcome(
             request=request, failure=failure, seconds=seconds, load_seconds=load_seconds
         )

@@ -95,7 +95,8 @@ def test_with_the_exact_box_there_is_little_to_take_out(sarcomas):
 @pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("model", ["ellipsoid", "blind"])
-def test_an_image_blind_model_on_real_scans(shared_data, project, model):
+def test_an_image_blind_model_on_real_scans(shared_data, project, model, monkeypatch):
+    monkeypatch.setenv("UMD_SHARED_DATA", str(shared_data))
     if model == "blind":
         adapter = (ROOT / "models/ellipsoid/adapter.py").read_text()
         project({"blind": adapter}, prompts="box", box="voxels")
