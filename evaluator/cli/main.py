@@ -97,7 +97,7 @@ umd.params += message_options()
 
 def main() -> NoReturn:
     """Run the command; a UserError becomes its message and exit code, never a traceback."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+    for number in INTERRUPTIONS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and shells ask for
             signal.signal(number, _interrupt)
     stdout = sys.stdout
@@ -113,6 +113,8 @@ def main() -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
+        for number in INTERRUPTIONS:  # Python restores all other handlers while it ends
+            signal.signal(number, signal.SIG_IGN)
         _fail("interrupted; finished work is kept, and the same command resumes", 130)
     except BrokenPipeError:
         _end_by_closed_pipe()
@@ -128,6 +130,7 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 #: interruptions after the first are ignored until there are so many
 PATIENCE = 3
 _interruptions: list[int] = []

@@ -79,7 +79,8 @@ def test_one_modality_has_no_difference(tmp_path):
 
 def test_ties_everywhere_are_equivalence_and_no_ranking_by_chance(tmp_path):
     runs = [facts("a"), facts("b")]
-    ties = [(0.8, 0.8)] * 8
+    # with fewer subjects a difference in failures that were not seen is not excluded
+    ties = [(0.8, 0.8)] * 70
     rows = []
     for run in runs:
         rows += paired(run, {"liver": ties, "spleen": ties})
