@@ -30,11 +30,16 @@ def runs() -> Path:
 def user_models() -> Path:
     """The user's models, outside the checkout.
 
-    ``UMD_MODELS``, else umd/models in the user's configuration folder.
+    ``UMD_MODELS``, else umd/models in the user's configuration folder, else models/ in the cache,
+    for a user without a home.
     """
-    config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    default = Path(config).expanduser() / "umd" / "models"
-    return Path(os.environ.get("UMD_MODELS") or default).absolute()
+    if chosen := os.environ.get("UMD_MODELS"):
+        return Path(chosen).absolute()
+    try:
+        config = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
+    except RuntimeError:
+        return cache() / "models"
+    return config.absolute() / "umd" / "models"
 
 
 def shared_data() -> Path:

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import settings
@@ -21,15 +22,19 @@ CI = os.environ.get("CI") == "true"
 collect_ignore = [] if os.environ.get("UMD_TEST_ZOO") else ["zoo_images"]
 
 
+def skip_outside_ci(reason: str) -> NoReturn:
+    """Skip a test that this machine cannot run; in CI it fails."""
+    if CI:
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real scans; required in CI."""
     folder = paths.shared_data()
     if not folder.is_dir():
-        missing = f"no real scans at {folder}; set UMD_SHARED_DATA to where they are"
-        if CI:
-            pytest.fail(missing)
-        pytest.skip(missing)
+        skip_outside_ci(f"no real scans at {folder}; set UMD_SHARED_DATA to where they are")
     return folder
 
 
@@ -65,9 +70,7 @@ def docker_engine():
     try:
         return DockerEngine.connect()
     except EngineUnavailableError as error:
-        if CI:
-            pytest.fail(str(error))
-        pytest.skip(str(error).splitlines()[0])
+        skip_outside_ci(str(error).splitlines()[0])
 
 
 @pytest.fixture(params=["docker", "local"])

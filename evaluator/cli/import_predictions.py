@@ -48,6 +48,9 @@ if TYPE_CHECKING:
     help="Kind of prompt that the predictions were made with (class: the target's name alone).",
 )
 @data_root_option
+@click.option(
+    "--force", is_flag=True, help="Score in spite of errors in the data; every table tells of it."
+)
 @click.option("--name", help="Name of the run (default: derived from the files).")
 def import_predictions(labels: Path | None, **settings: Any) -> None:
     """Score the predictions in FOLDER as a run.

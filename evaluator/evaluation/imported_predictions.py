@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import string
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from evaluator.containers import RequestOutcome
@@ -14,6 +14,7 @@ from evaluator.containers.workspace import workspace_of
 from evaluator.datasets import load_dataset
 from evaluator.datasets.load import choose_cases
 from evaluator.errors import UserError
+from evaluator.evaluation.data_guard import check_data, require_usable
 from evaluator.evaluation.plan import Plan
 from evaluator.evaluation.provenance import run_info
 from evaluator.evaluation.run_config import RunConfig
@@ -23,6 +24,7 @@ from evaluator.evaluation.task_evaluation import TaskEvaluation
 from evaluator.files import file_sha256, fingerprint
 from evaluator.limits import complete_limits
 from evaluator.manifests.protocols import load_protocol
+from evaluator.runs.damaged_files import set_aside_damaged
 from evaluator.runs.store import create_run
 from evaluator.runs.tables import gather
 from evaluator.types import ModelCard
@@ -58,6 +60,8 @@ class ImportConfig:
     made_with: PromptKind = "class"
     data_root: Path | None = None
     name: str | None = None
+    #: score in spite of errors in the data
+    force: bool = False
 
 
 class _NoEngine:
@@ -82,6 +86,7 @@ def import_predictions(config: ImportConfig) -> RunStore:
 
     Raises:
         UserError: the pattern names no file, or the protocol has several rounds.
+        DatasetError: the data have errors, and ``force`` is not set; nothing was done.
     """
     dataset = load_dataset(config.dataset, config.data_root)
     protocol = load_protocol(config.protocol)
@@ -91,6 +96,11 @@ def import_predictions(config: ImportConfig) -> RunStore:
         scan.image: _files_of(config, case, scan) for case in cases for scan in case.scans.values()
     }
     hashes = _hashes(config, files)
+    data = check_data(cases, registered=True)
+    forced = require_usable(data, dataset.name, force=config.force)
+    checks = replace(data.checks, forced=forced)
+    for line in checks.lines():
+        logger.warning("data: %s", line)
     plan = Plan(
         card=_card(config, cases),
         digest=f"files:{fingerprint(hashes)}",
@@ -107,6 +117,8 @@ def import_predictions(config: ImportConfig) -> RunStore:
     info = run_info(plan, order, _NoEngine(), (), hashes, cases=cases)  # type: ignore[arg-type]
     run = create_run(config.name or plan.run_name, info)
     with run.writing(None), workspace_of(str(run.path)) as workspace, MaskValidator() as validator:
+        run.write_checks(checks, data.cases)
+        set_aside_damaged(run.path, run.place_of)
         context = RunContext(
             plan=plan,
             cases={case.id: case for case in cases},
@@ -115,6 +127,8 @@ def import_predictions(config: ImportConfig) -> RunStore:
             validator=validator,
             salt=run.info().salt,
             contract=PredictionFilesContract(files),
+            checks=run.checks(),
+            checked=data.sha256,
         )
         for task in scan_tasks(cases, protocol):
             evaluation = TaskEvaluation(context, task)
@@ -127,7 +141,14 @@ def import_predictions(config: ImportConfig) -> RunStore:
 
 
 def _check(config: ImportConfig, protocol: Protocol) -> None:
-    names = [name for _, name, _, _ in string.Formatter().parse(config.pattern) if name is not None]
+    try:
+        parts = list(string.Formatter().parse(config.pattern))
+    except ValueError as error:
+        raise UserError(f"pattern {config.pattern!r}: {error}") from None
+    names = [name for _, name, _, _ in parts if name is not None]
+    place = PurePath(config.pattern)
+    if place.is_absolute() or ".." in place.parts:
+        raise UserError(f"pattern {config.pattern!r} must be a path inside {config.folder}")
     if unknown := set(names) - set(FIELDS):
         raise UserError(
             f"the pattern has {{{', '.join(sorted(unknown))}}}; "

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from evaluator.evaluation.resolve import ResolvedRun
     from evaluator.evaluation.run_config import RunConfig
     from evaluator.evaluation.scan_task import ScanTask
+    from evaluator.runs.data_checks import DataChecks
     from evaluator.runs.store import RunStore
     from evaluator.types import Modality
 
@@ -78,10 +79,7 @@ def execute(
         HostError: the machine failed; finished scans are kept, and the same call resumes the run.
     """
     config, engine = resolved.config, open_engine(resolved.engine)
-    forced = require_usable(resolved.data, resolved.plan.dataset.name, force=config.force)
-    checks = replace(resolved.data.checks, forced=forced)
-    for line in checks.lines():
-        logger.warning("data: %s", line)
+    checks = _accepted_checks(resolved)
     if not engine.isolates:
         logger.warning(
             "engine '%s' provides no isolation; the model runs with your permissions", engine.name
@@ -117,10 +115,23 @@ def execute(
             threads=config.threads,
             batch=config.batch,
         )
-        executor = executor or LocalExecutor(resolved.gpus, run.name)
-        _evaluate(resolved, context, connection, executor)
+        _evaluate(resolved, context, connection, executor or LocalExecutor(resolved.gpus, run.name))
         _finish(resolved, context, connection)
     return run
+
+
+def _accepted_checks(resolved: ResolvedRun) -> DataChecks:
+    """What was found in the data, with the errors that the user accepts; each is told.
+
+    Raises:
+        DatasetError: the data have errors, and ``force`` is not set.
+    """
+    data, config = resolved.data, resolved.config
+    forced = require_usable(data, resolved.plan.dataset.name, force=config.force)
+    checks = replace(data.checks, forced=forced)
+    for line in checks.lines():
+        logger.warning("data: %s", line)
+    return checks
 
 
 def _open_context(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.errors import VolumeError, write_fault
-from evaluator.imaging.geometry import TOLERANCE_MM, difference
+from evaluator.errors import HostError, VolumeError, write_fault
+from evaluator.imaging.geometry import TOLERANCE_MM, difference, sheared_axes
 from evaluator.imaging.grid_masks import crop_mask
 from evaluator.volumes.metaimage_header import metaimage_header
 from evaluator.volumes.refused_file import RefusedFileError
@@ -33,15 +33,20 @@ def write_mha(path: Path, voxels: NDArray[np.float32], grid: Grid) -> None:
         grid: their grid; its axes must be orthogonal.
 
     Raises:
+        VolumeError: the axes of the grid are not orthogonal.
         HostError: the file cannot be written.
     """
     import SimpleITK
 
+    image = _to_itk(voxels, grid)
     try:
-        SimpleITK.WriteImage(_to_itk(voxels, grid), str(path), True)
+        SimpleITK.WriteImage(image, str(path), True)
         path.chmod(0o644)
     except OSError as error:
         raise write_fault(path, error) from error
+    except RuntimeError as error:
+        # SimpleITK's error does not say why; a full disk is the usual reason
+        raise HostError(f"could not write {path}; free some space and run again") from error
 
 
 def resample_like(
@@ -54,6 +59,9 @@ def resample_like(
         grid: the grid of ``voxels``.
         like: the grid of the result.
         outside: value where the image has no voxels.
+
+    Raises:
+        VolumeError: the axes of a grid are not orthogonal.
     """
     import SimpleITK
 
@@ -68,6 +76,8 @@ def _to_itk(voxels: NDArray[np.float32], grid: Grid) -> Any:
     import SimpleITK
 
     affine = np.array(grid.affine)
+    if sheared_axes(affine) is not None:
+        raise VolumeError("the axes of the image are not orthogonal; programs read such MHA badly")
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
     image = SimpleITK.GetImageFromArray(np.ascontiguousarray(voxels.transpose(2, 1, 0)))
     image.SetSpacing(sizes.tolist())

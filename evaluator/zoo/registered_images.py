@@ -133,26 +133,16 @@ def add_image(
     is_file = archive.is_file()
     digest = _load(archive, builder) if is_file else _find(source, builder)
     described = builder.describe(digest)
-    chosen = contract or described.labels.get("umd.contract", "")
-    if not chosen and "org.grand-challenge.api-method" in described.labels:
-        chosen = "grand-challenge"
-    if chosen not in CONTRACTS:
-        raise UserError(
-            f"image {source} has no label umd.contract, so its convention is not known; "
-            f"add --contract, one of {', '.join(CONTRACTS)}"
-            if not chosen
-            else f"contract {chosen!r} is not known; contracts are {', '.join(CONTRACTS)}"
-        )
-    from_image = {key: text for key, text in described.labels.items() if key.startswith("umd.")}
+    chosen = _contract_of(described, source, contract)
     labels = {
+        "umd.title": archive.name if is_file else source,
         **DEFAULT_CARDS[chosen],
         **(_socket_labels(sockets) if chosen == "grand-challenge" else {}),
-        **from_image,
+        **{key: text for key, text in described.labels.items() if key.startswith("umd.")},
         **_card_labels(card),
         "umd.contract": chosen,
         "umd.name": name,
     }
-    labels.setdefault("umd.title", source if not is_file else archive.name)
     parse_card(labels, f"the image {source}")
     path = paths.user_models() / f"{name}{SUFFIX}"
     if path.exists() and not replace and read_definition(path)[0].digest != digest:
@@ -164,6 +154,22 @@ def add_image(
     text = _definition(digest, source, archive.resolve() if is_file else None, labels)
     write_bytes(path, text.encode())
     return path, described
+
+
+def _contract_of(described: ImageDescription, source: str, contract: str | None) -> str:
+    """The contract that the user or the image's labels name; raises UserError without one."""
+    chosen = contract or described.labels.get("umd.contract", "")
+    if not chosen and "org.grand-challenge.api-method" in described.labels:
+        chosen = "grand-challenge"
+    known = ", ".join(CONTRACTS)
+    if not chosen:
+        raise UserError(
+            f"image {source} has no label umd.contract, so its convention is not known; "
+            f"add --contract, one of {known}"
+        )
+    if chosen not in CONTRACTS:
+        raise UserError(f"contract {chosen!r} is not known; contracts are {known}")
+    return chosen
 
 
 def derive_name(source: str) -> str:

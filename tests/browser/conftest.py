@@ -14,7 +14,7 @@ import pytest
 from evaluator import paths
 from evaluator.report import Options, build_report
 from evaluator.report.viewer.niivue import niivue_script
-from tests.conftest import CI, order
+from tests.conftest import order, skip_outside_ci
 from tests.tiny import PAINTER, make_dataset, make_project
 
 #: paints a box of voxels around each point: an imperfect prediction that is visible in the report
@@ -161,9 +161,3 @@ def console_messages(browser) -> list[str]:
         for entry in browser.get_log("browser")
         if entry["level"] in ("SEVERE", "WARNING")
     ]
-
-
-def skip_outside_ci(reason: str) -> None:
-    if CI:
-        pytest.fail(reason)
-    pytest.skip(reason)

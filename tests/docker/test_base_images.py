@@ -10,6 +10,7 @@ import pytest
 from evaluator.errors import BuildError
 from evaluator.zoo.base_images import ensure_base
 from evaluator.zoo.docker_client import BuildClient
+from tests.conftest import skip_outside_ci
 
 #: a Debian release whose Python is not 3.11
 RELEASE, PYTHON = "trixie", "3.13"
@@ -20,7 +21,7 @@ IMAGE = "umd/bootstrap:other-python"
 def other_python(docker_engine, tmp_path_factory) -> str:
     """A base image of another Python, from Debian's packages."""
     if shutil.which("mmdebstrap") is None:
-        pytest.skip("needs mmdebstrap")
+        skip_outside_ci("needs mmdebstrap")
     builder = BuildClient(docker_engine.client)
     if builder.find(IMAGE) is None:
         tar = tmp_path_factory.mktemp("root") / "root.tar"

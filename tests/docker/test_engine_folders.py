@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from evaluator.zoo.base_images import _content
+from tests.conftest import skip_outside_ci
 from tests.tiny import PAINTER, make_dataset
 
 READY_SECONDS = 90
@@ -26,7 +27,7 @@ READY_SECONDS = 90
 def own_engine(image: str, *options: str, before: str = "true"):
     """A second dockerd with an image of the first one and its base; yields its address."""
     if os.geteuid() != 0 or not shutil.which("dockerd") or not shutil.which("unshare"):
-        pytest.skip("a second engine needs root, dockerd and unshare")
+        skip_outside_ci("a second engine needs root, dockerd and unshare")
     # the path of a socket has at most 107 characters, so the test's own folder is too deep
     folder = Path(tempfile.mkdtemp(prefix="umd-"))
     folder.chmod(0o755)  # a mapped root must enter it
@@ -65,7 +66,7 @@ def _wait_for(address: str, engine: subprocess.Popen, log: Path) -> None:
         if asked.returncode == 0:
             return
         time.sleep(0.5)
-    pytest.skip(f"no second engine can be started here: {log.read_text()[-300:]}")
+    skip_outside_ci(f"no second engine can be started here: {log.read_text()[-300:]}")
 
 
 def umd(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:

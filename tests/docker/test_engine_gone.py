@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import skip_outside_ci
 from tests.tiny import PAINTER, make_dataset
 
 SLOW = "import time\n" + PAINTER.replace(
@@ -68,7 +69,7 @@ class SocketProxy:
 @pytest.mark.docker
 def test_a_run_resumes_after_the_engine_stopped(project, tmp_path, docker_engine):
     if "://" in REAL:
-        pytest.skip("the engine is not on this machine")
+        skip_outside_ci("the engine is not on this machine")
     project({"slow": SLOW})
     data = make_dataset(tmp_path / "data", list("abcdef"))
     command = [

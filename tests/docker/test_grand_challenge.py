@@ -7,7 +7,8 @@ import pytest
 import SimpleITK
 
 from evaluator.containers.contracts.sockets import parse_sockets
-from evaluator.errors import ManifestError, UserError
+from evaluator.errors import HostError, ManifestError, UserError, VolumeError
+from evaluator.imaging.geometry import make_grid
 from evaluator.volumes import MaskValidator
 from evaluator.volumes.mask_validation import MapLabel
 from evaluator.volumes.mha import resample_like, write_mha
@@ -173,6 +174,21 @@ def test_mha_keeps_the_place_of_oblique_and_permuted_grids(tmp_path, modality):
             label = MapLabel(format="mha", label=2)
             mask = validator.check(tmp_path / "b.mha", grid, 2**20, map_label=label)
         np.testing.assert_array_equal(mask.to_array(), labels == 2)
+
+
+def test_a_grid_with_shear_and_a_full_disk_are_told(tmp_path, monkeypatch):
+    affine = [[2.0, 0.4, 0, 0], [0, 2, 0, 0], [0, 0, 3, 0], [0, 0, 0, 1]]
+    sheared = make_grid((4, 5, 6), affine)
+    with pytest.raises(VolumeError, match="not orthogonal"):
+        write_mha(tmp_path / "a.mha", np.zeros((4, 5, 6), np.float32), sheared)
+
+    def refuse(*_):
+        raise RuntimeError("itk::ERROR: File cannot be written")
+
+    monkeypatch.setattr(SimpleITK, "WriteImage", refuse)
+    grid = GRIDS["CT"]
+    with pytest.raises(HostError, match="free some space"):
+        write_mha(tmp_path / "b.mha", np.zeros(grid.shape, np.float32), grid)
 
 
 def test_resampling_follows_the_world():

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.conftest import CI, order
+from tests.conftest import order, skip_outside_ci
 from tests.tiny import PAINTER, make_dataset
 
 
@@ -17,9 +17,7 @@ from tests.tiny import PAINTER, make_dataset
 def podman_socket(tmp_path_factory):
     """The service of Podman on a new socket. CI fails where Podman is missing."""
     if shutil.which("podman") is None:
-        if CI:
-            pytest.fail("podman is not installed; .ci/run installs it")
-        pytest.skip("podman is not installed")
+        skip_outside_ci("podman is not installed; .ci/run installs it")
     socket = tmp_path_factory.mktemp("podman") / "podman.sock"
     # crun, the default runtime, refuses hosts with hybrid cgroups; runc accepts them
     runtime = ["--runtime", "runc"] if shutil.which("runc") else []

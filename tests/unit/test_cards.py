@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from evaluator import paths
 from evaluator.errors import ManifestError, UnknownNameError, UserError
 from evaluator.evaluation.plan import choose_options
 from evaluator.zoo import broken_models, find_model, zoo
@@ -218,3 +221,16 @@ def test_only_the_ellipsoid_does_not_look_at_the_image():
     assert parse_card(MINIMAL).uses_image
     assert not parse_card(MINIMAL | {"umd.uses-image": "no"}).uses_image
     assert [model.name for model in zoo() if not model.card.uses_image] == ["ellipsoid"]
+
+
+def test_a_user_without_a_home_has_models_in_the_cache(monkeypatch, tmp_path):
+    for name in ("UMD_MODELS", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("UMD_CACHE", str(tmp_path))
+    monkeypatch.setattr(Path, "expanduser", _no_home)
+    assert paths.user_models() == tmp_path / "models"
+    assert find_model("ellipsoid").name == "ellipsoid"
+
+
+def _no_home(path):
+    raise RuntimeError("Could not determine home directory.")

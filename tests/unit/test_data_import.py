@@ -213,6 +213,15 @@ def test_the_same_import_adds_what_is_new_and_keeps_corrections(data, tmp_path):
     assert write_dataset(survey(first), text, tmp_path).added == 0
 
 
+def test_names_that_a_case_list_cannot_hold_are_left_out(data):
+    (data / "b_CT_image.nii.gz").rename(data / "b\t2_CT_image.nii.gz")
+    found = survey(data)
+    assert ("b", "a", "CT") not in {scan.key for scan in found.scans}
+    assert "a tab" in reasons(found)["b\t2_CT_image.nii.gz"]
+    with pytest.raises(DatasetError, match="get one name: left kidney, left-kidney"):
+        survey(data, labels={"left kidney": (1,), "left-kidney": (2,)})
+
+
 def test_refusals(data, tmp_path):
     with pytest.raises(UserError, match="lies inside the data"):
         write_dataset(survey(data), DatasetText(name="mine"), data / "new")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import evaluator
-from evaluator.errors import UserError
+from evaluator.errors import DatasetError, UserError
 from evaluator.evaluation.imported_predictions import ImportConfig, import_predictions
 from evaluator.runs.tables import read_scores
 from evaluator.volumes import read_labels, write_volume
@@ -131,6 +131,9 @@ def test_what_is_missing_or_elsewhere_has_a_status(original, data, tmp_path, mes
     ("more", "message"),
     [
         ({"pattern": "{patient}.nii.gz"}, r"\{patient\}; known are \{case\}"),
+        ({"pattern": "{subject"}, "pattern '{subject': "),
+        ({"pattern": "../{subject}.nii.gz"}, "must be a path inside"),
+        ({"pattern": "/{subject}.nii.gz"}, "must be a path inside"),
         ({"pattern": "{subject}/x.nii.gz"}, "a_CT_liver.nii.gz.*expects a/x.nii.gz"),
         ({"made_with": "class"}, "gives box, and the predictions were made with class"),
         ({"protocol": "box-clicks-5"}, "has 6 rounds, and a file is one answer"),
@@ -143,3 +146,17 @@ def test_what_cannot_be_imported_is_said(original, data, tmp_path, more, message
     folder = tmp_path / settings.pop("folder", folder.name)
     with pytest.raises(UserError, match=message):
         import_predictions(config(folder, data, **settings))
+
+
+def test_faults_of_the_data_are_found_as_for_any_run(original, data, tmp_path):
+    folder = write_masks(original, tmp_path / "masks")
+    checked = import_predictions(config(folder, data)).checks()
+    assert checked.findings == original.checks().findings
+    assert checked.findings
+    (data.parent / "a_CT_image.nii.gz").unlink()
+    with pytest.raises(DatasetError, match="a_CT_image"):
+        import_predictions(config(folder, data, name="second"))
+    run = import_predictions(config(folder, data, name="third", force=True))
+    assert {str(status) for status in scores(run)[1].xs("CT", level="modality").xs("a.a")} == {
+        "not-run"
+    }

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evaluator.containers.contracts.without_reports import WithoutReports
 from evaluator.containers.engines.spec import ContainerLayout
 from evaluator.containers.requests import StagedRequest, StagedScan
 from evaluator.errors import VolumeError, write_fault
@@ -24,7 +25,6 @@ from evaluator.imaging.geometry import spacing
 from evaluator.imaging.intensities import scale_to_uint8
 from evaluator.volumes import read_image
 from evaluator.volumes.mask_validation import MapLabel
-from zoo_sdk.wire import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ ANSWER = "segs"
 IMAGE_SUFFIX = ".npy"
 
 
-class Cvpr25Contract:
+class Cvpr25Contract(WithoutReports):
     """See ``evaluator.containers.contracts.Contract``."""
 
     modes: tuple[Mode, ...] = ("batch",)
@@ -110,14 +110,6 @@ class Cvpr25Contract:
     ) -> bool:
         """A file is complete for certain when the container has ended."""
         return not running and os.path.lexists(self.answer_path(request, output))
-
-    def read_reply(
-        self,
-        request: StagedRequest,  # noqa: ARG002 - nothing is reported
-        output: Path,  # noqa: ARG002
-    ) -> Reply | Failure:
-        """The convention has no reports."""
-        return Reply()
 
     def read_mask(
         self, request: StagedRequest, target: str, output: Path, validator: MaskValidator

@@ -14,6 +14,7 @@ import stat
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from evaluator.containers.contracts.without_reports import WithoutReports
 from evaluator.containers.engines.spec import ContainerLayout
 from evaluator.containers.requests import StagedRequest, StagedScan
 from evaluator.errors import VolumeError
@@ -22,7 +23,6 @@ from evaluator.types import Failure, Status
 from evaluator.volumes import read_image
 from evaluator.volumes.mask_validation import MapLabel
 from evaluator.volumes.mha import resample_like, write_mha
-from zoo_sdk.wire import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 NAMESPACE = uuid.UUID("7c0d1f3e-5b0b-4b0e-9a53-0d9a3f1c6a10")
 
 
-class GrandChallengeContract:
+class GrandChallengeContract(WithoutReports):
     """See ``evaluator.containers.contracts.Contract``."""
 
     name = "grand-challenge"
@@ -141,14 +141,6 @@ class GrandChallengeContract:
     ) -> bool:
         """Never before the end: outputs are collected if the container ended with exit code 0."""
         return False
-
-    def read_reply(
-        self,
-        request: StagedRequest,  # noqa: ARG002 - nothing is reported
-        output: Path,  # noqa: ARG002
-    ) -> Reply | Failure:
-        """The convention has no reports."""
-        return Reply()
 
     def read_mask(
         self, request: StagedRequest, target: str, output: Path, validator: MaskValidator

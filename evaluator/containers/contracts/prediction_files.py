@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evaluator.containers.contracts.without_reports import WithoutReports
 from evaluator.containers.engines.spec import NATIVE_LAYOUT
 from evaluator.containers.requests import StagedRequest, StagedScan
 from evaluator.errors import VolumeError
@@ -13,7 +14,6 @@ from evaluator.imaging.geometry import difference
 from evaluator.imaging.grid_masks import crop_mask
 from evaluator.types import Failure, Status
 from evaluator.volumes import read_grid, read_labels
-from zoo_sdk.wire import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     PredictionFiles = Mapping[Path, Mapping[str, PredictionFile]]
 
 
-class PredictionFilesContract:
+class PredictionFilesContract(WithoutReports):
     """See ``evaluator.containers.contracts.Contract``; nothing is written for a container."""
 
     name = "predictions"
@@ -77,14 +77,6 @@ class PredictionFilesContract:
     ) -> bool:
         """Always."""
         return True
-
-    def read_reply(
-        self,
-        request: StagedRequest,  # noqa: ARG002 - nothing is reported
-        output: Path,  # noqa: ARG002
-    ) -> Reply | Failure:
-        """Nothing is known but the masks."""
-        return Reply()
 
     def read_mask(
         self,

@@ -28,6 +28,9 @@ BIDS_REFERENCES = (
     "derivatives/*/sub-{subject}/ses-{session}/{modality}/sub-*_dseg.nii.gz",
     "derivatives/*/sub-{subject}/{modality}/sub-*_dseg.nii.gz",
 )
+#: characters that a case list cannot hold in a path
+FORBIDDEN = set("\t\r\n\\")
+FORBIDDEN_REASON = "a case list cannot hold a tab, a line break or a backslash; rename the file"
 #: folders of BIDS data types -> modality
 BIDS_TYPES: Mapping[str, Modality] = {"anat": "MR", "pet": "PT", "ct": "CT"}
 
@@ -74,7 +77,9 @@ def survey_folder(root: Path, layout: str, options: LayoutOptions) -> Survey:
         for path in root.rglob("*")
         if path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
     )
-    files = LAYOUTS[name](root, volumes, options)
+    unwritable = [path for path in volumes if FORBIDDEN & set(str(path.relative_to(root)))]
+    files = LAYOUTS[name](root, [path for path in volumes if path not in unwritable], options)
+    files.left_out += [LeftOut(path=path, reason=FORBIDDEN_REASON) for path in unwritable]
     scans, left_out, renamed = match_scans(files.images, files.references)
     used = {scan.image for scan in scans}
     for scan in scans:

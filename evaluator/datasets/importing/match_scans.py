@@ -136,6 +136,11 @@ def _scan(
             mismatch = f"its reference {reference.path.name} has another grid: {differs}"
             continue
         labels = {_named(name, renamed): values for name, values in reference.labels.items()}
+        if len(labels) < len(reference.labels):
+            mismatch = (
+                f"two labels of {reference.path.name} get one name: {', '.join(reference.labels)}"
+            )
+            continue
         found.append(FoundReference(path=reference.path, labels=labels))
     if not found:
         return LeftOut(path=image.path, reason=mismatch)
