@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaluator.errors import HostError, VolumeError, write_fault
-from evaluator.imaging.geometry import TOLERANCE_MM, difference, sheared_axes
+from evaluator.imaging.geometry import TOLERANCE_MM, difference
 from evaluator.imaging.grid_masks import crop_mask
 from evaluator.volumes.metaimage_header import metaimage_header
 from evaluator.volumes.refused_file import RefusedFileError
@@ -30,10 +30,9 @@ def write_mha(path: Path, voxels: NDArray[np.float32], grid: Grid) -> None:
     Args:
         path: the new file.
         voxels: (i, j, k).
-        grid: their grid; its axes must be orthogonal.
+        grid: their grid; MHA holds its axes as they are, with any angles.
 
     Raises:
-        VolumeError: the axes of the grid are not orthogonal.
         HostError: the file cannot be written.
     """
     import SimpleITK
@@ -59,9 +58,6 @@ def resample_like(
         grid: the grid of ``voxels``.
         like: the grid of the result.
         outside: value where the image has no voxels.
-
-    Raises:
-        VolumeError: the axes of a grid are not orthogonal.
     """
     import SimpleITK
 
@@ -76,8 +72,6 @@ def _to_itk(voxels: NDArray[np.float32], grid: Grid) -> Any:
     import SimpleITK
 
     affine = np.array(grid.affine)
-    if sheared_axes(affine) is not None:
-        raise VolumeError("the axes of the image are not orthogonal; programs read such MHA badly")
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
     image = SimpleITK.GetImageFromArray(np.ascontiguousarray(voxels.transpose(2, 1, 0)))
     image.SetSpacing(sizes.tolist())
