@@ -48,26 +48,6 @@ def write_mha(path: Path, voxels: NDArray[np.float32], grid: Grid) -> None:
         raise HostError(f"could not write {path}; free some space and run again") from error
 
 
-def resample_like(
-    voxels: NDArray[np.float32], grid: Grid, like: Grid, *, outside: float
-) -> NDArray[np.float32]:
-    """Resample an image linearly on another grid.
-
-    Args:
-        voxels: (i, j, k).
-        grid: the grid of ``voxels``.
-        like: the grid of the result.
-        outside: value where the image has no voxels.
-    """
-    import SimpleITK
-
-    reference = _to_itk(np.zeros(like.shape, np.float32), like)
-    image = SimpleITK.Resample(
-        _to_itk(voxels, grid), reference, SimpleITK.Transform(), SimpleITK.sitkLinear, outside
-    )
-    return np.asarray(SimpleITK.GetArrayFromImage(image).T, dtype=np.float32)
-
-
 def _to_itk(voxels: NDArray[np.float32], grid: Grid) -> Any:
     import SimpleITK
 

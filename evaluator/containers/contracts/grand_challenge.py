@@ -19,10 +19,11 @@ from evaluator.containers.engines.spec import ContainerLayout
 from evaluator.containers.requests import StagedRequest, StagedScan
 from evaluator.errors import VolumeError
 from evaluator.files import write_bytes
+from evaluator.imaging.image_resampling import resample_image
 from evaluator.types import Failure, Status
 from evaluator.volumes import read_image
 from evaluator.volumes.mask_validation import MapLabel
-from evaluator.volumes.mha import resample_like, write_mha
+from evaluator.volumes.mha import write_mha
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -70,8 +71,7 @@ class GrandChallengeContract(WithoutReports):
             if socket.like is not None:
                 like = self._sockets.inputs[socket.like].modality
                 assert like is not None
-                outside = -1024.0 if socket.modality == "CT" else 0.0
-                voxels = resample_like(voxels, grid, volumes[like][1], outside=outside)
+                voxels = resample_image(voxels, grid, volumes[like][1])
                 grid = volumes[like][1]
             name = uuid.uuid5(NAMESPACE, f"{scan.pseudonym}/{socket.path}")
             path = folder / socket.path / f"{name}.mha"
