@@ -25,7 +25,7 @@ import pandas as pd
 
 from evaluator import paths
 from evaluator.challenges.cvpr25 import challenge_totals
-from evaluator.containers.contracts.cvpr25 import _box
+from evaluator.containers.contracts.cvpr25 import closed_box
 from evaluator.datasets import load_dataset
 from evaluator.datasets.references import load_references
 from evaluator.evaluation.run import run_model
@@ -103,7 +103,7 @@ def write_case(folder: Path, case: Case, modality: Modality, run: RunStore) -> s
     for number, (name, prompt) in enumerate(targets.items(), 1):
         gts[references.masks[name].to_array().astype(bool).transpose(2, 1, 0)] = number
         assert prompt.box
-        boxes.append(_box(prompt.box))
+        boxes.append(closed_box(prompt.box))
     file = f"{case.id}_{modality}.npz"
     image = scale_to_uint8(voxels, modality).transpose(2, 1, 0)
     sizes = np.array(spacing(np.array(grid.affine))[::-1])

@@ -129,7 +129,7 @@ def _content(targets: Sequence[RequestTarget], grid: Grid, number: int) -> dict[
     si, sj, sk = (float(size) for size in spacing(np.array(grid.affine)))
     content: dict[str, Any] = {"spacing": np.array([sk, sj, si])}
     if all(target.box for target in targets):
-        content["boxes"] = _objects([_box(target.box) for target in targets if target.box])
+        content["boxes"] = _objects([closed_box(target.box) for target in targets if target.box])
     if any(target.text for target in targets):
         texts: dict[str, Any] = {str(n): target.text or "" for n, target in enumerate(targets, 1)}
         content["text_prompts"] = np.array(texts | {"instance_label": 0}, dtype=object)
@@ -152,7 +152,7 @@ def _objects(items: Sequence[Any]) -> NDArray[Any]:
     return array
 
 
-def _box(box: Box) -> dict[str, int]:
+def closed_box(box: Box) -> dict[str, int]:
     """The box as closed intervals; the middle slice's box is the same in all slices."""
     (i0, j0, k0), (i1, j1, k1) = box.low, box.high
     return {
