@@ -20,6 +20,7 @@ from evaluator.errors import UserError
 from evaluator.files import fingerprint, write_bytes
 from evaluator.imaging.geometry import voxel_ml
 from evaluator.runs.effort import efforts
+from evaluator.runs.score_limits import BLIND_ANSWERS
 from evaluator.types import ScoreStatus
 
 if TYPE_CHECKING:
@@ -37,9 +38,13 @@ _PREDICTION = (
     "seed", "round",
 )  # fmt: skip
 
-COLUMNS = (*_PREDICTION, "metric", "value", "status", "floor", "ceiling")
-"""``floor`` is the score of an image-blind answer to the same prompt, ``ceiling`` what the grid
-allows (``docs/metrics.md``); NA where they are not known.
+#: column -> the image-blind answer whose score it has
+BLIND_COLUMNS = {f"blind_{name.replace(' ', '_')}": name for name in BLIND_ANSWERS}
+
+COLUMNS = (*_PREDICTION, "metric", "value", "status", "floor", "ceiling", *BLIND_COLUMNS)
+"""``floor`` is the score of the best image-blind answer to the same prompt, ``ceiling`` what the
+grid allows, and ``blind_ellipsoid`` and so on the scores of each image-blind answer
+(``docs/metrics.md``); NA where they are not known.
 """
 
 PREDICTION_COLUMNS = (
@@ -61,7 +66,7 @@ _TYPES = {
     "load_seconds": "Float64", "gpu_peak_bytes": "Int64", "interactions": "Int64",
     "voxels": "Int64", "voxel_ml": "Float64", "displacement_mm": "Float64",
     "floor": "Float64", "ceiling": "Float64", "clicks": "Int64", "boxes": "Int64",
-    "scribble_mm": "Float64",
+    "scribble_mm": "Float64", **dict.fromkeys(BLIND_COLUMNS, "Float64"),
 }  # fmt: skip
 _ORDER = ["case", "modality", "seed", "round", "target"]
 #: under this key a Parquet file names the state of the record that it was made of
@@ -170,10 +175,12 @@ def read_scores(run: RunStore) -> pd.DataFrame:
 def _limits_of(run: RunStore, record: ScanRecord) -> dict[tuple[int, str, str], Row]:
     """Seed, target and metric -> floor and ceiling of the scan's scores."""
     limits = run.limits(record.case, record.modality)
-    return {
-        (row.seed, row.target, row.metric): {"floor": row.floor, "ceiling": row.ceiling}
-        for row in (limits.rows if limits else ())
-    }
+    columns: dict[tuple[int, str, str], Row] = {}
+    for row in limits.rows if limits else ():
+        of_row: Row = {"floor": row.floor, "ceiling": row.ceiling}
+        of_row |= {column: row.blind.get(name) for column, name in BLIND_COLUMNS.items()}
+        columns[row.seed, row.target, row.metric] = of_row
+    return columns
 
 
 def read_predictions(run: RunStore) -> pd.DataFrame:

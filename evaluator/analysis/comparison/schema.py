@@ -308,7 +308,7 @@ WORDS = {
     "dataset", "protocol", "model", "other", "modality_pair", "modality", "target", "metric",
     "failures", "family", "verdict", "verdict_reason", "status", "explanation", "method", "reason", "gap", "source",
     "certainty", "kind", "prompt", "data", "control", "target_dataset",
-    "controlled_verdict", "conclusion", "grid_remark",
+    "controlled_verdict", "conclusion", "grid_answer", "grid_remark",
 }  # fmt: skip
 COUNTS = {
     "n", "n_pairs", "controlled_n", "excluded", "predictions", "failed", "unsupported",

@@ -27,6 +27,7 @@ REFERENCES = {
     "bca": "Efron B. Better bootstrap confidence intervals. J Am Stat Assoc 1987;82:171–185.",
     "hesterberg": "Hesterberg TC. What teachers should know about the bootstrap. Am Stat 2015;69:371–386.",
     "wilson": "Wilson EB. Probable inference, the law of succession, and statistical inference. J Am Stat Assoc 1927;22:209–212.",
+    "berger": "Berger RL. Multiparameter hypothesis testing and acceptance sampling. Technometrics 1982;24:295–300.",
     "mover": "Zou GY, Donner A. Construction of confidence limits about effect measures: a general approach. "
     "Stat Med 2008;27:1693–1702.",
     "fisher": "Fisher RA. The design of experiments. Edinburgh: Oliver and Boyd, 1935.",
