@@ -94,7 +94,7 @@ def facts(
 def results(runs, rows) -> Results:
     """Results of (run, subject, modality, target, metric, value or status) rows.
 
-    A row may end with a dict of more keys: session, seed, round, floor, ceiling, blind_box, ...
+    A row may end with a dict of more keys: session, seed, round, floor, ceiling, blind_round, ...
     """
     runs = list(runs)
     by_name = {run.name: run for run in runs}

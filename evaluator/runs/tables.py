@@ -20,7 +20,6 @@ from evaluator.errors import UserError
 from evaluator.files import fingerprint, write_bytes
 from evaluator.imaging.geometry import voxel_ml
 from evaluator.runs.effort import efforts
-from evaluator.runs.score_limits import BLIND_ANSWERS
 from evaluator.types import ScoreStatus
 
 if TYPE_CHECKING:
@@ -38,12 +37,12 @@ _PREDICTION = (
     "seed", "round",
 )  # fmt: skip
 
-#: column -> the image-blind answer whose score it has
-BLIND_COLUMNS = {f"blind_{name.replace(' ', '_')}": name for name in BLIND_ANSWERS}
+#: column -> the image-blind answers whose score it may have; a prompt has one of them at most
+BLIND_COLUMNS = {"blind_round": ("ellipsoid", "ball"), "blind_shape": ("box", "mean shape")}
 
 COLUMNS = (*_PREDICTION, "metric", "value", "status", "floor", "ceiling", *BLIND_COLUMNS)
 """``floor`` is the score of the best image-blind answer to the same prompt, ``ceiling`` what the
-grid allows, and ``blind_ellipsoid`` and so on the scores of each image-blind answer
+grid allows, ``blind_round`` and ``blind_shape`` the scores of the image-blind answers
 (``docs/metrics.md``); NA where they are not known.
 """
 
@@ -178,7 +177,8 @@ def _limits_of(run: RunStore, record: ScanRecord) -> dict[tuple[int, str, str], 
     columns: dict[tuple[int, str, str], Row] = {}
     for row in limits.rows if limits else ():
         of_row: Row = {"floor": row.floor, "ceiling": row.ceiling}
-        of_row |= {column: row.blind.get(name) for column, name in BLIND_COLUMNS.items()}
+        for column, names in BLIND_COLUMNS.items():
+            of_row[column] = next((row.blind[name] for name in names if name in row.blind), None)
         columns[row.seed, row.target, row.metric] = of_row
     return columns
 

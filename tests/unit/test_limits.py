@@ -6,7 +6,6 @@ import json
 import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -190,8 +189,8 @@ def test_the_floor_is_the_score_of_the_better_mask(painted):
     scores = evaluator.load(run.path).scores
     selected = scores[(scores["metric"] == "dice") & (scores["modality"] == "PT")]
     selected = selected[selected["case"] == case.id].iloc[0]
-    assert selected["blind_box"] == pytest.approx(blind["box"], abs=1e-12)
-    assert selected["blind_ball"] is pd.NA
+    assert selected["blind_shape"] == pytest.approx(blind["box"], abs=1e-12)
+    assert selected["blind_round"] == pytest.approx(blind["ellipsoid"], abs=1e-12)
 
 
 def test_an_older_run_gets_its_limits_when_it_is_loaded(painted, messages):

@@ -13,8 +13,8 @@ GRID = {
         "ceiling of the other image; of several answers the difference that is nearest to 0"
     ),
     "grid_answer": (
-        'the answer that it is against: "floor" (the best one of each scan), "ellipsoid", "box", '
-        '"ball" or "mean shape"'
+        'the answer that it is against: "floor" (the best one of each scan), "ellipsoid or ball", '
+        'or "box or mean shape"'
     ),
     "grid_dependence": (
         "slope of that regression: 1 for a model that depends on the grid as the image-blind "

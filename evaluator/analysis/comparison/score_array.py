@@ -123,8 +123,8 @@ def make_score_array(
         _limit(rows[name], metric, magnitude=magnitude) for name in ("floor", "ceiling")
     )
     blind = {
-        name: _limit(rows[column], metric, magnitude=magnitude)
-        for column, name in BLIND_COLUMNS.items()
+        " or ".join(names): _limit(rows[column], metric, magnitude=magnitude)
+        for column, names in BLIND_COLUMNS.items()
     }
     failures_are_worst = protocol.failures_count_as == "worst"
     values = {
