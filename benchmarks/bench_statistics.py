@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 ORGANS, MODELS = 13, 6
+NOTES = {
+    "bench-statistics-failures": " Where entire scans fail, the mixed model is fitted to the first "
+    f"{failure_cohorts.FITTED} cohorts of a line, which must agree with the subjects' means to "
+    f"{failure_cohorts.BOUNDARY}; the others are computed from these means."
+}
 #: cohorts of a table for each cohort that is ordered; those with failures are computed in batches
 TIMES = {"bench-statistics-failures": 5, "bench-statistics": 1}
 #: shorter runs are printed and not written
@@ -311,7 +316,7 @@ def main() -> None:
             continue
         note = (
             f"{host}. {count} simulated cohorts a line (of power at a known effect {count // 4}), "
-            "result ± its standard error; `make bench-statistics`."
+            f"result ± its standard error; `make bench-statistics`.{NOTES.get(name, '')}"
         )
         write(name, f"{note}\n\n{text}", ROOT / "docs/statistics.md")
 
