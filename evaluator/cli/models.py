@@ -138,6 +138,12 @@ def build(
 @contract_option
 @card_option
 @sockets_option
+@click.option(
+    "--weights-archive",
+    "weights",
+    type=PATH,
+    help="Tar file of weights, which is unpacked and mounted at /opt/ml/model.",
+)
 @click.option("--replace", is_flag=True, help="Replace another image of this name.")
 def add(
     name: str,
@@ -145,6 +151,7 @@ def add(
     contract: str | None,
     card: Path | None,
     sockets: str | None,
+    weights: Path | None,
     replace: bool,
 ) -> None:
     """Register a container image as model NAME, without a Dockerfile.
@@ -157,7 +164,14 @@ def add(
     from evaluator.zoo.registered_images import add_image
 
     path, described = add_image(
-        name, image, BuildClient(), contract=contract, card=card, sockets=sockets, replace=replace
+        name,
+        image,
+        BuildClient(),
+        contract=contract,
+        card=card,
+        sockets=sockets,
+        weights=weights,
+        replace=replace,
     )
     model = find_model(name)
     inputs = " | ".join(map("+".join, model.card.inputs))

@@ -13,6 +13,8 @@ from evaluator.errors import HostError
 from evaluator.types import Failure, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from evaluator.containers.engines import Process
 
 FILES_AT_ONCE = 100_000
@@ -20,11 +22,17 @@ LOOK_SECONDS = 0.5
 
 
 class OutputMonitor:
-    """Measures an output folder again and again, and kills the process above the limit."""
+    """Measures an output folder again and again, and kills the process above the limit.
 
-    def __init__(self, folder: Path, limit: int, process: Process) -> None:
+    A folder that is kept over rounds (``cache``) counts, too.
+    """
+
+    def __init__(
+        self, folder: Path, limit: int, process: Process, *, cache: Path | None = None
+    ) -> None:
         self.failure: Failure | None = None
         self._folder, self._limit, self._process = folder, limit, process
+        self._folders = [folder, *([cache] if cache else [])]
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
@@ -43,7 +51,7 @@ class OutputMonitor:
 
     def _look(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):
-            files, size = _count(self._folder)
+            files, size = _count(self._folders)
             size += self._unlinked()
             if size > self._limit or files > FILES_AT_ONCE:
                 self.failure = Failure(
@@ -58,8 +66,8 @@ class OutputMonitor:
                 return
 
 
-def _count(folder: Path) -> tuple[int, int]:
-    files, size, stack = 0, 0, [folder]
+def _count(folders: Sequence[Path]) -> tuple[int, int]:
+    files, size, stack = 0, 0, list(folders)
     while stack and files <= FILES_AT_ONCE:
         try:
             with os.scandir(stack.pop()) as entries:

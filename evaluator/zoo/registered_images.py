@@ -6,6 +6,8 @@ cannot change a result, and holds the labels of its model card::
     image = "sha256:0123..."
     reference = "team/segmodel:v3"
     archive = "/data/images/segmodel.tar.gz"
+    weights = "/data/images/segmodel-weights.tar.gz"
+    weights-sha256 = "4567..."
 
     [labels]
     "umd.contract" = "cvpr25"
@@ -22,11 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluator import paths
-from evaluator.containers.contracts import CONTRACTS, SOCKETS_LABEL
+from evaluator.containers.contracts import API_LABEL, CONTRACTS, SOCKETS_LABEL
 from evaluator.containers.contracts.sockets import parse_sockets
 from evaluator.errors import ManifestError, ModelFilesError, UserError
 from evaluator.files import write_bytes
 from evaluator.zoo.cards import parse_card
+from evaluator.zoo.weights_archive import WeightsArchive, read_archive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from evaluator.zoo.docker_client import BuildClient, ImageDescription
 
 SUFFIX = ".toml"
+#: what labels of an image begin with that its definition takes over
+KEPT_LABELS = ("umd.", API_LABEL)
 CVPR25_CARD = {
     "umd.inputs": "CT | MR | PT",
     "umd.prompts": "point,box,mask",
@@ -66,6 +71,8 @@ class RegisteredImage:
     archive: Path | None
     #: all labels of the card
     labels: Mapping[str, str]
+    #: weights that are mounted; None: the image has its own
+    weights: WeightsArchive | None = None
 
 
 def definition_files() -> list[Path]:
@@ -95,6 +102,7 @@ def read_definition(path: Path) -> tuple[RegisteredImage, ModelCard]:
         reference=str(body.get("reference", digest)),
         archive=Path(str(archive)) if archive else None,
         labels=labels,
+        weights=_weights_of(body, path),
     )
     return image, parse_card({**labels, "umd.name": name}, str(path))
 
@@ -107,6 +115,7 @@ def add_image(
     contract: str | None = None,
     card: Path | None = None,
     sockets: str | None = None,
+    weights: Path | None = None,
     replace: bool = False,
 ) -> tuple[Path, ImageDescription]:
     """Register an image as a model.
@@ -119,6 +128,7 @@ def add_image(
         card: TOML file with values of the card that replace the image's labels.
         sockets: for contract grand-challenge, a file with the socket map, or the name of one of
             ``manifests/sockets``.
+        weights: tar file of weights, for ``/opt/ml/model``.
         replace: overwrite the definition of another image with this name.
 
     Returns:
@@ -138,11 +148,14 @@ def add_image(
         "umd.title": archive.name if is_file else source,
         **DEFAULT_CARDS[chosen],
         **(_socket_labels(sockets) if chosen == "grand-challenge" else {}),
-        **{key: text for key, text in described.labels.items() if key.startswith("umd.")},
+        **{key: text for key, text in described.labels.items() if key.startswith(KEPT_LABELS)},
         **_card_labels(card),
         "umd.contract": chosen,
         "umd.name": name,
     }
+    brought = read_archive(weights) if weights else None
+    if brought:
+        labels |= {"umd.weights": "mounted", "umd.weights.sha256": brought.sha256}
     parse_card(labels, f"the image {source}")
     path = paths.user_models() / f"{name}{SUFFIX}"
     if path.exists() and not replace and read_definition(path)[0].digest != digest:
@@ -151,15 +164,21 @@ def add_image(
             f"{source} now is; choose another name, or add --replace"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = _definition(digest, source, archive.resolve() if is_file else None, labels)
-    write_bytes(path, text.encode())
+    image = RegisteredImage(
+        digest=digest,
+        reference=source,
+        archive=archive.resolve() if is_file else None,
+        labels=labels,
+        weights=brought,
+    )
+    write_bytes(path, _definition(image).encode())
     return path, described
 
 
 def _contract_of(described: ImageDescription, source: str, contract: str | None) -> str:
     """The contract that the user or the image's labels name; raises UserError without one."""
     chosen = contract or described.labels.get("umd.contract", "")
-    if not chosen and "org.grand-challenge.api-method" in described.labels:
+    if not chosen and API_LABEL in described.labels:
         chosen = "grand-challenge"
     known = ", ".join(CONTRACTS)
     if not chosen:
@@ -262,12 +281,16 @@ def _socket_labels(sockets: str | None) -> dict[str, str]:
         raise ManifestError(f"{path}: not TOML: {error}") from None
     chosen = parse_sockets(body, str(path))
     targets = sorted({name for socket in chosen.outputs.values() for name in socket.targets})
-    has_clicks = any(socket.modality is None for socket in chosen.inputs.values())
+    clicks = [socket for socket in chosen.inputs.values() if socket.modality is None]
+    # with clicks an algorithm answers without any, too: its first round has an empty list
+    prompts = ["class", "point"] if clicks else []
+    if any(socket.scribbles for socket in clicks):
+        prompts.append("scribble")
     return {
         SOCKETS_LABEL: json.dumps(body),
         "umd.inputs": "+".join(chosen.modalities),
-        "umd.prompts": "point" if has_clicks else "",
-        "umd.rounds": "many" if has_clicks else "one",
+        "umd.prompts": ",".join(prompts),
+        "umd.rounds": "many" if clicks else "one",
         "umd.targets": "*" if "*" in targets else ",".join(targets),
     }
 
@@ -276,18 +299,28 @@ def _socket_folder() -> Path:
     return paths.project() / "manifests" / "sockets"
 
 
-def _definition(
-    digest: str, reference: str, archive: Path | None, labels: Mapping[str, str]
-) -> str:
+def _weights_of(body: Mapping[str, Any], path: Path) -> WeightsArchive | None:
+    weights, sha256 = body.get("weights"), body.get("weights-sha256")
+    if weights is None and sha256 is None:
+        return None
+    if not isinstance(weights, str) or not re.fullmatch(r"[0-9a-f]{64}", str(sha256)):
+        raise ManifestError(f"{path}: weights is a file, and weights-sha256 has 64 digits")
+    return WeightsArchive(path=Path(weights), sha256=str(sha256))
+
+
+def _definition(image: RegisteredImage) -> str:
     lines = [
         "# A model of the UMD evaluator: an image from elsewhere.",
-        f"image = {_quote(digest)}",
-        f"reference = {_quote(reference)}",
+        f"image = {_quote(image.digest)}",
+        f"reference = {_quote(image.reference)}",
     ]
-    if archive:
-        lines.append(f"archive = {_quote(str(archive))}")
+    if image.archive:
+        lines.append(f"archive = {_quote(str(image.archive))}")
+    if image.weights:
+        lines.append(f"weights = {_quote(str(image.weights.path))}")
+        lines.append(f"weights-sha256 = {_quote(image.weights.sha256)}")
     lines += ["", "[labels]"]
-    lines += [f"{_quote(key)} = {_quote(text)}" for key, text in sorted(labels.items())]
+    lines += [f"{_quote(key)} = {_quote(text)}" for key, text in sorted(image.labels.items())]
     return "\n".join([*lines, ""])
 
 
