@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evaluator.cli.golden import golden
+from evaluator.cli.models_export import export
 from evaluator.cli.options import (
     PATH,
     accept_licence_option,
@@ -301,3 +302,4 @@ def badges() -> None:
 
 models.add_command(preflight)
 models.add_command(golden)
+models.add_command(export)

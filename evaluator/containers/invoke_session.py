@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 PROGRAM = Path(__file__).with_name("relay_program.py")
 #: the platform waits so long for a server, seconds
 MOST_STARTUP = 300.0
+#: time for the start of the relay
+RELAY_SECONDS = 60.0
 #: how often a server that works is looked after, seconds
 LOOK_SECONDS = 1.0
 #: a lost connection is the end of the container, if it ends within this time, seconds
@@ -44,6 +46,11 @@ DYING_SECONDS = 3.0
 
 class InvokeSession(ModelSession):
     """``with InvokeSession(...) as session: session.ask(request)``. For one thread."""
+
+    @property
+    def _startup_seconds(self) -> float:
+        # the relay, which has the limit and says why a server is not ready, takes time to start
+        return min(self._limits.startup, MOST_STARTUP) + RELAY_SECONDS
 
     def _open(self) -> tuple[Process, Workspace] | Failure:
         folder = new_output(self._workspace)

@@ -76,7 +76,7 @@ def invoke(name: str) -> dict[str, object]:
 
 def ask(method: str, path: str, timeout: float | None) -> tuple[int, str]:
     """The status of a call, and the first bytes of its body; the whole body is waited for."""
-    connection = http.client.HTTPConnection("localhost", PORT, timeout=timeout)
+    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=timeout)
     try:
         connection.request(method, path)
         response = connection.getresponse()

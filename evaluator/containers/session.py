@@ -148,7 +148,12 @@ class ModelSession:
             return opened
         process, workspace = opened
         self._process = _SessionProcess(process, workspace, self._limits.output_bytes)
-        return self._process.wait_until_ready(self._limits.startup)
+        return self._process.wait_until_ready(self._startup_seconds)
+
+    @property
+    def _startup_seconds(self) -> float:
+        """How long a model may take until it is ready."""
+        return self._limits.startup
 
     def _open(self) -> tuple[Process, Workspace] | Failure:
         """Start a container; its process, and the folders that it sees."""

@@ -12,7 +12,7 @@ from evaluator import paths
 from evaluator.errors import ManifestError, UnknownNameError
 from evaluator.zoo.cards import dockerfile_labels, parse_card
 from evaluator.zoo.dockerfiles import copied_paths, read_dockerfile
-from evaluator.zoo.registered_images import RegisteredImage, definition_files, read_definition
+from evaluator.zoo.image_definitions import RegisteredImage, definition_files, read_definition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evaluator.containers.contracts.sockets import OutputSocket
 from evaluator.containers.contracts.without_reports import WithoutReports
 from evaluator.containers.engines.spec import ContainerLayout
 from evaluator.containers.requests import StagedRequest, StagedScan
@@ -127,7 +128,7 @@ class GrandChallengeContract(WithoutReports):
                 files.append(path)
             else:
                 (file_name,) = (p.name for p in (root / socket.path).iterdir())
-            items.append(_item(slug, socket, number, value, file_name))
+            items.append(socket_item(slug, socket, number, value, file_name))
         write_bytes(root / "inputs.json", json.dumps(items).encode())
         files.append(root / "inputs.json")
         for file in files:
@@ -223,15 +224,23 @@ def _points(socket: InputSocket, request: ModelRequest) -> dict[str, Any]:
     return {"version": version, "type": "Multiple points", "points": points}
 
 
-def _item(
+def socket_item(
     slug: str,
-    socket: InputSocket,
+    socket: InputSocket | OutputSocket,
     number: int,
     value: Mapping[str, Any] | None,
     file_name: str | None,
 ) -> dict[str, Any]:
-    """One item of ``inputs.json``."""
-    is_image = socket.modality is not None
+    """One item of ``inputs.json``, or of the inputs and outputs of ``predictions.json``.
+
+    Args:
+        slug: of the socket.
+        socket: an input, or an output image.
+        number: primary key.
+        value: the value of a JSON socket.
+        file_name: name of an image's file.
+    """
+    is_image = isinstance(socket, OutputSocket) or socket.modality is not None
     described: dict[str, Any] = {
         "title": slug,
         "description": "",
