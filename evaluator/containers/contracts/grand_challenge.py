@@ -62,7 +62,8 @@ class GrandChallengeContract(WithoutReports):
             root_writable=True,
             image_user=True,
             working_dir=None,
-            cache=sockets.cache if sockets else None,
+            # a server keeps its state itself
+            cache=sockets.cache if sockets and not invoke else None,
         )
 
     @property
