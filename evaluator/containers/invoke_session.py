@@ -47,6 +47,13 @@ DYING_SECONDS = 3.0
 class InvokeSession(ModelSession):
     """``with InvokeSession(...) as session: session.ask(request)``. For one thread."""
 
+    def _start(self) -> Failure | None:
+        failure = super()._start()
+        if failure and self._process and not self._process.process.running():
+            # its end is the reason that it was not healthy
+            return self._process.ended()
+        return failure
+
     @property
     def _startup_seconds(self) -> float:
         # the relay, which has the limit and says why a server is not ready, takes time to start
