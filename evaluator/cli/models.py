@@ -267,12 +267,20 @@ def fetch(
 )
 @json_option("check")
 def check(name: str, engine: str, weights: str, huge: bool, record: bool, as_json: bool) -> None:
-    """Run the conformance tests for NAME in its container. Exit code 1 if a test fails."""
+    """Run the conformance tests for NAME in its container. Exit code 1 if a test fails.
+
+    An image of another contract is described, and asked step by step; the step that fails says why.
+    """
     from dataclasses import asdict
 
+    from evaluator.errors import UserError
+    from evaluator.zoo import find_model
     from evaluator.zoo.conformance.checks import check_model
     from evaluator.zoo.conformance.readme_table import write_record
 
+    model = find_model(name)
+    if record and (model.image or model.folder):
+        raise UserError(f"model {name} is not of the checkout; only those are recorded")
     prepared, results = check_model(name, engine, weights=weights, large=huge)
     done = []
     for result in results:

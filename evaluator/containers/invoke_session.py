@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from evaluator.containers.answers import new_output
 from evaluator.containers.batch import fill_input
 from evaluator.containers.engines.spec import RefusedStartError, Relay, Workspace
-from evaluator.containers.safe_removal import discard_rest
+from evaluator.containers.safe_removal import discard, discard_rest
 from evaluator.containers.session import ModelSession
 from evaluator.errors import HostError, UserError
 from evaluator.types import Failure, Status
@@ -100,7 +100,9 @@ class InvokeSession(ModelSession):
         shown = self._process.workspace.input
         discard_rest(shown, ())
         fill_input(shown, self._workspace, [request], writable=False)
-        self._output_of(request).mkdir()
+        answer = self._output_of(request)
+        discard(answer)
+        answer.mkdir()
         discard_rest(shown.parent / "late", ())
 
     def _output_of(self, request: StagedRequest) -> Path:

@@ -17,6 +17,7 @@ from evaluator.zoo.image_definitions import (
     read_definition,
     write_definition,
 )
+from evaluator.zoo.model_folders import DOCKERFILE
 from evaluator.zoo.weights_archive import read_archive
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def add_image(
     """
     if (paths.project() / "dockerfiles" / f"{name}.Dockerfile").exists():
         raise UserError(f"the checkout has a model {name}; choose another name")
+    if (paths.user_models() / name / DOCKERFILE).exists():
+        raise UserError(f"{paths.user_models() / name} is a model; choose another name")
     archive = Path(source).expanduser()
     is_file = archive.is_file()
     digest = _load(archive, builder) if is_file else _find(source, builder)
