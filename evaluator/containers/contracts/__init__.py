@@ -51,6 +51,8 @@ class Contract(Protocol):
     modes: tuple[Mode, ...]
     #: requests that one container of a batch may get; None: any number
     batch_size: int | None
+    #: whether a request holds one target; the targets of a scan are then asked for one by one
+    single_target: bool
     #: folders of the container
     layout: ContainerLayout
 

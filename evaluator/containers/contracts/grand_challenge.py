@@ -58,6 +58,8 @@ class GrandChallengeContract(WithoutReports):
         """
         self._map = sockets
         self.modes: tuple[Mode, ...] = ("invoke",) if invoke else ("batch",)
+        # points name no target, and "*" is any one
+        self.single_target = sockets is not None and sockets.single_target
         self.layout = ContainerLayout(
             root_writable=True,
             image_user=True,

@@ -113,6 +113,12 @@ class SocketMap(BaseModel):
         ordered = sorted(images, key=lambda socket: socket.like is not None)
         return tuple(socket.modality for socket in ordered if socket.modality)
 
+    @property
+    def single_target(self) -> bool:
+        """Whether the algorithm can only be asked for one target: it has points, or a target "*"."""
+        has_points = any(socket.modality is None for socket in self.inputs.values())
+        return has_points or any("*" in socket.targets for socket in self.outputs.values())
+
     def output_of(self, target: str) -> tuple[OutputSocket, int] | None:
         """The output with the label of a target, and its value; None if there is none."""
         for name in (target, "*"):
