@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import SimpleITK
 from evaluator.errors import UserError
 from evaluator.export import export_run
 from evaluator.runs.tables import read_scores
-from evaluator.zoo import find_model
+from evaluator.zoo import find_model, outward
 from evaluator.zoo.docker_client import BuildClient
 from evaluator.zoo.foreign_cards import load_sockets
 from evaluator.zoo.outward import export_image
@@ -53,6 +54,18 @@ mean = sum(result["dice"] for result in results) / len(results)
 """
 
 
+ROUNDS = """
+id = "three-rounds"
+title = "A point and two clicks"
+description = "Clicks at the largest error."
+metrics = ["dice"]
+failures_count_as = "worst"
+distance_cap_mm = 500.0
+prompts = { kinds = ["point"] }
+rounds = { count = 3, correction = "largest-error-click" }
+"""
+
+
 @pytest.fixture
 def builder(docker_engine, tmp_path, monkeypatch):
     monkeypatch.setenv("UMD_MODELS", str(tmp_path / "models"))
@@ -77,12 +90,12 @@ def masks(run):
 def test_a_model_of_the_zoo_answers_there_as_here(builder, tmp_path):
     """The zoo's region growing: by contract 1, and as the image that would be uploaded."""
     data = make_dataset(tmp_path / "data", ["a", "b"], ("CT",))
-    path = tmp_path / "upload.tar.gz"
-    image = export_image(find_model("region-growing"), "ct-click", path)
-    assert path.read_bytes()[:2] == b"\x1f\x8b"
+    (tmp_path / "three-rounds.toml").write_text(ROUNDS)
+    protocol = str(tmp_path / "three-rounds.toml")
+    image = export_image(find_model("region-growing"), "ct-click", None)
     add_image("uploaded", image.reference, builder)
-    here = order("region-growing", data, "clicks-10", engine="local")
-    there = order("uploaded", data, "clicks-10", engine="docker", recheck=1)
+    here = order("region-growing", data, protocol, engine="local")
+    there = order("uploaded", data, protocol, engine="docker", recheck=1)
     assert there.info().identity.contract == "grand-challenge"
     assert there.info().identity.image == image.digest
     assert masks(there) == masks(here)
@@ -91,6 +104,20 @@ def test_a_model_of_the_zoo_answers_there_as_here(builder, tmp_path):
     for record in there.records():
         loads += [entry.load_seconds for entry in record.rounds if entry.load_seconds]
     assert len(loads) == 1
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz"])
+def test_the_file_to_upload(tmp_path, name):
+    class Builder:
+        def save(self, reference, path):
+            path.write_bytes(reference.encode())
+
+    outward._save(Builder(), "umd/a:latest", tmp_path / name)
+    content = (tmp_path / name).read_bytes()
+    assert (gzip.decompress(content) if name.endswith("gz") else content) == b"umd/a:latest"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    with pytest.raises(UserError, match="must end in"):
+        outward._save(Builder(), "umd/a:latest", tmp_path / "a.zip")
 
 
 @pytest.mark.parametrize(
