@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evaluator.cli.options import json_option
-from evaluator.cli.tables import Column, Table, print_note, table_options
+from evaluator.cli.table_layout import Column, Table
+from evaluator.cli.tables import print_note, table_options
 from evaluator.cli.tables import print_table as print_cells
 
 if TYPE_CHECKING:
