@@ -92,9 +92,9 @@ def print_comparison(results: Results, comparison: Comparison) -> None:
     margins = ", ".join(f"{name} {value:g}" for name, value in comparison.margins.items())
     print_note(
         "\nUnit: the subject; a subject's sessions and seeds are averaged first. "
-        "Difference, interval, p and verdict are of the mean. Interval: 95 %, with an allowance for "
-        "failures that were not seen (docs/statistics.md). p: sign-flip test, adjusted by Holm over "
-        f"the family of tests. Margin of equivalence: {margins}. "
+        "Difference, interval, p and verdict are of the mean. Interval: 95 %, with an allowance "
+        "for failures that were not seen (docs/statistics.md). p: sign-flip test, adjusted by Holm "
+        f"over the family of tests. Margin of equivalence: {margins}. "
         "Floor: an image-blind answer to the model's prompt. Ceiling: what the grid allows. The "
         "controlled difference takes the grid's part out; the conclusion is drawn from it "
         "(docs/statistics.md)."
@@ -174,9 +174,9 @@ def _print_joint(frame: pd.DataFrame) -> None:
         reason = f" ({row['reason']})" if row["reason"] else ""
         print_note(
             f"all targets jointly: {row['model']} {row['modality_pair']} "
-            f"{format_cell(row['difference'])} [{format_cell((row['low'], row['high']))}], p {format_cell(row['p'])}, "
-            f"p of the interaction with target {format_cell(row['p_interaction'])}; "
-            f"{row['method']}{reason}"
+            f"{format_cell(row['difference'])} [{format_cell((row['low'], row['high']))}], p "
+            f"{format_cell(row['p'])}, p of the interaction with target "
+            f"{format_cell(row['p_interaction'])}; {row['method']}{reason}"
         )
 
 
