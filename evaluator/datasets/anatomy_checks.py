@@ -122,7 +122,8 @@ def _judge(
             "error",
             (
                 f"{axis_words} are exchanged: {first.first} lies {-first.distance_mm:.0f} mm "
-                f"{wrong_way} {first.second}, and {len(wrong)} of {len(clear)} pairs of organs lie the "
+                f"{wrong_way} {first.second}, and {len(wrong)} of {len(clear)} pairs of organs "
+                "lie the "
                 "wrong way round; the header's directions or the references are mirrored"
             ),
         )
@@ -131,7 +132,8 @@ def _judge(
         yield (
             "error",
             (
-                f"{entry.first} lies {-entry.distance_mm:.0f} mm to the left of {entry.second}; their "
+                f"{entry.first} lies {-entry.distance_mm:.0f} mm to the left of {entry.second}; "
+                "their "
                 "labels are exchanged, or the image is mirrored"
             ),
         )
@@ -141,7 +143,8 @@ def _judge(
             yield (
                 "warning",
                 (
-                    f"{entry.first} lies {-entry.distance_mm:.0f} mm {wrong_way} {entry.second}; it is "
+                    f"{entry.first} lies {-entry.distance_mm:.0f} mm {wrong_way} "
+                    f"{entry.second}; it is "
                     f"usually {right_way} it"
                 ),
             )
@@ -160,7 +163,8 @@ def _check_volume(name: str, entry: TargetSummary) -> Iterator[Problem]:
     yield (
         "warning",
         (
-            f"{name} has {entry.volume_ml:.3g} ml; adults have about {usual[0]:.0f} to {usual[1]:.0f} "
+            f"{name} has {entry.volume_ml:.3g} ml; adults have about {usual[0]:.0f} to "
+            f"{usual[1]:.0f} "
             f"ml ({organ.volume_source}). Is it another label, is it cut, or does the header state "
             "another voxel size?"
         ),

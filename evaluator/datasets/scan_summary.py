@@ -55,7 +55,7 @@ class ScanSummary:
     values: tuple[float, ...]
     low: float
     high: float
-    #: of the values, in the order of the world's axes; equal for a copy of the image in another file
+    #: of the values, in the order of the world's axes; equal for copies in other files
     image_hash: str
     #: of the references' voxels; empty if they have few voxels
     reference_hash: str

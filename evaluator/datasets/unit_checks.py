@@ -72,7 +72,8 @@ def check_units(
             yield (
                 "warning",
                 (
-                    f"the mean of the body ({body.volume_ml / 1000:.0f} l) is {body.mean:.3g}; SUV is "
+                    f"the mean of the body ({body.volume_ml / 1000:.0f} l) is {body.mean:.3g}; "
+                    "SUV is "
                     f"about 1 on average, {low:g} to {high:g}{guess}"
                 ),
             )
@@ -98,8 +99,10 @@ def check_turned(image: NDArray[np.float32], masks: Mapping[str, GridMask]) -> I
             yield (
                 "error",
                 (
-                    f"the references fit the image better when they are flipped along the {name} axis "
-                    f"of the array: organs then explain {100 * turned:.0f} % of the variance of the "
+                    "the references fit the image better when they are flipped along the "
+                    f"{name} axis "
+                    f"of the array: organs then explain {100 * turned:.0f} % of the variance of "
+                    "the "
                     f"values, and {100 * as_is:.0f} % as they are"
                 ),
             )

@@ -1,7 +1,7 @@
 """The pages of ``umd data verify --html``: every scan with its findings, to leaf through.
 
-A page is one file with at most 40 cases. Pictures show subjects: the pages are for those who may see
-the data.
+A page is one file with at most 40 cases. Pictures show subjects: the pages are for those
+who may see the data.
 """
 
 from __future__ import annotations

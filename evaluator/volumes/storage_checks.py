@@ -54,7 +54,8 @@ def check_storage(path: Path, *, labels: bool) -> Iterator[tuple[Severity, str]]
         yield (
             "warning",
             (
-                f"{path.name} holds labels with a scaling (slope {slope:g}, intercept {intercept:g}); "
+                f"{path.name} holds labels with a scaling (slope {slope:g}, intercept "
+                f"{intercept:g}); "
                 "programs that read stored values see other labels"
             ),
         )
@@ -83,7 +84,8 @@ def check_limits(image: NDArray[np.float32], modality: Modality) -> Iterator[tup
         yield (
             "warning",
             (
-                f"{at_limit} voxels have exactly the largest value {float(high):.5g}: values above it "
+                f"{at_limit} voxels have exactly the largest value {float(high):.5g}: values "
+                "above it "
                 "were clipped, so maxima and uptake are too small"
             ),
         )

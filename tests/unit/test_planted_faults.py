@@ -225,7 +225,8 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str, str, str]] = {
     "organ cut by the end of the image": (cut("PT", slice(0, 44)), "note", "anatomy", "brain (S)"),
     "reference empty": (labels(CT_REFERENCE, np.zeros_like), "warning", "labels", "is empty"),
     "organ missing": (
-        labels(CT_REFERENCE, lambda a: np.where(a == 6, 0, a)), "note", "labels", "spleen is empty"),
+        labels(CT_REFERENCE, lambda a: np.where(a == 6, 0, a)), "note", "labels",
+        "spleen is empty"),
     "image twice, in files that differ": (copy_scan, "error", "duplicates", "same values"),
     "reference of another subject": (
         copy(OTHER_PET_REFERENCE, PET_REFERENCE, turned=False), "error", "duplicates",
@@ -235,7 +236,8 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str, str, str]] = {
     "no orientation": (header(PET, no_place), "error", "files", "match"),
     "axes that are not orthogonal": (place("CT", shear), "warning", "header", "shear"),
     "labels with a scaling": (scale_labels, "warning", "header", "labels with a scaling"),
-    "PET moved by 60 mm": (place("PT", shift(0, 60)), "warning", "registration", "centre of the body"),
+    "PET moved by 60 mm": (
+        place("PT", shift(0, 60)), "warning", "registration", "centre of the body"),
     "PET shows a third of the body": (cut("PT", slice(0, 20)), "note", "anatomy", "may be cut"),
 }  # fmt: skip
 

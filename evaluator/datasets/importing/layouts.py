@@ -113,7 +113,8 @@ def _recognise(root: Path, options: LayoutOptions) -> str:
         return "bids"
     raise UserError(
         f"the layout of {root} is not recognised: it has no dataset.json (nnU-Net), no sub-* "
-        f"folders (BIDS), and no file of {', '.join(layout_files())}. Describe the paths with --image and --reference, for example --image "
+        f"folders (BIDS), and no file of {', '.join(layout_files())}. Describe the paths with "
+        "--image and --reference, for example --image "
         '"{subject}/{modality}.nii.gz" --reference "{subject}/{modality}_{target}.nii.gz"'
     )
 

@@ -27,8 +27,8 @@ class Match:
 def match_files(root: Path, files: Iterable[Path], pattern: str) -> Iterator[Match]:
     """The files whose path inside ``root`` fits the pattern.
 
-    A named part matches any characters but ``/``, as few as possible. ``*`` does too. ``**/`` stands
-    for any folders, or none.
+    A named part matches any characters but ``/``, as few as possible. ``*`` does too.
+    ``**/`` stands for any folders, or none.
 
     Raises:
         UserError: the pattern has an unknown name, or none for the subject.
