@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evaluator.cli.tables import Column, Table, print_note, print_table
+from evaluator.cli.table_layout import Column, Table
+from evaluator.cli.tables import print_note, print_table
 from evaluator.datasets import check_cases, load_dataset
 from evaluator.findings import SEVERITIES, count_findings
 
