@@ -22,8 +22,8 @@ FORMATS = ["parquet", "csv", "bids-derivatives", "grand-challenge"]
     type=click.Choice(FORMATS),
     default="parquet",
     show_default=True,
-    help="Tables (parquet, csv), masks with scores (bids-derivatives), or what an evaluation method "
-    "of Grand Challenge reads (grand-challenge).",
+    help="Tables (parquet, csv), masks with scores (bids-derivatives), or what an evaluation "
+    "method of Grand Challenge reads (grand-challenge).",
 )
 @output_folder_option
 @click.option(

@@ -1,7 +1,7 @@
 """Models of the user that have a Dockerfile, outside the checkout.
 
-A folder ``NAME`` with a ``Dockerfile`` in ``paths.user_models()`` is a model. The folder is the build
-context. The model card is put together from, later ones winning: the usual values of the contract,
+A folder ``NAME`` with a ``Dockerfile`` in ``paths.user_models()`` is a model. The folder is the
+build context. The model card is put together from, later ones winning: the usual values of the contract,
 ``sockets.toml`` (for contract grand-challenge), the labels of the Dockerfile's last stage, and
 ``card.toml``, whose keys may leave out ``umd.``.
 """
@@ -47,8 +47,8 @@ def folder_labels(dockerfile: Path) -> dict[str, str]:
     contract = (own | card).get("umd.contract", "grand-challenge" if API_LABEL in own else "")
     if contract not in CONTRACTS:
         raise ManifestError(
-            f"{dockerfile}: the contract is {contract or 'not named'}; write the label umd.contract, "
-            f'or contract = "..." in {CARD}: one of {", ".join(CONTRACTS)}'
+            f"{dockerfile}: the contract is {contract or 'not named'}; write the label "
+            f'umd.contract, or contract = "..." in {CARD}: one of {", ".join(CONTRACTS)}'
         )
     sockets = {}
     if contract == "grand-challenge":

@@ -1,7 +1,7 @@
 """A model of the zoo as an image that Grand Challenge can run: its own image with a server on top.
 
-The new image serves the model's adapter by ``zoo_sdk.grand_challenge``. Nothing else changes, so the
-model answers there as it answers here.
+The new image serves the model's adapter by ``zoo_sdk.grand_challenge``. Nothing else changes, so
+the model answers there as it answers here.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class WeightsArchive:
 
     @property
     def record(self) -> Path:
-        """A file that exists when everything is unpacked; it holds the number of files and bytes."""
+        """A file that exists when all is unpacked; it holds the number of files and bytes."""
         return self.folder.parent / "unpacked.json"
 
 

@@ -115,7 +115,7 @@ class SocketMap(BaseModel):
 
     @property
     def single_target(self) -> bool:
-        """Whether the algorithm can only be asked for one target: it has points, or a target "*"."""
+        """Whether it can be asked for one target only: it has points, or a target "*"."""
         has_points = any(socket.modality is None for socket in self.inputs.values())
         return has_points or any("*" in socket.targets for socket in self.outputs.values())
 
