@@ -2,7 +2,8 @@
 
 ``predictions.json`` lists a job for each image and seed; ``<pk>/output/<path>/`` holds its output
 images, label maps in MHA. An evaluation method reads both below ``/input``, and has the ground
-truth itself. Sources: DIAGNijmegen/rse-grand-challenge 4e38c78 and rse-grand-challenge-forge 306db6e.
+truth itself. Sources: DIAGNijmegen/rse-grand-challenge 4e38c78 and rse-grand-challenge-forge
+306db6e.
 
 A job has the masks of each target's last round. The platform evaluates successful jobs only, so an
 image with a failed prediction has no job; ``left-out.json`` lists these.

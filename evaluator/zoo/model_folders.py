@@ -1,9 +1,9 @@
 """Models of the user that have a Dockerfile, outside the checkout.
 
 A folder ``NAME`` with a ``Dockerfile`` in ``paths.user_models()`` is a model. The folder is the
-build context. The model card is put together from, later ones winning: the usual values of the contract,
-``sockets.toml`` (for contract grand-challenge), the labels of the Dockerfile's last stage, and
-``card.toml``, whose keys may leave out ``umd.``.
+build context. The model card is put together from, later ones winning: the usual values of the
+contract, ``sockets.toml`` (for contract grand-challenge), the labels of the Dockerfile's last
+stage, and ``card.toml``, whose keys may leave out ``umd.``.
 """
 
 from __future__ import annotations
