@@ -99,6 +99,16 @@ def statuses(run):
     return found
 
 
+CLICKS = """
+id = "three-rounds"
+title = "A point and two clicks"
+description = "Clicks at the largest error."
+metrics = ["dice"]
+failures_count_as = "worst"
+distance_cap_mm = 500.0
+prompts = { kinds = ["point"] }
+rounds = { count = 3, correction = "largest-error-click" }
+"""
 CLICKED = PAINTER.replace("            if target.box:", "            if False:").replace(
     "mask[tuple(point.index)] = 1", "mask[tuple(point.index)] = point.foreground"
 )
@@ -110,10 +120,13 @@ def test_an_algorithm_equals_the_same_model_under_contract_1(build, project, tmp
     project({"painter": CLICKED}, inputs="PT+CT")
     data = make_dataset(tmp_path / "data", ["a", "b"], ("CT", "PT"), ("lesion",))
     build("algorithm", key=key)
-    run = order("algorithm", data, "clicks-10", engine="docker", recheck=1)
-    native = order("painter", data, "clicks-10", engine="local")
+    (tmp_path / "three-rounds.toml").write_text(CLICKS)
+    protocol = str(tmp_path / "three-rounds.toml")
+    run = order("algorithm", data, protocol, engine="docker", recheck=int(key == "socket"))
+    native = order("painter", data, protocol, engine="local")
     assert run.info().identity.contract == "grand-challenge"
-    assert run.reproducibility().verdict == "equal"
+    if key == "socket":
+        assert run.reproducibility().verdict == "equal"
     compared = 0
     for record in run.records():
         if record.modality == "CT":
