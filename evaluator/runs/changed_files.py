@@ -8,6 +8,8 @@ hash is not found; no secret protects them.
 
 from __future__ import annotations
 
+import stat
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -64,8 +66,11 @@ def state_of(run: RunStore) -> str:
     states = []
     for folder in FOLDERS:
         for path in sorted((run.path / folder).rglob("*.*")):
-            status = path.lstat()
-            states.append((str(path.relative_to(run.path)), status.st_size, status.st_mtime_ns))
+            with suppress(FileNotFoundError):  # another process writes the run
+                status = path.lstat()
+                if not stat.S_ISDIR(status.st_mode):
+                    name = str(path.relative_to(run.path))
+                    states.append((name, status.st_size, status.st_mtime_ns))
     return fingerprint(states)
 
 
