@@ -62,7 +62,11 @@ class Adapter:
 def curious(project):
     folder = project({"curious": CURIOUS})
     file = folder / "dockerfiles" / "curious.Dockerfile"
-    lines = "RUN cp /usr/bin/id /opt/id && chmod 4755 /opt/id\nRUN mkdir /scratch && echo content > /scratch/kept && chmod 1777 /scratch\nVOLUME /scratch\nENTRYPOINT"
+    lines = (
+        "RUN cp /usr/bin/id /opt/id && chmod 4755 /opt/id\n"
+        "RUN mkdir /scratch && echo content > /scratch/kept && chmod 1777 /scratch\n"
+        "VOLUME /scratch\nENTRYPOINT"
+    )
     file.write_text(file.read_text().replace("ENTRYPOINT", lines))
     return folder
 
