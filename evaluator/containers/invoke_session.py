@@ -2,9 +2,8 @@
 
 The model's container has no network. A second container, the relay, shares its loopback, asks the
 server and moves each answer out of the model's output folder (``relay_program``). The folders of
-one start::
+one start, besides the input, which holds the files of the present request::
 
-    input/     /input of the model: the files of the present request
     output/    /output of the model, empty before each request
     answers/   what the model wrote, by request
     late/      what it wrote after an answer, which is discarded
@@ -61,9 +60,12 @@ class InvokeSession(ModelSession):
 
     def _open(self) -> tuple[Process, Workspace] | Failure:
         folder = new_output(self._workspace)
-        for name in ("input", "output", "answers", "late"):
+        for name in ("output", "answers", "late"):
             (folder / name).mkdir()
-        workspace = Workspace(input=folder / "input", output=folder / "output")
+        # beside the requests, whose files are linked into it: the output may be on another disk
+        shown = self._workspace.input.parent / f"served-{folder.name}"
+        shown.mkdir()
+        workspace = Workspace(input=shown, output=folder / "output")
         model = self._starter.start(workspace, "batch")
         if isinstance(model, Failure):
             return model
@@ -97,13 +99,14 @@ class InvokeSession(ModelSession):
 
     def _provide(self, request: StagedRequest) -> None:
         assert self._process
-        shown = self._process.workspace.input
+        folders = self._process.workspace
+        shown = folders.input
         discard_rest(shown, ())
         fill_input(shown, self._workspace, [request], writable=False)
         answer = self._output_of(request)
         discard(answer)
         answer.mkdir()
-        discard_rest(shown.parent / "late", ())
+        discard_rest(folders.output.parent / "late", ())
 
     def _output_of(self, request: StagedRequest) -> Path:
         assert self._process
