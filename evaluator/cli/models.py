@@ -21,7 +21,8 @@ from evaluator.cli.options import (
     weights_option,
 )
 from evaluator.cli.preflight import preflight
-from evaluator.cli.tables import Column, Table, print_table, table_options
+from evaluator.cli.table_layout import Column, Table
+from evaluator.cli.tables import print_table, table_options
 
 if TYPE_CHECKING:
     from evaluator.zoo import ZooModel
