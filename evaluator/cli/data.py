@@ -116,7 +116,7 @@ def fetch(name: str) -> None:
 @click.option("--name", required=True, help="Name of the dataset: small letters, digits, dashes.")
 @click.option(
     "--layout",
-    type=click.Choice(["auto", "pattern", "nnunet", "bids"]),
+    type=click.Choice(["auto", "pattern", "nnunet", "bids", "dicom"]),
     default="auto",
     show_default=True,
     help="How the files are named.",
@@ -176,7 +176,8 @@ def import_(folder: Path, as_json: bool, **settings: Any) -> None:
     """Make a dataset of the images and references in FOLDER.
 
     Shows what was understood, and writes a manifest and a case list after a question. Only headers
-    are read. The same command adds images that are new; rows that exist are never changed.
+    are read. The same command adds images that are new; rows that exist are never changed. DICOM
+    studies are converted to NIfTI in the project's cache, with pseudonyms.
     """
     from evaluator.cli.data_import import import_folder
 

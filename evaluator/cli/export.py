@@ -8,7 +8,7 @@ import click
 
 from evaluator.cli.options import output_folder_option
 
-FORMATS = ["parquet", "csv", "bids-derivatives"]
+FORMATS = ["parquet", "csv", "bids-derivatives", "dicom-seg"]
 
 
 @click.command(
@@ -22,7 +22,8 @@ FORMATS = ["parquet", "csv", "bids-derivatives"]
     type=click.Choice(FORMATS),
     default="parquet",
     show_default=True,
-    help="Tables (parquet, csv), or masks with scores (bids-derivatives).",
+    help="Tables (parquet, csv), masks with scores (bids-derivatives), or masks on the DICOM "
+    "series that the images were imported from (dicom-seg).",
 )
 @output_folder_option
 @click.option(

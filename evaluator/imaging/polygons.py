@@ -76,9 +76,7 @@ def combine_polygons(
     crossing = False
     for number, mask in enumerate(masks):
         partly = [
-            larger
-            for larger in masks[:number]
-            if (mask & larger).any() and (mask & ~larger).any()
+            larger for larger in masks[:number] if (mask & larger).any() and (mask & ~larger).any()
         ]
         if partly:
             crossing = True

@@ -72,9 +72,7 @@ def read_structures(dataset: Any, key: bytes) -> StructureSet:
             else:
                 others += 1
         name = names.get(number) or f"roi-{number}"
-        structures.append(
-            Structure(name=name, contours=tuple(contours), open_contours=others)
-        )
+        structures.append(Structure(name=name, contours=tuple(contours), open_contours=others))
     if not structures:
         raise VolumeError("it holds no contours")
     return StructureSet(

@@ -76,7 +76,9 @@ def convert_images(
     pool = None if serial else ProcessPoolExecutor(count, mp_context=get_context("spawn"))
     everything = Converted()
     with pool or nullcontext():
-        results = map(_convert_session, tasks) if pool is None else pool.map(_convert_session, tasks)
+        results = (
+            map(_convert_session, tasks) if pool is None else pool.map(_convert_session, tasks)
+        )
         for done, result in enumerate(results, start=1):
             everything.scans += result.scans
             everything.left_out += result.left_out

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluator.datasets.dicom.headers import Header
 from evaluator.datasets.dicom.reading import (
+    items_of,
     number_of,
     numbers_of,
     quiet,
@@ -115,8 +116,10 @@ def with_pet_elements(dataset: Any, number: int) -> Any:
         if tracer := value_of(dataset, "RadiopharmaceuticalInformationSequence"):
             plain.RadiopharmaceuticalInformationSequence = tracer
         for groups in _groups(dataset, number):
-            for name in ("UnassignedPerFrameConvertedAttributesSequence",
-                         "UnassignedSharedConvertedAttributesSequence"):
+            for name in (
+                "UnassignedPerFrameConvertedAttributesSequence",
+                "UnassignedSharedConvertedAttributesSequence",
+            ):
                 for item in value_of(groups, name) or ():
                     plain.update(item)
         corrections = list(texts_of(plain, "CorrectedImage"))
@@ -143,17 +146,17 @@ def _unit(dataset: Any, number: int) -> str:
 
 def _groups(dataset: Any, number: int) -> Iterator[Any]:
     """The functional groups of a frame, then those that all frames share."""
-    per_frame = value_of(dataset, "PerFrameFunctionalGroupsSequence") or ()
+    per_frame = items_of(dataset, "PerFrameFunctionalGroupsSequence")
     if number < len(per_frame):
         yield per_frame[number]
-    shared = value_of(dataset, "SharedFunctionalGroupsSequence") or ()
+    shared = items_of(dataset, "SharedFunctionalGroupsSequence")
     if len(shared):
         yield shared[0]
 
 
 def _items(groups: list[Any], sequence: str) -> Iterator[Any]:
     for group in groups:
-        items = value_of(group, sequence) or ()
+        items = items_of(group, sequence)
         if len(items):
             yield items[0]
 
@@ -177,5 +180,3 @@ def _frame_type(groups: list[Any]) -> tuple[str, ...]:
             if types := texts_of(item, "FrameType"):
                 return types
     return ()
-
-

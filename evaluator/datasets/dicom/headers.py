@@ -135,7 +135,10 @@ class Header:
 def header_from_json(body: Mapping[str, Any]) -> Header:
     """A header of the index; raises TypeError if it is of another form."""
     lists = ("image_type", "position", "orientation", "spacing")
-    values = {name: tuple(v) if name in lists and v else v for name, v in body.items()}
+    values: dict[str, Any] = dict(body)
+    for name in lists:
+        if values.get(name):
+            values[name] = tuple(values[name])
     return Header(**values)
 
 
@@ -158,7 +161,8 @@ def read_header(root: Path, relative: str, key: bytes) -> Header:
         status = path.stat()
     except OSError:
         return Header(path=relative, size=-1, changed=0, problem="the file cannot be read")
-    about = {"path": relative, "size": status.st_size, "changed": status.st_mtime_ns}
+    about: dict[str, Any] = {"path": relative, "size": status.st_size}
+    about["changed"] = status.st_mtime_ns
     try:
         dataset = read_dataset(path, TAGS)
     except VolumeError as error:

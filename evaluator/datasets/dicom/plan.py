@@ -87,10 +87,12 @@ class _Planner:
     notes: list[str] = field(default_factory=list)
     references: dict[int, list[PlannedReference]] = field(default_factory=dict)
 
-    def leave_out(self, header: Header, reason: str, what: str = "") -> None:
-        label = f"{series_label(header)}{what}"
+    def leave_out(self, headers: Sequence[Header], reason: str) -> None:
         sentence = Sentence(
-            subject=header.subject, label=label, reason=reason, files=(header.path,)
+            subject=headers[0].subject,
+            label=series_label(headers[0]),
+            reason=reason,
+            files=tuple(dict.fromkeys(header.path for header in headers)),
         )
         self.left_out.append(sentence)
 
@@ -144,13 +146,19 @@ def _add_references(planner: _Planner, header: Header) -> None:
             structures, series, instances = segments.names, segments.series, segments.instances
     except (VolumeError, OSError) as error:
         reason = str(error) if isinstance(error, VolumeError) else "the file cannot be read"
-        planner.leave_out(header, reason)
+        planner.leave_out([header], reason)
         return
     number = _volume_of(planner.volumes, header.subject, series, instances)
     if number is None:
-        known = [entry for entry in planner.left_out if entry.subject == header.subject]
-        hint = f"; left out is {known[0].label}: {known[0].reason}" if known else ""
-        planner.leave_out(header, f"the images that it was drawn on are not among the volumes{hint}")
+        images = [
+            entry
+            for entry in planner.left_out
+            if entry.subject == header.subject and entry.label.endswith(("(CT)", "(MR)", "(PT)"))
+        ]
+        hint = f"; left out is {images[0].label}: {images[0].reason}" if images else ""
+        planner.leave_out(
+            [header], f"the images that it was drawn on are not among the volumes{hint}"
+        )
         return
     references = planner.references.setdefault(number, [])
     for place, name in structures.items():
@@ -158,7 +166,7 @@ def _add_references(planner: _Planner, header: Header) -> None:
         if target != dataset_name(name):
             planner.note(header, f"a structure's name may hold an identifier; it is {target} here")
         if any(entry.target.lower() == target.lower() for entry in references):
-            planner.leave_out(header, f"a second structure {target} of the same image")
+            planner.leave_out([header], f"a second structure {target} of the same image")
             continue
         references.append(PlannedReference(target=target, header=header, number=place))
 
@@ -203,7 +211,7 @@ def _sessions(planner: _Planner) -> list[PlannedImage]:
         if not any(planner.references.get(number) for number in numbers):
             for number in numbers:
                 reason = "no RTSTRUCT or DICOM-SEG refers to an image of its session"
-                planner.leave_out(planner.volumes[number].header, reason)
+                planner.leave_out(planner.volumes[number].stack.headers, reason)
             continue
         images += _session(planner, subject, key, numbers)
     return images
@@ -239,10 +247,12 @@ def _session(
         first = chosen.get(volume.modality)
         if first is not None and not references:
             reason = f"a second {volume.modality} of its session, beside {first.volume.label}"
-            planner.leave_out(volume.header, reason)
+            planner.leave_out(volume.stack.headers, reason)
             continue
         # another image with references of its own is a session of its own
-        session_key = key if first is None else f"{key} {volume.header.series} {volume.header.instance}"
+        session_key = (
+            key if first is None else f"{key} {volume.header.series} {volume.header.instance}"
+        )
         image = PlannedImage(
             subject=name,
             session=planner.names.session(subject, session_key),
@@ -257,7 +267,7 @@ def _session(
             continue
         if not image.volume.header.frame:
             reason = "no RTSTRUCT or DICOM-SEG refers to it, and it has no frame of reference"
-            planner.leave_out(image.volume.header, reason)
+            planner.leave_out(image.volume.stack.headers, reason)
             images.remove(image)
             continue
         image.anchor = anchors[0].volume.modality

@@ -88,7 +88,10 @@ def read_dataset(path: Path, tags: Sequence[str] | None = None, *, pixels: bool 
     with quiet():
         try:
             dataset = pydicom.dcmread(
-                path, stop_before_pixels=not pixels, force=True, specific_tags=list(tags or ()) or None
+                path,
+                stop_before_pixels=not pixels,
+                force=True,
+                specific_tags=list(tags or ()) or None,
             )
         except Exception as error:  # a damaged file can raise anything
             raise VolumeError(f"the file is damaged ({type(error).__name__})") from None
@@ -105,6 +108,15 @@ def value_of(dataset: Any, keyword: str) -> Any:
     if value is None or (hasattr(value, "__len__") and len(value) == 0):
         return None
     return value
+
+
+def items_of(dataset: Any, keyword: str) -> list[Any]:
+    """The items of a sequence; empty if it is absent or no sequence."""
+    value = value_of(dataset, keyword)
+    try:
+        return [item for item in value or () if hasattr(item, "get")]
+    except TypeError:
+        return []
 
 
 def number_of(dataset: Any, keyword: str) -> float | None:

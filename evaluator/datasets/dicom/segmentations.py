@@ -89,9 +89,7 @@ def segment_masks(dataset: Any, numbers: list[int], grid: Grid) -> dict[int, Gri
     return masks
 
 
-def _places(
-    affine: NDArray[np.float64], shape: tuple[int, ...], grid: Grid
-) -> NDArray[np.float64]:
+def _places(affine: NDArray[np.float64], shape: tuple[int, ...], grid: Grid) -> NDArray[np.float64]:
     """The (3, 4) map from indices of one grid to those of the other, in whole numbers."""
     moving = np.linalg.inv(affine_of(grid)) @ affine
     whole = np.round(moving)

@@ -143,7 +143,10 @@ def normal_of(header: Header) -> NDArray[np.float64]:
 def _separate(
     headers: list[Header], identical: Callable[[Sequence[Header]], bool]
 ) -> list[list[Header]] | Refused:
-    """Divide slices into parts that have each position once, by content; by time they are refused."""
+    """Divide slices into parts that have each position once.
+
+    Content divides them. Images that differ in time are refused.
+    """
     positions = _positions(headers)
     most = max(len(group) for group in positions)
     if most == 1:
@@ -170,7 +173,10 @@ def _separate(
 def _divided(headers: Sequence[Header], keys: Sequence[str]) -> list[list[Header]]:
     parts: dict[tuple[object, ...], list[Header]] = defaultdict(list)
     for header in headers:
-        values = [header.image_type if key == "image_type" else header.keys.get(key) for key in keys]
+        values: list[object] = []
+        for key in keys:
+            is_type = key == "image_type"
+            values.append(header.image_type if is_type else header.keys.get(key))
         parts[tuple(values)].append(header)
     return list(parts.values())
 
@@ -214,7 +220,7 @@ def _stack(headers: Sequence[Header]) -> Stack | Refused:
     except VolumeError:
         return Refused(headers=ordered, reason="positions and directions describe no grid")
     tilt = shear_degrees(np.array(grid.affine))
-    notes = ()
+    notes: tuple[str, ...] = ()
     if tilt > LEAST_TILT:
         notes = (f"the gantry is tilted by {tilt:.1f} degrees; the grid is kept as it is, sheared",)
     return Stack(headers=ordered, grid=grid, notes=notes)
@@ -273,6 +279,4 @@ def _joined(refused: Sequence[Refused]) -> list[Refused]:
     by_reason: dict[str, list[Header]] = defaultdict(list)
     for entry in refused:
         by_reason[entry.reason] += entry.headers
-    return [
-        Refused(headers=tuple(headers), reason=reason) for reason, headers in by_reason.items()
-    ]
+    return [Refused(headers=tuple(headers), reason=reason) for reason, headers in by_reason.items()]

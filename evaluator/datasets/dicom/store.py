@@ -110,9 +110,7 @@ class Pseudonyms:
 
     def save(self) -> None:
         """Write all names to the private folder."""
-        self._store.write(
-            "pseudonyms", {"subjects": self._subjects, "sessions": self._sessions}
-        )
+        self._store.write("pseudonyms", {"subjects": self._subjects, "sessions": self._sessions})
 
 
 def source_files(image: Path) -> list[Path]:
@@ -160,10 +158,20 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return bodies
 
 
+def _ends_within_a_line(path: Path) -> bool:
+    if not path.exists() or path.stat().st_size == 0:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"
+
+
 def append_lines(path: Path, bodies: Iterable[Mapping[str, Any]]) -> None:
     """Add JSON objects at the end of a file of lines; raises HostError."""
     text = "".join(json.dumps(body, separators=(",", ":")) + "\n" for body in bodies)
     try:
+        if _ends_within_a_line(path):
+            text = f"\n{text}"
         # only the owner may read it, from its first byte on
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(descriptor, "ab") as file:

@@ -203,9 +203,7 @@ def seconds_since_injection(dataset: Any, tracer: Any, start: datetime) -> float
         )
     seconds = (start - stated).total_seconds()
     if seconds < 0:
-        raise VolumeError(
-            f"{name_of('RadiopharmaceuticalStartDateTime')} is later than the scan"
-        )
+        raise VolumeError(f"{name_of('RadiopharmaceuticalStartDateTime')} is later than the scan")
     return seconds
 
 

@@ -1,4 +1,4 @@
-"""Series of an indexed study tree as volumes, each checked by its headers; the rest as sentences."""
+"""Series of an indexed study tree as volumes, checked by their headers; the rest as sentences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from evaluator.datasets.dicom.frames import frame_headers, is_multi_frame
 from evaluator.datasets.dicom.reading import NOT_DICOM, read_dataset
-from evaluator.datasets.dicom.slices import Refused, Stack, stack_slices
+from evaluator.datasets.dicom.slices import Stack, stack_slices
 from evaluator.datasets.dicom.voxels import MODALITIES, check_values, identical_voxels
 from evaluator.errors import VolumeError
 
@@ -93,9 +93,7 @@ def find_volumes(
     return volumes, sentences
 
 
-def _volumes_of(
-    root: Path, group: Sequence[Header]
-) -> tuple[list[SeriesVolume], list[Sentence]]:
+def _volumes_of(root: Path, group: Sequence[Header]) -> tuple[list[SeriesVolume], list[Sentence]]:
     label, subject = series_label(group[0]), group[0].subject
 
     def sentence(reason: str, headers: Iterable[Header]) -> Sentence:

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 
     from evaluator.datasets.dicom.headers import Header
     from evaluator.datasets.dicom.slices import Stack
+    from evaluator.types import Modality
 
 #: DICOM modality -> modality of the evaluator
-MODALITIES = {"CT": "CT", "MR": "MR", "PT": "PT"}
+MODALITIES: dict[str, Modality] = {"CT": "CT", "MR": "MR", "PT": "PT"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,32 +58,46 @@ def read_voxels(root: Path, stack: Stack) -> Voxels:
     """
     modality = stack.headers[0].modality
     shape = stack.grid.shape
-    array: NDArray[Any] | None = None
-    scales: list[SuvScale] = []
+    array: NDArray[Any] = np.zeros(shape, dtype=np.int32, order="F")
     rescales: list[tuple[float, float]] = []
+    scales: list[SuvScale] = []
     for k, (dataset, plane) in enumerate(_planes(root, stack.headers)):
         if plane.shape != (shape[1], shape[0]):
             raise VolumeError("a slice has another size than its header says")
-        number = stack.headers[k].number
-        multi = stack.headers[k].frames == 1 and _is_enhanced(dataset)
-        slope, intercept = _rescale(dataset, number, modality, multi=multi)
+        slope, intercept = _rescale(dataset, stack.headers[k].number, modality)
         if modality == "PT":
-            about = with_pet_elements(dataset, number) if multi else dataset
-            scales.append(suv_scale(about))
+            scales.append(suv_scale(_about_pet(dataset, stack.headers[k].number)))
             slope, intercept = slope * scales[-1].factor, intercept * scales[-1].factor
         rescales.append((slope, intercept))
-        if array is None:
-            array = np.zeros(shape, dtype=np.float64 if plane.dtype.kind == "f" else np.int32, order="F")
+        if plane.dtype.kind == "f" and array.dtype.kind != "f":
+            array = array.astype(np.float64)
         array[:, :, k] = plane.T
-    assert array is not None
-    if modality == "MR":
-        return _magnetic_resonance(array, rescales)
+    if modality == "MR" and len(set(rescales)) == 1:
+        return Voxels(_smallest(array), "as stored")
+    way = {"CT": "rescaled to HU", "MR": "rescaled, as slices have different slopes"}.get(modality)
+    return Voxels(_rescaled(array, rescales), way or same_way(scales))
+
+
+def _rescaled(array: NDArray[Any], rescales: Sequence[tuple[float, float]]) -> NDArray[Any]:
+    """Values by the slope and intercept of each slice."""
     if all(slope == 1 and intercept == round(intercept) for slope, intercept in rescales):
-        return Voxels(_whole(array, rescales), "rescaled to HU" if modality == "CT" else same_way(scales))
-    values = np.zeros(shape, dtype=np.float32, order="F")
+        return _smallest(array + np.array([round(intercept) for _, intercept in rescales]))
+    values = np.zeros(array.shape, dtype=np.float32, order="F")
     for k, (slope, intercept) in enumerate(rescales):
         values[:, :, k] = array[:, :, k] * slope + intercept
-    return Voxels(values, "rescaled to HU" if modality == "CT" else same_way(scales))
+    return values
+
+
+def _smallest(values: NDArray[Any]) -> NDArray[Any]:
+    """Values in the smallest signed type that NIfTI has."""
+    if values.dtype.kind == "f":
+        return np.asarray(values, dtype=np.float32)
+    fits = values.min() >= -(2**15) and values.max() < 2**15
+    return np.asarray(values, dtype=np.int16 if fits else np.int32)
+
+
+def _about_pet(dataset: Any, number: int) -> Any:
+    return with_pet_elements(dataset, number) if _is_enhanced(dataset) else dataset
 
 
 def check_values(root: Path, stack: Stack) -> str:
@@ -96,12 +111,10 @@ def check_values(root: Path, stack: Stack) -> str:
     """
     header = stack.headers[0]
     dataset = read_dataset(root / header.path)
-    multi = _is_enhanced(dataset)
-    _rescale(dataset, header.number, header.modality, multi=multi)
-    if header.modality != "PT":
-        return "rescaled to HU" if header.modality == "CT" else "as stored"
-    about = with_pet_elements(dataset, header.number) if multi else dataset
-    return suv_scale(about).way
+    _rescale(dataset, header.number, header.modality)
+    if header.modality == "PT":
+        return suv_scale(_about_pet(dataset, header.number)).way
+    return "rescaled to HU" if header.modality == "CT" else "as stored"
 
 
 def identical_voxels(root: Path, headers: Sequence[Header]) -> bool:
@@ -161,11 +174,11 @@ def _is_enhanced(dataset: Any) -> bool:
     )
 
 
-def _rescale(dataset: Any, number: int, modality: str, *, multi: bool) -> tuple[float, float]:
+def _rescale(dataset: Any, number: int, modality: str) -> tuple[float, float]:
     """Slope and intercept of a slice; those of MR are optional."""
     if modality == "CT" and text_of(dataset, "RescaleType").upper() not in ("", "HU"):
         raise VolumeError(f"{name_of('RescaleType')} is not HU")
-    if multi:
+    if _is_enhanced(dataset):
         found = frame_rescale(dataset, number, real_world=modality == "PT")
     else:
         slope = number_of(dataset, "RescaleSlope")
@@ -178,22 +191,3 @@ def _rescale(dataset: Any, number: int, modality: str, *, multi: bool) -> tuple[
     if found[0] == 0:
         raise VolumeError(f"{name_of('RescaleSlope')} is 0")
     return found
-
-
-def _magnetic_resonance(array: NDArray[Any], rescales: list[tuple[float, float]]) -> Voxels:
-    """Stored values; rescaled only if slices differ in slope or intercept."""
-    if len(set(rescales)) == 1:
-        return Voxels(_whole(array, [(1.0, 0.0)] * array.shape[2]), "as stored")
-    values = np.zeros(array.shape, dtype=np.float32, order="F")
-    for k, (slope, intercept) in enumerate(rescales):
-        values[:, :, k] = array[:, :, k] * slope + intercept
-    return Voxels(values, "rescaled, as slices have different slopes")
-
-
-def _whole(array: NDArray[Any], rescales: list[tuple[float, float]]) -> NDArray[Any]:
-    """Values with whole intercepts, in the smallest signed type that NIfTI has."""
-    values = array + np.array([round(intercept) for _, intercept in rescales])
-    if values.dtype.kind == "f":
-        return values.astype(np.float32)
-    fits = -(2**15) <= values.min() and values.max() < 2**15
-    return values.astype(np.int16 if fits else np.int32)
