@@ -162,6 +162,11 @@ def fetch(name: str) -> None:
     show_default=True,
     help="Folder for NAME.toml and NAME.tsv; never inside FOLDER.",
 )
+@click.option(
+    "--converted",
+    type=PATH,
+    help="Folder for images converted from DICOM; by default in the project's cache.",
+)
 @click.option("--title", default="", help="Title of the dataset.")
 @click.option("--license", "license_", default="not stated", help="Licence of the data.")
 @click.option("--citation", default="not stated", help="How the data are cited.")

@@ -44,6 +44,7 @@ def import_folder(folder: Path, *, as_json: bool, **settings: Any) -> None:
         survey = import_studies(
             folder,
             name=settings["name"],
+            converted=settings["converted"],
             confirm=lambda: _confirm(yes=settings["yes"]),
             show=lambda survey: _show(survey, as_json=as_json),
         )

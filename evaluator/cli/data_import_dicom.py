@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +15,6 @@ from evaluator.cli.progress import Counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from evaluator.datasets.importing import Survey
 
@@ -40,7 +41,7 @@ def _files(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):
-            path = folder / parent / name
+            path = Path(parent) / name
             if path.is_file() and os.access(path, os.R_OK):
                 yield path
 
@@ -49,6 +50,7 @@ def import_studies(
     folder: Path,
     *,
     name: str,
+    converted: Path | None,
     confirm: Callable[[], None],
     show: Callable[[Survey], None],
 ) -> Survey:
@@ -57,6 +59,7 @@ def import_studies(
     Args:
         folder: the tree; nothing is written there.
         name: of the dataset.
+        converted: where images go; None for the project's cache.
         confirm: asks whether to go on; raises if not.
         show: prints what was understood.
 
@@ -74,22 +77,25 @@ def import_studies(
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}")
     dicom.require_libraries()
-    store = dicom.open_store(name, folder)
+    store = dicom.open_store(name, folder, converted)
     with Counts() as progress:
         headers = dicom.index_tree(folder, store, progress=partial(progress.step, "files indexed"))
         plan = dicom.make_plan(folder, store, headers)
     sources = dicom.write_sources(store, plan)
     show(dicom.planned_survey(store, plan))
+    ways = Counter((str(image.volume.modality), image.volume.way) for image in plan.images)
+    for (modality, way), count in sorted(ways.items()):
+        click.echo(f"{modality}: values of {count} images: {way}", err=True)
     _show_notes(plan.notes)
     click.echo(f"{sources}: what became of each file (with paths; keep it here)", err=True)
     confirm()
     with Counts() as progress:
         step = partial(progress.step, "sessions converted")
-        converted = dicom.convert_images(folder, store, plan.images, progress=step)
-    for entry in converted.left_out:
+        result = dicom.convert_images(folder, store, plan.images, progress=step)
+    for entry in result.left_out:
         click.echo(f"left out: {entry.path.relative_to(store.folder)}: {entry.reason}", err=True)
-    _show_notes(converted.notes)
-    return dicom.converted_survey(store, plan, converted)
+    _show_notes(result.notes)
+    return dicom.converted_survey(store, plan, result)
 
 
 def _show_notes(notes: Sequence[str]) -> None:

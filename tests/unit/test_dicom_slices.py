@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluator.datasets.dicom.headers import Header
@@ -36,6 +36,7 @@ def reason(headers):
     return " / ".join(entry.reason for entry in refused)
 
 
+@settings(max_examples=25)
 @given(
     angles=st.tuples(*[st.floats(-180, 180)] * 3),
     order=st.permutations(range(6)),

@@ -61,16 +61,24 @@ class Store:
         write_json(self.private / f"{name}.json", body)
 
 
-def open_store(name: str, source: Path) -> Store:
-    """The store of a dataset in the project's cache; its private folder is made.
+def open_store(name: str, source: Path, folder: Path | None = None) -> Store:
+    """The store of a dataset; its private folder is made.
+
+    Args:
+        name: of the dataset.
+        source: the study tree.
+        folder: where the store is; None for a folder in the project's cache.
 
     Raises:
         UserError: the store lies inside the sources.
         HostError: the folder cannot be made.
     """
-    folder = paths.cache() / "data" / f"{name}-from-dicom"
+    folder = folder or paths.cache() / "data" / f"{name}-from-dicom"
+    folder = folder.resolve()
     if folder.is_relative_to(source.resolve()):
-        raise UserError(f"{folder} lies inside the studies; set UMD_CACHE to another folder")
+        raise UserError(f"{folder} lies inside the studies; choose another one with --converted")
+    if not (folder / PRIVATE).is_dir() and folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"{folder} holds other files; choose a new folder with --converted")
     store = Store(folder)
     try:
         store.private.mkdir(parents=True, exist_ok=True)
