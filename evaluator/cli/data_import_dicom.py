@@ -27,8 +27,11 @@ LISTED = 8
 def holds_studies(folder: Path) -> bool:
     """Whether one of the first files of a folder is DICOM, and it is no other layout."""
     from evaluator.datasets.dicom.reading import PREAMBLE
+    from evaluator.manifests.layouts import recognise_layout
 
-    if any((folder / name).exists() for name in ("dataset.json", "dataset_description.json")):
+    if recognise_layout(folder) or any(
+        (folder / name).exists() for name in ("dataset.json", "dataset_description.json")
+    ):
         return False
     for path in islice(_files(folder), LOOKED_AT):
         with path.open("rb") as file:

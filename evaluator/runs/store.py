@@ -42,6 +42,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
+CIRCULAR = (
+    "CIRCULAR: the references are output of this model, or data that it was trained on; "
+    "agreement with them is no accuracy."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class RunStore:
     """One run folder. Paths inside it are built here and nowhere else.
@@ -50,6 +56,8 @@ class RunStore:
     """
 
     path: Path
+    #: folder to which the dataset's files were moved since the run; None: they were not
+    moved_to: Path | None = None
 
     @property
     def name(self) -> str:
@@ -63,7 +71,10 @@ class RunStore:
             status = path.stat()
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}") from error
-        return _read_info(path, status.st_size, status.st_mtime_ns)
+        info = _read_info(path, status.st_size, status.st_mtime_ns)
+        if self.moved_to is None:
+            return info
+        return replace(info, data_root=str(self.moved_to.absolute()))
 
     def require_identity(self, identity: RunIdentity) -> None:
         """Raise RunConflictError where the run was made with another identity."""
@@ -109,6 +120,8 @@ class RunStore:
     def warnings(self) -> list[str]:
         """What every table of this run must say: that it is limited or incomplete."""
         info, warnings = self.info(), []
+        if info.is_circular:
+            warnings.append(CIRCULAR)
         if info.subjects < info.dataset_subjects:
             warnings.append(
                 f"LIMITED: {info.subjects} of {info.dataset_subjects} subjects of the dataset."

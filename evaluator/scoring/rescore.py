@@ -40,7 +40,7 @@ def score_run(run: RunStore) -> None:
         HostError: a reference is missing; no score was changed.
     """
     info = run.info()
-    dataset = load_dataset(info.dataset_source, info.root)
+    dataset = load_dataset(info.dataset_source, info.root, info.remembered_root)
     protocol = load_protocol(info.protocol_source)
     check_metrics(protocol.metrics)
     for kind, recorded, present in (
