@@ -145,7 +145,7 @@ def save_petct(folder, subject=NUMBER, *, name="Zuzka Anonymova"):
 
     CT is 20 x 24 x 9 voxels of 2 x 2 x 3 mm, PET 10 x 12 x 9 of 4 x 4 x 3 mm.
     """
-    random = np.random.default_rng(7)
+    random = np.random.default_rng(list(subject.encode()))
     tree = folder / name / DAY
     body = random.integers(-60, 60, (9, 24, 20)) + 1024
     ct = save_series(
@@ -162,6 +162,8 @@ def save_petct(folder, subject=NUMBER, *, name="Zuzka Anonymova"):
             )
         )  # fmt: skip
         save(slices[-1], tree / "PET" / f"{number}.dcm")
-    contours = [square(7.0, 27.0, 3.0 * k) for k in range(2, 7)]
+    # another size for every other subject, as no two patients are equal
+    high = 27.0 if subject == NUMBER else 21.0 + 2 * (int(subject[-1]) % 3)
+    contours = [square(7.0, high, 3.0 * k) for k in range(2, 7)]
     save(make_structures(ct, {"liver": contours}), tree / "RS" / f"{subject}.dcm")
     return ct, slices
