@@ -12,7 +12,9 @@ from zoo_sdk.gpu import GIVEN
 if TYPE_CHECKING:
     from evaluator.types import ModelCard
 
-Mode = Literal["batch", "serve"]
+#: how a container is used: all requests and an end; a session over standard input and output; a
+#: session over HTTP
+Mode = Literal["batch", "serve", "invoke"]
 
 #: who a container runs as when the caller is root: "nobody"
 NOBODY = 65534
@@ -41,6 +43,8 @@ class ContainerLayout:
     root_writable: bool = False
     #: the user of the image instead of the caller's
     image_user: bool = False
+    #: a folder that is kept over the rounds of a case; None: none
+    cache: str | None = None
     #: None: the working directory of the image
     working_dir: str | None = "/tmp"  # noqa: S108 - the container's own tmpfs
 
@@ -63,14 +67,18 @@ class Model:
     #: folder that is mounted in the place of the image's own weights; None: nothing is
     weights: Path | None = None
     layout: ContainerLayout = NATIVE_LAYOUT
+    #: image of the relay to a model that is a server; None: the model is none
+    relay_image: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
-    """The two folders that a container sees: ``/input`` (read only) and ``/output``."""
+    """The folders that a container sees: ``/input`` (read only), ``/output``, and a cache."""
 
     input: Path
     output: Path
+    #: of the layout's ``cache``; None: none
+    cache: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,12 +201,7 @@ def container_arguments(
         "image": image,
         "command": command,
         "name": name,
-        "labels": {
-            "umd.run": run_id,
-            "umd.pid": str(caller.pid),
-            "umd.started": caller.started,
-            "umd.host": caller.host,
-        },
+        "labels": container_labels(caller, run_id),
         "user": None if layout.image_user else f"{uid}:{gid}",
         # HOME is the container's own tmpfs; the SDK refuses to start if torch cannot use the GPU
         "environment": {"HOME": "/tmp", **gpu_environment(gpu)},  # noqa: S108
@@ -231,6 +234,16 @@ def container_arguments(
     return arguments
 
 
+def container_labels(caller: Caller, run_id: str) -> dict[str, str]:
+    """By which a container of the evaluator is found again, and whose it is."""
+    return {
+        "umd.run": run_id,
+        "umd.pid": str(caller.pid),
+        "umd.started": caller.started,
+        "umd.host": caller.host,
+    }
+
+
 def _mounts(
     workspace: Workspace, layout: ContainerLayout, weights: Path | None
 ) -> list[dict[str, Any]]:
@@ -245,6 +258,8 @@ def _mounts(
     ]
     if weights:
         folders.append((weights, WEIGHTS, True))
+    if workspace.cache and layout.cache:
+        folders.append((workspace.cache, layout.cache, False))
     return [
         {"source": str(source), "target": target, "type": "bind", "read_only": read_only}
         for source, target, read_only in folders
