@@ -16,11 +16,13 @@ from evaluator.cli.options import (
     contract_option,
     engine_option,
     flavour_option,
+    image_engine_option,
     json_option,
     sockets_option,
     weights_option,
 )
 from evaluator.cli.preflight import preflight
+from evaluator.cli.saved_models import load, save
 from evaluator.cli.tables import Column, Table, print_table, table_options
 
 if TYPE_CHECKING:
@@ -47,13 +49,15 @@ def list_(as_json: bool) -> None:
     """List every model that has a Dockerfile, and whether its image is built."""
     from evaluator.errors import EngineUnavailableError
     from evaluator.zoo import broken_models, is_built, zoo
+    from evaluator.zoo.image_store import open_image_store
 
+    try:
+        store = open_image_store()
+    except EngineUnavailableError:
+        store = None
     rows = []
     for model in zoo():
-        try:
-            built: bool | None = is_built(model)
-        except EngineUnavailableError:
-            built = None
+        built = is_built(model, store) if store else None
         if as_json:
             click.echo(json.dumps(_describe_model(model, built)))
         else:
@@ -91,6 +95,7 @@ def _model_row(model: ZooModel, built: bool | None) -> tuple[str, ...]:
 
 @models.command(epilog="Example: umd models build region-growing")
 @click.argument("names", nargs=-1, required=True)
+@image_engine_option
 @flavour_option
 @accept_licence_option
 @click.option(
@@ -101,6 +106,7 @@ def _model_row(model: ZooModel, built: bool | None) -> tuple[str, ...]:
 @weights_option
 def build(
     names: tuple[str, ...],
+    engine: str,
     flavour: Any,
     accepted: tuple[str, ...],
     bundle: Path | None,
@@ -111,11 +117,13 @@ def build(
     With --weights DIR, the image contains no weights; umd run --weights DIR mounts them.
     """
     from evaluator.cli.progress import Downloads
-    from evaluator.zoo import ImageBuildConfig, ensure_image, find_model
+    from evaluator.zoo import ImageBuildConfig, find_model, provide_image
     from evaluator.zoo.fetching import Fetch
+    from evaluator.zoo.image_store import open_image_store
     from evaluator.zoo.sources import read_sources
     from evaluator.zoo.weights import choose_weights
 
+    store = open_image_store(engine)
     for model in [find_model(name) for name in names]:
         with Downloads() as downloads:
             order = ImageBuildConfig(
@@ -124,7 +132,7 @@ def build(
                 bundle=bundle,
                 fetch=Fetch(accepted=frozenset(accepted), progress=downloads.step),
             )
-            image = ensure_image(model, order)
+            image = provide_image(model, order, store)
         click.echo(f"{image.reference} {image.digest}")
 
 
@@ -135,6 +143,7 @@ def build(
     required=True,
     help="Reference of an image, or a file that docker save wrote.",
 )
+@image_engine_option
 @contract_option
 @card_option
 @sockets_option
@@ -142,6 +151,7 @@ def build(
 def add(
     name: str,
     image: str,
+    engine: str,
     contract: str | None,
     card: Path | None,
     sockets: str | None,
@@ -153,11 +163,17 @@ def add(
     in the folder UMD_MODELS (default: ~/.config/umd/models).
     """
     from evaluator.zoo import find_model
-    from evaluator.zoo.docker_client import BuildClient
+    from evaluator.zoo.image_store import open_image_store
     from evaluator.zoo.registered_images import add_image
 
     path, described = add_image(
-        name, image, BuildClient(), contract=contract, card=card, sockets=sockets, replace=replace
+        name,
+        image,
+        open_image_store(engine),
+        contract=contract,
+        card=card,
+        sockets=sockets,
+        replace=replace,
     )
     model = find_model(name)
     inputs = " | ".join(map("+".join, model.card.inputs))
@@ -210,9 +226,9 @@ def fetch(
     from evaluator.zoo import find_model
     from evaluator.zoo.base_images import choose_flavour
     from evaluator.zoo.bundles import Bundle
-    from evaluator.zoo.docker_client import BuildClient
     from evaluator.zoo.fetching import Fetch
     from evaluator.zoo.fetching import fetch as fetch_parts
+    from evaluator.zoo.image_store import open_image_store
     from evaluator.zoo.saved_images import save_base
     from evaluator.zoo.sources import read_sources
     from evaluator.zoo.wheels import ImagePlatform
@@ -231,7 +247,7 @@ def fetch(
             how = Fetch(accepted=frozenset(accepted), progress=downloads.step)
             fetch_parts(Bundle(model=name, root=into, sources=sources, image=image), how)
             if base:
-                save_base(into, sources.base.removeprefix("umd/"), image, BuildClient())
+                save_base(into, sources.base.removeprefix("umd/"), image, open_image_store())
         click.echo(f"{into / name}")
 
 
@@ -287,3 +303,5 @@ def badges() -> None:
 
 models.add_command(preflight)
 models.add_command(golden)
+models.add_command(save)
+models.add_command(load)

@@ -77,9 +77,17 @@ def run_info(
             golden=golden_state(plan.card.name, weights_sha256) if plan.weights else "",
         ),
         options=dict(plan.options),
-        engine=EngineInfo(name=engine.name, isolates=engine.isolates, versions=engine.about()),
+        engine=EngineInfo(
+            name=engine.name,
+            isolates=engine.isolates,
+            versions=engine.about(),
+            unlimited=engine.unlimited(),
+        ),
         limits=limits,
-        gpus=tuple(GpuInfo(index=gpu.index, name=gpu.name, driver=gpu.driver) for gpu in gpus),
+        gpus=tuple(
+            GpuInfo(index=gpu.index, name=gpu.name, driver=gpu.driver, uuid=gpu.uuid)
+            for gpu in gpus
+        ),
         software=SoftwareInfo(version=version("umd-evaluator"), commit=_commit()),
         packages={name: version(name) for name in PACKAGES},
         host=HostInfo(

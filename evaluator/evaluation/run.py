@@ -84,6 +84,9 @@ def execute(
         logger.warning(
             "engine '%s' provides no isolation; the model runs with your permissions", engine.name
         )
+    else:
+        for sentence in resolved.unlimited:
+            logger.warning("engine %s: %s", engine.name, sentence)
     build = ImageBuildConfig(fetch=Fetch(accepted=config.accepted))
     prepared = prepare(find_model(config.model), engine, weights=config.weights, config=build)
     plan = resolved.plan.prepared(prepared.model.card, prepared.model.digest, prepared.identity)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from evaluator.containers.contracts import CONTRACTS
 from evaluator.containers.engines.spec import Model
 from evaluator.errors import UserError
-from evaluator.zoo import BuiltImage, ImageBuildConfig, ensure_image, find_image, local_digest
+from evaluator.zoo import BuiltImage, ImageBuildConfig, local_digest
+from evaluator.zoo.image_store import image_store
+from evaluator.zoo.image_transfer import locate_image, provide_image
 from evaluator.zoo.sources import read_sources
 from evaluator.zoo.weights import Weights, check_mounted, choose_weights, mounted_identity
 
@@ -57,10 +59,8 @@ def prepare(
     chosen, mounted = _weights(zoo_model, weights)
     if not engine.isolates:
         return _prepared_local(zoo_model, chosen, mounted)
-    client = _docker_client(engine)
-    built = ensure_image(
-        zoo_model, replace(config or ImageBuildConfig(), weights=chosen), client=client
-    )
+    order = replace(config or ImageBuildConfig(), weights=chosen)
+    built = provide_image(zoo_model, order, image_store(engine))
     return _prepared_image(built, chosen, mounted)
 
 
@@ -71,7 +71,7 @@ def find_prepared(
     chosen, mounted = _weights(zoo_model, weights)
     if not engine.isolates:
         return _prepared_local(zoo_model, chosen, mounted)
-    built = find_image(zoo_model, ImageBuildConfig(weights=chosen), client=_docker_client(engine))
+    built = locate_image(zoo_model, ImageBuildConfig(weights=chosen), image_store(engine))
     return _prepared_image(built, chosen, mounted) if built else None
 
 
@@ -84,12 +84,6 @@ def _weights(zoo_model: ZooModel, weights: str) -> tuple[Weights, dict[str, str]
     assert sources is not None
     assert chosen.folder is not None
     return chosen, check_mounted(chosen.folder, zoo_model.name, sources)
-
-
-def _docker_client(engine: Engine) -> Any:
-    from evaluator.containers.engines.docker import DockerEngine
-
-    return engine.client if isinstance(engine, DockerEngine) else None
 
 
 def _prepared_image(

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from evaluator.types import ModelCard
-    from evaluator.zoo.docker_client import BuildClient, ImageDescription
+    from evaluator.zoo.image_store import ImageDescription, ImageStore
 
 SUFFIX = ".toml"
 CVPR25_CARD = {
@@ -102,7 +102,7 @@ def read_definition(path: Path) -> tuple[RegisteredImage, ModelCard]:
 def add_image(
     name: str,
     source: str,
-    builder: BuildClient,
+    builder: ImageStore,
     *,
     contract: str | None = None,
     card: Path | None = None,
@@ -179,7 +179,7 @@ def derive_name(source: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", stem.removesuffix(":latest")).strip("-") or "image"
 
 
-def ensure_registered(image: RegisteredImage, builder: BuildClient) -> str:
+def ensure_registered(image: RegisteredImage, builder: ImageStore) -> str:
     """See that the engine has the image: it is loaded or pulled if necessary; returns its id.
 
     Raises:
@@ -201,14 +201,14 @@ def ensure_registered(image: RegisteredImage, builder: BuildClient) -> str:
     return image.digest
 
 
-def _load(archive: Path, builder: BuildClient) -> str:
+def _load(archive: Path, builder: ImageStore) -> str:
     digests = builder.load(archive)
     if len(digests) != 1:
         raise UserError(f"{archive} holds {len(digests)} images; save one image alone")
     return digests[0]
 
 
-def _find(reference: str, builder: BuildClient) -> str:
+def _find(reference: str, builder: ImageStore) -> str:
     if "/" in reference and reference.endswith((".tar", ".tar.gz", ".tgz")):
         raise UserError(f"{reference} is not a file")
     if not builder.find(reference):

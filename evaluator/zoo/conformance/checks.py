@@ -18,7 +18,7 @@ from evaluator.containers import ModelSession, answer_batch
 from evaluator.containers.contracts.native import NativeContract, staged
 from evaluator.containers.engines import open_engine
 from evaluator.containers.engines.spec import Limits, Workspace
-from evaluator.containers.gpus import choose_gpus, find_gpus, lease
+from evaluator.containers.gpus import choose_gpus, find_gpus, lease, visible_devices
 from evaluator.types import Failure, Status
 from evaluator.volumes import MaskValidator
 from evaluator.zoo import find_model
@@ -65,7 +65,7 @@ def check_model(
 
     Args:
         name: name of the model.
-        engine_name: "auto", "docker", "podman" or "local".
+        engine_name: "auto", or one of ``evaluator.containers.engines.ENGINES``.
         weights: as for ``umd run --weights``.
         large: also test a volume larger than a whole-body scan.
 
@@ -74,7 +74,7 @@ def check_model(
     """
     engine = open_engine(engine_name)
     zoo_model = find_model(name)
-    gpus = choose_gpus(find_gpus(), None, zoo_model.card)
+    gpus = choose_gpus(find_gpus(), None, zoo_model.card, visible=visible_devices())
     prepared = prepare(zoo_model, engine, weights=weights)
     return prepared, _checks(engine, prepared.model, gpus[0].uuid if gpus else None, large=large)
 
