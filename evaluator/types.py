@@ -1,7 +1,7 @@
 """The evaluator's vocabulary: case, protocol, model card, prediction and score.
 
-Standard library and ``plain_text`` only. All types are frozen; collections are tuples or read-only mappings. The
-contract's types (request, point, box, grid) come from ``zoo_sdk.wire``.
+Standard library and ``plain_text`` only. All types are frozen; collections are tuples or read-only
+mappings. The contract's types (request, point, box, grid) come from ``zoo_sdk.wire``.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ from evaluator.cli.options import (
 )
 from evaluator.cli.preflight import preflight
 from evaluator.cli.saved_models import load, save
-from evaluator.cli.tables import Column, Table, print_table, table_options
+from evaluator.cli.table_layout import Column, Table
+from evaluator.cli.tables import print_table, table_options
 
 if TYPE_CHECKING:
     from evaluator.zoo import ZooModel

@@ -226,8 +226,8 @@ class _Batch:
     def _outcome(self, request: StagedRequest, seconds: float) -> RequestOutcome:
         if not self.workspace.input.is_dir():
             raise HostError(
-                f"{self.workspace.input} was removed while the model worked; leave the folder alone "
-                "and run again"
+                f"{self.workspace.input} was removed while the model worked; leave the folder "
+                "alone and run again"
             )
         reply = self.contract.read_reply(request, self.output)
         if isinstance(reply, Failure):

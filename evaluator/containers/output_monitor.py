@@ -48,8 +48,8 @@ class OutputMonitor:
             if size > self._limit or files > FILES_AT_ONCE:
                 self.failure = Failure(
                     status=Status.TOO_LARGE,
-                    detail=f"{size} bytes in {files} files in /output, or folders too deep or locked; "
-                    f"{self._limit} bytes allowed",
+                    detail=f"{size} bytes in {files} files in /output, or folders too deep or "
+                    f"locked; {self._limit} bytes allowed",
                 )
                 with contextlib.suppress(
                     HostError

@@ -52,8 +52,8 @@ targets; ``gpu_peak_bytes`` and ``notes`` (JSON) are what the model reported of 
 ``voxels`` is the mask's voxel count and ``voxel_ml`` the volume of one; ``mask`` is the file's path
 within the run folder. ``displacement_mm`` is how far round 0's prompt was moved from its simulated
 place, ``anchor`` the modality it was simulated on. ``clicks``, ``boxes`` and ``scribble_mm`` are
-the effort of the prompt up to this round (``evaluator.runs.effort``). Where the model was not run, ``status`` is
-``not-run`` or ``undefined`` and ``detail`` says why. A missing value is pandas' NA.
+the effort of the prompt up to this round (``evaluator.runs.effort``). Where the model was not run,
+``status`` is ``not-run`` or ``undefined`` and ``detail`` says why. A missing value is pandas' NA.
 """
 
 _TYPES = {

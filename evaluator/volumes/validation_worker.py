@@ -1,9 +1,10 @@
 """The worker of ``MaskValidator``: reads untrusted masks in a process that can open no file.
 
-Requests come from standard input: the expected grid as JSON (and format and label, if the file is a label map),
-then the file's bytes, each after its length. A reply is a JSON object after its length. If its status is "ok", it names the box
-[low, high) that holds the mask, and one byte for each voxel of the box follows, last index fastest.
-Most of a whole-body mask is zeros; they are compared once and never copied.
+Requests come from standard input: the expected grid as JSON (and format and label, if the file is a
+label map), then the file's bytes, each after its length. A reply is a JSON object after its length.
+If its status is "ok", it names the box [low, high) that holds the mask, and one byte for each voxel
+of the box follows, last index fastest. Most of a whole-body mask is zeros; they are compared once
+and never copied.
 """
 
 from __future__ import annotations

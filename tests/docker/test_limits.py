@@ -52,7 +52,10 @@ class Adapter:
 def curious(project):
     folder = project({"curious": CURIOUS})
     file = folder / "dockerfiles" / "curious.Dockerfile"
-    lines = "RUN mkdir /scratch && echo content > /scratch/kept && chmod 1777 /scratch\nVOLUME /scratch\nENTRYPOINT"
+    lines = (
+        "RUN mkdir /scratch && echo content > /scratch/kept && chmod 1777 /scratch\n"
+        "VOLUME /scratch\nENTRYPOINT"
+    )
     file.write_text(file.read_text().replace("ENTRYPOINT", lines))
     return folder
 

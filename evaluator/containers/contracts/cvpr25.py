@@ -1,10 +1,10 @@
 """The container convention of the CVPR 2025 challenge on interactive 3D segmentation.
 
 An image reads every ``*.npz`` of ``/workspace/inputs`` and writes a file of the same name with the
-array ``segs`` into ``/workspace/outputs``; it is started by ``sh predict.sh``. Arrays are (k, j, i),
-as SimpleITK gives them. Labels are 1, 2, ... in the order of the request's targets. Source:
-JunMa11/CVPR-MedSegFMCompetition 748e862, README.md and CVPR25_iter_eval.py. docs/bring-your-image.md
-lists every key.
+array ``segs`` into ``/workspace/outputs``; it is started by ``sh predict.sh``. Arrays are (k, j,
+i), as SimpleITK gives them. Labels are 1, 2, ... in the order of the request's targets. Source:
+JunMa11/CVPR-MedSegFMCompetition 748e862, README.md and CVPR25_iter_eval.py.
+docs/bring-your-image.md lists every key.
 
 Differences from the challenge's script: a container gets an empty output folder, so no answer of an
 earlier round can be read again; ``gts`` is never written; the answer is read without pickle.

@@ -1,7 +1,7 @@
 """Grand Challenge algorithms, executed once for each request ("exec").
 
-A container reads ``/input/inputs.json``, images ``/input/images/SLUG/UUID.mha`` and JSON values, and
-writes one image for each output into ``/output/images/SLUG/``. Sources: DIAGNijmegen/
+A container reads ``/input/inputs.json``, images ``/input/images/SLUG/UUID.mha`` and JSON values,
+and writes one image for each output into ``/output/images/SLUG/``. Sources: DIAGNijmegen/
 rse-grand-challenge 4e38c78, rse-sagemaker-shim b20f0a7 and rse-grand-challenge-forge 306db6e.
 Items of ``inputs.json`` have the key ``socket`` of new templates and ``interface`` of old ones.
 """
