@@ -9,20 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evaluator.cli.golden import golden
+from evaluator.cli.model_images import add, load, save
 from evaluator.cli.options import (
     PATH,
     accept_licence_option,
-    card_option,
-    contract_option,
     engine_option,
     flavour_option,
     image_engine_option,
     json_option,
-    sockets_option,
     weights_option,
 )
 from evaluator.cli.preflight import preflight
-from evaluator.cli.saved_models import load, save
 from evaluator.cli.table_layout import Column, Table
 from evaluator.cli.tables import print_table, table_options
 
@@ -50,7 +47,7 @@ def list_(as_json: bool) -> None:
     """List every model that has a Dockerfile, and whether its image is built."""
     from evaluator.errors import EngineUnavailableError
     from evaluator.zoo import broken_models, is_built, zoo
-    from evaluator.zoo.image_store import open_image_store
+    from evaluator.zoo.engine_images import open_image_store
 
     try:
         store = open_image_store()
@@ -119,8 +116,8 @@ def build(
     """
     from evaluator.cli.progress import Downloads
     from evaluator.zoo import ImageBuildConfig, find_model, provide_image
+    from evaluator.zoo.engine_images import open_image_store
     from evaluator.zoo.fetching import Fetch
-    from evaluator.zoo.image_store import open_image_store
     from evaluator.zoo.sources import read_sources
     from evaluator.zoo.weights import choose_weights
 
@@ -135,57 +132,6 @@ def build(
             )
             image = provide_image(model, order, store)
         click.echo(f"{image.reference} {image.digest}")
-
-
-@models.command(epilog="Example: umd models add team1 --image team1.tar.gz --contract cvpr25")
-@click.argument("name")
-@click.option(
-    "--image",
-    required=True,
-    help="Reference of an image, or a file that docker save wrote.",
-)
-@image_engine_option
-@contract_option
-@card_option
-@sockets_option
-@click.option("--replace", is_flag=True, help="Replace another image of this name.")
-def add(
-    name: str,
-    image: str,
-    engine: str,
-    contract: str | None,
-    card: Path | None,
-    sockets: str | None,
-    replace: bool,
-) -> None:
-    """Register a container image as model NAME, without a Dockerfile.
-
-    The image is known by its id; a tag that moves changes nothing. The definition is a text file
-    in the folder UMD_MODELS (default: ~/.config/umd/models).
-    """
-    from evaluator.zoo import find_model
-    from evaluator.zoo.image_store import open_image_store
-    from evaluator.zoo.registered_images import add_image
-
-    path, described = add_image(
-        name,
-        image,
-        open_image_store(engine),
-        contract=contract,
-        card=card,
-        sockets=sockets,
-        replace=replace,
-    )
-    model = find_model(name)
-    inputs = " | ".join(map("+".join, model.card.inputs))
-    click.echo(f"image       {described.digest}")
-    click.echo(f"platform    {described.architecture}, user {described.user or 'root'}")
-    click.echo(f"entrypoint  {' '.join(described.entrypoint) or '(none)'}")
-    click.echo(f"command     {' '.join(described.command) or '(none)'}")
-    click.echo(f"contract    {model.card.contract}")
-    click.echo(f"inputs      {inputs}; prompts {', '.join(model.card.prompts) or 'none'}")
-    click.echo(f"registered  {path}")
-    click.echo(f"run it with: umd run -m {name}")
 
 
 @models.command(epilog="Example: umd models fetch sam-med3d --into bundle")
@@ -227,9 +173,9 @@ def fetch(
     from evaluator.zoo import find_model
     from evaluator.zoo.base_images import choose_flavour
     from evaluator.zoo.bundles import Bundle
+    from evaluator.zoo.engine_images import open_image_store
     from evaluator.zoo.fetching import Fetch
     from evaluator.zoo.fetching import fetch as fetch_parts
-    from evaluator.zoo.image_store import open_image_store
     from evaluator.zoo.saved_images import save_base
     from evaluator.zoo.sources import read_sources
     from evaluator.zoo.wheels import ImagePlatform
@@ -304,5 +250,6 @@ def badges() -> None:
 
 models.add_command(preflight)
 models.add_command(golden)
+models.add_command(add)
 models.add_command(save)
 models.add_command(load)

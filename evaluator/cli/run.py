@@ -210,7 +210,7 @@ def _register(
     image: str, engine: str, contract: str | None, card: Path | None, sockets: str | None
 ) -> str:
     """Register an image as a model under a name that follows from its reference."""
-    from evaluator.zoo.image_store import open_image_store
+    from evaluator.zoo.engine_images import open_image_store
     from evaluator.zoo.registered_images import add_image, derive_name
 
     name, store = derive_name(image), open_image_store(engine)

@@ -18,8 +18,8 @@ from evaluator.zoo.bundles import Bundle, identity_of
 from evaluator.zoo.cards import dockerfile_labels, parse_card
 from evaluator.zoo.catalog import BASES, copied_files, hash_files
 from evaluator.zoo.dockerfiles import foreign_images, from_images, read_dockerfile
+from evaluator.zoo.engine_images import open_image_store
 from evaluator.zoo.fetching import Fetch, fetch
-from evaluator.zoo.image_store import open_image_store
 from evaluator.zoo.registered_images import ensure_registered
 from evaluator.zoo.saved_images import is_saved, load_base
 from evaluator.zoo.sources import read_sources, sources_path

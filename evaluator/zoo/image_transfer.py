@@ -1,4 +1,4 @@
-"""Images for engines that cannot build: built by another engine here, or saved on another machine."""
+"""Images for engines that cannot build: another engine here builds, or another machine."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from evaluator.containers.engines import open_engine
 from evaluator.errors import BuildError, EngineUnavailableError, ManifestError
 from evaluator.zoo.cards import dockerfile_labels, parse_card
 from evaluator.zoo.dockerfiles import read_dockerfile
+from evaluator.zoo.engine_images import image_store, open_image_store
 from evaluator.zoo.image_builder import (
     BuiltImage,
     ImageBuildConfig,
@@ -20,7 +21,6 @@ from evaluator.zoo.image_builder import (
     find_image,
     open_bundle,
 )
-from evaluator.zoo.image_store import image_store, open_image_store
 from evaluator.zoo.sif_images import NOT_BUILT
 from evaluator.zoo.weights import Weights, default_weights
 

@@ -9,7 +9,7 @@ from evaluator.containers.contracts import CONTRACTS
 from evaluator.containers.engines.spec import Model
 from evaluator.errors import UserError
 from evaluator.zoo import BuiltImage, ImageBuildConfig, local_digest
-from evaluator.zoo.image_store import image_store
+from evaluator.zoo.engine_images import image_store
 from evaluator.zoo.image_transfer import locate_image, provide_image
 from evaluator.zoo.sources import read_sources
 from evaluator.zoo.weights import Weights, check_mounted, choose_weights, mounted_identity

@@ -72,7 +72,8 @@ class SifImages:
     def save(self, reference: str, path: Path) -> NoReturn:  # noqa: ARG002
         """Raise BuildError: a SIF file is not an archive of ``docker save``."""
         raise BuildError(
-            f"apptainer cannot save {reference} as a file of docker save; the engine that built it can"
+            f"apptainer cannot save {reference} as a file of docker save; the engine that built "
+            "it can"
         )
 
     def load(self, path: Path) -> list[str]:

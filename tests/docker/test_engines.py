@@ -19,7 +19,7 @@ import pytest
 
 from evaluator.containers.engines import open_engine
 from evaluator.containers.engines.docker_archive import read_archive
-from evaluator.zoo.image_store import open_image_store
+from evaluator.zoo.engine_images import open_image_store
 from evaluator.zoo.registered_images import add_image
 from tests.apptainer_standin import write_program
 from tests.conftest import order, skip_outside_ci
@@ -64,7 +64,8 @@ RUN ["/bin/busybox", "sh", "-c", "/bin/busybox --install -s /bin && mkdir -m 177
 COPY answer.sh /opt/answer.sh
 ENV SLOW=${SLOW}
 ENTRYPOINT ["/bin/sh", "/opt/answer.sh"]
-LABEL umd.contract="1" umd.inputs="CT | PT" umd.prompts="point" umd.session="stdio" umd.memory="256MiB" umd.timeout="120"
+LABEL umd.contract="1" umd.inputs="CT | PT" umd.prompts="point" umd.session="stdio"
+LABEL umd.memory="256MiB" umd.timeout="120"
 """
 
 

@@ -1,8 +1,8 @@
 """The command lines of ``apptainer`` (and of ``singularity``, its older name). Pure functions.
 
 Options are those of apptainer 1.x and singularity 3.8 and later. Apptainer itself could not be
-installed where the evaluator is tested: the tests compare command lines, and run a stand-in with the
-same command line (``tests/standin``).
+installed where the evaluator is tested: the tests compare command lines, and run a stand-in with
+the same command line (``tests/apptainer_standin.py``).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import docker.errors
 from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
 from evaluator.containers.engines.abilities import Abilities
-from evaluator.containers.engines.address import EngineAddress, docker_address
+from evaluator.containers.engines.address import docker_address, podman_address
 from evaluator.containers.engines.container_process import ContainerProcess
 from evaluator.containers.engines.docker_errors import (
     ADDRESS,
@@ -77,7 +77,7 @@ class DockerEngine:
         Raises:
             EngineUnavailableError: none answers; the message says how to get an engine.
         """
-        address = _podman_address() if podman else docker_address()
+        address = podman_address() if podman else docker_address()
         try:
             client = docker.DockerClient(
                 base_url=address.url, tls=address.tls, timeout=CALL_SECONDS
@@ -89,9 +89,7 @@ class DockerEngine:
             raise EngineUnavailableError(advice) from error
         is_podman = any("Podman" in name for name in components)
         if podman and not is_podman:
-            raise EngineUnavailableError(
-                "what answers is Docker, not Podman's service; use --engine docker"
-            )
+            raise EngineUnavailableError("what answers is Docker; use --engine docker")
         return cls(client, podman=is_podman)
 
     def about(self) -> dict[str, str]:
@@ -125,7 +123,7 @@ class DockerEngine:
         """See ``evaluator.containers.engines.Engine``."""
         with engine_faults(self.client):
             info = self.client.info()
-        rootless = any("rootless" in str(option) for option in info.get("SecurityOptions") or ())
+        rootless = "rootless" in str(info.get("SecurityOptions"))
         abilities = Abilities(
             memory=bool(info.get("MemoryLimit", True)),
             processes=bool(info.get("PidsLimit", True)),
@@ -299,17 +297,3 @@ def _docker_types(arguments: dict[str, Any]) -> dict[str, Any]:
         "log_config": LogConfig(type=LogConfig.types.JSON, config=log) if log else None,
     }
     return arguments | typed
-
-
-def _podman_address() -> EngineAddress:
-    """Address of Podman: DOCKER_HOST, or the user's or the system's socket."""
-    if os.environ.get("DOCKER_HOST"):
-        return docker_address()
-    runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
-    for path in (Path(runtime, "podman/podman.sock"), Path("/run/podman/podman.sock")):
-        if path.is_socket():
-            return EngineAddress(url=f"unix://{path}", origin="Podman's socket")
-    raise EngineUnavailableError(
-        "no container engine answers: there is no Podman socket; start it with: "
-        "systemctl --user start podman.socket"
-    )

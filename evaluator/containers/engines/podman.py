@@ -87,7 +87,8 @@ def parse_info(text: str) -> PodmanFacts:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise HostError(
-            f"podman info gives an answer that cannot be read ({error}); umd needs podman 4 or later"
+            f"podman info gives an answer that cannot be read ({error}); umd needs podman 4 or "
+            "later"
         ) from None
 
 

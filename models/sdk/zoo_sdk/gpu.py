@@ -59,7 +59,7 @@ def _reason(torch: Any) -> str:
 
 
 def describe() -> dict[str, str]:
-    """Name and UUID of the GPU that torch uses; empty without torch or a GPU that was handed over."""
+    """Name and UUID of the GPU that torch uses; empty without torch or a GPU handed over."""
     torch = sys.modules.get("torch")
     if not os.environ.get(GIVEN, "") or torch is None or not torch.cuda.is_available():
         return {}

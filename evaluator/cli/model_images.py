@@ -1,4 +1,4 @@
-"""``umd models save`` and ``load``: images for machines that cannot build them."""
+"""``umd models add``, ``save`` and ``load``: images that exist already."""
 
 from __future__ import annotations
 
@@ -6,7 +6,65 @@ from pathlib import Path
 
 import click
 
-from evaluator.cli.options import PATH, image_engine_option, weights_option
+from evaluator.cli.options import (
+    PATH,
+    card_option,
+    contract_option,
+    image_engine_option,
+    sockets_option,
+    weights_option,
+)
+
+
+@click.command(epilog="Example: umd models add team1 --image team1.tar.gz --contract cvpr25")
+@click.argument("name")
+@click.option(
+    "--image",
+    required=True,
+    help="Reference of an image, or a file that docker save wrote.",
+)
+@image_engine_option
+@contract_option
+@card_option
+@sockets_option
+@click.option("--replace", is_flag=True, help="Replace another image of this name.")
+def add(
+    name: str,
+    image: str,
+    engine: str,
+    contract: str | None,
+    card: Path | None,
+    sockets: str | None,
+    replace: bool,
+) -> None:
+    """Register a container image as model NAME, without a Dockerfile.
+
+    The image is known by its id; a tag that moves changes nothing. The definition is a text file
+    in the folder UMD_MODELS (default: ~/.config/umd/models).
+    """
+    from evaluator.zoo import find_model
+    from evaluator.zoo.engine_images import open_image_store
+    from evaluator.zoo.registered_images import add_image
+
+    path, described = add_image(
+        name,
+        image,
+        open_image_store(engine),
+        contract=contract,
+        card=card,
+        sockets=sockets,
+        replace=replace,
+    )
+    model = find_model(name)
+    inputs = " | ".join(map("+".join, model.card.inputs))
+    click.echo(f"image       {described.digest}")
+    click.echo(f"platform    {described.architecture}, user {described.user or 'root'}")
+    click.echo(f"entrypoint  {' '.join(described.entrypoint) or '(none)'}")
+    click.echo(f"command     {' '.join(described.command) or '(none)'}")
+    click.echo(f"contract    {model.card.contract}")
+    click.echo(f"inputs      {inputs}; prompts {', '.join(model.card.prompts) or 'none'}")
+    click.echo(f"registered  {path}")
+    click.echo(f"run it with: umd run -m {name}")
 
 
 @click.command(epilog="Example: umd models save region-growing -o region-growing.tar")
@@ -27,7 +85,7 @@ def save(name: str, output: Path, engine: str, weights: str) -> None:
     """
     from evaluator.errors import UserError
     from evaluator.zoo import ImageBuildConfig, find_model, provide_image
-    from evaluator.zoo.image_store import open_image_store
+    from evaluator.zoo.engine_images import open_image_store
     from evaluator.zoo.image_transfer import name_of
     from evaluator.zoo.sources import read_sources
     from evaluator.zoo.weights import choose_weights
@@ -49,7 +107,7 @@ def save(name: str, output: Path, engine: str, weights: str) -> None:
 def load(files: tuple[Path, ...], engine: str) -> None:
     """Read images from FILES that umd models save, docker save or podman save wrote."""
     from evaluator.errors import UserError
-    from evaluator.zoo.image_store import open_image_store
+    from evaluator.zoo.engine_images import open_image_store
 
     store = open_image_store(engine)
     for path in files:
