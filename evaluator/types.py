@@ -122,6 +122,12 @@ class Dataset:
     cases: tuple[Case, ...]
     #: sha256 of the manifest and the case list: the dataset's version
     sha256: str
+    #: models whose output, or whose training data, the references are
+    circular: tuple[str, ...] = ()
+    #: folder that the case list's paths are relative to, as found on this machine
+    root: Path | None = None
+    #: subject -> column of the table of subjects ("sex", "scanner") -> value; empty: no table
+    subgroups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 #: a shorter time left is not told, s
 SHORTEST_TOLD = 5
+#: the progress of fewer is not told without a terminal
+FEWEST_TOLD = 20
 
 
 class _LiveBar:
@@ -110,6 +112,29 @@ def describe_seconds(seconds: float) -> str:
     if seconds < 100 * 60:
         return f"about {seconds / 60:.0f} min"
     return f"about {seconds / 3600:.1f} h"
+
+
+class CountBar(_LiveBar):
+    """Progress of a count: a bar on a terminal, otherwise a line per tenth of larger ones."""
+
+    def __init__(self, title: str, total: int) -> None:
+        super().__init__(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        self._title, self._total = title, total
+        self._task = self._bar.add_task(title, total=total)
+        self._tenth = 0
+
+    def show(self, count: int) -> None:
+        """Report that so many are done."""
+        self._bar.update(self._task, completed=count)
+        tenth = 10 * count // self._total
+        if not self._live and self._total >= FEWEST_TOLD and tenth > self._tenth:
+            self._tenth = tenth
+            logger.info("%s: %d of %d", self._title, count, self._total)
 
 
 class Downloads(_LiveBar):

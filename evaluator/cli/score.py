@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from evaluator.cli.options import PATH, json_option
+from evaluator.cli.options import PATH, json_option, moved_data_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,14 +96,19 @@ INCOMPLETE_EXIT = 5
     is_flag=True,
     help="Exit status 5 if a prediction is missing, a name matches nothing, or a warning is shown.",
 )
+@moved_data_option
 @json_option("pair")
 def score(
-    name: str | None, prediction: Path | None, reference: Path | None, **options: Any
+    name: str | None,
+    prediction: Path | None,
+    reference: Path | None,
+    data_root: Path | None,
+    **options: Any,
 ) -> None:
     """Score the masks of RUN again, without containers, or --prediction against --reference."""
     if name and not (prediction or reference):
         _refuse_options(name)
-        _score_run(name)
+        _score_run(name, data_root)
     elif prediction and reference and not name:
         _score_files(prediction, reference, options)
     else:
@@ -117,7 +123,7 @@ def _refuse_options(name: str) -> None:
     given = [
         parameter.opts[-1]
         for parameter in context.command.params
-        if parameter.name != "name"
+        if parameter.name not in ("name", "data_root")
         and context.get_parameter_source(parameter.name or "") == ParameterSource.COMMANDLINE
     ]
     if given:
@@ -127,13 +133,13 @@ def _refuse_options(name: str) -> None:
         )
 
 
-def _score_run(name: str) -> None:
+def _score_run(name: str, data_root: Path | None) -> None:
     from evaluator.cli.show import print_table
     from evaluator.limits import ensure_limits
     from evaluator.runs.names import open_run
     from evaluator.scoring.rescore import score_run
 
-    run = open_run(name)
+    run = replace(open_run(name), moved_to=data_root)
     ensure_limits([run])
     score_run(run)
     print_table(run)

@@ -118,7 +118,7 @@ class ModelSession:
         output = self._process.workspace.output
         if isinstance(reply, Reply):
             require_input(request)
-            reply = self._process.replaced_folder() or reply
+            reply = self._process.wrote_too_much() or self._process.replaced_folder() or reply
         if isinstance(reply, Failure):
             return self._end(request, reply, seconds, load_seconds)
         self._history.answered()
@@ -211,6 +211,10 @@ class _SessionProcess:
             return Failure(status=Status.ERROR, detail=detail)
         return reply
 
+    def wrote_too_much(self) -> Failure | None:
+        """The failure of a container that has written more than it may; None if it has not."""
+        return self._monitor.look()
+
     def replaced_folder(self) -> OutsideFailure | None:
         """The failure of a container whose folders were removed or replaced; None if they exist."""
         removed = removed_output(self.workspace.output)
@@ -232,7 +236,7 @@ class _SessionProcess:
             line = self.process.read_line(timeout)
         except EOFError:
             ended = self.process.finish(END_SECONDS)
-            return self._monitor.failure or explain_exit(ended)
+            return self._monitor.look() or explain_exit(ended)
         if line is None:
             return Failure(status=Status.TIMEOUT, detail=f"{waiting_for} after {timeout:g} s")
         try:

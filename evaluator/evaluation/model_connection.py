@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from evaluator.containers import ModelSession, StartHistory, answer_batch
 from evaluator.containers.contracts import CONTRACTS
+from evaluator.containers.limited_output import limited_output
 from evaluator.evaluation.task_scheduler import run_in_batches, run_in_session
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class ModelConnection:
     stop: threading.Event = field(default_factory=threading.Event)
     #: when the model is given up; sessions and batches share it
     history: StartHistory = field(default_factory=StartHistory)
+    #: whether containers write into a file system of limited size
+    output_enforced: bool = False
 
     def answer_all(
         self,
@@ -75,6 +78,19 @@ class ModelConnection:
             session: one session, or batches.
             at_once: scans of one batch.
         """
+        size = self.limits.output_bytes
+        with limited_output(workspace, size, enforced=self.output_enforced) as limited:
+            self._answer_all(evaluations, limited, gpu=gpu, session=session, at_once=at_once)
+
+    def _answer_all(
+        self,
+        evaluations: Iterator[Evaluation],
+        workspace: Workspace,
+        *,
+        gpu: str | None,
+        session: bool,
+        at_once: int,
+    ) -> None:
         placement: _Placement = {
             "run_id": self.run_id,
             "gpu": gpu,
@@ -106,6 +122,8 @@ def connect(
     limits: Limits,
     threads: int | None,
     batch: bool,
+    history: StartHistory | None = None,
+    output_enforced: bool = False,
 ) -> ModelConnection:
     """The connection to a model; a message says why it is not a session where the card offers one.
 
@@ -118,6 +136,8 @@ def connect(
         limits: of the model's containers.
         threads: scans that are worked on at once; None: by the machine's cores.
         batch: use batches even where a session is possible.
+        history: of the model's starts in this run; None: a new one.
+        output_enforced: whether containers write into a file system of limited size.
     """
     card = model.card
     offered = card.session and "serve" in CONTRACTS[card.contract].modes
@@ -138,4 +158,6 @@ def connect(
         log=log,
         session=session,
         threads=threads or min(max(os.cpu_count() or 1, 2), MAX_THREADS),
+        history=history or StartHistory(),
+        output_enforced=output_enforced,
     )

@@ -59,12 +59,14 @@ def run_info(
         command=shlex.join(sys.argv),
         dataset_source=_absolute(config.dataset),
         data_root=str(config.data_root.absolute()) if config.data_root else None,
+        found_root=str(dataset.root) if dataset.root else None,
         dataset=DatasetInfo(
             title=dataset.title,
             synthetic=dataset.synthetic,
             reference_origin=dataset.reference_origin,
             license=dataset.license,
             citation=dataset.citation,
+            circular=dataset.circular,
         ),
         protocol_source=_absolute(config.protocol),
         protocol=ProtocolInfo(title=protocol.title, metrics=protocol.metrics, seeds=protocol.seeds),
@@ -146,7 +148,7 @@ def _gpu_info(gpu: Gpu) -> GpuInfo:
     return GpuInfo(index=gpu.index, name=gpu.name, driver=gpu.driver, uuid=gpu.uuid)
 
 
-def describe_limits(limits: Limits, capped: Sequence[str]) -> LimitsInfo:
+def describe_limits(limits: Limits, capped: Sequence[str], output_limit: str) -> LimitsInfo:
     """The limits of the model's containers, as ``run.json`` states them."""
     return LimitsInfo(
         timeout=limits.timeout,
@@ -155,6 +157,7 @@ def describe_limits(limits: Limits, capped: Sequence[str]) -> LimitsInfo:
         shm=limits.shm,
         cpus=limits.cpus,
         output_bytes=limits.output_bytes,
+        output_limit=output_limit,
         capped=tuple(capped),
     )
 

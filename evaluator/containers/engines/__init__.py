@@ -124,9 +124,12 @@ class Engine(Protocol):
         """
 
     def sweep(self, run_id: str) -> list[str]:
-        """Remove what a killed evaluator left of a run of this name; one that lives is let be.
+        """Remove what killed evaluators left: of this run, and of others after a minute.
 
-        Returns names.
+        Containers of an evaluator that lives, or that runs on another machine, stay.
+
+        Returns:
+            Names of the containers.
         """
 
     def orphans(self) -> list[str]:

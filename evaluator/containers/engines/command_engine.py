@@ -230,7 +230,7 @@ class CommandLineEngine:
         images = [*([image] if image else ()), *self.dialect.shell_images()]
         for reference in images:
             for program in PROGRAMS:
-                with probe_workspace(workspace.input.parent) as (folders, number):
+                with probe_workspace(workspace) as (folders, number):
                     self._give(folders, caller)
                     spec = self._spec(
                         reference,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,8 @@ logger = logging.getLogger(__name__)
 PROBE_SECONDS, PROBE_BYTES = 60.0, 256 * 2**20
 #: seconds for any call to the engine that is not a wait for a model
 CALL_SECONDS = 120
+#: a container of another run whose evaluator is gone has so long to end by itself
+ORPHAN_SECONDS = 60.0
 
 HOW_TO_GET = """no container engine answers at {address} ({why}).
   As root on Debian or Ubuntu:  apt-get install docker.io && systemctl start docker (or: dockerd &)
@@ -234,7 +237,7 @@ class DockerEngine:
             )
 
         images = [*([image] if image else ()), *self.images()]
-        if probe_folders(self.client, images, workspace.input.parent, arguments):
+        if probe_folders(self.client, images, workspace, arguments):
             return True
         logger.warning(
             "not checked whether containers can use the evaluator's folders: no image here has a "
@@ -250,9 +253,11 @@ class DockerEngine:
 
     def sweep(self, run_id: str) -> list[str]:
         """See ``evaluator.containers.engines.Engine``."""
-        orphans = self._orphans()
-        of_run = [container for container in orphans if container.labels.get("umd.run") == run_id]
-        return self._remove_all(of_run)
+        left = []
+        for container in self._orphans():
+            if container.labels.get("umd.run") == run_id or _age(container) > ORPHAN_SECONDS:
+                left.append(container)
+        return self._remove_all(left)
 
     def orphans(self) -> list[str]:
         """See ``evaluator.containers.engines.Engine``."""
@@ -284,6 +289,15 @@ class DockerEngine:
         for container in containers:
             remove_container(container)
         return [str(container.name) for container in containers]
+
+
+def _age(container: Any) -> float:
+    """Seconds since a container was created; 0 if the engine does not tell."""
+    try:
+        created = datetime.fromisoformat(container.attrs["Created"])
+    except (KeyError, TypeError, ValueError):
+        return 0.0
+    return (datetime.now(UTC) - created).total_seconds()
 
 
 def _docker_types(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from evaluator.containers.contracts.native import NativeContract, staged
 from evaluator.containers.engines import open_engine
 from evaluator.containers.engines.spec import Limits, Workspace
 from evaluator.containers.gpus import choose_gpus, find_gpus, lease, visible_devices
+from evaluator.containers.workspace import claim_workspace
 from evaluator.types import Failure, Status
 from evaluator.volumes import MaskValidator
 from evaluator.zoo import find_model
@@ -116,6 +117,7 @@ def _checks(engine: Engine, model: Model, gpu: str | None, *, large: bool) -> It
     folder = Path(tempfile.mkdtemp(dir=paths.cache() / "work"))
     run_id, log = f"check-{folder.name}", folder / "model.log"
     workspace = Workspace(input=folder / "input", output=folder / "output")
+    claim_workspace(folder)
     try:
         requests = _Requests.write(workspace, model.card, large=large)
         workspace.output.mkdir()
