@@ -9,6 +9,7 @@ The file is also the program of the guard, with the standard library alone.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -49,6 +50,8 @@ class Guard:
 
     def _send(self, body: dict[str, Any]) -> None:
         with self._lock:
+            if self._process is None:
+                atexit.register(self.close)
             if self._process is None or self._process.poll() is not None:
                 self._process = subprocess.Popen(
                     [sys.executable, "-I", "-S", __file__],
@@ -65,11 +68,14 @@ class Guard:
     def close(self) -> None:
         """End the guard, and with it every container that is still registered."""
         with self._lock:
-            if self._process is not None:
-                assert self._process.stdin
+            if self._process is None:
+                return
+            assert self._process.stdin
+            with contextlib.suppress(OSError):
                 self._process.stdin.close()
-                self._process.wait()
-                self._process = None
+            self._process.wait()
+            self._process = None
+            atexit.unregister(self.close)
 
 
 #: of this process
