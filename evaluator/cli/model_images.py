@@ -27,6 +27,12 @@ from evaluator.cli.options import (
 @contract_option
 @card_option
 @sockets_option
+@click.option(
+    "--weights-archive",
+    "weights",
+    type=PATH,
+    help="Tar file of weights, which is unpacked and mounted at /opt/ml/model.",
+)
 @click.option("--replace", is_flag=True, help="Replace another image of this name.")
 def add(
     name: str,
@@ -35,6 +41,7 @@ def add(
     contract: str | None,
     card: Path | None,
     sockets: str | None,
+    weights: Path | None,
     replace: bool,
 ) -> None:
     """Register a container image as model NAME, without a Dockerfile.
@@ -53,6 +60,7 @@ def add(
         contract=contract,
         card=card,
         sockets=sockets,
+        weights=weights,
         replace=replace,
     )
     model = find_model(name)

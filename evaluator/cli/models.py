@@ -10,6 +10,7 @@ import click
 
 from evaluator.cli.golden import golden
 from evaluator.cli.model_images import add, load, save
+from evaluator.cli.models_export import export
 from evaluator.cli.options import (
     PATH,
     accept_licence_option,
@@ -215,12 +216,20 @@ def fetch(
 )
 @json_option("check")
 def check(name: str, engine: str, weights: str, huge: bool, record: bool, as_json: bool) -> None:
-    """Run the conformance tests for NAME in its container. Exit code 1 if a test fails."""
+    """Run the conformance tests for NAME in its container. Exit code 1 if a test fails.
+
+    An image of another contract is described, and asked step by step; the step that fails says why.
+    """
     from dataclasses import asdict
 
+    from evaluator.errors import UserError
+    from evaluator.zoo import find_model
     from evaluator.zoo.conformance.checks import check_model
     from evaluator.zoo.conformance.readme_table import write_record
 
+    model = find_model(name)
+    if record and (model.image or model.folder):
+        raise UserError(f"model {name} is not of the checkout; only those are recorded")
     prepared, results = check_model(name, engine, weights=weights, large=huge)
     done = []
     for result in results:
@@ -253,3 +262,4 @@ models.add_command(golden)
 models.add_command(add)
 models.add_command(save)
 models.add_command(load)
+models.add_command(export)

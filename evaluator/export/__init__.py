@@ -13,6 +13,7 @@ import pandas as pd
 from evaluator.errors import UnknownNameError, UserError
 from evaluator.export.bids import write_bids
 from evaluator.export.findings import findings_table
+from evaluator.export.grand_challenge import GRAND_CHALLENGE, write_predictions
 from evaluator.export.pseudonyms import number_sessions, number_subjects
 from evaluator.files import csv_bytes, write_bytes
 from evaluator.runs.results import load
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from evaluator.containers.contracts.sockets import SocketMap
     from evaluator.runs.results import Results
     from evaluator.runs.store import RunStore
 
 __all__ = ["FORMATS", "export_run", "pseudonymise"]
 
-FORMATS = ("parquet", "csv", "bids-derivatives")
+FORMATS = ("parquet", "csv", "bids-derivatives", GRAND_CHALLENGE)
 #: columns that can contain ids, paths, or any text of a model
 FREE_TEXT_COLUMNS = ("detail", "notes", "mask", "path")
 
@@ -38,6 +40,7 @@ def export_run(
     folder: Path,
     *,
     keep_ids: bool = False,
+    sockets: SocketMap | None = None,
 ) -> list[Path]:
     """Export one run or several into a new folder.
 
@@ -49,6 +52,8 @@ def export_run(
         form: one of ``FORMATS``.
         folder: the new folder.
         keep_ids: keep the names of subjects and sessions, and free texts.
+        sockets: for "grand-challenge", the algorithm's inputs and outputs; None: those of the run's
+            model.
 
     Returns:
         the files.
@@ -72,6 +77,11 @@ def export_run(
         salt = "\n".join(sorted(facts.info.salt for facts in results.runs))
         tables["scores"] = pseudonymise(tables["scores"], salt)
         tables["predictions"] = pseudonymise(tables["predictions"], salt)
+    if form == GRAND_CHALLENGE:
+        if len(results.runs) != 1:
+            raise UserError(f"{len(results.runs)} runs are named; export one run at a time")
+        predictions = tables["predictions"]
+        return write_predictions(results.runs[0], predictions, folder, sockets, keep_ids=keep_ids)
     if form == "bids-derivatives":
         return _write_bids(results, tables, folder, keep_ids=keep_ids)
     findings = [findings_table(facts.store, keep_ids=keep_ids) for facts in results.runs]

@@ -182,6 +182,7 @@ class BuildClient:
             entrypoint=tuple(config.get("Entrypoint") or ()),
             command=tuple(config.get("Cmd") or ()),
             labels=dict(config.get("Labels") or {}),
+            size=int(attributes.get("Size") or 0),
         )
 
     def import_tar(self, path: Path, repository: str, tag: str) -> None:

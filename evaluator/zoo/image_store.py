@@ -20,6 +20,8 @@ class ImageDescription:
     entrypoint: tuple[str, ...]
     command: tuple[str, ...]
     labels: Mapping[str, str]
+    #: bytes; 0: unknown
+    size: int = 0
 
 
 class ImageStore(Protocol):

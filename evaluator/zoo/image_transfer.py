@@ -25,6 +25,7 @@ from evaluator.zoo.sif_images import NOT_BUILT
 from evaluator.zoo.weights import Weights, default_weights
 
 if TYPE_CHECKING:
+    from evaluator.zoo.bundles import Bundle
     from evaluator.zoo.catalog import ZooModel
     from evaluator.zoo.image_store import ImageStore
 
@@ -88,7 +89,7 @@ def is_built(model: ZooModel, store: ImageStore | None = None) -> bool:
     Raises:
         EngineUnavailableError: no engine answers.
     """
-    bundle = open_bundle(model.name, None, "auto")
+    bundle = None if model.folder else open_bundle(model.name, None, "auto")
     weights = default_weights(bundle.sources if bundle else None)
     return (
         locate_image(model, ImageBuildConfig(weights=weights), store or open_image_store())
@@ -98,9 +99,13 @@ def is_built(model: ZooModel, store: ImageStore | None = None) -> bool:
 
 def name_of(model: ZooModel, config: ImageBuildConfig) -> str:
     """The name and tag of a model's image with these weights, as ``umd models save`` writes it."""
-    bundle = open_bundle(model.name, config.bundle, config.flavour)
+    bundle = _bundle(model, config)
     weights = config.weights if bundle and bundle.sources.has_weights else Weights(kind="none")
     return f"umd/{model.name}:{weights.tag.rstrip('-') or 'latest'}"
+
+
+def _bundle(model: ZooModel, config: ImageBuildConfig) -> Bundle | None:
+    return None if model.folder else open_bundle(model.name, config.bundle, config.flavour)
 
 
 def _builder() -> ImageStore | None:
@@ -136,9 +141,11 @@ def _loaded(model: ZooModel, config: ImageBuildConfig, store: ImageStore) -> Bui
     assert model.dockerfile is not None
     card = parse_card(store.labels(digest), f"image {name}")
     text = read_dockerfile(model.dockerfile)
-    bundle = open_bundle(model.name, config.bundle, config.flavour)
+    bundle = _bundle(model, config)
     weights = config.weights if bundle and bundle.sources.has_weights else Weights(kind="none")
-    if card != parse_card(dockerfile_labels(text) | weights.labels, model.dockerfile.name):
+    if model.folder is None and card != parse_card(
+        dockerfile_labels(text) | weights.labels, model.dockerfile.name
+    ):
         raise ManifestError(
             f"the image {name} was built from another version of "
             f"dockerfiles/{model.dockerfile.name}; save it again on the machine that builds"

@@ -166,6 +166,7 @@ class PodmanImages:
             entrypoint=tuple(config.get("Entrypoint") or ()),
             command=tuple(config.get("Cmd") or ()),
             labels=dict(found.get("Labels") or {}),
+            size=int(found.get("Size") or 0),
         )
 
     def import_tar(self, path: Path, repository: str, tag: str) -> None:

@@ -29,9 +29,10 @@ from evaluator.containers.engines.sif_files import SifFiles
 from evaluator.containers.engines.spec import Caller, Capacity, Exit
 from evaluator.containers.gpus import find_gpus
 from evaluator.containers.safe_removal import discard
-from evaluator.errors import EngineUnavailableError, HostError
+from evaluator.errors import EngineUnavailableError, HostError, UserError
 
 if TYPE_CHECKING:
+    from evaluator.containers.engines import Process
     from evaluator.containers.engines.command_spec import ContainerSpec
     from evaluator.containers.engines.process_output import LogFile
     from evaluator.containers.engines.spec import Mode
@@ -121,6 +122,10 @@ class ApptainerDialect:
             return self.program.call(run_argv(spec, self.facts, scratch), timeout=timeout)
         finally:
             discard(scratch)
+
+    def container_of(self, process: Process) -> str:  # noqa: ARG002
+        """See ``Dialect``."""
+        raise UserError("apptainer cannot reach a server; use --engine docker or podman")
 
     def containers(self) -> list[ListedContainer]:
         """See ``Dialect``: a container is a process, which its guard ends with the evaluator."""

@@ -14,6 +14,7 @@ from evaluator.containers.engines.command_spec import (
     RUN_LABEL,
     STARTED_LABEL,
     container_spec,
+    relay_spec,
 )
 from evaluator.containers.engines.guard import start_of
 from evaluator.containers.engines.probe import (
@@ -31,10 +32,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from evaluator.containers.engines import Process
     from evaluator.containers.engines.command_spec import ContainerSpec
     from evaluator.containers.engines.piped_process import PipedProcess
     from evaluator.containers.engines.programs import Ended
-    from evaluator.containers.engines.spec import Capacity, Mode, Model, Workspace
+    from evaluator.containers.engines.spec import Capacity, Mode, Model, Relay, Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +106,13 @@ class Dialect(Protocol):
     def run(self, spec: ContainerSpec, timeout: float) -> Ended:
         """Run a container to its end and remove it."""
 
+    def container_of(self, process: Process) -> str:
+        """The name of the container of a process that this dialect started.
+
+        Raises:
+            UserError: no other container can share its network.
+        """
+
     def containers(self) -> list[ListedContainer]:
         """All containers of evaluators."""
 
@@ -152,7 +161,8 @@ class CommandLineEngine:
         caller = Caller.this_process()
         if model.layout.image_user:
             # the image's user may be another one, and without capabilities root overrides no modes
-            workspace.output.chmod(0o777)
+            for folder in filter(None, (workspace.output, workspace.cache)):
+                folder.chmod(0o777)
         else:
             self._give(workspace, caller)
         spec = self._spec(
@@ -174,6 +184,17 @@ class CommandLineEngine:
                 path,
             )
         return self.dialect.start(spec, LogFile(log), mode)
+
+    def start_relay(self, model: Process, relay: Relay, *, run_id: str, log: Path) -> PipedProcess:
+        """See ``evaluator.containers.engines.Engine``."""
+        spec = relay_spec(
+            relay,
+            self.dialect.container_of(model),
+            Caller.this_process(),
+            name=f"umd-relay-{secrets.token_hex(6)}",
+            run_id=run_id,
+        )
+        return self.dialect.start(spec, LogFile(log), "serve")
 
     def _give(self, workspace: Workspace, caller: Caller) -> None:
         """Let the container's user write into the output folder."""

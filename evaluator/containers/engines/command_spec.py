@@ -13,6 +13,9 @@ from evaluator.containers.engines.spec import (
     NATIVE_LAYOUT,
     OPEN_FILES,
     PROCESSES,
+    RELAY_FOLDER,
+    RELAY_MEMORY,
+    RELAY_PROCESSES,
     SHM_BYTES,
     WEIGHTS,
     Caller,
@@ -24,7 +27,7 @@ from evaluator.containers.engines.spec import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from evaluator.containers.engines.spec import ContainerLayout
+    from evaluator.containers.engines.spec import ContainerLayout, Relay
 
 #: labels of containers; ``umd doctor`` and the next run find what a killed evaluator left
 RUN_LABEL, PID_LABEL, STARTED_LABEL, HOST_LABEL = "umd.run", "umd.pid", "umd.started", "umd.host"
@@ -61,6 +64,10 @@ class ContainerSpec:
     mounts: tuple[Mount, ...]
     #: paths besides /tmp that are empty and writable, as the image declares volumes there
     volumes: tuple[str, ...] = ()
+    #: container whose network this one shares; None: no network
+    network_of: str | None = None
+    #: capabilities that it keeps
+    capabilities: tuple[str, ...] = ()
     #: standard input stays open
     interactive: bool
     #: bytes
@@ -99,16 +106,13 @@ def container_spec(
     ]
     if weights:
         mounts.append(Mount(source=weights, target=WEIGHTS, read_only=True))
+    if workspace.cache and layout.cache:
+        mounts.append(Mount(source=workspace.cache, target=layout.cache, read_only=False))
     mounted = {mount.target for mount in mounts} | {"/tmp"}  # noqa: S108 - in the container
     return ContainerSpec(
         image=image,
         name=name,
-        labels={
-            RUN_LABEL: run_id,
-            PID_LABEL: str(caller.pid),
-            STARTED_LABEL: caller.started,
-            HOST_LABEL: caller.host,
-        },
+        labels=_labels(caller, run_id),
         entrypoint=entrypoint,
         command=command,
         user=None if layout.image_user else caller.container_user,
@@ -124,3 +128,44 @@ def container_spec(
         cpus=limits.cpus,
         gpu=gpu,
     )
+
+
+def relay_spec(
+    relay: Relay, model: str, caller: Caller, *, name: str, run_id: str
+) -> ContainerSpec:
+    """A relay in the network of a model's container; see ``spec.relay_arguments``.
+
+    Args:
+        relay: the program.
+        model: name of the model's container.
+        caller: who asks.
+        name: name of the container.
+        run_id: by which the container is found again.
+    """
+    return ContainerSpec(
+        image=relay.image,
+        name=name,
+        labels=_labels(caller, run_id),
+        entrypoint=relay.command,
+        user=(0, 0),
+        environment={"HOME": "/tmp"},  # noqa: S108 - in the container
+        working_dir="/",
+        read_only_root=True,
+        mounts=(Mount(source=relay.folder, target=RELAY_FOLDER, read_only=False),),
+        network_of=model,
+        capabilities=("CHOWN", "DAC_OVERRIDE"),
+        interactive=True,
+        memory=RELAY_MEMORY,
+        shm=SHM_BYTES,
+        file_bytes=Limits(timeout=0).output_bytes,
+        processes=RELAY_PROCESSES,
+    )
+
+
+def _labels(caller: Caller, run_id: str) -> dict[str, str]:
+    return {
+        RUN_LABEL: run_id,
+        PID_LABEL: str(caller.pid),
+        STARTED_LABEL: caller.started,
+        HOST_LABEL: caller.host,
+    }

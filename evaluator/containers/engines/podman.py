@@ -105,8 +105,10 @@ def create_argv(spec: ContainerSpec, facts: PodmanFacts) -> list[str]:
     if spec.interactive:
         argv.append("--interactive")
     # podman would else pass on the proxies of this machine, which may hold a password
-    argv += ["--network=none", "--http-proxy=false", "--log-driver=none"]
+    network = f"container:{spec.network_of}" if spec.network_of else "none"
+    argv += [f"--network={network}", "--http-proxy=false", "--log-driver=none"]
     argv += ["--cap-drop=ALL", "--security-opt=no-new-privileges"]
+    argv += [f"--cap-add={name}" for name in spec.capabilities]
     if spec.read_only_root:
         argv += ["--read-only", "--read-only-tmpfs=false"]
     argv += [f"--pids-limit={spec.processes if abilities.processes else 0}"]
@@ -122,7 +124,7 @@ def create_argv(spec: ContainerSpec, facts: PodmanFacts) -> list[str]:
         argv += ["--ulimit", f"{name}={number}:{number}"]
     if spec.user is not None:
         uid, gid = spec.user
-        argv += [f"--user={uid}:{gid}"]
+        argv.append(f"--user={uid}:{gid}")
     argv += _user_namespace(spec, facts)
     for key, text in spec.environment.items():
         argv += ["--env", f"{key}={text}"]
@@ -153,6 +155,8 @@ def _user_namespace(spec: ContainerSpec, facts: PodmanFacts) -> list[str]:
     """
     if not facts.rootless:
         return []
+    if spec.network_of:  # the network belongs to that container's users
+        return [f"--userns=container:{spec.network_of}"]
     if spec.user is not None:
         return ["--userns=keep-id"]
     if spec.image_user is not None and spec.image_user[0] != 0:

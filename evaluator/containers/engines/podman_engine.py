@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shutil
+import time
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,12 +43,15 @@ from evaluator.errors import EngineUnavailableError, HostError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from evaluator.containers.engines import Process
     from evaluator.containers.engines.command_spec import ContainerSpec
     from evaluator.containers.engines.process_output import LogFile
     from evaluator.containers.engines.spec import Mode
 
 logger = logging.getLogger(__name__)
 
+#: how long a container may take to start
+START_SECONDS = 60.0
 CDI_FOLDERS = (Path("/etc/cdi"), Path("/var/run/cdi"))
 HOW_TO_GET = """podman cannot be used: {why}.
   As root on Debian or Ubuntu:  apt-get install podman
@@ -154,6 +158,12 @@ class PodmanDialect:
         finally:
             self.remove(spec.name)
 
+    def container_of(self, process: Process) -> str:
+        """See ``Dialect``."""
+        assert isinstance(process, PodmanProcess)
+        process.wait_until_started()
+        return process.name
+
     def containers(self) -> list[ListedContainer]:
         """See ``Dialect``."""
         found = json.loads(self.program.answer(list_argv()) or "[]") or []
@@ -182,7 +192,7 @@ class PodmanProcess(PipedProcess):
 
     def __init__(self, program: Program, spec: ContainerSpec, log: LogFile, mode: Mode) -> None:
         """Start it; raises HostError if podman cannot be started."""
-        self._program, self._name = program, spec.name
+        self._program, self.name = program, spec.name
         self._pid = 0
         try:
             super().__init__(
@@ -191,6 +201,14 @@ class PodmanProcess(PipedProcess):
         except OSError as error:
             raise HostError(f"podman cannot be started: {error.strerror}; run again") from error
         GUARD.register(spec.name, stop=program.argv(_removal(spec.name)), group=self.pid)
+
+    def wait_until_started(self) -> None:
+        """Wait until the container has started, or has ended."""
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end and self.running():
+            if self._state().get("Status") not in ("created", "configured", "initialized"):
+                return
+            time.sleep(0.05)
 
     def peak_memory(self) -> int | None:
         """See ``evaluator.containers.engines.Process``."""
@@ -208,7 +226,7 @@ class PodmanProcess(PipedProcess):
 
     def _state(self) -> Mapping[str, Any]:
         """The container's state; empty if it is not there."""
-        ended = self._program.call(["container", "inspect", self._name])
+        ended = self._program.call(["container", "inspect", self.name])
         try:
             return dict(json.loads(ended.output)[0]["State"]) if ended.code == 0 else {}
         except (ValueError, LookupError, TypeError):
@@ -218,14 +236,14 @@ class PodmanProcess(PipedProcess):
         state = self._state()
         code: int | None = self._process.poll()
         if code is None and state.get("Running"):
-            self._program.call(["kill", self._name])
+            self._program.call(["kill", self.name])
             # podman notes an out-of-memory kill with the container's end
-            self._program.call(["wait", self._name], timeout=30)
+            self._program.call(["wait", self.name], timeout=30)
             state = self._state() or state
         with contextlib.suppress(HostError):
-            self._program.call(_removal(self._name))
+            self._program.call(_removal(self.name))
         ended = self._end_group()
-        GUARD.forget(self._name)
+        GUARD.forget(self.name)
         outside = "" if state else "removed"
         outside = "paused" if state.get("Paused") else outside
         return Exit(

@@ -23,6 +23,7 @@ from evaluator.containers.workspace import claim_workspace
 from evaluator.types import Failure, Status
 from evaluator.volumes import MaskValidator
 from evaluator.zoo import find_model
+from evaluator.zoo.conformance.foreign import foreign_checks
 from evaluator.zoo.conformance.requests import (
     TARGET,
     UNKNOWN_TARGET,
@@ -33,6 +34,7 @@ from evaluator.zoo.conformance.requests import (
     tiny_requests,
 )
 from evaluator.zoo.conformance.results import MAX_DETAIL, Result, agreement, equality, summary
+from evaluator.zoo.engine_images import image_store
 from evaluator.zoo.prepare import prepare
 
 if TYPE_CHECKING:
@@ -77,7 +79,11 @@ def check_model(
     zoo_model = find_model(name)
     gpus = choose_gpus(find_gpus(), None, zoo_model.card, visible=visible_devices())
     prepared = prepare(zoo_model, engine, weights=weights)
-    return prepared, _checks(engine, prepared.model, gpus[0].uuid if gpus else None, large=large)
+    gpu = gpus[0].uuid if gpus else None
+    if prepared.model.card.contract != NativeContract.name:
+        described = image_store(engine).describe(str(prepared.model.image))
+        return prepared, foreign_checks(engine, prepared, described, gpu=gpu)
+    return prepared, _checks(engine, prepared.model, gpu, large=large)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
