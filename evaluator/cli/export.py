@@ -8,7 +8,7 @@ import click
 
 from evaluator.cli.options import output_folder_option
 
-FORMATS = ["parquet", "csv", "bids-derivatives", "grand-challenge"]
+FORMATS = ["parquet", "csv", "bids-derivatives", "grand-challenge", "dicom-seg"]
 
 
 @click.command(
@@ -22,8 +22,9 @@ FORMATS = ["parquet", "csv", "bids-derivatives", "grand-challenge"]
     type=click.Choice(FORMATS),
     default="parquet",
     show_default=True,
-    help="Tables (parquet, csv), masks with scores (bids-derivatives), or what an evaluation "
-    "method of Grand Challenge reads (grand-challenge).",
+    help="Tables (parquet, csv), masks with scores (bids-derivatives), what an evaluation "
+    "method of Grand Challenge reads (grand-challenge), or masks on the DICOM series that the "
+    "images were imported from (dicom-seg).",
 )
 @output_folder_option
 @click.option(

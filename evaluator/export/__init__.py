@@ -1,4 +1,4 @@
-"""Export runs: tables as Parquet or CSV, or masks and scores as BIDS derivative datasets.
+"""Export runs: tables as Parquet or CSV, masks and scores as BIDS derivatives, or DICOM-SEG.
 
 By default, pseudonyms replace the names of subjects and sessions. Free texts (details of failures,
 notes of models) and paths are then left out, because they can contain names too.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "export_run", "pseudonymise"]
 
-FORMATS = ("parquet", "csv", "bids-derivatives", GRAND_CHALLENGE)
+FORMATS = ("parquet", "csv", "bids-derivatives", GRAND_CHALLENGE, "dicom-seg")
 #: columns that can contain ids, paths, or any text of a model
 FREE_TEXT_COLUMNS = ("detail", "notes", "mask", "path")
 
@@ -67,7 +67,14 @@ def export_run(
         raise UnknownNameError("format", form, FORMATS)
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder} exists and is not empty; choose a new folder with -o")
+    if form == "dicom-seg" and not keep_ids:
+        raise UserError(
+            "a DICOM-SEG carries the patient's name and numbers, as its images do; if the files "
+            "stay in the hospital, add --keep-ids"
+        )
     results = load(runs)
+    if form == "dicom-seg":
+        return _write_dicom_seg(results, folder)
     tables = {
         "scores": results.scores,
         "predictions": results.predictions,
@@ -109,6 +116,18 @@ def _write_bids(
         findings = findings_table(facts.store, keep_ids=keep_ids)
         paths.append(of_run / "findings.tsv")
         write_bytes(paths[-1], findings.to_csv(index=False, sep="\t", na_rep="n/a").encode())
+    return paths
+
+
+def _write_dicom_seg(results: Results, folder: Path) -> list[Path]:
+    # loads pydicom and highdicom, which no other format needs
+    from evaluator.export.dicom_seg import write_dicom_seg
+
+    paths = []
+    for facts in results.runs:
+        predictions = results.predictions[results.predictions["run"] == facts.name]
+        of_run = folder if len(results.runs) == 1 else folder / facts.name
+        paths += write_dicom_seg(facts, predictions, of_run)
     return paths
 
 
