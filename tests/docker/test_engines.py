@@ -19,6 +19,7 @@ import pytest
 
 from evaluator.containers.engines import open_engine
 from evaluator.containers.engines.docker_archive import read_archive
+from evaluator.containers.workspace import abandoned_workspaces, remove_workspace
 from evaluator.zoo.engine_images import open_image_store
 from evaluator.zoo.registered_images import add_image
 from tests.apptainer_standin import write_program
@@ -189,8 +190,12 @@ def test_a_killed_evaluator_leaves_no_container(engine, archives, tmp_path, monk
     assert sleepers()
     process.send_signal(signal.SIGKILL)
     process.wait()
-    wait_until(lambda: not sleepers())
-    assert open_engine(engine).sweep("killed") == []
+    try:
+        wait_until(lambda: not sleepers())
+        assert open_engine(engine).sweep("killed") == []
+    finally:
+        for folder in abandoned_workspaces():
+            remove_workspace(folder)  # with the file systems that are mounted in it
 
 
 def sleepers() -> list[str]:
