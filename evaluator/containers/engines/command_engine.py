@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from evaluator.containers.engines.command_spec import ContainerSpec
     from evaluator.containers.engines.piped_process import PipedProcess
     from evaluator.containers.engines.programs import Ended
-    from evaluator.containers.engines.spec import Capacity, Mode, Model, Relay, Workspace
+    from evaluator.containers.engines.relay import Relay
+    from evaluator.containers.engines.spec import Capacity, Mode, Model, Workspace
 
 logger = logging.getLogger(__name__)
 

@@ -9,25 +9,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evaluator.containers.engines.relay import (
+    RELAY_FOLDER,
+    RELAY_MEMORY,
+    RELAY_PROCESSES,
+    Relay,
+)
 from evaluator.containers.engines.spec import (
     NATIVE_LAYOUT,
     OPEN_FILES,
     PROCESSES,
-    RELAY_FOLDER,
-    RELAY_MEMORY,
-    RELAY_PROCESSES,
     SHM_BYTES,
     WEIGHTS,
     Caller,
     Limits,
     Workspace,
+    container_labels,
     gpu_environment,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from evaluator.containers.engines.spec import ContainerLayout, Relay
+    from evaluator.containers.engines.spec import ContainerLayout
 
 #: labels of containers; ``umd doctor`` and the next run find what a killed evaluator left
 RUN_LABEL, PID_LABEL, STARTED_LABEL, HOST_LABEL = "umd.run", "umd.pid", "umd.started", "umd.host"
@@ -112,7 +116,7 @@ def container_spec(
     return ContainerSpec(
         image=image,
         name=name,
-        labels=_labels(caller, run_id),
+        labels=container_labels(caller, run_id),
         entrypoint=entrypoint,
         command=command,
         user=None if layout.image_user else caller.container_user,
@@ -133,7 +137,7 @@ def container_spec(
 def relay_spec(
     relay: Relay, model: str, caller: Caller, *, name: str, run_id: str
 ) -> ContainerSpec:
-    """A relay in the network of a model's container; see ``spec.relay_arguments``.
+    """A relay in the network of a model's container; see ``relay.relay_arguments``.
 
     Args:
         relay: the program.
@@ -145,7 +149,7 @@ def relay_spec(
     return ContainerSpec(
         image=relay.image,
         name=name,
-        labels=_labels(caller, run_id),
+        labels=container_labels(caller, run_id),
         entrypoint=relay.command,
         user=(0, 0),
         environment={"HOME": "/tmp"},  # noqa: S108 - in the container
@@ -160,12 +164,3 @@ def relay_spec(
         file_bytes=Limits(timeout=0).output_bytes,
         processes=RELAY_PROCESSES,
     )
-
-
-def _labels(caller: Caller, run_id: str) -> dict[str, str]:
-    return {
-        RUN_LABEL: run_id,
-        PID_LABEL: str(caller.pid),
-        STARTED_LABEL: caller.started,
-        HOST_LABEL: caller.host,
-    }
