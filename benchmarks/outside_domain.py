@@ -1,12 +1,12 @@
 """Networks with their published weights on images that they were not made for.
 
-    python benchmarks/outside_domain.py --bundle BUNDLE --weights deepbet=DIR --weights mindgrab=DIR \
+    python benchmarks/outside_domain.py --weights deepbet=DIR --weights mindgrab=DIR \
         --image colin27=MR:ch2.nii.gz --image body-ct=CT:example_ct.nii.gz --write
 
 Needs a Python with torch, numpy, scipy and nibabel. The adapters are asked directly: ``umd run``
 refuses a modality that is not on a card. The table goes into docs/outside-its-domain.md and a
-picture for each image into docs/figures. A picture shows outlines from the front: of the body, which
-is what is brighter than a threshold, and of the masks; no voxel of an image is stored.
+picture for each image into docs/figures. A picture shows outlines from the front: of the body,
+which is what is brighter than a threshold, and of the masks; no voxel of an image is stored.
 """
 
 from __future__ import annotations

@@ -99,8 +99,8 @@ def stored_grid(grid: VoxelGrid, orientation: str) -> VoxelGrid:
 def respaced_by_spline(values: Any, grid: VoxelGrid, millimetres: Sequence[float]) -> Volume:
     """The image at another spacing from the same first voxel, by a cubic B-spline.
 
-    A voxel farther out than half a voxel from the last one is zero, as in SimpleITK. ``millimetres``
-    is along the axes of ``values``.
+    A voxel farther out than half a voxel from the last one is zero, as in SimpleITK.
+    ``millimetres`` is along the axes of ``values``.
     """
     ratio = np.array(millimetres, dtype=np.float64) / np.array(grid.spacing)
     a, b, c = (max(1, round(size / r)) for size, r in zip(values.shape, ratio))
