@@ -48,15 +48,16 @@ def check_names(cases: Sequence[Case]) -> Iterator[Finding]:
 
 
 def check_duplicates(cases: Sequence[Case], hashes: Hashes) -> Iterator[Finding]:
-    """Images that stand for two scans."""
-    owners: dict[str, str] = {}
+    """Images that stand for two scans: an error, but a note for two sessions of one subject."""
+    owners: dict[str, tuple[str, str]] = {}
     for case in cases:
         for modality, scan in case.scans.items():
             name = f"{case.id} {modality}"
             sha256 = hashes[case.id][modality].get(f"{modality} image")
-            if sha256 and (owner := owners.setdefault(sha256, name)) != name:
+            owner, subject = owners.setdefault(sha256, (name, case.subject)) if sha256 else ("", "")
+            if owner and owner != name:
                 yield Finding(
-                    severity="error",
+                    severity="note" if subject == case.subject else "error",
                     case=case.id,
                     modality=modality,
                     path=str(scan.image),
