@@ -47,12 +47,39 @@ def import_folder(folder: Path, *, as_json: bool, **settings: Any) -> None:
     )
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", settings["name"]):
         raise click.UsageError("--name consists of small letters, digits and dashes")
-    survey = survey_folder(folder, settings["layout"], options)
-    _show(survey, as_json=as_json)
-    if not settings["yes"]:
+    if _is_dicom(folder, settings):
+        from evaluator.cli.data_import_dicom import import_studies
+
+        survey = import_studies(
+            folder,
+            name=settings["name"],
+            converted=settings["converted"],
+            confirm=lambda: _confirm(yes=settings["yes"]),
+            show=lambda survey: _show(survey, as_json=as_json),
+        )
+    else:
+        survey = survey_folder(folder, settings["layout"], options)
+        _show(survey, as_json=as_json)
+        _confirm(yes=settings["yes"])
+    _write(survey, settings)
+
+
+def _is_dicom(folder: Path, settings: dict[str, Any]) -> bool:
+    if settings["layout"] != "auto" or settings["images"]:
+        return bool(settings["layout"] == "dicom")
+    from evaluator.cli.data_import_dicom import holds_studies
+
+    return holds_studies(folder)
+
+
+def _confirm(*, yes: bool) -> None:
+    if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError("nothing was written; add --yes to write the dataset")
         click.confirm("Write the dataset?", abort=True, err=True)
+
+
+def _write(survey: Survey, settings: dict[str, Any]) -> None:
     text = _dataset_text(survey.root, survey.layout, settings)
     written = write_dataset(survey, text, settings["output"])
     click.echo(
@@ -60,33 +87,6 @@ def import_folder(folder: Path, *, as_json: bool, **settings: Any) -> None:
     )
     click.echo(f"next: umd data verify {written.manifest}", err=True)
     click.echo(f"then: umd run -m region-growing -d {written.manifest}", err=True)
-
-
-def make_stand_in(cases: int, size: tuple[int, int, int], seed: int, output: Path) -> None:
-    """Generate the stand-in of UMD: complete, unless --cases or --size say otherwise."""
-    from click.core import ParameterSource
-
-    from evaluator.datasets.phantom.like_umd import (
-        FULL_SIZE,
-        PET_CT,
-        PET_MR,
-        StandIn,
-        generate_stand_in,
-    )
-    from evaluator.errors import UserError
-
-    context = click.get_current_context()
-    if context.get_parameter_source("cases") == ParameterSource.DEFAULT:
-        cases = PET_CT + PET_MR
-    if context.get_parameter_source("size") == ParameterSource.DEFAULT:
-        size = FULL_SIZE
-    if output.exists():
-        raise UserError(f"{output} exists already; choose a new folder with -o")
-    plan = StandIn(subjects=cases, size=size, seed=seed)
-    click.echo(f"{cases} synthetic subjects, about {plan.bytes / 1e9:.2g} GB", err=True)
-    generate_stand_in(plan, output)
-    click.echo("import them with:")
-    click.echo(f"umd data import {output} --layout umd --name umd-stand-in")
 
 
 def _dataset_text(root: Path, layout: str, settings: dict[str, Any]) -> DatasetText:

@@ -135,7 +135,7 @@ def _absolute(source: str) -> str:
     return str(Path(source).absolute()) if source.endswith(".toml") else source
 
 
-def describe_limits(limits: Limits, capped: Sequence[str]) -> LimitsInfo:
+def describe_limits(limits: Limits, capped: Sequence[str], output_limit: str) -> LimitsInfo:
     """The limits of the model's containers, as ``run.json`` states them."""
     return LimitsInfo(
         timeout=limits.timeout,
@@ -144,6 +144,7 @@ def describe_limits(limits: Limits, capped: Sequence[str]) -> LimitsInfo:
         shm=limits.shm,
         cpus=limits.cpus,
         output_bytes=limits.output_bytes,
+        output_limit=output_limit,
         capped=tuple(capped),
     )
 

@@ -106,6 +106,9 @@ class LimitsInfo:
     cpus: float | None = None
     #: of all that lies in the output folder at once, bytes
     output_bytes: int
+    #: "enforced": the output folder is a file system of limited size; "watched: " and why: it is
+    #: measured twice a second; empty: a run of before 2026-11-29
+    output_limit: str = ""
     #: wishes of the card that were not granted, in sentences
     capped: tuple[str, ...] = ()
 

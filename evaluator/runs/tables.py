@@ -19,6 +19,7 @@ import pandas as pd
 from evaluator.errors import UserError
 from evaluator.files import fingerprint, write_bytes
 from evaluator.imaging.geometry import voxel_ml
+from evaluator.runs.changed_files import record_files
 from evaluator.runs.effort import efforts
 from evaluator.types import ScoreStatus
 
@@ -110,6 +111,7 @@ def gather(run: RunStore) -> pd.DataFrame:
     write_bytes(run.path / "scores.csv", scores.to_csv(index=False).encode())
     for name, frame in (("scores", scores), ("predictions", read_predictions(run))):
         write_bytes(run.path / f"{name}.parquet", parquet(frame, source))
+    record_files(run)
     return scores
 
 
