@@ -241,8 +241,8 @@ class RoundPlan:
     #: maximum number of clicks per target, the points of round 0 included; None: one per round
     max_clicks: int | None = None
     #: umd: this project's rule; cvpr25: the rule of the CVPR 2025 challenge, tie-break included
-    #: (``evaluator.prompting.simulated_user``)
-    click_rule: Literal["umd", "cvpr25"] = "umd"
+    #: (``evaluator.prompting.simulated_user``); autopet5: the scribbles of autoPET V
+    click_rule: Literal["umd", "cvpr25", "autopet5"] = "umd"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

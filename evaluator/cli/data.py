@@ -113,7 +113,7 @@ def fetch(name: str) -> None:
 @click.option("--name", required=True, help="Name of the dataset: small letters, digits, dashes.")
 @click.option(
     "--layout",
-    metavar="auto|pattern|nnunet|bids|NAME",
+    metavar="auto|pattern|nnunet|bids|dicom|NAME",
     default="auto",
     show_default=True,
     help="How the files are named; NAME is a public dataset of manifests/layouts, such as umd.",
@@ -180,6 +180,11 @@ def fetch(name: str) -> None:
     show_default=True,
     help="Folder for NAME.toml and NAME.tsv; never inside FOLDER.",
 )
+@click.option(
+    "--converted",
+    type=PATH,
+    help="Folder for images converted from DICOM; by default in the project's cache.",
+)
 @click.option("--title", default="", help="Title of the dataset.")
 @click.option("--license", "license_", default="not stated", help="Licence of the data.")
 @click.option("--citation", default="not stated", help="How the data are cited.")
@@ -200,7 +205,8 @@ def import_(folder: Path, as_json: bool, **settings: Any) -> None:
     """Make a dataset of the images and references in FOLDER.
 
     Shows what was understood, and writes a manifest and a case list after a question. Only headers
-    are read. The same command adds images that are new; rows that exist are never changed.
+    are read. The same command adds images that are new; rows that exist are never changed. DICOM
+    studies are converted to NIfTI in the project's cache, with pseudonyms.
     """
     from evaluator.cli.data_import import import_folder
 

@@ -44,12 +44,39 @@ def import_folder(folder: Path, *, as_json: bool, **settings: Any) -> None:
     )
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", settings["name"]):
         raise click.UsageError("--name consists of small letters, digits and dashes")
-    survey = survey_folder(folder, settings["layout"], options)
-    _show(survey, as_json=as_json)
-    if not settings["yes"]:
+    if _is_dicom(folder, settings):
+        from evaluator.cli.data_import_dicom import import_studies
+
+        survey = import_studies(
+            folder,
+            name=settings["name"],
+            converted=settings["converted"],
+            confirm=lambda: _confirm(yes=settings["yes"]),
+            show=lambda survey: _show(survey, as_json=as_json),
+        )
+    else:
+        survey = survey_folder(folder, settings["layout"], options)
+        _show(survey, as_json=as_json)
+        _confirm(yes=settings["yes"])
+    _write(survey, settings)
+
+
+def _is_dicom(folder: Path, settings: dict[str, Any]) -> bool:
+    if settings["layout"] != "auto" or settings["images"]:
+        return bool(settings["layout"] == "dicom")
+    from evaluator.cli.data_import_dicom import holds_studies
+
+    return holds_studies(folder)
+
+
+def _confirm(*, yes: bool) -> None:
+    if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError("nothing was written; add --yes to write the dataset")
         click.confirm("Write the dataset?", abort=True, err=True)
+
+
+def _write(survey: Survey, settings: dict[str, Any]) -> None:
     text = _dataset_text(survey.layout, settings)
     written = write_dataset(survey, text, settings["output"])
     click.echo(

@@ -127,13 +127,15 @@ def _answer_portion(
     begun = time.perf_counter()
     writable = contract.layout.input_writable
     part = Workspace(
-        input=_batch_input(workspace, portion, writable=writable), output=new_output(workspace)
+        input=_batch_input(workspace, portion, writable=writable),
+        output=new_output(workspace),
+        cache=portion[0].cache,
     )
     try:
         process = starter.start(part, "batch")
         if isinstance(process, Failure):
             return list(portion), process
-        monitor = OutputMonitor(part.output, starter.limits.output_bytes, process)
+        monitor = OutputMonitor(part.output, starter.limits.output_bytes, process, cache=part.cache)
         batch = _Batch(contract, process, part, portion, starter.limits, monitor, begun)
         try:
             left, failure = yield from _with_attempts(batch.follow(), attempts)
@@ -263,8 +265,24 @@ def _batch_input(
     workspace: Workspace, requests: Sequence[StagedRequest], *, writable: bool
 ) -> Path:
     """An input folder with the files of these requests alone: hard links, or writable copies."""
-    provide: Callable[[Path, Path], object] = shutil.copy if writable else os.link
     folder = workspace.input.parent / f"batch-{secrets.token_hex(6)}"
+    folder.mkdir()
+    fill_input(folder, workspace, requests, writable=writable)
+    return folder
+
+
+def fill_input(
+    folder: Path, workspace: Workspace, requests: Sequence[StagedRequest], *, writable: bool
+) -> None:
+    """Put the files of requests into a folder that a container sees as its input.
+
+    Args:
+        folder: an existing folder.
+        workspace: where the requests were staged.
+        requests: the requests.
+        writable: copies that the container may change, instead of hard links.
+    """
+    provide: Callable[[Path, Path], object] = shutil.copy if writable else os.link
     for request in requests:
         for file in (*request.files, *request.images):
             link = folder / file.relative_to(request.root or workspace.input)
@@ -273,4 +291,3 @@ def _batch_input(
                 provide(file, link)
     for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
         path.chmod(0o777 if writable else 0o755)
-    return folder

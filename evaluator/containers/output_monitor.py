@@ -13,6 +13,8 @@ from evaluator.errors import HostError
 from evaluator.types import Failure, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from evaluator.containers.engines import Process
 
 FILES_AT_ONCE = 100_000
@@ -25,12 +27,15 @@ class OutputMonitor:
     """Measures an output folder again and again, and kills the process above the limit.
 
     A folder on a file system of limited size (``limited_output``) is above the limit when that is
-    full.
+    full. A folder that is kept over rounds (``cache``) counts, too.
     """
 
-    def __init__(self, folder: Path, limit: int, process: Process) -> None:
+    def __init__(
+        self, folder: Path, limit: int, process: Process, *, cache: Path | None = None
+    ) -> None:
         self.failure: Failure | None = None
         self._folder, self._limit, self._process = folder, limit, process
+        self._folders = [folder, *([cache] if cache else [])]
         self._stop, self._looking = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._look_again, daemon=True)
         self._thread.start()
@@ -58,7 +63,7 @@ class OutputMonitor:
         with self._looking:
             if self.failure:
                 return self.failure
-            files, size = _count(self._folder)
+            files, size = _count(self._folders)
             size += self._unlinked() if unlinked else 0
             if size <= self._limit and files <= FILES_AT_ONCE:
                 return None
@@ -91,8 +96,8 @@ def _is_nearly_full(folder: Path, limit: int) -> bool:
     return size < 2 * limit + SMALL_BYTES and size - free > limit
 
 
-def _count(folder: Path) -> tuple[int, int]:
-    files, size, stack = 0, 0, [folder]
+def _count(folders: Sequence[Path]) -> tuple[int, int]:
+    files, size, stack = 0, 0, list(folders)
     while stack and files <= FILES_AT_ONCE:
         try:
             with os.scandir(stack.pop()) as entries:

@@ -8,10 +8,11 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
-from evaluator.containers import ModelSession, StartHistory, answer_batch
-from evaluator.containers.contracts import CONTRACTS
+from evaluator.containers import StartHistory, answer_batch, is_server, session_of
+from evaluator.containers.contracts import contract_of
 from evaluator.containers.limited_output import limited_output
-from evaluator.evaluation.task_scheduler import run_in_batches, run_in_session
+from evaluator.errors import UserError
+from evaluator.evaluation.task_scheduler import OPEN, run_in_batches, run_in_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -75,7 +76,7 @@ class ModelConnection:
             evaluations: what is evaluated.
             workspace: the folders that containers see.
             gpu: UUID of the GPU; None: none.
-            session: one session, or batches.
+            session: one session, or batches; a server is always asked in a session.
             at_once: scans of one batch.
         """
         size = self.limits.output_bytes
@@ -97,11 +98,19 @@ class ModelConnection:
             "log": self.log,
             "history": self.history,
         }
-        if session:
-            with ModelSession(
+        card = self.model.card
+        if session or is_server(card):
+            with session_of(card)(
                 self.engine, self.model, workspace, self.limits, **placement
             ) as model:
-                run_in_session(evaluations, model.ask, threads=self.threads, stop=self.stop)
+                run_in_session(
+                    evaluations,
+                    model.ask,
+                    threads=self.threads,
+                    stop=self.stop,
+                    # a server may keep a case's state from round to round
+                    at_once=1 if is_server(card) else OPEN,
+                )
             return
 
         def ask_all(requests: Sequence[StagedRequest]) -> Iterator[RequestOutcome]:
@@ -138,11 +147,17 @@ def connect(
         batch: use batches even where a session is possible.
         history: of the model's starts in this run; None: a new one.
         output_enforced: whether containers write into a file system of limited size.
+
+    Raises:
+        UserError: the model is a server, and batches are asked for or all that the engine can do.
     """
     card = model.card
-    offered = card.session and "serve" in CONTRACTS[card.contract].modes
+    offered = card.session and "serve" in contract_of(card).modes
     session = offered and engine.sessions and not batch
-    if session and rounds.count > 1 and not card.many_rounds:
+    if is_server(card):
+        _require_session(card.name, engine, batch=batch)
+        session = True
+    elif session and rounds.count > 1 and not card.many_rounds:
         logger.info(
             "model %s cannot be refined: each round of all scans goes to it in one batch",
             card.name,
@@ -161,3 +176,14 @@ def connect(
         history=history or StartHistory(),
         output_enforced=output_enforced,
     )
+
+
+def _require_session(name: str, engine: Engine, *, batch: bool) -> None:
+    """Raise UserError where a model that is a server cannot be asked."""
+    if batch:
+        raise UserError(f"model {name} is a server and cannot be run with --batch; leave it out")
+    if not engine.sessions:
+        raise UserError(
+            f"model {name} is a server, and engine {engine.name} cannot attach to the relay that "
+            "asks it; use --engine docker"
+        )

@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from evaluator.containers.engines.spec import Capacity, Exit, Limits, Mode, Model, Workspace
+    from evaluator.containers.engines.spec import (
+        Capacity,
+        Exit,
+        Limits,
+        Mode,
+        Model,
+        Relay,
+        Workspace,
+    )
 
 __all__ = ["ENGINES", "Engine", "Process", "open_engine"]
 
@@ -98,6 +106,20 @@ class Engine(Protocol):
             RefusedStartError: the engine refuses this container; ``check_folders`` tells whether
                 it refuses every container.
             HostError: the engine failed, which is not the model's fault.
+        """
+
+    def start_relay(self, model: Process, relay: Relay, *, run_id: str, log: Path) -> Process:
+        """Start a program of the evaluator in the network of a model's container.
+
+        Args:
+            model: the model's process, started by this engine.
+            relay: the program; its standard input and output are open, as in a session.
+            run_id: by which its container is found again.
+            log: file that receives what it prints on standard error.
+
+        Raises:
+            RefusedStartError: the engine refuses the container, as when the model's has ended.
+            HostError: the engine failed.
         """
 
     def check_folders(

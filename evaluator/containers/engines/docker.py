@@ -33,12 +33,14 @@ from evaluator.containers.engines.spec import (
     Capacity,
     Limits,
     container_arguments,
+    relay_arguments,
     start_of,
 )
 from evaluator.errors import EngineUnavailableError, HostError
 
 if TYPE_CHECKING:
-    from evaluator.containers.engines.spec import Mode, Model, Workspace
+    from evaluator.containers.engines import Process
+    from evaluator.containers.engines.spec import Mode, Model, Relay, Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +146,8 @@ class DockerEngine:
         caller = Caller.this_process()
         if model.layout.image_user:
             # the image's user is not known, and without capabilities root may not override modes
-            workspace.output.chmod(0o777)
+            for folder in filter(None, (workspace.output, workspace.cache)):
+                folder.chmod(0o777)
         elif caller.uid == 0:
             os.chown(workspace.output, *caller.container_user)
         arguments = container_arguments(
@@ -165,6 +168,26 @@ class DockerEngine:
         container = self._create(arguments)
         try:
             return ContainerProcess(container, LogFile(log), mode)
+        except BaseException:
+            remove_container(container)
+            raise
+
+    def start_relay(
+        self, model: Process, relay: Relay, *, run_id: str, log: Path
+    ) -> ContainerProcess:
+        """See ``evaluator.containers.engines.Engine``."""
+        assert isinstance(model, ContainerProcess)
+        arguments = relay_arguments(
+            relay,
+            model.container_id,
+            Caller.this_process(),
+            name=f"umd-relay-{secrets.token_hex(6)}",
+            run_id=run_id,
+            podman=self._podman,
+        )
+        container = self._create(arguments)
+        try:
+            return ContainerProcess(container, LogFile(log), "serve")
         except BaseException:
             remove_container(container)
             raise
