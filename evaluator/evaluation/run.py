@@ -113,18 +113,7 @@ def execute(
         run.write_checks(checks, resolved.data.cases)
         set_aside_damaged(run.path, run.place_of)
         context = _open_context(resolved, plan, run, progress, stack)
-        connection = connect(
-            engine,
-            prepared.model,
-            plan.protocol.rounds,
-            run_id=run.name,
-            log=run.path / "model.log",
-            limits=limits,
-            threads=config.threads,
-            batch=config.batch,
-            history=history,
-            output_enforced=output_is_enforced(run),
-        )
+        connection = _connect(resolved, context, engine, prepared.model, limits, history)
         _evaluate(resolved, context, connection, executor or LocalExecutor(resolved.gpus, run.name))
         _finish(resolved, context, connection)
     return run
@@ -182,6 +171,29 @@ def _open_context(
         progress=_count(len(resolved.scans), progress),
         checks=run.checks(),
         checked=resolved.data.sha256,
+    )
+
+
+def _connect(
+    resolved: ResolvedRun,
+    context: RunContext,
+    engine: Engine,
+    model: Model,
+    limits: Limits,
+    history: StartHistory,
+) -> ModelConnection:
+    run, config = context.run, resolved.config
+    return connect(
+        engine,
+        model,
+        context.plan.protocol.rounds,
+        run_id=run.name,
+        log=run.path / "model.log",
+        limits=limits,
+        threads=config.threads,
+        batch=config.batch,
+        history=history,
+        output_enforced=output_is_enforced(run),
     )
 
 
