@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from evaluator.containers.engines.relay import Relay
     from evaluator.containers.engines.spec import (
         Capacity,
         Exit,
         Limits,
         Mode,
         Model,
-        Relay,
         Workspace,
     )
 

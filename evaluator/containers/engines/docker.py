@@ -27,19 +27,20 @@ from evaluator.containers.engines.docker_errors import (
 from evaluator.containers.engines.orphans import labelled, left_by_killed, orphans_of
 from evaluator.containers.engines.probe import probe_folders
 from evaluator.containers.engines.process_output import LogFile
+from evaluator.containers.engines.relay import relay_arguments
 from evaluator.containers.engines.spec import (
     TMP_BYTES,
     Caller,
     Capacity,
     Limits,
     container_arguments,
-    relay_arguments,
 )
 from evaluator.errors import EngineUnavailableError, HostError
 
 if TYPE_CHECKING:
     from evaluator.containers.engines import Process
-    from evaluator.containers.engines.spec import Mode, Model, Relay, Workspace
+    from evaluator.containers.engines.relay import Relay
+    from evaluator.containers.engines.spec import Mode, Model, Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -162,12 +163,7 @@ class DockerEngine:
             podman=self._podman,
         )
         arguments["tmpfs"] |= self._volume_mounts(model, arguments["mounts"])
-        container = self._create(arguments)
-        try:
-            return ContainerProcess(container, LogFile(log), mode)
-        except BaseException:
-            remove_container(container)
-            raise
+        return self._start(arguments, log, mode)
 
     def start_relay(
         self, model: Process, relay: Relay, *, run_id: str, log: Path
@@ -178,13 +174,15 @@ class DockerEngine:
             relay,
             model.container_id,
             Caller.this_process(),
-            name=f"umd-relay-{secrets.token_hex(6)}",
             run_id=run_id,
             podman=self._podman,
         )
+        return self._start(arguments, log, "serve")
+
+    def _start(self, arguments: dict[str, Any], log: Path, mode: Mode) -> ContainerProcess:
         container = self._create(arguments)
         try:
-            return ContainerProcess(container, LogFile(log), "serve")
+            return ContainerProcess(container, LogFile(log), mode)
         except BaseException:
             remove_container(container)
             raise

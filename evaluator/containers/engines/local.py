@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evaluator.containers.engines import Process
-    from evaluator.containers.engines.spec import Limits, Mode, Model, Relay, Workspace
+    from evaluator.containers.engines.relay import Relay
+    from evaluator.containers.engines.spec import Limits, Mode, Model, Workspace
 
 
 class LocalEngine:
