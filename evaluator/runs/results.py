@@ -73,7 +73,7 @@ class RunFacts:
     reproducibility: str
     #: a container kept the model from everything but its requests
     isolates: bool
-    #: "docker", "podman", "local"
+    #: "docker", "podman", "podman-socket", "apptainer", "local"
     engine: str
     #: the kind of prompt that the model got; None: it understands none that the protocol gives
     prompt_kind: str | None

@@ -13,6 +13,7 @@ import docker
 import docker.errors
 from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
+from evaluator.containers.engines.abilities import Abilities
 from evaluator.containers.engines.address import docker_address, podman_address
 from evaluator.containers.engines.container_process import ContainerProcess
 from evaluator.containers.engines.docker_errors import (
@@ -63,7 +64,7 @@ class DockerEngine:
 
     def __init__(self, client: Any, *, podman: bool) -> None:
         self.client, self._podman = client, podman
-        self.name = "podman" if podman else "docker"
+        self.name = "podman-socket" if podman else "docker"
         # Podman 4's attach refuses the upgrade that a session needs
         self.sessions = not podman
 
@@ -91,7 +92,7 @@ class DockerEngine:
             raise EngineUnavailableError(advice) from error
         is_podman = any("Podman" in name for name in components)
         if podman and not is_podman:
-            raise EngineUnavailableError("what answers is Docker, not Podman; use --engine docker")
+            raise EngineUnavailableError("what answers is Docker; use --engine docker")
         return cls(client, podman=is_podman)
 
     def about(self) -> dict[str, str]:
@@ -120,6 +121,18 @@ class DockerEngine:
             # a rootless Podman refuses what its user's control group does not delegate
             limits_cores=not self._podman and bool(info.get("CpuCfsQuota", True)),
         )
+
+    def unlimited(self) -> tuple[str, ...]:
+        """See ``evaluator.containers.engines.Engine``."""
+        with engine_faults(self.client):
+            info = self.client.info()
+        rootless = "rootless" in str(info.get("SecurityOptions"))
+        abilities = Abilities(
+            memory=bool(info.get("MemoryLimit", True)),
+            processes=bool(info.get("PidsLimit", True)),
+            cores=self.capacity().limits_cores,
+        )
+        return abilities.unlimited("rootless" if rootless else "the engine says so")
 
     def image_folder(self) -> Path | None:
         """Where the engine keeps its images, as it sees it; None if it does not tell."""

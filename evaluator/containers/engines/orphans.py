@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from evaluator.containers.engines.docker_errors import engine_faults
-from evaluator.containers.engines.spec import start_of
+from evaluator.containers.engines.guard import start_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
