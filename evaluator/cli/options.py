@@ -91,6 +91,14 @@ output_folder_option = click.option(
 )
 
 
+by_option = click.option(
+    "--by",
+    "columns",
+    multiple=True,
+    metavar="COLUMN",
+    help="Also compare within each subgroup of this column of the dataset's table of subjects, "
+    "such as scanner or sex (repeatable); all subgroups are one family of tests.",
+)
 primary_option = click.option(
     "--primary",
     "primaries",
