@@ -51,7 +51,7 @@ _CONTROLLED = (
     Column(name="controlled_difference", heading="controlled\ndifference"),
     Column(name="controlled_95", heading="controlled\n95\u00a0%", level=1),
     Column(name="controlled_p_holm", heading="controlled\np", level=1),
-    Column(name="conclusion", text=True),
+    Column(name="conclusion", text=True, wraps=True),
     Column(name="remark", text=True, wraps=True, level=4),
 )
 _MODEL_COLUMNS = (
@@ -159,9 +159,12 @@ def parse_margin(text: str) -> tuple[str, float]:
     """Parse a value of ``--margin`` such as dice=0.05. Raises click.UsageError."""
     metric, _, number = text.partition("=")
     try:
-        return metric.strip(), float(number)
+        margin = float(number)
     except ValueError:
         raise click.UsageError(f"--margin {text}: write METRIC=NUMBER, as in dice=0.05") from None
+    if not 0 < margin < float("inf"):
+        raise click.UsageError(f"--margin {text}: a margin is a finite number above 0")
+    return metric.strip(), margin
 
 
 def families_of(

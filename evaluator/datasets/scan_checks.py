@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +11,9 @@ import numpy as np
 from evaluator.datasets.load import scan_problem
 from evaluator.errors import VolumeError
 from evaluator.findings import Finding
+from evaluator.imaging.geometry import displacement_note
 from evaluator.imaging.target_masks import crop_targets
-from evaluator.volumes import read_image, read_labels
+from evaluator.volumes import read_grid, read_image, read_labels
 from evaluator.volumes.header_checks import check_header
 
 if TYPE_CHECKING:
@@ -68,9 +70,12 @@ def _problems(scan: Scan, masks: dict[str, GridMask]) -> Iterator[Problem]:
     path = scan.image
     try:
         problems: list[Problem] = []
+        image_grid = read_grid(path)
         for reference in scan.references:
             path = reference.path
             labels, grid = read_labels(path)
+            if note := displacement_note(image_grid, grid):
+                problems.append(("warning", "header", path, f"image and {path.name}: {note}"))
             masks.update(crop_targets(labels, grid, reference.labels))
             for severity, message in check_labels(path.name, labels, reference.labels):
                 problems.append((severity, "labels", path, message))
@@ -162,6 +167,9 @@ def check_labels(
     for target, values in declared.items():
         if not present & set(values):
             yield "note", f"{target} is empty in {name}"
+    for first, second in combinations(declared, 2):
+        if set(declared[first]) == set(declared[second]):
+            yield "warning", f"{first} and {second} have the same labels in {name}"
     if unknown:
         yield "note", f"{name} contains labels that no target uses: {_listed(unknown)}"
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 #: increased when a check changes; results of earlier checks are then not used
-CHECKS_VERSION = 2
+CHECKS_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

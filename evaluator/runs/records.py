@@ -168,6 +168,8 @@ class ScanScores:
     #: of the record that the scores were computed from
     key: str
     rows: tuple[ScoreRow, ...]
+    #: ``evaluator.metrics.SCORER_VERSION`` of the umd that computed them; 0: an earlier one
+    scorer: int = 0
     format: int = FORMAT
 
 
