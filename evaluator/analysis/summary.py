@@ -62,12 +62,14 @@ def summarise(
     Returns:
         JSON objects, sorted by model, target and modality. ``predictions`` were requested;
         ``failed`` of them have no mask; ``unsupported`` of them are not supported by the model
-        and have no score; ``excluded`` could not be requested or scored because of the data; ``statuses`` counts all of these by status. ``random_weights`` is present and
-        true where no score is a result. ``reproducibility`` is the verdict on the scans that were
-        predicted again. ``displacement_mm`` is the largest distance of a prompt from the image's own
-        reference (``analysis.displacements``). ``effort`` has the means over subjects of clicks, boxes
-        and millimetres of scribbles (``evaluator.runs.effort``). ``metrics`` has the statistics of each metric by name (see
-        ``metric_statistics``); those of the first one, ``metric``, are also in the object itself.
+        and have no score; ``excluded`` could not be requested or scored because of the data;
+        ``statuses`` counts all of these by status. ``random_weights`` is present and true where no
+        score is a result. ``reproducibility`` is the verdict on the scans that were predicted
+        again. ``displacement_mm`` is the largest distance of a prompt from the image's own
+        reference (``analysis.displacements``). ``effort`` has the means over subjects of clicks,
+        boxes and millimetres of scribbles (``evaluator.runs.effort``). ``metrics`` has the
+        statistics of each metric by name (see ``metric_statistics``); those of the first one,
+        ``metric``, are also in the object itself.
 
     Raises:
         UnknownNameError: The run does not have one of the metrics.
@@ -161,9 +163,9 @@ def metric_statistics(
         mask counts as the protocol's cap. ``mean_over_subjects_without_failures`` and
         ``median_over_subjects_without_failures`` exclude failed predictions.
         ``floor_mean_over_subjects`` and ``ceiling_mean_over_subjects`` are of an image-blind
-        answer and of what the grid allows. ``mean_over_predictions`` does not average a subject's sessions and seeds first. Signed
-        metrics are averaged by magnitude, as in comparisons; ``signed_mean_over_subjects`` keeps
-        the sign. None where there is nothing to average.
+        answer and of what the grid allows. ``mean_over_predictions`` does not average a subject's
+        sessions and seeds first. Signed metrics are averaged by magnitude, as in comparisons;
+        ``signed_mean_over_subjects`` keeps the sign. None where there is nothing to average.
     """
     array = _score_array(scores, metric, protocol)
     included = array.values[INCLUDED]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from evaluator.cli.options import FiniteRange, json_option
-from evaluator.cli.tables import Column, Table, print_note, print_table, table_options
+from evaluator.cli.table_layout import Column, Table
+from evaluator.cli.tables import print_note, print_table, table_options
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def print_bundle(bundle: Bundle) -> None:
-    """Print every file: where it belongs, size, licence, sha256, address; then what pip collects."""
+    """Print every file with its place, size, licence, sha256 and address."""
     for file in bundle_files(bundle):
         size = "size not known" if file.bytes is None else f"{file.bytes / 1e6:.1f} MB"
         state = "there" if file.present else "missing"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evaluator.cli.golden import golden
+from evaluator.cli.models_export import export
 from evaluator.cli.options import (
     PATH,
     accept_licence_option,
@@ -21,7 +22,8 @@ from evaluator.cli.options import (
     weights_option,
 )
 from evaluator.cli.preflight import preflight
-from evaluator.cli.tables import Column, Table, print_table, table_options
+from evaluator.cli.table_layout import Column, Table
+from evaluator.cli.tables import print_table, table_options
 
 if TYPE_CHECKING:
     from evaluator.zoo import ZooModel
@@ -138,6 +140,12 @@ def build(
 @contract_option
 @card_option
 @sockets_option
+@click.option(
+    "--weights-archive",
+    "weights",
+    type=PATH,
+    help="Tar file of weights, which is unpacked and mounted at /opt/ml/model.",
+)
 @click.option("--replace", is_flag=True, help="Replace another image of this name.")
 def add(
     name: str,
@@ -145,6 +153,7 @@ def add(
     contract: str | None,
     card: Path | None,
     sockets: str | None,
+    weights: Path | None,
     replace: bool,
 ) -> None:
     """Register a container image as model NAME, without a Dockerfile.
@@ -157,7 +166,14 @@ def add(
     from evaluator.zoo.registered_images import add_image
 
     path, described = add_image(
-        name, image, BuildClient(), contract=contract, card=card, sockets=sockets, replace=replace
+        name,
+        image,
+        BuildClient(),
+        contract=contract,
+        card=card,
+        sockets=sockets,
+        weights=weights,
+        replace=replace,
     )
     model = find_model(name)
     inputs = " | ".join(map("+".join, model.card.inputs))
@@ -259,12 +275,20 @@ def fetch(
 )
 @json_option("check")
 def check(name: str, engine: str, weights: str, huge: bool, record: bool, as_json: bool) -> None:
-    """Run the conformance tests for NAME in its container. Exit code 1 if a test fails."""
+    """Run the conformance tests for NAME in its container. Exit code 1 if a test fails.
+
+    An image of another contract is described, and asked step by step; the step that fails says why.
+    """
     from dataclasses import asdict
 
+    from evaluator.errors import UserError
+    from evaluator.zoo import find_model
     from evaluator.zoo.conformance.checks import check_model
     from evaluator.zoo.conformance.readme_table import write_record
 
+    model = find_model(name)
+    if record and (model.image or model.folder):
+        raise UserError(f"model {name} is not of the checkout; only those are recorded")
     prepared, results = check_model(name, engine, weights=weights, large=huge)
     done = []
     for result in results:
@@ -294,3 +318,4 @@ def badges() -> None:
 
 models.add_command(preflight)
 models.add_command(golden)
+models.add_command(export)

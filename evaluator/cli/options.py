@@ -49,6 +49,11 @@ data_root_option = click.option(
     type=PATH,
     help="Folder that the paths of the dataset are relative to.",
 )
+moved_data_option = click.option(
+    "--data-root",
+    type=PATH,
+    help="Folder to which the images were moved since the run (default: where the run found them).",
+)
 weights_option = click.option(
     "--weights",
     default="published",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from evaluator.cli.options import primary_option
+from evaluator.cli.options import moved_data_option, primary_option
 
 
 @click.command(
@@ -43,6 +43,7 @@ from evaluator.cli.options import primary_option
     show_default=True,
     help="Number of cases with snapshots and viewer.",
 )
+@moved_data_option
 @click.option(
     "--niivue",
     type=click.Path(path_type=Path),
@@ -59,6 +60,7 @@ def report(
     no_images: bool,
     keep_ids: bool,
     cases: int,
+    data_root: Path | None,
     niivue: Path | None,
 ) -> None:
     """Write a static website that compares RUN... (names or folders).
@@ -90,7 +92,7 @@ def report(
             )
     if not runs:
         raise click.UsageError("name runs, or a --suite")
-    stores = choose_runs(runs)
+    stores = choose_runs(runs, data_root)
     ensure_limits(stores)
     results = load(stores)
     options = Options(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from evaluator.cli.options import PATH, FiniteRange, json_option
+from evaluator.cli.options import PATH, FiniteRange, json_option, moved_data_option
 from evaluator.cli.tables import chosen_form, print_table, table_options
 
 if TYPE_CHECKING:
@@ -96,14 +97,19 @@ INCOMPLETE_EXIT = 5
     help="Exit status 5 if a prediction is missing, a name matches nothing, or a warning is shown.",
 )
 @table_options
+@moved_data_option
 @json_option("pair, or for each target and modality of a run")
 def score(
-    name: str | None, prediction: Path | None, reference: Path | None, **options: Any
+    name: str | None,
+    prediction: Path | None,
+    reference: Path | None,
+    data_root: Path | None,
+    **options: Any,
 ) -> None:
     """Score the masks of RUN again, without containers, or --prediction against --reference."""
     if name and not (prediction or reference):
         _refuse_options(name)
-        _score_run(name, as_json=options["as_json"])
+        _score_run(name, data_root, as_json=options["as_json"])
     elif prediction and reference and not name:
         _score_files(prediction, reference, options)
     elif name and prediction and reference:
@@ -123,7 +129,7 @@ def _refuse_options(name: str) -> None:
     given = [
         parameter.opts[-1]
         for parameter in context.command.params
-        if parameter.name not in ("name", "as_json", "wide", "csv", "markdown")
+        if parameter.name not in ("name", "data_root", "as_json", "wide", "csv", "markdown")
         and context.get_parameter_source(parameter.name or "") == ParameterSource.COMMANDLINE
     ]
     if given:
@@ -133,14 +139,14 @@ def _refuse_options(name: str) -> None:
         )
 
 
-def _score_run(name: str, *, as_json: bool) -> None:
+def _score_run(name: str, data_root: Path | None, *, as_json: bool) -> None:
     from evaluator.analysis.summary import summarise
     from evaluator.cli.show import print_table as print_run
     from evaluator.limits import ensure_limits
     from evaluator.runs.names import open_run
     from evaluator.scoring.rescore import score_run
 
-    run = open_run(name)
+    run = replace(open_run(name), moved_to=data_root)
     ensure_limits([run])
     score_run(run)
     if not as_json:

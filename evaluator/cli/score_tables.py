@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from evaluator.cli.tables import Column, Table
+from evaluator.cli.table_layout import Column, Table
 from evaluator.metrics import METRICS
 from evaluator.scoring.score_summary import VOLUMES, key_of, target_means
 

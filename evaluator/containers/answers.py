@@ -196,16 +196,16 @@ def removed_output(output: Path) -> OutsideFailure | None:
 
 def raise_if_disk_full(workspace: Workspace) -> None:
     """Raise HostError if the disk of the workspace is full, or the workspace was removed."""
-    if not workspace.output.is_dir():
+    removed = [path for path in (workspace.output, workspace.input) if not path.is_dir()]
+    if removed:
         raise HostError(
-            f"{workspace.output} was removed while the model worked; leave the folder alone and "
-            "run again"
+            f"{removed[0]} was removed while the model worked; leave the folder alone and run again"
         )
-    free = shutil.disk_usage(workspace.output).free
+    # the output folder may be a file system of limited size, which a model fills
+    free = shutil.disk_usage(workspace.input).free
     if free < MIN_FREE_BYTES:
         raise HostError(
-            f"only {free // 2**20} MiB are free at {workspace.output}; "
-            "free some space and run again"
+            f"only {free // 2**20} MiB are free at {workspace.input}; free some space and run again"
         )
 
 

@@ -8,8 +8,9 @@ from evaluator.findings import Finding
 from evaluator.manifests.organs import load_organs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from evaluator.datasets.scan_summary import ScanSummary
     from evaluator.findings import Severity
     from evaluator.types import Case
 
@@ -62,6 +63,48 @@ def check_duplicates(cases: Sequence[Case], hashes: Hashes) -> Iterator[Finding]
                     message=f"the image is the same file as the image of {owner}",
                     topic="duplicates",
                 )
+
+
+def check_content(cases: Sequence[Case], summaries: Iterable[ScanSummary]) -> Iterator[Finding]:
+    """Images and references of two scans that hold the same voxels in different files.
+
+    Args:
+        cases: of the dataset.
+        summaries: of their scans.
+    """
+    by_id = {case.id: case for case in cases}
+    images: dict[str, ScanSummary] = {}
+    references: dict[str, ScanSummary] = {}
+    for summary in summaries:
+        case = by_id[summary.case]
+        (modality,) = (name for name in case.scans if name == summary.modality)
+        scan = case.scans[modality]
+        first = images.setdefault(summary.image_hash, summary)
+        if first is not summary:
+            message = f"the image holds the same values as the image of {_name(first)}"
+            yield _of_scan("error", summary, str(scan.image), message)
+        if not summary.reference_hash:
+            continue
+        first = references.setdefault(summary.reference_hash, summary)
+        # one mask of a session may serve several images on one grid
+        if first is not summary and first.case != summary.case:
+            message = f"the references hold the same voxels as those of {_name(first)}"
+            yield _of_scan("error", summary, str(scan.references[0].path), message)
+
+
+def _name(summary: ScanSummary) -> str:
+    return f"{summary.case} {summary.modality}"
+
+
+def _of_scan(severity: Severity, summary: ScanSummary, path: str, message: str) -> Finding:
+    return Finding(
+        severity=severity,
+        case=summary.case,
+        modality=summary.modality,
+        path=path,
+        message=message,
+        topic="duplicates",
+    )
 
 
 def check_modalities(cases: Sequence[Case]) -> Iterator[Finding]:

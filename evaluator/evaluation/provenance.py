@@ -59,12 +59,14 @@ def run_info(
         command=shlex.join(sys.argv),
         dataset_source=_absolute(config.dataset),
         data_root=str(config.data_root.absolute()) if config.data_root else None,
+        found_root=str(dataset.root) if dataset.root else None,
         dataset=DatasetInfo(
             title=dataset.title,
             synthetic=dataset.synthetic,
             reference_origin=dataset.reference_origin,
             license=dataset.license,
             citation=dataset.citation,
+            circular=dataset.circular,
         ),
         protocol_source=_absolute(config.protocol),
         protocol=ProtocolInfo(title=protocol.title, metrics=protocol.metrics, seeds=protocol.seeds),
@@ -133,7 +135,7 @@ def _absolute(source: str) -> str:
     return str(Path(source).absolute()) if source.endswith(".toml") else source
 
 
-def describe_limits(limits: Limits, capped: Sequence[str]) -> LimitsInfo:
+def describe_limits(limits: Limits, capped: Sequence[str], output_limit: str) -> LimitsInfo:
     """The limits of the model's containers, as ``run.json`` states them."""
     return LimitsInfo(
         timeout=limits.timeout,
@@ -142,6 +144,7 @@ def describe_limits(limits: Limits, capped: Sequence[str]) -> LimitsInfo:
         shm=limits.shm,
         cpus=limits.cpus,
         output_bytes=limits.output_bytes,
+        output_limit=output_limit,
         capped=tuple(capped),
     )
 

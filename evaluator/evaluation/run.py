@@ -8,7 +8,10 @@ from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
 
+from evaluator.containers import StartHistory
 from evaluator.containers.engines import open_engine
+from evaluator.containers.leftovers import remove_leftovers
+from evaluator.containers.limited_output import ENFORCED, describe_output_limit
 from evaluator.containers.model_limits import choose_limits
 from evaluator.containers.workspace import workspace_of
 from evaluator.evaluation.data_guard import require_usable
@@ -25,7 +28,7 @@ from evaluator.limits import complete_limits
 from evaluator.locks import file_lock
 from evaluator.runs.damaged_files import set_aside_damaged
 from evaluator.runs.names import open_run
-from evaluator.runs.store import create_run
+from evaluator.runs.store import create_run, find_run
 from evaluator.runs.tables import gather
 from evaluator.volumes import MaskValidator
 from evaluator.zoo import ImageBuildConfig, find_model
@@ -35,6 +38,8 @@ from evaluator.zoo.prepare import prepare
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from evaluator.containers.engines import Engine
+    from evaluator.containers.engines.spec import Limits, Model
     from evaluator.evaluation.executors import Executor
     from evaluator.evaluation.model_connection import ModelConnection
     from evaluator.evaluation.plan import Plan
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
     from evaluator.evaluation.run_config import RunConfig
     from evaluator.evaluation.scan_task import ScanTask
     from evaluator.runs.data_checks import DataChecks
+    from evaluator.runs.run_info import LimitsInfo
     from evaluator.runs.store import RunStore
     from evaluator.types import Modality
 
@@ -88,9 +94,9 @@ def execute(
     build = ImageBuildConfig(fetch=Fetch(accepted=config.accepted))
     prepared = prepare(find_model(config.model), engine, weights=config.weights, config=build)
     plan = resolved.plan.prepared(prepared.model.card, prepared.model.digest, prepared.identity)
-    limits, capped = choose_limits(prepared.model.card, config.timeout, engine.capacity())
-    for sentence in capped:
-        logger.warning("model %s: %s", config.model, sentence)
+    name, history = config.name or plan.run_name, StartHistory()
+    remove_leftovers(engine, name)
+    limits, described = _limits(config, engine, prepared.model, name, history)
     info = run_info(
         plan,
         config,
@@ -98,13 +104,12 @@ def execute(
         resolved.gpus,
         prepared.hashes,
         cases=resolved.cases,
-        limits=describe_limits(limits, capped),
+        limits=described,
     )
-    run = create_run(config.name or plan.run_name, info)
+    run = create_run(name, info)
     with run.writing(config.shard), ExitStack() as stack:
         run.write_checks(checks, resolved.data.cases)
         set_aside_damaged(run.path, run.place_of)
-        engine.sweep(run.name)  # a killed run's container may still write into the workspace
         context = _open_context(resolved, plan, run, progress, stack)
         connection = connect(
             engine,
@@ -115,10 +120,32 @@ def execute(
             limits=limits,
             threads=config.threads,
             batch=config.batch,
+            history=history,
+            output_enforced=output_is_enforced(run),
         )
         _evaluate(resolved, context, connection, executor or LocalExecutor(resolved.gpus, run.name))
         _finish(resolved, context, connection)
     return run
+
+
+def _limits(
+    config: RunConfig, engine: Engine, model: Model, name: str, history: StartHistory
+) -> tuple[Limits, LimitsInfo]:
+    """The limits of the model's containers, and as a run's record states them."""
+    limits, capped = choose_limits(model.card, config.timeout, engine.capacity())
+    for sentence in capped:
+        logger.warning("model %s: %s", config.model, sentence)
+    output_limit = ""
+    if find_run(name) is None:
+        output_limit = describe_output_limit(engine, model.image, name, history)
+        logger.info("output folder of the model: %s", output_limit)
+    return limits, describe_limits(limits, capped, output_limit)
+
+
+def output_is_enforced(run: RunStore) -> bool:
+    """Whether the run's containers write into a file system of limited size, by its record."""
+    limits = run.info().limits
+    return limits is not None and limits.output_limit == ENFORCED
 
 
 def _accepted_checks(resolved: ResolvedRun) -> DataChecks:

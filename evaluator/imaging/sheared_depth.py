@@ -1,4 +1,4 @@
-"""How deep a voxel lies in a mask, on any grid: along its axes, or in the world if they are sheared.
+"""How deep a voxel lies in a mask, on any grid; in the world if its axes are sheared.
 
 See ``evaluator.imaging.distance_transform`` for what depth is. That transform goes along the axes,
 which is exact if they are at right angles. Else (a tilted gantry) the nearest voxel outside the

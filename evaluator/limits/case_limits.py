@@ -144,8 +144,8 @@ class CaseLimits:
 
         Two masks are compared. One is the finest reference on the scored grid, against the
         reference there. The other is the finest reference resampled to the image's own grid and
-        back, against itself. The one with the better Dice counts: references of images that are not aligned do
-        not lower the ceiling.
+        back, against itself. The one with the better Dice counts: references of images that are not
+        aligned do not lower the ceiling.
         """
         masks: dict[Modality, GridMask] = {}
         for name, loaded in self._own.items():

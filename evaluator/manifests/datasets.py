@@ -56,6 +56,16 @@ class PhantomPlan(_Table):
     seed: int = Field(default=0, ge=0)
 
 
+class ExpectedCounts(_Table):
+    """What a complete copy of a dataset has; ``umd data verify`` tells what is missing."""
+
+    #: subjects with PET and CT, and with PET and MR
+    pet_ct: int | None = Field(default=None, ge=0)
+    pet_mr: int | None = Field(default=None, ge=0)
+    #: different targets
+    targets: int | None = Field(default=None, ge=0)
+
+
 class DebianPackage(_Table):
     """A Debian package that contains the files; ``umd data fetch`` gets them."""
 
@@ -80,7 +90,14 @@ class DatasetManifest(_Table):
     reference_origin: str = Field(min_length=1)
     #: file of the case list beside the manifest; None: the manifest's name with .tsv
     cases: str | None = None
+    #: file of the table of subjects beside the manifest; None: the manifest's name with
+    #: .subjects.tsv, if it is there
+    subjects: str | None = None
     root: Root = Root()
+    #: models whose output, or whose training data, the references are
+    circular: tuple[str, ...] = ()
+    #: counts of a complete copy
+    expected: ExpectedCounts | None = None
     #: label tables, to which rows refer as @table: target -> value or values
     labels: dict[str, dict[Name, LabelValues]] = {}
     #: the package with the files, if Debian has them
@@ -140,16 +157,19 @@ def _describe(fault: Any) -> str:
     return describe_fault(fault)
 
 
-def root_of(manifest: DatasetManifest, data_root: Path | None) -> Path:
+def root_of(
+    manifest: DatasetManifest, data_root: Path | None, remembered: Path | None = None
+) -> Path:
     """The folder that the paths of the rows are relative to.
 
-    Candidates are ``data_root``, the manifest's variable, ``UMD_DATA``, and the manifest's folder.
-    The first one that contains an image of the list is taken; if none does, the first that is a
-    folder, so that messages name each missing file.
+    Candidates are ``data_root``, the folder of an earlier run, the manifest's variable,
+    ``UMD_DATA``, and the manifest's folder. The first one that contains an image of the list is
+    taken; if none does, the first that is a folder, so that messages name each missing file.
 
     Args:
         manifest: the dataset.
-        data_root: the user's choice; no other folder is considered.
+        data_root: the user's choice; no other folder is considered, unless one is remembered.
+        remembered: the folder in which an earlier run found the files.
 
     Raises:
         DatasetError: no candidate is a folder; the message says what to set.
@@ -158,6 +178,14 @@ def root_of(manifest: DatasetManifest, data_root: Path | None) -> Path:
         ((base / manifest.root.folder).resolve(), origin)
         for base, origin in _bases(manifest, data_root)
     ]
+    if remembered is not None:
+        place = 1 if data_root is not None else 0
+        candidates.insert(place, (remembered, "where the run found them"))
+        if data_root is not None:
+            # the folder itself may be meant, as the run's root was
+            candidates.insert(1, (data_root.resolve(), "from --data-root"))
+            rules = _bases(manifest, None)
+            candidates += [((base / manifest.root.folder).resolve(), why) for base, why in rules]
     folders = [root for root, _ in candidates if root.is_dir()]
     for root in folders:
         if any((root / row.image).exists() for row in manifest.rows):

@@ -130,7 +130,7 @@ def _labels(name: str, value: Any) -> tuple[int, ...]:
 
 
 def _label(name: str, value: Any) -> int:
-    """One label: a whole number, at least 0; JSON's ``1.0`` is one, ``1.7`` and ``true`` are not."""
+    """One label: a whole number, at least 0; ``1.0`` is valid, ``1.7`` and ``true`` are not."""
     if isinstance(value, str):
         try:
             value = int(value)

@@ -19,6 +19,7 @@ import pandas as pd
 from evaluator.errors import UserError
 from evaluator.files import fingerprint, write_bytes
 from evaluator.imaging.geometry import voxel_ml
+from evaluator.runs.changed_files import record_files
 from evaluator.runs.effort import efforts
 from evaluator.runs.scorers import read_scorers
 from evaluator.types import ScoreStatus
@@ -53,8 +54,8 @@ targets; ``gpu_peak_bytes`` and ``notes`` (JSON) are what the model reported of 
 ``voxels`` is the mask's voxel count and ``voxel_ml`` the volume of one; ``mask`` is the file's path
 within the run folder. ``displacement_mm`` is how far round 0's prompt was moved from its simulated
 place, ``anchor`` the modality it was simulated on. ``clicks``, ``boxes`` and ``scribble_mm`` are
-the effort of the prompt up to this round (``evaluator.runs.effort``). Where the model was not run, ``status`` is
-``not-run`` or ``undefined`` and ``detail`` says why. A missing value is pandas' NA.
+the effort of the prompt up to this round (``evaluator.runs.effort``). Where the model was not run,
+``status`` is ``not-run`` or ``undefined`` and ``detail`` says why. A missing value is pandas' NA.
 """
 
 _TYPES = {
@@ -114,6 +115,7 @@ def gather(run: RunStore) -> pd.DataFrame:
     scorers = " ".join(map(str, read_scorers(run)))
     for name, frame in (("scores", scores), ("predictions", read_predictions(run))):
         write_bytes(run.path / f"{name}.parquet", parquet(frame, source, scorers))
+    record_files(run)
     return scores
 
 
@@ -146,7 +148,7 @@ def source_of(run: RunStore) -> str:
 
 
 def parquet(frame: pd.DataFrame, source: str = "", scorers: str = "") -> bytes:
-    """A table as the bytes of a Parquet file that names its source and the versions of the scorer."""
+    """A table as the bytes of a Parquet file that names its source and its scorers."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -41,7 +41,7 @@ def score_run(run: RunStore) -> None:
         HostError: a reference is missing; no score was changed.
     """
     info = run.info()
-    dataset = load_dataset(info.dataset_source, info.root)
+    dataset = load_dataset(info.dataset_source, info.root, info.remembered_root)
     protocol = load_protocol(info.protocol_source)
     check_metrics(protocol.metrics)
     for kind, recorded, present in (
@@ -56,6 +56,7 @@ def score_run(run: RunStore) -> None:
     with run.writing():
         for record in run.records():
             _require_recorded_references(run, record, cases[record.case])
+            _require_recorded_masks(run, record)
         for record in run.records():
             score_record(run, record, cases[record.case], protocol)
             logger.info("scored %s %s", record.case, record.modality)
@@ -74,6 +75,19 @@ def _require_recorded_references(run: RunStore, record: ScanRecord, case: Case) 
             raise RunConflictError(
                 f"{path} was replaced since run {run.name} was made, and its masks belong to the "
                 "former file; no score was changed. Make a new run"
+            )
+
+
+def _require_recorded_masks(run: RunStore, record: ScanRecord) -> None:
+    """Raise RunConflictError unless the masks are those that the model gave."""
+    for mask in record.masks():
+        path = run.path / mask.file
+        if not path.is_file():
+            raise RunConflictError(f"{path} is missing; no score was changed. Run the model again")
+        if current_sha256(path) != mask.sha256:
+            raise RunConflictError(
+                f"{path} is not the mask that the run wrote (sha256 differs); no score was "
+                "changed. Restore the file, or run the model again, which predicts this scan anew"
             )
 
 

@@ -34,6 +34,8 @@ class ImageDescription:
     entrypoint: tuple[str, ...]
     command: tuple[str, ...]
     labels: Mapping[str, str]
+    #: bytes
+    size: int = 0
 
 
 TAIL_LINES = 30
@@ -192,6 +194,7 @@ class BuildClient:
             entrypoint=tuple(config.get("Entrypoint") or ()),
             command=tuple(config.get("Cmd") or ()),
             labels=dict(config.get("Labels") or {}),
+            size=int(attributes.get("Size") or 0),
         )
 
     def import_tar(self, path: Path, repository: str, tag: str) -> None:

@@ -16,10 +16,11 @@ from evaluator.zoo.build_context import build_context
 from evaluator.zoo.build_lock import build_lock
 from evaluator.zoo.bundles import Bundle, identity_of
 from evaluator.zoo.cards import dockerfile_labels, parse_card
-from evaluator.zoo.catalog import BASES, copied_files, hash_files
+from evaluator.zoo.catalog import BASES, hash_files
 from evaluator.zoo.docker_client import BuildClient
 from evaluator.zoo.dockerfiles import foreign_images, from_images, read_dockerfile
 from evaluator.zoo.fetching import Fetch, fetch
+from evaluator.zoo.model_folders import folder_labels
 from evaluator.zoo.registered_images import ensure_registered
 from evaluator.zoo.saved_images import is_saved, load_base
 from evaluator.zoo.sources import read_sources, sources_path
@@ -89,28 +90,30 @@ def ensure_image(
     bases = [_base(name, order, builder) for name in BASES if f"umd/{name}" in from_images(text)]
     foreign = foreign_ids(text, builder)
     bases += foreign
-    bundle = open_bundle(model.name, order.bundle, order.flavour)
+    bundle = None if model.folder else open_bundle(model.name, order.bundle, order.flavour)
     weights = order.weights if bundle and bundle.sources.has_weights else Weights(kind="none")
-    reference = _reference(model, text, bases, bundle, weights)
+    reference = _reference(model, bases, bundle, weights)
     digest = builder.find(reference)
     logger.debug(f"image {reference} {'exists' if digest else 'does not exist yet'}")
     if digest is None:
         with build_lock(paths.cache() / "locks" / f"{model.name}.lock", f"builds {model.name}"):
             if bundle and order.bundle is None:
                 fetch(bundle, order.fetch, weights.parts)
-                reference = _reference(model, text, bases, bundle, weights)
+                reference = _reference(model, bases, bundle, weights)
             digest = builder.find(reference) or _build(
                 builder, model, reference, bundle, weights, network=order.bundle is None
             )
         # the build may have pulled an image that was not here
         bases = [base for base in bases if base not in foreign] + foreign_ids(text, builder)
-        present = _reference(model, text, bases, bundle, weights)
+        present = _reference(model, bases, bundle, weights)
         if present != reference:
             builder.add_tag(reference, *present.split(":"))
             reference = present
     builder.add_tag(reference, f"umd/{model.name}", weights.tag.rstrip("-") or "latest")
     card = parse_card(builder.labels(reference), f"image {reference}")
-    if card != parse_card(dockerfile_labels(text) | weights.labels, model.dockerfile.name):
+    if model.folder is None and card != parse_card(
+        dockerfile_labels(text) | weights.labels, model.dockerfile.name
+    ):
         raise ManifestError(
             f"the labels of image {reference} differ from dockerfiles/{model.dockerfile.name}; "
             "write every umd.* label in the last stage, with literal values"
@@ -132,6 +135,14 @@ def _build(
     assert model.dockerfile is not None
     text = read_dockerfile(model.dockerfile)
     has_argument = re.search(r"^ARG WEIGHTS\b", text, flags=re.MULTILINE)
+    if model.folder is not None:
+        return builder.build(
+            model.folder,
+            model.dockerfile.name,
+            reference,
+            what=f"model {model.name}",
+            labels=folder_labels(model.dockerfile),
+        )
     with build_context(model.dockerfile, bundle, weights) as folder:
         return builder.build(
             folder,
@@ -192,7 +203,7 @@ def is_built(model: ZooModel, client: Any = None) -> bool:
     Raises:
         EngineUnavailableError: no engine answers.
     """
-    bundle = open_bundle(model.name, None, "auto")
+    bundle = None if model.folder else open_bundle(model.name, None, "auto")
     weights = default_weights(bundle.sources if bundle else None)
     return find_image(model, ImageBuildConfig(weights=weights), client=client) is not None
 
@@ -216,10 +227,10 @@ def find_image(
     bases = [builder.find(f"umd/{name}:latest") for name in names]
     if None in bases:
         return None
-    bundle = open_bundle(model.name, config.bundle, config.flavour)
+    bundle = None if model.folder else open_bundle(model.name, config.bundle, config.flavour)
     weights = config.weights if bundle and bundle.sources.has_weights else Weights(kind="none")
     inputs = [*map(str, bases), *foreign_ids(text, builder)]
-    reference = _reference(model, text, inputs, bundle, weights)
+    reference = _reference(model, inputs, bundle, weights)
     digest = builder.find(reference)
     if digest is None:
         return None
@@ -247,12 +258,8 @@ def _base(name: str, order: ImageBuildConfig, builder: BuildClient) -> str:
     return ensure_base(name, builder, flavour=order.flavour)
 
 
-def _reference(
-    model: ZooModel, text: str, bases: list[str], bundle: Bundle | None, weights: Weights
-) -> str:
-    root = paths.project()
-    assert model.dockerfile is not None
-    own = [model.dockerfile, *copied_files(text)]
+def _reference(model: ZooModel, bases: list[str], bundle: Bundle | None, weights: Weights) -> str:
+    own, root = model.build_files
     parts = list(bases)
     if bundle:
         own += [sources_path(model.name), *([bundle.lock] if bundle.lock else [])]

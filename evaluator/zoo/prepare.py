@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from evaluator.containers.contracts import CONTRACTS
+from evaluator.containers import is_server
+from evaluator.containers.contracts import contract_of
 from evaluator.containers.engines.spec import Model
 from evaluator.errors import UserError
 from evaluator.zoo import BuiltImage, ImageBuildConfig, ensure_image, find_image, local_digest
+from evaluator.zoo.base_images import ensure_base
+from evaluator.zoo.docker_client import BuildClient
 from evaluator.zoo.sources import read_sources
 from evaluator.zoo.weights import Weights, check_mounted, choose_weights, mounted_identity
+from evaluator.zoo.weights_archive import ensure_unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,11 +61,16 @@ def prepare(
     chosen, mounted = _weights(zoo_model, weights)
     if not engine.isolates:
         return _prepared_local(zoo_model, chosen, mounted)
+    if zoo_model.image and zoo_model.image.weights:
+        ensure_unpacked(zoo_model.image.weights)
     client = _docker_client(engine)
     built = ensure_image(
         zoo_model, replace(config or ImageBuildConfig(), weights=chosen), client=client
     )
-    return _prepared_image(built, chosen, mounted)
+    relay_image = None
+    if is_server(built.card):
+        relay_image = ensure_base("base", BuildClient(client))
+    return _prepared_image(built, chosen, mounted, relay_image)
 
 
 def find_prepared(
@@ -72,11 +81,15 @@ def find_prepared(
     if not engine.isolates:
         return _prepared_local(zoo_model, chosen, mounted)
     built = find_image(zoo_model, ImageBuildConfig(weights=chosen), client=_docker_client(engine))
-    return _prepared_image(built, chosen, mounted) if built else None
+    return _prepared_image(built, chosen, mounted, None) if built else None
 
 
 def _weights(zoo_model: ZooModel, weights: str) -> tuple[Weights, dict[str, str]]:
-    """The weights, and the sha256 of each mounted file."""
+    """The weights, and the sha256 of each mounted file, or of the archive that they come from."""
+    archive = zoo_model.image.weights if zoo_model.image else None
+    if archive and weights == "published":
+        chosen = Weights(kind="mounted", folder=archive.folder)
+        return chosen, {archive.path.name: archive.sha256}
     sources = read_sources(zoo_model.name)
     chosen = choose_weights(weights, zoo_model.name, sources)
     if chosen.kind != "mounted":
@@ -93,7 +106,7 @@ def _docker_client(engine: Engine) -> Any:
 
 
 def _prepared_image(
-    built: BuiltImage, weights: Weights, mounted: Mapping[str, str]
+    built: BuiltImage, weights: Weights, mounted: Mapping[str, str], relay_image: str | None
 ) -> PreparedModel:
     model = Model(
         card=built.card,
@@ -101,7 +114,8 @@ def _prepared_image(
         digest=built.digest,
         adapter=None,
         weights=weights.folder,
-        layout=CONTRACTS[built.card.contract].layout,
+        layout=contract_of(built.card).layout,
+        relay_image=relay_image,
     )
     return PreparedModel(
         model=model, identity=_identity(weights, mounted), hashes=mounted or built.weights

@@ -23,7 +23,7 @@ GRID = make_grid((12, 10, 8), np.diag([1.0, 1.5, 2.0, 1.0]))
 
 
 def box(*labels: int, shift: int = 0, dtype: Any = np.uint8) -> Any:
-    """A volume with one box of 4 x 4 x 4 voxels for each label, side by side along the third axis."""
+    """A volume with a box of 4 x 4 x 4 voxels for each label, along the third axis."""
     volume = np.zeros(GRID.shape, dtype)
     for n, label in enumerate(labels):
         volume[3 + shift : 7 + shift, 3:7, 4 * n : 4 * n + 3] = label
@@ -240,7 +240,10 @@ def test_tables_with_a_slip_are_refused(tmp_path: Path, content: str, words: str
         ('{"liver": 5}', {"liver": (5,)}),
         ('{"5": "liver", "0": "background"}', {"liver": (5,)}),
         ('{"liver": 5.0}', {"liver": (5,)}),
-        ('{"labels": {"background": 0, "whole": [1, 2], "core": [2]}}', {"whole": (1, 2), "core": (2,)}),
+        (
+            '{"labels": {"background": 0, "whole": [1, 2], "core": [2]}}',
+            {"whole": (1, 2), "core": (2,)},
+        ),
         ('\ufeff{"left kidney": 1}', {"left kidney": (1,)}),
     ],
 )  # fmt: skip

@@ -136,7 +136,7 @@ MEANS = (
         "median": "median over subjects",
         "q1": "first quartile over subjects",
         "q3": "third quartile over subjects",
-        "floor": "mean floor over subjects: the score of an image-blind answer to the model's prompt",
+        "floor": "mean over subjects of the score of an image-blind answer to the model's prompt",
         "ceiling": "mean ceiling over subjects: what the grid allows",
     }
     | _STATUS
@@ -305,17 +305,53 @@ CONTROL_CHECK = {
 
 #: columns of text and of counts; all others are numbers
 WORDS = {
-    "dataset", "protocol", "model", "other", "modality_pair", "modality", "target", "metric",
-    "failures", "family", "verdict", "verdict_reason", "status", "explanation", "method", "reason", "gap", "source",
-    "certainty", "kind", "prompt", "data", "control", "target_dataset",
-    "controlled_verdict", "conclusion", "grid_remark",
-}  # fmt: skip
+    "dataset",
+    "protocol",
+    "model",
+    "other",
+    "modality_pair",
+    "modality",
+    "target",
+    "metric",
+    "failures",
+    "family",
+    "verdict",
+    "verdict_reason",
+    "status",
+    "explanation",
+    "method",
+    "reason",
+    "gap",
+    "source",
+    "certainty",
+    "kind",
+    "prompt",
+    "data",
+    "control",
+    "target_dataset",
+    "controlled_verdict",
+    "conclusion",
+    "grid_remark",
+}
 COUNTS = {
-    "n", "n_pairs", "controlled_n", "excluded", "predictions", "failed", "unsupported",
-    "failed_structural", "failed_functional",
-    "failed_model", "failed_other", "scores", "targets", "subjects_for_tests", "subjects_needed",
-    "subjects_needed_low", "subjects_needed_high",
-}  # fmt: skip
+    "n",
+    "n_pairs",
+    "controlled_n",
+    "excluded",
+    "predictions",
+    "failed",
+    "unsupported",
+    "failed_structural",
+    "failed_functional",
+    "failed_model",
+    "failed_other",
+    "scores",
+    "targets",
+    "subjects_for_tests",
+    "subjects_needed",
+    "subjects_needed_low",
+    "subjects_needed_high",
+}
 
 FRAMES = {
     "means": MEANS,

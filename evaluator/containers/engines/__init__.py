@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from evaluator.containers.engines.spec import Capacity, Exit, Limits, Mode, Model, Workspace
+    from evaluator.containers.engines.spec import (
+        Capacity,
+        Exit,
+        Limits,
+        Mode,
+        Model,
+        Relay,
+        Workspace,
+    )
 
 __all__ = ["ENGINES", "Engine", "Process", "open_engine"]
 
@@ -100,6 +108,20 @@ class Engine(Protocol):
             HostError: the engine failed, which is not the model's fault.
         """
 
+    def start_relay(self, model: Process, relay: Relay, *, run_id: str, log: Path) -> Process:
+        """Start a program of the evaluator in the network of a model's container.
+
+        Args:
+            model: the model's process, started by this engine.
+            relay: the program; its standard input and output are open, as in a session.
+            run_id: by which its container is found again.
+            log: file that receives what it prints on standard error.
+
+        Raises:
+            RefusedStartError: the engine refuses the container, as when the model's has ended.
+            HostError: the engine failed.
+        """
+
     def check_folders(
         self, image: str | None, workspace: Workspace, *, run_id: str, gpu: str | None
     ) -> bool:
@@ -119,9 +141,12 @@ class Engine(Protocol):
         """
 
     def sweep(self, run_id: str) -> list[str]:
-        """Remove what a killed evaluator left of a run of this name; one that lives is let be.
+        """Remove what killed evaluators left: of this run, and of others after a minute.
 
-        Returns names.
+        Containers of an evaluator that lives, or that runs on another machine, stay.
+
+        Returns:
+            Names of the containers.
         """
 
     def orphans(self) -> list[str]:

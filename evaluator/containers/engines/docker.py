@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,12 +33,14 @@ from evaluator.containers.engines.spec import (
     Capacity,
     Limits,
     container_arguments,
+    relay_arguments,
     start_of,
 )
 from evaluator.errors import EngineUnavailableError, HostError
 
 if TYPE_CHECKING:
-    from evaluator.containers.engines.spec import Mode, Model, Workspace
+    from evaluator.containers.engines import Process
+    from evaluator.containers.engines.spec import Mode, Model, Relay, Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +48,8 @@ logger = logging.getLogger(__name__)
 PROBE_SECONDS, PROBE_BYTES = 60.0, 256 * 2**20
 #: seconds for any call to the engine that is not a wait for a model
 CALL_SECONDS = 120
+#: a container of another run whose evaluator is gone has so long to end by itself
+ORPHAN_SECONDS = 60.0
 
 HOW_TO_GET = """no container engine answers at {address} ({why}).
   As root on Debian or Ubuntu:  apt-get install docker.io && systemctl start docker (or: dockerd &)
@@ -141,7 +146,8 @@ class DockerEngine:
         caller = Caller.this_process()
         if model.layout.image_user:
             # the image's user is not known, and without capabilities root may not override modes
-            workspace.output.chmod(0o777)
+            for folder in filter(None, (workspace.output, workspace.cache)):
+                folder.chmod(0o777)
         elif caller.uid == 0:
             os.chown(workspace.output, *caller.container_user)
         arguments = container_arguments(
@@ -162,6 +168,26 @@ class DockerEngine:
         container = self._create(arguments)
         try:
             return ContainerProcess(container, LogFile(log), mode)
+        except BaseException:
+            remove_container(container)
+            raise
+
+    def start_relay(
+        self, model: Process, relay: Relay, *, run_id: str, log: Path
+    ) -> ContainerProcess:
+        """See ``evaluator.containers.engines.Engine``."""
+        assert isinstance(model, ContainerProcess)
+        arguments = relay_arguments(
+            relay,
+            model.container_id,
+            Caller.this_process(),
+            name=f"umd-relay-{secrets.token_hex(6)}",
+            run_id=run_id,
+            podman=self._podman,
+        )
+        container = self._create(arguments)
+        try:
+            return ContainerProcess(container, LogFile(log), "serve")
         except BaseException:
             remove_container(container)
             raise
@@ -221,7 +247,7 @@ class DockerEngine:
             )
 
         images = [*([image] if image else ()), *self.images()]
-        if probe_folders(self.client, images, workspace.input.parent, arguments):
+        if probe_folders(self.client, images, workspace, arguments):
             return True
         logger.warning(
             "not checked whether containers can use the evaluator's folders: no image here has a "
@@ -237,9 +263,11 @@ class DockerEngine:
 
     def sweep(self, run_id: str) -> list[str]:
         """See ``evaluator.containers.engines.Engine``."""
-        orphans = self._orphans()
-        of_run = [container for container in orphans if container.labels.get("umd.run") == run_id]
-        return self._remove_all(of_run)
+        left = []
+        for container in self._orphans():
+            if container.labels.get("umd.run") == run_id or _age(container) > ORPHAN_SECONDS:
+                left.append(container)
+        return self._remove_all(left)
 
     def orphans(self) -> list[str]:
         """See ``evaluator.containers.engines.Engine``."""
@@ -271,6 +299,15 @@ class DockerEngine:
         for container in containers:
             remove_container(container)
         return [str(container.name) for container in containers]
+
+
+def _age(container: Any) -> float:
+    """Seconds since a container was created; 0 if the engine does not tell."""
+    try:
+        created = datetime.fromisoformat(container.attrs["Created"])
+    except (KeyError, TypeError, ValueError):
+        return 0.0
+    return (datetime.now(UTC) - created).total_seconds()
 
 
 def _docker_types(arguments: dict[str, Any]) -> dict[str, Any]:

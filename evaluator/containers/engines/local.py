@@ -24,7 +24,8 @@ from zoo_sdk.gpu import GIVEN
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from evaluator.containers.engines.spec import Limits, Mode, Model, Workspace
+    from evaluator.containers.engines import Process
+    from evaluator.containers.engines.spec import Limits, Mode, Model, Relay, Workspace
 
 
 class LocalEngine:
@@ -82,6 +83,17 @@ class LocalEngine:
                 f"could not start {model.card.name}: {error.strerror}; run again"
             ) from error
         return LocalProcess(process, LogFile(log), mode)
+
+    def start_relay(
+        self,
+        model: Process,  # noqa: ARG002
+        relay: Relay,  # noqa: ARG002
+        *,
+        run_id: str,  # noqa: ARG002
+        log: Path,  # noqa: ARG002
+    ) -> LocalProcess:
+        """Never called: a server is an image, and this engine runs none."""
+        raise UserError("a model that is a server runs in a container only; use --engine docker")
 
     def check_folders(
         self,

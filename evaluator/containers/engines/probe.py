@@ -62,13 +62,13 @@ class _NoProgram:
     """The image lacks the program of the probe."""
 
 
-def probe_folders(client: Any, images: list[str], folder: Path, arguments: Arguments) -> bool:
+def probe_folders(client: Any, images: list[str], folders: Workspace, arguments: Arguments) -> bool:
     """Check that containers of an engine read and write the evaluator's folders.
 
     Args:
         client: of the engine.
         images: images to try, until one has a shell or Python.
-        folder: a folder of the evaluator; the probe makes folders in it and removes them.
+        folders: of a run; the probe makes folders beside its input and in its output.
         arguments: those of the model's container.
 
     Returns:
@@ -79,7 +79,7 @@ def probe_folders(client: Any, images: list[str], folder: Path, arguments: Argum
     """
     for image in images:
         for program in PROGRAMS:
-            with _folders(folder) as (workspace, number):
+            with _folders(folders) as (workspace, number):
                 result = _run(client, arguments(workspace, image) | {"entrypoint": program})
                 if isinstance(result, _NoProgram):
                     continue
@@ -89,15 +89,16 @@ def probe_folders(client: Any, images: list[str], folder: Path, arguments: Argum
 
 
 @contextmanager
-def _folders(folder: Path) -> Iterator[tuple[Workspace, str]]:
+def _folders(folders: Workspace) -> Iterator[tuple[Workspace, str]]:
     """Two new folders of a probe and the number to copy; removed at the end."""
-    root = folder / f"probe-{secrets.token_hex(6)}"
-    workspace = Workspace(input=root / "input", output=root / "output")
+    root = folders.input.parent / f"probe-{secrets.token_hex(6)}"
+    # the output folder may be a file system that the engine does not see
+    workspace = Workspace(input=root / "input", output=folders.output / root.name)
     number = secrets.token_hex(16)
     try:
         try:
             workspace.input.mkdir(parents=True)
-            workspace.output.mkdir()
+            workspace.output.mkdir(parents=True)
             (workspace.input / "number").write_text(number + "\n")
             workspace.input.chmod(0o755)
             (workspace.input / "number").chmod(0o644)
@@ -106,6 +107,7 @@ def _folders(folder: Path) -> Iterator[tuple[Workspace, str]]:
         yield workspace, number
     finally:
         discard(root)
+        discard(workspace.output)
 
 
 def _run(client: Any, arguments: dict[str, Any]) -> int | _NoProgram:

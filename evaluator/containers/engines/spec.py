@@ -12,7 +12,9 @@ from zoo_sdk.gpu import GIVEN
 if TYPE_CHECKING:
     from evaluator.types import ModelCard
 
-Mode = Literal["batch", "serve"]
+#: how a container is used: all requests and an end; a session over standard input and output; a
+#: session over HTTP
+Mode = Literal["batch", "serve", "invoke"]
 
 #: who a container runs as when the caller is root: "nobody"
 NOBODY = 65534
@@ -25,6 +27,10 @@ SHM_BYTES = 2**30
 CPU_SHARES = 512
 #: where a container finds its weights
 WEIGHTS = "/opt/ml/model"
+#: where a relay finds its folder
+RELAY_FOLDER = "/work"
+#: what a relay may take
+RELAY_MEMORY, RELAY_PROCESSES = 256 * 2**20, 32
 #: what a container's own log may take on the host
 LOG_OPTIONS = {"max-size": "20m", "max-file": "1"}
 
@@ -41,6 +47,8 @@ class ContainerLayout:
     root_writable: bool = False
     #: the user of the image instead of the caller's
     image_user: bool = False
+    #: a folder that is kept over the rounds of a case; None: none
+    cache: str | None = None
     #: None: the working directory of the image
     working_dir: str | None = "/tmp"  # noqa: S108 - the container's own tmpfs
 
@@ -61,14 +69,29 @@ class Model:
     #: folder that is mounted in the place of the image's own weights; None: nothing is
     weights: Path | None = None
     layout: ContainerLayout = NATIVE_LAYOUT
+    #: image of the relay to a model that is a server; None: the model is none
+    relay_image: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relay:
+    """A program of the evaluator in a container that shares the network of a model's container."""
+
+    #: an image of the project
+    image: str
+    command: tuple[str, ...]
+    #: mounted at ``RELAY_FOLDER``, where the relay may write whoever owns the files
+    folder: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
-    """The two folders that a container sees: ``/input`` (read only) and ``/output``."""
+    """The folders that a container sees: ``/input`` (read only), ``/output``, and a cache."""
 
     input: Path
     output: Path
+    #: of the layout's ``cache``; None: none
+    cache: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,12 +214,7 @@ def container_arguments(
         "image": image,
         "command": command,
         "name": name,
-        "labels": {
-            "umd.run": run_id,
-            "umd.pid": str(caller.pid),
-            "umd.started": caller.started,
-            "umd.host": caller.host,
-        },
+        "labels": _labels(caller, run_id),
         "user": None if layout.image_user else f"{uid}:{gid}",
         # HOME is the container's own tmpfs; the SDK refuses to start if torch cannot use the GPU
         "environment": {"HOME": "/tmp", **gpu_environment(gpu)},  # noqa: S108
@@ -229,6 +247,56 @@ def container_arguments(
     return arguments
 
 
+def relay_arguments(
+    relay: Relay, model: str, caller: Caller, *, name: str, run_id: str, podman: bool = False
+) -> dict[str, Any]:
+    """Keyword arguments of docker's ``containers.create`` for a relay; see ``container_arguments``.
+
+    The relay is root of its container, without any capability but those to move files of the
+    model's user and to give them to the evaluator's user.
+
+    Args:
+        relay: the program.
+        model: id of the model's container.
+        caller: who asks.
+        name: name of the container.
+        run_id: by which the container is found again.
+        podman: whether the engine is Podman.
+    """
+    folder = {"source": str(relay.folder), "target": RELAY_FOLDER, "type": "bind"}
+    return {
+        "image": relay.image,
+        "entrypoint": list(relay.command),
+        "command": [],
+        "name": name,
+        "labels": _labels(caller, run_id),
+        "user": "0:0",
+        "working_dir": "/",
+        "network_mode": f"container:{model}",
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "cap_add": ["CHOWN", "DAC_OVERRIDE"],
+        "security_opt": ["no-new-privileges"],
+        "pids_limit": RELAY_PROCESSES,
+        "mem_limit": RELAY_MEMORY,
+        "memswap_limit": RELAY_MEMORY,
+        "mounts": [{**folder, "read_only": False}],
+        "ulimits": [{"name": "core", "soft": 0, "hard": 0}],
+        "device_requests": [],
+        "stdin_open": True,
+        "log_config": None if podman else LOG_OPTIONS,
+    }
+
+
+def _labels(caller: Caller, run_id: str) -> dict[str, str]:
+    return {
+        "umd.run": run_id,
+        "umd.pid": str(caller.pid),
+        "umd.started": caller.started,
+        "umd.host": caller.host,
+    }
+
+
 def _mounts(
     workspace: Workspace, layout: ContainerLayout, weights: Path | None
 ) -> list[dict[str, Any]]:
@@ -243,6 +311,8 @@ def _mounts(
     ]
     if weights:
         folders.append((weights, WEIGHTS, True))
+    if workspace.cache and layout.cache:
+        folders.append((workspace.cache, layout.cache, False))
     return [
         {"source": str(source), "target": target, "type": "bind", "read_only": read_only}
         for source, target, read_only in folders

@@ -17,11 +17,14 @@ from evaluator import paths
 from evaluator.containers import ModelSession, answer_batch
 from evaluator.containers.contracts.native import NativeContract, staged
 from evaluator.containers.engines import open_engine
+from evaluator.containers.engines.docker import DockerEngine
 from evaluator.containers.engines.spec import Limits, Workspace
 from evaluator.containers.gpus import choose_gpus, find_gpus, lease
+from evaluator.containers.workspace import claim_workspace
 from evaluator.types import Failure, Status
 from evaluator.volumes import MaskValidator
 from evaluator.zoo import find_model
+from evaluator.zoo.conformance.foreign import foreign_checks
 from evaluator.zoo.conformance.requests import (
     TARGET,
     UNKNOWN_TARGET,
@@ -32,6 +35,7 @@ from evaluator.zoo.conformance.requests import (
     tiny_requests,
 )
 from evaluator.zoo.conformance.results import MAX_DETAIL, Result, agreement, equality, summary
+from evaluator.zoo.docker_client import BuildClient
 from evaluator.zoo.prepare import prepare
 
 if TYPE_CHECKING:
@@ -76,7 +80,12 @@ def check_model(
     zoo_model = find_model(name)
     gpus = choose_gpus(find_gpus(), None, zoo_model.card)
     prepared = prepare(zoo_model, engine, weights=weights)
-    return prepared, _checks(engine, prepared.model, gpus[0].uuid if gpus else None, large=large)
+    gpu = gpus[0].uuid if gpus else None
+    if prepared.model.card.contract != NativeContract.name:
+        client = engine.client if isinstance(engine, DockerEngine) else None
+        described = BuildClient(client).describe(str(prepared.model.image))
+        return prepared, foreign_checks(engine, prepared, described, gpu=gpu)
+    return prepared, _checks(engine, prepared.model, gpu, large=large)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +125,7 @@ def _checks(engine: Engine, model: Model, gpu: str | None, *, large: bool) -> It
     folder = Path(tempfile.mkdtemp(dir=paths.cache() / "work"))
     run_id, log = f"check-{folder.name}", folder / "model.log"
     workspace = Workspace(input=folder / "input", output=folder / "output")
+    claim_workspace(folder)
     try:
         requests = _Requests.write(workspace, model.card, large=large)
         workspace.output.mkdir()
