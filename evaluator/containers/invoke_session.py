@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 
 from evaluator.containers.answers import new_output
 from evaluator.containers.batch import fill_input
-from evaluator.containers.engines.spec import RefusedStartError, Relay, Workspace
+from evaluator.containers.engines.relay import Relay
+from evaluator.containers.engines.spec import RefusedStartError, Workspace
 from evaluator.containers.safe_removal import discard, discard_rest
 from evaluator.containers.session import ModelSession
 from evaluator.errors import HostError, UserError

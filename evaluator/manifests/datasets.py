@@ -19,6 +19,7 @@ from evaluator import paths
 from evaluator.errors import DatasetError, ManifestError
 from evaluator.manifests.case_lists import NAME, Name, Row, name_rule, read_case_list
 from evaluator.manifests.faults import describe_fault
+from evaluator.types import ExpectedCounts
 
 logger = logging.getLogger(__name__)
 
@@ -54,16 +55,6 @@ class PhantomPlan(_Table):
         Annotated[int, Field(ge=8, le=2048)],
     ]
     seed: int = Field(default=0, ge=0)
-
-
-class ExpectedCounts(_Table):
-    """What a complete copy of a dataset has; ``umd data verify`` tells what is missing."""
-
-    #: subjects with PET and CT, and with PET and MR
-    pet_ct: int | None = Field(default=None, ge=0)
-    pet_mr: int | None = Field(default=None, ge=0)
-    #: different targets
-    targets: int | None = Field(default=None, ge=0)
 
 
 class DebianPackage(_Table):

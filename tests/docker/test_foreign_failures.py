@@ -24,7 +24,9 @@ from evaluator.volumes import MaskValidator, write_volume
 from evaluator.volumes.mha import write_mha
 from evaluator.zoo.base_images import ensure_base
 from evaluator.zoo.cards import parse_card
+from evaluator.zoo.conformance.checks import check_model
 from evaluator.zoo.docker_client import BuildClient
+from evaluator.zoo.registered_images import add_image
 from tests.tiny import GRIDS
 
 GRID = GRIDS["CT"]
@@ -36,6 +38,17 @@ SOCKETS = {
     },
     "outputs": {"organ": {"path": "images/organ", "targets": {"*": 1}}},
 }
+
+SOCKETS_TOML = """
+[inputs.ct]
+path = "images/ct"
+modality = "CT"
+[inputs.clicks]
+path = "clicks.json"
+[outputs.organ]
+path = "images/organ"
+targets = { "*" = 1 }
+"""
 
 #: a process of each request; written from the conventions' rules
 ONCE = """
@@ -338,3 +351,38 @@ def test_a_server_needs_a_session():
     ):
         with pytest.raises(UserError, match=message):
             connect(engine, model, RoundPlan(count=1), batch=batch, **arguments)
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize(
+    ("kind", "detail"),
+    [
+        ("exec", "crashed: the model ended with exit code 1; it printed: cat: /input/behaviour"),
+        ("cvpr25", "crashed: the model ended with exit code 1"),
+        ("invoke", "crashed: the server closed the connection without an answer"),
+    ],
+)
+def test_a_check_names_the_step_that_fails(
+    docker_engine, image, tmp_path, monkeypatch, kind, detail
+):
+    monkeypatch.setenv("UMD_MODELS", str(tmp_path / "models"))
+    (tmp_path / "sockets.toml").write_text(SOCKETS_TOML)
+    labels = {API_LABEL: INVOKE} if kind == "invoke" else {}
+    name = f"failing-{kind}"
+    add_image(
+        name,
+        TAG,
+        BuildClient(docker_engine.client),
+        contract="cvpr25" if kind == "cvpr25" else "grand-challenge",
+        sockets=None if kind == "cvpr25" else str(tmp_path / "sockets.toml"),
+    )
+    definition = tmp_path / "models" / f"{name}.toml"
+    lines = [f'"{key}" = "{value}"' for key, value in labels.items()]
+    definition.write_text(definition.read_text() + "\n".join(lines) + "\n")
+    results = list(check_model(name, "docker")[1])
+    assert [result.ok for result in results] == [True] * 4 + [False]
+    described, convention, *_, failed = results
+    assert "user 1000:1000; entrypoint sh /entry.sh" in described.detail
+    assert "named when the model was added" in convention.detail
+    assert failed.check == "CT on an axis-aligned grid"
+    assert detail in failed.detail

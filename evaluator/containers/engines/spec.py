@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from evaluator.containers.engines.guard import start_of
 from zoo_sdk.gpu import GIVEN
 
 if TYPE_CHECKING:
@@ -27,10 +28,6 @@ SHM_BYTES = 2**30
 CPU_SHARES = 512
 #: where a container finds its weights
 WEIGHTS = "/opt/ml/model"
-#: where a relay finds its folder
-RELAY_FOLDER = "/work"
-#: what a relay may take
-RELAY_MEMORY, RELAY_PROCESSES = 256 * 2**20, 32
 #: what a container's own log may take on the host
 LOG_OPTIONS = {"max-size": "20m", "max-file": "1"}
 
@@ -71,17 +68,6 @@ class Model:
     layout: ContainerLayout = NATIVE_LAYOUT
     #: image of the relay to a model that is a server; None: the model is none
     relay_image: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Relay:
-    """A program of the evaluator in a container that shares the network of a model's container."""
-
-    #: an image of the project
-    image: str
-    command: tuple[str, ...]
-    #: mounted at ``RELAY_FOLDER``, where the relay may write whoever owns the files
-    folder: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,16 +163,6 @@ def gpu_environment(gpu: str | None) -> dict[str, str]:
     return {GIVEN: gpu} if gpu else {}
 
 
-def start_of(pid: int) -> str:
-    """When a process was started, in the system's ticks since it booted; empty if it is gone."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    # the name in parentheses may hold spaces
-    return text.rpartition(")")[2].split()[19]
-
-
 def container_arguments(
     image: str | None,
     workspace: Workspace,
@@ -214,7 +190,7 @@ def container_arguments(
         "image": image,
         "command": command,
         "name": name,
-        "labels": _labels(caller, run_id),
+        "labels": container_labels(caller, run_id),
         "user": None if layout.image_user else f"{uid}:{gid}",
         # HOME is the container's own tmpfs; the SDK refuses to start if torch cannot use the GPU
         "environment": {"HOME": "/tmp", **gpu_environment(gpu)},  # noqa: S108
@@ -247,48 +223,8 @@ def container_arguments(
     return arguments
 
 
-def relay_arguments(
-    relay: Relay, model: str, caller: Caller, *, name: str, run_id: str, podman: bool = False
-) -> dict[str, Any]:
-    """Keyword arguments of docker's ``containers.create`` for a relay; see ``container_arguments``.
-
-    The relay is root of its container, without any capability but those to move files of the
-    model's user and to give them to the evaluator's user.
-
-    Args:
-        relay: the program.
-        model: id of the model's container.
-        caller: who asks.
-        name: name of the container.
-        run_id: by which the container is found again.
-        podman: whether the engine is Podman.
-    """
-    folder = {"source": str(relay.folder), "target": RELAY_FOLDER, "type": "bind"}
-    return {
-        "image": relay.image,
-        "entrypoint": list(relay.command),
-        "command": [],
-        "name": name,
-        "labels": _labels(caller, run_id),
-        "user": "0:0",
-        "working_dir": "/",
-        "network_mode": f"container:{model}",
-        "read_only": True,
-        "cap_drop": ["ALL"],
-        "cap_add": ["CHOWN", "DAC_OVERRIDE"],
-        "security_opt": ["no-new-privileges"],
-        "pids_limit": RELAY_PROCESSES,
-        "mem_limit": RELAY_MEMORY,
-        "memswap_limit": RELAY_MEMORY,
-        "mounts": [{**folder, "read_only": False}],
-        "ulimits": [{"name": "core", "soft": 0, "hard": 0}],
-        "device_requests": [],
-        "stdin_open": True,
-        "log_config": None if podman else LOG_OPTIONS,
-    }
-
-
-def _labels(caller: Caller, run_id: str) -> dict[str, str]:
+def container_labels(caller: Caller, run_id: str) -> dict[str, str]:
+    """By which a container of the evaluator is found again, and whose it is."""
     return {
         "umd.run": run_id,
         "umd.pid": str(caller.pid),
