@@ -1,10 +1,10 @@
 """Validation by simulation of the verdict without the grid's part.
 
-A subject is a lumpy tumour of 2 to 6 cm, the same in the world on two grids: CT (1.5 x 1.5 x 3.3 mm)
-and PET, whose voxels are 2, 3 or 4 times as large across (and start at a random place). The box is
-drawn on CT and rounded outwards on PET, as by the protocol ``box``. Models answer by masks that are
-scored on each grid; floors and ceilings are those of ``evaluator.limits``. Cohorts draw subjects from
-a pool with replacement, with noise for each image.
+A subject is a lumpy tumour of 2 to 6 cm, the same in the world on two grids: CT (1.5 x 1.5 x 3.3
+mm) and PET, whose voxels are 2, 3 or 4 times as large across (and start at a random place). The box
+is drawn on CT and rounded outwards on PET, as by the protocol ``box``. Models answer by masks that
+are scored on each grid; floors and ceilings are those of ``evaluator.limits``. Cohorts draw
+subjects from a pool with replacement, with noise for each image.
 
     make bench-grid                                the full simulation; writes docs/confounds.md
     benchmarks/bench_grid.py --cohorts 40 --pool 12    a short run; prints only

@@ -53,9 +53,20 @@ RUNS = (
     ),
 )
 TITLES = (
-    "dataset", "protocol", "model", "pair", "n", "Dice", "floors", "ceilings", "raw difference", "raw verdict",
-    "without the grid", "slope", "conclusion",
-)  # fmt: skip
+    "dataset",
+    "protocol",
+    "model",
+    "pair",
+    "n",
+    "Dice",
+    "floors",
+    "ceilings",
+    "raw difference",
+    "raw verdict",
+    "without the grid",
+    "slope",
+    "conclusion",
+)
 
 
 def project_with_blind(folder: Path) -> Path:

@@ -12,8 +12,8 @@
     ├── RunConflictError             9   a run is in use or has different settings
     └── ModelFilesError             10   weights, packages or source are missing or not as pinned
 
-``umd run`` ends with 11 if a run has no mask at all, ``umd`` with 70 if it has a bug and with 130 if
-it was interrupted.
+``umd run`` ends with 11 if a run has no mask at all, ``umd`` with 70 if it has a bug and with 130
+if it was interrupted.
 
 A model's failure is never one of these: it is data (``evaluator.types.Failure``).
 """

@@ -15,15 +15,34 @@ Severity = Literal["error", "warning", "note"]
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
+Depth = Literal["headers", "quick", "full"]
+"""How thorough a check is.
+
+headers: files, grids, headers and names; no voxel is read.
+quick: also hashes, values, labels and registration; the checks before each run.
+full: also units by organs, anatomy, storage, duplicates by content, and bodies of pairs.
+"""
+
+DEPTHS: tuple[Depth, ...] = ("headers", "quick", "full")
+
 Topic = Literal[
-    "files", "header", "values", "labels", "names", "duplicates", "session", "registration"
+    "files",
+    "header",
+    "values",
+    "labels",
+    "anatomy",
+    "names",
+    "duplicates",
+    "session",
+    "registration",
 ]
 """What a finding is about.
 
 files: missing, unreadable or changed files, and references on another grid than their image.
-header: places and directions that a header states twice, or not at all.
+header: places and directions that a header states twice, not at all, or unlike its image.
 values: values that are implausible for the unit.
 labels: contents of references.
+anatomy: place, volume and completeness of organs.
 names: targets that ``manifests/organs.toml`` does not know.
 duplicates: one file that stands for two scans.
 session: what the images of a case have in common.

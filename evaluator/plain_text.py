@@ -1,7 +1,8 @@
 """Text of strangers (models, images, Dockerfiles), made harmless before it is stored or shown.
 
 Escape sequences change a terminal, bidirectional controls reorder what a reader sees, a lone
-surrogate cannot be written as UTF-8, and a cell that begins with ``=`` is a formula in spreadsheets.
+surrogate cannot be written as UTF-8, and a cell that begins with ``=`` is a formula in
+spreadsheets.
 """
 
 from __future__ import annotations

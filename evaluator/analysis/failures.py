@@ -201,7 +201,7 @@ def _classified(
 def _scans(run: RunFacts) -> tuple[dict[tuple[str, str], Scan], str]:
     """Return the scans of a run's dataset by case and modality; or none, and the reason."""
     try:
-        dataset = load_dataset(run.info.dataset_source, run.info.root)
+        dataset = load_dataset(run.info.dataset_source, run.info.root, run.info.remembered_root)
     except UserError as error:
         return {}, f"the references are not available: {error}"
     if dataset.sha256 != run.dataset_sha256:

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from evaluator.analysis.consensus import FEWEST_MODELS, compare_with_consensus
 from evaluator.errors import RunConflictError, UserError
 from evaluator.imaging.geometry import affine_of, difference, spacing
 from evaluator.imaging.grid_masks import common_region, crop_mask
@@ -29,17 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
+    from evaluator.analysis.consensus import Consensus
     from evaluator.imaging.grid_masks import GridMask
     from evaluator.runs.results import Results, RunFacts
     from evaluator.runs.store import RunStore
 
-    Consensus = Literal["majority", "staple"]
     Row = dict[str, Any]
 
-FEWEST_MODELS = 3
-"""A consensus and outliers need so many masks."""
 
 OUTLIER = 0.2
 """A model is an outlier if its mean Dice with the others is lower by this than theirs."""
@@ -137,7 +134,7 @@ def agree(
         by_model = {label: masks.get(label) for label in labels.values()}
         pairs = _pairs(by_model, str(scan["target"]))
         tables["pairs"] += [scan | row for row in pairs]
-        tables["consensus"] += [scan | row for row in _with_consensus(by_model, consensus)]
+        tables["consensus"] += [scan | row for row in compare_with_consensus(by_model, consensus)]
         tables["outliers"] += [scan | row for row in _outliers(pairs, outlier)]
     frames = {
         name: pd.DataFrame(rows, columns=list(COLUMNS[name])) for name, rows in tables.items()
@@ -224,51 +221,6 @@ def _volume(mask: GridMask | None) -> float | None:
     if mask is None:
         return None
     return mask.voxel_count * abs(float(np.linalg.det(affine_of(mask.grid)[:3, :3]))) / 1000
-
-
-def _with_consensus(masks: Mapping[str, GridMask | None], rule: Consensus) -> list[Row]:
-    """Each model's mask against the consensus; no row for fewer than three masks on one grid."""
-    present = {label: mask for label, mask in masks.items() if mask is not None}
-    grids = [mask.grid for mask in present.values()]
-    if len(present) < FEWEST_MODELS or any(difference(grids[0], grid) for grid in grids[1:]):
-        return []
-    low, high = common_region(*present.values())
-    arrays = {label: mask.crop(low, high) for label, mask in present.items()}
-    joint = consensus_of(list(arrays.values()), rule)
-    voxel_ml = abs(float(np.linalg.det(affine_of(grids[0])[:3, :3]))) / 1000
-    rows = []
-    for label, array in arrays.items():
-        voxels = int(array.sum()) + int(joint.sum())
-        dice = 2 * int((array & joint).sum()) / voxels if voxels else None
-        rows.append(
-            {
-                "model": label,
-                "masks": len(arrays),
-                "status": "ok" if voxels else "both empty",
-                "dice": dice,
-                "consensus_ml": int(joint.sum()) * voxel_ml,
-            }
-        )
-    return rows
-
-
-def consensus_of(masks: list[NDArray[np.bool_]], rule: Consensus) -> NDArray[np.bool_]:
-    """The consensus of masks of one shape, (i, j, k).
-
-    Args:
-        masks: at least one; STAPLE estimates its prior from these arrays, so they should be the
-            smallest box that holds all masks.
-        rule: as in ``agree``.
-    """
-    votes = np.sum(masks, axis=0)
-    # STAPLE has no estimate where all masks are equal
-    if rule == "majority" or not votes.size or bool(((votes == 0) | (votes == len(masks))).all()):
-        return np.asarray(2 * votes > len(masks))
-    import SimpleITK
-
-    images = [SimpleITK.GetImageFromArray(mask.astype(np.uint8)) for mask in masks]
-    probability = SimpleITK.GetArrayFromImage(SimpleITK.STAPLE(images, 1.0))
-    return np.asarray(probability > 0.5)
 
 
 def _outliers(pairs: list[Row], least: float) -> list[Row]:

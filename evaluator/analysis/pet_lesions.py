@@ -136,7 +136,7 @@ def _plain(value: Any) -> Any:
 def _scans(run: RunFacts) -> tuple[dict[str, Scan], str]:
     """The PET scans of a run's dataset by case; or none, and the reason."""
     try:
-        dataset = load_dataset(run.info.dataset_source, run.info.root)
+        dataset = load_dataset(run.info.dataset_source, run.info.root, run.info.remembered_root)
     except UserError:
         return {}, "the references are not available"
     if dataset.sha256 != run.dataset_sha256:

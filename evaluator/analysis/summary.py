@@ -15,8 +15,9 @@ import numpy as np
 from evaluator.analysis.comparison.schema import ALL_TARGETS
 from evaluator.analysis.comparison.score_array import EXCLUDED, INCLUDED, make_score_array
 from evaluator.analysis.comparison.subject_means import describe_subjects, with_target_mean
-from evaluator.analysis.data_warnings import data_warnings
+from evaluator.analysis.data_warnings import data_warnings, rounds_line
 from evaluator.analysis.displacements import displacements
+from evaluator.analysis.scorer_versions import scorer_line
 from evaluator.errors import UnknownNameError
 from evaluator.manifests.protocols import load_protocol
 from evaluator.metrics import METRICS
@@ -61,12 +62,14 @@ def summarise(
     Returns:
         JSON objects, sorted by model, target and modality. ``predictions`` were requested;
         ``failed`` of them have no mask; ``unsupported`` of them are not supported by the model
-        and have no score; ``excluded`` could not be requested or scored because of the data; ``statuses`` counts all of these by status. ``random_weights`` is present and
-        true where no score is a result. ``reproducibility`` is the verdict on the scans that were
-        predicted again. ``displacement_mm`` is the largest distance of a prompt from the image's own
-        reference (``analysis.displacements``). ``effort`` has the means over subjects of clicks, boxes
-        and millimetres of scribbles (``evaluator.runs.effort``). ``metrics`` has the statistics of each metric by name (see
-        ``metric_statistics``); those of the first one, ``metric``, are also in the object itself.
+        and have no score; ``excluded`` could not be requested or scored because of the data;
+        ``statuses`` counts all of these by status. ``random_weights`` is present and true where no
+        score is a result. ``reproducibility`` is the verdict on the scans that were predicted
+        again. ``displacement_mm`` is the largest distance of a prompt from the image's own
+        reference (``analysis.displacements``). ``effort`` has the means over subjects of clicks,
+        boxes and millimetres of scribbles (``evaluator.runs.effort``). ``metrics`` has the
+        statistics of each metric by name (see ``metric_statistics``); those of the first one,
+        ``metric``, are also in the object itself.
 
     Raises:
         UnknownNameError: The run does not have one of the metrics.
@@ -160,9 +163,9 @@ def metric_statistics(
         mask counts as the protocol's cap. ``mean_over_subjects_without_failures`` and
         ``median_over_subjects_without_failures`` exclude failed predictions.
         ``floor_mean_over_subjects`` and ``ceiling_mean_over_subjects`` are of an image-blind
-        answer and of what the grid allows. ``mean_over_predictions`` does not average a subject's sessions and seeds first. Signed
-        metrics are averaged by magnitude, as in comparisons; ``signed_mean_over_subjects`` keeps
-        the sign. None where there is nothing to average.
+        answer and of what the grid allows. ``mean_over_predictions`` does not average a subject's
+        sessions and seeds first. Signed metrics are averaged by magnitude, as in comparisons;
+        ``signed_mean_over_subjects`` keeps the sign. None where there is nothing to average.
     """
     array = _score_array(scores, metric, protocol)
     included = array.values[INCLUDED]
@@ -266,7 +269,8 @@ def header(run: RunStore) -> list[str]:
     ]
     if identity.options:
         lines.append(f"options: {identity.options}")
-    return [*lines, *data_warnings(info, run)]
+    lines += data_warnings(info, run)
+    return [*lines, *scorer_line(run, identity.model), *rounds_line(run, identity.model)]
 
 
 def not_run(run: RunStore) -> list[str]:

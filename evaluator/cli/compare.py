@@ -4,74 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from evaluator.cli.options import json_option, primary_option
-from evaluator.cli.tables import (
-    Column,
-    Table,
-    benchmark_of,
-    format_cell,
-    print_heading,
-    print_note,
-    print_table,
-    table_options,
-)
+from evaluator.cli.compare_tables import print_comparison, print_subgroups
+from evaluator.cli.options import by_option, json_option, primary_option
+from evaluator.cli.tables import table_options
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from evaluator.analysis.comparison import Comparison
     from evaluator.analysis.comparison.families import Family
     from evaluator.manifests.suites import Suite
     from evaluator.runs.results import Results
-
-ALL_TARGETS = "all targets"
-#: columns of the printed tables; the estimates follow
-_MODALITY_COLUMNS = (
-    Column(name="model", text=True, wraps=True, shared=True),
-    Column(name="modality_pair", heading="pair", text=True, shared=True),
-    Column(name="target", text=True),
-    Column(name="n", heading="subjects", level=2),
-    Column(name="failed_structural", level=3),
-    Column(name="failed_functional", level=3),
-    Column(name="mean_structural", heading="structural mean\nover subjects", level=2),
-    Column(name="mean_functional", heading="functional mean\nover subjects", level=2),
-)
-_CONTROLLED = (
-    Column(name="difference"),
-    Column(name="95", heading="95\u00a0%"),
-    Column(name="p_holm", heading="p", level=1),
-    Column(name="floor_structural", heading="structural\nfloor", level=2),
-    Column(name="floor_functional", heading="functional\nfloor", level=2),
-    Column(name="ceiling_structural", heading="structural\nceiling", level=3),
-    Column(name="ceiling_functional", heading="functional\nceiling", level=3),
-    Column(name="controlled_difference", heading="controlled\ndifference"),
-    Column(name="controlled_95", heading="controlled\n95\u00a0%", level=1),
-    Column(name="controlled_p_holm", heading="controlled\np", level=1),
-    Column(name="conclusion", text=True),
-    Column(name="remark", text=True, wraps=True, level=4),
-)
-_MODEL_COLUMNS = (
-    Column(name="model", text=True, wraps=True, shared=True),
-    Column(name="other", text=True, wraps=True, shared=True),
-    Column(name="modality", text=True),
-    Column(name="n", heading="subjects", level=2),
-    Column(name="failed_model", level=3),
-    Column(name="failed_other", level=3),
-    Column(name="mean_model", heading="model mean\nover subjects", level=2),
-    Column(name="mean_other", heading="other mean\nover subjects", level=2),
-)
-_ESTIMATES = (
-    Column(name="difference"),
-    Column(name="95", heading="95\u00a0%"),
-    Column(name="p_holm", heading="p", level=1),
-    Column(name="verdict", text=True),
-    Column(name="verdict_reason", heading="reason", text=True, level=3),
-    Column(name="explanation", text=True, wraps=True, level=4),
-)
 
 
 @click.command(
@@ -94,6 +38,7 @@ _ESTIMATES = (
     help="Margin of equivalence: differences below X are irrelevant (dice=0.05).",
 )
 @primary_option
+@by_option
 @click.option("--round", "number", type=int, help="Round of corrections (default: the last).")
 @table_options
 @json_option("row of each table")
@@ -110,6 +55,7 @@ def compare(
     metrics: tuple[str, ...],
     margins: tuple[str, ...],
     primaries: tuple[str, ...],
+    columns: tuple[str, ...],
     number: int | None,
     as_json: bool,
     folder: Path | None,
@@ -120,7 +66,13 @@ def compare(
     all results (docs/statistics.md).
     """
     from evaluator.analysis.comparison import compare as compare_results
-    from evaluator.analysis.comparison.output import rows_of, write_csv
+    from evaluator.analysis.comparison.output import (
+        frames_of,
+        rows_of,
+        rows_of_frames,
+        write_csv,
+        write_subgroups,
+    )
     from evaluator.limits import ensure_limits
     from evaluator.runs.names import choose_runs
     from evaluator.runs.results import load
@@ -138,30 +90,48 @@ def compare(
     stores = choose_runs(runs)
     ensure_limits(stores)
     results = load(stores)
+    families = families_of(results, manifest, primaries)
+    all_margins = dict(map(parse_margin, margins))
     comparison = compare_results(
-        results,
-        metrics=metrics,
-        margins=dict(map(parse_margin, margins)),
-        families=families_of(results, manifest, primaries),
-        round_number=number,
+        results, metrics=metrics, margins=all_margins, families=families, round_number=number
     )
+    split = None
+    if columns:
+        from evaluator.analysis.comparison.subgroups import compare_subgroups
+
+        split = compare_subgroups(
+            results,
+            columns,
+            metric=metrics[0] if metrics else None,
+            margins=all_margins,
+            families=families,
+            round_number=number,
+        )
     if folder:
-        for path in write_csv(comparison, folder):
+        for path in [
+            *write_csv(comparison, folder),
+            *(write_subgroups(split, folder) if split else ()),
+        ]:
             click.echo(path, err=as_json)
     if as_json:
-        for row in rows_of(comparison):
+        for row in [*rows_of(comparison), *(rows_of_frames(frames_of(split)) if split else ())]:
             click.echo(json.dumps(row, allow_nan=False))
     elif not folder:
         print_comparison(results, comparison)
+        if split:
+            print_subgroups(split, {run.label for run in results.runs if run.circular})
 
 
 def parse_margin(text: str) -> tuple[str, float]:
     """Parse a value of ``--margin`` such as dice=0.05. Raises click.UsageError."""
     metric, _, number = text.partition("=")
     try:
-        return metric.strip(), float(number)
+        margin = float(number)
     except ValueError:
         raise click.UsageError(f"--margin {text}: write METRIC=NUMBER, as in dice=0.05") from None
+    if not 0 < margin < float("inf"):
+        raise click.UsageError(f"--margin {text}: a margin is a finite number above 0")
+    return metric.strip(), margin
 
 
 def families_of(
@@ -176,127 +146,3 @@ def families_of(
     models = {run.label for run in results.runs}
     targets = set(map(str, results.scores["target"].unique()))
     return (*families, *families_of_suite(suite, models, targets))
-
-
-def print_comparison(results: Results, comparison: Comparison) -> None:
-    """Print each benchmark's modalities, joint models, pairs of models and gaps."""
-    for group in results.groups():
-        key = (group.dataset, group.protocol.id)
-        print_heading(group)
-        means = _rows(comparison.means, *key)
-        if means.empty:
-            print_note("no scores yet")
-            continue
-        metric = str(means["metric"].iloc[0])
-        modality = _without_repetition(_rows(comparison.modality, *key, metric))
-        title = f"structural minus functional, {metric}"
-        common = benchmark_of(group) | {"metric": metric}
-        _print_modalities(modality, title, common)
-        models = _rows(comparison.models, *key, metric)
-        overall = models[models["target"] == ALL_TARGETS]
-        only = set(models["target"]) - {ALL_TARGETS}
-        title = f"model minus other, {metric}, {only.pop() if len(only) == 1 else ALL_TARGETS}"
-        _print_differences(overall, title, _MODEL_COLUMNS, common)
-        _print_joint(_rows(comparison.joint, *key, metric))
-        _print_gaps(_rows(comparison.gaps, *key, metric))
-    margins = ", ".join(f"{name} {value:g}" for name, value in comparison.margins.items())
-    print_note(
-        "\nUnit: the subject; a subject's sessions and seeds are averaged first. "
-        "Difference, interval, p and verdict are of the mean. Interval: 95 %, with an allowance for "
-        "failures that were not seen (docs/statistics.md). p: sign-flip test, adjusted by Holm over "
-        f"the family of tests. Margin of equivalence: {margins}. "
-        "Floor: an image-blind answer to the model's prompt. Ceiling: what the grid allows. The "
-        "controlled difference takes the grid's part out; the conclusion is drawn from it "
-        "(docs/statistics.md)."
-    )
-
-
-def _rows(
-    frame: pd.DataFrame, dataset: str, protocol: str, metric: str | None = None
-) -> pd.DataFrame:
-    selected = (frame["dataset"] == dataset) & (frame["protocol"] == protocol)
-    if metric is not None:
-        selected &= (frame["metric"] == metric) & (frame["failures"] == "counted")
-    return frame[selected]
-
-
-def _without_repetition(frame: pd.DataFrame) -> pd.DataFrame:
-    """Without the rows of all targets where there is only one target, which they repeat."""
-    is_target = frame["target"] != ALL_TARGETS
-    return frame[is_target] if frame["target"].nunique() == 2 else frame
-
-
-def _print_modalities(frame: pd.DataFrame, title: str, common: dict[str, str]) -> None:
-    """Print raw and controlled differences, then in words where the two verdicts disagree."""
-    if frame.empty:
-        return
-    rows, remarks = [], []
-    for row in frame.to_dict("records"):
-        texts = (_reason(row), row["explanation"])
-        remark = "; ".join(text for text in texts if isinstance(text, str) and text)
-        estimates = row | {
-            "95": (row["low"], row["high"]),
-            "controlled_95": (row["controlled_low"], row["controlled_high"]),
-            "verdict": _verdict(row),
-            "remark": remark,
-        }
-        rows.append([estimates[column.name] for column in (*_MODALITY_COLUMNS, *_CONTROLLED)])
-        if isinstance(row["grid_remark"], str) and row["grid_remark"]:
-            label = f"{row['model']} {row['modality_pair']} {row['target']}"
-            remarks.append(f"{label}: {row['conclusion']} ({row['grid_remark']}).")
-    columns = (*_MODALITY_COLUMNS, *_CONTROLLED)
-    print_table(Table(title=title, columns=columns, rows=rows, common=common))
-    for text in remarks:
-        print_note(text)
-
-
-def _verdict(row: dict[Any, Any]) -> str:
-    """The verdict, or that the model does not support one of the two."""
-    return "not supported" if row["status"] == "unsupported" else str(row["verdict"])
-
-
-def _print_differences(
-    frame: pd.DataFrame, title: str, columns: tuple[Column, ...], common: dict[str, str]
-) -> None:
-    if frame.empty:
-        return
-    rows = []
-    for row in frame.to_dict("records"):
-        interval = (row["low"], row["high"])
-        words = (_verdict(row), _reason(row), row["explanation"])
-        estimates = (row["difference"], interval, row["p_holm"], *words)
-        rows.append((*(row[column.name] for column in columns), *estimates))
-    columns = (*columns, *_ESTIMATES)
-    print_table(Table(title=title, columns=columns, rows=rows, common=common))
-
-
-def _reason(row: dict[Any, Any]) -> str:
-    """Why a verdict is inconclusive, in a few words; the status if there is no estimate."""
-    import pandas as pd
-
-    if row["status"] != "ok":
-        return str(row["status"])
-    return "" if pd.isna(row["verdict_reason"]) else str(row["verdict_reason"])
-
-
-def _print_joint(frame: pd.DataFrame) -> None:
-    for row in frame.to_dict("records"):
-        reason = f" ({row['reason']})" if row["reason"] else ""
-        print_note(
-            f"all targets jointly: {row['model']} {row['modality_pair']} "
-            f"{format_cell(row['difference'])} [{format_cell((row['low'], row['high']))}], p {format_cell(row['p'])}, "
-            f"p of the interaction with target {format_cell(row['p_interaction'])}; "
-            f"{row['method']}{reason}"
-        )
-
-
-def _print_gaps(frame: pd.DataFrame) -> None:
-    for row in frame[frame["gap"] == "generalization gap"].to_dict("records"):
-        label = f"generalization gap: {row['model']} {row['modality']}"
-        if row["status"] == "unsupported":
-            print_note(f"{label}: not supported")
-            continue
-        print_note(
-            f"{label} {format_cell(row['value'])} (literature {format_cell(row['literature'])}, "
-            f"{row['certainty']}; measured {format_cell(row['measured'])})"
-        )

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
 from evaluator.cli.options import PATH, data_root_option, json_option, output_folder_option
-
-SEVERITIES = ("error", "warning", "note")
-INVALID_DATA_EXIT = 5
+from evaluator.cli.tables import table_options
 
 
 @click.group(epilog="Example: umd data verify ibsi-sts")
@@ -116,10 +113,10 @@ def fetch(name: str) -> None:
 @click.option("--name", required=True, help="Name of the dataset: small letters, digits, dashes.")
 @click.option(
     "--layout",
-    type=click.Choice(["auto", "pattern", "nnunet", "bids"]),
+    metavar="auto|pattern|nnunet|bids|dicom|NAME",
     default="auto",
     show_default=True,
-    help="How the files are named.",
+    help="How the files are named; NAME is a public dataset of manifests/layouts, such as umd.",
 )
 @click.option(
     "--image",
@@ -155,12 +152,38 @@ def fetch(name: str) -> None:
     help="A word in file names that stands for a modality (repeatable).",
 )
 @click.option(
+    "--series",
+    type=click.Choice(["first", "each"]),
+    default="first",
+    show_default=True,
+    help="Several images of a modality in a session: use the first, or make each further one a "
+    "session with the other images.",
+)
+@click.option(
+    "--prefer",
+    "preferred",
+    multiple=True,
+    metavar="WORD",
+    help="Word in the path of the image that comes first among several of a modality (repeatable).",
+)
+@click.option(
+    "--share-references",
+    is_flag=True,
+    help="Give images without a reference on their grid those of another image of the session, "
+    "resampled; the new files are written beside the manifest.",
+)
+@click.option(
     "-o",
     "--output",
     type=PATH,
     default=".",
     show_default=True,
     help="Folder for NAME.toml and NAME.tsv; never inside FOLDER.",
+)
+@click.option(
+    "--converted",
+    type=PATH,
+    help="Folder for images converted from DICOM; by default in the project's cache.",
 )
 @click.option("--title", default="", help="Title of the dataset.")
 @click.option("--license", "license_", default="not stated", help="Licence of the data.")
@@ -170,54 +193,70 @@ def fetch(name: str) -> None:
     default="not stated",
     help='Who made the references, such as "corrected by two physicians".',
 )
+@click.option(
+    "--circular",
+    multiple=True,
+    metavar="MODEL",
+    help="Model whose output the references are, or that was trained on them (repeatable).",
+)
 @click.option("--yes", is_flag=True, help="Write the files without a question.")
 @json_option("scan")
 def import_(folder: Path, as_json: bool, **settings: Any) -> None:
     """Make a dataset of the images and references in FOLDER.
 
     Shows what was understood, and writes a manifest and a case list after a question. Only headers
-    are read. The same command adds images that are new; rows that exist are never changed.
+    are read. The same command adds images that are new; rows that exist are never changed. DICOM
+    studies are converted to NIfTI in the project's cache, with pseudonyms.
     """
     from evaluator.cli.data_import import import_folder
 
     import_folder(folder, as_json=as_json, **settings)
 
 
-@data.command(epilog="Example: umd data verify phantom")
+@data.command(epilog="Example: umd data verify phantom --html check.html")
 @click.argument("name")
 @data_root_option
+@click.option(
+    "--depth",
+    type=click.Choice(["headers", "quick", "full"]),
+    default="full",
+    show_default=True,
+    help="headers: no voxel is read; quick: as before each run; full: also units by organs, "
+    "anatomy, duplicates by content, and bodies of pairs.",
+)
+@click.option("-o", "--output", type=PATH, help="Write everything that was found to a JSON file.")
+@click.option("--html", type=PATH, help="Write pages with pictures of every scan: this HTML file.")
+@table_options
 @json_option("finding")
-def verify(name: str, data_root: Path | None, as_json: bool) -> None:
-    """Check every file of dataset NAME: hashes, geometry, labels, units, duplicates, pairs.
+def verify(name: str, data_root: Path | None, **options: Any) -> None:
+    """Check every file of dataset NAME: hashes, geometry, labels, units, anatomy, pairs.
 
-    Prints one line for each finding. Exit code 0: none, or only notes; 1: warnings; 5: errors.
+    Prints one line for each finding, then what the images of a case have in common. Exit code 0:
+    no finding, or only notes; 1: warnings; 5: errors.
     """
-    from evaluator.datasets import load_dataset
-    from evaluator.datasets import verify as verify_dataset
+    from evaluator.cli.data_verify import verify_dataset
 
-    dataset = load_dataset(name, data_root)
-    findings = sorted(
-        verify_dataset(dataset), key=lambda finding: SEVERITIES.index(finding.severity)
-    )
-    for finding in findings:
-        if as_json:
-            click.echo(json.dumps(asdict(finding)))
-        else:
-            click.echo(f"{finding.severity}: {finding.subject_line}")
-    severities: list[str] = [finding.severity for finding in findings]
-    counts = list(map(severities.count, SEVERITIES))
-    scans = sum(len(case.scans) for case in dataset.cases)
-    summary = ", ".join(
-        f"{count} {severity}s" for count, severity in zip(counts, SEVERITIES, strict=True)
-    )
-    click.echo(f"{dataset.name}: {len(dataset.cases)} cases, {scans} scans: {summary}", err=as_json)
-    errors, warnings, _ = counts
-    if errors:
-        raise SystemExit(INVALID_DATA_EXIT)
-    raise SystemExit(1 if warnings else 0)
+    verify_dataset(name, data_root, **options)
+
+
+@data.command(epilog="Example: umd data card phantom -o phantom.html")
+@click.argument("name")
+@data_root_option
+@click.option("-o", "--output", type=PATH, required=True, help="HTML file to write.")
+def card(name: str, data_root: Path | None, output: Path) -> None:
+    """Write the page of dataset NAME: subjects, grids, organ volumes, and values, with plots."""
+    from evaluator.cli.data_verify import write_card_page
+
+    write_card_page(name, data_root, output)
 
 
 @data.command(epilog="Example: umd data phantom --cases 4 --size 128 96 200 --seed 7 -o my-phantom")
+@click.option(
+    "--like",
+    type=click.Choice(["umd"]),
+    help="Instead, a folder with the layout, counts (954 subjects) and size of UMD, to be imported "
+    "with --layout umd; --cases and --size make it smaller.",
+)
 @click.option(
     "--cases",
     type=click.IntRange(1, 10_000),
@@ -241,8 +280,15 @@ def verify(name: str, data_root: Path | None, as_json: bool) -> None:
     help="Equal seeds generate equal files.",
 )
 @output_folder_option
-def phantom(cases: int, size: tuple[int, int, int], seed: int, output: Path) -> None:
+def phantom(
+    like: str | None, cases: int, size: tuple[int, int, int], seed: int, output: Path
+) -> None:
     """Generate a SYNTHETIC whole-body PET/CT and PET/MR dataset, with manifest and case list."""
+    if like:
+        from evaluator.cli.data_stand_in import make_stand_in
+
+        make_stand_in(cases, size, seed, output)
+        return
     from evaluator.datasets.phantom import generate
     from evaluator.errors import UserError
     from evaluator.manifests.datasets import DatasetManifest, PhantomPlan

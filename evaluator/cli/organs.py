@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from evaluator.cli.options import json_option
-from evaluator.cli.tables import Column, Table, print_note, print_table, table_options
+from evaluator.cli.table_layout import Column, Table
+from evaluator.cli.tables import print_note, print_table, table_options
 
 _COLUMNS = (
     Column(name="target", text=True),

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 #: a shorter time left is not told, s
 SHORTEST_TOLD = 5
+#: the progress of fewer is not told without a terminal
+FEWEST_TOLD = 20
 
 
 class _LiveBar:
@@ -112,6 +114,29 @@ def describe_seconds(seconds: float) -> str:
     return f"about {seconds / 3600:.1f} h"
 
 
+class CountBar(_LiveBar):
+    """Progress of a count: a bar on a terminal, otherwise a line per tenth of larger ones."""
+
+    def __init__(self, title: str, total: int) -> None:
+        super().__init__(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        self._title, self._total = title, total
+        self._task = self._bar.add_task(title, total=total)
+        self._tenth = 0
+
+    def show(self, count: int) -> None:
+        """Report that so many are done."""
+        self._bar.update(self._task, completed=count)
+        tenth = 10 * count // self._total
+        if not self._live and self._total >= FEWEST_TOLD and tenth > self._tenth:
+            self._tenth = tenth
+            logger.info("%s: %d of %d", self._title, count, self._total)
+
+
 class Downloads(_LiveBar):
     """Progress of downloads: a bar for each file on a terminal, otherwise a line per tenth."""
 
@@ -131,3 +156,23 @@ class Downloads(_LiveBar):
         elif total and (tenth := 10 * received // total) > self._tenths.get(name, 0):
             self._tenths[name] = tenth
             logger.info("  %s: %.0f of %.0f MB", name, received / 1e6, total / 1e6)
+
+
+class Counts(_LiveBar):
+    """Progress of steps that count things: a bar on a terminal, otherwise a line per tenth."""
+
+    def __init__(self) -> None:
+        text = TextColumn("{task.description}")
+        super().__init__(text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._tasks: dict[str, TaskID] = {}
+        self._tenths: dict[str, int] = {}
+
+    def step(self, title: str, done: int, total: int) -> None:
+        """Report how many of the things of a step are done."""
+        if self._live:
+            if title not in self._tasks:
+                self._tasks[title] = self._bar.add_task(title)
+            self._bar.update(self._tasks[title], completed=done, total=total)
+        elif total and (tenth := 10 * done // total) > self._tenths.get(title, 0):
+            self._tenths[title] = tenth
+            logger.info("%s: %d of %d", title, done, total)

@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from evaluator.cli.options import json_option
-from evaluator.cli.tables import (
-    Column,
-    Table,
-    benchmark_of,
-    print_heading,
-    print_note,
-    print_table,
-    table_options,
-)
+from evaluator.cli.table_layout import Column, Table
+from evaluator.cli.tables import benchmark_of, print_heading, print_note, print_table, table_options
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from evaluator.cli.options import primary_option
+from evaluator.cli.options import by_option, moved_data_option, primary_option
 
 
 @click.command(
@@ -32,6 +32,7 @@ from evaluator.cli.options import primary_option
     help="Margin of equivalence: differences below X are irrelevant (dice=0.05).",
 )
 @primary_option
+@by_option
 @click.option(
     "--no-images", is_flag=True, help="Numbers only: no snapshots and no image data of subjects."
 )
@@ -43,6 +44,7 @@ from evaluator.cli.options import primary_option
     show_default=True,
     help="Number of cases with snapshots and viewer.",
 )
+@moved_data_option
 @click.option(
     "--niivue",
     type=click.Path(path_type=Path),
@@ -56,9 +58,11 @@ def report(
     control: str | None,
     margins: tuple[str, ...],
     primaries: tuple[str, ...],
+    columns: tuple[str, ...],
     no_images: bool,
     keep_ids: bool,
     cases: int,
+    data_root: Path | None,
     niivue: Path | None,
 ) -> None:
     """Write a static website that compares RUN... (names or folders).
@@ -90,7 +94,7 @@ def report(
             )
     if not runs:
         raise click.UsageError("name runs, or a --suite")
-    stores = choose_runs(runs)
+    stores = choose_runs(runs, data_root)
     ensure_limits(stores)
     results = load(stores)
     options = Options(
@@ -102,5 +106,6 @@ def report(
         control=control,
         margins=dict(map(parse_margin, margins)),
         families=families_of(results, manifest, primaries),
+        columns=columns,
     )
     click.echo(f"report: {write_report(results, output, options)}")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evaluator.cli.options import json_option
-from evaluator.cli.tables import Column, Table, print_note, table_options
+from evaluator.cli.table_layout import Column, Table
+from evaluator.cli.tables import print_note, table_options
 from evaluator.cli.tables import print_table as print_cells
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ _NOTES = (
     "Statistics are over subjects: a subject's sessions and seeds are averaged first.",
     "Failed predictions are counted as the protocol defines.",
     "Undefined distances are replaced by the protocol's distance cap.",
-    "Floor: mean score of an image-blind answer to the model's prompt. Ceiling: what the grid allows.",
+    (
+        "Floor: mean score of an image-blind answer to the model's prompt. Ceiling: what the grid "
+        "allows."
+    ),
     "Clicks, boxes, scribble: effort of the prompt up to this round, means over subjects.",
     "Distances are in mm. |metric| is the magnitude of a signed metric.",
 )

@@ -1,4 +1,4 @@
-"""What a model says in a reply, made harmless: every reply passes here before it is used or stored."""
+"""Replies of models: each is checked and cleaned here before it is used or stored."""
 
 from __future__ import annotations
 

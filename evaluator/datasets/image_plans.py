@@ -1,7 +1,7 @@
 """A case as a protocol shows it: its images on their grids, or resampled to a common one.
 
-Resampled files lie in the cache. Their folder's name is a hash of the source files, the plan and the
-version of the rules. The first call for a case writes them, later calls find them.
+Resampled files lie in the cache. Their folder's name is a hash of the source files, the plan and
+the version of the rules. The first call for a case writes them, later calls find them.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from evaluator.manifests.datasets import (
     read_dataset_manifest,
     root_of,
 )
+from evaluator.manifests.subject_tables import read_subject_table, subject_table_of
 from evaluator.types import Case, Dataset, Modality, Reference, Scan
 from evaluator.volumes import read_grid
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from evaluator.manifests.case_lists import Row
+    from evaluator.manifests.subject_tables import Subgroups
 
 logger = logging.getLogger(__name__)
 
@@ -33,27 +35,24 @@ def dataset_names() -> list[str]:
     return list(dataset_manifests())
 
 
-def load_dataset(source: str | Path, data_root: Path | None = None) -> Dataset:
+def load_dataset(
+    source: str | Path, data_root: Path | None = None, remembered: Path | None = None
+) -> Dataset:
     """Load a dataset; a synthetic one is generated at its first use.
 
     Args:
         source: name of a dataset, or path of a manifest.
         data_root: the folder that the manifest's paths are relative to; by default see
             ``evaluator.manifests.datasets.root_of``.
+        remembered: the folder in which an earlier run found the files.
 
     Raises:
         UnknownNameError: there is no such dataset; the message suggests similar names.
         ManifestError: the manifest or its case list is invalid.
         DatasetError: the folder of the files was not found, or the data are not released.
     """
-    path = Path(source)
-    if path.suffix != ".toml":
-        manifests = dataset_manifests()
-        if str(source) not in manifests:
-            raise UnknownNameError("dataset", str(source), manifests)
-        path = manifests[str(source)]
-    manifest = read_dataset_manifest(path)
-    logger.debug(f"dataset {manifest.name}: manifest {path}")
+    manifest = read_dataset_manifest(manifest_path(source))
+    logger.debug(f"dataset {manifest.name}: manifest {manifest.path}")
     if manifest.unreleased:
         raise DatasetError(f"{manifest.name}: {manifest.unreleased}")
     if manifest.phantom:
@@ -64,7 +63,8 @@ def load_dataset(source: str | Path, data_root: Path | None = None) -> Dataset:
         folder = paths.cache() / "data" / f"{manifest.name}-{plan[:12]}"
         generate(manifest, folder)
         manifest = read_dataset_manifest(folder / f"{manifest.name}.toml")
-        data_root = None
+        data_root = remembered = None
+    root = root_of(manifest, data_root, remembered)
     return Dataset(
         name=manifest.name,
         title=manifest.title,
@@ -72,9 +72,41 @@ def load_dataset(source: str | Path, data_root: Path | None = None) -> Dataset:
         citation=manifest.citation,
         synthetic=manifest.synthetic,
         reference_origin=manifest.reference_origin,
-        cases=_cases(manifest, root_of(manifest, data_root)),
+        cases=_cases(manifest, root),
         sha256=manifest.sha256,
+        circular=manifest.circular,
+        expected=manifest.expected,
+        root=root,
+        subgroups=_subgroups(manifest),
     )
+
+
+def manifest_path(source: str | Path) -> Path:
+    """The manifest of a dataset by name or path; raises UnknownNameError."""
+    path = Path(source)
+    if path.suffix == ".toml":
+        return path
+    manifests = dataset_manifests()
+    if str(source) not in manifests:
+        raise UnknownNameError("dataset", str(source), manifests)
+    return manifests[str(source)]
+
+
+def load_subgroups(source: str | Path) -> Subgroups:
+    """The table of subjects of a dataset, without looking for its images.
+
+    Args:
+        source: name of a dataset, or path of a manifest.
+
+    Raises:
+        UnknownNameError, ManifestError: as ``load_dataset``.
+    """
+    return _subgroups(read_dataset_manifest(manifest_path(source)))
+
+
+def _subgroups(manifest: DatasetManifest) -> Subgroups:
+    path = subject_table_of(manifest.path, manifest.subjects)
+    return read_subject_table(path) if path else {}
 
 
 def scan_problem(scan: Scan) -> str | None:

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evaluator.datasets.anatomy_checks import check_anatomy
 from evaluator.datasets.load import scan_problem
+from evaluator.datasets.scan_summary import (
+    ScanSummary,
+    content_hash,
+    percentiles,
+    reference_hash,
+    summarise_targets,
+)
+from evaluator.datasets.unit_checks import check_turned, check_units
 from evaluator.errors import VolumeError
 from evaluator.findings import Finding
+from evaluator.imaging.body_masks import find_body
+from evaluator.imaging.geometry import affine_of, displacement_note, orientation, spacing
 from evaluator.imaging.target_masks import crop_targets
-from evaluator.volumes import read_image, read_labels
+from evaluator.volumes import read_grid, read_image, read_labels
 from evaluator.volumes.header_checks import check_header
+from evaluator.volumes.storage_checks import check_limits, check_storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,9 +33,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from evaluator.findings import Severity, Topic
+    from evaluator.findings import Depth, Severity, Topic
+    from evaluator.imaging.body_masks import Body
     from evaluator.imaging.grid_masks import GridMask
     from evaluator.types import Case, Modality, Scan
+    from zoo_sdk.wire import Grid
 
     Problem = tuple[Severity, Topic, Path, str]
 
@@ -39,12 +54,15 @@ class ScanCheck:
     findings: list[Finding] = field(default_factory=list)
     #: target -> its reference; without those of unreadable files
     masks: dict[str, GridMask] = field(default_factory=dict)
+    #: the scan in numbers, and its body; only of a full check of readable files
+    summary: ScanSummary | None = None
+    body: Body | None = None
 
 
-def check_scan(case: Case, modality: Modality) -> ScanCheck:
-    """Check headers, values and labels of one scan; hashes are checked elsewhere."""
+def check_scan(case: Case, modality: Modality, depth: Depth = "quick") -> ScanCheck:
+    """Check headers, values, labels and anatomy of one scan; hashes are checked elsewhere."""
     check = ScanCheck()
-    for severity, topic, path, message in _problems(case.scans[modality], check.masks):
+    for severity, topic, path, message in _problems(case, modality, check, depth):
         check.findings.append(
             Finding(
                 severity=severity,
@@ -58,29 +76,89 @@ def check_scan(case: Case, modality: Modality) -> ScanCheck:
     return check
 
 
-def _problems(scan: Scan, masks: dict[str, GridMask]) -> Iterator[Problem]:
-    """The problems of a scan; ``masks`` receives its references."""
+def _problems(case: Case, modality: Modality, check: ScanCheck, depth: Depth) -> Iterator[Problem]:
+    """The problems of a scan; ``check`` receives its references, summary and body."""
+    scan = case.scans[modality]
     if problem := scan_problem(scan):
         yield "error", "files", scan.image, problem
         return
     for severity, message in check_header(scan.image):
         yield severity, "header", scan.image, message
+    if depth == "full":
+        yield from _storage(scan)
+    if depth == "headers":
+        return
     path = scan.image
     try:
         problems: list[Problem] = []
+        image_grid = read_grid(path)
         for reference in scan.references:
             path = reference.path
             labels, grid = read_labels(path)
-            masks.update(crop_targets(labels, grid, reference.labels))
+            if note := displacement_note(image_grid, grid):
+                problems.append(("warning", "header", path, f"image and {path.name}: {note}"))
+            check.masks.update(crop_targets(labels, grid, reference.labels))
             for severity, message in check_labels(path.name, labels, reference.labels):
                 problems.append((severity, "labels", path, message))
         path = scan.image
-        image, _ = read_image(path)
-        for severity, message in check_values(image, scan.modality, masks):
+        image, grid = read_image(path)
+        values = list(check_values(image, scan.modality, check.masks))
+        for severity, message in values:
             yield severity, "values", path, message
         yield from problems
+        if depth == "full":
+            yield from _full(case, scan, image, grid, check, judged=bool(values))
     except VolumeError as error:
         yield "error", "files", path, str(error)
+
+
+def _storage(scan: Scan) -> Iterator[Problem]:
+    for severity, message in check_storage(scan.image, labels=False):
+        yield severity, "header", scan.image, message
+    for reference in scan.references:
+        for severity, message in check_storage(reference.path, labels=True):
+            yield severity, "header", reference.path, message
+
+
+def _full(
+    case: Case,
+    scan: Scan,
+    image: NDArray[np.float32],
+    grid: Grid,
+    check: ScanCheck,
+    *,
+    judged: bool,
+) -> Iterator[Problem]:
+    """The problems that only a full check finds; ``judged``: the unit was found implausible."""
+    image_hash = content_hash(image, grid)
+    if not np.isfinite(image).all():
+        image = np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0)
+    check.body = find_body(image, grid, "HU" if scan.modality == "CT" else "relative")
+    targets = summarise_targets(image, check.masks)
+    check.summary = ScanSummary(
+        case=case.id,
+        modality=scan.modality,
+        shape=grid.shape,
+        spacing_mm=tuple(round(size, 4) for size in spacing(affine_of(grid))),
+        orientation=orientation(affine_of(grid)),
+        values=percentiles(image),
+        low=float(image.min()),
+        high=float(image.max()),
+        image_hash=image_hash,
+        reference_hash=reference_hash(check.masks),
+        body_ml=round(check.body.volume_ml, 1) if check.body else None,
+        body_mean=round(check.body.mean, 4) if check.body else None,
+        targets=targets,
+    )
+    if not judged:
+        for severity, message in check_units(scan.modality, targets, check.body):
+            yield severity, "values", scan.image, message
+    for severity, message in check_limits(image, scan.modality):
+        yield severity, "values", scan.image, message
+    for severity, message in check_turned(image, check.masks):
+        yield severity, "anatomy", scan.references[0].path, message
+    for severity, message in check_anatomy(targets):
+        yield severity, "anatomy", scan.references[0].path, message
 
 
 def check_values(
@@ -162,6 +240,9 @@ def check_labels(
     for target, values in declared.items():
         if not present & set(values):
             yield "note", f"{target} is empty in {name}"
+    for first, second in combinations(declared, 2):
+        if set(declared[first]) == set(declared[second]):
+            yield "warning", f"{first} and {second} have the same labels in {name}"
     if unknown:
         yield "note", f"{name} contains labels that no target uses: {_listed(unknown)}"
 

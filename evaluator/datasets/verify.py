@@ -1,6 +1,6 @@
 """Check every file of a dataset for errors and implausible values.
 
-``umd data verify`` prints the findings. ``umd run`` makes the same checks before the first
+``umd data verify`` prints the findings. ``umd run`` makes the quick checks before the first
 container and keeps the findings in the run. What was found in a case is cached by the hashes of its
 files, so a second run on the same files only hashes them.
 """
@@ -8,30 +8,43 @@ files, so a second run on the same files only hashes them.
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from evaluator import paths
-from evaluator.datasets.dataset_checks import check_duplicates, check_modalities, check_names
+from evaluator.datasets.dataset_checks import (
+    check_content,
+    check_duplicates,
+    check_modalities,
+    check_names,
+)
+from evaluator.datasets.pair_checks import check_pairs, summarise_pairs
 from evaluator.datasets.scan_checks import check_scan
+from evaluator.datasets.scan_summary import PairSummary, ScanSummary, TargetSummary
 from evaluator.datasets.session_checks import check_session, register_targets
 from evaluator.errors import HostError, UserError
 from evaluator.files import current_sha256, fingerprint, read_json, write_json
 from evaluator.findings import Finding, Registration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from evaluator.files import Json
+    from evaluator.findings import Depth
+    from evaluator.imaging.body_masks import Body
     from evaluator.imaging.grid_masks import GridMask
     from evaluator.types import Case, Dataset, Modality, Scan
+
+    Hashes = Mapping[str, Mapping[str, str]]
 
 logger = logging.getLogger(__name__)
 
 #: increased when a check changes; results of earlier checks are then not used
-CHECKS_VERSION = 2
+CHECKS_VERSION = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,36 +55,70 @@ class DataCheck:
     registrations: tuple[Registration, ...] = ()
     #: case -> modality -> role ("CT image", "CT reference 0") -> sha256; without missing files
     sha256: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
+    #: only of full checks
+    pairs: tuple[PairSummary, ...] = ()
+    summaries: tuple[ScanSummary, ...] = ()
 
 
-def verify(dataset: Dataset) -> list[Finding]:
+@dataclass(slots=True, kw_only=True)
+class _CaseCheck:
+    """What was found in one case."""
+
+    findings: list[Finding] = field(default_factory=list)
+    registrations: list[Registration] = field(default_factory=list)
+    pairs: list[PairSummary] = field(default_factory=list)
+    summaries: list[ScanSummary] = field(default_factory=list)
+    sha256: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+def verify(dataset: Dataset, depth: Depth = "quick") -> list[Finding]:
     """Check hashes, geometry, labels, units, duplicates and pairs, in the order of the cases."""
-    return list(check_cases(dataset.cases).findings)
+    return list(check_cases(dataset.cases, depth).findings)
 
 
-def check_cases(cases: Sequence[Case]) -> DataCheck:
+def check_cases(
+    cases: Sequence[Case],
+    depth: Depth = "quick",
+    *,
+    threads: int = 1,
+    done: Callable[[int], None] | None = None,
+) -> DataCheck:
     """Check the files of these cases, and the cases together.
 
     Args:
         cases: of one dataset.
+        depth: how thorough.
+        threads: cases that are checked at the same time; each holds one image in memory.
+        done: called with the number of cases that are checked.
 
     Returns:
         the findings in the order of the cases, those of the dataset last.
     """
-    findings: list[Finding] = []
-    registrations: list[Registration] = []
-    sha256: dict[str, dict[str, dict[str, str]]] = {}
-    for number, case in enumerate(cases, 1):
-        sha256[case.id] = {name: hash_files(scan) for name, scan in case.scans.items()}
-        findings += _changed_files(case, sha256[case.id])
-        of_case, registered = _check_case(case, sha256[case.id])
-        findings += of_case
-        registrations += registered
-        logger.debug("checked the data of %d of %d cases", number, len(cases))
-    findings += check_duplicates(cases, sha256)
+    checks: list[_CaseCheck] = []
+    with ThreadPoolExecutor(threads) as pool:
+        for number, check in enumerate(pool.map(partial(_check_case, depth=depth), cases), 1):
+            checks.append(check)
+            logger.debug("checked the data of %d of %d cases", number, len(cases))
+            if done:
+                done(number)
+    findings = [finding for check in checks for finding in check.findings]
+    summaries = [summary for check in checks for summary in check.summaries]
+    sha256 = {case.id: check.sha256 for case, check in zip(cases, checks, strict=True)}
+    duplicates = list(check_duplicates(cases, sha256))
+    known = {(finding.case, finding.modality) for finding in duplicates}
+    findings += duplicates
+    for finding in check_content(cases, summaries):
+        if (finding.case, finding.modality) not in known:
+            findings.append(finding)
     findings += check_modalities(cases)
     findings += check_names(cases)
-    return DataCheck(findings=tuple(findings), registrations=tuple(registrations), sha256=sha256)
+    return DataCheck(
+        findings=tuple(findings),
+        registrations=tuple(entry for check in checks for entry in check.registrations),
+        sha256=sha256,
+        pairs=tuple(pair for check in checks for pair in check.pairs),
+        summaries=tuple(summaries),
+    )
 
 
 def hash_files(scan: Scan) -> dict[str, str]:
@@ -107,47 +154,83 @@ def _changed_files(case: Case, sha256: Mapping[str, Mapping[str, str]]) -> Itera
                 )
 
 
-def _check_case(
-    case: Case, sha256: Mapping[str, Mapping[str, str]]
-) -> tuple[list[Finding], list[Registration]]:
-    """The findings of one case, from the cache if its files were checked before."""
-    file = paths.cache() / "checks" / f"{_cache_key(case, sha256)}.json"
-    cached = _read_cache(file)
-    if cached is not None:
-        return cached
-    masks: dict[Modality, Mapping[str, GridMask]] = {}
-    findings: list[Finding] = []
-    for modality in case.scans:
-        check = check_scan(case, modality)
-        findings += check.findings
-        masks[modality] = check.masks
-    registrations = register_targets(case, masks)
-    findings += check_session(case, masks, registrations)
-    body: Json = {
-        "findings": [asdict(finding) for finding in findings],
-        "registrations": [asdict(entry) for entry in registrations],
+def _check_case(case: Case, depth: Depth) -> _CaseCheck:
+    """What is found in one case; from the cache if its files were checked before."""
+    if depth == "headers":
+        check = _examine(case, depth)
+        check.sha256 = {name: {} for name in case.scans}
+        return check
+    sha256: dict[str, dict[str, str]] = {
+        name: hash_files(scan) for name, scan in case.scans.items()
     }
-    with suppress(HostError):  # a cache that cannot be written costs time only
-        write_json(file, body)
-    return findings, registrations
+    file = paths.cache() / "checks" / f"{_cache_key(case, sha256, depth)}.json"
+    found = _read_cache(file)
+    if found is None:
+        found = _examine(case, depth)
+        body: Json = {
+            "findings": [asdict(finding) for finding in found.findings],
+            "registrations": [asdict(entry) for entry in found.registrations],
+            "pairs": [asdict(pair) for pair in found.pairs],
+            "summaries": [asdict(summary) for summary in found.summaries],
+        }
+        with suppress(HostError):  # a cache that cannot be written costs time only
+            write_json(file, body)
+    found.findings = [*_changed_files(case, sha256), *found.findings]
+    found.sha256 = sha256
+    return found
 
 
-def _cache_key(case: Case, sha256: Mapping[str, Mapping[str, str]]) -> str:
+def _examine(case: Case, depth: Depth) -> _CaseCheck:
+    """Check the files of one case."""
+    found = _CaseCheck()
+    masks: dict[Modality, Mapping[str, GridMask]] = {}
+    bodies: dict[Modality, Body] = {}
+    for modality in case.scans:
+        check = check_scan(case, modality, depth)
+        found.findings += check.findings
+        masks[modality] = check.masks
+        if check.summary:
+            found.summaries.append(check.summary)
+        if check.body:
+            bodies[modality] = check.body
+    found.registrations = register_targets(case, masks)
+    found.findings += check_session(case, masks, found.registrations)
+    if depth == "full":
+        found.pairs = summarise_pairs(case, bodies, found.registrations)
+        found.findings += check_pairs(case, found.pairs)
+    return found
+
+
+def _cache_key(case: Case, sha256: Hashes, depth: Depth) -> str:
     """Identifies everything that the checks of a case depend on."""
     scans: Json = {}
     for modality, scan in case.scans.items():
         labels = [dict(reference.labels) for reference in scan.references]
         files = {role: str(path) for role, path in roles_of(scan).items()}
         scans[modality] = [files, dict(sha256[modality]), labels, scan.unit]
-    return fingerprint({"version": CHECKS_VERSION, "case": case.id, "scans": scans})
+    body: Json = {"version": CHECKS_VERSION, "depth": depth, "case": case.id, "scans": scans}
+    return fingerprint(body)
 
 
-def _read_cache(file: Path) -> tuple[list[Finding], list[Registration]] | None:
+def _read_cache(file: Path) -> _CaseCheck | None:
     if not file.is_file():
         return None
     try:
         body = read_json(file)
-        findings = [Finding(**entry) for entry in body["findings"]]
-        return findings, [Registration(**entry) for entry in body["registrations"]]
+        return _CaseCheck(
+            findings=[Finding(**entry) for entry in body["findings"]],
+            registrations=[Registration(**entry) for entry in body["registrations"]],
+            pairs=[PairSummary(**entry) for entry in body["pairs"]],
+            summaries=[_read_summary(entry) for entry in body["summaries"]],
+        )
     except (UserError, KeyError, TypeError):
         return None
+
+
+def _read_summary(body: dict[str, Any]) -> ScanSummary:
+    targets = {}
+    for name, entry in body.pop("targets").items():
+        entry |= {key: tuple(entry[key]) for key in ("centre_mm", "values")}
+        targets[name] = TargetSummary(**entry)
+    body |= {key: tuple(body[key]) for key in ("shape", "spacing_mm", "values")}
+    return ScanSummary(**body, targets=targets)

@@ -3,7 +3,7 @@
 | prompt | masks |
 |---|---|
 | box | the box, and the ellipsoid inscribed in it |
-| points | a ball of the typical volume about the mean of the foreground points, and the mean shape |
+| points | a ball of typical volume about the mean of the foreground points, and the mean shape |
 | text, class | the mean shape where the target typically lies in a scan of the modality |
 
 A box is the one that the model gets: in millimetres if the model takes it so, else of whole voxels.

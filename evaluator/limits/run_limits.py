@@ -110,7 +110,7 @@ def _key(record: ScanRecord, prompts: CasePrompts, dataset_sha256: str) -> str:
 def _sources(run: RunStore) -> tuple[Dataset, Protocol]:
     """The run's dataset and protocol; raises UserError if they are absent or have changed."""
     info = run.info()
-    dataset = load_dataset(info.dataset_source, info.root)
+    dataset = load_dataset(info.dataset_source, info.root, info.remembered_root)
     protocol = load_protocol(info.protocol_source)
     if dataset.sha256 != info.identity.dataset_sha256:
         raise UserError(f"the dataset has changed since run {run.name} was made")

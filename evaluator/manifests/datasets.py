@@ -18,6 +18,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from evaluator import paths
 from evaluator.errors import DatasetError, ManifestError
 from evaluator.manifests.case_lists import NAME, Name, Row, name_rule, read_case_list
+from evaluator.manifests.faults import describe_fault
+from evaluator.types import ExpectedCounts
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +81,14 @@ class DatasetManifest(_Table):
     reference_origin: str = Field(min_length=1)
     #: file of the case list beside the manifest; None: the manifest's name with .tsv
     cases: str | None = None
+    #: file of the table of subjects beside the manifest; None: the manifest's name with
+    #: .subjects.tsv, if it is there
+    subjects: str | None = None
     root: Root = Root()
+    #: models whose output, or whose training data, the references are
+    circular: tuple[str, ...] = ()
+    #: counts of a complete copy
+    expected: ExpectedCounts | None = None
     #: label tables, to which rows refer as @table: target -> value or values
     labels: dict[str, dict[Name, LabelValues]] = {}
     #: the package with the files, if Debian has them
@@ -136,19 +145,22 @@ def _describe(fault: Any) -> str:
     place = ".".join(str(part) for part in fault["loc"] if part != "[key]")
     if fault["type"] == "string_pattern_mismatch" and fault["ctx"]["pattern"] == NAME:
         return f"{place}: {name_rule(str(fault['input']))}"
-    return f"{place}: {fault['msg']}"
+    return describe_fault(fault)
 
 
-def root_of(manifest: DatasetManifest, data_root: Path | None) -> Path:
+def root_of(
+    manifest: DatasetManifest, data_root: Path | None, remembered: Path | None = None
+) -> Path:
     """The folder that the paths of the rows are relative to.
 
-    Candidates are ``data_root``, the manifest's variable, ``UMD_DATA``, and the manifest's folder.
-    The first one that contains an image of the list is taken; if none does, the first that is a
-    folder, so that messages name each missing file.
+    Candidates are ``data_root``, the folder of an earlier run, the manifest's variable,
+    ``UMD_DATA``, and the manifest's folder. The first one that contains an image of the list is
+    taken; if none does, the first that is a folder, so that messages name each missing file.
 
     Args:
         manifest: the dataset.
-        data_root: the user's choice; no other folder is considered.
+        data_root: the user's choice; no other folder is considered, unless one is remembered.
+        remembered: the folder in which an earlier run found the files.
 
     Raises:
         DatasetError: no candidate is a folder; the message says what to set.
@@ -157,6 +169,14 @@ def root_of(manifest: DatasetManifest, data_root: Path | None) -> Path:
         ((base / manifest.root.folder).resolve(), origin)
         for base, origin in _bases(manifest, data_root)
     ]
+    if remembered is not None:
+        place = 1 if data_root is not None else 0
+        candidates.insert(place, (remembered, "where the run found them"))
+        if data_root is not None:
+            # the folder itself may be meant, as the run's root was
+            candidates.insert(1, (data_root.resolve(), "from --data-root"))
+            rules = _bases(manifest, None)
+            candidates += [((base / manifest.root.folder).resolve(), why) for base, why in rules]
     folders = [root for root, _ in candidates if root.is_dir()]
     for root in folders:
         if any((root / row.image).exists() for row in manifest.rows):

@@ -1,6 +1,6 @@
-"""The organs of the project: surface tolerances and text prompts.
+"""The organs of the project: surface tolerances, text prompts, and usual volumes.
 
-Read from ``manifests/organs.toml``, which gives a source for every tolerance.
+Read from ``manifests/organs.toml``, which gives a source for every tolerance and volume.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evaluator import paths
 from evaluator.errors import ManifestError
+from evaluator.manifests.faults import invalid_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +37,10 @@ class Organ:
     #: text prompts, the simplest first
     texts: tuple[str, ...]
     kind: Kind = "organ"
+    #: volumes in the reference woman and man, the smaller first, ml; None: not known
+    volume_ml: tuple[float, float] | None = None
+    #: publication of the volumes
+    volume_source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +100,11 @@ class Organs:
         organ = self._organ(name)
         return organ.texts if organ else (name.replace("-", " "),)
 
+    def volume_ml(self, name: str) -> tuple[float, float] | None:
+        """Volumes in the reference woman and man, the smaller first, ml; None if not known."""
+        organ = self._organ(name)
+        return organ.volume_ml if organ else None
+
     def _organ(self, target: str) -> Organ | None:
         name = self.find(target)
         return self.organs[name] if name else None
@@ -108,13 +118,15 @@ def plain_name(target: str) -> str:
 class _Default(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    tolerance_mm: float = Field(gt=0)
+    tolerance_mm: float = Field(gt=0, allow_inf_nan=False)
     source: str = Field(min_length=1)
 
 
 class _Organ(_Default):
     texts: list[str] = Field(min_length=1)
     kind: Kind = "organ"
+    volume_ml: list[float] | None = Field(default=None, min_length=2, max_length=2)
+    volume_source: str = ""
 
 
 class _File(BaseModel):
@@ -138,8 +150,10 @@ def load_organs(path: Path | None = None) -> Organs:
         raise ManifestError(
             f"{path}: cannot be read ({error.strerror}); it lists the organs"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
-        raise ManifestError(f"{path}: {error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path}: not TOML: {error}") from None
+    except ValidationError as error:
+        raise invalid_manifest(path, error) from None
     return Organs(
         organs={
             name: Organ(
@@ -147,6 +161,8 @@ def load_organs(path: Path | None = None) -> Organs:
                 source=organ.source,
                 texts=tuple(organ.texts),
                 kind=organ.kind,
+                volume_ml=(min(organ.volume_ml), max(organ.volume_ml)) if organ.volume_ml else None,
+                volume_source=organ.volume_source,
             )
             for name, organ in content.organs.items()
         },

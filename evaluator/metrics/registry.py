@@ -30,8 +30,8 @@ def score(measures: Measures, names: Sequence[str]) -> tuple[Score, ...]:
     """The scores of these metrics.
 
     A metric that needs a measurement which the measures lack is ``not-applicable``. If both masks
-    are empty, every metric is ``undefined``. A plane has no metric in millilitres. If one is empty, overlaps are 0 and distances are
-    ``one-empty``.
+    are empty, every metric is ``undefined``. A plane has no metric in millilitres. If one is empty,
+    overlaps are 0 and distances are ``one-empty``.
 
     Args:
         measures: of one target.

@@ -47,7 +47,8 @@ _WITHHELD = {
 }
 #: a value that is a name, a few of them, an option of a card, or weights that are no folder
 _VALUE = re.compile(
-    rf"(?:{_NAME.pattern})(?:,(?:{_NAME.pattern}))*|(?:{_NAME.pattern})=(?:{_NAME.pattern})|random:full|random:small|[0-9]+/[0-9]+"
+    rf"(?:{_NAME.pattern})(?:,(?:{_NAME.pattern}))*|(?:{_NAME.pattern})=(?:{_NAME.pattern})"
+    r"|random:full|random:small|[0-9]+/[0-9]+"
 )
 
 

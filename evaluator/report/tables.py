@@ -103,9 +103,11 @@ def figure_cell(
     """A figure that sorts by itself."""
     missing = pd.isna(value)
     return Cell(
-        text=number(value, digits, sign=sign), small=small, sort=None if missing else float(value),
+        text=number(value, digits, sign=sign),
+        small=small,
+        sort=None if missing else float(value),
         kind=f"{kind} nothing".strip() if missing else kind,
-    )  # fmt: skip
+    )
 
 
 def as_csv(data: pd.DataFrame, warnings: Sequence[str]) -> str:
@@ -137,10 +139,11 @@ def as_markdown(table: Table) -> str:
 def as_latex(table: Table) -> str:
     """The table in LaTeX, with booktabs."""
     shape = "".join("l" if column.words else "r" for column in table.columns)
+    caption = " ".join([table.title + ".", *table.warnings, table.note]).strip()
     lines = [
         r"\begin{table}",
         r"\centering\small",
-        rf"\caption{{{_latex(' '.join([table.title + '.', *table.warnings, table.note]).strip())}}}",
+        rf"\caption{{{_latex(caption)}}}",
     ]
     lines += [rf"\label{{tab:{table.name}}}", rf"\begin{{tabular}}{{{shape}}}", r"\toprule"]
     if table.upper:
@@ -189,10 +192,27 @@ def _escape_markdown(text: str) -> str:
 
 
 _LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "−": r"$-$", "–": "--", "×": r"$\times$", "±": r"$\pm$", "·": r"$\cdot$", "≤": r"$\le$", "≥": r"$\ge$", "\n": " ",
-}  # fmt: skip
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "−": r"$-$",
+    "–": "--",
+    "×": r"$\times$",
+    "±": r"$\pm$",
+    "·": r"$\cdot$",
+    "≤": r"$\le$",
+    "≥": r"$\ge$",
+    "\n": " ",
+}
 
 
 def _latex(text: str) -> str:

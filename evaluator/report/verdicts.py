@@ -182,8 +182,8 @@ def _meaning(row: Any, structural: str, unit: str) -> str:
     explanation = "" if pd.isna(row.explanation) else str(row.explanation)
     if row.verdict == "equivalent":
         return (
-            f"A raw difference larger than the margin of {margin} is excluded: the scores on PET are "
-            f"as good as on {structural}."
+            f"A raw difference larger than the margin of {margin} is excluded: the scores on PET "
+            f"are as good as on {structural}."
         )
     remark = f" Note: {explanation}." if explanation else ""
     if row.verdict == "different within margin":

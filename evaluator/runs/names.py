@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,11 +63,14 @@ def find_runs(text: str) -> list[RunStore]:
     raise UnknownNameError("run", text, [store.name for store in stores], listed_by="umd runs")
 
 
-def choose_runs(runs: Iterable[str | Path | RunStore]) -> list[RunStore]:
+def choose_runs(
+    runs: Iterable[str | Path | RunStore], moved_to: Path | None = None
+) -> list[RunStore]:
     """The runs that a command compares: a pattern stands for several, all else for one.
 
     Args:
         runs: texts as for ``open_run``, or stores.
+        moved_to: folder to which the datasets' files were moved since; None: they were not.
 
     Raises:
         UnknownNameError: no run has such a name.
@@ -76,7 +80,9 @@ def choose_runs(runs: Iterable[str | Path | RunStore]) -> list[RunStore]:
     for run in runs:
         found = [run] if isinstance(run, RunStore) else _find_chosen(str(run))
         stores |= {store.path.resolve(): store for store in found}
-    return list(stores.values())
+    if moved_to is None:
+        return list(stores.values())
+    return [replace(store, moved_to=moved_to) for store in stores.values()]
 
 
 def _find_chosen(text: str) -> list[RunStore]:

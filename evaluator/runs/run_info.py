@@ -52,6 +52,8 @@ class DatasetInfo:
     reference_origin: str
     license: str = ""
     citation: str = ""
+    #: models whose output, or whose training data, the references are
+    circular: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +82,15 @@ class WeightsInfo:
 class EngineInfo:
     """What ran the model."""
 
-    #: "docker", "podman" or "local"
+    #: "docker", "podman", "podman-socket", "apptainer" or "local"; "podman" in runs of before
+    #: 2026-11-29 is the present "podman-socket"
     name: str
     #: whether the model was kept away from the machine, the network and other files
     isolates: bool
     #: component -> version
     versions: Mapping[str, str] = field(default_factory=dict)
+    #: limits of the containers that it could not set on this machine, a sentence each
+    unlimited: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +109,9 @@ class LimitsInfo:
     cpus: float | None = None
     #: of all that lies in the output folder at once, bytes
     output_bytes: int
+    #: "enforced": the output folder is a file system of limited size; "watched: " and why: it is
+    #: measured twice a second; empty: a run of before 2026-11-29
+    output_limit: str = ""
     #: wishes of the card that were not granted, in sentences
     capped: tuple[str, ...] = ()
 
@@ -116,6 +124,8 @@ class GpuInfo:
     name: str
     #: version of the driver
     driver: str
+    #: of the GPU or of the MIG slice; empty in older runs
+    uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +163,8 @@ class RunInfo:
     dataset_source: str
     #: folder that the dataset's paths are relative to; None: by the dataset's rules
     data_root: str | None = None
+    #: folder in which the run found the images; None: the run is of an earlier version
+    found_root: str | None = None
     dataset: DatasetInfo
     #: the protocol's name or the absolute path of its file
     protocol_source: str
@@ -191,6 +203,11 @@ class RunInfo:
         return Path(self.data_root) if self.data_root else None
 
     @property
+    def remembered_root(self) -> Path | None:
+        """``found_root`` as a path."""
+        return Path(self.found_root) if self.found_root else None
+
+    @property
     def unregistered(self) -> bool:
         """True when prompts were simulated on each image's own reference (--unregistered)."""
         return self.identity.prompts == DRAWN_UNREGISTERED
@@ -199,6 +216,11 @@ class RunInfo:
     def random_weights(self) -> bool:
         """True when the weights are random numbers: no figure is a result."""
         return self.card.get("umd.weights", "").startswith("random")
+
+    @property
+    def is_circular(self) -> bool:
+        """True when the references are this model's output, or data that it was trained on."""
+        return self.identity.model in self.dataset.circular
 
     @property
     def image_blind(self) -> bool:

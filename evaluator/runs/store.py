@@ -11,6 +11,7 @@
       reproducibility.json            whether predictions depend on the order of cases
       scores.csv, scores.parquet      every score, one a row
       predictions.parquet             every prediction, one a row
+      files.json                      the state of the files above when the tables were made
       model.log                       what the container printed
 
 Every file is written under another name, fsynced and renamed. A finished scan is recognised by its
@@ -31,15 +32,22 @@ from evaluator import paths
 from evaluator.errors import DamagedFileError, RunConflictError, UserError
 from evaluator.files import safe_name
 from evaluator.locks import file_lock, read_holder
+from evaluator.runs.changed_files import change_warning
 from evaluator.runs.damaged_files import name_damaged, readable_record
 from evaluator.runs.data_checks import DataChecks
-from evaluator.runs.json_types import read_typed, write_typed
+from evaluator.runs.json_types import read_typed, write_hashed, write_typed
 from evaluator.runs.records import CasePrompts, Reproducibility, ScanRecord, ScanScores
 from evaluator.runs.run_info import RunIdentity, RunInfo
 from evaluator.runs.score_limits import ScanLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+
+CIRCULAR = (
+    "CIRCULAR: the references are output of this model, or data that it was trained on; "
+    "agreement with them is no accuracy."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,8 @@ class RunStore:
     """
 
     path: Path
+    #: folder to which the dataset's files were moved since the run; None: they were not
+    moved_to: Path | None = None
 
     @property
     def name(self) -> str:
@@ -63,7 +73,10 @@ class RunStore:
             status = path.stat()
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}") from error
-        return _read_info(path, status.st_size, status.st_mtime_ns)
+        info = _read_info(path, status.st_size, status.st_mtime_ns)
+        if self.moved_to is None:
+            return info
+        return replace(info, data_root=str(self.moved_to.absolute()))
 
     def require_identity(self, identity: RunIdentity) -> None:
         """Raise RunConflictError where the run was made with another identity."""
@@ -107,14 +120,18 @@ class RunStore:
         return max(self.info().scans - count, 0)
 
     def warnings(self) -> list[str]:
-        """What every table of this run must say: that it is limited or incomplete."""
+        """What every table of this run must say: that it is limited, incomplete or changed."""
         info, warnings = self.info(), []
+        if info.is_circular:
+            warnings.append(CIRCULAR)
         if info.subjects < info.dataset_subjects:
             warnings.append(
                 f"LIMITED: {info.subjects} of {info.dataset_subjects} subjects of the dataset."
             )
         if missing := self.missing_scans():
             warnings.append(f"INCOMPLETE: {missing} of {info.scans} scans are not done yet.")
+        if changed := change_warning(self):
+            warnings.append(changed)
         return warnings
 
     def record(self, case: str, modality: str) -> ScanRecord | None:
@@ -131,7 +148,7 @@ class RunStore:
 
     def write_record(self, record: ScanRecord) -> None:
         """Write one scan's record."""
-        write_typed(self.record_path(record.case, record.modality), record)
+        write_hashed(self.record_path(record.case, record.modality), record)
 
     def scores(self, case: str, modality: str) -> ScanScores | None:
         """One scan's scores; None if there are none."""
@@ -140,7 +157,7 @@ class RunStore:
 
     def write_scores(self, scores: ScanScores) -> None:
         """Write one scan's scores."""
-        write_typed(self.score_path(scores.case, scores.modality), scores)
+        write_hashed(self.score_path(scores.case, scores.modality), scores)
 
     def limits(self, case: str, modality: str) -> ScanLimits | None:
         """One scan's floors and ceilings; None if there are none."""

@@ -3,9 +3,9 @@
 The unit is the subject; a column is one comparison (an organ and a model). Two quantities are
 estimated: the mean difference (``difference``, its intervals, ``p_sign_flip``) and the difference
 of a typical subject (``shift``, ``p``, ``rank_biserial``, ``wins``), which a few failures do not
-move. Sources: Wilcoxon's signed-rank test with Pratt's treatment of zeros, J Am Stat Assoc 1959;54:655-667; the matched-pairs
-rank-biserial correlation, Kerby, Compr Psychol 2014;3:11.IT.3.1, and King, Rosopa and Minium,
-Statistical Reasoning 2011.
+move. Sources: Wilcoxon's signed-rank test with Pratt's treatment of zeros, J Am Stat Assoc
+1959;54:655-667; the matched-pairs rank-biserial correlation, Kerby, Compr Psychol 2014;3:11.IT.3.1,
+and King, Rosopa and Minium, Statistical Reasoning 2011.
 """
 
 from __future__ import annotations

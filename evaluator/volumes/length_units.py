@@ -9,8 +9,15 @@ from __future__ import annotations
 from evaluator.errors import VolumeError
 
 _MM = {"m": 1000.0, "dm": 100.0, "cm": 10.0, "mm": 1.0, "um": 1e-3, "nm": 1e-6}
-_NAMES = {"metre": "m", "decimetre": "dm", "centimetre": "cm", "millimetre": "mm", "micrometre": "um",
-          "nanometre": "nm", "micron": "um"}  # fmt: skip
+_NAMES = {
+    "metre": "m",
+    "decimetre": "dm",
+    "centimetre": "cm",
+    "millimetre": "mm",
+    "micrometre": "um",
+    "nanometre": "nm",
+    "micron": "um",
+}
 _UNKNOWN = ("", "?", "???", "unknown")
 #: values of NIfTI's ``xyzt_units``, its lowest three bits
 _NIFTI = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 1e-3}

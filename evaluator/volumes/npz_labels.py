@@ -61,7 +61,8 @@ def inspect_npz(
 def smallest_npz(array: str) -> bytes:
     """A valid label map of one voxel with label 1, as a file."""
     body = io.BytesIO()
-    np.savez_compressed(body, **{array: np.ones((1, 1, 1), dtype=np.uint8)})  # type: ignore[arg-type]
+    content: Any = {array: np.ones((1, 1, 1), dtype=np.uint8)}
+    np.savez_compressed(body, **content)
     return body.getvalue()
 
 

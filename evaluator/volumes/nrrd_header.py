@@ -147,7 +147,7 @@ def _geometry(fields: Mapping[str, str]) -> tuple[tuple[int, ...], Any]:
 
 
 def _unrotated_affine(fields: Mapping[str, str], count: int) -> Any:
-    """The affine of a file without space directions: spacings, and the first position of an axis."""
+    """The affine of a file without space directions: spacings, and first positions of axes."""
     units = re.findall(r'"([^"]*)"', fields.get("units", ""))
     scale = np.array([length_mm(unit) for unit in units[:count]] or [1.0] * count)
     steps = np.array((numbers(fields.get("spacings", ""), float) or [1.0] * count)[:count])

@@ -7,13 +7,11 @@ they are decompressed, and a file that a header names is opened for the user's o
 
 from __future__ import annotations
 
-import bz2
 import stat
 import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from isal import igzip, isal_zlib
 
 from evaluator.errors import VolumeError
 from evaluator.types import Failure
@@ -24,6 +22,7 @@ from evaluator.volumes.nifti_header import nifti_header
 from evaluator.volumes.nrrd_header import nrrd_header
 from evaluator.volumes.refused_file import RefusedFileError
 from evaluator.volumes.validation_worker import BoundedStream
+from evaluator.volumes.voxel_decoding import BROKEN, decoded, unpacked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from evaluator.volumes.headers import Header
     from zoo_sdk.wire import Grid
 
-#: isal's type stubs declare its exception as an instance
-BROKEN: Any = isal_zlib.error
 
 NIFTI = (".nii", ".nii.gz")
 METAIMAGE = (".mha", ".mhd")
@@ -47,8 +44,6 @@ MOST_BYTES = 2**31
 MOST_TRUSTED_BYTES = 2**36
 MOST_FILE_BYTES = MOST_BYTES + 2**26
 
-MOST_TEXT_BYTES = 2**28
-"""The most bytes of voxels in text, which take many times as much memory while they are read."""
 
 FIRST_BYTES = 2**20
 """Bytes that are read for a header; more only where the header needs more."""
@@ -165,15 +160,15 @@ class VolumeFile:
         if self.path.name.lower().endswith(NIFTI):
             return self._nifti_voxels(header)
         if not header.data_file:
-            return _decoded(header, self._body)
+            return decoded(header, self._body)
         if _is_plain_name(header.data_file):
-            return _decoded(header, _trusted_bytes(self.path.parent / header.data_file))
+            return decoded(header, _trusted_bytes(self.path.parent / header.data_file))
         return _by_itk(self.path, header)
 
     def _nifti_voxels(self, header: Header) -> bytes | memoryview:
         start = header.start or 0
         if not self._untrusted:
-            content = _unpacked(self._body)
+            content = unpacked(self._body)
             if content is not None:
                 return memoryview(content)[start : start + header.bytes]
         stream = BoundedStream(self._body)
@@ -191,69 +186,6 @@ class LabelFile(VolumeFile):
     def read(self) -> NDArray[np.integer[Any]]:
         """The labels; see ``VolumeFile.read_labels``."""
         return self.read_labels()
-
-
-def _unpacked(body: bytes) -> bytes | None:
-    """The content of a NIfTI file; None if it must be read by parts, as with junk at its end."""
-    if body[:2] != b"\x1f\x8b":
-        return body
-    try:
-        content: bytes = igzip.decompress(body)
-    except (OSError, EOFError, zlib.error, BROKEN):
-        return None
-    return content
-
-
-def _decoded(header: Header, body: bytes) -> bytes | memoryview:
-    """The bytes of the voxels of a MetaImage or NRRD file.
-
-    Raises:
-        ValueError: they are more than the header declares, or not numbers.
-    """
-    start = len(body) - header.bytes if header.start is None else header.start
-    if start < 0:
-        return b""
-    for _ in range(header.skipped_lines):
-        start = body.find(b"\n", start) + 1 or len(body)
-    if header.encoding == "raw":
-        start += header.skipped_bytes
-        return memoryview(body)[start : start + header.bytes]
-    if header.encoding == "text":
-        return _from_text(header, body[start + header.skipped_bytes :])
-    return _decompressed(header, memoryview(body)[start:])
-
-
-def _from_text(header: Header, text: bytes) -> bytes:
-    if len(text) > MOST_TEXT_BYTES:
-        raise ValueError(f"numbers in text of more than {MOST_TEXT_BYTES} bytes are not read")
-    parts = text.replace(b",", b" ").split()
-    count = int(np.prod(header.shape, dtype=np.int64))
-    if len(parts) > count:
-        raise ValueError("it holds more numbers than its header declares")
-    kind: type = float if header.dtype.kind == "f" else int
-    values = np.array([kind(part) for part in parts], dtype=header.dtype)
-    return values.tobytes()
-
-
-def _decompressed(header: Header, packed: memoryview) -> bytes:
-    wanted = header.skipped_bytes + header.bytes
-    if header.encoding == "bzip2":
-        unpack_bzip2 = bz2.BZ2Decompressor()
-        raw = unpack_bzip2.decompress(packed, wanted)
-        while len(raw) < wanted and not unpack_bzip2.eof:
-            part = unpack_bzip2.decompress(b"", wanted - len(raw))
-            if not part:
-                break
-            raw += part
-        excess = b"" if unpack_bzip2.eof else unpack_bzip2.decompress(b"", 1)
-    else:
-        unpack: Any = isal_zlib.decompressobj(wbits=31 if header.encoding == "gzip" else 15)
-        raw = unpack.decompress(packed, wanted)
-        # decompressing one byte more verifies the checksum at the end
-        excess = unpack.decompress(unpack.unconsumed_tail, 1)
-    if excess:
-        raise ValueError("it holds more bytes than its header declares")
-    return raw[header.skipped_bytes :]
 
 
 def _by_itk(path: Path, header: Header) -> bytes:

@@ -15,7 +15,7 @@ class Adapter(Base):
     """Needs no image and no weights."""
 
     def predict(self, request: Request) -> Any:
-        """The ellipsoid that touches the box's six faces, of the exact box if the request has it."""
+        """The ellipsoid that touches the six faces of the box, the exact one if there is one."""
 
         def inscribe(target: Target) -> Any:
             if target.box_mm is not None:

@@ -2,8 +2,8 @@
 
 PET: voxels of at least 41 % of the highest SUV inside the prompt (Boellaard et al., EANM guidelines
 2.0, 2015), or of at least SUV 4 where that is lower (Barrington et al., 2021). CT: the organ's
-window in HU (``WINDOWS``); a target that has none is unsupported. MR, which has no unit: from 60 % to 160 % of the median about the points
-(inside the middle of the box, if there is none).
+window in HU (``WINDOWS``); a target that has none is unsupported. MR, which has no unit: from 60 %
+to 160 % of the median about the points (inside the middle of the box, if there is none).
 """
 
 import re

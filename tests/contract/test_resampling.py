@@ -153,8 +153,8 @@ def test_respacing_is_simpleitks_between_equal_centres(step):
 def test_respacing_from_the_first_voxel(example, step, straight):
     """The first voxel stays, the last is the nearest to the image's last, edge values continue.
 
-    On axes that slant by the header's rounding MONAI's grid moves (docs/validation/sat.md compares it
-    with MONAI itself).
+    On axes that slant by the header's rounding MONAI's grid moves (docs/validation/sat.md compares
+    it with MONAI itself).
     """
     grid, array = example
     if straight:

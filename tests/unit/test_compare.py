@@ -1,4 +1,4 @@
-"""Comparisons of given scores: against recomputation from the rows, and whatever bad input there is."""
+"""Comparisons of given scores: against recomputation from the rows, and with bad input."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ORGANS = ("brain", "liver", "spleen")
 
 
 def cohort(models=("m",), n=20, effect=0.05, seed=0, organs=ORGANS, protocol="paper", failing=()):
-    """Runs whose structural scores are better by the effect; ``failing``: (model number, subject, side) that crashed."""
+    """Runs with better structural scores; ``failing``: (model, subject, side) that crashed."""
     chance = np.random.default_rng(seed)
     runs, rows = [facts(model, protocol=protocol) for model in models], []
     for m, run in enumerate(runs):
@@ -463,7 +463,7 @@ def test_volumes_are_those_of_the_masks_and_references():
 
 
 def test_a_target_that_ended_early_counts_in_later_rounds():
-    """Four of eight are right after round 1 and are asked no more: they stay in the mean of round 2."""
+    """Four of eight are right after round 1 and stop: they stay in the mean of round 2."""
     run = facts("m", protocol="clicks-10")
     rows = []
     for subject in range(8):

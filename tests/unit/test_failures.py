@@ -27,7 +27,8 @@ class Adapter:
 
         def ball(target, away):
             centre = np.array(target.points[0].ras_mm) + away
-            return (((places - centre) ** 2).sum(axis=1) <= 49).reshape(request.grid.shape).astype(np.uint8)
+            return (((places - centre) ** 2).sum(axis=1) <=
+            49).reshape(request.grid.shape).astype(np.uint8)
 
         def paint(target):
             if target.name == "spleen":

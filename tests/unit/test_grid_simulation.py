@@ -15,7 +15,7 @@ def pool():
 
 
 def shares(pool, model, n, **more):
-    """Shares of cohorts: raw verdict worse, controlled difference worse, any claim of a direction."""
+    """Shares of cohorts: raw verdict worse, controlled verdict worse, any direction claimed."""
     results = conclusions(pool, model, n, 200, **more)
     claims = [result[2] in ("worse on PET", "better on PET") for result in results]
     return [np.mean([result[k] for result in results]) for k in (0, 1)] + [np.mean(claims)]

@@ -26,7 +26,7 @@ def values(reference: Any, prediction: Any, steps: Any, tolerance_mm: float) -> 
 
 
 def rotated_spacing(steps: Any, turns: Any) -> tuple[float, float, float]:
-    """The spacing that a reader gets from the header of a rotated volume, by way of a file's bytes."""
+    """The spacing that a reader gets from the header of a rotated volume's file."""
     angles = np.array(turns)
     axis = angles / (np.linalg.norm(angles) or 1.0)
     cross = np.cross(np.eye(3), axis)

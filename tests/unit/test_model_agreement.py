@@ -15,7 +15,8 @@ from click.testing import CliRunner
 
 import evaluator
 from evaluator import paths
-from evaluator.analysis.model_agreement import agree, consensus_of
+from evaluator.analysis.consensus import consensus_of
+from evaluator.analysis.model_agreement import agree
 from evaluator.cli.main import umd
 from evaluator.errors import RunConflictError, UserError
 from tests.tiny import PAINTER, make_dataset, make_project

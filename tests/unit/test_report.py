@@ -1,4 +1,4 @@
-"""The report's parts by themselves: what is hidden, what is written, what is said, what is drawn."""
+"""The report's parts: privacy, tables, sentences and figures."""
 
 from __future__ import annotations
 
@@ -97,8 +97,14 @@ def test_free_text_names_neither_paths_nor_subjects(said, told):
         ),
         ("umd 'unclosed", "umd run"),
         (
-            "umd run -m a --option large=sliding --weights /srv/smith-john --accept-licence MIT --recheck 0 --threads 2",
-            "umd run -m a --option large=sliding --weights WEIGHTS --accept-licence MIT --recheck 0 --threads 2",
+            (
+                "umd run -m a --option large=sliding --weights /srv/smith-john "
+                "--accept-licence MIT --recheck 0 --threads 2"
+            ),
+            (
+                "umd run -m a --option large=sliding --weights WEIGHTS "
+                "--accept-licence MIT --recheck 0 --threads 2"
+            ),
         ),
         (
             "umd run -m a --weights smith-john --weights random:full",
@@ -137,8 +143,8 @@ def odd_table(warnings=("SYNTHETIC DATA",)):
 def test_a_table_in_latex_and_markdown_is_escaped_and_stamped():
     latex, markdown = as_latex(odd_table()), as_markdown(odd_table())
     assert (
-        r"50 \% \& \textless{}b\textgreater{}\_x\_\textless{}/b\textgreater{} | \$y\$ \textbackslash{} \#1 (n 3)"
-        in latex
+        r"50 \% \& \textless{}b\textgreater{}\_x\_\textless{}/b\textgreater{} | \$y\$ "
+        r"\textbackslash{} \#1 (n 3)" in latex
     )
     assert "$-$0.5" in latex
     assert r"\multicolumn{1}{c}{up}" in latex
@@ -211,7 +217,8 @@ def test_a_halved_grid_keeps_the_world(data, most):
     grid = data.draw(st.sampled_from(list(GRIDS.values())))
     to = reduced(grid, most)
     assert np.prod(to.grid.shape) <= most
-    # the mean of a linear image over a block is its value at the block's centre, where the block is whole
+    # the mean of a linear image over a block is its value at the block's centre, where the block is
+    # whole
     places = to_world(affine_of(grid), np.stack(np.indices(grid.shape), axis=-1))
     small = to_world(affine_of(to.grid), np.stack(np.indices(to.grid.shape), axis=-1))
     whole = tuple(slice(0, n // f) for n, f in zip(grid.shape, to.factor, strict=True))

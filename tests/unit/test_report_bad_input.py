@@ -1,4 +1,4 @@
-"""Reports of whatever comes: one subject, nothing that worked, one modality, ties, fifty models, odd names."""
+"""Reports of odd runs: one subject, no masks, one modality, ties, fifty models, odd names."""
 
 from __future__ import annotations
 
@@ -245,7 +245,7 @@ def test_random_weights_and_models_that_keep_state_are_called_so(tmp_path):
 
 
 def test_provenance_tells_the_choices_that_were_taken_and_repeats_them(tmp_path):
-    """What a model says of itself stands there where it is the same for every scan; what a scan is called never does."""
+    """A model's settings are shown where all scans have the same; names of scans never are."""
 
     def said(number, modality, scale, **more):
         notes = {
@@ -293,10 +293,14 @@ def test_provenance_tells_the_choices_that_were_taken_and_repeats_them(tmp_path)
     told = text_of(pages["provenance.html"])
     assert (
         "crop=on the click, CT: intensity=HU window, PT: intensity=percentiles 1 to 99, "
-        "CT: words.bladder=urinary bladder, CT: classes.lung=28+29, PT: who=(subject), (left out: the message names a file)"
+        "CT: words.bladder=urinary bladder, CT: classes.lung=28+29, PT: who=(subject), (left out: "
+        "the message names a file)"
     ) in told
     assert not re.search("device=|crop_start|xxx|jane|s000", told)
-    again = "umd run -m m -d nowhere -p box --option large=sliding --option clicks=together --weights random:full"
+    again = (
+        "umd run -m m -d nowhere -p box --option large=sliding --option clicks=together "
+        "--weights random:full"
+    )
     assert again in told
     mounted = facts("m", path=tmp_path, weights="mounted:0123")
     identity = replace(mounted.info.identity, prompts="hash")

@@ -1,4 +1,4 @@
-"""Suites and published figures: manifests read strictly, runs of a suite that cost each other nothing."""
+"""Suites and published figures: strict manifests, and independent runs of a suite."""
 
 from __future__ import annotations
 

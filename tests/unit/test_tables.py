@@ -12,18 +12,8 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluator.cli.tables import (
-    Column,
-    Table,
-    choose_form,
-    format_cell,
-    print_note,
-    print_table,
-    table_options,
-    to_csv,
-    to_lines,
-    to_markdown,
-)
+from evaluator.cli.table_layout import Column, Table, format_cell, to_csv, to_lines, to_markdown
+from evaluator.cli.tables import choose_form, print_note, print_table, table_options
 
 COLUMNS = (
     Column(name="model", text=True, shared=True),

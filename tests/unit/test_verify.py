@@ -21,6 +21,7 @@ from tests.unit.test_phantom import TOY, manifest_of
 CT = "phantom-001/CT.nii.gz"
 PET = "phantom-001/PT.nii.gz"
 CT_REFERENCE = "phantom-001/CT_reference.nii.gz"
+PET_REFERENCE = "phantom-001/PT_reference.nii.gz"
 
 
 @pytest.fixture
@@ -182,6 +183,17 @@ def test_a_pair_in_different_frames(folder: Path) -> None:
     assert "CT" in finding.message
 
 
+def test_a_reference_a_fraction_of_a_voxel_beside_its_image_is_told(folder: Path) -> None:
+    labels, grid = read_labels(folder / PET_REFERENCE)
+    affine = affine_of(grid)
+    affine[0, 3] += 0.1
+    write_volume(folder / PET_REFERENCE, labels, make_grid(labels.shape, affine))
+    finding = only(verify(load(folder)))
+    assert (finding.severity, finding.modality, finding.topic) == ("warning", "PT", "header")
+    assert "up to 0.1 mm apart" in finding.message
+    assert "image and PT_reference.nii.gz" in finding.message
+
+
 def test_a_single_image_is_noted(folder: Path) -> None:
     case_list = folder / "made.tsv"
     lines = case_list.read_text().splitlines()
@@ -198,11 +210,13 @@ def run(*arguments: object):
 def test_output_and_exit_code_of_the_command(folder: Path) -> None:
     clean = run("verify", folder / "made.toml")
     assert clean.exit_code == 0
-    assert len(clean.output.splitlines()) == 1
+    assert len(run("verify", "--depth", "quick", folder / "made.toml").stdout.splitlines()) == 1
+    assert "phantom-001.a  CT-PT" in clean.stdout  # what the images of a case have in common
     change_image(folder / CT, lambda image: (image + 1).astype(np.float32))
     spoilt = run("verify", folder / "made.toml")
     assert spoilt.exit_code == 5
-    assert [line.split(":")[0] for line in spoilt.output.splitlines()] == ["error", "made"]
+    lines = spoilt.stdout.splitlines()
+    assert [lines[0].split(":")[0], lines[-1].split(":")[0]] == ["error", "made"]
     as_json = [
         json.loads(line)
         for line in run("verify", "--json", folder / "made.toml").stdout.splitlines()

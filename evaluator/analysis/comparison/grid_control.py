@@ -243,7 +243,7 @@ def _with_verdicts(frame: pd.DataFrame, score_array: ScoreArray) -> pd.DataFrame
 
 
 def _judged(family: pd.DataFrame) -> dict[str, NDArray[Any]]:
-    """What ``adjusted_verdicts`` reads: the controlled estimates, with the raw means of the arms."""
+    """Controlled estimates and raw means of the arms, as ``adjusted_verdicts`` reads them."""
     columns = {name: family[column].to_numpy() for name, column in _NAMES.items()}
     return columns | {
         "p": family["controlled_p"].to_numpy(),

@@ -87,9 +87,9 @@ def paired_estimates(
         Arrays of shape (c,), NaN where undefined: ``n``, ``first`` and ``second`` (means of the
         arms), the fields of ``evaluator.statistics.Paired``, ``margin``, ``p_equivalence`` with
         and without the allowance for failures, ``sd`` of the differences with its interval, and
-        ``loss`` (what a failure costs, the larger one of both arms; 0 without failures). Differences are first
-        minus second in the metric's unit. ``rank_biserial`` and ``wins`` are oriented: a large
-        positive value means that the first arm is better.
+        ``loss`` (what a failure costs, the larger one of both arms; 0 without failures).
+        Differences are first minus second in the metric's unit. ``rank_biserial`` and ``wins`` are
+        oriented: a large positive value means that the first arm is better.
     """
     paired = ~np.isnan(first) & ~np.isnan(second)
     n = paired.sum(axis=1)

@@ -118,8 +118,8 @@ def _needed(row: JudgedRow) -> str:
     if math.isnan(needed):
         return "no margin is declared, so no number of subjects can be stated"
     return (
-        f"about {needed:.0f} subjects ({low:.0f} to {high:.0f}) would find a difference of {row.margin:g} in "
-        "80 % of studies"
+        f"about {needed:.0f} subjects ({low:.0f} to {high:.0f}) would find a difference of "
+        f"{row.margin:g} in 80 % of studies"
     )
 
 

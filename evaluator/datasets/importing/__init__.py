@@ -1,4 +1,4 @@
-"""From a folder of images to a dataset: find scans by a layout, then write manifest and case list."""
+"""Import a folder of images: find scans by a layout, then write manifest and case list."""
 
 from evaluator.datasets.importing.found import FoundScan, LeftOut, Survey
 from evaluator.datasets.importing.layouts import LAYOUTS, survey_folder

@@ -46,7 +46,7 @@ class FoundReference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundScan:
-    """An image with its references; all files are on one grid."""
+    """An image with its references; all files are on one grid, unless references are shared."""
 
     subject: str
     session: str
@@ -54,6 +54,8 @@ class FoundScan:
     image: Path
     grid: Grid
     references: tuple[FoundReference, ...]
+    #: the references are those of another image, and have another grid
+    shared: bool = False
 
     @property
     def key(self) -> tuple[str, str, str]:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from evaluator.datasets.importing.found import MODALITY_WORDS, LeftOut, Survey, modality_of
-from evaluator.datasets.importing.match_scans import ImageFile, ReferenceFile, match_scans
+from evaluator.datasets.importing.declared_layout import declared_files
+from evaluator.datasets.importing.found import MODALITY_WORDS, LeftOut, Survey
+from evaluator.datasets.importing.layout_files import (
+    LayoutFiles,
+    LayoutOptions,
+    add_image,
+    add_reference,
+)
+from evaluator.datasets.importing.match_scans import SeriesRules, match_scans
 from evaluator.datasets.importing.patterns import Match, match_files
-from evaluator.errors import DatasetError, ManifestError, UserError
+from evaluator.errors import DatasetError, ManifestError, UnknownNameError, UserError
 from evaluator.manifests.label_tables import read_label_table
+from evaluator.manifests.layouts import layout_files, recognise_layout
 from evaluator.volumes import SUFFIXES
 
 if TYPE_CHECKING:
@@ -35,34 +42,12 @@ FORBIDDEN_REASON = "a case list cannot hold a tab, a line break or a backslash; 
 BIDS_TYPES: Mapping[str, Modality] = {"anat": "MR", "pet": "PT", "ct": "CT"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayoutOptions:
-    """What the user says of a folder."""
-
-    #: paths of images and of references, with named parts
-    images: tuple[str, ...] = ()
-    references: tuple[str, ...] = ()
-    #: names of the labels of a label map, or of a mask
-    labels: Labels = field(default_factory=dict)
-    #: words in names -> modality, beside the usual ones
-    words: Mapping[str, Modality] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Files:
-    """What a layout found before images and references are matched."""
-
-    images: list[ImageFile] = field(default_factory=list)
-    references: list[ReferenceFile] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
-
-
 def survey_folder(root: Path, layout: str, options: LayoutOptions) -> Survey:
     """Find all scans of a folder; only headers are read, and nothing is written.
 
     Args:
         root: the folder.
-        layout: a name of ``LAYOUTS``, or "auto".
+        layout: a name of ``LAYOUTS`` or of ``manifests/layouts``, or "auto".
         options: patterns, labels and words.
 
     Raises:
@@ -72,15 +57,26 @@ def survey_folder(root: Path, layout: str, options: LayoutOptions) -> Survey:
     if not root.is_dir():
         raise UserError(f"there is no folder {root}")
     name = _recognise(root, options) if layout == "auto" else layout
+    if name not in LAYOUTS and name not in layout_files():
+        raise UnknownNameError("layout", name, (*LAYOUTS, "dicom", *layout_files()))
     volumes = sorted(
         path
         for path in root.rglob("*")
         if path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
     )
     unwritable = [path for path in volumes if FORBIDDEN & set(str(path.relative_to(root)))]
-    files = LAYOUTS[name](root, [path for path in volumes if path not in unwritable], options)
+    readable = [path for path in volumes if path not in unwritable]
+    if name in LAYOUTS:
+        files = LAYOUTS[name](root, readable, options)
+    else:
+        files = declared_files(root, readable, options, name)
     files.left_out += [LeftOut(path=path, reason=FORBIDDEN_REASON) for path in unwritable]
-    scans, left_out, renamed = match_scans(files.images, files.references)
+    rules = SeriesRules(
+        preferred=options.preferred,
+        each_series=options.each_series,
+        share_references=options.share_references,
+    )
+    scans, left_out, renamed = match_scans(files.images, files.references, rules)
     used = {scan.image for scan in scans}
     for scan in scans:
         used |= {reference.path for reference in scan.references}
@@ -111,72 +107,36 @@ def _recognise(root: Path, options: LayoutOptions) -> str:
         return "pattern"
     if (root / "dataset.json").is_file():
         return "nnunet"
+    if name := recognise_layout(root):
+        return name
     if (root / "dataset_description.json").is_file() or any(root.glob("sub-*")):
         return "bids"
     raise UserError(
-        f"the layout of {root} is not recognised: it has no dataset.json (nnU-Net) and no sub-* "
-        "folders (BIDS). Describe the paths with --image and --reference, for example --image "
+        f"the layout of {root} is not recognised: it has no dataset.json (nnU-Net), no sub-* "
+        f"folders (BIDS), and no file of {', '.join(layout_files())}. Describe the paths with "
+        "--image and --reference, for example --image "
         '"{subject}/{modality}.nii.gz" --reference "{subject}/{modality}_{target}.nii.gz"'
     )
 
 
-def _by_pattern(root: Path, volumes: list[Path], options: LayoutOptions) -> _Files:
+def _by_pattern(root: Path, volumes: list[Path], options: LayoutOptions) -> LayoutFiles:
     if not options.images or not options.references:
         raise UserError("a layout by patterns needs --image and --reference")
-    files = _Files()
+    files = LayoutFiles()
     words = MODALITY_WORDS | dict(options.words)
     references: set[Path] = set()
     for pattern in options.references:
         for match in match_files(root, volumes, pattern):
             references.add(match.path)
-            _add_reference(files, match, words, options.labels)
+            add_reference(files, match, words, options.labels)
     for pattern in options.images:
         for match in match_files(root, volumes, pattern):
             if match.path not in references:
-                _add_image(files, match, words, pattern)
+                add_image(files, match, words, pattern)
     return files
 
 
-def _add_image(files: _Files, match: Match, words: Mapping[str, Modality], pattern: str) -> None:
-    word = match.parts.get("modality")
-    modality = modality_of(word if word is not None else pattern, words)
-    if modality is None:
-        reason = f"{word or pattern!r} names no modality; add --modality {word or 'WORD'}=CT"
-        files.left_out.append(LeftOut(path=match.path, reason=reason))
-        return
-    files.images.append(
-        ImageFile(
-            path=match.path,
-            subject=match.parts["subject"],
-            session=match.parts.get("session"),
-            modality=modality,
-            word=word,
-        )
-    )
-
-
-def _add_reference(
-    files: _Files, match: Match, words: Mapping[str, Modality], labels: Labels
-) -> None:
-    target, word = match.parts.get("target"), match.parts.get("modality")
-    table = {target: (1,)} if target else labels
-    if not table:
-        reason = "the names of its labels are not known; add --labels FILE or --label NAME=VALUE"
-        files.left_out.append(LeftOut(path=match.path, reason=reason))
-        return
-    files.references.append(
-        ReferenceFile(
-            path=match.path,
-            subject=match.parts["subject"],
-            session=match.parts.get("session"),
-            modality=modality_of(word, words) if word else None,
-            word=word,
-            labels=table,
-        )
-    )
-
-
-def _nnunet(root: Path, volumes: list[Path], options: LayoutOptions) -> _Files:
+def _nnunet(root: Path, volumes: list[Path], options: LayoutOptions) -> LayoutFiles:
     """``imagesTr/CASE_0000.nii.gz`` for channel 0, ``labelsTr/CASE.nii.gz``; likewise ``Ts``."""
     path = root / "dataset.json"
     try:
@@ -187,10 +147,10 @@ def _nnunet(root: Path, volumes: list[Path], options: LayoutOptions) -> _Files:
         raise ManifestError(f"{path}: not a dataset.json of nnU-Net: {error}") from None
     labels = options.labels or read_label_table(path).targets
     words = MODALITY_WORDS | dict(options.words)
-    files = _Files()
+    files = LayoutFiles()
     for part in ("Tr", "Ts"):
         for match in match_files(root, volumes, f"labels{part}/{{subject}}.*"):
-            _add_reference(files, match, words, labels)
+            add_reference(files, match, words, labels)
         for match in match_files(root, volumes, f"images{part}/{{subject}}_{{modality}}.*"):
             channel = names.get(match.parts["modality"])
             if channel is None:
@@ -198,13 +158,13 @@ def _nnunet(root: Path, volumes: list[Path], options: LayoutOptions) -> _Files:
                 files.left_out.append(LeftOut(path=match.path, reason=reason))
                 continue
             named = Match(match.path, {**match.parts, "modality": channel})
-            _add_image(files, named, words, channel)
+            add_image(files, named, words, channel)
     return files
 
 
-def _bids(root: Path, volumes: list[Path], options: LayoutOptions) -> _Files:
+def _bids(root: Path, volumes: list[Path], options: LayoutOptions) -> LayoutFiles:
     words = MODALITY_WORDS | dict(options.words)
-    files = _Files()
+    files = LayoutFiles()
     seen: set[Path] = set()
     for pattern in BIDS_REFERENCES:
         for match in match_files(root, volumes, pattern):
@@ -212,12 +172,12 @@ def _bids(root: Path, volumes: list[Path], options: LayoutOptions) -> _Files:
                 continue
             seen.add(match.path)
             labels = options.labels or _bids_labels(root, match.path)
-            _add_reference(files, match, {**words, **BIDS_TYPES}, labels)
+            add_reference(files, match, {**words, **BIDS_TYPES}, labels)
     for pattern in BIDS_IMAGES:
         for match in match_files(root, volumes, pattern):
             if match.path not in seen:
                 seen.add(match.path)
-                _add_image(files, match, words, pattern)
+                add_image(files, match, words, pattern)
     return files
 
 
@@ -235,7 +195,7 @@ def _bids_labels(root: Path, reference: Path) -> Labels:
 
 
 #: layout -> how its files are found
-LAYOUTS: dict[str, Callable[[Path, list[Path], LayoutOptions], _Files]] = {
+LAYOUTS: dict[str, Callable[[Path, list[Path], LayoutOptions], LayoutFiles]] = {
     "pattern": _by_pattern,
     "nnunet": _nnunet,
     "bids": _bids,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from evaluator.datasets.importing.found import (
@@ -14,6 +14,7 @@ from evaluator.datasets.importing.found import (
 )
 from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import difference
+from evaluator.types import MODALITIES
 from evaluator.volumes import read_grid
 
 if TYPE_CHECKING:
@@ -51,10 +52,30 @@ class ReferenceFile:
     labels: Mapping[str, tuple[int, ...]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesRules:
+    """What to do with several images of a modality in a session, and with images on other grids."""
+
+    #: words of images that come first
+    preferred: tuple[str, ...] = ()
+    #: each further image of a modality becomes a session of its own, with the session's other
+    #: images; else it is left out
+    each_series: bool = False
+    #: images without a reference on their grid get those of another image of the session
+    share_references: bool = False
+
+
 def match_scans(
-    images: Sequence[ImageFile], references: Sequence[ReferenceFile]
+    images: Sequence[ImageFile],
+    references: Sequence[ReferenceFile],
+    rules: SeriesRules | None = None,
 ) -> tuple[list[FoundScan], list[LeftOut], dict[str, str]]:
     """All images that have references on their grid.
+
+    Args:
+        images: by their paths.
+        references: by their paths.
+        rules: for several images of a modality; None: the first one counts.
 
     Returns:
         the scans, the files that are left out, and the names that had to change.
@@ -67,28 +88,121 @@ def match_scans(
     renamed: dict[str, str] = {}
     matched: set[Path] = set()
     grids = _Grids()
-    for image in images:
+    rules = rules or SeriesRules()
+    further: list[tuple[FoundScan, ImageFile]] = []
+    without: list[tuple[ImageFile, LeftOut]] = []
+    for image in sorted(images, key=lambda entry: _rank(entry, rules)):
         session = image.session or SESSION
-        candidates = [
-            reference
-            for reference in by_subject[image.subject, session]
-            if _may_belong(reference, image)
-        ]
+        candidates = _candidates(by_subject[image.subject, session], image)
         scan = _scan(image, session, candidates, grids, renamed)
         if isinstance(scan, LeftOut):
-            left_out.append(scan)
+            without.append((image, scan))
         elif scan.key in scans:
-            first = scans[scan.key].image
-            reason = f"a second {image.modality} of this subject and session, beside {first.name}"
-            left_out.append(LeftOut(path=image.path, reason=reason))
+            further.append((scan, image))
         else:
             scans[scan.key] = scan
             matched |= {reference.path for reference in scan.references}
+    for image, entry in without:
+        shared = share_references(image, scans, grids.of(image.path), renamed, rules)
+        if shared is None:
+            left_out.append(entry)
+        else:
+            scans[shared.key] = shared
+    left_out += _further_series(further, scans, rules)
+    for scan in scans.values():
+        matched |= {reference.path for reference in scan.references}
     for reference in references:
         if reference.path not in matched:
             reason = grids.problems.get(reference.path) or "no image of its subject has its grid"
             left_out.append(LeftOut(path=reference.path, reason=reason))
     return [scans[key] for key in sorted(scans)], left_out, renamed
+
+
+def _rank(image: ImageFile, rules: SeriesRules) -> int:
+    """The place of an image's word among the preferred ones; others follow in their order."""
+    words = [word.lower() for word in rules.preferred]
+    word = (image.word or "").lower()
+    return words.index(word) if word in words else len(words)
+
+
+def share_references(
+    image: ImageFile,
+    scans: Mapping[tuple[str, str, str], FoundScan],
+    grid: Grid | None,
+    renamed: dict[str, str],
+    rules: SeriesRules,
+) -> FoundScan | None:
+    """The image with the references of another one of its session, which have another grid.
+
+    Returns:
+        None if the rules do not say so, or the session has no reference.
+    """
+    if not rules.share_references or grid is None:
+        return None
+    subject = _named(image.subject, renamed)
+    session = _named(image.session or SESSION, renamed)
+    for modality in MODALITIES:
+        other = scans.get((subject, session, modality))
+        if other is None or modality == image.modality or other.shared:
+            continue
+        if (subject, session, image.modality) in scans:
+            return None
+        return FoundScan(
+            subject=subject,
+            session=session,
+            modality=image.modality,
+            image=image.path,
+            grid=grid,
+            references=other.references,
+            shared=True,
+        )
+    return None
+
+
+def _further_series(
+    further: Sequence[tuple[FoundScan, ImageFile]],
+    scans: dict[tuple[str, str, str], FoundScan],
+    rules: SeriesRules,
+) -> list[LeftOut]:
+    """Give each further image of a modality a session with the other images, or leave it out."""
+    left_out = []
+    base = dict(scans)
+    for scan, image in further:
+        first = base[scan.key].image
+        if not rules.each_series:
+            reason = (
+                f"a second {image.modality} of this subject and session, beside {first.name}; "
+                "--series each makes a session of it, --prefer WORD takes it instead"
+            )
+            left_out.append(LeftOut(path=image.path, reason=reason))
+            continue
+        session = _free_session(scan, image, scans)
+        scans[scan.subject, session, scan.modality] = replace(scan, session=session)
+        for modality in MODALITIES:
+            other = base.get((scan.subject, scan.session, modality))
+            if other is not None and modality != scan.modality:
+                scans[scan.subject, session, modality] = replace(other, session=session)
+    return left_out
+
+
+def _free_session(
+    scan: FoundScan, image: ImageFile, scans: Mapping[tuple[str, str, str], FoundScan]
+) -> str:
+    """A session's name with the word of the image, and a number if it is taken."""
+    name = f"{scan.session}-{dataset_name(image.word or image.path.name.split('.')[0])}"
+    number, free = 1, name
+    while (scan.subject, free, scan.modality) in scans:
+        number += 1
+        free = f"{name}-{number}"
+    return free
+
+
+def _candidates(references: Iterable[ReferenceFile], image: ImageFile) -> list[ReferenceFile]:
+    """References that may belong to an image; those with its word come before others with one."""
+    possible = [reference for reference in references if _may_belong(reference, image)]
+    if any(reference.word is not None and reference.word == image.word for reference in possible):
+        return [reference for reference in possible if reference.word in (None, image.word)]
+    return possible
 
 
 def _may_belong(reference: ReferenceFile, image: ImageFile) -> bool:

@@ -28,6 +28,7 @@ def match_files(root: Path, files: Iterable[Path], pattern: str) -> Iterator[Mat
     """The files whose path inside ``root`` fits the pattern.
 
     A named part matches any characters but ``/``, as few as possible. ``*`` does too.
+    ``**/`` stands for any folders, or none.
 
     Raises:
         UserError: the pattern has an unknown name, or none for the subject.
@@ -56,7 +57,8 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     expression = ""
     seen: set[str] = set()
     for text, name, _, _ in pieces:
-        expression += re.escape(text).replace(r"\*", "[^/]*")
+        escaped = re.escape(text).replace(r"\*\*/", "(?:.*/)?")
+        expression += escaped.replace(r"\*", "[^/]*")
         if name is None:
             continue
         expression += f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+?)"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from evaluator.datasets.importing.shared_references import resampled_reference
 from evaluator.errors import UserError
 from evaluator.files import write_bytes
 from evaluator.manifests.case_lists import REQUIRED, UNITS
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from evaluator.datasets.importing.found import FoundScan, Survey
     from evaluator.manifests.case_lists import Row
+    from evaluator.types import ExpectedCounts
 
 NOT_STATED = "not stated"
 
@@ -29,6 +32,12 @@ class DatasetText:
     license: str = NOT_STATED
     citation: str = NOT_STATED
     reference_origin: str = NOT_STATED
+    #: models whose output, or whose training data, the references are
+    circular: tuple[str, ...] = ()
+    expected: ExpectedCounts | None = None
+    synthetic: bool = False
+    #: file of the table of subjects; empty: none
+    subjects: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +63,8 @@ def write_dataset(survey: Survey, text: DatasetText, folder: Path) -> WrittenDat
     root = survey.root.resolve()
     if folder.resolve().is_relative_to(root):
         raise UserError(f"{folder} lies inside the data; choose another folder with --output")
-    rows = _rows(survey)
+    made = folder.resolve() / f"{text.name}-references"
+    rows = _rows(survey, made)
     if not manifest.exists():
         write_bytes(case_list, ("\n".join(["\t".join(REQUIRED), *rows]) + "\n").encode())
         write_bytes(manifest, _manifest(root, text).encode())
@@ -64,8 +74,18 @@ def write_dataset(survey: Survey, text: DatasetText, folder: Path) -> WrittenDat
         raise UserError(
             f"{manifest} describes data in {known.root.folder}; choose another --name or --output"
         )
+    files = Counter(tuple(row.split("\t")[3:5]) for row in rows)
     present = {_identity(row) for row in known.rows}
-    added = [row for row in rows if tuple(row.split("\t")[3:5]) not in present]
+    sessions = {(row.subject, row.session, *_identity(row)) for row in known.rows}
+    added = []
+    for row in rows:
+        subject, session, _, *identity = row.split("\t")[:5]
+        # a corrected name stays; an image that belongs to several sessions is looked up in each
+        is_known = tuple(identity) in present
+        if files[tuple(identity)] > 1:
+            is_known = (subject, session, *identity) in sessions
+        if not is_known:
+            added.append(row)
     if added:
         body = case_list.read_text(encoding="utf-8-sig").rstrip("\n")
         columns = body.splitlines()[0].split("\t")
@@ -86,16 +106,21 @@ def _in_columns(row: str, columns: list[str]) -> str:
     return "\t".join(fields.get(name, "") for name in columns)
 
 
-def _rows(survey: Survey) -> list[str]:
+def _rows(survey: Survey, made: Path) -> list[str]:
     rows: list[str] = []
     for scan in survey.scans:
-        rows += _scan_rows(scan, survey.root)
+        rows += _scan_rows(scan, survey.root, made)
     return rows
 
 
-def _scan_rows(scan: FoundScan, root: Path) -> list[str]:
+def _scan_rows(scan: FoundScan, root: Path, made: Path) -> list[str]:
+    """The rows of a scan; ``made`` is the folder of references that have to be resampled."""
     rows = []
-    for reference in scan.references:
+    for number, reference in enumerate(scan.references):
+        path = reference.path.relative_to(root).as_posix()
+        if scan.shared:
+            name = f"{scan.subject}.{scan.session}.{scan.modality}-{number}.nii.gz"
+            path = str(resampled_reference(reference, scan.grid, made / name))
         labels = ";".join(
             f"{name}={','.join(map(str, values))}" for name, values in reference.labels.items()
         )
@@ -104,7 +129,7 @@ def _scan_rows(scan: FoundScan, root: Path) -> list[str]:
             scan.session,
             scan.modality,
             scan.image.relative_to(root).as_posix(),
-            reference.path.relative_to(root).as_posix(),
+            path,
             UNITS[scan.modality],
             labels,
         ]
@@ -121,5 +146,13 @@ def _manifest(root: Path, text: DatasetText) -> str:
         "reference_origin": text.reference_origin,
     }
     lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in facts.items()]
+    if text.circular:
+        lines.append(f"circular = {json.dumps(list(text.circular))}")
+    if text.expected:
+        counts = [f"{k} = {n}" for k, n in asdict(text.expected).items() if n is not None]
+        lines.append("expected = { " + ", ".join(counts) + " }")
+    if text.subjects:
+        lines.append(f"subjects = {json.dumps(text.subjects, ensure_ascii=False)}")
+    lines.append(f"synthetic = {'true' if text.synthetic else 'false'}")
     folder = json.dumps(str(root), ensure_ascii=False)
-    return "\n".join([*lines, "synthetic = false", "", "[root]", f"folder = {folder}", ""])
+    return "\n".join([*lines, "", "[root]", f"folder = {folder}", ""])

@@ -1,8 +1,9 @@
 """Surfaces on grids whose axes are not at right angles, as scans with a tilted gantry have them.
 
-The surface of a neighbourhood consists of flat patches (``evaluator.metrics.kernels.surface_area``).
-A linear map A of indices to millimetres changes a patch's area vector v to det(A) A^-T v, and a
-piece of contour t to A t. Distances are between the world positions of corners.
+The surface of a neighbourhood consists of flat patches
+(``evaluator.metrics.kernels.surface_area``). A linear map A of indices to millimetres changes a
+patch's area vector v to det(A) A^-T v, and a piece of contour t to A t. Distances are between the
+world positions of corners.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class CaseImages:
 
     def _cases(self, run: RunFacts) -> Mapping[str, Case]:
         try:
-            dataset = load_dataset(run.info.dataset_source, run.info.root)
+            dataset = load_dataset(run.info.dataset_source, run.info.root, run.info.remembered_root)
         except UserError as error:
             logger.warning(f"no snapshots and no viewer for dataset {run.dataset}: {error}")
             return {}

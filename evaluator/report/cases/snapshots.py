@@ -83,10 +83,15 @@ def draw_snapshots(
             report.site.bytes(file, content)
             snapshots.append(
                 Snapshot(
-                    file=file, pick=pick, benchmark=benchmark, page=case_page.file, label=case_page.label, size=png_size(content),
+                    file=file,
+                    pick=pick,
+                    benchmark=benchmark,
+                    page=case_page.file,
+                    label=case_page.label,
+                    size=png_size(content),
                     projection=file.endswith("-mip.png"),
                 )
-            )  # fmt: skip
+            )
     return snapshots
 
 

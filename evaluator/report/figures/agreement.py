@@ -66,9 +66,9 @@ def agreement(
         title=f"{target}: volumes against the reference (Bland and Altman)",
         alt=f"Predicted minus reference volume of {target} over the mean of both, for "
         f"{len(models)} models; bias and limits of agreement are in the table of volumes.",
-        caption="One mark is one subject; circles: CT; squares: MR; diamonds: PET. Solid line: mean "
-        "difference (bias); dashed: limits of agreement, bias ± 1.96 standard deviations, from 5 "
-        f"subjects. The scales differ between panels.{sampled}",
+        caption="One mark is one subject; circles: CT; squares: MR; diamonds: PET. Solid line: "
+        "mean difference (bias); dashed: limits of agreement, bias ± 1.96 standard deviations, "
+        f"from 5 subjects. The scales differ between panels.{sampled}",
         drawing=drawn_figure,
         data=volumes,
         warnings=warnings,
@@ -79,9 +79,14 @@ def _marks(axes: Any, rows: pd.DataFrame, modality: str, shown: int) -> None:
     chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[:shown])
     paired = rows[["predicted", "reference"]].to_numpy(dtype=float)[chosen]
     axes.plot(
-        paired.mean(axis=1), paired[:, 0] - paired[:, 1], MARKERS[modality], color=COLOURS[modality], markersize=3.8,
-        markeredgewidth=0, alpha=0.7,
-    )  # fmt: skip
+        paired.mean(axis=1),
+        paired[:, 0] - paired[:, 1],
+        MARKERS[modality],
+        color=COLOURS[modality],
+        markersize=3.8,
+        markeredgewidth=0,
+        alpha=0.7,
+    )
 
 
 def _lines(axes: Any, row: Any) -> None:

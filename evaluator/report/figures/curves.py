@@ -55,8 +55,8 @@ def curves(
     return Figure(
         name=name,
         title=title,
-        alt=f"{title}: {METRICS[metric].title} for {len(models)} models by modality; the values are in "
-        "the table below.",
+        alt=f"{title}: {METRICS[metric].title} for {len(models)} models by modality; the values "
+        "are in the table below.",
         caption=caption,
         drawing=drawn_figure,
         data=rows,

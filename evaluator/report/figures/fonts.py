@@ -1,7 +1,7 @@
 """A small font for figures, made of the letters that they need.
 
-matplotlib puts a part of its font into each PDF, and picking that part out of all of DejaVu Sans takes longer than
-drawing the figure; so it is picked once, and kept.
+matplotlib puts a part of its font into each PDF, and picking that part out of all of DejaVu Sans
+takes longer than drawing the figure; so it is picked once, and kept.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _FAMILY, _FULL, _POSTSCRIPT, _TYPOGRAPHIC = 1, 4, 6, 16
 
 @cache
 def font_families() -> list[str]:
-    """Families for matplotlib's ``font.family``, the small one first; made the first time it is asked for."""
+    """Families for matplotlib's ``font.family``, the small one first; written at the first call."""
     from matplotlib import font_manager
 
     folder = Path(font_manager.findfont(WHOLE)).parent

@@ -76,14 +76,14 @@ def forest(
         alt=f"For each of {len(models)} models and {len(named)} targets the paired difference in "
         f"{title} between {structural} and PET with its 95 % interval; the values are in the table "
         "of differences.",
-        caption="Mark: mean paired difference; thick bar: its 95 % interval by the observed spread; "
-        "thin bar: with an allowance for failures that were not seen. Filled marks: significant after "
-        "Holm's correction; hollow marks: not significant. "
+        caption="Mark: mean paired difference; thick bar: its 95 % interval by the observed "
+        "spread; thin bar: with an allowance for failures that were not seen. Filled marks: "
+        "significant after Holm's correction; hollow marks: not significant. "
         "Thin grey line below: the difference without the grid's part, with its interval. " + band,
         drawing=drawn_figure,
         data=rows,
         warnings=warnings,
-    )  # fmt: skip
+    )
 
 
 def _panel(
@@ -108,9 +108,14 @@ def _panel(
                 axes.plot([low, high], [height, height], color=colour, linewidth=thickness)
         filled = str(row.verdict).startswith("different")
         axes.plot(
-            row.difference, height, MARKERS[functional], color=colour, markersize=6.5 if is_overall else 5,
-            markerfacecolor=colour if filled else PAPER, markeredgewidth=1.2,
-        )  # fmt: skip
+            row.difference,
+            height,
+            MARKERS[functional],
+            color=colour,
+            markersize=6.5 if is_overall else 5,
+            markerfacecolor=colour if filled else PAPER,
+            markeredgewidth=1.2,
+        )
         if pd.notna(row.controlled_difference):
             _controlled(axes, row, height - 0.3)
     axes.set_yticks(range(len(named)), [short(target) for target in reversed(named)])

@@ -158,8 +158,8 @@ def detection(found: pd.DataFrame, target: str, *, name: str, warnings: Sequence
         title=f"{target}: lesions found by size",
         alt=f"Share of lesions of {target} that a prediction touches, by volume, for "
         f"{len(models)} models; the numbers are in the table of lesions.",
-        caption="A lesion is found if a predicted voxel lies in it. Thin lines: 95 % intervals, from 5 "
-        "subjects.",
+        caption="A lesion is found if a predicted voxel lies in it. Thin lines: 95 % intervals, "
+        "from 5 subjects.",
         drawing=drawing,
         data=found,
         warnings=warnings,

@@ -56,11 +56,12 @@ def levels(
     return Figure(
         name=name,
         title=f"Mean {title} over all targets, by modality",
-        alt=f"Mean {title} of {len(models)} models on each modality with 95 % intervals; the values "
-        "are in the table above.",
-        caption="Circles: CT; squares: MR; diamonds: PET; bars: 95 % intervals over subjects; failures "
-        "are included as the protocol defines. Small triangles: the floor, which an image-blind "
-        "answer to the model’s prompt scores, and the ceiling, which the grid allows. A short vertical line is the literature-reported mean of the model.",
+        alt=f"Mean {title} of {len(models)} models on each modality with 95 % intervals; the "
+        "values are in the table above.",
+        caption="Circles: CT; squares: MR; diamonds: PET; bars: 95 % intervals over subjects; "
+        "failures are included as the protocol defines. Small triangles: the floor, which an "
+        "image-blind answer to the model’s prompt scores, and the ceiling, which the grid allows. "
+        "A short vertical line is the literature-reported mean of the model.",
         drawing=drawn_figure,
         data=rows,
         warnings=warnings,

@@ -36,9 +36,13 @@ def places(
     for panel, order in zip(axes[0], orders, strict=True):
         group = distribution[(distribution["order"] == order) & (distribution["share"] > 0)]
         panel.scatter(
-            group["place"], [height[str(model)] for model in group["model"]], s=group["share"].astype(float) * LARGEST,
-            color=CT, alpha=0.55, linewidths=0,
-        )  # fmt: skip
+            group["place"],
+            [height[str(model)] for model in group["model"]],
+            s=group["share"].astype(float) * LARGEST,
+            color=CT,
+            alpha=0.55,
+            linewidths=0,
+        )
         for row in rows_of(ranks[ranks["order"] == order]):
             panel.plot(
                 row.place, height[str(row.model)], "x", color=INK, markersize=6, markeredgewidth=1.6

@@ -77,8 +77,8 @@ def slopes(
     return Figure(
         name=name,
         title=f"{target}: {title} of each subject, structural image and PET",
-        alt=f"Lines of {title} for {target}, one a subject, for {len(keys)} pairs of model and scanner; "
-        "the mean differences are in the table of differences.",
+        alt=f"Lines of {title} for {target}, one a subject, for {len(keys)} pairs of model and "
+        "scanner; the mean differences are in the table of differences.",
         caption="One thin line is one subject; the thick line joins the means. Red: a prediction "
         f"failed and is included as the protocol defines.{sampled}",
         drawing=drawn_figure,

@@ -1,7 +1,8 @@
 """Style and formats of figures: inline SVG in the page's colours, SVG file, PDF and CSV.
 
-Colours are Okabe and Ito's, which colour-blind people can tell apart. In the inline SVG each is replaced by the page's
-variable of that name, so that figures follow light and dark; files are light, for papers.
+Colours are Okabe and Ito's, which colour-blind people can tell apart. In the inline SVG each is
+replaced by the page's variable of that name, so that figures follow light and dark; files are
+light, for papers.
 """
 
 from __future__ import annotations
@@ -35,9 +36,16 @@ COLOURS = {"CT": CT, "MR": MR, "PT": PT}
 MARKERS = {"CT": "o", "MR": "s", "PT": "D"}
 #: colour in a file -> variable in a page
 VARIABLES = {
-    INK: "--ink", MUTED: "--muted", RULE: "--rule", PAPER: "--surface", BAND: "--band",
-    CT: "--ct", MR: "--mr", PT: "--pt", BAD: "--bad",
-}  # fmt: skip
+    INK: "--ink",
+    MUTED: "--muted",
+    RULE: "--rule",
+    PAPER: "--surface",
+    BAND: "--band",
+    CT: "--ct",
+    MR: "--mr",
+    PT: "--pt",
+    BAD: "--bad",
+}
 #: further series, one after another: told apart by colour, marker and dashes
 SERIES = ("#0072b2", "#c44e00", "#008f68", "#a03b78", "#8a6d00", "#4a86c5", "#595f67")
 SERIES_VARIABLES = {"#a03b78": "--series-4", "#8a6d00": "--series-5", "#4a86c5": "--series-6"}
@@ -82,8 +90,9 @@ def canvas(
 ) -> tuple[Drawing, Any]:
     """A figure in the report's look and its axes, (rows, columns) of them; every measure in inches.
 
-    ``width`` and ``height`` are those of one panel, ``across`` and ``down`` the room between panels. The room is given and
-    not found out by drawing: matplotlib's own layouts draw everything twice.
+    ``width`` and ``height`` are those of one panel, ``across`` and ``down`` the room between
+    panels. The room is given and not found out by drawing: matplotlib's own layouts draw everything
+    twice.
     """
     from matplotlib.figure import Figure as Made
 
@@ -93,9 +102,13 @@ def canvas(
     )
     result = Made(figsize=(wide, high))
     room = {
-        "left": left / wide, "right": 1 - right / wide, "top": 1 - top / high, "bottom": bottom / high,
-        "wspace": across / width, "hspace": down / height,
-    }  # fmt: skip
+        "left": left / wide,
+        "right": 1 - right / wide,
+        "top": 1 - top / high,
+        "bottom": bottom / high,
+        "wspace": across / width,
+        "hspace": down / height,
+    }
     return result, result.subplots(rows, columns, squeeze=False, gridspec_kw=room, **sharing)
 
 
@@ -127,15 +140,39 @@ def drawn(function: Callable[P, R]) -> Callable[P, R]:
 @cache
 def _settings() -> Any:
     return {
-        "font.family": font_families(), "font.size": 8.5, "text.parse_math": False, "svg.fonttype": "none", "pdf.fonttype": 42,
-        "text.color": INK, "axes.labelcolor": MUTED, "axes.edgecolor": RULE, "axes.facecolor": "none",
-        "figure.facecolor": PAPER, "savefig.facecolor": PAPER, "axes.linewidth": 0.8,
-        "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9, "axes.titleweight": "bold",
-        "axes.titlelocation": "left", "axes.titlepad": 5, "axes.grid": True, "axes.axisbelow": True,
-        "grid.color": RULE, "grid.linewidth": 0.6, "xtick.color": RULE, "ytick.color": RULE,
-        "xtick.labelcolor": MUTED, "ytick.labelcolor": INK, "xtick.major.size": 3, "ytick.major.size": 0,
-        "legend.frameon": False, "legend.fontsize": 8, "lines.linewidth": 1.6, "patch.linewidth": 0,
-    }  # fmt: skip
+        "font.family": font_families(),
+        "font.size": 8.5,
+        "text.parse_math": False,
+        "svg.fonttype": "none",
+        "pdf.fonttype": 42,
+        "text.color": INK,
+        "axes.labelcolor": MUTED,
+        "axes.edgecolor": RULE,
+        "axes.facecolor": "none",
+        "figure.facecolor": PAPER,
+        "savefig.facecolor": PAPER,
+        "axes.linewidth": 0.8,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlesize": 9,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.titlepad": 5,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": RULE,
+        "grid.linewidth": 0.6,
+        "xtick.color": RULE,
+        "ytick.color": RULE,
+        "xtick.labelcolor": MUTED,
+        "ytick.labelcolor": INK,
+        "xtick.major.size": 3,
+        "ytick.major.size": 0,
+        "legend.frameon": False,
+        "legend.fontsize": 8,
+        "lines.linewidth": 1.6,
+        "patch.linewidth": 0,
+    }
 
 
 def style() -> Any:
@@ -178,7 +215,8 @@ def inline(svg: str, figure: Figure) -> str:
     width, height = (float(value) for value in view_box.groups())
     opening = (
         f'<svg role="img" aria-label="{escape(figure.alt)}" viewBox="0 0 {width:g} {height:g}" '
-        f'style="width:{width * 4 / 3:.0f}px" xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
+        f'style="width:{width * 4 / 3:.0f}px" xmlns="http://www.w3.org/2000/svg" '
+        'xmlns:xlink="http://www.w3.org/1999/xlink">'
     )
     return opening + body[body.index(">") + 1 :]
 
@@ -213,7 +251,7 @@ def as_svg(figure: Figure) -> str:
 
 @contextmanager
 def _letters_may_be_missing() -> Iterator[None]:
-    """A name in a script that the font lacks is whole in pages and SVG, where the reader's fonts are used; a PDF has boxes."""
+    """Warn of letters that the font lacks: a PDF shows boxes, pages and SVG the reader's fonts."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         yield

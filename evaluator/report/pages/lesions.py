@@ -279,10 +279,10 @@ def _lesion_table(benchmark: Benchmark, found: pd.DataFrame) -> Table:
         columns=[*words, *(Column(title=title) for title in titles)],
         rows=rows,
         data=found,
-        note="A lesion is a component over faces and edges (18 neighbours). Found: a predicted voxel "
-        "lies in it. Matched: its IoU with a predicted component is above 0.5. False: a predicted "
-        "component that touches no lesion, by its size. Without a mask, no lesion is found. Small: "
-        "95 % intervals, the wider of one by resampling subjects and Wilson’s for the number of "
-        "subjects, from 5 subjects.",
+        note="A lesion is a component over faces and edges (18 neighbours). Found: a predicted "
+        "voxel lies in it. Matched: its IoU with a predicted component is above 0.5. False: a "
+        "predicted component that touches no lesion, by its size. Without a mask, no lesion is "
+        "found. Small: 95 % intervals, the wider of one by resampling subjects and Wilson’s for "
+        "the number of subjects, from 5 subjects.",
         warnings=benchmark.warnings,
     )

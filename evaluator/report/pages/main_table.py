@@ -74,9 +74,9 @@ def main_table(benchmark: Benchmark) -> Table:
     return Table(
         name=f"{benchmark.key}.summary",
         title=f"Mean {metric.title}{unit} over all targets, mean over subjects",
-        note="In small print: floor (an image-blind answer to the model’s prompt) and ceiling (what the "
-        "grid allows); 95 % interval over subjects, which allows for failures that were not seen; "
-        "number of subjects (n); "
+        note="In small print: floor (an image-blind answer to the model’s prompt) and ceiling "
+        "(what the grid allows); 95 % interval over subjects, which allows for failures that were "
+        "not seen; number of subjects (n); "
         "failed predictions, which are included as the protocol defines, and the mean without "
         "them.",
         columns=columns,
@@ -121,6 +121,8 @@ def _level(row: Any, without_failures: Any, metric: str) -> Cell:
 def _setting(benchmark: Benchmark, model: str) -> str:
     run = next(run for run in benchmark.runs if run.label == model)
     parts = [run.prompt_kind or "no prompt"]
+    if run.circular:
+        parts.append("circular: references of this model")
     if not run.isolates:
         parts.append("no container")
     if run.random_weights:

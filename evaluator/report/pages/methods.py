@@ -18,31 +18,67 @@ if TYPE_CHECKING:
 #: name -> entry in the list of references
 REFERENCES = {
     "umd": "The UMD paper, arXiv 2602.07643.",
-    "reloaded": "Maier-Hein L, Reinke A, et al. Metrics reloaded: recommendations for image analysis validation. "
-    "Nat Methods 2024;21:195–212. arXiv 2206.01653.",
-    "pitfalls": "Reinke A, Tizabi MD, et al. Understanding metric-related pitfalls in image analysis validation. "
-    "Nat Methods 2024;21:182–194. arXiv 2302.01790.",
-    "nikolov": "Nikolov S, et al. Clinically applicable segmentation of head and neck anatomy for radiotherapy. "
-    "J Med Internet Res 2021;23:e26151. arXiv 1809.04430.",
+    "reloaded": (
+        "Maier-Hein L, Reinke A, et al. Metrics reloaded: recommendations for image analysis "
+        "validation. Nat Methods 2024;21:195–212. arXiv 2206.01653."
+    ),
+    "pitfalls": (
+        "Reinke A, Tizabi MD, et al. Understanding metric-related pitfalls in image analysis "
+        "validation. Nat Methods 2024;21:182–194. arXiv 2302.01790."
+    ),
+    "nikolov": (
+        "Nikolov S, et al. Clinically applicable segmentation of head and neck anatomy for "
+        "radiotherapy. J Med Internet Res 2021;23:e26151. arXiv 1809.04430."
+    ),
     "bca": "Efron B. Better bootstrap confidence intervals. J Am Stat Assoc 1987;82:171–185.",
-    "hesterberg": "Hesterberg TC. What teachers should know about the bootstrap. Am Stat 2015;69:371–386.",
-    "wilson": "Wilson EB. Probable inference, the law of succession, and statistical inference. J Am Stat Assoc 1927;22:209–212.",
-    "berger": "Berger RL. Multiparameter hypothesis testing and acceptance sampling. Technometrics 1982;24:295–300.",
-    "mover": "Zou GY, Donner A. Construction of confidence limits about effect measures: a general approach. "
-    "Stat Med 2008;27:1693–1702.",
+    "hesterberg": (
+        "Hesterberg TC. What teachers should know about the bootstrap. Am Stat 2015;69:371–386."
+    ),
+    "wilson": (
+        "Wilson EB. Probable inference, the law of succession, and statistical inference. J Am "
+        "Stat Assoc 1927;22:209–212."
+    ),
+    "berger": (
+        "Berger RL. Multiparameter hypothesis testing and acceptance sampling. Technometrics "
+        "1982;24:295–300."
+    ),
+    "mover": (
+        "Zou GY, Donner A. Construction of confidence limits about effect measures: a general "
+        "approach. Stat Med 2008;27:1693–1702."
+    ),
     "fisher": "Fisher RA. The design of experiments. Edinburgh: Oliver and Boyd, 1935.",
-    "wilcoxon": "Wilcoxon F. Individual comparisons by ranking methods. Biometrics Bulletin 1945;1:80–83.",
-    "pratt": "Pratt JW. Remarks on zeros and ties in the Wilcoxon signed rank procedures. J Am Stat Assoc 1959;54:655–667.",
-    "holm": "Holm S. A simple sequentially rejective multiple test procedure. Scand J Stat 1979;6:65–70.",
-    "hodges": "Hodges JL, Lehmann EL. Estimates of location based on rank tests. Ann Math Stat 1963;34:598–611.",
-    "kerby": "Kerby DS. The simple difference formula: an approach to teaching nonparametric correlation. "
-    "Compr Psychol 2014;3:11.IT.3.1.",
-    "tost": "Schuirmann DJ. A comparison of the two one-sided tests procedure and the power approach for assessing the "
-    "equivalence of average bioavailability. J Pharmacokinet Biopharm 1987;15:657–680.",
-    "bland": "Bland JM, Altman DG. Statistical methods for assessing agreement between two methods of clinical measurement. "
-    "Lancet 1986;327:307–310.",
-    "ranking": "Wiesenfarth M, et al. Methods and open-source toolkit for analyzing and visualizing challenge results. "
-    "Sci Rep 2021;11:2369.",
+    "wilcoxon": (
+        "Wilcoxon F. Individual comparisons by ranking methods. Biometrics Bulletin 1945;1:80–83."
+    ),
+    "pratt": (
+        "Pratt JW. Remarks on zeros and ties in the Wilcoxon signed rank procedures. J Am Stat "
+        "Assoc 1959;54:655–667."
+    ),
+    "holm": (
+        "Holm S. A simple sequentially rejective multiple test procedure. Scand J Stat "
+        "1979;6:65–70."
+    ),
+    "hodges": (
+        "Hodges JL, Lehmann EL. Estimates of location based on rank tests. Ann Math Stat "
+        "1963;34:598–611."
+    ),
+    "kerby": (
+        "Kerby DS. The simple difference formula: an approach to teaching nonparametric "
+        "correlation. Compr Psychol 2014;3:11.IT.3.1."
+    ),
+    "tost": (
+        "Schuirmann DJ. A comparison of the two one-sided tests procedure and the power "
+        "approach for assessing the equivalence of average bioavailability. J Pharmacokinet "
+        "Biopharm 1987;15:657–680."
+    ),
+    "bland": (
+        "Bland JM, Altman DG. Statistical methods for assessing agreement between two methods "
+        "of clinical measurement. Lancet 1986;327:307–310."
+    ),
+    "ranking": (
+        "Wiesenfarth M, et al. Methods and open-source toolkit for analyzing and visualizing "
+        "challenge results. Sci Rep 2021;11:2369."
+    ),
     "okabe": "Okabe M, Ito K. Color universal design. 2008. jfly.uni-koeln.de/color.",
 }
 

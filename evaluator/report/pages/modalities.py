@@ -121,14 +121,15 @@ def heat_table(benchmark: Benchmark, metric: str) -> Table:
     return Table(
         name=f"{benchmark.key}.heat-table.{metric}",
         title=f"Mean {row.title}{unit}, by target, model and modality",
-        note=f"Every scan of a modality; {'darker is better' if not row.signed else 'darker is nearer to 0'}. In small "
-        "print: 95 % interval, subjects, failures; failures count as the protocol says.",
+        note="Every scan of a modality; "
+        f"{'darker is better' if not row.signed else 'darker is nearer to 0'}. In small print: 95 "
+        "% interval, subjects, failures; failures count as the protocol says.",
         columns=columns,
         upper=upper,
         rows=rows_of_table,
         data=rows,
         warnings=benchmark.warnings,
-    )  # fmt: skip
+    )
 
 
 def _heat_cell(row: Any, metric: str) -> Cell:
@@ -161,12 +162,16 @@ def _pairing(report: Report, benchmark: Benchmark, modality_pair: str) -> dict[s
     drawn = rows["difference"].notna().any()
     plot = (
         forest(
-            rows, modality_pair, benchmark.targets, margin=float(margin.iloc[0]) if len(margin) else None,
-            name=f"{benchmark.key}.forest.{modality_pair}", warnings=benchmark.warnings,
+            rows,
+            modality_pair,
+            benchmark.targets,
+            margin=float(margin.iloc[0]) if len(margin) else None,
+            name=f"{benchmark.key}.forest.{modality_pair}",
+            warnings=benchmark.warnings,
         )
         if drawn
         else None
-    )  # fmt: skip
+    )
     left_out = every[(every["metric"] == benchmark.metric) & (every["failures"] == "excluded")]
     table = _differences(benchmark, modality_pair, rows, left_out)
     others = [
@@ -211,8 +216,8 @@ def _differences(
         Column(title="PET"),
         Column(
             title=f"{structural} − PET",
-            help="mean paired difference and its 95 % interval, which allows for failures that were "
-            "not seen",
+            help="mean paired difference and its 95 % interval, which allows for failures that "
+            "were not seen",
         ),
         Column(
             title="floors", help="score of an image-blind answer to the model’s prompts, on each"
@@ -241,7 +246,7 @@ def _differences(
         "seen; the difference with failures left out; why a verdict is inconclusive. "
         + _family(rows),
         columns=columns,
-        rows=[list(_difference_cells(r, digits, without)) for r in ordered],
+        rows=[list(_difference_cells(r, digits, without, benchmark.circular)) for r in ordered],
         data=rows if left_out is None else pd.concat([rows, left_out]),
         warnings=benchmark.warnings,
     )
@@ -258,8 +263,10 @@ def _family(rows: pd.DataFrame) -> str:
     )
 
 
-def _difference_cells(row: Any, digits: int, without: dict[tuple[str, str], Any]) -> Iterator[Cell]:
-    yield Cell(text=str(row.model))
+def _difference_cells(
+    row: Any, digits: int, without: dict[tuple[str, str], Any], circular: frozenset[str]
+) -> Iterator[Cell]:
+    yield Cell(text=str(row.model), small="circular" if str(row.model) in circular else "")
     yield Cell(text=str(row.target))
     kind, word = kind_of(row)
     remarks = (row.verdict_reason, row.grid_remark) if row.status == "ok" else (row.explanation,)

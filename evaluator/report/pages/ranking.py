@@ -100,8 +100,8 @@ def _table(benchmark: Benchmark, ranks: pd.DataFrame) -> Table:
     return Table(
         name=f"{benchmark.key}.ranks",
         title="Places by both orders of aggregation",
-        note="Over all targets, modalities and metrics. In small print: 95 % interval of the place over "
-        "resamples of subjects.",
+        note="Over all targets, modalities and metrics. In small print: 95 % interval of the place "
+        "over resamples of subjects.",
         columns=columns,
         upper=upper,
         rows=rows,

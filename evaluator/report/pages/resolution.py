@@ -84,8 +84,8 @@ def _figure(benchmark: Benchmark, modality_pair: str, rows: pd.DataFrame) -> Any
         benchmark.metric,
         along="step",
         title=f"{title} from {structural} to PET in steps of resolution",
-        caption=f"Steps: {along}. Mean over subjects of the mean over their targets; band: its 95 % "
-        "interval; failures are included as the protocol defines.",
+        caption=f"Steps: {along}. Mean over subjects of the mean over their targets; band: its 95 "
+        "% interval; failures are included as the protocol defines.",
         name=f"{benchmark.key}.resolution.{modality_pair}",
         warnings=benchmark.warnings,
     )

@@ -77,9 +77,9 @@ def _part(report: Report, benchmark: Benchmark) -> dict[str, Any] | None:
     plot = curves(
         shown, benchmark.metric, along=along,
         title=f"{METRICS[benchmark.metric].title} over the {along.split(',')[0]}",
-        caption="Mean over subjects of the mean over their targets and seeds; band: its 95 % interval "
-        "(BCa bootstrap over subjects); failures are included as the protocol defines. Compare a "
-        "difference between modalities with this spread.",
+        caption="Mean over subjects of the mean over their targets and seeds; band: its 95 % "
+        "interval (BCa bootstrap over subjects); failures are included as the protocol defines. "
+        "Compare a difference between modalities with this spread.",
         name=f"{benchmark.key}.robustness", warnings=benchmark.warnings,
     )  # fmt: skip
     return {

@@ -52,16 +52,25 @@ def joint_table(report: Report, benchmark: Benchmark) -> Table | None:
             name=f"{benchmark.key}.joint",
             title=f"{METRICS[benchmark.metric].title}: all targets jointly",
             note="Mixed model with the subject as a random effect on level and modality, or its "
-            "fallback on ranks. The interaction asks whether the difference is the same for all targets.",
+            "fallback on ranks. The interaction asks whether the difference is the same for all "
+            "targets.",
             columns=columns,
             rows=[
                 [
                     Cell(text=str(row.model)),
                     Cell(text=SCANNER.get(str(row.modality_pair), str(row.modality_pair))),
                     Cell(text=str(row.n), sort=int(row.n)),
-                    figure_cell(row.difference, digits, sign=True, small=interval(row.low, row.high, digits, sign=True)),
+                    figure_cell(
+                        row.difference,
+                        digits,
+                        sign=True,
+                        small=interval(row.low, row.high, digits, sign=True),
+                    ),
                     Cell(text=probability(row.p), sort=None if pd.isna(row.p) else float(row.p)),
-                    Cell(text=probability(row.p_interaction), sort=None if pd.isna(row.p_interaction) else float(row.p_interaction)),
+                    Cell(
+                        text=probability(row.p_interaction),
+                        sort=None if pd.isna(row.p_interaction) else float(row.p_interaction),
+                    ),
                     figure_cell(row.sd_subject, digits),
                     figure_cell(row.sd_modality, digits),
                     Cell(text=str(row.method), small=str(row.reason or "")),
@@ -71,7 +80,7 @@ def joint_table(report: Report, benchmark: Benchmark) -> Table | None:
             data=rows,
             warnings=benchmark.warnings,
         )
-    )  # fmt: skip
+    )
 
 
 def gaps_table(report: Report, benchmark: Benchmark) -> Table | None:
@@ -146,8 +155,8 @@ def volumes_table(report: Report, benchmark: Benchmark) -> Table | None:
         Table(
             name=f"{benchmark.key}.volumes",
             title="Volumes, ml: predicted against reference (Bland and Altman)",
-            note="Bias: mean of predicted minus reference, with its 95 % interval in small print; limits: bias "
-            "± 1.96 standard deviations. The plots stand under Subject by subject.",
+            note="Bias: mean of predicted minus reference, with its 95 % interval in small print; "
+            "limits: bias ± 1.96 standard deviations. The plots stand under Subject by subject.",
             columns=columns,
             rows=[
                 [
@@ -157,7 +166,12 @@ def volumes_table(report: Report, benchmark: Benchmark) -> Table | None:
                     Cell(text=str(row.n), sort=int(row.n)),
                     figure_cell(row.reference_ml, 1),
                     figure_cell(row.predicted_ml, 1),
-                    figure_cell(row.bias, 1, sign=True, small=interval(row.bias_low, row.bias_high, 1, sign=True)),
+                    figure_cell(
+                        row.bias,
+                        1,
+                        sign=True,
+                        small=interval(row.bias_low, row.bias_high, 1, sign=True),
+                    ),
                     Cell(text=interval(row.limit_low, row.limit_high, 1, sign=True)),
                     figure_cell(row.bias_percent, 1, sign=True),
                 ]
@@ -166,7 +180,7 @@ def volumes_table(report: Report, benchmark: Benchmark) -> Table | None:
             data=rows,
             warnings=benchmark.warnings,
         )
-    )  # fmt: skip
+    )
 
 
 #: more pairs of models than these are in the CSV alone

@@ -1,4 +1,4 @@
-"""Time, memory and effort: seconds of requests and of loading, and the GPU memory that models report, prompts."""
+"""Seconds of requests and of loading, the GPU memory that models report, and prompts."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def _table(benchmark: Benchmark, rows: pd.DataFrame) -> Table:
     return Table(
         name=f"{benchmark.key}.times-table",
         title="Seconds a request",
-        note="A request is for all targets of one image. The evaluator measures from the request to "
-        "its outcome. A model that gets its requests in batches is timed from answer to answer; "
+        note="A request is for all targets of one image. The evaluator measures from the request "
+        "to its outcome. A model that gets its requests in batches is timed from answer to answer; "
         "the first one of a batch includes the start of container and model.",
         columns=columns,
         rows=[

@@ -1,6 +1,7 @@
 """Check during an image's build that its Python, torch and packages fit each other.
 
-    python3 -m zoo_sdk.image_check python=3.11 torch=2.13.0 monai.networks.nets /opt/model/adapter.py
+    python3 -m zoo_sdk.image_check python=3.11 torch=2.13.0 monai.networks.nets
+    /opt/model/adapter.py
 
 ``python=`` and ``torch=`` give versions, other words give modules to import, and a path gives an
 adapter to import. An import needs no weights, because an adapter loads them in ``setup``. The
