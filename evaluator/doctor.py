@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from evaluator import paths
 from evaluator.containers.gpus import find_gpus
-from evaluator.containers.workspace import workspace_of
+from evaluator.containers.workspace import abandoned_workspaces, remove_workspace, workspace_of
 from evaluator.errors import EngineUnavailableError, HostError
 from evaluator.zoo.catalog import BASES
 
@@ -37,7 +37,7 @@ def examine(*, sweep: bool = False) -> list[Finding]:
     """Run all checks, the engine first.
 
     Args:
-        sweep: remove orphaned containers.
+        sweep: remove containers and workspaces of evaluators that were killed.
     """
     return [*_engine(sweep), *_gpus(), *_disk(), *_host()]
 
@@ -120,9 +120,17 @@ def _image_disk(engine: Any) -> Iterator[Finding]:
 
 
 def _orphans(engine: Any, sweep: bool) -> Iterator[Finding]:
-    names = engine.remove_orphans() if sweep else engine.orphans()
+    folders = abandoned_workspaces()
+    names = [
+        *(engine.remove_orphans() if sweep else engine.orphans()),
+        *(str(folder) for folder in folders),
+    ]
+    if sweep:
+        for folder in folders:
+            remove_workspace(folder)
     if not names:
-        yield Finding(state="ok", what="orphans", detail="no container of a run that has ended")
+        detail = "no container and no working folder of a run that was killed"
+        yield Finding(state="ok", what="orphans", detail=detail)
     elif sweep:
         yield Finding(state="ok", what="orphans", detail=f"removed {', '.join(names)}")
     else:

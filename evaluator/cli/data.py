@@ -113,7 +113,7 @@ def fetch(name: str) -> None:
 @click.option("--name", required=True, help="Name of the dataset: small letters, digits, dashes.")
 @click.option(
     "--layout",
-    metavar="auto|pattern|nnunet|bids|NAME",
+    metavar="auto|pattern|nnunet|bids|dicom|NAME",
     default="auto",
     show_default=True,
     help="How the files are named; NAME is a public dataset of manifests/layouts, such as umd.",
@@ -180,6 +180,11 @@ def fetch(name: str) -> None:
     show_default=True,
     help="Folder for NAME.toml and NAME.tsv; never inside FOLDER.",
 )
+@click.option(
+    "--converted",
+    type=PATH,
+    help="Folder for images converted from DICOM; by default in the project's cache.",
+)
 @click.option("--title", default="", help="Title of the dataset.")
 @click.option("--license", "license_", default="not stated", help="Licence of the data.")
 @click.option("--citation", default="not stated", help="How the data are cited.")
@@ -200,7 +205,8 @@ def import_(folder: Path, as_json: bool, **settings: Any) -> None:
     """Make a dataset of the images and references in FOLDER.
 
     Shows what was understood, and writes a manifest and a case list after a question. Only headers
-    are read. The same command adds images that are new; rows that exist are never changed.
+    are read. The same command adds images that are new; rows that exist are never changed. DICOM
+    studies are converted to NIfTI in the project's cache, with pseudonyms.
     """
     from evaluator.cli.data_import import import_folder
 
@@ -246,6 +252,12 @@ def card(name: str, data_root: Path | None, output: Path) -> None:
 
 @data.command(epilog="Example: umd data phantom --cases 4 --size 128 96 200 --seed 7 -o my-phantom")
 @click.option(
+    "--like",
+    type=click.Choice(["umd"]),
+    help="Instead, a folder with the layout, counts (954 subjects) and size of UMD, to be imported "
+    "with --layout umd; --cases and --size make it smaller.",
+)
+@click.option(
     "--cases",
     type=click.IntRange(1, 10_000),
     default=4,
@@ -268,8 +280,15 @@ def card(name: str, data_root: Path | None, output: Path) -> None:
     help="Equal seeds generate equal files.",
 )
 @output_folder_option
-def phantom(cases: int, size: tuple[int, int, int], seed: int, output: Path) -> None:
+def phantom(
+    like: str | None, cases: int, size: tuple[int, int, int], seed: int, output: Path
+) -> None:
     """Generate a SYNTHETIC whole-body PET/CT and PET/MR dataset, with manifest and case list."""
+    if like:
+        from evaluator.cli.data_stand_in import make_stand_in
+
+        make_stand_in(cases, size, seed, output)
+        return
     from evaluator.datasets.phantom import generate
     from evaluator.errors import UserError
     from evaluator.manifests.datasets import DatasetManifest, PhantomPlan

@@ -12,7 +12,7 @@ from evaluator.cli.options import json_option
 
 @click.command(epilog="Example: umd doctor --json")
 @json_option("finding")
-@click.option("--sweep", is_flag=True, help="Remove containers of runs that have ended.")
+@click.option("--sweep", is_flag=True, help="Remove containers and working folders of killed runs.")
 def doctor(as_json: bool, sweep: bool) -> None:
     """Check what this machine has, what is missing, and how to get it.
 

@@ -156,3 +156,23 @@ class Downloads(_LiveBar):
         elif total and (tenth := 10 * received // total) > self._tenths.get(name, 0):
             self._tenths[name] = tenth
             logger.info("  %s: %.0f of %.0f MB", name, received / 1e6, total / 1e6)
+
+
+class Counts(_LiveBar):
+    """Progress of steps that count things: a bar on a terminal, otherwise a line per tenth."""
+
+    def __init__(self) -> None:
+        text = TextColumn("{task.description}")
+        super().__init__(text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._tasks: dict[str, TaskID] = {}
+        self._tenths: dict[str, int] = {}
+
+    def step(self, title: str, done: int, total: int) -> None:
+        """Report how many of the things of a step are done."""
+        if self._live:
+            if title not in self._tasks:
+                self._tasks[title] = self._bar.add_task(title)
+            self._bar.update(self._tasks[title], completed=done, total=total)
+        elif total and (tenth := 10 * done // total) > self._tenths.get(title, 0):
+            self._tenths[title] = tenth
+            logger.info("%s: %d of %d", title, done, total)

@@ -127,6 +127,27 @@ def delete(names: tuple[str, ...], yes: bool) -> None:
         click.echo(f"deleted {store.name}")
 
 
+@runs.command(epilog="Example: umd runs verify 'ellipsoid.*'")
+@click.argument("names", metavar="RUN...", nargs=-1, required=True)
+def verify(names: tuple[str, ...]) -> None:
+    """Hash every record, score file, prompt and mask of RUN... and compare with what was recorded.
+
+    Tables of a run look at the files' sizes and times only. Exit code 1 if a file was changed.
+    """
+    from evaluator.runs.changed_files import find_changes
+    from evaluator.runs.names import choose_runs
+
+    failed = False
+    for store in choose_runs(names):
+        changes = list(find_changes(store))
+        failed = failed or bool(changes)
+        for change in changes:
+            click.echo(f"{store.name}: {change}")
+        if not changes:
+            click.echo(f"{store.name}: every file is as the run wrote it")
+    raise SystemExit(1 if failed else 0)
+
+
 def _size(store: RunStore) -> str:
     total = sum(path.stat().st_size for path in store.path.rglob("*") if path.is_file())
     return f"{total / 1e6:.1f} MB"

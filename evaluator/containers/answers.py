@@ -8,7 +8,9 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from evaluator.containers.gpus import is_other_gpu
 from evaluator.errors import HostError
+from evaluator.plain_text import clean_text
 from evaluator.types import Failure, Status
 from zoo_sdk.gpu import UNUSABLE, UnusableGpu
 from zoo_sdk.serve import GPU_UNUSABLE
@@ -168,6 +170,27 @@ def raise_if_gpu_unusable(kind: object, message: object) -> None:
         raise HostError(f"{message}. Nothing was recorded for the waiting scans; run again")
 
 
+def raise_if_other_gpu(expected: str | None, reported: object) -> None:
+    """Compare the GPU that a session reports with the one that its container was given.
+
+    Args:
+        expected: UUID; None: no GPU was given.
+        reported: the field ``gpu`` of the session's first line; models need not write it.
+
+    Raises:
+        HostError: the model computes on another GPU, which may belong to another run.
+    """
+    if expected is None or not isinstance(reported, dict):
+        return
+    uuid, name = (clean_text(str(reported.get(key, "")))[:80] for key in ("uuid", "name"))
+    logger.info("the model computes on %s (%s)", name, uuid or "its UUID is not known")
+    if is_other_gpu(expected, uuid):
+        raise HostError(
+            f"the container was given GPU {expected}, and the model computes on {name} ({uuid}): "
+            "the engine or the model chose another one. Nothing was recorded; see: umd doctor"
+        )
+
+
 def new_output(workspace: Workspace) -> Path:
     """A new folder for what one container writes."""
     folder = workspace.output / secrets.token_hex(6)
@@ -196,16 +219,16 @@ def removed_output(output: Path) -> OutsideFailure | None:
 
 def raise_if_disk_full(workspace: Workspace) -> None:
     """Raise HostError if the disk of the workspace is full, or the workspace was removed."""
-    if not workspace.output.is_dir():
+    removed = [path for path in (workspace.output, workspace.input) if not path.is_dir()]
+    if removed:
         raise HostError(
-            f"{workspace.output} was removed while the model worked; leave the folder alone and "
-            "run again"
+            f"{removed[0]} was removed while the model worked; leave the folder alone and run again"
         )
-    free = shutil.disk_usage(workspace.output).free
+    # the output folder may be a file system of limited size, which a model fills
+    free = shutil.disk_usage(workspace.input).free
     if free < MIN_FREE_BYTES:
         raise HostError(
-            f"only {free // 2**20} MiB are free at {workspace.output}; "
-            "free some space and run again"
+            f"only {free // 2**20} MiB are free at {workspace.input}; free some space and run again"
         )
 
 

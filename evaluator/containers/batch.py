@@ -54,9 +54,10 @@ def answer_batch(
 ) -> Iterator[RequestOutcome]:
     """One outcome for each request, in the order of ids, from as few containers as possible.
 
-    A model answers in the order of ids. So when it dies or hangs, the first request without an
-    answer is the one that it died of; that one fails, and a new container gets the rest. After a
-    crash, or an end from outside, that request is sent once more before it fails.
+    When a container dies, what it has answered is kept, in any order. The first request without an
+    answer is then sent once more, alone, because the container may have died of another one; only a
+    failure of a container that had this request alone, or a hang, is believed. A new container gets
+    the rest.
 
     Raises:
         HostError: the engine, the disk or somebody else ended it, not the model.
@@ -78,28 +79,39 @@ def answer_batch(
         if given_up := history.given_up:
             yield from (RequestOutcome(request=left, failure=given_up) for left in waiting)
             return
-        portion = waiting[: contract.batch_size]
+        portion = waiting[: 1 if attempts else contract.batch_size]
         begun = time.perf_counter()
-        done, failure = yield from _answer_portion(starter, contract, workspace, portion, attempts)
-        waiting = waiting[done:]
-        if done:
-            attempts = []
+        left, failure = yield from _answer_portion(starter, contract, workspace, portion, attempts)
+        if len(left) < len(portion):
             history.answered()
-        if failure is None or done == len(portion):
+        if portion[0] not in left:
+            attempts = []
+        waiting = [*left, *waiting[len(portion) :]]
+        if failure is None or not left:
             continue
         raise_if_disk_full(workspace)
         require_input(waiting[0])
-        if is_asked_again(failure, attempts):
-            attempts.append(failure)
+        if _is_repeated(failure, attempts, len(portion)):
+            attempts.append(_of_batch(failure, len(portion)))
             continue
         history.lost(failure)
-        yield RequestOutcome(
-            request=waiting[0],
-            failure=failure,
-            seconds=time.perf_counter() - begun,
-            attempts=tuple(attempts),
-        )
+        seconds, tried = time.perf_counter() - begun, tuple(attempts)
+        yield RequestOutcome(request=waiting[0], failure=failure, seconds=seconds, attempts=tried)
         waiting, attempts = waiting[1:], []
+
+
+def _is_repeated(failure: Failure, attempts: Sequence[Failure], count: int) -> bool:
+    """Whether the first request that is left is sent again, after a container with ``count``."""
+    doubtful = count > 1 and failure.status == Status.TOO_LARGE
+    return doubtful or is_asked_again(failure, attempts)
+
+
+def _of_batch(failure: Failure, count: int) -> Failure:
+    """The failure of a container that had several requests, which says so."""
+    if count == 1:
+        return failure
+    detail = f"in a batch of {count} requests, and perhaps of another one: {failure.detail}"
+    return replace(failure, detail=detail)
 
 
 def _answer_portion(
@@ -108,48 +120,51 @@ def _answer_portion(
     workspace: Workspace,
     portion: Sequence[StagedRequest],
     attempts: Sequence[Failure],
-) -> Generator[RequestOutcome, None, tuple[int, Failure | None]]:
-    """Yield outcomes of one container; returns how many, and why it ended early.
+) -> Generator[RequestOutcome, None, tuple[list[StagedRequest], Failure | None]]:
+    """Yield outcomes of one container; returns the requests that are left, and why it ended early.
 
     ``attempts`` are earlier failures of the first request.
     """
     begun = time.perf_counter()
     writable = contract.layout.input_writable
     part = Workspace(
-        input=_batch_input(workspace, portion, writable=writable), output=new_output(workspace)
+        input=_batch_input(workspace, portion, writable=writable),
+        output=new_output(workspace),
+        cache=portion[0].cache,
     )
     try:
         process = starter.start(part, "batch")
         if isinstance(process, Failure):
-            return 0, process
-        monitor = OutputMonitor(part.output, starter.limits.output_bytes, process)
+            return list(portion), process
+        monitor = OutputMonitor(part.output, starter.limits.output_bytes, process, cache=part.cache)
         batch = _Batch(contract, process, part, portion, starter.limits, monitor, begun)
         try:
-            done, failure = yield from _with_attempts(batch.follow(), attempts)
+            left, failure = yield from _with_attempts(batch.follow(), attempts)
         finally:
             monitor.end()
             ended = process.kill()
         if failure and ended.outside and not monitor.failure:
             failure = explain_exit(ended)
         if failure:
-            answers = {contract.answer_path(request, part.output) for request in portion[:done]}
+            answered = [request for request in portion if request not in left]
+            answers = {contract.answer_path(request, part.output) for request in answered}
             discard_rest(part.output, answers)
-        return done, (removed_output(part.output) or failure) if failure else None
+        return left, (removed_output(part.output) or failure) if failure else None
     finally:
         shutil.rmtree(part.input, ignore_errors=True)
 
 
 def _with_attempts(
-    answers: Generator[RequestOutcome, None, tuple[int, Failure | None]],
+    answers: Generator[RequestOutcome, None, tuple[list[StagedRequest], Failure | None]],
     attempts: Sequence[Failure],
-) -> Generator[RequestOutcome, None, tuple[int, Failure | None]]:
+) -> Generator[RequestOutcome, None, tuple[list[StagedRequest], Failure | None]]:
     """The same outcomes, the first one with the failures before it."""
     earlier = tuple(attempts)
     while True:
         try:
             outcome = next(answers)
         except StopIteration as end:
-            result: tuple[int, Failure | None] = end.value
+            result: tuple[list[StagedRequest], Failure | None] = end.value
             return result
         yield replace(outcome, attempts=earlier)
         earlier = ()
@@ -173,33 +188,43 @@ class _Batch:
         """The container's output folder."""
         return self.workspace.output
 
-    def follow(self) -> Generator[RequestOutcome, None, tuple[int, Failure | None]]:
-        """Yield outcomes as they appear; returns how many, and why the container ended early."""
-        done, since = 0, self.begun
+    def follow(self) -> Generator[RequestOutcome, None, tuple[list[StagedRequest], Failure | None]]:
+        """Yield outcomes as they appear; returns what is left, and why the container ended early.
+
+        While the container runs, requests are answered in the order of their ids.
+        """
+        left, since = list(self.requests), self.begun
+        failure: Failure | None = None
         patience = self.limits.startup + self.limits.timeout
         while True:
             running = self.process.running()
-            while done < len(self.requests) and self._is_answered(done, running=running):
-                answered = self._answered_at(self.requests[done], since)
-                yield self._outcome(self.requests[done], answered - since)
-                done, since, patience = done + 1, answered, self.limits.timeout
+            if left and self._is_answered(left, running=running) and self.monitor.look():
+                return left, self.monitor.failure
+            while left and self._is_answered(left, running=running):
+                answered = self._answered_at(left[0], since)
+                yield self._outcome(left.pop(0), answered - since)
+                since, patience = answered, self.limits.timeout
             if not running:
                 break
             if time.perf_counter() - since > patience:
-                self.process.kill()
                 detail = f"no answer after {patience:g} s"
-                return done, Failure(status=Status.TIMEOUT, detail=detail)
+                failure = Failure(status=Status.TIMEOUT, detail=detail)
+                break
             time.sleep(POLL_SECONDS)
-        ended = self.process.finish(END_SECONDS)
+        ended = self.process.finish(END_SECONDS) if failure is None else self.process.kill()
         if self.monitor.failure:
-            return done, self.monitor.failure
-        if ended.code != 0:
-            return done, explain_exit(ended)
-        for request in self.requests[done:]:
-            answered = self._answered_at(request, since)
-            yield self._outcome(request, answered - since)
-            since = answered
-        return len(self.requests), None
+            return left, self.monitor.failure
+        late = failure is not None
+        if failure is None and ended.code != 0:
+            failure = explain_exit(ended)
+        for request in list(left):
+            suspected = late and request is left[0]
+            if failure is None or (not suspected and self._is_answered([request], running=False)):
+                answered = self._answered_at(request, since)
+                yield self._outcome(request, max(answered - since, 0.0))
+                left.remove(request)
+                since = answered
+        return left, failure
 
     def _answered_at(self, request: StagedRequest, since: float) -> float:
         """When a request was answered, by the performance counter and the time of its files.
@@ -214,12 +239,12 @@ class _Batch:
             return now
         return min(max(now - (time.time() - written), since), now)
 
-    def _is_answered(self, number: int, *, running: bool) -> bool:
-        later = self.requests[number + 1 : number + 2]
+    def _is_answered(self, requests: Sequence[StagedRequest], *, running: bool) -> bool:
+        """Whether the first of these requests is answered."""
         return self.contract.is_answered(
-            self.requests[number],
+            requests[0],
             self.output,
-            following=later[0] if later else None,
+            following=requests[1] if len(requests) > 1 else None,
             running=running,
         )
 
@@ -241,8 +266,24 @@ def _batch_input(
     workspace: Workspace, requests: Sequence[StagedRequest], *, writable: bool
 ) -> Path:
     """An input folder with the files of these requests alone: hard links, or writable copies."""
-    provide: Callable[[Path, Path], object] = shutil.copy if writable else os.link
     folder = workspace.input.parent / f"batch-{secrets.token_hex(6)}"
+    folder.mkdir()
+    fill_input(folder, workspace, requests, writable=writable)
+    return folder
+
+
+def fill_input(
+    folder: Path, workspace: Workspace, requests: Sequence[StagedRequest], *, writable: bool
+) -> None:
+    """Put the files of requests into a folder that a container sees as its input.
+
+    Args:
+        folder: an existing folder.
+        workspace: where the requests were staged.
+        requests: the requests.
+        writable: copies that the container may change, instead of hard links.
+    """
+    provide: Callable[[Path, Path], object] = shutil.copy if writable else os.link
     for request in requests:
         for file in (*request.files, *request.images):
             link = folder / file.relative_to(request.root or workspace.input)
@@ -251,4 +292,3 @@ def _batch_input(
                 provide(file, link)
     for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
         path.chmod(0o777 if writable else 0o755)
-    return folder

@@ -42,6 +42,8 @@ class StagedScan:
     grid: Grid
     #: files of the input folder, removed when the scan is finished
     files: tuple[Path, ...]
+    #: folder with what containers keep over the rounds of the scan, removed then too; None: none
+    cache: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,3 +87,5 @@ class StagedRequest:
     images: tuple[Path, ...]
     #: the folder that a batch's container sees as its input; None: the workspace's
     root: Path | None = None
+    #: the folder that the container may keep files in; None: none
+    cache: Path | None = None

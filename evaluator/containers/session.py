@@ -16,10 +16,11 @@ from evaluator.containers.answers import (
     new_output,
     raise_if_disk_full,
     raise_if_gpu_unusable,
+    raise_if_other_gpu,
     removed_output,
     require_input,
 )
-from evaluator.containers.contracts import CONTRACTS
+from evaluator.containers.contracts import contract_of
 from evaluator.containers.engines.spec import Workspace
 from evaluator.containers.output_monitor import OutputMonitor
 from evaluator.containers.replies import clean_reply
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     from evaluator.containers.engines import Engine, Process
     from evaluator.containers.engines.spec import Exit, Limits, Model
     from evaluator.containers.requests import StagedRequest
+
+
+#: what a model that could not be set up reports -> status
+SETUP_STATUSES = {"out-of-memory": Status.OUT_OF_MEMORY, "timeout": Status.TIMEOUT}
 
 
 class ModelSession:
@@ -53,7 +58,7 @@ class ModelSession:
         history: StartHistory | None = None,
     ) -> None:
         self._history = history or StartHistory()
-        self._contract = CONTRACTS[model.card.contract]
+        self._contract = contract_of(model.card)
         self._starter = ModelStarter(
             engine=engine,
             model=model,
@@ -111,13 +116,16 @@ class ModelSession:
             if failure:
                 return self._end(request, failure, load_seconds, load_seconds)
         assert self._process
+        self._provide(request)
         begun = time.perf_counter()
         reply = self._process.ask(request.id, self._limits.timeout)
         seconds = time.perf_counter() - begun
-        output = self._process.workspace.output
+        if isinstance(reply, Reply):
+            reply = self._accept(reply)
+        output = self._output_of(request)
         if isinstance(reply, Reply):
             require_input(request)
-            reply = self._process.replaced_folder() or reply
+            reply = self._process.wrote_too_much() or self._process.replaced_folder() or reply
         if isinstance(reply, Failure):
             return self._end(request, reply, seconds, load_seconds)
         self._history.answered()
@@ -136,12 +144,36 @@ class ModelSession:
 
     def _start(self) -> Failure | None:
         """Start a container and wait until the model is ready; else why it is not."""
+        opened = self._open()
+        if isinstance(opened, Failure):
+            return opened
+        process, workspace = opened
+        self._process = _SessionProcess(process, workspace, self._limits.output_bytes)
+        self._process.gpu = self._starter.gpu
+        return self._process.wait_until_ready(self._startup_seconds)
+
+    @property
+    def _startup_seconds(self) -> float:
+        """How long a model may take until it is ready."""
+        return self._limits.startup
+
+    def _open(self) -> tuple[Process, Workspace] | Failure:
+        """Start a container; its process, and the folders that it sees."""
         workspace = Workspace(input=self._workspace.input, output=new_output(self._workspace))
         process = self._starter.start(workspace, "serve")
-        if isinstance(process, Failure):
-            return process
-        self._process = _SessionProcess(process, workspace, self._limits.output_bytes)
-        return self._process.wait_until_ready(self._limits.startup)
+        return process if isinstance(process, Failure) else (process, workspace)
+
+    def _provide(self, request: StagedRequest) -> None:
+        """Make a request visible to the container; in this convention all are."""
+
+    def _accept(self, reply: Reply) -> Reply | Failure:
+        """What the reply means; in this convention it speaks for itself."""
+        return reply
+
+    def _output_of(self, request: StagedRequest) -> Path:  # noqa: ARG002 - one for all requests
+        """The folder with the answer to a request."""
+        assert self._process
+        return self._process.workspace.output
 
     def _end(
         self,
@@ -172,21 +204,24 @@ class _SessionProcess:
     def __init__(self, process: Process, workspace: Workspace, output_bytes: int) -> None:
         self.workspace = workspace
         self.process = process
+        #: UUID of the GPU that the container was given; None: none
+        self.gpu: str | None = None
         self._input_number = workspace.input.stat().st_ino
         #: folders or files of answers, which are removed when they were read
         self.answers: set[Path] = set()
         self._monitor = OutputMonitor(workspace.output, output_bytes, process)
 
     def wait_until_ready(self, timeout: float) -> Failure | None:
-        """None when the model is ready; else why not. Raises HostError for an unusable GPU."""
+        """None when the model is ready; else why not. Raises HostError for a wrong GPU."""
         body = self._read(timeout, "the model was not ready")
         if isinstance(body, Failure):
             return body
         if body.get("ready") is True:
+            raise_if_other_gpu(self.gpu, body.get("gpu"))
             return None
         kind, message = body.get("kind"), body.get("message")
         raise_if_gpu_unusable(kind, message)
-        status = Status.OUT_OF_MEMORY if kind == "out-of-memory" else Status.CRASHED
+        status = SETUP_STATUSES.get(str(kind), Status.CRASHED)
         detail = f"the model could not be set up: {kind}: {message}"[:2000]
         return Failure(status=status, detail=detail)
 
@@ -206,6 +241,10 @@ class _SessionProcess:
             return Failure(status=Status.ERROR, detail=detail)
         return reply
 
+    def wrote_too_much(self) -> Failure | None:
+        """The failure of a container that has written more than it may; None if it has not."""
+        return self._monitor.look()
+
     def replaced_folder(self) -> OutsideFailure | None:
         """The failure of a container whose folders were removed or replaced; None if they exist."""
         removed = removed_output(self.workspace.output)
@@ -217,6 +256,11 @@ class _SessionProcess:
         detail = f"the model's input folder {folder} was removed or replaced"
         return OutsideFailure(status=Status.MISSING, detail=detail)
 
+    def ended(self) -> Failure:
+        """Why the process ended, which has."""
+        ended = self.process.finish(END_SECONDS)
+        return self._monitor.look() or explain_exit(ended)
+
     def close(self, patience: float) -> Exit:
         """End the process; its answers stay until the workspace is removed."""
         self._monitor.end()
@@ -226,8 +270,7 @@ class _SessionProcess:
         try:
             line = self.process.read_line(timeout)
         except EOFError:
-            ended = self.process.finish(END_SECONDS)
-            return self._monitor.failure or explain_exit(ended)
+            return self.ended()
         if line is None:
             return Failure(status=Status.TIMEOUT, detail=f"{waiting_for} after {timeout:g} s")
         try:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import json
+import re
+import subprocess
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluator import paths
-from evaluator.containers.engines.spec import Workspace
+from evaluator.containers.engines.guard import start_of
+from evaluator.containers.engines.spec import Caller, Workspace
 from evaluator.containers.safe_removal import discard
 from evaluator.errors import HostError
 from evaluator.files import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+#: file of a workspace that names its evaluator; containers do not see it
+OWNER = "evaluator.json"
+UNMOUNT_SECONDS = 60
 
 
 @contextmanager
@@ -23,7 +31,7 @@ def workspace_of(what: str) -> Iterator[Workspace]:
     try:
         yield fresh_workspace(folder)
     finally:
-        discard(folder)
+        remove_workspace(folder)
 
 
 def fresh_workspace(folder: Path) -> Workspace:
@@ -33,7 +41,7 @@ def fresh_workspace(folder: Path) -> Workspace:
 
     Raises HostError where they cannot be, as something still writes there.
     """
-    discard(folder)
+    remove_workspace(folder)
     if folder.exists():
         raise HostError(
             f"{folder} cannot be emptied; end whatever still writes there, remove it, and run again"
@@ -46,8 +54,62 @@ def fresh_workspace(folder: Path) -> Workspace:
         workspace.output,
     ):
         path.mkdir(parents=True)
+    claim_workspace(folder)
     # others on this machine cannot reach what a model writes, such as a program with set-user-id
     folder.chmod(0o700)
     for path in (workspace.input, *workspace.input.iterdir()):
         path.chmod(0o755)  # the container's user is another one
     return workspace
+
+
+def claim_workspace(folder: Path) -> None:
+    """Write whose workspace a folder is: this process's."""
+    caller = Caller.this_process()
+    owner = {"pid": caller.pid, "started": caller.started, "host": caller.host}
+    (folder / OWNER).write_text(json.dumps(owner))
+
+
+def remove_workspace(folder: Path) -> None:
+    """Remove a workspace and the file systems that are mounted in it, as far as possible."""
+    for mounted in mounts_below(folder):
+        with suppress(OSError, subprocess.SubprocessError):
+            subprocess.run(
+                ["umount", "-l", str(mounted)],
+                capture_output=True,
+                check=False,
+                timeout=UNMOUNT_SECONDS,
+            )
+    discard(folder)
+
+
+def abandoned_workspaces() -> list[Path]:
+    """Workspaces of the cache whose evaluator, on this machine, is gone."""
+    host = Caller.this_process().host
+    abandoned = []
+    for file in sorted((paths.cache() / "work").glob(f"*/{OWNER}")):
+        try:
+            owner = json.loads(file.read_bytes())
+            pid, started = int(owner["pid"]), str(owner["started"])
+            here = owner["host"] == host
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        # a later process may have got the number of one that is gone
+        if here and start_of(pid) != started:
+            abandoned.append(file.parent)
+    return abandoned
+
+
+def mounts_below(folder: Path) -> list[Path]:
+    """The file systems of this machine that are mounted in a folder, the deepest first."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return []
+    points = [Path(_plain(line.split()[4])) for line in lines.splitlines()]
+    inside = [point for point in points if folder in point.parents]
+    return sorted(inside, key=lambda point: len(point.parts), reverse=True)
+
+
+def _plain(text: str) -> str:
+    r"""A path of the mount table, where a space is written as ``\040``."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)

@@ -8,9 +8,11 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
-from evaluator.containers import ModelSession, StartHistory, answer_batch
-from evaluator.containers.contracts import CONTRACTS
-from evaluator.evaluation.task_scheduler import run_in_batches, run_in_session
+from evaluator.containers import StartHistory, answer_batch, is_server, session_of
+from evaluator.containers.contracts import contract_of
+from evaluator.containers.limited_output import limited_output
+from evaluator.errors import UserError
+from evaluator.evaluation.task_scheduler import OPEN, run_in_batches, run_in_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,6 +58,8 @@ class ModelConnection:
     stop: threading.Event = field(default_factory=threading.Event)
     #: when the model is given up; sessions and batches share it
     history: StartHistory = field(default_factory=StartHistory)
+    #: whether containers write into a file system of limited size
+    output_enforced: bool = False
 
     def answer_all(
         self,
@@ -72,20 +76,41 @@ class ModelConnection:
             evaluations: what is evaluated.
             workspace: the folders that containers see.
             gpu: UUID of the GPU; None: none.
-            session: one session, or batches.
+            session: one session, or batches; a server is always asked in a session.
             at_once: scans of one batch.
         """
+        size = self.limits.output_bytes
+        with limited_output(workspace, size, enforced=self.output_enforced) as limited:
+            self._answer_all(evaluations, limited, gpu=gpu, session=session, at_once=at_once)
+
+    def _answer_all(
+        self,
+        evaluations: Iterator[Evaluation],
+        workspace: Workspace,
+        *,
+        gpu: str | None,
+        session: bool,
+        at_once: int,
+    ) -> None:
         placement: _Placement = {
             "run_id": self.run_id,
             "gpu": gpu,
             "log": self.log,
             "history": self.history,
         }
-        if session:
-            with ModelSession(
+        card = self.model.card
+        if session or is_server(card):
+            with session_of(card)(
                 self.engine, self.model, workspace, self.limits, **placement
             ) as model:
-                run_in_session(evaluations, model.ask, threads=self.threads, stop=self.stop)
+                run_in_session(
+                    evaluations,
+                    model.ask,
+                    threads=self.threads,
+                    stop=self.stop,
+                    # a server may keep a case's state from round to round
+                    at_once=1 if is_server(card) else OPEN,
+                )
             return
 
         def ask_all(requests: Sequence[StagedRequest]) -> Iterator[RequestOutcome]:
@@ -106,6 +131,8 @@ def connect(
     limits: Limits,
     threads: int | None,
     batch: bool,
+    history: StartHistory | None = None,
+    output_enforced: bool = False,
 ) -> ModelConnection:
     """The connection to a model; a message says why it is not a session where the card offers one.
 
@@ -118,11 +145,19 @@ def connect(
         limits: of the model's containers.
         threads: scans that are worked on at once; None: by the machine's cores.
         batch: use batches even where a session is possible.
+        history: of the model's starts in this run; None: a new one.
+        output_enforced: whether containers write into a file system of limited size.
+
+    Raises:
+        UserError: the model is a server, and batches are asked for or all that the engine can do.
     """
     card = model.card
-    offered = card.session and "serve" in CONTRACTS[card.contract].modes
+    offered = card.session and "serve" in contract_of(card).modes
     session = offered and engine.sessions and not batch
-    if session and rounds.count > 1 and not card.many_rounds:
+    if is_server(card):
+        _require_session(card.name, engine, batch=batch)
+        session = True
+    elif session and rounds.count > 1 and not card.many_rounds:
         logger.info(
             "model %s cannot be refined: each round of all scans goes to it in one batch",
             card.name,
@@ -138,4 +173,17 @@ def connect(
         log=log,
         session=session,
         threads=threads or min(max(os.cpu_count() or 1, 2), MAX_THREADS),
+        history=history or StartHistory(),
+        output_enforced=output_enforced,
     )
+
+
+def _require_session(name: str, engine: Engine, *, batch: bool) -> None:
+    """Raise UserError where a model that is a server cannot be asked."""
+    if batch:
+        raise UserError(f"model {name} is a server and cannot be run with --batch; leave it out")
+    if not engine.sessions:
+        raise UserError(
+            f"model {name} is a server, and engine {engine.name} cannot attach to the relay that "
+            "asks it; use --engine docker"
+        )

@@ -5,17 +5,22 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING
 
+from evaluator.containers import StartHistory
 from evaluator.containers.engines import open_engine
+from evaluator.containers.leftovers import remove_leftovers
+from evaluator.containers.limited_output import ENFORCED, describe_output_limit
 from evaluator.containers.model_limits import choose_limits
 from evaluator.containers.workspace import workspace_of
 from evaluator.evaluation.data_guard import require_usable
 from evaluator.evaluation.executors import LocalExecutor
 from evaluator.evaluation.executors.local import leased
 from evaluator.evaluation.model_connection import connect
-from evaluator.evaluation.provenance import describe_limits, run_info
+from evaluator.evaluation.plan import rounds_of
+from evaluator.evaluation.provenance import clock_warning, describe_limits, run_info
 from evaluator.evaluation.reproducibility_check import check_reproducibility
 from evaluator.evaluation.resolve import resolve
 from evaluator.evaluation.run_context import RunContext
@@ -24,7 +29,7 @@ from evaluator.limits import complete_limits
 from evaluator.locks import file_lock
 from evaluator.runs.damaged_files import set_aside_damaged
 from evaluator.runs.names import open_run
-from evaluator.runs.store import create_run
+from evaluator.runs.store import create_run, find_run
 from evaluator.runs.tables import gather
 from evaluator.volumes import MaskValidator
 from evaluator.zoo import ImageBuildConfig, find_model
@@ -34,6 +39,8 @@ from evaluator.zoo.prepare import prepare
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from evaluator.containers.engines import Engine
+    from evaluator.containers.engines.spec import Limits, Model
     from evaluator.evaluation.executors import Executor
     from evaluator.evaluation.model_connection import ModelConnection
     from evaluator.evaluation.plan import Plan
@@ -41,6 +48,7 @@ if TYPE_CHECKING:
     from evaluator.evaluation.run_config import RunConfig
     from evaluator.evaluation.scan_task import ScanTask
     from evaluator.runs.data_checks import DataChecks
+    from evaluator.runs.run_info import LimitsInfo
     from evaluator.runs.store import RunStore
     from evaluator.types import Modality
 
@@ -80,16 +88,13 @@ def execute(
     """
     config, engine = resolved.config, open_engine(resolved.engine)
     checks = _accepted_checks(resolved)
-    if not engine.isolates:
-        logger.warning(
-            "engine '%s' provides no isolation; the model runs with your permissions", engine.name
-        )
+    _warn_of_engine(resolved)
     build = ImageBuildConfig(fetch=Fetch(accepted=config.accepted))
     prepared = prepare(find_model(config.model), engine, weights=config.weights, config=build)
     plan = resolved.plan.prepared(prepared.model.card, prepared.model.digest, prepared.identity)
-    limits, capped = choose_limits(prepared.model.card, config.timeout, engine.capacity())
-    for sentence in capped:
-        logger.warning("model %s: %s", config.model, sentence)
+    name, history = config.name or plan.run_name, StartHistory()
+    remove_leftovers(engine, name)
+    limits, described = _limits(config, engine, prepared.model, name, history)
     info = run_info(
         plan,
         config,
@@ -97,27 +102,52 @@ def execute(
         resolved.gpus,
         prepared.hashes,
         cases=resolved.cases,
-        limits=describe_limits(limits, capped),
+        limits=described,
     )
-    run = create_run(config.name or plan.run_name, info)
+    run = create_run(name, info)
+    if warning := clock_warning(run.info().started, datetime.now(UTC)):
+        logger.warning(warning)
     with run.writing(config.shard), ExitStack() as stack:
         run.write_checks(checks, resolved.data.cases)
         set_aside_damaged(run.path, run.place_of)
-        engine.sweep(run.name)  # a killed run's container may still write into the workspace
         context = _open_context(resolved, plan, run, progress, stack)
-        connection = connect(
-            engine,
-            prepared.model,
-            plan.protocol.rounds,
-            run_id=run.name,
-            log=run.path / "model.log",
-            limits=limits,
-            threads=config.threads,
-            batch=config.batch,
-        )
+        connection = _connect(resolved, context, engine, prepared.model, limits, history)
         _evaluate(resolved, context, connection, executor or LocalExecutor(resolved.gpus, run.name))
         _finish(resolved, context, connection)
     return run
+
+
+def _warn_of_engine(resolved: ResolvedRun) -> None:
+    """Tell what the engine does not keep a model from."""
+    if not resolved.isolates:
+        logger.warning(
+            "engine '%s' provides no isolation; the model runs with your permissions",
+            resolved.engine,
+        )
+        return
+    for sentence in resolved.unlimited:
+        logger.warning("engine %s: %s", resolved.engine, sentence)
+
+
+def _limits(
+    config: RunConfig, engine: Engine, model: Model, name: str, history: StartHistory
+) -> tuple[Limits, LimitsInfo]:
+    """The limits of the model's containers, and as a run's record states them."""
+    limits, capped = choose_limits(model.card, config.timeout, engine.capacity())
+    for sentence in capped:
+        logger.warning("model %s: %s", config.model, sentence)
+    output_limit = ""
+    if find_run(name) is None:
+        output_limit = describe_output_limit(engine, model.image, name, history)
+        if engine.isolates:
+            logger.info("output folder of the model: %s", output_limit)
+    return limits, describe_limits(limits, capped, output_limit)
+
+
+def output_is_enforced(run: RunStore) -> bool:
+    """Whether the run's containers write into a file system of limited size, by its record."""
+    limits = run.info().limits
+    return limits is not None and limits.output_limit == ENFORCED
 
 
 def _accepted_checks(resolved: ResolvedRun) -> DataChecks:
@@ -151,6 +181,29 @@ def _open_context(
         progress=_count(len(resolved.scans), progress),
         checks=run.checks(),
         checked=resolved.data.sha256,
+    )
+
+
+def _connect(
+    resolved: ResolvedRun,
+    context: RunContext,
+    engine: Engine,
+    model: Model,
+    limits: Limits,
+    history: StartHistory,
+) -> ModelConnection:
+    run, config = context.run, resolved.config
+    return connect(
+        engine,
+        model,
+        rounds_of(context.plan),
+        run_id=run.name,
+        log=run.path / "model.log",
+        limits=limits,
+        threads=config.threads,
+        batch=config.batch,
+        history=history,
+        output_enforced=output_is_enforced(run),
     )
 
 

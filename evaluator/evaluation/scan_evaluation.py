@@ -17,10 +17,11 @@ from evaluator.containers.safe_removal import discard
 from evaluator.errors import VolumeError
 from evaluator.evaluation.click_replay import clicks_sha256
 from evaluator.evaluation.data_guard import require_same_files
-from evaluator.evaluation.plan import target_refusal
+from evaluator.evaluation.plan import rounds_of, takes_corrections, target_refusal
 from evaluator.evaluation.record_writer import describe_end, record_not_run, write_scores
 from evaluator.evaluation.run_context import require_unchanged
 from evaluator.evaluation.scan_images import ScanImages
+from evaluator.evaluation.scan_start import ScanStart, Turn, plan_turns
 from evaluator.imaging.orthogonal_grids import placed_on
 from evaluator.prompting.simulated_user import SimulatedUser
 from evaluator.runs.records import AttemptRecord, MaskFile, RoundRecord, ScanRecord, TargetRecord
@@ -38,31 +39,9 @@ if TYPE_CHECKING:
     from evaluator.evaluation.run_context import RunContext
     from evaluator.imaging.grid_masks import GridMask
     from evaluator.prompting.simulated_user import RoundPrompts, StopReason, TargetPrompts
-    from evaluator.runs.records import ScanPrompts, ScoreRow, SeedClicks
-    from evaluator.types import Case, Modality
+    from evaluator.runs.records import ScoreRow
 
     Predictions = Mapping[str, GridMask | Failure]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScanStart:
-    """What is known of a scan before the model is run on it."""
-
-    case: Case
-    modality: Modality
-    #: orders the scan's requests within the run
-    number: int
-    #: of the result, see ``plan.scan_key``
-    key: str
-    #: role -> sha256
-    files: Mapping[str, str]
-    #: modalities of the request, the scan's own first
-    inputs: tuple[Modality, ...]
-    #: role -> sha256 of the files of all images of the requests
-    input_files: Mapping[str, str]
-    prompts: ScanPrompts
-    #: clicks to replay; None: the scan's own errors are corrected
-    replayed: SeedClicks | None
 
 
 @dataclass(slots=True)
@@ -81,10 +60,11 @@ class ScanEvaluation:
         self._context, self._start = context, start
         self._contract: Contract = context.contract or contract_of(context.plan.card)
         self._results = _Progress()
-        self._seeds = list(context.plan.protocol.seeds)
+        seeds, single = context.plan.protocol.seeds, self._contract.single_target
+        self._turns = plan_turns(start.prompts, seeds, single_target=single)
         self._images = ScanImages(context, start.case, start.modality, start.inputs)
         self._user: SimulatedUser | None = None
-        self._seed = 0
+        self._seed, self._part = 0, ""
         self._pending: tuple[RoundPrompts, StagedRequest] | None = None
         self._finished = False
 
@@ -103,15 +83,17 @@ class ScanEvaluation:
                 self._pending = (prompts, request)
                 return request
             if self._user:
-                self._results.stop_reasons[self._seed] = self._user.stop_reasons
+                reasons = self._results.stop_reasons.setdefault(self._seed, {})
+                reasons.update(self._user.stop_reasons)
                 self._user = None
-            if not self._seeds:
+            if not self._turns:
                 self._finish()
                 return None
-            if not self._show(self._seeds[0]):
+            if not self._show(self._turns[0].seed):
                 return None
-            self._seed = self._seeds.pop(0)
-            self._user = self._simulate_user(self._seed)
+            turn = self._turns.pop(0)
+            self._seed, self._part = turn.seed, turn.part
+            self._user = self._simulate_user(turn)
 
     def receive(self, outcome: RequestOutcome) -> None:
         """Take the outcome of the last request: validate, store and score its masks.
@@ -155,7 +137,7 @@ class ScanEvaluation:
 
     def _begin(self) -> bool:
         """Show the first seed's images; False if the data allow no fair prompt."""
-        if not self._show(self._seeds[0]):
+        if not self._show(self._turns[0].seed):
             return False
         start, protocol = self._start, self._context.plan.protocol
         scan = start.case.scans[start.modality]
@@ -173,17 +155,19 @@ class ScanEvaluation:
             return False
         return True
 
-    def _simulate_user(self, seed: int) -> SimulatedUser:
+    def _simulate_user(self, turn: Turn) -> SimulatedUser:
         """The user of one seed; targets that the model does not know are recorded as refused."""
-        plan, prompts = self._context.plan, self._start.prompts.prompts[seed]
+        seed, plan = turn.seed, self._context.plan
+        recorded = self._start.prompts.prompts[seed]
+        prompts = {name: recorded[name] for name in turn.targets}
         refused = {
             name: why for name in prompts if (why := target_refusal(plan.card, name)) is not None
         }
         if refused:
             targets = {name: TargetRecord.failed(why) for name, why in refused.items()}
             self._score(RoundRecord(seed=seed, round=0, targets=targets), refused)
-        rounds, replayed = plan.protocol.rounds, None
-        if self._start.replayed is None:
+        rounds, replayed = rounds_of(plan), None
+        if self._start.replayed is None or not takes_corrections(plan):
             rounds = replace(rounds, clicks="own")
         else:
             replayed = self._start.replayed.get(seed, {})
@@ -198,7 +182,7 @@ class ScanEvaluation:
 
     def _stage(self, prompts: RoundPrompts) -> StagedRequest:
         request = ModelRequest(
-            id=f"r{self._start.number:05d}s{self._seed:02d}k{prompts.round:02d}",
+            id=f"r{self._start.number:05d}s{self._seed:02d}{self._part}k{prompts.round:02d}",
             round=prompts.round,
             targets=tuple(self._request_target(target) for target in prompts.targets.values()),
             options=self._context.plan.options,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from evaluator.containers.contracts import contract_of
 from evaluator.containers.requests import InputImage, ScanInput
+from evaluator.containers.safe_removal import discard
 from evaluator.datasets.image_plans import planned_case
 from evaluator.datasets.references import load_references
 from evaluator.errors import VolumeError
@@ -87,8 +88,12 @@ class ScanImages:
 
     def remove(self) -> None:
         """Remove the images from the workspace."""
-        for file in self._staged.files if self._staged else ():
+        if self._staged is None:
+            return
+        for file in self._staged.files:
             file.unlink(missing_ok=True)
+        if self._staged.cache:
+            discard(self._staged.cache)
 
     def _input(self, case: Case, plan: ImagePlan) -> ScanInput:
         """The images of a request under meaningless names."""

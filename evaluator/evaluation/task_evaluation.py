@@ -11,7 +11,8 @@ from evaluator.evaluation.data_guard import require_checked_data, require_finish
 from evaluator.evaluation.plan import inputs_for, refusal, scan_key
 from evaluator.evaluation.prompt_cache import case_prompts
 from evaluator.evaluation.record_writer import done_before, record_not_run, record_refusal
-from evaluator.evaluation.scan_evaluation import ScanEvaluation, ScanStart
+from evaluator.evaluation.scan_evaluation import ScanEvaluation
+from evaluator.evaluation.scan_start import ScanStart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

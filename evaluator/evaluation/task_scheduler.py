@@ -38,10 +38,11 @@ def run_in_session(
     *,
     threads: int,
     stop: threading.Event,
+    at_once: int = OPEN,
 ) -> None:
     """Finish all evaluations with one request at a time.
 
-    ``OPEN`` evaluations take turns in a fixed order, so the model gets its requests in the same
+    ``at_once`` evaluations take turns in a fixed order, so the model gets its requests in the same
     order with any number of threads and on any machine. While one waits for the model, the others
     are read, corrected or scored.
 
@@ -50,12 +51,13 @@ def run_in_session(
         ask: answers a request.
         threads: evaluations that are worked on at once.
         stop: ends the call early when it is set, and is set when the call fails.
+        at_once: evaluations that are open at the same time.
     """
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="scan") as pool:
         turns: deque[tuple[Evaluation, Future[StagedRequest | None]]] = deque()
         try:
             while not stop.is_set():
-                for evaluation in islice(evaluations, OPEN - len(turns)):
+                for evaluation in islice(evaluations, at_once - len(turns)):
                     turns.append((evaluation, pool.submit(evaluation.next_request)))
                 if not turns:
                     return

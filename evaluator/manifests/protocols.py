@@ -17,11 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from evaluator import paths
 from evaluator.errors import ManifestError, UnknownNameError
+from evaluator.manifests.faults import invalid_manifest
 from evaluator.types import ImagePlan, Modality, PromptPlan, Protocol, RoundPlan
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class _Prompts(_Table):
@@ -70,7 +71,7 @@ class _Rounds(_Table):
     previous_mask: bool = False
     stop_at_dice: float | None = Field(default=None, gt=0, le=1)
     max_clicks: int | None = Field(default=None, ge=1)
-    click_rule: Literal["umd", "cvpr25"] = "umd"
+    click_rule: Literal["umd", "cvpr25", "autopet5"] = "umd"
 
     @model_validator(mode="after")
     def _corrections_have_rounds(self) -> _Rounds:
@@ -80,6 +81,8 @@ class _Rounds(_Table):
             )
         if self.click_rule == "cvpr25" and self.correction != "largest-error-click":
             raise ValueError("click_rule cvpr25 requires correction largest-error-click")
+        if self.click_rule == "autopet5" and self.correction != "scribble":
+            raise ValueError("click_rule autopet5 requires correction scribble")
         return self
 
 
@@ -186,7 +189,7 @@ def _read(path: Path) -> Protocol:
         variants = file.variant_plans()
         image_variants = file.image_plans()
     except ValidationError as error:
-        raise ManifestError(f"{path}: {error}") from None
+        raise invalid_manifest(path, error) from None
     sha256 = content_sha256(content)
     if locked_hashes().get(file.id, sha256) != sha256:
         raise ManifestError(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from evaluator.errors import DamagedFileError, UserError
-from evaluator.files import Json, read_json, write_json
+from evaluator.files import Json, fingerprint, read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +72,26 @@ def _describe(error: Exception) -> str:
 def write_typed(path: Path, value: Any) -> None:
     """Write a file of the run folder, in the present format. Raises HostError."""
     write_json(path, dump(value))
+
+
+def write_hashed(path: Path, value: Any) -> None:
+    """As ``write_typed``, with the hash of the other fields in ``sha256``. Raises HostError."""
+    body = dump(value)
+    write_json(path, body | {"sha256": _hash_of(body)})
+
+
+def has_recorded_hash(path: Path) -> bool:
+    """Whether a file's content has the hash that it names; True for files without one.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    body = read_json(path)
+    return not body.get("sha256") or body["sha256"] == _hash_of(body)
+
+
+def _hash_of(body: Json) -> str:
+    return fingerprint({name: value for name, value in body.items() if name != "sha256"})
 
 
 def convert(kind: type[T], body: Any) -> T:

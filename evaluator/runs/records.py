@@ -113,6 +113,8 @@ class ScanRecord:
     stop_reasons: Mapping[int, Mapping[str, StopReason]] = field(default_factory=dict)
     #: sha256 over the points that correction rounds added
     clicks_sha256: str = ""
+    #: hash of the other fields as the run wrote them; empty in older runs
+    sha256: str = field(default="", compare=False)
     format: int = FORMAT
 
     @classmethod
@@ -168,6 +170,10 @@ class ScanScores:
     #: of the record that the scores were computed from
     key: str
     rows: tuple[ScoreRow, ...]
+    #: ``evaluator.metrics.SCORER_VERSION`` of the umd that computed them; 0: an earlier one
+    scorer: int = 0
+    #: hash of the other fields as they were computed; empty in older runs
+    sha256: str = field(default="", compare=False)
     format: int = FORMAT
 
 

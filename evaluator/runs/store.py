@@ -11,6 +11,7 @@
       reproducibility.json            whether predictions depend on the order of cases
       scores.csv, scores.parquet      every score, one a row
       predictions.parquet             every prediction, one a row
+      files.json                      the state of the files above when the tables were made
       model.log                       what the container printed
 
 Every file is written under another name, fsynced and renamed. A finished scan is recognised by its
@@ -31,9 +32,10 @@ from evaluator import paths
 from evaluator.errors import DamagedFileError, RunConflictError, UserError
 from evaluator.files import safe_name
 from evaluator.locks import file_lock, read_holder
+from evaluator.runs.changed_files import change_warning
 from evaluator.runs.damaged_files import name_damaged, readable_record
 from evaluator.runs.data_checks import DataChecks
-from evaluator.runs.json_types import read_typed, write_typed
+from evaluator.runs.json_types import read_typed, write_hashed, write_typed
 from evaluator.runs.records import CasePrompts, Reproducibility, ScanRecord, ScanScores
 from evaluator.runs.run_info import RunIdentity, RunInfo
 from evaluator.runs.score_limits import ScanLimits
@@ -118,7 +120,7 @@ class RunStore:
         return max(self.info().scans - count, 0)
 
     def warnings(self) -> list[str]:
-        """What every table of this run must say: that it is limited or incomplete."""
+        """What every table of this run must say: that it is limited, incomplete or changed."""
         info, warnings = self.info(), []
         if info.is_circular:
             warnings.append(CIRCULAR)
@@ -128,6 +130,8 @@ class RunStore:
             )
         if missing := self.missing_scans():
             warnings.append(f"INCOMPLETE: {missing} of {info.scans} scans are not done yet.")
+        if changed := change_warning(self):
+            warnings.append(changed)
         return warnings
 
     def record(self, case: str, modality: str) -> ScanRecord | None:
@@ -144,7 +148,7 @@ class RunStore:
 
     def write_record(self, record: ScanRecord) -> None:
         """Write one scan's record."""
-        write_typed(self.record_path(record.case, record.modality), record)
+        write_hashed(self.record_path(record.case, record.modality), record)
 
     def scores(self, case: str, modality: str) -> ScanScores | None:
         """One scan's scores; None if there are none."""
@@ -153,7 +157,7 @@ class RunStore:
 
     def write_scores(self, scores: ScanScores) -> None:
         """Write one scan's scores."""
-        write_typed(self.score_path(scores.case, scores.modality), scores)
+        write_hashed(self.score_path(scores.case, scores.modality), scores)
 
     def limits(self, case: str, modality: str) -> ScanLimits | None:
         """One scan's floors and ceilings; None if there are none."""

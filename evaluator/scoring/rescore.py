@@ -13,6 +13,7 @@ from evaluator.errors import HostError, RunConflictError
 from evaluator.files import current_sha256
 from evaluator.imaging.grid_masks import crop_mask
 from evaluator.manifests.protocols import load_protocol
+from evaluator.metrics import SCORER_VERSION
 from evaluator.runs.records import ScanScores
 from evaluator.runs.tables import gather
 from evaluator.scoring.applicability import check_metrics, needs_image
@@ -55,6 +56,7 @@ def score_run(run: RunStore) -> None:
     with run.writing():
         for record in run.records():
             _require_recorded_references(run, record, cases[record.case])
+            _require_recorded_masks(run, record)
         for record in run.records():
             score_record(run, record, cases[record.case], protocol)
             logger.info("scored %s %s", record.case, record.modality)
@@ -76,11 +78,30 @@ def _require_recorded_references(run: RunStore, record: ScanRecord, case: Case) 
             )
 
 
+def _require_recorded_masks(run: RunStore, record: ScanRecord) -> None:
+    """Raise RunConflictError unless the masks are those that the model gave."""
+    for mask in record.masks():
+        path = run.path / mask.file
+        if not path.is_file():
+            raise RunConflictError(f"{path} is missing; no score was changed. Run the model again")
+        if current_sha256(path) != mask.sha256:
+            raise RunConflictError(
+                f"{path} is not the mask that the run wrote (sha256 differs); no score was "
+                "changed. Restore the file, or run the model again, which predicts this scan anew"
+            )
+
+
 def score_record(run: RunStore, record: ScanRecord, case: Case, protocol: Protocol) -> None:
     """Score one scan's recorded predictions from the mask files and write its score file."""
     rows = _rows_of_scan(run, record, case, protocol)
     run.write_scores(
-        ScanScores(case=case.id, modality=record.modality, key=record.key, rows=tuple(rows))
+        ScanScores(
+            case=case.id,
+            modality=record.modality,
+            key=record.key,
+            rows=tuple(rows),
+            scorer=SCORER_VERSION,
+        )
     )
 
 

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 FLIP = np.diag([-1.0, -1.0, 1.0])
 
 
-def write_mha(path: Path, voxels: NDArray[np.float32], grid: Grid) -> None:
+def write_mha(path: Path, voxels: NDArray[Any], grid: Grid) -> None:
     """Write an image as compressed MHA.
 
     Args:
         path: the new file.
-        voxels: (i, j, k).
+        voxels: (i, j, k), numbers of any type that MHA has.
         grid: their grid; MHA holds its axes as they are, with any angles.
 
     Raises:
@@ -48,7 +48,7 @@ def write_mha(path: Path, voxels: NDArray[np.float32], grid: Grid) -> None:
         raise HostError(f"could not write {path}; free some space and run again") from error
 
 
-def _to_itk(voxels: NDArray[np.float32], grid: Grid) -> Any:
+def _to_itk(voxels: NDArray[Any], grid: Grid) -> Any:
     import SimpleITK
 
     affine = np.array(grid.affine)

@@ -28,6 +28,7 @@ from evaluator.volumes.mha import inspect_mha
 from evaluator.volumes.nifti_header import nifti_affine
 from evaluator.volumes.npz_labels import inspect_npz, smallest_npz
 from evaluator.volumes.refused_file import RefusedFileError
+from evaluator.volumes.syscall_filter import filter_calls
 from zoo_sdk import nifti
 
 if TYPE_CHECKING:
@@ -81,7 +82,11 @@ def _inspect_any(
 
 
 def confine() -> None:
-    """Forbid this process to open or enlarge files and to start processes; bound its memory."""
+    """Bound this process's memory, and forbid all that reading bytes from a pipe does not need.
+
+    The limits forbid it to open and enlarge files and to start processes. The filter of system
+    calls also holds for root, and keeps it from other processes, where the machine has one.
+    """
     # modules that are imported on first use must be imported before files are forbidden
     grid = make_grid((1, 1, 1), np.eye(4))
     inspect(SMALLEST_MASK, grid)
@@ -96,6 +101,7 @@ def confine() -> None:
         resource.RLIMIT_NOFILE,
     ):
         resource.setrlimit(limit, (0, 0))
+    filter_calls()
 
 
 def inspect(body: bytes, grid: Grid) -> tuple[list[int], NDArray[np.uint8]]:

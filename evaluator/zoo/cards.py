@@ -76,7 +76,7 @@ def parse_card(labels: Mapping[str, str], where: str = "the image") -> ModelCard
         labels={
             name: value
             for name, value in labels.items()
-            if name.startswith(("umd.", "org.opencontainers.image."))
+            if name.startswith(("umd.", "org.opencontainers.image.", "org.grand-challenge."))
         },
     )
 
@@ -152,11 +152,12 @@ def _units(text: str) -> dict[str, str]:
 
 def _prompts(text: str) -> tuple[PromptKind, ...]:
     kinds = tuple(part.strip() for part in text.split(",") if part.strip())
-    assert set(PROMPT_KINDS) < set(get_args(PromptKind))
-    if unknown := set(kinds) - set(PROMPT_KINDS):
+    # "class": the model also answers without a prompt, from the name of the target
+    known = (*PROMPT_KINDS, "class")
+    assert set(known) <= set(get_args(PromptKind))
+    if unknown := set(kinds) - set(known):
         raise ValueError(
-            f"{', '.join(sorted(unknown))} is not a kind of prompt; "
-            f"prompts are {', '.join(PROMPT_KINDS)}"
+            f"{', '.join(sorted(unknown))} is not a kind of prompt; prompts are {', '.join(known)}"
         )
     return cast("tuple[PromptKind, ...]", kinds)
 

@@ -1,4 +1,7 @@
-"""The zoo: ``dockerfiles/<model>.Dockerfile`` with a model card, and registered images."""
+"""The zoo: ``dockerfiles/<model>.Dockerfile`` with a model card, and the user's own models.
+
+The user's models are registered images and folders with a Dockerfile, in ``paths.user_models()``.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,11 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from evaluator import paths
-from evaluator.errors import ManifestError, UnknownNameError
+from evaluator.errors import ManifestError, UnknownNameError, UserError
 from evaluator.zoo.cards import dockerfile_labels, parse_card
-from evaluator.zoo.dockerfiles import copied_paths, read_dockerfile
-from evaluator.zoo.registered_images import RegisteredImage, definition_files, read_definition
+from evaluator.zoo.dockerfiles import copied_paths, module_folders, read_dockerfile
+from evaluator.zoo.image_definitions import RegisteredImage, definition_files, read_definition
+from evaluator.zoo.model_folders import DOCKERFILE, folder_card, folder_dockerfiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +31,7 @@ SUFFIX = ".Dockerfile"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZooModel:
-    """A model: a Dockerfile of the checkout, or an image that the user registered."""
+    """A model: a Dockerfile of the checkout or of the user, or a registered image."""
 
     name: str
     #: None for a registered image
@@ -35,8 +39,21 @@ class ZooModel:
     #: None if the model does not use the SDK
     adapter: Path | None
     card: ModelCard
+    #: folders of other models whose modules the Dockerfile copies beside the adapter
+    modules: tuple[Path, ...] = ()
     #: None for a Dockerfile
     image: RegisteredImage | None = None
+    #: the build context of a Dockerfile outside the checkout; None: the checkout's
+    folder: Path | None = None
+
+    @property
+    def build_files(self) -> tuple[list[Path], Path]:
+        """The files that the image is built of, and the folder that their names count from."""
+        assert self.dockerfile is not None
+        if self.folder is not None:
+            return [self.folder], self.folder
+        text = read_dockerfile(self.dockerfile)
+        return [self.dockerfile, *copied_files(text)], paths.project()
 
 
 def zoo() -> list[ZooModel]:
@@ -67,8 +84,12 @@ def local_digest(model: ZooModel) -> str:
     """Identity of a model that runs without an image: a hash of its files and of the SDK."""
     root = paths.project()
     assert model.dockerfile is not None
+    sdk = root / "models" / "sdk" / "zoo_sdk"
+    if model.folder is not None:
+        hashes = hash_files([model.folder], model.folder) + hash_files([sdk], root)
+        return "files:" + hashlib.sha256(hashes.encode()).hexdigest()
     copied = copied_files(read_dockerfile(model.dockerfile))
-    folders = [root / "models" / model.name, root / "models" / "sdk" / "zoo_sdk"]
+    folders = [root / "models" / model.name, sdk]
     return "files:" + hash_files([model.dockerfile, *folders, *copied], root)
 
 
@@ -92,7 +113,7 @@ def hash_files(paths: Iterable[Path], root: Path) -> str:
     for path in paths:
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         for file in files:
-            if "__pycache__" in file.parts or file.is_dir():
+            if {"__pycache__", ".git"} & set(file.parts) or file.is_dir():
                 continue
             digest.update(f"{file.relative_to(root)}\0".encode())
             digest.update(_content_sha256(file))
@@ -115,8 +136,9 @@ def _dockerfiles() -> list[Path]:
 
 
 def _definitions() -> dict[str, Path]:
-    """Name -> Dockerfile of the checkout, or definition file of a registered image."""
+    """Name -> Dockerfile, or definition file of a registered image; the checkout's win."""
     files = {path.stem: path for path in definition_files()}
+    files |= {path.parent.name: path for path in folder_dockerfiles()}
     files |= {path.name.removesuffix(SUFFIX): path for path in _dockerfiles()}
     return dict(sorted(files.items()))
 
@@ -124,7 +146,7 @@ def _definitions() -> dict[str, Path]:
 def _try(path: Path) -> ZooModel | str:
     try:
         return _read(path)
-    except ManifestError as error:
+    except UserError as error:
         return str(error)
 
 
@@ -132,10 +154,12 @@ def _read(path: Path) -> ZooModel:
     if path.suffix == ".toml":
         image, card = read_definition(path)
         return ZooModel(name=path.stem, dockerfile=None, adapter=None, card=card, image=image)
+    if path.name == DOCKERFILE:
+        return _read_folder(path)
     name = path.name.removesuffix(SUFFIX)
     text = read_dockerfile(path)
     card = parse_card(dockerfile_labels(text), f"dockerfiles/{path.name}")
-    copied_paths(text)
+    folders = module_folders(text)
     if card.name != name:
         raise ManifestError(
             f"dockerfiles/{path.name}: label umd.name is {card.name!r}; "
@@ -143,5 +167,22 @@ def _read(path: Path) -> ZooModel:
         )
     adapter = paths.project() / "models" / name / "adapter.py"
     return ZooModel(
-        name=name, dockerfile=path, adapter=adapter if adapter.is_file() else None, card=card
+        name=name,
+        dockerfile=path,
+        adapter=adapter if adapter.is_file() else None,
+        card=card,
+        modules=tuple(paths.project() / "models" / folder for folder in folders if folder != name),
+    )
+
+
+def _read_folder(path: Path) -> ZooModel:
+    """A model of the user with a Dockerfile."""
+    adapter = path.parent / "adapter.py"
+    card = folder_card(path)
+    return ZooModel(
+        name=path.parent.name,
+        dockerfile=path,
+        adapter=adapter if adapter.is_file() and card.contract == "1" else None,
+        card=card,
+        folder=path.parent,
     )

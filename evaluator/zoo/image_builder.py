@@ -7,7 +7,7 @@ import logging
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from evaluator import paths
 from evaluator.errors import ManifestError, ModelFilesError
@@ -16,19 +16,21 @@ from evaluator.zoo.build_context import build_context
 from evaluator.zoo.build_lock import build_lock
 from evaluator.zoo.bundles import Bundle, identity_of
 from evaluator.zoo.cards import dockerfile_labels, parse_card
-from evaluator.zoo.catalog import BASES, copied_files, hash_files
-from evaluator.zoo.docker_client import BuildClient
+from evaluator.zoo.catalog import BASES, hash_files
 from evaluator.zoo.dockerfiles import foreign_images, from_images, read_dockerfile
+from evaluator.zoo.engine_images import open_image_store
 from evaluator.zoo.fetching import Fetch, fetch
+from evaluator.zoo.model_folders import folder_labels
 from evaluator.zoo.registered_images import ensure_registered
 from evaluator.zoo.saved_images import is_saved, load_base
 from evaluator.zoo.sources import read_sources, sources_path
-from evaluator.zoo.weights import Weights, default_weights
+from evaluator.zoo.weights import Weights
 from evaluator.zoo.wheels import ImagePlatform
 
 if TYPE_CHECKING:
     from evaluator.types import ModelCard
     from evaluator.zoo.catalog import ZooModel
+    from evaluator.zoo.image_store import ImageStore
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +61,7 @@ class ImageBuildConfig:
 
 
 def ensure_image(
-    model: ZooModel, order: ImageBuildConfig | None = None, *, client: Any = None
+    model: ZooModel, order: ImageBuildConfig | None = None, *, store: ImageStore | None = None
 ) -> BuiltImage:
     """The model's image, built with its base image unless it exists.
 
@@ -70,7 +72,7 @@ def ensure_image(
     Args:
         model: the model.
         order: weights, flavour, bundle and licences.
-        client: a connection to the engine; by default a new one.
+        store: images of an engine; None: of the first engine that answers.
 
     Raises:
         BuildError: the image does not build.
@@ -79,7 +81,7 @@ def ensure_image(
         EngineUnavailableError: no engine answers.
     """
     order = order or ImageBuildConfig()
-    builder = BuildClient(client)
+    builder = store or open_image_store()
     if model.image is not None:
         return _registered(model, ensure_registered(model.image, builder))
     assert model.dockerfile is not None
@@ -89,28 +91,30 @@ def ensure_image(
     bases = [_base(name, order, builder) for name in BASES if f"umd/{name}" in from_images(text)]
     foreign = foreign_ids(text, builder)
     bases += foreign
-    bundle = open_bundle(model.name, order.bundle, order.flavour)
+    bundle = None if model.folder else open_bundle(model.name, order.bundle, order.flavour)
     weights = order.weights if bundle and bundle.sources.has_weights else Weights(kind="none")
-    reference = _reference(model, text, bases, bundle, weights)
+    reference = _reference(model, bases, bundle, weights)
     digest = builder.find(reference)
     logger.debug(f"image {reference} {'exists' if digest else 'does not exist yet'}")
     if digest is None:
         with build_lock(paths.cache() / "locks" / f"{model.name}.lock", f"builds {model.name}"):
             if bundle and order.bundle is None:
                 fetch(bundle, order.fetch, weights.parts)
-                reference = _reference(model, text, bases, bundle, weights)
+                reference = _reference(model, bases, bundle, weights)
             digest = builder.find(reference) or _build(
                 builder, model, reference, bundle, weights, network=order.bundle is None
             )
         # the build may have pulled an image that was not here
         bases = [base for base in bases if base not in foreign] + foreign_ids(text, builder)
-        present = _reference(model, text, bases, bundle, weights)
+        present = _reference(model, bases, bundle, weights)
         if present != reference:
             builder.add_tag(reference, *present.split(":"))
             reference = present
     builder.add_tag(reference, f"umd/{model.name}", weights.tag.rstrip("-") or "latest")
     card = parse_card(builder.labels(reference), f"image {reference}")
-    if card != parse_card(dockerfile_labels(text) | weights.labels, model.dockerfile.name):
+    if model.folder is None and card != parse_card(
+        dockerfile_labels(text) | weights.labels, model.dockerfile.name
+    ):
         raise ManifestError(
             f"the labels of image {reference} differ from dockerfiles/{model.dockerfile.name}; "
             "write every umd.* label in the last stage, with literal values"
@@ -120,7 +124,7 @@ def ensure_image(
 
 
 def _build(
-    builder: BuildClient,
+    builder: ImageStore,
     model: ZooModel,
     reference: str,
     bundle: Bundle | None,
@@ -132,6 +136,14 @@ def _build(
     assert model.dockerfile is not None
     text = read_dockerfile(model.dockerfile)
     has_argument = re.search(r"^ARG WEIGHTS\b", text, flags=re.MULTILINE)
+    if model.folder is not None:
+        return builder.build(
+            model.folder,
+            model.dockerfile.name,
+            reference,
+            what=f"model {model.name}",
+            labels=folder_labels(model.dockerfile),
+        )
     with build_context(model.dockerfile, bundle, weights) as folder:
         return builder.build(
             folder,
@@ -145,7 +157,7 @@ def _build(
 
 
 def _require_bundle(
-    model: ZooModel, text: str, order: ImageBuildConfig, builder: BuildClient
+    model: ZooModel, text: str, order: ImageBuildConfig, builder: ImageStore
 ) -> None:
     """Raise ModelFilesError naming all that a bundle lacks, before anything is built."""
     assert order.bundle is not None
@@ -184,21 +196,8 @@ def open_bundle(model: str, root: Path | None, flavour: Flavour) -> Bundle | Non
     return Bundle(model=model, root=root or paths.cache() / "bundle", sources=sources, image=image)
 
 
-def is_built(model: ZooModel, client: Any = None) -> bool:
-    """True if an image of the present version of the model exists on this machine.
-
-    The image with published weights; if none are published, the one for mounted weights.
-
-    Raises:
-        EngineUnavailableError: no engine answers.
-    """
-    bundle = open_bundle(model.name, None, "auto")
-    weights = default_weights(bundle.sources if bundle else None)
-    return find_image(model, ImageBuildConfig(weights=weights), client=client) is not None
-
-
 def find_image(
-    model: ZooModel, config: ImageBuildConfig, *, client: Any = None
+    model: ZooModel, config: ImageBuildConfig, *, store: ImageStore | None = None
 ) -> BuiltImage | None:
     """The image that ``ensure_image`` would return, if it exists; nothing is built or fetched.
 
@@ -206,7 +205,7 @@ def find_image(
         EngineUnavailableError: no engine answers.
         ManifestError: the image's labels are wrong.
     """
-    builder = BuildClient(client)
+    builder = store or open_image_store()
     if model.image is not None:
         found = builder.find(model.image.digest)
         return _registered(model, found) if found else None
@@ -216,10 +215,10 @@ def find_image(
     bases = [builder.find(f"umd/{name}:latest") for name in names]
     if None in bases:
         return None
-    bundle = open_bundle(model.name, config.bundle, config.flavour)
+    bundle = None if model.folder else open_bundle(model.name, config.bundle, config.flavour)
     weights = config.weights if bundle and bundle.sources.has_weights else Weights(kind="none")
     inputs = [*map(str, bases), *foreign_ids(text, builder)]
-    reference = _reference(model, text, inputs, bundle, weights)
+    reference = _reference(model, inputs, bundle, weights)
     digest = builder.find(reference)
     if digest is None:
         return None
@@ -228,7 +227,7 @@ def find_image(
     return BuiltImage(reference=reference, digest=digest, card=card, weights=hashes)
 
 
-def foreign_ids(text: str, builder: BuildClient) -> list[str]:
+def foreign_ids(text: str, builder: ImageStore) -> list[str]:
     """``NAME=ID`` of every image of others that a Dockerfile builds on; no ID if it is not here."""
     return [f"{name}={builder.find(name) or ''}" for name in foreign_images(text)]
 
@@ -238,7 +237,7 @@ def _registered(model: ZooModel, digest: str) -> BuiltImage:
     return BuiltImage(reference=digest, digest=digest, card=model.card, weights={})
 
 
-def _base(name: str, order: ImageBuildConfig, builder: BuildClient) -> str:
+def _base(name: str, order: ImageBuildConfig, builder: ImageStore) -> str:
     """The id of the base image: from the bundle if it contains one, else built here."""
     if order.bundle is not None:
         image = ImagePlatform(flavour=choose_flavour(order.flavour) if name == "torch" else "cpu")
@@ -247,12 +246,8 @@ def _base(name: str, order: ImageBuildConfig, builder: BuildClient) -> str:
     return ensure_base(name, builder, flavour=order.flavour)
 
 
-def _reference(
-    model: ZooModel, text: str, bases: list[str], bundle: Bundle | None, weights: Weights
-) -> str:
-    root = paths.project()
-    assert model.dockerfile is not None
-    own = [model.dockerfile, *copied_files(text)]
+def _reference(model: ZooModel, bases: list[str], bundle: Bundle | None, weights: Weights) -> str:
+    own, root = model.build_files
     parts = list(bases)
     if bundle:
         own += [sources_path(model.name), *([bundle.lock] if bundle.lock else [])]

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from evaluator.containers.contracts import CONTRACTS
+from evaluator.containers import is_server
+from evaluator.containers.contracts import contract_of
 from evaluator.containers.engines.spec import Model
 from evaluator.errors import UserError
-from evaluator.zoo import BuiltImage, ImageBuildConfig, ensure_image, find_image, local_digest
+from evaluator.zoo import BuiltImage, ImageBuildConfig, local_digest
+from evaluator.zoo.base_images import ensure_base
+from evaluator.zoo.engine_images import image_store
+from evaluator.zoo.image_transfer import locate_image, provide_image
 from evaluator.zoo.sources import read_sources
 from evaluator.zoo.weights import Weights, check_mounted, choose_weights, mounted_identity
+from evaluator.zoo.weights_archive import ensure_unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
     from evaluator.containers.engines import Engine
     from evaluator.types import ModelCard
     from evaluator.zoo import ZooModel
+    from evaluator.zoo.image_store import ImageStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +63,28 @@ def prepare(
     chosen, mounted = _weights(zoo_model, weights)
     if not engine.isolates:
         return _prepared_local(zoo_model, chosen, mounted)
-    client = _docker_client(engine)
-    built = ensure_image(
-        zoo_model, replace(config or ImageBuildConfig(), weights=chosen), client=client
-    )
-    return _prepared_image(built, chosen, mounted)
+    if zoo_model.image and zoo_model.image.weights:
+        ensure_unpacked(zoo_model.image.weights)
+    order, store = replace(config or ImageBuildConfig(), weights=chosen), image_store(engine)
+    built = provide_image(zoo_model, order, store)
+    relay_image = _relay_image(built.card, engine, store)
+    return _prepared_image(built, chosen, mounted, relay_image)
+
+
+def _relay_image(card: ModelCard, engine: Engine, store: ImageStore) -> str | None:
+    """The image of the relay to a server; None for a model that is none.
+
+    Raises:
+        UserError: the engine cannot reach a server.
+    """
+    if not is_server(card):
+        return None
+    if not store.builds:
+        raise UserError(
+            f"model {card.name} is a server, which engine {engine.name} cannot reach without "
+            "giving it a network; use --engine docker or podman"
+        )
+    return ensure_base("base", store)
 
 
 def find_prepared(
@@ -71,12 +94,16 @@ def find_prepared(
     chosen, mounted = _weights(zoo_model, weights)
     if not engine.isolates:
         return _prepared_local(zoo_model, chosen, mounted)
-    built = find_image(zoo_model, ImageBuildConfig(weights=chosen), client=_docker_client(engine))
-    return _prepared_image(built, chosen, mounted) if built else None
+    built = locate_image(zoo_model, ImageBuildConfig(weights=chosen), image_store(engine))
+    return _prepared_image(built, chosen, mounted, None) if built else None
 
 
 def _weights(zoo_model: ZooModel, weights: str) -> tuple[Weights, dict[str, str]]:
-    """The weights, and the sha256 of each mounted file."""
+    """The weights, and the sha256 of each mounted file, or of the archive that they come from."""
+    archive = zoo_model.image.weights if zoo_model.image else None
+    if archive and weights == "published":
+        chosen = Weights(kind="mounted", folder=archive.folder)
+        return chosen, {archive.path.name: archive.sha256}
     sources = read_sources(zoo_model.name)
     chosen = choose_weights(weights, zoo_model.name, sources)
     if chosen.kind != "mounted":
@@ -86,14 +113,8 @@ def _weights(zoo_model: ZooModel, weights: str) -> tuple[Weights, dict[str, str]
     return chosen, check_mounted(chosen.folder, zoo_model.name, sources)
 
 
-def _docker_client(engine: Engine) -> Any:
-    from evaluator.containers.engines.docker import DockerEngine
-
-    return engine.client if isinstance(engine, DockerEngine) else None
-
-
 def _prepared_image(
-    built: BuiltImage, weights: Weights, mounted: Mapping[str, str]
+    built: BuiltImage, weights: Weights, mounted: Mapping[str, str], relay_image: str | None
 ) -> PreparedModel:
     model = Model(
         card=built.card,
@@ -101,7 +122,8 @@ def _prepared_image(
         digest=built.digest,
         adapter=None,
         weights=weights.folder,
-        layout=CONTRACTS[built.card.contract].layout,
+        layout=contract_of(built.card).layout,
+        relay_image=relay_image,
     )
     return PreparedModel(
         model=model, identity=_identity(weights, mounted), hashes=mounted or built.weights
@@ -139,5 +161,6 @@ def _local(zoo_model: ZooModel, weights: Weights) -> Model:
         image=None,
         digest=local_digest(zoo_model),
         adapter=zoo_model.adapter,
+        modules=zoo_model.modules,
         weights=weights.folder,
     )

@@ -1,112 +1,41 @@
-"""Models that are container images from elsewhere, without a Dockerfile in the project.
-
-``NAME.toml`` in the folder ``paths.user_models()`` names the image by its id, so a tag that moves
-cannot change a result, and holds the labels of its model card::
-
-    image = "sha256:0123..."
-    reference = "team/segmodel:v3"
-    archive = "/data/images/segmodel.tar.gz"
-
-    [labels]
-    "umd.contract" = "cvpr25"
-    "umd.inputs" = "CT | PT"
-"""
+"""Images from elsewhere as models: registered once, loaded or pulled when they are needed."""
 
 from __future__ import annotations
 
-import json
 import re
-import tomllib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from evaluator import paths
-from evaluator.containers.contracts import CONTRACTS, SOCKETS_LABEL
-from evaluator.containers.contracts.sockets import parse_sockets
-from evaluator.errors import ManifestError, ModelFilesError, UserError
-from evaluator.files import write_bytes
+from evaluator.containers.contracts import API_LABEL, CONTRACTS, SOCKETS_LABEL
+from evaluator.errors import ModelFilesError, UserError
 from evaluator.zoo.cards import parse_card
+from evaluator.zoo.foreign_cards import DEFAULT_CARDS, card_labels, socket_labels
+from evaluator.zoo.image_definitions import (
+    SUFFIX,
+    RegisteredImage,
+    read_definition,
+    write_definition,
+)
+from evaluator.zoo.model_folders import DOCKERFILE
+from evaluator.zoo.weights_archive import read_archive
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from evaluator.zoo.image_store import ImageDescription, ImageStore
 
-    from evaluator.types import ModelCard
-    from evaluator.zoo.docker_client import BuildClient, ImageDescription
-
-SUFFIX = ".toml"
-CVPR25_CARD = {
-    "umd.inputs": "CT | MR | PT",
-    "umd.prompts": "point,box,mask",
-    "umd.rounds": "many",
-    "umd.gpu": "optional",
-    "umd.shm": "4GiB",
-    # 90 s for a class and case is the challenge's rule; a request may hold many classes
-    "umd.timeout": "1800",
-}
-#: labels that an image of a contract need not have: contract -> label -> value
-DEFAULT_CARDS: Mapping[str, Mapping[str, str]] = {
-    "1": {},
-    "cvpr25": CVPR25_CARD,
-    "cvpr25-batch": CVPR25_CARD,
-    # the platform's usual limit for a case
-    "grand-challenge": {"umd.gpu": "optional", "umd.shm": "2GiB", "umd.timeout": "3600"},
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegisteredImage:
-    """An image that the user named."""
-
-    #: the engine's id of the content, "sha256:..."
-    digest: str
-    #: as the user named it
-    reference: str
-    #: file of ``docker save``; None: the image came from the engine or a registry
-    archive: Path | None
-    #: all labels of the card
-    labels: Mapping[str, str]
-
-
-def definition_files() -> list[Path]:
-    """The definition files of all registered images, by name."""
-    return sorted(paths.user_models().glob(f"*{SUFFIX}"))
-
-
-def read_definition(path: Path) -> tuple[RegisteredImage, ModelCard]:
-    """Read a definition file.
-
-    Raises:
-        ManifestError: the file is not as ``add_image`` writes it; the message says what is wrong.
-    """
-    name = path.name.removesuffix(SUFFIX)
-    try:
-        body: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path}: not TOML: {error}") from None
-    digest, labels = body.get("image"), body.get("labels", {})
-    if not isinstance(digest, str) or not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
-        raise ManifestError(f'{path}: image must be an image id, "sha256:" and 64 digits')
-    if not isinstance(labels, dict) or not all(isinstance(text, str) for text in labels.values()):
-        raise ManifestError(f'{path}: [labels] must hold lines such as "umd.inputs" = "CT | PT"')
-    archive = body.get("archive")
-    image = RegisteredImage(
-        digest=digest,
-        reference=str(body.get("reference", digest)),
-        archive=Path(str(archive)) if archive else None,
-        labels=labels,
-    )
-    return image, parse_card({**labels, "umd.name": name}, str(path))
+#: what labels of an image begin with that its definition takes over
+KEPT_LABELS = ("umd.", API_LABEL)
 
 
 def add_image(
     name: str,
     source: str,
-    builder: BuildClient,
+    builder: ImageStore,
     *,
     contract: str | None = None,
     card: Path | None = None,
     sockets: str | None = None,
+    weights: Path | None = None,
     replace: bool = False,
 ) -> tuple[Path, ImageDescription]:
     """Register an image as a model.
@@ -119,6 +48,7 @@ def add_image(
         card: TOML file with values of the card that replace the image's labels.
         sockets: for contract grand-challenge, a file with the socket map, or the name of one of
             ``manifests/sockets``.
+        weights: tar file of weights, for ``/opt/ml/model``.
         replace: overwrite the definition of another image with this name.
 
     Returns:
@@ -129,6 +59,8 @@ def add_image(
     """
     if (paths.project() / "dockerfiles" / f"{name}.Dockerfile").exists():
         raise UserError(f"the checkout has a model {name}; choose another name")
+    if (paths.user_models() / name / DOCKERFILE).exists():
+        raise UserError(f"{paths.user_models() / name} is a model; choose another name")
     archive = Path(source).expanduser()
     is_file = archive.is_file()
     digest = _load(archive, builder) if is_file else _find(source, builder)
@@ -137,12 +69,15 @@ def add_image(
     labels = {
         "umd.title": archive.name if is_file else source,
         **DEFAULT_CARDS[chosen],
-        **(_socket_labels(sockets) if chosen == "grand-challenge" else {}),
-        **{key: text for key, text in described.labels.items() if key.startswith("umd.")},
-        **_card_labels(card),
+        **{key: text for key, text in described.labels.items() if key.startswith(KEPT_LABELS)},
+        **(_sockets_of(described, sockets) if chosen == "grand-challenge" else {}),
+        **card_labels(card),
         "umd.contract": chosen,
         "umd.name": name,
     }
+    brought = read_archive(weights) if weights else None
+    if brought:
+        labels |= {"umd.weights": "mounted", "umd.weights.sha256": brought.sha256}
     parse_card(labels, f"the image {source}")
     path = paths.user_models() / f"{name}{SUFFIX}"
     if path.exists() and not replace and read_definition(path)[0].digest != digest:
@@ -150,16 +85,21 @@ def add_image(
             f"{path} names another image ({read_definition(path)[0].digest[:19]}...) than "
             f"{source} now is; choose another name, or add --replace"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = _definition(digest, source, archive.resolve() if is_file else None, labels)
-    write_bytes(path, text.encode())
+    image = RegisteredImage(
+        digest=digest,
+        reference=source,
+        archive=archive.resolve() if is_file else None,
+        labels=labels,
+        weights=brought,
+    )
+    write_definition(path, image)
     return path, described
 
 
 def _contract_of(described: ImageDescription, source: str, contract: str | None) -> str:
     """The contract that the user or the image's labels name; raises UserError without one."""
     chosen = contract or described.labels.get("umd.contract", "")
-    if not chosen and "org.grand-challenge.api-method" in described.labels:
+    if not chosen and API_LABEL in described.labels:
         chosen = "grand-challenge"
     known = ", ".join(CONTRACTS)
     if not chosen:
@@ -172,6 +112,13 @@ def _contract_of(described: ImageDescription, source: str, contract: str | None)
     return chosen
 
 
+def _sockets_of(described: ImageDescription, sockets: str | None) -> dict[str, str]:
+    """The labels of the socket map that the user names; none if the image brings its own."""
+    if sockets is None and SOCKETS_LABEL in described.labels:
+        return {}
+    return socket_labels(sockets)
+
+
 def derive_name(source: str) -> str:
     """A model's name for an image: ``team/segmodel:v3`` becomes ``team-segmodel-v3``."""
     stem = Path(source).name if Path(source).expanduser().is_file() else source.split("@")[0]
@@ -179,7 +126,7 @@ def derive_name(source: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", stem.removesuffix(":latest")).strip("-") or "image"
 
 
-def ensure_registered(image: RegisteredImage, builder: BuildClient) -> str:
+def ensure_registered(image: RegisteredImage, builder: ImageStore) -> str:
     """See that the engine has the image: it is loaded or pulled if necessary; returns its id.
 
     Raises:
@@ -201,14 +148,14 @@ def ensure_registered(image: RegisteredImage, builder: BuildClient) -> str:
     return image.digest
 
 
-def _load(archive: Path, builder: BuildClient) -> str:
+def _load(archive: Path, builder: ImageStore) -> str:
     digests = builder.load(archive)
     if len(digests) != 1:
         raise UserError(f"{archive} holds {len(digests)} images; save one image alone")
     return digests[0]
 
 
-def _find(reference: str, builder: BuildClient) -> str:
+def _find(reference: str, builder: ImageStore) -> str:
     if "/" in reference and reference.endswith((".tar", ".tar.gz", ".tgz")):
         raise UserError(f"{reference} is not a file")
     if not builder.find(reference):
@@ -220,77 +167,3 @@ def _find(reference: str, builder: BuildClient) -> str:
             "load it (docker load -i FILE), or name the file of docker save"
         )
     return digest
-
-
-def _card_labels(card: Path | None) -> dict[str, str]:
-    """The labels of a card file, whose keys may leave out ``umd.``."""
-    if card is None:
-        return {}
-    try:
-        body = tomllib.loads(card.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise UserError(f"{card}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{card}: not TOML: {error}") from None
-    labels = {}
-    for key, value in body.items():
-        if not isinstance(value, str):
-            raise ManifestError(f'{card}: {key} must be text, such as {key} = "..."')
-        labels[key if key.startswith("umd.") else f"umd.{key}"] = value
-    return labels
-
-
-def _socket_labels(sockets: str | None) -> dict[str, str]:
-    """The socket map as a label, and what of the card follows from it."""
-    shipped = sorted(path.stem for path in _socket_folder().glob("*.toml"))
-    if sockets is None:
-        raise UserError(
-            "a Grand Challenge algorithm needs --sockets: a TOML file, or one of "
-            f"{', '.join(shipped)}"
-        )
-    path = Path(sockets).expanduser()
-    if sockets in shipped:
-        path = _socket_folder() / f"{sockets}.toml"
-    try:
-        body = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise UserError(
-            f"--sockets {sockets}: {error.strerror}; name a TOML file, or one of "
-            f"{', '.join(shipped)}"
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path}: not TOML: {error}") from None
-    chosen = parse_sockets(body, str(path))
-    targets = sorted({name for socket in chosen.outputs.values() for name in socket.targets})
-    has_clicks = any(socket.modality is None for socket in chosen.inputs.values())
-    return {
-        SOCKETS_LABEL: json.dumps(body),
-        "umd.inputs": "+".join(chosen.modalities),
-        "umd.prompts": "point" if has_clicks else "",
-        "umd.rounds": "many" if has_clicks else "one",
-        "umd.targets": "*" if "*" in targets else ",".join(targets),
-    }
-
-
-def _socket_folder() -> Path:
-    return paths.project() / "manifests" / "sockets"
-
-
-def _definition(
-    digest: str, reference: str, archive: Path | None, labels: Mapping[str, str]
-) -> str:
-    lines = [
-        "# A model of the UMD evaluator: an image from elsewhere.",
-        f"image = {_quote(digest)}",
-        f"reference = {_quote(reference)}",
-    ]
-    if archive:
-        lines.append(f"archive = {_quote(str(archive))}")
-    lines += ["", "[labels]"]
-    lines += [f"{_quote(key)} = {_quote(text)}" for key, text in sorted(labels.items())]
-    return "\n".join([*lines, ""])
-
-
-def _quote(text: str) -> str:
-    """A basic string of TOML: JSON's escapes are a subset of TOML's."""
-    return json.dumps(text, ensure_ascii=False)

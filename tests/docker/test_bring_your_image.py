@@ -31,6 +31,7 @@ def test_the_page_can_be_followed(docker_engine, tmp_path, monkeypatch):
     outputs = {}
     for block in BLOCK.finditer(PAGE.read_text()):
         if block["file"]:
+            (tmp_path / block["file"]).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / block["file"]).write_text(block["text"])
         if block["kind"] != "console":
             continue
@@ -45,5 +46,13 @@ def test_the_page_can_be_followed(docker_engine, tmp_path, monkeypatch):
     assert re.search(r"^teamx-ct +built +CT ", outputs["umd models list"], re.MULTILINE)
     scores = outputs["umd run -m teamx -d phantom-toy -p cvpr25"]
     assert re.search(r"Predictions: \d+ ok\.", scores), scores
+    checked = outputs["umd models check teamx"]
+    assert re.search(
+        r"^ok   contract: cvpr25, named when the model was added", checked, re.MULTILINE
+    )
+    assert "the first request again: an equal mask" in checked
+    assert "FAIL" not in checked
+    own = outputs["umd run -m boxes -d phantom-toy -p box"]
+    assert re.search(r"Predictions: \d+ ok\.", own), own
     assert "DSC_AUC" in outputs["umd show teamx-toy"]
     docker_engine.client.images.remove("teamx:latest", force=True)

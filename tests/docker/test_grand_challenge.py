@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tarfile
+
 import numpy as np
 import pytest
 import SimpleITK
 
+from evaluator import paths
 from evaluator.containers.contracts.sockets import parse_sockets
 from evaluator.errors import HostError, ManifestError, UserError
 from evaluator.volumes import MaskValidator
@@ -19,7 +22,7 @@ from tests.tiny import GRIDS, PAINTER, make_dataset
 
 #: paints each foreground click and its neighbours, as the model of contract 1 below does
 INFERENCE = """
-import glob, json, pathlib, sys
+import glob, json, os, pathlib, sys
 import numpy as np
 import SimpleITK
 
@@ -71,7 +74,7 @@ def build(docker_engine, tmp_path, monkeypatch):
     ensure_base("base", builder)
     tags = []
 
-    def make(name, key="socket", extra="pass"):
+    def make(name, key="socket", extra="pass", sockets="autopet-iv", **more):
         folder = tmp_path / name
         folder.mkdir()
         text = INFERENCE.replace("KEY", key).replace("EXTRA", extra)
@@ -79,7 +82,7 @@ def build(docker_engine, tmp_path, monkeypatch):
         (folder / "Dockerfile").write_text(DOCKERFILE)
         tag = f"umd-test/{name}:v1"
         builder.build(folder, "Dockerfile", tag, what=name)
-        add_image(name, tag, builder, contract="grand-challenge", sockets="autopet-iv")
+        add_image(name, tag, builder, contract="grand-challenge", sockets=sockets, **more)
         tags.append(tag)
 
     yield make
@@ -96,6 +99,16 @@ def statuses(run):
     return found
 
 
+CLICKS = """
+id = "three-rounds"
+title = "A point and two clicks"
+description = "Clicks at the largest error."
+metrics = ["dice"]
+failures_count_as = "worst"
+distance_cap_mm = 500.0
+prompts = { kinds = ["point"] }
+rounds = { count = 3, correction = "largest-error-click" }
+"""
 CLICKED = PAINTER.replace("            if target.box:", "            if False:").replace(
     "mask[tuple(point.index)] = 1", "mask[tuple(point.index)] = point.foreground"
 )
@@ -107,10 +120,13 @@ def test_an_algorithm_equals_the_same_model_under_contract_1(build, project, tmp
     project({"painter": CLICKED}, inputs="PT+CT")
     data = make_dataset(tmp_path / "data", ["a", "b"], ("CT", "PT"), ("lesion",))
     build("algorithm", key=key)
-    run = order("algorithm", data, "clicks-10", engine="docker", recheck=1)
-    native = order("painter", data, "clicks-10", engine="local")
+    (tmp_path / "three-rounds.toml").write_text(CLICKS)
+    protocol = str(tmp_path / "three-rounds.toml")
+    run = order("algorithm", data, protocol, engine="docker", recheck=int(key == "socket"))
+    native = order("painter", data, protocol, engine="local")
     assert run.info().identity.contract == "grand-challenge"
-    assert run.reproducibility().verdict == "equal"
+    if key == "socket":
+        assert run.reproducibility().verdict == "equal"
     compared = 0
     for record in run.records():
         if record.modality == "CT":
@@ -124,21 +140,73 @@ def test_an_algorithm_equals_the_same_model_under_contract_1(build, project, tmp
     assert compared >= 4
 
 
+#: keeps the points of each round in /cache, and fails where that is not what autoPET V promises
+CACHE = """
+kept = pathlib.Path("/cache/rounds.json")
+assert kept.exists() == bool(clicks["points"]), (kept.exists(), clicks["points"])
+rounds = json.loads(kept.read_text()) if kept.exists() else []
+for earlier in rounds:
+    assert all(point in clicks["points"] for point in earlier)
+kept.write_text(json.dumps([*rounds, clicks["points"]]))
+assert pathlib.Path("/opt/ml/model/fold_0/weights.txt").read_text() == "abcd"
+assert not os.access("/opt/ml/model/fold_0", os.W_OK)
+"""
+SCRIBBLED = """
+import numpy as np
+from zoo_sdk import read_mask
+
+class Adapter:
+    def predict(self, request):
+        (target,) = request.targets
+        mask = np.zeros(request.grid.shape, bool)
+        if target.scribble:
+            mask |= read_mask(target.scribble, request.grid)
+        for point in target.points:
+            mask[tuple(point.index)] = False
+        return {target.name: mask}
+"""
+ROUNDS = """
+id = "three-rounds"
+title = "Two scribbles"
+description = "Of autoPET V."
+metrics = ["dice"]
+failures_count_as = "worst"
+distance_cap_mm = 500.0
+prompts = { kinds = ["class"] }
+rounds = { count = 3, correction = "scribble", click_rule = "autopet5" }
+"""
+
+
+@pytest.mark.docker
+def test_scribbles_the_cache_and_weights_of_autopet_v(build, project, tmp_path):
+    project({"scribbled": SCRIBBLED}, inputs="PT+CT", prompts="class,scribble,point")
+    data = make_dataset(tmp_path / "data", ["a", "b"], ("CT", "PT"), ("lesion",))
+    (tmp_path / "three-rounds.toml").write_text(ROUNDS)
+    (tmp_path / "weights.txt").write_text("abcd")
+    weights = tmp_path / "weights.tar.gz"
+    with tarfile.open(weights, "w:gz") as archive:
+        archive.add(tmp_path / "weights.txt", "fold_0/weights.txt")
+    build("autopet-v", extra=CACHE, sockets="autopet-v", weights=weights)
+    protocol = str(tmp_path / "three-rounds.toml")
+    run = order("autopet-v", data, protocol, engine="docker")
+    native = order("scribbled", data, protocol, engine="local")
+    assert statuses(run) == {"PT": ["ok"] * 6, "CT": ["unsupported"] * 2}
+    assert run.info().identity.weights.startswith("mounted:")
+    assert list(run.info().weights.sha256) == ["weights.tar.gz"]
+    for case in ("a.a", "b.a"):
+        mine, theirs = (found.record(case, "PT") for found in (run, native))
+        assert any(point for entry in mine.rounds for point in entry.added.values())
+        for entry, other in zip(mine.rounds, theirs.rounds, strict=True):
+            assert entry.targets["lesion"].mask.sha256 == other.targets["lesion"].mask.sha256
+    assert not list(paths.cache().glob("work/*/cache/*"))
+
+
 @pytest.mark.docker
 @pytest.mark.parametrize(
     ("name", "extra", "status"),
     [
-        ("exits", "sys.exit(4)", "crashed"),
-        ("silent", "sys.exit(0)", "missing"),
         ("twice", "SimpleITK.WriteImage(image, str(folder / 'b.mha'))", "error"),
         ("shifted", "image.SetOrigin((1, 2, 3))", "wrong-affine"),
-        ("floats", "image = SimpleITK.Cast(image, SimpleITK.sitkFloat32)", "wrong-values"),
-        (
-            "linked",
-            "folder.rmdir(); folder.symlink_to('/input/images/pet')",
-            # the link cannot be written through, since the input is read-only
-            "crashed",
-        ),
         (
             "elsewhere",
             FOREIGN_VOXELS,

@@ -64,6 +64,7 @@ class NpzContract:
     name = "npz"
     modes = ("batch",)
     batch_size = 1
+    single_target = False
     layout = NATIVE_LAYOUT
 
     def command(self, mode):

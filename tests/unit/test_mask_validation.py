@@ -200,12 +200,67 @@ def test_affine_noise_of_a_float_is_tolerated(validator, path):
     assert not isinstance(validator.check(path, GRID, LIMIT), Failure)
 
 
-def test_the_worker_can_open_no_file():
+CONFINED = """
+import ctypes, os, socket, sys, threading, time
+from evaluator.volumes.validation_worker import confine
+
+parent, folder = os.getppid(), sys.argv[1]
+library = ctypes.CDLL(None, use_errno=True)
+
+class Vector(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+def read_parent():
+    taken = ctypes.create_string_buffer(8)
+    here = Vector(ctypes.addressof(taken), 8)
+    there = Vector(id(None), 8)
+    if library.process_vm_readv(parent, ctypes.byref(here), 1, ctypes.byref(there), 1, 0) < 0:
+        raise OSError(ctypes.get_errno(), "")
+
+ATTEMPTS = {
+    "open": lambda: open("/etc/hostname"),
+    "mkdir": lambda: os.mkdir(folder + "/x"),
+    "kill": lambda: os.kill(parent, 0),
+    "fork": os.fork,
+    "socket": socket.socket,
+    "read another process": read_parent,
+    "unlink": lambda: os.unlink(folder),
+    "rename": lambda: os.rename(folder, folder + "y"),
+}
+
+def attempt_all():
+    for name, attempt in ATTEMPTS.items():
+        try:
+            attempt()
+        except OSError as error:
+            print(name, error.errno, flush=True)
+        else:
+            print(name, "allowed", flush=True)
+
+later = threading.Event()
+thread = threading.Thread(target=lambda: (later.wait(), attempt_all()))
+thread.start()
+confine()
+attempt_all()
+later.set()
+thread.join()
+"""
+
+
+def test_the_worker_can_do_nothing_but_read_and_write_what_is_open(tmp_path):
+    """As root, too, and in threads that began before."""
+    import errno
     import subprocess
     import sys
 
-    code = (
-        "from evaluator.volumes.validation_worker import confine; confine(); open('/etc/hostname')"
+    done = subprocess.run(
+        [sys.executable, "-c", CONFINED, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "Too many open files" in done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 16, done.stderr
+    assert [line for line in lines if not line.endswith(f" {errno.EPERM}")] == []
+    assert tmp_path.is_dir()

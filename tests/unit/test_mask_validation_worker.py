@@ -45,6 +45,14 @@ def test_a_mask_is_read_although_the_worker_is_stopped(path, monkeypatch, messag
     with MaskValidator() as validator:
         validator.check(path, GRID, LIMIT)
         monkeypatch.setattr(mask_validation, "WAIT_SECONDS", 2.0)
+        start = mask_validation._start
+
+        def start_patiently():
+            """A new worker needs seconds on a busy machine."""
+            monkeypatch.setattr(mask_validation, "WAIT_SECONDS", 60.0)
+            return start()
+
+        monkeypatch.setattr(mask_validation, "_start", start_patiently)
         os.kill(validator._worker.pid, signal.SIGSTOP)
         mask = validator.check(path, GRID, LIMIT)
     np.testing.assert_array_equal(mask.to_array(), MASK)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluator.volumes import read_image, read_labels, write_volume
+from tests.dicom_studies import save_petct
 from tests.tiny import make_dataset
 
 PAGE = Path(__file__).parents[2] / "docs" / "your-data.md"
@@ -52,6 +53,8 @@ def make_folders(folder):
     (folder / "bids/derivatives/me/dseg.tsv").write_text("index\tname\n1\tliver\n2\tspleen\n")
     body = {"channel_names": {"0": "CT", "1": "PET"}, "labels": {"liver": 1, "spleen": 2}}
     (folder / "Dataset001_petct/dataset.json").write_text(json.dumps(body))
+    for subject in ("P01", "P02"):
+        save_petct(folder / "hospital", subject, name=f"patient {subject}")
 
 
 def test_the_page_can_be_followed(tmp_path):
@@ -72,7 +75,7 @@ def test_the_page_can_be_followed(tmp_path):
         accepted = (0, 1) if "verify" in line else (0,)
         assert done.returncode in accepted, (line, done.stdout, done.stderr)
         outputs.append((line, done.stdout + done.stderr))
-    assert sum("2 sessions with CT+PT" in output for _, output in outputs) == 4
+    assert sum("2 sessions with CT+PT" in output for _, output in outputs) == 5
     assert "0 rows added, 8 were there" in outputs[-1][1]
     run = next(output for line, output in outputs if line.startswith("$ umd run"))
     assert "Predictions: 8 ok." in run

@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from evaluator.volumes import MaskValidator
     from zoo_sdk.wire import Reply
 
-__all__ = ["CONTRACTS", "SOCKETS_LABEL", "Contract", "contract_of"]
+__all__ = ["API_LABEL", "CONTRACTS", "INVOKE", "SOCKETS_LABEL", "Contract", "contract_of"]
 
 #: the socket map of a Grand Challenge algorithm, as JSON
 SOCKETS_LABEL = "umd.sockets"
+#: Grand Challenge's label of images whose model is a server, and its value
+API_LABEL, INVOKE = "org.grand-challenge.api-method", "invoke"
 
 
 class Contract(Protocol):
@@ -44,10 +46,13 @@ class Contract(Protocol):
 
     #: as in the label ``umd.contract``
     name: str
-    #: ways to run a container: "batch" (all requests, then exit), "serve" (a session)
+    #: ways to run a container: "batch" (all requests, then exit), "serve" (a session over standard
+    #: input and output), "invoke" (a session over HTTP, see ``invoke_session``)
     modes: tuple[Mode, ...]
     #: requests that one container of a batch may get; None: any number
     batch_size: int | None
+    #: whether a request holds one target; the targets of a scan are then asked for one by one
+    single_target: bool
     #: folders of the container
     layout: ContainerLayout
 
@@ -124,4 +129,5 @@ def contract_of(card: ModelCard) -> Contract:
     where = f"model {card.name}: label {SOCKETS_LABEL}"
     if SOCKETS_LABEL not in card.labels:
         raise ManifestError(f"{where} is missing; register the image with --sockets")
-    return GrandChallengeContract(parse_sockets(card.labels[SOCKETS_LABEL], where))
+    sockets = parse_sockets(card.labels[SOCKETS_LABEL], where)
+    return GrandChallengeContract(sockets, invoke=card.labels.get(API_LABEL) == INVOKE)

@@ -13,6 +13,7 @@ earlier round can be read again; ``gts`` is never written; the answer is read wi
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 ANSWER = "segs"
 #: name of the file with the scaled image, which requests of the scan share
 IMAGE_SUFFIX = ".npy"
+#: signature of a zip file's last record, and the most bytes from there to the file's end
+ZIP_END, ZIP_END_BYTES = b"PK\x05\x06", 22 + 2**16
 
 
 class Cvpr25Contract(WithoutReports):
@@ -108,8 +111,11 @@ class Cvpr25Contract(WithoutReports):
         following: StagedRequest | None,  # noqa: ARG002 - an image answers in any order
         running: bool,
     ) -> bool:
-        """A file is complete for certain when the container has ended."""
-        return not running and os.path.lexists(self.answer_path(request, output))
+        """A file is complete when the container has ended and the file has a zip's end.
+
+        A container that died may have left a part of its last answer.
+        """
+        return not running and has_zip_end(self.answer_path(request, output))
 
     def read_mask(
         self, request: StagedRequest, target: str, output: Path, validator: MaskValidator
@@ -122,6 +128,24 @@ class Cvpr25Contract(WithoutReports):
             2**20 + 9 * ni * nj * nk,
             map_label=MapLabel(format="npz", array=ANSWER, label=request.targets.index(target) + 1),
         )
+
+
+def has_zip_end(path: Path) -> bool:
+    """Whether a container wrote a zip file to its end; a link, pipe or folder is none.
+
+    The last record of a zip file begins with PK, 5, 6 (APPNOTE 4.3.16) and is written last.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):
+            return False
+        return ZIP_END in os.pread(file, ZIP_END_BYTES, max(status.st_size - ZIP_END_BYTES, 0))
+    finally:
+        os.close(file)
 
 
 def _content(targets: Sequence[RequestTarget], grid: Grid, number: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Grand Challenge algorithms, executed once for each request ("exec").
+"""Grand Challenge algorithms: a server ("invoke"), or executed once for each request ("exec").
 
 A container reads ``/input/inputs.json``, images ``/input/images/SLUG/UUID.mha`` and JSON values,
 and writes one image for each output into ``/output/images/SLUG/``. Sources: DIAGNijmegen/
@@ -14,9 +14,13 @@ import stat
 import uuid
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from evaluator.containers.contracts.sockets import OutputSocket
 from evaluator.containers.contracts.without_reports import WithoutReports
 from evaluator.containers.engines.spec import ContainerLayout
 from evaluator.containers.requests import StagedRequest, StagedScan
+from evaluator.containers.safe_removal import discard
 from evaluator.errors import VolumeError
 from evaluator.files import write_bytes
 from evaluator.imaging.image_resampling import resample_image
@@ -43,13 +47,26 @@ class GrandChallengeContract(WithoutReports):
     """See ``evaluator.containers.contracts.Contract``."""
 
     name = "grand-challenge"
-    modes: tuple[Mode, ...] = ("batch",)
     batch_size: int | None = 1
-    layout = ContainerLayout(root_writable=True, image_user=True, working_dir=None)
 
-    def __init__(self, sockets: SocketMap | None = None) -> None:
-        """The contract of one algorithm; without ``sockets``, only its constants are of use."""
+    def __init__(self, sockets: SocketMap | None = None, *, invoke: bool = False) -> None:
+        """The contract of one algorithm; without ``sockets``, only its constants are of use.
+
+        Args:
+            sockets: the algorithm's inputs and outputs.
+            invoke: the algorithm is a server.
+        """
         self._map = sockets
+        self.modes: tuple[Mode, ...] = ("invoke",) if invoke else ("batch",)
+        # points name no target, and "*" is any one
+        self.single_target = sockets is not None and sockets.single_target
+        self.layout = ContainerLayout(
+            root_writable=True,
+            image_user=True,
+            working_dir=None,
+            # a server keeps its state itself
+            cache=sockets.cache if sockets and not invoke else None,
+        )
 
     @property
     def _sockets(self) -> SocketMap:
@@ -79,7 +96,8 @@ class GrandChallengeContract(WithoutReports):
             write_mha(path, voxels, grid)
             files.append(path)
         first = self._sockets.modalities[0]
-        return StagedScan(scan=scan, grid=volumes[first][1], files=tuple(files))
+        kept = workspace.input.parent / "cache" / scan.pseudonym if self.layout.cache else None
+        return StagedScan(scan=scan, grid=volumes[first][1], files=tuple(files), cache=kept)
 
     def _images(self, scan: ScanInput) -> Iterator[InputSocket]:
         for slug, socket in self._sockets.inputs.items():
@@ -113,7 +131,7 @@ class GrandChallengeContract(WithoutReports):
                 files.append(path)
             else:
                 (file_name,) = (p.name for p in (root / socket.path).iterdir())
-            items.append(_item(slug, socket, number, value, file_name))
+            items.append(socket_item(slug, socket, number, value, file_name))
         write_bytes(root / "inputs.json", json.dumps(items).encode())
         files.append(root / "inputs.json")
         for file in files:
@@ -125,6 +143,7 @@ class GrandChallengeContract(WithoutReports):
             files=tuple(files),
             images=(),
             root=root,
+            cache=_cache_of(request, scan),
         )
 
     def answer_path(self, request: StagedRequest, output: Path) -> Path:  # noqa: ARG002
@@ -159,6 +178,18 @@ class GrandChallengeContract(WithoutReports):
         return validator.check(path, request.grid, 2**20 + 9 * ni * nj * nk, map_label=label)
 
 
+def _cache_of(request: ModelRequest, scan: StagedScan) -> Path | None:
+    """The folder that is kept over the rounds of a scan under one seed; empty in round 0."""
+    if scan.cache is None:
+        return None
+    # the id of a request ends with its round
+    folder = scan.cache / request.id.rpartition("k")[0]
+    if request.round == 0:
+        discard(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def _only_file(output: Path, relative: str) -> Path | Failure:
     """The one file of an output's folder; no part of its path may be a link."""
     folder = output
@@ -180,25 +211,39 @@ def _only_file(output: Path, relative: str) -> Path | Failure:
 
 
 def _points(socket: InputSocket, request: ModelRequest) -> dict[str, Any]:
-    """All clicks of the request as Grand Challenge's "Multiple points", in voxels (i, j, k)."""
+    """All clicks of the request as Grand Challenge's "Multiple points", in voxels (i, j, k).
+
+    A scribble is as many points as it has voxels, as autoPET V writes it.
+    """
     points: list[dict[str, Any]] = []
     for target in request.targets:
         for point in target.points:
             name = socket.foreground if point.foreground else socket.background
             points.append({"name": name, "point": list(point.index)})
+        if target.scribble is not None:
+            inside = np.argwhere(target.scribble.array) + target.scribble.offset
+            points += [{"name": socket.foreground, "point": voxel} for voxel in inside.tolist()]
     version = {"major": 1, "minor": 0}
     return {"version": version, "type": "Multiple points", "points": points}
 
 
-def _item(
+def socket_item(
     slug: str,
-    socket: InputSocket,
+    socket: InputSocket | OutputSocket,
     number: int,
     value: Mapping[str, Any] | None,
     file_name: str | None,
 ) -> dict[str, Any]:
-    """One item of ``inputs.json``."""
-    is_image = socket.modality is not None
+    """One item of ``inputs.json``, or of the inputs and outputs of ``predictions.json``.
+
+    Args:
+        slug: of the socket.
+        socket: an input, or an output image.
+        number: primary key.
+        value: the value of a JSON socket.
+        file_name: name of an image's file.
+    """
+    is_image = isinstance(socket, OutputSocket) or socket.modality is not None
     described: dict[str, Any] = {
         "title": slug,
         "description": "",

@@ -42,6 +42,7 @@ class NativeContract:
     name = "1"
     modes: tuple[Mode, ...] = ("batch", "serve")
     batch_size: int | None = None
+    single_target = False
     layout = NATIVE_LAYOUT
 
     def command(self, mode: Mode) -> list[str]:

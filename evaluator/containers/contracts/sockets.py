@@ -15,6 +15,8 @@ A socket map is a TOML file; ``manifests/sockets`` has those of public challenge
     [outputs.segmentation]
     path = "images/segmentation"
     targets = { lesion = 1 }     # values of the label map; "*" stands for any single target
+
+Before the tables, ``cache = "/cache"`` names a folder that is kept over the rounds of a case.
 """
 
 from __future__ import annotations
@@ -37,7 +39,16 @@ def _inside(text: str) -> str:
     return str(path)
 
 
+def _cache_folder(text: str) -> str:
+    path = PurePosixPath(text)
+    taken = ("/", "/input", "/output", "/tmp", "/opt/ml/model")  # noqa: S108 - of a container
+    if not path.is_absolute() or ".." in path.parts or str(path) in taken:
+        raise ValueError("must be an absolute path of a folder of its own, such as /cache")
+    return str(path)
+
+
 SocketPath = Annotated[str, AfterValidator(_inside)]
+CacheFolder = Annotated[str, AfterValidator(_cache_folder)]
 
 
 class InputSocket(BaseModel):
@@ -53,11 +64,15 @@ class InputSocket(BaseModel):
     #: names of foreground and background points
     foreground: str = "foreground"
     background: str = "background"
+    #: whether the algorithm takes scribbles, each voxel of one as a point
+    scribbles: bool = False
 
     @model_validator(mode="after")
     def _is_image_or_json(self) -> InputSocket:
         if self.modality is None and not self.path.endswith(".json"):
             raise ValueError("needs a modality, or a path that ends in .json for clicks")
+        if self.modality is not None and self.scribbles:
+            raise ValueError("an image has no scribbles; they belong to the socket of the clicks")
         return self
 
 
@@ -78,6 +93,8 @@ class SocketMap(BaseModel):
 
     inputs: Mapping[str, InputSocket] = Field(min_length=1)
     outputs: Mapping[str, OutputSocket] = Field(min_length=1)
+    #: a folder of the container that is kept over the rounds of a case; None: none
+    cache: CacheFolder | None = None
 
     @model_validator(mode="after")
     def _names_exist(self) -> SocketMap:
@@ -95,6 +112,12 @@ class SocketMap(BaseModel):
         images = [socket for socket in self.inputs.values() if socket.modality]
         ordered = sorted(images, key=lambda socket: socket.like is not None)
         return tuple(socket.modality for socket in ordered if socket.modality)
+
+    @property
+    def single_target(self) -> bool:
+        """Whether it can be asked for one target only: it has points, or a target "*"."""
+        has_points = any(socket.modality is None for socket in self.inputs.values())
+        return has_points or any("*" in socket.targets for socket in self.outputs.values())
 
     def output_of(self, target: str) -> tuple[OutputSocket, int] | None:
         """The output with the label of a target, and its value; None if there is none."""

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 class WithoutReports:
     """A convention in which a model writes masks and reports nothing else."""
 
+    #: a request may hold many targets
+    single_target: bool = False
+
     def read_reply(self, request: StagedRequest, output: Path) -> Reply:  # noqa: ARG002
         """An empty reply."""
         return Reply()

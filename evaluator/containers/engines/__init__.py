@@ -1,10 +1,12 @@
 """Engines run a model's process and give its lines.
 
-``docker``, ``podman``, and ``local``, which isolates nothing.
+``docker``, ``podman`` and ``apptainer`` by their command lines, ``podman-socket``, and ``local``,
+which isolates nothing (docs/engines.md).
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Protocol
 
 from evaluator.errors import EngineUnavailableError, UnknownNameError
@@ -13,7 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from evaluator.containers.engines.spec import Capacity, Exit, Limits, Mode, Model, Workspace
+    from evaluator.containers.engines.relay import Relay
+    from evaluator.containers.engines.spec import (
+        Capacity,
+        Exit,
+        Limits,
+        Mode,
+        Model,
+        Workspace,
+    )
 
 __all__ = ["ENGINES", "Engine", "Process", "open_engine"]
 
@@ -67,6 +77,9 @@ class Engine(Protocol):
     def capacity(self) -> Capacity:
         """Memory and cores of the machine that runs the containers."""
 
+    def unlimited(self) -> tuple[str, ...]:
+        """Which limits of a container it cannot set on this machine, a sentence each."""
+
     def about(self) -> dict[str, str]:
         """Versions, for provenance."""
 
@@ -100,6 +113,20 @@ class Engine(Protocol):
             HostError: the engine failed, which is not the model's fault.
         """
 
+    def start_relay(self, model: Process, relay: Relay, *, run_id: str, log: Path) -> Process:
+        """Start a program of the evaluator in the network of a model's container.
+
+        Args:
+            model: the model's process, started by this engine.
+            relay: the program; its standard input and output are open, as in a session.
+            run_id: by which its container is found again.
+            log: file that receives what it prints on standard error.
+
+        Raises:
+            RefusedStartError: the engine refuses the container, as when the model's has ended.
+            HostError: the engine failed.
+        """
+
     def check_folders(
         self, image: str | None, workspace: Workspace, *, run_id: str, gpu: str | None
     ) -> bool:
@@ -119,9 +146,12 @@ class Engine(Protocol):
         """
 
     def sweep(self, run_id: str) -> list[str]:
-        """Remove what a killed evaluator left of a run of this name; one that lives is let be.
+        """Remove what killed evaluators left: of this run, and of others after a minute.
 
-        Returns names.
+        Containers of an evaluator that lives, or that runs on another machine, stay.
+
+        Returns:
+            Names of the containers.
         """
 
     def orphans(self) -> list[str]:
@@ -135,9 +165,23 @@ def _docker() -> Engine:
 
 
 def _podman() -> Engine:
+    from evaluator.containers.engines.command_engine import CommandLineEngine
+    from evaluator.containers.engines.podman_engine import PodmanDialect
+
+    return CommandLineEngine(PodmanDialect.connect())
+
+
+def _podman_socket() -> Engine:
     from evaluator.containers.engines.docker import DockerEngine
 
     return DockerEngine.connect(podman=True)
+
+
+def _apptainer() -> Engine:
+    from evaluator.containers.engines.apptainer_engine import ApptainerDialect
+    from evaluator.containers.engines.command_engine import CommandLineEngine
+
+    return CommandLineEngine(ApptainerDialect.connect())
 
 
 def _local() -> Engine:
@@ -146,22 +190,37 @@ def _local() -> Engine:
     return LocalEngine()
 
 
-ENGINES: dict[str, Callable[[], Engine]] = {"docker": _docker, "podman": _podman, "local": _local}
+ENGINES: dict[str, Callable[[], Engine]] = {
+    "docker": _docker,
+    "podman": _podman,
+    "podman-socket": _podman_socket,
+    "apptainer": _apptainer,
+    "local": _local,
+}
+#: which engines "auto" tries, in this order
+AUTOMATIC = ("docker", "podman", "podman-socket", "apptainer")
 
 
 def open_engine(name: str = "auto") -> Engine:
-    """The engine of this name; "auto" is whatever answers, docker before podman, and never local.
+    """The engine of this name; "auto" is the first of ``AUTOMATIC`` that answers.
 
-    Raises EngineUnavailableError with what to do where none answers.
+    A user who set DOCKER_HOST or a Docker context chose that engine: then "auto" tries no other.
+
+    Raises:
+        EngineUnavailableError: none answers; with what to do.
+        UnknownNameError: there is no such engine.
     """
     if name != "auto":
         if name not in ENGINES:
             raise UnknownNameError("engine", name, ENGINES)
         return ENGINES[name]()
-    try:
-        return _docker()
-    except EngineUnavailableError as no_docker:
+    first: EngineUnavailableError | None = None
+    for candidate in AUTOMATIC:
         try:
-            return _podman()
-        except EngineUnavailableError:
-            raise no_docker from None
+            return ENGINES[candidate]()
+        except EngineUnavailableError as error:
+            first = first or error
+            if os.environ.get("DOCKER_HOST") or os.environ.get("DOCKER_CONTEXT"):
+                break
+    assert first is not None
+    raise first

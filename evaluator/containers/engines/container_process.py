@@ -78,6 +78,11 @@ class ContainerProcess:
         )
         self._pump.start()
 
+    @property
+    def container_id(self) -> str:
+        """The engine's id of the container."""
+        return str(self._container.id)
+
     def _read_frames(self) -> None:
         """Standard output and error come multiplexed, in frames of docker's attach protocol."""
         try:

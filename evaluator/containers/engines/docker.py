@@ -13,7 +13,8 @@ import docker
 import docker.errors
 from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
-from evaluator.containers.engines.address import EngineAddress, docker_address
+from evaluator.containers.engines.abilities import Abilities
+from evaluator.containers.engines.address import docker_address, podman_address
 from evaluator.containers.engines.container_process import ContainerProcess
 from evaluator.containers.engines.docker_errors import (
     ADDRESS,
@@ -24,19 +25,22 @@ from evaluator.containers.engines.docker_errors import (
     refused_start,
     remove_container,
 )
+from evaluator.containers.engines.orphans import labelled, left_by_killed, orphans_of
 from evaluator.containers.engines.probe import probe_folders
 from evaluator.containers.engines.process_output import LogFile
+from evaluator.containers.engines.relay import relay_arguments
 from evaluator.containers.engines.spec import (
     TMP_BYTES,
     Caller,
     Capacity,
     Limits,
     container_arguments,
-    start_of,
 )
 from evaluator.errors import EngineUnavailableError, HostError
 
 if TYPE_CHECKING:
+    from evaluator.containers.engines import Process
+    from evaluator.containers.engines.relay import Relay
     from evaluator.containers.engines.spec import Mode, Model, Workspace
 
 logger = logging.getLogger(__name__)
@@ -60,7 +64,7 @@ class DockerEngine:
 
     def __init__(self, client: Any, *, podman: bool) -> None:
         self.client, self._podman = client, podman
-        self.name = "podman" if podman else "docker"
+        self.name = "podman-socket" if podman else "docker"
         # Podman 4's attach refuses the upgrade that a session needs
         self.sessions = not podman
 
@@ -76,7 +80,7 @@ class DockerEngine:
         Raises:
             EngineUnavailableError: none answers; the message says how to get an engine.
         """
-        address = _podman_address() if podman else docker_address()
+        address = podman_address() if podman else docker_address()
         try:
             client = docker.DockerClient(
                 base_url=address.url, tls=address.tls, timeout=CALL_SECONDS
@@ -88,7 +92,7 @@ class DockerEngine:
             raise EngineUnavailableError(advice) from error
         is_podman = any("Podman" in name for name in components)
         if podman and not is_podman:
-            raise EngineUnavailableError("what answers is Docker, not Podman; use --engine docker")
+            raise EngineUnavailableError("what answers is Docker; use --engine docker")
         return cls(client, podman=is_podman)
 
     def about(self) -> dict[str, str]:
@@ -118,6 +122,18 @@ class DockerEngine:
             limits_cores=not self._podman and bool(info.get("CpuCfsQuota", True)),
         )
 
+    def unlimited(self) -> tuple[str, ...]:
+        """See ``evaluator.containers.engines.Engine``."""
+        with engine_faults(self.client):
+            info = self.client.info()
+        rootless = "rootless" in str(info.get("SecurityOptions"))
+        abilities = Abilities(
+            memory=bool(info.get("MemoryLimit", True)),
+            processes=bool(info.get("PidsLimit", True)),
+            cores=self.capacity().limits_cores,
+        )
+        return abilities.unlimited("rootless" if rootless else "the engine says so")
+
     def image_folder(self) -> Path | None:
         """Where the engine keeps its images, as it sees it; None if it does not tell."""
         with engine_faults(self.client):
@@ -141,7 +157,8 @@ class DockerEngine:
         caller = Caller.this_process()
         if model.layout.image_user:
             # the image's user is not known, and without capabilities root may not override modes
-            workspace.output.chmod(0o777)
+            for folder in filter(None, (workspace.output, workspace.cache)):
+                folder.chmod(0o777)
         elif caller.uid == 0:
             os.chown(workspace.output, *caller.container_user)
         arguments = container_arguments(
@@ -159,6 +176,23 @@ class DockerEngine:
             podman=self._podman,
         )
         arguments["tmpfs"] |= self._volume_mounts(model, arguments["mounts"])
+        return self._start(arguments, log, mode)
+
+    def start_relay(
+        self, model: Process, relay: Relay, *, run_id: str, log: Path
+    ) -> ContainerProcess:
+        """See ``evaluator.containers.engines.Engine``."""
+        assert isinstance(model, ContainerProcess)
+        arguments = relay_arguments(
+            relay,
+            model.container_id,
+            Caller.this_process(),
+            run_id=run_id,
+            podman=self._podman,
+        )
+        return self._start(arguments, log, "serve")
+
+    def _start(self, arguments: dict[str, Any], log: Path, mode: Mode) -> ContainerProcess:
         container = self._create(arguments)
         try:
             return ContainerProcess(container, LogFile(log), mode)
@@ -221,7 +255,7 @@ class DockerEngine:
             )
 
         images = [*([image] if image else ()), *self.images()]
-        if probe_folders(self.client, images, workspace.input.parent, arguments):
+        if probe_folders(self.client, images, workspace, arguments):
             return True
         logger.warning(
             "not checked whether containers can use the evaluator's folders: no image here has a "
@@ -237,35 +271,18 @@ class DockerEngine:
 
     def sweep(self, run_id: str) -> list[str]:
         """See ``evaluator.containers.engines.Engine``."""
-        orphans = self._orphans()
-        of_run = [container for container in orphans if container.labels.get("umd.run") == run_id]
-        return self._remove_all(of_run)
+        return self._remove_all(left_by_killed(self.client, run_id))
 
     def orphans(self) -> list[str]:
         """See ``evaluator.containers.engines.Engine``."""
-        return [container.name for container in self._orphans()]
+        return [container.name for container in orphans_of(self.client)]
 
     def remove_orphans(self) -> list[str]:
         """Remove them; returns their names."""
-        return self._remove_all(self._orphans())
-
-    def _orphans(self) -> list[Any]:
-        host = os.uname().nodename
-        orphans = []
-        for container in self._labelled("umd.run"):
-            pid = container.labels.get("umd.pid", "0")
-            started = start_of(int(pid)) if pid.isdigit() else ""
-            # a later process may have got the number of one that is gone
-            alive = started != "" and container.labels.get("umd.started", started) == started
-            if container.labels.get("umd.host") == host and not alive:
-                orphans.append(container)
-        return orphans
+        return self._remove_all(orphans_of(self.client))
 
     def _labelled(self, label: str) -> list[Any]:
-        with engine_faults(self.client):
-            return list(
-                self.client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
-            )
+        return labelled(self.client, label)
 
     def _remove_all(self, containers: list[Any]) -> list[str]:
         for container in containers:
@@ -284,17 +301,3 @@ def _docker_types(arguments: dict[str, Any]) -> dict[str, Any]:
         "log_config": LogConfig(type=LogConfig.types.JSON, config=log) if log else None,
     }
     return arguments | typed
-
-
-def _podman_address() -> EngineAddress:
-    """Address of Podman: DOCKER_HOST, or the user's or the system's socket."""
-    if os.environ.get("DOCKER_HOST"):
-        return docker_address()
-    runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
-    for path in (Path(runtime, "podman/podman.sock"), Path("/run/podman/podman.sock")):
-        if path.is_socket():
-            return EngineAddress(url=f"unix://{path}", origin="Podman's socket")
-    raise EngineUnavailableError(
-        "no container engine answers: there is no Podman socket; start it with: "
-        "systemctl --user start podman.socket"
-    )

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from evaluator.containers.engines.guard import start_of
 from zoo_sdk.gpu import GIVEN
 
 if TYPE_CHECKING:
     from evaluator.types import ModelCard
 
-Mode = Literal["batch", "serve"]
+#: how a container is used: all requests and an end; a session over standard input and output; a
+#: session over HTTP
+Mode = Literal["batch", "serve", "invoke"]
 
 #: who a container runs as when the caller is root: "nobody"
 NOBODY = 65534
@@ -41,6 +44,8 @@ class ContainerLayout:
     root_writable: bool = False
     #: the user of the image instead of the caller's
     image_user: bool = False
+    #: a folder that is kept over the rounds of a case; None: none
+    cache: str | None = None
     #: None: the working directory of the image
     working_dir: str | None = "/tmp"  # noqa: S108 - the container's own tmpfs
 
@@ -58,17 +63,23 @@ class Model:
     #: of the image; without one, of the adapter's files
     digest: str
     adapter: Path | None
+    #: further folders with modules that an adapter without an image imports
+    modules: tuple[Path, ...] = ()
     #: folder that is mounted in the place of the image's own weights; None: nothing is
     weights: Path | None = None
     layout: ContainerLayout = NATIVE_LAYOUT
+    #: image of the relay to a model that is a server; None: the model is none
+    relay_image: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
-    """The two folders that a container sees: ``/input`` (read only) and ``/output``."""
+    """The folders that a container sees: ``/input`` (read only), ``/output``, and a cache."""
 
     input: Path
     output: Path
+    #: of the layout's ``cache``; None: none
+    cache: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,16 +165,6 @@ def gpu_environment(gpu: str | None) -> dict[str, str]:
     return {GIVEN: gpu} if gpu else {}
 
 
-def start_of(pid: int) -> str:
-    """When a process was started, in the system's ticks since it booted; empty if it is gone."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    # the name in parentheses may hold spaces
-    return text.rpartition(")")[2].split()[19]
-
-
 def container_arguments(
     image: str | None,
     workspace: Workspace,
@@ -191,12 +192,7 @@ def container_arguments(
         "image": image,
         "command": command,
         "name": name,
-        "labels": {
-            "umd.run": run_id,
-            "umd.pid": str(caller.pid),
-            "umd.started": caller.started,
-            "umd.host": caller.host,
-        },
+        "labels": container_labels(caller, run_id),
         "user": None if layout.image_user else f"{uid}:{gid}",
         # HOME is the container's own tmpfs; the SDK refuses to start if torch cannot use the GPU
         "environment": {"HOME": "/tmp", **gpu_environment(gpu)},  # noqa: S108
@@ -229,6 +225,16 @@ def container_arguments(
     return arguments
 
 
+def container_labels(caller: Caller, run_id: str) -> dict[str, str]:
+    """By which a container of the evaluator is found again, and whose it is."""
+    return {
+        "umd.run": run_id,
+        "umd.pid": str(caller.pid),
+        "umd.started": caller.started,
+        "umd.host": caller.host,
+    }
+
+
 def _mounts(
     workspace: Workspace, layout: ContainerLayout, weights: Path | None
 ) -> list[dict[str, Any]]:
@@ -243,6 +249,8 @@ def _mounts(
     ]
     if weights:
         folders.append((weights, WEIGHTS, True))
+    if workspace.cache and layout.cache:
+        folders.append((workspace.cache, layout.cache, False))
     return [
         {"source": str(source), "target": target, "type": "bind", "read_only": read_only}
         for source, target, read_only in folders

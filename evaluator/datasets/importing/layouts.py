@@ -58,7 +58,7 @@ def survey_folder(root: Path, layout: str, options: LayoutOptions) -> Survey:
         raise UserError(f"there is no folder {root}")
     name = _recognise(root, options) if layout == "auto" else layout
     if name not in LAYOUTS and name not in layout_files():
-        raise UnknownNameError("layout", name, (*LAYOUTS, *layout_files()))
+        raise UnknownNameError("layout", name, (*LAYOUTS, "dicom", *layout_files()))
     volumes = sorted(
         path
         for path in root.rglob("*")

@@ -1,0 +1,108 @@
+"""The work of ``umd data import --layout dicom``: index, show, ask, convert, write."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from evaluator.cli.progress import Counts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from evaluator.datasets.importing import Survey
+
+#: so many files of a folder are looked at to recognise DICOM
+LOOKED_AT = 200
+#: so many notes are listed
+LISTED = 8
+
+
+def holds_studies(folder: Path) -> bool:
+    """Whether one of the first files of a folder is DICOM, and it is no other layout."""
+    from evaluator.datasets.dicom.reading import PREAMBLE
+    from evaluator.manifests.layouts import recognise_layout
+
+    if recognise_layout(folder) or any(
+        (folder / name).exists() for name in ("dataset.json", "dataset_description.json")
+    ):
+        return False
+    for path in islice(_files(folder), LOOKED_AT):
+        with path.open("rb") as file:
+            if file.read(PREAMBLE + 4)[PREAMBLE:] == b"DICM":
+                return True
+    return False
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(parent) / name
+            if path.is_file() and os.access(path, os.R_OK):
+                yield path
+
+
+def import_studies(
+    folder: Path,
+    *,
+    name: str,
+    converted: Path | None,
+    confirm: Callable[[], None],
+    show: Callable[[Survey], None],
+) -> Survey:
+    """Index and convert a study tree.
+
+    Args:
+        folder: the tree; nothing is written there.
+        name: of the dataset.
+        converted: where images go; None for the project's cache.
+        confirm: asks whether to go on; raises if not.
+        show: prints what was understood.
+
+    Returns:
+        what was converted; its files are in the store of the project.
+
+    Raises:
+        UserError: there is no such folder.
+        DatasetError: it holds no image with a reference.
+        HostError: a library is missing, or a file cannot be written.
+    """
+    from evaluator.datasets import dicom
+    from evaluator.errors import UserError
+
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder}")
+    dicom.require_libraries()
+    store = dicom.open_store(name, folder, converted)
+    with Counts() as progress:
+        headers = dicom.index_tree(folder, store, progress=partial(progress.step, "files indexed"))
+        plan = dicom.make_plan(folder, store, headers)
+    sources = dicom.write_sources(store, plan)
+    show(dicom.planned_survey(store, plan))
+    ways = Counter((str(image.volume.modality), image.volume.way) for image in plan.images)
+    for (modality, way), count in sorted(ways.items()):
+        click.echo(f"{modality}: values of {count} images: {way}", err=True)
+    _show_notes(plan.notes)
+    click.echo(f"{sources}: what became of each file (with paths; keep it here)", err=True)
+    confirm()
+    with Counts() as progress:
+        step = partial(progress.step, "sessions converted")
+        result = dicom.convert_images(folder, store, plan.images, progress=step)
+    for entry in result.left_out:
+        click.echo(f"left out: {entry.path.relative_to(store.folder)}: {entry.reason}", err=True)
+    _show_notes(result.notes)
+    return dicom.converted_survey(store, plan, result)
+
+
+def _show_notes(notes: Sequence[str]) -> None:
+    for note in notes[:LISTED]:
+        click.echo(f"note: {note}", err=True)
+    if len(notes) > LISTED:
+        click.echo(f"note: ... and {len(notes) - LISTED} more", err=True)

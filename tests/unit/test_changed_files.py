@@ -1,0 +1,72 @@
+"""Masks, scores and records that were changed after the run wrote them are told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from evaluator.errors import RunConflictError
+from evaluator.runs.changed_files import change_warning, find_changes
+from evaluator.runs.store import RunStore
+from evaluator.scoring.rescore import score_run
+from tests.command import umd
+from tests.conftest import order
+from tests.tiny import PAINTER, make_dataset
+
+
+@pytest.fixture
+def run(project, tmp_path):
+    project({"painter": PAINTER})
+    data = make_dataset(tmp_path / "data", ["a", "b"], ("CT",), ("liver", "spleen"))
+    return order("painter", data, engine="local")
+
+
+def test_files_that_were_changed_after_the_run_are_told(run, tmp_path):
+    assert change_warning(run) == ""
+    copy = RunStore(tmp_path / "runs" / "copy")
+    shutil.copytree(run.path, copy.path, copy_function=shutil.copyfile)
+    assert change_warning(copy) == ""  # other times, the same content
+
+    masks = sorted(path for path in run.path.glob("masks/b.a/*/*/*/*.nii.gz"))
+    other = sorted(run.path.glob("masks/a.a/*/*/*/*.nii.gz"))
+    body = masks[0].read_bytes()
+    masks[0].write_bytes(other[1].read_bytes())
+    changes = list(find_changes(run))
+    assert changes == [f"{masks[0].relative_to(run.path)}: the mask has another hash"]
+    assert "CHANGED: 1 files" in change_warning(run)
+    shown = umd("show", run.name)
+    assert "CHANGED" in shown.stdout + shown.stderr
+    with pytest.raises(RunConflictError, match="is not the mask that the run wrote"):
+        score_run(run)
+    masks[0].write_bytes(body)
+    assert change_warning(run) == ""
+    masks[0].unlink()
+    assert "No such file" in change_warning(run)
+    masks[0].write_bytes(body)
+
+    for folder in ("scores", "records"):
+        (path,) = run.path.glob(f"{folder}/a.a/CT.json")
+        text = path.read_text()
+        record = json.loads(text)
+        rows = record["rows"] if folder == "scores" else record["rounds"]
+        rows[0]["seed"] = 77
+        path.write_text(json.dumps(record))
+        assert f"{folder}/a.a/CT.json: its content has another hash" in change_warning(run)
+        done = umd("runs", "verify", run.name)
+        assert done.returncode == 1
+        assert "its content has another hash" in done.stdout
+        path.write_text(text)
+    assert umd("runs", "verify", run.name).returncode == 0
+
+    shutil.copyfile(run.path / "scores/a.a/CT.json", run.path / "scores/b.a/CT.json")
+    assert "scores of another result" in change_warning(run)
+    score_run(run)
+    assert change_warning(run) == ""
+
+
+def test_a_run_of_an_earlier_version_is_not_called_changed(run):
+    (run.path / "files.json").unlink()
+    (run.path / "scores/a.a/CT.json").unlink()
+    assert run.warnings() == []

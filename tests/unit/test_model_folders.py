@@ -1,0 +1,85 @@
+"""Models of the user with a Dockerfile: their cards, their identity, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from evaluator.errors import ManifestError, UserError
+from evaluator.zoo import find_model, zoo
+from evaluator.zoo.catalog import broken_models, hash_files, local_digest
+from tests.conftest import order
+from tests.tiny import PAINTER, make_dataset
+
+DOCKERFILE = """FROM umd/base
+COPY adapter.py /opt/model/adapter.py
+ENTRYPOINT ["python3", "-m", "zoo_sdk.serve", "/opt/model/adapter.py"]
+LABEL umd.contract="1" umd.inputs="CT" umd.prompts="point,box" umd.session="stdio"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("UMD_MODELS", str(tmp_path / "models"))
+    place = tmp_path / "models" / "mine"
+    place.mkdir(parents=True)
+    (place / "Dockerfile").write_text(DOCKERFILE)
+    (place / "adapter.py").write_text(PAINTER)
+    return place
+
+
+def test_labels_and_card_file_make_the_card(folder):
+    assert find_model("mine").card.inputs == (("CT",),)
+    assert find_model("mine").card.title == "mine"
+    (folder / "card.toml").write_text('inputs = "CT | PT"\ntitle = "Mine"\n')
+    card = find_model("mine").card
+    assert (card.inputs, card.title, card.contract) == ((("CT",), ("PT",)), "Mine", "1")
+    assert "mine" in [model.name for model in zoo()]
+
+
+def test_a_change_of_any_file_is_another_model(folder):
+    before = local_digest(find_model("mine"))
+    files, root = find_model("mine").build_files
+    image = hash_files(files, root)
+    (folder / ".git").mkdir()
+    (folder / ".git" / "index").write_text("x")
+    assert local_digest(find_model("mine")) == before
+    (folder / "more.txt").write_text("x")
+    assert local_digest(find_model("mine")) != before
+    assert hash_files(files, root) != image
+
+
+def test_it_runs_without_a_container(folder, tmp_path):
+    run = order("mine", make_dataset(tmp_path / "data", ["a"], ("CT",)), "box", engine="local")
+    (record,) = run.records()
+    assert str(record.rounds[0].targets["liver"].status) == "ok"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "error", "message"),
+    [
+        ("Dockerfile", "FROM scratch\n", ManifestError, "contract is not named"),
+        ("card.toml", 'contract = "flare"', ManifestError, "contract is flare"),
+        ("card.toml", "inputs = 3", ManifestError, "must be text"),
+        ("card.toml", 'contract = "grand-challenge"', UserError, "sockets.toml"),
+        ("Dockerfile", DOCKERFILE + "COPY ../secret /\n", ManifestError, "outside"),
+    ],
+)
+def test_what_is_wrong_is_told_and_harms_no_other_model(folder, file, text, error, message):
+    (folder / file).write_text(text)
+    with pytest.raises(error, match=message):
+        find_model("mine")
+    assert message in broken_models()["mine"]
+    assert "region-growing" in [model.name for model in zoo()]
+
+
+def test_a_socket_map_beside_the_dockerfile(folder):
+    label = 'LABEL org.grand-challenge.api-method="invoke"\n'
+    (folder / "Dockerfile").write_text("FROM umd/base\n" + label)
+    (folder / "sockets.toml").write_text(
+        '[inputs.ct]\npath = "images/ct"\nmodality = "CT"\n'
+        '[outputs.s]\npath = "images/s"\ntargets = { liver = 1 }\n'
+    )
+    model = find_model("mine")
+    assert model.card.contract == "grand-challenge"
+    assert model.card.targets == ("liver",)
+    assert model.adapter is None
