@@ -31,7 +31,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-eval: $(VENV)/run.done ## evaluate MODEL on DATA under PROTOCOL (GPUS=all|none|0,1 ENGINE=auto|docker|podman|local)
+eval: $(VENV)/run.done ## evaluate MODEL on DATA under PROTOCOL (GPUS=all|none|0,1 ENGINE=auto|docker|podman|apptainer|local)
 	@[ "$(ENGINE)" = local ] || .ci/ensure-engine
 	$(UMD) run $(foreach model,$(MODEL),-m $(model)) -d $(DATA) -p $(PROTOCOL) --gpus $(GPUS) --engine $(ENGINE) \
 		--weights $(WEIGHTS) $(foreach option,$(OPTIONS),--option $(option))

@@ -26,7 +26,7 @@ def print_resolved(resolved: ResolvedRun) -> None:
     """Print everything that ``execute`` will do, one fact a line."""
     plan, config = resolved.plan, resolved.config
     image = plan.digest if resolved.image_built else "is built before the run starts"
-    gpus = ", ".join(f"{gpu.index} ({gpu.name})" for gpu in resolved.gpus) or "none"
+    gpus = ", ".join(f"{gpu.label} ({gpu.name})" for gpu in resolved.gpus) or "none"
     name = resolved.run_name or "known when the image is built"
     existence = "exists, is resumed" if resolved.run_exists else "new"
     isolation = "" if resolved.isolates else " (no isolation)"
@@ -43,6 +43,8 @@ def print_resolved(resolved: ResolvedRun) -> None:
     }
     for fact, value in facts.items():
         click.echo(f"{fact + ':':10}{value}")
+    for sentence in resolved.unlimited if resolved.isolates else ():
+        click.echo(f"engine: {sentence}")
     for line in resolved.data.checks.lines():
         click.echo(f"data: {line}")
     for state in ("refused", "not run"):

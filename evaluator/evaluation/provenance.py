@@ -79,9 +79,9 @@ def run_info(
             golden=golden_state(plan.card.name, weights_sha256) if plan.weights else "",
         ),
         options=dict(plan.options),
-        engine=EngineInfo(name=engine.name, isolates=engine.isolates, versions=engine.about()),
+        engine=_engine_info(engine),
         limits=limits,
-        gpus=tuple(GpuInfo(index=gpu.index, name=gpu.name, driver=gpu.driver) for gpu in gpus),
+        gpus=tuple(map(_gpu_info, gpus)),
         software=SoftwareInfo(version=version("umd-evaluator"), commit=_commit()),
         packages={name: version(name) for name in PACKAGES},
         host=HostInfo(
@@ -133,6 +133,19 @@ def arguments_of(config: RunConfig) -> list[str]:
 def _absolute(source: str) -> str:
     """A name as it is; the path of a file from the root."""
     return str(Path(source).absolute()) if source.endswith(".toml") else source
+
+
+def _engine_info(engine: Engine) -> EngineInfo:
+    return EngineInfo(
+        name=engine.name,
+        isolates=engine.isolates,
+        versions=engine.about(),
+        unlimited=engine.unlimited(),
+    )
+
+
+def _gpu_info(gpu: Gpu) -> GpuInfo:
+    return GpuInfo(index=gpu.index, name=gpu.name, driver=gpu.driver, uuid=gpu.uuid)
 
 
 def describe_limits(limits: Limits, capped: Sequence[str], output_limit: str) -> LimitsInfo:

@@ -86,10 +86,7 @@ def execute(
     """
     config, engine = resolved.config, open_engine(resolved.engine)
     checks = _accepted_checks(resolved)
-    if not engine.isolates:
-        logger.warning(
-            "engine '%s' provides no isolation; the model runs with your permissions", engine.name
-        )
+    _warn_of_engine(resolved)
     build = ImageBuildConfig(fetch=Fetch(accepted=config.accepted))
     prepared = prepare(find_model(config.model), engine, weights=config.weights, config=build)
     plan = resolved.plan.prepared(prepared.model.card, prepared.model.digest, prepared.identity)
@@ -125,6 +122,18 @@ def execute(
         _evaluate(resolved, context, connection, executor or LocalExecutor(resolved.gpus, run.name))
         _finish(resolved, context, connection)
     return run
+
+
+def _warn_of_engine(resolved: ResolvedRun) -> None:
+    """Tell what the engine does not keep a model from."""
+    if not resolved.isolates:
+        logger.warning(
+            "engine '%s' provides no isolation; the model runs with your permissions",
+            resolved.engine,
+        )
+        return
+    for sentence in resolved.unlimited:
+        logger.warning("engine %s: %s", resolved.engine, sentence)
 
 
 def _limits(

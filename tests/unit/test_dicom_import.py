@@ -17,6 +17,7 @@ import evaluator
 from evaluator.datasets.dicom import Store, index_tree, make_plan
 from evaluator.datasets.dicom.convert import convert_images
 from evaluator.datasets.dicom.headers import Header, read_header
+from evaluator.datasets.dicom.plan import _file_name
 from evaluator.errors import DatasetError
 from evaluator.volumes import read_image, read_labels
 from tests.command import umd
@@ -255,6 +256,31 @@ def test_voxels_that_cannot_be_decoded_are_a_sentence(tmp_path, tree):
     _, converted = tree()
     assert not converted.scans
     assert "cannot be decoded (Explicit VR Little Endian; ValueError)" in str(converted.left_out)
+
+
+def test_headers_that_lie_cost_no_memory_and_no_import(tmp_path, tree):
+    lies = {"A": {"Rows": 65535, "Columns": 65535}, "B": {"BitsStored": 20}, "C": {}}
+    for series, lie in lies.items():
+        folder = tmp_path / "studies" / series
+        about = {"series": series, "subject": series, **lie}
+        images = save_series(folder, "CT", np.ones((3, 8, 8)), **about)
+        save(make_structures(images, {"liver": [square(1, 9, 3)]}), folder / "rs.dcm")
+    _, converted = tree()
+    assert [entry.reason[:28] for entry in converted.left_out] == [
+        "the voxels cannot be decoded"
+    ] * 2
+    assert len(converted.scans) == 1
+    assert _file_name("l" * 300) == "l" * 64
+
+
+def test_slices_with_other_doses_are_refused(tmp_path, tree):
+    images = save_series(tmp_path / "studies", "PT", np.ones((3, 8, 8)))
+    images[2].PatientWeight = 75.0
+    path = next(tmp_path.rglob("*-2.dcm"))
+    save(images[2], path)
+    save(make_structures(images, {"lesion": [square(1, 9, 3)]}), tmp_path / "studies" / "rs.dcm")
+    _, converted = tree()
+    assert "weight, dose or times differ" in converted.left_out[0].reason
 
 
 def test_the_index_is_resumed_and_sees_changes(tmp_path, monkeypatch):

@@ -93,6 +93,8 @@ def test_localizers_and_mixed_orientations_are_told():
     assert len(stacks) == 1
     assert "mixed" in refused[0].reason
     assert reason(axial([0, 3, 6], image_type=("ORIGINAL", "LOCALIZER"))) == "a localizer"
+    moved = [replace(entry, frame="other") for entry in axial([0, 3, 6, 9])[2:]]
+    assert "frames of reference are mixed" in reason([*axial([0, 3]), *moved])
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ import docker
 import docker.errors
 from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
-from evaluator.containers.engines.address import EngineAddress, docker_address
+from evaluator.containers.engines.abilities import Abilities
+from evaluator.containers.engines.address import docker_address, podman_address
 from evaluator.containers.engines.container_process import ContainerProcess
 from evaluator.containers.engines.docker_errors import (
     ADDRESS,
@@ -25,6 +26,7 @@ from evaluator.containers.engines.docker_errors import (
     refused_start,
     remove_container,
 )
+from evaluator.containers.engines.guard import start_of
 from evaluator.containers.engines.probe import probe_folders
 from evaluator.containers.engines.process_output import LogFile
 from evaluator.containers.engines.relay import relay_arguments
@@ -34,7 +36,6 @@ from evaluator.containers.engines.spec import (
     Capacity,
     Limits,
     container_arguments,
-    start_of,
 )
 from evaluator.errors import EngineUnavailableError, HostError
 
@@ -66,7 +67,7 @@ class DockerEngine:
 
     def __init__(self, client: Any, *, podman: bool) -> None:
         self.client, self._podman = client, podman
-        self.name = "podman" if podman else "docker"
+        self.name = "podman-socket" if podman else "docker"
         # Podman 4's attach refuses the upgrade that a session needs
         self.sessions = not podman
 
@@ -82,7 +83,7 @@ class DockerEngine:
         Raises:
             EngineUnavailableError: none answers; the message says how to get an engine.
         """
-        address = _podman_address() if podman else docker_address()
+        address = podman_address() if podman else docker_address()
         try:
             client = docker.DockerClient(
                 base_url=address.url, tls=address.tls, timeout=CALL_SECONDS
@@ -94,7 +95,7 @@ class DockerEngine:
             raise EngineUnavailableError(advice) from error
         is_podman = any("Podman" in name for name in components)
         if podman and not is_podman:
-            raise EngineUnavailableError("what answers is Docker, not Podman; use --engine docker")
+            raise EngineUnavailableError("what answers is Docker; use --engine docker")
         return cls(client, podman=is_podman)
 
     def about(self) -> dict[str, str]:
@@ -123,6 +124,18 @@ class DockerEngine:
             # a rootless Podman refuses what its user's control group does not delegate
             limits_cores=not self._podman and bool(info.get("CpuCfsQuota", True)),
         )
+
+    def unlimited(self) -> tuple[str, ...]:
+        """See ``evaluator.containers.engines.Engine``."""
+        with engine_faults(self.client):
+            info = self.client.info()
+        rootless = "rootless" in str(info.get("SecurityOptions"))
+        abilities = Abilities(
+            memory=bool(info.get("MemoryLimit", True)),
+            processes=bool(info.get("PidsLimit", True)),
+            cores=self.capacity().limits_cores,
+        )
+        return abilities.unlimited("rootless" if rootless else "the engine says so")
 
     def image_folder(self) -> Path | None:
         """Where the engine keeps its images, as it sees it; None if it does not tell."""
@@ -319,17 +332,3 @@ def _docker_types(arguments: dict[str, Any]) -> dict[str, Any]:
         "log_config": LogConfig(type=LogConfig.types.JSON, config=log) if log else None,
     }
     return arguments | typed
-
-
-def _podman_address() -> EngineAddress:
-    """Address of Podman: DOCKER_HOST, or the user's or the system's socket."""
-    if os.environ.get("DOCKER_HOST"):
-        return docker_address()
-    runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
-    for path in (Path(runtime, "podman/podman.sock"), Path("/run/podman/podman.sock")):
-        if path.is_socket():
-            return EngineAddress(url=f"unix://{path}", origin="Podman's socket")
-    raise EngineUnavailableError(
-        "no container engine answers: there is no Podman socket; start it with: "
-        "systemctl --user start podman.socket"
-    )

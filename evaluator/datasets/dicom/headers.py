@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from evaluator.datasets.dicom.reading import (
     number_of,
     numbers_of,
+    quiet,
     read_dataset,
     text_of,
     texts_of,
@@ -163,6 +164,11 @@ def read_header(root: Path, relative: str, key: bytes) -> Header:
         return Header(path=relative, size=-1, changed=0, problem="the file cannot be read")
     about: dict[str, Any] = {"path": relative, "size": status.st_size}
     about["changed"] = status.st_mtime_ns
+    with quiet():
+        return _header_of(path, about, key)
+
+
+def _header_of(path: Path, about: dict[str, Any], key: bytes) -> Header:
     try:
         dataset = read_dataset(path, TAGS)
     except VolumeError as error:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: the image whose reference is resampled to those of its session that have none
 ANCHORS: tuple[Modality, ...] = ("CT", "MR", "PT")
+#: characters of a target
+LONGEST_NAME = 64
 #: as long a number may be a date or a patient's
 LONG_NUMBER = re.compile(r"\d{6,}")
 
@@ -163,7 +165,7 @@ def _add_references(planner: _Planner, header: Header) -> None:
     references = planner.references.setdefault(number, [])
     for place, name in structures.items():
         target = _target(name, dataset, place)
-        if target != dataset_name(name):
+        if target != _file_name(name):
             planner.note(header, f"a structure's name may hold an identifier; it is {target} here")
         if any(entry.target.lower() == target.lower() for entry in references):
             planner.leave_out([header], f"a second structure {target} of the same image")
@@ -199,7 +201,12 @@ def _target(name: str, dataset: Any, place: int) -> str:
         secrets |= {word for word in re.split(r"[^a-z0-9]+", text) if len(word) > 2}
     if words & secrets or LONG_NUMBER.search(name):
         return f"structure-{place + 1}"
-    return dataset_name(name)
+    return _file_name(name)
+
+
+def _file_name(name: str) -> str:
+    """A structure's name as a target, short enough for the name of a file."""
+    return dataset_name(name)[:LONGEST_NAME].rstrip("-_.")
 
 
 def _sessions(planner: _Planner) -> list[PlannedImage]:

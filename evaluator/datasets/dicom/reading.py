@@ -32,9 +32,15 @@ def require_libraries() -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep values of headers out of warnings and logs within a ``with`` block."""
+    """Keep values of headers out of warnings and logs within a ``with`` block.
+
+    A block within another costs nothing.
+    """
     from pydicom import config
 
+    if config.logger.disabled:
+        yield
+        return
     mode = config.settings.reading_validation_mode
     config.settings.reading_validation_mode = config.IGNORE
     disabled = config.logger.disabled

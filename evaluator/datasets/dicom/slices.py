@@ -87,7 +87,7 @@ def stack_slices(
             if isinstance(stack, Stack):
                 stacks.append(stack)
                 continue
-            note = "orientations or sizes of slices are mixed in the series; " if mixed else ""
+            note = "orientations, sizes or frames of reference are mixed; " if mixed else ""
             refused.append(Refused(headers=stack.headers, reason=note + stack.reason))
     return stacks, _joined(refused)
 
@@ -130,7 +130,7 @@ def _plane(header: Header) -> tuple[object, ...]:
     assert header.spacing is not None
     directions = tuple(round(value, 2) + 0.0 for value in header.orientation)
     widths = tuple(round(value, 4) for value in header.spacing)
-    return (header.rows, header.columns, directions, widths)
+    return (header.frame, header.rows, header.columns, directions, widths)
 
 
 def normal_of(header: Header) -> NDArray[np.float64]:

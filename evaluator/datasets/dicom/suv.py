@@ -40,6 +40,8 @@ LEAST_DOSE_BQ = 1e5
 WEIGHTS_KG = (0.1, 500.0)
 #: a longer time from injection to scan means that a date or time is wrong
 MOST_HALF_LIVES = 15.0
+#: factors of slices may differ by this share, as times are rounded
+SAME_FACTOR = 1e-3
 PHILIPS, GE = "Philips PET Private Group", "GEMS_PETD_01"
 
 
@@ -208,10 +210,20 @@ def seconds_since_injection(dataset: Any, tracer: Any, start: datetime) -> float
 
 
 def same_way(scales: Iterable[SuvScale]) -> str:
-    """The way of all slices; raises VolumeError if they were found in different ways."""
-    ways = sorted({scale.way for scale in scales})
+    """The way of all slices.
+
+    Raises:
+        VolumeError: slices lead to SUV in different ways, or their factors differ.
+    """
+    known = list(scales)
+    ways = sorted({scale.way for scale in known})
     if len(ways) > 1:
         raise VolumeError(f"the slices lead to SUV in different ways: {'; '.join(ways)}")
+    factors = [scale.factor for scale in known]
+    if max(factors) > min(factors) * (1 + SAME_FACTOR):
+        raise VolumeError(
+            "weight, dose or times differ between the slices, so that their factors to SUV differ"
+        )
     return ways[0]
 
 

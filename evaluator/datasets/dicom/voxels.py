@@ -58,7 +58,8 @@ def read_voxels(root: Path, stack: Stack) -> Voxels:
     """
     modality = stack.headers[0].modality
     shape = stack.grid.shape
-    array: NDArray[Any] = np.zeros(shape, dtype=np.int32, order="F")
+    # allocated when the first slice has shown that its size is no lie
+    array: NDArray[Any] = np.zeros((1, 1, 1), dtype=np.int32)
     rescales: list[tuple[float, float]] = []
     scales: list[SuvScale] = []
     for k, (dataset, plane) in enumerate(_planes(root, stack.headers)):
@@ -69,8 +70,9 @@ def read_voxels(root: Path, stack: Stack) -> Voxels:
             scales.append(suv_scale(_about_pet(dataset, stack.headers[k].number)))
             slope, intercept = slope * scales[-1].factor, intercept * scales[-1].factor
         rescales.append((slope, intercept))
-        if plane.dtype.kind == "f" and array.dtype.kind != "f":
-            array = array.astype(np.float64)
+        if k == 0:
+            kind = np.float64 if plane.dtype.kind == "f" else np.int32
+            array = np.zeros(shape, dtype=kind, order="F")
         array[:, :, k] = plane.T
     if modality == "MR" and len(set(rescales)) == 1:
         return Voxels(_smallest(array), "as stored")
@@ -79,9 +81,11 @@ def read_voxels(root: Path, stack: Stack) -> Voxels:
 
 
 def _rescaled(array: NDArray[Any], rescales: Sequence[tuple[float, float]]) -> NDArray[Any]:
-    """Values by the slope and intercept of each slice."""
+    """Values by the slope and intercept of each slice; the array may be changed."""
     if all(slope == 1 and intercept == round(intercept) for slope, intercept in rescales):
-        return _smallest(array + np.array([round(intercept) for _, intercept in rescales]))
+        shifts = np.array([round(intercept) for _, intercept in rescales], dtype=array.dtype)
+        array += shifts
+        return _smallest(array)
     values = np.zeros(array.shape, dtype=np.float32, order="F")
     for k, (slope, intercept) in enumerate(rescales):
         values[:, :, k] = array[:, :, k] * slope + intercept

@@ -15,7 +15,7 @@ from evaluator.errors import EngineUnavailableError, ModelFilesError
 from evaluator.manifests.organs import load_organs
 from evaluator.zoo.cards import read_text_prompts
 from evaluator.zoo.fetching import COMMERCIAL_USE
-from evaluator.zoo.image_builder import is_built
+from evaluator.zoo.image_transfer import is_built
 from evaluator.zoo.preflight.expectations import read_expectations
 from evaluator.zoo.preflight.weight_files import PreflightResult, check_files
 
