@@ -283,17 +283,6 @@ class Reproducibility:
     format: int = FORMAT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFiles:
-    """The state of a run's files when its tables were made: ``files.json``."""
-
-    #: fingerprint of the names, sizes and times of records, scores, prompts, limits and masks
-    state: str
-    #: files that differed from what the run had written, each with how
-    changed: tuple[str, ...] = ()
-    format: int = FORMAT
-
-
 def _with_text_seeds(seeds: Mapping[int, Mapping[str, Json]]) -> Json:
     return {str(seed): dict(targets) for seed, targets in seeds.items()}
 
