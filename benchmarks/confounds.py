@@ -4,8 +4,9 @@
     benchmarks/confounds.py --slow-subjects 20    random-walker on all of phantom-40; hours more
     benchmarks/confounds.py RUN...    the table of runs that exist; prints only
 
-``random-walker`` needs a minute or more for a scan of ``phantom-40``, so it runs on the first subjects
-of each modality pair there; the table's n and the note above it say on how many. The model ``blind`` is ``ellipsoid`` with the box of whole voxels, as most models take it.
+``random-walker`` needs a minute or more for a scan of ``phantom-40``, so it runs on the first
+subjects of each modality pair there; the table's n and the note above it say on how many. The model
+``blind`` is ``ellipsoid`` with the box of whole voxels, as most models take it.
 """
 
 from __future__ import annotations

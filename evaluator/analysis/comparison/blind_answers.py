@@ -1,9 +1,9 @@
 """Controlled differences against each image-blind answer, as one estimate that all of them allow.
 
 The floor is the best image-blind answer of each scan. A model that looks at no image may give
-another answer, which loses more on a coarse grid than the floor does. So the difference of a model that
-is not better than the floor is claimed only if it is there beyond the grid's effect on each of the
-answers: an intersection-union test, whose p is the largest one (Berger, Technometrics
+another answer, which loses more on a coarse grid than the floor does. So the difference of a model
+that is not better than the floor is claimed only if it is there beyond the grid's effect on each of
+the answers: an intersection-union test, whose p is the largest one (Berger, Technometrics
 1982;24:295-300). A model that is better than the floor on both images is no image-blind answer.
 """
 

@@ -27,7 +27,9 @@ GRID = {
         "against any answer; 1 if the differences against two answers have opposite signs"
     ),
     "controlled_p_holm": "controlled_p adjusted by Holm over the family",
-    "controlled_p_equivalence": "the test of p_equivalence, of the controlled differences: the largest",
+    "controlled_p_equivalence": (
+        "the test of p_equivalence, of the controlled differences: the largest p"
+    ),
     "controlled_p_equivalence_holm": "controlled_p_equivalence adjusted by Holm over the family",
     "controlled_verdict": "the verdict of the controlled differences; NA: no floor or no ceiling",
     "conclusion": (
