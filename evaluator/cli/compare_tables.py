@@ -42,7 +42,7 @@ _CONTROLLED = (
     Column(name="controlled_difference", heading="controlled\ndifference"),
     Column(name="controlled_95", heading="controlled\n95\u00a0%", level=1),
     Column(name="controlled_p_holm", heading="controlled\np", level=1),
-    Column(name="conclusion", text=True),
+    Column(name="conclusion", text=True, wraps=True),
     Column(name="remark", text=True, wraps=True, level=4),
 )
 
