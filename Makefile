@@ -26,7 +26,12 @@ UMD  := $(BIN)/umd
 ORACLES     := .venv-oracles
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: help eval test test-zoo test-upstream lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds bench-zoo bench-statistics bench-grid confounds bench-compare bench-report compare-peers code-metrics clean
+# gpu-check: a Python with torch, a folder of umd models fetch, and where its results go
+GPU_PYTHON ?= python3
+BUNDLE     ?=
+OUT        ?= .umd/gpu-check
+
+.PHONY: help eval test gpu-check test-zoo test-upstream lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds bench-zoo bench-statistics bench-grid confounds bench-compare bench-report compare-peers code-metrics clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -48,6 +53,10 @@ test-zoo: $(VENV)/dev.done ## build the models' images with random weights, chec
 test-upstream: $(VENV)/dev.done ## compare the models' pipelines with upstream's code, inside their images (UMD_BUNDLE as above)
 	@.ci/ensure-engine
 	UMD_TEST_ZOO=1 $(BIN)/python -m pytest -n $(ZOO_JOBS) --dist worksteal tests/zoo_images/test_upstream.py -rs
+
+gpu-check: ## every network (or MODEL) at full size with random weights on a GPU, 8 minutes; installs and fetches nothing (GPU_PYTHON with torch, numpy, scipy; BUNDLE=folder)
+	PYTHONPATH=.:models/sdk $(GPU_PYTHON) benchmarks/gpu_check.py $(if $(filter command environment,$(origin MODEL)),$(MODEL)) \
+		$(if $(BUNDLE),--bundle $(BUNDLE)) --out $(OUT)
 
 lint: $(VENV)/dev.done ## ruff, mypy and the layers
 	$(BIN)/ruff check .

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,7 @@ from evaluator.containers.engines.docker_errors import (
     refused_start,
     remove_container,
 )
-from evaluator.containers.engines.guard import start_of
+from evaluator.containers.engines.orphans import labelled, left_by_killed, orphans_of
 from evaluator.containers.engines.probe import probe_folders
 from evaluator.containers.engines.process_output import LogFile
 from evaluator.containers.engines.relay import relay_arguments
@@ -50,8 +49,6 @@ logger = logging.getLogger(__name__)
 PROBE_SECONDS, PROBE_BYTES = 60.0, 256 * 2**20
 #: seconds for any call to the engine that is not a wait for a model
 CALL_SECONDS = 120
-#: a container of another run whose evaluator is gone has so long to end by itself
-ORPHAN_SECONDS = 60.0
 
 HOW_TO_GET = """no container engine answers at {address} ({why}).
   As root on Debian or Ubuntu:  apt-get install docker.io && systemctl start docker (or: dockerd &)
@@ -274,51 +271,23 @@ class DockerEngine:
 
     def sweep(self, run_id: str) -> list[str]:
         """See ``evaluator.containers.engines.Engine``."""
-        left = []
-        for container in self._orphans():
-            if container.labels.get("umd.run") == run_id or _age(container) > ORPHAN_SECONDS:
-                left.append(container)
-        return self._remove_all(left)
+        return self._remove_all(left_by_killed(self.client, run_id))
 
     def orphans(self) -> list[str]:
         """See ``evaluator.containers.engines.Engine``."""
-        return [container.name for container in self._orphans()]
+        return [container.name for container in orphans_of(self.client)]
 
     def remove_orphans(self) -> list[str]:
         """Remove them; returns their names."""
-        return self._remove_all(self._orphans())
-
-    def _orphans(self) -> list[Any]:
-        host = os.uname().nodename
-        orphans = []
-        for container in self._labelled("umd.run"):
-            pid = container.labels.get("umd.pid", "0")
-            started = start_of(int(pid)) if pid.isdigit() else ""
-            # a later process may have got the number of one that is gone
-            alive = started != "" and container.labels.get("umd.started", started) == started
-            if container.labels.get("umd.host") == host and not alive:
-                orphans.append(container)
-        return orphans
+        return self._remove_all(orphans_of(self.client))
 
     def _labelled(self, label: str) -> list[Any]:
-        with engine_faults(self.client):
-            return list(
-                self.client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
-            )
+        return labelled(self.client, label)
 
     def _remove_all(self, containers: list[Any]) -> list[str]:
         for container in containers:
             remove_container(container)
         return [str(container.name) for container in containers]
-
-
-def _age(container: Any) -> float:
-    """Seconds since a container was created; 0 if the engine does not tell."""
-    try:
-        created = datetime.fromisoformat(container.attrs["Created"])
-    except (KeyError, TypeError, ValueError):
-        return 0.0
-    return (datetime.now(UTC) - created).total_seconds()
 
 
 def _docker_types(arguments: dict[str, Any]) -> dict[str, Any]:
