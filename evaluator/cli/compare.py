@@ -119,16 +119,19 @@ def compare(
     elif not folder:
         print_comparison(results, comparison)
         if split:
-            print_subgroups(split, {run.label for run in results.runs if run.circular})
+            print_subgroups(split, {run.label for run in results.runs if run.info.is_circular})
 
 
 def parse_margin(text: str) -> tuple[str, float]:
     """Parse a value of ``--margin`` such as dice=0.05. Raises click.UsageError."""
     metric, _, number = text.partition("=")
     try:
-        return metric.strip(), float(number)
+        margin = float(number)
     except ValueError:
         raise click.UsageError(f"--margin {text}: write METRIC=NUMBER, as in dice=0.05") from None
+    if not 0 < margin < float("inf"):
+        raise click.UsageError(f"--margin {text}: a margin is a finite number above 0")
+    return metric.strip(), margin
 
 
 def families_of(

@@ -42,7 +42,7 @@ _CONTROLLED = (
     Column(name="controlled_difference", heading="controlled\ndifference"),
     Column(name="controlled_95", heading="controlled\n95\u00a0%", level=1),
     Column(name="controlled_p_holm", heading="controlled\np", level=1),
-    Column(name="conclusion", text=True),
+    Column(name="conclusion", text=True, wraps=True),
     Column(name="remark", text=True, wraps=True, level=4),
 )
 
@@ -95,7 +95,7 @@ def print_comparison(results: Results, comparison: Comparison) -> None:
             print_note("no scores yet")
             continue
         metric = str(means["metric"].iloc[0])
-        circular = {run.label for run in group.results.runs if run.circular}
+        circular = {run.label for run in group.results.runs if run.info.is_circular}
         modality = _without_repetition(_rows(comparison.modality, *key, metric))
         modality = _mark_circular(modality, circular)
         title = f"structural minus functional, {metric}"

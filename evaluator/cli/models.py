@@ -157,6 +157,7 @@ def build(
     show_default=True,
     help="Save the base image too (needs a container engine).",
 )
+@click.option("--list", "listing", is_flag=True, help="Fetch nothing; list all files and hashes.")
 def fetch(
     names: tuple[str, ...],
     into: Path,
@@ -164,11 +165,13 @@ def fetch(
     accepted: tuple[str, ...],
     machine: str,
     base: bool,
+    listing: bool,
 ) -> None:
     """Fetch all files for the images of models NAMES, to build them without a network.
 
     Licences are shown; licences with restrictions must be accepted. An interrupted fetch resumes.
     """
+    from evaluator.cli.bundle_list import print_bundle
     from evaluator.cli.progress import Downloads
     from evaluator.errors import UserError
     from evaluator.zoo import find_model
@@ -191,9 +194,13 @@ def fetch(
             flavour=choose_flavour(flavour) if sources.base == "umd/torch" else "cpu",
             machine=machine,
         )
+        bundle = Bundle(model=name, root=into, sources=sources, image=image)
+        if listing:
+            print_bundle(bundle)
+            continue
         with Downloads() as downloads:
             how = Fetch(accepted=frozenset(accepted), progress=downloads.step)
-            fetch_parts(Bundle(model=name, root=into, sources=sources, image=image), how)
+            fetch_parts(bundle, how)
             if base:
                 save_base(into, sources.base.removeprefix("umd/"), image, open_image_store())
         click.echo(f"{into / name}")

@@ -57,6 +57,15 @@ def print_resolved(resolved: ResolvedRun) -> None:
 
 def warn_unsupported(resolved: ResolvedRun) -> None:
     """Warn of scans that the model does not support, once for each reason, before the run."""
+    from evaluator.evaluation.plan import correction_refusal, takes_corrections
+
+    plan = resolved.plan
+    if plan.kind and not takes_corrections(plan) and correction_refusal(plan) is None:
+        logger.warning(
+            "%s takes no clicks: only round 0 of %s is run; its masks stand for later rounds",
+            plan.card.name,
+            plan.protocol.id,
+        )
     reasons = Counter(scan.reason for scan in resolved.scans if scan.state == "refused")
     for reason, count in reasons.items():
         logger.warning(

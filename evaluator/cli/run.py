@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evaluator.cli.options import (
+    FiniteRange,
     accept_licence_option,
     card_option,
     contract_option,
@@ -92,7 +93,7 @@ NO_MASK_EXIT = 11
 @data_root_option
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0.1),
+    type=FiniteRange(min=0.1),
     help="Maximum seconds per request (default: from the model's card).",
 )
 @click.option(

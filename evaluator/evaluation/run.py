@@ -19,6 +19,7 @@ from evaluator.evaluation.data_guard import require_usable
 from evaluator.evaluation.executors import LocalExecutor
 from evaluator.evaluation.executors.local import leased
 from evaluator.evaluation.model_connection import connect
+from evaluator.evaluation.plan import rounds_of
 from evaluator.evaluation.provenance import clock_warning, describe_limits, run_info
 from evaluator.evaluation.reproducibility_check import check_reproducibility
 from evaluator.evaluation.resolve import resolve
@@ -195,7 +196,7 @@ def _connect(
     return connect(
         engine,
         model,
-        context.plan.protocol.rounds,
+        rounds_of(context.plan),
         run_id=run.name,
         log=run.path / "model.log",
         limits=limits,

@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from evaluator import paths
 from evaluator.errors import DatasetError, ManifestError
 from evaluator.manifests.case_lists import NAME, Name, Row, name_rule, read_case_list
+from evaluator.manifests.faults import describe_fault
 from evaluator.types import ExpectedCounts
 
 logger = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ def _describe(fault: Any) -> str:
     place = ".".join(str(part) for part in fault["loc"] if part != "[key]")
     if fault["type"] == "string_pattern_mismatch" and fault["ctx"]["pattern"] == NAME:
         return f"{place}: {name_rule(str(fault['input']))}"
-    return f"{place}: {fault['msg']}"
+    return describe_fault(fault)
 
 
 def root_of(

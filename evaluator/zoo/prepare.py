@@ -161,5 +161,6 @@ def _local(zoo_model: ZooModel, weights: Weights) -> Model:
         image=None,
         digest=local_digest(zoo_model),
         adapter=zoo_model.adapter,
+        modules=zoo_model.modules,
         weights=weights.folder,
     )

@@ -68,6 +68,9 @@ class LocalEngine:
         environment |= {"CUDA_VISIBLE_DEVICES": gpu or "", GIVEN: gpu or ""} | (
             {"UMD_WEIGHTS": str(model.weights)} if model.weights else {}
         )
+        if model.modules:
+            further = [*map(str, model.modules), os.environ.get("PYTHONPATH", "")]
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, further))
         try:
             return PipedProcess(arguments, LogFile(log), mode, environment=environment)
         except OSError as error:

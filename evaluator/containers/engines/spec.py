@@ -63,6 +63,8 @@ class Model:
     #: of the image; without one, of the adapter's files
     digest: str
     adapter: Path | None
+    #: further folders with modules that an adapter without an image imports
+    modules: tuple[Path, ...] = ()
     #: folder that is mounted in the place of the image's own weights; None: nothing is
     weights: Path | None = None
     layout: ContainerLayout = NATIVE_LAYOUT

@@ -25,7 +25,6 @@ from evaluator.volumes import MaskValidator
 from evaluator.zoo import find_model
 from evaluator.zoo.conformance.foreign import foreign_checks
 from evaluator.zoo.conformance.requests import (
-    TARGET,
     UNKNOWN_TARGET,
     huge_request,
     oriented_requests,
@@ -192,7 +191,9 @@ def _masks(validator: MaskValidator, answers: Iterable[RequestOutcome]) -> dict[
     return {answer.request.id: _mask(validator, answer) for answer in answers}
 
 
-def _mask(validator: MaskValidator, answer: RequestOutcome, target: str = TARGET) -> Mask:
+def _mask(validator: MaskValidator, answer: RequestOutcome) -> Mask:
+    """The mask of the first target of a request."""
+    target = answer.request.targets[0]
     reply = answer.reply.targets.get(target) if answer.reply else None
     if answer.failure or answer.output is None:
         return answer.failure or Failure(status=Status.MISSING)
@@ -227,7 +228,8 @@ def _unknown_target(
         if answer.failure:
             detail = f"{answer.failure.status}: {answer.failure.detail}"[:MAX_DETAIL]
         return Result(check=check, ok=False, detail=detail)
-    unknown, prompted = (answer.reply.targets.get(name) for name in (UNKNOWN_TARGET, TARGET))
+    names = (UNKNOWN_TARGET, request.targets[0])
+    unknown, prompted = (answer.reply.targets.get(name) for name in names)
     is_refused = unknown is not None and unknown.status == "unsupported"
     prompted_ok = prompted is None or prompted.status == "ok"
     is_quick = answer.seconds <= max(REFUSAL_SECONDS, 3 * usual_seconds)
