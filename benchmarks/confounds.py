@@ -166,11 +166,10 @@ def main() -> None:
     text = table(TITLES, rows)
     print(text)
     if arguments.write or not arguments.runs:
-        subset = f"{SLOW} on phantom-40: the first {arguments.slow_subjects} subjects of each pair"
-        note = (
-            f"{machine()}. Each run compared alone, so no adjustment over models; engine local. "
-            f"{subset}."
-        )
+        note = f"{machine()}. Each run compared alone, so no adjustment over models; engine local."
+        if not arguments.runs:
+            count = arguments.slow_subjects
+            note += f" {SLOW} on phantom-40: the first {count} subjects of each pair."
         write("confounds", f"{note}\n\n{text}", ROOT / "docs/confounds.md")
 
 
