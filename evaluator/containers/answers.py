@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evaluator.containers.gpus import is_other_gpu
+from evaluator.containers.safe_removal import keep_removable
 from evaluator.errors import HostError
 from evaluator.plain_text import clean_text
 from evaluator.types import Failure, Status
@@ -195,6 +196,7 @@ def new_output(workspace: Workspace) -> Path:
     """A new folder for what one container writes."""
     folder = workspace.output / secrets.token_hex(6)
     folder.mkdir(parents=True)
+    keep_removable(folder)
     return folder
 
 

@@ -10,7 +10,7 @@ import json
 import logging
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,12 +21,13 @@ from evaluator.containers.contracts import API_LABEL, INVOKE, SOCKETS_LABEL
 from evaluator.errors import UserError, write_fault
 from evaluator.zoo.engine_images import open_image_store
 from evaluator.zoo.foreign_cards import socket_labels
-from evaluator.zoo.image_builder import ensure_image
+from evaluator.zoo.image_builder import ImageBuildConfig, ensure_image
+from evaluator.zoo.sources import read_sources
+from evaluator.zoo.weights import default_weights
 
 if TYPE_CHECKING:
     from evaluator.types import ModelCard
     from evaluator.zoo.catalog import ZooModel
-    from evaluator.zoo.image_builder import ImageBuildConfig
     from evaluator.zoo.image_store import ImageStore
 
 logger = logging.getLogger(__name__)
@@ -73,7 +74,15 @@ def export_image(
         HostError: the file cannot be written.
     """
     builder = store or open_image_store()
-    built = ensure_image(model, config, store=builder)
+    weights = default_weights(read_sources(model.name))
+    if weights.kind == "mounted":
+        logger.warning(
+            "model %s has no published weights, and the image has none: upload a tar file of its "
+            "weights as the algorithm's model, which the platform unpacks to /opt/ml/model",
+            model.name,
+        )
+    order = replace(config or ImageBuildConfig(), weights=weights)
+    built = ensure_image(model, order, store=builder)
     described = builder.describe(built.digest)
     if model.card.contract != "1" or described.entrypoint[: len(SERVE)] != SERVE:
         raise UserError(
