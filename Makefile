@@ -26,12 +26,17 @@ UMD  := $(BIN)/umd
 ORACLES     := .venv-oracles
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: help eval test test-zoo test-upstream lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds bench-zoo bench-statistics bench-grid confounds bench-compare bench-report compare-peers code-metrics clean
+# gpu-check: a Python with torch, a folder of umd models fetch, and where its results go
+GPU_PYTHON ?= python3
+BUNDLE     ?=
+OUT        ?= .umd/gpu-check
+
+.PHONY: help eval test gpu-check test-zoo test-upstream lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds bench-zoo bench-statistics bench-grid confounds bench-compare bench-report compare-peers code-metrics clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-eval: $(VENV)/run.done ## evaluate MODEL on DATA under PROTOCOL (GPUS=all|none|0,1 ENGINE=auto|docker|podman|local)
+eval: $(VENV)/run.done ## evaluate MODEL on DATA under PROTOCOL (GPUS=all|none|0,1 ENGINE=auto|docker|podman|apptainer|local)
 	@[ "$(ENGINE)" = local ] || .ci/ensure-engine
 	$(UMD) run $(foreach model,$(MODEL),-m $(model)) -d $(DATA) -p $(PROTOCOL) --gpus $(GPUS) --engine $(ENGINE) \
 		--weights $(WEIGHTS) $(foreach option,$(OPTIONS),--option $(option))
@@ -39,15 +44,19 @@ eval: $(VENV)/run.done ## evaluate MODEL on DATA under PROTOCOL (GPUS=all|none|0
 test: $(VENV)/dev.done ## lint, types, and the tests of WHAT=tests
 	@.ci/ensure-engine
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile $(WHAT)
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder $(WHAT)
 
 test-zoo: $(VENV)/dev.done ## build the models' images with random weights, check and run them (UMD_BUNDLE=folder for files that no index has, UMD_RECORD=1 to record the checks)
 	@.ci/ensure-engine
-	UMD_TEST_ZOO=1 $(BIN)/python -m pytest -n $(ZOO_JOBS) --dist worksteal tests/zoo tests/zoo_images/test_images.py -rs
+	UMD_TEST_ZOO=1 $(BIN)/python -m pytest -n $(ZOO_JOBS) --dist worksteal tests/zoo tests/zoo_images/test_images.py tests/zoo_images/test_base_images.py -rs
 
 test-upstream: $(VENV)/dev.done ## compare the models' pipelines with upstream's code, inside their images (UMD_BUNDLE as above)
 	@.ci/ensure-engine
 	UMD_TEST_ZOO=1 $(BIN)/python -m pytest -n $(ZOO_JOBS) --dist worksteal tests/zoo_images/test_upstream.py -rs
+
+gpu-check: ## every network (or MODEL) at full size with random weights on a GPU, 8 minutes; installs and fetches nothing (GPU_PYTHON with torch, numpy, scipy; BUNDLE=folder)
+	PYTHONPATH=.:models/sdk $(GPU_PYTHON) benchmarks/gpu_check.py $(if $(filter command environment,$(origin MODEL)),$(MODEL)) \
+		$(if $(BUNDLE),--bundle $(BUNDLE)) --out $(OUT)
 
 lint: $(VENV)/dev.done ## ruff, mypy and the layers
 	$(BIN)/ruff check .

@@ -39,7 +39,7 @@ Topic = Literal[
 """What a finding is about.
 
 files: missing, unreadable or changed files, and references on another grid than their image.
-header: places and directions that a header states twice, or not at all.
+header: places and directions that a header states twice, not at all, or unlike its image.
 values: values that are implausible for the unit.
 labels: contents of references.
 anatomy: place, volume and completeness of organs.

@@ -107,6 +107,17 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedCounts:
+    """What a complete copy of a dataset has; None: not stated."""
+
+    #: subjects with PET and CT, and with PET and MR
+    pet_ct: int | None = None
+    pet_mr: int | None = None
+    #: different targets
+    targets: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
     """A dataset read from its manifest: its properties, and the path of each file here."""
 
@@ -124,6 +135,8 @@ class Dataset:
     sha256: str
     #: models whose output, or whose training data, the references are
     circular: tuple[str, ...] = ()
+    #: counts of a complete copy; None: not stated
+    expected: ExpectedCounts | None = None
     #: folder that the case list's paths are relative to, as found on this machine
     root: Path | None = None
     #: subject -> column of the table of subjects ("sex", "scanner") -> value; empty: no table

@@ -18,6 +18,8 @@ settings.register_profile("umd", deadline=None)
 settings.load_profile("umd")
 
 CI = os.environ.get("CI") == "true"
+#: marks of the tests that take longest
+SLOW_MARKS = ("docker", "podman", "browser", "slow")
 #: builds the models' images; make test-zoo and make test-upstream run it
 collect_ignore = [] if os.environ.get("UMD_TEST_ZOO") else ["zoo_images"]
 
@@ -104,6 +106,12 @@ def order(model: str, dataset: Path | str, protocol: str = "point-1", **more: ob
         RunConfig(model=model, dataset=str(dataset), protocol=protocol, **({"recheck": 0} | more)),
         progress=lambda *_: None,
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the files with slow tests first, so that no process ends with a long file alone."""
+    slow = {item.path for item in items if any(map(item.get_closest_marker, SLOW_MARKS))}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

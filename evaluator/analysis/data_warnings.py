@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evaluator.analysis.displacements import describe_displacements, largest_displacement_mm
+from evaluator.analysis.scorer_versions import scorer_line
 from evaluator.runs.data_checks import UNREGISTERED
 
 if TYPE_CHECKING:
@@ -22,6 +23,24 @@ def data_warnings(info: RunInfo, store: RunStore) -> list[str]:
     return [*lines, *(f"data: {line}" for line in store.checks().lines())]
 
 
+def rounds_line(run: RunStore, label: str) -> list[str]:
+    """Say that a model took part in round 0 alone; empty if it did not.
+
+    Args:
+        run: the run.
+        label: what tables call it.
+    """
+    for record in run.records():
+        for stopped in record.stop_reasons.values():
+            reasons = {stop.reason for stop in stopped.values()}
+            if not reasons:
+                continue
+            if reasons != {"no-corrections"}:
+                return []
+            return [f"{label} takes no clicks: its masks of round 0 stand for later rounds."]
+    return []
+
+
 def golden_line(info: RunInfo) -> list[str]:
     """Whether a network's golden case passed with the run's weights; empty without weights."""
     state = info.weights.golden
@@ -31,9 +50,11 @@ def golden_line(info: RunInfo) -> list[str]:
 def warnings_of_runs(runs: Iterable[RunFacts]) -> list[str]:
     """Of several runs of one dataset: each line once, and how far each run's prompts lie off."""
     lines: dict[str, None] = {}
-    displaced: list[str] = []
+    of_runs: list[str] = []
     for run in runs:
         lines |= dict.fromkeys(data_warnings(run.info, run.store))
+        of_runs += scorer_line(run.store, run.label)
+        of_runs += rounds_line(run.store, run.label)
         if largest_displacement_mm(run.store) > 0:
-            displaced.append(f"{run.label}: {describe_displacements(run.store)}")
-    return [*lines, *displaced]
+            of_runs.append(f"{run.label}: {describe_displacements(run.store)}")
+    return [*lines, *of_runs]

@@ -15,8 +15,9 @@ import numpy as np
 from evaluator.analysis.comparison.schema import ALL_TARGETS
 from evaluator.analysis.comparison.score_array import EXCLUDED, INCLUDED, make_score_array
 from evaluator.analysis.comparison.subject_means import describe_subjects, with_target_mean
-from evaluator.analysis.data_warnings import data_warnings
+from evaluator.analysis.data_warnings import data_warnings, rounds_line
 from evaluator.analysis.displacements import displacements
+from evaluator.analysis.scorer_versions import scorer_line
 from evaluator.errors import UnknownNameError
 from evaluator.manifests.protocols import load_protocol
 from evaluator.metrics import METRICS
@@ -268,7 +269,8 @@ def header(run: RunStore) -> list[str]:
     ]
     if identity.options:
         lines.append(f"options: {identity.options}")
-    return [*lines, *data_warnings(info, run)]
+    lines += data_warnings(info, run)
+    return [*lines, *scorer_line(run, identity.model), *rounds_line(run, identity.model)]
 
 
 def not_run(run: RunStore) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from evaluator.cli.options import json_option
+from evaluator.cli.options import FiniteRange, json_option
 from evaluator.cli.table_layout import Column, Table
 from evaluator.cli.tables import print_note, print_table, table_options
 
@@ -59,7 +59,7 @@ _OUTLIERS = (
 )
 @click.option(
     "--outlier",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=FiniteRange(0, 1, min_open=True),
     default=0.2,
     show_default=True,
     help="A model is an outlier if its mean Dice with the others is lower by this than theirs.",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evaluator.cli.compare_tables import print_comparison
-from evaluator.cli.options import json_option, primary_option
+from evaluator.cli.compare_tables import print_comparison, print_subgroups
+from evaluator.cli.options import by_option, json_option, primary_option
 from evaluator.cli.tables import table_options
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     help="Margin of equivalence: differences below X are irrelevant (dice=0.05).",
 )
 @primary_option
+@by_option
 @click.option("--round", "number", type=int, help="Round of corrections (default: the last).")
 @table_options
 @json_option("row of each table")
@@ -54,6 +55,7 @@ def compare(
     metrics: tuple[str, ...],
     margins: tuple[str, ...],
     primaries: tuple[str, ...],
+    columns: tuple[str, ...],
     number: int | None,
     as_json: bool,
     folder: Path | None,
@@ -64,7 +66,13 @@ def compare(
     all results (docs/statistics.md).
     """
     from evaluator.analysis.comparison import compare as compare_results
-    from evaluator.analysis.comparison.output import rows_of, write_csv
+    from evaluator.analysis.comparison.output import (
+        frames_of,
+        rows_of,
+        rows_of_frames,
+        write_csv,
+        write_subgroups,
+    )
     from evaluator.limits import ensure_limits
     from evaluator.runs.names import choose_runs
     from evaluator.runs.results import load
@@ -82,30 +90,48 @@ def compare(
     stores = choose_runs(runs)
     ensure_limits(stores)
     results = load(stores)
+    families = families_of(results, manifest, primaries)
+    all_margins = dict(map(parse_margin, margins))
     comparison = compare_results(
-        results,
-        metrics=metrics,
-        margins=dict(map(parse_margin, margins)),
-        families=families_of(results, manifest, primaries),
-        round_number=number,
+        results, metrics=metrics, margins=all_margins, families=families, round_number=number
     )
+    split = None
+    if columns:
+        from evaluator.analysis.comparison.subgroups import compare_subgroups
+
+        split = compare_subgroups(
+            results,
+            columns,
+            metric=metrics[0] if metrics else None,
+            margins=all_margins,
+            families=families,
+            round_number=number,
+        )
     if folder:
-        for path in write_csv(comparison, folder):
+        for path in [
+            *write_csv(comparison, folder),
+            *(write_subgroups(split, folder) if split else ()),
+        ]:
             click.echo(path, err=as_json)
     if as_json:
-        for row in rows_of(comparison):
+        for row in [*rows_of(comparison), *(rows_of_frames(frames_of(split)) if split else ())]:
             click.echo(json.dumps(row, allow_nan=False))
     elif not folder:
         print_comparison(results, comparison)
+        if split:
+            print_subgroups(split, {run.label for run in results.runs if run.circular})
 
 
 def parse_margin(text: str) -> tuple[str, float]:
     """Parse a value of ``--margin`` such as dice=0.05. Raises click.UsageError."""
     metric, _, number = text.partition("=")
     try:
-        return metric.strip(), float(number)
+        margin = float(number)
     except ValueError:
         raise click.UsageError(f"--margin {text}: write METRIC=NUMBER, as in dice=0.05") from None
+    if not 0 < margin < float("inf"):
+        raise click.UsageError(f"--margin {text}: a margin is a finite number above 0")
+    return metric.strip(), margin
 
 
 def families_of(

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from evaluator.analysis.comparison import Comparison
+    from evaluator.analysis.comparison.subgroups import SubgroupComparison
     from evaluator.runs.results import Results
 
 
@@ -41,7 +42,7 @@ _CONTROLLED = (
     Column(name="controlled_difference", heading="controlled\ndifference"),
     Column(name="controlled_95", heading="controlled\n95\u00a0%", level=1),
     Column(name="controlled_p_holm", heading="controlled\np", level=1),
-    Column(name="conclusion", text=True),
+    Column(name="conclusion", text=True, wraps=True),
     Column(name="remark", text=True, wraps=True, level=4),
 )
 
@@ -55,6 +56,22 @@ _MODEL_COLUMNS = (
     Column(name="failed_other", level=3),
     Column(name="mean_model", heading="model mean\nover subjects", level=2),
     Column(name="mean_other", heading="other mean\nover subjects", level=2),
+)
+
+
+_SUBGROUP_COLUMNS = (
+    Column(name="model", text=True, wraps=True, shared=True),
+    Column(name="modality_pair", heading="pair", text=True),
+    Column(name="by", text=True, shared=True),
+    Column(name="subgroup", text=True),
+    Column(name="n", heading="subjects"),
+    Column(name="mean_structural", heading="structural mean\nover subjects", level=2),
+    Column(name="mean_functional", heading="functional mean\nover subjects", level=2),
+    Column(name="difference"),
+    Column(name="95", heading="95\u00a0%"),
+    Column(name="p_holm", heading="p", level=1),
+    Column(name="verdict", text=True),
+    Column(name="verdict_reason", heading="reason", text=True, level=3),
 )
 
 
@@ -78,11 +95,13 @@ def print_comparison(results: Results, comparison: Comparison) -> None:
             print_note("no scores yet")
             continue
         metric = str(means["metric"].iloc[0])
+        circular = {run.label for run in group.results.runs if run.circular}
         modality = _without_repetition(_rows(comparison.modality, *key, metric))
+        modality = _mark_circular(modality, circular)
         title = f"structural minus functional, {metric}"
         common = benchmark_of(group) | {"metric": metric}
         _print_modalities(modality, title, common)
-        models = _rows(comparison.models, *key, metric)
+        models = _mark_circular(_rows(comparison.models, *key, metric), circular)
         overall = models[models["target"] == ALL_TARGETS]
         only = set(models["target"]) - {ALL_TARGETS}
         title = f"model minus other, {metric}, {only.pop() if len(only) == 1 else ALL_TARGETS}"
@@ -99,6 +118,15 @@ def print_comparison(results: Results, comparison: Comparison) -> None:
         "controlled difference takes the grid's part out; the conclusion is drawn from it "
         "(docs/statistics.md)."
     )
+
+
+def _mark_circular(frame: pd.DataFrame, circular: set[str]) -> pd.DataFrame:
+    """Write "(circular)" behind models that the references come from."""
+    for column in ("model", "other"):
+        if circular and column in frame:
+            marked = [f"{n} (circular)" if n in circular else n for n in frame[column]]
+            frame = frame.assign(**{column: marked})
+    return frame
 
 
 def _rows(
@@ -190,3 +218,30 @@ def _print_gaps(frame: pd.DataFrame) -> None:
             f"{label} {format_cell(row['value'])} (literature {format_cell(row['literature'])}, "
             f"{row['certainty']}; measured {format_cell(row['measured'])})"
         )
+
+
+def print_subgroups(split: SubgroupComparison, circular: set[str]) -> None:
+    """Print differences within subgroups, over all targets.
+
+    Args:
+        split: the comparison.
+        circular: labels of models that the references come from.
+    """
+    frame = split.subgroups[split.subgroups["failures"] == "counted"]
+    frame = _mark_circular(frame[frame["target"] == ALL_TARGETS], circular)
+    for (dataset, protocol, metric), block in frame.groupby(["dataset", "protocol", "metric"]):
+        rows = []
+        for row in block.to_dict("records"):
+            estimates = row | {"95": (row["low"], row["high"]), "verdict": _verdict(row)}
+            estimates["verdict_reason"] = _reason(row)
+            rows.append([estimates[column.name] for column in _SUBGROUP_COLUMNS])
+        common = {"dataset": str(dataset), "protocol": str(protocol), "metric": str(metric)}
+        title = f"structural minus functional within subgroups, {metric}, {ALL_TARGETS}"
+        print_table(Table(title=title, columns=_SUBGROUP_COLUMNS, rows=rows, common=common))
+    for family in dict.fromkeys(map(str, frame["family"].dropna())):
+        print_note(f"family: {family}")
+    print_note(
+        "All subgroups are one family of tests, so it is larger than without --by. These are raw "
+        "differences: the grid's part is not taken out. A difference in one subgroup alone does "
+        "not show that subgroups differ. --json and -o have every target and the means."
+    )

@@ -252,6 +252,12 @@ def card(name: str, data_root: Path | None, output: Path) -> None:
 
 @data.command(epilog="Example: umd data phantom --cases 4 --size 128 96 200 --seed 7 -o my-phantom")
 @click.option(
+    "--like",
+    type=click.Choice(["umd"]),
+    help="Instead, a folder with the layout, counts (954 subjects) and size of UMD, to be imported "
+    "with --layout umd; --cases and --size make it smaller.",
+)
+@click.option(
     "--cases",
     type=click.IntRange(1, 10_000),
     default=4,
@@ -274,8 +280,15 @@ def card(name: str, data_root: Path | None, output: Path) -> None:
     help="Equal seeds generate equal files.",
 )
 @output_folder_option
-def phantom(cases: int, size: tuple[int, int, int], seed: int, output: Path) -> None:
+def phantom(
+    like: str | None, cases: int, size: tuple[int, int, int], seed: int, output: Path
+) -> None:
     """Generate a SYNTHETIC whole-body PET/CT and PET/MR dataset, with manifest and case list."""
+    if like:
+        from evaluator.cli.data_stand_in import make_stand_in
+
+        make_stand_in(cases, size, seed, output)
+        return
     from evaluator.datasets.phantom import generate
     from evaluator.errors import UserError
     from evaluator.manifests.datasets import DatasetManifest, PhantomPlan

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from evaluator.datasets.dataset_checks import count_differences
 from evaluator.datasets.importing import DatasetText, survey_folder, write_dataset
 from evaluator.datasets.importing.layout_files import LayoutOptions
 from evaluator.datasets.importing.write import NOT_STATED
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from evaluator.datasets.importing import FoundScan, Survey
     from evaluator.types import Modality
 
+#: a folder with this file holds synthetic data
+SYNTHETIC_FILE = "SYNTHETIC.txt"
 #: files that are left out, and changed names, of which so many are listed
 LISTED = 8
 
@@ -77,7 +80,7 @@ def _confirm(*, yes: bool) -> None:
 
 
 def _write(survey: Survey, settings: dict[str, Any]) -> None:
-    text = _dataset_text(survey.layout, settings)
+    text = _dataset_text(survey.root, survey.layout, settings)
     written = write_dataset(survey, text, settings["output"])
     click.echo(
         f"{written.case_list}: {written.added} rows added, {written.before} were there", err=True
@@ -86,7 +89,7 @@ def _write(survey: Survey, settings: dict[str, Any]) -> None:
     click.echo(f"then: umd run -m region-growing -d {written.manifest}", err=True)
 
 
-def _dataset_text(layout: str, settings: dict[str, Any]) -> DatasetText:
+def _dataset_text(root: Path, layout: str, settings: dict[str, Any]) -> DatasetText:
     """What the options say of the data; for the rest, what the layout of a public dataset says."""
     text = DatasetText(
         name=settings["name"],
@@ -95,6 +98,8 @@ def _dataset_text(layout: str, settings: dict[str, Any]) -> DatasetText:
         citation=settings["citation"],
         reference_origin=settings["reference_origin"],
         circular=settings["circular"],
+        synthetic=(root / SYNTHETIC_FILE).is_file(),
+        subjects=next((str(path) for path in _subject_tables(root) if path.is_file()), ""),
     )
     files = layout_files()
     if layout not in files:
@@ -105,6 +110,10 @@ def _dataset_text(layout: str, settings: dict[str, Any]) -> DatasetText:
         value = getattr(text, field)
         facts[field] = getattr(known, field) if value in ("", NOT_STATED, ()) else value
     return replace(text, **facts)
+
+
+def _subject_tables(root: Path) -> tuple[Path, ...]:
+    return (root.resolve() / "subjects.tsv", root.resolve() / "participants.tsv")
 
 
 def _labels(path: Path | None, values: Sequence[str]) -> dict[str, tuple[int, ...]]:
@@ -149,6 +158,8 @@ def _show(survey: Survey, *, as_json: bool) -> None:
         scans = [scan for scan in survey.scans if scan.modality == modality]
         click.echo(f"  {modality}: {len(scans)} images, {_grids(scans)}")
         click.echo(f"    targets: {_targets(scans)}")
+    for line in _count_lines(survey):
+        click.echo(f"  {line}")
     shared = sum(scan.shared for scan in survey.scans)
     if shared:
         click.echo(f"  {shared} images get references of another image, resampled to their grids")
@@ -161,6 +172,17 @@ def _show(survey: Survey, *, as_json: bool) -> None:
             click.echo(f"    {entry.path.relative_to(root)}: {entry.reason}")
         if len(survey.left_out) > LISTED:
             click.echo("    ... (--json lists all)")
+
+
+def _count_lines(survey: Survey) -> list[str]:
+    """What is missing to a complete copy of a public dataset."""
+    files = layout_files()
+    expected = load_layout(files[survey.layout]).expected if survey.layout in files else None
+    scans: dict[str, set[str]] = defaultdict(set)
+    for scan in survey.scans:
+        scans[scan.subject].add(scan.modality)
+    targets = {name for scan in survey.scans for ref in scan.references for name in ref.labels}
+    return count_differences(expected, list(scans.values()), targets) if expected else []
 
 
 def _scan_json(scan: FoundScan, root: Path) -> dict[str, Any]:

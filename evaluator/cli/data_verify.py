@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +13,7 @@ import click
 from evaluator.cli.table_layout import Column, Table
 from evaluator.cli.tables import print_note, print_table
 from evaluator.datasets import check_cases, load_dataset
+from evaluator.datasets.dataset_checks import check_counts
 from evaluator.findings import SEVERITIES, count_findings
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def verify_dataset(
     """See ``umd data verify``. Raises SystemExit 1 for warnings and 5 for errors."""
     dataset = load_dataset(name, data_root)
     check, seconds = run_checks(dataset, depth)
+    check = replace(check, findings=(*check.findings, *check_counts(dataset)))
     findings = sorted(check.findings, key=lambda finding: SEVERITIES.index(finding.severity))
     for finding in findings:
         if as_json:

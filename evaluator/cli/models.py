@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evaluator.cli.golden import golden
+from evaluator.cli.model_images import add, load, save
 from evaluator.cli.models_export import export
 from evaluator.cli.options import (
     PATH,
     accept_licence_option,
-    card_option,
-    contract_option,
     engine_option,
     flavour_option,
+    image_engine_option,
     json_option,
-    sockets_option,
     weights_option,
 )
 from evaluator.cli.preflight import preflight
@@ -49,13 +48,15 @@ def list_(as_json: bool) -> None:
     """List every model that has a Dockerfile, and whether its image is built."""
     from evaluator.errors import EngineUnavailableError
     from evaluator.zoo import broken_models, is_built, zoo
+    from evaluator.zoo.engine_images import open_image_store
 
+    try:
+        store = open_image_store()
+    except EngineUnavailableError:
+        store = None
     rows = []
     for model in zoo():
-        try:
-            built: bool | None = is_built(model)
-        except EngineUnavailableError:
-            built = None
+        built = is_built(model, store) if store else None
         if as_json:
             click.echo(json.dumps(_describe_model(model, built)))
         else:
@@ -93,6 +94,7 @@ def _model_row(model: ZooModel, built: bool | None) -> tuple[str, ...]:
 
 @models.command(epilog="Example: umd models build region-growing")
 @click.argument("names", nargs=-1, required=True)
+@image_engine_option
 @flavour_option
 @accept_licence_option
 @click.option(
@@ -103,6 +105,7 @@ def _model_row(model: ZooModel, built: bool | None) -> tuple[str, ...]:
 @weights_option
 def build(
     names: tuple[str, ...],
+    engine: str,
     flavour: Any,
     accepted: tuple[str, ...],
     bundle: Path | None,
@@ -113,11 +116,13 @@ def build(
     With --weights DIR, the image contains no weights; umd run --weights DIR mounts them.
     """
     from evaluator.cli.progress import Downloads
-    from evaluator.zoo import ImageBuildConfig, ensure_image, find_model
+    from evaluator.zoo import ImageBuildConfig, find_model, provide_image
+    from evaluator.zoo.engine_images import open_image_store
     from evaluator.zoo.fetching import Fetch
     from evaluator.zoo.sources import read_sources
     from evaluator.zoo.weights import choose_weights
 
+    store = open_image_store(engine)
     for model in [find_model(name) for name in names]:
         with Downloads() as downloads:
             order = ImageBuildConfig(
@@ -126,65 +131,8 @@ def build(
                 bundle=bundle,
                 fetch=Fetch(accepted=frozenset(accepted), progress=downloads.step),
             )
-            image = ensure_image(model, order)
+            image = provide_image(model, order, store)
         click.echo(f"{image.reference} {image.digest}")
-
-
-@models.command(epilog="Example: umd models add team1 --image team1.tar.gz --contract cvpr25")
-@click.argument("name")
-@click.option(
-    "--image",
-    required=True,
-    help="Reference of an image, or a file that docker save wrote.",
-)
-@contract_option
-@card_option
-@sockets_option
-@click.option(
-    "--weights-archive",
-    "weights",
-    type=PATH,
-    help="Tar file of weights, which is unpacked and mounted at /opt/ml/model.",
-)
-@click.option("--replace", is_flag=True, help="Replace another image of this name.")
-def add(
-    name: str,
-    image: str,
-    contract: str | None,
-    card: Path | None,
-    sockets: str | None,
-    weights: Path | None,
-    replace: bool,
-) -> None:
-    """Register a container image as model NAME, without a Dockerfile.
-
-    The image is known by its id; a tag that moves changes nothing. The definition is a text file
-    in the folder UMD_MODELS (default: ~/.config/umd/models).
-    """
-    from evaluator.zoo import find_model
-    from evaluator.zoo.docker_client import BuildClient
-    from evaluator.zoo.registered_images import add_image
-
-    path, described = add_image(
-        name,
-        image,
-        BuildClient(),
-        contract=contract,
-        card=card,
-        sockets=sockets,
-        weights=weights,
-        replace=replace,
-    )
-    model = find_model(name)
-    inputs = " | ".join(map("+".join, model.card.inputs))
-    click.echo(f"image       {described.digest}")
-    click.echo(f"platform    {described.architecture}, user {described.user or 'root'}")
-    click.echo(f"entrypoint  {' '.join(described.entrypoint) or '(none)'}")
-    click.echo(f"command     {' '.join(described.command) or '(none)'}")
-    click.echo(f"contract    {model.card.contract}")
-    click.echo(f"inputs      {inputs}; prompts {', '.join(model.card.prompts) or 'none'}")
-    click.echo(f"registered  {path}")
-    click.echo(f"run it with: umd run -m {name}")
 
 
 @models.command(epilog="Example: umd models fetch sam-med3d --into bundle")
@@ -209,6 +157,7 @@ def add(
     show_default=True,
     help="Save the base image too (needs a container engine).",
 )
+@click.option("--list", "listing", is_flag=True, help="Fetch nothing; list all files and hashes.")
 def fetch(
     names: tuple[str, ...],
     into: Path,
@@ -216,17 +165,19 @@ def fetch(
     accepted: tuple[str, ...],
     machine: str,
     base: bool,
+    listing: bool,
 ) -> None:
     """Fetch all files for the images of models NAMES, to build them without a network.
 
     Licences are shown; licences with restrictions must be accepted. An interrupted fetch resumes.
     """
+    from evaluator.cli.bundle_list import print_bundle
     from evaluator.cli.progress import Downloads
     from evaluator.errors import UserError
     from evaluator.zoo import find_model
     from evaluator.zoo.base_images import choose_flavour
     from evaluator.zoo.bundles import Bundle
-    from evaluator.zoo.docker_client import BuildClient
+    from evaluator.zoo.engine_images import open_image_store
     from evaluator.zoo.fetching import Fetch
     from evaluator.zoo.fetching import fetch as fetch_parts
     from evaluator.zoo.saved_images import save_base
@@ -243,11 +194,15 @@ def fetch(
             flavour=choose_flavour(flavour) if sources.base == "umd/torch" else "cpu",
             machine=machine,
         )
+        bundle = Bundle(model=name, root=into, sources=sources, image=image)
+        if listing:
+            print_bundle(bundle)
+            continue
         with Downloads() as downloads:
             how = Fetch(accepted=frozenset(accepted), progress=downloads.step)
-            fetch_parts(Bundle(model=name, root=into, sources=sources, image=image), how)
+            fetch_parts(bundle, how)
             if base:
-                save_base(into, sources.base.removeprefix("umd/"), image, BuildClient())
+                save_base(into, sources.base.removeprefix("umd/"), image, open_image_store())
         click.echo(f"{into / name}")
 
 
@@ -311,4 +266,7 @@ def badges() -> None:
 
 models.add_command(preflight)
 models.add_command(golden)
+models.add_command(add)
+models.add_command(save)
+models.add_command(load)
 models.add_command(export)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,18 +18,41 @@ if TYPE_CHECKING:
 
 PATH = click.Path(path_type=Path)
 
+
+class FiniteRange(click.FloatRange):
+    """A number in a range that is neither NaN nor infinite."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Parse the value of an option; raises click.BadParameter."""
+        number = float(super().convert(value, param, ctx))
+        if not isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
 engine_option = click.option(
     "--engine",
-    type=click.Choice(["auto", "docker", "podman", "local"]),
+    type=click.Choice(["auto", "docker", "podman", "podman-socket", "apptainer", "local"]),
     default="auto",
     show_default=True,
-    help="Container engine; local runs models without a container and provides no isolation.",
+    help="Container engine; auto takes the first that answers. local runs models without a "
+    "container and provides no isolation.",
+)
+image_engine_option = click.option(
+    "--engine",
+    type=click.Choice(["auto", "docker", "podman", "podman-socket", "apptainer"]),
+    default="auto",
+    show_default=True,
+    help="Container engine that keeps the image; auto takes the first that answers.",
 )
 gpus_option = click.option(
     "--gpus",
     default="all",
     show_default=True,
-    help='GPUs to use: "all", "none", or indices such as 0,1.',
+    help='GPUs to use: "all" (those of CUDA_VISIBLE_DEVICES if it is set), "none", indices such as '
+    "0,1, or UUIDs such as GPU-5c89 or MIG-c0b2.",
 )
 data_root_option = click.option(
     "--data-root",
@@ -81,6 +106,14 @@ output_folder_option = click.option(
 )
 
 
+by_option = click.option(
+    "--by",
+    "columns",
+    multiple=True,
+    metavar="COLUMN",
+    help="Also compare within each subgroup of this column of the dataset's table of subjects, "
+    "such as scanner or sex (repeatable); all subgroups are one family of tests.",
+)
 primary_option = click.option(
     "--primary",
     "primaries",
@@ -102,11 +135,11 @@ def json_option(unit: str) -> Decorator:
     )
 
 
-def parse_gpus(text: str) -> tuple[int, ...] | None:
+def parse_gpus(text: str) -> tuple[int | str, ...] | None:
     """Parse the value of ``--gpus``.
 
     Returns:
-        None for all GPUs, () for none, else indices.
+        None for all GPUs, () for none, else indices and UUIDs.
 
     Raises:
         click.UsageError: the value is invalid.
@@ -115,9 +148,16 @@ def parse_gpus(text: str) -> tuple[int, ...] | None:
         return None
     if text == "none":
         return ()
-    try:
-        return tuple(map(int, text.split(",")))
-    except ValueError:
-        raise click.UsageError(
-            f'--gpus {text}: expected "all", "none", or indices such as 0,1'
-        ) from None
+    names: list[int | str] = []
+    for part in text.split(","):
+        name = part.strip()
+        if name.isdigit():
+            names.append(int(name))
+        elif re.fullmatch(r"(GPU|MIG)-[0-9A-Za-z/-]+", name):
+            names.append(name)
+        else:
+            raise click.UsageError(
+                f'--gpus {text}: expected "all", "none", indices such as 0,1, or UUIDs such as '
+                "GPU-5c89 or MIG-c0b2"
+            )
+    return tuple(names)

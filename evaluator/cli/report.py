@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from evaluator.cli.options import moved_data_option, primary_option
+from evaluator.cli.options import by_option, moved_data_option, primary_option
 
 
 @click.command(
@@ -32,6 +32,7 @@ from evaluator.cli.options import moved_data_option, primary_option
     help="Margin of equivalence: differences below X are irrelevant (dice=0.05).",
 )
 @primary_option
+@by_option
 @click.option(
     "--no-images", is_flag=True, help="Numbers only: no snapshots and no image data of subjects."
 )
@@ -57,6 +58,7 @@ def report(
     control: str | None,
     margins: tuple[str, ...],
     primaries: tuple[str, ...],
+    columns: tuple[str, ...],
     no_images: bool,
     keep_ids: bool,
     cases: int,
@@ -104,5 +106,6 @@ def report(
         control=control,
         margins=dict(map(parse_margin, margins)),
         families=families_of(results, manifest, primaries),
+        columns=columns,
     )
     click.echo(f"report: {write_report(results, output, options)}")

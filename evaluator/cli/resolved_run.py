@@ -26,7 +26,7 @@ def print_resolved(resolved: ResolvedRun) -> None:
     """Print everything that ``execute`` will do, one fact a line."""
     plan, config = resolved.plan, resolved.config
     image = plan.digest if resolved.image_built else "is built before the run starts"
-    gpus = ", ".join(f"{gpu.index} ({gpu.name})" for gpu in resolved.gpus) or "none"
+    gpus = ", ".join(f"{gpu.label} ({gpu.name})" for gpu in resolved.gpus) or "none"
     name = resolved.run_name or "known when the image is built"
     existence = "exists, is resumed" if resolved.run_exists else "new"
     isolation = "" if resolved.isolates else " (no isolation)"
@@ -43,6 +43,8 @@ def print_resolved(resolved: ResolvedRun) -> None:
     }
     for fact, value in facts.items():
         click.echo(f"{fact + ':':10}{value}")
+    for sentence in resolved.unlimited if resolved.isolates else ():
+        click.echo(f"engine: {sentence}")
     for line in resolved.data.checks.lines():
         click.echo(f"data: {line}")
     for state in ("refused", "not run"):
@@ -55,6 +57,15 @@ def print_resolved(resolved: ResolvedRun) -> None:
 
 def warn_unsupported(resolved: ResolvedRun) -> None:
     """Warn of scans that the model does not support, once for each reason, before the run."""
+    from evaluator.evaluation.plan import correction_refusal, takes_corrections
+
+    plan = resolved.plan
+    if plan.kind and not takes_corrections(plan) and correction_refusal(plan) is None:
+        logger.warning(
+            "%s takes no clicks: only round 0 of %s is run; its masks stand for later rounds",
+            plan.card.name,
+            plan.protocol.id,
+        )
     reasons = Counter(scan.reason for scan in resolved.scans if scan.state == "refused")
     for reason, count in reasons.items():
         logger.warning(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evaluator.cli.options import (
+    FiniteRange,
     accept_licence_option,
     card_option,
     contract_option,
@@ -92,7 +93,7 @@ NO_MASK_EXIT = 11
 @data_root_option
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0.1),
+    type=FiniteRange(min=0.1),
     help="Maximum seconds per request (default: from the model's card).",
 )
 @click.option(
@@ -161,7 +162,7 @@ def run(
     if image is None and (contract or card or sockets):
         raise click.UsageError("--contract, --card and --sockets describe an --image")
     if image is not None:
-        models = (*models, _register(image, contract, card, sockets))
+        models = (*models, _register(image, settings["engine"], contract, card, sockets))
     if settings["name"] and len(models) > 1:
         raise click.UsageError("--name requires a single model; omit it for several")
     configs = [
@@ -206,13 +207,15 @@ def _run_or_tell(config: RunConfig, configs: Sequence[RunConfig], dry_run: bool)
         return "not run"
 
 
-def _register(image: str, contract: str | None, card: Path | None, sockets: str | None) -> str:
+def _register(
+    image: str, engine: str, contract: str | None, card: Path | None, sockets: str | None
+) -> str:
     """Register an image as a model under a name that follows from its reference."""
-    from evaluator.zoo.docker_client import BuildClient
+    from evaluator.zoo.engine_images import open_image_store
     from evaluator.zoo.registered_images import add_image, derive_name
 
-    name = derive_name(image)
-    path, _ = add_image(name, image, BuildClient(), contract=contract, card=card, sockets=sockets)
+    name, store = derive_name(image), open_image_store(engine)
+    path, _ = add_image(name, image, store, contract=contract, card=card, sockets=sockets)
     click.echo(f"image {image} is model {name} ({path})", err=True)
     return name
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evaluator.cli.options import PATH, json_option, moved_data_option
+from evaluator.cli.options import PATH, FiniteRange, json_option, moved_data_option
+from evaluator.cli.tables import chosen_form, print_table, table_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +59,7 @@ INCOMPLETE_EXIT = 5
 )
 @click.option(
     "--tolerance-mm",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     help="One NSD tolerance for all targets, millimetres.",
 )
 @click.option(
@@ -89,15 +90,15 @@ INCOMPLETE_EXIT = 5
     type=PATH,
     help="Append JSON objects to this file; pairs already in it are skipped.",
 )
-@click.option("--csv", "csv_file", type=PATH, help="Write a table of all scores to this file.")
-@click.option("--force", is_flag=True, help="Replace a file of -o or --csv that is something else.")
+@click.option("--force", is_flag=True, help="Replace a file of -o that is something else.")
 @click.option(
     "--strict",
     is_flag=True,
     help="Exit status 5 if a prediction is missing, a name matches nothing, or a warning is shown.",
 )
+@table_options
 @moved_data_option
-@json_option("pair")
+@json_option("pair, or for each target and modality of a run")
 def score(
     name: str | None,
     prediction: Path | None,
@@ -108,9 +109,14 @@ def score(
     """Score the masks of RUN again, without containers, or --prediction against --reference."""
     if name and not (prediction or reference):
         _refuse_options(name)
-        _score_run(name, data_root)
+        _score_run(name, data_root, as_json=options["as_json"])
     elif prediction and reference and not name:
         _score_files(prediction, reference, options)
+    elif name and prediction and reference:
+        raise click.UsageError(
+            f"{name}: a RUN is scored without --prediction and --reference. Tables are printed; "
+            "to keep one as a file, write umd score ... --csv > FILE"
+        )
     else:
         raise click.UsageError("give a RUN, or --prediction and --reference")
 
@@ -123,7 +129,7 @@ def _refuse_options(name: str) -> None:
     given = [
         parameter.opts[-1]
         for parameter in context.command.params
-        if parameter.name not in ("name", "data_root")
+        if parameter.name not in ("name", "data_root", "as_json", "wide", "csv", "markdown")
         and context.get_parameter_source(parameter.name or "") == ParameterSource.COMMANDLINE
     ]
     if given:
@@ -133,8 +139,9 @@ def _refuse_options(name: str) -> None:
         )
 
 
-def _score_run(name: str, data_root: Path | None) -> None:
-    from evaluator.cli.show import print_table
+def _score_run(name: str, data_root: Path | None, *, as_json: bool) -> None:
+    from evaluator.analysis.summary import summarise
+    from evaluator.cli.show import print_table as print_run
     from evaluator.limits import ensure_limits
     from evaluator.runs.names import open_run
     from evaluator.scoring.rescore import score_run
@@ -142,7 +149,11 @@ def _score_run(name: str, data_root: Path | None) -> None:
     run = replace(open_run(name), moved_to=data_root)
     ensure_limits([run])
     score_run(run)
-    print_table(run)
+    if not as_json:
+        print_run(run)
+        return
+    for entry in summarise(run):
+        click.echo(json.dumps(entry, allow_nan=False))
 
 
 def _score_files(prediction: Path, reference: Path, options: dict[str, Any]) -> None:
@@ -156,9 +167,7 @@ def _score_files(prediction: Path, reference: Path, options: dict[str, Any]) -> 
     settings, notes = _settings(options, pairs)
     output: Path | None = options["output"]
     tables = [options[key] for key in ("labels", "prediction_labels", "tolerances")]
-    done = prepare_output(
-        output, options["csv_file"], [*inputs_of(pairs), *tables], force=options["force"]
-    )
+    done = prepare_output(output, [*inputs_of(pairs), *tables], force=options["force"])
     notes += name_notes(pairs, unpaired)
     for note in notes:
         logger.warning(note)
@@ -179,7 +188,8 @@ def _score_files(prediction: Path, reference: Path, options: dict[str, Any]) -> 
     if output:
         write_results(output, results.values())
     of_pairs = [results[pair.name] for pair in pairs if pair.name in results]
-    _print_summary(of_pairs, settings, options)
+    if not options["as_json"]:
+        _print_tables(of_pairs, settings)
     for note in absent_targets(of_pairs, settings.labels or {}):
         logger.warning(note)
         notes.append(note)
@@ -196,7 +206,10 @@ def _settings(options: dict[str, Any], pairs: Sequence[Pair]) -> tuple[Settings,
 
     names: tuple[str, ...] = DEFAULT_METRICS
     if options["metrics"]:
-        names = tuple(map(str.strip, options["metrics"].split(",")))
+        stated = (name.strip() for name in options["metrics"].split(","))
+        names = tuple(dict.fromkeys(name for name in stated if name))
+    if not names or options["metrics"] == "":
+        raise click.UsageError("--metrics names no metric; docs/metrics.md lists them")
     check_metrics(names)
     if "uptake" in required_measurements(names) and not options["image"]:
         raise click.UsageError(
@@ -250,29 +263,19 @@ def _exit_code(results: Sequence[dict[str, Any]], notes: Sequence[str], *, stric
 
 
 def _print(result: dict[str, Any], *, as_json: bool) -> None:
+    """Print what is said of one pair while others are scored: warnings, and its JSON object."""
     for warning in result.get("warnings", ()):
         logger.warning(f"{result['name']}: {warning}")
     if as_json:
         click.echo(json.dumps(result, allow_nan=False))
-        return
-    if "error" in result:
-        click.echo(f"{result['name']}: {result['error']}")
-        return
-    for target in result["targets"]:
-        values = {key: value for key, value in target.items() if isinstance(value, float)}
-        scores = "  ".join(f"{key} {value:.4g}" for key, value in values.items())
-        click.echo(f"{result['name']}  {target['name']}  {target['status']}  {scores}")
 
 
-def _print_summary(
-    results: Sequence[dict[str, Any]], settings: Settings, options: dict[str, Any]
-) -> None:
-    """Print the means of several pairs, and write the table of scores."""
-    from evaluator.scoring.output_file import write_text
-    from evaluator.scoring.score_summary import csv_table, mean_lines
+def _print_tables(results: Sequence[dict[str, Any]], settings: Settings) -> None:
+    """Print all scores, and their means over several pairs."""
+    from evaluator.cli.score_tables import mean_rows, score_rows
 
-    if len(results) > 1 and not options["as_json"]:
-        for line in mean_lines(results, settings.metrics):
-            click.echo(line)
-    if options["csv_file"]:
-        write_text(options["csv_file"], csv_table(results, settings.metrics))
+    as_csv = chosen_form() == "csv"
+    print_table(score_rows(results, settings.metrics, complete=as_csv))
+    if len(results) > 1 and not as_csv:
+        click.echo("")
+        print_table(mean_rows(results, settings.metrics))

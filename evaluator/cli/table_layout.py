@@ -24,6 +24,8 @@ GAP = 2
 
 #: least width of a column whose cells may be broken into lines
 WRAPPED_WIDTH = 16
+#: different texts of a column that is left out, which are listed below the table
+MAX_TEXTS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +116,11 @@ def _describe_left_out(
     for index in left_out:
         column = table.columns[index]
         counts = Counter(row[index] for row in cells if row[index]) if column.wraps else Counter()
-        for text, count in counts.items():
+        for text, count in counts.most_common(MAX_TEXTS):
             lines += _wrap(f"{column.title} of {count} of {len(cells)} rows: {text}", width)
+        if len(counts) > MAX_TEXTS:
+            rows = sum(counts.values()) - sum(n for _, n in counts.most_common(MAX_TEXTS))
+            lines += _wrap(f"{column.title} of {rows} further rows: --wide", width)
     names = ", ".join(table.columns[index].title for index in left_out)
     text = f"Left out for width: {names}. --wide, --csv and --markdown have all columns."
     return lines + _wrap(text, width)

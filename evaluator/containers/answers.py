@@ -8,7 +8,10 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from evaluator.containers.gpus import is_other_gpu
+from evaluator.containers.safe_removal import keep_removable
 from evaluator.errors import HostError
+from evaluator.plain_text import clean_text
 from evaluator.types import Failure, Status
 from zoo_sdk.gpu import UNUSABLE, UnusableGpu
 from zoo_sdk.serve import GPU_UNUSABLE
@@ -168,10 +171,32 @@ def raise_if_gpu_unusable(kind: object, message: object) -> None:
         raise HostError(f"{message}. Nothing was recorded for the waiting scans; run again")
 
 
+def raise_if_other_gpu(expected: str | None, reported: object) -> None:
+    """Compare the GPU that a session reports with the one that its container was given.
+
+    Args:
+        expected: UUID; None: no GPU was given.
+        reported: the field ``gpu`` of the session's first line; models need not write it.
+
+    Raises:
+        HostError: the model computes on another GPU, which may belong to another run.
+    """
+    if expected is None or not isinstance(reported, dict):
+        return
+    uuid, name = (clean_text(str(reported.get(key, "")))[:80] for key in ("uuid", "name"))
+    logger.info("the model computes on %s (%s)", name, uuid or "its UUID is not known")
+    if is_other_gpu(expected, uuid):
+        raise HostError(
+            f"the container was given GPU {expected}, and the model computes on {name} ({uuid}): "
+            "the engine or the model chose another one. Nothing was recorded; see: umd doctor"
+        )
+
+
 def new_output(workspace: Workspace) -> Path:
     """A new folder for what one container writes."""
     folder = workspace.output / secrets.token_hex(6)
     folder.mkdir(parents=True)
+    keep_removable(folder)
     return folder
 
 

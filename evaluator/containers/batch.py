@@ -91,18 +91,19 @@ def answer_batch(
             continue
         raise_if_disk_full(workspace)
         require_input(waiting[0])
-        doubtful = len(portion) > 1 and failure.status == Status.TOO_LARGE
-        if doubtful or is_asked_again(failure, attempts):
+        if _is_repeated(failure, attempts, len(portion)):
             attempts.append(_of_batch(failure, len(portion)))
             continue
         history.lost(failure)
-        yield RequestOutcome(
-            request=waiting[0],
-            failure=failure,
-            seconds=time.perf_counter() - begun,
-            attempts=tuple(attempts),
-        )
+        seconds, tried = time.perf_counter() - begun, tuple(attempts)
+        yield RequestOutcome(request=waiting[0], failure=failure, seconds=seconds, attempts=tried)
         waiting, attempts = waiting[1:], []
+
+
+def _is_repeated(failure: Failure, attempts: Sequence[Failure], count: int) -> bool:
+    """Whether the first request that is left is sent again, after a container with ``count``."""
+    doubtful = count > 1 and failure.status == Status.TOO_LARGE
+    return doubtful or is_asked_again(failure, attempts)
 
 
 def _of_batch(failure: Failure, count: int) -> Failure:

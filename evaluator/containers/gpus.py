@@ -1,12 +1,14 @@
-"""The machine's NVIDIA GPUs, and leases so that two runs do not share one."""
+"""The machine's NVIDIA GPUs and MIG slices, and leases so that two runs do not share one."""
 
 from __future__ import annotations
 
 import logging
+import os
+import re
 import shutil
 import subprocess
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from evaluator import paths
@@ -25,9 +27,14 @@ ROUNDED = 0.95
 QUERY = "index,uuid,name,memory.total,driver_version"
 
 
+#: a line of ``nvidia-smi -L`` for a GPU, and one for a MIG slice of the GPU above it
+GPU_LINE = re.compile(r"^GPU (\d+): .*\(UUID: (GPU-\S+)\)")
+SLICE_LINE = re.compile(r"^\s+MIG (\S+)\s+Device\s+(\d+): \(UUID: (MIG-\S+)\)")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """One GPU, as its driver describes it."""
+    """One GPU, or one MIG slice of a GPU, as its driver describes it."""
 
     index: int
     uuid: str
@@ -35,19 +42,65 @@ class Gpu:
     #: bytes; 0 if the driver does not know (the GPU shares the machine's memory)
     memory: int
     driver: str
+    #: number of the MIG slice of GPU ``index``; None: the complete GPU
+    slice: int | None = None
+
+    @property
+    def label(self) -> str:
+        """Its number in messages: "0", or "0:1" for a slice."""
+        return str(self.index) if self.slice is None else f"{self.index}:{self.slice}"
 
 
 def find_gpus() -> tuple[Gpu, ...]:
-    """All GPUs that ``nvidia-smi`` shows; none without it."""
+    """All GPUs that ``nvidia-smi`` shows; none without it.
+
+    A GPU that is divided into MIG slices cannot be used as a whole, so its slices take its place.
+    """
+    gpus = parse_gpus(_nvidia_smi(f"--query-gpu={QUERY}", "--format=csv,noheader,nounits"))
+    return with_slices(gpus, _nvidia_smi("-L")) if gpus else ()
+
+
+def _nvidia_smi(*arguments: str) -> str:
     program = shutil.which("nvidia-smi")
     if program is None:
-        return ()
-    command = [program, f"--query-gpu={QUERY}", "--format=csv,noheader,nounits"]
+        return ""
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        ended = subprocess.run(
+            [program, *arguments], capture_output=True, text=True, timeout=60, check=True
+        )
     except (OSError, subprocess.SubprocessError):
-        return ()
-    return parse_gpus(ended.stdout)
+        return ""
+    return ended.stdout
+
+
+def with_slices(gpus: Sequence[Gpu], listing: str) -> tuple[Gpu, ...]:
+    """The GPUs, with MIG slices in the place of those that are divided.
+
+    Args:
+        gpus: complete GPUs.
+        listing: the output of ``nvidia-smi -L``.
+    """
+    slices: dict[str, list[Gpu]] = {}
+    by_uuid = {gpu.uuid: gpu for gpu in gpus}
+    parent: Gpu | None = None
+    for line in listing.splitlines():
+        if match := GPU_LINE.match(line):
+            parent = by_uuid.get(match[2])
+        elif parent is not None and (match := SLICE_LINE.match(line)):
+            profile, number, uuid = match.groups()
+            size = re.search(r"(\d+)gb", profile)
+            part = replace(
+                parent,
+                uuid=uuid,
+                name=f"{parent.name} MIG {profile}",
+                memory=int(size[1]) * 2**30 if size else 0,
+                slice=int(number),
+            )
+            slices.setdefault(parent.uuid, []).append(part)
+    present: list[Gpu] = []
+    for gpu in gpus:
+        present += slices.get(gpu.uuid, [gpu])
+    return tuple(present)
 
 
 def parse_gpus(output: str) -> tuple[Gpu, ...]:
@@ -69,34 +122,72 @@ def parse_gpus(output: str) -> tuple[Gpu, ...]:
     return tuple(gpus)
 
 
+def visible_devices() -> str | None:
+    """CUDA_VISIBLE_DEVICES of this process, by which Slurm and users choose GPUs; None if unset."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def restrict(present: Sequence[Gpu], visible: str | None) -> tuple[Gpu, ...]:
+    """The GPUs that a value of CUDA_VISIBLE_DEVICES names.
+
+    As CUDA reads it: indices or UUIDs, which may be cut short; what follows an unknown one is
+    ignored.
+    """
+    if visible is None:
+        return tuple(present)
+    chosen: list[Gpu] = []
+    for entry in visible.split(","):
+        found = find_named(present, int(entry) if entry.strip().isdigit() else entry.strip())
+        if not found:
+            break
+        chosen += [gpu for gpu in found if gpu not in chosen]
+    return tuple(chosen)
+
+
+def find_named(present: Sequence[Gpu], name: int | str) -> list[Gpu]:
+    """The GPUs of an index (all slices of one that is divided), or the one with this UUID.
+
+    A UUID may be cut short as long as it names one GPU.
+    """
+    if isinstance(name, int):
+        return [gpu for gpu in present if gpu.index == name]
+    if not name.startswith(("GPU-", "MIG-")) or len(name) < 5:
+        return []
+    exact = [gpu for gpu in present if gpu.uuid == name]
+    found = exact or [gpu for gpu in present if gpu.uuid.startswith(name)]
+    return found if len(found) == 1 else []
+
+
 def choose_gpus(
     present: Sequence[Gpu],
-    indices: tuple[int, ...] | None,
+    names: tuple[int | str, ...] | None,
     card: ModelCard,
+    *,
+    visible: str | None = None,
 ) -> tuple[Gpu, ...]:
     """The GPUs that a model is run on.
 
-    A GPU chosen by its index is used whatever its memory, as a card's figure may be an estimate;
+    A GPU chosen by its name is used whatever its memory, as a card's figure may be an estimate;
     a warning says so. If all are too small and the model can do without, none is used, and a
     warning says so.
 
     Args:
         present: the machine's GPUs.
-        indices: those that the user allows; None: all, (): none.
+        names: indices and UUIDs that the user allows; None: all, (): none.
         card: what the model needs.
+        visible: value of CUDA_VISIBLE_DEVICES, which restricts "all"; None: it is not set.
 
     Raises:
         UserError: a GPU is needed and missing, or all have less memory than the card says.
     """
-    if card.gpu == "none" or indices == ():
+    if card.gpu == "none" or names == ():
         if card.gpu == "required":
             raise UserError(f"model {card.name} needs a GPU, and --gpus says to use none")
         return ()
-    chosen = tuple(gpu for gpu in present if indices is None or gpu.index in indices)
-    if indices is not None and len(chosen) < len(indices):
-        raise UserError(
-            f"GPUs {list(indices)} were asked for; this machine has "
-            f"{[gpu.index for gpu in present]}"
+    chosen = restrict(present, visible) if names is None else _named(present, names)
+    if names is None and len(chosen) < len(present):
+        logger.info(
+            "CUDA_VISIBLE_DEVICES=%s: %d of %d GPUs are used", visible, len(chosen), len(present)
         )
     if not chosen and card.gpu == "required":
         raise UserError(
@@ -112,18 +203,52 @@ def choose_gpus(
     small = [gpu for gpu in chosen if gpu not in fit]
     if not small:
         return fit
-    sizes = [f"GPU {gpu.index} ({gpu.name}) has {gpu.memory / 2**30:.1f} GiB" for gpu in small]
+    sizes = [f"GPU {gpu.label} ({gpu.name}) has {gpu.memory / 2**30:.1f} GiB" for gpu in small]
     problem = (
         f"model {card.name} needs {(card.gpu_memory or 0) / 2**30:.1f} GiB of GPU memory by its "
         f"card; {', '.join(sizes)}"
     )
-    if indices is not None:
+    if names is not None:
         logger.warning(f"{problem}: used as it was asked for, and may run out of memory")
         return chosen
     if not fit and card.gpu == "required":
-        raise UserError(f"{problem}. Use a larger one, or choose it by its index to try")
+        raise UserError(f"{problem}. Use a larger one, or choose it by its index or UUID to try")
     logger.warning(f"{problem}: {'not used' if fit else 'runs without a GPU'}")
     return fit
+
+
+def _named(present: Sequence[Gpu], names: tuple[int | str, ...]) -> tuple[Gpu, ...]:
+    """The GPUs of these names, in the machine's order; raises UserError for a name of none."""
+    chosen: list[Gpu] = []
+    for name in names:
+        found = find_named(present, name)
+        if not found:
+            machine = [f"{gpu.label} = {gpu.uuid}" for gpu in present]
+            raise UserError(
+                f"GPUs {list(names)} were asked for; this machine has "
+                f"{', '.join(machine) or 'none'}"
+            )
+        chosen += found
+    return tuple(gpu for gpu in present if gpu in chosen)
+
+
+def is_other_gpu(expected: str, reported: str) -> bool:
+    """Whether a container reports another GPU than the one that it was given.
+
+    Args:
+        expected: UUID of the GPU.
+        reported: UUID that the model's program sees; empty: it does not tell.
+
+    Returns:
+        False for a MIG slice, too: programs report the UUID of its GPU or of the slice.
+    """
+    if not reported or not expected.startswith("GPU-"):
+        return False
+    return _plain(expected) != _plain(reported)
+
+
+def _plain(uuid: str) -> str:
+    return uuid.lower().removeprefix("gpu-").replace("-", "")
 
 
 def lease(uuid: str, holder: str) -> AbstractContextManager[None]:

@@ -44,6 +44,8 @@ FORMAT = (
 #: space of removed files goes back to the disk (discard)
 MOUNT = ("mount", "-t", "ext4", "-o", "loop,nosuid,nodev,noatime,discard")
 CALL_SECONDS = 60
+#: waits for the end of its input, and unmounts its argument
+GUARD = 'cat > /dev/null; exec umount -l "$0"'
 
 
 class NoLimitedFolderError(Exception):
@@ -66,7 +68,7 @@ def limited_output(
         return
     folder = workspace.input.parent / f"limited-{secrets.token_hex(6)}"
     try:
-        _mount(folder, limit_bytes)
+        guard = _mount(folder, limit_bytes)
     except NoLimitedFolderError as error:
         logger.warning("the output folder is watched and not limited in size: %s", error)
         yield workspace
@@ -75,8 +77,7 @@ def limited_output(
         yield replace(workspace, output=folder)
     finally:
         discard(folder)  # what is left need not be written to the disk
-        _unmount(folder)
-        discard(folder)
+        _unmount(guard, folder)
 
 
 def describe_output_limit(
@@ -100,9 +101,12 @@ def describe_output_limit(
     try:
         with workspace_of(f"{run_id} trial") as workspace:
             folder = workspace.input.parent / "limited"
-            _mount(folder, 2**20)
-            trial = replace(workspace, output=folder)
-            seen = engine.check_folders(image, trial, run_id=run_id, gpu=None)
+            guard = _mount(folder, 2**20)
+            try:
+                trial = replace(workspace, output=folder)
+                seen = engine.check_folders(image, trial, run_id=run_id, gpu=None)
+            finally:
+                _unmount(guard, folder)
     except (NoLimitedFolderError, HostError) as error:
         return f"watched: {error}"
     if not seen:
@@ -111,8 +115,12 @@ def describe_output_limit(
     return ENFORCED
 
 
-def _mount(folder: Path, limit_bytes: int) -> None:
+def _mount(folder: Path, limit_bytes: int) -> subprocess.Popen[bytes]:
     """Mount a file system that holds ``limit_bytes`` on a new folder.
+
+    Returns:
+        The process that unmounts it when its input ends, which it also does if this process is
+        killed.
 
     Raises:
         NoLimitedFolderError: a program is missing, or the system refuses.
@@ -123,7 +131,20 @@ def _mount(folder: Path, limit_bytes: int) -> None:
         with image.open("wb") as file:
             file.truncate(limit_bytes + limit_bytes // 32 + TABLE_BYTES)
         _call(*FORMAT, str(image))
-        _call(*MOUNT, str(image), str(folder))
+        guard = subprocess.Popen(
+            ("sh", "-c", GUARD, str(folder)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env=_environment(),
+            start_new_session=True,
+        )
+        try:
+            _call(*MOUNT, str(image), str(folder))
+        except NoLimitedFolderError:
+            _end(guard)
+            raise
     except (OSError, NoLimitedFolderError) as error:
         with suppress(OSError):
             folder.rmdir()
@@ -133,10 +154,10 @@ def _mount(folder: Path, limit_bytes: int) -> None:
     finally:
         # the mount holds the file; so it is gone whenever the mount is
         image.unlink(missing_ok=True)
+    return guard
 
 
 def _call(*command: str) -> None:
-    environment = os.environ | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
     try:
         done = subprocess.run(
             command,
@@ -145,7 +166,7 @@ def _call(*command: str) -> None:
             errors="replace",
             check=False,
             timeout=CALL_SECONDS,
-            env=environment,
+            env=_environment(),
         )
     except subprocess.TimeoutExpired as error:
         raise NoLimitedFolderError(f"{command[0]} took longer than {CALL_SECONDS} s") from error
@@ -154,8 +175,24 @@ def _call(*command: str) -> None:
         raise NoLimitedFolderError(f"{command[0]}: {reason or done.returncode}")
 
 
-def _unmount(folder: Path) -> None:
+def _environment() -> dict[str, str]:
+    """Variables with the folders of the system's programs, which not every user has."""
+    return os.environ | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
+
+
+def _unmount(guard: subprocess.Popen[bytes], folder: Path) -> None:
+    """Unmount a file system and remove its folder; a warning says where that fails."""
+    if _end(guard) != 0:
+        logger.warning("%s is still mounted: umount failed", folder)
+    discard(folder)
+
+
+def _end(guard: subprocess.Popen[bytes]) -> int | None:
+    """End the input of the process that unmounts; returns its exit code, None if it hangs."""
     try:
-        _call("umount", "-l", str(folder))
-    except (NoLimitedFolderError, OSError) as error:
-        logger.warning("%s is still mounted (%s)", folder, error)
+        guard.communicate(timeout=CALL_SECONDS)
+    except subprocess.TimeoutExpired:
+        guard.kill()
+        guard.communicate()
+        return None
+    return guard.returncode

@@ -5,12 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+#: name of a folder's default access control list; the version of its format, and then its entries
+#: with kind, permissions and user (linux/posix_acl_xattr.h)
+DEFAULT_LIST, LIST_VERSION = "system.posix_acl_default", 2
+LIST_ENTRY = struct.Struct("<HHI")
+OWNER, USER, GROUP, MASK, OTHER, NOBODY = 0x01, 0x02, 0x04, 0x10, 0x20, 0xFFFFFFFF
 FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -39,6 +45,35 @@ def discard_rest(folder: Path, keep: Collection[Path]) -> None:
                 discard(entry)
             else:
                 entry.unlink()
+
+
+def keep_removable(folder: Path) -> None:
+    """Let this user remove what the users of containers will write into a folder.
+
+    Folders that another user makes there could else not be emptied without root. The default access
+    control list of the folder names this user; new folders inherit it. A program that makes a
+    folder with fewer permissions than usual still keeps others out.
+    """
+    user = os.getuid()
+    if user == 0:
+        return
+    # a file system without such lists leaves it as it is
+    with contextlib.suppress(OSError):
+        os.setxattr(folder, DEFAULT_LIST, access_list(user))
+
+
+def access_list(user: int) -> bytes:
+    """The default access control list that gives a user all permissions beside a folder's owner."""
+    everything, reading = 0o7, 0o5
+    entries = (
+        (OWNER, everything, NOBODY),
+        (USER, everything, user),
+        (GROUP, reading, NOBODY),
+        (MASK, everything, NOBODY),
+        (OTHER, reading, NOBODY),
+    )
+    packed = [LIST_ENTRY.pack(*entry) for entry in entries]
+    return struct.pack("<I", LIST_VERSION) + b"".join(packed)
 
 
 def _empty(root: int) -> None:

@@ -16,6 +16,7 @@ from evaluator.containers.answers import (
     new_output,
     raise_if_disk_full,
     raise_if_gpu_unusable,
+    raise_if_other_gpu,
     removed_output,
     require_input,
 )
@@ -148,6 +149,7 @@ class ModelSession:
             return opened
         process, workspace = opened
         self._process = _SessionProcess(process, workspace, self._limits.output_bytes)
+        self._process.gpu = self._starter.gpu
         return self._process.wait_until_ready(self._startup_seconds)
 
     @property
@@ -202,17 +204,20 @@ class _SessionProcess:
     def __init__(self, process: Process, workspace: Workspace, output_bytes: int) -> None:
         self.workspace = workspace
         self.process = process
+        #: UUID of the GPU that the container was given; None: none
+        self.gpu: str | None = None
         self._input_number = workspace.input.stat().st_ino
         #: folders or files of answers, which are removed when they were read
         self.answers: set[Path] = set()
         self._monitor = OutputMonitor(workspace.output, output_bytes, process)
 
     def wait_until_ready(self, timeout: float) -> Failure | None:
-        """None when the model is ready; else why not. Raises HostError for an unusable GPU."""
+        """None when the model is ready; else why not. Raises HostError for a wrong GPU."""
         body = self._read(timeout, "the model was not ready")
         if isinstance(body, Failure):
             return body
         if body.get("ready") is True:
+            raise_if_other_gpu(self.gpu, body.get("gpu"))
             return None
         kind, message = body.get("kind"), body.get("message")
         raise_if_gpu_unusable(kind, message)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluator import paths
-from evaluator.containers.engines.spec import Caller, Workspace, start_of
+from evaluator.containers.engines.guard import start_of
+from evaluator.containers.engines.spec import Caller, Workspace
 from evaluator.containers.safe_removal import discard
 from evaluator.errors import HostError
 from evaluator.files import fingerprint

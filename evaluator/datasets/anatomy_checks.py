@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from evaluator.datasets.scan_summary import three_digits
 from evaluator.manifests.organs import load_organs, plain_name
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def _check_volume(name: str, entry: TargetSummary) -> Iterator[Problem]:
     yield (
         "warning",
         (
-            f"{name} has {entry.volume_ml:.3g} ml; adults have about {usual[0]:.0f} to "
+            f"{name} has {three_digits(entry.volume_ml)} ml; adults have about {usual[0]:.0f} to "
             f"{usual[1]:.0f} "
             f"ml ({organ.volume_source}). Is it another label, is it cut, or does the header state "
             "another voxel size?"

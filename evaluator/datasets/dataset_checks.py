@@ -8,11 +8,11 @@ from evaluator.findings import Finding
 from evaluator.manifests.organs import load_organs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from evaluator.datasets.scan_summary import ScanSummary
     from evaluator.findings import Severity
-    from evaluator.types import Case
+    from evaluator.types import Case, Dataset, ExpectedCounts
 
     #: case -> modality -> role ("CT image", "CT reference 0") -> sha256
     Hashes = Mapping[str, Mapping[str, Mapping[str, str]]]
@@ -48,15 +48,16 @@ def check_names(cases: Sequence[Case]) -> Iterator[Finding]:
 
 
 def check_duplicates(cases: Sequence[Case], hashes: Hashes) -> Iterator[Finding]:
-    """Images that stand for two scans."""
-    owners: dict[str, str] = {}
+    """Images that stand for two scans: an error, but a note for two sessions of one subject."""
+    owners: dict[str, tuple[str, str]] = {}
     for case in cases:
         for modality, scan in case.scans.items():
             name = f"{case.id} {modality}"
             sha256 = hashes[case.id][modality].get(f"{modality} image")
-            if sha256 and (owner := owners.setdefault(sha256, name)) != name:
+            owner, subject = owners.setdefault(sha256, (name, case.subject)) if sha256 else ("", "")
+            if owner and owner != name:
                 yield Finding(
-                    severity="error",
+                    severity="note" if subject == case.subject else "error",
                     case=case.id,
                     modality=modality,
                     path=str(scan.image),
@@ -105,6 +106,45 @@ def _of_scan(severity: Severity, summary: ScanSummary, path: str, message: str) 
         message=message,
         topic="duplicates",
     )
+
+
+def check_counts(dataset: Dataset) -> Iterator[Finding]:
+    """What is missing to a complete copy of the dataset, if its manifest states that."""
+    if dataset.expected is None:
+        return
+    scans: dict[str, set[str]] = {}
+    targets: set[str] = set()
+    for case in dataset.cases:
+        scans.setdefault(case.subject, set()).update(case.scans)
+        for scan in case.scans.values():
+            targets.update(scan.targets)
+    for message in count_differences(dataset.expected, list(scans.values()), targets):
+        yield Finding(
+            severity="warning", case="", modality="", path="", message=message, topic="session"
+        )
+
+
+def count_differences(
+    expected: ExpectedCounts, subjects: Sequence[Collection[str]], targets: Collection[str]
+) -> list[str]:
+    """In what counts a copy differs from a complete one, as sentences.
+
+    Args:
+        expected: of a complete copy.
+        subjects: the modalities of each subject.
+        targets: names of all targets.
+    """
+    pairs = {
+        "PET and CT": (expected.pet_ct, sum({"PT", "CT"} <= set(one) for one in subjects)),
+        "PET and MR": (expected.pet_mr, sum({"PT", "MR"} <= set(one) for one in subjects)),
+    }
+    lines = []
+    for name, (complete, present) in pairs.items():
+        if complete is not None and complete != present:
+            lines.append(f"{present} subjects have {name}; a complete copy has {complete}")
+    if expected.targets is not None and expected.targets != len(targets):
+        lines.append(f"{len(targets)} targets; a complete copy has {expected.targets}")
+    return lines
 
 
 def check_modalities(cases: Sequence[Case]) -> Iterator[Finding]:

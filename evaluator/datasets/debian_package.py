@@ -40,6 +40,8 @@ def fetch_debian(manifest: DatasetManifest, into: Path) -> list[Path]:
             one of the case list.
     """
     source = manifest.debian
+    if manifest.phantom:
+        raise DatasetError(f"{manifest.name} is made when it is used: there is nothing to fetch")
     if source is None:
         raise DatasetError(
             f"{manifest.name} is not in a Debian package; {manifest.citation} says where to get it"

@@ -75,6 +75,7 @@ def load_dataset(
         cases=_cases(manifest, root),
         sha256=manifest.sha256,
         circular=manifest.circular,
+        expected=manifest.expected,
         root=root,
         subgroups=_subgroups(manifest),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,9 +21,9 @@ from evaluator.datasets.unit_checks import check_turned, check_units
 from evaluator.errors import VolumeError
 from evaluator.findings import Finding
 from evaluator.imaging.body_masks import find_body
-from evaluator.imaging.geometry import affine_of, orientation, spacing
+from evaluator.imaging.geometry import affine_of, displacement_note, orientation, spacing
 from evaluator.imaging.target_masks import crop_targets
-from evaluator.volumes import read_image, read_labels
+from evaluator.volumes import read_grid, read_image, read_labels
 from evaluator.volumes.header_checks import check_header
 from evaluator.volumes.storage_checks import check_limits, check_storage
 
@@ -90,9 +91,12 @@ def _problems(case: Case, modality: Modality, check: ScanCheck, depth: Depth) ->
     path = scan.image
     try:
         problems: list[Problem] = []
+        image_grid = read_grid(path)
         for reference in scan.references:
             path = reference.path
             labels, grid = read_labels(path)
+            if note := displacement_note(image_grid, grid):
+                problems.append(("warning", "header", path, f"image and {path.name}: {note}"))
             check.masks.update(crop_targets(labels, grid, reference.labels))
             for severity, message in check_labels(path.name, labels, reference.labels):
                 problems.append((severity, "labels", path, message))
@@ -236,6 +240,9 @@ def check_labels(
     for target, values in declared.items():
         if not present & set(values):
             yield "note", f"{target} is empty in {name}"
+    for first, second in combinations(declared, 2):
+        if set(declared[first]) == set(declared[second]):
+            yield "warning", f"{first} and {second} have the same labels in {name}"
     if unknown:
         yield "note", f"{name} contains labels that no target uses: {_listed(unknown)}"
 

@@ -109,6 +109,11 @@ def summarise_targets(
     return summaries
 
 
+def three_digits(value: float) -> str:
+    """A number with three significant digits, never with an exponent."""
+    return np.format_float_positional(float(f"{value:.3g}"), trim="-")
+
+
 def percentiles(values: NDArray[np.float32]) -> tuple[float, ...]:
     """``PERCENTILES`` of the finite values; empty if there is none."""
     flat = values.ravel(order="K")

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 #: increased when a check changes; results of earlier checks are then not used
-CHECKS_VERSION = 3
+CHECKS_VERSION = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

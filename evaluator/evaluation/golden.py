@@ -25,6 +25,7 @@ from evaluator.evaluation.run_config import RunConfig
 from evaluator.imaging.geometry import make_grid
 from evaluator.manifests.case_lists import UNITS
 from evaluator.runs.results import load
+from evaluator.types import ScoreStatus
 from evaluator.volumes import read_image, read_labels, write_volume
 from evaluator.zoo.conformance.results import Result
 from evaluator.zoo.preflight.expectations import Golden, read_expectations
@@ -130,9 +131,8 @@ def _dice(run: RunStore) -> Dice:
     rows = scores[scores["metric"] == "dice"]
     values = {}
     for row in rows.to_dict("records"):
-        value = float(row["value"])
         key = (str(row["modality"]), str(row["target"]), int(row["seed"]))
-        values[key] = value if np.isfinite(value) else 0.0
+        values[key] = float(row["value"]) if row["status"] == ScoreStatus.OK else 0.0
     return values
 
 

@@ -74,6 +74,9 @@ class _NoEngine:
     def about(self) -> dict[str, str]:
         return {}
 
+    def unlimited(self) -> tuple[str, ...]:
+        return ()
+
 
 def import_predictions(config: ImportConfig) -> RunStore:
     """Score files as the predictions of a model.

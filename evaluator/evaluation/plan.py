@@ -16,7 +16,7 @@ from evaluator.zoo.cards import read_text_prompts
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from evaluator.types import Case, Dataset, Modality, ModelCard, PromptKind, Protocol
+    from evaluator.types import Case, Dataset, Modality, ModelCard, PromptKind, Protocol, RoundPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,16 +112,32 @@ def refusal(plan: Plan, case: Case, modality: Modality) -> Failure | None:
 
 
 def correction_refusal(plan: Plan) -> Failure | None:
-    """Why the model does not accept the protocol's correction type; None if it does."""
-    correction = plan.protocol.rounds.correction
-    if correction == "none":
-        return None
-    needed, word = ("scribble", "scribbles") if correction == "scribble" else ("point", "clicks")
-    if needed in plan.card.prompts:
+    """Why the model cannot take part in the protocol's rounds; None if it can.
+
+    A model without clicks takes part in round 0 (``takes_corrections``), except where the rounds
+    are those of a challenge.
+    """
+    rounds = plan.protocol.rounds
+    word = "scribbles" if rounds.correction == "scribble" else "clicks"
+    if takes_corrections(plan) or (word == "clicks" and rounds.click_rule != "cvpr25"):
         return None
     return _unsupported(
         f"the protocol corrects by {word}; the model understands {', '.join(plan.card.prompts)}"
     )
+
+
+def rounds_of(plan: Plan) -> RoundPlan:
+    """The rounds that the model takes part in: those of the protocol, or round 0 alone."""
+    rounds = plan.protocol.rounds
+    return rounds if takes_corrections(plan) else replace(rounds, count=1)
+
+
+def takes_corrections(plan: Plan) -> bool:
+    """False if the model's card lacks the prompt of the protocol's corrections."""
+    correction = plan.protocol.rounds.correction
+    if correction == "none":
+        return True
+    return ("scribble" if correction == "scribble" else "point") in plan.card.prompts
 
 
 def target_refusal(card: ModelCard, target: str) -> Failure | None:

@@ -8,7 +8,7 @@ import secrets
 import shlex
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from evaluator.evaluation.run_config import RunConfig
     from evaluator.types import Case
 
+#: clocks of two machines may differ so much
+CLOCK_SLACK = timedelta(minutes=5)
 PACKAGES = ("numpy", "scipy", "numba", "nibabel", "SimpleITK", "pandas", "docker")
 
 
@@ -79,9 +81,9 @@ def run_info(
             golden=golden_state(plan.card.name, weights_sha256) if plan.weights else "",
         ),
         options=dict(plan.options),
-        engine=EngineInfo(name=engine.name, isolates=engine.isolates, versions=engine.about()),
+        engine=_engine_info(engine),
         limits=limits,
-        gpus=tuple(GpuInfo(index=gpu.index, name=gpu.name, driver=gpu.driver) for gpu in gpus),
+        gpus=tuple(map(_gpu_info, gpus)),
         software=SoftwareInfo(version=version("umd-evaluator"), commit=_commit()),
         packages={name: version(name) for name in PACKAGES},
         host=HostInfo(
@@ -135,6 +137,19 @@ def _absolute(source: str) -> str:
     return str(Path(source).absolute()) if source.endswith(".toml") else source
 
 
+def _engine_info(engine: Engine) -> EngineInfo:
+    return EngineInfo(
+        name=engine.name,
+        isolates=engine.isolates,
+        versions=engine.about(),
+        unlimited=engine.unlimited(),
+    )
+
+
+def _gpu_info(gpu: Gpu) -> GpuInfo:
+    return GpuInfo(index=gpu.index, name=gpu.name, driver=gpu.driver, uuid=gpu.uuid)
+
+
 def describe_limits(limits: Limits, capped: Sequence[str], output_limit: str) -> LimitsInfo:
     """The limits of the model's containers, as ``run.json`` states them."""
     return LimitsInfo(
@@ -146,6 +161,22 @@ def describe_limits(limits: Limits, capped: Sequence[str], output_limit: str) ->
         output_bytes=limits.output_bytes,
         output_limit=output_limit,
         capped=tuple(capped),
+    )
+
+
+def clock_warning(started: str, now: datetime) -> str:
+    """That this machine's clock is behind the start of a run; empty if it is not.
+
+    Args:
+        started: start of the run by its record, ISO 8601 with a time zone.
+        now: by this machine's clock.
+    """
+    if now >= datetime.fromisoformat(started) - CLOCK_SLACK:
+        return ""
+    return (
+        f"the run was started at {started} by its record, and this machine's clock says "
+        f"{now.isoformat(timespec='seconds')}: one of the clocks was wrong. Seconds of requests "
+        "do not depend on it"
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from evaluator.errors import HostError, UserError
 from evaluator.evaluation.plan import scan_key
+from evaluator.metrics import SCORER_VERSION
 from evaluator.runs.records import RoundRecord, ScanRecord, ScanScores, TargetRecord
 from evaluator.scoring.masks import score_failures
 from evaluator.scoring.rescore import score_record
@@ -35,13 +36,13 @@ def is_done(run: RunStore, case: Case, modality: Modality, key: str) -> bool:
 
 
 def done_before(context: RunContext, case: Case, modality: Modality, key: str) -> bool:
-    """As ``is_done``; scores that do not belong to the record are computed again."""
+    """As ``is_done``; scores of another record or of another scorer are computed again."""
     run = context.run
     if not is_done(run, case, modality, key):
         return False
     try:
         scores = run.scores(case.id, modality)
-        if scores is None or scores.key != key:
+        if scores is None or scores.key != key or scores.scorer != SCORER_VERSION:
             record = run.record(case.id, modality)
             assert record is not None
             score_record(run, record, case, context.plan.protocol)
@@ -122,7 +123,11 @@ def write_scores(
     run: RunStore, case: Case, modality: Modality, key: str, rows: list[ScoreRow]
 ) -> None:
     """Write one scan's scores; ``key`` ties them to the record."""
-    run.write_scores(ScanScores(case=case.id, modality=modality, key=key, rows=tuple(rows)))
+    run.write_scores(
+        ScanScores(
+            case=case.id, modality=modality, key=key, rows=tuple(rows), scorer=SCORER_VERSION
+        )
+    )
 
 
 def describe_end(rounds: Sequence[RoundRecord]) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from evaluator import paths
 from evaluator.containers.engines import open_engine
-from evaluator.containers.gpus import Gpu, choose_gpus, find_gpus
+from evaluator.containers.gpus import Gpu, choose_gpus, find_gpus, visible_devices
 from evaluator.datasets import load_dataset, scan_problem
 from evaluator.datasets.image_plans import plan_problem
 from evaluator.datasets.load import choose_cases, limit_subjects
@@ -95,6 +95,8 @@ class ResolvedRun:
     run_exists: bool
     engine: str
     isolates: bool
+    #: limits that the engine cannot set, a sentence each
+    unlimited: tuple[str, ...]
     gpus: tuple[Gpu, ...]
     #: all cases of the run, whatever the shard
     cases: tuple[Case, ...]
@@ -127,7 +129,7 @@ def resolve(config: RunConfig) -> ResolvedRun:
     replay = open_run(config.prompts) if config.prompts else None
     engine = open_engine(config.engine)
     options = choose_options(zoo_model.card, config.options)
-    gpus = choose_gpus(find_gpus(), config.gpus, zoo_model.card)
+    gpus = choose_gpus(find_gpus(), config.gpus, zoo_model.card, visible=visible_devices())
     prepared = find_prepared(zoo_model, engine, weights=config.weights)
     plan = Plan(
         card=prepared.model.card if prepared else zoo_model.card,
@@ -161,6 +163,7 @@ def resolve(config: RunConfig) -> ResolvedRun:
         run_exists=run is not None,
         engine=engine.name,
         isolates=engine.isolates,
+        unlimited=engine.unlimited(),
         gpus=gpus,
         cases=cases,
         tasks=tasks,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,8 @@ from evaluator.evaluation.data_guard import require_usable
 from evaluator.evaluation.executors import LocalExecutor
 from evaluator.evaluation.executors.local import leased
 from evaluator.evaluation.model_connection import connect
-from evaluator.evaluation.provenance import describe_limits, run_info
+from evaluator.evaluation.plan import rounds_of
+from evaluator.evaluation.provenance import clock_warning, describe_limits, run_info
 from evaluator.evaluation.reproducibility_check import check_reproducibility
 from evaluator.evaluation.resolve import resolve
 from evaluator.evaluation.run_context import RunContext
@@ -86,10 +88,7 @@ def execute(
     """
     config, engine = resolved.config, open_engine(resolved.engine)
     checks = _accepted_checks(resolved)
-    if not engine.isolates:
-        logger.warning(
-            "engine '%s' provides no isolation; the model runs with your permissions", engine.name
-        )
+    _warn_of_engine(resolved)
     build = ImageBuildConfig(fetch=Fetch(accepted=config.accepted))
     prepared = prepare(find_model(config.model), engine, weights=config.weights, config=build)
     plan = resolved.plan.prepared(prepared.model.card, prepared.model.digest, prepared.identity)
@@ -106,25 +105,28 @@ def execute(
         limits=described,
     )
     run = create_run(name, info)
+    if warning := clock_warning(run.info().started, datetime.now(UTC)):
+        logger.warning(warning)
     with run.writing(config.shard), ExitStack() as stack:
         run.write_checks(checks, resolved.data.cases)
         set_aside_damaged(run.path, run.place_of)
         context = _open_context(resolved, plan, run, progress, stack)
-        connection = connect(
-            engine,
-            prepared.model,
-            plan.protocol.rounds,
-            run_id=run.name,
-            log=run.path / "model.log",
-            limits=limits,
-            threads=config.threads,
-            batch=config.batch,
-            history=history,
-            output_enforced=output_is_enforced(run),
-        )
+        connection = _connect(resolved, context, engine, prepared.model, limits, history)
         _evaluate(resolved, context, connection, executor or LocalExecutor(resolved.gpus, run.name))
         _finish(resolved, context, connection)
     return run
+
+
+def _warn_of_engine(resolved: ResolvedRun) -> None:
+    """Tell what the engine does not keep a model from."""
+    if not resolved.isolates:
+        logger.warning(
+            "engine '%s' provides no isolation; the model runs with your permissions",
+            resolved.engine,
+        )
+        return
+    for sentence in resolved.unlimited:
+        logger.warning("engine %s: %s", resolved.engine, sentence)
 
 
 def _limits(
@@ -137,7 +139,8 @@ def _limits(
     output_limit = ""
     if find_run(name) is None:
         output_limit = describe_output_limit(engine, model.image, name, history)
-        logger.info("output folder of the model: %s", output_limit)
+        if engine.isolates:
+            logger.info("output folder of the model: %s", output_limit)
     return limits, describe_limits(limits, capped, output_limit)
 
 
@@ -178,6 +181,29 @@ def _open_context(
         progress=_count(len(resolved.scans), progress),
         checks=run.checks(),
         checked=resolved.data.sha256,
+    )
+
+
+def _connect(
+    resolved: ResolvedRun,
+    context: RunContext,
+    engine: Engine,
+    model: Model,
+    limits: Limits,
+    history: StartHistory,
+) -> ModelConnection:
+    run, config = context.run, resolved.config
+    return connect(
+        engine,
+        model,
+        rounds_of(context.plan),
+        run_id=run.name,
+        log=run.path / "model.log",
+        limits=limits,
+        threads=config.threads,
+        batch=config.batch,
+        history=history,
+        output_enforced=output_is_enforced(run),
     )
 
 

@@ -22,7 +22,7 @@ class RunConfig:
     protocol: str = "paper"
     engine: str = "auto"
     #: indices of the GPUs to use; None: all of them, if the model can use one
-    gpus: tuple[int, ...] | None = None
+    gpus: tuple[int | str, ...] | None = None
     #: name of the run; None: derived from model, dataset, protocol and settings
     name: str | None = None
     #: run whose prompts (and shared clicks) are replayed

@@ -17,7 +17,7 @@ from evaluator.containers.safe_removal import discard
 from evaluator.errors import VolumeError
 from evaluator.evaluation.click_replay import clicks_sha256
 from evaluator.evaluation.data_guard import require_same_files
-from evaluator.evaluation.plan import target_refusal
+from evaluator.evaluation.plan import rounds_of, takes_corrections, target_refusal
 from evaluator.evaluation.record_writer import describe_end, record_not_run, write_scores
 from evaluator.evaluation.run_context import require_unchanged
 from evaluator.evaluation.scan_images import ScanImages
@@ -166,8 +166,8 @@ class ScanEvaluation:
         if refused:
             targets = {name: TargetRecord.failed(why) for name, why in refused.items()}
             self._score(RoundRecord(seed=seed, round=0, targets=targets), refused)
-        rounds, replayed = plan.protocol.rounds, None
-        if self._start.replayed is None:
+        rounds, replayed = rounds_of(plan), None
+        if self._start.replayed is None or not takes_corrections(plan):
             rounds = replace(rounds, clicks="own")
         else:
             replayed = self._start.replayed.get(seed, {})

@@ -3,7 +3,7 @@
 Depth is the Euclidean distance in millimetres from a voxel's centre to the centre of the nearest
 voxel that is not in the mask. Voxels beyond the crop are not in the mask, nor are voxels beyond the
 volume, so the border of the volume counts as outside. Distances are taken along the grid's axes,
-which is exact for every affine without shear.
+which is exact for every affine without shear (``sheared_depth`` is for all).
 
 The transform is exact and linear in the voxels: axis by axis, the lower envelope of parabolas of
 Felzenszwalb & Huttenlocher, "Distance Transforms of Sampled Functions" (Theory of Computing

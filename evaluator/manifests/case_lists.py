@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from evaluator.errors import ManifestError
+from evaluator.manifests.label_tables import LARGEST_LABEL
 from evaluator.types import Modality, Unit
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def _parse(lines: list[str], tables: LabelTables, faults: list[str]) -> list[Row
 
 def _row(line: int, fields: dict[str, str], tables: LabelTables, faults: list[str]) -> Row | None:
     values: dict[str, Any] = {
-        name: value.strip() for name, value in fields.items() if value.strip()
+        name: value for name, field in fields.items() if (value := _unquoted(field.strip()))
     }
     if "reference" in values and "image" not in values:
         faults.append(f"line {line}, column image: a reference without an image")
@@ -152,6 +153,14 @@ def _row(line: int, fields: dict[str, str], tables: LabelTables, faults: list[st
             f"not {row.unit}; convert the image"
         )
     return row
+
+
+def _unquoted(field: str) -> str:
+    """A field without the quotes that spreadsheets put about it."""
+    inner = field[1:-1]
+    if len(field) > 1 and field[0] == field[-1] == '"' and '"' not in inner:
+        return inner.strip()
+    return field
 
 
 def _describe(fault: Any, fields: Mapping[str, str]) -> str:
@@ -195,6 +204,8 @@ def parse_labels(text: str, tables: LabelTables) -> dict[str, tuple[int, ...]]:
         if target in labels:
             raise ValueError(f"{target!r} is repeated")
         labels[target] = tuple(int(value) for value in match[2].split(","))
+        if max(labels[target]) > LARGEST_LABEL:
+            raise ValueError(f"{part!r}: labels up to 2^63 - 1 are read")
     if not labels:
         raise ValueError("no target; write target=1, or @table for a table of the manifest")
     return labels

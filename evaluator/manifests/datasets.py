@@ -18,6 +18,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from evaluator import paths
 from evaluator.errors import DatasetError, ManifestError
 from evaluator.manifests.case_lists import NAME, Name, Row, name_rule, read_case_list
+from evaluator.manifests.faults import describe_fault
+from evaluator.types import ExpectedCounts
 
 logger = logging.getLogger(__name__)
 
@@ -53,16 +55,6 @@ class PhantomPlan(_Table):
         Annotated[int, Field(ge=8, le=2048)],
     ]
     seed: int = Field(default=0, ge=0)
-
-
-class ExpectedCounts(_Table):
-    """What a complete copy of a dataset has; ``umd data verify`` tells what is missing."""
-
-    #: subjects with PET and CT, and with PET and MR
-    pet_ct: int | None = Field(default=None, ge=0)
-    pet_mr: int | None = Field(default=None, ge=0)
-    #: different targets
-    targets: int | None = Field(default=None, ge=0)
 
 
 class DebianPackage(_Table):
@@ -153,7 +145,7 @@ def _describe(fault: Any) -> str:
     place = ".".join(str(part) for part in fault["loc"] if part != "[key]")
     if fault["type"] == "string_pattern_mismatch" and fault["ctx"]["pattern"] == NAME:
         return f"{place}: {name_rule(str(fault['input']))}"
-    return f"{place}: {fault['msg']}"
+    return describe_fault(fault)
 
 
 def root_of(

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+LARGEST_LABEL = 2**63 - 1
+
 IGNORE = "ignore"
 """nnU-Net's name for the label of voxels that count neither way."""
 
@@ -51,7 +53,9 @@ def read_label_table(path: Path) -> LabelTable:
         content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_unique)
         table = content.get("labels", content)
         return label_table(table)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, TypeError, AttributeError) as error:
         raise ManifestError(
             f'{path}: no table of labels such as {{"liver": 5}} or {{"5": "liver"}}: {error}'
         ) from None
@@ -132,11 +136,19 @@ def _label(name: str, value: Any) -> int:
             value = int(value)
         except ValueError:
             raise ValueError(f"{name}: {value!r} is not a whole number") from None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
+    if not _is_whole(value):
         raise ValueError(f"{name}: {json.dumps(value, default=str)} is not a whole number")
     if value < 0:
         raise ValueError(f"{name}: {value} is negative; labels are 1 or more")
+    if value > LARGEST_LABEL:
+        raise ValueError(f"{name}: {value} is too large; labels up to 2^63 - 1 are read")
     return int(value)
+
+
+def _is_whole(value: Any) -> bool:
+    if isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

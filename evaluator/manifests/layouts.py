@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from evaluator import paths
 from evaluator.errors import ManifestError
 from evaluator.manifests.case_lists import Name
-from evaluator.manifests.datasets import ExpectedCounts, LabelValues
-from evaluator.types import Modality
+from evaluator.manifests.datasets import LabelValues
+from evaluator.types import ExpectedCounts, Modality
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evaluator import paths
 from evaluator.errors import ManifestError
+from evaluator.manifests.faults import invalid_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,7 +118,7 @@ def plain_name(target: str) -> str:
 class _Default(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    tolerance_mm: float = Field(gt=0)
+    tolerance_mm: float = Field(gt=0, allow_inf_nan=False)
     source: str = Field(min_length=1)
 
 
@@ -149,8 +150,10 @@ def load_organs(path: Path | None = None) -> Organs:
         raise ManifestError(
             f"{path}: cannot be read ({error.strerror}); it lists the organs"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
-        raise ManifestError(f"{path}: {error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path}: not TOML: {error}") from None
+    except ValidationError as error:
+        raise invalid_manifest(path, error) from None
     return Organs(
         organs={
             name: Organ(

@@ -17,11 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from evaluator import paths
 from evaluator.errors import ManifestError, UnknownNameError
+from evaluator.manifests.faults import invalid_manifest
 from evaluator.types import ImagePlan, Modality, PromptPlan, Protocol, RoundPlan
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class _Prompts(_Table):
@@ -188,7 +189,7 @@ def _read(path: Path) -> Protocol:
         variants = file.variant_plans()
         image_variants = file.image_plans()
     except ValidationError as error:
-        raise ManifestError(f"{path}: {error}") from None
+        raise invalid_manifest(path, error) from None
     sha256 = content_sha256(content)
     if locked_hashes().get(file.id, sha256) != sha256:
         raise ManifestError(

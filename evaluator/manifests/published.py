@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evaluator import paths
 from evaluator.errors import ManifestError
+from evaluator.manifests.faults import invalid_manifest
 from evaluator.types import Modality
 
 if TYPE_CHECKING:
@@ -79,5 +80,4 @@ def _read(path: Path) -> Published:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path}: not TOML: {error}") from None
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise ManifestError("\n  ".join([f"{path}:", *faults])) from None
+        raise invalid_manifest(path, error) from None

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from evaluator import paths
 from evaluator.errors import ManifestError, UnknownNameError
+from evaluator.manifests.faults import invalid_manifest
 
 
 class SuiteFamily(BaseModel):
@@ -102,8 +103,7 @@ def _read(path: Path) -> Suite:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path}: not TOML: {error}") from None
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise ManifestError("\n  ".join([f"{path}:", *faults])) from None
+        raise invalid_manifest(path, error) from None
 
     def from_suite(source: str) -> str:
         return str(path.parent / source) if source.endswith(".toml") else source

@@ -14,6 +14,7 @@ from evaluator.imaging.connected_components import largest_component
 from evaluator.imaging.distance_transform import TIE_MM, first_deepest, squared_depth
 from evaluator.imaging.geometry import affine_of, spacing
 from evaluator.imaging.grid_masks import GridMask, common_region, crop_mask, interior_of
+from evaluator.imaging.sheared_depth import squared_depth_on
 from evaluator.prompting.error_regions import false_negatives, false_positives, largest_error
 from evaluator.prompting.slice_scribbles import draw_scribble
 
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     Clicks = tuple[tuple[Index, bool], ...]
     Correction = Callable[[GridMask, GridMask, RandomStream], Clicks]
     """(reference, prediction, rng) -> voxels of the grid, and whether each one is foreground."""
-
-#: larger than any distance within a layer, so neighbours in other layers do not count
-FAR_MM = 1e6
 
 
 def correct(
@@ -60,7 +58,7 @@ def _largest_error_click(reference: GridMask, prediction: GridMask, _: RandomStr
     error = largest_error(reference, prediction)
     if error is None:
         return ()
-    depth = squared_depth(error.mask.array, spacing(affine_of(reference.grid)))
+    depth = squared_depth_on(error.mask.array, affine_of(reference.grid))
     return ((_grid_index(error.mask, first_deepest(depth)), error.false_negative),)
 
 
@@ -100,10 +98,9 @@ def _scribble(reference: GridMask, prediction: GridMask, _: RandomStream) -> Cli
     error = largest_error(reference, prediction)
     if error is None:
         return ()
-    step = np.array(spacing(affine_of(reference.grid)))
-    axis = int(np.argmax(error.mask.array.shape * step))
-    step[axis] = FAR_MM
-    depth = np.sqrt(squared_depth(error.mask.array, (step[0], step[1], step[2])))
+    affine = affine_of(reference.grid)
+    axis = int(np.argmax(error.mask.array.shape * np.array(spacing(affine))))
+    depth = np.sqrt(squared_depth_on(error.mask.array, affine, within=axis))
     layers = np.moveaxis(depth, axis, 0).reshape(depth.shape[axis], -1)
     firsts = np.argmax(layers >= layers.max(axis=1, keepdims=True) - TIE_MM, axis=1)
     layer_shape = [n for a, n in enumerate(depth.shape) if a != axis]

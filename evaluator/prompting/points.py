@@ -6,14 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluator.imaging.distance_transform import (
-    TIE_MM,
-    first_deepest,
-    squared_depth,
-    squared_distance_to,
-)
+from evaluator.imaging.distance_transform import TIE_MM, first_deepest
 from evaluator.imaging.geometry import affine_of, nearest_index, spacing, to_index, to_world
 from evaluator.imaging.grid_masks import interior_of
+from evaluator.imaging.sheared_depth import squared_depth_on, squared_distance_on
 from zoo_sdk.wire import Millimetres, Point
 
 if TYPE_CHECKING:
@@ -101,7 +97,8 @@ def _outside(mask: GridMask, distance_mm: float, rng: RandomStream) -> Millimetr
     affine = affine_of(mask.grid)
     (middle,) = to_world(affine, np.array(_deepest(mask, 1)) + mask.offset)
     direction = rng.direction()
-    longest = float(np.linalg.norm(np.array(mask.array.shape) * step))
+    # no less than the diagonal, whatever the angles of the axes
+    longest = float(np.dot(mask.array.shape, step))
     along = np.arange(0.0, longest, min(step) / 2)
     voxels = np.floor(
         to_index(affine, middle + along[:, None] * direction) - mask.offset + 0.5
@@ -112,11 +109,12 @@ def _outside(mask: GridMask, distance_mm: float, rng: RandomStream) -> Millimetr
 
 
 def _deepest(mask: GridMask, count: int) -> list[tuple[int, int, int]]:
-    step = spacing(affine_of(mask.grid))
-    depth = squared_depth(mask.array, step)
+    affine = affine_of(mask.grid)
+    depth = squared_depth_on(mask.array, affine)
+    shape = (depth.shape[0], depth.shape[1], depth.shape[2])
     chosen = [first_deepest(depth)]
     while len(chosen) < count:
-        np.minimum(depth, squared_distance_to(chosen[-1], depth.shape, step), out=depth)
+        np.minimum(depth, squared_distance_on(chosen[-1], shape, affine), out=depth)
         deepest = first_deepest(depth)
         if depth[deepest] == 0:
             break

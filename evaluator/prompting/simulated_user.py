@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     from evaluator.types import RoundPlan, TargetPrompt
     from zoo_sdk.wire import Point
 
-Reason = Literal["all-rounds", "dice-reached", "no-error", "clicks-spent", "recording-ended"]
+Reason = Literal[
+    "all-rounds", "dice-reached", "no-error", "clicks-spent", "recording-ended", "no-corrections"
+]
+"""Why a target got no further rounds; ``no-corrections``: the model takes none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +168,8 @@ class SimulatedUser:
         """The target's prompts for the next round, or why it gets none."""
         plan = self._plan
         if self._round + 1 >= plan.count:
-            return self._stop("all-rounds", prompts)
+            alone = plan.count == 1 and plan.correction != "none"
+            return self._stop("no-corrections" if alone else "all-rounds", prompts)
         failed = isinstance(answer, Failure)
         mask = empty_mask(self._references[name].grid) if isinstance(answer, Failure) else answer
         if self._recorded is not None:

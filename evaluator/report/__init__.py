@@ -30,6 +30,7 @@ from evaluator.report.pages import (
     resolution,
     robustness,
     rounds,
+    subgroups,
     subjects,
     times,
 )
@@ -52,7 +53,17 @@ logger = logging.getLogger(__name__)
 __all__ = ["Options", "build_report", "write_report"]
 
 #: in the order of the navigation
-PAGES = (overview, modalities, subjects, lesions, ranking, rounds, robustness, resolution)
+PAGES = (
+    overview,
+    modalities,
+    subjects,
+    subgroups,
+    lesions,
+    ranking,
+    rounds,
+    robustness,
+    resolution,
+)
 #: after failures and cases; downloads list the files of all other pages
 LAST_PAGES = (times, methods, provenance, downloads)
 _MEANING = {

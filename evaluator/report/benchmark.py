@@ -71,6 +71,11 @@ class Benchmark:
         return f"{self.group.dataset}, {self.protocol.id}"
 
     @property
+    def circular(self) -> frozenset[str]:
+        """Labels of models whose output, or whose training data, the references are."""
+        return frozenset(run.label for run in self.runs if run.circular)
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What must be known of every figure of the benchmark."""
         warnings: tuple[str, ...] = (SYNTHETIC,) if self.group.synthetic else ()

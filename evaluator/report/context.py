@@ -37,6 +37,8 @@ class Options:
     margins: Mapping[str, float] = field(default_factory=dict)
     #: declared families of tests
     families: Sequence[Family] = ()
+    #: columns of the datasets' tables of subjects; results are also compared within subgroups
+    columns: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.datasets.scan_summary import PERCENTILES
+from evaluator.datasets.scan_summary import PERCENTILES, three_digits
 from evaluator.findings import count_findings, summarise_findings
 from evaluator.manifests.organs import load_organs
 from evaluator.report.context import Page
@@ -163,8 +163,8 @@ def _volume_rows(summaries: Sequence[ScanSummary]) -> list[tuple[str, ...]]:
         q1, median, q3 = np.percentile(volumes, (25, 50, 75))
         usual = organs.volume_ml(name)
         published = f"{usual[0]:.0f} to {usual[1]:.0f}" if usual else "–"
-        quartiles = f"{q1:.3g} to {q3:.3g}"
-        rows.append((name, str(len(volumes)), f"{median:.3g}", quartiles, published))
+        quartiles = f"{three_digits(q1)} to {three_digits(q3)}"
+        rows.append((name, str(len(volumes)), three_digits(median), quartiles, published))
     return rows
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evaluator.datasets.references import load_references
+from evaluator.datasets.scan_summary import three_digits
 from evaluator.errors import VolumeError
 from evaluator.findings import SEVERITIES, count_findings
 from evaluator.report.context import Page
@@ -173,7 +174,7 @@ def _scan_view(scan: Scan, summary: ScanSummary | None) -> ScanView:
     targets = []
     for number, name in enumerate(scan.targets):
         entry = summary.targets.get(name) if summary else None
-        volume = f"{entry.volume_ml:.3g} ml" if entry else "empty or not read"
+        volume = f"{three_digits(entry.volume_ml)} ml" if entry else "empty or not read"
         targets.append((name, colour_of(number), volume))
     return ScanView(
         modality="PET" if scan.modality == "PT" else scan.modality,

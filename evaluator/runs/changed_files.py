@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import stat
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from evaluator.errors import UserError
 from evaluator.files import current_sha256, file_sha256, fingerprint
-from evaluator.runs.json_types import has_recorded_hash, read_typed, write_typed
-from evaluator.runs.records import RunFiles
+from evaluator.runs.json_types import FORMAT, has_recorded_hash, read_typed, write_typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +28,17 @@ if TYPE_CHECKING:
 FOLDERS = ("records", "scores", "prompts", "limits", "masks")
 #: changed files that a warning names
 MOST_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFiles:
+    """The state of a run's files when its tables were made: ``files.json``."""
+
+    #: fingerprint of the names, sizes and times of records, scores, prompts, limits and masks
+    state: str
+    #: files that differed from what the run had written, each with how
+    changed: tuple[str, ...] = ()
+    format: int = FORMAT
 
 
 def changed_files(run: RunStore) -> tuple[str, ...]:
@@ -81,11 +92,13 @@ def find_changes(run: RunStore, *, hashed: Callable[[Path], str] = file_sha256) 
         run: the run.
         hashed: the sha256 of a file.
     """
+    cases: dict[str, None] = {}
     for record in run.records():
         yield from _changes_of_scan(run, record, hashed)
-    for path in sorted((run.path / "prompts").glob("*.json")):
+        cases[record.case] = None
+    for case in cases:
         try:
-            run.prompts_in(path)
+            run.prompts(case)
         except UserError as error:
             yield str(error)
 

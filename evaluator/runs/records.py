@@ -170,6 +170,8 @@ class ScanScores:
     #: of the record that the scores were computed from
     key: str
     rows: tuple[ScoreRow, ...]
+    #: ``evaluator.metrics.SCORER_VERSION`` of the umd that computed them; 0: an earlier one
+    scorer: int = 0
     #: hash of the other fields as they were computed; empty in older runs
     sha256: str = field(default="", compare=False)
     format: int = FORMAT
@@ -280,17 +282,6 @@ class Reproducibility:
     seconds: float
     #: "alone": each scan in a container of its own; "batch": all scans in one
     differences: Mapping[str, Differences]
-    format: int = FORMAT
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFiles:
-    """The state of a run's files when its tables were made: ``files.json``."""
-
-    #: fingerprint of the names, sizes and times of records, scores, prompts, limits and masks
-    state: str
-    #: files that differed from what the run had written, each with how
-    changed: tuple[str, ...] = ()
     format: int = FORMAT
 
 

@@ -56,7 +56,7 @@ def _why_not(run: RunStore) -> str:
     requested = False
     for record in run.records():
         requested = requested or any(entry.request for entry in record.rounds)
-    return "--recheck 0" if requested else "the model was run on no scan"
+    return "no scan was predicted again" if requested else "the model was run on no scan"
 
 
 def _has_mask(run: RunStore, result: Reproducibility) -> bool:

@@ -73,7 +73,7 @@ class RunFacts:
     reproducibility: str
     #: a container kept the model from everything but its requests
     isolates: bool
-    #: "docker", "podman", "local"
+    #: "docker", "podman", "podman-socket", "apptainer", "local"
     engine: str
     #: the kind of prompt that the model got; None: it understands none that the protocol gives
     prompt_kind: str | None
@@ -93,6 +93,11 @@ class RunFacts:
     info: RunInfo
     #: what every table must say of the run, see ``RunStore.warnings``
     warnings: tuple[str, ...] = ()
+
+    @property
+    def circular(self) -> bool:
+        """The references are this model's output, or data that it was trained on."""
+        return self.info.is_circular
 
     @property
     def store(self) -> RunStore:

@@ -82,12 +82,15 @@ class WeightsInfo:
 class EngineInfo:
     """What ran the model."""
 
-    #: "docker", "podman" or "local"
+    #: "docker", "podman", "podman-socket", "apptainer" or "local"; "podman" in runs of before
+    #: 2026-11-29 is the present "podman-socket"
     name: str
     #: whether the model was kept away from the machine, the network and other files
     isolates: bool
     #: component -> version
     versions: Mapping[str, str] = field(default_factory=dict)
+    #: limits of the containers that it could not set on this machine, a sentence each
+    unlimited: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +124,8 @@ class GpuInfo:
     name: str
     #: version of the driver
     driver: str
+    #: of the GPU or of the MIG slice; empty in older runs
+    uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -181,11 +181,7 @@ class RunStore:
     def all_prompts(self) -> Iterator[CasePrompts]:
         """Every case's prompts, in path order; raises as ``prompts`` does."""
         for path in sorted((self.path / "prompts").glob("*.json")):
-            yield self.prompts_in(path)
-
-    def prompts_in(self, path: Path) -> CasePrompts:
-        """The prompts in a file; raises as ``prompts`` does."""
-        return _read_prompts(path)
+            yield _read_prompts(path)
 
     def write_prompts(self, prompts: CasePrompts) -> None:
         """Write one case's prompts."""

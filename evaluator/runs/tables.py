@@ -21,6 +21,7 @@ from evaluator.files import fingerprint, write_bytes
 from evaluator.imaging.geometry import voxel_ml
 from evaluator.runs.changed_files import record_files
 from evaluator.runs.effort import efforts
+from evaluator.runs.scorers import read_scorers
 from evaluator.types import ScoreStatus
 
 if TYPE_CHECKING:
@@ -66,7 +67,9 @@ _TYPES = {
 }  # fmt: skip
 _ORDER = ["case", "modality", "seed", "round", "target"]
 #: under this key a Parquet file names the state of the record that it was made of
-_SOURCE = b"umd.source"
+SOURCE = b"umd.source"
+#: under this key the table of scores names the versions of the scorer
+SCORERS = b"umd.scorers"
 
 
 def at_round(frame: pd.DataFrame, number: int | None, protocol: Protocol) -> pd.DataFrame:
@@ -109,8 +112,9 @@ def gather(run: RunStore) -> pd.DataFrame:
     source = source_of(run)
     scores = read_scores(run)
     write_bytes(run.path / "scores.csv", scores.to_csv(index=False).encode())
+    scorers = " ".join(map(str, read_scorers(run)))
     for name, frame in (("scores", scores), ("predictions", read_predictions(run))):
-        write_bytes(run.path / f"{name}.parquet", parquet(frame, source))
+        write_bytes(run.path / f"{name}.parquet", parquet(frame, source, scorers))
     record_files(run)
     return scores
 
@@ -125,7 +129,7 @@ def gathered(run: RunStore, name: str) -> pd.DataFrame | None:
 
     path = run.path / f"{name}.parquet"
     try:
-        if (pq.read_schema(path).metadata or {}).get(_SOURCE) != source_of(run).encode():
+        if (pq.read_schema(path).metadata or {}).get(SOURCE) != source_of(run).encode():
             return None
         return _tidy(
             pq.read_table(path).to_pandas(), COLUMNS if name == "scores" else PREDICTION_COLUMNS
@@ -143,17 +147,16 @@ def source_of(run: RunStore) -> str:
     return fingerprint({"columns": [*COLUMNS, *PREDICTION_COLUMNS], "files": states})
 
 
-def parquet(frame: pd.DataFrame, source: str = "") -> bytes:
-    """A table as the bytes of a Parquet file that says what it was made of."""
+def parquet(frame: pd.DataFrame, source: str = "", scorers: str = "") -> bytes:
+    """A table as the bytes of a Parquet file that names its source and its scorers."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = pa.Table.from_pandas(frame, preserve_index=False)
     buffer = io.BytesIO()
-    pq.write_table(
-        table.replace_schema_metadata((table.schema.metadata or {}) | {_SOURCE: source.encode()}),
-        buffer,
-    )
+    facts = {SOURCE: source.encode(), SCORERS: scorers.encode()}
+    metadata = (table.schema.metadata or {}) | facts
+    pq.write_table(table.replace_schema_metadata(metadata), buffer)
     return buffer.getvalue()
 
 

@@ -61,7 +61,7 @@ def find_pairs(
     predictions, references = _volumes(prediction), _volumes(reference)
     images = _volumes(image) if image else {}
     if not references:
-        hint = DICOM_HINT if any(reference.rglob("*.dcm")) else ""
+        hint = DICOM_HINT if any(reference.rglob("*.dcm")) else _describe_folders(reference)
         raise UserError(f"{reference} holds no volume ({', '.join(SUFFIXES)}){hint}")
     missing = sorted(references.keys() - images.keys())
     if image and missing:
@@ -105,6 +105,17 @@ def stem(path: Path) -> str:
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
     return unicodedata.normalize("NFC", path.stem)
+
+
+def _describe_folders(folder: Path) -> str:
+    """What to do with a folder that holds folders of volumes."""
+    inner = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    if not inner:
+        return ""
+    return (
+        f"; its folders ({_some(inner)}) are not searched. Score them one by one, as in "
+        f"{folder / inner[0]}, or score all as a run with umd import-predictions --pattern"
+    )
 
 
 def _volumes(folder: Path) -> dict[str, Path]:

@@ -27,13 +27,12 @@ BEGINNING = '{"name": '
 
 
 def prepare_output(
-    output: Path | None, csv_file: Path | None, inputs: Sequence[Path | None], *, force: bool
+    output: Path | None, inputs: Sequence[Path | None], *, force: bool
 ) -> dict[str, Json]:
-    """Check the files to write; the output then holds nothing but results.
+    """Check the file to write; it then holds nothing but results.
 
     Args:
         output: the file of JSON objects.
-        csv_file: the table.
         inputs: files that are read, which are never replaced.
         force: replace a file that is something else; a warning says what is lost.
 
@@ -41,16 +40,11 @@ def prepare_output(
         The results that the output holds already, by name.
 
     Raises:
-        UserError: a file is an input, or is there and is something else.
+        UserError: the file is an input, or is there and is something else.
     """
-    for path in filter(None, (output, csv_file)):
-        check_output(path, inputs)
-    if csv_file and csv_file.exists():
-        if not force:
-            raise UserError(f"{csv_file} is there; give --csv another file, or --force")
-        logger.warning(describe_lost(csv_file))
     if not output:
         return {}
+    check_output(output, inputs)
     try:
         results = read_results(output)
     except UserError:
@@ -66,14 +60,14 @@ def prepare_output(
 def check_output(path: Path, inputs: Iterable[Path | None]) -> None:
     """Refuse an output that is one of the inputs; raises UserError."""
     if path.is_dir():
-        raise UserError(f"{path} is a folder; -o and --csv name a file")
+        raise UserError(f"{path} is a folder; -o names a file")
     if not path.parent.is_dir():
         raise UserError(f"{path.parent}: no such folder; make it first")
     if not path.exists():
         return
     for other in inputs:
         if other and other.exists() and path.samefile(other):
-            raise UserError(f"{path} is one of the inputs; give -o and --csv another file")
+            raise UserError(f"{path} is one of the inputs; give -o another file")
 
 
 def inputs_of(pairs: Iterable[Pair]) -> list[Path | None]:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
     Labels = NDArray[np.integer[Any]]
 
+MOST_AT_ONCE = 2**18
+"""Voxels whose positions are in memory at the same time while a volume is resampled."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PairVolumes:
@@ -84,18 +87,20 @@ def read_pair(
             f"{prediction_path.name}: reference and prediction lie on different grids: {mismatch}. "
             "Resample the prediction, or allow it with --resample nearest"
         )
+    grid, other_grid = file.grid, other.grid
     reference, prediction = _read_both(file, other, threads)
-    note = displacement_note(file.grid, other.grid)
+    del file, other  # they hold the files' bytes
+    note = displacement_note(grid, other_grid)
     warnings = [f"reference and prediction: {note}"] if note else []
     if mismatch:
-        prediction = prediction.reshape(other.grid.shape, order="F")
-        prediction, inside = resample_nearest(prediction, other.grid, file.grid)
+        prediction = prediction.reshape(other_grid.shape, order="F")
+        prediction, inside = resample_nearest(prediction, other_grid, grid)
         if not inside:
             warnings.append(
                 "reference and prediction have no place in common: the prediction on "
-                f"{describe(other.grid)}, the reference on {describe(file.grid)}"
+                f"{describe(other_grid)}, the reference on {describe(grid)}"
             )
-    reference, axes = as_plane(reference, file.grid)
+    reference, axes = as_plane(reference, grid)
     # one of them may be an image of two axes, the other a volume of one slice
     prediction = prediction.reshape(reference.shape, order="F")
     if ignored:
@@ -103,7 +108,7 @@ def read_pair(
     return PairVolumes(
         reference=reference,
         prediction=prediction,
-        grid=file.grid,
+        grid=grid,
         axes=axes,
         warnings=tuple(warnings),
     )
@@ -134,19 +139,25 @@ def as_plane(labels: NDArray[Any], grid: Grid) -> tuple[NDArray[Any], tuple[int,
 def resample_nearest(labels: NDArray[Any], source: Grid, target: Grid) -> tuple[NDArray[Any], int]:
     """Labels on another grid: each voxel has the label of the nearest source voxel; 0 outside.
 
+    Positions are computed for ``MOST_AT_ONCE`` voxels at a time, so the memory is that of the two
+    volumes and some tens of megabytes, whatever their size.
+
     Returns:
         The labels, and how many voxels of the target lie inside of the source.
     """
-    resampled = np.zeros(target.shape, dtype=labels.dtype)
-    j, k = np.meshgrid(np.arange(target.shape[1]), np.arange(target.shape[2]), indexing="ij")
+    resampled = np.zeros(target.shape, dtype=labels.dtype, order="F")
+    rows = max(1, MOST_AT_ONCE // target.shape[2])
     count = 0
-    for i in range(target.shape[0]):  # slab by slab, so a whole-body volume fits in memory
-        index = np.stack([np.full_like(j, i), j, k], axis=-1)
-        places = to_index(affine_of(source), to_world(affine_of(target), index))
-        nearest = np.floor(places + 0.5).astype(np.int64)
-        inside = ((nearest >= 0) & (nearest < source.shape)).all(axis=-1)
-        resampled[i][inside] = labels[tuple(nearest[inside].T)]
-        count += int(np.count_nonzero(inside))
+    for i in range(target.shape[0]):
+        for first in range(0, target.shape[1], rows):
+            last = min(first + rows, target.shape[1])
+            j, k = np.meshgrid(np.arange(first, last), np.arange(target.shape[2]), indexing="ij")
+            index = np.stack([np.full_like(j, i), j, k], axis=-1)
+            places = to_index(affine_of(source), to_world(affine_of(target), index))
+            nearest = np.floor(places + 0.5).astype(np.int64)
+            inside = ((nearest >= 0) & (nearest < source.shape)).all(axis=-1)
+            resampled[i, first:last][inside] = labels[tuple(nearest[inside].T)]
+            count += int(np.count_nonzero(inside))
     return resampled, count
 
 

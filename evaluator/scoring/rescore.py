@@ -13,6 +13,7 @@ from evaluator.errors import HostError, RunConflictError
 from evaluator.files import current_sha256
 from evaluator.imaging.grid_masks import crop_mask
 from evaluator.manifests.protocols import load_protocol
+from evaluator.metrics import SCORER_VERSION
 from evaluator.runs.records import ScanScores
 from evaluator.runs.tables import gather
 from evaluator.scoring.applicability import check_metrics, needs_image
@@ -94,7 +95,13 @@ def score_record(run: RunStore, record: ScanRecord, case: Case, protocol: Protoc
     """Score one scan's recorded predictions from the mask files and write its score file."""
     rows = _rows_of_scan(run, record, case, protocol)
     run.write_scores(
-        ScanScores(case=case.id, modality=record.modality, key=record.key, rows=tuple(rows))
+        ScanScores(
+            case=case.id,
+            modality=record.modality,
+            key=record.key,
+            rows=tuple(rows),
+            scorer=SCORER_VERSION,
+        )
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -29,6 +29,9 @@ A writer that scales labels to the range of its integers stores the nearest numb
 """
 
 LARGEST_LABEL = 2**63 - 1
+
+MOST_AT_ONCE = 2**22
+"""Numbers that are converted at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +59,35 @@ def whole_numbers(stored: Stored, path: Path) -> NDArray[np.integer[Any]]:
         VolumeError: a value is not an integer, or a label is too large.
     """
     array = stored.array
-    if not stored.neutral:
-        array = array.astype(np.float64) * stored.slope + stored.intercept
-    if array.dtype.kind == "f":
-        return _rounded(array, stored, path)
+    if not stored.neutral or array.dtype.kind == "f":
+        return _converted(stored, path)
     if array.dtype == np.uint64:
         return _signed(array, path)
     return array.view(np.uint8) if array.dtype == np.bool_ else array
+
+
+def _converted(stored: Stored, path: Path) -> NDArray[np.integer[Any]]:
+    """The values as integers, converted by parts so that no second volume of floats is needed."""
+    flat = stored.array.reshape(-1, order="A")
+    converted = np.empty(flat.shape, _smallest_type(stored))
+    for start in range(0, flat.size, MOST_AT_ONCE):
+        part = flat[start : start + MOST_AT_ONCE]
+        if not stored.neutral:
+            part = part.astype(np.float64) * stored.slope + stored.intercept
+        converted[start : start + MOST_AT_ONCE] = _rounded(part, stored, path)
+    order: Literal["C", "F"] = "F" if stored.array.flags.f_contiguous else "C"
+    return converted.reshape(stored.array.shape, order=order)
+
+
+def _smallest_type(stored: Stored) -> type[np.int16 | np.int32]:
+    """Sixteen bits if no number of the stored type can have a larger value."""
+    kind = stored.array.dtype
+    if kind.kind not in "iu":
+        return np.int32
+    limits = np.iinfo(kind)
+    ends = [float(end) * stored.slope + stored.intercept for end in (limits.min, limits.max)]
+    largest = max(map(abs, ends))
+    return np.int16 if largest < np.iinfo(np.int16).max else np.int32
 
 
 def _rounded(array: NDArray[Any], stored: Stored, path: Path) -> NDArray[np.int32]:

@@ -6,9 +6,9 @@ from evaluator.zoo.image_builder import (
     ImageBuildConfig,
     ensure_image,
     find_image,
-    is_built,
     open_bundle,
 )
+from evaluator.zoo.image_transfer import is_built, provide_image
 
 __all__ = [
     "BuiltImage",
@@ -21,5 +21,6 @@ __all__ = [
     "is_built",
     "local_digest",
     "open_bundle",
+    "provide_image",
     "zoo",
 ]

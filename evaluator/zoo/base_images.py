@@ -31,7 +31,7 @@ from evaluator.zoo.catalog import hash_files
 from evaluator.zoo.wheels import PYTHON
 
 if TYPE_CHECKING:
-    from evaluator.zoo.docker_client import BuildClient
+    from evaluator.zoo.image_store import ImageStore
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ HOW_TO_BOOTSTRAP = (
 )
 
 
-def ensure_base(name: str, builder: BuildClient, *, flavour: Flavour = "auto") -> str:
+def ensure_base(name: str, builder: ImageStore, *, flavour: Flavour = "auto") -> str:
     """The id of ``umd/base`` or ``umd/torch``, built unless an image of the same inputs exists.
 
     Args:
@@ -76,7 +76,7 @@ def ensure_base(name: str, builder: BuildClient, *, flavour: Flavour = "auto") -
     return digest
 
 
-def _build(name: str, flavour: Literal["cpu", "cuda"], reference: str, builder: BuildClient) -> str:
+def _build(name: str, flavour: Literal["cpu", "cuda"], reference: str, builder: ImageStore) -> str:
     under = _under(name, builder)
     details = f" ({flavour} flavour)" if name == "torch" else ""
     logger.info(f"building {reference}{details} on {under}")
@@ -128,7 +128,7 @@ def registry_answers(address: str) -> bool:
         return False
 
 
-def _under(name: str, builder: BuildClient) -> str:
+def _under(name: str, builder: ImageStore) -> str:
     """The image to build on: the user's choice, the pinned public one, or one made here."""
     if name == "torch":
         # by its content: another checkout may move the tag "latest" in the meantime
@@ -145,12 +145,12 @@ def _under(name: str, builder: BuildClient) -> str:
     return _bootstrap(builder)
 
 
-def _pull(reference: str, builder: BuildClient) -> bool:
+def _pull(reference: str, builder: ImageStore) -> bool:
     logger.info(f"pulling {reference}")
     return builder.pull(reference)
 
 
-def _bootstrap(builder: BuildClient) -> str:
+def _bootstrap(builder: ImageStore) -> str:
     if builder.find(BOOTSTRAP):
         return BOOTSTRAP
     if shutil.which("mmdebstrap") is None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from evaluator import paths
 from evaluator.errors import ManifestError, UnknownNameError, UserError
 from evaluator.zoo.cards import dockerfile_labels, parse_card
-from evaluator.zoo.dockerfiles import copied_paths, read_dockerfile
+from evaluator.zoo.dockerfiles import copied_paths, module_folders, read_dockerfile
 from evaluator.zoo.image_definitions import RegisteredImage, definition_files, read_definition
 from evaluator.zoo.model_folders import DOCKERFILE, folder_card, folder_dockerfiles
 
@@ -39,6 +39,8 @@ class ZooModel:
     #: None if the model does not use the SDK
     adapter: Path | None
     card: ModelCard
+    #: folders of other models whose modules the Dockerfile copies beside the adapter
+    modules: tuple[Path, ...] = ()
     #: None for a Dockerfile
     image: RegisteredImage | None = None
     #: the build context of a Dockerfile outside the checkout; None: the checkout's
@@ -157,7 +159,7 @@ def _read(path: Path) -> ZooModel:
     name = path.name.removesuffix(SUFFIX)
     text = read_dockerfile(path)
     card = parse_card(dockerfile_labels(text), f"dockerfiles/{path.name}")
-    copied_paths(text)
+    folders = module_folders(text)
     if card.name != name:
         raise ManifestError(
             f"dockerfiles/{path.name}: label umd.name is {card.name!r}; "
@@ -165,7 +167,11 @@ def _read(path: Path) -> ZooModel:
         )
     adapter = paths.project() / "models" / name / "adapter.py"
     return ZooModel(
-        name=name, dockerfile=path, adapter=adapter if adapter.is_file() else None, card=card
+        name=name,
+        dockerfile=path,
+        adapter=adapter if adapter.is_file() else None,
+        card=card,
+        modules=tuple(paths.project() / "models" / folder for folder in folders if folder != name),
     )
 
 

@@ -7,7 +7,6 @@ import re
 import tarfile
 import tempfile
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 import docker.errors
@@ -16,6 +15,7 @@ from evaluator.containers.engines.docker import DockerEngine
 from evaluator.containers.engines.docker_errors import engine_faults, engine_gone, explanation
 from evaluator.errors import BuildError, UserError, write_fault
 from evaluator.plain_text import clean_text
+from evaluator.zoo.image_store import ImageDescription
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,29 +24,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageDescription:
-    """What an image declares about itself."""
-
-    digest: str
-    architecture: str
-    user: str
-    entrypoint: tuple[str, ...]
-    command: tuple[str, ...]
-    labels: Mapping[str, str]
-    #: bytes
-    size: int = 0
-
-
 TAIL_LINES = 30
 
 
 class BuildClient:
-    """A connection to the engine.
+    """The images of Docker, or of Podman's service; see ``evaluator.zoo.image_store.ImageStore``.
 
     Raises:
         EngineUnavailableError: no engine answers.
     """
+
+    builds = True
 
     def __init__(self, client: Any = None) -> None:
         self._client = client or DockerEngine.connect().client

@@ -84,3 +84,16 @@ def copied_paths(text: str) -> list[str]:
                 "copy files of models/ only"
             )
     return copied
+
+
+def module_folders(text: str) -> list[str]:
+    """Folders under models/ whose modules a Dockerfile copies beside its adapter, in its order.
+
+    Args:
+        text: of the Dockerfile.
+
+    Returns:
+        names of folders; the SDK is not one of them.
+    """
+    found = re.findall(r"(?<![\w/])models/([\w.-]+)/[\w*]+\.py", "\n".join(copied_paths(text)))
+    return [name for name in dict.fromkeys(found) if name != "sdk"]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from evaluator.errors import HostError, ModelFilesError
 from evaluator.files import file_sha256
+from evaluator.zoo.connection_faults import describe_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -112,17 +113,18 @@ def _receive_with_retries(
             size = _size(part)
             if size == 0:
                 raise ModelFilesError(
-                    f"{address} cannot be reached ({str(error)[:200]}). On a machine that reaches "
-                    "it, umd models fetch makes a bundle for umd models build --bundle; "
-                    "--weights random needs no weights and gives no result"
+                    f"{address} cannot be reached: {describe_fault(error, address)}. On a machine "
+                    "that reaches it, umd models fetch NAME --into BUNDLE makes a bundle for umd "
+                    "models build NAME --bundle BUNDLE; with --list it names every file with its "
+                    "size, hash and place. --weights random needs no weights and gives no result"
                 ) from error
             if wait is not None and size != size_before:
                 logger.debug(f"{address} broke off after {size} bytes; next attempt in {wait} s")
                 time.sleep(wait)
                 continue
             raise ModelFilesError(
-                f"{address} broke off after {size} bytes ({str(error)[:200]}). The received part "
-                "is kept; run again, the download resumes"
+                f"{address} broke off after {size} bytes: {describe_fault(error, address)}. The "
+                "received part is kept; run again, the download resumes"
             ) from error
         except requests.RequestException as error:
             # the error's text may contain a header, and with it the user's token

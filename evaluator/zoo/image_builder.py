@@ -7,7 +7,7 @@ import logging
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from evaluator import paths
 from evaluator.errors import ManifestError, ModelFilesError
@@ -17,19 +17,20 @@ from evaluator.zoo.build_lock import build_lock
 from evaluator.zoo.bundles import Bundle, identity_of
 from evaluator.zoo.cards import dockerfile_labels, parse_card
 from evaluator.zoo.catalog import BASES, hash_files
-from evaluator.zoo.docker_client import BuildClient
 from evaluator.zoo.dockerfiles import foreign_images, from_images, read_dockerfile
+from evaluator.zoo.engine_images import open_image_store
 from evaluator.zoo.fetching import Fetch, fetch
 from evaluator.zoo.model_folders import folder_labels
 from evaluator.zoo.registered_images import ensure_registered
 from evaluator.zoo.saved_images import is_saved, load_base
 from evaluator.zoo.sources import read_sources, sources_path
-from evaluator.zoo.weights import Weights, default_weights
+from evaluator.zoo.weights import Weights
 from evaluator.zoo.wheels import ImagePlatform
 
 if TYPE_CHECKING:
     from evaluator.types import ModelCard
     from evaluator.zoo.catalog import ZooModel
+    from evaluator.zoo.image_store import ImageStore
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class ImageBuildConfig:
 
 
 def ensure_image(
-    model: ZooModel, order: ImageBuildConfig | None = None, *, client: Any = None
+    model: ZooModel, order: ImageBuildConfig | None = None, *, store: ImageStore | None = None
 ) -> BuiltImage:
     """The model's image, built with its base image unless it exists.
 
@@ -71,7 +72,7 @@ def ensure_image(
     Args:
         model: the model.
         order: weights, flavour, bundle and licences.
-        client: a connection to the engine; by default a new one.
+        store: images of an engine; None: of the first engine that answers.
 
     Raises:
         BuildError: the image does not build.
@@ -80,7 +81,7 @@ def ensure_image(
         EngineUnavailableError: no engine answers.
     """
     order = order or ImageBuildConfig()
-    builder = BuildClient(client)
+    builder = store or open_image_store()
     if model.image is not None:
         return _registered(model, ensure_registered(model.image, builder))
     assert model.dockerfile is not None
@@ -123,7 +124,7 @@ def ensure_image(
 
 
 def _build(
-    builder: BuildClient,
+    builder: ImageStore,
     model: ZooModel,
     reference: str,
     bundle: Bundle | None,
@@ -156,7 +157,7 @@ def _build(
 
 
 def _require_bundle(
-    model: ZooModel, text: str, order: ImageBuildConfig, builder: BuildClient
+    model: ZooModel, text: str, order: ImageBuildConfig, builder: ImageStore
 ) -> None:
     """Raise ModelFilesError naming all that a bundle lacks, before anything is built."""
     assert order.bundle is not None
@@ -195,21 +196,8 @@ def open_bundle(model: str, root: Path | None, flavour: Flavour) -> Bundle | Non
     return Bundle(model=model, root=root or paths.cache() / "bundle", sources=sources, image=image)
 
 
-def is_built(model: ZooModel, client: Any = None) -> bool:
-    """True if an image of the present version of the model exists on this machine.
-
-    The image with published weights; if none are published, the one for mounted weights.
-
-    Raises:
-        EngineUnavailableError: no engine answers.
-    """
-    bundle = None if model.folder else open_bundle(model.name, None, "auto")
-    weights = default_weights(bundle.sources if bundle else None)
-    return find_image(model, ImageBuildConfig(weights=weights), client=client) is not None
-
-
 def find_image(
-    model: ZooModel, config: ImageBuildConfig, *, client: Any = None
+    model: ZooModel, config: ImageBuildConfig, *, store: ImageStore | None = None
 ) -> BuiltImage | None:
     """The image that ``ensure_image`` would return, if it exists; nothing is built or fetched.
 
@@ -217,7 +205,7 @@ def find_image(
         EngineUnavailableError: no engine answers.
         ManifestError: the image's labels are wrong.
     """
-    builder = BuildClient(client)
+    builder = store or open_image_store()
     if model.image is not None:
         found = builder.find(model.image.digest)
         return _registered(model, found) if found else None
@@ -239,7 +227,7 @@ def find_image(
     return BuiltImage(reference=reference, digest=digest, card=card, weights=hashes)
 
 
-def foreign_ids(text: str, builder: BuildClient) -> list[str]:
+def foreign_ids(text: str, builder: ImageStore) -> list[str]:
     """``NAME=ID`` of every image of others that a Dockerfile builds on; no ID if it is not here."""
     return [f"{name}={builder.find(name) or ''}" for name in foreign_images(text)]
 
@@ -249,7 +237,7 @@ def _registered(model: ZooModel, digest: str) -> BuiltImage:
     return BuiltImage(reference=digest, digest=digest, card=model.card, weights={})
 
 
-def _base(name: str, order: ImageBuildConfig, builder: BuildClient) -> str:
+def _base(name: str, order: ImageBuildConfig, builder: ImageStore) -> str:
     """The id of the base image: from the bundle if it contains one, else built here."""
     if order.bundle is not None:
         image = ImagePlatform(flavour=choose_flavour(order.flavour) if name == "torch" else "cpu")

@@ -10,23 +10,25 @@ import json
 import logging
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from isal import igzip
 
 from evaluator import paths
 from evaluator.containers.contracts import API_LABEL, INVOKE, SOCKETS_LABEL
 from evaluator.errors import UserError, write_fault
-from evaluator.zoo.docker_client import BuildClient
+from evaluator.zoo.engine_images import open_image_store
 from evaluator.zoo.foreign_cards import socket_labels
-from evaluator.zoo.image_builder import ensure_image
+from evaluator.zoo.image_builder import ImageBuildConfig, ensure_image
+from evaluator.zoo.sources import read_sources
+from evaluator.zoo.weights import default_weights
 
 if TYPE_CHECKING:
     from evaluator.types import ModelCard
     from evaluator.zoo.catalog import ZooModel
-    from evaluator.zoo.image_builder import ImageBuildConfig
+    from evaluator.zoo.image_store import ImageStore
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +58,7 @@ def export_image(
     path: Path | None,
     config: ImageBuildConfig | None = None,
     *,
-    client: Any = None,
+    store: ImageStore | None = None,
 ) -> OutwardImage:
     """Build the image, and save it as a file.
 
@@ -65,14 +67,22 @@ def export_image(
         sockets: a socket map: a file, or a name of ``manifests/sockets``.
         path: new file, ``.tar`` or ``.tar.gz``; None: the image stays in the engine only.
         config: how the model's own image is built.
-        client: a connection to the engine; by default a new one.
+        store: images of an engine; None: of the first engine that answers.
 
     Raises:
         UserError: the model cannot be exported; the message says why.
         HostError: the file cannot be written.
     """
-    builder = BuildClient(client)
-    built = ensure_image(model, config, client=client)
+    builder = store or open_image_store()
+    weights = default_weights(read_sources(model.name))
+    if weights.kind == "mounted":
+        logger.warning(
+            "model %s has no published weights, and the image has none: upload a tar file of its "
+            "weights as the algorithm's model, which the platform unpacks to /opt/ml/model",
+            model.name,
+        )
+    order = replace(config or ImageBuildConfig(), weights=weights)
+    built = ensure_image(model, order, store=builder)
     described = builder.describe(built.digest)
     if model.card.contract != "1" or described.entrypoint[: len(SERVE)] != SERVE:
         raise UserError(
@@ -128,7 +138,7 @@ def _build_folder() -> Path:
     return folder
 
 
-def _save(builder: BuildClient, reference: str, path: Path) -> None:
+def _save(builder: ImageStore, reference: str, path: Path) -> None:
     if not path.name.endswith((".tar", ".tar.gz")):
         raise UserError(f"{path}: the file's name must end in .tar or .tar.gz")
     if path.name.endswith(".tar"):

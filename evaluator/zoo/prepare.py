@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from evaluator.containers import is_server
 from evaluator.containers.contracts import contract_of
 from evaluator.containers.engines.spec import Model
 from evaluator.errors import UserError
-from evaluator.zoo import BuiltImage, ImageBuildConfig, ensure_image, find_image, local_digest
+from evaluator.zoo import BuiltImage, ImageBuildConfig, local_digest
 from evaluator.zoo.base_images import ensure_base
-from evaluator.zoo.docker_client import BuildClient
+from evaluator.zoo.engine_images import image_store
+from evaluator.zoo.image_transfer import locate_image, provide_image
 from evaluator.zoo.sources import read_sources
 from evaluator.zoo.weights import Weights, check_mounted, choose_weights, mounted_identity
 from evaluator.zoo.weights_archive import ensure_unpacked
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from evaluator.containers.engines import Engine
     from evaluator.types import ModelCard
     from evaluator.zoo import ZooModel
+    from evaluator.zoo.image_store import ImageStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +65,26 @@ def prepare(
         return _prepared_local(zoo_model, chosen, mounted)
     if zoo_model.image and zoo_model.image.weights:
         ensure_unpacked(zoo_model.image.weights)
-    client = _docker_client(engine)
-    built = ensure_image(
-        zoo_model, replace(config or ImageBuildConfig(), weights=chosen), client=client
-    )
-    relay_image = None
-    if is_server(built.card):
-        relay_image = ensure_base("base", BuildClient(client))
+    order, store = replace(config or ImageBuildConfig(), weights=chosen), image_store(engine)
+    built = provide_image(zoo_model, order, store)
+    relay_image = _relay_image(built.card, engine, store)
     return _prepared_image(built, chosen, mounted, relay_image)
+
+
+def _relay_image(card: ModelCard, engine: Engine, store: ImageStore) -> str | None:
+    """The image of the relay to a server; None for a model that is none.
+
+    Raises:
+        UserError: the engine cannot reach a server.
+    """
+    if not is_server(card):
+        return None
+    if not store.builds:
+        raise UserError(
+            f"model {card.name} is a server, which engine {engine.name} cannot reach without "
+            "giving it a network; use --engine docker or podman"
+        )
+    return ensure_base("base", store)
 
 
 def find_prepared(
@@ -80,7 +94,7 @@ def find_prepared(
     chosen, mounted = _weights(zoo_model, weights)
     if not engine.isolates:
         return _prepared_local(zoo_model, chosen, mounted)
-    built = find_image(zoo_model, ImageBuildConfig(weights=chosen), client=_docker_client(engine))
+    built = locate_image(zoo_model, ImageBuildConfig(weights=chosen), image_store(engine))
     return _prepared_image(built, chosen, mounted, None) if built else None
 
 
@@ -97,12 +111,6 @@ def _weights(zoo_model: ZooModel, weights: str) -> tuple[Weights, dict[str, str]
     assert sources is not None
     assert chosen.folder is not None
     return chosen, check_mounted(chosen.folder, zoo_model.name, sources)
-
-
-def _docker_client(engine: Engine) -> Any:
-    from evaluator.containers.engines.docker import DockerEngine
-
-    return engine.client if isinstance(engine, DockerEngine) else None
 
 
 def _prepared_image(
@@ -153,5 +161,6 @@ def _local(zoo_model: ZooModel, weights: Weights) -> Model:
         image=None,
         digest=local_digest(zoo_model),
         adapter=zoo_model.adapter,
+        modules=zoo_model.modules,
         weights=weights.folder,
     )

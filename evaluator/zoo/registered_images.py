@@ -21,7 +21,7 @@ from evaluator.zoo.model_folders import DOCKERFILE
 from evaluator.zoo.weights_archive import read_archive
 
 if TYPE_CHECKING:
-    from evaluator.zoo.docker_client import BuildClient, ImageDescription
+    from evaluator.zoo.image_store import ImageDescription, ImageStore
 
 #: what labels of an image begin with that its definition takes over
 KEPT_LABELS = ("umd.", API_LABEL)
@@ -30,7 +30,7 @@ KEPT_LABELS = ("umd.", API_LABEL)
 def add_image(
     name: str,
     source: str,
-    builder: BuildClient,
+    builder: ImageStore,
     *,
     contract: str | None = None,
     card: Path | None = None,
@@ -126,7 +126,7 @@ def derive_name(source: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", stem.removesuffix(":latest")).strip("-") or "image"
 
 
-def ensure_registered(image: RegisteredImage, builder: BuildClient) -> str:
+def ensure_registered(image: RegisteredImage, builder: ImageStore) -> str:
     """See that the engine has the image: it is loaded or pulled if necessary; returns its id.
 
     Raises:
@@ -148,14 +148,14 @@ def ensure_registered(image: RegisteredImage, builder: BuildClient) -> str:
     return image.digest
 
 
-def _load(archive: Path, builder: BuildClient) -> str:
+def _load(archive: Path, builder: ImageStore) -> str:
     digests = builder.load(archive)
     if len(digests) != 1:
         raise UserError(f"{archive} holds {len(digests)} images; save one image alone")
     return digests[0]
 
 
-def _find(reference: str, builder: BuildClient) -> str:
+def _find(reference: str, builder: ImageStore) -> str:
     if "/" in reference and reference.endswith((".tar", ".tar.gz", ".tgz")):
         raise UserError(f"{reference} is not a file")
     if not builder.find(reference):

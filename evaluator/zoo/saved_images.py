@@ -17,12 +17,12 @@ from evaluator.zoo.wheels import ImagePlatform
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from evaluator.zoo.docker_client import BuildClient
+    from evaluator.zoo.image_store import ImageStore
 
 logger = logging.getLogger(__name__)
 
 
-def save_base(root: Path, name: str, image: ImagePlatform, builder: BuildClient) -> None:
+def save_base(root: Path, name: str, image: ImagePlatform, builder: ImageStore) -> None:
     """Save a base image in the bundle; build it first if necessary.
 
     Nothing happens if the bundle already contains the same image.
@@ -55,7 +55,7 @@ def save_base(root: Path, name: str, image: ImagePlatform, builder: BuildClient)
     )
 
 
-def load_base(root: Path, name: str, image: ImagePlatform, builder: BuildClient) -> str | None:
+def load_base(root: Path, name: str, image: ImagePlatform, builder: ImageStore) -> str | None:
     """Load a base image from a bundle into the engine.
 
     Returns:

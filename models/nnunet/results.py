@@ -32,6 +32,11 @@ READERS = {
     "NibabelIO": "stored",
     "NibabelIOWithReorient": "ras",
 }
+#: trainers that packages put into nnU-Net -> the one whose network and preprocessing they have
+TRAINERS = {
+    "nnUNetTrainerDA5_2000epochs": "nnUNetTrainerDA5",
+    "nnUNetTrainer_2000_epochs_DA5NoMirroring": "nnUNetTrainerDA5",
+}
 #: label maps that are kept: a volume's own and the one before
 MAPS = 2
 
@@ -119,6 +124,11 @@ class Results:
         }
 
     @property
+    def spacing(self) -> Tuple[float, ...]:
+        """The voxel size that the network works at, along (z, y, x), mm."""
+        return tuple(float(size) for size in self._predictor.configuration_manager.spacing)
+
+    @property
     def about(self) -> Dict[str, Any]:
         """The model as a reply's notes describe it."""
         plans = self._predictor.plans_manager
@@ -162,6 +172,7 @@ def find_trainer(name: str) -> Any:
     nnU-Net's search stops at the first module whose package is missing (timm), even if another
     trainer needs it.
     """
+    name = TRAINERS.get(name, name)
     trainers = importlib.import_module("nnunetv2.training.nnUNetTrainer")
     skipped_modules = []
     for module in pkgutil.walk_packages(trainers.__path__, trainers.__name__ + "."):

@@ -184,7 +184,7 @@ class Sat:
 
 
 #: upstream's tree, and its own version of a package, under the name of nnU-Net's
-UPSTREAM = Path(os.environ.get("SAT_UPSTREAM", "/opt/model/sat"))
+UPSTREAM = Path(os.environ.get("SAT_UPSTREAM") or Path(__file__).parent / "sat")
 for folder in (UPSTREAM / "model" / "dynamic-network-architectures-main", UPSTREAM):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))

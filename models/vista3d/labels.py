@@ -87,7 +87,7 @@ SPECIAL = (23, 24, 25, 26, 27, 57, 128)
 
 def numbers(name: str) -> Tuple[int, ...]:
     """The class of a name: several numbers for a union, none if it is not a class."""
-    for spelling in _spellings(name):
+    for spelling in spellings(name):
         if spelling in CLASSES:
             return (CLASSES[spelling],)
         if union := UNIONS.get(spelling) or SYNONYMS.get(spelling):
@@ -95,7 +95,7 @@ def numbers(name: str) -> Tuple[int, ...]:
     return ()
 
 
-def _spellings(name: str) -> Iterator[str]:
+def spellings(name: str) -> Iterator[str]:
     """A name in lower case, and with its side in front: ``kidney-left`` is ``left kidney``."""
     words = name.lower().replace("-", " ").replace("_", " ").split()
     yield " ".join(words)

@@ -15,39 +15,22 @@ object where its mask meets the window's face.
 
 from __future__ import annotations
 
-import hashlib
 from itertools import chain
 from typing import Any, Dict, List, Mapping, Protocol, Sequence, Tuple
 
 import numpy as np
+from class_masks import HU, HU_WINDOW, OF_THE_BOX, ClassMasks, Memory, prepare
 from labels import EVERYTHING, SPECIAL, numbers
 from scipy import ndimage
 
 from zoo_sdk import Prediction, Request, Seconds, Target, Unsupported, Volume, each_target
-from zoo_sdk.recent import Recent
-from zoo_transforms.intensity import Undefined
-from zoo_transforms.patches import box_of
-from zoo_transforms.resampling import (
-    VoxelGrid,
-    canonical,
-    overlap,
-    place_in,
-    put_back,
-    respaced_from_first,
-    sample,
-    window,
-)
-from zoo_transforms.sliding_window import Index, covering, cut, slide
+from zoo_transforms.resampling import VoxelGrid, overlap, place_in, put_back, window
+from zoo_transforms.sliding_window import Index, cut, slide
 
-SPACING = (1.5, 1.5, 1.5)
+__all__ = ["HU", "Memory", "numbers", "predict", "prepare"]
+
 EDGE = 128
 SHAPE = (EDGE, EDGE, EDGE)
-#: the share of a window that the next one covers: MONAI's default. The bundle's file says 0.3,
-#: which its inferer drops
-OVERLAP = 0.25
-MARGIN = 10
-HU = (-963.8247715525971, 1053.678477684517)
-PERCENTILES = (1, 99)
 MOST_WINDOWS = 64
 
 OPTIONS = {
@@ -63,8 +46,6 @@ COMPETITORS = {
     "argmax": "the classes of the request",
     "everything": "upstream's 117 classes of 'everything', as when no class is named",
 }
-#: classes that are computed together for ``overlaps=everything``: 0.5 GB of sums for 350^3 voxels
-GROUP = 6
 
 #: a place between the voxels of a window, and its kind: 0 background, 1 foreground, 2 and 3 the
 #: same of a special class
@@ -88,13 +69,6 @@ class Network(Protocol):
         """
 
 
-class Memory:
-    """The cache of requests: prepared images, class logits (half precision, 120 MB each)."""
-
-    def __init__(self) -> None:
-        self.images, self.logits, self.winners = Recent(2), Recent(40), Recent(1)
-
-
 def predict(
     image: Volume,
     request: Request,
@@ -114,25 +88,6 @@ def predict(
         "targets": work.notes,
     }
     return Prediction(masks, notes=notes, seconds=work.seconds)
-
-
-def prepare(image: Volume, image_grid: VoxelGrid, scale: str) -> Volume:
-    """The image as the network sees it, float32 0..1.
-
-    Raises Undefined for an image that is constant or has no voxel above zero.
-    """
-    network_grid = canonical(respaced_from_first(image_grid, SPACING))
-    values = sample(image.array, image.affine, network_grid, outside=None).astype(np.float32)
-    box = box_of(values > 0)
-    low = [max(part.start - MARGIN, 0) for part in box]
-    values = values[tuple(slice(first, part.stop + MARGIN) for first, part in zip(low, box))]
-    least, most = HU if scale == "HU window" else np.percentile(values, PERCENTILES)
-    if not most > least:
-        raise Undefined("nothing to scale by: percentiles 1 and 99 are equal")
-    return Volume(
-        np.clip((values - np.float32(least)) / np.float32(most - least), 0, 1),
-        window(network_grid, low, values.shape).affine,
-    )
 
 
 def window_about(click: Sequence[float], shape: Sequence[int]) -> Index:
@@ -189,14 +144,20 @@ class _Work:
         options: Mapping[str, str],
         memory: Memory,
     ) -> None:
-        self._image, self._request, self._network = image, request, network
-        self._options, self._memory = options, memory
+        self._request, self._network, self._options = request, network, options
         ct = "CT" in request.images or options["intensity"] == "as-published"
-        self.scale = "HU window" if ct else "percentiles 1 to 99"
+        self.scale = HU_WINDOW if ct else OF_THE_BOX
         self.seconds, self.notes = Seconds(), {}  # type: Seconds, Dict[str, Any]
-        content = hashlib.blake2b(np.ascontiguousarray(image.array.T), digest_size=16)
-        content.update(np.asarray(image.affine, dtype=np.float64).tobytes())
-        self._key = (content.hexdigest(), self.scale)
+        by_class = [t for t in request.targets if not t.points or options["clicks"] != "alone"]
+        self._classes = ClassMasks(
+            image,
+            network,
+            memory,
+            scale=self.scale,
+            edges=SHAPE,
+            requested=chain.from_iterable(map(_classes, by_class)),
+            everything=EVERYTHING,
+        )
 
     def segment(self, target: Target) -> Any:
         """The mask of one target on the image's grid."""
@@ -210,85 +171,16 @@ class _Work:
                 else "is none of VISTA3D's classes; needs a foreground click"
             )
         with self.seconds.of("preprocess"):
-            view = self._memory.images.get(self._key, self._prepare)
+            view = self._classes.view()
         notes = self.notes[target.name] = {"classes": list(ids)}
         with self.seconds.of("infer"):
             mask = (
-                self._clicked(view, target, ids, notes) if clicked else self._class_mask(view, ids)
+                self._clicked(view, target, ids, notes)
+                if clicked
+                else self._classes.mask(ids, self._options["overlaps"])
             )
         with self.seconds.of("postprocess"):
             return put_back(mask, VoxelGrid(mask.shape, view.affine), self._request.grid)
-
-    def _prepare(self) -> Volume:
-        return prepare(
-            self._image, VoxelGrid(self._image.array.shape, self._image.affine), self.scale
-        )
-
-    def _class_mask(self, view: Volume, ids: Sequence[int]) -> Any:
-        """Voxels of any of the classes; with ``argmax``, those that no other class claims more."""
-        if self._options["overlaps"] == "everything":
-            return self._mask_among_all(view, ids)
-        logits = self._class_logits(view)
-        most = np.max([logits[n] for n in ids], axis=0)
-        mask = most > 0
-        if self._options["overlaps"] == "argmax":
-            # of equal logits the class that is requested first wins, as in numpy's argmax
-            order = list(logits)
-            earliest = min(order.index(n) for n in ids)
-            for rival in set(order) - set(ids):
-                first = order.index(rival) < earliest
-                mask &= most > logits[rival] if first else most >= logits[rival]
-        return mask
-
-    def _mask_among_all(self, view: Volume, ids: Sequence[int]) -> Any:
-        """Voxels where a class of the target has the largest logit of all, above zero."""
-        best, winners = self._memory.winners.get(self._key, lambda: self._winners(view))
-        mask = np.isin(winners, ids) & (best > 0)
-        others = [n for n in ids if n not in EVERYTHING]
-        for logits in self._through_windows(view, others).values() if others else ():
-            mask |= (logits > 0) & (logits > best)
-        return mask
-
-    def _winners(self, view: Volume) -> Tuple[Any, Any]:
-        """The largest logit of upstream's classes of "everything" at each voxel, and its class."""
-        best = np.full(view.array.shape, -np.inf, dtype=np.float16)
-        winners = np.zeros(view.array.shape, dtype=np.uint8)
-        for first in range(0, len(EVERYTHING), GROUP):
-            group = EVERYTHING[first : first + GROUP]
-            for number, logits in self._through_windows(view, group).items():
-                larger = logits > best
-                best[larger] = logits[larger]
-                winners[larger] = number
-        return best, winners
-
-    def _class_logits(self, view: Volume) -> Dict[int, Any]:
-        """Logits of all classes of the request; those that are not cached are computed together."""
-        class_targets = [
-            t for t in self._request.targets if not t.points or self._options["clicks"] != "alone"
-        ]
-        requested = list(dict.fromkeys(chain.from_iterable(map(_classes, class_targets))))
-        cache = self._memory.logits
-        # taken out before anything is put in, which may drop them
-        logits = {n: cache.get((self._key, n), dict) for n in requested if (self._key, n) in cache}
-        missing = [n for n in requested if n not in logits]
-        for n, average in (self._through_windows(view, missing) if missing else {}).items():
-            logits[n] = cache.get((self._key, n), lambda average=average: average)
-        return {n: logits[n] for n in requested}
-
-    def _through_windows(self, view: Volume, ids: Sequence[int]) -> Dict[int, Any]:
-        """Averages of the windows' logits, in half precision, as upstream computes on a GPU."""
-        shape, grid = view.array.shape, VoxelGrid(view.array.shape, view.affine)
-        total = {n: np.zeros(shape, dtype=np.float32) for n in ids}
-        count = np.zeros(shape, dtype=np.float32)
-        for start in covering(shape, SHAPE, OVERLAP):
-            patch = Volume(
-                cut(view.array, start, SHAPE, beyond=None), window(grid, start, SHAPE).affine
-            )
-            in_view, in_patch = overlap(start, SHAPE, shape)
-            count[in_view] += 1
-            for n, logits in zip(ids, self._network.classes(patch, ids)):
-                total[n][in_view] += logits[in_patch]
-        return {n: (summed / count).astype(np.float16) for n, summed in total.items()}
 
     def _clicked(
         self, view: Volume, target: Target, ids: Sequence[int], notes: Dict[str, Any]
@@ -301,7 +193,7 @@ class _Work:
         ]
         before = None
         if ids and self._options["clicks"] == "with-class":
-            logits = self._class_logits(view)
+            logits = self._classes.logits()
             before = np.max([logits[n] for n in ids], axis=0).astype(np.float32)
         first = [window_about(place, shape) for place, _ in clicks]
         notes["embedding"] = "class" if ids else "zero-shot"

@@ -267,6 +267,14 @@ def test_a_refused_write_is_the_hosts_fault(tmp_path, monkeypatch):
         ),
         ({"outputs": {"s": {"path": "images/s", "targets": {}}}}, "outputs.s.targets"),
         ({"more": 1}, "more"),
+        ({"cache": "cache"}, "absolute path"),
+        ({"cache": "/"}, "a folder of its own"),
+        ({"cache": "/output/cache"}, "a folder of its own"),
+        ({"cache": "/opt"}, "a folder of its own"),
+        (
+            {"inputs": {"ct": {"path": "images/ct", "modality": "CT", "scribbles": True}}},
+            "an image has no scribbles",
+        ),
     ],
 )
 def test_a_wrong_socket_map_is_refused_with_the_field(change, message):

@@ -260,3 +260,21 @@ def test_no_other_file_is_opened(tmp_path: Path) -> None:
     refused(tmp_path / "d.nrrd", "raw and gzip")
     (tmp_path / "e.nrrd").write_text(nrrd.replace("uchar", "block") + "\n")
     refused(tmp_path / "e.nrrd", "cannot be read")
+
+
+@pytest.mark.parametrize(("kind", "slope", "smallest"), [("u1", 2, "i2"), ("i2", 3, "i4")])
+def test_scaled_labels_are_converted_by_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, slope: int, smallest: str
+) -> None:
+    from evaluator.volumes import label_values
+
+    monkeypatch.setattr(label_values, "MOST_AT_ONCE", 100)
+    stored = np.random.default_rng(2).integers(0, 90, GRIDS["MR"].shape).astype(kind)
+    path = save(tmp_path / "a.nii", stored)
+    body = bytearray(path.read_bytes())
+    body[112:120] = np.array([slope, 0], "<f4").tobytes()
+    path.write_bytes(body)
+    labels = LabelFile(path, untrusted=True).read()
+    np.testing.assert_array_equal(labels, stored.astype(np.int64) * slope)
+    assert labels.dtype == smallest
+    assert labels.flags.f_contiguous

@@ -21,10 +21,12 @@ from typing import ClassVar
 
 import pytest
 
+from evaluator.cli.bundle_list import print_bundle
 from evaluator.errors import HostError, ModelFilesError, UserError
 from evaluator.zoo import download as download_module
 from evaluator.zoo.build_context import build_context
 from evaluator.zoo.bundles import Bundle
+from evaluator.zoo.connection_faults import describe_fault
 from evaluator.zoo.docker_client import BuildClient
 from evaluator.zoo.fetching import Fetch, fetch
 from evaluator.zoo.saved_images import save_base
@@ -330,6 +332,29 @@ def test_messages_of_refusals_say_what_to_do(tmp_path, server, monkeypatch):
     tokens = {path: headers.get("Authorization") for path, headers in Server.seen}
     assert tokens["/w/r/resolve/main/f"] == "Bearer secret"
     assert tokens["/a"] is None
+
+
+def test_a_server_that_cannot_be_reached_is_told_in_words(tmp_path, server):
+    sources = make_sources(weights_entry(server, url="http://127.0.0.1:1/a"))
+    message = r"a cannot be reached: 127\.0\.0\.1:1 refuses connections\. .* with --list"
+    with pytest.raises(ModelFilesError, match=message):
+        fetch(make_bundle(tmp_path, sources), Fetch())
+    long = describe_fault(ValueError("word " * 100), "http://host/a")
+    assert long.endswith("word ...")
+    assert len(long) <= 160
+
+
+def test_a_list_names_every_file_for_carrying_by_hand(tmp_path, server, capsys):
+    entries = (weights_entry(server, bytes=2500000), weights_entry(server, into="b.pth"))
+    bundle = make_bundle(tmp_path, make_sources(*entries))
+    bundle.weights.mkdir(parents=True)
+    (bundle.weights / "b.pth").write_bytes(BODY)
+    print_bundle(bundle)
+    first, address, sha256, second = capsys.readouterr().out.splitlines()[:4]
+    assert first == f"{bundle.weights / 'a.pth'}  (missing, 2.5 MB, MIT)"
+    assert address.split() == ["from", f"{server}/a"]
+    assert sha256.split() == ["sha256", SHA]
+    assert second.startswith(f"{bundle.weights / 'b.pth'}  (there, ")
 
 
 def test_a_full_disk_is_a_host_error_and_loses_nothing(tmp_path, server, monkeypatch):

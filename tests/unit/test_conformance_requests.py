@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations, product
 
 import nibabel
 import numpy as np
 
 from evaluator.types import ModelCard
-from evaluator.zoo.conformance.requests import oriented_requests
+from evaluator.zoo import zoo
+from evaluator.zoo.conformance.requests import oriented_requests, sdk_requests, target_of
 from evaluator.zoo.conformance.results import agreement
 
 CARD = ModelCard(
@@ -50,3 +52,21 @@ def test_empty_masks_fail_the_comparison_of_orientations(tmp_path):
     full = {name: mask + np.uint8(1) for name, mask in empty.items()}
     assert agreement(full, requests).ok
     assert agreement(full, requests).measured["orientation_dice_lowest"] == 1.0
+
+
+def test_every_model_is_asked_for_a_target_that_it_has():
+    for model in zoo():
+        assert model.card.targets is None or target_of(model.card) in model.card.targets
+    assert target_of(CARD) == "liver"
+    assert target_of(replace(CARD, targets=("spleen", "liver"))) == "liver"
+
+
+def test_a_model_without_the_liver_is_asked_for_its_first_target(tmp_path):
+    card = replace(CARD, targets=("spleen", "brain"))
+    requests = sdk_requests(tmp_path, card)
+    assert len(requests) == 3
+    for request in requests:
+        assert [(target.name, target.text) for target in request.targets] == [("brain", "brain")]
+        written = (tmp_path / "requests" / f"{request.id}.json").read_text()
+        assert '"brain"' in written
+        assert "liver" not in written

@@ -11,7 +11,7 @@ from evaluator import findings, statistics
 from evaluator.cli.main import COMMANDS
 from evaluator.evaluation import suites
 from evaluator.prompting.simulated_user import StopReason
-from evaluator.runs import data_checks, records, run_info, score_limits
+from evaluator.runs import changed_files, data_checks, records, run_info, score_limits
 from evaluator.runs.json_types import FORMAT
 from evaluator.types import TargetPrompt
 from zoo_sdk.wire import Box, BoxMm, Grid, Point, Reply
@@ -121,7 +121,7 @@ def test_the_run_format_page_names_every_field_of_every_type():
 def run_file_types() -> set[type]:
     """The dataclasses that describe files of a run folder."""
     types: set[type] = set()
-    for module in (data_checks, findings, records, run_info, score_limits, suites):
+    for module in (changed_files, data_checks, findings, records, run_info, score_limits, suites):
         for _, kind in inspect.getmembers(module, dataclasses.is_dataclass):
             if kind.__module__ == module.__name__:
                 types.add(kind)

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 
-from evaluator.containers.gpus import choose_gpus, parse_gpus
+from evaluator.cli.options import parse_gpus as parse_option
+from evaluator.containers.gpus import (
+    choose_gpus,
+    find_named,
+    is_other_gpu,
+    parse_gpus,
+    restrict,
+    with_slices,
+)
 from evaluator.errors import UserError
 from evaluator.zoo.cards import parse_card
 
@@ -81,3 +90,61 @@ def test_a_model_that_requires_a_gpu_is_refused_without_a_usable_one(
 ):
     with pytest.raises(UserError, match=message):
         choose_gpus(gpus, indices, card(**labels))
+
+
+#: as nvidia-smi -L prints it: GPU 0 is divided into two slices
+LISTING = """GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-a)
+  MIG 3g.40gb     Device  0: (UUID: MIG-c0b2aaaa-0000-5555-8888-000000000000)
+  MIG 1g.10gb     Device  1: (UUID: MIG-c1d3aaaa-0000-5555-8888-000000000000)
+GPU 1: NVIDIA GeForce RTX 3070 (UUID: GPU-b)
+"""
+
+
+def test_slices_take_the_place_of_their_gpu():
+    first, second, whole = with_slices(parse_gpus(NVIDIA_SMI), LISTING)
+    assert (first.label, first.uuid[:8], first.memory // 2**30) == ("0:0", "MIG-c0b2", 40)
+    assert (second.name, second.driver) == ("NVIDIA H100 80GB HBM3 MIG 1g.10gb", "550.54")
+    assert (whole.label, whole.uuid, whole.slice) == ("1", "GPU-b", None)
+    assert with_slices(parse_gpus(NVIDIA_SMI), "") == parse_gpus(NVIDIA_SMI)
+
+
+def test_a_gpu_is_named_by_index_or_by_uuid():
+    present = with_slices(parse_gpus(NVIDIA_SMI), LISTING)
+    assert find_named(present, 0) == list(present[:2])
+    assert find_named(present, "GPU-b") == [present[2]]
+    assert find_named(present, "MIG-c1") == [present[1]]
+    assert find_named(present, "MIG-c") == []  # two slices begin so
+    assert find_named(present, "MIG-") == find_named(present, "b") == []
+    required = card(gpu="required")
+    assert choose_gpus(present, ("GPU-b", "MIG-c1d3"), required) == (present[1], present[2])
+    with pytest.raises(UserError, match=r"0:1 = MIG-c1d3aaaa-.*, 1 = GPU-b"):
+        choose_gpus(present, ("GPU-x",), required)
+
+
+def test_cuda_visible_devices_restricts_all_and_nothing_else(messages):
+    present = parse_gpus(NVIDIA_SMI)
+    assert restrict(present, None) == present
+    assert restrict(present, "1") == restrict(present, "GPU-b") == present[1:]
+    assert restrict(present, "1,0") == (present[1], present[0])
+    assert restrict(present, "") == restrict(present, "NoDevFiles") == restrict(present, "-1") == ()
+    assert restrict(present, "1,7,0") == present[1:]  # as CUDA reads it
+    model = card(gpu="optional")
+    assert choose_gpus(present, None, model, visible="1") == present[1:]
+    assert choose_gpus(present, (0,), model, visible="1") == present[:1]
+    assert messages == ["CUDA_VISIBLE_DEVICES=1: 1 of 2 GPUs are used"]
+
+
+def test_the_gpu_that_a_container_reports():
+    assert not is_other_gpu("GPU-5C89852c-d268", "5c89852c-d268")
+    assert is_other_gpu("GPU-5c89852c-d268", "11111111-d268")
+    assert not is_other_gpu("GPU-5c89852c-d268", "")
+    assert not is_other_gpu("MIG-c0b2", "5c89852c-d268")
+
+
+def test_the_option_takes_indices_and_uuids():
+    assert parse_option("all") is None
+    assert parse_option("none") == ()
+    assert parse_option("0, MIG-c0b2,GPU-5c89") == (0, "MIG-c0b2", "GPU-5c89")
+    for wrong in ("x", "0,", "GPU-", "MIG-a b", "-1"):
+        with pytest.raises(click.UsageError, match="expected"):
+            parse_option(wrong)

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,28 @@ def test_nothing_stays_mounted(limited):
     remove_workspace(work)
     assert mounts_below(work) == []
     assert not work.exists()
+
+
+def test_a_killed_evaluator_leaves_no_mount(tmp_path):
+    if os.geteuid() != 0:
+        skip_outside_ci("only root can mount a file system")
+    code = (
+        "import os, signal\n"
+        "from evaluator.containers.limited_output import limited_output\n"
+        "from evaluator.containers.workspace import mounts_below, workspace_of\n"
+        "with workspace_of('x') as workspace:\n"
+        "    with limited_output(workspace, 2**20, enforced=True) as limited:\n"
+        "        print(len(mounts_below(workspace.input.parent)), flush=True)\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, env=os.environ, capture_output=True, text=True
+    )
+    assert done.stdout == "1\n"
+    end = time.monotonic() + 60
+    while mounts_below(paths.cache()) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert mounts_below(paths.cache()) == []
 
 
 def test_a_machine_that_mounts_nothing_is_told(monkeypatch, messages):

@@ -89,6 +89,43 @@ def test_spaces_around_names_and_numbers_are_no_part_of_them():
     assert parse_labels(" liver = 1 ; lung = 2 , 3 ", {}) == {"liver": (1,), "lung": (2, 3)}
 
 
+def test_labels_that_no_file_can_hold_are_refused():
+    with pytest.raises(ValueError, match="labels up to 2\\^63 - 1"):
+        parse_labels("liver=99999999999999999999", {})
+
+
+def test_quotes_of_spreadsheets_are_no_part_of_a_field(tmp_path):
+    data = make_dataset(tmp_path / "d", ["a"])
+    path = data.with_suffix(".tsv")
+    plain = read_dataset_manifest(data).rows
+    header, *lines = path.read_text().splitlines()
+    quoted = ["\t".join(f'"{field}"' for field in line.split("\t")) for line in lines]
+    path.write_text("\n".join([header, *quoted]) + "\n")
+    assert read_dataset_manifest(data).rows == plain
+
+
+def test_two_targets_with_the_same_labels_are_told(tmp_path):
+    data = make_dataset(tmp_path / "d", ["a"], ("CT",))
+    path = data.with_suffix(".tsv")
+    path.write_text(path.read_text().replace("liver=1", "liver=1;spleen=1"))
+    messages = [finding.message for finding in verify(load_dataset(data))]
+    assert any("liver and spleen have the same labels in" in message for message in messages)
+
+
+def test_faults_of_a_protocol_are_told_by_field(tmp_path):
+    text = (ROOT / "manifests/protocols/paper.toml").read_text().replace('"paper"', '"mine"')
+    text = text.replace("distance_cap_mm = 500.0", "distance_cap_mm = nan")
+    (tmp_path / "mine.toml").write_text(text + "\nspeed = 3\n")
+    with pytest.raises(ManifestError) as refused:
+        load_protocol(str(tmp_path / "mine.toml"))
+    first, *faults = str(refused.value).splitlines()
+    assert first.endswith("mine.toml is not valid:")
+    assert sorted(map(str.strip, faults)) == [
+        "distance_cap_mm: should be a finite number",
+        "prompts.speed: is not known",
+    ]
+
+
 def test_a_subject_with_a_space_is_told_the_rule(tmp_path):
     data = make_dataset(tmp_path / "d", ["a"])
     path = data.with_suffix(".tsv")

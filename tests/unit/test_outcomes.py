@@ -89,7 +89,7 @@ def test_what_the_model_does_not_take_is_told_once_before_the_run(project, tmp_p
 def test_why_nothing_was_predicted_again(project, tmp_path):
     project({"painter": PAINTER})
     run = order("painter", make_dataset(tmp_path / "data", ["a"]), engine="local")
-    assert "(--recheck 0)" in describe_reproducibility(run)
+    assert "(no scan was predicted again)" in describe_reproducibility(run)
     next((run.path / "records").glob("*/*.json")).unlink()
     assert "(the run is incomplete)" in describe_reproducibility(run)
 

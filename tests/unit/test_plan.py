@@ -48,7 +48,7 @@ def plan(protocol, prompts, **labels):
         ("robust-text", "text", None),
         ("robust-text", "", "gives text; the model understands no prompts"),
         ("box-clicks-5", "box,point", None),
-        ("box-clicks-5", "box", "corrects by clicks; the model understands box"),
+        ("box-clicks-5", "box", None),
         ("scribble-5", "point,scribble", None),
         ("scribble-5", "point", "corrects by scribbles; the model understands point"),
         ("cvpr25", "box", "corrects by clicks"),

@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 import evaluator
+from evaluator.analysis.scorer_versions import scorer_versions
 from evaluator.errors import UserError
 from evaluator.files import fingerprint, read_json, write_json
+from evaluator.metrics import SCORER_VERSION
 from evaluator.report import Options, build_report
 from evaluator.runs.json_types import FORMAT, convert, dump, read_typed, write_typed
 from evaluator.runs.names import open_run
@@ -98,7 +100,9 @@ def test_a_run_of_format_1_is_scored_again_with_the_same_scores(old_runs):
     for store in old_runs:
         before = read_scores(store)
         predictions = read_predictions(store)
+        assert scorer_versions(store) == [0]
         score_run(store)
+        assert scorer_versions(store) == [SCORER_VERSION]
         assert read_scores(store).equals(before)
         assert read_predictions(store).equals(predictions)
         scores = read_json(store.score_path("a.a", "PT"))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import struct
 
-from evaluator.containers.safe_removal import discard
+from evaluator.containers.safe_removal import access_list, discard, keep_removable
 
 
 def test_thousands_of_nested_folders_are_removed(tmp_path):
@@ -47,3 +48,21 @@ def test_only_folders_are_removed(tmp_path):
     for name in ("file", "link", "nothing"):
         discard(tmp_path / name)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder", "link"]
+
+
+def test_what_other_users_make_in_a_folder_can_be_removed(tmp_path, monkeypatch):
+    """New folders inherit permissions for the evaluator's user, who need not be root."""
+    monkeypatch.setattr(os, "getuid", lambda: 1234)
+    keep_removable(tmp_path)
+    (tmp_path / "images").mkdir()
+    found = set(os.listxattr(tmp_path / "images"))
+    assert found >= {"system.posix_acl_access", "system.posix_acl_default"}
+    inherited = os.getxattr(tmp_path / "images", "system.posix_acl_access")
+    assert access_list(1234) == os.getxattr(tmp_path, "system.posix_acl_default")
+    entries = [struct.unpack_from("<HHI", inherited, at) for at in range(4, len(inherited), 8)]
+    # kind "user", all permissions, and a mask that leaves them
+    assert (0x02, 0o7, 1234) in entries
+    assert (0x10, 0o7, 0xFFFFFFFF) in entries
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    (tmp_path / "roots").mkdir()
+    keep_removable(tmp_path / "roots")

@@ -202,6 +202,17 @@ def test_a_different_grid_is_refused_without_resampling(folders):
     assert [target["dice"] for target in score["targets"]] == [1.0, 1.0]
 
 
+def test_resampling_by_parts_gives_the_same_labels(monkeypatch):
+    from evaluator.scoring import pair_volumes
+
+    labels = np.random.default_rng(3).integers(0, 4, GRIDS["MR"].shape).astype(np.int16)
+    complete = pair_volumes.resample_nearest(labels, GRIDS["MR"], GRIDS["CT"])
+    monkeypatch.setattr(pair_volumes, "MOST_AT_ONCE", 31)
+    by_parts = pair_volumes.resample_nearest(labels, GRIDS["MR"], GRIDS["CT"])
+    assert complete[1] == by_parts[1] > 0
+    np.testing.assert_array_equal(complete[0], by_parts[0])
+
+
 def test_the_json_object_has_the_documented_keys(folders):
     arguments = [
         "--prediction",

@@ -76,11 +76,10 @@ def test_an_output_is_never_an_input(folders: Path) -> None:
     (folders / "labels.json").write_text('{"liver": 1}')
     for path in ("r/c1.nii.gz", "p/c2.nii.gz", "labels.json"):
         before = (folders / path).read_bytes()
-        for option in ("-o", "--csv"):
-            arguments = ("--labels", folders / "labels.json", option, folders / path, "--force")
-            done = score(folders, *arguments)
-            assert done.returncode == 2
-            assert "one of the inputs" in done.stderr
+        arguments = ("--labels", folders / "labels.json", "-o", folders / path, "--force")
+        done = score(folders, *arguments)
+        assert done.returncode == 2
+        assert "one of the inputs" in done.stderr
         assert (folders / path).read_bytes() == before
 
 
@@ -207,6 +206,9 @@ def test_voxels_to_ignore_count_neither_way(tmp_path: Path) -> None:
     ("content", "words"),
     [
         ('{"liver": 1.7}', "1.7 is not a whole number"),
+        ('{"liver": NaN}', "NaN is not a whole number"),
+        ('{"liver": Infinity}', "Infinity is not a whole number"),
+        ('{"liver": 99999999999999999999}', "too large"),
         ('{"liver": true}', "true is not a whole number"),
         ('{"liver": null}', "null is not a whole number"),
         ('{"liver": [1, 2.5]}', "2.5 is not a whole number"),
@@ -311,21 +313,30 @@ def test_means_and_a_table(folders: Path) -> None:
     save(folders / "p" / "c1.nii.gz", box(1, shift=1))
     save(folders / "r" / "c3.nii.gz", box(1))
     (folders / "labels.json").write_text('{"liver": 1}')
-    arguments = ("--labels", folders / "labels.json", "--csv", folders / "out.csv")
-    done = score(folders, *arguments, "--metrics", "dice,hd")
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("mean")]
-    assert "mean  liver  (3 pairs, 1 missing)" in line
-    assert "dice 0.875 (missing as 0: 0.5833)" in line
-    assert "hd_mm 0.5" in line
-    with (folders / "out.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["name"], row["status"], row["dice"]) for row in rows] == [
-        ("c1", "ok", "0.75"),
-        ("c2", "ok", "1.0"),
-        ("c3", "missing", ""),
+    arguments = ("--labels", folders / "labels.json", "--metrics", "dice,hd")
+    lines = score(folders, *arguments).stdout.splitlines()
+    assert [line.split() for line in lines if line.startswith("c")] == [
+        ["c1", "liver", "1", "ok", "0.7500", "1.0000", *["0.144"] * 2],
+        ["c2", "liver", "1", "ok", "1.0000", "0.0000", *["0.144"] * 2],
+        ["c3", "liver", "1", "missing", *["-"] * 4],
     ]
-    assert score(folders, *arguments).returncode == 2
-    assert score(folders, *arguments, "--force").returncode == 0
+    means = lines[lines.index("means over pairs") + 1 :]
+    assert "missing as 0" in " ".join(means)
+    assert means[-1].split() == ["liver", "3", "1", "0", "0.8750", "0.5833", "0.5000"]
+    rows = list(csv.DictReader(score(folders, *arguments, "--csv").stdout.splitlines()))
+    assert [(row["name"], row["status"], row["dice"], row["hd_mm"]) for row in rows] == [
+        ("c1", "ok", "0.75", "1.0"),
+        ("c2", "ok", "1.0", "0.0"),
+        ("c3", "missing", "", ""),
+    ]
+    table = score(folders, *arguments, "--markdown").stdout
+    assert "| c1 | liver | 1 | ok | 0.7500 | 1.0000 |" in table
+
+
+def test_a_file_that_follows_csv_is_explained(folders: Path) -> None:
+    done = score(folders, "--csv", folders / "out.csv")
+    assert done.returncode == 2
+    assert "umd score ... --csv > FILE" in done.stderr
 
 
 def test_a_run_takes_no_options_of_files() -> None:
@@ -333,3 +344,45 @@ def test_a_run_takes_no_options_of_files() -> None:
     assert done.returncode == 2
     assert "--metrics" in done.stderr
     assert "--tolerance-mm" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--tolerance-mm", "nan", "not a finite number"),
+        ("--tolerance-mm", "inf", "not a finite number"),
+        ("--metrics", " , ", "names no metric"),
+    ],
+)
+def test_options_without_a_meaning_are_refused(
+    folders: Path, option: str, value: str, words: str
+) -> None:
+    done = score(folders, option, value)
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+def test_tolerances_that_are_not_valid_are_told_by_field(folders: Path) -> None:
+    text = (
+        '[default]\ntolerance_mm = nan\n[organs.liver]\ntexts = ["liver"]\nsource = "x"\nmm = 2\n'
+    )
+    (folders / "t.toml").write_text(text)
+    done = score(folders, "--tolerances", folders / "t.toml")
+    assert done.returncode == 3
+    lines = done.stderr.splitlines()
+    assert lines[0].endswith("t.toml is not valid:")
+    assert [line.strip() for line in lines[1:]] == [
+        "default.tolerance_mm: should be a finite number",
+        "default.source: is missing",
+        "organs.liver.tolerance_mm: is missing",
+        "organs.liver.mm: is not known",
+    ]
+
+
+def test_folders_of_folders_are_explained(folders: Path) -> None:
+    (folders / "r").rename(folders / "inner")
+    (folders / "r" / "s1").mkdir(parents=True)
+    done = score(folders)
+    assert done.returncode == 2
+    assert "its folders (s1) are not searched" in done.stderr
+    assert "umd import-predictions" in done.stderr

@@ -21,6 +21,7 @@ from tests.unit.test_phantom import TOY, manifest_of
 CT = "phantom-001/CT.nii.gz"
 PET = "phantom-001/PT.nii.gz"
 CT_REFERENCE = "phantom-001/CT_reference.nii.gz"
+PET_REFERENCE = "phantom-001/PT_reference.nii.gz"
 
 
 @pytest.fixture
@@ -180,6 +181,17 @@ def test_a_pair_in_different_frames(folder: Path) -> None:
     finding = only(verify(load(folder)))
     assert (finding.severity, finding.modality) == ("error", "PT")
     assert "CT" in finding.message
+
+
+def test_a_reference_a_fraction_of_a_voxel_beside_its_image_is_told(folder: Path) -> None:
+    labels, grid = read_labels(folder / PET_REFERENCE)
+    affine = affine_of(grid)
+    affine[0, 3] += 0.1
+    write_volume(folder / PET_REFERENCE, labels, make_grid(labels.shape, affine))
+    finding = only(verify(load(folder)))
+    assert (finding.severity, finding.modality, finding.topic) == ("warning", "PT", "header")
+    assert "up to 0.1 mm apart" in finding.message
+    assert "image and PT_reference.nii.gz" in finding.message
 
 
 def test_a_single_image_is_noted(folder: Path) -> None:

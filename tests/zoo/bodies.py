@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy import ndimage
 
 from evaluator.imaging.geometry import make_grid, nearest_index
 from zoo_sdk import Point, Request, Target, Volume
@@ -107,13 +108,7 @@ class Body:
 
     def labels_in(self, patch: Volume) -> np.ndarray:
         """The reference in a network's input space, by nearest voxel."""
-        return sample(
-            self.labels,
-            self.affine,
-            VoxelGrid(patch.array.shape, patch.affine),
-            nearest=True,
-            outside=0,
-        )
+        return nearest_on(self.labels, self.affine, VoxelGrid(patch.array.shape, patch.affine))
 
     def shows(self, patch: Volume, at_most: float = np.inf, hidden: float | None = None) -> None:
         """Assert that a network's input is this image at the position that its affine states.
@@ -126,11 +121,22 @@ class Body:
         voxel_grid = VoxelGrid(values.shape, patch.affine @ np.diag([2.0, 2.0, 2.0, 1.0]))
         # an image's outermost half voxel belongs to some pipelines' input space, and not to others'
         inner = np.pad(np.ones([n - 2 for n in self.labels.shape], bool), 1)
-        inside = sample(inner, self.affine, voxel_grid, nearest=True, outside=False)
+        inside = nearest_on(inner, self.affine, voxel_grid)
         inside &= values != hidden
         assert inside.sum() > 125, "the network was shown nothing of the image"
         expected = np.minimum(appearance(voxel_grid)[inside], at_most)
         assert np.corrcoef(expected, values[inside])[0, 1] > 0.98
+
+
+def nearest_on(array: np.ndarray, affine: np.ndarray, grid: VoxelGrid) -> np.ndarray:
+    """The array's nearest voxels on a grid, zero outside; the grid may be turned against it."""
+    try:
+        return sample(array, affine, grid, nearest=True, outside=0)
+    except ValueError:
+        matrix = np.linalg.inv(affine) @ grid.affine
+        options = {"output_shape": grid.shape, "order": 0, "mode": "constant"}
+        turned = ndimage.affine_transform(array.astype(np.uint8), matrix, **options)
+        return turned.astype(array.dtype)
 
 
 def appearance(voxel_grid: VoxelGrid) -> np.ndarray:

@@ -16,9 +16,11 @@ from typing import Any
 
 import nibabel
 import numpy as np
+import pytest
 
+from evaluator.zoo.dockerfiles import module_folders
 from tests.tiny import ROOT
-from tests.zoo.bodies import ORGANS, Body
+from tests.zoo.bodies import GRIDS, ORGANS, Body
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,12 @@ class Registered:
     #: does the default show an organ as a whole however large it is
     large_by_default: bool = True
     modalities: tuple[str, ...] = ("CT", "MR", "PT")
+    #: grids of the tests; fewer where the steps are those of another model
+    grids: tuple[str, ...] = tuple(GRIDS)
+    #: organs of the test body that a model without a list of targets does not have
+    lacks: tuple[str, ...] = ()
+    #: constants of the pipeline that are changed for speed
+    constants: dict[str, Any] = field(default_factory=dict)
     #: organ of the test body -> the model's target that it stands for, where the body has none
     stands_for: dict[str, str] = field(default_factory=dict)
 
@@ -47,25 +55,35 @@ class Registered:
 
     @property
     def pipeline(self) -> ModuleType:
-        return load(self.folder, "pipeline")
+        module = load(self.folder, "pipeline")
+        vars(module).update(self.constants)
+        return module
+
+
+def places_of(folder: str) -> list[Path]:
+    """The folders whose modules lie beside the adapter in the image, the model's own first."""
+    text = Path(ROOT, "dockerfiles", f"{folder}.Dockerfile").read_text()
+    names = dict.fromkeys([folder, *module_folders(text)])
+    return [Path(ROOT, "models", name) for name in names]
 
 
 def load(folder: str, module: str) -> ModuleType:
     """A module of a model, under a name of its own; it may import those beside it."""
     name = f"zoo_{folder.replace('-', '_')}_{module}"
     if name not in sys.modules:
-        place = Path(ROOT, "models", folder)
-        spec = importlib.util.spec_from_file_location(name, place / f"{module}.py")
+        places = places_of(folder)
+        spec = importlib.util.spec_from_file_location(name, places[0] / f"{module}.py")
         assert spec
         assert spec.loader
         sys.modules[name] = importlib.util.module_from_spec(spec)
-        sys.path.insert(0, str(place))
+        sys.path[:0] = map(str, places)
         try:
             spec.loader.exec_module(sys.modules[name])
         finally:
-            sys.path.remove(str(place))
+            del sys.path[: len(places)]
             # another model has modules of these names, too
-            for beside in {path.stem for path in place.glob("*.py")} & set(sys.modules):
+            files = chain.from_iterable(place.glob("*.py") for place in places)
+            for beside in {path.stem for path in files} & set(sys.modules):
                 del sys.modules[beside]
     return sys.modules[name]
 
@@ -233,6 +251,30 @@ class IdealVista3d:
         return logits if before is None else np.maximum(logits, before)
 
 
+class IdealCtmr(IdealVista3d):
+    """NV-Segment-CTMR's branch: larger windows, percentiles, the lung in lobes or in halves."""
+
+    def look(self, patch) -> np.ndarray:
+        assert patch.array.shape == (192, 192, 128)
+        assert patch.array.dtype == np.float32
+        assert 0 <= patch.array.min() < patch.array.max() <= 1
+        assert nibabel.aff2axcodes(patch.affine) == ("R", "A", "S")
+        assert np.allclose(patch.spacing, 1.5)
+        self.body.shows(patch)
+        return self.body.labels_in(patch)
+
+    def classes(self, patch, ids):
+        assert self.body.modality == "MR" or not {135, 136} & set(ids)
+        if self.body.modality != "MR":
+            return super().classes(patch, ids)
+        assert not set(range(28, 33)) & set(ids)
+        halves = {135: (28, 29), 136: (30, 31, 32)}
+        asked = list(chain.from_iterable(halves.get(n, (n,)) for n in ids))
+        logits = dict(zip(asked, super().classes(patch, asked), strict=True))
+        merged = {n: np.max([logits[m] for m in halves.get(n, (n,))], axis=0) for n in ids}
+        return [merged[n] for n in ids]
+
+
 class IdealSegVol:
     """SegVol on one view, answered from the reference; all prompts must mean the same organ."""
 
@@ -370,6 +412,26 @@ class IdealMRSegmentator:
         return np.where((labels_in_image == 1) & odd, 8, labels_in_image)
 
 
+class IdealLion:
+    """Answers the respaced PET from the reference, as the label of the tracer's lesions."""
+
+    spacing = (3.0, 3.0, 3.0)
+
+    def __init__(self, body: Body) -> None:
+        self.body = body
+
+    def model(self, tracer):
+        assert tracer == "fdg"
+        return self
+
+    def label_map(self, image):
+        assert image.array.dtype == np.float32
+        assert nibabel.aff2axcodes(image.affine) == ("S", "A", "L")
+        assert np.allclose(image.spacing, 3)
+        self.body.shows(image, hidden=0)
+        return np.where(self.body.labels_in(image) == self.body.label_of("lesion"), 11, 3)
+
+
 class IdealDeepBet:
     """Answers the complete image and the box from the reference, whose liver stands for a brain."""
 
@@ -391,6 +453,24 @@ class IdealDeepBet:
         return (self.body.labels_in(volume) == self.body.label_of("liver")).astype(np.float32)
 
 
+class IdealMindGrab:
+    """Answers the box from the reference, whose liver stands for a brain."""
+
+    def __init__(self, body: Body) -> None:
+        self.body = body
+
+    def is_brain(self, head):
+        edges = np.array(head.array.shape) * head.spacing
+        assert edges == pytest.approx([256, 256, 256])
+        assert head.array.dtype == np.float32
+        assert head.array.min() == 0
+        assert 0.99 < head.array.max() <= 1
+        assert nibabel.aff2axcodes(head.affine) == ("L", "I", "A")
+        # zero is what is darker than the second percentile, and what lies outside of the image
+        self.body.shows(head, hidden=0)
+        return self.body.labels_in(head) == self.body.label_of("liver")
+
+
 #: nnU-Net holds every class's logits on the image's own voxels
 LOGITS = "up to 17 GB of logits, and ten minutes of a CPU"
 MODELS = (
@@ -401,6 +481,13 @@ MODELS = (
         ideal=IdealVista3d,
         large_options={"large": "sliding"},
         large_by_default=False,
+    ),
+    Registered(
+        images=("nv-segment-ctmr",),
+        folder="nv-segment-ctmr",
+        ideal=IdealCtmr,
+        grids=("LPS CT", "oblique MR", "oblique PET"),
+        lacks=("lesion",),
     ),
     Registered(
         images=("sam-med3d", "seganypet-v1", "seganypet-v2", "seganypet-lesion"),
@@ -428,11 +515,24 @@ MODELS = (
         no_huge=LOGITS,
     ),
     Registered(
+        images=("lion",), folder="lion", ideal=IdealLion, modalities=("PT",), no_huge=LOGITS
+    ),
+    Registered(
         images=("deepbet",),
         folder="deepbet",
         ideal=IdealDeepBet,
         modalities=("MR",),
         stands_for={"liver": "brain"},
+    ),
+    Registered(
+        images=("mindgrab",),
+        folder="mindgrab",
+        ideal=IdealMindGrab,
+        grids=("oblique LPI CT", "PIR MR", "oblique PET"),
+        stands_for={"liver": "brain"},
+        # an eighth of the voxels; test_mindgrab.py asserts the published size
+        constants={"EDGE": 128, "SIZE": 2.0},
+        no_huge="seven minutes of a CPU",
     ),
     Registered(
         images=("mrsegmentator",),

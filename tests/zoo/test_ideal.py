@@ -28,6 +28,7 @@ def supported_organs(model: Registered, organs=ORGANS):
     return [
         organ
         for organ in organs
+        if organ not in model.lacks
         if targets is None or model.stands_for.get(organ, organ) in targets
     ]
 
@@ -58,7 +59,8 @@ def cases(organs=None):
     return [
         pytest.param(model, grid, id=f"{model.name} {grid}")
         for model, grid in product(MODELS, GRIDS)
-        if GRIDS[grid][3] in model.modalities
+        if grid in model.grids
+        and GRIDS[grid][3] in model.modalities
         and (organs is None or supported_organs(model, organs))
     ]
 

@@ -18,6 +18,7 @@ from evaluator.analysis.summary import header
 from evaluator.zoo import ImageBuildConfig, ensure_image, find_model, zoo
 from evaluator.zoo.conformance.checks import check_model
 from evaluator.zoo.conformance.readme_table import write_record
+from evaluator.zoo.conformance.requests import target_of
 from evaluator.zoo.sources import read_sources
 from evaluator.zoo.weights import Weights
 from tests.conftest import order
@@ -83,11 +84,12 @@ def test_it_keeps_the_contract(image, figures, not_run):
 def test_a_run_is_scored_and_marked_as_random(image, tmp_path, figures):
     card = find_model(image).card
     modalities = tuple(inputs[0] for inputs in card.inputs)
-    data = make_dataset(tmp_path / "data", ["a"], modalities, ("liver",))
+    target = target_of(card)
+    data = make_dataset(tmp_path / "data", ["a"], modalities, (target,))
     protocol = "text" if card.prompts in ((), ("text",)) else "point-1"
     run = order(image, data, protocol, weights="random")
     rounds = list(chain.from_iterable(record.rounds for record in run.records()))
-    statuses = [entry.targets["liver"].status for entry in rounds]
+    statuses = [entry.targets[target].status for entry in rounds]
     figures(f"{image}: {', '.join(statuses)}")
     assert statuses == ["ok"] * len(modalities)
     assert any("RANDOM WEIGHTS, NOT A RESULT" in line for line in header(run))

@@ -62,9 +62,9 @@ def compare_modalities(score_array: ScoreArray, options: ComparisonOptions) -> p
         names = [{"model": model, "modality_pair": modality_pair} for model in score_array.models]
         arms = (arm_of(score_array, models, a), arm_of(score_array, models, b))
         labels = [(structural, functional)] * len(models)
-        block = _blocks(score_array, arms, labels, names, options)
+        block = paired_blocks(score_array, arms, labels, names, options)
         family = f"{score_array.metric}, {modality_pair}"
-        block = _with_families(block, score_array, family, options)
+        block = with_families(block, score_array.metric, family, options)
         blocks.append(add_grid_control(block, score_array, (a, b), options))
     if not blocks:
         blocks = [_not_paired(score_array, options)]
@@ -94,10 +94,10 @@ def compare_models(score_array: ScoreArray, options: ComparisonOptions) -> pd.Da
             ]
             names = [{"model": a, "other": b, "modality": modality} for a, b in labels]
             arms = (arm_of(score_array, i, number), arm_of(score_array, j, number))
-            chunks.append(_blocks(score_array, arms, labels, names, options))
+            chunks.append(paired_blocks(score_array, arms, labels, names, options))
         family = f"{score_array.metric}, {modality}"
         block = pd.concat(chunks, ignore_index=True)
-        blocks.append(_with_families(block, score_array, family, options))
+        blocks.append(with_families(block, score_array.metric, family, options))
     if not blocks:
         return _tidy(pd.DataFrame(columns=list(MODELS)), MODELS)
     columns = {"first": "mean_model", "second": "mean_other"}
@@ -105,7 +105,7 @@ def compare_models(score_array: ScoreArray, options: ComparisonOptions) -> pd.Da
     return _tidy(pd.concat(blocks, ignore_index=True).rename(columns=columns), MODELS)
 
 
-def _blocks(
+def paired_blocks(
     score_array: ScoreArray,
     arms: tuple[Arm, Arm],
     labels: Sequence[tuple[str, str]],
@@ -175,8 +175,8 @@ def _block(
     return frame
 
 
-def _with_families(
-    block: pd.DataFrame, score_array: ScoreArray, family: str, options: ComparisonOptions
+def with_families(
+    block: pd.DataFrame, metric: str, family: str, options: ComparisonOptions
 ) -> pd.DataFrame:
     """Add Holm's adjustment and the verdicts.
 
@@ -186,7 +186,7 @@ def _with_families(
     columns = {name: np.empty(len(block), dtype=object) for name in ("family", *_WORDS)}
     columns |= {name: np.full(len(block), np.nan) for name in _ADJUSTED}
     for (failures, overall, name), rows in _family_rows(block, options).items():
-        results = _judge_rows(block, rows, score_array.metric)
+        results = _judge_rows(block, rows, metric)
         targets = block["target"].iloc[rows].nunique()
         label = ALL_TARGETS if overall else f"{targets} {'target' if targets == 1 else 'targets'}"
         label = f"{family}, failures {failures}: {label} x {_comparisons(block, rows)}"

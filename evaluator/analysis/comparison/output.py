@@ -12,15 +12,26 @@ from evaluator.analysis.comparison.schema import FRAMES
 from evaluator.files import csv_bytes, write_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from evaluator.analysis.comparison import Comparison
+    from evaluator.analysis.comparison.subgroups import SubgroupComparison
 
 
 def rows_of(comparison: Comparison) -> Iterator[dict[str, Any]]:
     """Yield every row of every table as JSON values, with the table's name as ``frame``."""
-    for name, frame in comparison.frames().items():
+    yield from rows_of_frames(comparison.frames())
+
+
+def frames_of(split: SubgroupComparison) -> dict[str, pd.DataFrame]:
+    """The tables of a comparison within subgroups, by name."""
+    return {"subgroups": split.subgroups, "subgroup_means": split.subgroup_means}
+
+
+def rows_of_frames(frames: Mapping[str, pd.DataFrame]) -> Iterator[dict[str, Any]]:
+    """Yield every row of these tables as JSON values, with the table's name as ``frame``."""
+    for name, frame in frames.items():
         columns = [str(column) for column in frame.columns]
         for row in frame.itertuples(index=False, name=None):
             yield {"frame": name} | dict(zip(columns, map(plain, row), strict=True))
@@ -55,4 +66,17 @@ def write_csv(comparison: Comparison, folder: Path) -> list[Path]:
     paths.append(folder / "columns.json")
     text = json.dumps({"settings": settings, "frames": FRAMES}, indent=1)
     write_bytes(paths[-1], f"{text}\n".encode())
+    return paths
+
+
+def write_subgroups(split: SubgroupComparison, folder: Path) -> list[Path]:
+    """Write ``subgroups.csv`` and ``subgroup_means.csv``.
+
+    Raises:
+        HostError: The folder cannot be written.
+    """
+    paths = []
+    for name, frame in frames_of(split).items():
+        paths.append(folder / f"{name}.csv")
+        write_bytes(paths[-1], csv_bytes(frame))
     return paths

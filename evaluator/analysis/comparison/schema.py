@@ -332,6 +332,8 @@ WORDS = {
     "controlled_verdict",
     "conclusion",
     "grid_remark",
+    "by",
+    "subgroup",
 }
 COUNTS = {
     "n",

@@ -20,7 +20,7 @@ from evaluator.containers.contracts.sockets import OutputSocket
 from evaluator.containers.contracts.without_reports import WithoutReports
 from evaluator.containers.engines.spec import ContainerLayout
 from evaluator.containers.requests import StagedRequest, StagedScan
-from evaluator.containers.safe_removal import discard
+from evaluator.containers.safe_removal import discard, keep_removable
 from evaluator.errors import VolumeError
 from evaluator.files import write_bytes
 from evaluator.imaging.image_resampling import resample_image
@@ -187,6 +187,7 @@ def _cache_of(request: ModelRequest, scan: StagedScan) -> Path | None:
     if request.round == 0:
         discard(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    keep_removable(folder)
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ from evaluator.containers.contracts.without_reports import WithoutReports
 from evaluator.containers.engines.spec import NATIVE_LAYOUT
 from evaluator.containers.requests import StagedRequest, StagedScan
 from evaluator.errors import VolumeError
-from evaluator.imaging.geometry import difference
+from evaluator.imaging.geometry import difference, displacement_note
 from evaluator.imaging.grid_masks import crop_mask
 from evaluator.types import Failure, Status
 from evaluator.volumes import read_grid, read_labels
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     PredictionFile = tuple[Path, tuple[int, ...] | None]
     #: the dataset's image -> target -> file
     PredictionFiles = Mapping[Path, Mapping[str, PredictionFile]]
+
+logger = logging.getLogger(__name__)
 
 
 class PredictionFilesContract(WithoutReports):
@@ -101,5 +104,7 @@ class PredictionFilesContract(WithoutReports):
             return Failure(status=Status.WRONG_SHAPE, detail=detail)
         if mismatch := difference(request.grid, grid):
             return Failure(status=Status.WRONG_AFFINE, detail=f"{path.name}: {mismatch}")
+        if note := displacement_note(request.grid, grid):
+            logger.warning("image and %s: %s", path.name, note)
         mask = labels != 0 if values is None else np.isin(labels, values)
         return crop_mask(mask, request.grid)

@@ -31,6 +31,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from evaluator.errors import ManifestError
 from evaluator.types import Modality
 
+#: folders of a container that are no cache
+TAKEN = ("/input", "/output", "/tmp", "/opt/ml/model", "/dev", "/etc", "/proc", "/sys", "/usr")  # noqa: S108
+
 
 def _inside(text: str) -> str:
     path = PurePosixPath(text)
@@ -41,8 +44,11 @@ def _inside(text: str) -> str:
 
 def _cache_folder(text: str) -> str:
     path = PurePosixPath(text)
-    taken = ("/", "/input", "/output", "/tmp", "/opt/ml/model")  # noqa: S108 - of a container
-    if not path.is_absolute() or ".." in path.parts or str(path) in taken:
+    is_taken = any(
+        path.is_relative_to(folder) or PurePosixPath(folder).is_relative_to(path)
+        for folder in TAKEN
+    )
+    if not path.is_absolute() or ".." in path.parts or is_taken:
         raise ValueError("must be an absolute path of a folder of its own, such as /cache")
     return str(path)
 

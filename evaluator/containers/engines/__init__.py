@@ -1,10 +1,12 @@
 """Engines run a model's process and give its lines.
 
-``docker``, ``podman``, and ``local``, which isolates nothing.
+``docker``, ``podman`` and ``apptainer`` by their command lines, ``podman-socket``, and ``local``,
+which isolates nothing (docs/engines.md).
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Protocol
 
 from evaluator.errors import EngineUnavailableError, UnknownNameError
@@ -74,6 +76,9 @@ class Engine(Protocol):
 
     def capacity(self) -> Capacity:
         """Memory and cores of the machine that runs the containers."""
+
+    def unlimited(self) -> tuple[str, ...]:
+        """Which limits of a container it cannot set on this machine, a sentence each."""
 
     def about(self) -> dict[str, str]:
         """Versions, for provenance."""
@@ -160,9 +165,23 @@ def _docker() -> Engine:
 
 
 def _podman() -> Engine:
+    from evaluator.containers.engines.command_engine import CommandLineEngine
+    from evaluator.containers.engines.podman_engine import PodmanDialect
+
+    return CommandLineEngine(PodmanDialect.connect())
+
+
+def _podman_socket() -> Engine:
     from evaluator.containers.engines.docker import DockerEngine
 
     return DockerEngine.connect(podman=True)
+
+
+def _apptainer() -> Engine:
+    from evaluator.containers.engines.apptainer_engine import ApptainerDialect
+    from evaluator.containers.engines.command_engine import CommandLineEngine
+
+    return CommandLineEngine(ApptainerDialect.connect())
 
 
 def _local() -> Engine:
@@ -171,22 +190,37 @@ def _local() -> Engine:
     return LocalEngine()
 
 
-ENGINES: dict[str, Callable[[], Engine]] = {"docker": _docker, "podman": _podman, "local": _local}
+ENGINES: dict[str, Callable[[], Engine]] = {
+    "docker": _docker,
+    "podman": _podman,
+    "podman-socket": _podman_socket,
+    "apptainer": _apptainer,
+    "local": _local,
+}
+#: which engines "auto" tries, in this order
+AUTOMATIC = ("docker", "podman", "podman-socket", "apptainer")
 
 
 def open_engine(name: str = "auto") -> Engine:
-    """The engine of this name; "auto" is whatever answers, docker before podman, and never local.
+    """The engine of this name; "auto" is the first of ``AUTOMATIC`` that answers.
 
-    Raises EngineUnavailableError with what to do where none answers.
+    A user who set DOCKER_HOST or a Docker context chose that engine: then "auto" tries no other.
+
+    Raises:
+        EngineUnavailableError: none answers; with what to do.
+        UnknownNameError: there is no such engine.
     """
     if name != "auto":
         if name not in ENGINES:
             raise UnknownNameError("engine", name, ENGINES)
         return ENGINES[name]()
-    try:
-        return _docker()
-    except EngineUnavailableError as no_docker:
+    first: EngineUnavailableError | None = None
+    for candidate in AUTOMATIC:
         try:
-            return _podman()
-        except EngineUnavailableError:
-            raise no_docker from None
+            return ENGINES[candidate]()
+        except EngineUnavailableError as error:
+            first = first or error
+            if os.environ.get("DOCKER_HOST") or os.environ.get("DOCKER_CONTEXT"):
+                break
+    assert first is not None
+    raise first

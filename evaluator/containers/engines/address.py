@@ -56,6 +56,20 @@ def docker_address(environment: Mapping[str, str] | None = None) -> EngineAddres
     return _context_address(name, chosen_by, folder)
 
 
+def podman_address() -> EngineAddress:
+    """Address of Podman: DOCKER_HOST, or the user's or the system's socket."""
+    if os.environ.get("DOCKER_HOST"):
+        return docker_address()
+    runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
+    for path in (Path(runtime, "podman/podman.sock"), Path("/run/podman/podman.sock")):
+        if path.is_socket():
+            return EngineAddress(url=f"unix://{path}", origin="Podman's socket")
+    raise EngineUnavailableError(
+        "no container engine answers: there is no Podman socket; start it with: "
+        "systemctl --user start podman.socket"
+    )
+
+
 def _context_name(variables: Mapping[str, str], folder: Path) -> tuple[str, str]:
     """The name of the context, and what chose it."""
     if name := variables.get("DOCKER_CONTEXT"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,8 @@ import docker
 import docker.errors
 from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
-from evaluator.containers.engines.address import EngineAddress, docker_address
+from evaluator.containers.engines.abilities import Abilities
+from evaluator.containers.engines.address import docker_address, podman_address
 from evaluator.containers.engines.container_process import ContainerProcess
 from evaluator.containers.engines.docker_errors import (
     ADDRESS,
@@ -25,6 +25,7 @@ from evaluator.containers.engines.docker_errors import (
     refused_start,
     remove_container,
 )
+from evaluator.containers.engines.orphans import labelled, left_by_killed, orphans_of
 from evaluator.containers.engines.probe import probe_folders
 from evaluator.containers.engines.process_output import LogFile
 from evaluator.containers.engines.relay import relay_arguments
@@ -34,7 +35,6 @@ from evaluator.containers.engines.spec import (
     Capacity,
     Limits,
     container_arguments,
-    start_of,
 )
 from evaluator.errors import EngineUnavailableError, HostError
 
@@ -49,8 +49,6 @@ logger = logging.getLogger(__name__)
 PROBE_SECONDS, PROBE_BYTES = 60.0, 256 * 2**20
 #: seconds for any call to the engine that is not a wait for a model
 CALL_SECONDS = 120
-#: a container of another run whose evaluator is gone has so long to end by itself
-ORPHAN_SECONDS = 60.0
 
 HOW_TO_GET = """no container engine answers at {address} ({why}).
   As root on Debian or Ubuntu:  apt-get install docker.io && systemctl start docker (or: dockerd &)
@@ -66,7 +64,7 @@ class DockerEngine:
 
     def __init__(self, client: Any, *, podman: bool) -> None:
         self.client, self._podman = client, podman
-        self.name = "podman" if podman else "docker"
+        self.name = "podman-socket" if podman else "docker"
         # Podman 4's attach refuses the upgrade that a session needs
         self.sessions = not podman
 
@@ -82,7 +80,7 @@ class DockerEngine:
         Raises:
             EngineUnavailableError: none answers; the message says how to get an engine.
         """
-        address = _podman_address() if podman else docker_address()
+        address = podman_address() if podman else docker_address()
         try:
             client = docker.DockerClient(
                 base_url=address.url, tls=address.tls, timeout=CALL_SECONDS
@@ -94,7 +92,7 @@ class DockerEngine:
             raise EngineUnavailableError(advice) from error
         is_podman = any("Podman" in name for name in components)
         if podman and not is_podman:
-            raise EngineUnavailableError("what answers is Docker, not Podman; use --engine docker")
+            raise EngineUnavailableError("what answers is Docker; use --engine docker")
         return cls(client, podman=is_podman)
 
     def about(self) -> dict[str, str]:
@@ -123,6 +121,18 @@ class DockerEngine:
             # a rootless Podman refuses what its user's control group does not delegate
             limits_cores=not self._podman and bool(info.get("CpuCfsQuota", True)),
         )
+
+    def unlimited(self) -> tuple[str, ...]:
+        """See ``evaluator.containers.engines.Engine``."""
+        with engine_faults(self.client):
+            info = self.client.info()
+        rootless = "rootless" in str(info.get("SecurityOptions"))
+        abilities = Abilities(
+            memory=bool(info.get("MemoryLimit", True)),
+            processes=bool(info.get("PidsLimit", True)),
+            cores=self.capacity().limits_cores,
+        )
+        return abilities.unlimited("rootless" if rootless else "the engine says so")
 
     def image_folder(self) -> Path | None:
         """Where the engine keeps its images, as it sees it; None if it does not tell."""
@@ -261,51 +271,23 @@ class DockerEngine:
 
     def sweep(self, run_id: str) -> list[str]:
         """See ``evaluator.containers.engines.Engine``."""
-        left = []
-        for container in self._orphans():
-            if container.labels.get("umd.run") == run_id or _age(container) > ORPHAN_SECONDS:
-                left.append(container)
-        return self._remove_all(left)
+        return self._remove_all(left_by_killed(self.client, run_id))
 
     def orphans(self) -> list[str]:
         """See ``evaluator.containers.engines.Engine``."""
-        return [container.name for container in self._orphans()]
+        return [container.name for container in orphans_of(self.client)]
 
     def remove_orphans(self) -> list[str]:
         """Remove them; returns their names."""
-        return self._remove_all(self._orphans())
-
-    def _orphans(self) -> list[Any]:
-        host = os.uname().nodename
-        orphans = []
-        for container in self._labelled("umd.run"):
-            pid = container.labels.get("umd.pid", "0")
-            started = start_of(int(pid)) if pid.isdigit() else ""
-            # a later process may have got the number of one that is gone
-            alive = started != "" and container.labels.get("umd.started", started) == started
-            if container.labels.get("umd.host") == host and not alive:
-                orphans.append(container)
-        return orphans
+        return self._remove_all(orphans_of(self.client))
 
     def _labelled(self, label: str) -> list[Any]:
-        with engine_faults(self.client):
-            return list(
-                self.client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
-            )
+        return labelled(self.client, label)
 
     def _remove_all(self, containers: list[Any]) -> list[str]:
         for container in containers:
             remove_container(container)
         return [str(container.name) for container in containers]
-
-
-def _age(container: Any) -> float:
-    """Seconds since a container was created; 0 if the engine does not tell."""
-    try:
-        created = datetime.fromisoformat(container.attrs["Created"])
-    except (KeyError, TypeError, ValueError):
-        return 0.0
-    return (datetime.now(UTC) - created).total_seconds()
 
 
 def _docker_types(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -319,17 +301,3 @@ def _docker_types(arguments: dict[str, Any]) -> dict[str, Any]:
         "log_config": LogConfig(type=LogConfig.types.JSON, config=log) if log else None,
     }
     return arguments | typed
-
-
-def _podman_address() -> EngineAddress:
-    """Address of Podman: DOCKER_HOST, or the user's or the system's socket."""
-    if os.environ.get("DOCKER_HOST"):
-        return docker_address()
-    runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
-    for path in (Path(runtime, "podman/podman.sock"), Path("/run/podman/podman.sock")):
-        if path.is_socket():
-            return EngineAddress(url=f"unix://{path}", origin="Podman's socket")
-    raise EngineUnavailableError(
-        "no container engine answers: there is no Podman socket; start it with: "
-        "systemctl --user start podman.socket"
-    )

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import queue
-import signal
-import subprocess
 import sys
-import threading
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-from evaluator.containers.engines.process_output import (
-    Lines,
-    LogFile,
-    peak_memory_of,
-    unlinked_bytes_of,
-)
-from evaluator.containers.engines.spec import Capacity, Exit
+from evaluator.containers.engines.abilities import Abilities
+from evaluator.containers.engines.piped_process import PipedProcess
+from evaluator.containers.engines.process_output import LogFile
+from evaluator.containers.engines.spec import Capacity
 from evaluator.errors import HostError, UserError
 from zoo_sdk.gpu import GIVEN
 
@@ -41,6 +33,12 @@ class LocalEngine:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         return Capacity(memory=memory, cores=os.cpu_count() or 1, limits_cores=False)
 
+    def unlimited(self) -> tuple[str, ...]:
+        """All limits: a process of the caller takes what it wants."""
+        return Abilities(memory=False, processes=False, cores=False, temporary=False).unlimited(
+            "without a container"
+        )
+
     def about(self) -> dict[str, str]:
         """The interpreter's version."""
         return {"python": sys.version.split()[0]}
@@ -56,7 +54,7 @@ class LocalEngine:
         command: list[str],
         gpu: str | None,
         log: Path,
-    ) -> LocalProcess:
+    ) -> PipedProcess:
         """Start the adapter; raises UserError for a model that has none."""
         if model.adapter is None:
             raise UserError(
@@ -70,20 +68,15 @@ class LocalEngine:
         environment |= {"CUDA_VISIBLE_DEVICES": gpu or "", GIVEN: gpu or ""} | (
             {"UMD_WEIGHTS": str(model.weights)} if model.weights else {}
         )
+        if model.modules:
+            further = [*map(str, model.modules), os.environ.get("PYTHONPATH", "")]
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, further))
         try:
-            process = subprocess.Popen(
-                arguments,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=environment,
-                start_new_session=True,
-            )
+            return PipedProcess(arguments, LogFile(log), mode, environment=environment)
         except OSError as error:
             raise HostError(
                 f"could not start {model.card.name}: {error.strerror}; run again"
             ) from error
-        return LocalProcess(process, LogFile(log), mode)
 
     def start_relay(
         self,
@@ -92,7 +85,7 @@ class LocalEngine:
         *,
         run_id: str,  # noqa: ARG002
         log: Path,  # noqa: ARG002
-    ) -> LocalProcess:
+    ) -> PipedProcess:
         """Never called: a server is an image, and this engine runs none."""
         raise UserError("a model that is a server runs in a container only; use --engine docker")
 
@@ -114,75 +107,3 @@ class LocalEngine:
     def orphans(self) -> list[str]:
         """Nothing can be found."""
         return []
-
-
-class LocalProcess:
-    """A subprocess in a process group of its own."""
-
-    def __init__(self, process: subprocess.Popen[bytes], log: LogFile, mode: Mode) -> None:
-        self._process, self._log, self._lines = process, log, Lines()
-        assert process.stdout
-        assert process.stderr
-        pumps = [(process.stderr, False), (process.stdout, mode == "serve")]
-        self._pumps = [
-            threading.Thread(target=self._pump, args=pump, daemon=True) for pump in pumps
-        ]
-        for pump in self._pumps:
-            pump.start()
-
-    def _pump(self, stream: IO[bytes], replies: bool) -> None:
-        while part := os.read(stream.fileno(), 65536):
-            if replies:
-                self._lines.feed(part)
-            else:
-                self._log.write(part)
-        stream.close()
-        if replies:
-            self._lines.end()
-
-    def read_line(self, timeout: float) -> str | None:
-        """See ``evaluator.containers.engines.Process``."""
-        try:
-            return self._lines.next(timeout)
-        except queue.Empty:
-            return None
-
-    def send_line(self, line: str) -> None:
-        """See ``evaluator.containers.engines.Process``."""
-        assert self._process.stdin
-        with contextlib.suppress(OSError):
-            self._process.stdin.write(line.encode() + b"\n")
-            self._process.stdin.flush()
-
-    def running(self) -> bool:
-        """See ``evaluator.containers.engines.Process``."""
-        return self._process.poll() is None
-
-    def peak_memory(self) -> int | None:
-        """See ``evaluator.containers.engines.Process``."""
-        return peak_memory_of(self._process.pid)
-
-    def unlinked_bytes(self, device: int) -> int:
-        """See ``evaluator.containers.engines.Process``."""
-        return unlinked_bytes_of([self._process.pid], device)
-
-    def finish(self, timeout: float) -> Exit:
-        """See ``evaluator.containers.engines.Process``."""
-        assert self._process.stdin
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout)
-        return self.kill()
-
-    def kill(self) -> Exit:
-        """See ``evaluator.containers.engines.Process``."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        code = self._process.wait()
-        for pump in self._pumps:
-            pump.join(5)
-        assert self._process.stdin
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        return Exit(code=code, out_of_memory=False, tail=self._log.tail())

@@ -79,7 +79,7 @@ def probe_folders(client: Any, images: list[str], folders: Workspace, arguments:
     """
     for image in images:
         for program in PROGRAMS:
-            with _folders(folders) as (workspace, number):
+            with probe_workspace(folders) as (workspace, number):
                 result = _run(client, arguments(workspace, image) | {"entrypoint": program})
                 if isinstance(result, _NoProgram):
                     continue
@@ -89,7 +89,7 @@ def probe_folders(client: Any, images: list[str], folders: Workspace, arguments:
 
 
 @contextmanager
-def _folders(folders: Workspace) -> Iterator[tuple[Workspace, str]]:
+def probe_workspace(folders: Workspace) -> Iterator[tuple[Workspace, str]]:
     """Two new folders of a probe and the number to copy; removed at the end."""
     root = folders.input.parent / f"probe-{secrets.token_hex(6)}"
     # the output folder may be a file system that the engine does not see
@@ -135,26 +135,36 @@ def _run(client: Any, arguments: dict[str, Any]) -> int | _NoProgram:
 
 def _judge(client: Any, workspace: Workspace, number: str, code: int) -> None:
     """Raise HostError unless the number was copied."""
-    try:
-        copied = (workspace.output / "number").read_text().strip()
-    except OSError:
-        copied = None
-    if code == 0 and copied == number:
+    if code == 0 and is_copied(workspace, number):
         return
-    folder = workspace.input.parent
-    if code == NOT_WRITABLE:
-        problem = f"a container can read the evaluator's folders and cannot write ({folder})"
-    elif code == NOT_READABLE:
-        problem = f"a container cannot read a file that the evaluator wrote ({folder})"
-    elif code == 0:
-        problem = f"the evaluator does not see what a container wrote ({folder})"
-    else:
-        problem = f"a container that copies a file ended with exit code {code}"
+    problem = folder_fault(workspace, code) or (
+        f"a container that copies a file ended with exit code {code}"
+    )
     where = address_of(client)
     raise HostError(
         f"{problem}; the container engine{where} does not share this machine's files as needed. "
         f"No model was asked{_advice(client)}"
     )
+
+
+def is_copied(workspace: Workspace, number: str) -> bool:
+    """True if the probe's container wrote the number and the evaluator sees it."""
+    try:
+        return (workspace.output / "number").read_text().strip() == number
+    except OSError:
+        return False
+
+
+def folder_fault(workspace: Workspace, code: int) -> str:
+    """What an exit code of the probe says about the folders; empty if it says nothing."""
+    folder = workspace.input.parent
+    if code == NOT_WRITABLE:
+        return f"a container can read the evaluator's folders and cannot write ({folder})"
+    if code == NOT_READABLE:
+        return f"a container cannot read a file that the evaluator wrote ({folder})"
+    if code == 0:
+        return f"the evaluator does not see what a container wrote ({folder})"
+    return ""
 
 
 def _other_files(client: Any, arguments: dict[str, Any], reason: str) -> str:

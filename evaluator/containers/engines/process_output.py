@@ -114,6 +114,25 @@ def processes_beside(pid: int) -> list[int]:
     return processes
 
 
+def processes_below(pid: int) -> list[int]:
+    """A process of this machine and all that descend from it."""
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            text = (folder / "stat").read_text(encoding="utf-8", errors="replace")
+            # the name in parentheses may hold spaces
+            parent = int(text.rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(folder.name))
+    found, waiting = [], [pid]
+    while waiting:
+        process = waiting.pop()
+        found.append(process)
+        waiting += children.get(process, [])
+    return found
+
+
 def unlinked_bytes_of(processes: list[int], device: int) -> int:
     """Bytes of open files without a name on a device; each file counts once."""
     sizes: dict[int, int] = {}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from evaluator.containers.engines.guard import start_of
 from zoo_sdk.gpu import GIVEN
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Model:
     #: of the image; without one, of the adapter's files
     digest: str
     adapter: Path | None
+    #: further folders with modules that an adapter without an image imports
+    modules: tuple[Path, ...] = ()
     #: folder that is mounted in the place of the image's own weights; None: nothing is
     weights: Path | None = None
     layout: ContainerLayout = NATIVE_LAYOUT
@@ -160,16 +163,6 @@ class Caller:
 def gpu_environment(gpu: str | None) -> dict[str, str]:
     """The variable that tells a model that a GPU was handed over, by its UUID."""
     return {GIVEN: gpu} if gpu else {}
-
-
-def start_of(pid: int) -> str:
-    """When a process was started, in the system's ticks since it booted; empty if it is gone."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    # the name in parentheses may hold spaces
-    return text.rpartition(")")[2].split()[19]
 
 
 def container_arguments(

@@ -93,11 +93,7 @@ def match_scans(
     without: list[tuple[ImageFile, LeftOut]] = []
     for image in sorted(images, key=lambda entry: _rank(entry, rules)):
         session = image.session or SESSION
-        candidates = [
-            reference
-            for reference in by_subject[image.subject, session]
-            if _may_belong(reference, image)
-        ]
+        candidates = _candidates(by_subject[image.subject, session], image)
         scan = _scan(image, session, candidates, grids, renamed)
         if isinstance(scan, LeftOut):
             without.append((image, scan))
@@ -199,6 +195,14 @@ def _free_session(
         number += 1
         free = f"{name}-{number}"
     return free
+
+
+def _candidates(references: Iterable[ReferenceFile], image: ImageFile) -> list[ReferenceFile]:
+    """References that may belong to an image; those with its word come before others with one."""
+    possible = [reference for reference in references if _may_belong(reference, image)]
+    if any(reference.word is not None and reference.word == image.word for reference in possible):
+        return [reference for reference in possible if reference.word in (None, image.word)]
+    return possible
 
 
 def _may_belong(reference: ReferenceFile, image: ImageFile) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from evaluator.datasets.importing.shared_references import resampled_reference
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from evaluator.datasets.importing.found import FoundScan, Survey
     from evaluator.manifests.case_lists import Row
-    from evaluator.manifests.datasets import ExpectedCounts
+    from evaluator.types import ExpectedCounts
 
 NOT_STATED = "not stated"
 
@@ -35,6 +35,9 @@ class DatasetText:
     #: models whose output, or whose training data, the references are
     circular: tuple[str, ...] = ()
     expected: ExpectedCounts | None = None
+    synthetic: bool = False
+    #: file of the table of subjects; empty: none
+    subjects: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +149,10 @@ def _manifest(root: Path, text: DatasetText) -> str:
     if text.circular:
         lines.append(f"circular = {json.dumps(list(text.circular))}")
     if text.expected:
-        counts = text.expected.model_dump(exclude_none=True)
-        lines.append("expected = { " + ", ".join(f"{k} = {n}" for k, n in counts.items()) + " }")
+        counts = [f"{k} = {n}" for k, n in asdict(text.expected).items() if n is not None]
+        lines.append("expected = { " + ", ".join(counts) + " }")
+    if text.subjects:
+        lines.append(f"subjects = {json.dumps(text.subjects, ensure_ascii=False)}")
+    lines.append(f"synthetic = {'true' if text.synthetic else 'false'}")
     folder = json.dumps(str(root), ensure_ascii=False)
-    return "\n".join([*lines, "synthetic = false", "", "[root]", f"folder = {folder}", ""])
+    return "\n".join([*lines, "", "[root]", f"folder = {folder}", ""])

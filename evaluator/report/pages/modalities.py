@@ -246,7 +246,7 @@ def _differences(
         "seen; the difference with failures left out; why a verdict is inconclusive. "
         + _family(rows),
         columns=columns,
-        rows=[list(_difference_cells(r, digits, without)) for r in ordered],
+        rows=[list(_difference_cells(r, digits, without, benchmark.circular)) for r in ordered],
         data=rows if left_out is None else pd.concat([rows, left_out]),
         warnings=benchmark.warnings,
     )
@@ -263,8 +263,10 @@ def _family(rows: pd.DataFrame) -> str:
     )
 
 
-def _difference_cells(row: Any, digits: int, without: dict[tuple[str, str], Any]) -> Iterator[Cell]:
-    yield Cell(text=str(row.model))
+def _difference_cells(
+    row: Any, digits: int, without: dict[tuple[str, str], Any], circular: frozenset[str]
+) -> Iterator[Cell]:
+    yield Cell(text=str(row.model), small="circular" if str(row.model) in circular else "")
     yield Cell(text=str(row.target))
     kind, word = kind_of(row)
     remarks = (row.verdict_reason, row.grid_remark) if row.status == "ok" else (row.explanation,)

@@ -82,6 +82,7 @@ def _run(run: RunFacts, privacy: Privacy) -> dict[str, Any]:
         ("reproducibility", _reproducibility(run)),
         ("container contract", identity.contract),
         ("engine", ", ".join(f"{key} {_plain(value)}" for key, value in engine_facts.items())),
+        ("limits that the engine could not set", "; ".join(engine.unlimited) or "none recorded"),
         (
             "GPUs",
             ", ".join(f"{gpu.name}, driver {gpu.driver}" for gpu in info.gpus) or "none",

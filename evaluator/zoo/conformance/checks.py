@@ -17,16 +17,14 @@ from evaluator import paths
 from evaluator.containers import ModelSession, answer_batch
 from evaluator.containers.contracts.native import NativeContract, staged
 from evaluator.containers.engines import open_engine
-from evaluator.containers.engines.docker import DockerEngine
 from evaluator.containers.engines.spec import Limits, Workspace
-from evaluator.containers.gpus import choose_gpus, find_gpus, lease
+from evaluator.containers.gpus import choose_gpus, find_gpus, lease, visible_devices
 from evaluator.containers.workspace import claim_workspace
 from evaluator.types import Failure, Status
 from evaluator.volumes import MaskValidator
 from evaluator.zoo import find_model
 from evaluator.zoo.conformance.foreign import foreign_checks
 from evaluator.zoo.conformance.requests import (
-    TARGET,
     UNKNOWN_TARGET,
     huge_request,
     oriented_requests,
@@ -35,7 +33,7 @@ from evaluator.zoo.conformance.requests import (
     tiny_requests,
 )
 from evaluator.zoo.conformance.results import MAX_DETAIL, Result, agreement, equality, summary
-from evaluator.zoo.docker_client import BuildClient
+from evaluator.zoo.engine_images import image_store
 from evaluator.zoo.prepare import prepare
 
 if TYPE_CHECKING:
@@ -69,7 +67,7 @@ def check_model(
 
     Args:
         name: name of the model.
-        engine_name: "auto", "docker", "podman" or "local".
+        engine_name: "auto", or one of ``evaluator.containers.engines.ENGINES``.
         weights: as for ``umd run --weights``.
         large: also test a volume larger than a whole-body scan.
 
@@ -78,12 +76,11 @@ def check_model(
     """
     engine = open_engine(engine_name)
     zoo_model = find_model(name)
-    gpus = choose_gpus(find_gpus(), None, zoo_model.card)
+    gpus = choose_gpus(find_gpus(), None, zoo_model.card, visible=visible_devices())
     prepared = prepare(zoo_model, engine, weights=weights)
     gpu = gpus[0].uuid if gpus else None
     if prepared.model.card.contract != NativeContract.name:
-        client = engine.client if isinstance(engine, DockerEngine) else None
-        described = BuildClient(client).describe(str(prepared.model.image))
+        described = image_store(engine).describe(str(prepared.model.image))
         return prepared, foreign_checks(engine, prepared, described, gpu=gpu)
     return prepared, _checks(engine, prepared.model, gpu, large=large)
 
@@ -194,7 +191,9 @@ def _masks(validator: MaskValidator, answers: Iterable[RequestOutcome]) -> dict[
     return {answer.request.id: _mask(validator, answer) for answer in answers}
 
 
-def _mask(validator: MaskValidator, answer: RequestOutcome, target: str = TARGET) -> Mask:
+def _mask(validator: MaskValidator, answer: RequestOutcome) -> Mask:
+    """The mask of the first target of a request."""
+    target = answer.request.targets[0]
     reply = answer.reply.targets.get(target) if answer.reply else None
     if answer.failure or answer.output is None:
         return answer.failure or Failure(status=Status.MISSING)
@@ -229,7 +228,8 @@ def _unknown_target(
         if answer.failure:
             detail = f"{answer.failure.status}: {answer.failure.detail}"[:MAX_DETAIL]
         return Result(check=check, ok=False, detail=detail)
-    unknown, prompted = (answer.reply.targets.get(name) for name in (UNKNOWN_TARGET, TARGET))
+    names = (UNKNOWN_TARGET, request.targets[0])
+    unknown, prompted = (answer.reply.targets.get(name) for name in names)
     is_refused = unknown is not None and unknown.status == "unsupported"
     prompted_ok = prompted is None or prompted.status == "ok"
     is_quick = answer.seconds <= max(REFUSAL_SECONDS, 3 * usual_seconds)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from evaluator.containers.requests import StagedRequest
     from evaluator.imaging.grid_masks import GridMask
     from evaluator.types import Modality, ModelCard
-    from evaluator.zoo.docker_client import ImageDescription
+    from evaluator.zoo.image_store import ImageDescription
     from evaluator.zoo.prepare import PreparedModel
     from zoo_sdk.wire import Grid
 

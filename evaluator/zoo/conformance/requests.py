@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from evaluator.types import ModelCard
     from zoo_sdk.wire import Grid
 
-TARGET = "liver"
+#: what a model is asked for that has it; another model is asked for one of its targets
+USUAL_TARGET = "liver"
 #: no model supports this target
 UNKNOWN_TARGET = "philtrum"
 #: radius of the ball in the oriented volumes; their edges and voxels (mm), which are not cubes
@@ -40,9 +41,26 @@ HUGE_MM = (0.98, 0.98, 2.0)
 TINY = ((1, 1, 1), (2, 3, 1), (7, 1, 5))
 
 
+def target_of(card: ModelCard) -> str:
+    """The target that the requests ask a model for: the liver, else its first in alphabetic order.
+
+    Args:
+        card: the model's card.
+    """
+    if card.targets is None or USUAL_TARGET in card.targets:
+        return USUAL_TARGET
+    return min(card.targets)
+
+
 def sdk_requests(folder: Path, card: ModelCard) -> list[Request]:
-    """The requests of the SDK with modalities that the card accepts."""
-    return [request for request in make_requests(folder) if tuple(request.images) in card.inputs]
+    """The requests of the SDK with modalities that the card accepts, for one of its targets."""
+    name = target_of(card)
+    requests = []
+    for request in make_requests(folder):
+        if tuple(request.images) in card.inputs:
+            targets = tuple(replace(target, name=name, text=name) for target in request.targets)
+            requests.append(_write(folder, replace(request, targets=targets)))
+    return requests
 
 
 def oriented_requests(folder: Path, card: ModelCard) -> list[Request]:
@@ -113,8 +131,8 @@ def _write_ball(folder: Path, card: ModelCard, name: str, grid: Grid, radius_mm:
         index=_triple(middle), ras_mm=(float(centre[0]), float(centre[1]), float(centre[2]))
     )
     target = Target(
-        name=TARGET,
-        text=TARGET,
+        name=target_of(card),
+        text=target_of(card),
         points=(point,),
         box=Box(low=_triple(low), high=_triple(high)),
         box_mm=_exact_box(affine, low, high) if card.box == "mm" else None,

@@ -15,12 +15,12 @@ from evaluator.errors import EngineUnavailableError, ModelFilesError
 from evaluator.manifests.organs import load_organs
 from evaluator.zoo.cards import read_text_prompts
 from evaluator.zoo.fetching import COMMERCIAL_USE
-from evaluator.zoo.image_builder import is_built
+from evaluator.zoo.image_transfer import is_built
 from evaluator.zoo.preflight.expectations import read_expectations
 from evaluator.zoo.preflight.weight_files import PreflightResult, check_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from evaluator.zoo.catalog import ZooModel
@@ -73,7 +73,7 @@ def _texts(model: ZooModel, folder: Path | None) -> PreflightResult:
         return _result(check, "ok", reason)
     if texts.bank and (folder is None or not (folder / texts.bank).is_file()):
         return _result(check, "not-run", f"{texts.bank} is not on this machine")
-    knows = _lookup(model.name, folder, texts.bank, texts.module)
+    knows = _lookup(model, folder, texts.bank, texts.module)
     replaced = read_text_prompts(model.card)
     missing, others = [], []
     for organ, definition in load_organs().organs.items():
@@ -92,24 +92,33 @@ def _texts(model: ZooModel, folder: Path | None) -> PreflightResult:
 
 
 def _lookup(
-    model: str, folder: Path | None, bank: str | None, module: str | None
+    model: ZooModel, folder: Path | None, bank: str | None, module: str | None
 ) -> Callable[[str], bool]:
     if bank and folder:
         with np.load(folder / bank, allow_pickle=False) as content:
             labels = {str(text) for text in content["labels"]}
         return lambda text: text.lower() in labels
-    loaded = _load(paths.project() / "models" / model / str(module))
+    loaded = _load(paths.project() / "models" / model.name / str(module), model.modules)
     return lambda text: bool(loaded.numbers(text))
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path, folders: Sequence[Path]) -> Any:
+    """Import a module of an adapter; ``folders`` hold the modules of other models beside it."""
     name = f"texts_of_{path.parent.name.replace('-', '_')}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ModelFilesError(f"{path} cannot be imported")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    before = set(sys.modules)
+    sys.path[:0] = map(str, folders)
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        del sys.path[: len(folders)]
+        # another model has modules of these names, too
+        for beside in {file.stem for folder in folders for file in folder.glob("*.py")} - before:
+            sys.modules.pop(beside, None)
     return module
 
 

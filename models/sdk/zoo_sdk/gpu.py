@@ -58,6 +58,16 @@ def _reason(torch: Any) -> str:
     )
 
 
+def describe() -> dict[str, str]:
+    """Name and UUID of the GPU that torch uses; empty without torch or a GPU handed over."""
+    torch = sys.modules.get("torch")
+    if not os.environ.get(GIVEN, "") or torch is None or not torch.cuda.is_available():
+        return {}
+    properties = torch.cuda.get_device_properties(torch.cuda.current_device())
+    uuid = getattr(properties, "uuid", "")  # torch 2.5 and later
+    return {"name": str(properties.name), "uuid": str(uuid)}
+
+
 def forget_peak() -> None:
     """Start counting anew."""
     cuda = _cuda()

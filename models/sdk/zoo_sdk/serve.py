@@ -92,10 +92,9 @@ def _run(path: Path, session: bool, ids: TextIO, replies: TextIO) -> int:
         return GPU_UNUSABLE if isinstance(error, gpu.UnusableGpu) else SETUP_FAILED
     if session:
         setup = time.perf_counter() - start
-        _say(
-            replies,
-            {"ready": True, "contract": CONTRACT_VERSION, "seconds": {"setup": round(setup, 4)}},
-        )
+        ready = {"ready": True, "contract": CONTRACT_VERSION, "seconds": {"setup": round(setup, 4)}}
+        device = gpu.describe()
+        _say(replies, dict(ready, gpu=device) if device else ready)
     waiting: Iterable[str] = ids if session else _batch_ids()
     for line in waiting:
         name = line.strip()

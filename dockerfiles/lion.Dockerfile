@@ -1,0 +1,43 @@
+FROM umd/torch
+COPY parts/packages /opt/umd/model-packages
+RUN python3 -m compileall -qq -j 0 --invalidation-mode checked-hash /opt/umd/model-packages || true
+# nnU-Net asks for its training folders when it is imported; nothing is read or written there
+ENV PYTHONPATH=/opt/umd/sdk:/opt/umd/model-packages:/opt/umd/torch-packages:/opt/umd/packages \
+    nnUNet_raw=/nonexistent \
+    nnUNet_preprocessed=/nonexistent \
+    nnUNet_results=/nonexistent
+COPY models/sdk/zoo_transforms/__init__.py \
+     models/sdk/zoo_transforms/intensity.py \
+     models/sdk/zoo_transforms/resampling.py \
+     /opt/umd/sdk/zoo_transforms/
+COPY models/nnunet/results.py models/nnunet/random_results.py /opt/model/
+COPY models/lion/*.py /opt/model/
+RUN python3 -m zoo_sdk.image_check python=3.11 torch=2.13.0 nnunetv2.inference.predict_from_raw_data /opt/model/adapter.py
+COPY parts/weights /opt/ml/model
+# random:small or random:full: weights are made up here; published: nothing is done
+ARG WEIGHTS=published
+RUN python3 -m zoo_sdk.random_weights /opt/model/random_weights.py "$WEIGHTS"
+ENTRYPOINT ["python3", "-m", "zoo_sdk.serve", "/opt/model/adapter.py"]
+
+LABEL umd.contract="1" \
+      umd.name="lion" \
+      umd.title="LION" \
+      umd.citation="10.5281/zenodo.12626789" \
+      umd.inputs="PT" \
+      umd.units="PT=SUVbw" \
+      umd.prompts="" \
+      umd.targets="lesion" \
+      umd.rounds="one" \
+      umd.session="stdio" \
+      umd.options="tracer=fdg|psma; orientation=las|stored; suv=all|2.5|4" \
+      umd.gpu="optional" \
+      umd.gpu-memory="8GiB" \
+      umd.memory="16GiB" \
+      umd.timeout="3600" \
+      umd.weights="published" \
+      umd.weights.license="not stated" \
+      umd.trained-on="5209 FDG PET and 2046 PSMA PET (names of the archives and constants of the package); the sets are not named" \
+      org.opencontainers.image.title="LION" \
+      org.opencontainers.image.source="https://github.com/ENHANCE-PET/LION" \
+      org.opencontainers.image.version="1.0.7" \
+      org.opencontainers.image.licenses="Apache-2.0"

@@ -1,0 +1,291 @@
+"""Podman by its command line: no daemon, no socket, no root."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evaluator.containers.engines.command_engine import ListedContainer, LocalImage
+from evaluator.containers.engines.guard import GUARD
+from evaluator.containers.engines.piped_process import PipedProcess
+from evaluator.containers.engines.podman import (
+    PodmanFacts,
+    cdi_device,
+    create_argv,
+    list_argv,
+    parse_cdi,
+    parse_info,
+    start_argv,
+)
+from evaluator.containers.engines.process_output import (
+    peak_memory_of,
+    processes_beside,
+    unlinked_bytes_of,
+)
+from evaluator.containers.engines.programs import (
+    Ended,
+    Program,
+    find_program,
+    make_runtime_folder,
+    runtime_folder,
+)
+from evaluator.containers.engines.spec import Capacity, Exit, RefusedStartError
+from evaluator.containers.gpus import find_gpus
+from evaluator.errors import EngineUnavailableError, HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from evaluator.containers.engines import Process
+    from evaluator.containers.engines.command_spec import ContainerSpec
+    from evaluator.containers.engines.process_output import LogFile
+    from evaluator.containers.engines.spec import Mode
+
+logger = logging.getLogger(__name__)
+
+#: how long a container may take to start
+START_SECONDS = 60.0
+CDI_FOLDERS = (Path("/etc/cdi"), Path("/var/run/cdi"))
+HOW_TO_GET = """podman cannot be used: {why}.
+  As root on Debian or Ubuntu:  apt-get install podman
+  Elsewhere: https://podman.io/docs/installation. Another command: UMD_PODMAN="podman-hpc"
+  Podman's service with a socket is the engine podman-socket."""
+
+
+class PodmanDialect:
+    """See ``evaluator.containers.engines.command_engine.Dialect``."""
+
+    name = "podman"
+    runs_as_caller = False
+
+    def __init__(self, program: Program, facts: PodmanFacts) -> None:
+        self.program, self.facts = program, facts
+
+    @classmethod
+    def connect(cls) -> PodmanDialect:
+        """Find the program and what it can do.
+
+        Raises:
+            EngineUnavailableError: there is none, or it does not work; with what to do.
+        """
+        try:
+            command = find_program(("podman",), "UMD_PODMAN")
+            program = Program(command=command, environment=_environment())
+            facts = parse_info(program.answer(["info", "--format", "json"]))
+        except (EngineUnavailableError, HostError) as error:
+            raise EngineUnavailableError(HOW_TO_GET.format(why=error)) from error
+        # crun refuses machines with both versions of control groups, runc accepts them
+        if facts.cgroups == "v1" and facts.runtime == "crun" and not facts.rootless:
+            runc = shutil.which("runc")
+            command = (*command, "--runtime", runc) if runc else command
+        return cls(Program(command=command, environment=program.environment), facts)
+
+    def about(self) -> dict[str, str]:
+        """See ``Dialect``."""
+        rootless = "yes" if self.facts.rootless else "no"
+        return {
+            "version": self.facts.version,
+            "rootless": rootless,
+            "storage": self.facts.storage_driver,
+        }
+
+    def capacity(self) -> Capacity:
+        """See ``Dialect``."""
+        return Capacity(
+            memory=self.facts.memory,
+            cores=self.facts.cores,
+            limits_cores=self.facts.abilities.cores,
+        )
+
+    def unlimited(self) -> tuple[str, ...]:
+        """See ``Dialect``."""
+        return self.facts.abilities.unlimited(self.facts.reason)
+
+    def image(self, reference: str) -> LocalImage:
+        """See ``Dialect``."""
+        ended = self.program.call(["image", "inspect", reference])
+        if ended.code != 0:
+            raise HostError(f"the image {reference} is no longer on this machine; run again")
+        config: Mapping[str, Any] = json.loads(ended.output)[0].get("Config") or {}
+        declared = (path.rstrip("/") for path in config.get("Volumes") or {})
+        return LocalImage(
+            reference=reference,
+            volumes=tuple(sorted(path for path in declared if path)),
+            user=numeric_user(str(config.get("User") or "")),
+        )
+
+    def gpu(self, uuid: str) -> str:
+        """See ``Dialect``."""
+        index = next((gpu.index for gpu in find_gpus() if gpu.uuid == uuid), None)
+        return cdi_device(uuid, index, self.cdi_devices)
+
+    @cached_property
+    def cdi_devices(self) -> tuple[str, ...]:
+        """Names of the GPUs in the CDI specifications of this machine."""
+        names: list[str] = []
+        for folder in CDI_FOLDERS:
+            for path in sorted(folder.glob("*.*")):
+                with contextlib.suppress(OSError):
+                    names += parse_cdi(path.read_text(encoding="utf-8", errors="replace"))
+        return tuple(names)
+
+    def start(self, spec: ContainerSpec, log: LogFile, mode: Mode) -> PodmanProcess:
+        """See ``Dialect``."""
+        GUARD.register(spec.name, stop=self.program.argv(_removal(spec.name)))
+        try:
+            created = self.program.call(create_argv(spec, self.facts))
+            if created.code != 0:
+                raise refusal(created.reason)
+            return PodmanProcess(self.program, spec, log, mode)
+        except BaseException:
+            self.remove(spec.name)
+            raise
+
+    def run(self, spec: ContainerSpec, timeout: float) -> Ended:
+        """See ``Dialect``."""
+        created = self.program.call(create_argv(spec, self.facts))
+        if created.code != 0:
+            return created
+        try:
+            return self.program.call(start_argv(spec), timeout=timeout)
+        finally:
+            self.remove(spec.name)
+
+    def container_of(self, process: Process) -> str:
+        """See ``Dialect``."""
+        assert isinstance(process, PodmanProcess)
+        process.wait_until_started()
+        return process.name
+
+    def containers(self) -> list[ListedContainer]:
+        """See ``Dialect``."""
+        found = json.loads(self.program.answer(list_argv()) or "[]") or []
+        return [
+            ListedContainer(name=str(entry["Names"][0]), labels=dict(entry["Labels"] or {}))
+            for entry in found
+        ]
+
+    def remove(self, name: str) -> None:
+        """See ``Dialect``."""
+        with contextlib.suppress(HostError):
+            self.program.call(_removal(name))
+        GUARD.forget(name)
+
+    def shell_images(self) -> list[str]:
+        """See ``Dialect``."""
+        text = self.program.answer(
+            ["images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=umd/*"]
+        )
+        names = [line for line in text.splitlines() if line and "<none>" not in line]
+        return sorted(names, key=lambda name: "umd/base" not in name)[:2]
+
+
+class PodmanProcess(PipedProcess):
+    """A container that podman has created, started with its lines attached."""
+
+    def __init__(self, program: Program, spec: ContainerSpec, log: LogFile, mode: Mode) -> None:
+        """Start it; raises HostError if podman cannot be started."""
+        self._program, self.name = program, spec.name
+        self._pid = 0
+        try:
+            super().__init__(
+                program.argv(start_argv(spec)), log, mode, environment=program.environment
+            )
+        except OSError as error:
+            raise HostError(f"podman cannot be started: {error.strerror}; run again") from error
+        GUARD.register(spec.name, stop=program.argv(_removal(spec.name)), group=self.pid)
+
+    def wait_until_started(self) -> None:
+        """Wait until the container has started, or has ended."""
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end and self.running():
+            if self._state().get("Status") not in ("created", "configured", "initialized"):
+                return
+            time.sleep(0.05)
+
+    def peak_memory(self) -> int | None:
+        """See ``evaluator.containers.engines.Process``."""
+        return peak_memory_of(self._main()) if self._main() else None
+
+    def unlinked_bytes(self, device: int) -> int:
+        """See ``evaluator.containers.engines.Process``."""
+        return unlinked_bytes_of(processes_beside(self._main()), device) if self._main() else 0
+
+    def _main(self) -> int:
+        """Number of the container's main process on this machine; 0 if it is not known yet."""
+        if not self._pid:
+            self._pid = int(self._state().get("Pid") or 0)
+        return self._pid
+
+    def _state(self) -> Mapping[str, Any]:
+        """The container's state; empty if it is not there."""
+        ended = self._program.call(["container", "inspect", self.name])
+        try:
+            return dict(json.loads(ended.output)[0]["State"]) if ended.code == 0 else {}
+        except (ValueError, LookupError, TypeError):
+            return {}
+
+    def _kill(self) -> Exit:
+        state = self._state()
+        code: int | None = self._process.poll()
+        if code is None and state.get("Running"):
+            self._program.call(["kill", self.name])
+            # podman notes an out-of-memory kill with the container's end
+            self._program.call(["wait", self.name], timeout=30)
+            state = self._state() or state
+        with contextlib.suppress(HostError):
+            self._program.call(_removal(self.name))
+        ended = self._end_group()
+        GUARD.forget(self.name)
+        outside = "" if state else "removed"
+        outside = "paused" if state.get("Paused") else outside
+        return Exit(
+            code=ended if code is None else code,
+            out_of_memory=bool(state.get("OOMKilled")),
+            tail=self._log.tail(),
+            outside=outside,
+        )
+
+
+def refusal(reason: str) -> HostError | RefusedStartError:
+    """The error to raise when podman does not create a container."""
+    if "no such image" in reason or "image not known" in reason:
+        return HostError(f"the image is no longer on this machine ({reason}); run again")
+    if "no such file or directory" in reason and "statfs" in reason:
+        return HostError(f"podman does not see a folder of the evaluator: {reason}")
+    return RefusedStartError(reason)
+
+
+def numeric_user(text: str) -> tuple[int, int] | None:
+    """Uid and gid of an image's user; None for a name, which only the image can resolve."""
+    if text in ("", "root"):
+        return 0, 0
+    uid, _, gid = text.partition(":")
+    if uid.isdigit() and (gid.isdigit() or not gid):
+        return int(uid), int(gid or uid)
+    return None
+
+
+def _removal(name: str) -> list[str]:
+    return ["rm", "--force", "--time=0", "--volumes", "--ignore", name]
+
+
+def _environment() -> dict[str, str]:
+    """Variables of this process, with a usable XDG_RUNTIME_DIR."""
+    environment = dict(os.environ)
+    uid = os.getuid()
+    folder = runtime_folder(environment, uid)
+    if folder is not None:
+        if not folder.exists():
+            make_runtime_folder(folder, uid)
+            logger.info("podman keeps its locks in %s, as XDG_RUNTIME_DIR is not usable", folder)
+        environment["XDG_RUNTIME_DIR"] = str(folder)
+
+    return environment

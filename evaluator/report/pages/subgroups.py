@@ -1,0 +1,149 @@
+"""Subgroups of subjects: PET against CT or MR within each scanner, sex or age group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from evaluator.analysis.comparison import ALL_TARGETS
+from evaluator.analysis.comparison.subgroups import compare_subgroups
+from evaluator.metrics import METRICS
+from evaluator.report.context import Page
+from evaluator.report.tables import (
+    Cell,
+    Column,
+    Table,
+    digits_of,
+    figure_cell,
+    interval,
+    probability,
+    rows_of,
+)
+from evaluator.report.verdicts import kind_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from evaluator.report.benchmark import Benchmark
+    from evaluator.report.context import Report
+
+NOTE = (
+    "Raw differences: the grid's part is not taken out. All subgroups are one family of tests. A "
+    "difference in one subgroup alone does not show that subgroups differ."
+)
+
+
+def make(report: Report) -> Page | None:
+    """One table of differences and one of means for each benchmark; None without ``--by``."""
+    options = report.options
+    if not options.columns:
+        return None
+    split = compare_subgroups(
+        report.results, options.columns, margins=options.margins, families=options.families
+    )
+    parts = []
+    for benchmark in report.benchmarks:
+        differences = _of(split.subgroups, benchmark)
+        means = _of(split.subgroup_means, benchmark)
+        parts.append(
+            {
+                "benchmark": benchmark,
+                "differences": report.site.table(_difference_table(benchmark, differences)),
+                "means": report.site.table(_mean_table(benchmark, means)),
+            }
+        )
+    return Page(
+        file="subgroups.html",
+        nav="subgroups.html",
+        title="Subgroups",
+        short="Subgroups",
+        template="subgroups.html",
+        context={"page_parts": parts, "columns": options.columns},
+    )
+
+
+def _of(frame: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
+    """Rows of a benchmark that count failures: over all targets, or of the only one."""
+    target = ALL_TARGETS if len(benchmark.targets) > 1 else benchmark.targets[0]
+    return frame[
+        (frame["dataset"] == benchmark.group.dataset)
+        & (frame["protocol"] == benchmark.protocol.id)
+        & (frame["failures"] == "counted")
+        & (frame["target"] == target)
+    ]
+
+
+def _difference_table(benchmark: Benchmark, frame: pd.DataFrame) -> Table:
+    digits = digits_of(benchmark.metric)
+    columns = [
+        Column(title="model", words=True),
+        Column(title="by", words=True),
+        Column(title="subgroup", words=True),
+        Column(title="pair", words=True),
+        Column(title="n", help="subjects with both images"),
+        Column(title="structural"),
+        Column(title="PET"),
+        Column(title="difference", help="mean paired difference and its 95 % interval"),
+        Column(title="p (Holm)", help="sign-flip test, adjusted over all subgroups"),
+        Column(title="verdict", words=True),
+    ]
+    families = "; ".join(dict.fromkeys(map(str, frame["family"].dropna())))
+    return Table(
+        name=f"{benchmark.key}.subgroups",
+        title=f"{METRICS[benchmark.metric].title}: structural minus PET within subgroups",
+        note=f"{NOTE} Holm’s families: {families}." if families else NOTE,
+        columns=columns,
+        rows=[_difference_cells(row, digits) for row in rows_of(frame)],
+        data=frame,
+        warnings=benchmark.warnings,
+    )
+
+
+def _difference_cells(row: Any, digits: int) -> list[Cell]:
+    kind, word = kind_of(row)
+    reason = row.verdict_reason if row.status == "ok" else row.explanation
+    return [
+        Cell(text=str(row.model)),
+        Cell(text=str(row.by)),
+        Cell(text=str(row.subgroup)),
+        Cell(text=str(row.modality_pair)),
+        Cell(text=str(row.n), sort=int(row.n)),
+        figure_cell(row.mean_structural, digits),
+        figure_cell(row.mean_functional, digits),
+        figure_cell(
+            row.difference,
+            digits,
+            sign=True,
+            small=interval(row.low, row.high, digits, sign=True),
+        ),
+        Cell(text=probability(row.p_holm)),
+        Cell(text=word, kind=f"tag {kind}", small=str(reason) if isinstance(reason, str) else ""),
+    ]
+
+
+def _mean_table(benchmark: Benchmark, frame: pd.DataFrame) -> Table:
+    digits = digits_of(benchmark.metric)
+    frame = frame[frame["modality_pair"] == "all"]
+    columns = [
+        Column(title="model", words=True),
+        Column(title="by", words=True),
+        Column(title="subgroup", words=True),
+        Column(title="modality", words=True),
+        Column(title="n", help="subjects"),
+        Column(title="mean", help="mean over subjects and its 95 % interval"),
+    ]
+    rows = []
+    for row in rows_of(frame):
+        words = [Cell(text=str(getattr(row, name))) for name in ("model", "by", "subgroup")]
+        small = interval(row.low, row.high, digits)
+        count = Cell(text=str(row.n), sort=int(row.n))
+        modality = Cell(text=str(row.modality))
+        rows.append([*words, modality, count, figure_cell(row.mean, digits, small=small)])
+    return Table(
+        name=f"{benchmark.key}.subgroup-means",
+        title=f"{METRICS[benchmark.metric].title} within subgroups",
+        note="Every scan of a modality. In small print: 95 % interval.",
+        columns=columns,
+        rows=rows,
+        data=frame,
+        warnings=benchmark.warnings,
+    )

@@ -1,0 +1,117 @@
+"""Comparison within subgroups: rows of each, one family of tests, and the same figures alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from benchmarks.simulate import simulate_run
+from evaluator.analysis.comparison import ALL_TARGETS, compare
+from evaluator.analysis.comparison.subgroups import compare_subgroups
+from evaluator.cli.main import umd
+from evaluator.errors import ManifestError, UnknownNameError, UserError
+from evaluator.files import read_json, write_json
+from evaluator.manifests.subject_tables import read_subject_table
+from evaluator.runs.results import Results, load
+from tests.tiny import make_dataset
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory):
+    """A simulated run of 12 subjects with PET and CT, of a dataset with a table of subjects."""
+    folder = tmp_path_factory.mktemp("subgroups")
+    store = simulate_run(folder, "alpha", "box", pet_ct=12, pet_mr=0)
+    make_dataset(folder / "data", ["a"])
+    body = read_json(store.path / "run.json")
+    body["dataset_source"] = str(folder / "data" / "tiny.toml")
+    write_json(store.path / "run.json", body)
+    subjects = sorted(map(str, load([store]).scores["subject"].unique()))
+    lines = ["subject\tsex\tscanner"]
+    for number, subject in enumerate(subjects):
+        lines.append(f"{subject}\t{'FM'[number % 2]}\t{'n/a' if number < 3 else 'Biograph 64'}")
+    (folder / "data" / "tiny.subjects.tsv").write_text("\n".join(lines) + "\n")
+    return store, subjects
+
+
+def overall(frame):
+    return frame[(frame["target"] == ALL_TARGETS) & (frame["failures"] == "counted")]
+
+
+def test_a_subgroup_has_the_figures_of_its_subjects_alone(run) -> None:
+    store, subjects = run
+    results = load([store])
+    rows = overall(compare_subgroups(results, ["sex"]).subgroups)
+    assert list(rows["subgroup"]) == ["F", "M"]
+    chosen = subjects[::2]
+    part = Results(
+        runs=results.runs,
+        scores=results.scores[results.scores["subject"].isin(chosen)],
+        predictions=results.predictions[results.predictions["subject"].isin(chosen)],
+    )
+    alone = compare(part).modality
+    alone = overall(alone[alone["metric"] == rows["metric"].iloc[0]])
+    for column in ("n", "difference", "low", "high", "p_sign_flip", "mean_functional"):
+        assert rows[column].iloc[0] == alone[column].iloc[0], column
+    # two subgroups are two tests: Holm's p is larger than alone
+    assert "2 subgroups" in rows["family"].iloc[0] and "2 tests" in rows["family"].iloc[0]
+    assert "1 tests" in alone["family"].iloc[0]
+    smaller = min(rows["p_sign_flip"])
+    assert min(rows["p_holm"]) == pytest.approx(min(1, 2 * smaller))
+
+
+def test_subjects_without_a_value_are_a_subgroup(run) -> None:
+    split = compare_subgroups(load([run[0]]), ["scanner", "sex"])
+    rows = overall(split.subgroups)
+    assert list(zip(rows["by"], rows["subgroup"], rows["n"], strict=True)) == [
+        ("scanner", "Biograph 64", 9),
+        ("scanner", "not stated", 3),
+        ("sex", "F", 6),
+        ("sex", "M", 6),
+    ]
+    assert "4 subgroups" in rows["family"].iloc[0]
+    assert set(split.subgroup_means["modality"]) == {"CT", "PT"}
+
+
+def test_what_cannot_be_split(run, tmp_path: Path) -> None:
+    results = load([run[0]])
+    with pytest.raises(UnknownNameError, match="scaner"):
+        compare_subgroups(results, ["scaner"])
+    table = Path(results.runs[0].info.dataset_source).with_name("tiny.subjects.tsv")
+    away = table.rename(tmp_path / "away")
+    with pytest.raises(UserError, match="no table of subjects"):
+        compare_subgroups(results, ["sex"])
+    away.rename(table)
+
+
+def test_the_command_prints_subgroups(run) -> None:
+    done = CliRunner().invoke(umd, ["compare", str(run[0].path), "--by", "scanner"])
+    assert done.exit_code == 0, done.output
+    assert "within subgroups" in done.stdout and "Biograph 64" in done.stdout
+    assert "one family of tests" in done.stdout
+    done = CliRunner().invoke(umd, ["compare", str(run[0].path), "--by", "sex", "--json"])
+    frames = {json.loads(line)["frame"] for line in done.stdout.splitlines()}
+    assert {"subgroups", "subgroup_means", "modality"} <= frames
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name\tsex\na\tF\n", "no column subject"),
+        ("subject\tsex\na\n", "line 2"),
+        ("subject\tsex\na\tF\na\tM\n", "line 3"),
+        ("subject\t\na\tF\n", "no name of a column"),
+        ("subject\tsex\tsex\na\tF\tM\n", "repeated"),
+    ],
+)
+def test_a_table_with_faults(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "s.tsv").write_text(text)
+    with pytest.raises(ManifestError, match=words):
+        read_subject_table(tmp_path / "s.tsv")
+
+
+def test_participants_of_bids(tmp_path: Path) -> None:
+    (tmp_path / "s.tsv").write_text("participant_id\tage\nsub-01\t40\nsub-02\tn/a\n")
+    assert read_subject_table(tmp_path / "s.tsv") == {"01": {"age": "40"}, "02": {"age": ""}}
