@@ -119,7 +119,7 @@ def compare(
     elif not folder:
         print_comparison(results, comparison)
         if split:
-            print_subgroups(split, {run.label for run in results.runs if run.circular})
+            print_subgroups(split, {run.label for run in results.runs if run.info.is_circular})
 
 
 def parse_margin(text: str) -> tuple[str, float]:

@@ -95,7 +95,7 @@ def print_comparison(results: Results, comparison: Comparison) -> None:
             print_note("no scores yet")
             continue
         metric = str(means["metric"].iloc[0])
-        circular = {run.label for run in group.results.runs if run.circular}
+        circular = {run.label for run in group.results.runs if run.info.is_circular}
         modality = _without_repetition(_rows(comparison.modality, *key, metric))
         modality = _mark_circular(modality, circular)
         title = f"structural minus functional, {metric}"

@@ -212,8 +212,8 @@ class _Batch:
                 break
             time.sleep(POLL_SECONDS)
         ended = self.process.finish(END_SECONDS) if failure is None else self.process.kill()
-        if self.monitor.failure:
-            return left, self.monitor.failure
+        if written := self.monitor.failure or (failure and self.monitor.look()):
+            return left, written
         late = failure is not None
         if failure is None and ended.code != 0:
             failure = explain_exit(ended)

@@ -64,7 +64,8 @@ class OutputMonitor:
             if self.failure:
                 return self.failure
             files, size = _count(self._folders)
-            size += self._unlinked() if unlinked else 0
+            if unlinked and size <= self._limit:
+                size += self._unlinked()
             if size <= self._limit and files <= FILES_AT_ONCE:
                 return None
             self.failure = Failure(

@@ -272,7 +272,8 @@ class _SessionProcess:
         except EOFError:
             return self.ended()
         if line is None:
-            return Failure(status=Status.TIMEOUT, detail=f"{waiting_for} after {timeout:g} s")
+            late = Failure(status=Status.TIMEOUT, detail=f"{waiting_for} after {timeout:g} s")
+            return self._monitor.look() or late
         try:
             body = loads(line)
             if not isinstance(body, dict):

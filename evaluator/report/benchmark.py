@@ -73,7 +73,7 @@ class Benchmark:
     @property
     def circular(self) -> frozenset[str]:
         """Labels of models whose output, or whose training data, the references are."""
-        return frozenset(run.label for run in self.runs if run.circular)
+        return frozenset(run.label for run in self.runs if run.info.is_circular)
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -110,6 +110,19 @@ def figure_cell(
     )
 
 
+def cell_text(value: Any) -> str:
+    """The text of a cell of a frame; empty for NA."""
+    return "" if pd.isna(value) else str(value)
+
+
+def families_text(rows: pd.DataFrame) -> str:
+    """The families of tests of these rows as a sentence; empty without any."""
+    present = rows["family"].dropna()
+    return (
+        f"Holm’s families: {'; '.join(dict.fromkeys(map(str, present)))}." if len(present) else ""
+    )
+
+
 def as_csv(data: pd.DataFrame, warnings: Sequence[str]) -> str:
     """The figures as CSV; what must be known of them goes along in a first column."""
     if warnings:

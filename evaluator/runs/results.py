@@ -95,11 +95,6 @@ class RunFacts:
     warnings: tuple[str, ...] = ()
 
     @property
-    def circular(self) -> bool:
-        """The references are this model's output, or data that it was trained on."""
-        return self.info.is_circular
-
-    @property
     def store(self) -> RunStore:
         """The run's folder, for its masks and records."""
         return RunStore(self.path)

@@ -15,6 +15,12 @@ DRAWN = "drawn"
 DRAWN_UNREGISTERED = "drawn-on-each-image"
 
 
+CIRCULAR = (
+    "CIRCULAR: the references are output of this model, or data that it was trained on; "
+    "agreement with them is no accuracy."
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunIdentity:
     """Everything that can change a result: two runs are the same run if these are equal."""

@@ -37,17 +37,11 @@ from evaluator.runs.damaged_files import name_damaged, readable_record
 from evaluator.runs.data_checks import DataChecks
 from evaluator.runs.json_types import read_typed, write_hashed, write_typed
 from evaluator.runs.records import CasePrompts, Reproducibility, ScanRecord, ScanScores
-from evaluator.runs.run_info import RunIdentity, RunInfo
+from evaluator.runs.run_info import CIRCULAR, RunIdentity, RunInfo
 from evaluator.runs.score_limits import ScanLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-
-CIRCULAR = (
-    "CIRCULAR: the references are output of this model, or data that it was trained on; "
-    "agreement with them is no accuracy."
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,7 +205,7 @@ def read_untrusted(path: Path, limit_bytes: int) -> bytes | Failure:
     except FileNotFoundError:
         return Failure(status=Status.MISSING, detail="the model wrote no answer")
     except OSError as error:
-        return _unsafe(path.parent, error.strerror or "cannot be opened as a folder")
+        return _unsafe(path.parent, _why_not_opened(path.parent, error))
     try:
         file = os.open(
             path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder
@@ -213,7 +213,7 @@ def read_untrusted(path: Path, limit_bytes: int) -> bytes | Failure:
     except FileNotFoundError:
         return Failure(status=Status.MISSING, detail=f"the model wrote no {path.name}")
     except OSError as error:
-        return _unsafe(path, error.strerror or "cannot be opened")
+        return _unsafe(path, _why_not_opened(path, error))
     finally:
         os.close(folder)
     status = os.fstat(file)
@@ -272,6 +272,13 @@ def _fill(stream: Any, buffer: memoryview) -> None:
         if not count:
             raise EOFError
         filled += count
+
+
+def _why_not_opened(path: Path, error: OSError) -> str:
+    """Why a file or folder was not opened; the system's words for a link are misleading."""
+    if path.is_symlink():
+        return "a symbolic link; links are not followed, so write the file itself in its place"
+    return error.strerror or "cannot be opened"
 
 
 def _unsafe(path: Path, why: str) -> Failure:

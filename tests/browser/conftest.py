@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import shutil
+import tarfile
 import tempfile
 import urllib.parse
 from pathlib import Path
@@ -14,9 +16,16 @@ import pytest
 from evaluator import paths
 from evaluator.report import Options, build_report
 from evaluator.report.viewer.niivue import niivue_script
+from evaluator.report.viewer.npm import Package, PackageUnavailableError, fetch
 from tests.conftest import order, skip_outside_ci
 from tests.tiny import PAINTER, make_dataset, make_project
 
+#: the accessibility checker, which only the tests use
+AXE = Package(
+    name="axe-core",
+    version="4.14.1",
+    sha256="e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745",
+)
 #: paints a box of voxels around each point: an imperfect prediction that is visible in the report
 CROSS = """
 import numpy as np
@@ -160,4 +169,36 @@ def console_messages(browser) -> list[str]:
         entry["message"]
         for entry in browser.get_log("browser")
         if entry["level"] in ("SEVERE", "WARNING")
+    ]
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The script of axe-core."""
+    try:
+        content = fetch(AXE)
+    except PackageUnavailableError as error:
+        skip_outside_ci(f"{AXE.spec} is unavailable: {error}")
+    with tarfile.open(fileobj=io.BytesIO(content)) as package:
+        return package.extractfile("package/axe.min.js").read().decode()
+
+
+def violations(browser, axe: str) -> list[tuple[str, str, str | None]]:
+    """The accessibility rules that the open page breaks."""
+    browser.execute_script(
+        "for (const item of document.querySelectorAll('details')) item.open = true"
+    )
+    browser.execute_script(axe)
+    result = browser.execute_async_script(
+        "const done = arguments[arguments.length - 1];"
+        "const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'];"
+        "axe.run(document, {runOnly: tags}).then(done)"
+    )
+    return [
+        (
+            violation["id"],
+            violation["nodes"][0]["html"][:200],
+            violation["nodes"][0].get("failureSummary"),
+        )
+        for violation in result["violations"]
     ]

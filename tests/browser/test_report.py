@@ -5,8 +5,6 @@ It makes no network request, logs no warning and meets the accessibility rules.
 
 from __future__ import annotations
 
-import io
-import tarfile
 import urllib.parse
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,21 +12,14 @@ from pathlib import Path
 import pytest
 
 from evaluator import paths
-from evaluator.report.viewer.npm import Package, PackageUnavailableError, fetch
 from tests.browser.conftest import (
     NAMES,
     console_messages,
     open_page,
     requested_urls,
-    skip_outside_ci,
+    violations,
 )
 
-#: the accessibility checker, which only the tests use
-AXE = Package(
-    name="axe-core",
-    version="4.14.1",
-    sha256="e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745",
-)
 pytestmark = pytest.mark.browser
 
 PAGES = (
@@ -45,17 +36,6 @@ PAGES = (
     "provenance.html",
     "downloads.html",
 )
-
-
-@pytest.fixture(scope="session")
-def axe() -> str:
-    """The script of axe-core."""
-    try:
-        content = fetch(AXE)
-    except PackageUnavailableError as error:
-        skip_outside_ci(f"{AXE.spec} is unavailable: {error}")
-    with tarfile.open(fileobj=io.BytesIO(content)) as package:
-        return package.extractfile("package/axe.min.js").read().decode()
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -77,24 +57,7 @@ def test_pages_meet_the_accessibility_rules(browser, report, axe, dark):
     case_pages = sorted((report / "cases").glob("*.html"))[:1]
     for page in (*PAGES, *(str(path.relative_to(report)) for path in case_pages)):
         open_page(browser, report / page, dark=dark)
-        browser.execute_script(
-            "for (const item of document.querySelectorAll('details')) item.open = true"
-        )
-        browser.execute_script(axe)
-        result = browser.execute_async_script(
-            "const done = arguments[arguments.length - 1];"
-            "const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'];"
-            "axe.run(document, {runOnly: tags}).then(done)"
-        )
-        violations = [
-            (
-                violation["id"],
-                violation["nodes"][0]["html"][:200],
-                violation["nodes"][0].get("failureSummary"),
-            )
-            for violation in result["violations"]
-        ]
-        assert violations == [], page
+        assert violations(browser, axe) == [], page
 
 
 def test_the_keyboard_sorts_a_table_by_a_column(browser, report):

@@ -178,7 +178,9 @@ def test_links_pipes_and_folders_are_not_opened(validator, path, tmp_path):
     secret = tmp_path / "secret.nii.gz"
     write_mask(secret, _mask(), GRID)
     path.symlink_to(secret)
-    assert validator.check(path, GRID, LIMIT).status == "unsafe-file"
+    refused = validator.check(path, GRID, LIMIT)
+    assert refused.status == "unsafe-file"
+    assert "a symbolic link; links are not followed" in refused.detail
     path.unlink()
     os.link(secret, path)
     assert validator.check(path, GRID, LIMIT).status == "unsafe-file"
@@ -190,7 +192,9 @@ def test_links_pipes_and_folders_are_not_opened(validator, path, tmp_path):
     assert validator.check(path, GRID, LIMIT).status == "unsafe-file"
     elsewhere = tmp_path / "r9"
     elsewhere.symlink_to(tmp_path)
-    assert validator.check(elsewhere / "secret.nii.gz", GRID, LIMIT).status == "unsafe-file"
+    refused = validator.check(elsewhere / "secret.nii.gz", GRID, LIMIT)
+    assert refused.status == "unsafe-file"
+    assert "r9: a symbolic link" in refused.detail
 
 
 def test_affine_noise_of_a_float_is_tolerated(validator, path):

@@ -87,6 +87,12 @@ class PodmanDialect:
             command = (*command, "--runtime", runc) if runc else command
         return cls(Program(command=command, environment=program.environment), facts)
 
+    @property
+    def runtime(self) -> str:
+        """The program below podman that starts containers."""
+        command = self.program.command
+        return Path(command[-1]).name if "--runtime" in command else self.facts.runtime
+
     def about(self) -> dict[str, str]:
         """See ``Dialect``."""
         rootless = "yes" if self.facts.rootless else "no"

@@ -121,7 +121,7 @@ def _level(row: Any, without_failures: Any, metric: str) -> Cell:
 def _setting(benchmark: Benchmark, model: str) -> str:
     run = next(run for run in benchmark.runs if run.label == model)
     parts = [run.prompt_kind or "no prompt"]
-    if run.circular:
+    if run.info.is_circular:
         parts.append("circular: references of this model")
     if not run.isolates:
         parts.append("no container")

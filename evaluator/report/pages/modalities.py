@@ -22,7 +22,9 @@ from evaluator.report.tables import (
     Cell,
     Column,
     Table,
+    cell_text,
     digits_of,
+    families_text,
     figure_cell,
     interval,
     number,
@@ -244,22 +246,11 @@ def _differences(
         title=f"{row_of.title}{unit}: {structural} minus PET within the subject",
         note="In small print: 95\u00a0% interval with an allowance for failures that were not "
         "seen; the difference with failures left out; why a verdict is inconclusive. "
-        + _family(rows),
+        + families_text(rows),
         columns=columns,
         rows=[list(_difference_cells(r, digits, without, benchmark.circular)) for r in ordered],
         data=rows if left_out is None else pd.concat([rows, left_out]),
         warnings=benchmark.warnings,
-    )
-
-
-def _text(value: Any) -> str:
-    return "" if pd.isna(value) else str(value)
-
-
-def _family(rows: pd.DataFrame) -> str:
-    present = rows["family"].dropna()
-    return (
-        f"Holm’s families: {'; '.join(dict.fromkeys(map(str, present)))}." if len(present) else ""
     )
 
 
@@ -273,7 +264,7 @@ def _difference_cells(
     yield Cell(
         text=word,
         kind=f"tag {kind}",
-        small="; ".join(filter(None, map(_text, remarks))),
+        small="; ".join(filter(None, map(cell_text, remarks))),
     )
     yield Cell(text=str(row.n), sort=int(row.n))
     yield Cell(

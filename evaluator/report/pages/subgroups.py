@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from evaluator.analysis.comparison import ALL_TARGETS
 from evaluator.analysis.comparison.subgroups import compare_subgroups
 from evaluator.metrics import METRICS
@@ -12,17 +14,16 @@ from evaluator.report.tables import (
     Cell,
     Column,
     Table,
+    cell_text,
     digits_of,
+    families_text,
     figure_cell,
     interval,
     probability,
     rows_of,
 )
-from evaluator.report.verdicts import kind_of
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from evaluator.report.benchmark import Benchmark
     from evaluator.report.context import Report
 
@@ -86,23 +87,22 @@ def _difference_table(benchmark: Benchmark, frame: pd.DataFrame) -> Table:
         Column(title="p (Holm)", help="sign-flip test, adjusted over all subgroups"),
         Column(title="verdict", words=True),
     ]
-    families = "; ".join(dict.fromkeys(map(str, frame["family"].dropna())))
     return Table(
         name=f"{benchmark.key}.subgroups",
         title=f"{METRICS[benchmark.metric].title}: structural minus PET within subgroups",
-        note=f"{NOTE} Holm’s families: {families}." if families else NOTE,
+        note=f"{NOTE} {families_text(frame)}",
         columns=columns,
-        rows=[_difference_cells(row, digits) for row in rows_of(frame)],
+        rows=[_difference_cells(row, digits, benchmark.circular) for row in rows_of(frame)],
         data=frame,
         warnings=benchmark.warnings,
     )
 
 
-def _difference_cells(row: Any, digits: int) -> list[Cell]:
-    kind, word = kind_of(row)
-    reason = row.verdict_reason if row.status == "ok" else row.explanation
+def _difference_cells(row: Any, digits: int, circular: frozenset[str]) -> list[Cell]:
+    kind = _kind_of(row)
+    reason = cell_text(row.verdict_reason if row.status == "ok" else row.explanation)
     return [
-        Cell(text=str(row.model)),
+        Cell(text=str(row.model), small="circular" if str(row.model) in circular else ""),
         Cell(text=str(row.by)),
         Cell(text=str(row.subgroup)),
         Cell(text=str(row.modality_pair)),
@@ -116,8 +116,17 @@ def _difference_cells(row: Any, digits: int) -> list[Cell]:
             small=interval(row.low, row.high, digits, sign=True),
         ),
         Cell(text=probability(row.p_holm)),
-        Cell(text=word, kind=f"tag {kind}", small=str(reason) if isinstance(reason, str) else ""),
+        Cell(text=cell_text(row.verdict), kind=f"tag {kind}", small=reason),
     ]
+
+
+def _kind_of(row: Any) -> str:
+    """The style sheet's class of a verdict: worse, better or the same on PET, or open."""
+    if row.verdict == "equivalent":
+        return "same"
+    if not str(row.verdict).startswith("different") or pd.isna(row.rank_biserial):
+        return "open"
+    return "worse" if row.rank_biserial > 0 else "better"
 
 
 def _mean_table(benchmark: Benchmark, frame: pd.DataFrame) -> Table:
