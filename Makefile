@@ -105,7 +105,7 @@ bench-report: $(VENV)/dev.done ## a report of half a million simulated scores; w
 	PYTHONPATH=. $(BIN)/python benchmarks/bench_report.py --write
 
 bench-statistics: $(VENV)/dev.done ## coverage, false positives and power on simulated subjects; writes docs/statistics.md
-	PYTHONPATH=. $(BIN)/python benchmarks/bench_statistics.py
+	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python benchmarks/bench_statistics.py
 
 code-metrics: $(VENV)/dev.done ## figures of the code's shape; ARGS="--commit REV" for another commit, --json, --list
 	PYTHONPATH=. $(BIN)/python benchmarks/code_metrics.py $(ARGS)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.tables import ROOT, machine, write
+from evaluator.analysis.comparison.blind_answers import allowed_by_all, beats_floor
 from evaluator.analysis.comparison.conclusions import conclude
 from evaluator.imaging.geometry import affine_of, make_grid, to_world
 from evaluator.imaging.grid_masks import crop_mask
@@ -38,7 +39,13 @@ CT_MM, SLICE_MM = 1.5, 3.27
 NOISE = 0.03
 LOSS = MARGIN = 0.05
 #: models that look at no image
-BLIND = ("ellipsoid in the box", "ellipsoid, 10 % smaller", "box")
+BLIND = (
+    "ellipsoid in the box",
+    "ellipsoid, 10 % smaller",
+    "ellipsoid, 10 % larger",
+    "box with round corners",
+    "box",
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,8 @@ class Pool:
     models: dict[str, np.ndarray]
     floor: np.ndarray
     ceiling: np.ndarray
+    #: the image-blind answers that verdicts are controlled for
+    blind: dict[str, np.ndarray]
 
 
 def make_pool(subjects: int, factor: float, seed: int = 0) -> Pool:
@@ -58,11 +67,12 @@ def make_pool(subjects: int, factor: float, seed: int = 0) -> Pool:
         models={name: np.array([row[0][name] for row in rows]) for name in rows[0][0]},
         floor=np.array([row[1] for row in rows]),
         ceiling=np.array([row[2] for row in rows]),
+        blind={name: np.array([row[3][name] for row in rows]) for name in rows[0][3]},
     )
 
 
 def simulate_subject(factor: float, rng: np.random.Generator):
-    """Dice of each model, floor and ceiling, on CT and PET."""
+    """Dice of each model, floor, ceiling and image-blind answers, on CT and PET."""
     half = rng.uniform(10, 30, 3)
     grids = [_grid(CT_MM, half, rng), _grid(CT_MM * factor, half, rng)]
     # waves of the surface, and of the errors that models make on it
@@ -82,8 +92,10 @@ def simulate_subject(factor: float, rng: np.random.Generator):
         skilled = crop_mask(lump + 0.25 * errors <= 0, grid)
         answers = {
             BLIND[0]: ellipsoid,
-            BLIND[1]: _smaller_ellipsoid(box, grid),
-            BLIND[2]: full,
+            BLIND[1]: _solid(box, grid, 0.9, 2),
+            BLIND[2]: _solid(box, grid, 1.1, 2),
+            BLIND[3]: _solid(box, grid, 1.0, 4),
+            BLIND[4]: full,
             "image only, middling": crop_mask(lump + 0.5 * errors <= 0, grid),
             "image only, good": skilled,
             "image only, perfect": there if grid is grids[1] else reference,
@@ -95,7 +107,8 @@ def simulate_subject(factor: float, rng: np.random.Generator):
         for name, mask in answers.items():
             scores.setdefault(name, []).append(dice(reference, mask))
         floor.append(max(dice(reference, ellipsoid), dice(reference, full)))
-    return scores, floor, ceiling
+    blind = {"ellipsoid": scores[BLIND[0]], "box": scores[BLIND[4]]}
+    return scores, floor, ceiling, blind
 
 
 def _grid(across: float, half, rng):
@@ -117,11 +130,12 @@ def _shape(grid, half, waves):
     return lump.reshape(grid.shape), errors.reshape(grid.shape)
 
 
-def _smaller_ellipsoid(box: Box, grid):
+def _solid(box: Box, grid, scale: float, power: int):
+    """A scaled ellipsoid in the box, or with a higher power a box with round corners."""
     low, high = np.array(box.low), np.array(box.high)
-    middle, half = (low + high - 1) / 2, 0.9 * (high - low) / 2
+    middle, half = (low + high - 1) / 2, scale * (high - low) / 2
     index = np.indices(grid.shape).reshape(3, -1).T
-    inside = (((index - middle) / half) ** 2).sum(axis=1) <= 1
+    inside = (((index - middle) / half) ** power).sum(axis=1) <= 1
     return crop_mask(inside.reshape(grid.shape), grid)
 
 
@@ -135,20 +149,32 @@ def conclusions(pool: Pool, model: str, n: int, cohorts: int, *, loss: float = 0
     scores = pool.models[model][drawn] + rng.normal(0, NOISE, (n, cohorts, 2)) - [0, loss]
     scores = np.clip(scores, 0, 1)
     floor, ceiling = pool.floor[drawn], pool.ceiling[drawn]
-    covariate = counted(floor, ceiling)
-    raw = _verdicts(scores[..., 0], scores[..., 1], "p")
-    pseudo, _ = without_covariate(counted(scores, ceiling), covariate)
-    controlled = _verdicts(pseudo, np.zeros_like(pseudo), "p_sign_flip")
+    raw = _estimates(scores[..., 0], scores[..., 1])
+    answers = [floor, *(values[drawn] for values in pool.blind.values())]
+    pseudo = [
+        without_covariate(counted(scores, ceiling), counted(answer, ceiling))[0]
+        for answer in answers
+    ]
+    above = beats_floor(
+        [scores[..., image].T for image in (0, 1)],
+        [floor[..., image].T for image in (0, 1)],
+        higher_is_better=True,
+    )
+    controlled, _ = allowed_by_all(
+        [_estimates(values, np.zeros_like(values)) for values in pseudo], above
+    )
+    nothing = np.any([~values.any(axis=0) for values in pseudo], axis=0)
+    raw_words, controlled_words = (_words(estimates) for estimates in (raw, controlled))
     results = []
     for cohort in range(cohorts):
         row = {
-            "difference": raw[0][cohort],
-            "verdict": raw[1][cohort],
-            "controlled_difference": controlled[0][cohort],
-            "controlled_verdict": controlled[1][cohort],
+            "difference": raw["difference"][cohort],
+            "verdict": raw_words[cohort],
+            "controlled_difference": controlled["difference"][cohort],
+            "controlled_verdict": controlled_words[cohort],
             "floor_structural": floor[:, cohort, 0].mean(),
             "floor_functional": floor[:, cohort, 1].mean(),
-            "no_difference": not pseudo[:, cohort].any(),
+            "no_difference": nothing[cohort],
         }
         raw_worse = row["verdict"].startswith("different") and row["difference"] > 0
         shown = row["controlled_verdict"].startswith("different")
@@ -163,12 +189,20 @@ def counted(values, ceiling):
     return first - np.minimum(values[..., 1], ceiling[..., 0])
 
 
-def _verdicts(first, second, test: str):
-    """Mean differences, and the verdicts of cohorts that are one test each."""
+def _estimates(first, second):
+    """The estimates of cohorts as ``paired_estimates`` names them."""
     result = compare_pairs(first, second, resamples=99)
-    p = equivalence_p(first - second, np.full(first.shape[1], MARGIN))
-    words = [verdict(a, b) for a, b in zip(getattr(result, test), p, strict=True)]
-    return result.difference, words
+    names = ("difference", "low", "high", "p_sign_flip")
+    estimates = {name: getattr(result, name) for name in names}
+    estimates["n"] = np.full(first.shape[1], len(first))
+    estimates["p_equivalence"] = equivalence_p(first - second, np.full(first.shape[1], MARGIN))
+    return estimates
+
+
+def _words(estimates) -> list[str]:
+    """The verdicts of cohorts that are one test each."""
+    tests = zip(estimates["p_sign_flip"], estimates["p_equivalence"], strict=True)
+    return [verdict(*p) for p in tests]
 
 
 def simulate(cohorts: int, pool_size: int) -> str:
@@ -200,7 +234,7 @@ def _line(pool: Pool, factor: float, model: str, n: int, loss: float, cohorts: i
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cohorts", type=int, default=1000)
-    parser.add_argument("--pool", type=int, default=100)
+    parser.add_argument("--pool", type=int, default=60)
     arguments = parser.parse_args()
     started = time.perf_counter()
     text = simulate(arguments.cohorts, arguments.pool)

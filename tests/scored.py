@@ -17,7 +17,7 @@ from evaluator.runs.run_info import (
     RunInfo,
     SoftwareInfo,
 )
-from evaluator.runs.tables import COLUMNS, PREDICTION_COLUMNS
+from evaluator.runs.tables import BLIND_COLUMNS, COLUMNS, PREDICTION_COLUMNS
 
 
 def run_info(model: str, dataset: str, protocol: str, dataset_sha256: str) -> RunInfo:
@@ -94,7 +94,7 @@ def facts(
 def results(runs, rows) -> Results:
     """Results of (run, subject, modality, target, metric, value or status) rows.
 
-    A row may end with a dict of more keys: session, seed, round, floor, ceiling.
+    A row may end with a dict of more keys: session, seed, round, floor, ceiling, blind_round, ...
     """
     runs = list(runs)
     by_name = {run.name: run for run in runs}
@@ -135,6 +135,7 @@ def _frame(rows, columns) -> pd.DataFrame:
         "value": "Float64",
         "floor": "Float64",
         "ceiling": "Float64",
+        **dict.fromkeys(BLIND_COLUMNS, "Float64"),
         "seed": "int64",
         "round": "int64",
         "voxels": "Int64",

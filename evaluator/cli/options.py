@@ -106,6 +106,12 @@ output_folder_option = click.option(
 )
 
 
+unregistered_option = click.option(
+    "--unregistered",
+    is_flag=True,
+    help="Simulate prompts on each image's own reference, for images that are not registered: "
+    "the images of a case then do not get the same prompt.",
+)
 by_option = click.option(
     "--by",
     "columns",

@@ -17,6 +17,7 @@ from evaluator.cli.options import (
     gpus_option,
     parse_gpus,
     sockets_option,
+    unregistered_option,
     weights_option,
 )
 from evaluator.cli.progress import Progress
@@ -131,12 +132,7 @@ NO_MASK_EXIT = 11
     is_flag=True,
     help="Run in spite of errors in the data; every table of the run tells of it.",
 )
-@click.option(
-    "--unregistered",
-    is_flag=True,
-    help="Simulate prompts on each image's own reference, for images that are not registered: "
-    "the images of a case then do not get the same prompt.",
-)
+@unregistered_option
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 def run(
     models: tuple[str, ...],

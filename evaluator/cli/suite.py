@@ -16,6 +16,7 @@ from evaluator.cli.options import (
     gpus_option,
     json_option,
     parse_gpus,
+    unregistered_option,
 )
 
 logger = logging.getLogger(__name__)
@@ -131,9 +132,16 @@ def control(name: str, as_json: bool) -> None:
 @gpus_option
 @data_root_option
 @click.option("--force", is_flag=True, help="Run in spite of errors in the data.")
+@unregistered_option
 @json_option("run")
 def run(
-    name: str, engine: str, gpus: str, data_root: Path | None, force: bool, as_json: bool
+    name: str,
+    engine: str,
+    gpus: str,
+    data_root: Path | None,
+    force: bool,
+    unregistered: bool,
+    as_json: bool,
 ) -> None:
     """Run suite NAME (or a .toml file): every model on every dataset under every protocol.
 
@@ -152,6 +160,7 @@ def run(
         gpus=parse_gpus(gpus),
         data_root=data_root,
         force=force,
+        unregistered=unregistered,
     )
     with Progress(manifest.name) as bar:
 

@@ -92,11 +92,10 @@ def blind_masks(
     return {} if position is None else {"mean shape": shape.at(position, grid)}
 
 
-def best_mask(masks: Mapping[str, GridMask], reference: GridMask) -> tuple[str, GridMask]:
-    """The mask with the best Dice, and its rule; the first of equal ones."""
+def best_answer(masks: Mapping[str, GridMask], reference: GridMask) -> str:
+    """The rule of the mask with the best Dice; the first of equal ones."""
     scores = {name: dice(mask, reference) for name, mask in masks.items()}
-    best = max(scores, key=lambda name: scores[name])
-    return best, masks[best]
+    return max(scores, key=lambda name: scores[name])
 
 
 def _centre(prompt: TargetPrompt) -> Millimetres | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from evaluator.datasets.image_plans import planned_case
@@ -13,7 +13,7 @@ from evaluator.imaging.mask_resampling import resample_mask
 from evaluator.limits.blind_masks import (
     NO_OTHER_SUBJECT,
     OUTSIDE,
-    best_mask,
+    best_answer,
     blind_masks,
     needs_shape,
 )
@@ -26,6 +26,8 @@ from evaluator.scoring.masks import score_masks
 from evaluator.types import ScoreStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from evaluator.datasets.references import LoadedReferences
     from evaluator.imaging.grid_masks import GridMask
     from evaluator.limits.typical_shapes import TypicalShapes
@@ -36,17 +38,40 @@ if TYPE_CHECKING:
     Values = dict[str, float | None]
 
 
+#: rule of a ceiling where the images of a case are not in one frame
+OWN_REFERENCE = "own reference: the images are not registered"
+
+
+@dataclass(frozen=True, slots=True)
+class _Floor:
+    rule: str
+    #: answer -> its values
+    blind: Mapping[str, Values] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class _Ceiling:
     values: Values
-    finest: Modality
+    rule: str
 
 
 class CaseLimits:
     """The limits of one case's scans; its references are read once."""
 
-    def __init__(self, case: Case, protocol: Protocol, shapes: TypicalShapes) -> None:
+    def __init__(
+        self, case: Case, protocol: Protocol, shapes: TypicalShapes, *, registered: bool = True
+    ) -> None:
+        """Read the references.
+
+        Args:
+            case: the case.
+            protocol: of the run.
+            shapes: typical shapes of the dataset's targets.
+            registered: the images of the case lie in one frame; else the reference of one image
+                says nothing of another image.
+        """
         self._case, self._protocol, self._shapes = case, protocol, shapes
+        self._registered = registered
         self._own = self._load(case)
         #: by image plan: the references that masks are scored against
         self._shown: dict[ImagePlan, dict[Modality, LoadedReferences]] = {}
@@ -91,16 +116,18 @@ class CaseLimits:
                 if (plan, target) not in ceilings:
                     ceilings[plan, target] = self._ceiling(modality, target, references)
                 ceiling = ceilings[plan, target]
-                rule, floor = self._floor(modality, references, prompt)
+                floor = self._floor(modality, references, prompt)
                 for metric in self._protocol.metrics:
+                    blind = {name: values.get(metric) for name, values in floor.blind.items()}
                     row = LimitRow(
                         seed=seed,
                         target=target,
                         metric=metric,
-                        floor=floor.get(metric),
+                        floor=blind.get(floor.rule),
+                        blind=blind,
                         ceiling=ceiling.values.get(metric),
-                        floor_rule=rule,
-                        ceiling_rule=str(ceiling.finest),
+                        floor_rule=floor.rule,
+                        ceiling_rule=ceiling.rule,
                     )
                     rows.append(row)
         return tuple(rows)
@@ -124,41 +151,49 @@ class CaseLimits:
 
     def _floor(
         self, modality: Modality, references: LoadedReferences, prompt: TargetPrompt
-    ) -> tuple[str, Values]:
-        """The rule of the best image-blind mask, and its scores."""
+    ) -> _Floor:
+        """The scores of each image-blind mask, and which is the best."""
         shape = None
         if needs_shape(prompt):
             named = prompt.text_of or prompt.target
             shape = self._shapes.of(named, without=self._case.subject)
             if shape is None:
-                return NO_OTHER_SUBJECT, {}
+                return _Floor(NO_OTHER_SUBJECT)
         own = self._own[modality].grid
         masks = blind_masks(prompt, references.grid, modality, shape, own=own)
         if not masks:
-            return OUTSIDE, {}
-        rule, mask = best_mask(masks, references.masks[prompt.target])
-        return rule, self._values(references, prompt.target, mask)
+            return _Floor(OUTSIDE)
+        return _Floor(
+            best_answer(masks, references.masks[prompt.target]),
+            {name: self._values(references, prompt.target, mask) for name, mask in masks.items()},
+        )
 
     def _ceiling(self, modality: Modality, target: str, shown: LoadedReferences) -> _Ceiling:
         """The scores of the finest reference: on the scored grid, or there and back.
 
         Two masks are compared. One is the finest reference on the scored grid, against the
         reference there. The other is the finest reference resampled to the image's own grid and
-        back, against itself. The one with the better Dice counts: references of images that are not
-        aligned do not lower the ceiling.
+        back, against itself. The one with the better Dice counts: references of images that are
+        not aligned do not lower the ceiling. Images that are not registered each have their own
+        reference only, so the ceiling is that of this reference.
         """
         masks: dict[Modality, GridMask] = {}
         for name, loaded in self._own.items():
+            if not self._registered and name != modality:
+                continue
             if target in loaded.masks and not loaded.masks[target].empty:
                 masks[name] = loaded.masks[target]
+        if not masks:
+            return _Ceiling({}, OWN_REFERENCE)
         best = finest(masks)
+        rule = str(best) if self._registered else OWN_REFERENCE
         source = self._own[best]
         there = resample_mask(masks[best], shown.grid)
         on_own = resample_mask(masks[best], self._own[modality].grid)
         back = resample_mask(on_own, source.grid)
         if dice(shown.masks[target], there) >= dice(masks[best], back):
-            return _Ceiling(self._values(shown, target, there), best)
-        return _Ceiling(self._values(source, target, back), best)
+            return _Ceiling(self._values(shown, target, there), rule)
+        return _Ceiling(self._values(source, target, back), rule)
 
     def _values(self, references: LoadedReferences, target: str, mask: GridMask) -> Values:
         scores = score_masks(references, {target: mask}, self._protocol)[target]

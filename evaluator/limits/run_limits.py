@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from evaluator import paths
@@ -17,17 +18,17 @@ from evaluator.runs.json_types import read_typed, write_typed
 from evaluator.runs.score_limits import ScanLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from evaluator.runs.records import CasePrompts, ScanRecord
     from evaluator.runs.store import RunStore
-    from evaluator.types import Case, Dataset, Protocol
+    from evaluator.types import Case, Dataset, Modality, Protocol
 
 logger = logging.getLogger(__name__)
 
 #: increased when a rule of floors or ceilings changes, so that stored limits are computed again
-RULES = 1
+RULES = 2
 
 
 def ensure_limits(runs: Iterable[RunStore]) -> None:
@@ -56,6 +57,7 @@ def complete_limits(run: RunStore) -> str:
         return ""
     try:
         dataset, protocol = _sources(run)
+        unregistered = run.info().unregistered
     except UserError as error:
         return f"no floors and ceilings: {error}"
     cases = {case.id: case for case in dataset.cases}
@@ -63,7 +65,10 @@ def complete_limits(run: RunStore) -> str:
     problems: list[str] = []
     for case, of_case in missing.items():
         try:
-            _complete_case(run, cases[case], protocol, shapes, of_case)
+            prompts = of_case[0][1]
+            registered = not unregistered and has_one_frame(prompts)
+            source = partial(CaseLimits, cases[case], protocol, shapes, registered=registered)
+            _complete_case(run, cases[case], source, of_case)
         except (VolumeError, UserError, OSError, KeyError) as error:
             problems.append(f"{case}: {error}")
         except HostError as error:  # the run's folder cannot be written
@@ -117,8 +122,7 @@ def _sources(run: RunStore) -> tuple[Dataset, Protocol]:
 def _complete_case(
     run: RunStore,
     case: Case,
-    protocol: Protocol,
-    shapes: TypicalShapes,
+    read_case: Callable[[], CaseLimits],
     scans: list[tuple[ScanRecord, CasePrompts, str]],
 ) -> None:
     limits: CaseLimits | None = None
@@ -126,7 +130,7 @@ def _complete_case(
         stored = _cached(key)
         if stored is None:
             _require_references(case, record)
-            limits = limits or CaseLimits(case, protocol, shapes)
+            limits = limits or read_case()
             rows = limits.rows(record.modality, prompts.scan(record.modality))
             stored = ScanLimits(
                 case=case.id,
@@ -138,6 +142,20 @@ def _complete_case(
             with suppress(HostError):
                 write_typed(_cache_path(key), stored)
         run.write_limits(stored)
+
+
+def has_one_frame(prompts: CasePrompts) -> bool:
+    """Whether a target's prompts are of one place, simulated on one image, in all images.
+
+    It is False for prompts that were simulated on each image's own reference, also where a run
+    replays the prompts of another run.
+    """
+    anchors: dict[tuple[int, str], set[Modality | None]] = {}
+    for modality in prompts.prompts:
+        for seed, targets in prompts.scan(modality).prompts.items():
+            for target, prompt in targets.items():
+                anchors.setdefault((seed, target), set()).add(prompt.anchor)
+    return all(len(of_target) == 1 for of_target in anchors.values())
 
 
 def _require_references(case: Case, record: ScanRecord) -> None:

@@ -11,7 +11,7 @@ from evaluator.runs.json_types import FORMAT
 FORCED = "FORCED: --force ran the model in spite of errors in the data"
 UNREGISTERED = (
     "UNREGISTERED: prompts were simulated on each image's own reference (--unregistered), so the "
-    "images of a case did not get one prompt"
+    "images of a case did not get one prompt, and each ceiling is that of the image's own reference"
 )
 
 

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from evaluator.runs.json_types import FORMAT
 from evaluator.types import Modality
 
+#: the image-blind answers: each is a mask that follows from the prompt alone
+BLIND_ANSWERS = ("ellipsoid", "box", "ball", "mean shape")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitRow:
@@ -20,14 +23,15 @@ class LimitRow:
     seed: int
     target: str
     metric: str
-    #: score of the image-blind mask; None: there is none, or the metric has no value for it
+    #: score of the best image-blind mask; None: there is none, or the metric has no value for it
     floor: float | None = None
+    #: name in ``BLIND_ANSWERS`` -> score of that mask; empty in runs of earlier versions
+    blind: Mapping[str, float | None] = field(default_factory=dict)
     #: score of the finest reference of the case; None: the metric has no value
     ceiling: float | None = None
-    #: shape of the image-blind mask ("ellipsoid", "box", "ball", "mean shape"), or why there is
-    #: none
+    #: name in ``BLIND_ANSWERS`` of the best mask, or why there is none
     floor_rule: str
-    #: modality of the finest reference
+    #: modality of the finest reference, or that the image's own reference was used
     ceiling_rule: str
 
 

@@ -39,9 +39,13 @@ _PREDICTION = (
     "seed", "round",
 )  # fmt: skip
 
-COLUMNS = (*_PREDICTION, "metric", "value", "status", "floor", "ceiling")
-"""``floor`` is the score of an image-blind answer to the same prompt, ``ceiling`` what the grid
-allows (``docs/metrics.md``); NA where they are not known.
+#: column -> the image-blind answers whose score it may have; a prompt has one of them at most
+BLIND_COLUMNS = {"blind_round": ("ellipsoid", "ball"), "blind_shape": ("box", "mean shape")}
+
+COLUMNS = (*_PREDICTION, "metric", "value", "status", "floor", "ceiling", *BLIND_COLUMNS)
+"""``floor`` is the score of the best image-blind answer to the same prompt, ``ceiling`` what the
+grid allows, ``blind_round`` and ``blind_shape`` the scores of the image-blind answers
+(``docs/metrics.md``); NA where they are not known.
 """
 
 PREDICTION_COLUMNS = (
@@ -63,7 +67,7 @@ _TYPES = {
     "load_seconds": "Float64", "gpu_peak_bytes": "Int64", "interactions": "Int64",
     "voxels": "Int64", "voxel_ml": "Float64", "displacement_mm": "Float64",
     "floor": "Float64", "ceiling": "Float64", "clicks": "Int64", "boxes": "Int64",
-    "scribble_mm": "Float64",
+    "scribble_mm": "Float64", **dict.fromkeys(BLIND_COLUMNS, "Float64"),
 }  # fmt: skip
 _ORDER = ["case", "modality", "seed", "round", "target"]
 #: under this key a Parquet file names the state of the record that it was made of
@@ -175,10 +179,13 @@ def read_scores(run: RunStore) -> pd.DataFrame:
 def _limits_of(run: RunStore, record: ScanRecord) -> dict[tuple[int, str, str], Row]:
     """Seed, target and metric -> floor and ceiling of the scan's scores."""
     limits = run.limits(record.case, record.modality)
-    return {
-        (row.seed, row.target, row.metric): {"floor": row.floor, "ceiling": row.ceiling}
-        for row in (limits.rows if limits else ())
-    }
+    columns: dict[tuple[int, str, str], Row] = {}
+    for row in limits.rows if limits else ():
+        of_row: Row = {"floor": row.floor, "ceiling": row.ceiling}
+        for column, names in BLIND_COLUMNS.items():
+            of_row[column] = next((row.blind[name] for name in names if name in row.blind), None)
+        columns[row.seed, row.target, row.metric] = of_row
+    return columns
 
 
 def read_predictions(run: RunStore) -> pd.DataFrame:

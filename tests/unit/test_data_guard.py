@@ -93,6 +93,9 @@ def test_prompts_on_each_images_reference(data, tmp_path):
         assert (prompt.anchor, prompt.displacement_mm) == (modality, 0)
         mask, _ = read_labels(tmp_path / "data" / f"a_{modality}_reference.nii.gz")
         assert prompt.box.low == tuple(np.argwhere(mask).min(axis=0))
+        for row in run.limits("a.a", modality).rows:
+            assert row.ceiling_rule == "own reference: the images are not registered"
+            assert row.ceiling == (1 if row.metric in ("dice", "nsd") else 0)
     assert any("UNREGISTERED" in line for line in header(run))
     compared = CliRunner().invoke(umd, ["compare", str(run.path)]).output
     assert "UNREGISTERED" in compared

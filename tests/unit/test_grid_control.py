@@ -7,10 +7,11 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from scipy import ndimage
+from scipy import ndimage, stats
 
 import evaluator
 from evaluator.analysis.comparison import compare
+from evaluator.analysis.comparison.blind_answers import allowed_by_all, beats_floor
 from evaluator.analysis.comparison.conclusions import KINDS, conclude
 from evaluator.analysis.comparison.grid_schema import GRID
 from evaluator.cli.compare import compare as compare_command
@@ -107,13 +108,19 @@ def test_an_image_blind_model_on_real_scans(shared_data, project, model, monkeyp
     assert row["conclusion"] == "no difference beyond the grid"
 
 
-def scored(values, protocol="box", model="m"):
-    """Results of (structural, functional) x (score, floor, ceiling) of each subject, as Dice."""
+def scored(values, protocol="box", model="m", boxes=()):
+    """Results of (structural, functional) x (score, floor, ceiling) of each subject, as Dice.
+
+    With ``boxes`` the floor is that of the ellipsoid, and these are the scores of the box.
+    """
     run = facts(model, protocol=protocol, prompt_kind="box")
     rows = []
     for number, pair in enumerate(values):
         for modality, (score, floor, ceiling) in zip(("CT", "PT"), pair, strict=True):
             limits = {"floor": floor, "ceiling": ceiling}
+            if len(boxes):
+                limits["blind_round"] = floor
+                limits["blind_shape"] = boxes[number][modality == "PT"]
             rows.append((run, f"s{number:02d}", modality, "lesion", "dice", score, limits))
     return results([run], rows)
 
@@ -183,6 +190,97 @@ def test_a_loss_on_pet_is_found_however_the_model_depends_on_the_box(depends):
     row = overall(compare(scored(values), metrics=["dice"], resamples=999))
     assert row["conclusion"] == "worse on PET"
     assert row["controlled_difference"] == pytest.approx(0.1, abs=0.03)
+
+
+def against_the_box(n, scores_of, seed=4):
+    """Subjects of a model, with the ellipsoid as the floor and the box as the other answer.
+
+    The box loses about 0.11 from CT to PET, the ellipsoid 0.08. ``scores_of`` gets both answers
+    as (CT, PET) and returns the model's scores.
+    """
+    rng = np.random.default_rng(seed)
+    values, boxes = [], []
+    for _ in range(n):
+        level, step = rng.normal(0, 0.03), rng.normal(0.08, 0.03)
+        ellipsoid = np.array([0.78 + level, 0.78 + level - step])
+        box = np.array([0.58 + level, 0.58 + level - 0.11 - 0.3 * (step - 0.08)])
+        box = box + rng.normal(0, 0.01, 2)
+        scores = scores_of(ellipsoid, box) + rng.normal(0, 0.01, 2)
+        values.append([(s, f, c) for s, f, c in zip(scores, ellipsoid, (1.0, 0.97), strict=True)])
+        boxes.append(tuple(box))
+    return values, boxes
+
+
+def test_an_image_blind_answer_that_is_not_the_floor_is_not_worse():
+    values, boxes = against_the_box(60, lambda _, box: box)
+    alone = overall(compare(scored(values), metrics=["dice"], resamples=999))
+    assert alone["conclusion"] == "worse on PET"
+    assert alone["grid_answer"] == "floor"
+    row = overall(compare(scored(values, boxes=boxes), metrics=["dice"], resamples=999))
+    assert row["conclusion"] in (
+        "no difference beyond the grid",
+        "no difference shown beyond the grid",
+    )
+    assert row["grid_answer"] == "box or mean shape"
+    assert abs(row["controlled_difference"]) < 0.02
+    assert row["controlled_low"] <= alone["controlled_low"]
+    assert row["controlled_high"] >= alone["controlled_high"] - 1e-12
+
+
+@pytest.mark.parametrize("follows", [0.0, 0.5])
+def test_a_loss_on_pet_is_found_against_every_answer(follows):
+    def scores_of(ellipsoid, box):
+        return 0.85 - follows * (ellipsoid[0] - ellipsoid) - [0, 0.1]
+
+    values, boxes = against_the_box(60, scores_of)
+    row = overall(compare(scored(values, boxes=boxes), metrics=["dice"], resamples=999))
+    assert row["conclusion"] == "worse on PET"
+
+
+def test_estimates_are_combined_by_the_weakest():
+    """Rows: one sign; two signs; no subject."""
+    nan = np.nan
+    one, two = (
+        {name: np.array(values, dtype=float) for name, values in columns.items()}
+        for columns in (
+            {
+                "n": [9, 9, 0], "difference": [0.1, 0.05, nan], "low": [0.02, -0.01, nan],
+                "high": [0.2, 0.1, nan], "p_sign_flip": [0.01, 0.02, nan],
+                "p_equivalence": [0.9, 0.01, nan],
+            },
+            {
+                "n": [9, 9, 0], "difference": [0.06, -0.01, nan], "low": [0.01, -0.1, nan],
+                "high": [0.1, 0.01, nan], "p_sign_flip": [0.03, 0.04, nan],
+                "p_equivalence": [0.8, 0.02, nan],
+            },
+        )
+    )  # fmt: skip
+    combined, chosen = allowed_by_all([one, two], np.zeros(3, bool))
+    assert list(chosen[:2]) == [1, 1]
+    assert combined["difference"] == pytest.approx([0.06, -0.01, nan], nan_ok=True)
+    assert combined["low"] == pytest.approx([0.01, -0.1, nan], nan_ok=True)
+    assert combined["high"] == pytest.approx([0.2, 0.1, nan], nan_ok=True)
+    assert combined["p_sign_flip"] == pytest.approx([0.03, 1, nan], nan_ok=True)
+    assert combined["p_equivalence"] == pytest.approx([0.9, 0.02, nan], nan_ok=True)
+    combined, chosen = allowed_by_all([one, two], np.ones(3, bool))
+    assert not chosen.any()
+    for name in ("difference", "low", "p_sign_flip", "p_equivalence"):
+        assert combined[name] == pytest.approx(one[name], nan_ok=True)
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_better_than_the_floor_is_a_t_test_on_both_images(higher):
+    rng = np.random.default_rng(5)
+    floors = rng.normal(0.6, 0.1, (2, 40, 12))
+    scores = floors + (1 if higher else -1) * rng.normal(0.02, 0.04, (2, 40, 12))
+    scores[0, 0, :11] = np.nan
+    got = beats_floor(list(scores), list(floors), higher_is_better=higher)
+    side = "greater" if higher else "less"
+    with np.errstate(invalid="ignore"):
+        p = stats.ttest_rel(scores, floors, axis=2, alternative=side).pvalue
+    assert np.array_equal(got[1:], (p[:, 1:] < 0.05).all(axis=0))
+    assert 0.1 < got.mean() < 0.9
+    assert not got[0]
 
 
 def test_without_limits_the_raw_verdict_stands_and_says_so():

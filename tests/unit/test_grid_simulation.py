@@ -21,16 +21,20 @@ def shares(pool, model, n, **more):
     return [np.mean([result[k] for result in results]) for k in (0, 1)] + [np.mean(claims)]
 
 
-def test_an_image_blind_model_is_worse_by_the_raw_scores_and_not_beyond_the_grid(pool):
-    raw, found, _ = shares(pool, BLIND[0], 30)
+@pytest.mark.parametrize("model", [BLIND[0], BLIND[-1]])
+def test_an_image_blind_model_is_worse_by_the_raw_scores_and_not_beyond_the_grid(pool, model):
+    raw, found, _ = shares(pool, model, 30)
     assert raw > 0.9
     assert found <= 0.06
 
 
-@pytest.mark.parametrize("model", [BLIND[0], "image only, middling"])
-def test_a_planted_loss_is_found(pool, model):
+@pytest.mark.parametrize(
+    ("model", "power"), [(BLIND[0], 0.8), ("image only, middling", 0.75)], ids=str
+)
+def test_a_planted_loss_is_found(pool, model, power):
+    """Twelve tumours, so less power than docs/confounds.md states for more of them."""
     _, found, _ = shares(pool, model, 100, loss=LOSS)
-    assert found >= 0.8
+    assert found >= power
 
 
 @pytest.mark.parametrize("model", ["image only, good", "image only, perfect", "image and box"])

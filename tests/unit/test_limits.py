@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -19,8 +20,11 @@ from evaluator.imaging.mask_resampling import resample_mask
 from evaluator.imaging.solids import ball_mask, box_mask, ellipsoid_in_box, solid_mask
 from evaluator.limits import complete_limits
 from evaluator.limits.blind_masks import blind_masks
+from evaluator.limits.run_limits import has_one_frame
 from evaluator.limits.typical_shapes import TypicalShapes, centre_of_mass, volume_ml
 from evaluator.prompting.error_regions import dice
+from evaluator.runs.json_types import dump
+from evaluator.runs.records import CasePrompts
 from evaluator.types import TargetPrompt
 from tests.conftest import order
 from tests.tiny import GRIDS, PAINTER, make_dataset
@@ -177,6 +181,16 @@ def test_the_floor_is_the_score_of_the_better_mask(painted):
     expected = max(dice(reference, mask(prompt.box, reference.grid)) for mask in candidates)
     (row,) = (row for row in run.limits(case.id, "PT").rows if row.metric == "dice")
     assert row.floor == pytest.approx(expected, abs=1e-12)
+    blind = {
+        "box": dice(reference, box_mask(prompt.box, reference.grid)),
+        "ellipsoid": dice(reference, ellipsoid_in_box(prompt.box, reference.grid)),
+    }
+    assert row.blind == pytest.approx(blind, abs=1e-12)
+    scores = evaluator.load(run.path).scores
+    selected = scores[(scores["metric"] == "dice") & (scores["modality"] == "PT")]
+    selected = selected[selected["case"] == case.id].iloc[0]
+    assert selected["blind_shape"] == pytest.approx(blind["box"], abs=1e-12)
+    assert selected["blind_round"] == pytest.approx(blind["ellipsoid"], abs=1e-12)
 
 
 def test_an_older_run_gets_its_limits_when_it_is_loaded(painted, messages):
@@ -191,6 +205,15 @@ def test_an_older_run_gets_its_limits_when_it_is_loaded(painted, messages):
     assert scores["floor"].isna().all()
     assert scores["value"].equals(before["value"])
     assert any("no floors and ceilings" in message for message in messages)
+
+
+def test_prompts_of_one_image_are_of_one_frame(painted):
+    run, _ = painted
+    prompts = run.prompts("a.a")
+    assert has_one_frame(prompts)
+    body = json.loads(json.dumps(dump(prompts)["prompts"]))
+    body["PT"]["0"]["liver"]["anchor"] = "PT"
+    assert not has_one_frame(CasePrompts.of("a.a", prompts.source, body))
 
 
 def test_changed_references_give_no_limits(painted, monkeypatch, tmp_path):

@@ -6,11 +6,12 @@ import warnings
 
 import numpy as np
 import pytest
+import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import ndtr
-from statsmodels.regression.mixed_linear_model import MixedLM
+from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
@@ -208,6 +209,18 @@ def _long(n, k, missing, spread, seed=0):
     )
 
 
+def _design(structural, functional):
+    """Scores, fixed and random effects, and subjects of the joint model, in rows."""
+    k = structural.shape[1]
+    subject, organ = np.nonzero(~np.isnan(structural))
+    y = np.concatenate([structural[subject, organ], functional[subject, organ]])
+    modality = np.repeat([1.0, 0.0], len(subject))
+    contrasts = np.vstack([np.eye(k - 1), -np.ones(k - 1)])[np.tile(organ, 2)]
+    fixed = np.column_stack([np.ones_like(y), modality, contrasts, contrasts * modality[:, None]])
+    random = np.column_stack([np.ones_like(y), modality])
+    return y, fixed, random, np.tile(subject, 2)
+
+
 @pytest.mark.parametrize(
     ("n", "k", "missing", "spread"), [(60, 13, 0.0, 0.05), (40, 4, 0.2, 0.05), (120, 6, 0.1, 0.02)]
 )
@@ -215,15 +228,10 @@ def test_the_joint_model_is_statsmodels_mixedlm(n, k, missing, spread):
     structural, functional = _long(n, k, missing, spread)
     result = fit_mixed_model(structural, functional, resamples=99, seed=0)
     assert result.method == "mixed model"
-    subject, organ = np.nonzero(~np.isnan(structural))
-    y = np.concatenate([structural[subject, organ], functional[subject, organ]])
-    modality = np.repeat([1.0, 0.0], len(subject))
-    contrasts = np.vstack([np.eye(k - 1), -np.ones(k - 1)])[np.tile(organ, 2)]
-    fixed = np.column_stack([np.ones_like(y), modality, contrasts, contrasts * modality[:, None]])
-    random = np.column_stack([np.ones_like(y), modality])
+    y, fixed, random, subject = _design(structural, functional)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        peer = MixedLM(y, fixed, np.tile(subject, 2), exog_re=random).fit(reml=True)
+        peer = MixedLM(y, fixed, subject, exog_re=random).fit(reml=True)
     half = stats.t.ppf(0.975, n - 1) * peer.bse_fe[1]
     assert result.difference == pytest.approx(peer.fe_params[1], abs=1e-5)
     assert (result.high - result.low) / 2 == pytest.approx(half, rel=2e-3)
@@ -232,12 +240,54 @@ def test_the_joint_model_is_statsmodels_mixedlm(n, k, missing, spread):
     assert result.sd_modality == pytest.approx(np.sqrt(peer.cov_re[1, 1]), rel=2e-2, abs=1e-3)
 
 
+@pytest.mark.parametrize(("n", "k", "missing"), [(12, 5, 0.0), (20, 4, 0.2), (30, 3, 0.1)])
+def test_the_joint_model_is_statsmodels_at_the_same_variances(n, k, missing):
+    """MixedLM stops at its optimum of fewer digits, so its formulas are taken at ours."""
+    structural, functional = _long(n, k, missing, 0.05)
+    result = fit_mixed_model(structural, functional, resamples=99, seed=0)
+    y, fixed, random, subject = _design(structural, functional)
+    fit = fit_reml(y, fixed, random, subject)
+    same = subject[:, None] == subject
+    variance = same * (random @ fit.random @ random.T) + fit.residual * np.eye(len(y))
+    peer = sm.GLS(y, fixed, sigma=variance).fit()
+    covariance = peer.normalized_cov_params
+    assert fit.effects == pytest.approx(peer.params, abs=1e-9)
+    assert fit.covariance == pytest.approx(covariance, abs=1e-9)
+    half = stats.t.ppf(0.975, n - 1) * np.sqrt(covariance[1, 1])
+    assert (result.low, result.high) == pytest.approx(
+        (peer.params[1] - half, peer.params[1] + half), abs=1e-9
+    )
+    assert result.p == pytest.approx(
+        2 * stats.t.sf(abs(peer.params[1]) / np.sqrt(covariance[1, 1]), n - 1), abs=1e-9
+    )
+    interactions = np.eye(2 * k)[k + 1 :]
+    wald = interactions @ peer.params
+    statistic = wald @ np.linalg.solve(interactions @ covariance @ interactions.T, wald)
+    expected = stats.f.sf(statistic / (k - 1), k - 1, (n - 1) * (k - 1))
+    assert result.p_interaction == pytest.approx(expected, abs=1e-9)
+    # and the variances are an optimum of statsmodels' criterion
+    model = MixedLM(y, fixed, subject, exog_re=random)
+    model.reml, model.cov_pen, model.fe_pen = True, None, None
+    at_ours = MixedLMParams.from_components(cov_re=fit.random / fit.residual, fe_params=fit.effects)
+    best = model.loglike(at_ours)
+    for scale in (0.999, 1.001):
+        for row, column in ((0, 0), (0, 1), (1, 1)):
+            changed = (fit.random / fit.residual).copy()
+            changed[row, column] *= scale
+            changed[column, row] = changed[row, column]
+            beside = MixedLMParams.from_components(cov_re=changed, fe_params=fit.effects)
+            assert model.loglike(beside) <= best + 1e-9
+
+
 def test_of_full_data_the_joint_test_is_the_paired_t_test_of_subjects_means():
     structural, functional = _long(25, 13, 0.0, 0.05)
-    result = fit_mixed_model(structural, functional, resamples=99, seed=0)
-    t = stats.ttest_rel(structural.mean(axis=1), functional.mean(axis=1))
-    assert result.p == pytest.approx(t.pvalue, rel=1e-3)
-    assert (result.low, result.high) == pytest.approx(tuple(t.confidence_interval()), abs=1e-5)
+    result = fit_mixed_model(structural, functional, resamples=99, seed=0, margin=0.05)
+    means = structural.mean(axis=1), functional.mean(axis=1)
+    t = stats.ttest_rel(*means)
+    assert result.difference == pytest.approx((means[0] - means[1]).mean(), abs=1e-9)
+    assert result.p == pytest.approx(t.pvalue, abs=1e-9)
+    assert (result.low, result.high) == pytest.approx(tuple(t.confidence_interval()), abs=1e-9)
+    assert result.p_equivalence == pytest.approx(ttost_paired(*means, -0.05, 0.05)[0], abs=1e-9)
 
 
 def test_a_variance_of_zero_is_no_obstacle():
@@ -259,8 +309,8 @@ def test_reml_of_a_mean_is_the_variance_components_anova():
     within = table.var(axis=1, ddof=1).mean()
     between = size * table.mean(axis=1).var(ddof=1)
     assert result.converged
-    assert result.residual == pytest.approx(within, rel=1e-4)
-    assert result.random[0, 0] == pytest.approx((between - within) / size, rel=1e-4)
+    assert result.residual == pytest.approx(within, rel=1e-9)
+    assert result.random[0, 0] == pytest.approx((between - within) / size, rel=1e-9)
     assert result.effects[0] == pytest.approx(y.mean())
 
 

@@ -73,6 +73,21 @@ def test_a_suite_runs_all_it_can_the_control_first(suite, messages):
     assert {run.dataset for run in load_runs(suite).runs} == {"tiny", "known"}
 
 
+def test_a_suite_runs_images_that_are_not_registered(suite, monkeypatch):
+    orders = []
+
+    def refuse(order, **_):
+        orders.append(order)
+        raise UserError("not now")
+
+    monkeypatch.setattr("evaluator.evaluation.suites.run_model", refuse)
+    arguments = ("suite", "run", "mine.toml", "--engine", "local", "--unregistered")
+    monkeypatch.setattr("evaluator.manifests.suites.load_suite", lambda _: suite)
+    assert CliRunner().invoke(command, arguments).exit_code == 1
+    assert len(orders) == 8
+    assert all(order.unregistered for order in orders)
+
+
 def test_a_suite_goes_on_and_makes_nothing_twice(suite, monkeypatch):
     first = _quiet(suite)
     monkeypatch.setattr(

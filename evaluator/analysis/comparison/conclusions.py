@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from evaluator.analysis.comparison.blind_answers import FLOOR
 from evaluator.metrics import METRICS
 from evaluator.statistics import DIFFERENT, DIFFERENT_WITHIN_MARGIN, EQUIVALENT, INCONCLUSIVE
 
@@ -39,7 +40,7 @@ def conclude(row: Mapping[Any, Any], metric: str) -> tuple[str, str]:
 
     Args:
         row: A row with ``difference``, ``verdict``, the columns ``GRID`` of the schema before
-            the conclusion, and ``no_difference``.
+            the conclusion, and ``no_difference``; ``grid_answer`` may be absent.
         metric: Name of the metric.
 
     Returns:
@@ -55,6 +56,9 @@ def conclude(row: Mapping[Any, Any], metric: str) -> tuple[str, str]:
     part = (
         f"by the raw scores {raw}; image-blind answers to the model's prompts differ by {blind:.3f}"
     )
+    answer = row.get("grid_answer", FLOOR)
+    if not pd.isna(answer) and answer != FLOOR:
+        part = f"{part}, and the answer {answer} explains most of the difference"
     if row["no_difference"]:
         return NO_DIFFERENCE, f"{part}; the controlled difference of every subject is 0"
     if raw == controlled:

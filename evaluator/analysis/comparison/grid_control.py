@@ -3,16 +3,25 @@
 Each scan has a floor, which an image-blind answer reaches, and a ceiling, which the grid allows. A
 score counts up to the ceiling of the other image. The difference of a subject's scores is then
 regressed on the difference of its floors: the slope tells how much the model depends on what the
-grid does to an image-blind answer, and the intercept is the difference at equal floors.
+grid does to an image-blind answer, and the intercept is the difference at equal floors. The same is
+done with each image-blind answer in the place of the floor. The verdict of a model that is not
+better than the floor needs all of them.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from evaluator.analysis.comparison.blind_answers import (
+    FLOOR,
+    allowed_by_all,
+    arms_of_answers,
+    beats_floor,
+)
 from evaluator.analysis.comparison.conclusions import conclude
 from evaluator.analysis.comparison.paired_tests import adjusted_verdicts, paired_estimates
 from evaluator.analysis.comparison.pairing import NO_ESTIMATE
@@ -88,43 +97,83 @@ def _controlled(
         for values in (score_array.values[failures], score_array.floor, score_array.ceiling)
     )
     used = ~np.isnan(sum([*scores, *floors, *ceilings]))
-    score, floor, ceiling = (
+    score, ceiling = (
         [score_array.per_subject(np.where(used, values, np.nan)) for values in arms]
-        for arms in (scores, floors, ceilings)
+        for arms in (scores, ceilings)
     )
-    differences, covariate = (
-        _without_rounding(_counted_difference(values, ceiling, score_array.metric))
-        for values in (score, floor)
-    )
-    first, slope = _at_equal_floors(differences, covariate)
-    first = with_target_mean(_without_rounding(first))
-    second = np.where(np.isnan(first), np.nan, 0.0)
-    subjects = first.shape[-1]
+    answers = {
+        name: [score_array.per_subject(values) for values in arms]
+        for name, arms in arms_of_answers(score_array, modalities, used).items()
+    }
+    differences = _counted_difference(score, ceiling, score_array.metric)
     failed = None
     if failures == INCLUDED and not np.isnan(score_array.failure_value):
         failed = _failures(score_array, modalities, used)
-    estimates = paired_estimates(
-        first.reshape(-1, subjects),
-        second.reshape(-1, subjects),
-        score_array.metric,
-        options,
-        failed,
-    )
+    controlled = [
+        _against(
+            differences,
+            _counted_difference(arms, ceiling, score_array.metric),
+            score_array.metric,
+            options,
+            failed,
+        )
+        for arms in answers.values()
+    ]
+    above = beats_floor(
+        [with_target_mean(values) for values in score],
+        [with_target_mean(values) for values in answers[FLOOR]],
+        higher_is_better=METRICS[score_array.metric].direction == "higher",
+    ).ravel()
+    estimates, chosen = allowed_by_all([against.estimates for against in controlled], above)
     targets = (*score_array.targets, ALL_TARGETS)
     columns: dict[str, Any] = {
         "model": np.repeat(score_array.models, len(targets)),
         "target": list(targets) * len(score_array.models),
     }
-    for name, arms in (("floor", floor), ("ceiling", ceiling)):
+    for name, arms in (("floor", answers[FLOOR]), ("ceiling", ceiling)):
         for arm, values in zip(("structural", "functional"), arms, strict=True):
             columns[f"{name}_{arm}"] = _subject_mean(with_target_mean(values)).ravel()
     columns |= {column: estimates[name] for name, column in _NAMES.items()}
-    overall = np.full((len(slope), 1), np.nan)
-    columns["grid_dependence"] = np.concatenate([slope, overall], axis=1).ravel()
-    present = ~np.isnan(first)
-    differs = (present & (first != 0)).any(axis=-1)
-    columns["no_difference"] = (present.any(axis=-1) & ~differs).ravel()
+    slopes = np.stack([against.slope for against in controlled])
+    columns["grid_dependence"] = np.take_along_axis(slopes, chosen[None], axis=0)[0]
+    names = np.array(list(answers), dtype=object)[chosen]
+    names[estimates["n"] == 0] = pd.NA
+    columns["grid_answer"] = names
+    nothing = np.any([against.is_nothing for against in controlled], axis=0)
+    columns["no_difference"] = np.where(above, controlled[0].is_nothing, nothing)
     return pd.DataFrame(columns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Against:
+    """Controlled differences against one image-blind answer, (c,) rows of models and targets."""
+
+    estimates: dict[str, NDArray[Any]]
+    #: NaN for the mean over targets
+    slope: Floats
+    #: the difference of every subject is 0
+    is_nothing: NDArray[np.bool_]
+
+
+def _against(
+    differences: Floats,
+    covariate: Floats,
+    metric: str,
+    options: ComparisonOptions,
+    failed: tuple[SubjectFailures, SubjectFailures] | None,
+) -> _Against:
+    first, slope = _at_equal_floors(differences, covariate)
+    first = with_target_mean(_without_rounding(first))
+    first = first.reshape(-1, first.shape[-1])
+    present = ~np.isnan(first)
+    second = np.where(present, 0.0, np.nan)
+    differs = (present & (first != 0)).any(axis=-1)
+    overall = np.full((len(slope), 1), np.nan)
+    return _Against(
+        estimates=paired_estimates(first, second, metric, options, failed),
+        slope=np.concatenate([slope, overall], axis=1).ravel(),
+        is_nothing=present.any(axis=-1) & ~differs,
+    )
 
 
 def _failures(
@@ -148,8 +197,7 @@ def _failures(
 def _counted_difference(values: list[Floats], ceiling: list[Floats], metric: str) -> Floats:
     """First minus second, each counted up to the ceiling of the other image."""
     limit = np.minimum if METRICS[metric].direction == "higher" else np.maximum
-    counted: Floats = limit(values[0], ceiling[1]) - limit(values[1], ceiling[0])
-    return counted
+    return _without_rounding(limit(values[0], ceiling[1]) - limit(values[1], ceiling[0]))
 
 
 def _at_equal_floors(differences: Floats, covariate: Floats) -> tuple[Floats, Floats]:

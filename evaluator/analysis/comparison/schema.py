@@ -331,6 +331,7 @@ WORDS = {
     "target_dataset",
     "controlled_verdict",
     "conclusion",
+    "grid_answer",
     "grid_remark",
     "by",
     "subgroup",

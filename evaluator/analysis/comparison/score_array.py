@@ -6,7 +6,7 @@ A unit is one session of a subject under one seed. Statistics are over subjects:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import pandas as pd
 from evaluator.analysis.comparison.subject_means import mean_by_subject, sum_by_subject
 from evaluator.metrics import METRICS
 from evaluator.metrics.registry import NOT_EVALUATED, failure_value
+from evaluator.runs.tables import BLIND_COLUMNS
 from evaluator.types import MODALITIES, Modality, ScoreStatus, Status
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class ScoreArray:
     #: score of an image-blind answer to the same prompt, and what the grid allows; NaN: unknown
     floor: NDArray[np.float64]
     ceiling: NDArray[np.float64]
+    #: name -> scores of that image-blind answer; only of answers that have scores
+    blind: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     #: (units,) the number of each unit's subject
     subject: NDArray[np.int64]
     #: (modalities, units) the unit's case has a scan of the modality
@@ -119,6 +122,10 @@ def make_score_array(
     floor, ceiling = (
         _limit(rows[name], metric, magnitude=magnitude) for name in ("floor", "ceiling")
     )
+    blind = {
+        " or ".join(names): _limit(rows[column], metric, magnitude=magnitude)
+        for column, names in BLIND_COLUMNS.items()
+    }
     failures_are_worst = protocol.failures_count_as == "worst"
     values = {
         INCLUDED: np.where(failed & failures_are_worst, worst, scored),
@@ -137,6 +144,11 @@ def make_score_array(
         failure_value=worst,
         floor=_filled(shape, index, floor),
         ceiling=_filled(shape, index, ceiling),
+        blind={
+            name: _filled(shape, index, values)
+            for name, values in blind.items()
+            if not np.isnan(values).all()
+        },
         subject=subject,
         has=has,
     )

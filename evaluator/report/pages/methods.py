@@ -38,6 +38,10 @@ REFERENCES = {
         "Wilson EB. Probable inference, the law of succession, and statistical inference. J Am "
         "Stat Assoc 1927;22:209–212."
     ),
+    "berger": (
+        "Berger RL. Multiparameter hypothesis testing and acceptance sampling. Technometrics "
+        "1982;24:295–300."
+    ),
     "mover": (
         "Zou GY, Donner A. Construction of confidence limits about effect measures: a general "
         "approach. Stat Med 2008;27:1693–1702."
