@@ -167,7 +167,7 @@ def picture(name: str, modality: str, path: Path, masks: dict[str, np.ndarray]) 
 def draw(shown: Picture) -> Path:
     """Write the picture as SVG: the body grey, each mask in its colour."""
     width, height = shown.body.shape[1] * shown.size[0], shown.body.shape[0] * shown.size[1]
-    scale = 240 / height
+    scale = min(240 / height, 360 / width)
     parts = [path_of(shown.body, shown.size, "#d8d8d8", 1.0)]
     for model, mask in shown.masks.items():
         parts.append(path_of(mask, shown.size, COLOURS.get(model, "#208040"), 0.55))
@@ -175,7 +175,8 @@ def draw(shown: Picture) -> Path:
         f"{model} {COLOURS.get(model, '#208040')}" for model in shown.masks
     )
     svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width * scale:.0f}" height="240" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width * scale:.0f}" '
+        f'height="{height * scale:.0f}" '
         f'viewBox="0 0 {width:.1f} {height:.1f}"><title>{title}</title>'
         f"{''.join(parts)}</svg>\n"
     )
@@ -185,15 +186,13 @@ def draw(shown: Picture) -> Path:
 
 
 def path_of(mask: np.ndarray, size: tuple[float, float], colour: str, opacity: float) -> str:
-    """A mask as horizontal bars."""
+    """A mask as horizontal bars, each a little higher than its row, so that no gap shows."""
     bars = []
     for number, line in enumerate(mask):
         edges = np.flatnonzero(np.diff(np.r_[0, line.astype(np.int8), 0]))
         for first, end in zip(edges[::2], edges[1::2], strict=True):
-            left, length = first * size[0], (end - first) * size[0]
-            bars.append(
-                f"M{left:.0f} {number * size[1]:.0f}h{length:.0f}v{size[1]:.1f}h-{length:.0f}z"
-            )
+            left, length, top = first * size[0], (end - first) * size[0], number * size[1]
+            bars.append(f"M{left:.0f} {top:.0f}h{length:.0f}v{size[1] + 0.6:.1f}h-{length:.0f}z")
     return f'<path d="{"".join(bars)}" fill="{colour}" fill-opacity="{opacity}"/>'
 
 

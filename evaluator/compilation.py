@@ -61,7 +61,7 @@ def _message() -> str:
             f"{start}; they are kept in {TEMPORARY_FOLDER}, because neither the installation nor "
             "a home folder can be written; set NUMBA_CACHE_DIR to keep them in another folder"
         )
-    return f"{start} once after installation"
+    return f"{start}; each is compiled once"
 
 
 def _prepare_cache() -> tuple[bool, Path | None]:

@@ -160,7 +160,12 @@ def _score_files(prediction: Path, reference: Path, options: dict[str, Any]) -> 
     from evaluator.errors import VolumeError
     from evaluator.scoring.file_pairs import find_pairs, name_notes
     from evaluator.scoring.files import score_pairs
-    from evaluator.scoring.output_file import inputs_of, prepare_output, write_results
+    from evaluator.scoring.output_file import (
+        append_result,
+        inputs_of,
+        prepare_output,
+        write_results,
+    )
     from evaluator.scoring.score_summary import absent_targets
 
     pairs, unpaired = find_pairs(prediction, reference, options["image"])
@@ -179,8 +184,7 @@ def _score_files(prediction: Path, reference: Path, options: dict[str, Any]) -> 
             raise VolumeError(result["error"])
         results[result["name"]] = result
         if output:
-            with output.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(result | {"key": key}, allow_nan=False) + "\n")
+            append_result(output, result | {"key": key})
             results[result["name"]] = result | {"key": key}
         _print(result, as_json=options["as_json"])
         if len(pairs) > 1:
@@ -235,7 +239,7 @@ def _settings(options: dict[str, Any], pairs: Sequence[Pair]) -> tuple[Settings,
         labels=table.targets if table else None,
         prediction_labels=predicted.targets if predicted else None,
         ignored=table.ignored if table else (),
-        named_by_file=table is not None or len(pairs) == 1 or named_by_file(pairs),
+        named_by_file=table is not None or named_by_file(pairs),
         metrics=names,
         resample=options["resample"],
     )

@@ -95,7 +95,9 @@ def print_note(text: str) -> None:
 
 def terminal_width() -> int | None:
     """Characters in a line of the terminal; None if standard output is none."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    if sys.stdout is None or not sys.stdout.isatty():  # None: standard output is closed
+        return None
+    return shutil.get_terminal_size().columns
 
 
 def benchmark_of(group: Group) -> dict[str, str]:

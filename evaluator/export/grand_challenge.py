@@ -29,7 +29,7 @@ from evaluator.volumes import read_labels
 from evaluator.volumes.mha import write_mha
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import pandas as pd
@@ -74,24 +74,15 @@ def write_predictions(
     paths: list[Path] = []
     jobs: list[dict[str, Any]] = []
     left_out: list[dict[str, str]] = []
-    rows = last_round(predictions)
-    has_seeds = len(rows["seed"].unique()) > 1
-    columns = ["subject", "session", "modality", "seed"]
-    for key, found in rows.groupby(columns, observed=True):
-        subject, session, modality, seed = map(str, key)
-        if modality != chosen.modalities[0]:
+    for image, rows in _images(last_round(predictions), chosen):
+        failed = rows[rows["status"] != Status.OK]
+        if len(failed):
+            reasons = {f"{row.target}: {row.status}" for row in failed.itertuples()}
+            left_out.append({"image": f"{image}.mha", "reason": ", ".join(sorted(reasons))})
             continue
-        for name, target_rows in _portions(found, chosen):
-            image = f"{subject}.{session}_{modality}" + (f"_{name}" if name else "")
-            image += f"_seed{seed}" if has_seeds else ""
-            failed = target_rows[target_rows["status"] != Status.OK]
-            if len(failed):
-                reasons = {f"{row.target}: {row.status}" for row in failed.itertuples()}
-                left_out.append({"image": f"{image}.mha", "reason": ", ".join(sorted(reasons))})
-                continue
-            job, written = _write_job(run, chosen, image, target_rows, folder)
-            jobs.append(job)
-            paths += written
+        job, written = _write_job(run, chosen, image, rows, folder)
+        jobs.append(job)
+        paths += written
     if not jobs:
         raise UserError(
             f"run {run.name} has no image whose predictions all succeeded and fit the sockets "
@@ -110,6 +101,19 @@ def write_predictions(
     named = "the dataset's" if keep_ids else "numbers"
     logger.info("images are called SUBJECT.SESSION_MODALITY.mha; subjects have %s names", named)
     return paths
+
+
+def _images(rows: pd.DataFrame, sockets: SocketMap) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows of each job, with the name of its image without ending."""
+    has_seeds = len(rows["seed"].unique()) > 1
+    columns = ["subject", "session", "modality", "seed"]
+    for key, found in rows.groupby(columns, observed=True):
+        subject, session, modality, seed = map(str, key)
+        if modality != sockets.modalities[0]:
+            continue
+        for name, target_rows in _portions(found, sockets):
+            image = f"{subject}.{session}_{modality}" + (f"_{name}" if name else "")
+            yield image + (f"_seed{seed}" if has_seeds else ""), target_rows
 
 
 def _sockets_of(run: RunFacts) -> SocketMap:

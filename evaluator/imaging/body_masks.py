@@ -53,7 +53,8 @@ def find_body(
 
     affine = affine_of(grid)
     steps = [max(1, round(STEP_MM / size)) for size in spacing(affine)]
-    coarse = image[tuple(slice(step // 2, None, step) for step in steps)]
+    first = [min(step, size) // 2 for step, size in zip(steps, grid.shape, strict=True)]
+    coarse = image[tuple(slice(at, None, step) for at, step in zip(first, steps, strict=True))]
     above = coarse > (AIR_HU if scale == "HU" else _threshold(coarse))
     labels, count = ndimage.label(above)
     if not count:
@@ -69,9 +70,9 @@ def find_body(
     chosen = voxels[:: max(len(voxels) // MOST_PLACES, 1)]
     return Body(
         grid=grid,
-        places=to_world(affine, chosen * steps + [step // 2 for step in steps]),
+        places=to_world(affine, chosen * steps + first),
         volume_ml=len(voxels) * voxel_ml(affine) * float(np.prod(steps)),
-        mean=float(coarse[mask].mean()),
+        mean=float(coarse[mask].mean(dtype=np.float64)),
     )
 
 
@@ -92,5 +93,5 @@ def body_shift_mm(first: Body, second: Body) -> float | None:
 
 
 def _threshold(values: NDArray[np.float32]) -> float:
-    bright = values[values > values.mean()]
+    bright = values[values > values.mean(dtype=np.float64)]
     return PART_OF_BRIGHT * float(np.median(bright)) if bright.size else float(values.max())

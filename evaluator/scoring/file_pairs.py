@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from evaluator.errors import UserError
 from evaluator.volumes import SUFFIXES
+from evaluator.volumes.volume_file import DICOM_HINT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -60,9 +61,8 @@ def find_pairs(
     predictions, references = _volumes(prediction), _volumes(reference)
     images = _volumes(image) if image else {}
     if not references:
-        raise UserError(
-            f"{reference} holds no volume ({', '.join(SUFFIXES)}){_describe_folders(reference)}"
-        )
+        hint = DICOM_HINT if any(reference.rglob("*.dcm")) else _describe_folders(reference)
+        raise UserError(f"{reference} holds no volume ({', '.join(SUFFIXES)}){hint}")
     missing = sorted(references.keys() - images.keys())
     if image and missing:
         raise UserError(

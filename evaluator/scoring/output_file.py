@@ -104,6 +104,15 @@ def read_results(path: Path) -> dict[str, Json]:
     return results
 
 
+def append_result(path: Path, result: Json) -> None:
+    """Add one result to an output file; raises HostError."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(result, allow_nan=False) + "\n")
+    except OSError as error:
+        raise write_fault(path, error) from error
+
+
 def write_results(path: Path, results: Iterable[Json]) -> None:
     """Write an output file anew."""
     write_text(path, "".join(json.dumps(result, allow_nan=False) + "\n" for result in results))

@@ -46,7 +46,7 @@ def score_table(
         labels=table.targets if table else None,
         ignored=table.ignored if table else (),
         metrics=names,
-        named_by_file=table is not None or len(pairs) == 1 or named_by_file(pairs),
+        named_by_file=table is not None or named_by_file(pairs),
         resample="nearest" if resample else "no",
     )
     rows: list[dict[str, Any]] = []

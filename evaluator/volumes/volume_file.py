@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 NIFTI = (".nii", ".nii.gz")
 METAIMAGE = (".mha", ".mhd")
 NRRD = (".nrrd", ".nhdr")
+DICOM_HINT = ". DICOM studies become a dataset: umd data import FOLDER --layout dicom --name NAME"
 SUFFIXES = (".nii.gz", ".nii", *METAIMAGE, *NRRD)
 
 MOST_BYTES = 2**31
@@ -122,6 +123,7 @@ class VolumeFile:
             )
         raise VolumeError(
             f"{self.path}: not a supported volume format; supported are {', '.join(SUFFIXES)}"
+            + (DICOM_HINT if name.endswith(".dcm") else "")
         )
 
     def _read_header(self) -> Header:

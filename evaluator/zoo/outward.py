@@ -73,6 +73,7 @@ def export_image(
         UserError: the model cannot be exported; the message says why.
         HostError: the file cannot be written.
     """
+    labels = _labels(model.card, sockets)
     builder = store or open_image_store()
     weights = default_weights(read_sources(model.name))
     if weights.kind == "mounted":
@@ -93,7 +94,6 @@ def export_image(
         logger.warning(
             "the image is for %s; Grand Challenge runs amd64 only", described.architecture
         )
-    labels = _labels(model.card, sockets)
     entrypoint = ("python3", "-m", "zoo_sdk.grand_challenge", *described.entrypoint[len(SERVE) :])
     reference = f"umd/{model.name}-grand-challenge:latest"
     with tempfile.TemporaryDirectory(dir=_build_folder()) as temporary:

@@ -128,8 +128,7 @@ def test_the_file_to_upload(tmp_path, name):
         ({}, "nothing", "--sockets nothing"),
     ],
 )
-@pytest.mark.docker
-def test_a_model_that_does_not_fit_the_sockets(builder, project, labels, sockets, message):
+def test_a_model_that_does_not_fit_the_sockets(project, labels, sockets, message):
     project({"painter": PAINTER}, **labels)
     with pytest.raises(UserError, match=message):
         export_image(find_model("painter"), sockets, None)

@@ -90,7 +90,7 @@ def test_a_pair_is_scored_in_a_read_only_installation(read_only_copy: Path, tmp_
     pair = ["score", "--prediction", "mask.nii.gz", "--reference", "mask.nii.gz"]
     scored = run_there(read_only_copy, program, pair, tmp_path)
     assert scored.returncode == 0, scored.stderr
-    assert "dice 1 " in scored.stdout
+    assert " ok      1.0000 " in scored.stdout
 
 
 def test_a_folder_that_others_may_write_is_not_used(

@@ -426,3 +426,14 @@ def test_images_of_other_origin_have_no_dicom_seg(tmp_path):
 
     with pytest.raises(DatasetError, match="not imported from DICOM"):
         source_files(tmp_path / "S001" / "1" / "CT.nii.gz")
+
+
+def test_other_commands_point_to_the_import(tmp_path):
+    save_petct(tmp_path / "studies")
+    (tmp_path / "masks").mkdir()
+    one = umd("score", "--prediction", tmp_path / "masks", "--reference", tmp_path / "studies")
+    file = next((tmp_path / "studies").rglob("*.dcm"))
+    other = umd("score", "--prediction", file, "--reference", file)
+    for ended in (one, other):
+        assert ended.returncode != 0
+        assert "umd data import FOLDER --layout dicom" in ended.stderr

@@ -6,7 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
+from evaluator.datasets.dicom.frames import frame_rescale, with_pet_elements
 from evaluator.datasets.dicom.suv import mean_rate_time, suv_scale
 from evaluator.errors import VolumeError
 from tests.dicom_studies import NAME, NUMBER, make_slice
@@ -75,6 +77,11 @@ CASES = {
         decayed(1800),
     ),
     "no dates at all": (pet(SeriesDate="", AcquisitionDate=""), decayed(3600)),
+    "Philips: SUV factor, implicit VR": (
+        with_private(pet(Units="CNTS"), 0x7053, "Philips PET Private Group", 0x00, "UN",
+                     b"0.000551 "),
+        0.000551,
+    ),
     "Philips: SUV factor": (
         with_private(pet(Units="CNTS"), 0x7053, "Philips PET Private Group", 0x00, "DS",
                      "0.000551"),
@@ -103,6 +110,33 @@ def test_the_moment_of_the_mean_rate_by_numerical_integration():
     assert np.exp(-np.log(2) * mean_rate_time(900, 1223.0) / 1223.0) == pytest.approx(
         np.trapezoid(rate, times) / 900, rel=1e-9
     )
+
+
+def enhanced_pet(**elements):
+    """A frame of an enhanced PET object: other elements, and a mapping to Bq/ml."""
+    dataset = make_slice("PT", np.ones((2, 2)), (0, 0, 0))
+    for keyword in ("CorrectedImage", "DecayCorrection", "Units", "SeriesTime"):
+        delattr(dataset, keyword)
+    dataset.AttenuationCorrected = dataset.DecayCorrected = "YES"
+    dataset.DecayCorrectionDateTime = "20190823113000"
+    unit, mapping, shared = Dataset(), Dataset(), Dataset()
+    unit.CodeValue = "Bq/ml"
+    mapping.MeasurementUnitsCodeSequence = [unit]
+    mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept = 2.5, 0.0
+    shared.RealWorldValueMappingSequence = [mapping]
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    for keyword, value in elements.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def test_an_enhanced_object_leads_to_suv():
+    dataset = enhanced_pet()
+    assert frame_rescale(dataset, 0, real_world=True) == (2.5, 0.0)
+    assert suv_scale(with_pet_elements(dataset, 0)).factor == pytest.approx(decayed(3600))
+    for keyword, text in (("DecayCorrected", "DECY"), ("AttenuationCorrected", "ATTN")):
+        with pytest.raises(VolumeError, match=text):
+            suv_scale(with_pet_elements(enhanced_pet(**{keyword: "NO"}), 0))
 
 
 REFUSED = {

@@ -386,3 +386,12 @@ def test_folders_of_folders_are_explained(folders: Path) -> None:
     assert done.returncode == 2
     assert "its folders (s1) are not searched" in done.stderr
     assert "umd import-predictions" in done.stderr
+
+
+def test_label_1_of_a_map_of_several_labels_is_no_mask_of_the_files_name(tmp_path: Path) -> None:
+    save(tmp_path / "r.nii.gz", box(1, 2))
+    done = umd(
+        "--prediction", tmp_path / "r.nii.gz", "--reference", tmp_path / "r.nii.gz", "--json"
+    )
+    (one,) = objects(done)
+    assert [target["name"] for target in one["targets"]] == ["1", "2"]

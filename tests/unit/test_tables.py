@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 
 import click
 import pandas as pd
@@ -13,7 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluator.cli.table_layout import Column, Table, format_cell, to_csv, to_lines, to_markdown
-from evaluator.cli.tables import choose_form, print_note, print_table, table_options
+from evaluator.cli.tables import (
+    choose_form,
+    print_note,
+    print_table,
+    table_options,
+    terminal_width,
+)
 
 COLUMNS = (
     Column(name="model", text=True, shared=True),
@@ -131,3 +138,8 @@ def test_two_forms_are_refused():
     done = CliRunner().invoke(example, ["--csv", "--json"])
     assert done.exit_code == 2
     assert "choose one of --csv and --json" in done.output
+
+
+def test_a_closed_standard_output_is_no_terminal(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert terminal_width() is None

@@ -57,9 +57,7 @@ def references() -> dict[str, str]:
     """The name of each model's up-to-date image, on base images that do not change."""
     bundles = {model.name: open_bundle(model.name, None, "cpu") for model in zoo()}
     return {
-        model.name: _reference(
-            model, model.dockerfile.read_text(), ["base"], bundles[model.name], Weights(kind="none")
-        )
+        model.name: _reference(model, ["base"], bundles[model.name], Weights(kind="none"))
         for model in zoo()
     }
 

@@ -82,7 +82,7 @@ class PodmanDialect:
         except (EngineUnavailableError, HostError) as error:
             raise EngineUnavailableError(HOW_TO_GET.format(why=error)) from error
         # crun refuses machines with both versions of control groups, runc accepts them
-        if facts.cgroups == "v1" and facts.runtime == "crun" and not facts.rootless:
+        if facts.cgroups == "v1" and facts.runtime == "crun":
             runc = shutil.which("runc")
             command = (*command, "--runtime", runc) if runc else command
         return cls(Program(command=command, environment=program.environment), facts)

@@ -140,7 +140,7 @@ def _add_references(planner: _Planner, header: Header) -> None:
     try:
         dataset = read_dataset(planner.root / header.path)
         if header.kind == "contours":
-            content = read_structures(dataset, planner.key)
+            content = read_structures(dataset, planner.key, points=False)
             structures = dict(enumerate(entry.name for entry in content.structures))
             series, instances = content.series, content.instances
         else:
