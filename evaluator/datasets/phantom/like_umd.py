@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PET_CT, PET_MR = 490, 464
 #: voxels along right, anterior, superior of a scan of its size
 FULL_SIZE = (400, 400, 350)
-#: compressed bytes of a voxel of a pair, both images and the reference, as measured
+#: compressed bytes of a voxel of a pair, both images and the reference; an estimate
 PAIR_BYTES = 4.2
 SYNTHETIC_FILE = "SYNTHETIC.txt"
 NOTICE = "SYNTHETIC DATA made by `umd data phantom --like umd`. Nothing here is of a patient.\n"
