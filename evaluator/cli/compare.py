@@ -13,7 +13,9 @@ from evaluator.cli.options import by_option, json_option, primary_option
 from evaluator.cli.tables import table_options
 
 if TYPE_CHECKING:
+    from evaluator.analysis.comparison import Comparison
     from evaluator.analysis.comparison.families import Family
+    from evaluator.analysis.comparison.subgroups import SubgroupComparison
     from evaluator.manifests.suites import Suite
     from evaluator.runs.results import Results
 
@@ -66,13 +68,6 @@ def compare(
     all results (docs/statistics.md).
     """
     from evaluator.analysis.comparison import compare as compare_results
-    from evaluator.analysis.comparison.output import (
-        frames_of,
-        rows_of,
-        rows_of_frames,
-        write_csv,
-        write_subgroups,
-    )
     from evaluator.limits import ensure_limits
     from evaluator.runs.names import choose_runs
     from evaluator.runs.results import load
@@ -108,18 +103,36 @@ def compare(
             round_number=number,
         )
     if folder:
-        for path in [
-            *write_csv(comparison, folder),
-            *(write_subgroups(split, folder) if split else ()),
-        ]:
-            click.echo(path, err=as_json)
+        _write(comparison, split, folder, as_json=as_json)
     if as_json:
-        for row in [*rows_of(comparison), *(rows_of_frames(frames_of(split)) if split else ())]:
-            click.echo(json.dumps(row, allow_nan=False))
+        _print_json(comparison, split)
     elif not folder:
         print_comparison(results, comparison)
         if split:
             print_subgroups(split, {run.label for run in results.runs if run.info.is_circular})
+
+
+def _write(
+    comparison: Comparison, split: SubgroupComparison | None, folder: Path, *, as_json: bool
+) -> None:
+    """Write each table as CSV; with ``--json`` the files' names go to standard error."""
+    from evaluator.analysis.comparison.output import write_csv, write_subgroups
+
+    paths = [*write_csv(comparison, folder)]
+    if split:
+        paths += write_subgroups(split, folder)
+    for path in paths:
+        click.echo(path, err=as_json)
+
+
+def _print_json(comparison: Comparison, split: SubgroupComparison | None) -> None:
+    from evaluator.analysis.comparison.output import frames_of, rows_of, rows_of_frames
+
+    rows = [*rows_of(comparison)]
+    if split:
+        rows += rows_of_frames(frames_of(split))
+    for row in rows:
+        click.echo(json.dumps(row, allow_nan=False))
 
 
 def parse_margin(text: str) -> tuple[str, float]:

@@ -32,9 +32,9 @@ from evaluator.containers.safe_removal import discard
 from evaluator.errors import EngineUnavailableError, HostError, UserError
 
 if TYPE_CHECKING:
-    from evaluator.containers.engines import Process
     from evaluator.containers.engines.command_spec import ContainerSpec
     from evaluator.containers.engines.process_output import LogFile
+    from evaluator.containers.engines.protocol import Process
     from evaluator.containers.engines.spec import Mode
 
 HOW_TO_GET = """apptainer cannot be used: {why}.

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from evaluator.containers.engines import Process
     from evaluator.containers.engines.command_spec import ContainerSpec
     from evaluator.containers.engines.piped_process import PipedProcess
     from evaluator.containers.engines.programs import Ended
+    from evaluator.containers.engines.protocol import Process
     from evaluator.containers.engines.relay import Relay
     from evaluator.containers.engines.spec import Capacity, Mode, Model, Workspace
 

@@ -39,7 +39,7 @@ from evaluator.containers.engines.spec import (
 from evaluator.errors import EngineUnavailableError, HostError
 
 if TYPE_CHECKING:
-    from evaluator.containers.engines import Process
+    from evaluator.containers.engines.protocol import Process
     from evaluator.containers.engines.relay import Relay
     from evaluator.containers.engines.spec import Mode, Model, Workspace
 

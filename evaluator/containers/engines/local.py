@@ -16,7 +16,7 @@ from zoo_sdk.gpu import GIVEN
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from evaluator.containers.engines import Process
+    from evaluator.containers.engines.protocol import Process
     from evaluator.containers.engines.relay import Relay
     from evaluator.containers.engines.spec import Limits, Mode, Model, Workspace
 

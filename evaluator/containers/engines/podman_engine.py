@@ -43,9 +43,9 @@ from evaluator.errors import EngineUnavailableError, HostError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from evaluator.containers.engines import Process
     from evaluator.containers.engines.command_spec import ContainerSpec
     from evaluator.containers.engines.process_output import LogFile
+    from evaluator.containers.engines.protocol import Process
     from evaluator.containers.engines.spec import Mode
 
 logger = logging.getLogger(__name__)
