@@ -139,9 +139,9 @@ def write_requests(
         (folder / name).mkdir(parents=True, exist_ok=True)
     affine = np.diag([SPACING, SPACING, SPACING, 1.0])
     grid = Grid(shape=shape, affine=tuple(map(tuple, affine.tolist())))
-    known = network.targets
-    names = [name for name in ORGANS if known is None or name in known]
-    names = names or sorted(known or {"liver"})
+    card_targets = network.targets
+    names = [name for name in ORGANS if card_targets is None or name in card_targets]
+    names = names or sorted(card_targets or {"liver"})
     chosen = tuple(_target(name, n, shape) for n, name in enumerate(names[:targets]))
     requests = {}
     for number, name in enumerate(("first", "second")):

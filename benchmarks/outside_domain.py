@@ -78,8 +78,8 @@ def main() -> None:
                 lines.append(row(name, modality, model, chosen, masks[model], outcome, Path(path)))
                 print(lines[-1], f"{seconds:.0f} s", flush=True)
             if arguments.write:
-                found = {model: mask for model, mask in masks.items() if mask is not None}
-                draw(picture(name, modality, Path(path), found))
+                present = {model: mask for model, mask in masks.items() if mask is not None}
+                draw(picture(name, modality, Path(path), present))
     finally:
         shutil.rmtree(work, ignore_errors=True)
     if arguments.write:

@@ -128,10 +128,10 @@ def _sockets_of(run: RunFacts) -> SocketMap:
 
 def _portions(rows: pd.DataFrame, sockets: SocketMap) -> list[tuple[str, pd.DataFrame]]:
     """The rows of each job: all targets with an output, or one each where the output takes any."""
-    known = [str(target) for target in rows["target"].unique() if sockets.output_of(str(target))]
+    targets = [str(target) for target in rows["target"].unique() if sockets.output_of(str(target))]
     if any(ANY in socket.targets for socket in sockets.outputs.values()):
-        return [(target, rows[rows["target"] == target]) for target in known]
-    return [("", rows[rows["target"].isin(known)])] if known else []
+        return [(target, rows[rows["target"] == target]) for target in targets]
+    return [("", rows[rows["target"].isin(targets)])] if targets else []
 
 
 def _write_job(

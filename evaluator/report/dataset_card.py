@@ -141,18 +141,21 @@ def _by_target(
     summaries: Sequence[ScanSummary], modalities: Sequence[str], quantity: str
 ) -> dict[str, list[float]]:
     """Target -> volume in ml, or median value, of each scan; the project's organs first."""
-    found: dict[str, list[float]] = defaultdict(list)
+    volumes: dict[str, list[float]] = defaultdict(list)
     for summary in summaries:
         if summary.modality not in modalities:
             continue
         for name, entry in summary.targets.items():
             if quantity == "volume":
-                found[name].append(entry.volume_ml)
+                volumes[name].append(entry.volume_ml)
             elif entry.values:
-                found[name].append(entry.values[MIDDLE])
-    known = load_organs().names()
-    order = [*(name for name in known if name in found), *sorted(found.keys() - set(known))]
-    return {name: found[name] for name in order}
+                volumes[name].append(entry.values[MIDDLE])
+    organ_names = load_organs().names()
+    order = [
+        *(name for name in organ_names if name in volumes),
+        *sorted(volumes.keys() - set(organ_names)),
+    ]
+    return {name: volumes[name] for name in order}
 
 
 def _volume_rows(summaries: Sequence[ScanSummary]) -> list[tuple[str, ...]]:

@@ -127,9 +127,9 @@ def _panel(
 def _sample(mask: GridMask, index: NDArray[np.int64]) -> NDArray[np.bool_]:
     in_crop = index - np.array(mask.offset)
     inside = ((in_crop >= 0) & (in_crop < np.array(mask.array.shape))).all(axis=1)
-    found = np.zeros(len(index), dtype=np.bool_)
-    found[inside] = mask.array[tuple(in_crop[inside].T)]
-    return found
+    sampled = np.zeros(len(index), dtype=np.bool_)
+    sampled[inside] = mask.array[tuple(in_crop[inside].T)]
+    return sampled
 
 
 def _edge(flat: NDArray[np.bool_]) -> NDArray[np.bool_]:

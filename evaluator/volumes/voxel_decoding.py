@@ -64,19 +64,19 @@ def _from_text(header: Header, text: bytes) -> bytes:
 
 
 def _decompressed(header: Header, packed: memoryview) -> bytes:
-    wanted = header.skipped_bytes + header.bytes
+    length = header.skipped_bytes + header.bytes
     if header.encoding == "bzip2":
         unpack_bzip2 = bz2.BZ2Decompressor()
-        raw = unpack_bzip2.decompress(packed, wanted)
-        while len(raw) < wanted and not unpack_bzip2.eof:
-            part = unpack_bzip2.decompress(b"", wanted - len(raw))
+        raw = unpack_bzip2.decompress(packed, length)
+        while len(raw) < length and not unpack_bzip2.eof:
+            part = unpack_bzip2.decompress(b"", length - len(raw))
             if not part:
                 break
             raw += part
         excess = b"" if unpack_bzip2.eof else unpack_bzip2.decompress(b"", 1)
     else:
         unpack: Any = isal_zlib.decompressobj(wbits=31 if header.encoding == "gzip" else 15)
-        raw = unpack.decompress(packed, wanted)
+        raw = unpack.decompress(packed, length)
         # decompressing one byte more verifies the checksum at the end
         excess = unpack.decompress(unpack.unconsumed_tail, 1)
     if excess:

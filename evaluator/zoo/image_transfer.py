@@ -52,10 +52,10 @@ def provide_image(model: ZooModel, config: ImageBuildConfig, store: ImageStore) 
         return ensure_image(model, config, store=store)
     builder = _builder()
     if builder is None:
-        found = _loaded(model, config, store)
-        if found is None:
+        loaded = _loaded(model, config, store)
+        if loaded is None:
             raise BuildError(f"model {model.name}: {NOT_BUILT.format(name=model.name)}")
-        return found
+        return loaded
     built = ensure_image(model, config, store=builder)
     if store.find(built.reference) is None:
         logger.info("converting %s", built.reference)

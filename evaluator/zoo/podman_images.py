@@ -36,8 +36,8 @@ class PodmanImages:
 
     def find(self, reference: str) -> str | None:
         """See ``ImageStore``."""
-        found = self._inspect(reference)
-        return f"sha256:{found['Id']}" if found else None
+        image = self._inspect(reference)
+        return f"sha256:{image['Id']}" if image else None
 
     def _inspect(self, reference: str) -> dict[str, Any] | None:
         ended = self._program.call(["image", "inspect", reference.removeprefix("sha256:")])
@@ -46,10 +46,10 @@ class PodmanImages:
         return dict(json.loads(ended.output)[0])
 
     def _present(self, reference: str) -> dict[str, Any]:
-        found = self._inspect(reference)
-        if found is None:
+        image = self._inspect(reference)
+        if image is None:
             raise HostError(f"podman has no image {reference} any more; run again")
-        return found
+        return image
 
     def labels(self, reference: str) -> dict[str, str]:
         """See ``ImageStore``."""
@@ -157,16 +157,16 @@ class PodmanImages:
 
     def describe(self, reference: str) -> ImageDescription:
         """See ``ImageStore``."""
-        found = self._present(reference)
-        config = found.get("Config") or {}
+        image = self._present(reference)
+        config = image.get("Config") or {}
         return ImageDescription(
-            digest=f"sha256:{found['Id']}",
-            architecture=str(found.get("Architecture") or ""),
+            digest=f"sha256:{image['Id']}",
+            architecture=str(image.get("Architecture") or ""),
             user=str(config.get("User") or ""),
             entrypoint=tuple(config.get("Entrypoint") or ()),
             command=tuple(config.get("Cmd") or ()),
-            labels=dict(found.get("Labels") or {}),
-            size=int(found.get("Size") or 0),
+            labels=dict(image.get("Labels") or {}),
+            size=int(image.get("Size") or 0),
         )
 
     def import_tar(self, path: Path, repository: str, tag: str) -> None:

@@ -126,12 +126,12 @@ def subgroups_of(group: Group, columns: Sequence[str]) -> dict[tuple[str, str], 
             f"{group.dataset}.subjects.tsv beside its manifest, with a column subject and columns "
             "such as sex, scanner, age_group, tracer (docs/your-data.md)"
         )
-    known = next(iter(table.values()))
+    columns_present = next(iter(table.values()))
     members: dict[tuple[str, str], list[str]] = defaultdict(list)
     for column in columns:
-        if column not in known:
+        if column not in columns_present:
             raise UnknownNameError(
-                f"column in the table of subjects of {group.dataset}", column, known
+                f"column in the table of subjects of {group.dataset}", column, columns_present
             )
         for subject in map(str, group.results.scores["subject"].unique()):
             value = table.get(subject, {}).get(column) or NOT_STATED

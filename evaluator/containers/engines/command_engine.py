@@ -219,15 +219,15 @@ class CommandLineEngine:
     ) -> ContainerSpec:
         from dataclasses import replace
 
-        found = self.dialect.image(image)
+        local = self.dialect.image(image)
         layout = {"layout": model.layout} if model else {}
         spec = container_spec(
-            found.reference,
+            local.reference,
             workspace,
             limits,
             caller,
             weights=model.weights if model else None,
-            volumes=found.volumes,
+            volumes=local.volumes,
             name=name,
             run_id=run_id,
             interactive=interactive,
@@ -238,8 +238,8 @@ class CommandLineEngine:
         )
         return replace(
             spec,
-            image_user=found.user,
-            working_dir=spec.working_dir or found.working_dir or None,
+            image_user=local.user,
+            working_dir=spec.working_dir or local.working_dir or None,
             gpu=self.dialect.gpu(gpu) if gpu else None,
         )
 
@@ -287,8 +287,8 @@ class CommandLineEngine:
 
     def sweep(self, run_id: str) -> list[str]:
         """See ``evaluator.containers.engines.Engine``."""
-        found = [entry for entry in self._orphans() if entry.labels.get(RUN_LABEL) == run_id]
-        return self._remove(found)
+        containers = [entry for entry in self._orphans() if entry.labels.get(RUN_LABEL) == run_id]
+        return self._remove(containers)
 
     def orphans(self) -> list[str]:
         """See ``evaluator.containers.engines.Engine``."""
@@ -302,10 +302,10 @@ class CommandLineEngine:
         """Images of this project, which have a shell."""
         return self.dialect.shell_images()
 
-    def _remove(self, found: list[ListedContainer]) -> list[str]:
-        for entry in found:
+    def _remove(self, containers: list[ListedContainer]) -> list[str]:
+        for entry in containers:
             self.dialect.remove(entry.name)
-        return [entry.name for entry in found]
+        return [entry.name for entry in containers]
 
     def _orphans(self) -> Iterator[ListedContainer]:
         """Containers of this machine whose evaluator is gone."""

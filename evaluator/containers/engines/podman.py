@@ -197,14 +197,14 @@ def unmountable(folder: Path) -> HostError:
 
 def _resource_limits(spec: ContainerSpec) -> dict[str, int]:
     """Limits of the kernel for each process; none is above what this process may set itself."""
-    wanted = {
+    labels = {
         "fsize": (resource.RLIMIT_FSIZE, spec.file_bytes),
         "core": (resource.RLIMIT_CORE, 0),
         "nofile": (resource.RLIMIT_NOFILE, spec.open_files),
         "nproc": (resource.RLIMIT_NPROC, spec.processes),
     }
     limits = {}
-    for name, (kind, number) in wanted.items():
+    for name, (kind, number) in labels.items():
         most = resource.getrlimit(kind)[1]
         limits[name] = number if most == resource.RLIM_INFINITY else min(number, most)
     return limits
@@ -224,10 +224,10 @@ def cdi_device(gpu: str, index: int | None, names: tuple[str, ...]) -> str:
     for name in (gpu, str(index) if index is not None else ""):
         if name and name in names:
             return f"{CDI_KIND}={name}"
-    known = ", ".join(names) or "none"
+    devices = ", ".join(names) or "none"
     raise HostError(
         f"podman cannot give GPU {gpu} to a container: no CDI device has its name "
-        f"(devices of {CDI_KIND}: {known}).\n"
+        f"(devices of {CDI_KIND}: {devices}).\n"
         "  Make the specification with: sudo nvidia-ctk cdi generate "
         "--output=/etc/cdi/nvidia.yaml --device-name-strategy=uuid --device-name-strategy=index"
     )

@@ -172,10 +172,10 @@ class PodmanDialect:
 
     def containers(self) -> list[ListedContainer]:
         """See ``Dialect``."""
-        found = json.loads(self.program.answer(list_argv()) or "[]") or []
+        listed = json.loads(self.program.answer(list_argv()) or "[]") or []
         return [
             ListedContainer(name=str(entry["Names"][0]), labels=dict(entry["Labels"] or {}))
-            for entry in found
+            for entry in listed
         ]
 
     def remove(self, name: str) -> None:

@@ -126,10 +126,10 @@ def runtime_folder(variables: Mapping[str, str], uid: int) -> Path | None:
     """
     if uid == 0:
         return None
-    given = variables.get("XDG_RUNTIME_DIR")
-    usual = Path(given) if given else Path(f"/run/user/{uid}")
+    runtime_dir = variables.get("XDG_RUNTIME_DIR")
+    usual = Path(runtime_dir) if runtime_dir else Path(f"/run/user/{uid}")
     if _is_private(usual, uid):
-        return None if given else usual
+        return None if runtime_dir else usual
     return Path(tempfile.gettempdir()) / f"umd-runtime-{uid}"
 
 

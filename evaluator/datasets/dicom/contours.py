@@ -82,12 +82,12 @@ def read_structures(dataset: Any, key: bytes, *, points: bool = True) -> Structu
 
 
 def _referenced_series(dataset: Any, key: bytes) -> set[str]:
-    found = set()
+    contained = set()
     for frame in value_of(dataset, "ReferencedFrameOfReferenceSequence") or ():
         for study in value_of(frame, "RTReferencedStudySequence") or ():
             for series in value_of(study, "RTReferencedSeriesSequence") or ():
-                found.add(keyed_hash(key, text_of(series, "SeriesInstanceUID")))
-    return found - {""}
+                contained.add(keyed_hash(key, text_of(series, "SeriesInstanceUID")))
+    return contained - {""}
 
 
 def _points(contour: Any) -> NDArray[np.float64]:

@@ -139,7 +139,7 @@ def _references(
     root: Path, store: Store, image: PlannedImage, result: Converted
 ) -> list[FoundReference]:
     """Write the masks of an image; failures are added to the result."""
-    found: list[FoundReference] = []
+    written: list[FoundReference] = []
     if image.anchor is not None:
         return _resampled(store, image, result)
     by_file: dict[str, list[PlannedReference]] = defaultdict(list)
@@ -157,8 +157,8 @@ def _references(
             if reason := problems.get(reference.target):
                 result.left_out.append(LeftOut(path=path, reason=reason))
             else:
-                found.append(FoundReference(path=path, labels={reference.target: (1,)}))
-    return found
+                written.append(FoundReference(path=path, labels={reference.target: (1,)}))
+    return written
 
 
 def _write_masks(
@@ -206,7 +206,7 @@ def _write_masks(
 
 def _resampled(store: Store, image: PlannedImage, result: Converted) -> list[FoundReference]:
     """Write the masks of the session's other image on this image's grid."""
-    found: list[FoundReference] = []
+    references: list[FoundReference] = []
     anchors = [scan for scan in result.scans if scan.modality == image.anchor]
     for reference in anchors[0].references if anchors else ():
         target = next(iter(reference.labels))
@@ -218,8 +218,8 @@ def _resampled(store: Store, image: PlannedImage, result: Converted) -> list[Fou
             result.left_out.append(LeftOut(path=path, reason=reason))
             continue
         write_mask(path, mask, image.volume.stack.grid)
-        found.append(FoundReference(path=path, labels={target: (1,)}))
-    return found
+        references.append(FoundReference(path=path, labels={target: (1,)}))
+    return references
 
 
 def _made_of(headers: Sequence[Header]) -> str:
@@ -245,5 +245,5 @@ def _is_made(store: Store, name: str, content: dict[str, Any]) -> bool:
     record = _record_path(store, name)
     if not (store.folder / name).is_file() or not record.is_file():
         return False
-    known = read_json(record)
-    return all(known.get(key) == value for key, value in content.items())
+    recorded = read_json(record)
+    return all(recorded.get(key) == value for key, value in content.items())

@@ -51,15 +51,15 @@ def index_tree(
         HostError: the index cannot be written.
     """
     key = store.key()
-    known = _known(store)
-    found = dict(_files(root))
+    indexed = _known(store)
+    files = dict(_files(root))
     headers = {
         path: header
-        for path, header in known.items()
-        if found.get(path) == (header.size, header.changed)
+        for path, header in indexed.items()
+        if files.get(path) == (header.size, header.changed)
     }
-    missing = sorted(found.keys() - headers.keys())
-    progress(len(headers), len(found))
+    missing = sorted(files.keys() - headers.keys())
+    progress(len(headers), len(files))
     batches = [missing[start : start + BATCH] for start in range(0, len(missing), BATCH)]
     count = workers or os.cpu_count() or 1
     serial = len(missing) < FEW_FILES or count == 1
@@ -71,7 +71,7 @@ def index_tree(
             bodies = [{**header.to_json(), "format": FORMAT} for header in batch_headers]
             append_lines(store.index, bodies)
             headers |= {header.path: header for header in batch_headers}
-            progress(len(headers), len(found))
+            progress(len(headers), len(files))
     return [headers[path] for path in sorted(headers)]
 
 

@@ -92,15 +92,15 @@ def segment_masks(dataset: Any, numbers: list[int], grid: Grid) -> dict[int, Gri
 def _places(affine: NDArray[np.float64], shape: tuple[int, ...], grid: Grid) -> NDArray[np.float64]:
     """The (3, 4) map from indices of one grid to those of the other, in whole numbers."""
     moving = np.linalg.inv(affine_of(grid)) @ affine
-    whole = np.round(moving)
+    rounded = np.round(moving)
     corners = np.array([shape[0] - 1, shape[1] - 1, shape[2] - 1])
-    error = np.abs(moving[:3, :3] - whole[:3, :3]) @ corners + np.abs(moving - whole)[:3, 3]
+    error = np.abs(moving[:3, :3] - rounded[:3, :3]) @ corners + np.abs(moving - rounded)[:3, 3]
     if error.max() > OFF_GRID + TOLERANCE_MM:
         raise VolumeError("it has another grid than its image")
-    ends = _moved(np.array([[0, 0, 0], corners]), whole[:3])
+    ends = _moved(np.array([[0, 0, 0], corners]), rounded[:3])
     if ends.min() < 0 or (ends >= grid.shape).any():
         raise VolumeError("it reaches beyond its image")
-    return np.asarray(whole[:3])
+    return np.asarray(rounded[:3])
 
 
 def _moved(index: NDArray[Any], places: NDArray[np.float64]) -> NDArray[np.int64]:

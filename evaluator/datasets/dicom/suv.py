@@ -33,7 +33,7 @@ from evaluator.datasets.dicom.reading import (
 from evaluator.errors import VolumeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
 #: a smaller dose is not in Bq, as DICOM demands, but probably in MBq
 LEAST_DOSE_BQ = 1e5
@@ -209,17 +209,16 @@ def seconds_since_injection(dataset: Any, tracer: Any, start: datetime) -> float
     return seconds
 
 
-def same_way(scales: Iterable[SuvScale]) -> str:
+def same_way(scales: Sequence[SuvScale]) -> str:
     """The way of all slices.
 
     Raises:
         VolumeError: slices lead to SUV in different ways, or their factors differ.
     """
-    known = list(scales)
-    ways = sorted({scale.way for scale in known})
+    ways = sorted({scale.way for scale in scales})
     if len(ways) > 1:
         raise VolumeError(f"the slices lead to SUV in different ways: {'; '.join(ways)}")
-    factors = [scale.factor for scale in known]
+    factors = [scale.factor for scale in scales]
     if max(factors) > min(factors) * (1 + SAME_FACTOR):
         raise VolumeError(
             "weight, dose or times differ between the slices, so that their factors to SUV differ"

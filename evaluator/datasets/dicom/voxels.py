@@ -183,15 +183,15 @@ def _rescale(dataset: Any, number: int, modality: str) -> tuple[float, float]:
     if modality == "CT" and text_of(dataset, "RescaleType").upper() not in ("", "HU"):
         raise VolumeError(f"{name_of('RescaleType')} is not HU")
     if _is_enhanced(dataset):
-        found = frame_rescale(dataset, number, real_world=modality == "PT")
+        rescale = frame_rescale(dataset, number, real_world=modality == "PT")
     else:
         slope = number_of(dataset, "RescaleSlope")
         intercept = number_of(dataset, "RescaleIntercept")
-        found = None if slope is None or intercept is None else (slope, intercept)
-    if found is None:
+        rescale = None if slope is None or intercept is None else (slope, intercept)
+    if rescale is None:
         if modality == "MR":
             return 1.0, 0.0
         raise VolumeError(f"{name_of('RescaleSlope')} or Rescale Intercept (0028,1052) is missing")
-    if found[0] == 0:
+    if rescale[0] == 0:
         raise VolumeError(f"{name_of('RescaleSlope')} is 0")
-    return found
+    return rescale

@@ -95,14 +95,14 @@ def foreign_checks(
         validator = stack.enter_context(MaskValidator())
         stack.enter_context(lease(gpu, folder.name) if gpu else nullcontext())
         try:
-            asked = list(_stage_all(card, contract, workspace, folder))
+            staged = list(_stage_all(card, contract, workspace, folder))
         except VolumeError as error:
             yield Result(check="the input can be written", ok=False, detail=str(error))
             return
-        names = ", ".join(str(len(entry.request.files)) for entry in asked[:1])
+        names = ", ".join(str(len(entry.request.files)) for entry in staged[:1])
         yield Result(check="the input can be written", ok=True, detail=f"{names} files a request")
         ask = _asker(engine, prepared, workspace, limits, folder, gpu, stack)
-        yield from _answers(ask, asked, contract, validator)
+        yield from _answers(ask, staged, contract, validator)
 
 
 def _image(described: ImageDescription) -> Result:

@@ -103,10 +103,12 @@ def invoke(adapter: Any, sockets: Mapping[str, Any], given: Path, output: Path) 
         )
         reply = answer(adapter, ID)
         for target in request.targets:
-            told = reply.targets.get(target.name)
-            if told is None or told.status != "ok":
+            target_reply = reply.targets.get(target.name)
+            if target_reply is None or target_reply.status != "ok":
                 reason = (
-                    "%s: %s" % (told.kind or told.status, told.message) if told else reply.notes
+                    "%s: %s" % (target_reply.kind or target_reply.status, target_reply.message)
+                    if target_reply
+                    else reply.notes
                 )
                 raise Failed("the model gave no mask of %s (%s)" % (target.name, reason))
         for slug, socket in sockets["outputs"].items():
