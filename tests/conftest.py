@@ -20,6 +20,8 @@ settings.load_profile("umd")
 CI = os.environ.get("CI") == "true"
 #: marks of the tests that take longest
 SLOW_MARKS = ("docker", "podman", "browser", "slow")
+#: run the tests that are marked extended, too
+EXTENDED = bool(os.environ.get("UMD_TEST_EXTENDED"))
 #: builds the models' images; make test-zoo and make test-upstream run it
 collect_ignore = [] if os.environ.get("UMD_TEST_ZOO") else ["zoo_images"]
 
@@ -108,14 +110,25 @@ def order(model: str, dataset: Path | str, protocol: str = "point-1", **more: ob
     )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the files with slow tests first, so that no process ends with a long file alone."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave extended tests out, and run the files with slow tests first.
+
+    So no process ends with a long file alone.
+    """
+    if not EXTENDED:
+        left_out = [item for item in items if item.get_closest_marker("extended")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("extended")]
     slow = {item.path for item in items if any(map(item.get_closest_marker, SLOW_MARKS))}
     items.sort(key=lambda item: item.path not in slow)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name the tests that were not run, so nobody believes that they passed."""
+    if not EXTENDED:
+        terminalreporter.write_line(
+            "NOT RUN: extended tests, further variants of tests that were run (make test-extended)"
+        )
     if "zoo_images" in collect_ignore:
         terminalreporter.write_line(
             "NOT RUN: tests/zoo_images, which build the models' images "

@@ -147,7 +147,9 @@ def bad_data(tmp_path):
 
 
 @pytest.mark.docker
-@pytest.mark.parametrize("batch", [False, True], ids=["session", "batch"])
+@pytest.mark.parametrize(
+    "batch", [False, pytest.param(True, marks=pytest.mark.extended)], ids=["session", "batch"]
+)
 def test_each_failure_has_its_status(project, bad_data, docker_engine, batch, monkeypatch):
     from evaluator.containers import model_limits
 

@@ -25,8 +25,12 @@ def change(project: Path, name: str, old: str, new: str) -> None:
     ("old", "new"),
     [
         ('ENTRYPOINT ["python3", "-m", "zoo_sdk.serve", ', 'ENTRYPOINT ["/no/such/program", '),
-        ('ENTRYPOINT ["python3", "-m", "zoo_sdk.serve", ', 'ENTRYPOINT ["/etc/passwd", '),
-        ('umd.memory="512MiB"', 'umd.memory="1B"'),
+        pytest.param(
+            'ENTRYPOINT ["python3", "-m", "zoo_sdk.serve", ',
+            'ENTRYPOINT ["/etc/passwd", ',
+            marks=pytest.mark.extended,
+        ),
+        pytest.param('umd.memory="512MiB"', 'umd.memory="1B"', marks=pytest.mark.extended),
     ],
 )
 def test_an_image_that_cannot_start_is_crashed(project, tmp_path, docker_engine, old, new):
@@ -44,7 +48,7 @@ def test_an_image_that_cannot_start_is_crashed(project, tmp_path, docker_engine,
     ("old", "new"),
     [
         ('ENTRYPOINT ["python3"', 'ENTRYPOIN ["python3"'),
-        ("COPY models/bad", "RUN false\nCOPY models/bad"),
+        pytest.param("COPY models/bad", "RUN false\nCOPY models/bad", marks=pytest.mark.extended),
     ],
 )
 def test_a_model_that_does_not_build_does_not_stop_the_next(

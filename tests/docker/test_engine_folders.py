@@ -146,7 +146,7 @@ def refused(done, *words: str) -> None:
 
 
 @pytest.mark.docker
-@pytest.mark.slow
+@pytest.mark.extended
 def test_an_engine_that_sees_other_files_is_refused(painter, tmp_path):
     image, run = painter
     hidden = tmp_path / "hidden"
@@ -166,7 +166,7 @@ def test_an_engine_that_sees_other_files_is_refused(painter, tmp_path):
 
 
 @pytest.mark.docker
-@pytest.mark.slow
+@pytest.mark.extended
 def test_an_engine_that_maps_users_is_refused(painter):
     image, run = painter
     engine = own_engine(image, "--userns-remap=default")

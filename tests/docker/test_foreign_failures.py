@@ -294,7 +294,7 @@ def check(found, expected, mask):
 
 
 @pytest.mark.docker
-@pytest.mark.parametrize("kind", ["exec", "cvpr25"])
+@pytest.mark.parametrize("kind", ["exec", pytest.param("cvpr25", marks=pytest.mark.extended)])
 def test_one_container_for_each_request(ask, image, kind):
     expected = dict(COMMON)
     if kind == "cvpr25":
@@ -322,9 +322,14 @@ def test_a_server(ask, image):
     ("begins", "status", "detail"),
     [
         ("dies", "crashed", "exit code 1; it printed: no weights"),
-        ("deaf", "timeout", "Connection refused"),
-        ("sick", "timeout", "GET /health answered 503"),
-        ("redirects", "crashed", "GET /health answered 302, a redirection"),
+        pytest.param("deaf", "timeout", "Connection refused", marks=pytest.mark.extended),
+        pytest.param("sick", "timeout", "GET /health answered 503", marks=pytest.mark.extended),
+        pytest.param(
+            "redirects",
+            "crashed",
+            "GET /health answered 302, a redirection",
+            marks=pytest.mark.extended,
+        ),
     ],
 )
 def test_a_server_that_does_not_get_ready(ask, begins, status, detail):

@@ -192,10 +192,20 @@ def test_a_tag_that_moved_is_another_model(build, docker_engine, tmp_path, proje
     [
         (["--image", "umd-test/no-such-image:v9"], "cannot be pulled"),
         (["--image", "TAG"], "add --contract, one of 1, cvpr25"),
-        (["--image", "TAG", "--contract", "flare"], "'flare' is not known"),
+        pytest.param(
+            ["--image", "TAG", "--contract", "flare"],
+            "'flare' is not known",
+            marks=pytest.mark.extended,
+        ),
         (["--image", "TAG", "--contract", "1"], "label umd.inputs: is missing"),
-        (["--image", "TEXT"], "holds no image of docker save"),
-        (["--image", "TAG", "--contract", "cvpr25", "--card", "TEXT"], "not TOML"),
+        pytest.param(
+            ["--image", "TEXT"], "holds no image of docker save", marks=pytest.mark.extended
+        ),
+        pytest.param(
+            ["--image", "TAG", "--contract", "cvpr25", "--card", "TEXT"],
+            "not TOML",
+            marks=pytest.mark.extended,
+        ),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_the_reason(build, tmp_path, arguments, message):

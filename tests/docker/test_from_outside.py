@@ -76,8 +76,18 @@ def disturbed(project, tmp_path, docker_engine):
 
 @pytest.mark.docker
 @pytest.mark.slow
-@pytest.mark.parametrize("batch", [False, True], ids=["session", "batch"])
-@pytest.mark.parametrize("act", list(ACTS))
+@pytest.mark.parametrize(
+    ("act", "batch"),
+    [
+        ("kill", False),
+        ("pause", True),
+        pytest.param("kill", True, marks=pytest.mark.extended),
+        pytest.param("pause", False, marks=pytest.mark.extended),
+        *(pytest.param("stop", batch, marks=pytest.mark.extended) for batch in (False, True)),
+        *(pytest.param("restart", batch, marks=pytest.mark.extended) for batch in (False, True)),
+        *(pytest.param("remove", batch, marks=pytest.mark.extended) for batch in (False, True)),
+    ],
+)
 def test_a_container_that_is_disturbed_once_is_started_again(disturbed, docker_engine, act, batch):
     finished = disturbed(ACTS[act], batch=batch)
     entries = [entry for record in finished.records() for entry in record.rounds]
@@ -102,7 +112,7 @@ def test_a_container_that_is_killed_each_time_stops_the_run(disturbed, tmp_path)
 
 @pytest.mark.docker
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["output", "input"])
+@pytest.mark.parametrize("name", ["output", pytest.param("input", marks=pytest.mark.extended)])
 def test_a_folder_that_is_removed_is_no_failure_of_the_model(disturbed, tmp_path, name):
     def remove(container):
         (mount,) = [m for m in container.attrs["Mounts"] if m["Destination"] == f"/{name}"]

@@ -115,7 +115,7 @@ CLICKED = PAINTER.replace("            if target.box:", "            if False:")
 
 
 @pytest.mark.docker
-@pytest.mark.parametrize("key", ["socket", "interface"])
+@pytest.mark.parametrize("key", ["socket", pytest.param("interface", marks=pytest.mark.extended)])
 def test_an_algorithm_equals_the_same_model_under_contract_1(build, project, tmp_path, key):
     project({"painter": CLICKED}, inputs="PT+CT")
     data = make_dataset(tmp_path / "data", ["a", "b"], ("CT", "PT"), ("lesion",))
@@ -206,7 +206,9 @@ def test_scribbles_the_cache_and_weights_of_autopet_v(build, project, tmp_path):
     ("name", "extra", "status"),
     [
         ("twice", "SimpleITK.WriteImage(image, str(folder / 'b.mha'))", "error"),
-        ("shifted", "image.SetOrigin((1, 2, 3))", "wrong-affine"),
+        pytest.param(
+            "shifted", "image.SetOrigin((1, 2, 3))", "wrong-affine", marks=pytest.mark.extended
+        ),
         (
             "elsewhere",
             FOREIGN_VOXELS,

@@ -115,7 +115,11 @@ def test_a_second_process_or_model_under_the_same_run_name_is_refused(
 
 
 @pytest.mark.docker
-@pytest.mark.parametrize("reused", [False, True], ids=["gone", "number used again"])
+@pytest.mark.parametrize(
+    "reused",
+    [False, pytest.param(True, marks=pytest.mark.extended)],
+    ids=["gone", "number used again"],
+)
 def test_an_orphaned_container_is_listed_and_removed(project, tmp_path, docker_engine, reused):
     project({"slow": SLOW})
     from evaluator.zoo import ensure_image, find_model

@@ -45,7 +45,9 @@ def run(project, tmp_path):
     return measure
 
 
-@pytest.mark.parametrize("protocol", ["point-1", "clicks-10", "robust-point"])
+@pytest.mark.parametrize(
+    "protocol", ["point-1", "clicks-10", pytest.param("robust-point", marks=pytest.mark.extended)]
+)
 def test_a_model_without_state_gives_equal_masks_in_all_modes(run, protocol):
     finished = run("perfect", protocol)
     result = finished.reproducibility()

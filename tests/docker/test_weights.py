@@ -96,6 +96,7 @@ def weighted(project, tmp_path, monkeypatch, server, docker_engine):
 
 
 @pytest.mark.docker
+@pytest.mark.extended
 def test_two_simultaneous_builds_build_a_single_image(weighted, messages):
     chosen = ImageBuildConfig(weights=Weights(kind="random", size="small"))
     with ThreadPoolExecutor(2) as pool:

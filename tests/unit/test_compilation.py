@@ -82,6 +82,7 @@ def test_a_read_only_installation_keeps_compiled_functions_in_a_temporary_folder
 
 
 @pytest.mark.slow
+@pytest.mark.extended
 def test_a_pair_is_scored_in_a_read_only_installation(read_only_copy: Path, tmp_path: Path) -> None:
     mask = np.zeros((12, 10, 9), dtype=np.uint8)
     mask[3:8, 2:7, 2:6] = 1

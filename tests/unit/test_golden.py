@@ -149,9 +149,9 @@ def test_an_ideal_adapter_with_clicks_passes(golden):
     ("fault", "clicks", "expected"),
     [
         ("ignores-header", False, "control: header flipped left to right: kidneys"),
-        ("wrong-hu", False, "liver on CT"),
-        ("wrong-label", False, "spleen on CT"),
-        ("wrong-axes", True, "liver on CT"),
+        pytest.param("wrong-hu", False, "liver on CT", marks=pytest.mark.extended),
+        pytest.param("wrong-label", False, "spleen on CT", marks=pytest.mark.extended),
+        pytest.param("wrong-axes", True, "liver on CT", marks=pytest.mark.extended),
         ("ignores-clicks", True, "spleen on CT"),
     ],
 )

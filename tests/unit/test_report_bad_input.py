@@ -90,6 +90,7 @@ def test_ties_everywhere_are_equivalence_and_no_ranking_by_chance(tmp_path):
     assert "worse on PET" not in text_of(pages["index.html"])
 
 
+@pytest.mark.extended
 def test_fifty_models(tmp_path):
     runs = [facts(f"model-{n:02d}") for n in range(50)]
     rows = []

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import struct
 
+import pytest
+
 from evaluator.containers.safe_removal import access_list, discard, keep_removable
 
 
+@pytest.mark.extended
 def test_thousands_of_nested_folders_are_removed(tmp_path):
     working_directory = os.getcwd()  # noqa: PTH109
     try:

@@ -28,7 +28,15 @@ def ask(phantom, network, *names, memory=None, image=None, **options):
     return pipeline.predict(image or phantom.image, request, network, chosen, memory)
 
 
-@pytest.mark.parametrize("grid", ["LPS CT", "oblique MR", "anisotropic CT", "oblique PET"])
+@pytest.mark.parametrize(
+    "grid",
+    [
+        "anisotropic CT",
+        "oblique PET",
+        pytest.param("LPS CT", marks=pytest.mark.extended),
+        pytest.param("oblique MR", marks=pytest.mark.extended),
+    ],
+)
 def test_classes_come_back_whole_and_all_at_once(grid):
     phantom = cached_body(grid)
     network = IdealVista3d(phantom)
