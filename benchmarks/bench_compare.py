@@ -20,7 +20,7 @@ from typing import Any
 import evaluator
 from benchmarks.simulate import simulate_run
 from benchmarks.tables import machine, table, write
-from evaluator.analysis.comparison import compare
+from evaluator.analysis.comparison.compare_groups import compare
 from evaluator.analysis.ranking import rank
 
 MODELS = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta")

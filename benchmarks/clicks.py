@@ -69,8 +69,8 @@ def compare_clicks(dataset: Path, folder: Path) -> list[str]:
     from evaluator.imaging.geometry import affine_of, spacing
     from evaluator.imaging.target_masks import crop_targets
     from evaluator.manifests.protocols import load_protocol
-    from evaluator.prompting import RandomStream
     from evaluator.prompting.corrections import correct
+    from evaluator.prompting.random_stream import RandomStream
     from evaluator.volumes import read_labels
 
     scan = load_dataset(dataset).cases[0].scans["CT"]

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import evaluator
 from benchmarks.tables import ROOT, machine, table, write
-from evaluator.analysis.comparison import compare
+from evaluator.analysis.comparison.compare_groups import compare
 from evaluator.evaluation.run import run_model
 from evaluator.evaluation.run_config import RunConfig
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from evaluator.analysis.comparison import Comparison
+    from evaluator.analysis.comparison.compare_groups import Comparison
     from evaluator.analysis.failures import FailureAnalysis
     from evaluator.analysis.ranking import Ranks
     from evaluator.runs.results import Results
@@ -196,7 +196,7 @@ def compare(
         UnknownNameError: the protocol does not have a metric.
         UserError: a margin is not above 0.
     """
-    from evaluator.analysis.comparison import compare as compare_results
+    from evaluator.analysis.comparison.compare_groups import compare as compare_results
 
     return compare_results(
         results, metrics=metrics, margins=margins, round_number=round_number, **options

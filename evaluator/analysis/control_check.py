@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from evaluator.analysis.comparison import compare
+from evaluator.analysis.comparison.compare_groups import compare
 from evaluator.analysis.comparison.schema import ALL_TARGETS, CONTROL_CHECK, typed
 from evaluator.analysis.comparison.score_array import INCLUDED
 from evaluator.errors import UserError

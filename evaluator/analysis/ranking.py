@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from evaluator.analysis.comparison import SEED
+from evaluator.analysis.comparison.compare_groups import SEED
 from evaluator.analysis.comparison.families import models_outside
 from evaluator.analysis.comparison.score_array import EXCLUDED, INCLUDED, make_score_array
 from evaluator.errors import UnknownNameError, UserError

@@ -13,7 +13,7 @@ from evaluator.cli.options import by_option, json_option, primary_option
 from evaluator.cli.tables import table_options
 
 if TYPE_CHECKING:
-    from evaluator.analysis.comparison import Comparison
+    from evaluator.analysis.comparison.compare_groups import Comparison
     from evaluator.analysis.comparison.families import Family
     from evaluator.analysis.comparison.subgroups import SubgroupComparison
     from evaluator.manifests.suites import Suite
@@ -67,7 +67,7 @@ def compare(
     Prints the primary metric, with failures included as the protocol defines. --json and -o have
     all results (docs/statistics.md).
     """
-    from evaluator.analysis.comparison import compare as compare_results
+    from evaluator.analysis.comparison.compare_groups import compare as compare_results
     from evaluator.limits import ensure_limits
     from evaluator.runs.names import choose_runs
     from evaluator.runs.results import load

@@ -10,7 +10,7 @@ from evaluator.cli.tables import benchmark_of, print_heading, print_note, print_
 if TYPE_CHECKING:
     import pandas as pd
 
-    from evaluator.analysis.comparison import Comparison
+    from evaluator.analysis.comparison.compare_groups import Comparison
     from evaluator.analysis.comparison.subgroups import SubgroupComparison
     from evaluator.runs.results import Results
 

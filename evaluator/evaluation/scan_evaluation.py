@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from evaluator.containers.requests import StagedRequest
     from evaluator.evaluation.run_context import RunContext
     from evaluator.imaging.grid_masks import GridMask
-    from evaluator.prompting.simulated_user import RoundPrompts, StopReason, TargetPrompts
+    from evaluator.prompting.simulated_user import RoundPrompts, TargetPrompts
+    from evaluator.prompting.stop_reason import StopReason
     from evaluator.runs.records import ScoreRow
 
     Predictions = Mapping[str, GridMask | Failure]

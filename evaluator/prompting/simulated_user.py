@@ -15,7 +15,7 @@ corrects the empty mask.)
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from evaluator.prompting.corrections import correct
 from evaluator.prompting.error_regions import dice
 from evaluator.prompting.points import point_at, put_point
 from evaluator.prompting.random_stream import RandomStream
+from evaluator.prompting.stop_reason import Reason, StopReason
 from evaluator.types import Failure
 
 if TYPE_CHECKING:
@@ -31,11 +32,6 @@ if TYPE_CHECKING:
 
     from evaluator.types import RoundPlan, TargetPrompt
     from zoo_sdk.wire import Point
-
-Reason = Literal[
-    "all-rounds", "dice-reached", "no-error", "clicks-spent", "recording-ended", "no-corrections"
-]
-"""Why a target got no further rounds; ``no-corrections``: the model takes none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,15 +57,6 @@ class RoundPrompts:
 
     round: int
     targets: Mapping[str, TargetPrompts]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopReason:
-    """Why a target got no further rounds, after which round, with how many interactions."""
-
-    reason: Reason
-    round: int
-    clicks: int
 
 
 class SimulatedUser:

@@ -9,7 +9,7 @@ import logging
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from evaluator.analysis.comparison import compare
+from evaluator.analysis.comparison.compare_groups import compare
 from evaluator.analysis.data_warnings import warnings_of_runs
 from evaluator.analysis.failures import find_failures
 from evaluator.errors import UnknownNameError

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from evaluator.analysis.comparison import MODALITY_PAIRS
+from evaluator.analysis.comparison.schema import MODALITY_PAIRS
 from evaluator.manifests.organs import load_organs
 from evaluator.types import MODALITIES
 
 if TYPE_CHECKING:
-    from evaluator.analysis.comparison import Comparison
+    from evaluator.analysis.comparison.compare_groups import Comparison
     from evaluator.runs.results import Group, Results, RunFacts
     from evaluator.types import Protocol
 

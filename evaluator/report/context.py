@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from evaluator.analysis.comparison import Comparison
+    from evaluator.analysis.comparison.compare_groups import Comparison
     from evaluator.analysis.comparison.families import Family
     from evaluator.analysis.failures import FailureAnalysis
     from evaluator.report.benchmark import Benchmark

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from evaluator.analysis.comparison import ALL_TARGETS
 from evaluator.analysis.comparison.conclusions import KINDS
+from evaluator.analysis.comparison.schema import ALL_TARGETS
 from evaluator.analysis.failure_modes import FAILURE_MODES
 from evaluator.metrics import METRICS
 from evaluator.report.tables import (

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from evaluator.files import Json, fingerprint
-from evaluator.prompting.simulated_user import StopReason
+from evaluator.prompting.stop_reason import StopReason
 from evaluator.runs.json_types import FORMAT, convert
 from evaluator.types import Failure, Modality, Status, TargetPrompt
 from zoo_sdk.wire import Grid, Point, Reply

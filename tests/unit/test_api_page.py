@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import evaluator
-from evaluator.analysis.comparison import FRAMES, compare
+from evaluator.analysis.comparison.compare_groups import compare
+from evaluator.analysis.comparison.schema import FRAMES
 from evaluator.analysis.failures import find_failures
 from evaluator.analysis.ranking import rank
 

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from evaluator.analysis.comparison import ALL_TARGETS, FRAMES, compare
+from evaluator.analysis.comparison.compare_groups import compare
 from evaluator.analysis.comparison.output import rows_of, write_csv
+from evaluator.analysis.comparison.schema import ALL_TARGETS, FRAMES
 from evaluator.analysis.comparison.volume_agreement import subject_volumes
 from evaluator.analysis.control_check import judge_control
 from evaluator.errors import RunConflictError, UnknownNameError, UserError

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.simulate import simulate_run
-from evaluator.analysis.comparison import FRAMES
+from evaluator.analysis.comparison.schema import FRAMES
 from evaluator.analysis.ranking import FRAMES as RANKS
 from evaluator.cli.main import umd as command
 from evaluator.errors import UserError

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evaluator.analysis.comparison import ALL_TARGETS, compare
+from evaluator.analysis.comparison.compare_groups import compare
 from evaluator.analysis.comparison.families import Family, parse_primary
+from evaluator.analysis.comparison.schema import ALL_TARGETS
 from evaluator.errors import UnknownNameError
 from tests.scored import facts, paired, results
 

@@ -11,8 +11,9 @@ from scipy import ndimage
 
 from evaluator.imaging.geometry import make_grid
 from evaluator.imaging.grid_masks import crop_mask
-from evaluator.prompting import RandomStream, dice, largest_error
 from evaluator.prompting.corrections import CORRECTIONS, correct
+from evaluator.prompting.error_regions import dice, largest_error
+from evaluator.prompting.random_stream import RandomStream
 from evaluator.types import RoundPlan
 
 SHAPES = st.tuples(*[st.integers(2, 9)] * 3)

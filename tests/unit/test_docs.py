@@ -10,7 +10,7 @@ from pathlib import Path
 from evaluator import findings, statistics
 from evaluator.cli.main import COMMANDS
 from evaluator.evaluation import suites
-from evaluator.prompting.simulated_user import StopReason
+from evaluator.prompting.stop_reason import StopReason
 from evaluator.runs import changed_files, data_checks, records, run_info, score_limits
 from evaluator.runs.json_types import FORMAT
 from evaluator.types import TargetPrompt

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from scipy import ndimage, stats
 
 import evaluator
-from evaluator.analysis.comparison import compare
 from evaluator.analysis.comparison.blind_answers import allowed_by_all, beats_floor
+from evaluator.analysis.comparison.compare_groups import compare
 from evaluator.analysis.comparison.conclusions import KINDS, conclude
 from evaluator.analysis.comparison.grid_schema import GRID
 from evaluator.cli.compare import compare as compare_command

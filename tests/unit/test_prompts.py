@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from evaluator.imaging.geometry import affine_of, make_grid, spacing, to_index, to_world
 from evaluator.imaging.grid_masks import GridMask, crop_mask, empty_mask
-from evaluator.prompting import NoPrompt, choose_kind, simulate_prompts
+from evaluator.prompting.initial_prompts import NoPrompt, choose_kind, simulate_prompts
 from evaluator.types import ModelCard, PromptPlan, TargetPrompt
 
 POINT = PromptPlan(kinds=("point",))

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from evaluator.errors import ManifestError
 from evaluator.imaging.geometry import affine_of, spacing, to_index, to_world
 from evaluator.imaging.grid_masks import crop_mask
-from evaluator.prompting import NoPrompt, RandomStream, simulate_prompts
+from evaluator.prompting.initial_prompts import NoPrompt, simulate_prompts
+from evaluator.prompting.random_stream import RandomStream
 from evaluator.types import PromptPlan
 from evaluator.zoo.cards import parse_card, read_text_prompts
 from tests.unit.test_prompts import ball_on, grid_about, grids

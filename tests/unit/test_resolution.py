@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluator.analysis.comparison import compare
+from evaluator.analysis.comparison.compare_groups import compare
 from evaluator.analysis.resolution import COLUMNS, has_steps, resolution_steps
 from evaluator.manifests.protocols import load_protocol
 from evaluator.report import Options, build_report

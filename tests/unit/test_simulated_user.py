@@ -13,7 +13,10 @@ import pytest
 
 from evaluator.imaging.geometry import make_grid
 from evaluator.imaging.grid_masks import GridMask, crop_mask, empty_mask
-from evaluator.prompting import RoundPrompts, SimulatedUser, StopReason, dice, simulate_prompts
+from evaluator.prompting.error_regions import dice
+from evaluator.prompting.initial_prompts import simulate_prompts
+from evaluator.prompting.simulated_user import RoundPrompts, SimulatedUser
+from evaluator.prompting.stop_reason import StopReason
 from evaluator.types import Failure, PromptPlan, RoundPlan, Status, TargetPrompt
 from zoo_sdk.wire import Point
 

@@ -8,8 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.simulate import simulate_run
-from evaluator.analysis.comparison import ALL_TARGETS, compare
+from evaluator.analysis.comparison.compare_groups import compare
 from evaluator.analysis.comparison.output import frames_of, rows_of_frames
+from evaluator.analysis.comparison.schema import ALL_TARGETS
 from evaluator.analysis.comparison.subgroups import compare_subgroups
 from evaluator.cli.main import umd
 from evaluator.errors import ManifestError, UnknownNameError, UserError

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from evaluator.analysis import interaction, summary
-from evaluator.analysis.comparison import compare
+from evaluator.analysis.comparison.compare_groups import compare
 from evaluator.analysis.summary import metric_statistics, summarise
 from evaluator.cli.show import print_table
 from evaluator.errors import UserError

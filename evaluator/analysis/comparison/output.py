@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from evaluator.analysis.comparison import Comparison
+    from evaluator.analysis.comparison.compare_groups import Comparison
     from evaluator.analysis.comparison.subgroups import SubgroupComparison
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from evaluator.analysis.comparison import FRAMES
+from evaluator.analysis.comparison.schema import FRAMES
 from evaluator.manifests.organs import load_organs
 from evaluator.metrics import METRICS
 from evaluator.report.context import Page

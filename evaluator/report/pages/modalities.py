@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from evaluator.analysis.comparison import ALL_TARGETS
+from evaluator.analysis.comparison.schema import ALL_TARGETS
 from evaluator.metrics import METRICS
 from evaluator.report.context import Page
 from evaluator.report.figures.forest import forest
