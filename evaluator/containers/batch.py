@@ -212,7 +212,8 @@ class _Batch:
                 break
             time.sleep(POLL_SECONDS)
         ended = self.process.finish(END_SECONDS) if failure is None else self.process.kill()
-        if written := self.monitor.failure or (failure and self.monitor.look()):
+        stopped = failure is not None or ended.code != 0
+        if written := self.monitor.failure or (self.monitor.look() if stopped else None):
             return left, written
         late = failure is not None
         if failure is None and ended.code != 0:

@@ -53,7 +53,7 @@ def plan_turns(prompts: ScanPrompts, seeds: Sequence[int], *, single_target: boo
     """
     turns = []
     for seed in seeds:
-        targets = prompts.prompts[seed]
+        targets = prompts.prompts.get(seed, {})  # none for a scan that cannot be read
         parts = [("", tuple(targets))]
         if single_target and len(targets) > 1:
             parts = [(f"t{number:02d}", (name,)) for number, name in enumerate(targets)]

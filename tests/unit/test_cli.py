@@ -471,8 +471,9 @@ def test_a_log_file_that_takes_nothing_is_an_error():
 def test_a_log_file_that_becomes_full_is_told_once(tmp_path, capsys):
     import logging
 
-    from evaluator.cli.messages import LogFile
+    from evaluator.cli.messages import LogFile, shared_console
 
+    shared_console.cache_clear()  # an interrupted test may have left text in its buffer
     handler = LogFile(tmp_path / "umd.log")
     handler.begin("begin")
     handler.stream.close()
