@@ -52,7 +52,9 @@ def test_a_page_opens_from_disk_without_network_requests(browser, report, page):
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(
+    "dark", [False, pytest.param(True, marks=pytest.mark.extended)], ids=["light", "dark"]
+)
 def test_pages_meet_the_accessibility_rules(browser, report, axe, dark):
     case_pages = sorted((report / "cases").glob("*.html"))[:1]
     for page in (*PAGES, *(str(path.relative_to(report)) for path in case_pages)):

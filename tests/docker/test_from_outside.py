@@ -80,9 +80,9 @@ def disturbed(project, tmp_path, docker_engine):
     ("act", "batch"),
     [
         ("kill", False),
-        ("pause", True),
-        pytest.param("kill", True, marks=pytest.mark.extended),
-        pytest.param("pause", False, marks=pytest.mark.extended),
+        ("kill", True),
+        ("pause", False),
+        pytest.param("pause", True, marks=pytest.mark.extended),
         *(pytest.param("stop", batch, marks=pytest.mark.extended) for batch in (False, True)),
         *(pytest.param("restart", batch, marks=pytest.mark.extended) for batch in (False, True)),
         *(pytest.param("remove", batch, marks=pytest.mark.extended) for batch in (False, True)),
