@@ -52,7 +52,7 @@ test-extended: $(VENV)/dev.done ## further variants of the tests: more kinds of 
 
 test-zoo: $(VENV)/dev.done ## build the models' images with random weights, check and run them (UMD_BUNDLE=folder for files that no index has, UMD_RECORD=1 to record the checks)
 	@.ci/ensure-engine
-	UMD_TEST_ZOO=1 $(BIN)/python -m pytest -n $(ZOO_JOBS) --dist worksteal tests/zoo tests/zoo_images/test_images.py tests/zoo_images/test_base_images.py -rs
+	UMD_TEST_ZOO=1 UMD_TEST_EXTENDED=1 $(BIN)/python -m pytest -n $(ZOO_JOBS) --dist worksteal tests/zoo tests/zoo_images/test_images.py tests/zoo_images/test_base_images.py -rs
 
 test-upstream: $(VENV)/dev.done ## compare the models' pipelines with upstream's code, inside their images (UMD_BUNDLE as above)
 	@.ci/ensure-engine

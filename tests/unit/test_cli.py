@@ -413,6 +413,7 @@ def test_a_quiet_run_shows_only_warnings(run_painter, tmp_path):
     assert log.read_text().splitlines()[: len(lines)] == lines
 
 
+@pytest.mark.extended
 def test_a_verbose_run_shows_debug_messages(run_painter):
     assert "painter 2/2 " in (shown := run_painter().stderr)
     assert "manifest " not in shown
@@ -446,6 +447,7 @@ def test_a_log_file_that_cannot_be_written_is_an_error(tmp_path):
     assert done.stdout == ""
 
 
+@pytest.mark.extended
 def test_options_of_messages_stand_before_or_after_the_command(run_painter, tmp_path):
     log = tmp_path / "umd.log"
     command = ["models", "check", "nosuch"]

@@ -139,6 +139,7 @@ def test_an_ideal_adapter_passes(golden):
     ]
 
 
+@pytest.mark.extended
 def test_an_ideal_adapter_with_clicks_passes(golden):
     outcome = golden("ideal", clicks=True)
     assert failed(outcome) == []
@@ -159,6 +160,7 @@ def test_each_classic_fault_is_caught(golden, fault, clicks, expected):
     assert expected in failed(golden(fault, clicks=clicks))
 
 
+@pytest.mark.extended
 def test_an_offset_that_changes_nothing_is_caught_where_the_window_is_fixed(golden):
     assert failed(golden("any-offset")) == ["control: 1024 HU too much"]
 

@@ -57,7 +57,12 @@ def ask(model: Registered, phantom: Body, *organs: str, **options: str):
 
 def cases(organs=None):
     return [
-        pytest.param(model, grid, id=f"{model.name} {grid}")
+        pytest.param(
+            model,
+            grid,
+            id=f"{model.name} {grid}",
+            marks=() if grid.startswith("oblique") else pytest.mark.extended,
+        )
         for model, grid in product(MODELS, GRIDS)
         if grid in model.grids
         and GRIDS[grid][3] in model.modalities
@@ -82,6 +87,7 @@ def test_organs_come_back_on_the_image_grid(model, grid):
     ("model", "grid"),
     [case for case in cases() if case.values[1] in ("LPS CT", "oblique MR", "PET")],
 )
+@pytest.mark.extended
 def test_large_organs(model, grid, losses):
     phantom = cached_body(grid)
     organs = supported_organs(model, LARGE)
@@ -108,6 +114,7 @@ def test_large_organs(model, grid, losses):
     [model for model in MODELS if len(supported_organs(model)) > 1],
     ids=lambda model: model.name,
 )
+@pytest.mark.extended
 def test_one_target_does_not_change_another(model):
     phantom = cached_body("oblique PET" if "PT" in model.modalities else "oblique LPI CT")
     first, second = (

@@ -87,6 +87,7 @@ def test_a_target_without_a_class_needs_clicks():
     assert isinstance(prediction.masks["spleen"], Unsupported)
 
 
+@pytest.mark.extended
 def test_clicks_correct_a_class_and_rounds_share_it():
     phantom = cached_body("LPS CT")
     network, memory = IdealVista3d(phantom), pipeline.Memory()
@@ -211,6 +212,7 @@ def test_the_view_is_cropped_to_what_is_above_zero():
     assert view.array.dtype == np.float32
 
 
+@pytest.mark.extended
 def test_no_class_is_lost_when_more_are_remembered_than_fit():
     """An image that returns after others filled the cache gives the same masks as before."""
     memory, images = pipeline.Memory(), []
