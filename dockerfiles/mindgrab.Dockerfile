@@ -28,6 +28,7 @@ LABEL umd.contract="1" \
       umd.memory="8GiB" \
       umd.timeout="1800" \
       umd.weights="published" \
+      umd.weights.sha256="31f1bda17b8d3eee17a54cf3f199899763a6615a049f05ab2a05f18eb98ec23a" \
       umd.weights.license="MIT by its hub card, as niimath records; its repository has no licence file" \
       umd.trained-on="synthetic images alone; evaluated by its authors on 606 adult heads on MR, CT and PET (arXiv:2506.11860)" \
       org.opencontainers.image.title="MindGrab" \

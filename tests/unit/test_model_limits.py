@@ -128,5 +128,5 @@ def test_files_that_come_and_go_hide_no_other_file(tmp_path, monkeypatch):
                 yield entry
 
     monkeypatch.setattr(output_monitor.os, "scandir", Vanishing)
-    files, size = output_monitor._count(tmp_path)
+    files, size = output_monitor._count([tmp_path])
     assert (files, size) == (50, 25 * 4096)

@@ -29,7 +29,7 @@ def test_the_papers_suite_says_what_is_missing(no_engine, monkeypatch, tmp_path)
     commands = {(line.of, line.command.split(" --into")[0]) for line in lines}
     (data,) = [line for line in lines if line.of == "umd"]
     assert "had not been released" in data.detail
-    assert "manifests/datasets/umd.tsv" in data.detail
+    assert "umd data import FOLDER --layout umd" in data.detail
     for name in ("sam-med3d", "segvol", "nninteractive", "vista3d", "sat-pro"):
         assert (name, f"umd models fetch {name}") in commands
         assert (name, f"umd models build {name}") in commands
