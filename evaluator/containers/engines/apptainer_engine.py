@@ -16,7 +16,7 @@ from evaluator.containers.engines.apptainer import (
     parse_version,
     run_argv,
 )
-from evaluator.containers.engines.command_engine import ListedContainer, LocalImage
+from evaluator.containers.engines.dialect import ListedContainer, LocalImage
 from evaluator.containers.engines.guard import GUARD
 from evaluator.containers.engines.piped_process import PipedProcess
 from evaluator.containers.engines.process_output import (
@@ -43,7 +43,7 @@ HOW_TO_GET = """apptainer cannot be used: {why}.
 
 
 class ApptainerDialect:
-    """See ``evaluator.containers.engines.command_engine.Dialect``."""
+    """See ``evaluator.containers.engines.dialect.Dialect``."""
 
     name = "apptainer"
     runs_as_caller = True

@@ -3,125 +3,45 @@
 from __future__ import annotations
 
 import logging
-import os
 import secrets
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from evaluator.containers.engines.command_spec import (
-    HOST_LABEL,
-    PID_LABEL,
-    RUN_LABEL,
-    STARTED_LABEL,
-    container_spec,
-    relay_spec,
-)
-from evaluator.containers.engines.guard import start_of
+from evaluator.containers.engines.command_spec import container_spec, relay_spec
+from evaluator.containers.engines.orphans import is_orphan, is_removable
+from evaluator.containers.engines.output_folder import open_output
 from evaluator.containers.engines.probe import (
     NO_PROGRAM,
+    NOT_CHECKED,
+    PROBE_LIMITS,
     PROGRAMS,
     folder_fault,
     is_copied,
     probe_workspace,
 )
 from evaluator.containers.engines.process_output import LogFile
-from evaluator.containers.engines.spec import Caller, Limits
+from evaluator.containers.engines.spec import NATIVE_LAYOUT, Caller
 from evaluator.errors import HostError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from evaluator.containers.engines.command_spec import ContainerSpec
+    from evaluator.containers.engines.dialect import Dialect, ListedContainer
     from evaluator.containers.engines.piped_process import PipedProcess
     from evaluator.containers.engines.programs import Ended
     from evaluator.containers.engines.protocol import Process
     from evaluator.containers.engines.relay import Relay
-    from evaluator.containers.engines.spec import Capacity, Mode, Model, Workspace
+    from evaluator.containers.engines.spec import (
+        Capacity,
+        ContainerLayout,
+        Limits,
+        Mode,
+        Model,
+        Workspace,
+    )
 
 logger = logging.getLogger(__name__)
-
-PROBE_SECONDS, PROBE_BYTES = 60.0, 256 * 2**20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalImage:
-    """An image as a container program runs it."""
-
-    #: what the program calls it
-    reference: str
-    #: volumes that it declares
-    volumes: tuple[str, ...] = ()
-    #: its user, if it is known as numbers
-    user: tuple[int, int] | None = None
-    working_dir: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedContainer:
-    """A container of an evaluator, running or not."""
-
-    name: str
-    labels: Mapping[str, str]
-
-
-class Dialect(Protocol):
-    """What differs between container programs."""
-
-    #: of the engine
-    name: str
-    #: whether a container's user is always the caller
-    runs_as_caller: bool
-
-    def about(self) -> dict[str, str]:
-        """Versions, for provenance."""
-
-    def capacity(self) -> Capacity:
-        """Memory and cores of this machine, and what can be limited."""
-
-    def unlimited(self) -> tuple[str, ...]:
-        """What is not limited, a sentence each."""
-
-    def image(self, reference: str) -> LocalImage:
-        """An image of this machine.
-
-        Raises:
-            HostError: it is not there any more.
-        """
-
-    def gpu(self, uuid: str) -> str:
-        """What the program calls a GPU.
-
-        Raises:
-            HostError: it cannot give it to a container.
-        """
-
-    def start(self, spec: ContainerSpec, log: LogFile, mode: Mode) -> PipedProcess:
-        """Start a container.
-
-        Raises:
-            RefusedStartError: the program refuses it.
-            HostError: the program failed.
-        """
-
-    def run(self, spec: ContainerSpec, timeout: float) -> Ended:
-        """Run a container to its end and remove it."""
-
-    def container_of(self, process: Process) -> str:
-        """The name of the container of a process that this dialect started.
-
-        Raises:
-            UserError: no other container can share its network.
-        """
-
-    def containers(self) -> list[ListedContainer]:
-        """All containers of evaluators."""
-
-    def remove(self, name: str) -> None:
-        """Remove a container, whatever its state."""
-
-    def shell_images(self) -> list[str]:
-        """Images of this project, which have a shell."""
 
 
 class CommandLineEngine:
@@ -160,12 +80,7 @@ class CommandLineEngine:
     ) -> PipedProcess:
         """See ``evaluator.containers.engines.Engine``."""
         caller = Caller.this_process()
-        if model.layout.image_user:
-            # the image's user may be another one, and without capabilities root overrides no modes
-            for folder in filter(None, (workspace.output, workspace.cache)):
-                folder.chmod(0o777)
-        else:
-            self._give(workspace, caller)
+        self._open_output(workspace, caller, model.layout)
         spec = self._spec(
             str(model.image),
             workspace,
@@ -197,10 +112,9 @@ class CommandLineEngine:
         )
         return self.dialect.start(spec, LogFile(log), "serve")
 
-    def _give(self, workspace: Workspace, caller: Caller) -> None:
-        """Let the container's user write into the output folder."""
-        if caller.uid == 0 and not self.dialect.runs_as_caller:
-            os.chown(workspace.output, *caller.container_user)
+    def _open_output(self, workspace: Workspace, caller: Caller, layout: ContainerLayout) -> None:
+        if layout.image_user or not self.dialect.runs_as_caller:
+            open_output(workspace, caller, layout)
 
     def _spec(
         self,
@@ -217,15 +131,13 @@ class CommandLineEngine:
         gpu: str | None,
         entrypoint: tuple[str, ...] | None = None,
     ) -> ContainerSpec:
-        from dataclasses import replace
-
         local = self.dialect.image(image)
-        layout = {"layout": model.layout} if model else {}
         spec = container_spec(
             local.reference,
             workspace,
             limits,
             caller,
+            layout=model.layout if model else NATIVE_LAYOUT,
             weights=model.weights if model else None,
             volumes=local.volumes,
             name=name,
@@ -234,7 +146,6 @@ class CommandLineEngine:
             command=command,
             gpu=gpu,
             entrypoint=entrypoint,
-            **layout,
         )
         return replace(
             spec,
@@ -248,32 +159,28 @@ class CommandLineEngine:
     ) -> bool:
         """See ``evaluator.containers.engines.Engine``."""
         caller = Caller.this_process()
-        limits = Limits(timeout=PROBE_SECONDS, memory=PROBE_BYTES)
         images = [*([image] if image else ()), *self.dialect.shell_images()]
         for reference in images:
             for program in PROGRAMS:
                 with probe_workspace(workspace) as (folders, number):
-                    self._give(folders, caller)
+                    self._open_output(folders, caller, NATIVE_LAYOUT)
                     spec = self._spec(
                         reference,
                         folders,
-                        limits,
+                        PROBE_LIMITS,
                         caller,
                         name=f"umd-probe-{secrets.token_hex(6)}",
                         run_id=run_id,
                         gpu=gpu,
                         entrypoint=tuple(program),
                     )
-                    ended = self.dialect.run(spec, PROBE_SECONDS)
+                    ended = self.dialect.run(spec, PROBE_LIMITS.timeout)
                     if ended.code == 0 and is_copied(folders, number):
                         return True
                     if ended.code != 0 and any(words in ended.message for words in NO_PROGRAM):
                         continue
                     raise HostError(self._fault(folders, ended))
-        logger.warning(
-            "not checked whether containers can use the evaluator's folders: no image here has a "
-            "shell or Python"
-        )
+        logger.warning(NOT_CHECKED)
         return False
 
     def _fault(self, folders: Workspace, ended: Ended) -> str:
@@ -287,8 +194,10 @@ class CommandLineEngine:
 
     def sweep(self, run_id: str) -> list[str]:
         """See ``evaluator.containers.engines.Engine``."""
-        containers = [entry for entry in self._orphans() if entry.labels.get(RUN_LABEL) == run_id]
-        return self._remove(containers)
+        containers = self.dialect.containers()
+        return self._remove(
+            [entry for entry in containers if is_removable(entry.labels, entry.created, run_id)]
+        )
 
     def orphans(self) -> list[str]:
         """See ``evaluator.containers.engines.Engine``."""
@@ -296,7 +205,7 @@ class CommandLineEngine:
 
     def remove_orphans(self) -> list[str]:
         """Remove them; returns their names."""
-        return self._remove(list(self._orphans()))
+        return self._remove(self._orphans())
 
     def images(self) -> list[str]:
         """Images of this project, which have a shell."""
@@ -307,12 +216,5 @@ class CommandLineEngine:
             self.dialect.remove(entry.name)
         return [entry.name for entry in containers]
 
-    def _orphans(self) -> Iterator[ListedContainer]:
-        """Containers of this machine whose evaluator is gone."""
-        host = os.uname().nodename
-        for entry in self.dialect.containers():
-            pid = entry.labels.get(PID_LABEL, "0")
-            started = start_of(int(pid)) if pid.isdigit() else ""
-            alive = started != "" and entry.labels.get(STARTED_LABEL, started) == started
-            if entry.labels.get(HOST_LABEL) == host and not alive:
-                yield entry
+    def _orphans(self) -> list[ListedContainer]:
+        return [entry for entry in self.dialect.containers() if is_orphan(entry.labels)]

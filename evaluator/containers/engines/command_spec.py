@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
     from evaluator.containers.engines.spec import ContainerLayout
 
-#: labels of containers; ``umd doctor`` and the next run find what a killed evaluator left
-RUN_LABEL, PID_LABEL, STARTED_LABEL, HOST_LABEL = "umd.run", "umd.pid", "umd.started", "umd.host"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:

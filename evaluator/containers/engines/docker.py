@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import docker
 import docker.errors
-from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
 from evaluator.containers.engines.abilities import Abilities
 from evaluator.containers.engines.address import docker_address, podman_address
@@ -25,15 +24,17 @@ from evaluator.containers.engines.docker_errors import (
     refused_start,
     remove_container,
 )
-from evaluator.containers.engines.orphans import labelled, left_by_killed, orphans_of
-from evaluator.containers.engines.probe import probe_folders
+from evaluator.containers.engines.docker_values import created_at, docker_types
+from evaluator.containers.engines.orphans import is_orphan, is_removable
+from evaluator.containers.engines.output_folder import open_output
+from evaluator.containers.engines.probe import NOT_CHECKED, PROBE_LIMITS, probe_folders
 from evaluator.containers.engines.process_output import LogFile
 from evaluator.containers.engines.relay import relay_arguments
 from evaluator.containers.engines.spec import (
+    RUN_LABEL,
     TMP_BYTES,
     Caller,
     Capacity,
-    Limits,
     container_arguments,
 )
 from evaluator.errors import EngineUnavailableError, HostError
@@ -41,12 +42,10 @@ from evaluator.errors import EngineUnavailableError, HostError
 if TYPE_CHECKING:
     from evaluator.containers.engines.protocol import Process
     from evaluator.containers.engines.relay import Relay
-    from evaluator.containers.engines.spec import Mode, Model, Workspace
+    from evaluator.containers.engines.spec import Limits, Mode, Model, Workspace
 
 logger = logging.getLogger(__name__)
 
-#: limits of the container that checks the folders
-PROBE_SECONDS, PROBE_BYTES = 60.0, 256 * 2**20
 #: seconds for any call to the engine that is not a wait for a model
 CALL_SECONDS = 120
 
@@ -155,12 +154,7 @@ class DockerEngine:
         """See ``evaluator.containers.engines.Engine``."""
         name = f"umd-{model.card.name}-{secrets.token_hex(6)}"
         caller = Caller.this_process()
-        if model.layout.image_user:
-            # the image's user is not known, and without capabilities root may not override modes
-            for folder in filter(None, (workspace.output, workspace.cache)):
-                folder.chmod(0o777)
-        elif caller.uid == 0:
-            os.chown(workspace.output, *caller.container_user)
+        open_output(workspace, caller, model.layout)
         arguments = container_arguments(
             model.image,
             workspace,
@@ -222,7 +216,7 @@ class DockerEngine:
     def _create(self, arguments: dict[str, Any]) -> Any:
         try:
             with engine_gone(self.client):
-                return self.client.containers.create(**_docker_types(arguments))
+                return self.client.containers.create(**docker_types(arguments))
         except docker.errors.ImageNotFound as error:
             raise HostError(
                 f"the image {arguments['image']} is no longer on this machine; run again"
@@ -237,13 +231,12 @@ class DockerEngine:
         caller = Caller.this_process()
 
         def arguments(folders: Workspace, name: str) -> dict[str, Any]:
-            if caller.uid == 0:
-                os.chown(folders.output, *caller.container_user)
-            return _docker_types(
+            open_output(folders, caller)
+            return docker_types(
                 container_arguments(
                     name,
                     folders,
-                    Limits(timeout=PROBE_SECONDS, memory=PROBE_BYTES),
+                    PROBE_LIMITS,
                     caller,
                     name=f"umd-probe-{secrets.token_hex(6)}",
                     run_id=run_id,
@@ -257,10 +250,7 @@ class DockerEngine:
         images = [*([image] if image else ()), *self.images()]
         if probe_folders(self.client, images, workspace, arguments):
             return True
-        logger.warning(
-            "not checked whether containers can use the evaluator's folders: no image here has a "
-            "shell or Python"
-        )
+        logger.warning(NOT_CHECKED)
         return False
 
     def images(self) -> list[str]:
@@ -271,33 +261,29 @@ class DockerEngine:
 
     def sweep(self, run_id: str) -> list[str]:
         """See ``evaluator.containers.engines.Engine``."""
-        return self._remove_all(left_by_killed(self.client, run_id))
+        containers = self._labelled(RUN_LABEL)
+        return self._remove_all(
+            [entry for entry in containers if is_removable(entry.labels, created_at(entry), run_id)]
+        )
 
     def orphans(self) -> list[str]:
         """See ``evaluator.containers.engines.Engine``."""
-        return [container.name for container in orphans_of(self.client)]
+        return [container.name for container in self._orphans()]
 
     def remove_orphans(self) -> list[str]:
         """Remove them; returns their names."""
-        return self._remove_all(orphans_of(self.client))
+        return self._remove_all(self._orphans())
+
+    def _orphans(self) -> list[Any]:
+        return [entry for entry in self._labelled(RUN_LABEL) if is_orphan(entry.labels)]
 
     def _labelled(self, label: str) -> list[Any]:
-        return labelled(self.client, label)
+        """The containers with a label ("umd.run", "umd.run=NAME"), whatever their state."""
+        filters = {"label": label}
+        with engine_faults(self.client):
+            return list(self.client.containers.list(all=True, filters=filters, ignore_removed=True))
 
     def _remove_all(self, containers: list[Any]) -> list[str]:
         for container in containers:
             remove_container(container)
         return [str(container.name) for container in containers]
-
-
-def _docker_types(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments with the types that the docker SDK wants."""
-    log = arguments["log_config"]
-    devices = [DeviceRequest(**request) for request in arguments["device_requests"]]
-    typed = {
-        "ulimits": [Ulimit(**limit) for limit in arguments["ulimits"]],
-        "device_requests": devices or None,
-        "mounts": [Mount(**mount) for mount in arguments["mounts"]],
-        "log_config": LogConfig(type=LogConfig.types.JSON, config=log) if log else None,
-    }
-    return arguments | typed

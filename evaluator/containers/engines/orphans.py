@@ -1,13 +1,13 @@
-"""Containers of an engine whose evaluator on this machine is gone."""
+"""Which containers belong to an evaluator on this machine that is gone, by their labels."""
 
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING
 
-from evaluator.containers.engines.docker_errors import engine_faults
 from evaluator.containers.engines.guard import start_of
+from evaluator.containers.engines.spec import HOST_LABEL, PID_LABEL, RUN_LABEL, STARTED_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,39 +16,25 @@ if TYPE_CHECKING:
 ORPHAN_SECONDS = 60.0
 
 
-def labelled(client: Any, label: str) -> list[Any]:
-    """The containers with a label ("umd.run", "umd.run=NAME"), whatever their state."""
-    with engine_faults(client):
-        return list(client.containers.list(all=True, filters={"label": label}, ignore_removed=True))
-
-
-def orphans_of(client: Any) -> list[Any]:
-    """The containers of evaluators of this machine that are gone."""
-    return [container for container in labelled(client, "umd.run") if is_orphan(container.labels)]
-
-
-def left_by_killed(client: Any, run_id: str) -> list[Any]:
-    """Of these, the containers of a run, and those of other runs that are older than a minute."""
-    left = []
-    for container in orphans_of(client):
-        if container.labels.get("umd.run") == run_id or _age(container) > ORPHAN_SECONDS:
-            left.append(container)
-    return left
-
-
 def is_orphan(labels: Mapping[str, str]) -> bool:
     """Whether the evaluator that a container's labels name, on this machine, is gone."""
-    pid = labels.get("umd.pid", "0")
+    pid = labels.get(PID_LABEL, "0")
     started = start_of(int(pid)) if pid.isdigit() else ""
     # a later process may have got the number of one that is gone
-    alive = started != "" and labels.get("umd.started", started) == started
-    return labels.get("umd.host") == os.uname().nodename and not alive
+    alive = started != "" and labels.get(STARTED_LABEL, started) == started
+    return labels.get(HOST_LABEL) == os.uname().nodename and not alive
 
 
-def _age(container: Any) -> float:
-    """Seconds since a container was created; 0 if the engine does not tell."""
-    try:
-        created = datetime.fromisoformat(container.attrs["Created"])
-    except (KeyError, TypeError, ValueError):
-        return 0.0
-    return (datetime.now(UTC) - created).total_seconds()
+def is_removable(labels: Mapping[str, str], created: float | None, run_id: str) -> bool:
+    """Whether a run that begins removes a container: an orphan of this run, or an older one.
+
+    Args:
+        labels: of the container.
+        created: when it was created, in seconds since 1970; None if the engine does not tell, and
+            the container then counts as new.
+        run_id: of the run that begins.
+    """
+    if not is_orphan(labels):
+        return False
+    is_old = created is not None and time.time() - created > ORPHAN_SECONDS
+    return labels.get(RUN_LABEL) == run_id or is_old

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evaluator.containers.engines.abilities import Abilities
-from evaluator.containers.engines.command_spec import RUN_LABEL
-from evaluator.containers.engines.spec import CPU_SHARES, TMP_BYTES
+from evaluator.containers.engines.dialect import ListedContainer
+from evaluator.containers.engines.spec import CPU_SHARES, RUN_LABEL, TMP_BYTES
 from evaluator.errors import HostError
 
 if TYPE_CHECKING:
@@ -146,6 +146,18 @@ def start_argv(spec: ContainerSpec) -> list[str]:
 def list_argv() -> list[str]:
     """Arguments that list all containers of evaluators."""
     return ["ps", "--all", "--no-trunc", "--filter", f"label={RUN_LABEL}", "--format", "json"]
+
+
+def parse_containers(text: str) -> list[ListedContainer]:
+    """The containers in the answer to ``list_argv``."""
+    return [
+        ListedContainer(
+            name=str(entry["Names"][0]),
+            labels=dict(entry["Labels"] or {}),
+            created=entry["Created"] if isinstance(entry.get("Created"), int) else None,
+        )
+        for entry in json.loads(text or "[]") or []
+    ]
 
 
 def _user_namespace(spec: ContainerSpec, facts: PodmanFacts) -> list[str]:

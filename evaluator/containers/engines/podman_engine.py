@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evaluator.containers.engines.command_engine import ListedContainer, LocalImage
+from evaluator.containers.engines.dialect import LocalImage
 from evaluator.containers.engines.guard import GUARD
 from evaluator.containers.engines.piped_process import PipedProcess
 from evaluator.containers.engines.podman import (
@@ -21,6 +21,7 @@ from evaluator.containers.engines.podman import (
     create_argv,
     list_argv,
     parse_cdi,
+    parse_containers,
     parse_info,
     start_argv,
 )
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from evaluator.containers.engines.command_spec import ContainerSpec
+    from evaluator.containers.engines.dialect import ListedContainer
     from evaluator.containers.engines.process_output import LogFile
     from evaluator.containers.engines.protocol import Process
     from evaluator.containers.engines.spec import Mode
@@ -60,7 +62,7 @@ HOW_TO_GET = """podman cannot be used: {why}.
 
 
 class PodmanDialect:
-    """See ``evaluator.containers.engines.command_engine.Dialect``."""
+    """See ``evaluator.containers.engines.dialect.Dialect``."""
 
     name = "podman"
     runs_as_caller = False
@@ -172,11 +174,7 @@ class PodmanDialect:
 
     def containers(self) -> list[ListedContainer]:
         """See ``Dialect``."""
-        listed = json.loads(self.program.answer(list_argv()) or "[]") or []
-        return [
-            ListedContainer(name=str(entry["Names"][0]), labels=dict(entry["Labels"] or {}))
-            for entry in listed
-        ]
+        return parse_containers(self.program.answer(list_argv()))
 
     def remove(self, name: str) -> None:
         """See ``Dialect``."""

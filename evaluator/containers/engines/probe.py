@@ -24,7 +24,7 @@ from evaluator.containers.engines.docker_errors import (
     names_missing_folder,
     remove_container,
 )
-from evaluator.containers.engines.spec import Workspace
+from evaluator.containers.engines.spec import Limits, Workspace
 from evaluator.containers.safe_removal import discard
 from evaluator.errors import HostError, write_fault
 
@@ -54,7 +54,12 @@ except OSError:
 PROGRAMS = (["sh", "-c", SHELL], ["python3", "-c", PYTHON])
 #: a start fails with one of these if the image lacks the program
 NO_PROGRAM = ("executable file not found", "exec format error", "exec: ")
-WAIT_SECONDS = 60
+#: of the probe's container
+PROBE_LIMITS = Limits(timeout=60.0, memory=256 * 2**20)
+NOT_CHECKED = (
+    "not checked whether containers can use the evaluator's folders: no image here has a shell or "
+    "Python"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,7 @@ def _run(client: Any, arguments: dict[str, Any]) -> int | _NoProgram:
         with engine_gone(client):
             container = client.containers.create(**arguments)
             container.start()
-            return int(container.wait(timeout=WAIT_SECONDS)["StatusCode"])
+            return int(container.wait(timeout=PROBE_LIMITS.timeout)["StatusCode"])
     except docker.errors.APIError as error:
         reason = explanation(error)
         if names_missing_folder(reason):

@@ -28,6 +28,8 @@ SHM_BYTES = 2**30
 CPU_SHARES = 512
 #: where a container finds its weights
 WEIGHTS = "/opt/ml/model"
+#: labels of containers; ``umd doctor`` and the next run find what a killed evaluator left
+RUN_LABEL, PID_LABEL, STARTED_LABEL, HOST_LABEL = "umd.run", "umd.pid", "umd.started", "umd.host"
 #: what a container's own log may take on the host
 LOG_OPTIONS = {"max-size": "20m", "max-file": "1"}
 
@@ -228,10 +230,10 @@ def container_arguments(
 def container_labels(caller: Caller, run_id: str) -> dict[str, str]:
     """By which a container of the evaluator is found again, and whose it is."""
     return {
-        "umd.run": run_id,
-        "umd.pid": str(caller.pid),
-        "umd.started": caller.started,
-        "umd.host": caller.host,
+        RUN_LABEL: run_id,
+        PID_LABEL: str(caller.pid),
+        STARTED_LABEL: caller.started,
+        HOST_LABEL: caller.host,
     }
 
 
