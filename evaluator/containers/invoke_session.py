@@ -184,8 +184,9 @@ class RelayedProcess:
 
     def kill(self) -> Exit:
         """See ``evaluator.containers.engines.Process``."""
-        # the model first: its exit code is asked for, and the relay's is of no interest
-        ended = self._model.kill()
-        if self._relay:
-            self._relay.kill()
-        return ended
+        try:
+            # the model first: its exit code is asked for, and the relay's is of no interest
+            return self._model.kill()
+        finally:
+            if self._relay:
+                self._relay.kill()
