@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from evaluator.containers.workspace import abandoned_workspaces, remove_workspace
+from evaluator.containers.workspace import remove_abandoned
 
 if TYPE_CHECKING:
     from evaluator.containers.engines import Engine
@@ -26,11 +26,7 @@ def remove_leftovers(engine: Engine, run_id: str) -> list[str]:
     Returns:
         Names of the containers and paths of the folders.
     """
-    containers = engine.sweep(run_id)
-    folders = abandoned_workspaces()
-    for folder in folders:
-        remove_workspace(folder)
-    removed = [*containers, *map(str, folders)]
+    removed = [*engine.sweep(run_id), *map(str, remove_abandoned())]
     for name in removed:
         logger.info("removed %s, left by an evaluator that was killed", name)
     return removed

@@ -84,19 +84,30 @@ def remove_workspace(folder: Path) -> None:
 
 def abandoned_workspaces() -> list[Path]:
     """Workspaces of the cache whose evaluator, on this machine, is gone."""
-    host = Caller.this_process().host
-    abandoned = []
-    for file in sorted((paths.cache() / "work").glob(f"*/{OWNER}")):
-        try:
-            owner = json.loads(file.read_bytes())
-            pid, started = int(owner["pid"]), str(owner["started"])
-            here = owner["host"] == host
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        # a later process may have got the number of one that is gone
-        if here and start_of(pid) != started:
-            abandoned.append(file.parent)
-    return abandoned
+    files = sorted((paths.cache() / "work").glob(f"*/{OWNER}"))
+    return [file.parent for file in files if _is_abandoned(file.parent)]
+
+
+def remove_abandoned() -> list[Path]:
+    """Remove these workspaces; returns their folders."""
+    removed = []
+    for folder in abandoned_workspaces():
+        # its run may have been resumed while the others were removed
+        if _is_abandoned(folder):
+            remove_workspace(folder)
+            removed.append(folder)
+    return removed
+
+
+def _is_abandoned(folder: Path) -> bool:
+    try:
+        owner = json.loads((folder / OWNER).read_bytes())
+        pid, started = int(owner["pid"]), str(owner["started"])
+        is_here = owner["host"] == Caller.this_process().host
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    # a later process may have got the number of one that is gone
+    return is_here and start_of(pid) != started
 
 
 def mounts_below(folder: Path) -> list[Path]:

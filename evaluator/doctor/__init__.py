@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from evaluator import paths
 from evaluator.containers.gpus import find_gpus
+from evaluator.containers.workspace import abandoned_workspaces, remove_abandoned
 from evaluator.doctor.engines import engine_findings
-from evaluator.doctor.findings import GIB, Finding, free_space
+from evaluator.doctor.findings import GIB, Finding, free_space, left_behind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,12 +20,19 @@ __all__ = ["Finding", "examine"]
 
 
 def examine(*, sweep: bool = False) -> list[Finding]:
-    """Run all checks, the engine first.
+    """Run all checks, the engines first.
 
     Args:
         sweep: remove containers and workspaces of evaluators that were killed.
     """
-    return [*engine_findings(sweep=sweep), *_gpus(), *_disk(), *_host()]
+    engines = engine_findings(sweep=sweep)
+    # containers may still write into their workspaces, so they go first
+    return [*engines, _workspaces(sweep=sweep), *_gpus(), *_disk(), *_host()]
+
+
+def _workspaces(*, sweep: bool) -> Finding:
+    folders = remove_abandoned() if sweep else abandoned_workspaces()
+    return left_behind("working folders", [str(folder) for folder in folders], is_removed=sweep)
 
 
 def _gpus() -> Iterator[Finding]:

@@ -14,8 +14,8 @@ from evaluator.containers.engines.docker import DockerEngine
 from evaluator.containers.engines.podman_engine import PodmanDialect
 from evaluator.containers.engines.probe import causes_of
 from evaluator.containers.gpus import find_gpus
-from evaluator.containers.workspace import abandoned_workspaces, remove_workspace, workspace_of
-from evaluator.doctor.findings import Finding, free_space
+from evaluator.containers.workspace import workspace_of
+from evaluator.doctor.findings import Finding, free_space, left_behind
 from evaluator.errors import EngineUnavailableError, HostError
 from evaluator.zoo.catalog import BASES
 from evaluator.zoo.docker_client import BuildClient
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from evaluator.containers.engines import Engine
     from evaluator.containers.engines.podman import PodmanFacts
+    from evaluator.doctor.findings import State
 
 #: file systems on which podman cannot keep its images
 NETWORK_FILE_SYSTEMS = ("nfs", "lustre", "gpfs", "beegfs", "cifs", "fuse.sshfs", "panfs", "ceph")
@@ -34,7 +35,7 @@ def engine_findings(*, sweep: bool) -> list[Finding]:
     """Check every engine; only one of them is needed.
 
     Args:
-        sweep: remove containers and workspaces of evaluators that were killed.
+        sweep: remove containers of evaluators that were killed.
     """
     docker, others = list(_docker(sweep)), [*_podman(sweep), *_apptainer()]
     chosen = os.environ.get("DOCKER_HOST") or os.environ.get("DOCKER_CONTEXT")
@@ -67,7 +68,8 @@ def _docker(sweep: bool) -> Iterator[Finding]:
         yield from _folders(engine)
         yield from _images(engine)
         yield from _image_disk(engine)
-        yield from _orphans(engine, sweep)
+        names = engine.remove_orphans() if sweep else engine.orphans()
+        yield left_behind("orphans", names, is_removed=sweep)
         if find_gpus() and "nvidia" not in engine.runtimes:
             yield Finding(
                 state="note",
@@ -76,11 +78,8 @@ def _docker(sweep: bool) -> Iterator[Finding]:
                 advice="install nvidia-container-toolkit, then: "
                 "nvidia-ctk runtime configure --runtime=docker",
             )
-    except EngineUnavailableError as error:
-        first, _, advice = str(error).partition("\n")
-        yield Finding(state="missing", what="engine", detail=first, advice=advice.strip())
-    except HostError as error:
-        yield Finding(state="missing", what="engine", detail=str(error))
+    except (EngineUnavailableError, HostError) as error:
+        yield _unusable("engine", error, "missing")
 
 
 def _podman(sweep: bool) -> Iterator[Finding]:
@@ -105,17 +104,11 @@ def _podman(sweep: bool) -> Iterator[Finding]:
             detail = "SELinux is on: folders of containers are labelled for them (as by :z)"
             yield Finding(state="ok", what=what, detail=detail)
         if names := engine.remove_orphans() if sweep else engine.orphans():
-            yield Finding(
-                state="ok" if sweep else "note",
-                what="orphans of podman",
-                detail=f"{'removed ' if sweep else ''}{', '.join(names)}",
-                advice="" if sweep else "remove them with: umd doctor --sweep",
-            )
+            yield left_behind("orphans of podman", names, is_removed=sweep)
         for gpu in find_gpus():
             yield _podman_gpu(dialect, gpu.uuid, gpu.label)
     except (EngineUnavailableError, HostError) as error:
-        first, _, advice = str(error).partition("\n")
-        yield Finding(state="note", what=what, detail=first, advice=advice.strip())
+        yield _unusable(what, error)
 
 
 def _podman_storage(facts: PodmanFacts) -> Iterator[Finding]:
@@ -166,8 +159,7 @@ def _podman_gpu(dialect: PodmanDialect, uuid: str, label: str) -> Finding:
     try:
         return Finding(state="ok", what=what, detail=dialect.gpu(uuid))
     except HostError as error:
-        first, _, advice = str(error).partition("\n")
-        return Finding(state="note", what=what, detail=first, advice=advice.strip())
+        return _unusable(what, error)
 
 
 def _apptainer() -> Iterator[Finding]:
@@ -179,8 +171,7 @@ def _apptainer() -> Iterator[Finding]:
         yield Finding(state="ok", what=what, detail=detail)
         yield from _limits(what, engine)
     except (EngineUnavailableError, HostError) as error:
-        first, _, advice = str(error).partition("\n")
-        yield Finding(state="note", what=what, detail=first, advice=advice.strip())
+        yield _unusable(what, error)
 
 
 def _limits(what: str, engine: Engine) -> Iterator[Finding]:
@@ -199,7 +190,7 @@ def _folders(engine: Any) -> Iterator[Finding]:
         )
         return
     try:
-        with workspace_of("doctor") as workspace:
+        with workspace_of(f"doctor {os.getpid()}") as workspace:
             checked = engine.check_folders(images[0], workspace, run_id="doctor", gpu=None)
     except HostError as error:
         yield Finding(state="missing", what="folders in containers", detail=str(error))
@@ -230,24 +221,7 @@ def _image_disk(engine: Any) -> Iterator[Finding]:
         yield free_space("disk of the images", folder)
 
 
-def _orphans(engine: Any, sweep: bool) -> Iterator[Finding]:
-    folders = abandoned_workspaces()
-    names = [
-        *(engine.remove_orphans() if sweep else engine.orphans()),
-        *(str(folder) for folder in folders),
-    ]
-    if sweep:
-        for folder in folders:
-            remove_workspace(folder)
-    if not names:
-        detail = "no container and no working folder of a run that was killed"
-        yield Finding(state="ok", what="orphans", detail=detail)
-    elif sweep:
-        yield Finding(state="ok", what="orphans", detail=f"removed {', '.join(names)}")
-    else:
-        yield Finding(
-            state="note",
-            what="orphans",
-            detail=", ".join(names),
-            advice="remove them with: umd doctor --sweep",
-        )
+def _unusable(what: str, error: Exception, state: State = "note") -> Finding:
+    """An engine or GPU that cannot be used: the error's first line, and its others as advice."""
+    first, _, advice = str(error).partition("\n")
+    return Finding(state=state, what=what, detail=first, advice=advice.strip())
