@@ -99,7 +99,8 @@ def describe_output_limit(
     if os.geteuid() != 0:
         return "watched: only root can mount a file system of limited size"
     try:
-        with workspace_of(f"{run_id} trial") as workspace:
+        # the run is not locked yet: another process may try the same run
+        with workspace_of(f"{run_id} trial {os.getpid()}") as workspace:
             folder = workspace.input.parent / "limited"
             guard = _mount(folder, 2**20)
             try:
@@ -142,7 +143,7 @@ def _mount(folder: Path, limit_bytes: int) -> subprocess.Popen[bytes]:
         )
         try:
             _call(*MOUNT, str(image), str(folder))
-        except NoLimitedFolderError:
+        except BaseException:  # also a missing program, or an interrupt
             _end(guard)
             raise
     except (OSError, NoLimitedFolderError) as error:
@@ -150,7 +151,7 @@ def _mount(folder: Path, limit_bytes: int) -> subprocess.Popen[bytes]:
             folder.rmdir()
         if isinstance(error, NoLimitedFolderError):
             raise
-        raise NoLimitedFolderError(f"{error.filename}: {error.strerror}") from error
+        raise NoLimitedFolderError(f"{error.filename or image}: {error.strerror}") from error
     finally:
         # the mount holds the file; so it is gone whenever the mount is
         image.unlink(missing_ok=True)
@@ -177,7 +178,9 @@ def _call(*command: str) -> None:
 
 def _environment() -> dict[str, str]:
     """Variables with the folders of the system's programs, which not every user has."""
-    return os.environ | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
+    # an empty path would mean the present folder
+    usual = os.environ.get("PATH") or os.defpath
+    return os.environ | {"PATH": f"{usual}:/usr/sbin:/sbin"}
 
 
 def _unmount(guard: subprocess.Popen[bytes], folder: Path) -> None:

@@ -20,6 +20,7 @@ from evaluator.containers.workspace import (
     OWNER,
     abandoned_workspaces,
     mounts_below,
+    remove_abandoned,
     remove_workspace,
     workspace_of,
 )
@@ -135,8 +136,16 @@ def test_a_killed_evaluator_leaves_no_mount(tmp_path):
     assert mounts_below(paths.cache()) == []
 
 
-def test_a_machine_that_mounts_nothing_is_told(monkeypatch, messages):
-    monkeypatch.setattr("evaluator.containers.limited_output.MOUNT", ("false",))
+@pytest.mark.parametrize(
+    ("program", "command", "reason"),
+    [
+        ("MOUNT", "false", "false"),
+        ("FORMAT", "mkfs.ext4-of-nobody", "mkfs.ext4-of-nobody: No such file or directory"),
+        ("MOUNT", "mount-of-nobody", "mount-of-nobody: No such file or directory"),
+    ],
+)
+def test_a_machine_that_mounts_nothing_is_told(program, command, reason, monkeypatch, messages):
+    monkeypatch.setattr(f"evaluator.containers.limited_output.{program}", (command,))
     with workspace_of("x") as workspace, limited_output(workspace, LIMIT, enforced=True) as result:
         assert result == workspace
         assert sorted(path.name for path in workspace.input.parent.iterdir()) == [
@@ -144,7 +153,7 @@ def test_a_machine_that_mounts_nothing_is_told(monkeypatch, messages):
             "input",
             "output",
         ]
-    assert any("watched and not limited in size: false" in line for line in messages)
+    assert any(f"watched and not limited in size: {reason}" in line for line in messages)
 
 
 @pytest.mark.parametrize(("seen", "words"), [(False, "not known"), (OSError, "does not see")])
@@ -186,6 +195,15 @@ def test_a_workspace_of_a_killed_evaluator_is_found_and_others_are_not(tmp_path)
         (work / "unknown").mkdir()
         (folder,) = abandoned_workspaces()
         assert (folder / "input" / "images" / "scan").is_file()
-        remove_workspace(folder)
+        assert remove_abandoned() == [folder]
         assert abandoned_workspaces() == []
         assert len(list(work.iterdir())) == 3
+
+
+def test_a_workspace_whose_run_was_resumed_in_the_meantime_stays(monkeypatch):
+    with workspace_of("resumed") as workspace:
+        folder = workspace.input.parent
+        # as it was before the other process resumed its run
+        monkeypatch.setattr("evaluator.containers.workspace.abandoned_workspaces", lambda: [folder])
+        assert remove_abandoned() == []
+        assert workspace.output.is_dir()
