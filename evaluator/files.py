@@ -1,12 +1,15 @@
-"""Files: atomic writes of JSON and bytes, hashes, safe names."""
+"""Files: atomic writes, hashes, safe names, and what a damaged archive raises."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import os
 import re
-from contextlib import suppress
+import tarfile
+import zlib
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -15,12 +18,15 @@ from evaluator.errors import UserError, write_fault
 from evaluator.plain_text import without_formula
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from pandas import DataFrame
 
 Json = dict[str, Any]
+
+#: errors of a damaged tar file, compressed or not; gzip and bz2 also raise OSError without a number
+DAMAGED_TAR = (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, ValueError)
 
 
 def safe_name(text: str) -> str:
@@ -69,6 +75,27 @@ def write_bytes(path: Path, content: bytes) -> None:
         with suppress(OSError):
             part.unlink()
         raise write_fault(path, error) from error
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A file to write beside ``path``, which takes its place once it is complete.
+
+    Folders are created; after an error nothing is left.
+
+    Raises:
+        HostError: the file cannot be written, for example because the disk is full.
+    """
+    part = path.with_name(f"{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        part.replace(path)
+    except OSError as error:
+        raise write_fault(path, error) from error
+    finally:
+        with suppress(OSError):
+            part.unlink()
 
 
 def csv_bytes(frame: DataFrame) -> bytes:

@@ -14,13 +14,13 @@ import os
 import shutil
 import tarfile
 import tempfile
-import zlib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluator import paths
 from evaluator.errors import HostError, ModelFilesError
+from evaluator.files import DAMAGED_TAR
 from evaluator.zoo.preflight.weight_files import require_right_files
 from evaluator.zoo.wheels import unpack_wheels
 
@@ -94,7 +94,7 @@ def _unpack_source(archive: Path, into: Path) -> None:
                 name = Path(*Path(member.name).parts[1:])
                 if name.parts:
                     content.extract(member.replace(name=str(name), deep=False), into, filter="data")
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+    except (*DAMAGED_TAR, gzip.BadGzipFile) as error:
         raise ModelFilesError(
             f"{archive} cannot be unpacked: {error}; remove it and fetch again"
         ) from None

@@ -7,19 +7,16 @@ there at any time; the archive is then unpacked again.
 
 from __future__ import annotations
 
-import gzip
-import lzma
 import shutil
 import tarfile
 import tempfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluator import paths
 from evaluator.errors import HostError, ModelFilesError, write_fault
-from evaluator.files import file_sha256, read_json, write_json
+from evaluator.files import DAMAGED_TAR, file_sha256, read_json, write_json
 from evaluator.zoo.build_lock import build_lock
 
 if TYPE_CHECKING:
@@ -29,8 +26,7 @@ if TYPE_CHECKING:
 SPARE_BYTES = 2**30
 #: an archive with more members is refused
 MOST_MEMBERS = 100_000
-#: errors of a damaged archive
-DAMAGED = (tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError, ValueError)
+READ_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +61,7 @@ def read_archive(path: Path) -> WeightsArchive:
     try:
         with tarfile.open(path) as archive:
             archive.next()
-    except DAMAGED as error:
+    except (*DAMAGED_TAR, OSError) as error:
         raise ModelFilesError(f"{path} is not a tar file ({error})") from None
     return WeightsArchive(path=path, sha256=file_sha256(path))
 
@@ -126,11 +122,16 @@ def _extract(path: Path, folder: Path) -> None:
         with tarfile.open(path) as archive:
             for member in _bounded(archive, path, folder):
                 archive.extract(member, folder, filter="data")
+            # a compressed file has its checksum at its end, which tarfile does not read
+            while archive.fileobj and archive.fileobj.read(READ_BYTES):
+                pass
     except tarfile.FilterError as error:
         raise ModelFilesError(
             f"{path.name} contains something that must not be unpacked: {error}"
         ) from None
-    except DAMAGED as error:
+    except (*DAMAGED_TAR, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the disk
         raise ModelFilesError(f"{path} is damaged ({error}); get the file again") from None
 
 

@@ -289,6 +289,15 @@ def test_a_file_that_is_no_archive(tmp_path):
     path.write_bytes(b"nothing")
     with pytest.raises(UserError, match="holds no image of docker save"):
         read_archive(path)
+    with tarfile.open(path, "w:xz") as archive:
+        info = tarfile.TarInfo("layer.tar")
+        info.size = 2**20
+        archive.addfile(info, io.BytesIO(os.urandom(info.size)))
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(UserError, match="holds no image of docker save"):
+        read_archive(path)
     assert [full_name(name) for name in ("a", "localhost/a/b", "r:5/a", "a:t", "a@sha256:0")] == [
         "a:latest", "a/b:latest", "r:5/a:latest", "a:t", "a@sha256:0",
     ]  # fmt: skip

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import random
 import stat
 import tarfile
 
 import pytest
 
-from evaluator.errors import ModelFilesError
+from evaluator.errors import HostError, ModelFilesError
+from evaluator.files import file_sha256
 from evaluator.zoo.weights_archive import WeightsArchive, ensure_unpacked, read_archive
 
 
@@ -74,6 +76,32 @@ def test_nothing_leaves_the_folder(tmp_path, bad):
         ensure_unpacked(archive)
     assert not archive.folder.exists()
     assert not (tmp_path / "cache" / "weights" / "out").exists()
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
+def test_a_compressed_archive_with_one_wrong_byte_is_damaged(tmp_path, mode):
+    path, noise = tmp_path / "w.tar", random.Random(1).randbytes(2**20)
+    with tarfile.open(path, mode) as archive:
+        info = member("a.pth")
+        info.size = len(noise)
+        archive.addfile(info, io.BytesIO(noise))
+    body = bytearray(path.read_bytes())
+    body[len(body) * 3 // 4] ^= 1
+    path.write_bytes(body)
+    archive = WeightsArchive(path=path, sha256=file_sha256(path))
+    with pytest.raises(ModelFilesError, match="is damaged"):
+        ensure_unpacked(archive)
+    assert not archive.folder.exists()
+
+
+def test_more_than_the_disk_holds_is_refused_before_it_is_written(tmp_path):
+    info = member("zeros")
+    info.size = 2**60
+    path = tmp_path / "w.tar"
+    path.write_bytes(info.tobuf() + bytes(10240))
+    with pytest.raises(HostError, match="does not fit"):
+        ensure_unpacked(WeightsArchive(path=path, sha256=file_sha256(path)))
+    assert not list((tmp_path / "cache" / "weights").glob("*/*"))
 
 
 def test_another_file_of_this_name_is_refused(tmp_path):

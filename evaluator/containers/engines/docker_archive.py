@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evaluator.errors import UserError
+from evaluator.files import DAMAGED_TAR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +45,7 @@ def read_archive(path: Path) -> list[ImageConfig]:
         with tarfile.open(path) as archive:
             manifest = json.loads(_read(archive, "manifest.json"))
             return [_image(archive, entry) for entry in manifest]
-    except (tarfile.TarError, OSError, EOFError, ValueError, LookupError, TypeError) as error:
+    except (*DAMAGED_TAR, OSError, LookupError, TypeError) as error:
         raise UserError(f"{path} holds no image of docker save: {error}") from None
 
 
