@@ -6,25 +6,25 @@ import logging
 import re
 import tarfile
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 import docker.errors
 
 from evaluator.containers.engines.docker import DockerEngine
-from evaluator.containers.engines.docker_errors import engine_faults, engine_gone, explanation
+from evaluator.containers.engines.docker_errors import GONE, engine_faults, engine_gone, explanation
 from evaluator.errors import BuildError, UserError, write_fault
+from evaluator.files import whole_file
 from evaluator.plain_text import clean_text
-from evaluator.zoo.image_store import ImageDescription
+from evaluator.zoo.image_store import build_fault, description_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from evaluator.zoo.image_store import ImageDescription
+
 logger = logging.getLogger(__name__)
-
-
-TAIL_LINES = 30
 
 
 class BuildClient:
@@ -40,7 +40,7 @@ class BuildClient:
         self._client = client or DockerEngine.connect().client
 
     def find(self, reference: str) -> str | None:
-        """The id of an image on this machine; None if it does not exist."""
+        """See ``ImageStore``."""
         try:
             with engine_faults_but_missing(self._client):
                 return str(self._client.images.get(reference).id)
@@ -48,12 +48,12 @@ class BuildClient:
             return None
 
     def labels(self, reference: str) -> dict[str, str]:
-        """An image's labels."""
+        """See ``ImageStore``."""
         with engine_faults(self._client):
             return dict(self._client.images.get(reference).labels)
 
     def add_tag(self, reference: str, repository: str, tag: str) -> None:
-        """Give an image a second name."""
+        """See ``ImageStore``."""
         with engine_faults(self._client):
             self._client.images.get(reference).tag(repository, tag)
 
@@ -68,25 +68,7 @@ class BuildClient:
         labels: Mapping[str, str] | None = None,
         network: bool = True,
     ) -> str:
-        """Build an image, with at most nine tenths of the machine's memory.
-
-        Args:
-            context: the folder of the build context.
-            dockerfile: name of the Dockerfile in the context.
-            reference: name and tag of the new image.
-            what: name of the image in error messages.
-            arguments: build arguments.
-            labels: labels that override those of the Dockerfile.
-            network: whether the build may use the host's network; without, it has none.
-
-        Returns:
-            the id of the image.
-
-        Raises:
-            BuildError: the build failed, or the engine cannot read the Dockerfile; the message ends
-                with the last lines.
-            HostError: the build context cannot be written, or the engine is gone.
-        """
+        """See ``ImageStore``."""
         lines: list[str] = []
         with _packed(context) as file, engine_gone(self._client), _dockerfile_faults(what):
             stream = self._client.api.build(
@@ -113,8 +95,7 @@ class BuildClient:
                 failed = clean_text(str(event.get("error") or "")) or failed
         digest = None if failed else self.find(reference)
         if digest is None:
-            tail = "\n    ".join(lines[-TAIL_LINES:])
-            raise BuildError(f"{what} does not build: {failed}\n    {tail}")
+            raise build_fault(what, failed, lines)
         return digest
 
     def _memory(self) -> int:
@@ -126,40 +107,24 @@ class BuildClient:
             return str(self._client.info().get("IndexServerAddress") or "")
 
     def pull(self, reference: str) -> bool:
-        """Pull a public image; False if that fails."""
+        """See ``ImageStore``."""
         try:
             self._client.images.pull(reference)
-        except docker.errors.DockerException as error:
+        except (docker.errors.DockerException, *GONE) as error:
             logger.debug(f"{reference} cannot be pulled: {error}")
             return False
         return True
 
     def save(self, reference: str, path: Path) -> None:
-        """Write an image to a file atomically.
-
-        Raises:
-            HostError: the file cannot be written, for example because the disk is full.
-        """
-        part = path.with_name(f"{path.name}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with engine_faults(self._client), part.open("wb") as file:
-                for chunk in self._client.images.get(reference).save(named=reference):
-                    file.write(chunk)
-            part.replace(path)
-        except OSError as error:
-            with suppress(OSError):
-                part.unlink()
-            raise write_fault(path, error) from error
+        """See ``ImageStore``."""
+        with whole_file(path) as part, engine_faults(self._client), part.open("wb") as file:
+            for chunk in self._client.images.get(reference).save(named=reference):
+                file.write(chunk)
 
     def load(self, path: Path) -> list[str]:
-        """Read the images of a file that ``docker save`` or ``save`` wrote; returns their ids.
-
-        Raises:
-            UserError: the file holds no image.
-        """
+        """See ``ImageStore``."""
         try:
-            with path.open("rb") as file:
+            with engine_gone(self._client), path.open("rb") as file:
                 images = self._client.images.load(file)
         except docker.errors.ImageLoadError as error:
             raise UserError(f"{path} holds no image of docker save: {error}") from None
@@ -171,22 +136,13 @@ class BuildClient:
         return sorted({str(image.id) for image in images})
 
     def describe(self, reference: str) -> ImageDescription:
-        """What an image declares about itself."""
+        """See ``ImageStore``."""
         with engine_faults(self._client):
             attributes = self._client.images.get(reference).attrs
-        config = attributes.get("Config") or {}
-        return ImageDescription(
-            digest=str(attributes["Id"]),
-            architecture=str(attributes.get("Architecture") or ""),
-            user=str(config.get("User") or ""),
-            entrypoint=tuple(config.get("Entrypoint") or ()),
-            command=tuple(config.get("Cmd") or ()),
-            labels=dict(config.get("Labels") or {}),
-            size=int(attributes.get("Size") or 0),
-        )
+        return description_of(attributes, (attributes.get("Config") or {}).get("Labels"))
 
     def import_tar(self, path: Path, repository: str, tag: str) -> None:
-        """Create an image from a tar archive of a file system."""
+        """See ``ImageStore``."""
         with engine_faults(self._client):
             output = self._client.api.import_image_from_file(str(path))
             digests = re.findall(r'"status":\s*"(?:sha256:)?([0-9a-f]{12,64})"', output)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from evaluator.errors import BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+#: of a build's output, which a failure ends with
+TAIL_LINES = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +70,8 @@ class ImageStore(Protocol):
             the id of the image.
 
         Raises:
-            BuildError: the build failed; the message ends with the last lines.
+            BuildError: the build failed, or the engine cannot read the Dockerfile; the message ends
+                with the last lines.
             HostError: the build context cannot be written, or the engine is gone.
         """
 
@@ -94,3 +100,25 @@ class ImageStore(Protocol):
 
     def import_tar(self, path: Path, repository: str, tag: str) -> None:
         """Create an image from a tar archive of a file system."""
+
+
+def build_fault(what: str, reason: object, lines: Sequence[str]) -> BuildError:
+    """The error to raise when the image ``what`` does not build, with the last lines."""
+    tail = "\n    ".join(lines[-TAIL_LINES:])
+    return BuildError(f"{what} does not build: {reason}\n    {tail}")
+
+
+def description_of(
+    inspected: Mapping[str, Any], labels: Mapping[str, str] | None
+) -> ImageDescription:
+    """What an image declares, from an engine's answer to ``image inspect``."""
+    config = inspected.get("Config") or {}
+    return ImageDescription(
+        digest=f"sha256:{str(inspected['Id']).removeprefix('sha256:')}",
+        architecture=str(inspected.get("Architecture") or ""),
+        user=str(config.get("User") or ""),
+        entrypoint=tuple(config.get("Entrypoint") or ()),
+        command=tuple(config.get("Cmd") or ()),
+        labels=dict(labels or {}),
+        size=int(inspected.get("Size") or 0),
+    )

@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 import logging
 import subprocess
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from evaluator.errors import BuildError, HostError, UserError, write_fault
+from evaluator.errors import HostError, UserError
+from evaluator.files import whole_file
 from evaluator.plain_text import clean_text
-from evaluator.zoo.image_store import ImageDescription
+from evaluator.zoo.image_store import build_fault, description_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from evaluator.containers.engines.podman_engine import PodmanDialect
+    from evaluator.zoo.image_store import ImageDescription
 
 logger = logging.getLogger(__name__)
 
-TAIL_LINES = 30
 BUILD_SECONDS = 3600.0
 #: seconds for reading and writing a file with an image
 COPY_SECONDS = 1800.0
@@ -86,8 +86,7 @@ class PodmanImages:
         code = self._follow(argv, lines)
         digest = self.find(reference) if code == 0 else None
         if digest is None:
-            tail = "\n    ".join(lines[-TAIL_LINES:])
-            raise BuildError(f"{what} does not build: podman ended with {code}\n    {tail}")
+            raise build_fault(what, f"podman ended with {code}", lines)
         return digest
 
     def _follow(self, argv: list[str], lines: list[str]) -> int:
@@ -127,20 +126,10 @@ class PodmanImages:
 
     def save(self, reference: str, path: Path) -> None:
         """See ``ImageStore``."""
-        part = path.with_name(f"{path.name}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            name = reference.removeprefix("sha256:")
-            self._program.answer(
-                ["save", "--format=docker-archive", "--output", str(part), name],
-                timeout=COPY_SECONDS,
-            )
-            part.replace(path)
-        except OSError as error:
-            raise write_fault(path, error) from error
-        finally:
-            with suppress(OSError):
-                part.unlink()
+        name = reference.removeprefix("sha256:")
+        with whole_file(path) as part:
+            argv = ["save", "--format=docker-archive", "--output", str(part), name]
+            self._program.answer(argv, timeout=COPY_SECONDS)
 
     def load(self, path: Path) -> list[str]:
         """See ``ImageStore``."""
@@ -158,16 +147,7 @@ class PodmanImages:
     def describe(self, reference: str) -> ImageDescription:
         """See ``ImageStore``."""
         image = self._present(reference)
-        config = image.get("Config") or {}
-        return ImageDescription(
-            digest=f"sha256:{image['Id']}",
-            architecture=str(image.get("Architecture") or ""),
-            user=str(config.get("User") or ""),
-            entrypoint=tuple(config.get("Entrypoint") or ()),
-            command=tuple(config.get("Cmd") or ()),
-            labels=dict(image.get("Labels") or {}),
-            size=int(image.get("Size") or 0),
-        )
+        return description_of(image, image.get("Labels"))
 
     def import_tar(self, path: Path, repository: str, tag: str) -> None:
         """See ``ImageStore``."""
