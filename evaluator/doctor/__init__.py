@@ -12,6 +12,7 @@ from evaluator.containers.gpus import find_gpus
 from evaluator.containers.workspace import abandoned_workspaces, remove_abandoned
 from evaluator.doctor.engines import engine_findings
 from evaluator.doctor.findings import GIB, Finding, free_space, left_behind
+from evaluator.volumes.syscall_filter import has_filter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +58,7 @@ def _host() -> Iterator[Finding]:
         what="umd",
         detail=f"{version('umd-evaluator')} on Python {platform.python_version()}",
     )
+    yield _mask_checks(is_filtered=has_filter())
     bootstrap = shutil.which("mmdebstrap")
     yield Finding(
         state="ok" if bootstrap else "note",
@@ -72,4 +74,17 @@ def _host() -> Iterator[Finding]:
         if shared.is_dir()
         else "not found; ibsi-sts and totalsegmentator-sample need them",
         advice="" if shared.is_dir() else "set UMD_SHARED_DATA to their folder",
+    )
+
+
+def _mask_checks(*, is_filtered: bool) -> Finding:
+    """How the process that reads masks of models is confined."""
+    limits = "limits of memory, files and processes"
+    return Finding(
+        state="ok" if is_filtered else "note",
+        what="checks of masks",
+        detail=f"in a process with {limits}, and a filter of system calls (seccomp)"
+        if is_filtered
+        else f"in a process with {limits} alone: this machine has no filter of system calls "
+        "(seccomp)",
     )

@@ -6,6 +6,7 @@ The header of the array is read before its voxels, and no more is decompressed t
 from __future__ import annotations
 
 import io
+import lzma
 import struct
 import zipfile
 import zlib
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
     from zoo_sdk.wire import Grid
 
 MOST_MEMBERS = 64
-BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, OSError, NotImplementedError)
+BROKEN = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error, OSError,
+    NotImplementedError,
+)  # fmt: skip
 
 
 def inspect_npz(

@@ -18,7 +18,8 @@ from isal import igzip
 
 from evaluator import paths
 from evaluator.containers.contracts import API_LABEL, INVOKE, SOCKETS_LABEL
-from evaluator.errors import UserError, write_fault
+from evaluator.errors import UserError
+from evaluator.files import whole_file
 from evaluator.zoo.engine_images import open_image_store
 from evaluator.zoo.foreign_cards import socket_labels
 from evaluator.zoo.image_builder import ImageBuildConfig, ensure_image
@@ -145,14 +146,13 @@ def _save(builder: ImageStore, reference: str, path: Path) -> None:
         builder.save(reference, path)
         return
     plain = path.with_name(f"{path.name}.plain")
-    packed = path.with_name(f"{path.name}.part")
     try:
         builder.save(reference, plain)
-        with plain.open("rb") as source, igzip.open(packed, "wb", compresslevel=1) as target:
+        with (
+            whole_file(path) as packed,
+            plain.open("rb") as source,
+            igzip.open(packed, "wb", compresslevel=1) as target,
+        ):
             shutil.copyfileobj(source, target, 2**20)
-        packed.replace(path)
-    except OSError as error:
-        raise write_fault(path, error) from error
     finally:
         plain.unlink(missing_ok=True)
-        packed.unlink(missing_ok=True)

@@ -11,8 +11,9 @@ import pytest
 from evaluator.containers.engines.podman_engine import PodmanDialect
 from evaluator.containers.engines.probe import causes_of
 from evaluator.containers.engines.programs import Program
-from evaluator.doctor import engines
-from evaluator.doctor.findings import Finding
+from evaluator.doctor import _mask_checks, engines
+from evaluator.doctor.findings import Finding, left_behind
+from evaluator.volumes import syscall_filter
 from tests.unit.test_engine_command_lines import ROOTFUL
 
 
@@ -66,3 +67,19 @@ def test_one_engine_is_enough_unless_the_user_chose_another(monkeypatch):
     monkeypatch.delenv("DOCKER_CONTEXT")
     monkeypatch.setattr(engines, "_podman", lambda _: [replace(answers, state="note")])
     assert engines.engine_findings(sweep=False)[0].state == "missing"
+
+
+def test_a_machine_without_a_filter_of_system_calls_is_noted(monkeypatch):
+    filtered = "Seccomp:" in Path("/proc/self/status").read_text()
+    assert syscall_filter.has_filter() == filtered
+    assert _mask_checks(is_filtered=True).state == "ok"
+    assert "no filter of system calls" in _mask_checks(is_filtered=False).detail
+    monkeypatch.setattr(syscall_filter.os, "uname", lambda: SimpleNamespace(machine="riscv64"))
+    assert not syscall_filter.filter_calls()
+
+
+def test_what_killed_evaluators_left():
+    assert left_behind("orphans", [], is_removed=True).detail == "none of a run that was killed"
+    assert left_behind("orphans", ["a", "b"], is_removed=True).detail == "removed a, b"
+    note = left_behind("orphans", ["a"], is_removed=False)
+    assert (note.state, note.advice) == ("note", "remove them with: umd doctor --sweep")

@@ -200,15 +200,26 @@ def _only_file(output: Path, relative: str) -> Path | Failure:
             mode = folder.lstat().st_mode
         except FileNotFoundError:
             return Failure(status=Status.MISSING, detail=f"the model wrote no {relative}")
+        except OSError as error:
+            return _unreadable(relative, error)
         if not stat.S_ISDIR(mode):
             return Failure(status=Status.UNSAFE_FILE, detail=f"{relative} is not a folder")
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry, _ in zip(entries, range(3), strict=False)]
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry, _ in zip(entries, range(3), strict=False)]
+    except OSError as error:
+        return _unreadable(relative, error)
     if len(names) != 1:
         count = len(names) if len(names) < 3 else "several"
         detail = f"{relative} holds {count} files; an output image is one file"
         return Failure(status=Status.MISSING if not names else Status.ERROR, detail=detail)
     return folder / names[0]
+
+
+def _unreadable(relative: str, error: OSError) -> Failure:
+    """The failure of a model that locked its output folder."""
+    detail = f"{relative} cannot be read: {error.strerror}"
+    return Failure(status=Status.UNSAFE_FILE, detail=detail)
 
 
 def _points(socket: InputSocket, request: ModelRequest) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from evaluator.containers.contracts import API_LABEL, contract_of
 from evaluator.containers.gpus import lease
 from evaluator.containers.model_limits import choose_limits
 from evaluator.containers.requests import InputImage, ModelRequest, RequestTarget, ScanInput
-from evaluator.containers.workspace import workspace_of
+from evaluator.containers.workspace import claim_workspace, workspace_of
 from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import make_grid
 from evaluator.types import Failure
@@ -58,7 +58,7 @@ GRIDS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
+class _CheckRequest:
     """A request of the checks."""
 
     title: str
@@ -91,6 +91,7 @@ def foreign_checks(
     (paths.cache() / "work").mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=paths.cache() / "work")))
+        claim_workspace(folder)
         workspace = stack.enter_context(workspace_of(str(folder)))
         validator = stack.enter_context(MaskValidator())
         stack.enter_context(lease(gpu, folder.name) if gpu else nullcontext())
@@ -99,14 +100,14 @@ def foreign_checks(
         except VolumeError as error:
             yield Result(check="the input can be written", ok=False, detail=str(error))
             return
-        names = ", ".join(str(len(entry.request.files)) for entry in staged[:1])
-        yield Result(check="the input can be written", ok=True, detail=f"{names} files a request")
+        detail = f"{len(staged[0].request.files)} files a request"
+        yield Result(check="the input can be written", ok=True, detail=detail)
         ask = _asker(engine, prepared, workspace, limits, folder, gpu, stack)
         yield from _answers(ask, staged, contract, validator)
 
 
 def _image(described: ImageDescription) -> Result:
-    """What the image is; it fails for another processor than this engine's images usually have."""
+    """What the image is, with remarks on what challenges would refuse."""
     remarks = []
     user = described.user.split(":")[0]
     if user in ("", "0", "root"):
@@ -152,7 +153,7 @@ def _convention(card: ModelCard, described: ImageDescription, contract: Contract
 
 def _stage_all(
     card: ModelCard, contract: Contract, workspace: Workspace, folder: Path
-) -> Iterator[_Asked]:
+) -> Iterator[_CheckRequest]:
     """A request on each grid for each alternative of the inputs."""
     number = 0
     for names in card.inputs:
@@ -163,7 +164,9 @@ def _stage_all(
                 id=f"r{number:05d}s00k00", round=0, targets=(_prompts(card, target, grid),)
             )
             staged = contract.stage_request(request, scan, workspace)
-            yield _Asked(title=f"{'+'.join(names)} on {title}", request=staged, target=target)
+            yield _CheckRequest(
+                title=f"{'+'.join(names)} on {title}", request=staged, target=target
+            )
             number += 1
 
 
@@ -244,12 +247,12 @@ def _asker(
 
 def _answers(
     ask: Callable[[StagedRequest], RequestOutcome],
-    asked: Sequence[_Asked],
+    requests: Sequence[_CheckRequest],
     contract: Contract,
     validator: MaskValidator,
 ) -> Iterator[Result]:
     first: Mapping[str, GridMask] = {}
-    for entry in asked:
+    for entry in requests:
         outcome = ask(entry.request)
         answer = _read(outcome, entry, contract, validator)
         measured = {"seconds": round(outcome.seconds, 3)}
@@ -262,16 +265,16 @@ def _answers(
         detail = f"a mask of {answer.voxel_count} voxels of {entry.target}"
         yield Result(check=entry.title, ok=True, detail=detail, measured=measured)
         first = first or {entry.title: answer}
-    again = replace(asked[0], title="the first request again")
+    again = replace(requests[0], title="the first request again")
     answer = _read(ask(again.request), again, contract, validator)
-    before = first[asked[0].title]
+    before = first[requests[0].title]
     same = not isinstance(answer, Failure) and np.array_equal(answer.to_array(), before.to_array())
     detail = "an equal mask" if same else "another answer: the model is random, or keeps state"
     yield Result(check=again.title, ok=same, detail=detail)
 
 
 def _read(
-    outcome: RequestOutcome, entry: _Asked, contract: Contract, validator: MaskValidator
+    outcome: RequestOutcome, entry: _CheckRequest, contract: Contract, validator: MaskValidator
 ) -> GridMask | Failure:
     if outcome.failure is not None:
         return outcome.failure
