@@ -23,6 +23,7 @@ from evaluator.manifests.protocols import load_protocol
 from evaluator.metrics import METRICS
 from evaluator.runs.reproducibility import read_verdict
 from evaluator.runs.results import load
+from evaluator.runs.run_warnings import warnings_of
 from evaluator.runs.tables import at_round
 from evaluator.types import MODALITIES
 
@@ -260,7 +261,7 @@ def header(run: RunStore) -> list[str]:
         warnings.append(f"RANDOM WEIGHTS, NOT A RESULT ({info.card['umd.weights']}).")
     if info.dataset.synthetic:
         warnings.append("SYNTHETIC DATA: these scores do not apply to patients.")
-    warnings += run.warnings()
+    warnings += warnings_of(run)
     references = f"References: {info.dataset.reference_origin}."
     title = f"{identity.model}{container} on {info.dataset.title}"
     lines = [

@@ -16,6 +16,7 @@ from evaluator.cli.main import umd
 from evaluator.errors import ManifestError, UnknownNameError, UserError
 from evaluator.files import read_json, write_json
 from evaluator.manifests.subject_tables import read_subject_table
+from evaluator.report import Options, write_report
 from evaluator.runs.results import Results, load
 from tests.tiny import make_dataset
 
@@ -122,3 +123,11 @@ def test_a_table_with_faults(tmp_path: Path, text: str, words: str) -> None:
 def test_participants_of_bids(tmp_path: Path) -> None:
     (tmp_path / "s.tsv").write_text("participant_id\tage\nsub-01\t40\nsub-02\tn/a\n")
     assert read_subject_table(tmp_path / "s.tsv") == {"01": {"age": "40"}, "02": {"age": ""}}
+
+
+def test_the_report_has_a_page_of_subgroups(run, tmp_path: Path) -> None:
+    options = Options(title="Subgroups", columns=["scanner"], images=False)
+    write_report(results_of(run[0]), tmp_path / "report", options)
+    page = (tmp_path / "report" / "subgroups.html").read_text()
+    for words in ("Biograph 64", "not stated", "structural minus PET within subgroups"):
+        assert words in page
