@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from benchmarks.simulate import simulate_run
 from evaluator.analysis.comparison.compare_groups import compare
-from evaluator.analysis.comparison.output import frames_of, rows_of_frames
+from evaluator.analysis.comparison.output import rows_of
 from evaluator.analysis.comparison.schema import ALL_TARGETS
 from evaluator.analysis.comparison.subgroups import compare_subgroups
 from evaluator.cli.main import umd
@@ -82,7 +82,7 @@ def test_subjects_without_a_value_are_a_subgroup(run) -> None:
     ]
     assert "4 subgroups" in rows["family"].iloc[0]
     assert set(split.subgroup_means["modality"]) == {"CT", "PT"}
-    frames = {row["frame"] for row in rows_of_frames(frames_of(split))}
+    frames = {row["frame"] for row in rows_of(split)}
     assert frames == {"subgroups", "subgroup_means"}
 
 
@@ -102,6 +102,16 @@ def test_the_command_prints_subgroups(run) -> None:
     assert done.exit_code == 0, done.output
     assert "within subgroups" in done.stdout and "Biograph 64" in done.stdout
     assert "one family of tests" in done.stdout
+
+
+def test_every_column_of_the_files_is_explained(run, tmp_path: Path) -> None:
+    arguments = ["compare", str(run[0].path), "--by", "scanner", "-o", str(tmp_path / "csv")]
+    done = CliRunner().invoke(umd, arguments)
+    assert done.exit_code == 0, done.output
+    columns = read_json(tmp_path / "csv" / "columns.json")["frames"]
+    for name in ("subgroups", "subgroup_means", "modality"):
+        header = (tmp_path / "csv" / f"{name}.csv").read_text().splitlines()[0]
+        assert header.split(",") == list(columns[name])
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ SUBGROUPS = _SPLIT | {
     name: text for name, text in MODALITY.items() if not name.startswith(_CONTROL)
 }
 SUBGROUP_MEANS = _SPLIT | MEANS
+SUBGROUP_FRAMES = {"subgroups": SUBGROUPS, "subgroup_means": SUBGROUP_MEANS}
 _RENAMED = {
     "first": "mean_structural",
     "second": "mean_functional",
@@ -69,6 +70,10 @@ class SubgroupComparison:
     subgroups: pd.DataFrame
     #: each model, target and modality within each subgroup, columns ``SUBGROUP_MEANS``
     subgroup_means: pd.DataFrame
+
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """Return the tables by name, in the order of ``SUBGROUP_FRAMES``."""
+        return {name: getattr(self, name) for name in SUBGROUP_FRAMES}
 
 
 def compare_subgroups(
