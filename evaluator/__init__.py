@@ -188,8 +188,9 @@ def compare(
         **options: ``confidence`` (default 0.95), ``resamples`` (of the bootstrap) and ``seed``.
 
     Returns:
-        ``Comparison``: one frame for each question. ``evaluator.analysis.comparison.FRAMES``
-        explains every column, docs/statistics.md the methods.
+        ``Comparison``: one frame for each question.
+        ``evaluator.analysis.comparison.schema.FRAMES`` explains every column,
+        docs/statistics.md the methods.
 
     Raises:
         RunConflictError: the runs are of two versions of a dataset or protocol.

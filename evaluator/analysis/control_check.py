@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from evaluator.analysis.comparison.column_types import typed
 from evaluator.analysis.comparison.compare_groups import compare
-from evaluator.analysis.comparison.schema import ALL_TARGETS, CONTROL_CHECK, typed
+from evaluator.analysis.comparison.schema import ALL_TARGETS
 from evaluator.analysis.comparison.score_array import INCLUDED
 from evaluator.errors import UserError
 from evaluator.evaluation.suites import suite_runs
@@ -24,6 +25,24 @@ if TYPE_CHECKING:
 
     from evaluator.manifests.suites import Suite
     from evaluator.runs.results import Results
+
+
+#: column of the table of verdicts -> meaning
+CONTROL_CHECK = {
+    "model": "label of the model",
+    "protocol": "id of the protocol",
+    "metric": "the metric",
+    "control": "the control dataset, on which the model is known to work",
+    "target_dataset": "the dataset to be judged",
+    "control_mean": "mean on the structural images of the control dataset",
+    "structural_mean": "mean on the structural images of the judged dataset",
+    "functional_mean": "mean on the PET images of the judged dataset",
+    "verdict": (
+        '"works", "collapse everywhere", "collapse on this dataset", '
+        '"collapse on this modality only" or "inconclusive"'
+    ),
+    "explanation": "what the verdict means and what to check",
+}
 
 #: a mean of at least this counts as working
 WORKS = 0.5

@@ -15,7 +15,7 @@ import pandas as pd
 
 from evaluator import paths
 from evaluator.analysis.failure_modes import EMPTY, FAILURE_MODES, classify
-from evaluator.datasets import load_dataset
+from evaluator.analysis.run_dataset import dataset_of
 from evaluator.datasets.image_plans import planned_case
 from evaluator.datasets.references import load_references
 from evaluator.errors import UserError, VolumeError
@@ -201,11 +201,9 @@ def _classified(
 def _scans(run: RunFacts) -> tuple[dict[tuple[str, str], Scan], str]:
     """Return the scans of a run's dataset by case and modality; or none, and the reason."""
     try:
-        dataset = load_dataset(run.info.dataset_source, run.info.root, run.info.remembered_root)
+        dataset = dataset_of(run)
     except UserError as error:
-        return {}, f"the references are not available: {error}"
-    if dataset.sha256 != run.dataset_sha256:
-        return {}, "the dataset has changed since the run was made"
+        return {}, str(error)
     scans = {}
     protocol = load_protocol(run.info.protocol_source)
     for case in dataset.cases:

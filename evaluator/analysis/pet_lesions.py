@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from evaluator import paths
-from evaluator.datasets import load_dataset
+from evaluator.analysis.run_dataset import dataset_of
 from evaluator.datasets.references import load_references
 from evaluator.errors import UserError
 from evaluator.files import fingerprint, read_json, write_json
@@ -136,11 +136,9 @@ def _plain(value: Any) -> Any:
 def _scans(run: RunFacts) -> tuple[dict[str, Scan], str]:
     """The PET scans of a run's dataset by case; or none, and the reason."""
     try:
-        dataset = load_dataset(run.info.dataset_source, run.info.root, run.info.remembered_root)
-    except UserError:
-        return {}, "the references are not available"
-    if dataset.sha256 != run.dataset_sha256:
-        return {}, "the dataset has changed since the run was made"
+        dataset = dataset_of(run)
+    except UserError as error:
+        return {}, str(error).partition(":")[0]  # the rest may name files, which a report withholds
     return {case.id: case.scans["PT"] for case in dataset.cases if "PT" in case.scans}, ""
 
 

@@ -103,7 +103,10 @@ def compare(
             round_number=number,
         )
     if folder:
-        _write(comparison, split, folder, as_json=as_json)
+        from evaluator.analysis.comparison.output import write_csv
+
+        for path in write_csv(comparison, folder, split):
+            click.echo(path, err=as_json)
     if as_json:
         _print_json(comparison, split)
     elif not folder:
@@ -112,27 +115,13 @@ def compare(
             print_subgroups(split, {run.label for run in results.runs if run.info.is_circular})
 
 
-def _write(
-    comparison: Comparison, split: SubgroupComparison | None, folder: Path, *, as_json: bool
-) -> None:
-    """Write each table as CSV; with ``--json`` the files' names go to standard error."""
-    from evaluator.analysis.comparison.output import write_csv, write_subgroups
-
-    paths = [*write_csv(comparison, folder)]
-    if split:
-        paths += write_subgroups(split, folder)
-    for path in paths:
-        click.echo(path, err=as_json)
-
-
 def _print_json(comparison: Comparison, split: SubgroupComparison | None) -> None:
-    from evaluator.analysis.comparison.output import frames_of, rows_of, rows_of_frames
+    from evaluator.analysis.comparison.output import rows_of
 
-    rows = [*rows_of(comparison)]
-    if split:
-        rows += rows_of_frames(frames_of(split))
-    for row in rows:
-        click.echo(json.dumps(row, allow_nan=False))
+    for tables in (comparison, split):
+        if tables is not None:
+            for row in rows_of(tables):
+                click.echo(json.dumps(row, allow_nan=False))
 
 
 def parse_margin(text: str) -> tuple[str, float]:

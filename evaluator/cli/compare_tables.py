@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from evaluator.analysis.comparison.schema import ALL_TARGETS
 from evaluator.cli.table_layout import Column, Table, format_cell
 from evaluator.cli.tables import benchmark_of, print_heading, print_note, print_table
 
@@ -13,10 +14,6 @@ if TYPE_CHECKING:
     from evaluator.analysis.comparison.compare_groups import Comparison
     from evaluator.analysis.comparison.subgroups import SubgroupComparison
     from evaluator.runs.results import Results
-
-
-ALL_TARGETS = "all targets"
-
 
 #: columns of the printed tables; the estimates follow
 _MODALITY_COLUMNS = (
@@ -29,8 +26,6 @@ _MODALITY_COLUMNS = (
     Column(name="mean_structural", heading="structural mean\nover subjects", level=2),
     Column(name="mean_functional", heading="functional mean\nover subjects", level=2),
 )
-
-
 _CONTROLLED = (
     Column(name="difference"),
     Column(name="95", heading="95\u00a0%"),
@@ -45,8 +40,6 @@ _CONTROLLED = (
     Column(name="conclusion", text=True, wraps=True),
     Column(name="remark", text=True, wraps=True, level=4),
 )
-
-
 _MODEL_COLUMNS = (
     Column(name="model", text=True, wraps=True, shared=True),
     Column(name="other", text=True, wraps=True, shared=True),
@@ -57,8 +50,6 @@ _MODEL_COLUMNS = (
     Column(name="mean_model", heading="model mean\nover subjects", level=2),
     Column(name="mean_other", heading="other mean\nover subjects", level=2),
 )
-
-
 _SUBGROUP_COLUMNS = (
     Column(name="model", text=True, wraps=True, shared=True),
     Column(name="modality_pair", heading="pair", text=True),
@@ -73,8 +64,6 @@ _SUBGROUP_COLUMNS = (
     Column(name="verdict", text=True),
     Column(name="verdict_reason", heading="reason", text=True, level=3),
 )
-
-
 _ESTIMATES = (
     Column(name="difference"),
     Column(name="95", heading="95\u00a0%"),

@@ -81,13 +81,14 @@ class _Row:
 def _describe(store: RunStore) -> _Row:
     """One run as a row; a damaged one is listed, too."""
     from evaluator.errors import UserError
+    from evaluator.runs.run_warnings import warnings_of
 
     try:
         info = store.info()
     except UserError as error:
         return _Row(name=store.name, state="damaged", remark=str(error))
     missing = store.missing_scans()
-    remarks = [text for text in store.warnings() if not text.startswith("INCOMPLETE")]
+    remarks = [text for text in warnings_of(store) if not text.startswith("INCOMPLETE")]
     if info.random_weights:
         remarks.append("RANDOM WEIGHTS, NOT A RESULT.")
     if info.dataset.synthetic:

@@ -81,7 +81,8 @@ def show(
 
 def print_table(run: RunStore, *, metrics: tuple[str, ...] = (), number: int | None = None) -> None:
     """Print target by modality: counts, and mean, median and quartiles over subjects."""
-    from evaluator.analysis.summary import header, summarise
+    from evaluator.analysis.run_header import header
+    from evaluator.analysis.summary import summarise
     from evaluator.runs.reproducibility import describe_reproducibility
 
     entries = summarise(run, metrics=metrics, round_number=number, all_targets=True)
@@ -152,7 +153,7 @@ def _score_table(entries: list[dict[str, Any]]) -> Table:
 def print_rounds(run: RunStore, *, as_json: bool, over_time: OverTime = "warn") -> None:
     """Print statistics over rounds by target and modality, and the totals of a challenge."""
     from evaluator.analysis.interaction import summarise_rounds
-    from evaluator.analysis.summary import header
+    from evaluator.analysis.run_header import header
     from evaluator.challenges.cvpr25 import SECONDS_PER_TARGET, challenge_totals
     from evaluator.runs.reproducibility import describe_reproducibility
 
@@ -233,7 +234,7 @@ def footer(run: RunStore, number: int | None = None) -> list[str]:
     """Say how the predictions ended, explain the statistics, list scans that were not run."""
     from evaluator.analysis.displacements import describe_displacements
     from evaluator.analysis.outcomes import describe_outcomes
-    from evaluator.analysis.summary import describe_images, not_run
+    from evaluator.analysis.run_header import describe_images, not_run
 
     displacement = describe_displacements(run)
     images = describe_images(run)

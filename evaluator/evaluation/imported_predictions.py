@@ -100,24 +100,14 @@ def import_predictions(config: ImportConfig) -> RunStore:
     }
     hashes = _hashes(config, files)
     data = check_data(cases, registered=True)
-    forced = require_usable(data, dataset.name, force=config.force)
-    checks = replace(data.checks, forced=forced)
-    for line in checks.lines():
-        logger.warning("data: %s", line)
+    checks = _accepted_checks(data, dataset.name, force=config.force)
     plan = Plan(
         card=_card(config, cases),
         digest=f"files:{fingerprint(hashes)}",
         dataset=dataset,
         protocol=protocol,
     )
-    order = RunConfig(
-        model=config.model,
-        dataset=config.dataset,
-        protocol=config.protocol,
-        data_root=config.data_root,
-        recheck=0,
-    )
-    info = run_info(plan, order, _NoEngine(), (), hashes, cases=cases)  # type: ignore[arg-type]
+    info = run_info(plan, _order(config), _NoEngine(), (), hashes, cases=cases)  # type: ignore[arg-type]
     run = create_run(config.name or plan.run_name, info)
     with run.writing(None), workspace_of(str(run.path)) as workspace, MaskValidator() as validator:
         run.write_checks(checks, data.cases)
@@ -133,14 +123,36 @@ def import_predictions(config: ImportConfig) -> RunStore:
             checks=run.checks(),
             checked=data.sha256,
         )
-        for task in scan_tasks(cases, protocol):
-            evaluation = TaskEvaluation(context, task)
-            while (request := evaluation.next_request()) is not None:
-                evaluation.receive(RequestOutcome(request=request, output=workspace.output))
+        _score_all(context, cases)
         if problem := complete_limits(run):
             logger.warning(problem)
         gather(run)
     return run
+
+
+def _accepted_checks(data: CheckedData, dataset: str, *, force: bool) -> DataChecks:
+    checks = replace(data.checks, forced=require_usable(data, dataset, force=force))
+    for line in checks.lines():
+        logger.warning("data: %s", line)
+    return checks
+
+
+def _score_all(context: RunContext, cases: Sequence[Case]) -> None:
+    for task in scan_tasks(cases, context.plan.protocol):
+        evaluation = TaskEvaluation(context, task)
+        while (request := evaluation.next_request()) is not None:
+            evaluation.receive(RequestOutcome(request=request, output=context.workspace.output))
+
+
+def _order(config: ImportConfig) -> RunConfig:
+    """The settings that the run's record states."""
+    return RunConfig(
+        model=config.model,
+        dataset=config.dataset,
+        protocol=config.protocol,
+        data_root=config.data_root,
+        recheck=0,
+    )
 
 
 def _check(config: ImportConfig, protocol: Protocol) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanStart:
-    """What is known of a scan before the model is run on it, and the order of its requests."""
+    """What is known of a scan before the model is run on it."""
 
     case: Case
     modality: Modality

@@ -60,9 +60,10 @@ def change_warning(run: RunStore) -> str:
         return ""
     named = "; ".join(changes[:MOST_NAMED])
     more = f"; and {len(changes) - MOST_NAMED} more" if len(changes) > MOST_NAMED else ""
+    count = "1 file differs" if len(changes) == 1 else f"{len(changes)} files differ"
     return (
-        f"CHANGED: {len(changes)} files are not as the run wrote them ({named}{more}); its figures "
-        "may not be the model's. List them with: umd runs verify"
+        f"CHANGED: {count} from what the run wrote ({named}{more}); its figures may not be the "
+        "model's. List them with: umd runs verify"
     )
 
 
@@ -111,20 +112,17 @@ def _checked(run: RunStore, _state: str) -> tuple[str, ...]:
 def _changes_of_scan(
     run: RunStore, record: ScanRecord, hashed: Callable[[Path], str]
 ) -> Iterator[str]:
-    for path in (
-        run.record_path(record.case, record.modality),
-        run.score_path(record.case, record.modality),
-    ):
-        if path.is_file() and not has_recorded_hash(path):
-            yield f"{path.relative_to(run.path)}: its content has another hash"
+    score_path = run.score_path(record.case, record.modality)
     try:
+        for path in (run.record_path(record.case, record.modality), score_path):
+            if path.is_file() and not has_recorded_hash(path):
+                yield f"{path.relative_to(run.path)}: its content has another hash"
         scores = run.scores(record.case, record.modality)
-    except UserError as error:
+    except UserError as error:  # a file is damaged
         yield str(error)
-        return
-    if scores and scores.key != record.key:
-        path = run.score_path(record.case, record.modality)
-        yield f"{path.relative_to(run.path)}: scores of another result"
+    else:
+        if scores and scores.key != record.key:
+            yield f"{score_path.relative_to(run.path)}: scores of another result"
     for mask in record.masks():
         try:
             present = hashed(run.path / mask.file)

@@ -21,6 +21,7 @@ from evaluator.errors import RunConflictError, UnknownNameError, UserError
 from evaluator.manifests.protocols import load_protocol
 from evaluator.runs.names import choose_runs
 from evaluator.runs.reproducibility import read_verdict
+from evaluator.runs.run_warnings import warnings_of
 from evaluator.runs.store import RunStore
 from evaluator.runs.tables import (
     COLUMNS,
@@ -219,7 +220,7 @@ def _facts(store: RunStore) -> RunFacts:
         protocol_title=info.protocol.title,
         started=info.started,
         info=info,
-        warnings=tuple(store.warnings()),
+        warnings=tuple(warnings_of(store)),
     )
 
 

@@ -32,12 +32,11 @@ from evaluator import paths
 from evaluator.errors import DamagedFileError, RunConflictError, UserError
 from evaluator.files import safe_name
 from evaluator.locks import file_lock, read_holder
-from evaluator.runs.changed_files import change_warning
 from evaluator.runs.damaged_files import name_damaged, readable_record
 from evaluator.runs.data_checks import DataChecks
 from evaluator.runs.json_types import read_typed, write_hashed, write_typed
 from evaluator.runs.records import CasePrompts, Reproducibility, ScanRecord, ScanScores
-from evaluator.runs.run_info import CIRCULAR, RunIdentity, RunInfo
+from evaluator.runs.run_info import RunIdentity, RunInfo
 from evaluator.runs.score_limits import ScanLimits
 
 if TYPE_CHECKING:
@@ -112,21 +111,6 @@ class RunStore:
         """Scans of the run that have no record yet."""
         count = sum(1 for _ in (self.path / "records").glob("*/*.json"))
         return max(self.info().scans - count, 0)
-
-    def warnings(self) -> list[str]:
-        """What every table of this run must say: that it is limited, incomplete or changed."""
-        info, warnings = self.info(), []
-        if info.is_circular:
-            warnings.append(CIRCULAR)
-        if info.subjects < info.dataset_subjects:
-            warnings.append(
-                f"LIMITED: {info.subjects} of {info.dataset_subjects} subjects of the dataset."
-            )
-        if missing := self.missing_scans():
-            warnings.append(f"INCOMPLETE: {missing} of {info.scans} scans are not done yet.")
-        if changed := change_warning(self):
-            warnings.append(changed)
-        return warnings
 
     def record(self, case: str, modality: str) -> ScanRecord | None:
         """One scan's record; None if there is none."""

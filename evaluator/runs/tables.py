@@ -9,28 +9,23 @@ says of which files it was made, so that a table older than the record is seen a
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from evaluator.errors import UserError
 from evaluator.files import fingerprint, write_bytes
-from evaluator.imaging.geometry import voxel_ml
 from evaluator.runs.changed_files import record_files
-from evaluator.runs.effort import efforts
+from evaluator.runs.prediction_rows import prediction_rows, scan_columns
 from evaluator.runs.scorers import read_scorers
-from evaluator.types import ScoreStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from evaluator.runs.records import CasePrompts, RoundRecord, ScanRecord
+    from evaluator.runs.records import ScanRecord
     from evaluator.runs.store import RunStore
-    from evaluator.types import Protocol, TargetPrompt
+    from evaluator.types import Protocol
 
     Row = dict[str, Any]
 
@@ -169,7 +164,7 @@ def read_scores(run: RunStore) -> pd.DataFrame:
     rows: list[Row] = []
     for record in run.records():
         scores = run.scores(record.case, record.modality)
-        scan = _scan_columns(record)
+        scan = scan_columns(record)
         limits = _limits_of(run, record)
         for row in scores.rows if scores else ():
             rows.append(scan | asdict(row) | limits.get((row.seed, row.target, row.metric), {}))
@@ -190,24 +185,7 @@ def _limits_of(run: RunStore, record: ScanRecord) -> dict[tuple[int, str, str], 
 
 def read_predictions(run: RunStore) -> pd.DataFrame:
     """Every prediction of a run, and a row for each target that the model was not run on."""
-    rows: list[Row] = []
-    prompts: CasePrompts | None = None
-    for record in run.records():
-        scan = _scan_columns(record)
-        if record.state != "done":
-            rows += [scan | row for row in _rows_not_run(run, record)]
-            continue
-        if prompts is None or prompts.case != record.case:
-            prompts = run.prompts(record.case, verify=False)
-        has_prompts = prompts is not None and record.modality in prompts.prompts
-        given = prompts.scan(record.modality).prompts if prompts and has_prompts else {}
-        rows += [scan | row for row in _rows_without_prompt(record)]
-        effort = efforts(record, given)
-        for entry in record.rounds:
-            for row in _rows_of_round(record, entry, given):
-                done = effort.get((entry.seed, entry.round, row["target"]))
-                rows.append(scan | row | (asdict(done) if done else {}))
-    return _frame(run, PREDICTION_COLUMNS, rows)
+    return _frame(run, PREDICTION_COLUMNS, list(prediction_rows(run)))
 
 
 def _frame(run: RunStore, names: tuple[str, ...], rows: list[Row]) -> pd.DataFrame:
@@ -231,71 +209,6 @@ def _frame(run: RunStore, names: tuple[str, ...], rows: list[Row]) -> pd.DataFra
 def _tidy(frame: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
     """Numbers nullable, all else text."""
     return frame[list(names)].astype({name: _TYPES.get(name, "string") for name in names})
-
-
-def _scan_columns(record: ScanRecord) -> Row:
-    return {
-        "subject": record.subject,
-        "session": record.session,
-        "case": record.case,
-        "modality": record.modality,
-    }
-
-
-def _rows_not_run(run: RunStore, record: ScanRecord) -> Iterator[Row]:
-    scores = run.scores(record.case, record.modality)
-    rows = scores.rows if scores else ()
-    for target, seed in dict.fromkeys((row.target, row.seed) for row in rows):
-        yield {
-            "target": target,
-            "seed": seed,
-            "round": 0,
-            "status": str(ScoreStatus.NOT_RUN),
-            "detail": record.reason,
-        }
-
-
-def _rows_without_prompt(record: ScanRecord) -> Iterator[Row]:
-    for seed, reasons in record.missing_prompts.items():
-        for target, reason in reasons.items():
-            empty = reason == "empty-reference"
-            status = ScoreStatus.UNDEFINED if empty else ScoreStatus.NOT_RUN
-            yield {
-                "target": target,
-                "seed": seed,
-                "round": 0,
-                "status": str(status),
-                "detail": reason,
-            }
-
-
-def _rows_of_round(
-    record: ScanRecord, entry: RoundRecord, prompts: Mapping[int, Mapping[str, TargetPrompt]]
-) -> Iterator[Row]:
-    reply = entry.reply
-    grid = entry.grid or record.grid
-    request: Row = {
-        "seed": entry.seed,
-        "round": entry.round,
-        "seconds": entry.seconds,
-        "load_seconds": entry.load_seconds,
-        "gpu_peak_bytes": reply.gpu_peak_bytes if reply else None,
-        "notes": json.dumps(dict(reply.notes)) if reply and reply.notes else None,
-        "voxel_ml": voxel_ml(np.array(grid.affine)) if grid else None,
-    }
-    flaky = f"flaky: {entry.attempts[0].detail}" if entry.is_flaky else None
-    for name, target in entry.targets.items():
-        prompt = prompts.get(entry.seed, {}).get(name)
-        yield request | {
-            "target": name,
-            "status": str(target.status),
-            "detail": target.detail or flaky,
-            "interactions": target.interactions,
-            "voxels": target.mask.voxels if target.mask else None,
-            "mask": target.mask.file if target.mask else None,
-            "displacement_mm": prompt.displacement_mm if prompt else None,
-            "anchor": prompt.anchor if prompt else None,
-        }
 
 
 def _state(path: Path) -> tuple[int, int]:

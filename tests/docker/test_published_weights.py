@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from evaluator.analysis.summary import header
+from evaluator.analysis.run_header import header
 from evaluator.datasets.debian_package import fetch_debian
 from evaluator.manifests.datasets import (
     dataset_manifests,

@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from evaluator.analysis.summary import header, summarise
+from evaluator.analysis.run_header import header
+from evaluator.analysis.summary import summarise
 from evaluator.errors import ModelFilesError, UserError
 from evaluator.zoo import BuiltImage, ImageBuildConfig, ensure_image, find_model
 from evaluator.zoo.docker_client import BuildClient

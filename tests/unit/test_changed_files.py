@@ -9,6 +9,7 @@ import pytest
 
 from evaluator.errors import RunConflictError
 from evaluator.runs.changed_files import change_warning, find_changes
+from evaluator.runs.run_warnings import warnings_of
 from evaluator.runs.store import RunStore
 from evaluator.scoring.rescore import score_run
 from tests.command import umd
@@ -35,7 +36,7 @@ def test_files_that_were_changed_after_the_run_are_told(run, tmp_path):
     masks[0].write_bytes(other[1].read_bytes())
     changes = list(find_changes(run))
     assert changes == [f"{masks[0].relative_to(run.path)}: the mask has another hash"]
-    assert "CHANGED: 1 files" in change_warning(run)
+    assert "CHANGED: 1 file differs" in change_warning(run)
     shown = umd("show", run.name)
     assert "CHANGED" in shown.stdout + shown.stderr
     with pytest.raises(RunConflictError, match="is not the mask that the run wrote"):
@@ -60,6 +61,13 @@ def test_files_that_were_changed_after_the_run_are_told(run, tmp_path):
         path.write_text(text)
     assert umd("runs", "verify", run.name).returncode == 0
 
+    path = run.path / "scores/a.a/CT.json"
+    text = path.read_text()
+    path.write_text(text[: len(text) // 2])
+    (change,) = find_changes(run)
+    assert str(path) in change
+    path.write_text(text)
+
     shutil.copyfile(run.path / "scores/a.a/CT.json", run.path / "scores/b.a/CT.json")
     assert "scores of another result" in change_warning(run)
     score_run(run)
@@ -69,4 +77,4 @@ def test_files_that_were_changed_after_the_run_are_told(run, tmp_path):
 def test_a_run_of_an_earlier_version_is_not_called_changed(run):
     (run.path / "files.json").unlink()
     (run.path / "scores/a.a/CT.json").unlink()
-    assert run.warnings() == []
+    assert warnings_of(run) == []

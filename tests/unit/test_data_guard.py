@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 import evaluator
 from evaluator.analysis.displacements import describe_displacements, displacements
-from evaluator.analysis.summary import header
+from evaluator.analysis.run_header import header
 from evaluator.cli.main import umd
 from evaluator.errors import DatasetError, HostError, RunConflictError
 from evaluator.evaluation.data_guard import stop_disjoint

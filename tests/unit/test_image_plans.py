@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import evaluator
-from evaluator.analysis.summary import describe_images
+from evaluator.analysis.run_header import describe_images
 from evaluator.datasets import load_dataset
 from evaluator.datasets.image_plans import planned_case
 from evaluator.datasets.references import load_references

@@ -13,6 +13,7 @@ from evaluator.datasets import load_dataset
 from evaluator.errors import DatasetError
 from evaluator.files import read_json, write_json
 from evaluator.runs.names import choose_runs
+from evaluator.runs.run_warnings import warnings_of
 from tests.tiny import make_dataset
 
 MANIFEST = """name = "mine"
@@ -68,7 +69,7 @@ def test_circular_references_are_told_beside_the_rows(tmp_path: Path) -> None:
     body = read_json(store.path / "run.json")
     body["dataset"]["circular"] = ["alpha"]
     write_json(store.path / "run.json", body)
-    assert any(line.startswith("CIRCULAR") for line in store.warnings())
+    assert any(line.startswith("CIRCULAR") for line in warnings_of(store))
     done = CliRunner().invoke(umd, ["compare", str(store.path)])
     assert done.exit_code == 0, done.output
     assert "alpha (circular)" in done.stdout and "CIRCULAR" in done.stdout

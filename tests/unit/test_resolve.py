@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from evaluator.analysis.summary import header
+from evaluator.analysis.run_header import header
 from evaluator.cli.gather import gather as gather_command
 from evaluator.cli.run import run as run_command
 from evaluator.errors import RunConflictError, UserError

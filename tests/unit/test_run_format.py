@@ -77,7 +77,7 @@ def _clicks_of(path):
 
 
 def test_a_run_of_format_1_is_shown(old_runs):
-    from evaluator.analysis.summary import header
+    from evaluator.analysis.run_header import header
 
     results = evaluator.load([store.path for store in old_runs])
     assert {run.model for run in results.runs} == {"random-walker", "ellipsoid"}

@@ -9,13 +9,14 @@ from click.testing import CliRunner
 
 from benchmarks.simulate import simulate_run
 from evaluator.analysis.comparison.compare_groups import compare
-from evaluator.analysis.comparison.output import frames_of, rows_of_frames
+from evaluator.analysis.comparison.output import rows_of
 from evaluator.analysis.comparison.schema import ALL_TARGETS
 from evaluator.analysis.comparison.subgroups import compare_subgroups
 from evaluator.cli.main import umd
 from evaluator.errors import ManifestError, UnknownNameError, UserError
 from evaluator.files import read_json, write_json
 from evaluator.manifests.subject_tables import read_subject_table
+from evaluator.report import Options, write_report
 from evaluator.runs.results import Results, load
 from tests.tiny import make_dataset
 
@@ -81,7 +82,7 @@ def test_subjects_without_a_value_are_a_subgroup(run) -> None:
     ]
     assert "4 subgroups" in rows["family"].iloc[0]
     assert set(split.subgroup_means["modality"]) == {"CT", "PT"}
-    frames = {row["frame"] for row in rows_of_frames(frames_of(split))}
+    frames = {row["frame"] for row in rows_of(split)}
     assert frames == {"subgroups", "subgroup_means"}
 
 
@@ -103,6 +104,16 @@ def test_the_command_prints_subgroups(run) -> None:
     assert "one family of tests" in done.stdout
 
 
+def test_every_column_of_the_files_is_explained(run, tmp_path: Path) -> None:
+    arguments = ["compare", str(run[0].path), "--by", "scanner", "-o", str(tmp_path / "csv")]
+    done = CliRunner().invoke(umd, arguments)
+    assert done.exit_code == 0, done.output
+    columns = read_json(tmp_path / "csv" / "columns.json")["frames"]
+    for name in ("subgroups", "subgroup_means", "modality"):
+        header = (tmp_path / "csv" / f"{name}.csv").read_text().splitlines()[0]
+        assert header.split(",") == list(columns[name])
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -122,3 +133,11 @@ def test_a_table_with_faults(tmp_path: Path, text: str, words: str) -> None:
 def test_participants_of_bids(tmp_path: Path) -> None:
     (tmp_path / "s.tsv").write_text("participant_id\tage\nsub-01\t40\nsub-02\tn/a\n")
     assert read_subject_table(tmp_path / "s.tsv") == {"01": {"age": "40"}, "02": {"age": ""}}
+
+
+def test_the_report_has_a_page_of_subgroups(run, tmp_path: Path) -> None:
+    options = Options(title="Subgroups", columns=["scanner"], images=False)
+    write_report(results_of(run[0]), tmp_path / "report", options)
+    page = (tmp_path / "report" / "subgroups.html").read_text()
+    for words in ("Biograph 64", "not stated", "structural minus PET within subgroups"):
+        assert words in page

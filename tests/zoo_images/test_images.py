@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluator.analysis.summary import header
+from evaluator.analysis.run_header import header
 from evaluator.zoo import ImageBuildConfig, ensure_image, find_model, zoo
 from evaluator.zoo.conformance.checks import check_model
 from evaluator.zoo.conformance.readme_table import write_record

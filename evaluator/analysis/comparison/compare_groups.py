@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from evaluator.analysis.comparison.column_types import typed
 from evaluator.analysis.comparison.differences import compare_modalities, compare_models
 from evaluator.analysis.comparison.families import Family, check_families, models_outside
 from evaluator.analysis.comparison.gaps import find_gaps, published_figures
 from evaluator.analysis.comparison.joint_model import compare_jointly
 from evaluator.analysis.comparison.means import mean_scores
 from evaluator.analysis.comparison.paired_tests import ComparisonOptions
-from evaluator.analysis.comparison.schema import ALL_TARGETS, FRAMES, MODALITY_PAIRS, typed
+from evaluator.analysis.comparison.schema import ALL_TARGETS, FRAMES, MODALITY_PAIRS
 from evaluator.analysis.comparison.score_array import make_score_array
 from evaluator.analysis.comparison.volume_agreement import agree_on_volumes
 from evaluator.errors import UnknownNameError, UserError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from evaluator.runs.results import Group, Results
+    from evaluator.types import Protocol
 
 __all__ = ["ALL_TARGETS", "FRAMES", "MARGINS", "MODALITY_PAIRS", "SEED", "Comparison", "compare"]
 
@@ -141,16 +143,8 @@ def _check_margins(margins: Mapping[str, float]) -> None:
 def _compare_group(
     group: Group, metrics: tuple[str, ...], number: int | None, options: ComparisonOptions
 ) -> dict[str, pd.DataFrame]:
-    available = group.protocol.metrics
-    for metric in metrics:
-        if metric not in available:
-            raise UnknownNameError(f"metric in protocol {group.protocol.id}", metric, available)
-    scores = at_round(group.results.scores, number, group.protocol)
-    if group.protocol.image_variants:
-        # seeds on other grids are steps of resolution, not repetitions
-        scores = scores[scores["seed"] == group.protocol.seeds[0]]
-    scored = set(scores["metric"].unique())
-    selected = metrics or [name for name in available if name in scored] or available[:1]
+    scores = compared_scores(group, number)
+    selected = compared_metrics(group.protocol, scores, metrics)
     labels = [run.label for run in group.results.runs]
     options = replace(options, outside=models_outside(group.results.runs))
     arrays = [make_score_array(scores, name, group.protocol, labels) for name in selected]
@@ -170,6 +164,31 @@ def _compare_group(
         name: frame.assign(dataset=group.dataset, protocol=group.protocol.id)
         for name, frame in frames.items()
     }
+
+
+def compared_scores(group: Group, number: int | None) -> pd.DataFrame:
+    """Scores of one round; of a protocol with image plans only those on the images' own grids."""
+    scores = at_round(group.results.scores, number, group.protocol)
+    if group.protocol.image_variants:
+        # seeds on other grids are steps of resolution, not repetitions
+        scores = scores[scores["seed"] == group.protocol.seeds[0]]
+    return scores
+
+
+def compared_metrics(
+    protocol: Protocol, scores: pd.DataFrame, metrics: Sequence[str]
+) -> Sequence[str]:
+    """The metrics asked for, or those of the protocol that have scores; at least one.
+
+    Raises:
+        UnknownNameError: the protocol does not have a metric.
+    """
+    available = protocol.metrics
+    for metric in metrics:
+        if metric not in available:
+            raise UnknownNameError(f"metric in protocol {protocol.id}", metric, available)
+    scored = set(scores["metric"].unique())
+    return metrics or [name for name in available if name in scored] or available[:1]
 
 
 def _stack(name: str, tables: list[dict[str, pd.DataFrame]]) -> pd.DataFrame:

@@ -9,29 +9,20 @@ import numpy as np
 import pandas as pd
 
 from evaluator.analysis.comparison.schema import FRAMES
+from evaluator.analysis.comparison.subgroups import SUBGROUP_FRAMES
 from evaluator.files import csv_bytes, write_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from evaluator.analysis.comparison.compare_groups import Comparison
     from evaluator.analysis.comparison.subgroups import SubgroupComparison
 
 
-def rows_of(comparison: Comparison) -> Iterator[dict[str, Any]]:
+def rows_of(comparison: Comparison | SubgroupComparison) -> Iterator[dict[str, Any]]:
     """Yield every row of every table as JSON values, with the table's name as ``frame``."""
-    yield from rows_of_frames(comparison.frames())
-
-
-def frames_of(split: SubgroupComparison) -> dict[str, pd.DataFrame]:
-    """The tables of a comparison within subgroups, by name."""
-    return {"subgroups": split.subgroups, "subgroup_means": split.subgroup_means}
-
-
-def rows_of_frames(frames: Mapping[str, pd.DataFrame]) -> Iterator[dict[str, Any]]:
-    """Yield every row of these tables as JSON values, with the table's name as ``frame``."""
-    for name, frame in frames.items():
+    for name, frame in comparison.frames().items():
         columns = [str(column) for column in frame.columns]
         for row in frame.itertuples(index=False, name=None):
             yield {"frame": name} | dict(zip(columns, map(plain, row), strict=True))
@@ -44,8 +35,15 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def write_csv(comparison: Comparison, folder: Path) -> list[Path]:
+def write_csv(
+    comparison: Comparison, folder: Path, subgroups: SubgroupComparison | None = None
+) -> list[Path]:
     """Write ``<table>.csv`` for each table, and ``columns.json`` with the meaning of the columns.
+
+    Args:
+        comparison: The comparison.
+        folder: Folder of the files; it is created.
+        subgroups: The same runs within subgroups; its tables are written, too.
 
     Returns:
         The files.
@@ -53,8 +51,12 @@ def write_csv(comparison: Comparison, folder: Path) -> list[Path]:
     Raises:
         HostError: The folder cannot be written.
     """
+    frames, columns = comparison.frames(), dict(FRAMES)
+    if subgroups is not None:
+        frames |= subgroups.frames()
+        columns |= SUBGROUP_FRAMES
     paths = []
-    for name, frame in comparison.frames().items():
+    for name, frame in frames.items():
         paths.append(folder / f"{name}.csv")
         write_bytes(paths[-1], csv_bytes(frame))
     settings = {
@@ -64,19 +66,6 @@ def write_csv(comparison: Comparison, folder: Path) -> list[Path]:
         "seed": comparison.seed,
     }
     paths.append(folder / "columns.json")
-    text = json.dumps({"settings": settings, "frames": FRAMES}, indent=1)
+    text = json.dumps({"settings": settings, "frames": columns}, indent=1)
     write_bytes(paths[-1], f"{text}\n".encode())
-    return paths
-
-
-def write_subgroups(split: SubgroupComparison, folder: Path) -> list[Path]:
-    """Write ``subgroups.csv`` and ``subgroup_means.csv``.
-
-    Raises:
-        HostError: The folder cannot be written.
-    """
-    paths = []
-    for name, frame in frames_of(split).items():
-        paths.append(folder / f"{name}.csv")
-        write_bytes(paths[-1], csv_bytes(frame))
     return paths

@@ -6,14 +6,7 @@ given is pandas' NA, and the row's ``status`` and ``explanation`` say why. No ro
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from evaluator.analysis.comparison.grid_schema import GRID
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import pandas as pd
 
 #: the target that stands for the mean over all of a subject's targets
 ALL_TARGETS = "all targets"
@@ -287,75 +280,6 @@ PUBLISHED = {
     "certainty": '"checked" against the source, or "second-hand"',
 }
 
-CONTROL_CHECK = {
-    "model": "label of the model",
-    "protocol": "id of the protocol",
-    "metric": "the metric",
-    "control": "the control dataset, on which the model is known to work",
-    "target_dataset": "the dataset to be judged",
-    "control_mean": "mean on the structural images of the control dataset",
-    "structural_mean": "mean on the structural images of the judged dataset",
-    "functional_mean": "mean on the PET images of the judged dataset",
-    "verdict": (
-        '"works", "collapse everywhere", "collapse on this dataset", '
-        '"collapse on this modality only" or "inconclusive"'
-    ),
-    "explanation": "what the verdict means and what to check",
-}
-
-#: columns of text and of counts; all others are numbers
-WORDS = {
-    "dataset",
-    "protocol",
-    "model",
-    "other",
-    "modality_pair",
-    "modality",
-    "target",
-    "metric",
-    "failures",
-    "family",
-    "verdict",
-    "verdict_reason",
-    "status",
-    "explanation",
-    "method",
-    "reason",
-    "gap",
-    "source",
-    "certainty",
-    "kind",
-    "prompt",
-    "data",
-    "control",
-    "target_dataset",
-    "controlled_verdict",
-    "conclusion",
-    "grid_answer",
-    "grid_remark",
-    "by",
-    "subgroup",
-}
-COUNTS = {
-    "n",
-    "n_pairs",
-    "controlled_n",
-    "excluded",
-    "predictions",
-    "failed",
-    "unsupported",
-    "failed_structural",
-    "failed_functional",
-    "failed_model",
-    "failed_other",
-    "scores",
-    "targets",
-    "subjects_for_tests",
-    "subjects_needed",
-    "subjects_needed_low",
-    "subjects_needed_high",
-}
-
 FRAMES = {
     "means": MEANS,
     "modality": MODALITY,
@@ -365,15 +289,3 @@ FRAMES = {
     "volumes": VOLUMES,
     "published": PUBLISHED,
 }
-
-
-def typed(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
-    """Select the documented columns in their order, as nullable text, counts and numbers."""
-    kinds = {name: _kind(name) for name in columns}
-    return frame.reindex(columns=list(columns)).astype(kinds)
-
-
-def _kind(column: str) -> str:
-    if column in WORDS:
-        return "string"
-    return "Int64" if column in COUNTS else "Float64"

@@ -16,17 +16,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from evaluator.analysis.comparison.compare_groups import MARGINS, SEED
+from evaluator.analysis.comparison.column_types import typed
+from evaluator.analysis.comparison.compare_groups import (
+    MARGINS,
+    SEED,
+    compared_metrics,
+    compared_scores,
+)
 from evaluator.analysis.comparison.differences import paired_blocks, with_families
 from evaluator.analysis.comparison.families import models_outside
 from evaluator.analysis.comparison.means import mean_scores
 from evaluator.analysis.comparison.paired_tests import ComparisonOptions
 from evaluator.analysis.comparison.pairing import arm_of
-from evaluator.analysis.comparison.schema import MEANS, MODALITY, MODALITY_PAIRS, typed
+from evaluator.analysis.comparison.schema import MEANS, MODALITY, MODALITY_PAIRS
 from evaluator.analysis.comparison.score_array import make_score_array
 from evaluator.datasets.load import load_subgroups
 from evaluator.errors import UnknownNameError, UserError
-from evaluator.runs.tables import at_round
 from evaluator.statistics import RESAMPLES
 from evaluator.types import MODALITIES
 
@@ -48,6 +53,7 @@ SUBGROUPS = _SPLIT | {
     name: text for name, text in MODALITY.items() if not name.startswith(_CONTROL)
 }
 SUBGROUP_MEANS = _SPLIT | MEANS
+SUBGROUP_FRAMES = {"subgroups": SUBGROUPS, "subgroup_means": SUBGROUP_MEANS}
 _RENAMED = {
     "first": "mean_structural",
     "second": "mean_functional",
@@ -64,6 +70,10 @@ class SubgroupComparison:
     subgroups: pd.DataFrame
     #: each model, target and modality within each subgroup, columns ``SUBGROUP_MEANS``
     subgroup_means: pd.DataFrame
+
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """Return the tables by name, in the order of ``SUBGROUP_FRAMES``."""
+        return {name: getattr(self, name) for name in SUBGROUP_FRAMES}
 
 
 def compare_subgroups(
@@ -142,23 +152,14 @@ def subgroups_of(group: Group, columns: Sequence[str]) -> dict[tuple[str, str], 
 def _arrays(
     group: Group, columns: Sequence[str], metric: str | None, number: int | None
 ) -> dict[tuple[str, str], ScoreArray]:
-    scores = at_round(group.results.scores, number, group.protocol)
-    if group.protocol.image_variants:
-        # seeds on other grids are steps of resolution, not repetitions
-        scores = scores[scores["seed"] == group.protocol.seeds[0]]
-    scored = set(scores["metric"].unique())
-    available = [name for name in group.protocol.metrics if name in scored]
-    chosen = metric or (available or group.protocol.metrics)[0]
-    if chosen not in group.protocol.metrics:
-        raise UnknownNameError(
-            f"metric in protocol {group.protocol.id}", chosen, group.protocol.metrics
-        )
+    scores = compared_scores(group, number)
+    first = compared_metrics(group.protocol, scores, [metric] if metric else [])[0]
     labels = [run.label for run in group.results.runs]
     arrays = {}
     for key, subjects in subgroups_of(group, columns).items():
         part = scores[scores["subject"].isin(subjects)]
         if len(part):
-            arrays[key] = make_score_array(part, chosen, group.protocol, labels)
+            arrays[key] = make_score_array(part, first, group.protocol, labels)
     return arrays
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluator.datasets import load_dataset
+from evaluator.analysis.run_dataset import dataset_of
 from evaluator.datasets.image_plans import planned_case
 from evaluator.datasets.references import load_references
 from evaluator.errors import UserError, VolumeError
@@ -63,15 +63,9 @@ class CaseImages:
 
     def _cases(self, run: RunFacts) -> Mapping[str, Case]:
         try:
-            dataset = load_dataset(run.info.dataset_source, run.info.root, run.info.remembered_root)
+            dataset = dataset_of(run)
         except UserError as error:
             logger.warning(f"no snapshots and no viewer for dataset {run.dataset}: {error}")
-            return {}
-        if dataset.sha256 != run.dataset_sha256:
-            logger.warning(
-                f"no snapshots and no viewer for dataset {run.dataset}: "
-                "it has changed since the runs were made"
-            )
             return {}
         return {case.id: case for case in dataset.cases}
 

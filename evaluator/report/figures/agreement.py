@@ -35,11 +35,12 @@ def agreement(
     }
     columns = min(MOST_COLUMNS, len(models))
     lines = math.ceil(len(models) / columns)
+    # one scale for all models: an error of the same size looks the same in every panel
     drawn_figure, axes = canvas(
-        2.1, 1.5, rows=lines, columns=columns, left=0.75, across=0.62, down=0.8
+        2.1, 1.5, rows=lines, columns=columns, left=0.75, down=0.5, sharex=True, sharey=True
     )
     shown = min(max(MARKS // len(groups), FEWEST), MOST)
-    for n, (place, model) in enumerate(zip(axes.flat, models, strict=False)):
+    for place, model in zip(axes.flat, models, strict=False):
         for modality in COLOURS:
             if (group := groups.get((model, modality))) is not None:
                 _marks(place, group, modality, shown)
@@ -48,12 +49,14 @@ def agreement(
         place.axhline(0, color=MUTED, linewidth=0.9, zorder=0)
         place.set_title(short(model, 26))
         place.locator_params(nbins=4)
-        if n // columns == lines - 1 or n + columns >= len(models):
-            place.set_xlabel("mean of both, ml")
     for place in list(axes.flat)[len(models) :]:
         place.set_visible(False)
+    drawn_figure.supxlabel("mean of predicted and reference volume, ml", fontsize=8.5, color=MUTED)
     drawn_figure.supylabel(
-        "predicted − reference, ml", fontsize=8.5, color=MUTED, x=0.12 / drawn_figure.get_figwidth()
+        "volume, predicted − reference, ml",
+        fontsize=8.5,
+        color=MUTED,
+        x=0.12 / drawn_figure.get_figwidth(),
     )
     most = max(map(len, groups.values()))
     sampled = (
@@ -68,7 +71,7 @@ def agreement(
         f"{len(models)} models; bias and limits of agreement are in the table of volumes.",
         caption="One mark is one subject; circles: CT; squares: MR; diamonds: PET. Solid line: "
         "mean difference (bias); dashed: limits of agreement, bias ± 1.96 standard deviations, "
-        f"from 5 subjects. The scales differ between panels.{sampled}",
+        f"from 5 subjects.{sampled}",
         drawing=drawn_figure,
         data=volumes,
         warnings=warnings,

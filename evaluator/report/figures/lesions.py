@@ -54,30 +54,32 @@ def uptake_agreement(
     models = list(dict.fromkeys(values["model"].astype(str)))
     columns = min(MOST_COLUMNS, len(models))
     rows = math.ceil(len(models) / columns)
-    drawing, axes = canvas(2.1, 1.5, rows=rows, columns=columns, left=0.75, across=0.62, down=0.8)
+    # one scale for all models: an error of the same size looks the same in every panel
+    drawing, axes = canvas(
+        2.1, 1.5, rows=rows, columns=columns, left=0.75, down=0.5, sharex=True, sharey=True
+    )
     places = list(axes.flat)
     for place, model in zip(places, models, strict=False):
         pairs = values.loc[values["model"] == model, ["predicted", "reference"]].to_numpy(float)
         _draw_pairs(place, pairs, ratio=ratio)
         for row in rows_of(limits[limits["model"] == model]):
             _draw_limits(place, row, ratio=ratio)
-        if ratio:
-            _label_log_scales(place)
         place.set_title(short(model, 26))
+    if ratio:  # the scales are shared, so they are known after the last model
+        _label_log_scales(places[0])
     for place in places[len(models) :]:
         place.set_visible(False)
     unit = UNITS[quantity]
     mean, axis = (
-        ("geometric mean", "predicted / reference")
+        ("geometric mean", f"{quantity}, predicted / reference")
         if ratio
-        else ("mean", f"predicted − reference, {unit}")
+        else ("mean", f"{quantity}, predicted − reference, {unit}")
     )
-    drawing.supxlabel(f"{mean} of both, {unit}", fontsize=8.5, color=MUTED)
+    label = f"{mean} of predicted and reference {quantity}, {unit}"
+    drawing.supxlabel(label, fontsize=8.5, color=MUTED)
     drawing.supylabel(axis, fontsize=8.5, color=MUTED, x=0.12 / drawing.get_figwidth())
     scale = (
-        "The differences grow with the size, so ratios are drawn, on log scales. "
-        if ratio
-        else "The scales differ between panels. "
+        "The differences grow with the size, so ratios are drawn, on log scales. " if ratio else ""
     )
     return Figure(
         name=name,

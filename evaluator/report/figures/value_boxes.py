@@ -62,8 +62,7 @@ def value_boxes(
         title=title,
         alt=f"Boxes of {quantity} for {len(filled)} groups; the table has medians and quartiles.",
         caption="Box: quartiles and median; whiskers: 5th and 95th percentile; thin strokes: "
-        "single "
-        f"values, at most {SHOWN} a row.",
+        f"single values, at most {SHOWN} a row.",
         drawing=drawing,
         data=pd.DataFrame(rows, columns=["group", "value"]),
         warnings=warnings,

@@ -63,13 +63,12 @@ def make(report: Report) -> Page | None:
 
 
 def _of(frame: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
-    """Rows of a benchmark that count failures: over all targets, or of the only one."""
-    target = ALL_TARGETS if len(benchmark.targets) > 1 else benchmark.targets[0]
+    """Rows of a benchmark that count failures, over all targets."""
     return frame[
         (frame["dataset"] == benchmark.group.dataset)
         & (frame["protocol"] == benchmark.protocol.id)
         & (frame["failures"] == "counted")
-        & (frame["target"] == target)
+        & (frame["target"] == ALL_TARGETS)
     ]
 
 

@@ -1,0 +1,79 @@
+"""What stands above and below the tables of a run: how it was made, and what to know of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evaluator.analysis.data_warnings import data_warnings, rounds_line
+from evaluator.analysis.scorer_versions import scorer_line
+from evaluator.manifests.protocols import load_protocol
+from evaluator.runs.run_warnings import warnings_of
+
+if TYPE_CHECKING:
+    from evaluator.runs.store import RunStore
+
+
+def header(run: RunStore) -> list[str]:
+    """Describe model, dataset, protocol and references, in lines to print above every table."""
+    info = run.info()
+    identity = info.identity
+    container = "" if info.engine.isolates else " (without a container)"
+    prompt = info.prompt_kind or "none that the model supports"
+    warnings = []
+    if info.random_weights:
+        warnings.append(f"RANDOM WEIGHTS, NOT A RESULT ({info.card['umd.weights']}).")
+    if info.dataset.synthetic:
+        warnings.append("SYNTHETIC DATA: these scores do not apply to patients.")
+    warnings += warnings_of(run)
+    references = f"References: {info.dataset.reference_origin}."
+    title = f"{identity.model}{container} on {info.dataset.title}"
+    lines = [
+        f"{title}, protocol {identity.protocol}, prompt: {prompt}",
+        " ".join([*warnings, references]),
+    ]
+    if identity.options:
+        lines.append(f"options: {identity.options}")
+    lines += data_warnings(info, run)
+    return [*lines, *scorer_line(run, identity.model), *rounds_line(run, identity.model)]
+
+
+def not_run(run: RunStore) -> list[str]:
+    """List the scans for which no prediction was requested, with the reason."""
+    return [
+        f"{record.case} {record.modality}: {record.reason}"
+        for record in run.records()
+        if record.state == "not-run"
+    ]
+
+
+def describe_images(run: RunStore) -> str:
+    """Say on which grid images and references were put, and what that costs; empty: on their own.
+
+    The cost is the Dice of a reference that is resampled to the common grid and back, against
+    itself.
+    """
+    protocol = load_protocol(run.info().protocol_source)
+    plans = [protocol.images_of(seed) for seed in protocol.seeds]
+    if all(plan.grid == "own" for plan in plans):
+        return ""
+    costs: dict[str, list[float]] = {}
+    for record in run.records():
+        limits = run.limits(record.case, record.modality)
+        if limits is not None and limits.resampling:
+            costs.setdefault(str(record.modality), []).extend(limits.resampling.values())
+    parts = [
+        f"{modality} {np.mean(values):.3f} (least {min(values):.3f})"
+        for modality, values in sorted(costs.items())
+    ]
+    cost = ", ".join(parts) or "nothing was resampled"
+    common = next(plan for plan in plans if plan.grid == "common")
+    size = (
+        f"cubes of {common.spacing_mm:g} mm" if common.spacing_mm else f"that of {common.grid_of}"
+    )
+    return (
+        f"Common grid ({size}): images by linear interpolation, averaged over larger voxels; a "
+        "voxel belongs to a reference if half of it does. Dice of references resampled to it and "
+        f"back: {cost}."
+    )
