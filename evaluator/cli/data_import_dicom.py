@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,7 @@ from evaluator.cli.progress import Counts
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from evaluator.datasets.dicom import Store
     from evaluator.datasets.importing import Survey
 
 #: so many files of a folder are looked at to recognise DICOM
@@ -26,7 +28,7 @@ LISTED = 8
 
 def holds_studies(folder: Path) -> bool:
     """Whether one of the first files of a folder is DICOM, and it is no other layout."""
-    from evaluator.datasets.dicom.reading import PREAMBLE
+    from evaluator.datasets.dicom.reading import has_marker
     from evaluator.manifests.layouts import recognise_layout
 
     if recognise_layout(folder) or any(
@@ -34,8 +36,9 @@ def holds_studies(folder: Path) -> bool:
     ):
         return False
     for path in islice(_files(folder), LOOKED_AT):
-        with path.open("rb") as file:
-            if file.read(PREAMBLE + 4)[PREAMBLE:] == b"DICM":
+        # an error of the system would name a path, which may hold a patient's name
+        with suppress(OSError):
+            if has_marker(path):
                 return True
     return False
 
@@ -45,7 +48,7 @@ def _files(folder: Path) -> Iterator[Path]:
         folders.sort()
         for name in sorted(names):
             path = Path(parent) / name
-            if path.is_file() and os.access(path, os.R_OK):
+            if path.is_file():
                 yield path
 
 
@@ -76,11 +79,27 @@ def import_studies(
     """
     from evaluator.datasets import dicom
     from evaluator.errors import UserError
+    from evaluator.locks import file_lock
 
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}")
     dicom.require_libraries()
     store = dicom.open_store(name, folder, converted)
+    # two imports beside each other would give one patient two numbers
+    lock = store.private / "lock"
+    with file_lock(lock, "umd data import", optional=True, on_wait=_tell_wait):
+        return _import_to(store, folder, confirm, show)
+
+
+def _tell_wait(holder: str) -> None:
+    click.echo(f"waiting for {holder}, which imports to the same folder", err=True)
+
+
+def _import_to(
+    store: Store, folder: Path, confirm: Callable[[], None], show: Callable[[Survey], None]
+) -> Survey:
+    from evaluator.datasets import dicom
+
     with Counts() as progress:
         headers = dicom.index_tree(folder, store, progress=partial(progress.step, "files indexed"))
         plan = dicom.make_plan(folder, store, headers)

@@ -119,36 +119,27 @@ def _judge(
     mirrored = len(wrong) >= 2 and 2 * len(wrong) > len(clear)
     if mirrored:
         first = wrong[0]
-        yield (
-            "error",
-            (
-                f"{axis_words} are exchanged: {first.first} lies {-first.distance_mm:.0f} mm "
-                f"{wrong_way} {first.second}, and {len(wrong)} of {len(clear)} pairs of organs "
-                "lie the "
-                "wrong way round; the header's directions or the references are mirrored"
-            ),
+        message = (
+            f"{axis_words} are exchanged: {first.first} lies {-first.distance_mm:.0f} mm "
+            f"{wrong_way} {first.second}, and {len(wrong)} of {len(clear)} pairs of organs lie the "
+            "wrong way round; the header's directions or the references are mirrored"
         )
+        yield "error", message
         return
     for entry in exchanged:
-        yield (
-            "error",
-            (
-                f"{entry.first} lies {-entry.distance_mm:.0f} mm to the left of {entry.second}; "
-                "their "
-                "labels are exchanged, or the image is mirrored"
-            ),
+        message = (
+            f"{entry.first} lies {-entry.distance_mm:.0f} mm to the left of {entry.second}; their "
+            "labels are exchanged, or the image is mirrored"
         )
+        yield "error", message
     named = {name for entry in exchanged for name in (entry.first, entry.second)}
     for entry in wrong:
         if not named & {entry.first, entry.second}:
-            yield (
-                "warning",
-                (
-                    f"{entry.first} lies {-entry.distance_mm:.0f} mm {wrong_way} "
-                    f"{entry.second}; it is "
-                    f"usually {right_way} it"
-                ),
+            message = (
+                f"{entry.first} lies {-entry.distance_mm:.0f} mm {wrong_way} {entry.second}; it is "
+                f"usually {right_way} it"
             )
+            yield "warning", message
 
 
 def _check_volume(name: str, entry: TargetSummary) -> Iterator[Problem]:
@@ -161,15 +152,12 @@ def _check_volume(name: str, entry: TargetSummary) -> Iterator[Problem]:
     if not too_small and entry.volume_ml <= high:
         return
     organ = organs.organs[organs.find(name) or name]
-    yield (
-        "warning",
-        (
-            f"{name} has {three_digits(entry.volume_ml)} ml; adults have about {usual[0]:.0f} to "
-            f"{usual[1]:.0f} "
-            f"ml ({organ.volume_source}). Is it another label, is it cut, or does the header state "
-            "another voxel size?"
-        ),
+    message = (
+        f"{name} has {three_digits(entry.volume_ml)} ml; adults have about {usual[0]:.0f} to "
+        f"{usual[1]:.0f} ml ({organ.volume_source}). Is it another label, is it cut, or does the "
+        "header state another voxel size?"
     )
+    yield "warning", message
 
 
 def _check_border(targets: Mapping[str, TargetSummary]) -> Iterator[Problem]:

@@ -49,15 +49,17 @@ def check_names(cases: Sequence[Case]) -> Iterator[Finding]:
 
 def check_duplicates(cases: Sequence[Case], hashes: Hashes) -> Iterator[Finding]:
     """Images that stand for two scans: an error, but a note for two sessions of one subject."""
-    owners: dict[str, tuple[str, str]] = {}
+    owners: dict[str, tuple[str, Case]] = {}
     for case in cases:
         for modality, scan in case.scans.items():
             name = f"{case.id} {modality}"
             sha256 = hashes[case.id][modality].get(f"{modality} image")
-            owner, subject = owners.setdefault(sha256, (name, case.subject)) if sha256 else ("", "")
-            if owner and owner != name:
+            if not sha256:
+                continue
+            owner, first = owners.setdefault(sha256, (name, case))
+            if owner != name:
                 yield Finding(
-                    severity="note" if subject == case.subject else "error",
+                    severity=_severity(case, first),
                     case=case.id,
                     modality=modality,
                     path=str(scan.image),
@@ -69,6 +71,8 @@ def check_duplicates(cases: Sequence[Case], hashes: Hashes) -> Iterator[Finding]
 def check_content(cases: Sequence[Case], summaries: Iterable[ScanSummary]) -> Iterator[Finding]:
     """Images and references of two scans that hold the same voxels in different files.
 
+    An error, but a note for two sessions of one subject, whose images may share a reference.
+
     Args:
         cases: of the dataset.
         summaries: of their scans.
@@ -78,19 +82,25 @@ def check_content(cases: Sequence[Case], summaries: Iterable[ScanSummary]) -> It
     references: dict[str, ScanSummary] = {}
     for summary in summaries:
         case = by_id[summary.case]
-        (modality,) = (name for name in case.scans if name == summary.modality)
-        scan = case.scans[modality]
+        scan = case.scans[summary.modality]
         first = images.setdefault(summary.image_hash, summary)
         if first is not summary:
             message = f"the image holds the same values as the image of {_name(first)}"
-            yield _of_scan("error", summary, str(scan.image), message)
+            yield _of_scan(_severity(case, by_id[first.case]), summary, str(scan.image), message)
         if not summary.reference_hash:
             continue
         first = references.setdefault(summary.reference_hash, summary)
         # one mask of a session may serve several images on one grid
-        if first is not summary and first.case != summary.case:
+        if first.case != summary.case:
             message = f"the references hold the same voxels as those of {_name(first)}"
-            yield _of_scan("error", summary, str(scan.references[0].path), message)
+            path = str(scan.references[0].path)
+            yield _of_scan(_severity(case, by_id[first.case]), summary, path, message)
+
+
+def _severity(case: Case, first: Case) -> Severity:
+    """Of what two scans have in common: sessions of one subject may share files."""
+    is_shared = case.subject == first.subject and case.session != first.session
+    return "note" if is_shared else "error"
 
 
 def _name(summary: ScanSummary) -> str:
@@ -135,8 +145,8 @@ def count_differences(
         targets: names of all targets.
     """
     pairs = {
-        "PET and CT": (expected.pet_ct, sum({"PT", "CT"} <= set(one) for one in subjects)),
-        "PET and MR": (expected.pet_mr, sum({"PT", "MR"} <= set(one) for one in subjects)),
+        "PET and CT": (expected.pet_ct, sum({"PT", "CT"} <= set(names) for names in subjects)),
+        "PET and MR": (expected.pet_mr, sum({"PT", "MR"} <= set(names) for names in subjects)),
     }
     lines = []
     for name, (complete, present) in pairs.items():

@@ -9,23 +9,20 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from evaluator import paths
+from evaluator.datasets.resampled_references import write_resampled
 from evaluator.errors import VolumeError
 from evaluator.files import fingerprint
 from evaluator.imaging.image_resampling import blur_image, resample_image, respaced_grid
-from evaluator.imaging.mask_resampling import resample_mask
-from evaluator.imaging.target_masks import crop_targets
 from evaluator.locks import file_lock
 from evaluator.types import ImagePlan
-from evaluator.volumes import read_grid, read_image, read_labels, write_volume
+from evaluator.volumes import read_grid, read_image, write_volume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from evaluator.types import Case, Modality, Protocol, Reference, Scan
+    from evaluator.types import Case, Modality, Protocol, Scan
     from zoo_sdk.wire import Grid
 
 #: increased when a rule of resampling changes
@@ -103,7 +100,7 @@ def _resampled(scan: Scan, grid: Grid, plan: ImagePlan) -> Scan:
                 _write_image(scan, grid, plan, image)
             for reference, path in zip(scan.references, paths_of_references, strict=True):
                 if not path.is_file():
-                    _write_reference(reference, grid, path)
+                    write_resampled(reference.path, reference.labels, grid, path)
     references = []
     for reference, path in zip(scan.references, paths_of_references, strict=True):
         references.append(replace(reference, path=path, sha256=None))
@@ -136,19 +133,3 @@ def _write_image(scan: Scan, grid: Grid, plan: ImagePlan, path: Path) -> None:
         image = blur_image(image, source, plan.blur_fwhm_mm)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_volume(path, resample_image(image, source, grid), grid)
-
-
-def _write_reference(reference: Reference, grid: Grid, path: Path) -> None:
-    """Resample each label; where half a voxel belongs to each of two, the smaller label has it."""
-    labels, source = read_labels(reference.path)
-    values = sorted({value for of_target in reference.labels.values() for value in of_target})
-    masks = crop_targets(labels, source, {str(value): (value,) for value in values})
-    kind = np.uint8 if max(values, default=0) < 256 else np.uint16
-    result = np.zeros(grid.shape, dtype=kind)
-    for value in reversed(values):
-        mask = resample_mask(masks[str(value)], grid)
-        if not mask.empty:
-            box = tuple(slice(l, h) for l, h in zip(mask.offset, mask.end, strict=True))
-            result[box][mask.array] = value
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_volume(path, result, grid)

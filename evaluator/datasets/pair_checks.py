@@ -17,7 +17,7 @@ from evaluator.volumes import read_grid
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from evaluator.findings import Registration
+    from evaluator.findings import Registration, Topic
     from evaluator.imaging.body_masks import Body
     from evaluator.types import Case, Modality
     from zoo_sdk.wire import Grid
@@ -81,13 +81,12 @@ def check_pairs(case: Case, pairs: Sequence[PairSummary]) -> Iterator[Finding]:
             yield _finding(case, pair, message, "registration")
 
 
-def _finding(case: Case, pair: PairSummary, message: str, topic: str) -> Finding:
-    (second,) = (modality for modality in case.scans if modality == pair.second)
+def _finding(case: Case, pair: PairSummary, message: str, topic: Topic) -> Finding:
     return Finding(
         severity="warning",
         case=case.id,
-        modality=second,
-        path=str(case.scans[second].image),
+        modality=pair.second,
+        path=str(case.scans[pair.second].image),
         message=message,
-        topic="registration" if topic == "registration" else "session",
+        topic=topic,
     )

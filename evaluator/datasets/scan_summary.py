@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evaluator.imaging.grid_masks import GridMask
+    from evaluator.types import Modality
     from zoo_sdk.wire import Grid
 
 #: percentiles of values that a summary has
@@ -47,7 +48,7 @@ class ScanSummary:
     """One scan in numbers."""
 
     case: str
-    modality: str
+    modality: Modality
     shape: tuple[int, ...]
     spacing_mm: tuple[float, ...]
     orientation: str
@@ -70,9 +71,9 @@ class PairSummary:
     """What two images of a case have in common."""
 
     case: str
-    #: modalities of the two images
-    first: str
-    second: str
+    #: of the two images
+    first: Modality
+    second: Modality
     #: part of the smaller field of view that lies in the other one, 0 to 1
     field_overlap: float
     #: between the centres of the bodies in the common field, mm; None: not known

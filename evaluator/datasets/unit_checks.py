@@ -69,14 +69,11 @@ def check_units(
         low, high = BODY_SUV
         if not low <= body.mean <= high:
             guess = "; kBq/ml or Bq/ml perhaps?" if body.mean > high else ""
-            yield (
-                "warning",
-                (
-                    f"the mean of the body ({body.volume_ml / 1000:.0f} l) is {body.mean:.3g}; "
-                    "SUV is "
-                    f"about 1 on average, {low:g} to {high:g}{guess}"
-                ),
+            message = (
+                f"the mean of the body ({body.volume_ml / 1000:.0f} l) is {body.mean:.3g}; "
+                f"SUV is about 1 on average, {low:g} to {high:g}{guess}"
             )
+            yield "warning", message
 
 
 def check_turned(image: NDArray[np.float32], masks: Mapping[str, GridMask]) -> Iterator[Problem]:
@@ -96,16 +93,12 @@ def check_turned(image: NDArray[np.float32], masks: Mapping[str, GridMask]) -> I
         flipped[:, axis] = image.shape[axis] - 1 - flipped[:, axis]
         turned = explained_variance(image[tuple(flipped.T)], labels)
         if turned > as_is + CLEARLY_BETTER:
-            yield (
-                "error",
-                (
-                    "the references fit the image better when they are flipped along the "
-                    f"{name} axis "
-                    f"of the array: organs then explain {100 * turned:.0f} % of the variance of "
-                    "the "
-                    f"values, and {100 * as_is:.0f} % as they are"
-                ),
+            message = (
+                f"the references fit the image better when they are flipped along the {name} axis "
+                f"of the array: organs then explain {100 * turned:.0f} % of the variance of the "
+                f"values, and {100 * as_is:.0f} % as they are"
             )
+            yield "error", message
 
 
 def explained_variance(values: NDArray[np.float32], labels: NDArray[np.integer]) -> float:

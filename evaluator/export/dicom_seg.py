@@ -123,7 +123,7 @@ def _read_sources(image: Path, slices: int) -> list[Any]:
     files = source_files(image)
     try:
         sources = [read_dataset(file) for file in files]
-    except (OSError, VolumeError):
+    except VolumeError:
         raise DatasetError(
             f"the DICOM files of {image.parent.parent.name} {image.name} cannot be read; import "
             "the studies again"

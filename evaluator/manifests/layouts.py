@@ -15,6 +15,7 @@ from evaluator import paths
 from evaluator.errors import ManifestError
 from evaluator.manifests.case_lists import Name
 from evaluator.manifests.datasets import LabelValues
+from evaluator.manifests.faults import invalid_manifest
 from evaluator.types import ExpectedCounts, Modality
 
 if TYPE_CHECKING:
@@ -71,8 +72,7 @@ def load_layout(path: Path) -> Layout:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path}: not TOML: {error}") from None
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise ManifestError("\n  ".join([f"{path}:", *faults])) from None
+        raise invalid_manifest(path, error) from None
 
 
 def recognise_layout(root: Path) -> str | None:

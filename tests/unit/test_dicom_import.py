@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
 import tarfile
 from pathlib import Path
 
@@ -14,11 +15,13 @@ import pydicom
 import pytest
 
 import evaluator
+from evaluator.cli.data_import_dicom import holds_studies
 from evaluator.datasets.dicom import Store, index_tree, make_plan
 from evaluator.datasets.dicom.convert import convert_images
 from evaluator.datasets.dicom.headers import Header, read_header
-from evaluator.datasets.dicom.plan import _file_name
-from evaluator.errors import DatasetError
+from evaluator.datasets.dicom.structure_names import file_name
+from evaluator.datasets.dicom.workers import map_tasks
+from evaluator.errors import DatasetError, HostError
 from evaluator.volumes import read_image, read_labels
 from tests.command import umd
 from tests.dicom_studies import (
@@ -167,12 +170,21 @@ def tree(tmp_path):
 def test_names_of_structures_with_identifiers_are_replaced(tmp_path, tree):
     images = save_series(tmp_path / "studies", "CT", np.ones((4, 8, 8)))
     contours = [square(1, 9, 3)]
-    names = {"GTV Anonymova": contours, "liver 20190823": contours, "bladder (wall)": contours}
+    names = {
+        "GTV Anonymova": contours,
+        "liver 20190823": contours,
+        "bladder (wall)": contours,
+        "GTVAnonymova": contours,
+        "GTV_23.08.2019": contours,
+        "PTV 50.4 60": contours,
+    }
     save(make_structures(images, names), tmp_path / "studies" / "rs.dcm")
     plan, converted = tree()
     targets = [next(iter(entry.labels)) for entry in converted.scans[0].references]
-    assert targets == ["structure-1", "structure-2", "bladder-wall"]
-    assert len(plan.notes) == 2
+    assert targets == [
+        "structure-1", "structure-2", "bladder-wall", "structure-4", "structure-5", "PTV-50.4-60",
+    ]  # fmt: skip
+    assert len(plan.notes) == 4
     assert not any("nonymova" in note for note in plan.notes)
 
 
@@ -270,7 +282,7 @@ def test_headers_that_lie_cost_no_memory_and_no_import(tmp_path, tree):
         "the voxels cannot be decoded"
     ] * 2
     assert len(converted.scans) == 1
-    assert _file_name("l" * 300) == "l" * 64
+    assert file_name("l" * 300) == "l" * 64
 
 
 def test_slices_with_other_doses_are_refused(tmp_path, tree):
@@ -301,6 +313,34 @@ def test_the_index_is_resumed_and_sees_changes(tmp_path, monkeypatch):
     (tmp_path / "studies" / first[0].path).write_bytes(b"something else")
     assert index_tree(tmp_path / "studies", store)[0].problem == "not a DICOM file"
     assert len(read) == 4
+
+
+def test_files_that_cannot_be_read_end_no_import(tmp_path, monkeypatch):
+    save_series(tmp_path / "studies", "CT", np.ones((3, 4, 4)))
+    (tmp_path / "studies" / NAME).symlink_to(tmp_path / "studies" / NAME)
+    (tmp_path / "studies" / "closed").mkdir()
+    monkeypatch.setattr("os.scandir", lambda path, scan=os.scandir: scan(check_open(path)))
+    assert holds_studies(tmp_path / "studies")
+    store = Store(tmp_path / "store")
+    store.private.mkdir(parents=True)
+    headers = index_tree(tmp_path / "studies", store)
+    assert [(header.path, header.problem) for header in headers if header.problem] == [
+        ("closed", "the file cannot be read")
+    ]
+    assert len(headers) == 4
+
+
+def check_open(path):
+    """Refuse to list a folder, as the system does to a user without permission."""
+    if Path(path).name == "closed":
+        raise PermissionError(13, "Permission denied", str(path))
+    return path
+
+
+def test_a_process_that_is_ended_from_outside_is_told():
+    with pytest.raises(HostError, match="ended from outside"):
+        list(map_tasks(os._exit, [1, 1], 2))
+    assert list(map_tasks(abs, [-1, 2], 2)) == [1, 2]
 
 
 def test_headers_hold_no_identifier(tmp_path):

@@ -136,13 +136,13 @@ def test_enhance_pet_shares_references_with_pet(tiny: Path, tmp_path: Path) -> N
     assert dataset.circular == ("moose",)
     assert "MOOSE" in dataset.reference_origin
     pet = dataset.cases[0].scans["PT"]
-    made, grid = read_labels(pet.references[0].path)
+    resampled, grid = read_labels(pet.references[0].path)
     assert grid == read_grid(pet.image)
     assert pet.references[0].path.is_relative_to(tmp_path / "mine-references")
     source, source_grid = read_labels(organs)
     centres = [
         to_world(affine_of(g), np.argwhere(a == 1).mean(axis=0))
-        for a, g in ((made, grid), (source, source_grid))
+        for a, g in ((resampled, grid), (source, source_grid))
     ]
     assert np.linalg.norm(centres[0] - centres[1]) < 1.5
 

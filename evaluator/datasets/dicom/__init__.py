@@ -7,7 +7,7 @@ identifies a patient leaves the private folder of the store.
 from evaluator.datasets.dicom.convert import convert_images
 from evaluator.datasets.dicom.index import index_tree
 from evaluator.datasets.dicom.plan import Plan, make_plan
-from evaluator.datasets.dicom.reading import is_dicom, require_libraries
+from evaluator.datasets.dicom.reading import require_libraries
 from evaluator.datasets.dicom.store import Store, open_store, source_files
 from evaluator.datasets.dicom.survey import converted_survey, planned_survey, write_sources
 
@@ -17,7 +17,6 @@ __all__ = [
     "convert_images",
     "converted_survey",
     "index_tree",
-    "is_dicom",
     "make_plan",
     "open_store",
     "planned_survey",

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
+from contextlib import closing
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 from evaluator.datasets.dicom.contours import read_structures, structure_mask
@@ -15,6 +13,7 @@ from evaluator.datasets.dicom.reading import read_dataset
 from evaluator.datasets.dicom.segmentations import segment_masks
 from evaluator.datasets.dicom.store import PRIVATE, Store
 from evaluator.datasets.dicom.voxels import read_voxels
+from evaluator.datasets.dicom.workers import map_tasks
 from evaluator.datasets.importing.found import FoundReference, FoundScan, LeftOut
 from evaluator.errors import VolumeError
 from evaluator.files import fingerprint, read_json, write_json
@@ -71,14 +70,9 @@ def convert_images(
         sessions[image.folder].append(image)
     tasks = [(root, store, session) for session in sessions.values()]
     files = sum(len(image.volume.stack.headers) for image in images)
-    count = min(workers or os.cpu_count() or 1, len(tasks))
-    serial = files < FEW_FILES or count < 2
-    pool = None if serial else ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+    processes = 1 if files < FEW_FILES else min(workers or os.cpu_count() or 1, len(tasks))
     everything = Converted()
-    with pool or nullcontext():
-        results = (
-            map(_convert_session, tasks) if pool is None else pool.map(_convert_session, tasks)
-        )
+    with closing(map_tasks(_convert_session, tasks, processes)) as results:
         for done, result in enumerate(results, start=1):
             everything.scans += result.scans
             everything.left_out += result.left_out
@@ -182,9 +176,8 @@ def _write_masks(
             segments = segment_masks(dataset, numbers, grid)
         else:
             structures = read_structures(dataset, b"").structures
-    except (VolumeError, OSError) as error:
-        reason = str(error) if isinstance(error, VolumeError) else "the file cannot be read"
-        return {reference.target: reason for reference in references}
+    except VolumeError as error:
+        return {reference.target: str(error) for reference in references}
     for reference in references:
         notes: tuple[str, ...] = ()
         try:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from evaluator.datasets.dicom.reading import (
+    UNREADABLE,
     number_of,
     numbers_of,
     quiet,
@@ -161,7 +162,7 @@ def read_header(root: Path, relative: str, key: bytes) -> Header:
     try:
         status = path.stat()
     except OSError:
-        return Header(path=relative, size=-1, changed=0, problem="the file cannot be read")
+        return Header(path=relative, size=-1, changed=0, problem=UNREADABLE)
     about: dict[str, Any] = {"path": relative, "size": status.st_size}
     about["changed"] = status.st_mtime_ns
     with quiet():
@@ -173,8 +174,6 @@ def _header_of(path: Path, about: dict[str, Any], key: bytes) -> Header:
         dataset = read_dataset(path, TAGS)
     except VolumeError as error:
         return Header(**about, problem=str(error))
-    except OSError:
-        return Header(**about, problem="the file cannot be read")
     sop_class = text_of(dataset, "SOPClassUID")
     if not sop_class and not text_of(dataset, "Modality"):
         return Header(**about, problem=_without_class(dataset))

@@ -7,13 +7,12 @@ and a later one reads only files that are new or have changed.
 from __future__ import annotations
 
 import os
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
-from multiprocessing import get_context
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from evaluator.datasets.dicom.headers import Header, header_from_json, read_header
 from evaluator.datasets.dicom.store import append_lines, read_lines
+from evaluator.datasets.dicom.workers import map_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 BATCH = 128
 #: fewer files are read by this process alone, as others take a second to start
 FEW_FILES = 1000
+#: size and time of a folder that cannot be listed, which stands in the index like a file
+UNLISTED = (-1, 0)
 #: form of the index; another one is read anew
 FORMAT = 1
 
@@ -61,12 +62,9 @@ def index_tree(
     missing = sorted(files.keys() - headers.keys())
     progress(len(headers), len(files))
     batches = [missing[start : start + BATCH] for start in range(0, len(missing), BATCH)]
-    count = workers or os.cpu_count() or 1
-    serial = len(missing) < FEW_FILES or count == 1
-    pool = None if serial else ProcessPoolExecutor(count, mp_context=get_context("spawn"))
-    with pool or nullcontext():
-        tasks = [(str(root), batch, key) for batch in batches]
-        results = map(_read_batch, tasks) if pool is None else pool.map(_read_batch, tasks)
+    processes = 1 if len(missing) < FEW_FILES else workers or os.cpu_count() or 1
+    tasks = [(root, batch, key) for batch in batches]
+    with closing(map_tasks(_read_batch, tasks, processes)) as results:
         for batch_headers in results:
             bodies = [{**header.to_json(), "format": FORMAT} for header in batch_headers]
             append_lines(store.index, bodies)
@@ -89,27 +87,28 @@ def _known(store: Store) -> dict[str, Header]:
 
 
 def _files(root: Path) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Path, size and time of each file; hidden files and links are passed over."""
+    """Path, size and time of each file; hidden files and links to folders are passed over."""
     pending = [""]
     while pending:
         folder = pending.pop()
+        # an error of the system would name a path, which may hold a patient's name
         try:
             entries = list(os.scandir(root / folder))
         except OSError:
+            yield folder, UNLISTED
             continue
         for entry in entries:
             relative = f"{folder}/{entry.name}" if folder else entry.name
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir(follow_symlinks=False):
-                pending.append(relative)
-            elif entry.is_file():
-                status = entry.stat()
-                yield relative, (status.st_size, status.st_mtime_ns)
+            with suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(relative)
+                elif entry.is_file():
+                    status = entry.stat()
+                    yield relative, (status.st_size, status.st_mtime_ns)
 
 
-def _read_batch(task: tuple[str, Sequence[str], bytes]) -> list[Header]:
-    from pathlib import Path
-
+def _read_batch(task: tuple[Path, Sequence[str], bytes]) -> list[Header]:
     root, relatives, key = task
-    return [read_header(Path(root), relative, key) for relative in relatives]
+    return [read_header(root, relative, key) for relative in relatives]

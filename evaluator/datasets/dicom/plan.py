@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -11,14 +10,13 @@ from evaluator.datasets.dicom.contours import read_structures
 from evaluator.datasets.dicom.reading import read_dataset, text_of
 from evaluator.datasets.dicom.segmentations import read_segments
 from evaluator.datasets.dicom.store import Pseudonyms
+from evaluator.datasets.dicom.structure_names import file_name, target_name
 from evaluator.datasets.dicom.volumes import Sentence, find_volumes, series_label
-from evaluator.datasets.importing.found import dataset_name
 from evaluator.errors import VolumeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
-    from typing import Any
 
     from evaluator.datasets.dicom.headers import Header
     from evaluator.datasets.dicom.store import Store
@@ -27,10 +25,6 @@ if TYPE_CHECKING:
 
 #: the image whose reference is resampled to those of its session that have none
 ANCHORS: tuple[Modality, ...] = ("CT", "MR", "PT")
-#: characters of a target
-LONGEST_NAME = 64
-#: as long a number may be a date or a patient's
-LONG_NUMBER = re.compile(r"\d{6,}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,9 +140,8 @@ def _add_references(planner: _Planner, header: Header) -> None:
         else:
             segments = read_segments(dataset, planner.key)
             structures, series, instances = segments.names, segments.series, segments.instances
-    except (VolumeError, OSError) as error:
-        reason = str(error) if isinstance(error, VolumeError) else "the file cannot be read"
-        planner.leave_out([header], reason)
+    except VolumeError as error:
+        planner.leave_out([header], str(error))
         return
     number = _volume_of(planner.volumes, header.subject, series, instances)
     if number is None:
@@ -164,8 +157,8 @@ def _add_references(planner: _Planner, header: Header) -> None:
         return
     references = planner.references.setdefault(number, [])
     for place, name in structures.items():
-        target = _target(name, dataset, place)
-        if target != _file_name(name):
+        target = target_name(name, dataset, place)
+        if target != file_name(name):
             planner.note(header, f"a structure's name may hold an identifier; it is {target} here")
         if any(entry.target.lower() == target.lower() for entry in references):
             planner.leave_out([header], f"a second structure {target} of the same image")
@@ -192,23 +185,6 @@ def _volume_of(
     return None if best is None else -best[1]
 
 
-def _target(name: str, dataset: Any, place: int) -> str:
-    """The structure's name, unless it holds a word of the patient's name or number, or a date."""
-    words = {word.lower() for word in re.split(r"[^A-Za-z0-9]+", name)}
-    secrets: set[str] = set()
-    for keyword in ("PatientName", "PatientID", "PatientBirthDate", "AccessionNumber"):
-        text = text_of(dataset, keyword).lower()
-        secrets |= {word for word in re.split(r"[^a-z0-9]+", text) if len(word) > 2}
-    if words & secrets or LONG_NUMBER.search(name):
-        return f"structure-{place + 1}"
-    return _file_name(name)
-
-
-def _file_name(name: str) -> str:
-    """A structure's name as a target, short enough for the name of a file."""
-    return dataset_name(name)[:LONGEST_NAME].rstrip("-_.")
-
-
 def _sessions(planner: _Planner) -> list[PlannedImage]:
     groups: dict[tuple[str, str], list[int]] = defaultdict(list)
     for number, volume in enumerate(planner.volumes):
@@ -233,7 +209,7 @@ def _in_order(
         header = planner.volumes[numbers[0]].header
         try:
             dataset = read_dataset(planner.root / header.path, ["StudyDate", "StudyTime"])
-        except (VolumeError, OSError):
+        except VolumeError:
             return "", ""
         return text_of(dataset, "StudyDate"), text_of(dataset, "StudyTime")
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 #: bytes in front of the marker DICM
 PREAMBLE = 128
 NOT_DICOM = "not a DICOM file"
+UNREADABLE = "the file cannot be read"
 
 
 def require_libraries() -> None:
@@ -54,14 +55,18 @@ def quiet() -> Iterator[None]:
         config.logger.disabled = disabled
 
 
-def is_dicom(path: Path) -> bool:
-    """Whether the file begins as DICOM, with the marker or, as old files do, without."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(PREAMBLE + 4)
-    except OSError:
-        return False
-    return head[PREAMBLE:] == b"DICM" or _is_bare(head)
+def has_marker(path: Path) -> bool:
+    """Whether the file has the marker of DICOM; old files have none. Raises OSError."""
+    return _is_marked(_head(path))
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(PREAMBLE + 4)
+
+
+def _is_marked(head: bytes) -> bool:
+    return head[PREAMBLE:] == b"DICM"
 
 
 def _is_bare(head: bytes) -> bool:
@@ -84,24 +89,28 @@ def read_dataset(path: Path, tags: Sequence[str] | None = None, *, pixels: bool 
         pixels: read the voxels, too.
 
     Raises:
-        VolumeError: the file is not DICOM or is damaged. The message holds no value of the header
-            and no path, which may be a patient's name.
+        VolumeError: the file cannot be read, is not DICOM, or is damaged. The message holds no
+            value of the header and no path, which may be a patient's name.
     """
     import pydicom
 
-    if not is_dicom(path):
-        raise VolumeError(NOT_DICOM)
     with quiet():
         try:
-            dataset = pydicom.dcmread(
+            head = _head(path)
+            if not (_is_marked(head) or _is_bare(head)):
+                raise VolumeError(NOT_DICOM)
+            return pydicom.dcmread(
                 path,
                 stop_before_pixels=not pixels,
                 force=True,
                 specific_tags=list(tags or ()) or None,
             )
+        except VolumeError:
+            raise
+        except OSError:
+            raise VolumeError(UNREADABLE) from None
         except Exception as error:  # a damaged file can raise anything
             raise VolumeError(f"the file is damaged ({type(error).__name__})") from None
-    return dataset
 
 
 def value_of(dataset: Any, keyword: str) -> Any:

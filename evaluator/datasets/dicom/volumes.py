@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -110,9 +110,8 @@ def _volumes_of(root: Path, group: Sequence[Header]) -> tuple[list[SeriesVolume]
     for stack in stacks:
         try:
             way = check_values(root, stack)
-        except (VolumeError, OSError) as error:
-            reason = str(error) if isinstance(error, VolumeError) else "a file cannot be read"
-            sentences.append(sentence(reason, stack.headers))
+        except VolumeError as error:
+            sentences.append(sentence(str(error), stack.headers))
             continue
         volumes.append(SeriesVolume(modality=modality, stack=stack, way=way))
     used = {header.path for stack in stacks for header in stack.headers}
@@ -134,11 +133,6 @@ def _frames(
             continue
         try:
             frames += frame_headers(header, read_dataset(root / header.path))
-        except (VolumeError, OSError):
-            sentences.append(sentence("the file is damaged", [header]))
+        except VolumeError as error:
+            sentences.append(sentence(str(error), [header]))
     return frames, sentences
-
-
-def count_kinds(headers: Iterable[Header]) -> Counter[str]:
-    """How many files are images, references, or neither."""
-    return Counter(header.kind for header in headers)

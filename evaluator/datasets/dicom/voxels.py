@@ -129,7 +129,7 @@ def identical_voxels(root: Path, headers: Sequence[Header]) -> bool:
     for header in headers:
         try:
             dataset = read_dataset(root / header.path, pixels=True)
-        except (VolumeError, OSError):
+        except VolumeError:
             return False
         hashes.add(hashlib.sha256(value_of(dataset, "PixelData") or b"").digest())
     return len(hashes) == 1
@@ -141,10 +141,7 @@ def _planes(root: Path, headers: Sequence[Header]) -> Iterator[tuple[Any, NDArra
     for header in headers:
         if header.path != path:
             path = header.path
-            try:
-                dataset = read_dataset(root / path, pixels=True)
-            except OSError:
-                raise VolumeError("a file of the series cannot be read") from None
+            dataset = read_dataset(root / path, pixels=True)
             frames = _decode(dataset)
         assert frames is not None
         if frames.ndim == 2:
@@ -189,9 +186,11 @@ def _rescale(dataset: Any, number: int, modality: str) -> tuple[float, float]:
         intercept = number_of(dataset, "RescaleIntercept")
         rescale = None if slope is None or intercept is None else (slope, intercept)
     if rescale is None:
-        if modality == "MR":
+        if modality == "MR" and value_of(dataset, "RescaleSlope") is None:
             return 1.0, 0.0
-        raise VolumeError(f"{name_of('RescaleSlope')} or Rescale Intercept (0028,1052) is missing")
+        raise VolumeError(
+            f"{name_of('RescaleSlope')} or {name_of('RescaleIntercept')} is missing or no number"
+        )
     if rescale[0] == 0:
         raise VolumeError(f"{name_of('RescaleSlope')} is 0")
     return rescale

@@ -7,13 +7,14 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from evaluator.datasets.importing.shared_references import resampled_reference
+from evaluator.datasets.resampled_references import write_resampled
 from evaluator.errors import UserError
-from evaluator.files import write_bytes
+from evaluator.files import fingerprint, write_bytes
 from evaluator.manifests.case_lists import REQUIRED, UNITS
 from evaluator.manifests.datasets import read_dataset_manifest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from evaluator.datasets.importing.found import FoundScan, Survey
@@ -58,25 +59,40 @@ def write_dataset(survey: Survey, text: DatasetText, folder: Path) -> WrittenDat
 
     Raises:
         UserError: the folder lies inside the data, or the existing manifest has another root.
+        VolumeError: a reference that has to be resampled cannot be read.
+        HostError: a file cannot be written.
     """
     manifest, case_list = folder / f"{text.name}.toml", folder / f"{text.name}.tsv"
     root = survey.root.resolve()
     if folder.resolve().is_relative_to(root):
         raise UserError(f"{folder} lies inside the data; choose another folder with --output")
-    made = folder.resolve() / f"{text.name}-references"
-    rows = _rows(survey, made)
-    if not manifest.exists():
+    existing = read_dataset_manifest(manifest) if manifest.exists() else None
+    if existing and (folder / existing.root.folder).resolve() != root:
+        raise UserError(
+            f"{manifest} describes data in {existing.root.folder}; choose another --name or "
+            "--output"
+        )
+    rows = _rows(survey, folder.resolve() / f"{text.name}-references")
+    if existing is None:
         write_bytes(case_list, ("\n".join(["\t".join(REQUIRED), *rows]) + "\n").encode())
         write_bytes(manifest, _manifest(root, text).encode())
         return WrittenDataset(manifest=manifest, case_list=case_list, before=0, added=len(rows))
-    known = read_dataset_manifest(manifest)
-    if (folder / known.root.folder).resolve() != root:
-        raise UserError(
-            f"{manifest} describes data in {known.root.folder}; choose another --name or --output"
-        )
+    added = _new_rows(rows, existing.rows)
+    if added:
+        body = case_list.read_text(encoding="utf-8-sig").rstrip("\n")
+        columns = body.splitlines()[0].split("\t")
+        placed = [_in_columns(row, columns) for row in added]
+        write_bytes(case_list, ("\n".join([body, *placed]) + "\n").encode())
+    return WrittenDataset(
+        manifest=manifest, case_list=case_list, before=len(existing.rows), added=len(added)
+    )
+
+
+def _new_rows(rows: Sequence[str], existing: Sequence[Row]) -> list[str]:
+    """The rows whose image and reference the existing list lacks."""
     files = Counter(tuple(row.split("\t")[3:5]) for row in rows)
-    present = {_identity(row) for row in known.rows}
-    sessions = {(row.subject, row.session, *_identity(row)) for row in known.rows}
+    present = {_identity(row) for row in existing}
+    sessions = {(row.subject, row.session, *_identity(row)) for row in existing}
     added = []
     for row in rows:
         subject, session, _, *identity = row.split("\t")[:5]
@@ -86,14 +102,11 @@ def write_dataset(survey: Survey, text: DatasetText, folder: Path) -> WrittenDat
             is_known = (subject, session, *identity) in sessions
         if not is_known:
             added.append(row)
-    if added:
-        body = case_list.read_text(encoding="utf-8-sig").rstrip("\n")
-        columns = body.splitlines()[0].split("\t")
-        placed = [_in_columns(row, columns) for row in added]
-        write_bytes(case_list, ("\n".join([body, *placed]) + "\n").encode())
-    return WrittenDataset(
-        manifest=manifest, case_list=case_list, before=len(known.rows), added=len(added)
-    )
+    return added
+
+
+def _is_newer(file: Path, source: Path) -> bool:
+    return file.is_file() and file.stat().st_mtime_ns > source.stat().st_mtime_ns
 
 
 def _identity(row: Row) -> tuple[str, str]:
@@ -106,21 +119,25 @@ def _in_columns(row: str, columns: list[str]) -> str:
     return "\t".join(fields.get(name, "") for name in columns)
 
 
-def _rows(survey: Survey, made: Path) -> list[str]:
+def _rows(survey: Survey, resampled: Path) -> list[str]:
     rows: list[str] = []
     for scan in survey.scans:
-        rows += _scan_rows(scan, survey.root, made)
+        rows += _scan_rows(scan, survey.root, resampled)
     return rows
 
 
-def _scan_rows(scan: FoundScan, root: Path, made: Path) -> list[str]:
-    """The rows of a scan; ``made`` is the folder of references that have to be resampled."""
+def _scan_rows(scan: FoundScan, root: Path, resampled: Path) -> list[str]:
+    """The rows of a scan; ``resampled`` is the folder of references that have to be resampled."""
     rows = []
-    for number, reference in enumerate(scan.references):
+    for reference in scan.references:
         path = reference.path.relative_to(root).as_posix()
         if scan.shared:
-            name = f"{scan.subject}.{scan.session}.{scan.modality}-{number}.nii.gz"
-            path = str(resampled_reference(reference, scan.grid, made / name))
+            # by the path, as references may be added in front of those that were resampled before
+            source = fingerprint(path)[:8]
+            file = resampled / f"{scan.subject}.{scan.session}.{scan.modality}-{source}.nii.gz"
+            if not _is_newer(file, reference.path):
+                write_resampled(reference.path, reference.labels, scan.grid, file)
+            path = str(file)
         labels = ";".join(
             f"{name}={','.join(map(str, values))}" for name, values in reference.labels.items()
         )
