@@ -135,8 +135,14 @@ def count_differences(
         targets: names of all targets.
     """
     pairs = {
-        "PET and CT": (expected.pet_ct, sum({"PT", "CT"} <= set(one) for one in subjects)),
-        "PET and MR": (expected.pet_mr, sum({"PT", "MR"} <= set(one) for one in subjects)),
+        "PET and CT": (
+            expected.pet_ct,
+            sum({"PT", "CT"} <= set(modalities) for modalities in subjects),
+        ),
+        "PET and MR": (
+            expected.pet_mr,
+            sum({"PT", "MR"} <= set(modalities) for modalities in subjects),
+        ),
     }
     lines = []
     for name, (complete, present) in pairs.items():

@@ -63,20 +63,21 @@ def write_dataset(survey: Survey, text: DatasetText, folder: Path) -> WrittenDat
     root = survey.root.resolve()
     if folder.resolve().is_relative_to(root):
         raise UserError(f"{folder} lies inside the data; choose another folder with --output")
-    made = folder.resolve() / f"{text.name}-references"
-    rows = _rows(survey, made)
+    reference_folder = folder.resolve() / f"{text.name}-references"
+    rows = _rows(survey, reference_folder)
     if not manifest.exists():
         write_bytes(case_list, ("\n".join(["\t".join(REQUIRED), *rows]) + "\n").encode())
         write_bytes(manifest, _manifest(root, text).encode())
         return WrittenDataset(manifest=manifest, case_list=case_list, before=0, added=len(rows))
-    known = read_dataset_manifest(manifest)
-    if (folder / known.root.folder).resolve() != root:
+    existing = read_dataset_manifest(manifest)
+    if (folder / existing.root.folder).resolve() != root:
         raise UserError(
-            f"{manifest} describes data in {known.root.folder}; choose another --name or --output"
+            f"{manifest} describes data in {existing.root.folder}; "
+            "choose another --name or --output"
         )
     files = Counter(tuple(row.split("\t")[3:5]) for row in rows)
-    present = {_identity(row) for row in known.rows}
-    sessions = {(row.subject, row.session, *_identity(row)) for row in known.rows}
+    present = {_identity(row) for row in existing.rows}
+    sessions = {(row.subject, row.session, *_identity(row)) for row in existing.rows}
     added = []
     for row in rows:
         subject, session, _, *identity = row.split("\t")[:5]
@@ -92,7 +93,7 @@ def write_dataset(survey: Survey, text: DatasetText, folder: Path) -> WrittenDat
         placed = [_in_columns(row, columns) for row in added]
         write_bytes(case_list, ("\n".join([body, *placed]) + "\n").encode())
     return WrittenDataset(
-        manifest=manifest, case_list=case_list, before=len(known.rows), added=len(added)
+        manifest=manifest, case_list=case_list, before=len(existing.rows), added=len(added)
     )
 
 
@@ -106,21 +107,21 @@ def _in_columns(row: str, columns: list[str]) -> str:
     return "\t".join(fields.get(name, "") for name in columns)
 
 
-def _rows(survey: Survey, made: Path) -> list[str]:
+def _rows(survey: Survey, reference_folder: Path) -> list[str]:
     rows: list[str] = []
     for scan in survey.scans:
-        rows += _scan_rows(scan, survey.root, made)
+        rows += _scan_rows(scan, survey.root, reference_folder)
     return rows
 
 
-def _scan_rows(scan: FoundScan, root: Path, made: Path) -> list[str]:
+def _scan_rows(scan: FoundScan, root: Path, reference_folder: Path) -> list[str]:
     """The rows of a scan; ``made`` is the folder of references that have to be resampled."""
     rows = []
     for number, reference in enumerate(scan.references):
         path = reference.path.relative_to(root).as_posix()
         if scan.shared:
             name = f"{scan.subject}.{scan.session}.{scan.modality}-{number}.nii.gz"
-            path = str(resampled_reference(reference, scan.grid, made / name))
+            path = str(resampled_reference(reference, scan.grid, reference_folder / name))
         labels = ";".join(
             f"{name}={','.join(map(str, values))}" for name, values in reference.labels.items()
         )

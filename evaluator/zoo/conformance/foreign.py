@@ -23,6 +23,7 @@ from evaluator.containers.requests import InputImage, ModelRequest, RequestTarge
 from evaluator.containers.workspace import workspace_of
 from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import make_grid
+from evaluator.manifests.case_lists import UNITS
 from evaluator.types import Failure
 from evaluator.volumes import MaskValidator, write_volume
 from evaluator.zoo.conformance.results import MAX_DETAIL, Result
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from evaluator.zoo.prepare import PreparedModel
     from zoo_sdk.wire import Grid
 
-UNITS = {"CT": "HU", "MR": "a.u.", "PT": "SUVbw"}
 #: values of the ball and of what surrounds it
 VALUES = {"CT": (60, -60), "MR": (400, 150), "PT": (8, 1)}
 SHAPE = (48, 40, 32)
@@ -176,7 +176,7 @@ def _scan(names: Sequence[Modality], grid: Grid, folder: Path, number: int) -> S
         noise = generator.normal(0, (high - low) / 20, grid.shape)
         path = folder / f"{number}-{name}.nii.gz"
         write_volume(path, (np.where(inside, high, low) + noise).astype(np.float32), grid)
-        images[name] = InputImage(source=path, unit=UNITS[name], name=f"{number}{name.lower()}")  # type: ignore[arg-type]
+        images[name] = InputImage(source=path, unit=UNITS[name], name=f"{number}{name.lower()}")
     return ScanInput(pseudonym=f"check{number}", images=images)
 
 
@@ -244,12 +244,12 @@ def _asker(
 
 def _answers(
     ask: Callable[[StagedRequest], RequestOutcome],
-    asked: Sequence[_Asked],
+    requests: Sequence[_Asked],
     contract: Contract,
     validator: MaskValidator,
 ) -> Iterator[Result]:
     first: Mapping[str, GridMask] = {}
-    for entry in asked:
+    for entry in requests:
         outcome = ask(entry.request)
         answer = _read(outcome, entry, contract, validator)
         measured = {"seconds": round(outcome.seconds, 3)}
@@ -262,9 +262,9 @@ def _answers(
         detail = f"a mask of {answer.voxel_count} voxels of {entry.target}"
         yield Result(check=entry.title, ok=True, detail=detail, measured=measured)
         first = first or {entry.title: answer}
-    again = replace(asked[0], title="the first request again")
+    again = replace(requests[0], title="the first request again")
     answer = _read(ask(again.request), again, contract, validator)
-    before = first[asked[0].title]
+    before = first[requests[0].title]
     same = not isinstance(answer, Failure) and np.array_equal(answer.to_array(), before.to_array())
     detail = "an equal mask" if same else "another answer: the model is random, or keeps state"
     yield Result(check=again.title, ok=same, detail=detail)
