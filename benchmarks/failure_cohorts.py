@@ -125,7 +125,10 @@ def make_cohorts(count: int, make: Callable[[], Cohort]) -> Iterator[tuple[int, 
     for start in range(0, count, BATCH):
         cohorts = [make() for _ in range(min(BATCH, count - start))]
         scores, failed = (
-            [np.concatenate([getattr(one, name)[arm] for one in cohorts], axis=1) for arm in (0, 1)]
+            [
+                np.concatenate([getattr(cohort, name)[arm] for cohort in cohorts], axis=1)
+                for arm in (0, 1)
+            ]
             for name in ("scores", "failed")
         )
         yield len(cohorts), Cohort((scores[0], scores[1]), (failed[0], failed[1]))
@@ -301,8 +304,13 @@ def _check_fits(
             first, second, resamples=99, seed=0, failures=of_cohort, margin=margin
         )
         if result.method == MIXED:
-            found = (result.low, result.high, result.p_equivalence, result.p_equivalence_observed)
-            np.testing.assert_allclose(found, (low, high, p, p_observed), rtol=0, atol=BOUNDARY)
+            estimates = (
+                result.low,
+                result.high,
+                result.p_equivalence,
+                result.p_equivalence_observed,
+            )
+            np.testing.assert_allclose(estimates, (low, high, p, p_observed), rtol=0, atol=BOUNDARY)
 
 
 def power_at_the_number(subjects: int, cohorts: int, seed: int = 0) -> np.ndarray:

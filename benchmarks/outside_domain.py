@@ -110,11 +110,11 @@ def ask(network, weights: Path, work: Path) -> tuple[np.ndarray | None, str]:
     request = json.loads((work / "input/requests/r.json").read_text())
     shape = tuple(request["grid"]["shape"])
     deadline = time.monotonic() + SECONDS
-    asked = Request("r", "r", 0, {}, Grid(shape, ()), (Target("brain"),))
+    brain_request = Request("r", "r", 0, {}, Grid(shape, ()), (Target("brain"),))
     try:
         with Session(network, weights.resolve(), work, "") as session:
             session.wait_until_ready(deadline)
-            answer = session.ask(asked, deadline)
+            answer = session.ask(brain_request, deadline)
     except SessionError as error:
         return None, str(error)
     return answer.masks["brain"].reshape(shape, order="F"), ""

@@ -107,17 +107,17 @@ def unpack(layer: tarfile.TarFile, tree: Path) -> None:
 
 def binds(options: argparse.Namespace) -> list[tuple[str, str, bool]]:
     """Bound folders: source, target, whether it is read-only."""
-    found = []
+    folders = []
     for text in options.bind:
         source, target, *mode = text.split(":")
-        found.append((source, target, mode == ["ro"]))
+        folders.append((source, target, mode == ["ro"]))
     for text in options.mount:
         (row,) = csv.reader([text])
         values = dict(part.partition("=")[::2] for part in row)
         if values.get("type") != "bind":
             fail(f"mount {text} is not a bind")
-        found.append((values["source"], values["destination"], "ro" in values))
-    return found
+        folders.append((values["source"], values["destination"], "ro" in values))
+    return folders
 
 
 def run(options: argparse.Namespace) -> None:

@@ -104,11 +104,11 @@ def _dataset_text(root: Path, layout: str, settings: dict[str, Any]) -> DatasetT
     files = layout_files()
     if layout not in files:
         return text
-    known = load_layout(files[layout])
-    facts: dict[str, Any] = {"expected": known.expected}
+    declared = load_layout(files[layout])
+    facts: dict[str, Any] = {"expected": declared.expected}
     for field in ("title", "license", "citation", "reference_origin", "circular"):
         value = getattr(text, field)
-        facts[field] = getattr(known, field) if value in ("", NOT_STATED, ()) else value
+        facts[field] = getattr(declared, field) if value in ("", NOT_STATED, ()) else value
     return replace(text, **facts)
 
 

@@ -137,10 +137,10 @@ def restrict(present: Sequence[Gpu], visible: str | None) -> tuple[Gpu, ...]:
         return tuple(present)
     chosen: list[Gpu] = []
     for entry in visible.split(","):
-        found = find_named(present, int(entry) if entry.strip().isdigit() else entry.strip())
-        if not found:
+        matches = find_named(present, int(entry) if entry.strip().isdigit() else entry.strip())
+        if not matches:
             break
-        chosen += [gpu for gpu in found if gpu not in chosen]
+        chosen += [gpu for gpu in matches if gpu not in chosen]
     return tuple(chosen)
 
 
@@ -154,8 +154,8 @@ def find_named(present: Sequence[Gpu], name: int | str) -> list[Gpu]:
     if not name.startswith(("GPU-", "MIG-")) or len(name) < 5:
         return []
     exact = [gpu for gpu in present if gpu.uuid == name]
-    found = exact or [gpu for gpu in present if gpu.uuid.startswith(name)]
-    return found if len(found) == 1 else []
+    matches = exact or [gpu for gpu in present if gpu.uuid.startswith(name)]
+    return matches if len(matches) == 1 else []
 
 
 def choose_gpus(
@@ -221,14 +221,14 @@ def _named(present: Sequence[Gpu], names: tuple[int | str, ...]) -> tuple[Gpu, .
     """The GPUs of these names, in the machine's order; raises UserError for a name of none."""
     chosen: list[Gpu] = []
     for name in names:
-        found = find_named(present, name)
-        if not found:
+        matches = find_named(present, name)
+        if not matches:
             machine = [f"{gpu.label} = {gpu.uuid}" for gpu in present]
             raise UserError(
                 f"GPUs {list(names)} were asked for; this machine has "
                 f"{', '.join(machine) or 'none'}"
             )
-        chosen += found
+        chosen += matches
     return tuple(gpu for gpu in present if gpu in chosen)
 
 

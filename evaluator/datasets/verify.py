@@ -105,10 +105,10 @@ def check_cases(
     summaries = [summary for check in checks for summary in check.summaries]
     sha256 = {case.id: check.sha256 for case, check in zip(cases, checks, strict=True)}
     duplicates = list(check_duplicates(cases, sha256))
-    known = {(finding.case, finding.modality) for finding in duplicates}
+    duplicated = {(finding.case, finding.modality) for finding in duplicates}
     findings += duplicates
     for finding in check_content(cases, summaries):
-        if (finding.case, finding.modality) not in known:
+        if (finding.case, finding.modality) not in duplicated:
             findings.append(finding)
     findings += check_modalities(cases)
     findings += check_names(cases)
@@ -164,41 +164,41 @@ def _check_case(case: Case, depth: Depth) -> _CaseCheck:
         name: hash_files(scan) for name, scan in case.scans.items()
     }
     file = paths.cache() / "checks" / f"{_cache_key(case, sha256, depth)}.json"
-    found = _read_cache(file)
-    if found is None:
-        found = _examine(case, depth)
+    case_check = _read_cache(file)
+    if case_check is None:
+        case_check = _examine(case, depth)
         body: Json = {
-            "findings": [asdict(finding) for finding in found.findings],
-            "registrations": [asdict(entry) for entry in found.registrations],
-            "pairs": [asdict(pair) for pair in found.pairs],
-            "summaries": [asdict(summary) for summary in found.summaries],
+            "findings": [asdict(finding) for finding in case_check.findings],
+            "registrations": [asdict(entry) for entry in case_check.registrations],
+            "pairs": [asdict(pair) for pair in case_check.pairs],
+            "summaries": [asdict(summary) for summary in case_check.summaries],
         }
         with suppress(HostError):  # a cache that cannot be written costs time only
             write_json(file, body)
-    found.findings = [*_changed_files(case, sha256), *found.findings]
-    found.sha256 = sha256
-    return found
+    case_check.findings = [*_changed_files(case, sha256), *case_check.findings]
+    case_check.sha256 = sha256
+    return case_check
 
 
 def _examine(case: Case, depth: Depth) -> _CaseCheck:
     """Check the files of one case."""
-    found = _CaseCheck()
+    case_check = _CaseCheck()
     masks: dict[Modality, Mapping[str, GridMask]] = {}
     bodies: dict[Modality, Body] = {}
     for modality in case.scans:
         check = check_scan(case, modality, depth)
-        found.findings += check.findings
+        case_check.findings += check.findings
         masks[modality] = check.masks
         if check.summary:
-            found.summaries.append(check.summary)
+            case_check.summaries.append(check.summary)
         if check.body:
             bodies[modality] = check.body
-    found.registrations = register_targets(case, masks)
-    found.findings += check_session(case, masks, found.registrations)
+    case_check.registrations = register_targets(case, masks)
+    case_check.findings += check_session(case, masks, case_check.registrations)
     if depth == "full":
-        found.pairs = summarise_pairs(case, bodies, found.registrations)
-        found.findings += check_pairs(case, found.pairs)
-    return found
+        case_check.pairs = summarise_pairs(case, bodies, case_check.registrations)
+        case_check.findings += check_pairs(case, case_check.pairs)
+    return case_check
 
 
 def _cache_key(case: Case, sha256: Hashes, depth: Depth) -> str:

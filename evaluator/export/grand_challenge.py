@@ -107,11 +107,11 @@ def _images(rows: pd.DataFrame, sockets: SocketMap) -> Iterator[tuple[str, pd.Da
     """The rows of each job, with the name of its image without ending."""
     has_seeds = len(rows["seed"].unique()) > 1
     columns = ["subject", "session", "modality", "seed"]
-    for key, found in rows.groupby(columns, observed=True):
+    for key, job_rows in rows.groupby(columns, observed=True):
         subject, session, modality, seed = map(str, key)
         if modality != sockets.modalities[0]:
             continue
-        for name, target_rows in _portions(found, sockets):
+        for name, target_rows in _portions(job_rows, sockets):
             image = f"{subject}.{session}_{modality}" + (f"_{name}" if name else "")
             yield image + (f"_seed{seed}" if has_seeds else ""), target_rows
 
@@ -186,7 +186,7 @@ def _labels(output: OutputSocket, masks: Mapping[str, Path]) -> Any:
 
 def _duration(seconds: float) -> str:
     """Seconds as ISO 8601, in the form of Django, such as P0DT00H00M01.500000S."""
-    whole, rest = divmod(seconds, 60)
-    hours, minutes = divmod(int(whole), 60)
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(int(minutes), 60)
     days, hours = divmod(hours, 24)
     return f"P{days}DT{hours:02d}H{minutes:02d}M{rest:09.6f}S"

@@ -83,9 +83,9 @@ def body_shift_mm(first: Body, second: Body) -> float | None:
         Millimetres; None if a body has no part in the other image's field.
     """
     centres = []
-    for body, other in ((first, second), (second, first)):
-        index = to_index(affine_of(other.grid), body.places)
-        inside = ((index > -0.5) & (index < np.array(other.grid.shape) - 0.5)).all(axis=1)
+    for body, field in ((first, second), (second, first)):
+        index = to_index(affine_of(field.grid), body.places)
+        inside = ((index > -0.5) & (index < np.array(field.grid.shape) - 0.5)).all(axis=1)
         if not inside.any():
             return None
         centres.append(body.places[inside].mean(axis=0))

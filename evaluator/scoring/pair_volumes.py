@@ -76,29 +76,31 @@ def read_pair(
     Raises:
         VolumeError: a file cannot be read, or the grids differ and ``resample`` is false.
     """
-    file = LabelFile(reference_path, untrusted=False)
+    reference_file = LabelFile(reference_path, untrusted=False)
     if prediction_path is None:
-        reference, axes = as_plane(file.read(), file.grid)
-        return PairVolumes(reference=reference, prediction=reference, grid=file.grid, axes=axes)
-    other = LabelFile(prediction_path, untrusted=True)
-    mismatch = difference(file.grid, other.grid)
+        reference, axes = as_plane(reference_file.read(), reference_file.grid)
+        return PairVolumes(
+            reference=reference, prediction=reference, grid=reference_file.grid, axes=axes
+        )
+    prediction_file = LabelFile(prediction_path, untrusted=True)
+    mismatch = difference(reference_file.grid, prediction_file.grid)
     if mismatch and not resample:
         raise VolumeError(
             f"{prediction_path.name}: reference and prediction lie on different grids: {mismatch}. "
             "Resample the prediction, or allow it with --resample nearest"
         )
-    grid, other_grid = file.grid, other.grid
-    reference, prediction = _read_both(file, other, threads)
-    del file, other  # they hold the files' bytes
-    note = displacement_note(grid, other_grid)
+    grid, prediction_grid = reference_file.grid, prediction_file.grid
+    reference, prediction = _read_both(reference_file, prediction_file, threads)
+    del reference_file, prediction_file  # they hold the files' bytes
+    note = displacement_note(grid, prediction_grid)
     warnings = [f"reference and prediction: {note}"] if note else []
     if mismatch:
-        prediction = prediction.reshape(other_grid.shape, order="F")
-        prediction, inside = resample_nearest(prediction, other_grid, grid)
+        prediction = prediction.reshape(prediction_grid.shape, order="F")
+        prediction, inside = resample_nearest(prediction, prediction_grid, grid)
         if not inside:
             warnings.append(
                 "reference and prediction have no place in common: the prediction on "
-                f"{describe(other_grid)}, the reference on {describe(grid)}"
+                f"{describe(prediction_grid)}, the reference on {describe(grid)}"
             )
     reference, axes = as_plane(reference, grid)
     # one of them may be an image of two axes, the other a volume of one slice

@@ -153,11 +153,12 @@ def _units(text: str) -> dict[str, str]:
 def _prompts(text: str) -> tuple[PromptKind, ...]:
     kinds = tuple(part.strip() for part in text.split(",") if part.strip())
     # "class": the model also answers without a prompt, from the name of the target
-    known = (*PROMPT_KINDS, "class")
-    assert set(known) <= set(get_args(PromptKind))
-    if unknown := set(kinds) - set(known):
+    accepted = (*PROMPT_KINDS, "class")
+    assert set(accepted) <= set(get_args(PromptKind))
+    if unknown := set(kinds) - set(accepted):
         raise ValueError(
-            f"{', '.join(sorted(unknown))} is not a kind of prompt; prompts are {', '.join(known)}"
+            f"{', '.join(sorted(unknown))} is not a kind of prompt; "
+            f"prompts are {', '.join(accepted)}"
         )
     return cast("tuple[PromptKind, ...]", kinds)
 

@@ -95,5 +95,5 @@ def module_folders(text: str) -> list[str]:
     Returns:
         names of folders; the SDK is not one of them.
     """
-    found = re.findall(r"(?<![\w/])models/([\w.-]+)/[\w*]+\.py", "\n".join(copied_paths(text)))
-    return [name for name in dict.fromkeys(found) if name != "sdk"]
+    folders = re.findall(r"(?<![\w/])models/([\w.-]+)/[\w*]+\.py", "\n".join(copied_paths(text)))
+    return [name for name in dict.fromkeys(folders) if name != "sdk"]

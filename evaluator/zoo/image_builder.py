@@ -247,10 +247,10 @@ def _base(name: str, order: ImageBuildConfig, builder: ImageStore) -> str:
 
 
 def _reference(model: ZooModel, bases: list[str], bundle: Bundle | None, weights: Weights) -> str:
-    own, root = model.build_files
+    files, root = model.build_files
     parts = list(bases)
     if bundle:
-        own += [sources_path(model.name), *([bundle.lock] if bundle.lock else [])]
+        files += [sources_path(model.name), *([bundle.lock] if bundle.lock else [])]
         parts += [weights.label, identity_of(bundle.known_hashes(weights.parts)), bundle.image.name]
-    content = hashlib.sha256("\0".join([hash_files(own, root), *parts]).encode()).hexdigest()
+    content = hashlib.sha256("\0".join([hash_files(files, root), *parts]).encode()).hexdigest()
     return f"umd/{model.name}:{weights.tag}{content[:16]}"

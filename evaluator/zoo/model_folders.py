@@ -38,13 +38,13 @@ def folder_labels(dockerfile: Path) -> dict[str, str]:
         UserError: the socket map is missing.
     """
     folder = dockerfile.parent
-    own = {
+    labels = {
         name: text
         for name, text in dockerfile_labels(read_dockerfile(dockerfile)).items()
         if name.startswith("umd.") or name == API_LABEL
     }
     card = card_labels(folder / CARD) if (folder / CARD).is_file() else {}
-    contract = (own | card).get("umd.contract", "grand-challenge" if API_LABEL in own else "")
+    contract = (labels | card).get("umd.contract", "grand-challenge" if API_LABEL in labels else "")
     if contract not in CONTRACTS:
         raise ManifestError(
             f"{dockerfile}: the contract is {contract or 'not named'}; write the label "
@@ -54,7 +54,14 @@ def folder_labels(dockerfile: Path) -> dict[str, str]:
     if contract == "grand-challenge":
         sockets = socket_labels(str(folder / SOCKETS))
     name = {"umd.contract": contract, "umd.name": folder.name}
-    return {"umd.title": folder.name, **DEFAULT_CARDS[contract], **sockets, **own, **card, **name}
+    return {
+        "umd.title": folder.name,
+        **DEFAULT_CARDS[contract],
+        **sockets,
+        **labels,
+        **card,
+        **name,
+    }
 
 
 def folder_card(dockerfile: Path) -> ModelCard:

@@ -101,14 +101,14 @@ def _contract_of(described: ImageDescription, source: str, contract: str | None)
     chosen = contract or described.labels.get("umd.contract", "")
     if not chosen and API_LABEL in described.labels:
         chosen = "grand-challenge"
-    known = ", ".join(CONTRACTS)
+    contracts = ", ".join(CONTRACTS)
     if not chosen:
         raise UserError(
             f"image {source} has no label umd.contract, so its convention is not known; "
-            f"add --contract, one of {known}"
+            f"add --contract, one of {contracts}"
         )
     if chosen not in CONTRACTS:
-        raise UserError(f"contract {chosen!r} is not known; contracts are {known}")
+        raise UserError(f"contract {chosen!r} is not known; contracts are {contracts}")
     return chosen
 
 

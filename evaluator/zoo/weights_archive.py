@@ -97,9 +97,9 @@ def _unpack(archive: WeightsArchive) -> None:
             f"the weights {archive.path} are missing; put the file there, or register the model "
             "again with --weights-archive"
         )
-    if (found := file_sha256(archive.path)) != archive.sha256:
+    if (sha256 := file_sha256(archive.path)) != archive.sha256:
         raise ModelFilesError(
-            f"{archive.path} was changed: its sha256 is {found}, and {archive.sha256} was "
+            f"{archive.path} was changed: its sha256 is {sha256}, and {archive.sha256} was "
             "registered. Register it under another name: umd models add"
         )
     place = archive.folder.parent

@@ -52,7 +52,7 @@ def test_the_page_can_be_followed(docker_engine, tmp_path, monkeypatch):
     )
     assert "the first request again: an equal mask" in checked
     assert "FAIL" not in checked
-    own = outputs["umd run -m boxes -d phantom-toy -p box"]
-    assert re.search(r"Predictions: \d+ ok\.", own), own
+    output = outputs["umd run -m boxes -d phantom-toy -p box"]
+    assert re.search(r"Predictions: \d+ ok\.", output), output
     assert "DSC_AUC" in outputs["umd show teamx-toy"]
     docker_engine.client.images.remove("teamx:latest", force=True)

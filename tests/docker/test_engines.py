@@ -200,15 +200,15 @@ def test_a_killed_evaluator_leaves_no_container(engine, archives, tmp_path, monk
 
 def sleepers() -> list[str]:
     """Processes of the model that hangs."""
-    found = []
+    processes = []
     for folder in Path("/proc").iterdir():
         try:
             command = (folder / "cmdline").read_bytes() if folder.name.isdigit() else b""
         except OSError:
             continue
         if command.startswith(b"/bin/sh\0/opt/answer.sh\0serve"):
-            found.append(folder.name)
-    return found
+            processes.append(folder.name)
+    return processes
 
 
 def wait_until(condition, process=None) -> None:

@@ -239,7 +239,7 @@ def ask(docker_engine, image, validator, tmp_path):
         def session(how):
             return session_of(card)(docker_engine, model, workspace, bounds(how), **place())
 
-        found = {}
+        answers = {}
         with workspace_of(str(tmp_path)) as workspace:
             staged = list(stage(contract, workspace, behaviours, image_file))
             if kind == "invoke":
@@ -247,7 +247,7 @@ def ask(docker_engine, image, validator, tmp_path):
                     for how, (request, file) in zip(behaviours, staged, strict=True):
                         object.__setattr__(request, "files", (*request.files, file))
                         outcome = (impatient if how == "hang" else usual).ask(request)
-                        found[how] = read(contract, outcome, validator)
+                        answers[how] = read(contract, outcome, validator)
             else:
                 for how, (request, file) in zip(behaviours, staged, strict=True):
                     shown = file if request.root else file.rename(file.with_name("behaviour"))
@@ -255,9 +255,9 @@ def ask(docker_engine, image, validator, tmp_path):
                     (outcome,) = answer_batch(
                         docker_engine, model, workspace, [request], bounds(how), **place()
                     )
-                    found[how] = read(contract, outcome, validator)
+                    answers[how] = read(contract, outcome, validator)
         assert docker_engine._labelled("umd.run=failures") == []
-        return found
+        return answers
 
     return start
 
@@ -285,12 +285,12 @@ COMMON = {
 }
 
 
-def check(found, expected, mask):
-    statuses = {how: str(getattr(answer, "status", "ok")) for how, answer in found.items()}
-    assert statuses == expected, found
-    np.testing.assert_array_equal(found["good"] > 0, mask > 0)
+def check(answers, expected, mask):
+    statuses = {how: str(getattr(answer, "status", "ok")) for how, answer in answers.items()}
+    assert statuses == expected, answers
+    np.testing.assert_array_equal(answers["good"] > 0, mask > 0)
     for how in {"empty", "other-labels"} & set(expected):
-        assert not found[how].any()
+        assert not answers[how].any()
 
 
 @pytest.mark.docker
@@ -301,9 +301,9 @@ def test_one_container_for_each_request(ask, image, kind):
         # the rest is the same code
         del expected["flood"], expected["other-labels"]
         expected["objects"] = "wrong-values"
-    found = ask(kind, list(expected))
-    check(found, expected, image[1])
-    assert "it printed: no such layer" in found["crash"].detail
+    answers = ask(kind, list(expected))
+    check(answers, expected, image[1])
+    assert "it printed: no such layer" in answers["crash"].detail
 
 
 @pytest.mark.docker
@@ -313,8 +313,8 @@ def test_a_server(ask, image):
     for how in expected:
         # a success after each failure, or the model would be given up
         ordered += [how, "good"]
-    found = ask("invoke", ordered)
-    check(found, expected, image[1])
+    answers = ask("invoke", ordered)
+    check(answers, expected, image[1])
 
 
 @pytest.mark.docker

@@ -194,10 +194,10 @@ def test_scribbles_the_cache_and_weights_of_autopet_v(build, project, tmp_path):
     assert run.info().identity.weights.startswith("mounted:")
     assert list(run.info().weights.sha256) == ["weights.tar.gz"]
     for case in ("a.a", "b.a"):
-        mine, theirs = (found.record(case, "PT") for found in (run, native))
+        mine, theirs = (results.record(case, "PT") for results in (run, native))
         assert any(point for entry in mine.rounds for point in entry.added.values())
-        for entry, other in zip(mine.rounds, theirs.rounds, strict=True):
-            assert entry.targets["lesion"].mask.sha256 == other.targets["lesion"].mask.sha256
+        for entry, native_entry in zip(mine.rounds, theirs.rounds, strict=True):
+            assert entry.targets["lesion"].mask.sha256 == native_entry.targets["lesion"].mask.sha256
     assert not list(paths.cache().glob("work/*/cache/*"))
 
 

@@ -77,13 +77,13 @@ def builder(docker_engine, tmp_path, monkeypatch):
 
 
 def masks(run):
-    found = {}
+    hashes = {}
     for record in run.records():
         for entry in record.rounds:
             for name, target in entry.targets.items():
                 assert str(target.status) == "ok", (name, target)
-                found[record.case, record.modality, entry.round, name] = target.mask.sha256
-    return found
+                hashes[record.case, record.modality, entry.round, name] = target.mask.sha256
+    return hashes
 
 
 @pytest.mark.docker
@@ -159,8 +159,8 @@ def test_an_evaluation_method_scores_a_run(tmp_path, project):
     metrics = evaluate(folder, data, names)
     scores = read_scores(run).query("metric == 'dice' and modality == 'CT'")
     ours = dict(zip(scores["subject"], scores["value"], strict=True))
-    found = {names[result["name"]]: result["dice"] for result in metrics["results"]}
-    assert found == pytest.approx(ours, abs=1e-12)
+    theirs = {names[result["name"]]: result["dice"] for result in metrics["results"]}
+    assert theirs == pytest.approx(ours, abs=1e-12)
     assert json.loads((folder / "input" / "left-out.json").read_text()) == []
 
 

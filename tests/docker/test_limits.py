@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from tests.conftest import order
+from tests.conftest import order, skip_outside_ci
 from tests.tiny import make_dataset
 
 CURIOUS = """
@@ -134,7 +134,7 @@ def test_space_that_is_reserved_at_once_is_refused_and_blamed_on_its_request(
     from evaluator.containers import model_limits
 
     if os.geteuid() != 0:
-        pytest.skip("the output folder is limited only for root")
+        skip_outside_ci("the output folder is limited only for root")
     monkeypatch.setattr(model_limits, "OUTPUT_LIMIT", 2**26)
     free = shutil.disk_usage(tmp_path).free
     project({"fills": FILLS})

@@ -32,10 +32,7 @@ REAL = {
 def peers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peers]:
     """The process of the peers; in CI their environment must exist."""
     if not PYTHON.exists():
-        missing = "the peers are not installed; make oracles"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        skip_outside_ci("the peers are not installed; make oracles")
     with Peers(tmp_path_factory.mktemp("peers")) as process:
         yield process
 

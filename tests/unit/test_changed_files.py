@@ -31,9 +31,9 @@ def test_files_that_were_changed_after_the_run_are_told(run, tmp_path):
     assert change_warning(copy) == ""  # other times, the same content
 
     masks = sorted(path for path in run.path.glob("masks/b.a/*/*/*/*.nii.gz"))
-    other = sorted(run.path.glob("masks/a.a/*/*/*/*.nii.gz"))
+    masks_of_a = sorted(run.path.glob("masks/a.a/*/*/*/*.nii.gz"))
     body = masks[0].read_bytes()
-    masks[0].write_bytes(other[1].read_bytes())
+    masks[0].write_bytes(masks_of_a[1].read_bytes())
     changes = list(find_changes(run))
     assert changes == [f"{masks[0].relative_to(run.path)}: the mask has another hash"]
     assert "CHANGED: 1 file differs" in change_warning(run)

@@ -409,7 +409,7 @@ def test_a_quiet_run_shows_only_warnings(run_painter, tmp_path):
     assert any(" INFO evaluator.cli.progress: painter 2/2 " in line for line in lines)
     assert any(" DEBUG evaluator.datasets.load: dataset " in line for line in lines)
     # the log file keeps earlier messages
-    run_painter("-q", "--log-file", log)
+    assert "dataset tiny: manifest " in run_painter("-v", "--log-file", log).stderr
     assert log.read_text().splitlines()[: len(lines)] == lines
 
 
@@ -447,12 +447,15 @@ def test_a_log_file_that_cannot_be_written_is_an_error(tmp_path):
     assert done.stdout == ""
 
 
-@pytest.mark.extended
-def test_options_of_messages_stand_before_or_after_the_command(run_painter, tmp_path):
-    log = tmp_path / "umd.log"
+def test_options_of_messages_stand_before_or_after_the_command():
     command = ["models", "check", "nosuch"]
     before, after = umd("-qq", *command), umd(*command, "-qq")
     assert before.stderr == after.stderr
+
+
+@pytest.mark.extended
+def test_options_after_the_command_count_with_those_before_it(run_painter, tmp_path):
+    log = tmp_path / "umd.log"
     project_data = run_painter("-q").stderr
     assert "painter 2/2" not in project_data
     data = tmp_path / "data" / "tiny.toml"

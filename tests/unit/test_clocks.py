@@ -17,13 +17,13 @@ START = "2026-11-28T12:00:00+00:00"
 
 
 @pytest.mark.parametrize(
-    ("hours", "told"), [(0.0, False), (1.0, False), (-0.05, False), (-0.1, True), (-24.0, True)]
+    ("hours", "warned"), [(0.0, False), (1.0, False), (-0.05, False), (-0.1, True), (-24.0, True)]
 )
-def test_a_clock_behind_the_start_of_the_run_is_told(hours, told):
+def test_a_clock_behind_the_start_of_the_run_is_told(hours, warned):
     now = datetime.fromisoformat(START) + timedelta(hours=hours)
     warning = clock_warning(START, now)
-    assert bool(warning) == told
-    if told:
+    assert bool(warning) == warned
+    if warned:
         assert START in warning
         assert now.astimezone(UTC).isoformat(timespec="seconds") in warning
 

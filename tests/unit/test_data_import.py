@@ -215,9 +215,9 @@ def test_the_same_import_adds_what_is_new_and_keeps_corrections(data, tmp_path):
 
 def test_names_that_a_case_list_cannot_hold_are_left_out(data):
     (data / "b_CT_image.nii.gz").rename(data / "b\t2_CT_image.nii.gz")
-    found = survey(data)
-    assert ("b", "a", "CT") not in {scan.key for scan in found.scans}
-    assert "a tab" in reasons(found)["b\t2_CT_image.nii.gz"]
+    surveyed = survey(data)
+    assert ("b", "a", "CT") not in {scan.key for scan in surveyed.scans}
+    assert "a tab" in reasons(surveyed)["b\t2_CT_image.nii.gz"]
     with pytest.raises(DatasetError, match="get one name: left kidney, left-kidney"):
         survey(data, labels={"left kidney": (1,), "left-kidney": (2,)})
 

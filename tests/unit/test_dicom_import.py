@@ -435,8 +435,8 @@ def test_sts_001_equals_the_nifti_of_ibsi(tmp_path, tree, shared_data):
     mass = next(entry.path for entry in scan.references if "GTV_Mass" in entry.labels)
     mask, _ = read_labels(mass)
 
-    whole, place = on_grid(shared_data / "02_sts001_wholebody_pet_mr/STS_001_FDG_PET.nii.gz", grid)
-    np.testing.assert_allclose(suv[place], whole.ravel(), rtol=1e-6)
+    body, place = on_grid(shared_data / "02_sts001_wholebody_pet_mr/STS_001_FDG_PET.nii.gz", grid)
+    np.testing.assert_allclose(suv[place], body.ravel(), rtol=1e-6)
     ibsi = shared_data / "01_ibsi_sts_pet_ct_mr/STS_001"
     crop, place = on_grid(ibsi / "PET_image.nii.gz", grid)
     ratio = suv[place][crop.ravel() > 1] / crop[crop > 1]
@@ -471,9 +471,9 @@ def test_images_of_other_origin_have_no_dicom_seg(tmp_path):
 def test_other_commands_point_to_the_import(tmp_path):
     save_petct(tmp_path / "studies")
     (tmp_path / "masks").mkdir()
-    one = umd("score", "--prediction", tmp_path / "masks", "--reference", tmp_path / "studies")
+    folders = umd("score", "--prediction", tmp_path / "masks", "--reference", tmp_path / "studies")
     file = next((tmp_path / "studies").rglob("*.dcm"))
-    other = umd("score", "--prediction", file, "--reference", file)
-    for ended in (one, other):
+    files = umd("score", "--prediction", file, "--reference", file)
+    for ended in (folders, files):
         assert ended.returncode != 0
         assert "umd data import FOLDER --layout dicom" in ended.stderr

@@ -135,6 +135,6 @@ def test_copies_and_identical_slices_count_once():
     (stack,), refused = stack_slices(twice)
     assert len(stack.headers) == 3
     assert not refused
-    other = [replace(entry, instance=f"x{entry.instance}") for entry in axial([0, 3, 6])]
-    (stack,), _ = stack_slices(axial([0, 3, 6]) + other, lambda _slices: True)
+    renumbered = [replace(entry, instance=f"x{entry.instance}") for entry in axial([0, 3, 6])]
+    (stack,), _ = stack_slices(axial([0, 3, 6]) + renumbered, lambda _slices: True)
     assert len(stack.headers) == 3

@@ -226,9 +226,9 @@ def test_the_runtime_folder_of_a_job_without_a_session(given, tmp_path, monkeypa
     folder.mkdir(mode=0o755 if given == "open" else 0o700)
     named = tmp_path / "none" if given == "wrong" else folder
     variables = {} if given == "missing" else {"XDG_RUNTIME_DIR": str(named)}
-    own = tmp_path / "umd-runtime-4242"
+    made_folder = tmp_path / "umd-runtime-4242"
     monkeypatch.setattr(Path, "lstat", lambda path: _owned(os.lstat(path)))
-    assert runtime_folder(variables, 4242) == (None if given == "good" else own)
+    assert runtime_folder(variables, 4242) == (None if given == "good" else made_folder)
     assert runtime_folder(variables, 0) is None
 
 
@@ -254,16 +254,16 @@ def write_archive(path: Path, config: dict, layers: int = 1, images: int = 1) ->
 
 
 def test_a_sif_file_is_made_once_for_each_digest(tmp_path):
-    archive, made = tmp_path / "image.tar", tmp_path / "made"
+    archive, calls = tmp_path / "image.tar", tmp_path / "calls"
     config = {"architecture": "amd64", "config": {"Labels": {"umd.name": "m"}, "User": "7"}}
     digest = write_archive(archive, config)
     script = tmp_path / "apptainer"
-    script.write_text(f'#!/bin/sh\necho "$@" >> {made}\necho sif > "$3"\n')
+    script.write_text(f'#!/bin/sh\necho "$@" >> {calls}\necho sif > "$3"\n')
     script.chmod(0o755)
     files = SifFiles(tmp_path / "sif", Program(command=(str(script),), environment={}))
     assert files.find("umd/m:v1") is None
     assert files.load(archive) == files.load(archive) == digest
-    assert len(made.read_text().splitlines()) == 1
+    assert len(calls.read_text().splitlines()) == 1
     assert (
         files.find("umd/m:v1") == files.find("docker.io/umd/m:v1") == files.find(digest) == digest
     )
@@ -273,7 +273,7 @@ def test_a_sif_file_is_made_once_for_each_digest(tmp_path):
         files.pull("team/model:v3")
     reference = f"team/model@sha256:{'a' * 64}"
     assert files.pull(reference)
-    assert f"docker://{reference}" in made.read_text()
+    assert f"docker://{reference}" in calls.read_text()
     write_archive(archive, config, images=2)
     with pytest.raises(UserError, match="holds 2 images"):
         files.load(archive)

@@ -101,10 +101,10 @@ GPU 1: NVIDIA GeForce RTX 3070 (UUID: GPU-b)
 
 
 def test_slices_take_the_place_of_their_gpu():
-    first, second, whole = with_slices(parse_gpus(NVIDIA_SMI), LISTING)
+    first, second, undivided = with_slices(parse_gpus(NVIDIA_SMI), LISTING)
     assert (first.label, first.uuid[:8], first.memory // 2**30) == ("0:0", "MIG-c0b2", 40)
     assert (second.name, second.driver) == ("NVIDIA H100 80GB HBM3 MIG 1g.10gb", "550.54")
-    assert (whole.label, whole.uuid, whole.slice) == ("1", "GPU-b", None)
+    assert (undivided.label, undivided.uuid, undivided.slice) == ("1", "GPU-b", None)
     assert with_slices(parse_gpus(NVIDIA_SMI), "") == parse_gpus(NVIDIA_SMI)
 
 

@@ -240,7 +240,7 @@ def test_a_loss_on_pet_is_found_against_every_answer(follows):
 def test_estimates_are_combined_by_the_weakest():
     """Rows: one sign; two signs; no subject."""
     nan = np.nan
-    one, two = (
+    first, second = (
         {name: np.array(values, dtype=float) for name, values in columns.items()}
         for columns in (
             {
@@ -255,17 +255,17 @@ def test_estimates_are_combined_by_the_weakest():
             },
         )
     )  # fmt: skip
-    combined, chosen = allowed_by_all([one, two], np.zeros(3, bool))
+    combined, chosen = allowed_by_all([first, second], np.zeros(3, bool))
     assert list(chosen[:2]) == [1, 1]
     assert combined["difference"] == pytest.approx([0.06, -0.01, nan], nan_ok=True)
     assert combined["low"] == pytest.approx([0.01, -0.1, nan], nan_ok=True)
     assert combined["high"] == pytest.approx([0.2, 0.1, nan], nan_ok=True)
     assert combined["p_sign_flip"] == pytest.approx([0.03, 1, nan], nan_ok=True)
     assert combined["p_equivalence"] == pytest.approx([0.9, 0.02, nan], nan_ok=True)
-    combined, chosen = allowed_by_all([one, two], np.ones(3, bool))
+    combined, chosen = allowed_by_all([first, second], np.ones(3, bool))
     assert not chosen.any()
     for name in ("difference", "low", "p_sign_flip", "p_equivalence"):
-        assert combined[name] == pytest.approx(one[name], nan_ok=True)
+        assert combined[name] == pytest.approx(first[name], nan_ok=True)
 
 
 @pytest.mark.parametrize("higher", [True, False])

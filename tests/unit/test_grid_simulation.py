@@ -23,9 +23,9 @@ def shares(pool, model, n, **more):
 
 @pytest.mark.parametrize("model", [BLIND[0], BLIND[-1]])
 def test_an_image_blind_model_is_worse_by_the_raw_scores_and_not_beyond_the_grid(pool, model):
-    raw, found, _ = shares(pool, model, 30)
+    raw, controlled, _ = shares(pool, model, 30)
     assert raw > 0.9
-    assert found <= 0.06
+    assert controlled <= 0.06
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,8 @@ def test_an_image_blind_model_is_worse_by_the_raw_scores_and_not_beyond_the_grid
 )
 def test_a_planted_loss_is_found(pool, model, power):
     """Twelve tumours, so less power than docs/confounds.md states for more of them."""
-    _, found, _ = shares(pool, model, 100, loss=LOSS)
-    assert found >= power
+    _, controlled, _ = shares(pool, model, 100, loss=LOSS)
+    assert controlled >= power
 
 
 @pytest.mark.parametrize("model", ["image only, good", "image only, perfect", "image and box"])

@@ -36,7 +36,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def found(folder: Path, subjects: tuple[str, ...]) -> list[Finding]:
+def findings_in(folder: Path, subjects: tuple[str, ...]) -> list[Finding]:
     cases = [case for case in load_dataset(folder / "made.toml").cases if case.subject in subjects]
     return list(check_cases(cases, "full").findings)
 
@@ -94,8 +94,8 @@ def cut(modality: str, part: slice) -> Callable[[Path], None]:
             first, last, _ = part.indices(grid.shape[2])
             affine = affine_of(grid).copy()
             affine[:3, 3] += affine[:3, 2] * first
-            kept = np.ascontiguousarray(array[:, :, first:last])
-            write_volume(folder / name, kept, make_grid(kept.shape, affine))
+            part_of_slices = np.ascontiguousarray(array[:, :, first:last])
+            write_volume(folder / name, part_of_slices, make_grid(part_of_slices.shape, affine))
 
     return plant
 
@@ -243,7 +243,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str, str, str]] = {
 
 
 def test_clean_phantoms_are_not_accused(clean: Path) -> None:
-    assert found(clean, ("phantom-001", "phantom-002", "phantom-003")) == []
+    assert findings_in(clean, ("phantom-001", "phantom-002", "phantom-003")) == []
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -253,7 +253,7 @@ def test_a_planted_fault_is_found(clean: Path, tmp_path: Path, fault: str) -> No
     shutil.copytree(clean, folder)
     plant(folder)
     subjects = ("phantom-001", "phantom-003") if topic == "duplicates" else ("phantom-001",)
-    findings = found(folder, subjects)
+    findings = findings_in(folder, subjects)
     assert [
         finding
         for finding in findings

@@ -35,9 +35,9 @@ def square(low, high):
 def test_neighbours_share_no_pixel_and_leave_none_out():
     left = fill_polygon(np.array([(2, 2), (8, 2), (8, 12), (2, 12)], float), SHAPE)
     right = fill_polygon(np.array([(8, 2), (14, 2), (14, 12), (8, 12)], float), SHAPE)
-    both = fill_polygon(np.array([(2, 2), (14, 2), (14, 12), (2, 12)], float), SHAPE)
+    union = fill_polygon(np.array([(2, 2), (14, 2), (14, 12), (2, 12)], float), SHAPE)
     assert not (left & right).any()
-    assert ((left | right) == both).all()
+    assert ((left | right) == union).all()
     assert left.sum() == 60
 
 

@@ -45,9 +45,9 @@ def run(*arguments: object):
 def test_a_layout_is_valid(name: str) -> None:
     layout = load_layout(layout_files()[name])
     assert layout.reference_origin
-    known = read_dataset_manifest(dataset_manifests()["umd"])
+    manifest = read_dataset_manifest(dataset_manifests()["umd"])
     if name == "umd":
-        assert layout.expected == known.expected
+        assert layout.expected == manifest.expected
 
 
 def test_a_stand_in_of_umd_is_imported(tmp_path: Path) -> None:
@@ -83,14 +83,14 @@ def test_bic_mac(tiny: Path, tmp_path: Path) -> None:
     put(tiny, "CT", "reference", root / "ct-label/organ_seg.nii.gz")
     put(tiny, "PT", "image", root / "pet-label/pet.nii.gz")
     put(tiny, "PT", "reference", root / "pet-label/organ_seg.nii.gz")
-    found = survey_folder(tmp_path / "data", "auto", LayoutOptions())
-    assert found.layout == "bic-mac"
-    scans = {scan.modality: scan for scan in found.scans}
+    survey = survey_folder(tmp_path / "data", "auto", LayoutOptions())
+    assert survey.layout == "bic-mac"
+    scans = {scan.modality: scan for scan in survey.scans}
     assert sorted(scans) == ["CT", "MR", "PT"]
     assert scans["MR"].image.name == "mri_combined_in_phase.nii.gz"
     assert scans["MR"].references[0].path.parent.name == "ct-label"
     assert scans["PT"].references[0].path.parent.name == "pet-label"
-    reasons = {entry.path.name: entry.reason for entry in found.left_out}
+    reasons = {entry.path.name: entry.reason for entry in survey.left_out}
     assert "no SUV" in reasons["nacpet.nii.gz"]
     assert "--series each" in reasons["mri_combined_out_phase.nii.gz"]
 
@@ -152,10 +152,10 @@ def test_autopet(tiny: Path, tmp_path: Path) -> None:
     put(tiny, "PT", "image", root / "SUV.nii.gz", root / "CTres.nii.gz", root / "PET.nii.gz")
     put(tiny, "CT", "image", root / "CT.nii.gz")
     put(tiny, "PT", "reference", root / "SEG.nii.gz")
-    found = survey_folder(tmp_path / "data", "auto", LayoutOptions())
-    assert found.layout == "autopet"
-    assert {(scan.modality, scan.image.name) for scan in found.scans} == {
+    survey = survey_folder(tmp_path / "data", "auto", LayoutOptions())
+    assert survey.layout == "autopet"
+    assert {(scan.modality, scan.image.name) for scan in survey.scans} == {
         ("PT", "SUV.nii.gz"),
         ("CT", "CTres.nii.gz"),
     }
-    assert {entry.path.name for entry in found.left_out} == {"CT.nii.gz", "PET.nii.gz"}
+    assert {entry.path.name for entry in survey.left_out} == {"CT.nii.gz", "PET.nii.gz"}

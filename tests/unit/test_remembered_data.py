@@ -43,16 +43,16 @@ def manifest(tmp_path: Path) -> Path:
 def test_a_root_is_remembered_and_may_move(manifest: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.delenv("UMD_DATA", raising=False)
     monkeypatch.setenv("MINE", str(tmp_path / "disk"))
-    found = load_dataset(manifest).root
-    assert found == tmp_path / "disk" / "images"
+    root = load_dataset(manifest).root
+    assert root == tmp_path / "disk" / "images"
     # another shell has no variable
     monkeypatch.delenv("MINE")
     with pytest.raises(DatasetError, match="MINE"):
         load_dataset(manifest)
-    assert load_dataset(manifest, None, found).root == found
+    assert load_dataset(manifest, None, root).root == root
     (tmp_path / "disk").rename(tmp_path / "moved")
     for place in ("moved", "moved/images"):
-        dataset = load_dataset(manifest, tmp_path / place, found)
+        dataset = load_dataset(manifest, tmp_path / place, root)
         assert dataset.root == tmp_path / "moved" / "images"
         assert all(scan.image.is_file() for scan in dataset.cases[0].scans.values())
 

@@ -58,8 +58,8 @@ def test_what_other_users_make_in_a_folder_can_be_removed(tmp_path, monkeypatch)
     monkeypatch.setattr(os, "getuid", lambda: 1234)
     keep_removable(tmp_path)
     (tmp_path / "images").mkdir()
-    found = set(os.listxattr(tmp_path / "images"))
-    assert found >= {"system.posix_acl_access", "system.posix_acl_default"}
+    attributes = set(os.listxattr(tmp_path / "images"))
+    assert attributes >= {"system.posix_acl_access", "system.posix_acl_default"}
     inherited = os.getxattr(tmp_path / "images", "system.posix_acl_access")
     assert access_list(1234) == os.getxattr(tmp_path, "system.posix_acl_default")
     entries = [struct.unpack_from("<HHI", inherited, at) for at in range(4, len(inherited), 8)]

@@ -393,5 +393,5 @@ def test_label_1_of_a_map_of_several_labels_is_no_mask_of_the_files_name(tmp_pat
     done = umd(
         "--prediction", tmp_path / "r.nii.gz", "--reference", tmp_path / "r.nii.gz", "--json"
     )
-    (one,) = objects(done)
-    assert [target["name"] for target in one["targets"]] == ["1", "2"]
+    (pair,) = objects(done)
+    assert [target["name"] for target in pair["targets"]] == ["1", "2"]

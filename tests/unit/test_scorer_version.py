@@ -27,10 +27,10 @@ def test_scores_of_another_scorer_are_named_and_computed_again_on_resume(project
     (line,) = [line for line in warnings_of_runs(evaluator.load(run).runs) if "scorer" in line]
     assert line.startswith("painter: scores by an earlier version of the scorer")
     assert f"umd score {run.name}" in line
-    made = run.record_path("a.a", "PT").stat().st_mtime_ns
+    written_at = run.record_path("a.a", "PT").stat().st_mtime_ns
     order("painter", data, "box", engine="local")
     assert run.scores("a.a", "PT") == scores
-    assert run.record_path("a.a", "PT").stat().st_mtime_ns == made
+    assert run.record_path("a.a", "PT").stat().st_mtime_ns == written_at
 
 
 def test_a_model_without_clicks_takes_part_in_round_0(project, tmp_path):

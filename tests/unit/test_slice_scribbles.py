@@ -69,8 +69,8 @@ def test_the_sign_with_the_longer_line_is_corrected():
     assert [voxel for voxel, _ in added] == [voxel for voxel, _ in missed]
     assert not any(foreground for _, foreground in added)
     # of both signs, the longer; of equal ones the foreground
-    both = scribble(short, long)
-    assert not any(foreground for _, foreground in both)
+    longer = scribble(short, long)
+    assert not any(foreground for _, foreground in longer)
     equal = scribble(block((1, 1, 2), (7, 4, 3)), block((1, 7, 2), (7, 10, 3)))
     assert all(foreground for _, foreground in equal)
 

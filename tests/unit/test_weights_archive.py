@@ -118,8 +118,10 @@ def test_what_is_no_archive_is_refused(tmp_path):
         read_archive(tmp_path / "w.tar.gz")
     with pytest.raises(ModelFilesError, match="is not a file"):
         read_archive(tmp_path / "none.tar.gz")
-    whole = make(tmp_path / "cut.tar.gz", *[member(f"f{n}") for n in range(99)]).read_bytes()
-    (tmp_path / "cut.tar.gz").write_bytes(whole[: len(whole) // 2])
+    archive_bytes = make(
+        tmp_path / "cut.tar.gz", *[member(f"f{n}") for n in range(99)]
+    ).read_bytes()
+    (tmp_path / "cut.tar.gz").write_bytes(archive_bytes[: len(archive_bytes) // 2])
     archive = WeightsArchive(
         path=tmp_path / "cut.tar.gz", sha256=read_archive(tmp_path / "cut.tar.gz").sha256
     )

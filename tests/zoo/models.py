@@ -269,8 +269,8 @@ class IdealCtmr(IdealVista3d):
             return super().classes(patch, ids)
         assert not set(range(28, 33)) & set(ids)
         halves = {135: (28, 29), 136: (30, 31, 32)}
-        asked = list(chain.from_iterable(halves.get(n, (n,)) for n in ids))
-        logits = dict(zip(asked, super().classes(patch, asked), strict=True))
+        with_lobes = list(chain.from_iterable(halves.get(n, (n,)) for n in ids))
+        logits = dict(zip(with_lobes, super().classes(patch, with_lobes), strict=True))
         merged = {n: np.max([logits[m] for m in halves.get(n, (n,))], axis=0) for n in ids}
         return [merged[n] for n in ids]
 

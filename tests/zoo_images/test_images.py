@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from itertools import chain
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -21,7 +22,7 @@ from evaluator.zoo.conformance.readme_table import write_record
 from evaluator.zoo.conformance.requests import target_of
 from evaluator.zoo.sources import read_sources
 from evaluator.zoo.weights import Weights
-from tests.conftest import order
+from tests.conftest import order, skip_outside_ci
 from tests.tiny import make_dataset
 from tests.zoo.models import MODELS
 
@@ -37,8 +38,17 @@ def needs(image: str) -> str | None:
     missing = [source.git for source in sources.upstream] + [
         download.into for download in sources.auxiliary
     ]
-    there = BUNDLE and Path(BUNDLE, image).is_dir()
-    return None if there or not missing else f"{', '.join(missing)} (no bundle: set UMD_BUNDLE)"
+    if not missing or (BUNDLE and Path(BUNDLE, image).is_dir()):
+        return None
+    place = f"{BUNDLE} has no {image}" if BUNDLE else "no bundle: set UMD_BUNDLE"
+    return f"{', '.join(missing)} ({place})"
+
+
+def skip_without(missing: str) -> NoReturn:
+    """Skip what needs a bundle; in CI a bundle that was named must have it."""
+    if BUNDLE:
+        skip_outside_ci(f"needs {missing}")
+    pytest.skip(f"needs {missing}")
 
 
 @pytest.fixture(params=IMAGES)
@@ -46,7 +56,7 @@ def image(request, docker_engine, not_run) -> str:
     """An image that can be built here; another is reported as not run and never passes."""
     if missing := needs(request.param):
         not_run(f"{request.param}: NOT RUN, needs {missing}")
-        pytest.skip(f"needs {missing}")
+        skip_without(missing)
     if BUNDLE and Path(BUNDLE, request.param).is_dir():
         # from then on it is found by what it is made of
         order = ImageBuildConfig(weights=Weights(kind="random", size="small"), bundle=Path(BUNDLE))

@@ -19,7 +19,7 @@ from evaluator.zoo.build_lock import build_lock
 from evaluator.zoo.weights import Weights
 from evaluator.zoo.wheels import ImagePlatform, collect_wheels, unpack_wheels
 from tests.tiny import ROOT
-from tests.zoo_images.test_images import BUNDLE, needs
+from tests.zoo_images.test_images import BUNDLE, needs, skip_without
 
 HERE = Path(__file__).parent / "upstream"
 #: packages of a lock that have no wheel
@@ -116,7 +116,7 @@ def bundle_with(image: str, not_run: Callable[[str], None]) -> Path:
     """The bundle, if it has this image's source."""
     if lacking := needs(image):
         not_run(f"{image} beside upstream: NOT RUN, needs {lacking}")
-        pytest.skip(f"needs {lacking}")
+        skip_without(lacking)
     return Path(str(BUNDLE))
 
 

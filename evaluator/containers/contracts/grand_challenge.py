@@ -96,8 +96,8 @@ class GrandChallengeContract(WithoutReports):
             write_mha(path, voxels, grid)
             files.append(path)
         first = self._sockets.modalities[0]
-        kept = workspace.input.parent / "cache" / scan.pseudonym if self.layout.cache else None
-        return StagedScan(scan=scan, grid=volumes[first][1], files=tuple(files), cache=kept)
+        cache = workspace.input.parent / "cache" / scan.pseudonym if self.layout.cache else None
+        return StagedScan(scan=scan, grid=volumes[first][1], files=tuple(files), cache=cache)
 
     def _images(self, scan: ScanInput) -> Iterator[InputSocket]:
         for slug, socket in self._sockets.inputs.items():

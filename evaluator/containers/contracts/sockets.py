@@ -32,7 +32,10 @@ from evaluator.errors import ManifestError
 from evaluator.types import Modality
 
 #: folders of a container that are no cache
-TAKEN = ("/input", "/output", "/tmp", "/opt/ml/model", "/dev", "/etc", "/proc", "/sys", "/usr")  # noqa: S108
+TAKEN = (
+    *("/input", "/output", "/tmp", "/opt/ml/model"),  # noqa: S108
+    *("/dev", "/etc", "/proc", "/sys", "/usr"),
+)
 
 
 def _inside(text: str) -> str:

@@ -125,12 +125,12 @@ def processes_below(pid: int) -> list[int]:
             # the name in parentheses may hold spaces
             parent = int(text.rpartition(")")[2].split()[1])
             children.setdefault(parent, []).append(int(folder.name))
-    found, waiting = [], [pid]
+    processes, waiting = [], [pid]
     while waiting:
         process = waiting.pop()
-        found.append(process)
+        processes.append(process)
         waiting += children.get(process, [])
-    return found
+    return processes
 
 
 def unlinked_bytes_of(processes: list[int], device: int) -> int:

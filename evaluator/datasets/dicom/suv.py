@@ -241,11 +241,11 @@ def _moment(dataset: Any, event: str) -> datetime:
 def _datetime(text: str) -> datetime | None:
     """A DICOM date, or date and time, without its time zone."""
     digits = text.strip().split("+")[0].split("-")[0]
-    whole, _, fraction = digits.partition(".")
-    if not whole.isdigit() or len(whole) not in (8, 10, 12, 14):
+    stamp, _, fraction = digits.partition(".")
+    if not stamp.isdigit() or len(stamp) not in (8, 10, 12, 14):
         return None
     try:
-        moment = datetime.strptime(whole.ljust(14, "0"), "%Y%m%d%H%M%S")  # noqa: DTZ007
+        moment = datetime.strptime(stamp.ljust(14, "0"), "%Y%m%d%H%M%S")  # noqa: DTZ007
     except ValueError:
         return None
     return moment + timedelta(seconds=float(f"0.{fraction}") if fraction.isdigit() else 0)

@@ -87,8 +87,8 @@ def find_volumes(
     ]
     volumes: list[SeriesVolume] = []
     for group in series.values():
-        found, refused = _volumes_of(root, group)
-        volumes += found
+        stacked, refused = _volumes_of(root, group)
+        volumes += stacked
         sentences += refused
     return volumes, sentences
 

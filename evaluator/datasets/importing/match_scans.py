@@ -142,8 +142,8 @@ def share_references(
     subject = _named(image.subject, renamed)
     session = _named(image.session or SESSION, renamed)
     for modality in MODALITIES:
-        other = scans.get((subject, session, modality))
-        if other is None or modality == image.modality or other.shared:
+        sibling = scans.get((subject, session, modality))
+        if sibling is None or modality == image.modality or sibling.shared:
             continue
         if (subject, session, image.modality) in scans:
             return None
@@ -153,7 +153,7 @@ def share_references(
             modality=image.modality,
             image=image.path,
             grid=grid,
-            references=other.references,
+            references=sibling.references,
             shared=True,
         )
     return None
@@ -179,9 +179,9 @@ def _further_series(
         session = _free_session(scan, image, scans)
         scans[scan.subject, session, scan.modality] = replace(scan, session=session)
         for modality in MODALITIES:
-            other = base.get((scan.subject, scan.session, modality))
-            if other is not None and modality != scan.modality:
-                scans[scan.subject, session, modality] = replace(other, session=session)
+            sibling = base.get((scan.subject, scan.session, modality))
+            if sibling is not None and modality != scan.modality:
+                scans[scan.subject, session, modality] = replace(sibling, session=session)
     return left_out
 
 

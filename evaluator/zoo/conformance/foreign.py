@@ -23,6 +23,7 @@ from evaluator.containers.requests import InputImage, ModelRequest, RequestTarge
 from evaluator.containers.workspace import claim_workspace, workspace_of
 from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import make_grid
+from evaluator.manifests.case_lists import UNITS
 from evaluator.types import Failure
 from evaluator.volumes import MaskValidator, write_volume
 from evaluator.zoo.conformance.results import MAX_DETAIL, Result
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from evaluator.zoo.prepare import PreparedModel
     from zoo_sdk.wire import Grid
 
-UNITS = {"CT": "HU", "MR": "a.u.", "PT": "SUVbw"}
 #: values of the ball and of what surrounds it
 VALUES = {"CT": (60, -60), "MR": (400, 150), "PT": (8, 1)}
 SHAPE = (48, 40, 32)
@@ -179,7 +179,7 @@ def _scan(names: Sequence[Modality], grid: Grid, folder: Path, number: int) -> S
         noise = generator.normal(0, (high - low) / 20, grid.shape)
         path = folder / f"{number}-{name}.nii.gz"
         write_volume(path, (np.where(inside, high, low) + noise).astype(np.float32), grid)
-        images[name] = InputImage(source=path, unit=UNITS[name], name=f"{number}{name.lower()}")  # type: ignore[arg-type]
+        images[name] = InputImage(source=path, unit=UNITS[name], name=f"{number}{name.lower()}")
     return ScanInput(pseudonym=f"check{number}", images=images)
 
 
