@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from evaluator.containers.contracts.prediction_files import PredictionFile
+    from evaluator.evaluation.data_guard import CheckedData
+    from evaluator.runs.data_checks import DataChecks
     from evaluator.runs.store import RunStore
     from evaluator.types import Case, PromptKind, Protocol, Scan
 

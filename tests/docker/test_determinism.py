@@ -95,6 +95,7 @@ def test_requests_have_the_same_order_at_any_number_of_threads(project, tmp_path
     assert results[0] == results[1] == results[2]
 
 
+@pytest.mark.extended
 def test_a_second_process_draws_equal_prompts(project, tmp_path):
     """The processes differ in their hash seed and in the thread settings of their libraries."""
     project(models())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import nibabel
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from tests.conftest import skip_outside_ci
 from tests.oracles.client import PYTHON, Peers
 
 if TYPE_CHECKING:

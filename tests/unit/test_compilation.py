@@ -15,6 +15,7 @@ import pytest
 from evaluator import compilation
 from evaluator.imaging.geometry import make_grid
 from evaluator.volumes import write_volume
+from tests.conftest import skip_outside_ci
 
 PROJECT = Path(__file__).parents[2]
 

@@ -19,8 +19,6 @@ from zoo_sdk.adapter import choose_options
 
 SMALL_ML = 50
 FLOOR, SMALL_FLOOR = 0.97, 0.90
-#: models whose ideal networks take many seconds
-SLOW = ("ct-fm", "nv-segment-ctmr", "totalsegmentator", "sat-nano")
 FITTING = tuple(organ for organ in ORGANS if organ not in LARGE)
 
 
@@ -57,19 +55,18 @@ def ask(model: Registered, phantom: Body, *organs: str, **options: str):
     }, prediction
 
 
-def cases(organs, in_every_run="oblique"):
-    """Models on grids, with any of the organs; other grids than those of every run are extended."""
+def cases(organs=None):
     return [
         pytest.param(
             model,
             grid,
             id=f"{model.name} {grid}",
-            marks=() if grid.startswith(in_every_run) else pytest.mark.extended,
+            marks=() if grid.startswith("oblique") else pytest.mark.extended,
         )
         for model, grid in product(MODELS, GRIDS)
         if grid in model.grids
         and GRIDS[grid][3] in model.modalities
-        and supported_organs(model, organs)
+        and (organs is None or supported_organs(model, organs))
     ]
 
 
@@ -88,8 +85,9 @@ def test_organs_come_back_on_the_image_grid(model, grid):
 
 @pytest.mark.parametrize(
     ("model", "grid"),
-    [case for case in cases(LARGE, "PET") if case.values[1] in ("LPS CT", "oblique MR", "PET")],
+    [case for case in cases() if case.values[1] in ("LPS CT", "oblique MR", "PET")],
 )
+@pytest.mark.extended
 def test_large_organs(model, grid, losses):
     phantom = cached_body(grid)
     organs = supported_organs(model, LARGE)
@@ -113,12 +111,10 @@ def test_large_organs(model, grid, losses):
 
 @pytest.mark.parametrize(
     "model",
-    [
-        pytest.param(model, id=model.name, marks=pytest.mark.extended if model.name in SLOW else ())
-        for model in MODELS
-        if len(supported_organs(model)) > 1
-    ],
+    [model for model in MODELS if len(supported_organs(model)) > 1],
+    ids=lambda model: model.name,
 )
+@pytest.mark.extended
 def test_one_target_does_not_change_another(model):
     phantom = cached_body("oblique PET" if "PT" in model.modalities else "oblique LPI CT")
     first, second = (
