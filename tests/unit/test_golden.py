@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluator.analysis.summary import header
+from evaluator.analysis.run_header import header
 from evaluator.evaluation.golden import run_golden
 from evaluator.evaluation.run_config import RunConfig
 from evaluator.imaging.geometry import make_grid
