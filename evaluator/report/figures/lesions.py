@@ -56,8 +56,9 @@ def uptake_agreement(
     rows = math.ceil(len(models) / columns)
     # one scale for all models: an error of the same size looks the same in every panel
     drawing, axes = canvas(
-        2.1, 1.5, rows=rows, columns=columns, left=0.75, down=0.5, sharex=True, sharey=True
-    )
+        2.1, 1.5, rows=rows, columns=columns, left=0.75, bottom=0.72, down=0.5, sharex=True,
+        sharey=True,
+    )  # fmt: skip
     places = list(axes.flat)
     for place, model in zip(places, models, strict=False):
         pairs = values.loc[values["model"] == model, ["predicted", "reference"]].to_numpy(float)
@@ -76,7 +77,8 @@ def uptake_agreement(
         else ("mean", f"{quantity}, predicted − reference, {unit}")
     )
     label = f"{mean} of predicted and reference {quantity}, {unit}"
-    drawing.supxlabel(label, fontsize=8.5, color=MUTED)
+    # above the line of warnings
+    drawing.supxlabel(label, fontsize=8.5, color=MUTED, y=0.2 / drawing.get_figheight())
     drawing.supylabel(axis, fontsize=8.5, color=MUTED, x=0.12 / drawing.get_figwidth())
     scale = (
         "The differences grow with the size, so ratios are drawn, on log scales. " if ratio else ""
