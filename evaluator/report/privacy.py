@@ -31,7 +31,7 @@ _TOLD = (
     "--weights", "--option", "--accept-licence",
 )  # fmt: skip
 _FLAGS = (
-    "--batch", "--debug", "--dry-run", "--force", "--unregistered",
+    "--batch", "--debug", "--dry-run", "--force", "--rehash", "--unregistered",
     "-v", "--verbose", "-q", "--quiet",
 )  # fmt: skip
 _REPEATED_FLAG = re.compile(r"-[vq]+")
