@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from evaluator.challenges.archives import ArchiveReport
 
 
-@click.group()
+@click.group(epilog="Example: umd challenge inspect submission.tar.gz")
 def challenge() -> None:
     """Inspect, run and rank the images of teams."""
 
