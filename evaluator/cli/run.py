@@ -254,7 +254,8 @@ def _run(config: RunConfig, *, dry_run: bool) -> bool:
             subjects,
             subjects,
         )
-    with Progress(config.model) as progress:
+    batch = config.batch or not resolved.plan.card.session
+    with Progress(config.model, batch=batch) as progress:
         store = execute(resolved, progress=progress.step)
     click.echo(f"run: {store.path}")
     if store.missing_scans():

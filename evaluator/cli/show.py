@@ -280,13 +280,15 @@ def footer(run: RunStore, number: int | None = None) -> list[str]:
     """Say how the predictions ended, explain the statistics, list scans that were not run."""
     from evaluator.analysis.displacements import describe_displacements
     from evaluator.analysis.outcomes import describe_outcomes
-    from evaluator.analysis.run_header import describe_images, not_run
+    from evaluator.analysis.run_header import describe_floors, describe_images, not_run
 
     displacement = describe_displacements(run)
     images = describe_images(run)
+    floors = describe_floors(run)
     return [
         *describe_outcomes(run, number),
         *_NOTES,
+        *([floors] if floors else []),
         *([displacement] if displacement else []),
         *([images] if images else []),
         *(f"not run: {line}" for line in not_run(run)),

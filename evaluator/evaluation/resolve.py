@@ -124,6 +124,7 @@ def resolve(config: RunConfig) -> ResolvedRun:
         UserError: a name, file or choice is wrong; the message says which and what to do.
         EngineUnavailableError: no container engine answers.
     """
+    config.require_text()
     zoo_model = find_model(config.model)
     dataset = load_dataset(config.dataset, config.data_root)
     protocol = load_protocol(config.protocol)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from evaluator.errors import UserError
 from evaluator.evaluation.model_connection import SCANS_PER_BATCH
+from evaluator.plain_text import clean_text
 from evaluator.runs.store import Shard
 
 #: scans that are predicted again unless the user says how many
@@ -56,6 +57,26 @@ class RunConfig:
     unregistered: bool = False
     #: licences that the user accepts, where something has to be fetched
     accepted: frozenset[str] = frozenset()
+
+    def require_text(self) -> None:
+        """Raise UserError for a name or path that ``run.json`` cannot hold.
+
+        A file name of bytes that are no UTF-8 reaches Python as text with lone surrogates, which
+        no JSON file can hold. A run of such a manifest could never be scored again.
+        """
+        texts = {"--name": self.name or "", "-d": self.dataset, "-p": self.protocol}
+        for option in ("-d", "-p"):
+            if texts[option].endswith(".toml"):
+                texts[option] = str(Path(texts[option]).absolute())
+        texts["--data-root"] = str(self.data_root.absolute()) if self.data_root else ""
+        for option, text in texts.items():
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise UserError(
+                    f"{option} {clean_text(text)}: character {error.start + 1} is no UTF-8, and "
+                    "the run could not record it; rename the file or folder"
+                ) from None
 
 
 def parse_shard(text: str) -> Shard:

@@ -142,12 +142,12 @@ def gathered(run: RunStore, name: str) -> pd.DataFrame | None:
     import pyarrow.parquet as pq
 
     path = run.path / f"{name}.parquet"
+    columns = COLUMNS if name == "scores" else PREDICTION_COLUMNS
     try:
-        if (pq.read_schema(path).metadata or {}).get(SOURCE) != source_of(run).encode():
-            return None
-        return _tidy(
-            pq.read_table(path).to_pandas(), COLUMNS if name == "scores" else PREDICTION_COLUMNS
-        )
+        with path.open("rb") as file:  # pyarrow opens no path that is not UTF-8
+            if (pq.read_schema(file).metadata or {}).get(SOURCE) != source_of(run).encode():
+                return None
+            return _tidy(pq.read_table(file).to_pandas(), columns)
     except (OSError, KeyError, pa.ArrowInvalid):
         return None
 
