@@ -269,6 +269,21 @@ def test_nnunet_refuses_other_folders(docker_engine):
     assert "fold_1" in refusals["an array less in the second fold"]
 
 
+def test_lion(docker_engine, figures):
+    """The network's input as SimpleITK's spline makes it, then nnU-Net's own labels."""
+    lines = run_inside(docker_engine, "lion", "lion_steps.py")
+    assert len(lines) == 8
+    for line in lines:
+        figures(f"lion beside its package's steps, {line}")
+        assert line["shape"]
+        assert line["input"] < 1e-4
+        assert line["labels"] > 1
+        assert line["labels_differ"] <= 1e-4 * line["label_voxels"]
+        assert line["back_voxels"] > 0
+        assert line["back_differs_off_ties"] <= 1e-3 * line["back_voxels"]
+        assert line["back_differs"] <= 0.1 * line["back_voxels"]
+
+
 def test_totalsegmentator(docker_engine, figures):
     """The networks' input equal; labels equal but for voxels half-way between two of the grid."""
     lines = run_inside(docker_engine, "totalsegmentator", "totalsegmentator_package.py")
