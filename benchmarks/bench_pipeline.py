@@ -6,9 +6,9 @@ SYNTHETIC bodies, 13 organs, protocol box; the model (``known_model``) loads for
 1 s a request, in the place of a GPU, with realistic masks (engine ``local``). A slot is one session
 of the model. The busy share is the time that the slots spent in requests, by the slots' time from
 the first request to the end of the last one, and from the start of the command ("of all"). One
-after another: one thread and one open scan, so reading, model and scoring do not overlap. Floors and
-ceilings, which are computed once for a dataset when the model has ended, are left out. ``--write``
-puts the table into docs/benchmarks.md.
+after another: one thread and one open scan, so reading, model and scoring do not overlap. Floors
+and ceilings, which are computed once for a dataset when the model has ended, are left out.
+``--write`` puts the table into docs/benchmarks.md.
 """
 
 from __future__ import annotations
