@@ -114,6 +114,7 @@ class ModelConnection:
                     stop=self.stop,
                     # a server may keep a case's state from round to round
                     at_once=1 if is_server(card) else OPEN,
+                    begin=model.begin,
                 )
             return
 

@@ -217,9 +217,12 @@ def _evaluate(
 ) -> None:
     share = -(-len(resolved.scans) // max(len(resolved.gpus), 1))
     at_once = min(resolved.config.scans_per_batch, max(share, 1))
+    to_do = {scan.case for scan in resolved.scans if scan.state == "to do"}
 
     def work(tasks: Iterator[ScanTask], gpu: str | None) -> None:
-        evaluations = (TaskEvaluation(context, task) for task in tasks)
+        evaluations = (
+            TaskEvaluation(context, task, expects_request=task.case in to_do) for task in tasks
+        )
         connection.answer_all(
             evaluations,
             context.workspace,
