@@ -7,6 +7,7 @@ simulated. (A synthetic dataset is generated when it is used for the first time.
 from __future__ import annotations
 
 import logging
+import random
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -125,7 +126,8 @@ def resolve(config: RunConfig) -> ResolvedRun:
     protocol = load_protocol(config.protocol)
     check_metrics(protocol.metrics)
     read_text_prompts(zoo_model.card)
-    cases = tuple(limit_subjects(choose_cases(dataset, config.cases), config.limit))
+    chosen = shuffled(choose_cases(dataset, config.cases), config.shuffle)
+    cases = tuple(limit_subjects(chosen, config.limit))
     replay = open_run(config.prompts) if config.prompts else None
     engine = open_engine(config.engine)
     options = choose_options(zoo_model.card, config.options)
@@ -149,9 +151,9 @@ def resolve(config: RunConfig) -> ResolvedRun:
         if prepared is None:  # the image is not known yet, all else is
             present = replace(present, image=recorded.image, weights=recorded.weights)
         run.require_identity(present)
-    chosen = set(shard_cases(cases, config.shard))
-    tasks = tuple(task for task in scan_tasks(cases, protocol) if task.case in chosen)
-    to_check = [case for case in cases if case.id in chosen]
+    of_shard = set(shard_cases(cases, config.shard))
+    tasks = tuple(task for task in scan_tasks(cases, protocol) if task.case in of_shard)
+    to_check = [case for case in cases if case.id in of_shard]
     logger.info("checking the data of %d cases", len(to_check))
     data = check_data(to_check, registered=plan.registered)
     scans = _resolve_scans(plan, to_check, run, replay, data.checks)
@@ -171,6 +173,14 @@ def resolve(config: RunConfig) -> ResolvedRun:
         data=data,
         disk=_estimate_disk(plan, scans, len(gpus)),
     )
+
+
+def shuffled(cases: Sequence[Case], seed: int | None) -> list[Case]:
+    """The cases in a random order that the seed decides; without a seed in the given one."""
+    ordered = list(cases)
+    if seed is not None:
+        random.Random(seed).shuffle(ordered)  # noqa: S311
+    return ordered
 
 
 def shard_cases(cases: Sequence[Case], shard: Shard | None) -> list[str]:
