@@ -30,8 +30,8 @@ from evaluator.errors import (
     RunConflictError,
     UserError,
 )
-from evaluator.evaluation.run import execute
 from evaluator.evaluation.resolve import resolve
+from evaluator.evaluation.run import execute
 from evaluator.evaluation.run_config import RunConfig
 from evaluator.runs.json_types import write_typed
 from evaluator.zoo.engine_images import open_image_store
@@ -126,9 +126,7 @@ def _model(definition: Challenge, submission: SubmissionFolder) -> str:
         source = str(submission.archive) if submission.archive.is_file() else record.source
         try:
             store = open_image_store(definition.engine)
-            add_image(
-                submission.id, source, store, contract=track.contract, sockets=track.sockets
-            )
+            add_image(submission.id, source, store, contract=track.contract, sockets=track.sockets)
         except (HostError, EngineUnavailableError):
             raise
         except UserError as error:

@@ -59,9 +59,7 @@ class AttemptProcess:
         """Since it was started."""
         return time.monotonic() - self.started
 
-    def watch(
-        self, *, most_seconds: float, pause: float, is_wanted: Callable[[], bool]
-    ) -> Ended:
+    def watch(self, *, most_seconds: float, pause: float, is_wanted: Callable[[], bool]) -> Ended:
         """Wait until it ends, and end it when its time is over or it is not wanted any more.
 
         Args:

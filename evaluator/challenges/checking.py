@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from evaluator.challenges.definition import FILE, Challenge, Phase, Track, read_definition
 from evaluator.challenges.database import Database
+from evaluator.challenges.definition import FILE, Challenge, Phase, Track, read_definition
 from evaluator.challenges.folder import ChallengeFolder
 from evaluator.containers.contracts import CONTRACTS
 from evaluator.containers.engines import open_engine
@@ -87,9 +87,7 @@ def _check_data(definition: Challenge) -> Iterator[Problem]:
         yield from _check_modalities(definition, phase, hidden)
 
 
-def _check_modalities(
-    definition: Challenge, phase: Phase, hidden: Dataset
-) -> Iterator[Problem]:
+def _check_modalities(definition: Challenge, phase: Phase, hidden: Dataset) -> Iterator[Problem]:
     present = {modality for case in hidden.cases for modality in case.scans}
     for track in definition.tracks:
         missing = sorted(set(track.modalities) - present)

@@ -168,9 +168,7 @@ def _progress(folder: SubmissionFolder, job: int) -> tuple[int, int]:
     return scans - run.missing_scans(), scans
 
 
-def _log_lines(
-    folder: SubmissionFolder, job: int, part: str, lines: int | None
-) -> tuple[str, ...]:
+def _log_lines(folder: SubmissionFolder, job: int, part: str, lines: int | None) -> tuple[str, ...]:
     run = folder.run(job, part)
     return tail_lines(run.path / "model.log", lines) if run else ()
 

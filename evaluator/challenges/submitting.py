@@ -176,9 +176,7 @@ def _enter(challenge: OpenChallenge, record: SubmissionRecord, phase: Phase) -> 
         with challenge.database.writing() as session:
             row = new_row(record)
             row.worker, row.attempts = intake, 1
-            row.lease_until = session.scalar(
-                select(challenge.database.now + INTAKE_SECONDS)
-            )  # type: ignore[assignment]
+            row.lease_until = session.scalar(select(challenge.database.now + INTAKE_SECONDS))  # type: ignore[assignment]
             row.received = received.timestamp()
             session.add(row)
             session.flush()
@@ -244,9 +242,7 @@ def inspect_received(challenge: OpenChallenge, claim: Claim) -> bool:
     return True
 
 
-def ensure_checked(
-    challenge: OpenChallenge, submission: SubmissionFolder, claim: Claim
-) -> bool:
+def ensure_checked(challenge: OpenChallenge, submission: SubmissionFolder, claim: Claim) -> bool:
     """Inspect a submission unless that was done; False if it is refused, and has failed by that."""
     check = submission.check()
     if check is None:
@@ -262,9 +258,7 @@ def ensure_checked(
     def note() -> None:
         with challenge.database.writing() as session:
             session.execute(
-                update(SubmissionRow)
-                .where(SubmissionRow.id == submission.id)
-                .values(checked=True)
+                update(SubmissionRow).where(SubmissionRow.id == submission.id).values(checked=True)
             )
 
     challenge.database.insist(note)

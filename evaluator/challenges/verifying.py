@@ -63,5 +63,3 @@ def verify_challenge(
         if not (folder.submissions / name / "results" / f"{number}.json").is_file()
     ]
     return Verification(chain=chain, results=intact, problems=tuple(problems))
-
-

@@ -75,7 +75,7 @@ class Worker:
         def work(slot: int) -> None:
             try:
                 counts[slot] = self._work(slot)
-            except BaseException as error:  # noqa: BLE001
+            except BaseException as error:
                 errors.append(error)
                 self.stop.set()
 
@@ -102,7 +102,7 @@ class Worker:
     def _forget(self) -> None:
         try:
             queue.forget_worker(self.challenge.database, self.name)
-        except Exception:  # noqa: BLE001
+        except Exception:
             logger.debug("worker %s could not be removed from the list", self.name)
 
     def _work(self, slot: int) -> int:
@@ -225,9 +225,7 @@ class Evaluation:
         except HostError:
             raise
         except UserError as error:
-            fail(
-                challenge, submission, claim, fault="organiser", detail=str(error), step="scores"
-            )
+            fail(challenge, submission, claim, fault="organiser", detail=str(error), step="scores")
             return True
         score(challenge, submission, claim, result=result.version, seconds=process.seconds)
         return True
@@ -256,9 +254,7 @@ class Evaluation:
         if self._host_faults() >= challenge.definition.limits.host_retries:
             fail(challenge, submission, claim, fault="host", detail=detail, step=step)
             return True
-        challenge.database.insist(
-            lambda: queue.release(challenge.database, claim, host_fault=True)
-        )
+        challenge.database.insist(lambda: queue.release(challenge.database, claim, host_fault=True))
         return False
 
     def _host_faults(self) -> int:

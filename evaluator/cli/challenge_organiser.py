@@ -164,9 +164,7 @@ def reinstate(submission: str, challenge: Path, reason: str) -> None:
 @challenge_option
 @click.option("--all", "everything", is_flag=True, help="All submissions that have a result.")
 @reason_option
-def rescore(
-    submissions: tuple[str, ...], challenge: Path, everything: bool, reason: str
-) -> None:
+def rescore(submissions: tuple[str, ...], challenge: Path, everything: bool, reason: str) -> None:
     """Score the masks of SUBMISSIONS again, without containers; earlier results are kept."""
     from evaluator.challenges.actions import rescore as score_again
     from evaluator.challenges.queries import statuses
