@@ -48,7 +48,7 @@ def count_scores(
         salt: file of the challenge's secret.
         baseline: result whose scores replace failures; None: failures are the worst value.
     """
-    rows = last_round(frame)
+    rows: Any = last_round(frame)
     replacements = _replacements(baseline)
     scores = []
     for row in rows.itertuples():

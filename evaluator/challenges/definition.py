@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -184,7 +185,7 @@ class Challenge(_Table):
             if len(set(names)) < len(names):
                 raise ValueError(f"{kind} must not have the same name")
         phases = sorted(self.phases, key=lambda phase: phase.start)
-        for before, after in zip(phases, phases[1:], strict=False):
+        for before, after in pairwise(phases):
             if after.start < before.end:
                 raise ValueError(f"phases {before.name} and {after.name} overlap")
         return self
@@ -235,7 +236,8 @@ def read_definition(folder: Path) -> Challenge:
         challenge = Challenge.model_validate(tomllib.loads(text))
     except FileNotFoundError:
         raise UserError(
-            f"{folder} is no challenge: it has no {FILE}; make one with: umd challenge init {folder}"
+            f"{folder} is no challenge: it has no {FILE}; make one with: "
+            f"umd challenge init {folder}"
         ) from None
     except OSError as error:
         raise ManifestError(f"{path}: cannot be read ({error.strerror})") from None

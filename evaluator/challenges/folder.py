@@ -3,8 +3,8 @@
     challenge.toml                                   the definition
     log.jsonl                                        every change, chained by hashes
     challenge.db                                     the index, unless another database is named
-    public.pem                                       the key that verifies results
-    private/signing.pem, private/salt                read by the organiser only
+    public-key.pem                                   the key that verifies results
+    private/signing-key.pem, private/salt            read by the organiser only
     submissions/<id>/submission.json                 what was handed in
     submissions/<id>/image.tar                       the archive, if one was handed in
     submissions/<id>/check.json                      what its inspection found
@@ -21,15 +21,17 @@ Paths are built here and nowhere else.
 from __future__ import annotations
 
 import os
+import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from evaluator.challenges.event_log import EventLog
 from evaluator.challenges.records import AttemptEnd, CheckRecord, Outcome, SubmissionRecord
+from evaluator.challenges.signing import PRIVATE_NAME, PUBLIC_NAME
 from evaluator.errors import UnknownNameError, write_fault
-from evaluator.files import safe_name
-from evaluator.runs.json_types import read_typed, write_typed
+from evaluator.files import Json, safe_name, write_json
+from evaluator.runs.json_types import dump, read_typed, write_typed
 from evaluator.runs.store import RunStore
 
 if TYPE_CHECKING:
@@ -63,12 +65,12 @@ class ChallengeFolder:
     @property
     def signing_key(self) -> Path:
         """The secret key that signs results."""
-        return self.path / "private" / "signing.pem"
+        return self.path / "private" / PRIVATE_NAME
 
     @property
     def public_key(self) -> Path:
         """The key that verifies results."""
-        return self.path / "public.pem"
+        return self.path / PUBLIC_NAME
 
     @property
     def salt(self) -> Path:
@@ -206,8 +208,13 @@ def write_once(path: Path, value: Any) -> bool:
     Raises:
         HostError: the file cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.new")
-    write_typed(part, value)
+    return write_json_once(path, dump(value))
+
+
+def write_json_once(path: Path, body: Json) -> bool:
+    """As ``write_once``, of plain JSON values."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+    write_json(part, body)
     try:
         os.link(part, path)
     except FileExistsError:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from evaluator.challenges.database import Database
 from evaluator.challenges.definition import FILE, Challenge, read_definition
 from evaluator.challenges.folder import ChallengeFolder
+from evaluator.challenges.signing import create_keys
 from evaluator.challenges.template import TEMPLATE
 from evaluator.errors import UserError, write_fault
 from evaluator.files import write_bytes
@@ -76,6 +77,9 @@ def make_secrets(folder: ChallengeFolder) -> None:
         raise write_fault(folder.salt, error) from error
     if not folder.salt.exists():
         _write_secret(folder.salt, secrets.token_hex(32).encode())
+    if not folder.signing_key.exists():
+        _, public = create_keys(folder.signing_key.parent)
+        write_bytes(folder.public_key, public.read_bytes())
 
 
 def _write_secret(path: Path, content: bytes) -> None:

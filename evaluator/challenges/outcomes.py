@@ -97,7 +97,7 @@ def finish_interrupted(challenge: OpenChallenge, submission: SubmissionFolder, j
 
 
 def _log(challenge: OpenChallenge, submission: str, job: int, outcome: Outcome) -> None:
-    facts = {"evaluation": job, "attempt": outcome.attempt}
+    facts: dict[str, object] = {"evaluation": job, "attempt": outcome.attempt}
     if outcome.state == "scored":
         facts["result"] = outcome.result
     else:

@@ -11,6 +11,7 @@ from evaluator.challenges.tables import QuotaRow, SubmissionRow
 from evaluator.errors import UserError
 
 if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
     from evaluator.challenges.definition import Quota
@@ -88,7 +89,7 @@ def recount(session: Session) -> None:
             session.add(row)
 
 
-def _place(row: SubmissionRow, day: str) -> tuple[object, ...]:
+def _place(row: SubmissionRow, day: str) -> tuple[ColumnElement[bool], ...]:
     return (
         QuotaRow.team == row.team,
         QuotaRow.track == row.track,

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from evaluator.challenges.counted_scores import count_scores, total_scores
 from evaluator.challenges.definition import FILE
-from evaluator.challenges.folder import write_once
 from evaluator.challenges.result_file import (
     ChallengeResult,
     ResultDigests,
     ResultMetric,
     ResultTimes,
 )
+from evaluator.challenges.signed_results import write_signed
 from evaluator.challenges.submitting import BASELINE
 from evaluator.errors import UserError
 from evaluator.manifests.protocols import load_protocol
@@ -80,7 +80,7 @@ def write_result(
     while True:
         number = len(submission.results()) + 1
         result = make_result(challenge, submission, job, number, reason)
-        if write_once(submission.result_path(number), result):
+        if write_signed(challenge.folder, submission.result_path(number), result):
             return result
 
 

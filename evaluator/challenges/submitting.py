@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import shutil
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -154,14 +154,16 @@ def _take(archive: Path, target: Path, *, move: bool) -> str:
         with suppress(OSError):
             archive.replace(target)
     copies = not target.exists()
-    with (archive if copies else target).open("rb") as file:
-        with target.open("wb") if copies else open(os.devnull, "wb") as copy:  # noqa: PTH123
-            while part := file.read(COPY_BYTES):
-                digest.update(part)
+    with ExitStack() as stack:
+        file = stack.enter_context((archive if copies else target).open("rb"))
+        copy = stack.enter_context(target.open("wb")) if copies else None
+        while part := file.read(COPY_BYTES):
+            digest.update(part)
+            if copy:
                 copy.write(part)
-            if copies:
-                copy.flush()
-                os.fsync(copy.fileno())
+        if copy:
+            copy.flush()
+            os.fsync(copy.fileno())
     if move:
         archive.unlink(missing_ok=True)
     return digest.hexdigest()

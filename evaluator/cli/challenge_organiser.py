@@ -189,3 +189,36 @@ def rebuild(challenge: Path) -> None:
     for problem in made.problems:
         click.echo(f"problem: {clean_text(problem)}")
     click.echo(f"{made.submissions} submissions")
+
+
+@click.command(epilog="Example: umd challenge verify my-challenge")
+@click.argument("path", type=PATH)
+@click.option(
+    "--key", type=PATH, help="Public key (default: that of the challenge, which says less)."
+)
+@click.option("--head", help="Hash of a line of the log that was noted earlier.")
+def verify(path: Path, key: Path | None, head: str | None) -> None:
+    """Check a challenge's log and results, or the signature of one result file, PATH.
+
+    Exit code 1 if something was changed; the first broken line of the log is named.
+    """
+    from evaluator.challenges.folder import ChallengeFolder
+    from evaluator.challenges.signed_results import result_problem
+    from evaluator.challenges.verifying import verify_challenge
+
+    if path.is_file():
+        if key is None:
+            raise click.UsageError("the signature of a result needs --key, the public key")
+        problem = result_problem(path, key)
+        click.echo(problem or "the signature is right")
+        raise SystemExit(1 if problem else 0)
+    found = verify_challenge(ChallengeFolder(path.resolve()), public_key=key, known_head=head)
+    chain = found.chain
+    if chain.broken_line is None:
+        click.echo(f"log: {chain.lines} lines are intact; head {chain.head}")
+    else:
+        click.echo(f"log: line {chain.broken_line} is broken: {chain.reason}")
+    for problem in found.problems:
+        click.echo(f"problem: {clean_text(problem)}")
+    click.echo(f"{found.results} results have a right signature and are in the log")
+    raise SystemExit(0 if found.is_intact else 1)
