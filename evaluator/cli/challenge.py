@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from evaluator.challenges.archives import ArchiveReport
 
 
-@click.group(epilog="Example: umd challenge init my-challenge")
+@click.group(epilog="Example: umd challenge inspect submission.tar.gz")
 def challenge() -> None:
     """Inspect, run and rank the images of teams."""
 

@@ -27,6 +27,7 @@ from evaluator.runs.run_info import (
     WeightsInfo,
 )
 from evaluator.zoo.conformance.golden_record import golden_state
+from evaluator.zoo.preflight.verdict import preflight_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,6 +80,7 @@ def run_info(
             name=plan.weights,
             sha256=dict(weights_sha256),
             golden=golden_state(plan.card.name, weights_sha256) if plan.weights else "",
+            preflight=_preflight(plan, weights_sha256),
         ),
         options=dict(plan.options),
         engine=_engine_info(engine),
@@ -98,6 +100,13 @@ def run_info(
         dataset_subjects=len({case.subject for case in dataset.cases}),
         arguments=tuple(arguments_of(config)),
     )
+
+
+def _preflight(plan: Plan, weights_sha256: Mapping[str, str]) -> str:
+    """The verdict on the weights' files; empty without weights and for random ones."""
+    if not plan.weights or plan.weights.startswith("random"):
+        return ""
+    return preflight_state(plan.card.name, weights_sha256)
 
 
 def arguments_of(config: RunConfig) -> list[str]:

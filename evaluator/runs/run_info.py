@@ -82,6 +82,10 @@ class WeightsInfo:
     #: golden case with weights of these hashes: "passed", "failed" or "not run"; empty: no weights,
     #: or a run of before 2026-11-28
     golden: str = ""
+    #: checks of the files, for weights of these hashes: "passed", "failed", "unknown" (nothing is
+    #: known by which to recognise a file) or "not run"; empty: no or random weights, or an older
+    #: run
+    preflight: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
