@@ -117,6 +117,12 @@ NO_MASK_EXIT = 11
     "(0: skip).",
 )
 @click.option(
+    "--rehash",
+    is_flag=True,
+    help="Hash all images, references and masks anew. Without it, a file is trusted whose size, "
+    "times and inode are those of an earlier call.",
+)
+@click.option(
     "--batch", is_flag=True, help="Send requests in batches even if the model supports sessions."
 )
 @weights_option

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import logging
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluator import paths
 from evaluator.errors import DatasetError, UnknownNameError, VolumeError
+from evaluator.files import file_state
 from evaluator.imaging.geometry import difference
 from evaluator.manifests.datasets import (
     DatasetManifest,
@@ -24,8 +26,10 @@ from evaluator.volumes import read_grid
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from evaluator.files import FileState
     from evaluator.manifests.case_lists import Row
     from evaluator.manifests.subject_tables import Subgroups
+    from zoo_sdk.wire import Grid
 
 logger = logging.getLogger(__name__)
 
@@ -115,13 +119,20 @@ def scan_problem(scan: Scan) -> str | None:
         if not path.is_file():
             return f"{path} is missing"
     try:
-        grid = read_grid(scan.image)
+        grid = _grid_of(scan.image, file_state(scan.image))
         for reference in scan.references:
-            if mismatch := difference(grid, read_grid(reference.path)):
+            reference_grid = _grid_of(reference.path, file_state(reference.path))
+            if mismatch := difference(grid, reference_grid):
                 return f"image and reference do not match: {mismatch}"
-    except VolumeError as error:
+    except (VolumeError, OSError) as error:
         return str(error)
     return None
+
+
+@lru_cache(maxsize=65536)
+def _grid_of(path: Path, _state: FileState) -> Grid:
+    """As ``read_grid``; a header is read again only if the state of its file has changed."""
+    return read_grid(path)
 
 
 def _cases(manifest: DatasetManifest, root: Path) -> tuple[Case, ...]:

@@ -30,7 +30,9 @@ from evaluator.evaluation.run_context import read_case_files
 from evaluator.evaluation.scan_task import ScanTask, scan_tasks
 from evaluator.evaluation.task_evaluation import result_key
 from evaluator.evaluation.task_scheduler import OPEN
+from evaluator.limits.run_limits import RULES
 from evaluator.manifests.protocols import load_protocol
+from evaluator.runs.finished_cases import hash_of_files, read_finished_cases
 from evaluator.runs.names import open_run
 from evaluator.runs.store import find_run
 from evaluator.scoring.applicability import check_metrics
@@ -41,7 +43,7 @@ from evaluator.zoo.cards import read_text_prompts
 from evaluator.zoo.prepare import find_prepared
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from evaluator.evaluation.run_context import CaseFiles
     from evaluator.runs.data_checks import DataChecks
@@ -108,6 +110,8 @@ class ResolvedRun:
     #: what was found in the data of the tasks
     data: CheckedData
     disk: DiskEstimate
+    #: cases that were finished when the run ended, and neither they nor the run have changed since
+    finished: frozenset[str] = frozenset()
 
     def count(self, state: State) -> int:
         """How many scans are in a state."""
@@ -155,8 +159,9 @@ def resolve(config: RunConfig) -> ResolvedRun:
     tasks = tuple(task for task in scan_tasks(cases, protocol) if task.case in of_shard)
     to_check = [case for case in cases if case.id in of_shard]
     logger.info("checking the data of %d cases", len(to_check))
-    data = check_data(to_check, registered=plan.registered)
-    scans = _resolve_scans(plan, to_check, run, replay, data.checks)
+    data = check_data(to_check, registered=plan.registered, rehash=config.rehash)
+    finished = _finished_cases(run, config, data) if run is not None else frozenset()
+    scans = _resolve_scans(plan, to_check, run, replay, data.checks, finished)
     return ResolvedRun(
         config=config,
         plan=plan,
@@ -172,6 +177,7 @@ def resolve(config: RunConfig) -> ResolvedRun:
         scans=scans,
         data=data,
         disk=_estimate_disk(plan, scans, len(gpus)),
+        finished=finished,
     )
 
 
@@ -181,6 +187,20 @@ def shuffled(cases: Sequence[Case], seed: int | None) -> list[Case]:
     if seed is not None:
         random.Random(seed).shuffle(ordered)  # noqa: S311
     return ordered
+
+
+def _finished_cases(run: RunStore, config: RunConfig, data: CheckedData) -> frozenset[str]:
+    """The checked cases that are finished, by the states and hashes of files alone."""
+    if config.rehash:
+        return frozenset()
+    recorded = read_finished_cases(run, limit_rules=RULES, recheck=config.recheck)
+    unchanged = frozenset(
+        case
+        for case, hashes in data.sha256.items()
+        if recorded.get(case) == hash_of_files(hashes) and case not in data.checks.stopped
+    )
+    # an unreadable file is found when its scan is resolved
+    return unchanged - {finding.case for finding in data.errors}
 
 
 def shard_cases(cases: Sequence[Case], shard: Shard | None) -> list[str]:
@@ -198,16 +218,31 @@ def _resolve_scans(
     run: RunStore | None,
     replay: RunStore | None,
     checks: DataChecks,
+    finished: Collection[str],
 ) -> tuple[ResolvedScan, ...]:
     scans: list[ResolvedScan] = []
     for case in cases:
         stopped = checks.stopped.get(case.id, {})
         for modality in sorted(case.scans):
+            if case.id in finished:
+                scans.append(_finished_scan(plan, case, modality))
+                continue
             scan = _resolve_scan(plan, case, modality, run, replay, stopped)
             if run is not None and scan.state == "not run":
                 require_finished_data(run, case, modality, scan.reason)
             scans.append(scan)
     return tuple(scans)
+
+
+def _finished_scan(plan: Plan, case: Case, modality: Modality) -> ResolvedScan:
+    """A scan of a finished case: done, or refused by the model's card."""
+    refused = refusal(plan, case, modality)
+    return ResolvedScan(
+        case=case.id,
+        modality=modality,
+        state="refused" if refused else "done",
+        reason=refused.detail if refused else "",
+    )
 
 
 def _resolve_scan(

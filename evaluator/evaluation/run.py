@@ -26,11 +26,13 @@ from evaluator.evaluation.resolve import resolve
 from evaluator.evaluation.run_context import RunContext
 from evaluator.evaluation.task_evaluation import TaskEvaluation
 from evaluator.limits import complete_limits
+from evaluator.limits.run_limits import RULES
 from evaluator.locks import file_lock
 from evaluator.runs.damaged_files import set_aside_damaged
+from evaluator.runs.finished_cases import write_finished_cases
 from evaluator.runs.names import open_run
 from evaluator.runs.store import create_run, find_run
-from evaluator.runs.tables import gather
+from evaluator.runs.tables import gather, tables_are_current
 from evaluator.volumes import MaskValidator
 from evaluator.zoo import ImageBuildConfig, find_model
 from evaluator.zoo.fetching import Fetch
@@ -109,7 +111,8 @@ def execute(
         logger.warning(warning)
     with run.writing(config.shard), ExitStack() as stack:
         run.write_checks(checks, resolved.data.cases)
-        set_aside_damaged(run.path, run.place_of)
+        if not resolved.finished:  # else every record was read when the run ended
+            set_aside_damaged(run.path, run.place_of)
         context = _open_context(resolved, plan, run, progress, stack)
         connection = _connect(resolved, context, engine, prepared.model, limits, history)
         _evaluate(resolved, context, connection, executor or LocalExecutor(resolved.gpus, run.name))
@@ -223,7 +226,13 @@ def _evaluate(
             at_once=at_once,
         )
 
-    executor.run(resolved.tasks, work)
+    for scan in resolved.scans:
+        if scan.case in resolved.finished:
+            how = f"unsupported: {scan.reason}" if scan.state == "refused" else "done before"
+            context.progress(scan.case, scan.modality, how)
+    tasks = [task for task in resolved.tasks if task.case not in resolved.finished]
+    if tasks:
+        executor.run(tasks, work)
 
 
 def _finish(resolved: ResolvedRun, context: RunContext, connection: ModelConnection) -> None:
@@ -234,6 +243,8 @@ def _finish(resolved: ResolvedRun, context: RunContext, connection: ModelConnect
         missing += sum(not run.record_path(case.id, name).is_file() for name in case.scans)
     if missing:
         logger.info("%d scans of run %s are left to other shards", missing, run.name)
+        return
+    if resolved.finished.issuperset(case.id for case in resolved.cases) and tables_are_current(run):
         return
     with file_lock(run.path / "lock-finish", "umd", optional=True):
         if problem := complete_limits(run):
@@ -249,6 +260,7 @@ def _finish(resolved: ResolvedRun, context: RunContext, connection: ModelConnect
                     sample=resolved.config.recheck,
                     gpu=uuid,
                 )
+        write_finished_cases(run, limit_rules=RULES, recheck=resolved.config.recheck)
 
 
 def _count(total: int, progress: Progress) -> Callable[[str, Modality, str], None]:

@@ -46,6 +46,8 @@ class RunConfig:
     threads: int | None = None
     #: scans that are predicted again at the end, to check that results do not depend on their order
     recheck: int = RECHECK
+    #: hash all files anew, also those whose size and times are those of an earlier call
+    rehash: bool = False
     #: "published", "random", "random:full", or a folder with the weights
     weights: str = "published"
     #: the model's options, each as name=value

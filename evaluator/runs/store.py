@@ -173,8 +173,10 @@ class RunStore:
     def write_checks(self, checks: DataChecks, cases: Iterable[str]) -> None:
         """Add checks of these cases; other processes may do the same at the same time."""
         with file_lock(self.path / "lock-checks", "umd", optional=True):
-            merged = self.checks().updated(checks, frozenset(cases))
-            write_typed(self.path / "checks.json", merged)
+            present = self.checks()
+            merged = present.updated(checks, frozenset(cases))
+            if merged != present or not (self.path / "checks.json").is_file():
+                write_typed(self.path / "checks.json", merged)
 
     def reproducibility(self) -> Reproducibility | None:
         """Whether predictions depend on the order of cases; None if it was not checked."""

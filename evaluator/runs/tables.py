@@ -17,12 +17,11 @@ import pandas as pd
 from evaluator.errors import UserError
 from evaluator.files import fingerprint, write_bytes
 from evaluator.runs.changed_files import record_files
+from evaluator.runs.file_states import file_states
 from evaluator.runs.prediction_rows import prediction_rows, scan_columns
 from evaluator.runs.scorers import read_scorers
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from evaluator.runs.records import ScanRecord
     from evaluator.runs.store import RunStore
     from evaluator.types import Protocol
@@ -118,6 +117,22 @@ def gather(run: RunStore) -> pd.DataFrame:
     return scores
 
 
+def tables_are_current(run: RunStore) -> bool:
+    """Whether the run's tables were made of its files as they are."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    source = source_of(run).encode()
+    for name in ("scores", "predictions"):
+        try:
+            metadata = pq.read_schema(run.path / f"{name}.parquet").metadata or {}
+        except (OSError, pa.ArrowInvalid):
+            return False
+        if metadata.get(SOURCE) != source:
+            return False
+    return (run.path / "scores.csv").is_file()
+
+
 def gathered(run: RunStore, name: str) -> pd.DataFrame | None:
     """The table ``scores`` or ``predictions`` of a run from its Parquet file.
 
@@ -139,10 +154,8 @@ def gathered(run: RunStore, name: str) -> pd.DataFrame | None:
 
 def source_of(run: RunStore) -> str:
     """The state of a run: a hash over name, size and time of every file behind its tables."""
-    paths: list[Path] = []
-    for folder in ("records", "scores", "prompts", "limits"):
-        paths += (run.path / folder).rglob("*.json")
-    states = [(str(path.relative_to(run.path)), *_state(path)) for path in sorted(paths)]
+    folders = ("records", "scores", "prompts", "limits")
+    states = sorted(file_states(run.path, folders, ".json"), key=lambda state: state[0].split("/"))
     return fingerprint({"columns": [*COLUMNS, *PREDICTION_COLUMNS], "files": states})
 
 
@@ -209,8 +222,3 @@ def _frame(run: RunStore, names: tuple[str, ...], rows: list[Row]) -> pd.DataFra
 def _tidy(frame: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
     """Numbers nullable, all else text."""
     return frame[list(names)].astype({name: _TYPES.get(name, "string") for name in names})
-
-
-def _state(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns

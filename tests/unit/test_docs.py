@@ -14,7 +14,14 @@ from evaluator.challenges.event_log import Event
 from evaluator.cli.main import COMMANDS
 from evaluator.evaluation import suites
 from evaluator.prompting.stop_reason import StopReason
-from evaluator.runs import changed_files, data_checks, records, run_info, score_limits
+from evaluator.runs import (
+    changed_files,
+    data_checks,
+    finished_cases,
+    records,
+    run_info,
+    score_limits,
+)
 from evaluator.runs.json_types import FORMAT
 from evaluator.types import TargetPrompt
 from zoo_sdk.wire import Box, BoxMm, Grid, Point, Reply
@@ -139,7 +146,11 @@ def test_the_challenge_format_page_names_every_field_of_every_type():
 def run_file_types() -> set[type]:
     """The dataclasses that describe files of a run folder."""
     types: set[type] = set()
-    for module in (changed_files, data_checks, findings, records, run_info, score_limits, suites):
+    modules = (
+        changed_files, data_checks, findings, finished_cases, records, run_info, score_limits,
+        suites,
+    )  # fmt: skip
+    for module in modules:
         for _, kind in inspect.getmembers(module, dataclasses.is_dataclass):
             if kind.__module__ == module.__name__:
                 types.add(kind)
