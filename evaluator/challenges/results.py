@@ -28,8 +28,10 @@ from evaluator.runs.results import load
 if TYPE_CHECKING:
     import pandas as pd
 
+    from evaluator.challenges.definition import Ranking
     from evaluator.challenges.folder import SubmissionFolder
     from evaluator.challenges.opening import OpenChallenge
+    from evaluator.challenges.records import SubmissionRecord
     from evaluator.runs.results import Results
     from evaluator.runs.store import RunStore
 
@@ -95,11 +97,7 @@ def make_result(
     definition = challenge.definition
     track, ranking = definition.track(record.track), definition.ranking
     results, protocol = load(run), load_protocol(info.protocol_source)
-    baseline = None
-    if ranking.failures == "baseline" and not record.baseline:
-        baseline = baseline_result(challenge, record.track, record.phase)
-        if baseline is None:
-            raise UserError(f"the baseline of track {record.track} has no result yet")
+    baseline = _replacing(challenge, record)
     scores = count_scores(
         results.scores,
         protocol,
@@ -119,15 +117,7 @@ def make_result(
         reason=reason,
         received=record.received,
         scored=datetime.now(UTC).isoformat(timespec="seconds"),
-        digests=ResultDigests(
-            image=info.identity.image,
-            archive=record.archive_sha256,
-            dataset=info.identity.dataset_sha256,
-            protocol=info.identity.protocol_sha256,
-            challenge=hashlib.sha256((challenge.folder.path / FILE).read_bytes()).hexdigest(),
-            code=info.software.commit or "",
-            run=_run_digest(run),
-        ),
+        digests=_digests(challenge, record, run),
         dataset=info.identity.dataset,
         protocol=info.identity.protocol,
         software=version("umd-evaluator"),
@@ -139,12 +129,7 @@ def make_result(
         image_blind=info.image_blind,
         failures=ranking.failures,
         baseline=f"{baseline.submission} {baseline.version}" if baseline else "",
-        metrics=tuple(
-            ResultMetric(
-                name=metric.name, direction=METRICS[metric.name].direction, weight=metric.weight
-            )
-            for metric in ranking.metrics
-        ),
+        metrics=_metrics(definition.ranking),
         predictions=_count_predictions(results),
         reproducibility=results.runs[0].reproducibility,
         warnings=results.runs[0].warnings,
@@ -152,6 +137,42 @@ def make_result(
         times=_times(results.predictions),
         scores=scores,
         log_head=challenge.folder.log.head(),
+    )
+
+
+def _replacing(challenge: OpenChallenge, record: SubmissionRecord) -> ChallengeResult | None:
+    """The result whose scores replace failures; None: nothing does.
+
+    Raises:
+        UserError: the baseline has no result.
+    """
+    if challenge.definition.ranking.failures != "baseline" or record.baseline:
+        return None
+    result = baseline_result(challenge, record.track, record.phase)
+    if result is None:
+        raise UserError(f"the baseline of track {record.track} has no result yet")
+    return result
+
+
+def _metrics(ranking: Ranking) -> tuple[ResultMetric, ...]:
+    return tuple(
+        ResultMetric(
+            name=metric.name, direction=METRICS[metric.name].direction, weight=metric.weight
+        )
+        for metric in ranking.metrics
+    )
+
+
+def _digests(challenge: OpenChallenge, record: SubmissionRecord, run: RunStore) -> ResultDigests:
+    info = run.info()
+    return ResultDigests(
+        image=info.identity.image,
+        archive=record.archive_sha256,
+        dataset=info.identity.dataset_sha256,
+        protocol=info.identity.protocol_sha256,
+        challenge=hashlib.sha256((challenge.folder.path / FILE).read_bytes()).hexdigest(),
+        code=info.software.commit or "",
+        run=_run_digest(run),
     )
 
 

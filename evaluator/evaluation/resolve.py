@@ -7,7 +7,6 @@ simulated. (A synthetic dataset is generated when it is used for the first time.
 from __future__ import annotations
 
 import logging
-import random
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from evaluator.datasets import load_dataset, scan_problem
 from evaluator.datasets.image_plans import plan_problem
 from evaluator.datasets.load import choose_cases, limit_subjects
 from evaluator.errors import UserError, VolumeError
+from evaluator.evaluation.case_order import shard_cases, shuffled
 from evaluator.evaluation.click_replay import clicks_to_replay
 from evaluator.evaluation.data_guard import CheckedData, check_data, require_finished_data
 from evaluator.evaluation.plan import Plan, choose_options, inputs_for, refusal
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from evaluator.evaluation.run_context import CaseFiles
     from evaluator.runs.data_checks import DataChecks
-    from evaluator.runs.store import RunStore, Shard
+    from evaluator.runs.store import RunStore
 
 logger = logging.getLogger(__name__)
 
@@ -181,14 +181,6 @@ def resolve(config: RunConfig) -> ResolvedRun:
     )
 
 
-def shuffled(cases: Sequence[Case], seed: int | None) -> list[Case]:
-    """The cases in a random order that the seed decides; without a seed in the given one."""
-    ordered = list(cases)
-    if seed is not None:
-        random.Random(seed).shuffle(ordered)  # noqa: S311
-    return ordered
-
-
 def _finished_cases(run: RunStore, config: RunConfig, data: CheckedData) -> frozenset[str]:
     """The checked cases that are finished, by the states and hashes of files alone."""
     if config.rehash:
@@ -201,15 +193,6 @@ def _finished_cases(run: RunStore, config: RunConfig, data: CheckedData) -> froz
     )
     # an unreadable file is found when its scan is resolved
     return unchanged - {finding.case for finding in data.errors}
-
-
-def shard_cases(cases: Sequence[Case], shard: Shard | None) -> list[str]:
-    """Ids of the cases of a shard; all without one. A subject's cases are in the same shard."""
-    if shard is None:
-        return [case.id for case in cases]
-    subjects = sorted({case.subject for case in cases})
-    chosen = set(subjects[shard.index - 1 :: shard.count])
-    return [case.id for case in cases if case.subject in chosen]
 
 
 def _resolve_scans(
