@@ -19,6 +19,7 @@ from evaluator.datasets import load_dataset, scan_problem
 from evaluator.datasets.image_plans import plan_problem
 from evaluator.datasets.load import choose_cases, limit_subjects
 from evaluator.errors import UserError, VolumeError
+from evaluator.evaluation.case_order import shard_cases, shuffled
 from evaluator.evaluation.click_replay import clicks_to_replay
 from evaluator.evaluation.data_guard import CheckedData, check_data, require_finished_data
 from evaluator.evaluation.plan import Plan, choose_options, inputs_for, refusal
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
     from evaluator.evaluation.run_context import CaseFiles
     from evaluator.runs.data_checks import DataChecks
-    from evaluator.runs.store import RunStore, Shard
+    from evaluator.runs.store import RunStore
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +131,8 @@ def resolve(config: RunConfig) -> ResolvedRun:
     protocol = load_protocol(config.protocol)
     check_metrics(protocol.metrics)
     read_text_prompts(zoo_model.card)
-    cases = tuple(limit_subjects(choose_cases(dataset, config.cases), config.limit))
+    chosen = shuffled(choose_cases(dataset, config.cases), config.shuffle)
+    cases = tuple(limit_subjects(chosen, config.limit))
     replay = open_run(config.prompts) if config.prompts else None
     engine = open_engine(config.engine)
     options = choose_options(zoo_model.card, config.options)
@@ -154,9 +156,9 @@ def resolve(config: RunConfig) -> ResolvedRun:
         if prepared is None:  # the image is not known yet, all else is
             present = replace(present, image=recorded.image, weights=recorded.weights)
         run.require_identity(present)
-    chosen = set(shard_cases(cases, config.shard))
-    tasks = tuple(task for task in scan_tasks(cases, protocol) if task.case in chosen)
-    to_check = [case for case in cases if case.id in chosen]
+    of_shard = set(shard_cases(cases, config.shard))
+    tasks = tuple(task for task in scan_tasks(cases, protocol) if task.case in of_shard)
+    to_check = [case for case in cases if case.id in of_shard]
     logger.info("checking the data of %d cases", len(to_check))
     data = check_data(to_check, registered=plan.registered, rehash=config.rehash)
     finished = _finished_cases(run, config, data) if run is not None else frozenset()
@@ -192,15 +194,6 @@ def _finished_cases(run: RunStore, config: RunConfig, data: CheckedData) -> froz
     )
     # an unreadable file is found when its scan is resolved
     return unchanged - {finding.case for finding in data.errors}
-
-
-def shard_cases(cases: Sequence[Case], shard: Shard | None) -> list[str]:
-    """Ids of the cases of a shard; all without one. A subject's cases are in the same shard."""
-    if shard is None:
-        return [case.id for case in cases]
-    subjects = sorted({case.subject for case in cases})
-    chosen = set(subjects[shard.index - 1 :: shard.count])
-    return [case.id for case in cases if case.subject in chosen]
 
 
 def _resolve_scans(

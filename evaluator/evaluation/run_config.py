@@ -32,6 +32,8 @@ class RunConfig:
     cases: tuple[str, ...] = ()
     #: only the first so many subjects of these; None: all
     limit: int | None = None
+    #: seed of a random order of the cases; None: the dataset's order
+    shuffle: int | None = None
     #: do only this part of the cases; subjects stay together (see ``parse_shard``)
     shard: Shard | None = None
     data_root: Path | None = None
