@@ -53,15 +53,18 @@ class Database:
             UserError: the URL is invalid, or its database is of another kind.
         """
         self.url = _with_driver(url)
+        if not self.url.startswith(("sqlite:", "postgresql+psycopg:")):
+            raise UserError(
+                f"database {hide_password(url)}: write sqlite:///FILE or postgresql://USER@HOST/NAME"
+            )
         try:
             self.engine = _create(self.url)
         except (ArgumentError, NoSuchModuleError) as error:
             raise UserError(
-                f"database {url}: {error}; write sqlite:///FILE or postgresql://USER@HOST/NAME"
+                f"database {hide_password(url)}: {error}; write sqlite:///FILE or "
+                "postgresql://USER@HOST/NAME"
             ) from None
         self.is_sqlite = self.engine.dialect.name == "sqlite"
-        if self.engine.dialect.name not in ("sqlite", "postgresql"):
-            raise UserError(f"database {url}: only SQLite and PostgreSQL can be used")
 
     @property
     def now(self) -> ColumnElement[float]:
