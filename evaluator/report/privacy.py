@@ -27,7 +27,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 #: options of ``umd run`` whose values tell nothing of a subject or a machine
 _TOLD = (
     "-m", "--model", "-d", "--data", "-p", "--protocol", "--engine", "--gpus", "--timeout",
-    "--threads", "--recheck", "--shard", "--limit", "--contract",
+    "--threads", "--recheck", "--shard", "--shuffle", "--limit", "--contract",
     "--weights", "--option", "--accept-licence",
 )  # fmt: skip
 _FLAGS = (
