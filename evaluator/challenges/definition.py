@@ -167,8 +167,6 @@ class Challenge(_Table):
     probe_subjects: int = Field(default=1, ge=1)
     #: container engine; "local" runs models of the zoo without a container, for rehearsals only
     engine: Literal["auto", "docker", "podman", "podman-socket", "apptainer", "local"] = "auto"
-    #: runtime of the containers, such as runsc; None: the engine's usual one
-    runtime: str | None = None
     #: SQLAlchemy's URL of the database; None: SQLite, in the file challenge.db of the folder
     database: str | None = None
     #: teams that may take part; empty: every name
