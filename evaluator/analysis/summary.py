@@ -90,9 +90,9 @@ def summarise(
     counts = _counts(scores, names[0], protocol)
     rows = scores[scores["metric"] == names[0]]
     warning = {"random_weights": True} if run.info().random_weights else {}
-    whole = subjects is None
-    reproducibility = read_verdict(run) if whole else ""
-    moved = displacements(run) if whole else {}
+    of_all_subjects = subjects is None
+    reproducibility = read_verdict(run) if of_all_subjects else ""
+    moved = displacements(run) if of_all_subjects else {}
     effort = mean_effort(at_round(results.predictions, round_number, protocol))
     entries = []
     for model, target, modality, group in _groups(rows, all_targets=all_targets):
@@ -100,7 +100,7 @@ def summarise(
         details: dict[str, Any] = {
             "statuses": dict(sorted(Counter(map(str, group["status"])).items()))
         }
-        if whole:
+        if of_all_subjects:
             details["reproducibility"] = reproducibility
             details["displacement_mm"] = _largest(moved, target, modality)
         details["metric"] = names[0]

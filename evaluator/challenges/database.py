@@ -55,7 +55,8 @@ class Database:
         self.url = _with_driver(url)
         if not self.url.startswith(("sqlite:", "postgresql+psycopg:")):
             raise UserError(
-                f"database {hide_password(url)}: write sqlite:///FILE or postgresql://USER@HOST/NAME"
+                f"database {hide_password(url)}: write sqlite:///FILE or "
+                "postgresql://USER@HOST/NAME"
             )
         try:
             self.engine = _create(self.url)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: how long a worker may be silent, seconds
 LEASE_SECONDS = 60.0
+#: how long a worker that was killed stays in the list, seconds
+FORGET_SECONDS = 3600.0
 #: wait before a submission is taken again after a fault of the host, seconds
 HOST_PAUSE_SECONDS = 10.0
 #: wait of a submission whose baseline is not scored yet, seconds
@@ -233,16 +235,17 @@ def enqueue(database: Database, submission: str, *, again: bool = False) -> int 
         return session.scalar(statement)
 
 
-def tell_of_worker(database: Database, name: str, slots: int, gpus: str) -> None:
-    """Note that a worker lives."""
+def register_worker(database: Database, name: str, slots: int, gpus: str) -> None:
+    """Note that a worker lives, and remove those that have been silent for an hour."""
     now = database.now
     with database.writing() as session:
+        session.execute(delete(WorkerRow).where(WorkerRow.seen < now - FORGET_SECONDS))
         seen = session.execute(update(WorkerRow).where(WorkerRow.name == name).values(seen=now))
         if getattr(seen, "rowcount", 0) == 0:
             session.add(WorkerRow(name=name, slots=slots, gpus=gpus, started=now, seen=now))
 
 
-def forget_worker(database: Database, name: str) -> None:
+def remove_worker(database: Database, name: str) -> None:
     """Remove a worker that ends."""
     with database.writing() as session:
         session.execute(delete(WorkerRow).where(WorkerRow.name == name))

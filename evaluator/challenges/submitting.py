@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from evaluator.challenges.queue import Claim
 
 TEAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+#: registry, repository, tag and digest of an image, as Docker writes them
+REFERENCE = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
+    r"(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?"
+)
+ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".zip")
 #: the team of the organiser's baseline
 BASELINE = "baseline"
 #: how long a submission may be received and inspected before a worker takes it over, seconds
@@ -92,6 +98,8 @@ def receive(
     _require_team(challenge, team)
     definition.track(track)
     phase = definition.open_phase(moment)
+    if definition.engine != "local" and team != BASELINE:
+        _require_image(source)
     record = SubmissionRecord(
         id=f"{moment:%Y%m%d}-{secrets.token_hex(4)}",
         team=team,
@@ -123,6 +131,22 @@ def _require_team(challenge: OpenChallenge, team: str) -> None:
     teams = challenge.definition.teams
     if teams and team not in (*teams, BASELINE):
         raise UserError(f"team {team} does not take part; teams are named in challenge.toml")
+
+
+def _require_image(source: str) -> None:
+    """Refuse what is neither a file nor the reference of an image, before it counts.
+
+    A mistyped path has the form of a reference, so an ending of archives decides.
+    """
+    path = Path(source).expanduser()
+    if path.is_file():
+        return
+    if path.is_dir():
+        raise UserError(f"{source} is a folder; hand in the file of docker save")
+    if source.endswith(ARCHIVE_SUFFIXES):
+        raise UserError(f"there is no file {source}")
+    if not REFERENCE.fullmatch(source):
+        raise UserError(f"{source!r} is neither a file nor the reference of an image")
 
 
 def _store(

@@ -6,8 +6,11 @@ import logging
 import os
 import secrets
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import DBAPIError
 
 from evaluator.challenges import queue
 from evaluator.challenges.evaluation import Evaluation
@@ -46,6 +49,7 @@ class Worker:
     options: WorkerOptions = field(default_factory=WorkerOptions)
     name: str = field(default_factory=lambda: worker_name())
     stop: threading.Event = field(default_factory=threading.Event)
+    _next_sign: float = 0.0
 
     def run(self) -> int:
         """Work until the options or ``stop`` end it.
@@ -75,19 +79,19 @@ class Worker:
             for thread in threads:
                 while thread.is_alive():
                     thread.join(0.5)
-        except BaseException:
+                    self._register()
+        finally:
             self.stop.set()
             for thread in threads:
                 thread.join()
-            raise
-        self._forget()
+            self._forget()
         if errors:
             raise errors[0]
         return sum(counts)
 
     def _forget(self) -> None:
         try:
-            queue.forget_worker(self.challenge.database, self.name)
+            queue.remove_worker(self.challenge.database, self.name)
         except Exception:
             logger.debug("worker %s could not be removed from the list", self.name)
 
@@ -95,7 +99,6 @@ class Worker:
         database, done = self.challenge.database, 0
         gpus = self.options.gpus[slot % len(self.options.gpus)]
         while not self.stop.is_set():
-            database.insist(self._tell)
             claim = database.insist(
                 lambda: queue.claim_next(database, f"{self.name}.{slot}", self.options.lease)
             )
@@ -111,9 +114,16 @@ class Worker:
             self.stop.wait(self.options.pause)
         return done
 
-    def _tell(self) -> None:
+    def _register(self) -> None:
+        """Show that the worker lives, also while its slots are busy for hours."""
+        if time.monotonic() < self._next_sign:
+            return
+        self._next_sign = time.monotonic() + self.options.lease / 4
         slots, gpus = self.options.slots, " ".join(self.options.gpus)
-        queue.tell_of_worker(self.challenge.database, self.name, slots, gpus)
+        try:
+            queue.register_worker(self.challenge.database, self.name, slots, gpus)
+        except DBAPIError:  # the slots need the database, too, and decide how long they wait
+            logger.debug("worker %s could not be registered", self.name)
 
     def _is_empty(self) -> bool:
         return queue.waiting_count(self.challenge.database)[0] == 0

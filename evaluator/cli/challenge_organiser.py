@@ -212,13 +212,15 @@ def verify(path: Path, key: Path | None, head: str | None) -> None:
         problem = result_problem(path, key)
         click.echo(problem or "the signature is right")
         raise SystemExit(1 if problem else 0)
-    found = verify_challenge(ChallengeFolder(path.resolve()), public_key=key, known_head=head)
-    chain = found.chain
+    verification = verify_challenge(
+        ChallengeFolder(path.resolve()), public_key=key, known_head=head
+    )
+    chain = verification.chain
     if chain.broken_line is None:
         click.echo(f"log: {chain.lines} lines are intact; head {chain.head}")
     else:
         click.echo(f"log: line {chain.broken_line} is broken: {chain.reason}")
-    for problem in found.problems:
+    for problem in verification.problems:
         click.echo(f"problem: {clean_text(problem)}")
-    click.echo(f"{found.results} results have a right signature and are in the log")
-    raise SystemExit(0 if found.is_intact else 1)
+    click.echo(f"{verification.results} results have a right signature and are in the log")
+    raise SystemExit(0 if verification.is_intact else 1)

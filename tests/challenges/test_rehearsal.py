@@ -15,26 +15,30 @@ from evaluator import paths
 PAGE = Path(__file__).parents[2] / "docs" / "organising-a-challenge.md"
 
 
-def test_the_page_can_be_followed(tmp_path):
+def run_in(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of the page in a folder."""
     variables = {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "UMD_CACHE": str(paths.cache()),
         "UMD_PROJECT": str(PAGE.parents[1]),
     }
+    return subprocess.run(
+        shlex.split(line.removeprefix("$ ")),
+        cwd=folder,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_page_can_be_followed(tmp_path):
     outputs = {}
     (block,) = re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL)
     for line in block.splitlines():
-        words = shlex.split(line.removeprefix("$ "))
-        done = subprocess.run(
-            words,
-            cwd=tmp_path,
-            env=os.environ | variables,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, (line, done.stdout, done.stderr)
-        outputs[words[2]] = done.stdout + done.stderr
+        ended = run_in(tmp_path, line)
+        assert ended.returncode == 0, (line, ended.stdout, ended.stderr)
+        outputs[line.split()[3]] = ended.stdout + ended.stderr
     assert "1 submissions evaluated" in outputs["work"]
     assert re.search(r"blue +box +test .* scored", outputs["status"])
     assert "2 results have a right signature" in outputs["verify"]
@@ -56,15 +60,7 @@ def test_the_page_can_be_followed(tmp_path):
     log = folder / "log.jsonl"
     lines = log.read_text().splitlines()
     log.write_text("\n".join([lines[0].replace("created", "crea7ed"), *lines[1:]]) + "\n")
-    verify = ["umd", "challenge", "verify", "rehearsal"]
-    done = subprocess.run(
-        verify,
-        cwd=tmp_path,
-        env=os.environ | variables,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "line 1" in done.stdout + done.stderr
-    assert path.name in done.stdout + done.stderr
+    ended = run_in(tmp_path, "umd challenge verify rehearsal")
+    assert ended.returncode == 1
+    assert "line 1" in ended.stdout + ended.stderr
+    assert path.name in ended.stdout + ended.stderr

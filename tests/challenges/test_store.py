@@ -20,7 +20,7 @@ from evaluator.challenges.quotas import QuotaError, charge, recount, refund
 from evaluator.challenges.records import SubmissionRecord
 from evaluator.challenges.states import derive_status
 from evaluator.challenges.submitting import new_row
-from evaluator.challenges.tables import Base, QuotaRow, SubmissionRow
+from evaluator.challenges.tables import Base, QuotaRow, SubmissionRow, WorkerRow
 from evaluator.errors import HostError, UserError
 
 
@@ -218,3 +218,18 @@ def test_a_database_that_does_not_answer_is_the_hosts_fault(tmp_path):
     for bad in ("nonsense", "mysql://a/b"):
         with pytest.raises(UserError, match="write sqlite:///FILE"):
             Database(bad)
+
+
+def test_workers_are_listed_while_they_live(database):
+    queue.register_worker(database, "first", 1, "all")
+    queue.register_worker(database, "first", 1, "all")
+    queue.register_worker(database, "killed", 2, "0 1")
+    with database.writing() as session:
+        silent = WorkerRow.seen - queue.FORGET_SECONDS - 1
+        session.execute(update(WorkerRow).where(WorkerRow.name == "killed").values(seen=silent))
+    queue.register_worker(database, "second", 1, "none")
+    with database.reading() as session:
+        assert set(session.scalars(select(WorkerRow.name))) == {"first", "second"}
+    queue.remove_worker(database, "second")
+    with database.reading() as session:
+        assert set(session.scalars(select(WorkerRow.name))) == {"first"}
