@@ -26,7 +26,7 @@ def challenge(tmp_path):
         "missing.tar",
         "no/such.tar.gz",
         "/etc",
-        "../../etc/passwd",
+        "../../none/passwd",
         "",
         "-x",
         "a b",
