@@ -13,31 +13,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from evaluator import paths
-from evaluator.containers.engines import open_engine
 from evaluator.containers.gpus import Gpu, choose_gpus, find_gpus, visible_devices
-from evaluator.datasets import load_dataset, scan_problem
+from evaluator.datasets import scan_problem
 from evaluator.datasets.image_plans import plan_problem
-from evaluator.datasets.load import choose_cases, limit_subjects
 from evaluator.errors import UserError, VolumeError
 from evaluator.evaluation.click_replay import clicks_to_replay
 from evaluator.evaluation.data_guard import CheckedData, check_data, require_finished_data
-from evaluator.evaluation.plan import Plan, choose_options, inputs_for, refusal
-from evaluator.evaluation.prompt_cache import prompt_source, replay_hash
+from evaluator.evaluation.plan import Plan, inputs_for, refusal
+from evaluator.evaluation.prompt_cache import prompt_source
 from evaluator.evaluation.record_writer import is_done
+from evaluator.evaluation.resolve_plan import resolve_plan
 from evaluator.evaluation.run_config import RunConfig
 from evaluator.evaluation.run_context import read_case_files
 from evaluator.evaluation.scan_task import ScanTask, scan_tasks
 from evaluator.evaluation.task_evaluation import result_key
 from evaluator.evaluation.task_scheduler import OPEN
-from evaluator.manifests.protocols import load_protocol
-from evaluator.runs.names import open_run
 from evaluator.runs.store import find_run
-from evaluator.scoring.applicability import check_metrics
 from evaluator.types import Case, Modality
 from evaluator.volumes import read_grid
-from evaluator.zoo import find_model
-from evaluator.zoo.cards import read_text_prompts
-from evaluator.zoo.prepare import find_prepared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -120,37 +113,19 @@ def resolve(config: RunConfig) -> ResolvedRun:
         UserError: a name, file or choice is wrong; the message says which and what to do.
         EngineUnavailableError: no container engine answers.
     """
-    zoo_model = find_model(config.model)
-    dataset = load_dataset(config.dataset, config.data_root)
-    protocol = load_protocol(config.protocol)
-    check_metrics(protocol.metrics)
-    read_text_prompts(zoo_model.card)
-    cases = tuple(limit_subjects(choose_cases(dataset, config.cases), config.limit))
-    replay = open_run(config.prompts) if config.prompts else None
-    engine = open_engine(config.engine)
-    options = choose_options(zoo_model.card, config.options)
-    gpus = choose_gpus(find_gpus(), config.gpus, zoo_model.card, visible=visible_devices())
-    prepared = find_prepared(zoo_model, engine, weights=config.weights)
-    plan = Plan(
-        card=prepared.model.card if prepared else zoo_model.card,
-        digest=prepared.model.digest if prepared else "",
-        dataset=dataset,
-        protocol=protocol,
-        replay=(replay.name, replay_hash(replay)) if replay else None,
-        weights=prepared.identity if prepared else "",
-        options=options,
-        registered=not config.unregistered,
-    )
-    run_name = config.name or (plan.run_name if prepared else None)
+    resolved = resolve_plan(config)
+    plan, cases, replay, engine = resolved.plan, resolved.cases, resolved.replay, resolved.engine
+    gpus = choose_gpus(find_gpus(), config.gpus, plan.card, visible=visible_devices())
+    run_name = resolved.run_name
     run = find_run(run_name) if run_name else None
     if run is not None:
         recorded = run.info().identity
         present = plan.identity
-        if prepared is None:  # the image is not known yet, all else is
+        if not resolved.image_built:  # the image is not known yet, all else is
             present = replace(present, image=recorded.image, weights=recorded.weights)
         run.require_identity(present)
     chosen = set(shard_cases(cases, config.shard))
-    tasks = tuple(task for task in scan_tasks(cases, protocol) if task.case in chosen)
+    tasks = tuple(task for task in scan_tasks(cases, plan.protocol) if task.case in chosen)
     to_check = [case for case in cases if case.id in chosen]
     logger.info("checking the data of %d cases", len(to_check))
     data = check_data(to_check, registered=plan.registered)
@@ -158,7 +133,7 @@ def resolve(config: RunConfig) -> ResolvedRun:
     return ResolvedRun(
         config=config,
         plan=plan,
-        image_built=prepared is not None,
+        image_built=resolved.image_built,
         run_name=run_name,
         run_exists=run is not None,
         engine=engine.name,

@@ -10,6 +10,7 @@ from pathlib import Path
 from evaluator import findings, statistics
 from evaluator.cli.main import COMMANDS
 from evaluator.evaluation import suites
+from evaluator.evaluation.cluster import slurm_records
 from evaluator.prompting.stop_reason import StopReason
 from evaluator.runs import changed_files, data_checks, records, run_info, score_limits
 from evaluator.runs.json_types import FORMAT
@@ -121,7 +122,8 @@ def test_the_run_format_page_names_every_field_of_every_type():
 def run_file_types() -> set[type]:
     """The dataclasses that describe files of a run folder."""
     types: set[type] = set()
-    for module in (changed_files, data_checks, findings, records, run_info, score_limits, suites):
+    modules = (changed_files, data_checks, findings, records, run_info, score_limits, suites)
+    for module in (*modules, slurm_records):
         for _, kind in inspect.getmembers(module, dataclasses.is_dataclass):
             if kind.__module__ == module.__name__:
                 types.add(kind)
