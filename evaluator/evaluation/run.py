@@ -15,6 +15,7 @@ from evaluator.containers.leftovers import remove_leftovers
 from evaluator.containers.limited_output import ENFORCED, describe_output_limit
 from evaluator.containers.model_limits import choose_limits
 from evaluator.containers.workspace import workspace_of
+from evaluator.evaluation.claimed_tasks import claimed_evaluations
 from evaluator.evaluation.data_guard import require_usable
 from evaluator.evaluation.executors import LocalExecutor
 from evaluator.evaluation.executors.local import leased
@@ -24,11 +25,12 @@ from evaluator.evaluation.provenance import clock_warning, describe_limits, run_
 from evaluator.evaluation.reproducibility_check import check_reproducibility
 from evaluator.evaluation.resolve import resolve
 from evaluator.evaluation.run_context import RunContext
-from evaluator.evaluation.task_evaluation import TaskEvaluation
 from evaluator.limits import complete_limits
 from evaluator.locks import file_lock
+from evaluator.runs.claims import Claims, remove_claims
 from evaluator.runs.damaged_files import set_aside_damaged
 from evaluator.runs.names import open_run
+from evaluator.runs.processes import Liveness, working_on
 from evaluator.runs.store import create_run, find_run
 from evaluator.runs.tables import gather
 from evaluator.volumes import MaskValidator
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from evaluator.evaluation.run_config import RunConfig
     from evaluator.evaluation.scan_task import ScanTask
     from evaluator.runs.data_checks import DataChecks
+    from evaluator.runs.processes import RunProcess
     from evaluator.runs.run_info import LimitsInfo
     from evaluator.runs.store import RunStore
     from evaluator.types import Modality
@@ -110,9 +113,13 @@ def execute(
     with run.writing(config.shard), ExitStack() as stack:
         run.write_checks(checks, resolved.data.cases)
         set_aside_damaged(run.path, run.place_of)
-        context = _open_context(resolved, plan, run, progress, stack)
+        part = str(config.shard or "")
+        process = stack.enter_context(working_on(run.path, part, len(resolved.scans)))
+        context = _open_context(resolved, plan, run, process, progress, stack)
         connection = _connect(resolved, context, engine, prepared.model, limits, history)
-        _evaluate(resolved, context, connection, executor or LocalExecutor(resolved.gpus, run.name))
+        claims = Claims(run.path, process.record.id, Liveness(run.path))
+        distributor = executor or LocalExecutor(resolved.gpus, run.name)
+        _evaluate(resolved, context, claims, connection, distributor)
         _finish(resolved, context, connection)
     return run
 
@@ -165,7 +172,12 @@ def _accepted_checks(resolved: ResolvedRun) -> DataChecks:
 
 
 def _open_context(
-    resolved: ResolvedRun, plan: Plan, run: RunStore, progress: Progress, stack: ExitStack
+    resolved: ResolvedRun,
+    plan: Plan,
+    run: RunStore,
+    process: RunProcess,
+    progress: Progress,
+    stack: ExitStack,
 ) -> RunContext:
     """What all scans share; the workspace and the validator are closed with ``stack``."""
     config = resolved.config
@@ -178,7 +190,7 @@ def _open_context(
         validator=stack.enter_context(MaskValidator()),
         salt=run.info().salt,
         replay=open_run(config.prompts) if config.prompts else None,
-        progress=_count(len(resolved.scans), progress),
+        progress=_count(len(resolved.scans), process, progress),
         checks=run.checks(),
         checked=resolved.data.sha256,
     )
@@ -208,15 +220,18 @@ def _connect(
 
 
 def _evaluate(
-    resolved: ResolvedRun, context: RunContext, connection: ModelConnection, executor: Executor
+    resolved: ResolvedRun,
+    context: RunContext,
+    claims: Claims,
+    connection: ModelConnection,
+    executor: Executor,
 ) -> None:
     share = -(-len(resolved.scans) // max(len(resolved.gpus), 1))
     at_once = min(resolved.config.scans_per_batch, max(share, 1))
 
     def work(tasks: Iterator[ScanTask], gpu: str | None) -> None:
-        evaluations = (TaskEvaluation(context, task) for task in tasks)
         connection.answer_all(
-            evaluations,
+            claimed_evaluations(context, tasks, claims),
             context.workspace,
             gpu=gpu,
             session=connection.session,
@@ -239,6 +254,7 @@ def _finish(resolved: ResolvedRun, context: RunContext, connection: ModelConnect
         if problem := complete_limits(run):
             logger.warning(problem)
         gather(run)
+        remove_claims(run.path)
         if resolved.config.recheck:
             gpu = resolved.gpus[0] if resolved.gpus else None
             with leased(gpu, run.name) as uuid:
@@ -251,10 +267,13 @@ def _finish(resolved: ResolvedRun, context: RunContext, connection: ModelConnect
                 )
 
 
-def _count(total: int, progress: Progress) -> Callable[[str, Modality, str], None]:
+def _count(
+    total: int, process: RunProcess, progress: Progress
+) -> Callable[[str, Modality, str], None]:
     ended = count(1)
 
     def report(case: str, modality: Modality, how: str) -> None:
+        process.scan_ended()
         progress(next(ended), total, f"{case} {modality}: {how}")
 
     return report

@@ -12,7 +12,7 @@ from evaluator.cli.main import COMMANDS
 from evaluator.evaluation import suites
 from evaluator.evaluation.cluster import slurm_records
 from evaluator.prompting.stop_reason import StopReason
-from evaluator.runs import changed_files, data_checks, records, run_info, score_limits
+from evaluator.runs import changed_files, data_checks, processes, records, run_info, score_limits
 from evaluator.runs.json_types import FORMAT
 from evaluator.types import TargetPrompt
 from zoo_sdk.wire import Box, BoxMm, Grid, Point, Reply
@@ -123,11 +123,11 @@ def run_file_types() -> set[type]:
     """The dataclasses that describe files of a run folder."""
     types: set[type] = set()
     modules = (changed_files, data_checks, findings, records, run_info, score_limits, suites)
-    for module in (*modules, slurm_records):
+    for module in (*modules, processes, slurm_records):
         for _, kind in inspect.getmembers(module, dataclasses.is_dataclass):
             if kind.__module__ == module.__name__:
                 types.add(kind)
-    return types - {records.ScanPrompts}
+    return types - {records.ScanPrompts, processes.Liveness}
 
 
 def test_the_readme_names_every_command_protocol_and_model():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from evaluator import paths
 from evaluator.errors import UserError
-from evaluator.evaluation.cluster.jobs import open_cases
+from evaluator.evaluation.cluster.resubmission import continued, tasks_to_submit
 from evaluator.evaluation.cluster.slurm import submit, task_states
 from evaluator.evaluation.cluster.slurm_records import (
     SlurmArray,
@@ -29,7 +29,6 @@ from evaluator.evaluation.cluster.slurm_scripts import (
     gpu_problem,
     request_of,
 )
-from evaluator.evaluation.run_config import parse_shard
 from evaluator.evaluation.suites import SuiteRunResult
 from evaluator.files import write_bytes
 
@@ -144,11 +143,11 @@ def submit_suite(
         refused=scripts.refused,
     )
     if earlier is not None:
-        record = _continued(record, earlier, states)
+        record = continued(record, earlier, states)
     write_slurm_record(suite, record)
     jobs = {job.run: job for job in planned.jobs}
     for number, array in enumerate(record.arrays):
-        waiting = _to_submit(array, jobs, states, site)
+        waiting = tasks_to_submit(array, jobs, states, site)
         if not waiting:
             continue
         limit = f"%{site.at_once}" if site.at_once else ""
@@ -181,64 +180,6 @@ def _submit_final(
         write_slurm_record(suite, record)
         waited = [entry.job]
     return record
-
-
-def _continued(
-    record: SlurmRecord, earlier: SlurmRecord, states: dict[tuple[int, int | None], TaskState]
-) -> SlurmRecord:
-    """The record with the submissions of earlier calls.
-
-    Raises:
-        UserError: an array is cut into other shards while its earlier tasks are with Slurm.
-    """
-    by_model = {array.model: array for array in earlier.arrays}
-    arrays: list[SlurmArray] = []
-    forgotten = list(earlier.earlier)
-    for array in record.arrays:
-        before = by_model.get(array.model)
-        if before is None:
-            arrays.append(array)
-        elif before.tasks == array.tasks:
-            arrays.append(replace(array, submissions=before.submissions))
-        else:
-            jobs = {entry.job for entry in before.submissions}
-            if any(state.active for (job, _), state in states.items() if job in jobs):
-                raise UserError(
-                    f"tasks of {array.model} wait or run in other shards; cancel them first: "
-                    f"umd stop --suite {earlier.source}"
-                )
-            forgotten += before.submissions
-            arrays.append(array)
-    return replace(
-        record, arrays=tuple(arrays), gather=earlier.gather, report=earlier.report,
-        earlier=tuple(forgotten),
-    )  # fmt: skip
-
-
-def _to_submit(
-    array: SlurmArray,
-    jobs: dict[str, SuiteJob],
-    states: dict[tuple[int, int | None], TaskState],
-    site: Site,
-) -> list[int]:
-    """The tasks of an array that are not done, not with Slurm, and not begun too often."""
-    waiting: list[int] = []
-    for number, task in enumerate(array.tasks):
-        last = array.last_job(number)
-        state = states.get((last, number)) if last is not None else None
-        if state is not None and state.active:
-            continue
-        if not any(open_cases(task.run, jobs[task.run].cases, parse_shard(task.shard))):
-            continue
-        if array.attempts(number) >= site.attempts:
-            logger.warning(
-                "%s %s, shard %s was submitted %d times and is not done%s; see its logs in %s",
-                array.model, task.run, task.shard, site.attempts,
-                f" (Slurm: {state.state} {state.reason})" if state else "", "logs/",
-            )  # fmt: skip
-            continue
-        waiting.append(number)
-    return waiting
 
 
 def _array(model: str, jobs: Sequence[SuiteJob], site: Site) -> SlurmArray:
