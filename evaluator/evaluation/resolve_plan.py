@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from evaluator.containers.engines import open_engine
 from evaluator.datasets import load_dataset
 from evaluator.datasets.load import choose_cases, limit_subjects
+from evaluator.evaluation.case_order import shuffled
 from evaluator.evaluation.plan import Plan, choose_options
 from evaluator.evaluation.prompt_cache import replay_hash
 from evaluator.manifests.protocols import load_protocol
@@ -48,12 +49,14 @@ def resolve_plan(config: RunConfig) -> ResolvedPlan:
         UserError: a name, file or choice is wrong; the message says which and what to do.
         EngineUnavailableError: no container engine answers.
     """
+    config.require_text()
     zoo_model = find_model(config.model)
     dataset = load_dataset(config.dataset, config.data_root)
     protocol = load_protocol(config.protocol)
     check_metrics(protocol.metrics)
     read_text_prompts(zoo_model.card)
-    cases = tuple(limit_subjects(choose_cases(dataset, config.cases), config.limit))
+    chosen = shuffled(choose_cases(dataset, config.cases), config.shuffle)
+    cases = tuple(limit_subjects(chosen, config.limit))
     replay = open_run(config.prompts) if config.prompts else None
     engine = open_engine(config.engine)
     options = choose_options(zoo_model.card, config.options)

@@ -26,13 +26,15 @@ from evaluator.evaluation.reproducibility_check import check_reproducibility
 from evaluator.evaluation.resolve import resolve
 from evaluator.evaluation.run_context import RunContext
 from evaluator.limits import complete_limits
+from evaluator.limits.run_limits import RULES
 from evaluator.locks import file_lock
 from evaluator.runs.claims import Claims, remove_claims
 from evaluator.runs.damaged_files import set_aside_damaged
+from evaluator.runs.finished_cases import write_finished_cases
 from evaluator.runs.names import open_run
 from evaluator.runs.processes import Liveness, working_on
 from evaluator.runs.store import create_run, find_run
-from evaluator.runs.tables import gather
+from evaluator.runs.tables import gather, tables_are_current
 from evaluator.volumes import MaskValidator
 from evaluator.zoo import ImageBuildConfig, find_model
 from evaluator.zoo.fetching import Fetch
@@ -112,7 +114,8 @@ def execute(
         logger.warning(warning)
     with run.writing(config.shard), ExitStack() as stack:
         run.write_checks(checks, resolved.data.cases)
-        set_aside_damaged(run.path, run.place_of)
+        if not resolved.finished:  # else every record was read when the run ended
+            set_aside_damaged(run.path, run.place_of)
         part = str(config.shard or "")
         process = stack.enter_context(working_on(run.path, part, len(resolved.scans)))
         context = _open_context(resolved, plan, run, process, progress, stack)
@@ -143,15 +146,16 @@ def _limits(
     limits, capped = choose_limits(model.card, config.timeout, engine.capacity())
     for sentence in capped:
         logger.warning("model %s: %s", config.model, sentence)
-    output_limit = ""
-    if find_run(name) is None:
+    output_limit, run = "", find_run(name)
+    # a run whose folder is watched stays one; this process need not try
+    if run is None or _output_is_enforced(run):
         output_limit = describe_output_limit(engine, model.image, name, history)
         if engine.isolates:
             logger.info("output folder of the model: %s", output_limit)
     return limits, describe_limits(limits, capped, output_limit)
 
 
-def output_is_enforced(run: RunStore) -> bool:
+def _output_is_enforced(run: RunStore) -> bool:
     """Whether the run's containers write into a file system of limited size, by its record."""
     limits = run.info().limits
     return limits is not None and limits.output_limit == ENFORCED
@@ -215,7 +219,8 @@ def _connect(
         threads=config.threads,
         batch=config.batch,
         history=history,
-        output_enforced=output_is_enforced(run),
+        output_enforced=_output_is_enforced(run),
+        output_watched=run.record_output_limit,
     )
 
 
@@ -228,17 +233,24 @@ def _evaluate(
 ) -> None:
     share = -(-len(resolved.scans) // max(len(resolved.gpus), 1))
     at_once = min(resolved.config.scans_per_batch, max(share, 1))
+    to_do = {scan.case for scan in resolved.scans if scan.state == "to do"}
 
     def work(tasks: Iterator[ScanTask], gpu: str | None) -> None:
         connection.answer_all(
-            claimed_evaluations(context, tasks, claims),
+            claimed_evaluations(context, tasks, claims, to_do),
             context.workspace,
             gpu=gpu,
             session=connection.session,
             at_once=at_once,
         )
 
-    executor.run(resolved.tasks, work)
+    for scan in resolved.scans:
+        if scan.case in resolved.finished:
+            how = f"unsupported: {scan.reason}" if scan.state == "refused" else "done before"
+            context.progress(scan.case, scan.modality, how)
+    tasks = [task for task in resolved.tasks if task.case not in resolved.finished]
+    if tasks:
+        executor.run(tasks, work)
 
 
 def _finish(resolved: ResolvedRun, context: RunContext, connection: ModelConnection) -> None:
@@ -249,6 +261,8 @@ def _finish(resolved: ResolvedRun, context: RunContext, connection: ModelConnect
         missing += sum(not run.record_path(case.id, name).is_file() for name in case.scans)
     if missing:
         logger.info("%d scans of run %s are left to other shards", missing, run.name)
+        return
+    if resolved.finished.issuperset(case.id for case in resolved.cases) and tables_are_current(run):
         return
     with file_lock(run.path / "lock-finish", "umd", optional=True):
         if problem := complete_limits(run):
@@ -265,6 +279,7 @@ def _finish(resolved: ResolvedRun, context: RunContext, connection: ModelConnect
                     sample=resolved.config.recheck,
                     gpu=uuid,
                 )
+        write_finished_cases(run, limit_rules=RULES, recheck=resolved.config.recheck)
 
 
 def _count(

@@ -8,8 +8,8 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from evaluator.errors import UserError
+from evaluator.evaluation.case_order import shard_cases
 from evaluator.evaluation.plan import inputs_for, refusal
-from evaluator.evaluation.resolve import shard_cases
 from evaluator.evaluation.resolve_plan import resolve_plan
 from evaluator.evaluation.suites import SuiteRunResult
 from evaluator.runs.store import Shard, find_run
