@@ -6,7 +6,6 @@ import logging
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import count
 from typing import TYPE_CHECKING
 
 from evaluator.containers import StartHistory
@@ -25,6 +24,7 @@ from evaluator.evaluation.provenance import clock_warning, describe_limits, run_
 from evaluator.evaluation.reproducibility_check import check_reproducibility
 from evaluator.evaluation.resolve import resolve
 from evaluator.evaluation.run_context import RunContext
+from evaluator.evaluation.run_process import counted, working_process
 from evaluator.limits import complete_limits
 from evaluator.limits.run_limits import RULES
 from evaluator.locks import file_lock
@@ -32,7 +32,7 @@ from evaluator.runs.claims import Claims, remove_claims
 from evaluator.runs.damaged_files import set_aside_damaged
 from evaluator.runs.finished_cases import write_finished_cases
 from evaluator.runs.names import open_run
-from evaluator.runs.processes import Liveness, working_on
+from evaluator.runs.processes import Liveness
 from evaluator.runs.store import create_run, find_run
 from evaluator.runs.tables import gather, tables_are_current
 from evaluator.volumes import MaskValidator
@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from evaluator.runs.processes import RunProcess
     from evaluator.runs.run_info import LimitsInfo
     from evaluator.runs.store import RunStore
-    from evaluator.types import Modality
 
     Progress = Callable[[int, int, str], None]
 
@@ -116,8 +115,7 @@ def execute(
         run.write_checks(checks, resolved.data.cases)
         if not resolved.finished:  # else every record was read when the run ended
             set_aside_damaged(run.path, run.place_of)
-        part = str(config.shard or "")
-        process = stack.enter_context(working_on(run.path, part, len(resolved.scans)))
+        process = stack.enter_context(working_process(resolved, run))
         context = _open_context(resolved, plan, run, process, progress, stack)
         connection = _connect(resolved, context, engine, prepared.model, limits, history)
         claims = Claims(run.path, process.record.id, Liveness(run.path))
@@ -194,7 +192,7 @@ def _open_context(
         validator=stack.enter_context(MaskValidator()),
         salt=run.info().salt,
         replay=open_run(config.prompts) if config.prompts else None,
-        progress=_count(len(resolved.scans), process, progress),
+        progress=counted(len(resolved.scans), process, progress),
         checks=run.checks(),
         checked=resolved.data.sha256,
     )
@@ -280,15 +278,3 @@ def _finish(resolved: ResolvedRun, context: RunContext, connection: ModelConnect
                     gpu=uuid,
                 )
         write_finished_cases(run, limit_rules=RULES, recheck=resolved.config.recheck)
-
-
-def _count(
-    total: int, process: RunProcess, progress: Progress
-) -> Callable[[str, Modality, str], None]:
-    ended = count(1)
-
-    def report(case: str, modality: Modality, how: str) -> None:
-        process.scan_ended()
-        progress(next(ended), total, f"{case} {modality}: {how}")
-
-    return report

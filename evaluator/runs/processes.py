@@ -171,12 +171,24 @@ class RunProcess:
 
 
 @contextmanager
-def working_on(run: Path, shard: str = "", scans: int = 0) -> Iterator[RunProcess]:
+def working_on(
+    run: Path, shard: str = "", scans: int = 0, *, idle: bool = False
+) -> Iterator[RunProcess]:
     """Tell others that this process works on a run, and in the end how it ended.
 
-    Raises HostError where the run folder cannot be written.
+    Args:
+        run: the run folder.
+        shard: I/N; empty: all of the run.
+        scans: all scans of the process.
+        idle: the process has nothing to do, so that no file is written.
+
+    Raises:
+        HostError: the run folder cannot be written.
     """
     process = RunProcess(run, shard, scans)
+    if idle:
+        yield process
+        return
     process.write()
     thread = threading.Thread(target=process.beat, name="heartbeat", daemon=True)
     thread.start()
