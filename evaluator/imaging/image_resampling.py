@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy
-from scipy.ndimage import affine_transform, gaussian_filter
 
 from evaluator.imaging.geometry import affine_of, make_grid, spacing
 

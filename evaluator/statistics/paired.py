@@ -18,7 +18,6 @@ import scipy
 
 from evaluator.statistics.hodges_lehmann import hodges_lehmann
 from evaluator.statistics.intervals import allow_for_failures, mean_intervals
-from evaluator.statistics.ranks import rank_data
 from evaluator.statistics.resampling import ALL_FLIPS, RESAMPLES
 from evaluator.statistics.sign_flips import all_flips_p, sign_flip_p, without_rounding
 
@@ -112,7 +111,7 @@ def signed_ranks(differences: Matrix) -> Matrix:
 
     Zeros are ranked with the others and then count 0 (Pratt).
     """
-    ranks: Matrix = rank_data(np.abs(differences), axis=0) * np.sign(differences)
+    ranks: Matrix = scipy.stats.rankdata(np.abs(differences), axis=0) * np.sign(differences)
     return ranks
 
 

@@ -201,9 +201,9 @@ def _shadow(
         placed[:, plane.up].clip(0, counts[plane.up] - 1),
         placed[:, plane.across].clip(0, counts[plane.across] - 1),
     ] = 1
-    closed: Matrix = scipy.ndimage.binary_closing(np.pad(flat, 1), np.ones((3, 3)))[1:-1, 1:-1].astype(
-        float
-    )
+    closed: Matrix = scipy.ndimage.binary_closing(np.pad(flat, 1), np.ones((3, 3)))[
+        1:-1, 1:-1
+    ].astype(float)
     return closed
 
 
