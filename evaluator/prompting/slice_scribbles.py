@@ -23,7 +23,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +50,7 @@ def draw_scribble(errors: NDArray[np.bool_]) -> NDArray[np.int64]:
     best: NDArray[np.bool_] | None = None
     layer, area = 0, 0
     for k in np.flatnonzero(errors.any(axis=(0, 1))).tolist():
-        labels, _ = ndimage.label(errors[:, :, k], structure=NEIGHBOURS)
+        labels, _ = scipy.ndimage.label(errors[:, :, k], structure=NEIGHBOURS)
         sizes = np.bincount(labels.ravel())[1:]
         if sizes.max() > area:
             layer, area = k, int(sizes.max())
@@ -112,7 +112,7 @@ def _removable(padded: NDArray[np.bool_], *, south_east: bool) -> NDArray[np.boo
 
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    labels, count = ndimage.label(mask, structure=NEIGHBOURS)
+    labels, count = scipy.ndimage.label(mask, structure=NEIGHBOURS)
     if count == 0:
         return mask
     return np.asarray(labels == int(np.bincount(labels.ravel())[1:].argmax()) + 1)
