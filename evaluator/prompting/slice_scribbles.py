@@ -25,7 +25,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from evaluator.prompting.random_stream import RandomStream
 from evaluator.prompting.slice_lines import boundary_line, random_line
@@ -72,7 +72,7 @@ def draw_scribble(errors: NDArray[np.bool_], rule: ClickRule = "autopet5") -> ND
     best: NDArray[np.bool_] | None = None
     layer, area = 0, 0
     for k in np.flatnonzero(errors.any(axis=(0, 1))).tolist():
-        labels, _ = ndimage.label(errors[:, :, k], structure=NEIGHBOURS)
+        labels, _ = scipy.ndimage.label(errors[:, :, k], structure=NEIGHBOURS)
         sizes = np.bincount(labels.ravel())[1:]
         if sizes.max() > area:
             layer, area = k, int(sizes.max())
@@ -134,7 +134,7 @@ def _removable(padded: NDArray[np.bool_], *, south_east: bool) -> NDArray[np.boo
 
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    labels, count = ndimage.label(mask, structure=NEIGHBOURS)
+    labels, count = scipy.ndimage.label(mask, structure=NEIGHBOURS)
     if count == 0:
         return mask
     return np.asarray(labels == int(np.bincount(labels.ravel())[1:].argmax()) + 1)
