@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 
 from evaluator import findings, statistics
-from evaluator.challenges import records as challenge_records
 from evaluator.challenges import leaderboard_records, result_file
+from evaluator.challenges import records as challenge_records
 from evaluator.challenges.event_log import Event
 from evaluator.cli.main import COMMANDS
 from evaluator.evaluation import suites
