@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def data_warnings(info: RunInfo, store: RunStore) -> list[str]:
     """Of one run: prompts that are not common, errors in spite of which it ran, findings."""
     lines = [f"{UNREGISTERED}."] if info.unregistered else []
+    lines += unverified_line(info)
     lines += golden_line(info)
     return [*lines, *(f"data: {line}" for line in store.checks().lines())]
 
@@ -39,6 +40,14 @@ def rounds_line(run: RunStore, label: str) -> list[str]:
                 return []
             return [f"{label} takes no clicks: its masks of round 0 stand for later rounds."]
     return []
+
+
+def unverified_line(info: RunInfo) -> list[str]:
+    """That nothing shows the weights to be the published ones; empty if something does."""
+    state = info.weights.preflight
+    if not state or state == "passed":
+        return []
+    return [f"{info.identity.model}, weights: unverified (preflight: {state})."]
 
 
 def golden_line(info: RunInfo) -> list[str]:

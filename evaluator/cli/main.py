@@ -46,6 +46,7 @@ COMMANDS = {
     "models": ("evaluator.cli.models", "List, build and check the models of the zoo."),
     "data": ("evaluator.cli.data", "List, verify and generate datasets."),
     "organs": ("evaluator.cli.organs", "List the names of targets, with tolerances and sources."),
+    "challenge": ("evaluator.cli.challenge", "Inspect, run and rank the images of teams."),
     "doctor": ("evaluator.cli.doctor", "Check what this machine has and what is missing."),
 }
 

@@ -91,6 +91,12 @@ NO_MASK_EXIT = 11
     help="Only the first N subjects, with all of their scans; every table says so. Without it, "
     "the same command continues the run.",
 )
+@click.option(
+    "--shuffle",
+    type=int,
+    metavar="SEED",
+    help="Ask the model in a random order of the cases, which the seed decides.",
+)
 @data_root_option
 @click.option(
     "--timeout",
@@ -109,6 +115,12 @@ NO_MASK_EXIT = 11
     show_default=True,
     help="Scans to predict again at the end to check that results do not depend on case order "
     "(0: skip).",
+)
+@click.option(
+    "--rehash",
+    is_flag=True,
+    help="Hash all images, references and masks anew. Without it, a file is trusted whose size, "
+    "times and inode are those of an earlier call.",
 )
 @click.option(
     "--batch", is_flag=True, help="Send requests in batches even if the model supports sessions."
@@ -248,7 +260,8 @@ def _run(config: RunConfig, *, dry_run: bool) -> bool:
             subjects,
             subjects,
         )
-    with Progress(config.model) as progress:
+    batch = config.batch or not resolved.plan.card.session
+    with Progress(config.model, batch=batch) as progress:
         store = execute(resolved, progress=progress.step)
     click.echo(f"run: {store.path}")
     if store.missing_scans():

@@ -25,12 +25,13 @@ from evaluator.datasets.pair_checks import check_pairs, summarise_pairs
 from evaluator.datasets.scan_checks import check_scan
 from evaluator.datasets.scan_summary import PairSummary, ScanSummary, TargetSummary
 from evaluator.datasets.session_checks import check_session, register_targets
+from evaluator.datasets.stored_hashes import stored_hashes
 from evaluator.errors import HostError, UserError
 from evaluator.files import current_sha256, fingerprint, read_json, write_json
 from evaluator.findings import Finding, Registration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from evaluator.files import Json
@@ -82,6 +83,7 @@ def check_cases(
     *,
     threads: int = 1,
     done: Callable[[int], None] | None = None,
+    rehash: bool = False,
 ) -> DataCheck:
     """Check the files of these cases, and the cases together.
 
@@ -90,12 +92,14 @@ def check_cases(
         depth: how thorough.
         threads: cases that are checked at the same time; each holds one image in memory.
         done: called with the number of cases that are checked.
+        rehash: hash all files anew, also those whose size and times are those of an earlier hash.
 
     Returns:
         the findings in the order of the cases, those of the dataset last.
     """
     checks: list[_CaseCheck] = []
-    with ThreadPoolExecutor(threads) as pool:
+    files = [] if depth == "headers" else _files_of(cases)
+    with stored_hashes(files, rehash=rehash), ThreadPoolExecutor(threads) as pool:
         for number, check in enumerate(pool.map(partial(_check_case, depth=depth), cases), 1):
             checks.append(check)
             logger.debug("checked the data of %d of %d cases", number, len(cases))
@@ -136,6 +140,15 @@ def roles_of(scan: Scan) -> dict[str, Path]:
     for number, reference in enumerate(scan.references):
         roles[f"{scan.modality} reference {number}"] = reference.path
     return roles
+
+
+def _files_of(cases: Iterable[Case]) -> list[Path]:
+    """All files of these cases, each once."""
+    files: dict[Path, None] = {}
+    for case in cases:
+        for scan in case.scans.values():
+            files |= dict.fromkeys(roles_of(scan).values())
+    return list(files)
 
 
 def _changed_files(case: Case, sha256: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:

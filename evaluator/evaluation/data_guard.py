@@ -49,15 +49,16 @@ class CheckedData:
         )
 
 
-def check_data(cases: Sequence[Case], *, registered: bool) -> CheckedData:
+def check_data(cases: Sequence[Case], *, registered: bool, rehash: bool = False) -> CheckedData:
     """Check the data of these cases.
 
     Args:
         cases: that will be run.
         registered: the images of a case get one prompt; cases whose references are disjoint are
             then stopped.
+        rehash: hash all files anew, whatever their size and times.
     """
-    check = check_cases(cases)
+    check = check_cases(cases, rehash=rehash)
     stopped = stop_disjoint(check.registrations) if registered else {}
     return CheckedData(
         checks=DataChecks(

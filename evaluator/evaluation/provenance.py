@@ -27,6 +27,7 @@ from evaluator.runs.run_info import (
     WeightsInfo,
 )
 from evaluator.zoo.conformance.golden_record import golden_state
+from evaluator.zoo.preflight.verdict import preflight_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,6 +80,7 @@ def run_info(
             name=plan.weights,
             sha256=dict(weights_sha256),
             golden=golden_state(plan.card.name, weights_sha256) if plan.weights else "",
+            preflight=_preflight(plan, weights_sha256),
         ),
         options=dict(plan.options),
         engine=_engine_info(engine),
@@ -100,6 +102,13 @@ def run_info(
     )
 
 
+def _preflight(plan: Plan, weights_sha256: Mapping[str, str]) -> str:
+    """The verdict on the weights' files; empty without weights and for random ones."""
+    if not plan.weights or plan.weights.startswith("random"):
+        return ""
+    return preflight_state(plan.card.name, weights_sha256)
+
+
 def arguments_of(config: RunConfig) -> list[str]:
     """The arguments of ``umd run`` for a run, with absolute paths."""
     words = ["-m", _absolute(config.model), "-d", _absolute(config.dataset)]
@@ -113,6 +122,7 @@ def arguments_of(config: RunConfig) -> list[str]:
         weights = str(Path(weights).absolute())
     settings = {
         "--limit": config.limit,
+        "--shuffle": config.shuffle,
         "--data-root": config.data_root and config.data_root.absolute(),
         "--weights": None if weights == "published" else weights,
         "--engine": None if config.engine == "auto" else config.engine,

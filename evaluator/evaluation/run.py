@@ -26,11 +26,13 @@ from evaluator.evaluation.resolve import resolve
 from evaluator.evaluation.run_context import RunContext
 from evaluator.evaluation.task_evaluation import TaskEvaluation
 from evaluator.limits import complete_limits
+from evaluator.limits.run_limits import RULES
 from evaluator.locks import file_lock
 from evaluator.runs.damaged_files import set_aside_damaged
+from evaluator.runs.finished_cases import write_finished_cases
 from evaluator.runs.names import open_run
 from evaluator.runs.store import create_run, find_run
-from evaluator.runs.tables import gather
+from evaluator.runs.tables import gather, tables_are_current
 from evaluator.volumes import MaskValidator
 from evaluator.zoo import ImageBuildConfig, find_model
 from evaluator.zoo.fetching import Fetch
@@ -109,7 +111,8 @@ def execute(
         logger.warning(warning)
     with run.writing(config.shard), ExitStack() as stack:
         run.write_checks(checks, resolved.data.cases)
-        set_aside_damaged(run.path, run.place_of)
+        if not resolved.finished:  # else every record was read when the run ended
+            set_aside_damaged(run.path, run.place_of)
         context = _open_context(resolved, plan, run, progress, stack)
         connection = _connect(resolved, context, engine, prepared.model, limits, history)
         _evaluate(resolved, context, connection, executor or LocalExecutor(resolved.gpus, run.name))
@@ -136,15 +139,16 @@ def _limits(
     limits, capped = choose_limits(model.card, config.timeout, engine.capacity())
     for sentence in capped:
         logger.warning("model %s: %s", config.model, sentence)
-    output_limit = ""
-    if find_run(name) is None:
+    output_limit, run = "", find_run(name)
+    # a run whose folder is watched stays one; this process need not try
+    if run is None or _output_is_enforced(run):
         output_limit = describe_output_limit(engine, model.image, name, history)
         if engine.isolates:
             logger.info("output folder of the model: %s", output_limit)
     return limits, describe_limits(limits, capped, output_limit)
 
 
-def output_is_enforced(run: RunStore) -> bool:
+def _output_is_enforced(run: RunStore) -> bool:
     """Whether the run's containers write into a file system of limited size, by its record."""
     limits = run.info().limits
     return limits is not None and limits.output_limit == ENFORCED
@@ -203,7 +207,8 @@ def _connect(
         threads=config.threads,
         batch=config.batch,
         history=history,
-        output_enforced=output_is_enforced(run),
+        output_enforced=_output_is_enforced(run),
+        output_watched=run.record_output_limit,
     )
 
 
@@ -212,9 +217,12 @@ def _evaluate(
 ) -> None:
     share = -(-len(resolved.scans) // max(len(resolved.gpus), 1))
     at_once = min(resolved.config.scans_per_batch, max(share, 1))
+    to_do = {scan.case for scan in resolved.scans if scan.state == "to do"}
 
     def work(tasks: Iterator[ScanTask], gpu: str | None) -> None:
-        evaluations = (TaskEvaluation(context, task) for task in tasks)
+        evaluations = (
+            TaskEvaluation(context, task, expects_request=task.case in to_do) for task in tasks
+        )
         connection.answer_all(
             evaluations,
             context.workspace,
@@ -223,7 +231,13 @@ def _evaluate(
             at_once=at_once,
         )
 
-    executor.run(resolved.tasks, work)
+    for scan in resolved.scans:
+        if scan.case in resolved.finished:
+            how = f"unsupported: {scan.reason}" if scan.state == "refused" else "done before"
+            context.progress(scan.case, scan.modality, how)
+    tasks = [task for task in resolved.tasks if task.case not in resolved.finished]
+    if tasks:
+        executor.run(tasks, work)
 
 
 def _finish(resolved: ResolvedRun, context: RunContext, connection: ModelConnection) -> None:
@@ -234,6 +248,8 @@ def _finish(resolved: ResolvedRun, context: RunContext, connection: ModelConnect
         missing += sum(not run.record_path(case.id, name).is_file() for name in case.scans)
     if missing:
         logger.info("%d scans of run %s are left to other shards", missing, run.name)
+        return
+    if resolved.finished.issuperset(case.id for case in resolved.cases) and tables_are_current(run):
         return
     with file_lock(run.path / "lock-finish", "umd", optional=True):
         if problem := complete_limits(run):
@@ -249,6 +265,7 @@ def _finish(resolved: ResolvedRun, context: RunContext, connection: ModelConnect
                     sample=resolved.config.recheck,
                     gpu=uuid,
                 )
+        write_finished_cases(run, limit_rules=RULES, recheck=resolved.config.recheck)
 
 
 def _count(total: int, progress: Progress) -> Callable[[str, Modality, str], None]:

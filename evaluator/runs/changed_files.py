@@ -8,14 +8,13 @@ hash is not found; no secret protects them.
 
 from __future__ import annotations
 
-import stat
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from evaluator.errors import UserError
 from evaluator.files import current_sha256, file_sha256, fingerprint
+from evaluator.runs.file_states import file_states
 from evaluator.runs.json_types import FORMAT, has_recorded_hash, read_typed, write_typed
 
 if TYPE_CHECKING:
@@ -75,15 +74,7 @@ def record_files(run: RunStore) -> None:
 
 def state_of(run: RunStore) -> str:
     """A hash over name, size and time of every file of a run that has a recorded hash."""
-    states = []
-    for folder in FOLDERS:
-        for path in sorted((run.path / folder).rglob("*.*")):
-            with suppress(FileNotFoundError):  # another process writes the run
-                status = path.lstat()
-                if not stat.S_ISDIR(status.st_mode):
-                    name = str(path.relative_to(run.path))
-                    states.append((name, status.st_size, status.st_mtime_ns))
-    return fingerprint(states)
+    return fingerprint(list(file_states(run.path, FOLDERS)))
 
 
 def find_changes(run: RunStore, *, hashed: Callable[[Path], str] = file_sha256) -> Iterator[str]:

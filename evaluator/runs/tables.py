@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import io
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pandas as pd
 
 from evaluator.errors import UserError
 from evaluator.files import fingerprint, write_bytes
 from evaluator.runs.changed_files import record_files
+from evaluator.runs.file_states import file_states
 from evaluator.runs.prediction_rows import prediction_rows, scan_columns
 from evaluator.runs.scorers import read_scorers
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from evaluator.runs.records import ScanRecord
     from evaluator.runs.store import RunStore
     from evaluator.types import Protocol
@@ -118,6 +117,31 @@ def gather(run: RunStore) -> pd.DataFrame:
     return scores
 
 
+def tables_are_current(run: RunStore) -> bool:
+    """Whether the run's tables were made of its files as they are."""
+    import pyarrow as pa
+
+    source = source_of(run).encode()
+    for name in ("scores", "predictions"):
+        try:
+            with (run.path / f"{name}.parquet").open("rb") as file:
+                if _table_source(file) != source:
+                    return False
+        except (OSError, pa.ArrowInvalid):
+            return False
+    return (run.path / "scores.csv").is_file()
+
+
+def _table_source(file: BinaryIO) -> bytes | None:
+    """The state of the run that a Parquet table was made of.
+
+    The caller opens the file, as pyarrow opens no path that is not UTF-8.
+    """
+    import pyarrow.parquet as pq
+
+    return (pq.read_schema(file).metadata or {}).get(SOURCE)
+
+
 def gathered(run: RunStore, name: str) -> pd.DataFrame | None:
     """The table ``scores`` or ``predictions`` of a run from its Parquet file.
 
@@ -127,22 +151,20 @@ def gathered(run: RunStore, name: str) -> pd.DataFrame | None:
     import pyarrow.parquet as pq
 
     path = run.path / f"{name}.parquet"
+    columns = COLUMNS if name == "scores" else PREDICTION_COLUMNS
     try:
-        if (pq.read_schema(path).metadata or {}).get(SOURCE) != source_of(run).encode():
-            return None
-        return _tidy(
-            pq.read_table(path).to_pandas(), COLUMNS if name == "scores" else PREDICTION_COLUMNS
-        )
+        with path.open("rb") as file:
+            if _table_source(file) != source_of(run).encode():
+                return None
+            return _tidy(pq.read_table(file).to_pandas(), columns)
     except (OSError, KeyError, pa.ArrowInvalid):
         return None
 
 
 def source_of(run: RunStore) -> str:
     """The state of a run: a hash over name, size and time of every file behind its tables."""
-    paths: list[Path] = []
-    for folder in ("records", "scores", "prompts", "limits"):
-        paths += (run.path / folder).rglob("*.json")
-    states = [(str(path.relative_to(run.path)), *_state(path)) for path in sorted(paths)]
+    folders = ("records", "scores", "prompts", "limits")
+    states = sorted(file_states(run.path, folders, ".json"), key=lambda state: state[0].split("/"))
     return fingerprint({"columns": [*COLUMNS, *PREDICTION_COLUMNS], "files": states})
 
 
@@ -209,8 +231,3 @@ def _frame(run: RunStore, names: tuple[str, ...], rows: list[Row]) -> pd.DataFra
 def _tidy(frame: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
     """Numbers nullable, all else text."""
     return frame[list(names)].astype({name: _TYPES.get(name, "string") for name in names})
-
-
-def _state(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns

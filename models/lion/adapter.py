@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Any
 
+import pipeline
 from network import Lion
-from pipeline import OPTIONS, predict
 
-from zoo_sdk import Adapter as Base
-from zoo_sdk import Prediction, Request, choose_options, read_image
-from zoo_sdk.weights import which_weights
+from zoo_sdk.network_adapter import NetworkAdapter
 
 
-class Adapter(Base):
-    """The pipeline with the network that the image's weights are of."""
+class Adapter(NetworkAdapter):
+    """Segments the lesions."""
 
-    def setup(self) -> None:
-        """Find the device; a network is opened when its tracer is asked for."""
-        self.network = Lion()
+    pipeline = pipeline
+    open_network = Lion
 
-    def predict(self, request: Request) -> Prediction:
-        """Segment the lesions."""
-        prediction = predict(
-            read_image(request), request, self.network, choose_options(request, OPTIONS)
-        )
-        return replace(
-            prediction,
-            notes={
-                **prediction.notes,
-                "model": self.network.about,
-                "weights": which_weights(),
-                "device": str(self.network.device),
-            },
-        )
+    def details(self) -> dict[str, Any]:
+        """Where the network comes from."""
+        return {"model": self.network.about}

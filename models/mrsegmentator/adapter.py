@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Any
 
+import pipeline
 from network import MRSegmentator
-from pipeline import OPTIONS, predict
 
-from zoo_sdk import Adapter as Base
-from zoo_sdk import Prediction, Request, choose_options, read_image
-from zoo_sdk.weights import which_weights
+from zoo_sdk.network_adapter import NetworkAdapter
 
 
-class Adapter(Base):
-    """The pipeline with the network that the image's weights are of."""
+class Adapter(NetworkAdapter):
+    """Segments the image once, for all targets."""
 
-    def setup(self) -> None:
-        """Open the results folder, strictly."""
-        self.network = MRSegmentator()
+    pipeline = pipeline
+    open_network = MRSegmentator
 
-    def predict(self, request: Request) -> Prediction:
-        """Segment the image once, for all targets."""
-        prediction = predict(
-            read_image(request), request, self.network, choose_options(request, OPTIONS)
-        )
-        return replace(
-            prediction,
-            notes={
-                **prediction.notes,
-                "model": self.network.about,
-                "weights": which_weights(),
-                "device": str(self.network.device),
-            },
-        )
+    def details(self) -> dict[str, Any]:
+        """Where the network comes from."""
+        return {"model": self.network.about}

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Any
 
+import pipeline
 from network import Sat, variant
-from pipeline import OPTIONS, predict
 
-from zoo_sdk import Adapter as Base
-from zoo_sdk import Prediction, Request, choose_options, read_image
-from zoo_sdk.weights import which_weights
+from zoo_sdk.network_adapter import NetworkAdapter
 
 
-class Adapter(Base):
-    """The pipeline with the network that the image's weights are of."""
+class Adapter(NetworkAdapter):
+    """Segments each target from its text; all of them share each patch's features."""
 
-    def setup(self) -> None:
-        """Load both networks, strictly."""
-        self.network = Sat()
+    pipeline = pipeline
+    open_network = Sat
 
-    def predict(self, request: Request) -> Prediction:
-        """Segment each target from its text; all of them share each patch's features."""
-        prediction = predict(
-            read_image(request), request, self.network, choose_options(request, OPTIONS)
-        )
-        details = {
-            "variant": variant(),
-            "weights": which_weights(),
-            "device": str(self.network.device),
-        }
-        details["training_steps"] = self.network.steps
-        return replace(prediction, notes={**prediction.notes, **details})
+    def details(self) -> dict[str, Any]:
+        """The variant, and the training steps that both files state."""
+        return {"variant": variant(), "training_steps": self.network.steps}

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from evaluator.analysis.run_header import header
-from evaluator.evaluation.golden import run_golden
-from evaluator.evaluation.run_config import RunConfig
 from evaluator.imaging.geometry import make_grid
-from evaluator.volumes import write_volume
-from evaluator.zoo import find_model
 from evaluator.zoo.conformance.golden_record import golden_state, write_golden
+from tests.golden_balls import ORGANS, run_example, write_example
 
 #: flipped, permuted, anisotropic, three different sizes
 GRID = make_grid((30, 26, 34), [[0, 0, -3, 51], [-2.5, 0, 0, 36], [0, 4, 0, -50], [0, 0, 0, 1]])
-#: organ -> centre in mm, and HU; both kidneys look alike
-ORGANS = {
-    "liver": ((-25, 5, 10), 100),
-    "spleen": ((25, -10, 20), 200),
-    "kidney-left": ((25, 5, -25), 300),
-    "kidney-right": ((-25, 5, -25), 300),
-    "aorta": ((0, -10, -5), 400),
-}
-
 #: finds organs by their HU, kidneys by the side of the world, and by a click the organ under it
 ADAPTER = """
 import numpy as np
@@ -83,44 +70,15 @@ FAULTS = {
 
 
 @pytest.fixture
-def example(tmp_path):
-    """A synthetic CT with the usual organs as balls, and its manifest."""
-    voxels = np.indices(GRID.shape).reshape(3, -1).T
-    affine = np.asarray(GRID.affine)
-    places = voxels @ affine[:3, :3].T + affine[:3, 3]
-    labels = np.zeros(len(places), np.uint8)
-    values = np.zeros(len(places), np.int16)
-    for number, (centre, hu) in enumerate(ORGANS.values(), 1):
-        # the world's x of the table is that of LPS: left is positive there
-        middle = np.array([-centre[0], centre[1], centre[2]], dtype=float)
-        inside = ((places - middle) ** 2).sum(axis=1) <= 11.0**2
-        labels[inside], values[inside] = number, hu
-    write_volume(tmp_path / "image.nii.gz", values.reshape(GRID.shape), GRID)
-    write_volume(tmp_path / "reference.nii.gz", labels.reshape(GRID.shape), GRID)
-    names = ";".join(f"{organ}={n}" for n, organ in enumerate(ORGANS, 1))
-    (tmp_path / "example.tsv").write_text(
-        "subject\tsession\tmodality\timage\treference\tunit\tlabels\n"
-        f"s\ta\tCT\timage.nii.gz\treference.nii.gz\tHU\t{names}\n"
-    )
-    (tmp_path / "example.toml").write_text(
-        'name = "example"\ntitle = "Synthetic balls"\nlicense = "CC0-1.0"\ncitation = "none"\n'
-        'reference_origin = "generated"\nsynthetic = true\n'
-    )
-    return tmp_path / "example.toml"
+def golden(project, monkeypatch, tmp_path):
+    example = write_example(tmp_path, GRID, ORGANS)
 
-
-@pytest.fixture
-def golden(project, example, monkeypatch, tmp_path):
     def run(fault: str, *, clicks: bool = False):
         text = ADAPTER.format(**(PARTS | FAULTS[fault]))
         prompts = "point" if clicks else ""
         folder = project({"net": text}, prompts=prompts, inputs="CT", targets=",".join(ORGANS))
         monkeypatch.setenv("UMD_CACHE", str(tmp_path / "cache"))
-        (folder / "models" / "net" / "expected.toml").write_text(
-            f'[golden]\ndataset = "{example}"\nfixed_window = true\n'
-        )
-        config = RunConfig(model="net", dataset="", engine="local")
-        return run_golden(find_model("net").card, config)
+        return run_example(folder, example, "fixed_window = true")
 
     return run
 

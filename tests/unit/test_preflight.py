@@ -15,13 +15,17 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from evaluator.analysis.data_warnings import unverified_line
 from evaluator.cli.models import models
 from evaluator.errors import ModelFilesError
 from evaluator.files import file_sha256
+from evaluator.runs.run_info import WeightsInfo
 from evaluator.zoo import zoo
+from evaluator.zoo.conformance.readme_table import badge_table
 from evaluator.zoo.preflight.expectations import read_expectations
 from evaluator.zoo.preflight.recording import record_expectations
 from evaluator.zoo.preflight.tensor_list import Tensor, TensorList, read_tensor_list
+from evaluator.zoo.preflight.verdict import name_of_weights, preflight_state
 from evaluator.zoo.preflight.weight_files import check_files, require_right_files
 from evaluator.zoo.sources import read_sources
 
@@ -278,6 +282,77 @@ def test_the_command_prints_a_table_json_and_an_exit_code(model, save):
     assert states["net.pth: tensors"] == "ok"
     assert states["licence"] == "unknown"
     assert {"image", "texts", "disk", "GPU"} <= states.keys()
+
+
+def test_weights_are_unverified_until_a_preflight_of_their_hash_passed(model, save, monkeypatch):
+    monkeypatch.setenv("UMD_CACHE", str(model.weights.parent / "cache"))
+    path = save("weights/net.pth", state())
+    hashes = {"net.pth": file_sha256(path)}
+    assert preflight_state("net", hashes) == "not run"
+    require_right_files("net", model.sources, model.weights)
+    assert preflight_state("net", hashes) == "passed"
+    assert preflight_state("net", {"net.pth": "another"}) == "not run"
+    assert preflight_state("net", {}) == "not run"
+    assert preflight_state("second", hashes) == "not run"
+    save("weights/net.pth", state("network."))
+    command = ["preflight", "net", "--weights", str(model.weights)]
+    assert CliRunner().invoke(models, command).exit_code == 1
+    assert preflight_state("net", {"net.pth": file_sha256(path)}) == "failed"
+    # no tensors are recorded and no hash is stated: nothing recognises the file
+    (model.folder / "expected.toml").unlink()
+    require_right_files("net", model.sources, model.weights)
+    assert preflight_state("net", {"net.pth": file_sha256(path)}) == "unknown"
+    # a file of the cache that was cut off, or is of another program, says nothing
+    for content in ("", "{", "[]", "{}", '{"preflight": 1}'):
+        for verdict in (model.weights.parent / "cache/preflight").glob("*.json"):
+            verdict.write_text(content)
+        assert preflight_state("net", hashes) == "not run"
+
+
+@pytest.mark.parametrize(
+    ("name", "preflight", "shown"),
+    [
+        ("published", "passed", "published"),
+        ("published", "not run", "unverified (preflight: not run)"),
+        ("mounted:0123456789abcdef", "unknown", "unverified (preflight: unknown)"),
+        ("random:small", "not run", "random:small"),
+        ("", "not run", ""),
+    ],
+)
+def test_a_table_may_say_no_more_than_preflight_showed(name, preflight, shown):
+    assert name_of_weights(name, preflight) == shown
+
+
+@pytest.mark.parametrize(
+    ("preflight", "lines"),
+    [
+        ("", []),
+        ("passed", []),
+        ("unknown", ["net, weights: unverified (preflight: unknown)."]),
+    ],
+)
+def test_tables_of_a_run_say_that_weights_are_unverified(preflight, lines):
+    weights = WeightsInfo(name="published", preflight=preflight)
+    info = SimpleNamespace(identity=SimpleNamespace(model="net"), weights=weights)
+    assert unverified_line(info) == lines
+
+
+@pytest.mark.parametrize(
+    ("preflight", "badge"), [("passed", "published"), ("not run", "unverified")]
+)
+def test_the_badge_of_a_check_depends_on_preflight(project, preflight, badge):
+    folder = project({"net": ""}) / "docs" / "checks"
+    folder.mkdir(parents=True)
+    record = {"model": "net", "weights": "published", "weights_sha256": {"net.pth": "1"}}
+    record |= {"device": "CPU", "host": "1 core", "date": "2026-11-29"}
+    record |= {"measured": {}, "checks": [], "preflight": preflight}
+    (folder / "net.json").write_text(json.dumps(record))
+    assert f"| `net` | {badge}" in badge_table()
+    # a record of before this field says nothing of a preflight
+    (folder / "net.json").write_text(
+        json.dumps({k: v for k, v in record.items() if k != "preflight"})
+    )
+    assert "unverified (preflight: not run)" in badge_table()
 
 
 def test_every_recorded_file_is_one_of_the_models_sources():

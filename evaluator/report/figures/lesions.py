@@ -56,8 +56,9 @@ def uptake_agreement(
     rows = math.ceil(len(models) / columns)
     # one scale for all models: an error of the same size looks the same in every panel
     drawing, axes = canvas(
-        2.1, 1.5, rows=rows, columns=columns, left=0.75, down=0.5, sharex=True, sharey=True
-    )
+        2.1, 1.5, rows=rows, columns=columns, left=0.75, bottom=0.72, down=0.5, sharex=True,
+        sharey=True,
+    )  # fmt: skip
     places = list(axes.flat)
     for place, model in zip(places, models, strict=False):
         pairs = values.loc[values["model"] == model, ["predicted", "reference"]].to_numpy(float)
@@ -69,15 +70,7 @@ def uptake_agreement(
         _label_log_scales(places[0])
     for place in places[len(models) :]:
         place.set_visible(False)
-    unit = UNITS[quantity]
-    mean, axis = (
-        ("geometric mean", f"{quantity}, predicted / reference")
-        if ratio
-        else ("mean", f"{quantity}, predicted − reference, {unit}")
-    )
-    label = f"{mean} of predicted and reference {quantity}, {unit}"
-    drawing.supxlabel(label, fontsize=8.5, color=MUTED)
-    drawing.supylabel(axis, fontsize=8.5, color=MUTED, x=0.12 / drawing.get_figwidth())
+    _name_axes(drawing, quantity, ratio=ratio)
     scale = (
         "The differences grow with the size, so ratios are drawn, on log scales. " if ratio else ""
     )
@@ -92,6 +85,21 @@ def uptake_agreement(
         data=values,
         warnings=warnings,
     )
+
+
+def _name_axes(drawing: Any, quantity: str, *, ratio: bool) -> None:
+    """Quantity and unit of both axes, for all panels at once."""
+    unit = UNITS[quantity]
+    mean = "geometric mean" if ratio else "mean"
+    across = f"{mean} of predicted and reference {quantity}, {unit}"
+    up = (
+        f"{quantity}, predicted / reference"
+        if ratio
+        else f"{quantity}, predicted − reference, {unit}"
+    )
+    # above the line of warnings
+    drawing.supxlabel(across, fontsize=8.5, color=MUTED, y=0.2 / drawing.get_figheight())
+    drawing.supylabel(up, fontsize=8.5, color=MUTED, x=0.12 / drawing.get_figwidth())
 
 
 def _draw_pairs(place: Any, pairs: Any, *, ratio: bool) -> None:

@@ -60,6 +60,7 @@ def _run(run: RunFacts, privacy: Privacy) -> dict[str, Any]:
         ("model", f"{run.title} ({run.model})"),
         ("image", identity.image),
         ("weights", run.weights or "none"),
+        ("files of the weights", _preflight(run)),
         ("weights, sha256", _weights_hashes(run)),
         ("weights’ licence", run.card.get("umd.weights.license") or "none stated"),
         ("trained on", run.card.get("umd.trained-on") or "not stated"),
@@ -109,6 +110,11 @@ def _run(run: RunFacts, privacy: Privacy) -> dict[str, Any]:
         "findings": _findings(run, privacy),
         "displacements": describe_displacements(run.store),
     }
+
+
+def _preflight(run: RunFacts) -> str:
+    state = run.info.weights.preflight
+    return f"preflight: {state}" if state else "no preflight recorded"
 
 
 def _weights_hashes(run: RunFacts) -> str:

@@ -12,6 +12,7 @@ from evaluator import paths
 from evaluator.errors import ManifestError
 from evaluator.files import read_json, write_bytes, write_json
 from evaluator.zoo.conformance.golden_record import golden_state
+from evaluator.zoo.preflight.verdict import NOT_RUN, name_of_weights, preflight_state
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +53,7 @@ def write_record(name: str, prepared: PreparedModel, results: Sequence[Result]) 
         "model": name,
         "weights": prepared.identity or "none",
         "weights_sha256": dict(prepared.hashes),
+        "preflight": preflight_state(name, prepared.hashes),
         "image": prepared.model.digest,
         "device": "GPU" if "gpu_peak_gib" in measured else "CPU",
         "host": f"{os.cpu_count()} cores, {platform.machine()}",
@@ -97,10 +99,10 @@ def _row(record: dict[str, Any]) -> tuple[str, ...]:
     passed = sum(check["ok"] for check in checks)
     failed = "; ".join(check["check"] for check in checks if not check["ok"])
     is_random = record["weights"].startswith("random")
-    weights = f"{record['weights']}: not a result" if is_random else record["weights"]
+    weights = name_of_weights(record["weights"], record.get("preflight", NOT_RUN))
     return (
         f"`{record['model']}`",
-        weights,
+        f"{weights}: not a result" if is_random else weights,
         golden_state(record["model"], {} if is_random else record["weights_sha256"]),
         f"{passed} of {len(checks)}" + (f" (not: {failed})" if failed else ""),
         _number(measured.get("slowest_seconds")),

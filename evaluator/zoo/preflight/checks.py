@@ -17,6 +17,7 @@ from evaluator.zoo.cards import read_text_prompts
 from evaluator.zoo.fetching import COMMERCIAL_USE
 from evaluator.zoo.image_transfer import is_built
 from evaluator.zoo.preflight.expectations import read_expectations
+from evaluator.zoo.preflight.verdict import write_verdict
 from evaluator.zoo.preflight.weight_files import PreflightResult, check_files
 
 if TYPE_CHECKING:
@@ -37,12 +38,15 @@ def preflight(model: ZooModel, sources: Sources, folder: Path | None) -> Iterato
         model: the model.
         sources: the sources of its image.
         folder: its weights, laid out as /opt/ml/model; None if there are none on this machine.
+            The verdict on them is kept (``evaluator.zoo.preflight.verdict``).
     """
     yield _image(model)
     if folder is None:
         yield _result("weights", "not-run", f"not on this machine: umd models fetch {model.name}")
     else:
-        yield from check_files(model.name, sources, folder)
+        files = list(check_files(model.name, sources, folder))
+        write_verdict(model.name, files)
+        yield from files
     yield _texts(model, folder)
     yield from _licences(sources)
     yield _disk(sources)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from evaluator.errors import ModelFilesError
@@ -11,6 +11,7 @@ from evaluator.zoo.archives import check_unpacked
 from evaluator.zoo.catalog import zoo
 from evaluator.zoo.preflight.expectations import read_expectations
 from evaluator.zoo.preflight.tensor_list import read_tensor_list
+from evaluator.zoo.preflight.verdict import write_verdict
 from evaluator.zoo.sources import UNVERIFIED
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ class PreflightResult:
     check: str
     state: State
     detail: str
+    #: the file of weights that it is about, as in sources.toml; empty: none, or several
+    into: str = ""
+    #: of that file, or of the archive that it was unpacked from; empty if it was not computed
+    sha256: str = ""
 
 
 def check_files(model: str, sources: Sources, folder: Path) -> Iterator[PreflightResult]:
@@ -49,20 +54,24 @@ def check_files(model: str, sources: Sources, folder: Path) -> Iterator[Prefligh
         if download.unpack:
             yield _unpacked(path, download)
         elif not path.is_file():
-            yield _result(download.into, "failed", f"is not in {folder}")
+            yield _of_file(download, "failed", f"is not in {folder}")
         else:
             yield _stated(model, path, download, expectations)
             expected = [file for file in expectations.file if file.into == download.into]
-            yield from _tensors(model, path, expected[0] if expected else None, expectations)
+            for result in _tensors(model, path, expected[0] if expected else None, expectations):
+                yield replace(result, into=download.into)
     if len(expectations.file) > 1:
         yield from _same_steps(folder, expectations)
 
 
 def require_right_files(model: str, sources: Sources, folder: Path) -> None:
-    """Raise ModelFilesError if a file of weights is not the expected one; names each fault."""
-    faults = [
-        result.detail for result in check_files(model, sources, folder) if result.state == "failed"
-    ]
+    """Raise ModelFilesError if a file of weights is not the expected one; names each fault.
+
+    The verdict is kept for runs with weights of these hashes.
+    """
+    results = list(check_files(model, sources, folder))
+    write_verdict(model, results)
+    faults = [result.detail for result in results if result.state == "failed"]
     if faults:
         raise ModelFilesError(
             "\n  ".join([f"the weights of {model} are not the expected ones:", *faults])
@@ -73,14 +82,21 @@ def _result(check: str, state: State, detail: str) -> PreflightResult:
     return PreflightResult(check=check, state=state, detail=detail)
 
 
+def _of_file(download: Download, state: State, detail: str, sha256: str = "") -> PreflightResult:
+    return PreflightResult(
+        check=download.into, state=state, detail=detail, into=download.into, sha256=sha256
+    )
+
+
 def _unpacked(folder: Path, download: Download) -> PreflightResult:
     try:
         sha256 = check_unpacked(folder, download)
     except ModelFilesError as error:
-        return _result(download.into, "failed", str(error))
+        return _of_file(download, "failed", str(error))
     if download.sha256 == UNVERIFIED:
-        return _result(download.into, "unknown", f"archive of sha256 {sha256}; none is published")
-    return _result(download.into, "ok", "archive of the published sha256")
+        detail = f"archive of sha256 {sha256}; none is published"
+        return _of_file(download, "unknown", detail, sha256)
+    return _of_file(download, "ok", "archive of the published sha256", sha256)
 
 
 def _stated(
@@ -91,28 +107,28 @@ def _stated(
     sha256 = file_sha256(path)
     for other in expectations.other:
         if size == other.bytes or (other.sha256 and sha256.startswith(other.sha256)):
-            return _result(
-                download.into, "failed", f"{path} is {other.name}; {model} needs {download.address}"
-            )
+            detail = f"{path} is {other.name}; {model} needs {download.address}"
+            return _of_file(download, "failed", detail, sha256)
     if download.bytes not in (None, size):
-        return _result(
-            download.into,
+        return _of_file(
+            download,
             "failed",
             f"{path} has {size:,} bytes, expected {download.bytes:,}: truncated or another file; "
             f"{model} needs {download.address}",
+            sha256,
         )
     if download.sha256 == UNVERIFIED:
-        return _result(
-            download.into, "unknown", f"{size:,} bytes, sha256 {sha256[:16]}...; none is published"
-        )
+        detail = f"{size:,} bytes, sha256 {sha256[:16]}...; none is published"
+        return _of_file(download, "unknown", detail, sha256)
     if download.sha256 != sha256:
-        return _result(
-            download.into,
+        return _of_file(
+            download,
             "failed",
             f"{path} has sha256 {sha256}, expected {download.sha256}; {model} needs "
             f"{download.address}",
+            sha256,
         )
-    return _result(download.into, "ok", f"{size:,} bytes, the stated sha256")
+    return _of_file(download, "ok", f"{size:,} bytes, the stated sha256", sha256)
 
 
 def _tensors(
