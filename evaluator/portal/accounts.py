@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from evaluator.challenges.submitting import TEAM
+from evaluator.challenges.submitting import BASELINE, TEAM
 from evaluator.errors import UserError
 from evaluator.locks import file_lock
 from evaluator.runs.json_types import read_typed, write_typed
@@ -64,6 +64,8 @@ def create_token(challenge: OpenChallenge, name: str, role: Role) -> str:
     """
     if not TEAM.fullmatch(name):
         raise UserError(f"{name!r}: a name has letters, digits and ._- and at most 63 characters")
+    if role == "team" and name == BASELINE:
+        raise UserError(f"{BASELINE} is the organiser's own submission, and no team")
     teams = challenge.definition.teams
     if role == "team" and teams and name not in teams:
         raise UserError(f"team {name} does not take part; teams are named in challenge.toml")
@@ -80,7 +82,7 @@ def create_token(challenge: OpenChallenge, name: str, role: Role) -> str:
         write_typed(path, AccountList(accounts=(*accounts, account)))
         path.chmod(0o600)
     facts = {"name": name, "role": role}
-    challenge.folder.log.append("token-created", actor="organiser", facts=facts)
+    challenge.folder.log.append("token created", actor="organiser", facts=facts)
     return token
 
 
@@ -99,7 +101,7 @@ def revoke_tokens(challenge: OpenChallenge, name: str) -> int:
             raise UserError(f"{name} has no token")
         write_typed(path, AccountList(accounts=kept))
         path.chmod(0o600)
-    challenge.folder.log.append("token-revoked", actor="organiser", facts={"name": name})
+    challenge.folder.log.append("token revoked", actor="organiser", facts={"name": name})
     return count
 
 
@@ -120,16 +122,6 @@ def account_of_hash(challenge: OpenChallenge, sha256: str) -> Account | None:
         if secrets.compare_digest(account.sha256, sha256):
             return account
     return None
-
-
-def session_secret(challenge: OpenChallenge) -> str:
-    """The secret that signs session cookies; made at the first call."""
-    path = challenge.folder.path / "private" / "session.key"
-    with file_lock(path.with_suffix(".lock"), "umd"):
-        if not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(secrets.token_hex(32), encoding="ascii")
-        return path.read_text(encoding="ascii")
 
 
 def _path(challenge: OpenChallenge) -> Path:

@@ -1,36 +1,44 @@
-"""The portal as an ASGI application, and its server."""
+"""The portal as an ASGI application."""
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
+import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.middleware.sessions import SessionMiddleware
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-import evaluator.report
-from evaluator.errors import HostError, UnknownNameError, UserError
-from evaluator.portal import organiser, pages, transfer
-from evaluator.portal.accounts import session_secret
+from evaluator.errors import DamagedFileError, UserError
+from evaluator.portal import organiser, pages, submit, transfer
+from evaluator.portal.inspection import Inspector
 from evaluator.portal.protection import Protection, RateLimit
-from evaluator.portal.session import COOKIE, SESSION_SECONDS, SignInError, redirect
+from evaluator.portal.sessions import Sessions, SignInError, redirect
+from evaluator.portal.uploads import GIB, MOST_PARTS, PART_BYTES, OffsetError
 from evaluator.portal.views import render
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import ASGIApp
 
     from evaluator.challenges.opening import OpenChallenge
+    from evaluator.challenges.queue import Claim
+
+logger = logging.getLogger(__name__)
 
 #: per address
-REQUESTS_PER_MINUTE = 1200.0
+REQUESTS_PER_MINUTE = 6000.0
 SIGN_INS_PER_MINUTE = 10.0
+#: longest text of the fields beside a file, bytes
+FIELD_BYTES = 2**20
+COOKIE = "umd_session"
 
 ROUTES = (
     Route("/", pages.overview),
@@ -39,9 +47,11 @@ ROUTES = (
     Route("/sign-out", pages.sign_out, methods=["POST"]),
     Route("/submissions", pages.submissions),
     Route("/submissions/{id}", pages.submission),
+    Route("/submissions/{id}/result", organiser.result_file),
     Route("/submissions/{id}/withdraw", pages.withdraw_form, methods=["POST"]),
-    Route("/submit", pages.submit_page),
-    Route("/submit", pages.submit_form, methods=["POST"]),
+    Route("/submit", submit.submit_page),
+    Route("/submit", submit.submit_form, methods=["POST"]),
+    Route("/submit/{id}/cancel", submit.cancel_form, methods=["POST"]),
     Route("/uploads", transfer.begin, methods=["POST"]),
     Route("/uploads/{id}", transfer.state),
     Route("/uploads/{id}", transfer.part, methods=["PUT"]),
@@ -53,54 +63,51 @@ ROUTES = (
 )
 
 
-def portal(challenge: OpenChallenge, *, https: bool) -> Starlette:
+def portal(
+    challenge: OpenChallenge,
+    *,
+    url: str = "",
+    inspect: Callable[[Claim], Awaitable[None]] | None = None,
+) -> ASGIApp:
     """The application that serves a challenge.
 
     Args:
         challenge: what is served.
-        https: readers reach it by HTTPS, so that cookies are sent by HTTPS only.
+        url: the address that readers use, without a path; with https cookies are sent by HTTPS
+            only. Empty: as the request says, for a server on this machine.
+        inspect: inspects a submission that was received; None: in another process.
     """
-    leaderboard = challenge.folder.path / "leaderboard"
-    leaderboard.mkdir(parents=True, exist_ok=True)
-    static = [Path(__file__).parent / "static", Path(evaluator.report.__file__).parent / "static"]
     app = Starlette(
         routes=[
             Route("/health", _health),
-            Mount("/static", _Folders(static)),
-            Mount("/leaderboard", StaticFiles(directory=leaderboard, html=True)),
+            Mount("/static/report", StaticFiles(packages=[("evaluator.report", "static")])),
+            Mount("/static", StaticFiles(packages=[("evaluator.portal", "static")])),
             *ROUTES,
-        ],
-        middleware=[
-            Middleware(Protection, https=https, per_minute=REQUESTS_PER_MINUTE),
-            Middleware(
-                SessionMiddleware,
-                secret_key=session_secret(challenge),
-                session_cookie=COOKIE,
-                max_age=SESSION_SECONDS,
-                same_site="lax",
-                https_only=https,
-            ),
         ],
         exception_handlers={
             SignInError: _sign_in,
             HTTPException: _http_error,
-            HostError: _host_error,
-            UnknownNameError: _user_error,
             UserError: _user_error,
+            Exception: _bug,
         },
     )
+    https = url.startswith("https:")
     app.state.challenge = challenge
+    app.state.sessions = Sessions()
+    app.state.https = https
+    # browsers accept a cookie of this name only from this host and by HTTPS
+    app.state.cookie = f"__Host-{COOKIE}" if https else COOKIE
     app.state.sign_in_limit = RateLimit(SIGN_INS_PER_MINUTE)
+    app.state.parts = asyncio.Semaphore(MOST_PARTS)
     app.state.actions = organiser.ACTIONS
-    return app
-
-
-class _Folders(StaticFiles):
-    """Files of several folders."""
-
-    def __init__(self, folders: list[Path]) -> None:
-        super().__init__(directory=folders[0])
-        self.all_directories = list(folders)
+    app.state.inspect = inspect or Inspector(challenge).inspect
+    most = int(challenge.definition.limits.archive_gib * GIB) + FIELD_BYTES
+    return Protection(
+        app,
+        origin=url.rstrip("/"),
+        per_minute=REQUESTS_PER_MINUTE,
+        lengths={"POST /submit": most, "PUT /uploads": PART_BYTES},
+    )
 
 
 def _health(_: Request) -> Response:
@@ -110,52 +117,36 @@ def _health(_: Request) -> Response:
 
 def _sign_in(request: Request, _: Exception) -> Response:
     if request.url.path.startswith("/uploads"):
-        return JSONResponse({"error": "the session has ended; sign in again"}, status_code=401)
+        return JSONResponse({"error": "nobody is signed in; sign in again"}, status_code=401)
     return redirect("/sign-in")
 
 
-def _http_error(request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _problem(request, error.detail, error.status_code)
+    return await _problem(request, error.detail, error.status_code)
 
 
-def _user_error(request: Request, error: Exception) -> Response:
-    return _problem(request, str(error), 400)
+async def _user_error(request: Request, error: Exception) -> Response:
+    """Answer what the reader can mend; what only the organiser can is logged, not shown."""
+    if isinstance(error, OffsetError):
+        return JSONResponse({"error": str(error), "offset": error.offset}, status_code=409)
+    is_readers = isinstance(error, UserError) and error.exit_code == UserError.exit_code
+    if is_readers and not isinstance(error, DamagedFileError):
+        return await _problem(request, str(error), 400)
+    logger.error("%s %s: %s", request.method, request.url.path, error)
+    sentence = "The portal's machine could not do this. Try later, or tell the organiser."
+    return await _problem(request, sentence, 503)
 
 
-def _host_error(request: Request, error: Exception) -> Response:
-    return _problem(request, str(error), 503)
+async def _bug(request: Request, _: Exception) -> Response:
+    """Answer after a bug, whose traceback the server logs."""
+    return await _problem(request, "This is a fault of the portal. Tell the organiser.", 500)
 
 
-def _problem(request: Request, sentence: str, status: int) -> Response:
+async def _problem(request: Request, sentence: str, status: int) -> Response:
     if request.url.path.startswith("/uploads"):
         return JSONResponse({"error": sentence}, status_code=status)
-    return render(request, "problem", "This did not work", status=status, sentence=sentence)
-
-
-def serve(challenge: OpenChallenge, *, host: str, port: int, https: bool, proxies: str) -> None:
-    """Serve a challenge until the process is ended.
-
-    Args:
-        challenge: what is served.
-        host: address to listen on.
-        port: of this machine.
-        https: readers reach the portal by HTTPS, through a proxy.
-        proxies: addresses of proxies whose ``X-Forwarded-For`` is believed, with commas.
-    """
-    import uvicorn
-
-    incoming = challenge.folder.incoming
-    incoming.mkdir(parents=True, exist_ok=True)
-    # a form's archive is stored beside the others, not in a small folder of temporary files
-    tempfile.tempdir = str(incoming)
-    uvicorn.run(
-        portal(challenge, https=https),
-        host=host,
-        port=port,
-        proxy_headers=bool(proxies),
-        forwarded_allow_ips=proxies,
-        server_header=False,
-        log_level="warning",
-        access_log=False,
+    title = "There is no such page" if status == 404 else "This did not work"
+    return await run_in_threadpool(
+        render, request, "problem", title, status=status, sentence=sentence
     )

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse
 
 from evaluator.challenges.actions import approve, disqualify, reinstate, rerun, rescore
 from evaluator.challenges.event_log import verify_chain
 from evaluator.challenges.queries import statuses, workers
 from evaluator.challenges.states import STATES
-from evaluator.errors import UserError
-from evaluator.portal.session import challenge_of, read_form, redirect, require_organiser
+from evaluator.errors import UnknownNameError, UserError
+from evaluator.plain_text import clean_text
+from evaluator.portal.sessions import challenge_of, read_form, redirect, require_organiser
 from evaluator.portal.views import render
 
 if TYPE_CHECKING:
@@ -92,6 +94,8 @@ def queue_page(request: Request) -> Response:
     counts = Counter(row.state for row in rows)
     host = [row for row in rows if row.state == "failed" and row.fault != "team"]
     chosen = request.query_params.get("state", "")
+    if chosen not in STATES:
+        chosen = ""
     shown = [row for row in rows if not chosen or row.state == chosen]
     return render(
         request,
@@ -121,11 +125,28 @@ async def action_form(request: Request) -> Response:
     chosen = {action.name: action for action in ACTIONS}.get(request.path_params["action"])
     if chosen is None:
         raise HTTPException(404, "there is no such action")
-    identifier, arguments = request.path_params["id"], {}
+    identifier, arguments = request.path_params["id"], {"by": account.name}
     if chosen.needs_reason:
-        reason = fields.get("reason", "").strip()
+        reason = clean_text(fields.get("reason", "").strip())
         if not reason:
             raise UserError(f"{chosen.title}: write a reason")
-        arguments["reason"] = f"{reason} ({account.name})"
-    await run_in_threadpool(chosen.function, challenge_of(request), identifier, **arguments)
+        arguments["reason"] = reason
+    try:
+        await run_in_threadpool(chosen.function, challenge_of(request), identifier, **arguments)
+    except UnknownNameError:
+        raise HTTPException(404, "there is no such submission") from None
     return redirect(f"/submissions/{identifier}")
+
+
+def result_file(request: Request) -> Response:
+    """A signed result of a submission."""
+    require_organiser(request)
+    try:
+        folder = challenge_of(request).folder.submission(request.path_params["id"])
+    except UnknownNameError:
+        raise HTTPException(404, "there is no such submission") from None
+    paths = folder.results()
+    if not paths:
+        raise HTTPException(404, "there is no result")
+    name = f"{folder.id}.result-{paths[-1].stem}.json"
+    return FileResponse(paths[-1], filename=name, media_type="application/json")

@@ -1,4 +1,4 @@
-"""What protects the portal: rate limits, security headers, refusal of forged requests."""
+"""Rate limits, security headers, refusal of forged and of endless requests."""
 
 from __future__ import annotations
 
@@ -11,21 +11,27 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 #: addresses that a limit remembers; the oldest are forgotten
 MOST_ADDRESSES = 10_000
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+#: of a form without a file, bytes
+MOST_FORM_BYTES = 2**16
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:"
     "; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
+#: the leaderboard's figures are SVG with styles in their elements
+LEADERBOARD_POLICY = POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 HEADERS = {
-    "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
 
@@ -54,27 +60,50 @@ class RateLimit:
         return allowed
 
 
-def is_forged(headers: Headers) -> bool:
+def is_forged(headers: Headers, origin: str) -> bool:
     """Whether another site caused this request, by what browsers say of its origin.
 
     Browsers send ``Sec-Fetch-Site`` or ``Origin`` with every request that changes something. A
     request without both is not a browser's, so it carries no cookie of a visitor.
+
+    Args:
+        headers: of the request.
+        origin: of the portal, such as https://challenge.example.org; empty: by the header ``Host``.
     """
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site not in ("same-origin", "none")
-    origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != headers.get("host", "")
+    sender = headers.get("origin")
+    if sender is None:
+        return False
+    return sender != origin if origin else urlsplit(sender).netloc != headers.get("host", "")
 
 
 class Protection:
-    """Middleware: security headers, no forged requests, at most so many requests per minute."""
+    """Middleware around the whole application.
 
-    def __init__(self, app: ASGIApp, *, https: bool, per_minute: float) -> None:
+    It adds security headers, refuses forged requests and bodies without or with a wrong length, and
+    limits the requests per minute.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, origin: str, per_minute: float, lengths: Mapping[str, int]
+    ) -> None:
+        """Wrap an application.
+
+        Args:
+            app: the application.
+            origin: see ``is_forged``.
+            per_minute: requests of one address.
+            lengths: longest bodies that are not forms, bytes, by method and first part of the path,
+                such as ``{"PUT /uploads": 8388608}``.
+        """
         self._app = app
+        self._origin = origin
         self._limit = RateLimit(per_minute)
+        self._lengths = lengths
         self._headers = dict(HEADERS)
-        if https:
+        if origin.startswith("https:"):
             self._headers["Strict-Transport-Security"] = "max-age=31536000"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,23 +114,43 @@ class Protection:
 
         async def send_protected(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
-                    headers.setdefault(name, value)
-                if not scope["path"].startswith("/static/"):
-                    headers.setdefault("Cache-Control", "no-store")
+                self._add_headers(MutableHeaders(scope=message), scope["path"])
             await send(message)
 
-        if scope["method"] not in SAFE_METHODS and is_forged(Headers(scope=scope)):
-            answer = PlainTextResponse("another site sent this request", status_code=403)
-        elif not self._limit.allows(address_of(scope)):
-            answer = PlainTextResponse(
-                "too many requests; wait a minute", status_code=429, headers={"Retry-After": "60"}
-            )
-        else:
+        refusal = self._refusal(scope)
+        if refusal is None:
             await self._app(scope, receive, send_protected)
             return
+        # what is left of the body is not read, so the connection cannot be used again
+        headers = {"Connection": "close", "Retry-After": "60"}
+        answer = PlainTextResponse(refusal[1], status_code=refusal[0], headers=headers)
         await answer(scope, receive, send_protected)
+
+    def _add_headers(self, headers: MutableHeaders, path: str) -> None:
+        for name, value in self._headers.items():
+            headers.setdefault(name, value)
+        public = path.startswith(("/static/", "/leaderboard/"))
+        headers.setdefault("Cache-Control", "no-cache" if public else "no-store")
+        policy = LEADERBOARD_POLICY if path.startswith("/leaderboard/") else POLICY
+        headers.setdefault("Content-Security-Policy", policy)
+
+    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+        """Status and sentence that refuse a request; None: it is not refused."""
+        if not self._limit.allows(address_of(scope)):
+            return 429, "too many requests; wait a minute\n"
+        if scope["method"] in SAFE_METHODS:
+            return None
+        headers = Headers(scope=scope)
+        if is_forged(headers, self._origin):
+            return 403, "another site sent this request\n"
+        length = headers.get("content-length", "0")
+        if "transfer-encoding" in headers or not (length.isascii() and length.isdigit()):
+            return 411, "the request must say its length\n"
+        first = scope["path"].split("/")[1]
+        most = self._lengths.get(f"{scope['method']} /{first}", MOST_FORM_BYTES)
+        if len(length) > 15 or int(length) > most:
+            return 413, f"at most {most} bytes can be sent to this address\n"
+        return None
 
 
 def address_of(scope: Scope) -> str:

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import HTMLResponse
 
-from evaluator.portal.session import account_of, challenge_of
+from evaluator.portal.accounts import account_of_hash
+from evaluator.portal.sessions import challenge_of, session_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from starlette.requests import Request
+
+    from evaluator.portal.accounts import Account
 
 #: state of a submission -> class of its label
 STATE_CLASSES = {
@@ -24,8 +27,8 @@ STATE_CLASSES = {
     "queued": "open",
     "checked": "open",
     "received": "open",
-    "withdrawn": "plain",
 }
+UNITS = ("bytes", "KiB", "MiB", "GiB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,8 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["utc"] = utc
-    environment.filters["state_class"] = lambda state: STATE_CLASSES.get(state, "plain")
+    environment.filters["size"] = size
+    environment.filters["state_class"] = lambda state: STATE_CLASSES.get(state, "")
     return environment
 
 
@@ -64,6 +68,15 @@ def utc(value: float | datetime | str) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
+def size(value: float) -> str:
+    """A number of bytes as a reader sees it."""
+    for unit in UNITS[:-1]:
+        if value < 1024:
+            return f"{value:.0f} {unit}"
+        value /= 1024
+    return f"{value:.1f} {UNITS[-1]}"
+
+
 def render(
     request: Request, template: str, title: str, *, status: int = 200, **context: Any
 ) -> HTMLResponse:
@@ -76,28 +89,25 @@ def render(
         status: of HTTP.
         context: what the template shows.
     """
-    account = account_of(request)
-    links = [Link("/", "The challenge")]
-    if (challenge_of(request).folder.path / "leaderboard" / "index.html").is_file():
-        links.append(Link("/leaderboard/", "Leaderboard"))
-    if account and account.is_organiser:
-        links += [Link("/organiser", "Queue"), Link("/organiser/log", "Log")]
-    elif account:
-        links += [Link("/submissions", "Submissions"), Link("/submit", "Hand in")]
-    else:
-        links.append(Link("/sign-in", "Sign in"))
-    text = _templates().get_template(f"{template}.html").render(
+    challenge, session = challenge_of(request), session_of(request)
+    account = account_of_hash(challenge, session.sha256) if session else None
+    template_file = _templates().get_template(f"{template}.html")
+    text = template_file.render(
         title=title,
-        definition=challenge_of(request).definition,
+        definition=challenge.definition,
         account=account,
-        csrf=request.session.get("csrf", ""),
-        links=links,
+        csrf=session.csrf if session else "",
+        links=_links(account),
         path=request.url.path,
         **context,
-    )  # fmt: skip
+    )
     return HTMLResponse(text, status_code=status)
 
 
-def now() -> datetime:
-    """This machine's time."""
-    return datetime.now(UTC)
+def _links(account: Account | None) -> list[Link]:
+    links = [Link("/", "The challenge")]
+    if account is None:
+        return [*links, Link("/sign-in", "Sign in")]
+    if account.is_organiser:
+        return [*links, Link("/organiser", "Queue"), Link("/organiser/log", "Log")]
+    return [*links, Link("/submissions", "Submissions"), Link("/submit", "Hand in")]
