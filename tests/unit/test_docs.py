@@ -13,11 +13,13 @@ from evaluator.challenges import result_file
 from evaluator.challenges.event_log import Event
 from evaluator.cli.main import COMMANDS
 from evaluator.evaluation import suites
+from evaluator.evaluation.cluster import slurm_records
 from evaluator.prompting.stop_reason import StopReason
 from evaluator.runs import (
     changed_files,
     data_checks,
     finished_cases,
+    processes,
     records,
     run_info,
     score_limits,
@@ -147,14 +149,14 @@ def run_file_types() -> set[type]:
     """The dataclasses that describe files of a run folder."""
     types: set[type] = set()
     modules = (
-        changed_files, data_checks, findings, finished_cases, records, run_info, score_limits,
-        suites,
+        changed_files, data_checks, findings, finished_cases, processes, records, run_info,
+        score_limits, slurm_records, suites,
     )  # fmt: skip
     for module in modules:
         for _, kind in inspect.getmembers(module, dataclasses.is_dataclass):
             if kind.__module__ == module.__name__:
                 types.add(kind)
-    return types - {records.ScanPrompts}
+    return types - {records.ScanPrompts, processes.Liveness}
 
 
 def test_the_readme_names_every_command_protocol_and_model():
