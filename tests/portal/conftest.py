@@ -9,11 +9,20 @@ import pytest
 from starlette.concurrency import run_in_threadpool
 from starlette.testclient import TestClient
 
+from evaluator.challenges import queue
 from evaluator.challenges.opening import OpenChallenge, init_challenge, open_challenge
 from evaluator.challenges.queue import Claim
+from evaluator.challenges.result_file import (
+    ChallengeResult,
+    ResultDigests,
+    ResultMetric,
+    ResultTimes,
+    ResultTotal,
+)
 from evaluator.challenges.submitting import inspect_received
 from evaluator.portal.accounts import create_token
 from evaluator.portal.app import portal
+from evaluator.runs.json_types import write_typed
 
 URL = "https://challenge.example.org"
 
@@ -96,3 +105,43 @@ class Portal:
 def site(challenge: OpenChallenge) -> Portal:
     """The portal of the challenge."""
     return Portal(challenge)
+
+
+def enter_result(challenge: OpenChallenge, submission: str) -> None:
+    """Enter a result, as a worker does that has scored a submission; it is not signed."""
+    folder = challenge.folder.submission(submission)
+    record = folder.record()
+    result = ChallengeResult(
+        challenge=challenge.definition.name,
+        submission=submission,
+        team=record.team,
+        track=record.track,
+        phase=record.phase,
+        version=1,
+        evaluation=1,
+        reason="evaluation",
+        received=record.received,
+        scored=record.received,
+        digests=ResultDigests(image="sha256:1", dataset="2", protocol="3", challenge="4", run="5"),
+        dataset="phantom-toy",
+        protocol="box",
+        software="0",
+        scorer=1,
+        engine="docker",
+        isolates=True,
+        synthetic=True,
+        random_weights=False,
+        image_blind=False,
+        failures="worst",
+        metrics=(ResultMetric(name="dice", direction="higher", weight=1.0),),
+        predictions={"ok": 3, "timeout": 1},
+        reproducibility="not-checked",
+        warnings=("SYNTHETIC DATA",),
+        totals=(ResultTotal(metric="dice", modality="", value=0.8125, subjects=2),),
+        times=ResultTimes(requests=4, median_seconds=1.5, longest_seconds=2.5),
+        scores=(),
+        log_head="0" * 64,
+    )
+    folder.result_path(1).parent.mkdir(parents=True, exist_ok=True)
+    write_typed(folder.result_path(1), result)
+    queue.end(challenge.database, submission, 1, outcome="scored", result=1)

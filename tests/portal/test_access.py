@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from evaluator.challenges.opening import open_challenge
 from evaluator.challenges.queries import status_of
 from evaluator.challenges.submitting import submit
 from evaluator.portal.app import ROUTES
 from evaluator.portal.uploads import begin_upload, upload_folder
+from tests.portal.conftest import Portal, enter_result, write_definition
 
 REFERENCE = "registry.example.org/blue/model:1"
 
@@ -100,6 +102,31 @@ def test_a_team_sees_no_worker_and_no_reason_of_the_machine(site):
         assert "fault of the host" in page
     for path in (f"/submissions/{submission}", "/organiser"):
         assert "Doe-Jane" in site.alice.get(path).text
+
+
+@pytest.mark.parametrize(
+    ("scores", "is_seen"),
+    [
+        ('scores = "visible"', True),
+        ('scores = "hidden"', False),
+        ('scores = "visible"\nembargo = 2100-01-01T00:00:00Z', False),
+        ('scores = "hidden"\nembargo = 2026-01-01T00:00:00Z', True),
+    ],
+)
+def test_scores_are_shown_as_the_phase_says(challenge, scores, is_seen):
+    write_definition(challenge.folder.path, scores=('scores = "visible"', scores))
+    site = Portal(open_challenge(challenge.folder.path))
+    submission = submit(site.challenge, REFERENCE, team="blue", track="box")
+    enter_result(site.challenge, submission)
+    page = f"/submissions/{submission}"
+    assert ("0.8125" in site.blue.get(page).text) == is_seen
+    assert "0.8125" in site.alice.get(page).text
+    assert site.red.get(page).status_code == 404
+    file = site.alice.get(f"{page}/result")
+    assert file.json()["totals"][0]["value"] == 0.8125
+    assert "attachment" in file.headers["content-disposition"]
+    assert site.blue.get(f"{page}/result").status_code == 403
+    site.challenge.close()
 
 
 def test_a_revoked_token_ends_its_sessions(site):

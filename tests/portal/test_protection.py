@@ -52,10 +52,9 @@ def test_forms_without_the_sessions_value_are_refused(site):
         "/organiser/x/approve",
         "/submit/x/cancel",
     ):
-        for value in ("", "x", site.red.csrf, "\udcff"):
-            body = f"csrf={value.encode('utf-8', 'surrogateescape').hex() if value else ''}"
+        for value in (b"", b"csrf=", b"csrf=x", f"csrf={site.red.csrf}".encode(), b"csrf=%ff%00"):
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
-            answer = site.alice.client.post(path, content=body, headers=headers)
+            answer = site.alice.client.post(path, content=value, headers=headers)
             assert answer.status_code == 403, path
     assert site.alice.get("/organiser").status_code == 200
     fields = {"track": "box", "reference": "registry.example.org/blue/model:1"}
