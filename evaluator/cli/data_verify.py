@@ -12,8 +12,9 @@ import click
 
 from evaluator.cli.table_layout import Column, Table
 from evaluator.cli.tables import print_note, print_table
-from evaluator.datasets import check_cases, load_dataset
+from evaluator.datasets import load_dataset
 from evaluator.datasets.dataset_checks import check_counts
+from evaluator.datasets.verify import check_cases
 from evaluator.findings import SEVERITIES, count_findings
 from evaluator.plain_text import counted
 
