@@ -14,8 +14,9 @@ WEIGHTS  ?= published
 OPTIONS  ?=
 PYTHON   ?= python3.11
 WHAT     ?= tests
-# tests that run at the same time; images at the same time in test-zoo and test-upstream
-TEST_JOBS ?= 2
+# tests that run at the same time, more than two processors: tests wait for containers half of the
+# time; images at the same time in test-zoo and test-upstream
+TEST_JOBS ?= 3
 ZOO_JOBS  ?= 2
 
 VENV := .venv
