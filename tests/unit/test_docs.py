@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 
 from evaluator import findings, statistics
+from evaluator.challenges import leaderboard_records, result_file
 from evaluator.challenges import records as challenge_records
-from evaluator.challenges import result_file
 from evaluator.challenges.event_log import Event
 from evaluator.cli.main import COMMANDS
 from evaluator.evaluation import suites
@@ -134,7 +134,7 @@ def test_the_challenge_format_page_names_every_field_of_every_type():
     text = (DOCS / "challenge-format.md").read_text(encoding="utf-8")
     sections = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL))
     types = {Event}
-    for module in (challenge_records, result_file):
+    for module in (challenge_records, result_file, leaderboard_records):
         for _, kind in inspect.getmembers(module, dataclasses.is_dataclass):
             types.add(kind)
     assert sections.keys() == {kind.__name__ for kind in types}
