@@ -17,6 +17,7 @@ from evaluator.errors import DamagedFileError, UserError
 from evaluator.portal import organiser, pages, submit, transfer
 from evaluator.portal.inspection import Inspector
 from evaluator.portal.protection import Protection, RateLimit
+from evaluator.portal.publication import Publisher, published_folder
 from evaluator.portal.sessions import Sessions, SignInError, redirect
 from evaluator.portal.uploads import GIB, MOST_PARTS, PART_BYTES, OffsetError
 from evaluator.portal.views import render
@@ -59,6 +60,7 @@ ROUTES = (
     Route("/uploads/{id}/finish", transfer.finish, methods=["POST"]),
     Route("/organiser", organiser.queue_page),
     Route("/organiser/log", organiser.log_page),
+    Route("/organiser/leaderboard", organiser.publish_form, methods=["POST"]),
     Route("/organiser/{id}/{action}", organiser.action_form, methods=["POST"]),
 )
 
@@ -68,6 +70,7 @@ def portal(
     *,
     url: str = "",
     inspect: Callable[[Claim], Awaitable[None]] | None = None,
+    publish: Callable[[], Awaitable[None]] | None = None,
 ) -> ASGIApp:
     """The application that serves a challenge.
 
@@ -76,12 +79,16 @@ def portal(
         url: the address that readers use, without a path; with https cookies are sent by HTTPS
             only. Empty: as the request says, for a server on this machine.
         inspect: inspects a submission that was received; None: in another process.
+        publish: writes the leaderboard; None: in another process.
     """
+    leaderboard = published_folder(challenge)
+    leaderboard.mkdir(parents=True, exist_ok=True)
     app = Starlette(
         routes=[
             Route("/health", _health),
             Mount("/static/report", StaticFiles(packages=[("evaluator.report", "static")])),
             Mount("/static", StaticFiles(packages=[("evaluator.portal", "static")])),
+            Mount("/leaderboard", StaticFiles(directory=leaderboard, html=True)),
             *ROUTES,
         ],
         exception_handlers={
@@ -101,6 +108,7 @@ def portal(
     app.state.parts = asyncio.Semaphore(MOST_PARTS)
     app.state.actions = organiser.ACTIONS
     app.state.inspect = inspect or Inspector(challenge).inspect
+    app.state.publish = publish or Publisher(challenge).publish
     most = int(challenge.definition.limits.archive_gib * GIB) + FIELD_BYTES
     return Protection(
         app,
