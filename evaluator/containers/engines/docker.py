@@ -13,7 +13,7 @@ import docker
 import docker.errors
 
 from evaluator.containers.engines.abilities import Abilities
-from evaluator.containers.engines.address import docker_address, podman_address
+from evaluator.containers.engines.address import docker_address, podman_address, reach_socket
 from evaluator.containers.engines.container_process import ContainerProcess
 from evaluator.containers.engines.docker_errors import (
     ADDRESS,
@@ -81,6 +81,7 @@ class DockerEngine:
         """
         address = podman_address() if podman else docker_address()
         try:
+            reach_socket(address.url)
             client = docker.DockerClient(
                 base_url=address.url, tls=address.tls, timeout=CALL_SECONDS
             )
@@ -91,6 +92,7 @@ class DockerEngine:
             raise EngineUnavailableError(advice) from error
         is_podman = any("Podman" in name for name in components)
         if podman and not is_podman:
+            client.close()
             raise EngineUnavailableError("what answers is Docker; use --engine docker")
         return cls(client, podman=is_podman)
 
