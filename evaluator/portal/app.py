@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 #: per address
 REQUESTS_PER_MINUTE = 6000.0
-SIGN_INS_PER_MINUTE = 10.0
+WRONG_TOKENS_PER_MINUTE = 10.0
 #: longest text of the fields beside a file, bytes
 FIELD_BYTES = 2**20
 COOKIE = "umd_session"
@@ -104,7 +104,7 @@ def portal(
     app.state.https = https
     # browsers accept a cookie of this name only from this host and by HTTPS
     app.state.cookie = f"__Host-{COOKIE}" if https else COOKIE
-    app.state.sign_in_limit = RateLimit(SIGN_INS_PER_MINUTE)
+    app.state.wrong_tokens = RateLimit(WRONG_TOKENS_PER_MINUTE)
     app.state.parts = asyncio.Semaphore(MOST_PARTS)
     app.state.actions = organiser.ACTIONS
     app.state.inspect = inspect or Inspector(challenge).inspect

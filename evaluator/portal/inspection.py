@@ -44,6 +44,8 @@ class Inspector:
         try:
             async with self._free:
                 done = await self._run(claim)
+        except asyncio.CancelledError:  # the server ends; nothing follows the inspection
+            logger.warning("submission %s: a worker will inspect it", claim.submission)
         except OSError:
             logger.exception("submission %s: the inspection did not start", claim.submission)
         finally:
