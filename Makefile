@@ -31,7 +31,7 @@ GPU_PYTHON ?= python3
 BUNDLE     ?=
 OUT        ?= .umd/gpu-check
 
-.PHONY: help eval test test-extended gpu-check test-zoo test-upstream lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds bench-zoo bench-statistics bench-grid confounds bench-compare bench-report bench-scale compare-peers code-metrics clean
+.PHONY: help eval test test-extended gpu-check test-zoo test-upstream lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds bench-zoo bench-statistics bench-grid confounds bench-compare bench-report bench-pipeline bench-scale compare-peers code-metrics clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -107,6 +107,9 @@ bench-compare: $(VENV)/dev.done ## load, compare and rank half a million scores;
 
 bench-report: $(VENV)/dev.done ## a report of half a million simulated scores; writes docs/benchmarks.md
 	PYTHONPATH=. $(BIN)/python benchmarks/bench_report.py --write
+
+bench-pipeline: $(VENV)/dev.done ## how busy a model of 1 s a request is kept on full-size scans, by slots; ARGS="--cases 10"; writes docs/benchmarks.md
+	PYTHONPATH=. $(BIN)/python benchmarks/bench_pipeline.py --write $(ARGS)
 
 bench-scale: $(VENV)/dev.done ## growth of a run with its subjects: time, memory, files, resume, tables; ARGS="--subjects 100 300 1000"; writes docs/benchmarks.md
 	PYTHONPATH=. $(BIN)/python benchmarks/bench_scale.py --write $(ARGS)

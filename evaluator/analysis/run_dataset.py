@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evaluator.datasets import load_dataset
+from evaluator.datasets import load_dataset_of_run
 from evaluator.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def dataset_of(run: RunFacts) -> Dataset:
     """
     info = run.info
     try:
-        dataset = load_dataset(info.dataset_source, info.root, info.remembered_root)
+        dataset = load_dataset_of_run(info.dataset_source, info.root, info.remembered_root)
     except UserError as error:
         raise UserError(f"the references are not available: {error}") from error
     if dataset.sha256 != run.dataset_sha256:

@@ -48,6 +48,24 @@ def not_run(run: RunStore) -> list[str]:
     ]
 
 
+def describe_floors(run: RunStore) -> str:
+    """Say of how many subjects the floors and ceilings are; empty if they are of all."""
+    subjects: set[str] = set()
+    lacking: set[str] = set()
+    for record in run.records():
+        if not any(entry.request for entry in record.rounds):
+            continue
+        subjects.add(record.subject)
+        if not run.limits_path(record.case, record.modality).is_file():
+            lacking.add(record.subject)
+    if not lacking:
+        return ""
+    count = f"{len(subjects) - len(lacking)} of {len(subjects)} subjects"
+    if run.missing_scans():
+        return f"Floors and ceilings are of {count} so far; the others follow when the run ends."
+    return f"Floors and ceilings are of {count}; umd score {run.name} computes the others."
+
+
 def describe_images(run: RunStore) -> str:
     """Say on which grid images and references were put, and what that costs; empty: on their own.
 

@@ -39,7 +39,8 @@ def scorer_versions(run: RunStore) -> list[int]:
     import pyarrow.parquet as pq
 
     try:
-        metadata = pq.read_schema(run.path / "scores.parquet").metadata or {}
+        with (run.path / "scores.parquet").open("rb") as file:
+            metadata = pq.read_schema(file).metadata or {}
         if SCORERS in metadata and metadata.get(SOURCE) == source_of(run).encode():
             return list(map(int, metadata[SCORERS].split()))
     except (OSError, ValueError, pa.ArrowInvalid):

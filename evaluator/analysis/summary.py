@@ -16,6 +16,7 @@ from evaluator.analysis.comparison.schema import ALL_TARGETS
 from evaluator.analysis.comparison.score_array import EXCLUDED, INCLUDED, make_score_array
 from evaluator.analysis.comparison.subject_means import describe_subjects, with_target_mean
 from evaluator.analysis.displacements import displacements
+from evaluator.analysis.subgroup_members import of_subjects, subgroups_of
 from evaluator.errors import UnknownNameError
 from evaluator.manifests.protocols import load_protocol
 from evaluator.metrics import METRICS
@@ -25,7 +26,7 @@ from evaluator.runs.tables import at_round
 from evaluator.types import MODALITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -48,6 +49,7 @@ def summarise(
     metrics: Sequence[str] = (),
     round_number: int | None = None,
     all_targets: bool = False,
+    subjects: Collection[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Summarise the scores of a run for each model, target and modality.
 
@@ -56,6 +58,8 @@ def summarise(
         metrics: Metrics to summarise. Default: those of the protocol.
         round_number: Round of corrections. Default: each prediction's last round.
         all_targets: Add the mean over each subject's targets, if there are several targets.
+        subjects: Summarise these subjects alone. Default: all. Then ``reproducibility`` and
+            ``displacement_mm``, which are of the whole run, are absent.
 
     Returns:
         JSON objects, sorted by model, target and modality. ``predictions`` were requested;
@@ -78,7 +82,7 @@ def summarise(
         if name not in protocol.metrics:
             raise UnknownNameError(f"metric in run {run.name}", name, protocol.metrics)
     names = list(metrics or protocol.metrics)
-    results = load(run)
+    results = load(run) if subjects is None else of_subjects(load(run), subjects)
     scores = at_round(results.scores, round_number, protocol)
     if scores.empty:
         return []
@@ -86,22 +90,62 @@ def summarise(
     counts = _counts(scores, names[0], protocol)
     rows = scores[scores["metric"] == names[0]]
     warning = {"random_weights": True} if run.info().random_weights else {}
-    reproducibility = read_verdict(run)
-    moved = displacements(run)
+    of_all_subjects = subjects is None
+    reproducibility = read_verdict(run) if of_all_subjects else ""
+    moved = displacements(run) if of_all_subjects else {}
     effort = mean_effort(at_round(results.predictions, round_number, protocol))
     entries = []
     for model, target, modality, group in _groups(rows, all_targets=all_targets):
         labels = {"model": model, "target": target, "modality": modality} | warning
-        details = {
-            "statuses": dict(sorted(Counter(map(str, group["status"])).items())),
-            "reproducibility": reproducibility,
-            "displacement_mm": _largest(moved, target, modality),
-            "metric": names[0],
-            "effort": effort.get((target, modality), dict.fromkeys(EFFORT)),
+        details: dict[str, Any] = {
+            "statuses": dict(sorted(Counter(map(str, group["status"])).items()))
         }
+        if of_all_subjects:
+            details["reproducibility"] = reproducibility
+            details["displacement_mm"] = _largest(moved, target, modality)
+        details["metric"] = names[0]
+        details["effort"] = effort.get((target, modality), dict.fromkeys(EFFORT))
         by_metric = {name: statistics[name][model, target, modality] for name in names}
         entry = labels | counts[model, target, modality] | details
         entries.append(entry | by_metric[names[0]] | {"metrics": by_metric})
+    return entries
+
+
+def summarise_subgroups(
+    run: RunStore,
+    columns: Sequence[str],
+    *,
+    metrics: Sequence[str] = (),
+    round_number: int | None = None,
+    all_targets: bool = False,
+) -> list[dict[str, Any]]:
+    """Summarise the scores of a run within each subgroup of subjects.
+
+    Args:
+        run: The run.
+        columns: Columns of the dataset's table of subjects.
+        metrics: Metrics to summarise. Default: those of the protocol.
+        round_number: Round of corrections. Default: each prediction's last round.
+        all_targets: Add the mean over each subject's targets.
+
+    Returns:
+        Objects of ``summarise`` with ``by`` and ``subgroup``, which follow each other.
+
+    Raises:
+        UserError: The dataset has no table of subjects.
+        UnknownNameError: The table has no such column.
+    """
+    entries = []
+    for group in load(run).groups():
+        for (by, subgroup), subjects in subgroups_of(group, columns).items():
+            part = summarise(
+                run,
+                metrics=metrics,
+                round_number=round_number,
+                all_targets=all_targets,
+                subjects=subjects,
+            )
+            entries += [{"by": by, "subgroup": subgroup} | entry for entry in part]
     return entries
 
 

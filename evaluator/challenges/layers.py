@@ -70,7 +70,7 @@ REFUSED = {
 TOLD = {
     "absolute": "entries with an absolute path, which are taken as relative to the image",
     "link-leaves": "symbolic links with more '..' than folders above them",
-    "usual-device": "device files such as /dev/null",
+    "usual-device": "device files that most images have",
     "pipe": "named pipes",
     "setuid": "programs that run as their owner (setuid or setgid); without effect here",
     "deleted": "deletions (whiteouts) of files of lower layers",
@@ -139,10 +139,10 @@ def _check_path(entry: tarfile.TarInfo, layer: Layer, links: set[str]) -> None:
         layer.note("through-link", name)
     base = parts[-1]
     if base.startswith(WHITEOUT):
-        known = base == OPAQUE or base.startswith((".wh..wh.plnk", ".wh..wh.aufs"))
+        is_marker = base == OPAQUE or base.startswith((".wh..wh.plnk", ".wh..wh.aufs"))
         hidden = base.removeprefix(WHITEOUT)
         bad = hidden in ("", ".", "..") or ".." in parts
-        layer.note("whiteout" if bad and not known else "deleted", name)
+        layer.note("whiteout" if bad and not is_marker else "deleted", name)
 
 
 def _check_kind(entry: tarfile.TarInfo, layer: Layer) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from evaluator.cli import challenge_organiser, challenge_team
 from evaluator.cli.options import PATH, contract_option, json_option
 from evaluator.plain_text import clean_text
 
@@ -62,3 +63,23 @@ def _print_report(report: ArchiveReport) -> None:
     for note in report.notes:
         click.echo(f"note      {note}")
     click.echo("accepted" if report.accepted else "refused")
+
+
+for command in (
+    challenge_organiser.init,
+    challenge_organiser.check,
+    challenge_organiser.baseline,
+    challenge_organiser.work,
+    challenge_organiser.approve,
+    challenge_organiser.rerun,
+    challenge_organiser.disqualify,
+    challenge_organiser.reinstate,
+    challenge_organiser.rescore,
+    challenge_organiser.rebuild,
+    challenge_organiser.verify,
+    challenge_team.submit,
+    challenge_team.status,
+    challenge_team.show,
+    challenge_team.withdraw,
+):
+    challenge.add_command(command)

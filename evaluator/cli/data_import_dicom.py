@@ -78,11 +78,10 @@ def import_studies(
         HostError: a library is missing, or a file cannot be written.
     """
     from evaluator.datasets import dicom
-    from evaluator.errors import UserError
+    from evaluator.datasets.importing.archives import require_folder
     from evaluator.locks import file_lock
 
-    if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}")
+    require_folder(folder)
     dicom.require_libraries()
     store = dicom.open_store(name, folder, converted)
     # two imports beside each other would give one patient two numbers

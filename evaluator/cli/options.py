@@ -120,6 +120,14 @@ by_option = click.option(
     help="Also compare within each subgroup of this column of the dataset's table of subjects, "
     "such as scanner or sex (repeatable); all subgroups are one family of tests.",
 )
+split_option = click.option(
+    "--by",
+    "columns",
+    multiple=True,
+    metavar="COLUMN",
+    help="Also within each subgroup of this column of the dataset's table of subjects, such as "
+    "scanner or sex (repeatable).",
+)
 primary_option = click.option(
     "--primary",
     "primaries",

@@ -46,14 +46,18 @@ class _LiveBar:
 
 
 class Progress(_LiveBar):
-    """Progress of a run, in scans: ``with Progress(title) as progress: progress.step(...)``."""
+    """Progress of a run, in scans: ``with Progress(title) as progress: progress.step(...)``.
 
-    def __init__(self, title: str) -> None:
+    With ``batch`` the scans end many at a time, because the model answers in batches.
+    """
+
+    def __init__(self, title: str, *, batch: bool = False) -> None:
         count, last = MofNCompleteColumn(), TextColumn("{task.fields[last]}")
         super().__init__(
             TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn(), last
         )
         self._task: TaskID | None = None
+        self._batch = batch
         self.start(title)
 
     def start(self, title: str) -> None:
@@ -65,6 +69,8 @@ class Progress(_LiveBar):
         self._begun = time.monotonic()
         #: scans that took time, unlike those that were done before
         self._timed = 0
+        #: when the first of them ended
+        self._first_end = 0.0
         self._reasons: set[str] = set()
 
     def step(self, ended: int, total: int, line: str) -> None:
@@ -101,7 +107,14 @@ class Progress(_LiveBar):
         """The time that so many scans need at the present speed, if it is worth telling."""
         if not self._timed:
             return ""
-        seconds = (time.monotonic() - self._begun) / self._timed * scans
+        now = time.monotonic()
+        begun, timed = self._begun, self._timed
+        if not self._batch:  # the first scan also waited for the container and for compilation
+            self._first_end = self._first_end or now
+            begun, timed = self._first_end, timed - 1
+        if not timed:
+            return ""
+        seconds = (now - begun) / timed * scans
         return f" ({describe_seconds(seconds)} left)" if seconds >= SHORTEST_TOLD else ""
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evaluator.cli.options import json_option
+from evaluator.cli.options import json_option, split_option
 from evaluator.cli.table_layout import Column, Table
 from evaluator.cli.tables import benchmark_of, print_heading, print_note, print_table, table_options
 
@@ -22,6 +22,13 @@ _COLUMNS = (
     Column(name="mean_rank"),
     Column(name="place", heading="95\u00a0% of resamples"),
     Column(name="first", heading="first in"),
+)
+
+_SUBGROUP_COLUMNS = (
+    Column(name="by", text=True, shared=True),
+    Column(name="subgroup", text=True),
+    Column(name="subjects"),
+    *_COLUMNS,
 )
 
 
@@ -39,6 +46,7 @@ _COLUMNS = (
     metavar="KIND:NAME=X",
     help="Weight of tasks; KIND is target, modality or metric.",
 )
+@split_option
 @click.option("--round", "number", type=int, help="Round of corrections (default: the last).")
 @table_options
 @json_option("row of each table")
@@ -46,6 +54,7 @@ def rank(
     runs: tuple[str, ...],
     metrics: tuple[str, ...],
     weights: tuple[str, ...],
+    columns: tuple[str, ...],
     number: int | None,
     as_json: bool,
 ) -> None:
@@ -56,21 +65,29 @@ def rank(
     from evaluator.analysis.comparison.output import plain
     from evaluator.analysis.ranking import FRAMES
     from evaluator.analysis.ranking import rank as rank_results
+    from evaluator.analysis.subgroup_ranking import rank_subgroups
     from evaluator.runs.results import load
 
     results = load(runs)
-    ranks = rank_results(
-        results, metrics=metrics, weights=dict(map(parse_weight, weights)), round_number=number
-    )
+    all_weights = dict(map(parse_weight, weights))
+    ranks = rank_results(results, metrics=metrics, weights=all_weights, round_number=number)
+    split = None
+    if columns:
+        split = rank_subgroups(
+            results, columns, metrics=metrics, weights=all_weights, round_number=number
+        )
     if as_json:
-        for name in FRAMES:
-            for row in getattr(ranks, name).to_dict("records"):
-                cells = {str(key): plain(value) for key, value in row.items()}
-                click.echo(json.dumps({"frame": name} | cells, allow_nan=False))
+        for prefix, tables in (("", ranks), ("subgroup_", split)):
+            for name in FRAMES if tables else ():
+                for row in getattr(tables, name).to_dict("records"):
+                    cells = {str(key): plain(value) for key, value in row.items()}
+                    click.echo(json.dumps({"frame": prefix + name} | cells, allow_nan=False))
         return
     for group in results.groups():
         print_heading(group)
         _print_ranks(_rows(ranks.ranks, group), _rows(ranks.stability, group), group)
+        if split:
+            _print_subgroups(_rows(split.ranks, group), _rows(split.stability, group), group)
 
 
 def _rows(frame: pd.DataFrame, group: Group) -> pd.DataFrame:
@@ -101,6 +118,29 @@ def _print_ranks(ranks: pd.DataFrame, stability: pd.DataFrame, group: Group) -> 
         ]
         common = benchmark_of(group) | {"order": row["order"]}
         print_table(Table(columns=_COLUMNS, rows=rows, common=common))
+
+
+def _print_subgroups(ranks: pd.DataFrame, stability: pd.DataFrame, group: Group) -> None:
+    """Print the places within each subgroup by both orders, with its number of subjects."""
+    for order, block in ranks[ranks["place"].notna()].groupby("order", sort=False):
+        of_order = stability[stability["order"] == order]
+        counts = of_order.set_index(["by", "subgroup"])["subjects"].to_dict()
+        rows = []
+        for row in block.sort_values(["by", "subgroup", "place", "model"]).to_dict("records"):
+            labels = (row["by"], row["subgroup"])
+            interval = (row["place_low"], row["place_high"])
+            figures = (row["place"], row["model"], row["mean_rank"], interval, row["first"])
+            rows.append((*labels, counts[labels], *figures))
+        common = benchmark_of(group) | {"order": str(order)}
+        title = f"ranking within subgroups, {order}"
+        print_table(Table(title=title, columns=_SUBGROUP_COLUMNS, rows=rows, common=common))
+    remarks = {
+        f"{row['by']} {row['subgroup']}: {row['explanation']}"
+        for row in ranks.to_dict("records")
+        if row["explanation"]
+    }
+    for remark in sorted(remarks):
+        print_note(remark)
 
 
 def parse_weight(text: str) -> tuple[tuple[str, str], float]:

@@ -91,6 +91,12 @@ NO_MASK_EXIT = 11
     help="Only the first N subjects, with all of their scans; every table says so. Without it, "
     "the same command continues the run.",
 )
+@click.option(
+    "--shuffle",
+    type=int,
+    metavar="SEED",
+    help="Ask the model in a random order of the cases, which the seed decides.",
+)
 @data_root_option
 @click.option(
     "--timeout",
@@ -254,7 +260,8 @@ def _run(config: RunConfig, *, dry_run: bool) -> bool:
             subjects,
             subjects,
         )
-    with Progress(config.model) as progress:
+    batch = config.batch or not resolved.plan.card.session
+    with Progress(config.model, batch=batch) as progress:
         store = execute(resolved, progress=progress.step)
     click.echo(f"run: {store.path}")
     if store.missing_scans():

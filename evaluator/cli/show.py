@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evaluator.cli.options import json_option
+from evaluator.cli.options import json_option, split_option
 from evaluator.cli.table_layout import Column, Table
 from evaluator.cli.tables import print_note, table_options
 from evaluator.cli.tables import print_table as print_cells
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 
 _LABELS = (Column(name="target", text=True), Column(name="modality", text=True))
+_SPLIT = (
+    Column(name="by", text=True, shared=True),
+    Column(name="subgroup", text=True),
+)
 _COUNTS = ("subjects", "predictions", "failed", "unsupported", "excluded")
 _ROUND_COUNTS = ("subjects", "predictions", "failed_rounds")
 #: how to read the statistics
@@ -33,6 +37,10 @@ _NOTES = (
     "Distances are in mm. |metric| is the magnitude of a signed metric.",
 )
 
+SUBGROUP_NOTE = (
+    "Within subgroups: means of the subgroup's subjects alone. umd compare --by tests differences."
+)
+
 
 @click.command(epilog="Example: umd show region-growing.phantom.paper.1a2b3c4d --metric dice")
 @click.argument("name", metavar="[RUN]", required=False)
@@ -40,6 +48,7 @@ _NOTES = (
     "--metric", "metrics", multiple=True, help="Only these metrics (default: all of the run)."
 )
 @click.option("--round", "number", type=int, help="Round of corrections (default: the last).")
+@split_option
 @click.option("--rounds", is_flag=True, help="Show statistics over the rounds of corrections.")
 @click.option(
     "--over-time",
@@ -54,6 +63,7 @@ def show(
     name: str | None,
     metrics: tuple[str, ...],
     number: int | None,
+    columns: tuple[str, ...],
     rounds: bool,
     over_time: OverTime,
     as_json: bool,
@@ -65,8 +75,10 @@ def show(
     from evaluator.runs.names import open_run
     from evaluator.runs.store import newest_run
 
-    if rounds and (metrics or number is not None):
-        raise click.UsageError("--rounds shows all rounds, by Dice; leave out --metric and --round")
+    if rounds and (metrics or number is not None or columns):
+        raise click.UsageError(
+            "--rounds shows all rounds and subjects, by Dice; leave out --metric, --round and --by"
+        )
     run = open_run(name) if name else newest_run()
     if rounds:
         print_rounds(run, as_json=as_json, over_time=over_time)
@@ -75,17 +87,29 @@ def show(
 
         for entry in summarise(run, metrics=metrics, round_number=number):
             click.echo(json.dumps(entry, allow_nan=False))
+        for entry in _subgroup_entries(run, columns, metrics, number, all_targets=False):
+            click.echo(json.dumps(entry, allow_nan=False))
     else:
-        print_table(run, metrics=metrics, number=number)
+        print_table(run, metrics=metrics, number=number, columns=columns)
 
 
-def print_table(run: RunStore, *, metrics: tuple[str, ...] = (), number: int | None = None) -> None:
-    """Print target by modality: counts, and mean, median and quartiles over subjects."""
+def print_table(
+    run: RunStore,
+    *,
+    metrics: tuple[str, ...] = (),
+    number: int | None = None,
+    columns: tuple[str, ...] = (),
+) -> None:
+    """Print target by modality: counts, and mean, median and quartiles over subjects.
+
+    The same within each subgroup of the columns of the table of subjects.
+    """
     from evaluator.analysis.run_header import header
     from evaluator.analysis.summary import summarise
     from evaluator.runs.reproducibility import describe_reproducibility
 
     entries = summarise(run, metrics=metrics, round_number=number, all_targets=True)
+    split = _subgroup_entries(run, columns, metrics, number, all_targets=True)
     for line in (*header(run), describe_reproducibility(run)):
         print_note(line)
     if not entries:
@@ -97,8 +121,28 @@ def print_table(run: RunStore, *, metrics: tuple[str, ...] = (), number: int | N
         print_note("no scores: the model supports none of the predictions")
     else:
         print_cells(_score_table(entries))
+        if split:
+            print_cells(_score_table(split))
+            print_note(SUBGROUP_NOTE)
     for line in footer(run, number):
         print_note(line)
+
+
+def _subgroup_entries(
+    run: RunStore,
+    columns: tuple[str, ...],
+    metrics: tuple[str, ...],
+    number: int | None,
+    *,
+    all_targets: bool,
+) -> list[dict[str, Any]]:
+    from evaluator.analysis.summary import summarise_subgroups
+
+    if not columns:
+        return []
+    return summarise_subgroups(
+        run, columns, metrics=metrics, round_number=number, all_targets=all_targets
+    )
 
 
 def _score_table(entries: list[dict[str, Any]]) -> Table:
@@ -116,8 +160,9 @@ def _score_table(entries: list[dict[str, Any]]) -> Table:
         for number, name in enumerate(others)
     ]
     unsupported = any(entry["unsupported"] for entry in entries)
+    labels = (*(_SPLIT if "by" in entries[0] else ()), *_LABELS)
     columns = (
-        *_LABELS,
+        *labels,
         Column(name="subjects"),
         Column(name="predictions", level=2),
         Column(name="failed"),
@@ -137,7 +182,8 @@ def _score_table(entries: list[dict[str, Any]]) -> Table:
     for entry in entries:
         by_metric = entry["metrics"]
         row = (
-            *(entry[key] for key in ("target", "modality", *_COUNTS)),
+            *(entry[column.name] for column in labels),
+            *(entry[key] for key in _COUNTS),
             entry["mean_over_subjects"],
             entry["floor_mean_over_subjects"],
             entry["ceiling_mean_over_subjects"],
@@ -234,13 +280,15 @@ def footer(run: RunStore, number: int | None = None) -> list[str]:
     """Say how the predictions ended, explain the statistics, list scans that were not run."""
     from evaluator.analysis.displacements import describe_displacements
     from evaluator.analysis.outcomes import describe_outcomes
-    from evaluator.analysis.run_header import describe_images, not_run
+    from evaluator.analysis.run_header import describe_floors, describe_images, not_run
 
     displacement = describe_displacements(run)
     images = describe_images(run)
+    floors = describe_floors(run)
     return [
         *describe_outcomes(run, number),
         *_NOTES,
+        *([floors] if floors else []),
         *([displacement] if displacement else []),
         *([images] if images else []),
         *(f"not run: {line}" for line in not_run(run)),

@@ -178,8 +178,11 @@ def choose_gpus(
         visible: value of CUDA_VISIBLE_DEVICES, which restricts "all"; None: it is not set.
 
     Raises:
-        UserError: a GPU is needed and missing, or all have less memory than the card says.
+        UserError: a named GPU is not there, or one is needed and missing, or all have less memory
+            than the card says.
     """
+    if names is not None:
+        _named(present, names)  # also a model that uses no GPU gets none that is not here
     if card.gpu == "none" or names == ():
         if card.gpu == "required":
             raise UserError(f"model {card.name} needs a GPU, and --gpus says to use none")

@@ -23,7 +23,7 @@ from evaluator.containers.workspace import workspace_of
 from evaluator.errors import HostError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from evaluator.containers.answers import StartHistory
     from evaluator.containers.engines import Engine
@@ -54,7 +54,11 @@ class NoLimitedFolderError(Exception):
 
 @contextmanager
 def limited_output(
-    workspace: Workspace, limit_bytes: int, *, enforced: bool
+    workspace: Workspace,
+    limit_bytes: int,
+    *,
+    enforced: bool,
+    watched: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Workspace]:
     """The workspace with an output folder that holds no more than the limit.
 
@@ -62,6 +66,7 @@ def limited_output(
         workspace: the folders of a run.
         limit_bytes: what a model may write.
         enforced: False: the workspace as it is, whose output folder is watched only.
+        watched: is told "watched: " and why, where the folder should be limited and is not.
     """
     if not enforced:
         yield workspace
@@ -71,6 +76,7 @@ def limited_output(
         guard = _mount(folder, limit_bytes)
     except NoLimitedFolderError as error:
         logger.warning("the output folder is watched and not limited in size: %s", error)
+        watched(f"watched: {error}")
         yield workspace
         return
     try:

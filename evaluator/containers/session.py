@@ -72,10 +72,23 @@ class ModelSession:
         self._process: _SessionProcess | None = None
         #: whether the last container ended before it was ready
         self._failed_at_start = False
+        #: what became of a start that no request has waited for: why it failed, and its seconds
+        self._started: tuple[Failure | None, float] | None = None
 
     def __enter__(self) -> Self:
-        """Nothing is started before the first request."""
+        """Nothing is started before the first request, or before ``begin``."""
         return self
+
+    def begin(self) -> None:
+        """Start the model while the first request is prepared.
+
+        The outcome of the first request tells how long it took, or why it failed.
+
+        Raises:
+            HostError: as ``ask``.
+        """
+        if self._process is None and self._started is None and not self._history.given_up:
+            self._started = self._timed_start()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Let the model end, or end it."""
@@ -106,12 +119,11 @@ class ModelSession:
 
     def _ask(self, request: StagedRequest) -> RequestOutcome:
         load_seconds = None
-        if self._process is None:
+        if self._process is None or self._started is not None:
             if given_up := self._history.given_up:
                 return RequestOutcome(request=request, failure=given_up)
-            begun = time.perf_counter()
-            failure = self._start()
-            load_seconds = time.perf_counter() - begun
+            failure, load_seconds = self._started or self._timed_start()
+            self._started = None
             self._failed_at_start = failure is not None
             if failure:
                 return self._end(request, failure, load_seconds, load_seconds)
@@ -141,6 +153,12 @@ class ModelSession:
     def peak_memory(self) -> int | None:
         """Most bytes that the model's process has held; None if there is none or it is unknown."""
         return self._process.process.peak_memory() if self._process else None
+
+    def _timed_start(self) -> tuple[Failure | None, float]:
+        """Why the model is not ready, or None, and the seconds that it took."""
+        begun = time.perf_counter()
+        failure = self._start()
+        return failure, time.perf_counter() - begun
 
     def _start(self) -> Failure | None:
         """Start a container and wait until the model is ready; else why it is not."""

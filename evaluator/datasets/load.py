@@ -53,7 +53,8 @@ def load_dataset(
     Raises:
         UnknownNameError: there is no such dataset; the message suggests similar names.
         ManifestError: the manifest or its case list is invalid.
-        DatasetError: the folder of the files was not found, or the data are not released.
+        DatasetError: the folder of the files was not found, or the data are not released, or
+            ``data_root`` is given for a dataset that is generated.
     """
     manifest = read_dataset_manifest(manifest_path(source))
     logger.debug(f"dataset {manifest.name}: manifest {manifest.path}")
@@ -65,9 +66,14 @@ def load_dataset(
 
         plan = hashlib.sha256(f"{manifest.sha256} {version()}".encode()).hexdigest()
         folder = paths.cache() / "data" / f"{manifest.name}-{plan[:12]}"
+        if data_root is not None:
+            raise DatasetError(
+                f"{manifest.name} is generated in {paths.cache() / 'data'} and has no files below "
+                f"{data_root}; leave --data-root out"
+            )
         generate(manifest, folder)
         manifest = read_dataset_manifest(folder / f"{manifest.name}.toml")
-        data_root = remembered = None
+        remembered = None
     root = root_of(manifest, data_root, remembered)
     return Dataset(
         name=manifest.name,
@@ -83,6 +89,27 @@ def load_dataset(
         root=root,
         subgroups=_subgroups(manifest),
     )
+
+
+def load_dataset_of_run(source: str, root: Path | None, remembered: Path | None) -> Dataset:
+    """Load the dataset of a run from its record.
+
+    Args:
+        source: the recorded name of the dataset, or the path of its manifest.
+        root: the recorded ``data_root``, or the folder to which the files were moved since.
+        remembered: the folder in which the run found the files.
+
+    Raises:
+        UserError: as ``load_dataset``.
+    """
+    return load_dataset(source, root_for(source, root), remembered)
+
+
+def root_for(source: str | Path, root: Path | None) -> Path | None:
+    """The folder of the user's files for one of several datasets; None if it is generated."""
+    if root is None or read_dataset_manifest(manifest_path(source)).phantom:
+        return None
+    return root
 
 
 def manifest_path(source: str | Path) -> Path:

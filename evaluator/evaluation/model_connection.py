@@ -15,7 +15,7 @@ from evaluator.errors import UserError
 from evaluator.evaluation.task_scheduler import OPEN, run_in_batches, run_in_session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from evaluator.containers import RequestOutcome
@@ -60,6 +60,8 @@ class ModelConnection:
     history: StartHistory = field(default_factory=StartHistory)
     #: whether containers write into a file system of limited size
     output_enforced: bool = False
+    #: is told "watched: " and why, where ``output_enforced`` does not hold for a worker
+    output_watched: Callable[[str], None] = lambda _: None
 
     def answer_all(
         self,
@@ -80,7 +82,9 @@ class ModelConnection:
             at_once: scans of one batch.
         """
         size = self.limits.output_bytes
-        with limited_output(workspace, size, enforced=self.output_enforced) as limited:
+        with limited_output(
+            workspace, size, enforced=self.output_enforced, watched=self.output_watched
+        ) as limited:
             self._answer_all(evaluations, limited, gpu=gpu, session=session, at_once=at_once)
 
     def _answer_all(
@@ -110,6 +114,7 @@ class ModelConnection:
                     stop=self.stop,
                     # a server may keep a case's state from round to round
                     at_once=1 if is_server(card) else OPEN,
+                    begin=model.begin,
                 )
             return
 
@@ -133,6 +138,7 @@ def connect(
     batch: bool,
     history: StartHistory | None = None,
     output_enforced: bool = False,
+    output_watched: Callable[[str], None] = lambda _: None,
 ) -> ModelConnection:
     """The connection to a model; a message says why it is not a session where the card offers one.
 
@@ -147,6 +153,7 @@ def connect(
         batch: use batches even where a session is possible.
         history: of the model's starts in this run; None: a new one.
         output_enforced: whether containers write into a file system of limited size.
+        output_watched: is told why a worker's containers do not, where they should.
 
     Raises:
         UserError: the model is a server, and batches are asked for or all that the engine can do.
@@ -175,6 +182,7 @@ def connect(
         threads=threads or min(max(os.cpu_count() or 1, 2), MAX_THREADS),
         history=history or StartHistory(),
         output_enforced=output_enforced,
+        output_watched=output_watched,
     )
 
 

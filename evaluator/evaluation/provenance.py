@@ -122,6 +122,7 @@ def arguments_of(config: RunConfig) -> list[str]:
         weights = str(Path(weights).absolute())
     settings = {
         "--limit": config.limit,
+        "--shuffle": config.shuffle,
         "--data-root": config.data_root and config.data_root.absolute(),
         "--weights": None if weights == "published" else weights,
         "--engine": None if config.engine == "auto" else config.engine,

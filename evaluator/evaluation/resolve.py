@@ -7,20 +7,19 @@ simulated. (A synthetic dataset is generated when it is used for the first time.
 from __future__ import annotations
 
 import logging
-import shutil
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from evaluator import paths
 from evaluator.containers.engines import open_engine
 from evaluator.containers.gpus import Gpu, choose_gpus, find_gpus, visible_devices
 from evaluator.datasets import load_dataset, scan_problem
 from evaluator.datasets.image_plans import plan_problem
 from evaluator.datasets.load import choose_cases, limit_subjects
-from evaluator.errors import UserError, VolumeError
+from evaluator.errors import UserError
+from evaluator.evaluation.case_order import shard_cases, shuffled
 from evaluator.evaluation.click_replay import clicks_to_replay
 from evaluator.evaluation.data_guard import CheckedData, check_data, require_finished_data
+from evaluator.evaluation.disk_estimate import DiskEstimate, estimate_disk
 from evaluator.evaluation.plan import Plan, choose_options, inputs_for, refusal
 from evaluator.evaluation.prompt_cache import prompt_source, replay_hash
 from evaluator.evaluation.record_writer import is_done
@@ -28,7 +27,6 @@ from evaluator.evaluation.run_config import RunConfig
 from evaluator.evaluation.run_context import read_case_files
 from evaluator.evaluation.scan_task import ScanTask, scan_tasks
 from evaluator.evaluation.task_evaluation import result_key
-from evaluator.evaluation.task_scheduler import OPEN
 from evaluator.limits.run_limits import RULES
 from evaluator.manifests.protocols import load_protocol
 from evaluator.runs.finished_cases import hash_of_files, read_finished_cases
@@ -36,7 +34,6 @@ from evaluator.runs.names import open_run
 from evaluator.runs.store import find_run
 from evaluator.scoring.applicability import check_metrics
 from evaluator.types import Case, Modality
-from evaluator.volumes import read_grid
 from evaluator.zoo import find_model
 from evaluator.zoo.cards import read_text_prompts
 from evaluator.zoo.prepare import find_prepared
@@ -46,16 +43,12 @@ if TYPE_CHECKING:
 
     from evaluator.evaluation.run_context import CaseFiles
     from evaluator.runs.data_checks import DataChecks
-    from evaluator.runs.store import RunStore, Shard
+    from evaluator.runs.store import RunStore
+    from evaluator.types import Scan
 
 logger = logging.getLogger(__name__)
 
 State = Literal["to do", "done", "refused", "not run"]
-
-#: rough size of one packed mask relative to its grid: bytes for each voxel
-MASK_BYTES_PER_VOXEL = 0.01
-#: of one voxel of a staged image, at most
-IMAGE_BYTES_PER_VOXEL = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,19 +60,6 @@ class ResolvedScan:
     state: State
     #: why it is refused or not run
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiskEstimate:
-    """Disk space that the scans to do need, bytes."""
-
-    #: images in the cache at the same time, at most
-    staged: int
-    #: masks in the run folder, a rough estimate from the grids' sizes
-    masks: int
-    #: free space for the cache, and for runs
-    cache_free: int
-    runs_free: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,12 +104,14 @@ def resolve(config: RunConfig) -> ResolvedRun:
         UserError: a name, file or choice is wrong; the message says which and what to do.
         EngineUnavailableError: no container engine answers.
     """
+    config.require_text()
     zoo_model = find_model(config.model)
     dataset = load_dataset(config.dataset, config.data_root)
     protocol = load_protocol(config.protocol)
     check_metrics(protocol.metrics)
     read_text_prompts(zoo_model.card)
-    cases = tuple(limit_subjects(choose_cases(dataset, config.cases), config.limit))
+    chosen = shuffled(choose_cases(dataset, config.cases), config.shuffle)
+    cases = tuple(limit_subjects(chosen, config.limit))
     replay = open_run(config.prompts) if config.prompts else None
     engine = open_engine(config.engine)
     options = choose_options(zoo_model.card, config.options)
@@ -146,16 +128,10 @@ def resolve(config: RunConfig) -> ResolvedRun:
         registered=not config.unregistered,
     )
     run_name = config.name or (plan.run_name if prepared else None)
-    run = find_run(run_name) if run_name else None
-    if run is not None:
-        recorded = run.info().identity
-        present = plan.identity
-        if prepared is None:  # the image is not known yet, all else is
-            present = replace(present, image=recorded.image, weights=recorded.weights)
-        run.require_identity(present)
-    chosen = set(shard_cases(cases, config.shard))
-    tasks = tuple(task for task in scan_tasks(cases, protocol) if task.case in chosen)
-    to_check = [case for case in cases if case.id in chosen]
+    run = _present_run(plan, run_name, image_known=prepared is not None)
+    of_shard = set(shard_cases(cases, config.shard))
+    tasks = tuple(task for task in scan_tasks(cases, protocol) if task.case in of_shard)
+    to_check = [case for case in cases if case.id in of_shard]
     logger.info("checking the data of %d cases", len(to_check))
     data = check_data(to_check, registered=plan.registered, rehash=config.rehash)
     finished = _finished_cases(run, config, data) if run is not None else frozenset()
@@ -174,9 +150,25 @@ def resolve(config: RunConfig) -> ResolvedRun:
         tasks=tasks,
         scans=scans,
         data=data,
-        disk=_estimate_disk(plan, scans, len(gpus)),
+        disk=estimate_disk(_to_do(plan, scans), protocol, workers=len(gpus)),
         finished=finished,
     )
+
+
+def _present_run(plan: Plan, name: str | None, *, image_known: bool) -> RunStore | None:
+    """The run of this name if it exists; raises RunConflictError if it is another one."""
+    run = find_run(name) if name else None
+    if run is not None:
+        recorded, present = run.info().identity, plan.identity
+        if not image_known:  # all else is
+            present = replace(present, image=recorded.image, weights=recorded.weights)
+        run.require_identity(present)
+    return run
+
+
+def _to_do(plan: Plan, scans: Sequence[ResolvedScan]) -> list[Scan]:
+    cases = {case.id: case for case in plan.dataset.cases}
+    return [cases[scan.case].scans[scan.modality] for scan in scans if scan.state == "to do"]
 
 
 def _finished_cases(run: RunStore, config: RunConfig, data: CheckedData) -> frozenset[str]:
@@ -191,15 +183,6 @@ def _finished_cases(run: RunStore, config: RunConfig, data: CheckedData) -> froz
     )
     # an unreadable file is found when its scan is resolved
     return unchanged - {finding.case for finding in data.errors}
-
-
-def shard_cases(cases: Sequence[Case], shard: Shard | None) -> list[str]:
-    """Ids of the cases of a shard; all without one. A subject's cases are in the same shard."""
-    if shard is None:
-        return [case.id for case in cases]
-    subjects = sorted({case.subject for case in cases})
-    chosen = set(subjects[shard.index - 1 :: shard.count])
-    return [case.id for case in cases if case.subject in chosen]
 
 
 def _resolve_scans(
@@ -283,34 +266,3 @@ def _is_done(
         return False
     key = result_key(plan, files, inputs, prompts.scan(modality), replayed)
     return is_done(run, case, modality, key)
-
-
-def _estimate_disk(plan: Plan, scans: Sequence[ResolvedScan], gpu_count: int) -> DiskEstimate:
-    cases = {case.id: case for case in plan.dataset.cases}
-    rounds = plan.protocol.rounds.count * len(plan.protocol.seeds)
-    voxels, masks = [0], 0.0
-    for scan in scans:
-        if scan.state != "to do":
-            continue
-        source = cases[scan.case].scans[scan.modality]
-        try:
-            shape = read_grid(source.image).shape
-        except VolumeError:
-            continue
-        size = shape[0] * shape[1] * shape[2]
-        voxels.append(size)
-        masks += size * MASK_BYTES_PER_VOXEL * len(source.targets) * rounds
-    at_once = OPEN * max(gpu_count, 1)
-    return DiskEstimate(
-        staged=max(voxels) * IMAGE_BYTES_PER_VOXEL * at_once,
-        masks=int(masks),
-        cache_free=_free(paths.cache()),
-        runs_free=_free(paths.runs()),
-    )
-
-
-def _free(folder: Path) -> int:
-    """Free bytes of the file system that a folder is on, or will be on."""
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free

@@ -139,15 +139,16 @@ def _limits(
     limits, capped = choose_limits(model.card, config.timeout, engine.capacity())
     for sentence in capped:
         logger.warning("model %s: %s", config.model, sentence)
-    output_limit = ""
-    if find_run(name) is None:
+    output_limit, run = "", find_run(name)
+    # a run whose folder is watched stays one; this process need not try
+    if run is None or _output_is_enforced(run):
         output_limit = describe_output_limit(engine, model.image, name, history)
         if engine.isolates:
             logger.info("output folder of the model: %s", output_limit)
     return limits, describe_limits(limits, capped, output_limit)
 
 
-def output_is_enforced(run: RunStore) -> bool:
+def _output_is_enforced(run: RunStore) -> bool:
     """Whether the run's containers write into a file system of limited size, by its record."""
     limits = run.info().limits
     return limits is not None and limits.output_limit == ENFORCED
@@ -206,7 +207,8 @@ def _connect(
         threads=config.threads,
         batch=config.batch,
         history=history,
-        output_enforced=output_is_enforced(run),
+        output_enforced=_output_is_enforced(run),
+        output_watched=run.record_output_limit,
     )
 
 
@@ -215,9 +217,12 @@ def _evaluate(
 ) -> None:
     share = -(-len(resolved.scans) // max(len(resolved.gpus), 1))
     at_once = min(resolved.config.scans_per_batch, max(share, 1))
+    to_do = {scan.case for scan in resolved.scans if scan.state == "to do"}
 
     def work(tasks: Iterator[ScanTask], gpu: str | None) -> None:
-        evaluations = (TaskEvaluation(context, task) for task in tasks)
+        evaluations = (
+            TaskEvaluation(context, task, expects_request=task.case in to_do) for task in tasks
+        )
         connection.answer_all(
             evaluations,
             context.workspace,

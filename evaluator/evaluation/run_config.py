@@ -7,6 +7,7 @@ from pathlib import Path
 
 from evaluator.errors import UserError
 from evaluator.evaluation.model_connection import SCANS_PER_BATCH
+from evaluator.plain_text import clean_text
 from evaluator.runs.store import Shard
 
 #: scans that are predicted again unless the user says how many
@@ -31,6 +32,8 @@ class RunConfig:
     cases: tuple[str, ...] = ()
     #: only the first so many subjects of these; None: all
     limit: int | None = None
+    #: seed of a random order of the cases; None: the dataset's order
+    shuffle: int | None = None
     #: do only this part of the cases; subjects stay together (see ``parse_shard``)
     shard: Shard | None = None
     data_root: Path | None = None
@@ -56,6 +59,26 @@ class RunConfig:
     unregistered: bool = False
     #: licences that the user accepts, where something has to be fetched
     accepted: frozenset[str] = frozenset()
+
+    def require_text(self) -> None:
+        """Raise UserError for a name or path that ``run.json`` cannot hold.
+
+        A file name of bytes that are no UTF-8 reaches Python as text with lone surrogates, which
+        no JSON file can hold. A run of such a manifest could never be scored again.
+        """
+        texts = {"--name": self.name or "", "-d": self.dataset, "-p": self.protocol}
+        for option in ("-d", "-p"):
+            if texts[option].endswith(".toml"):
+                texts[option] = str(Path(texts[option]).absolute())
+        texts["--data-root"] = str(self.data_root.absolute()) if self.data_root else ""
+        for option, text in texts.items():
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise UserError(
+                    f"{option} {clean_text(text)}: character {error.start + 1} is no UTF-8, and "
+                    "the run could not record it; rename the file or folder"
+                ) from None
 
 
 def parse_shard(text: str) -> Shard:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from evaluator import paths
 from evaluator.containers.gpus import find_gpus
-from evaluator.datasets import load_dataset
+from evaluator.datasets import load_dataset, root_for
 from evaluator.errors import EngineUnavailableError, UserError
 from evaluator.zoo import find_model, is_built
 from evaluator.zoo.bundles import Bundle
@@ -62,7 +62,7 @@ def plan_suite(suite: Suite, data_root: Path | None = None) -> Iterator[PlanLine
 
 def _dataset(name: str, data_root: Path | None) -> PlanLine:
     try:
-        dataset = load_dataset(name, data_root)
+        dataset = load_dataset(name, root_for(name, data_root))
     except UserError as error:
         return PlanLine(state="missing", of=name, detail=" ".join(str(error).split()))
     absent = [

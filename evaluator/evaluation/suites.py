@@ -10,6 +10,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from evaluator import paths
+from evaluator.datasets import root_for
 from evaluator.errors import HostError, UserError
 from evaluator.evaluation.run import run_model
 from evaluator.evaluation.run_config import RunConfig
@@ -71,9 +72,15 @@ def run_suite(
     results = {(entry.dataset, entry.protocol, entry.model): entry for entry in _recorded(suite)}
     for key in keys:
         dataset, protocol, model = key
-        of_run = replace(config, model=model, dataset=dataset, protocol=protocol)
         result = SuiteRunResult(model=model, dataset=dataset, protocol=protocol)
         try:
+            of_run = replace(
+                config,
+                model=model,
+                dataset=dataset,
+                protocol=protocol,
+                data_root=root_for(dataset, config.data_root),
+            )
             run = run_model(of_run, progress=progress(of_run))
             results[key] = replace(result, run=run.name)
         except HostError:

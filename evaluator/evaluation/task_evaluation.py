@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 class TaskEvaluation:
     """Evaluates the scans of one task: ``next_request`` and ``receive`` in turn."""
 
-    def __init__(self, context: RunContext, task: ScanTask) -> None:
+    def __init__(
+        self, context: RunContext, task: ScanTask, *, expects_request: bool = True
+    ) -> None:
+        """``expects_request``: whether a scan of the task is to do, as far as is known."""
+        self.expects_request = expects_request
         self._context, self._task = context, task
         self._waiting: list[Modality] | None = None
         self._scan: ScanEvaluation | None = None

@@ -25,6 +25,10 @@ OPEN = 4
 class Evaluation(Protocol):
     """A task at work."""
 
+    @property
+    def expects_request(self) -> bool:
+        """Whether the model will be needed, as far as is known."""
+
     def next_request(self) -> StagedRequest | None:
         """The next request; None when the task is finished."""
 
@@ -39,6 +43,7 @@ def run_in_session(
     threads: int,
     stop: threading.Event,
     at_once: int = OPEN,
+    begin: Callable[[], None] = lambda: None,
 ) -> None:
     """Finish all evaluations with one request at a time.
 
@@ -52,15 +57,20 @@ def run_in_session(
         threads: evaluations that are worked on at once.
         stop: ends the call early when it is set, and is set when the call fails.
         at_once: evaluations that are open at the same time.
+        begin: starts the model; called while the first request is prepared, if one is expected.
     """
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="scan") as pool:
         turns: deque[tuple[Evaluation, Future[StagedRequest | None]]] = deque()
+        begun = False
         try:
             while not stop.is_set():
                 for evaluation in islice(evaluations, at_once - len(turns)):
                     turns.append((evaluation, pool.submit(evaluation.next_request)))
                 if not turns:
                     return
+                if not begun and any(evaluation.expects_request for evaluation, _ in turns):
+                    begun = True
+                    begin()
                 evaluation, future = turns.popleft()
                 request = future.result()
                 if request is not None:

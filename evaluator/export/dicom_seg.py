@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.datasets import load_dataset
+from evaluator.datasets import load_dataset_of_run
 from evaluator.datasets.dicom import require_libraries, source_files
 from evaluator.datasets.dicom.reading import quiet, read_dataset, value_of
 from evaluator.errors import DatasetError, UserError, VolumeError
@@ -55,8 +55,8 @@ def write_dicom_seg(run: RunFacts, predictions: pd.DataFrame, folder: Path) -> l
         HostError: a library is missing.
     """
     require_libraries()
-    data_root = Path(run.info.data_root) if run.info.data_root else None
-    dataset = load_dataset(run.info.dataset_source, data_root)
+    info = run.info
+    dataset = load_dataset_of_run(info.dataset_source, info.root, info.remembered_root)
     scans = {
         (case.subject, case.session, str(modality)): scan.image
         for case in dataset.cases

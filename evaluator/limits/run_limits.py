@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from evaluator import paths
-from evaluator.datasets import load_dataset
+from evaluator.datasets import load_dataset_of_run
 from evaluator.errors import HostError, UserError, VolumeError
 from evaluator.files import file_sha256, fingerprint
 from evaluator.limits.case_limits import CaseLimits
@@ -110,7 +110,7 @@ def _key(record: ScanRecord, prompts: CasePrompts, dataset_sha256: str) -> str:
 def _sources(run: RunStore) -> tuple[Dataset, Protocol]:
     """The run's dataset and protocol; raises UserError if they are absent or have changed."""
     info = run.info()
-    dataset = load_dataset(info.dataset_source, info.root, info.remembered_root)
+    dataset = load_dataset_of_run(info.dataset_source, info.root, info.remembered_root)
     protocol = load_protocol(info.protocol_source)
     if dataset.sha256 != info.identity.dataset_sha256:
         raise UserError(f"the dataset has changed since run {run.name} was made")

@@ -27,11 +27,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 #: options of ``umd run`` whose values tell nothing of a subject or a machine
 _TOLD = (
     "-m", "--model", "-d", "--data", "-p", "--protocol", "--engine", "--gpus", "--timeout",
-    "--threads", "--recheck", "--shard", "--limit", "--contract",
+    "--threads", "--recheck", "--shard", "--shuffle", "--limit", "--contract",
     "--weights", "--option", "--accept-licence",
 )  # fmt: skip
 _FLAGS = (
-    "--batch", "--debug", "--dry-run", "--force", "--unregistered",
+    "--batch", "--debug", "--dry-run", "--force", "--rehash", "--unregistered",
     "-v", "--verbose", "-q", "--quiet",
 )  # fmt: skip
 _REPEATED_FLAG = re.compile(r"-[vq]+")

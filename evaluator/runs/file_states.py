@@ -23,8 +23,8 @@ def file_states(folder: Path, names: Iterable[str], suffix: str = "") -> Iterato
         suffix: only files whose names end so; empty: those whose names have a dot.
     """
     for name in names:
-        found = sorted(_files_in(str(folder), name), key=lambda state: state[0].split("/"))
-        for state in found:
+        states = sorted(_files_in(str(folder), name), key=lambda state: state[0].split("/"))
+        for state in states:
             last = state[0].rpartition("/")[2]
             if last.endswith(suffix) if suffix else "." in last:
                 yield state

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class FinishedCases:
     """The finished cases of a run: ``finished.json``."""
 
-    #: as ``RunFiles.state``, when the run ended
+    #: hash over names, sizes and times of the run's files when it ended (``state_of``)
     state: str
     #: version of the scorer, and of the rules of floors and ceilings
     scorer: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from evaluator.runs.json_types import FORMAT
@@ -13,6 +13,8 @@ from evaluator.types import PromptKind
 DRAWN = "drawn"
 #: one for each image, on its own reference
 DRAWN_UNREGISTERED = "drawn-on-each-image"
+#: how ``LimitsInfo.output_limit`` begins where the folder is only measured now and then
+WATCHED = "watched: "
 
 
 CIRCULAR = (
@@ -102,6 +104,15 @@ class EngineInfo:
     #: limits of the containers that it could not set on this machine, a sentence each
     unlimited: tuple[str, ...] = ()
 
+    def also(self, present: EngineInfo) -> EngineInfo:
+        """The engine of a run that goes on with another one: what held for all scans."""
+        lacking = [text for text in present.unlimited if text not in self.unlimited]
+        return replace(
+            self,
+            isolates=self.isolates and present.isolates,
+            unlimited=(*self.unlimited, *lacking),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitsInfo:
@@ -119,11 +130,21 @@ class LimitsInfo:
     cpus: float | None = None
     #: of all that lies in the output folder at once, bytes
     output_bytes: int
-    #: "enforced": the output folder is a file system of limited size; "watched: " and why: it is
-    #: measured twice a second; empty: a run of before 2026-11-29
+    #: "enforced": the output folder of every container was a file system of limited size;
+    #: "watched: " and why: that of some was only measured twice a second; empty: a run of before
+    #: 2026-11-29
     output_limit: str = ""
     #: wishes of the card that were not granted, in sentences
     capped: tuple[str, ...] = ()
+
+    def also_watched(self, output_limit: str) -> LimitsInfo:
+        """The limits of a run in which another process, or a worker, had this ``output_limit``.
+
+        A folder that is only watched anywhere in the run is watched in its record.
+        """
+        if output_limit.startswith(WATCHED) and not self.output_limit.startswith(WATCHED):
+            return replace(self, output_limit=output_limit)
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +227,28 @@ class RunInfo:
     #: arguments of ``umd run`` that make the run again, with absolute paths; empty in older runs
     arguments: tuple[str, ...] = ()
     format: int = FORMAT
+
+    def continued_by(self, present: RunInfo) -> RunInfo:
+        """The record of the run when another process goes on with it.
+
+        A run that was limited to some cases can grow. What protects the machine from the model is
+        recorded as it held for all scans: the weakest that any process had.
+
+        Args:
+            present: what ``run.json`` would be if the other process had started the run.
+        """
+        info = replace(self, engine=self.engine.also(present.engine))
+        if info.limits and present.limits:
+            limits = info.limits.also_watched(present.limits.output_limit)
+            info = replace(info, limits=limits)
+        if present.scans > info.scans > 0:
+            info = replace(
+                info,
+                scans=present.scans,
+                subjects=present.subjects,
+                arguments=present.arguments,
+            )
+        return info
 
     @property
     def root(self) -> Path | None:

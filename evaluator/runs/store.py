@@ -71,6 +71,14 @@ class RunStore:
             return info
         return replace(info, data_root=str(self.moved_to.absolute()))
 
+    def record_output_limit(self, output_limit: str) -> None:
+        """Record how the output folder of some containers was limited; the weakest limit stays."""
+        with file_lock(self.path / "lock-create", "umd", optional=True):
+            info = self.info()
+            limits = info.limits and info.limits.also_watched(output_limit)
+            if limits != info.limits:
+                write_typed(self.path / "run.json", replace(info, limits=limits))
+
     def require_identity(self, identity: RunIdentity) -> None:
         """Raise RunConflictError where the run was made with another identity."""
         differences = self.info().identity.differences(identity)
@@ -251,11 +259,8 @@ def create_run(name: str, info: RunInfo) -> RunStore:
             return store
         store.require_identity(info.identity)
         recorded = store.info()
-        if info.scans > recorded.scans > 0:  # a limited run is continued with more of its cases
-            larger = replace(
-                recorded, scans=info.scans, subjects=info.subjects, arguments=info.arguments
-            )
-            write_typed(file, larger)
+        if (continued := recorded.continued_by(info)) != recorded:
+            write_typed(file, continued)
     return store
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pandas as pd
 
@@ -120,17 +120,26 @@ def gather(run: RunStore) -> pd.DataFrame:
 def tables_are_current(run: RunStore) -> bool:
     """Whether the run's tables were made of its files as they are."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     source = source_of(run).encode()
     for name in ("scores", "predictions"):
         try:
-            metadata = pq.read_schema(run.path / f"{name}.parquet").metadata or {}
+            with (run.path / f"{name}.parquet").open("rb") as file:
+                if _table_source(file) != source:
+                    return False
         except (OSError, pa.ArrowInvalid):
             return False
-        if metadata.get(SOURCE) != source:
-            return False
     return (run.path / "scores.csv").is_file()
+
+
+def _table_source(file: BinaryIO) -> bytes | None:
+    """The state of the run that a Parquet table was made of.
+
+    The caller opens the file, as pyarrow opens no path that is not UTF-8.
+    """
+    import pyarrow.parquet as pq
+
+    return (pq.read_schema(file).metadata or {}).get(SOURCE)
 
 
 def gathered(run: RunStore, name: str) -> pd.DataFrame | None:
@@ -142,12 +151,12 @@ def gathered(run: RunStore, name: str) -> pd.DataFrame | None:
     import pyarrow.parquet as pq
 
     path = run.path / f"{name}.parquet"
+    columns = COLUMNS if name == "scores" else PREDICTION_COLUMNS
     try:
-        if (pq.read_schema(path).metadata or {}).get(SOURCE) != source_of(run).encode():
-            return None
-        return _tidy(
-            pq.read_table(path).to_pandas(), COLUMNS if name == "scores" else PREDICTION_COLUMNS
-        )
+        with path.open("rb") as file:
+            if _table_source(file) != source_of(run).encode():
+                return None
+            return _tidy(pq.read_table(file).to_pandas(), columns)
     except (OSError, KeyError, pa.ArrowInvalid):
         return None
 

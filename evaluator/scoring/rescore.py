@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from evaluator.datasets import load_dataset
+from evaluator.datasets import load_dataset_of_run
 from evaluator.datasets.image_plans import planned_case
 from evaluator.datasets.references import load_references
 from evaluator.datasets.verify import roles_of
@@ -41,7 +41,7 @@ def score_run(run: RunStore) -> None:
         HostError: a reference is missing; no score was changed.
     """
     info = run.info()
-    dataset = load_dataset(info.dataset_source, info.root, info.remembered_root)
+    dataset = load_dataset_of_run(info.dataset_source, info.root, info.remembered_root)
     protocol = load_protocol(info.protocol_source)
     check_metrics(protocol.metrics)
     for kind, recorded, present in (

@@ -208,7 +208,8 @@ def test_show_refuses_options_without_effect(project, tmp_path):
     project({"painter": PAINTER})
     run = order("painter", make_dataset(tmp_path / "data", ["a"]), engine="local")
     assert (
-        "leave out --metric and --round" in umd("show", run.path, "--rounds", "--round", "0").stderr
+        "leave out --metric, --round and --by"
+        in umd("show", run.path, "--rounds", "--round", "0").stderr
     )
     assert "its rounds are 0 to 0" in umd("show", run.path, "--round", "7").stderr
 

@@ -44,10 +44,10 @@ def test_a_request_of_a_batch_takes_the_time_that_passed(tmp_path, monkeypatch, 
 
 
 def test_no_duration_is_measured_by_a_clock_that_can_be_set():
-    """``time.time`` is read in one place, for the age of a file, which is bounded there."""
+    """``time.time`` is read for ages alone: of an answer, and of a container whose run is gone."""
     readers = []
     for path in (paths.project() / "evaluator").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Attribute) and ast.unparse(node) == "time.time":
                 readers.append(path.name)
-    assert readers == ["batch.py"]
+    assert sorted(readers) == ["batch.py", "orphans.py"]

@@ -12,7 +12,13 @@ import pytest
 from click.testing import CliRunner
 
 from evaluator.cli.data import data
-from evaluator.datasets import dataset_names, load_dataset, scan_problem
+from evaluator.datasets import (
+    dataset_names,
+    load_dataset,
+    load_dataset_of_run,
+    root_for,
+    scan_problem,
+)
 from evaluator.datasets.phantom import ORGANS, generate
 from evaluator.errors import DatasetError, ManifestError, UnknownNameError, UserError
 from evaluator.imaging.geometry import affine_of, make_grid, to_world, voxel_ml
@@ -77,6 +83,11 @@ def test_a_phantom_is_generated_once(empty_cache: Path) -> None:
     assert all(file.is_relative_to(empty_cache / "data") and file.is_file() for file in files)
     times = [file.stat().st_mtime_ns for file in files]
     assert load_dataset("phantom-toy") == first
+    with pytest.raises(DatasetError, match="leave --data-root out"):
+        load_dataset("phantom-toy", empty_cache)
+    # a record of before, and a suite whose other datasets have files there
+    assert root_for("phantom-toy", empty_cache) is None
+    assert load_dataset_of_run("phantom-toy", empty_cache, None) == first
     assert [file.stat().st_mtime_ns for file in files] == times
 
 

@@ -9,7 +9,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from evaluator.datasets.dicom.frames import frame_rescale, with_pet_elements
-from evaluator.datasets.dicom.suv import mean_rate_time, suv_scale
+from evaluator.datasets.dicom.suv import mean_rate_time, same_way, suv_scale
 from evaluator.errors import VolumeError
 from tests.dicom_studies import NAME, NUMBER, make_slice
 
@@ -68,6 +68,11 @@ CASES = {
         decayed(3000),
     ),
     "Siemens, processed later": (siemens_resaved(), decayed(3600)),
+    "CPS, processed later: the reference time is 0": (
+        pet(SeriesTime="150000", AcquisitionTime="113500", ActualFrameDuration=120000,
+            FrameReferenceTime=0.0),
+        decayed(3900),
+    ),
     "injection with its date": (
         tracer(pet(), RadiopharmaceuticalStartDateTime="20190823103000.00+0200"), decayed(3600)
     ),
@@ -102,6 +107,14 @@ CASES = {
 def test_each_way_to_suv(name):
     dataset, expected = CASES[name]
     assert suv_scale(dataset).factor == pytest.approx(expected, rel=1e-9)
+
+
+def test_two_bed_positions_without_reference_times_are_refused():
+    elements = {"SeriesTime": "150000", "ActualFrameDuration": 120000, "FrameReferenceTime": 0.0}
+    scales = [suv_scale(pet(AcquisitionTime=time, **elements)) for time in ("113500", "114000")]
+    assert "at the acquisition's time" in same_way(scales[:1])
+    with pytest.raises(VolumeError, match=r"times differ.*Frame Reference Time \(0054,1300\) is 0"):
+        same_way(scales)
 
 
 def test_the_moment_of_the_mean_rate_by_numerical_integration():

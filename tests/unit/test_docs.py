@@ -8,6 +8,9 @@ import re
 from pathlib import Path
 
 from evaluator import findings, statistics
+from evaluator.challenges import records as challenge_records
+from evaluator.challenges import result_file
+from evaluator.challenges.event_log import Event
 from evaluator.cli.main import COMMANDS
 from evaluator.evaluation import suites
 from evaluator.prompting.stop_reason import StopReason
@@ -123,6 +126,21 @@ def test_the_run_format_page_names_every_field_of_every_type():
         assert set(named) == fields, kind.__name__
         assert len(named) == len(fields), kind.__name__
     assert f"The present format is {FORMAT}." in text
+
+
+def test_the_challenge_format_page_names_every_field_of_every_type():
+    text = (DOCS / "challenge-format.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL))
+    types = {Event}
+    for module in (challenge_records, result_file):
+        for _, kind in inspect.getmembers(module, dataclasses.is_dataclass):
+            types.add(kind)
+    assert sections.keys() == {kind.__name__ for kind in types}
+    for kind in types:
+        fields = {field.name for field in dataclasses.fields(kind)}
+        named = re.findall(r"^\| `(\w+)` \|", sections[kind.__name__], re.MULTILINE)
+        assert set(named) == fields, kind.__name__
+        assert len(named) == len(fields), kind.__name__
 
 
 def run_file_types() -> set[type]:

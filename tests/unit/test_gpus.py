@@ -55,6 +55,14 @@ def test_a_gpu_that_is_too_small_is_not_used(messages):
     assert len(messages) == 2
 
 
+@pytest.mark.parametrize("gpu", ["none", "optional", "required"])
+def test_a_named_gpu_that_is_not_here_is_refused_for_every_model(gpu):
+    gpus = parse_gpus(NVIDIA_SMI)
+    for present in (gpus, ()):
+        with pytest.raises(UserError, match=r"GPUs \[7\] were asked for"):
+            choose_gpus(present, (7,), card(gpu=gpu))
+
+
 def test_a_model_that_can_use_a_gpu_is_logged_where_none_exists(messages):
     assert choose_gpus((), None, card(gpu="optional", gpu_memory="34GiB")) == ()
     (message,) = messages

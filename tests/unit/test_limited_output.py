@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,10 @@ from evaluator.containers.workspace import (
     remove_workspace,
     workspace_of,
 )
-from tests.conftest import skip_outside_ci
+from evaluator.runs.json_types import write_typed
+from evaluator.runs.store import create_run
+from tests.conftest import order, skip_outside_ci
+from tests.tiny import PAINTER, make_dataset
 
 LIMIT = 2**24
 
@@ -207,3 +211,53 @@ def test_a_workspace_whose_run_was_resumed_in_the_meantime_stays(monkeypatch):
         monkeypatch.setattr("evaluator.containers.workspace.abandoned_workspaces", lambda: [folder])
         assert remove_abandoned() == []
         assert workspace.output.is_dir()
+
+
+@pytest.fixture
+def run_of_root(project, tmp_path):
+    """A run that is recorded with a limited output folder, and what another process records."""
+    project({"painter": PAINTER})
+    data = make_dataset(tmp_path / "data", ["a"], ("CT",))
+    run = order("painter", data, engine="local", name="root")
+    info = run.info()
+    protected = replace(
+        info,
+        engine=replace(info.engine, isolates=True, unlimited=()),
+        limits=replace(info.limits, output_limit="enforced"),
+    )
+    write_typed(run.path / "run.json", protected)
+    return run, protected, data
+
+
+def test_a_run_is_recorded_with_the_weakest_limit_of_its_processes(run_of_root):
+    run, protected, _ = run_of_root
+    create_run(run.name, protected)
+    assert run.info() == protected
+    weaker = replace(
+        protected,
+        engine=replace(protected.engine, unlimited=("memory is not limited",)),
+        limits=replace(protected.limits, output_limit="watched: only root can mount"),
+    )
+    create_run(run.name, weaker)
+    assert run.info() == weaker
+    create_run(run.name, protected)  # root again
+    assert run.info() == weaker
+    without = replace(protected, engine=replace(protected.engine, isolates=False))
+    create_run(run.name, without)
+    assert not run.info().engine.isolates
+
+
+def test_a_resumed_run_tells_that_its_output_folder_was_watched(run_of_root):
+    run, _, data = run_of_root
+    order("painter", data, engine="local", name="root")
+    assert run.info().limits.output_limit == "watched: the engine isolates nothing"
+    assert not run.info().engine.isolates
+
+
+def test_a_worker_without_a_limited_folder_is_recorded(run_of_root, monkeypatch):
+    run, _, _ = run_of_root
+    monkeypatch.setattr("evaluator.containers.limited_output.MOUNT", ("false",))
+    with workspace_of("x") as workspace:
+        watched = run.record_output_limit
+        with limited_output(workspace, LIMIT, enforced=True, watched=watched):
+            assert run.info().limits.output_limit.startswith("watched: false")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 import evaluator
+from evaluator.analysis.run_header import describe_floors
 from evaluator.datasets import load_dataset
 from evaluator.datasets.references import load_references
 from evaluator.imaging.geometry import affine_of, make_grid, spacing, to_index, to_world, voxel_ml
@@ -196,6 +197,12 @@ def test_the_floor_is_the_score_of_the_better_mask(painted):
 def test_an_older_run_gets_its_limits_when_it_is_loaded(painted, messages):
     run, data = painted
     before = evaluator.load(run.path).scores
+    assert describe_floors(run) == ""
+    shutil.rmtree(run.path / "limits" / "b.a")
+    assert describe_floors(run).startswith("Floors and ceilings are of 2 of 3 subjects; umd score")
+    (run.path / "records" / "c.a" / "PT.json").rename(data.with_name("PT.json"))
+    assert "are of 2 of 3 subjects so far; the others follow" in describe_floors(run)
+    data.with_name("PT.json").rename(run.path / "records" / "c.a" / "PT.json")
     shutil.rmtree(run.path / "limits")
     assert evaluator.load(run.path).scores["floor"].equals(before["floor"])
     shutil.rmtree(run.path / "limits")

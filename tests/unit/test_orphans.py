@@ -68,7 +68,8 @@ def podman_with(removed):
 
 
 @pytest.mark.parametrize("engine_with", [docker_with, podman_with])
-def test_a_run_that_begins_removes_what_is_left_and_nothing_that_lives(engine_with):
+def test_a_run_that_begins_removes_what_is_left_and_nothing_that_lives(engine_with, monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: NOW)
     removed = []
     engine = engine_with(removed)
     assert sorted(engine.sweep("this")) == sorted(removed) == sorted(SWEPT)

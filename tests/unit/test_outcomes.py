@@ -103,15 +103,21 @@ def test_describe_seconds(seconds, words):
 
 
 def test_the_time_left_counts_scans_that_took_time(messages, monkeypatch):
-    clock = iter([0.0, 40.0, 60.0])
-    monkeypatch.setattr("evaluator.cli.progress.time.monotonic", lambda: next(clock))
-    with Progress("m") as progress:
-        progress.step(1, 4, "a CT: done before")
-        progress.step(2, 4, "a PT: done")
-        progress.step(3, 4, "b CT: 1 crashed of 2; liver: no memory")
-    lines = [line for line in messages if line.startswith("m ")]
-    assert lines == [
-        "m 1/4 a CT: done before",
-        "m 2/4 (about 80 s left) a PT: done",
-        "m 3/4 (about 30 s left) b CT: 1 crashed of 2; liver: no memory",
-    ]
+    """The first of them also waits for the start of the model, unless all come in batches."""
+    for batch, first, second in (
+        (True, " (about 2 min left)", " (about 60 s left)"),
+        (False, "", " (about 40 s left)"),
+    ):
+        clock = iter([0.0, 40.0, 60.0])
+        monkeypatch.setattr("evaluator.cli.progress.time.monotonic", clock.__next__)
+        messages.clear()
+        with Progress("m", batch=batch) as progress:
+            progress.step(1, 5, "a CT: done before")
+            progress.step(2, 5, "a PT: done")
+            progress.step(3, 5, "b CT: 1 crashed of 2; liver: no memory")
+        lines = [line for line in messages if line.startswith("m ")]
+        assert lines == [
+            "m 1/5 a CT: done before",
+            f"m 2/5{first} a PT: done",
+            f"m 3/5{second} b CT: 1 crashed of 2; liver: no memory",
+        ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import unicodedata
 
 import pandas as pd
@@ -15,6 +17,7 @@ from evaluator.containers.replies import clean_reply
 from evaluator.files import csv_bytes, read_json
 from evaluator.plain_text import clean_json, clean_text, without_formula
 from evaluator.types import Failure, Status
+from tests.command import umd
 from tests.conftest import order
 from tests.tiny import make_dataset
 from zoo_sdk.wire import parse_reply
@@ -121,9 +124,23 @@ class Adapter:
 """
 
 
-def test_one_models_text_does_not_stop_a_run(project, tmp_path):
+def test_one_models_text_does_not_stop_a_run(project, tmp_path, monkeypatch):
     project({"surrogate": SURROGATE})
-    run = order("surrogate", make_dataset(tmp_path / "data", ["a"], ("CT",)), engine="local")
+    data = make_dataset(tmp_path / "data", ["a"], ("CT",))
+    odd = tmp_path / os.fsdecode(b"x\xffy")
+    monkeypatch.setenv("UMD_RUNS", str(odd / "runs"))
+    run = order("surrogate", data, engine="local")
+    assert umd("show", run.path).returncode == 0
     (record,) = run.records()
     assert record.rounds[0].targets["liver"].detail == "=a \N{REPLACEMENT CHARACTER} "
     assert (run.path / "predictions.parquet").is_file()
+
+
+@pytest.mark.parametrize("option", ["-d", "-p", "--name", "--data-root"])
+def test_a_run_that_could_not_be_recorded_is_refused(option, tmp_path):
+    text = str(tmp_path / os.fsdecode(b"x\xffy.toml"))
+    words = {"-m": "ellipsoid", "-d": "phantom-toy", "--engine": "local"} | {option: text}
+    ended = umd("run", *itertools.chain(*words.items()))
+    assert ended.returncode == 2
+    assert f"{option} " in ended.stderr
+    assert "is no UTF-8" in ended.stderr

@@ -302,6 +302,11 @@ def test_weights_are_unverified_until_a_preflight_of_their_hash_passed(model, sa
     (model.folder / "expected.toml").unlink()
     require_right_files("net", model.sources, model.weights)
     assert preflight_state("net", {"net.pth": file_sha256(path)}) == "unknown"
+    # a file of the cache that was cut off, or is of another program, says nothing
+    for content in ("", "{", "[]", "{}", '{"preflight": 1}'):
+        for verdict in (model.weights.parent / "cache/preflight").glob("*.json"):
+            verdict.write_text(content)
+        assert preflight_state("net", hashes) == "not run"
 
 
 @pytest.mark.parametrize(

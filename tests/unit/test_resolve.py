@@ -14,7 +14,8 @@ from evaluator.analysis.run_header import header
 from evaluator.cli.gather import gather as gather_command
 from evaluator.cli.run import run as run_command
 from evaluator.errors import RunConflictError, UserError
-from evaluator.evaluation.resolve import resolve, shard_cases
+from evaluator.evaluation.case_order import shard_cases
+from evaluator.evaluation.resolve import resolve
 from evaluator.evaluation.run import execute
 from evaluator.evaluation.run_config import RunConfig, parse_shard
 from evaluator.evaluation.scan_task import ScanTask, scan_tasks

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -12,6 +14,10 @@ from evaluator.analysis.comparison.compare_groups import compare
 from evaluator.analysis.comparison.output import rows_of
 from evaluator.analysis.comparison.schema import ALL_TARGETS
 from evaluator.analysis.comparison.subgroups import compare_subgroups
+from evaluator.analysis.ranking import rank
+from evaluator.analysis.subgroup_members import of_subjects
+from evaluator.analysis.subgroup_ranking import SUBGROUP_FRAMES, rank_subgroups
+from evaluator.analysis.summary import summarise_subgroups
 from evaluator.cli.main import umd
 from evaluator.errors import ManifestError, UnknownNameError, UserError
 from evaluator.files import read_json, write_json
@@ -114,6 +120,87 @@ def test_every_column_of_the_files_is_explained(run, tmp_path: Path) -> None:
         assert header.split(",") == list(columns[name])
 
 
+@pytest.fixture(scope="module")
+def pair(run, tmp_path_factory: pytest.TempPathFactory):
+    """The run and one of a second model on the same subjects."""
+    store = simulate_run(tmp_path_factory.mktemp("pair"), "beta", "box", pet_ct=12, pet_mr=0)
+    body = read_json(store.path / "run.json")
+    body["dataset_source"] = read_json(run[0].path / "run.json")["dataset_source"]
+    write_json(store.path / "run.json", body)
+    return run[0], store
+
+
+def two_targets(stores) -> Results:
+    results = load(stores)
+    scores = results.scores[results.scores["target"].isin(["liver", "spleen"])]
+    return Results(runs=results.runs, scores=scores, predictions=results.predictions)
+
+
+def test_a_ranking_within_a_subgroup_is_that_of_its_subjects_alone(run, pair) -> None:
+    results = two_targets(pair)
+    split = rank_subgroups(results, ["sex"], metrics=("dice",), weights={("target", "liver"): 2.0})
+    part = of_subjects(results, run[1][::2])
+    alone = rank(part, metrics=("dice",), weights={("target", "liver"): 2.0})
+    of_women = split.ranks[split.ranks["subgroup"] == "F"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(of_women[list(alone.ranks)], alone.ranks)
+    counts = split.stability.groupby("subgroup")["subjects"].max().to_dict()
+    assert counts == {"F": 6, "M": 6}
+    for name, columns in SUBGROUP_FRAMES.items():
+        assert list(getattr(split, name).columns) == list(columns)
+
+
+def test_weights_of_targets_that_a_subgroup_lacks_have_no_effect(run, pair) -> None:
+    results = two_targets(pair)
+    scores = results.scores
+    women = scores["subject"].isin(run[1][::2])
+    lacking = Results(
+        runs=results.runs,
+        scores=scores[~(women & (scores["target"] == "liver"))],
+        predictions=results.predictions,
+    )
+    split = rank_subgroups(lacking, ["sex"], metrics=("dice",), weights={("target", "liver"): 2.0})
+    tasks = split.stability.groupby("subgroup")["tasks"].max().to_dict()
+    assert tasks == {"F": 2, "M": 4}
+
+
+def test_a_summary_within_a_subgroup_has_its_subjects_alone(run) -> None:
+    store, subjects = run
+    entries = summarise_subgroups(store, ["scanner", "sex"], metrics=("dice",))
+    counts = {(e["by"], e["subgroup"]): e["subjects"] for e in entries if e["target"] == "liver"}
+    assert counts == {
+        ("scanner", "Biograph 64"): 9,
+        ("scanner", "not stated"): 3,
+        ("sex", "F"): 6,
+        ("sex", "M"): 6,
+    }
+    women = next(e for e in entries if e["subgroup"] == "F" and e["target"] == "liver")
+    scores = load([store]).scores
+    chosen = scores[
+        scores["subject"].isin(subjects[::2])
+        & (scores["target"] == "liver")
+        & (scores["modality"] == women["modality"])
+        & (scores["metric"] == "dice")
+    ]
+    by_subject = chosen["value"].fillna(0.0).groupby(chosen["subject"].astype(str)).mean()
+    assert women["mean_over_subjects"] == pytest.approx(by_subject.mean(), abs=1e-6)
+    # facts of the whole run are not repeated for a part of it
+    assert "displacement_mm" not in women and "reproducibility" not in women
+
+
+@pytest.mark.parametrize("command", ["show", "rank"])
+def test_commands_have_subgroups(pair, command: str) -> None:
+    runs = [str(store.path) for store in (pair[:1] if command == "show" else pair)]
+    arguments = [command, *runs, "--by", "sex", "--metric", "dice"]
+    done = CliRunner().invoke(umd, arguments)
+    assert done.exit_code == 0, done.output
+    assert "subgroup" in done.stdout
+    rows = CliRunner().invoke(umd, [*arguments, "--json"]).stdout.splitlines()
+    parts = [row for row in map(json.loads, rows) if "subgroup" in row]
+    assert {row["subgroup"] for row in parts} == {"F", "M"}
+    wrong = CliRunner().invoke(umd, [command, *runs, "--by", "sx"])
+    assert "did you mean sex" in str(wrong.exception)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -135,9 +222,14 @@ def test_participants_of_bids(tmp_path: Path) -> None:
     assert read_subject_table(tmp_path / "s.tsv") == {"01": {"age": "40"}, "02": {"age": ""}}
 
 
-def test_the_report_has_a_page_of_subgroups(run, tmp_path: Path) -> None:
+def test_the_report_has_a_page_of_subgroups(pair, tmp_path: Path) -> None:
     options = Options(title="Subgroups", columns=["scanner"], images=False)
-    write_report(results_of(run[0]), tmp_path / "report", options)
+    write_report(two_targets(pair), tmp_path / "report", options)
     page = (tmp_path / "report" / "subgroups.html").read_text()
-    for words in ("Biograph 64", "not stated", "structural minus PET within subgroups"):
+    for words in (
+        "Biograph 64",
+        "not stated",
+        "structural minus PET within subgroups",
+        "Ranking within",
+    ):
         assert words in page

@@ -104,7 +104,7 @@ class FakeEngine:
 def ask(tmp_path):
     """Ask the requests in a session or a batch: ``ask(words, mode) -> (outcomes, engine)``."""
 
-    def run(words, mode, count=1, **options):
+    def run(words, mode, count=1, *, begin=False, **options):
         engine = FakeEngine(words, **options)
         workspace = fresh_workspace(tmp_path / "work")
         requests = []
@@ -119,6 +119,8 @@ def ask(tmp_path):
             outcomes = list(answer_batch(engine, MODEL, workspace, requests, LIMITS, **placement))
         else:
             with ModelSession(engine, MODEL, workspace, LIMITS, **placement) as session:
+                if begin:
+                    session.begin()
                 outcomes = [session.ask(request) for request in requests]
         return outcomes, engine
 
@@ -154,6 +156,24 @@ def test_a_request_is_asked_again_as_its_end_demands(ask, mode, words, status, a
     assert (outcome.failure and outcome.failure.status) == status
     assert [attempt.status for attempt in outcome.attempts] == attempts
     assert engine.started == words
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["good"], ["crash", "good"], ["killed", "good"], ["refused", "good"], ["refused", "refused"],
+     ["memory"], ["hang"], ["sigkill", "sigkill", "sigkill"]],
+)  # fmt: skip
+def test_a_model_that_is_started_before_its_first_request_ends_alike(ask, words):
+    (expected,), _ = ask(words, "session")
+    (outcome,), engine = ask(words, "session", begin=True)
+    assert engine.started == words
+    assert outcome.load_seconds is not None
+    assert (outcome.failure, outcome.attempts) == (expected.failure, expected.attempts)
+
+
+def test_a_model_that_was_started_and_never_asked_is_ended(ask):
+    outcomes, engine = ask(["good"], "session", count=0, begin=True)
+    assert (outcomes, engine.started) == ([], ["good"])
 
 
 @both

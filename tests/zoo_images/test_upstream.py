@@ -106,6 +106,23 @@ def test_vista3d(docker_engine, figures):
         assert line["back_differs"] <= 0.1 * line["back_voxels"]
 
 
+def test_nv_segment_ctmr(docker_engine, figures):
+    """As VISTA3D's classes; upstream's averages have 32 bits on a CPU, ours 16 bits."""
+    lines = run_inside(docker_engine, "nv-segment-ctmr", "nv_segment_ctmr.py", "monai")
+    assert len(lines) == 9
+    for line in lines:
+        figures(f"nv-segment-ctmr beside upstream, {line}")
+        assert line["view"]
+        assert line["affine"] < 1e-4
+        assert line["input"] < 1e-4
+        assert line["unknown_differs"] == 0
+        assert line["logits"] < 1e-3
+        assert line["signs_differ"] <= 1e-4 * line["voxels"]
+        assert line["back_voxels"] > 0
+        assert line["back_differs_off_ties"] <= 1e-3 * line["back_voxels"]
+        assert line["back_differs"] <= 0.1 * line["back_voxels"]
+
+
 @pytest.fixture
 def bundle(not_run):
     """The bundle that has SAT's source; without one SAT is told as not run."""
@@ -250,6 +267,21 @@ def test_nnunet_refuses_other_folders(docker_engine):
     assert len(refusals) == 11
     assert all(refusals.values()), refusals
     assert "fold_1" in refusals["an array less in the second fold"]
+
+
+def test_lion(docker_engine, figures):
+    """The network's input as SimpleITK's spline makes it, then nnU-Net's own labels."""
+    lines = run_inside(docker_engine, "lion", "lion_steps.py")
+    assert len(lines) == 8
+    for line in lines:
+        figures(f"lion beside its package's steps, {line}")
+        assert line["shape"]
+        assert line["input"] < 1e-4
+        assert line["labels"] > 1
+        assert line["labels_differ"] <= 1e-4 * line["label_voxels"]
+        assert line["back_voxels"] > 0
+        assert line["back_differs_off_ties"] <= 1e-3 * line["back_voxels"]
+        assert line["back_differs"] <= 0.1 * line["back_voxels"]
 
 
 def test_totalsegmentator(docker_engine, figures):

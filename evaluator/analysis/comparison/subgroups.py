@@ -9,7 +9,6 @@ evidence that the two differ.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -30,8 +29,7 @@ from evaluator.analysis.comparison.paired_tests import ComparisonOptions
 from evaluator.analysis.comparison.pairing import arm_of
 from evaluator.analysis.comparison.schema import MEANS, MODALITY, MODALITY_PAIRS
 from evaluator.analysis.comparison.score_array import make_score_array
-from evaluator.datasets.load import load_subgroups
-from evaluator.errors import UnknownNameError, UserError
+from evaluator.analysis.subgroup_members import SPLIT, subgroups_of
 from evaluator.statistics import RESAMPLES
 from evaluator.types import MODALITIES
 
@@ -42,17 +40,10 @@ if TYPE_CHECKING:
     from evaluator.analysis.comparison.score_array import ScoreArray
     from evaluator.runs.results import Group, Results
 
-NOT_STATED = "not stated"
-_SPLIT = {
-    "by": "column of the table of subjects",
-    "subgroup": f'value of the column; "{NOT_STATED}": subjects without one',
-}
 #: columns that only differences without the grid's part have
 _CONTROL = ("floor_", "ceiling_", "controlled_", "conclusion", "grid_")
-SUBGROUPS = _SPLIT | {
-    name: text for name, text in MODALITY.items() if not name.startswith(_CONTROL)
-}
-SUBGROUP_MEANS = _SPLIT | MEANS
+SUBGROUPS = SPLIT | {name: text for name, text in MODALITY.items() if not name.startswith(_CONTROL)}
+SUBGROUP_MEANS = SPLIT | MEANS
 SUBGROUP_FRAMES = {"subgroups": SUBGROUPS, "subgroup_means": SUBGROUP_MEANS}
 _RENAMED = {
     "first": "mean_structural",
@@ -119,34 +110,6 @@ def compare_subgroups(
         subgroups=typed(pd.concat(differences, ignore_index=True), SUBGROUPS),
         subgroup_means=typed(pd.concat(means, ignore_index=True), SUBGROUP_MEANS),
     )
-
-
-def subgroups_of(group: Group, columns: Sequence[str]) -> dict[tuple[str, str], list[str]]:
-    """The subjects of a benchmark by column and value.
-
-    Raises:
-        UserError: The dataset has no table of subjects.
-        UnknownNameError: The table has no such column.
-    """
-    info = group.results.runs[0].info
-    table = load_subgroups(info.dataset_source)
-    if not table:
-        raise UserError(
-            f"dataset {group.dataset} has no table of subjects: write "
-            f"{group.dataset}.subjects.tsv beside its manifest, with a column subject and columns "
-            "such as sex, scanner, age_group, tracer (docs/your-data.md)"
-        )
-    columns_present = next(iter(table.values()))
-    members: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for column in columns:
-        if column not in columns_present:
-            raise UnknownNameError(
-                f"column in the table of subjects of {group.dataset}", column, columns_present
-            )
-        for subject in map(str, group.results.scores["subject"].unique()):
-            value = table.get(subject, {}).get(column) or NOT_STATED
-            members[column, value].append(subject)
-    return {key: members[key] for key in sorted(members)}
 
 
 def _arrays(

@@ -21,6 +21,7 @@ from evaluator.datasets.dicom.reading import (
     texts_of,
     value_of,
 )
+from evaluator.datasets.importing.archives import ARCHIVE_REASON, is_archive
 from evaluator.errors import VolumeError
 
 if TYPE_CHECKING:
@@ -173,7 +174,8 @@ def _header_of(path: Path, about: dict[str, Any], key: bytes) -> Header:
     try:
         dataset = read_dataset(path, TAGS)
     except VolumeError as error:
-        return Header(**about, problem=str(error))
+        reason = ARCHIVE_REASON if is_archive(path) else str(error)
+        return Header(**about, problem=reason)
     sop_class = text_of(dataset, "SOPClassUID")
     if not sop_class and not text_of(dataset, "Modality"):
         return Header(**about, problem=_without_class(dataset))

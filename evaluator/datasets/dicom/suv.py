@@ -10,7 +10,8 @@ the FDG-PET/CT profile refers to:
 - The scan begins at the series' date and time. If they are later than the acquisition's, the series
   was processed afterwards: GE keeps the scan's time in (0009,xx0D) of GEMS_PETD_01; for others
   (Siemens) it is the acquisition's time less the frame's reference time, plus the time at which the
-  frame's mean count rate occurs.
+  frame's mean count rate occurs. A reference time of 0 (CPS) says nothing: the scan began with the
+  acquisition, and slices of several bed positions are refused.
 - Units CNTS (Philips): (7053,xx00) is the factor from counts to SUV; without it, (7053,xx09) is the
   factor from counts to Bq/ml.
 - Units GML: the values are SUV already, by body weight if SUV Type says so or is absent.
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from evaluator.datasets.dicom.clocks import clock_of, datetime_of, since_midnight
 from evaluator.datasets.dicom.reading import (
     name_of,
     number_of,
@@ -79,7 +81,7 @@ def suv_scale(dataset: Any) -> SuvScale:
         )
     units = text_of(dataset, "Units").upper()
     if units == "BQML":
-        return SuvScale(_per_activity(dataset, decay), f"Bq/ml, decay reference {decay}")
+        return SuvScale(_per_activity(dataset, decay), f"Bq/ml, {_reference_words(dataset, decay)}")
     if units == "CNTS":
         return _philips(dataset, decay)
     if units == "GML":
@@ -99,12 +101,31 @@ def _philips(dataset: Any, decay: str) -> SuvScale:
         return SuvScale(factor, "counts, Philips' SUV factor (7053,xx00)")
     if factor := _private_number(dataset, 0x7053, PHILIPS, 0x09):
         per_bq = _per_activity(dataset, decay)
-        way = f"counts, Philips' activity factor (7053,xx09), decay reference {decay}"
+        way = f"counts, Philips' activity factor (7053,xx09), {_reference_words(dataset, decay)}"
         return SuvScale(factor * per_bq, way)
     raise VolumeError(
         f"{name_of('Units')} is CNTS, and Philips' SUV Scale Factor (7053,xx00) and Activity "
         "Concentration Scale Factor (7053,xx09) are missing or 0"
     )
+
+
+def _reference_words(dataset: Any, decay: str) -> str:
+    """The decay reference, and where the scan's beginning was found if not in the usual place."""
+    words = f"decay reference {decay}"
+    if decay == "START" and _begins_with_acquisition(dataset):
+        words += f" at the acquisition's time, as {name_of('FrameReferenceTime')} is 0"
+    return words
+
+
+def _begins_with_acquisition(dataset: Any) -> bool:
+    """Whether a series was processed later, and nothing but the acquisition's time is left."""
+    if datetime_of(text_of(dataset, "DecayCorrectionDateTime")):
+        return False
+    if _moment(dataset, "Series") <= _moment(dataset, "Acquisition"):
+        return False
+    if _private_text(dataset, 0x0009, GE, 0x0D):
+        return False
+    return number_of(dataset, "FrameReferenceTime") == 0
 
 
 def _per_activity(dataset: Any, decay: str) -> float:
@@ -151,22 +172,26 @@ def scan_start(dataset: Any, half_life: float) -> datetime:
     Raises:
         VolumeError: an element is missing; the message names it.
     """
-    if corrected := _datetime(text_of(dataset, "DecayCorrectionDateTime")):
+    if corrected := datetime_of(text_of(dataset, "DecayCorrectionDateTime")):
         return corrected
     series = _moment(dataset, "Series")
     acquisition = _moment(dataset, "Acquisition")
     if series <= acquisition:
         return series
     if text := _private_text(dataset, 0x0009, GE, 0x0D):
-        if moment := _datetime(text):
+        if moment := datetime_of(text):
             return moment
         raise VolumeError("GE's scan time (0009,xx0D) is not a date and time")
+    if _begins_with_acquisition(dataset):
+        return acquisition
     reference_ms = number_of(dataset, "FrameReferenceTime")
     duration_ms = number_of(dataset, "ActualFrameDuration")
-    if reference_ms is None or not duration_ms or duration_ms < 0:
-        lacking = "FrameReferenceTime" if reference_ms is None else "ActualFrameDuration"
+    if reference_ms is None or reference_ms < 0 or not duration_ms or duration_ms < 0:
+        fits = reference_ms is not None and reference_ms >= 0
+        lacking = "ActualFrameDuration" if fits else "FrameReferenceTime"
         raise VolumeError(
-            f"the series' time is later than the acquisition's, and {name_of(lacking)} is missing"
+            f"the series' time is later than the acquisition's, and {name_of(lacking)} is missing "
+            "or below 0"
         )
     shift = mean_rate_time(duration_ms / 1000, half_life) - reference_ms / 1000
     return acquisition + timedelta(seconds=shift)
@@ -190,15 +215,15 @@ def seconds_since_injection(dataset: Any, tracer: Any, start: datetime) -> float
     Raises:
         VolumeError: the injection's time is missing, or contradicts itself.
     """
-    stated = _datetime(text_of(tracer, "RadiopharmaceuticalStartDateTime"))
-    clock = _clock(text_of(tracer, "RadiopharmaceuticalStartTime"))
+    stated = datetime_of(text_of(tracer, "RadiopharmaceuticalStartDateTime"))
+    clock = clock_of(text_of(tracer, "RadiopharmaceuticalStartTime"))
     if stated is None and clock is None:
         raise _missing("RadiopharmaceuticalStartTime")
     if stated is None or not text_of(dataset, "SeriesDate"):
-        time_of_day = clock if clock is not None else _since_midnight(stated or start)
-        seconds = (_since_midnight(start) - time_of_day).total_seconds()
+        time_of_day = clock if clock is not None else since_midnight(stated or start)
+        seconds = (since_midnight(start) - time_of_day).total_seconds()
         return seconds if seconds >= 0 else seconds + 86400
-    if clock is not None and abs((_since_midnight(stated) - clock).total_seconds()) > 60:
+    if clock is not None and abs((since_midnight(stated) - clock).total_seconds()) > 60:
         raise VolumeError(
             f"{name_of('RadiopharmaceuticalStartTime')} and "
             f"{name_of('RadiopharmaceuticalStartDateTime')} contradict each other"
@@ -221,44 +246,22 @@ def same_way(scales: Sequence[SuvScale]) -> str:
     factors = [scale.factor for scale in scales]
     if max(factors) > min(factors) * (1 + SAME_FACTOR):
         raise VolumeError(
-            "weight, dose or times differ between the slices, so that their factors to SUV differ"
+            "weight, dose or times differ between the slices, so that their factors to SUV differ "
+            f"({ways[0]})"
         )
     return ways[0]
 
 
 def _moment(dataset: Any, event: str) -> datetime:
     """Date and time of the series or of the acquisition; a missing date is the same day."""
-    clock = _clock(text_of(dataset, f"{event}Time"))
+    clock = clock_of(text_of(dataset, f"{event}Time"))
     if clock is None:
         raise _missing(f"{event}Time")
     text = text_of(dataset, f"{event}Date") or text_of(dataset, "SeriesDate")
-    day = _datetime(text[:8]) if text else datetime(2000, 1, 1)  # noqa: DTZ001
+    day = datetime_of(text[:8]) if text else datetime(2000, 1, 1)  # noqa: DTZ001
     if day is None:
         raise VolumeError(f"{name_of(f'{event}Date')} is not a date")
     return day + clock
-
-
-def _datetime(text: str) -> datetime | None:
-    """A DICOM date, or date and time, without its time zone."""
-    digits = text.strip().split("+")[0].split("-")[0]
-    stamp, _, fraction = digits.partition(".")
-    if not stamp.isdigit() or len(stamp) not in (8, 10, 12, 14):
-        return None
-    try:
-        moment = datetime.strptime(stamp.ljust(14, "0"), "%Y%m%d%H%M%S")  # noqa: DTZ007
-    except ValueError:
-        return None
-    return moment + timedelta(seconds=float(f"0.{fraction}") if fraction.isdigit() else 0)
-
-
-def _clock(text: str) -> timedelta | None:
-    """A DICOM time, as the time since midnight; the old form 10:35:00 is read, too."""
-    moment = _datetime("20000101" + text.replace(":", "")) if text else None
-    return None if moment is None else _since_midnight(moment)
-
-
-def _since_midnight(moment: datetime) -> timedelta:
-    return moment - moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _private_text(dataset: Any, group: int, creator: str, element: int) -> str:

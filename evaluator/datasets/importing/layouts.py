@@ -5,6 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from evaluator.datasets.importing.archives import (
+    ARCHIVE_REASON,
+    archives_text,
+    is_archive,
+    require_folder,
+)
 from evaluator.datasets.importing.declared_layout import declared_files
 from evaluator.datasets.importing.found import MODALITY_WORDS, LeftOut, Survey
 from evaluator.datasets.importing.layout_files import (
@@ -54,16 +60,15 @@ def survey_folder(root: Path, layout: str, options: LayoutOptions) -> Survey:
         UserError: the options do not suit the layout.
         DatasetError: nothing was found; the message says what was looked for.
     """
-    if not root.is_dir():
-        raise UserError(f"there is no folder {root}")
+    require_folder(root)
+    entries = sorted(path for path in root.rglob("*") if not path.name.startswith("."))
+    volumes = [path for path in entries if path.name.lower().endswith(SUFFIXES)]
+    archives = [path for path in entries if is_archive(path)]
+    if archives and not volumes:
+        raise UserError(f"{root} holds no image but {archives_text(archives)}")
     name = _recognise(root, options) if layout == "auto" else layout
     if name not in LAYOUTS and name not in layout_files():
         raise UnknownNameError("layout", name, (*LAYOUTS, "dicom", *layout_files()))
-    volumes = sorted(
-        path
-        for path in root.rglob("*")
-        if path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
-    )
     unwritable = [path for path in volumes if FORBIDDEN & set(str(path.relative_to(root)))]
     readable = [path for path in volumes if path not in unwritable]
     if name in LAYOUTS:
@@ -71,6 +76,7 @@ def survey_folder(root: Path, layout: str, options: LayoutOptions) -> Survey:
     else:
         files = declared_files(root, readable, options, name)
     files.left_out += [LeftOut(path=path, reason=FORBIDDEN_REASON) for path in unwritable]
+    files.left_out += [LeftOut(path=path, reason=ARCHIVE_REASON) for path in archives]
     rules = SeriesRules(
         preferred=options.preferred,
         each_series=options.each_series,

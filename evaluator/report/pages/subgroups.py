@@ -8,8 +8,10 @@ import pandas as pd
 
 from evaluator.analysis.comparison.schema import ALL_TARGETS
 from evaluator.analysis.comparison.subgroups import compare_subgroups
+from evaluator.analysis.subgroup_ranking import rank_subgroups
 from evaluator.metrics import METRICS
 from evaluator.report.context import Page
+from evaluator.report.pages.subgroup_ranks import rank_table
 from evaluator.report.tables import (
     Cell,
     Column,
@@ -41,13 +43,17 @@ def make(report: Report) -> Page | None:
     split = compare_subgroups(
         report.results, options.columns, margins=options.margins, families=options.families
     )
+    several = any(len(benchmark.models) > 1 for benchmark in report.benchmarks)
+    ranks = rank_subgroups(report.results, options.columns) if several else None
     parts = []
     for benchmark in report.benchmarks:
         differences = _of(split.subgroups, benchmark)
         means = _of(split.subgroup_means, benchmark)
+        ranking = rank_table(benchmark, ranks) if ranks and len(benchmark.models) > 1 else None
         parts.append(
             {
                 "benchmark": benchmark,
+                "ranks": report.site.table(ranking) if ranking else "",
                 "differences": report.site.table(_difference_table(benchmark, differences)),
                 "means": report.site.table(_mean_table(benchmark, means)),
             }

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from evaluator import paths
+from evaluator.errors import UserError
 from evaluator.files import read_json, write_json
 from evaluator.zoo.bundles import identity_of
 
@@ -68,7 +69,11 @@ def preflight_state(model: str, sha256: Mapping[str, str]) -> str:
     path = _path(model, sha256)
     if not sha256 or not path.exists():
         return NOT_RUN
-    return str(read_json(path)["preflight"])
+    try:
+        verdict = read_json(path)["preflight"]
+    except (UserError, KeyError, TypeError):  # a damaged file of the cache is made again
+        return NOT_RUN
+    return verdict if verdict in (PASSED, FAILED, UNKNOWN) else NOT_RUN
 
 
 def name_of_weights(name: str, preflight: str) -> str:

@@ -13,7 +13,6 @@ VOLUMES are numbers, as 0,1,2,3,4,5.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tempfile
 from itertools import chain
@@ -22,18 +21,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from monai.apps.vista3d.inferer import point_based_window_inferer
-from monai.apps.vista3d.transforms import VistaPostTransformd
-from monai.data import MetaTensor, list_data_collate
-from monai.inferers import SlidingWindowInfererAdapt
-from monai.transforms import (
-    Compose,
-    CropForegroundd,
-    Invertd,
-    Orientationd,
-    ScaleIntensityRanged,
-    ScaleIntensityRangePercentilesd,
-    Spacingd,
-)
 
 ROOT = Path(__file__).parents[3]
 sys.path[:0] = [str(ROOT / "models/sdk"), str(ROOT / "models/vista3d"), str(Path(__file__).parent)]
@@ -41,8 +28,9 @@ sys.path[:0] = [str(ROOT / "models/sdk"), str(ROOT / "models/vista3d"), str(Path
 import network  # noqa: E402
 import pipeline  # noqa: E402
 import random_weights  # noqa: E402
+import vista_steps  # noqa: E402
 from labels import UNIONS  # noqa: E402
-from volumes import VOLUMES, clicks_in, half_way, write_volume  # noqa: E402
+from volumes import clicks_in  # noqa: E402
 
 from zoo_sdk import Grid, ImageFile, Request, Target, Volume  # noqa: E402
 from zoo_sdk.files import _read_values  # noqa: E402
@@ -58,9 +46,6 @@ QUESTIONS = {
     "zero-shot": (("philtrum",), 3, {}),
     "class, then clicks": (("spleen",), 3, {"clicks": "with-class"}),
 }
-#: about the object, where the box of what is above zero ends. Zero would not do: beside positive
-#: voxels MONAI's resampling makes 1e-15 of it, by chance, and its box is then a voxel larger
-AIR = {"CT int16": -1000, "PET float32": -5, "MR float32": -5}
 #: seeds of clicks of which one lies in the mask: of a mask in which none does upstream drops
 #: nothing if most of it is foreground
 CLICKS = 30
@@ -71,25 +56,14 @@ OTHER_NUMBERS = {"lung": [20], "philtrum": [133]}
 def main(size: str, chosen: str = "0,2,3", checkout: str | None = None) -> None:
     """Compare the volumes of these numbers."""
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["UMD_WEIGHTS"] = folder
-        random_weights.write(size, Path(folder))
-        Path(folder, "random-weights.json").write_text(json.dumps({"weights": f"random:{size}"}))
-        net = network.Vista3d()
-        plain = network.build(size).eval()
-        plain.load_state_dict(torch.load(Path(folder, "model.pt")), strict=True)
-        for number, name in [(int(n), list(VOLUMES)[int(n)]) for n in chosen.split(",")]:
-            path = Path(folder, "image.nii.gz")
-            modality = name.split()[-2]
-            write_volume(path, number, *VOLUMES[name], air=AIR.get(" ".join(name.split()[-2:])))
+        net, module = vista_steps.open_networks(size, Path(folder), network, random_weights)
+        for number in map(int, chosen.split(",")):
+            name, modality, path = vista_steps.write_numbered(number, Path(folder))
             ours = Ours(path, modality, number + CLICKS, net)
-            theirs = Theirs(path, ours, plain, checkout)
+            theirs = Theirs(path, ours, module, checkout)
             for question in QUESTIONS:
-                print(
-                    json.dumps(
-                        {"volume": name, "question": question} | compare(ours, theirs, question)
-                    ),
-                    flush=True,
-                )
+                line = {"volume": name, "question": question} | compare(ours, theirs, question)
+                print(json.dumps(line), flush=True)
 
 
 class Ours:
@@ -167,75 +141,30 @@ class Theirs:
 
     @torch.inference_mode()
     def _reenact(self, prompts_given, class_first):
-        steps = self._steps()
-        meta = {"affine": torch.from_numpy(self._ours.affine), "original_affine": self._ours.affine}
-        image = MetaTensor(
-            torch.from_numpy(self._ours.image.array.copy(order="C"))[None], meta=meta
-        )
-        batch = list_data_collate([steps({"image": image, **prompts_given})])
-        inputs = batch["image"]
-        prompts = {}
+        steps = vista_steps.preprocessing(pipeline.HU if self._ours.scale == "HU window" else None)
+        inputs = vista_steps.network_input(self._ours.image, steps)
+        prompts, keys = {}, {}
         if "label_prompt" in prompts_given:
-            numbers = (
-                prompts_given["label_prompt"]
-                if prompts_given["label_prompt"] != [20]
-                else list(UNIONS["lung"])
-            )
+            numbers = prompts_given["label_prompt"]
+            numbers = list(UNIONS["lung"]) if numbers == [20] else numbers
             prompts["class_vector"] = prompts["prompt_class"] = torch.tensor(numbers)[:, None]
+            keys["label_prompt"] = prompts["prompt_class"]
         if "points" in prompts_given:
             across = np.linalg.inv(inputs.affine[0].numpy()) @ self._ours.affine
-            places = without_noise(
-                (
-                    across @ np.c_[prompts_given["points"], np.ones(len(prompts_given["points"]))].T
-                ).T[:, :3]
-            )
-            prompts |= {
-                "point_coords": torch.from_numpy(places)[None],
-                "point_labels": torch.tensor([prompts_given["point_labels"]]),
-            }
+            voxels = np.c_[prompts_given["points"], np.ones(len(prompts_given["points"]))]
+            places = without_noise((across @ voxels.T).T[:, :3])
+            keys["points"] = prompts["point_coords"] = torch.from_numpy(places)[None]
+            keys["point_labels"] = torch.tensor([prompts_given["point_labels"]])
+            prompts["point_labels"] = keys["point_labels"]
         logits = self._infer(inputs, prompts, class_first)
-        raw_logits = logits.clone()
-        item = {"image": inputs[0], "pred": MetaTensor(logits[0], meta=inputs[0].meta)}
-        if "label_prompt" in prompts_given:
-            item["label_prompt"] = prompts["prompt_class"]
-        if "points" in prompts_given:
-            item |= {"points": prompts["point_coords"], "point_labels": prompts["point_labels"]}
-        post = Compose(
-            [
-                VistaPostTransformd("pred"),
-                Invertd("pred", steps, orig_keys="image", nearest_interp=True, to_tensor=True),
-            ]
-        )
-        item["pred"].applied_operations = inputs[0].applied_operations
-        labels = torch.nan_to_num(post(item)["pred"], nan=0)
-        return inputs, raw_logits, labels[0].numpy()
-
-    def _steps(self):
-        scale = (
-            ScaleIntensityRanged("image", *pipeline.HU, 0, 1, clip=True)
-            if self._ours.scale == "HU window"
-            else ScaleIntensityRangePercentilesd("image", 1, 99, 0, 1, clip=True)
-        )
-        return Compose(
-            [
-                Spacingd("image", (1.5, 1.5, 1.5), mode="bilinear"),
-                CropForegroundd("image", source_key="image", margin=10, allow_smaller=True),
-                scale,
-                Orientationd("image", axcodes="RAS", labels=None),
-            ]
-        )
+        return inputs, logits, vista_steps.label_map(inputs, logits, steps, **keys)
 
     def _infer(self, inputs, prompts, class_first):
-        def everywhere(**more):
-            return SlidingWindowInfererAdapt(
-                roi_size=(128,) * 3, sw_batch_size=1, with_coord=True, padding_mode="replicate"
-            )(inputs, self._module, transpose=True, **more)
-
         if "point_coords" not in prompts:
-            return everywhere(**prompts)
+            return vista_steps.slide(inputs, self._module, pipeline.SHAPE, **prompts)
         clicks = dict(
             inputs=inputs,
-            roi_size=(128,) * 3,
+            roi_size=pipeline.SHAPE,
             predictor=self._module,
             mode="gaussian",
             overlap=0.3,
@@ -246,9 +175,10 @@ class Theirs:
         )
         if class_first:
             # in half precision, as ours: where a part of it begins decides what the clicks correct
-            clicks["prev_mask"] = (
-                everywhere(class_vector=prompts["class_vector"]).as_tensor().half().float()
+            of_class = vista_steps.slide(
+                inputs, self._module, pipeline.SHAPE, class_vector=prompts["class_vector"]
             )
+            clicks["prev_mask"] = of_class.as_tensor().half().float()
         return point_based_window_inferer(**clicks)
 
 
@@ -258,68 +188,30 @@ def without_noise(places):
 
 
 def run_bundle(path: Path, checkout: str, scale: str, module, prompts_given):
-    """Run upstream's bundle: its transforms, inferer and evaluator; no output file is written."""
-    from monai.bundle import ConfigParser
-
-    folder = Path(checkout, "NV-Segment-CT")
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-    parser = ConfigParser()
-    parser.read_config(folder / "configs/inference.json")
+    """Run upstream's bundle; on what is no CT with the transforms of its sister."""
+    parser = vista_steps.read_bundle(Path(checkout, "NV-Segment-CT"))
     if scale != "HU window":
-        sister = ConfigParser()
-        sister.read_config(folder.with_name("NV-Segment-CTMR") / "configs/inference.json")
+        sister = vista_steps.read_bundle(Path(checkout, "NV-Segment-CTMR"))
         parser["preprocessing_transforms"] = sister["preprocessing_transforms"]
         parser["labels_dict"] = None
-    parser["bundle_root"] = str(folder)
-    parser["input_dict"] = {"image": str(path), **prompts_given}
-    parser["network_def"] = module
-    parser["postprocessing#transforms#4#_disabled_"] = True
-    parser["handlers"] = []
-    evaluator = parser.get_parsed_content("evaluator")
-    recorded, infer, transform = {}, evaluator.inferer, evaluator.transform_points
-    evaluator.transform_points = lambda *arguments: without_noise(transform(*arguments))
 
-    def record(**arguments):
-        recorded["inputs"] = arguments["inputs"]
-        raw_logits = infer(**arguments)
-        recorded["logits"] = raw_logits.clone()
-        return raw_logits
+    def adjust(evaluator):
+        transform = evaluator.transform_points
+        evaluator.transform_points = lambda *arguments: without_noise(transform(*arguments))
 
-    evaluator.inferer = record
-    evaluator.run()
-    (prediction,) = evaluator.state.output
-    labels = prediction["pred"][0].cpu().numpy()
-    return recorded["inputs"], recorded["logits"], np.where(labels == 255, 0, labels)
+    inputs = {"image": str(path), **prompts_given}
+    return vista_steps.run_bundle(parser, inputs, module, adjust)
 
 
 def compare(ours: Ours, theirs: Theirs, question: str) -> dict[str, object]:
     """Largest differences at each stage."""
-    inputs, logits, labels = theirs.ask(question)
+    *inputs_and_logits, labels = theirs.ask(question)
     mine, masks = ours.ask(question)
-    theirs_logits = (
-        logits[0].as_tensor().numpy() if isinstance(logits, MetaTensor) else logits[0].numpy()
-    )
-    finite = np.isfinite(mine) & np.isfinite(theirs_logits)
     names = QUESTIONS[question][0]
     expected = (
         [labels > 0] if len(names) == 1 else [labels == pipeline.numbers(name)[0] for name in names]
     )
-    tie = half_way(VoxelGrid(ours.view.array.shape, ours.view.affine), ours.grid)
-    differ = [mask != reference for mask, reference in zip(masks, expected, strict=True)]
-    same = inputs.shape[2:] == ours.view.array.shape
-    return {
-        "view": tuple(inputs.shape[2:]) == ours.view.array.shape,
-        "affine": float(abs(inputs.affine[0].numpy() - ours.view.affine).max()),
-        "input": float(abs(inputs[0, 0].numpy() - ours.view.array).max()) if same else None,
-        "unknown_differs": int((np.isfinite(mine) != np.isfinite(theirs_logits)).sum()),
-        "logits": float(abs(mine - theirs_logits)[finite].max() / np.ptp(theirs_logits[finite])),
-        "signs_differ": int(((mine > 0) != (theirs_logits > 0))[finite].sum()),
-        "voxels": int((theirs_logits > 0)[finite].sum()),
-        "back_differs_off_ties": int(sum((difference & ~tie).sum() for difference in differ)),
-        "back_differs": int(sum(difference.sum() for difference in differ)),
-        "back_voxels": int(sum(difference.sum() for difference in expected)),
-    }
+    return vista_steps.differences(ours.view, ours.grid, inputs_and_logits, mine, masks, expected)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,201 @@
+"""The evaluation of one submission by a worker: start it, watch it, decide what became of it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete
+
+from evaluator.challenges import queue, quotas
+from evaluator.challenges.attempt_process import AttemptProcess
+from evaluator.challenges.baselines import baseline_problem
+from evaluator.challenges.outcomes import fail, finish_interrupted, score
+from evaluator.challenges.results import write_result
+from evaluator.challenges.submitting import ensure_checked
+from evaluator.challenges.tables import SubmissionRow
+from evaluator.errors import HostError, UnknownNameError, UserError
+
+if TYPE_CHECKING:
+    from evaluator.challenges.folder import SubmissionFolder
+    from evaluator.challenges.opening import OpenChallenge
+    from evaluator.challenges.queue import Claim
+
+logger = logging.getLogger(__name__)
+
+#: attempts at one evaluation, of which each took its worker with it, until it is given up
+MOST_ATTEMPTS = 12
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """One attempt at a submission that a worker has claimed."""
+
+    challenge: OpenChallenge
+    claim: Claim
+    #: GPUs of the containers
+    gpus: str
+    #: set when the worker ends
+    stop: threading.Event
+    #: how long a worker may be silent, seconds
+    lease: float
+
+    def run(self) -> bool:
+        """Evaluate the submission; whether it ended with an outcome."""
+        try:
+            submission = self.challenge.folder.submission(self.claim.submission)
+        except UnknownNameError:
+            self._drop()
+            return False
+        try:
+            if finish_interrupted(self.challenge, submission, self.claim.job):
+                return True
+            if not ensure_checked(self.challenge, submission, self.claim):
+                return True
+            return self._evaluate(submission)
+        except (HostError, OSError) as error:
+            return self._host_fault(submission, str(error), "the worker")
+
+    def _evaluate(self, submission: SubmissionFolder) -> bool:
+        challenge, claim = self.challenge, self.claim
+        if self._waits_for_approval(submission) or self._waits_for_baseline(submission):
+            return False
+        if claim.attempt > MOST_ATTEMPTS:
+            detail = f"{claim.attempt - 1} workers ended while they evaluated it"
+            fail(challenge, submission, claim, fault="host", detail=detail, step="attempts")
+            return True
+        facts = {"evaluation": claim.job, "attempt": claim.attempt}
+        challenge.folder.log.append(
+            "started", submission=submission.id, actor=claim.worker, facts=facts
+        )
+        limit = challenge.definition.limits.submission_seconds
+        process = AttemptProcess(challenge.folder, submission, claim, self.gpus)
+        ended = process.watch(most_seconds=limit, pause=self.lease / 4, is_wanted=self._keep_claim)
+        if ended == "not wanted":
+            if self.stop.is_set():
+                challenge.database.insist(lambda: queue.release(challenge.database, claim))
+            logger.info("submission %s was taken from this worker", submission.id)
+            return False
+        if ended == "over time":
+            detail = f"It did not end within {limit:g} s, and was ended."
+            fail(
+                challenge,
+                submission,
+                claim,
+                fault="team",
+                detail=detail,
+                step="time limit",
+                seconds=process.seconds,
+            )
+            return True
+        return self._judge(submission, process)
+
+    def _judge(self, submission: SubmissionFolder, process: AttemptProcess) -> bool:
+        """Decide by the folder what became of the submission."""
+        challenge, claim = self.challenge, self.claim
+        end = submission.attempt(claim.job, claim.attempt)
+        if end is None:
+            reason = f"the evaluator ended with status {process.exit_status} without a word"
+            return self._host_fault(submission, reason, "the evaluator")
+        if end.ended == "failed" and end.fault != "host":
+            fail(
+                challenge,
+                submission,
+                claim,
+                fault=end.fault or "organiser",
+                detail=end.detail,
+                step=end.step,
+                seconds=process.seconds,
+            )
+            return True
+        if end.ended == "failed":
+            return self._host_fault(submission, end.detail, end.step)
+        try:
+            result = write_result(challenge, submission, claim.job)
+        except HostError:
+            raise
+        except UserError as error:
+            fail(challenge, submission, claim, fault="organiser", detail=str(error), step="scores")
+            return True
+        score(challenge, submission, claim, result=result.version, seconds=process.seconds)
+        return True
+
+    def _keep_claim(self) -> bool:
+        """Renew the claim; False if it is lost, not wanted, or the worker ends."""
+        if self.stop.is_set():
+            return False
+        database = self.challenge.database
+        try:
+            return database.insist(
+                lambda: queue.renew(database, self.claim, self.lease),
+                seconds=self.lease / 2,
+            )
+        except HostError:  # nobody can know whether the claim is still held
+            return False
+
+    def _host_fault(self, submission: SubmissionFolder, detail: str, step: str) -> bool:
+        """The host failed: the submission waits for another attempt, or fails after many."""
+        challenge, claim = self.challenge, self.claim
+        facts = {"evaluation": claim.job, "attempt": claim.attempt, "step": step, "detail": detail}
+        challenge.folder.log.append(
+            "host fault", submission=submission.id, actor=claim.worker, facts=facts
+        )
+        logger.warning("submission %s: fault of the host: %s", submission.id, detail)
+        if self._host_faults() >= challenge.definition.limits.host_retries:
+            fail(challenge, submission, claim, fault="host", detail=detail, step=step)
+            return True
+        challenge.database.insist(lambda: queue.release(challenge.database, claim, host_fault=True))
+        return False
+
+    def _host_faults(self) -> int:
+        return queue.host_faults(self.challenge.database, self.claim.submission)
+
+    def _waits_for_approval(self, submission: SubmissionFolder) -> bool:
+        """Whether the organiser has not approved it; a worker took it over from its intake."""
+        phase = self.challenge.definition.phase(submission.record().phase)
+        if phase.approval == "automatic" or self._has_event(submission.id, "approved"):
+            return False
+        database = self.challenge.database
+        database.insist(lambda: queue.release(database, self.claim, queued=False))
+        return True
+
+    def _has_event(self, submission: str, name: str) -> bool:
+        return any(
+            event.submission == submission and event.event == name
+            for event in self.challenge.folder.log.events()
+        )
+
+    def _waits_for_baseline(self, submission: SubmissionFolder) -> bool:
+        """Whether the baseline that replaces its failures has no result yet."""
+        problem = baseline_problem(self.challenge, submission)
+        if problem is None:
+            return False
+        database = self.challenge.database
+        if problem:
+            fail(
+                self.challenge,
+                submission,
+                self.claim,
+                fault="organiser",
+                detail=problem,
+                step="baseline",
+            )
+        else:
+            database.insist(lambda: queue.release(database, self.claim, pause=True))
+            time.sleep(0.1)
+        return True
+
+    def _drop(self) -> None:
+        """Remove a submission whose files were never stored: its intake was killed."""
+        database, submission = self.challenge.database, self.claim.submission
+
+        def drop() -> None:
+            with database.writing() as session:
+                quotas.refund(session, submission)
+                session.execute(delete(SubmissionRow).where(SubmissionRow.id == submission))
+
+        database.insist(drop)
+        logger.warning("submission %s was received in part only and is removed", submission)
