@@ -1,94 +1,124 @@
-"""Run each attack in a run of its own and write ``docs/hostile-containers.md``.
+"""Run every attack, print what came of it, and write it into docs/security.md.
 
-``python -m tests.docker.hostile.table [-o FILE] [--runtime NAME] [ATTACK...]``. A runtime other than
-the engine's usual one is that of an engine which has it as its default (``DOCKER_HOST``).
+``python -m tests.docker.hostile.table [--write] [ATTACK...]``. The runtime is the engine's default
+one; another one is that of an engine of its own (``DOCKER_HOST``).
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evaluator import paths
 from evaluator.containers import model_limits
 from evaluator.containers.engines.docker import DockerEngine
 from tests.docker.hostile.expected import EXPECTED
-from tests.docker.hostile.zoo import MEMORY, OUTPUT_LIMIT, TIMEOUT, add_adversary, run_attacks
+from tests.docker.hostile.zoo import (
+    MEMORY,
+    OUTPUT_LIMIT,
+    PATIENCE,
+    TIMEOUT,
+    Outcome,
+    add_adversary,
+    run_attacks,
+    timeout_of,
+)
 from tests.tiny import make_project
 
-ROOT = Path(__file__).parents[3]
-PAGE = ROOT / "docs" / "hostile-containers.md"
-#: disk that other programs may take meanwhile, bytes
-DISK_NOISE = 2**30
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: attacks of one run
+GROUP = 8
+PAGE = Path(__file__).parents[3] / "docs" / "security.md"
 
 
 def main() -> int:
     """Run the attacks; returns 1 if one did harm."""
     parser = argparse.ArgumentParser()
     parser.add_argument("attacks", nargs="*")
-    parser.add_argument("-o", "--output", type=Path)
-    parser.add_argument("--runtime")
+    parser.add_argument("--write", action="store_true", help="write the table into the page")
     options = parser.parse_args()
     model_limits.OUTPUT_LIMIT = OUTPUT_LIMIT
     engine = DockerEngine.connect()
-    runtime = engine.client.info()["DefaultRuntime"]
-    if options.runtime and options.runtime != runtime:
-        parser.error(f"the engine's default runtime is {runtime}; set DOCKER_HOST to another one")
     rows, harmful = [], 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["UMD_CACHE"] = str(paths.cache())
         add_adversary(make_project(folder / "project", {}))
         os.environ["UMD_PROJECT"] = str(folder / "project")
-        for attack in options.attacks or EXPECTED:
-            os.environ["UMD_RUNS"] = str(folder / attack / "runs")
-            (folder / attack).mkdir()
-            free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_bsize
-            outcomes, changes = run_attacks([attack], folder / attack, engine, paths.cache())
-            if os.statvfs(folder).f_bavail * os.statvfs(folder).f_bsize < free - DISK_NOISE:
-                changes.append("disk: more than 1 GiB is gone")
-            (outcome,) = outcomes
+        attacks = options.attacks or list(EXPECTED)
+        for outcome, changes in _run_all(attacks, folder, engine):
             bad = [*outcome.leaks, *outcome.faults, *changes]
             harmful += bool(bad)
-            print(attack, outcome.status, f"{outcome.seconds:.1f}", outcome.detail[:150], *bad,
-                  sep=" | ", flush=True)  # fmt: skip
-            rows.append(
-                f"| `{attack}` | {EXPECTED[attack].what} | {outcome.status} | "
-                f"{'**yes**' if outcome.leaks else 'no'} | "
-                f"{'yes' if not changes else '**no**'} | "
-                f"{'yes' if not outcome.faults else '**no**: ' + '; '.join(outcome.faults)} | "
-                f"{outcome.seconds:.1f} |"
-            )
-    if options.output:
-        write_page(options.output, runtime, engine, rows, harmful)
+            seen = (outcome.attack, outcome.status, f"{outcome.seconds:.1f}", outcome.detail[:150])
+            print(*seen, outcome.shown, *bad, sep=" | ", flush=True)
+            rows.append(_row(outcome, changes))
+    if options.write:
+        write_page(engine, rows, harmful)
     return 1 if harmful else 0
 
 
-def write_page(page: Path, runtime: str, engine: DockerEngine, rows: list[str], bad: int) -> None:
+def _run_all(
+    attacks: list[str], folder: Path, engine: DockerEngine
+) -> Iterator[tuple[Outcome, list[str]]]:
+    """Run attacks in groups; those of a group with a fault are run again, each alone."""
+    patient = [name for name in attacks if timeout_of([name]) > TIMEOUT]
+    hasty = [name for name in attacks if name not in patient]
+    groups = [part[n : n + GROUP] for part in (hasty, patient) for n in range(0, len(part), GROUP)]
+    for place, group in enumerate(groups):
+        outcomes, changes = _run(group, folder / f"group-{place}", engine)
+        if not changes and all(outcome.held for outcome in outcomes):
+            yield from ((outcome, changes) for outcome in outcomes)
+            continue
+        for attack in group:
+            (outcome,), changes = _run([attack], folder / attack, engine)
+            yield outcome, changes
+
+
+def _run(attacks: list[str], folder: Path, engine: DockerEngine) -> tuple[list[Outcome], list[str]]:
+    folder.mkdir()
+    os.environ["UMD_RUNS"] = str(folder / "runs")
+    return run_attacks(attacks, folder, engine, paths.cache())
+
+
+def _row(outcome: Outcome, changes: list[str]) -> str:
+    expected = EXPECTED[outcome.attack]
+    faults = "; ".join(outcome.faults)
+    cells = (
+        f"`{outcome.attack}`",
+        expected.what + (f" ({outcome.shown})" if outcome.shown else ""),
+        outcome.status + (f" (**{faults}**)" if faults else ""),
+        "**yes**" if outcome.leaks else "no",
+        "**no**" if changes else "yes",
+        f"{outcome.seconds:.1f}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def write_page(engine: DockerEngine, rows: list[str], harmful: int) -> None:
     """Replace the table of a runtime in the page."""
     version = engine.client.version()["Version"]
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=ROOT
-    ).stdout.strip()  # fmt: skip
-    day = datetime.now(UTC).date()
-    begin, end = f"<!-- {runtime} -->", f"<!-- /{runtime} -->"
+    runtime = engine.client.info()["DefaultRuntime"]
+    system = f"Linux {os.uname().release.partition('-')[0]}, {datetime.now(UTC).date()}"
+    seconds = f"{TIMEOUT:g} or {PATIENCE:g} s for a request"
+    limits = f"{seconds}, {MEMORY} of memory, {OUTPUT_LIMIT // 2**20} MiB"
     head = [
-        f"{len(rows)} attacks, {len(rows) - bad} without harm. Docker {version}, runtime {runtime}, "
-        f"commit {commit}, {day}. Limits: {TIMEOUT:g} s for a request, {MEMORY} of memory, "
-        f"{OUTPUT_LIMIT // 2**20} MiB for `/output`.",
-        "",
-        "| attack | what it does | status | leaked | host unharmed | as expected | seconds |",
-        "|---|---|---|---|---|---|---|",
+        f"\n{len(rows)} attacks, {len(rows) - harmful} without harm.",
+        f"Docker {version}, runtime {runtime}, {system}.",
+        f"Limits: {limits} for `/output`.\n",
+        "| attack | what it does | status | leaked | host unharmed | seconds |",
+        "|---|---|---|---|---|---|",
     ]
-    text = page.read_text(encoding="utf-8")
-    before, rest = text.split(begin)
-    after = rest.split(end)[1]
-    page.write_text("\n".join([before + begin, *head, *rows, end + after]), encoding="utf-8")
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(f"<!-- {runtime} -->")
+    after = rest.partition(f"<!-- /{runtime} -->")[2]
+    lines = [f"{before}<!-- {runtime} -->", *head, *rows, "", f"<!-- /{runtime} -->{after}"]
+    PAGE.write_text("\n".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,29 +1,48 @@
-"""Hostile models get their status, learn nothing of the references, and leave the host as it was."""
+"""Hostile models get their status, learn nothing of references, and leave the host as it was."""
 
 from __future__ import annotations
 
 import gzip
+import importlib
+import re
+import sys
+from pathlib import Path
 
 import pytest
 
 from evaluator import paths
 from evaluator.containers import model_limits
-from tests.docker.hostile import canary, model
+from tests.docker.hostile import canary
 from tests.docker.hostile.expected import EXPECTED
 from tests.docker.hostile.zoo import OUTPUT_LIMIT, add_adversary, run_attacks
 
-USUAL = [name for name, expected in EXPECTED.items() if not expected.extended]
-FURTHER = [name for name, expected in EXPECTED.items() if expected.extended]
+USUAL = [name for name, expected in EXPECTED.items() if expected.usual]
+FURTHER = [name for name, expected in EXPECTED.items() if not expected.usual]
+
+
+IMAGE = Path(__file__).with_name("image")
+
+
+@pytest.fixture
+def reading(monkeypatch):
+    """The search for the canary that runs in containers."""
+    monkeypatch.syspath_prepend(str(IMAGE))
+    yield importlib.import_module("reading")
+    sys.modules["request"].REPLIES.close()
+    for name in [path.stem for path in IMAGE.glob("*.py")]:
+        sys.modules.pop(name, None)
 
 
 def test_every_attack_is_expected():
-    assert set(EXPECTED) == set(model.ATTACKS)
+    """Each entry of a literal dict ATTACKS in the image has its expected outcome."""
+    text = "".join(path.read_text().partition("\nATTACKS = {")[2] for path in IMAGE.glob("*.py"))
+    assert set(re.findall(r'^    "([a-z0-9-]+)":', text, re.MULTILINE)) == set(EXPECTED)
     assert len(EXPECTED) >= 40
 
 
-def test_the_canary_is_found_where_it_is(tmp_path):
+def test_the_canary_is_found_where_it_is(tmp_path, reading):
     """The searches inside and outside of a container would see a leak."""
-    assert model.CANARY.decode() == canary.CANARY
+    assert reading.CANARY.decode() == canary.CANARY
     assert canary.CANARY not in (tmp_path / "nothing").name
     data = canary.make_dataset(tmp_path / "data", ["snoop"])
     references = list(data.parent.glob("*reference*"))
@@ -35,7 +54,7 @@ def test_the_canary_is_found_where_it_is(tmp_path):
         voxels = (gzip.decompress(content) if path.suffix == ".gz" else content)[352:]
         assert canary.CANARY.encode() in voxels
         assert canary.find_canary([plain]) == [str(plain)]
-        assert model.search([str(tmp_path)])["hits"]
+        assert reading.search([str(tmp_path)])["hits"]
         plain.unlink()
     assert {path.suffix for path in references} == {".gz", ".nii"}
 

@@ -26,13 +26,14 @@ from tests.docker.hostile.expected import EXPECTED, REFUSALS
 #: most that an attack may write to /output, bytes
 OUTPUT_LIMIT = 2**26
 MEMORY = "256MiB"
-TIMEOUT = 4.0
+#: for a request, seconds: of attacks that end by it, and of the others
+TIMEOUT, PATIENCE = 4.0, 40.0
 #: most that a log of an attack may have on the host, bytes
 MOST_LOG = 64 * 2**20
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 DOCKERFILE = """FROM umd/base
-COPY models/hostile/model.py /opt/hostile/model.py
+COPY models/hostile/ /opt/hostile/
 ENTRYPOINT ["python3", "/opt/hostile/model.py"]
 LABEL umd.contract="1" umd.name="hostile" umd.inputs="CT | MR | PT" umd.prompts="point" \\
  umd.rounds="many" umd.session="stdio" umd.memory="{memory}" umd.timeout="60" umd.shm="64MiB"
@@ -52,6 +53,8 @@ class Outcome:
     leaks: tuple[str, ...]
     #: what else is not as it should be
     faults: tuple[str, ...]
+    #: notes of its reply, of an attack that shows what is open on this machine
+    shown: str = ""
 
     @property
     def held(self) -> bool:
@@ -61,10 +64,17 @@ class Outcome:
 
 def add_adversary(project: Path) -> None:
     """Add the hostile model to a project."""
-    (project / "models" / "hostile").mkdir(parents=True)
-    shutil.copy(Path(__file__).with_name("model.py"), project / "models" / "hostile")
+    source = Path(__file__).with_name("image")
+    shutil.copytree(
+        source, project / "models/hostile", ignore=shutil.ignore_patterns("__pycache__")
+    )
     text = DOCKERFILE.format(memory=MEMORY)
     (project / "dockerfiles" / "hostile.Dockerfile").write_text(text)
+
+
+def timeout_of(attacks: list[str]) -> float:
+    """Seconds for a request; a busy machine must not look like an attack."""
+    return TIMEOUT if any("timeout" in EXPECTED[name].statuses for name in attacks) else PATIENCE
 
 
 def run_attacks(attacks: list[str], folder: Path, engine, cache: Path, **more):
@@ -79,7 +89,7 @@ def run_attacks(attacks: list[str], folder: Path, engine, cache: Path, **more):
     before_folder, tempfile.tempdir = tempfile.tempdir, str(temporary)
     try:
         before = look_at_host(engine, data.parent, cache, temporary)
-        run = order("hostile", data, timeout=TIMEOUT, force=True, **more)
+        run = order("hostile", data, timeout=timeout_of(attacks), force=True, **more)
         changes = differences(before, look_at_host(engine, data.parent, cache, temporary))
     finally:
         tempfile.tempdir = before_folder
@@ -98,8 +108,8 @@ def _faults_of_log(folder: Path) -> list[str]:
             faults.append(f"the canary is in {log.name}")
         if CONTROLS.search(log.read_text(encoding="utf-8", errors="surrogateescape")):
             faults.append(f"{log.name} has control characters")
-    masks = [path for path in folder.rglob("*.nii.gz")]
-    faults += [f"the canary is in {path}" for path in find_canary(masks) if CANARY not in path]
+    masks = find_canary(list(folder.rglob("*.nii.gz")))
+    faults += [f"the canary is in {path}" for path in masks if CANARY not in path]
     return faults
 
 
@@ -123,7 +133,8 @@ def _outcomes(run, attacks: list[str]) -> list[Outcome]:
         if attack == "timing-lies" and not entry.seconds > 1.0:
             faults.append(f"its time is {entry.seconds}")
         (after,) = honest[place].rounds
-        faults += _faults_after(run.path, after)
+        if not EXPECTED[attack].harms_next:
+            faults += _faults_after(run.path, after)
         outcomes.append(
             Outcome(
                 attack=attack,
@@ -132,6 +143,9 @@ def _outcomes(run, attacks: list[str]) -> list[Outcome]:
                 seconds=(entry.seconds or 0.0) + (entry.load_seconds or 0.0),
                 leaks=tuple(leaks),
                 faults=tuple(faults),
+                shown=", ".join(f"{key}: {notes[key]}" for key in notes)
+                if EXPECTED[attack].shown
+                else "",
             )
         )
     return outcomes
