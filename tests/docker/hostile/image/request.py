@@ -15,7 +15,7 @@ from zoo_sdk import nifti
 #: what no container may see, written backwards, so that this file does not hold it
 CANARY = "f7a1c3-yranac-dmu"[::-1].encode()
 MIB = 2**20
-REPLIES = os.fdopen(os.dup(1), "wb", buffering=0)
+REPLIES = os.fdopen(os.dup(1), "wb")
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -55,6 +55,7 @@ class Request:
 def say(line):
     """Write a line to the evaluator, and for a batch, the file."""
     REPLIES.write((line if isinstance(line, bytes) else line.encode()) + b"\n")
+    REPLIES.flush()
 
 
 def attempt(action):

@@ -12,6 +12,13 @@ from pathlib import Path
 from request import attempt, call
 
 
+def disk():
+    """Make a device of the host's first disk, and read it."""
+    os.mknod("/tmp/sda", stat.S_IFBLK | 0o666, os.makedev(8, 0))
+    with open("/tmp/sda", "rb") as file:
+        file.read(512)
+
+
 def rights(request):
     """Take rights: mounts, namespaces, other users, keys, programs of the kernel."""
     here = ctypes.create_string_buffer(b"/tmp")
@@ -35,14 +42,13 @@ def rights(request):
         "kexec": attempt(lambda: call(246, 0, 0, 0, 0)),
         "reboot": attempt(lambda: call(169, 0xFEE1DEAD, 672274793, 0x89ABCDEF, 0)),
         "settime": attempt(lambda: time.clock_settime(time.CLOCK_REALTIME, 0)),
-        "nice": attempt(lambda: os.setpriority(os.PRIO_PROCESS, 0, -20)),
         "sysctl": attempt(lambda: Path("/proc/sys/kernel/hostname").write_text("evil")),
         "cgroup": attempt(lambda: Path("/sys/fs/cgroup/memory.max").write_text("max")),
         "release_agent": attempt(
             lambda: Path("/sys/fs/cgroup/memory/release_agent").write_text("/x")
         ),
         "core_pattern": attempt(lambda: Path("/proc/sys/kernel/core_pattern").write_text("|/x")),
-        "mknod": attempt(lambda: os.mknod("/tmp/sda", stat.S_IFBLK | 0o666, os.makedev(8, 0))),
+        "mknod": attempt(disk),
         "mknod output": attempt(
             lambda: os.mknod("/output/null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
         ),
