@@ -27,6 +27,9 @@ COMMANDS = {
     "score": ("evaluator.cli.score", "Score a run again, or any masks against references."),
     "show": ("evaluator.cli.show", "Show the score table of a run."),
     "runs": ("evaluator.cli.runs", "List runs, and delete some."),
+    "status": ("evaluator.cli.status", "Show how far runs are, on all machines and in Slurm."),
+    "watch": ("evaluator.cli.watch", "Show how far runs are until they end."),
+    "stop": ("evaluator.cli.stop", "Stop runs; what is done is kept."),
     "log": ("evaluator.cli.log", "Print what the model of a run printed."),
     "compare": (
         "evaluator.cli.compare",
@@ -47,6 +50,7 @@ COMMANDS = {
     "data": ("evaluator.cli.data", "List, verify and generate datasets."),
     "organs": ("evaluator.cli.organs", "List the names of targets, with tolerances and sources."),
     "challenge": ("evaluator.cli.challenge", "Inspect, run and rank the images of teams."),
+    "serve": ("evaluator.cli.serve", "Serve the web portal of a challenge."),
     "doctor": ("evaluator.cli.doctor", "Check what this machine has and what is missing."),
 }
 

@@ -48,7 +48,7 @@ def slurm(
 
     A task is a shard of one run. It asks for what the model's card says. After the arrays, one job
     writes the tables, and another one the report. Scripts and logs are in suites/NAME.slurm, beside
-    the runs. squeue --me tells how far the tasks are.
+    the runs. umd status tells how far the tasks are.
     """
     from evaluator.evaluation.cluster.jobs import suite_jobs
     from evaluator.evaluation.cluster.slurm_suite import slurm_scripts, submit_suite
@@ -83,7 +83,7 @@ def slurm(
     click.echo(f"tables: job {record.gather[-1].job}")
     if record.report:
         click.echo(f"report: job {record.report[-1].job}")
-    click.echo("see: squeue --me")
+    click.echo(f"next: umd status --suite {name}")
 
 
 @click.command(epilog="Example: umd suite gather cpu")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from evaluator.evaluation.task_evaluation import TaskEvaluation
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from evaluator.containers import RequestOutcome
     from evaluator.containers.requests import StagedRequest
@@ -45,20 +45,29 @@ class ClaimedEvaluation:
 
 
 def claimed_evaluations(
-    context: RunContext, tasks: Iterator[ScanTask], claims: Claims, to_do: Collection[str]
+    context: RunContext,
+    tasks: Iterator[ScanTask],
+    claims: Claims,
+    to_do: Collection[str],
+    stopping: Callable[[], bool] = lambda: False,
 ) -> Iterator[ClaimedEvaluation]:
     """The evaluations of tasks whose cases this process gets.
 
     Tasks of cases that another process has come last. Those of a process that lives are left to it.
-    ``to_do`` are the cases of which a scan is to do, as far as is known.
+    ``to_do`` are the cases of which a scan is to do, as far as is known. When ``stopping``, no
+    further task begins.
     """
     postponed: list[ScanTask] = []
     for task in tasks:
+        if stopping():
+            return
         if claims.claim(task.case) == "mine":
             yield _evaluation(context, task, claims, to_do)
         else:
             postponed.append(task)
     for task in postponed:
+        if stopping():
+            return
         if claims.wait_for(task.case) == "mine":
             yield _evaluation(context, task, claims, to_do)
         else:

@@ -24,7 +24,7 @@ from evaluator.evaluation.provenance import clock_warning, describe_limits, run_
 from evaluator.evaluation.reproducibility_check import check_reproducibility
 from evaluator.evaluation.resolve import resolve
 from evaluator.evaluation.run_context import RunContext
-from evaluator.evaluation.run_process import counted, working_process
+from evaluator.evaluation.run_process import counted, require_not_stopped, working_process
 from evaluator.limits import complete_limits
 from evaluator.limits.run_limits import RULES
 from evaluator.locks import file_lock
@@ -120,7 +120,8 @@ def execute(
         connection = _connect(resolved, context, engine, prepared.model, limits, history)
         claims = Claims(run.path, process.record.id, Liveness(run.path))
         distributor = executor or LocalExecutor(resolved.gpus, run.name)
-        _evaluate(resolved, context, claims, connection, distributor)
+        _evaluate(resolved, context, claims, process, connection, distributor)
+        require_not_stopped(process, run)
         _finish(resolved, context, connection)
     return run
 
@@ -226,6 +227,7 @@ def _evaluate(
     resolved: ResolvedRun,
     context: RunContext,
     claims: Claims,
+    process: RunProcess,
     connection: ModelConnection,
     executor: Executor,
 ) -> None:
@@ -235,7 +237,7 @@ def _evaluate(
 
     def work(tasks: Iterator[ScanTask], gpu: str | None) -> None:
         connection.answer_all(
-            claimed_evaluations(context, tasks, claims, to_do),
+            claimed_evaluations(context, tasks, claims, to_do, lambda: process.stopping),
             context.workspace,
             gpu=gpu,
             session=connection.session,

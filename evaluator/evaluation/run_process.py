@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING
 
+from evaluator.errors import StoppedError
 from evaluator.runs.processes import working_on
 
 if TYPE_CHECKING:
@@ -37,7 +38,16 @@ def counted(
     ended = count(1)
 
     def report(case: str, modality: Modality, how: str) -> None:
-        process.scan_ended()
+        process.scan_ended(before=how == "done before")
         progress(next(ended), total, f"{case} {modality}: {how}")
 
     return report
+
+
+def require_not_stopped(process: RunProcess, run: RunStore) -> None:
+    """Raise StoppedError when ``umd stop`` left scans to do."""
+    if process.stopping and (missing := run.missing_scans()):
+        raise StoppedError(
+            f"stopped by umd stop; {missing} scans of run {run.name} are not done, and the same "
+            "command does them"
+        )

@@ -8,6 +8,7 @@ different machines are not compared.
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 import uuid
@@ -17,7 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from evaluator.errors import HostError, UserError
+from evaluator.errors import HostError, StoppedError, UserError
+from evaluator.files import write_bytes
 from evaluator.runs.json_types import FORMAT, read_typed, write_typed
 
 if TYPE_CHECKING:
@@ -25,9 +27,13 @@ if TYPE_CHECKING:
 
 #: between two changes of a process's file, s
 BEAT_SECONDS = 10.0
+#: between two looks for a request to stop, s
+LOOK_SECONDS = 1.0
 #: a file that did not change for so long is that of a dead process, s
 DEAD_SECONDS = 60.0
 
+#: how a process is asked to stop: after the scans under way, or at once
+StopMode = Literal["after scan", "now"]
 ProcessState = Literal["running", "done", "failed", "stopped"]
 
 
@@ -55,6 +61,10 @@ class ProcessRecord:
     #: scans that have ended, and all scans of the process
     ended: int = 0
     scans: int = 0
+    #: of the scans that have ended, those that were not done before
+    answered: int = 0
+    #: from the start of the process to the last change of the file
+    seconds: float = 0.0
     format: int = FORMAT
 
 
@@ -101,7 +111,7 @@ class Liveness:
         except UserError:
             beat = -1  # not visible yet, or damaged
         else:
-            if record.state != "running" or _is_gone(record):
+            if record.state != "running" or is_gone(record):
                 return "dead"
             beat = record.beat
         last, since = self._seen.get(process, (beat, self.clock()))
@@ -114,7 +124,7 @@ class Liveness:
         return "alive" if process in self._changed else "unknown"
 
 
-def _is_gone(record: ProcessRecord) -> bool:
+def is_gone(record: ProcessRecord) -> bool:
     """Whether it was a process of this machine and is none any more."""
     if not record.place or record.place != this_place():
         return False
@@ -133,6 +143,8 @@ class RunProcess:
     def __init__(self, run: Path, shard: str = "", scans: int = 0) -> None:
         self.path = run / "processes"
         self._lock, self._end = threading.Lock(), threading.Event()
+        self._began = time.monotonic()
+        self._stop: StopMode | None = None
         job = os.environ.get("SLURM_ARRAY_JOB_ID") or os.environ.get("SLURM_JOB_ID", "")
         task = os.environ.get("SLURM_ARRAY_TASK_ID")
         self.record = ProcessRecord(
@@ -146,28 +158,74 @@ class RunProcess:
             scans=scans,
         )
 
-    def scan_ended(self) -> None:
-        """Count one more scan; the file tells of it with the next beat."""
+    @property
+    def stopping(self) -> bool:
+        """Whether someone asked the process to stop; it then begins no further scan."""
+        return self._stop is not None
+
+    def scan_ended(self, *, before: bool = False) -> None:
+        """Count one more scan; the file tells of it with the next beat.
+
+        ``before``: the scan was done before this process began.
+        """
         with self._lock:
-            self.record = replace(self.record, ended=self.record.ended + 1)
+            record = self.record
+            self.record = replace(
+                record, ended=record.ended + 1, answered=record.answered + (not before)
+            )
 
     def write(self, **changes: object) -> None:
         """Write the file with the next beat. Raises HostError."""
         with self._lock:
-            self.record = replace(self.record, beat=self.record.beat + 1, **changes)  # type: ignore[arg-type]
+            facts = {"beat": self.record.beat + 1, "seconds": time.monotonic() - self._began}
+            self.record = replace(self.record, **facts | changes)  # type: ignore[arg-type]
             write_typed(self.path / f"{self.record.id}.json", self.record)
 
     def beat(self) -> None:
         """Rewrite the file until ``end``; a full disk stops no run here."""
-        while not self._end.wait(BEAT_SECONDS):
-            try:
-                self.write()
-            except HostError:
+        last = time.monotonic()
+        while not self._end.wait(min(LOOK_SECONDS, BEAT_SECONDS)):
+            self._look_for_stop()
+            if time.monotonic() - last < BEAT_SECONDS:
                 continue
+            last = time.monotonic()
+            with suppress(HostError):
+                self.write()
+
+    def _look_for_stop(self) -> None:
+        asked = stop_request(self.path.parent, self.record.id)
+        if asked == self._stop or asked is None:
+            return
+        self._stop = asked
+        if asked == "now":
+            _interrupt_main_thread()
 
     def end(self) -> None:
         """Let ``beat`` return."""
         self._end.set()
+
+
+def request_stop(run: Path, process: str, mode: StopMode) -> None:
+    """Ask a process to stop, on whatever machine it is. Raises HostError."""
+    write_bytes(run / "processes" / f"{process}.stop", mode.encode())
+
+
+def stop_request(run: Path, process: str) -> StopMode | None:
+    """How a process was asked to stop; None: it was not."""
+    try:
+        text = (run / "processes" / f"{process}.stop").read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return "now" if text == "now" else "after scan"
+
+
+def _interrupt_main_thread() -> None:
+    """As Ctrl-C, also where SIGINT is ignored, as in the background of a script."""
+    main = threading.main_thread().ident
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if callable(signal.getsignal(number)) and main is not None:
+            signal.pthread_kill(main, number)
+            return
 
 
 @contextmanager
@@ -195,8 +253,9 @@ def working_on(
     ending: dict[str, object] = {"state": "done"}
     try:
         yield process
-    except KeyboardInterrupt:
-        ending = {"state": "stopped", "reason": "stopped by a signal or Ctrl-C"}
+    except (KeyboardInterrupt, StoppedError):
+        by = "umd stop" if process.stopping else "a signal or Ctrl-C"
+        ending = {"state": "stopped", "reason": f"stopped by {by}"}
         raise
     except BaseException as error:
         ending = {"state": "failed", "reason": f"{type(error).__name__}: {error}"[:1000]}
@@ -207,3 +266,4 @@ def working_on(
         # with a full disk, others see that the file does not change any more
         with suppress(HostError):
             process.write(**ending)
+        (process.path / f"{process.record.id}.stop").unlink(missing_ok=True)

@@ -95,7 +95,7 @@ def test_a_suite_survives_a_killed_task_and_a_drained_node(
     cluster, environment, tmp_path, monkeypatch
 ):
     suite_file = tmp_path / "mine.toml"
-    dry_run, submit, resubmit = commands_of(PAGE)
+    dry_run, submit, status, resubmit = commands_of(PAGE)
 
     def umd(line, check=True):
         words = [BIN / "umd", *shlex.split(line)[1:]]
@@ -119,6 +119,9 @@ def test_a_suite_survives_a_killed_task_and_a_drained_node(
     cluster.call("scontrol", "update", "NodeName=n2", "State=RESUME")
     states = {entry[0]: entry[2] for entry in cluster.queue()}
     assert states[f"{job}_1"] == "FAILED"
+    told = umd(f"{status} --csv").stdout.splitlines()
+    assert any(line.startswith(f"slow,2/2,{job}_1,FAILED,1,") for line in told), told
+    assert any(line.startswith(f"{run.name},") for line in told), told
     umd(resubmit)
     cluster.wait_until_idle()
     again = json.loads((folder / "submissions.json").read_text())

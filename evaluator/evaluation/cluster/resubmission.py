@@ -40,8 +40,8 @@ def continued(
             jobs = {entry.job for entry in before.submissions}
             if any(state.active for (job, _), state in states.items() if job in jobs):
                 raise UserError(
-                    f"tasks of {array.model} wait or run in other shards; cancel them first "
-                    f"with: scancel {' '.join(map(str, sorted(jobs)))}"
+                    f"tasks of {array.model} wait or run in other shards; cancel them first: "
+                    f"umd stop --suite {earlier.source}"
                 )
             forgotten += before.submissions
             arrays.append(array)

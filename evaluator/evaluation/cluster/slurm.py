@@ -68,16 +68,19 @@ def submit(script: Path, options: Sequence[str] = ()) -> int:
     return int(ended.stdout.strip().split(";")[0])
 
 
-def cancel(jobs: Sequence[int], *, signal: str = "") -> None:
+def cancel(jobs: Sequence[int], *, state: str = "") -> None:
     """Cancel jobs; those that have ended are passed over.
 
     Args:
         jobs: Slurm's numbers.
-        signal: send this to the tasks' scripts instead.
+        state: only tasks in this state; empty: all.
+
+    Raises:
+        UserError: this machine has no Slurm.
+        HostError: Slurm's controller does not answer.
     """
     if jobs:
-        words = ["scancel", *(["--batch", f"--signal={signal}"] if signal else [])]
-        _call([*words, *map(str, jobs)])
+        _call(["scancel", *([f"--state={state}"] if state else []), *map(str, jobs)])
 
 
 def task_states(jobs: Sequence[int]) -> dict[tuple[int, int | None], TaskState]:

@@ -127,7 +127,7 @@ def submit_suite(
     earlier = read_slurm_record(suite)
     if earlier is not None and not again:
         raise UserError(
-            f"suite {suite.name} was submitted before. "
+            f"suite {suite.name} was submitted before; see: umd status --suite {source}. "
             f"Submit what is not done with: umd suite slurm {source} --resubmit"
         )
     states = task_states(earlier.jobs()) if earlier else {}
