@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from starlette.requests import Request
-    from starlette.responses import Response
     from starlette.types import ASGIApp
 
     from evaluator.challenges.opening import OpenChallenge
@@ -95,6 +95,7 @@ def portal(
             SignInError: _sign_in,
             HTTPException: _http_error,
             UserError: _user_error,
+            ClientDisconnect: _broken_off,
             Exception: _bug,
         },
     )
@@ -121,6 +122,11 @@ def portal(
 def _health(_: Request) -> Response:
     """For monitors: the portal answers."""
     return PlainTextResponse("ok\n")
+
+
+def _broken_off(_: Request, __: Exception) -> Response:
+    """A connection ended inside a request: nothing is stored, and nobody reads the answer."""
+    return Response(status_code=400)
 
 
 def _sign_in(request: Request, _: Exception) -> Response:
