@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 
+import docker.errors
 import pytest
 
 from evaluator.errors import HostError
@@ -50,12 +51,23 @@ def statuses_of(run):
     return statuses
 
 
+def pause(container):
+    """Pause a container; a busy kernel may need more than one attempt to freeze it."""
+    for attempt in range(5):
+        try:
+            return container.pause()
+        except docker.errors.APIError as error:
+            if attempt == 4 or "unable to freeze" not in str(error):
+                raise
+            time.sleep(0.2)
+
+
 ACTS = {
     "kill": lambda container: container.kill(),
     "stop": lambda container: container.stop(timeout=1),
     "restart": lambda container: container.restart(timeout=1),
     "remove": lambda container: container.remove(force=True),
-    "pause": lambda container: container.pause(),
+    "pause": pause,
 }
 
 
