@@ -53,13 +53,12 @@ def statuses_of(run):
 
 def pause(container):
     """Pause a container; a busy kernel may need more than one attempt to freeze it."""
-    for attempt in range(5):
-        try:
-            return container.pause()
-        except docker.errors.APIError as error:
-            if attempt == 4 or "unable to freeze" not in str(error):
-                raise
-            time.sleep(0.2)
+    for _ in range(4):
+        with contextlib.suppress(docker.errors.APIError):
+            container.pause()
+            return
+        time.sleep(0.2)
+    container.pause()
 
 
 ACTS = {
