@@ -14,8 +14,9 @@ WEIGHTS  ?= published
 OPTIONS  ?=
 PYTHON   ?= python3.11
 WHAT     ?= tests
-# tests that run at the same time; images at the same time in test-zoo and test-upstream
-TEST_JOBS ?= 2
+# tests that run at the same time, more than two processors: tests wait for containers half of the
+# time; images at the same time in test-zoo and test-upstream
+TEST_JOBS ?= 3
 ZOO_JOBS  ?= 2
 
 VENV := .venv
@@ -73,10 +74,13 @@ oracles: $(ORACLES)/done ## install other scorers for comparison, in a separate 
 test-oracles: $(VENV)/dev.done $(ORACLES)/done ## compare scores with those of other scorers
 	$(BIN)/python -m pytest tests/oracles
 
-bench: bench-score bench-folder bench-overhead bench-rounds bench-compare bench-statistics bench-report ## every benchmark but bench-zoo, which needs a MODEL
+bench: bench-score profile-score bench-folder bench-overhead bench-rounds bench-compare bench-statistics bench-report ## every benchmark but bench-zoo, which needs a MODEL
 
 bench-score: $(VENV)/dev.done $(ORACLES)/done ## speed of the scorer and of others; writes docs/benchmarks.md
 	PYTHONPATH=. $(BIN)/python benchmarks/bench_score.py --write
+
+profile-score: $(VENV)/dev.done ## where the scorer's time goes, by stage, beside what memory allows; writes docs/benchmarks.md
+	PYTHONPATH=. $(BIN)/python benchmarks/profile_score.py --write
 
 compare-peers: $(VENV)/dev.done $(ORACLES)/done ## metrics of the same name in other packages; writes docs/metrics.md
 	PYTHONPATH=. $(BIN)/python benchmarks/compare_peers.py --write

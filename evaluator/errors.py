@@ -9,6 +9,7 @@
     ├── EngineUnavailableError       6   no container engine answers
     ├── BuildError                   7   an image does not build
     ├── HostError                    8   this machine's fault (disk full, engine gone); run again
+    │   └── StoppedError           130   umd stop ended the run; finished scans are kept
     ├── RunConflictError             9   a run is in use or has different settings
     └── ModelFilesError             10   weights, packages or source are missing or not as pinned
 
@@ -103,6 +104,12 @@ class HostError(UserError):
     """
 
     exit_code = 8
+
+
+class StoppedError(HostError):
+    """A run that ``umd stop`` ended after the scans that were under way."""
+
+    exit_code = 130
 
 
 class ModelFilesError(UserError):

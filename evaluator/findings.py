@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from evaluator.plain_text import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -108,9 +110,9 @@ def summarise_findings(findings: Iterable[Finding]) -> list[str]:
 
 
 def count_findings(findings: Sequence[Finding]) -> str:
-    """How many findings of each severity there are, such as "1 errors, 0 warnings, 2 notes"."""
+    """How many findings of each severity there are, such as "1 error, 0 warnings, 2 notes"."""
     counts = []
     for severity in SEVERITIES:
         number = sum(finding.severity == severity for finding in findings)
-        counts.append(f"{number} {severity}s")
+        counts.append(counted(number, severity))
     return ", ".join(counts)

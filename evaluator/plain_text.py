@@ -47,6 +47,24 @@ def clean_text(text: str, limit: int | None = MOST_CHARACTERS) -> str:
     return text
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """A number with its noun, and with a verb where there is one.
+
+    Args:
+        count: the number.
+        one: the words after 1, such as "slice is".
+        many: the words after other numbers; empty: ``one`` with an s.
+    """
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def visible(text: str) -> str:
+    """The text in one line for a terminal: what cannot be printed is written as its escape."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
 def clean_json(value: Any) -> Any:
     """Plain JSON values with every text and key cleaned, without what is too deep or too long."""
     return _clean(value, MOST_LEVELS)

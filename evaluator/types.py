@@ -26,6 +26,11 @@ Unit = Literal["HU", "SUVbw", "a.u."]
 PromptKind = Literal["point", "box", "scribble", "mask", "text", "class"]
 """Prompts that a protocol can give; "class" is only the target's name, for automatic models."""
 
+ClickRule = Literal[
+    "umd", "cvpr25", "autopet5", "autopet5-random", "autopet5-boundary", "autopet5-mixed"
+]
+"""Whose rule draws a correction; see docs/protocols.md."""
+
 
 class Status(StrEnum):
     """Outcome of a prediction: exactly one for each model x case x modality x round x target."""
@@ -254,8 +259,8 @@ class RoundPlan:
     #: maximum number of clicks per target, the points of round 0 included; None: one per round
     max_clicks: int | None = None
     #: umd: this project's rule; cvpr25: the rule of the CVPR 2025 challenge, tie-break included
-    #: (``evaluator.prompting.simulated_user``); autopet5: the scribbles of autoPET V
-    click_rule: Literal["umd", "cvpr25", "autopet5"] = "umd"
+    #: (``evaluator.prompting.simulated_user``); autopet5...: the scribbles of autoPET V
+    click_rule: ClickRule = "umd"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

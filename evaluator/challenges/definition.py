@@ -134,6 +134,8 @@ class Ranking(_Table):
     metrics: tuple[RankedMetric, ...] = Field(min_length=1)
     #: rank the means over subjects, or average the ranks of each subject
     order: Literal["aggregate-then-rank", "rank-then-aggregate"] = "rank-then-aggregate"
+    #: which submission of a team is ranked: the newest that has a result, or the best of them
+    counts: Literal["newest", "best"] = "newest"
     #: what a prediction without a valid mask counts as: the metric's worst value, or the score of
     #: the baseline for the same target (the worst value where the baseline has none)
     failures: Literal["worst", "baseline"] = "worst"

@@ -75,6 +75,7 @@ for command in (
     challenge_organiser.disqualify,
     challenge_organiser.reinstate,
     challenge_organiser.rescore,
+    challenge_organiser.leaderboard,
     challenge_organiser.rebuild,
     challenge_organiser.verify,
     challenge_team.submit,

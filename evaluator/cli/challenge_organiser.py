@@ -178,6 +178,24 @@ def rescore(submissions: tuple[str, ...], challenge: Path, everything: bool, rea
             click.echo(f"submission {name}: result {result.version}")
 
 
+@click.command(epilog="Example: umd challenge leaderboard -o site")
+@challenge_option
+@click.option("-o", "--output", type=PATH, required=True, help="Folder to write, with index.html.")
+@click.option(
+    "--organiser", is_flag=True, help="Show everything, also what is under embargo; not public."
+)
+def leaderboard(challenge: Path, output: Path, organiser: bool) -> None:
+    """Write the ranking as a static site and JSON, from signed results.
+
+    Without --organiser it holds what the public may see now.
+    """
+    from evaluator.challenges.leaderboard import write_leaderboard
+
+    with opened(challenge) as present:
+        index = write_leaderboard(present, output, organiser=organiser)
+    click.echo(f"written: {index}")
+
+
 @click.command(epilog="Example: umd challenge rebuild")
 @challenge_option
 def rebuild(challenge: Path) -> None:

@@ -64,7 +64,8 @@ def show(name: str, data_root: Path | None, as_json: bool) -> None:
         else:
             targets = {len(scan.targets) for scan in case.scans.values()}
             counts = "/".join(map(str, sorted(targets)))
-            click.echo(f"{case.id:24} {'+'.join(case.scans):10} {counts} targets")
+            noun = "target" if targets == {1} else "targets"
+            click.echo(f"{case.id:24} {'+'.join(case.scans):10} {counts} {noun}")
 
 
 @data.command(epilog="Example: umd data path ibsi-sts")

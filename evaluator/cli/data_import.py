@@ -19,6 +19,7 @@ from evaluator.datasets.importing.write import NOT_STATED
 from evaluator.imaging.geometry import spacing
 from evaluator.manifests.label_tables import read_label_table
 from evaluator.manifests.layouts import layout_files, load_layout
+from evaluator.plain_text import counted, visible
 from evaluator.types import MODALITIES
 
 if TYPE_CHECKING:
@@ -83,7 +84,9 @@ def _write(survey: Survey, settings: dict[str, Any]) -> None:
     text = _dataset_text(survey.root, survey.layout, settings)
     written = write_dataset(survey, text, settings["output"])
     click.echo(
-        f"{written.case_list}: {written.added} rows added, {written.before} were there", err=True
+        f"{written.case_list}: {counted(written.added, 'row')} added, "
+        f"{counted(written.before, 'was', 'were')} there",
+        err=True,
     )
     click.echo(f"next: umd data verify {written.manifest}", err=True)
     click.echo(f"then: umd run -m region-growing -d {written.manifest}", err=True)
@@ -149,27 +152,35 @@ def _show(survey: Survey, *, as_json: bool) -> None:
     modalities: dict[tuple[str, str], set[str]] = defaultdict(set)
     for scan in survey.scans:
         modalities[scan.subject, scan.session].add(str(scan.modality))
-    click.echo(f"{root}: layout {survey.layout}, {len(subjects)} subjects")
+    click.echo(f"{root}: layout {survey.layout}, {counted(len(subjects), 'subject')}")
     groups = Counter("+".join(sorted(names)) for names in modalities.values())
     for group, count in sorted(groups.items()):
         remark = "" if "+" in group else ", no pair"
-        click.echo(f"  {count} sessions with {group}{remark}")
+        click.echo(f"  {counted(count, 'session')} with {group}{remark}")
     for modality in sorted({scan.modality for scan in survey.scans}):
         scans = [scan for scan in survey.scans if scan.modality == modality]
-        click.echo(f"  {modality}: {len(scans)} images, {_grids(scans)}")
+        click.echo(f"  {modality}: {counted(len(scans), 'image')}, {_grids(scans)}")
         click.echo(f"    targets: {_targets(scans)}")
     for line in _count_lines(survey):
         click.echo(f"  {line}")
     shared = sum(scan.shared for scan in survey.scans)
     if shared:
-        click.echo(f"  {shared} images get references of another image, resampled to their grids")
+        words = counted(shared, "image gets", "images get")
+        click.echo(f"  {words} references of another image, resampled to the grid")
     if survey.renamed:
-        changes = [f"{old!r} is {new}" for old, new in sorted(survey.renamed.items())]
+        changes = [f"'{visible(old)}' is {new}" for old, new in sorted(survey.renamed.items())]
         click.echo(f"  names changed: {_some(changes)}")
+    _show_left_out(survey)
+
+
+def _show_left_out(survey: Survey) -> None:
+    if survey.others:
+        kinds = [f"{count} {visible(kind)}" for kind, count in survey.others.most_common()]
+        click.echo(f"  files that are no volumes: {_some(kinds)}")
     if survey.left_out:
-        click.echo(f"  left out: {len(survey.left_out)} files")
+        click.echo(f"  left out: {counted(len(survey.left_out), 'file')}")
         for entry in survey.left_out[:LISTED]:
-            click.echo(f"    {entry.path.relative_to(root)}: {entry.reason}")
+            click.echo(f"    {visible(str(entry.path.relative_to(survey.root)))}: {entry.reason}")
         if len(survey.left_out) > LISTED:
             click.echo("    ... (--json lists all)")
 

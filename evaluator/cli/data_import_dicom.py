@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from contextlib import suppress
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from evaluator.cli.progress import Counts
+from evaluator.plain_text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from evaluator.datasets.dicom import Store
     from evaluator.datasets.importing import Survey
@@ -29,27 +29,20 @@ LISTED = 8
 def holds_studies(folder: Path) -> bool:
     """Whether one of the first files of a folder is DICOM, and it is no other layout."""
     from evaluator.datasets.dicom.reading import has_marker
+    from evaluator.datasets.importing.tree import walk_tree
     from evaluator.manifests.layouts import recognise_layout
 
     if recognise_layout(folder) or any(
         (folder / name).exists() for name in ("dataset.json", "dataset_description.json")
     ):
         return False
-    for path in islice(_files(folder), LOOKED_AT):
+    files = (folder / entry.path for entry in walk_tree(folder) if not entry.problem)
+    for path in islice(files, LOOKED_AT):
         # an error of the system would name a path, which may hold a patient's name
         with suppress(OSError):
             if has_marker(path):
                 return True
     return False
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(names):
-            path = Path(parent) / name
-            if path.is_file():
-                yield path
 
 
 def import_studies(
@@ -106,7 +99,7 @@ def _import_to(
     show(dicom.planned_survey(store, plan))
     ways = Counter((str(image.volume.modality), image.volume.way) for image in plan.images)
     for (modality, way), count in sorted(ways.items()):
-        click.echo(f"{modality}: values of {count} images: {way}", err=True)
+        click.echo(f"{modality}: values of {counted(count, 'image')}: {way}", err=True)
     _show_notes(plan.notes)
     click.echo(f"{sources}: what became of each file (with paths; keep it here)", err=True)
     confirm()

@@ -12,9 +12,11 @@ import click
 
 from evaluator.cli.table_layout import Column, Table
 from evaluator.cli.tables import print_note, print_table
-from evaluator.datasets import check_cases, load_dataset
+from evaluator.datasets import load_dataset
 from evaluator.datasets.dataset_checks import check_counts
+from evaluator.datasets.verify import check_cases
 from evaluator.findings import SEVERITIES, count_findings
+from evaluator.plain_text import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +82,8 @@ def verify_dataset(
     scans = sum(len(case.scans) for case in dataset.cases)
     subjects = len({case.subject for case in dataset.cases})
     click.echo(
-        f"{dataset.name}: {len(dataset.cases)} cases, {scans} scans: {count_findings(findings)}",
+        f"{dataset.name}: {counted(len(dataset.cases), 'case')}, {counted(scans, 'scan')}: "
+        f"{count_findings(findings)}",
         err=as_json,
     )
     click.echo(

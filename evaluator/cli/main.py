@@ -27,6 +27,9 @@ COMMANDS = {
     "score": ("evaluator.cli.score", "Score a run again, or any masks against references."),
     "show": ("evaluator.cli.show", "Show the score table of a run."),
     "runs": ("evaluator.cli.runs", "List runs, and delete some."),
+    "status": ("evaluator.cli.status", "Show how far runs are, on all machines and in Slurm."),
+    "watch": ("evaluator.cli.watch", "Show how far runs are until they end."),
+    "stop": ("evaluator.cli.stop", "Stop runs; what is done is kept."),
     "log": ("evaluator.cli.log", "Print what the model of a run printed."),
     "compare": (
         "evaluator.cli.compare",

@@ -112,15 +112,20 @@ def save(name: str, output: Path, engine: str, weights: str) -> None:
 @click.command(epilog="Example: umd models load region-growing.tar --engine apptainer")
 @click.argument("files", nargs=-1, required=True, type=PATH)
 @image_engine_option
-def load(files: tuple[Path, ...], engine: str) -> None:
+@click.option("--once", is_flag=True, help="Pass over a file that this machine has loaded.")
+def load(files: tuple[Path, ...], engine: str, once: bool) -> None:
     """Read images from FILES that umd models save, docker save or podman save wrote."""
     from evaluator.errors import UserError
     from evaluator.zoo.engine_images import open_image_store
+    from evaluator.zoo.loaded_archives import load_once
 
     store = open_image_store(engine)
     for path in files:
         if not path.is_file():
             raise UserError(f"{path} is not a file")
-        for digest in store.load(path):
+        digests = load_once(store, engine, path) if once else store.load(path)
+        if once and not digests:
+            click.echo(f"{path}: this machine has its images")
+        for digest in digests:
             title = store.describe(digest).labels.get("umd.name", "an image without a model card")
             click.echo(f"{path}: {title} {digest}")

@@ -18,6 +18,7 @@ from evaluator.cli.options import (
     parse_gpus,
     unregistered_option,
 )
+from evaluator.cli.suite_slurm import gather, slurm
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 @click.group(epilog="Example: umd suite run cpu")
 def suite() -> None:
     """List, show and run suites: many models on many datasets, with a control dataset."""
+
+
+suite.add_command(slurm)
+suite.add_command(gather)
 
 
 @suite.command("list", epilog="Example: umd suite list --json")

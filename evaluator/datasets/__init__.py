@@ -7,16 +7,11 @@ from evaluator.datasets.load import (
     root_for,
     scan_problem,
 )
-from evaluator.datasets.verify import check_cases, verify
-from evaluator.findings import Finding
 
 __all__ = [
-    "Finding",
-    "check_cases",
     "dataset_names",
     "load_dataset",
     "load_dataset_of_run",
     "root_for",
     "scan_problem",
-    "verify",
 ]

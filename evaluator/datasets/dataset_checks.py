@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from evaluator.findings import Finding
 from evaluator.manifests.organs import load_organs
+from evaluator.plain_text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -151,9 +152,10 @@ def count_differences(
     lines = []
     for name, (complete, present) in pairs.items():
         if complete is not None and complete != present:
-            lines.append(f"{present} subjects have {name}; a complete copy has {complete}")
+            words = counted(present, "subject has", "subjects have")
+            lines.append(f"{words} {name}; a complete copy has {complete}")
     if expected.targets is not None and expected.targets != len(targets):
-        lines.append(f"{len(targets)} targets; a complete copy has {expected.targets}")
+        lines.append(f"{counted(len(targets), 'target')}; a complete copy has {expected.targets}")
     return lines
 
 
@@ -167,8 +169,8 @@ def check_modalities(cases: Sequence[Case]) -> Iterator[Finding]:
         missing = " and ".join(sorted(larger - present))
         count = sum(larger <= other for other in sets)
         message = (
-            f"no {missing} image; {count} of {len(cases)} cases have one, so means of the "
-            "modalities are over different subjects"
+            f"no {missing} image, which {count} of {counted(len(cases), 'case')} have, so means of "
+            "the modalities are over different subjects"
         )
         yield Finding(
             severity="note",

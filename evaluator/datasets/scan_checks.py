@@ -23,6 +23,7 @@ from evaluator.findings import Finding
 from evaluator.imaging.body_masks import find_body
 from evaluator.imaging.geometry import affine_of, displacement_note, orientation, spacing
 from evaluator.imaging.target_masks import crop_targets
+from evaluator.plain_text import counted
 from evaluator.volumes import read_grid, read_image, read_labels
 from evaluator.volumes.header_checks import check_header
 from evaluator.volumes.storage_checks import check_limits, check_storage
@@ -208,7 +209,7 @@ def implausible_uptake(image: NDArray[np.float32]) -> str | None:
 def _not_finite(finite: NDArray[np.bool_], masks: Mapping[str, GridMask]) -> tuple[Severity, str]:
     """NaN and infinite values: an error inside a reference, else a warning."""
     count = int(finite.size - np.count_nonzero(finite))
-    message = f"the image contains NaN or infinite values ({count} voxels"
+    message = f"the image contains NaN or infinite values ({counted(count, 'voxel')}"
     for target, mask in masks.items():
         crop = finite[tuple(slice(a, b) for a, b in zip(mask.offset, mask.end, strict=True))]
         if not mask.empty and not crop[mask.array].all():

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from evaluator.datasets import check_cases
 from evaluator.datasets.session_checks import is_disjoint
-from evaluator.datasets.verify import roles_of
+from evaluator.datasets.verify import check_cases, roles_of
 from evaluator.errors import DatasetError, HostError, UserError
 from evaluator.files import current_sha256
 from evaluator.findings import Finding, Registration

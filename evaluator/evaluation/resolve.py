@@ -10,33 +10,26 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from evaluator.containers.engines import open_engine
 from evaluator.containers.gpus import Gpu, choose_gpus, find_gpus, visible_devices
-from evaluator.datasets import load_dataset, scan_problem
+from evaluator.datasets import scan_problem
 from evaluator.datasets.image_plans import plan_problem
-from evaluator.datasets.load import choose_cases, limit_subjects
 from evaluator.errors import UserError
-from evaluator.evaluation.case_order import shard_cases, shuffled
+from evaluator.evaluation.case_order import shard_cases
 from evaluator.evaluation.click_replay import clicks_to_replay
 from evaluator.evaluation.data_guard import CheckedData, check_data, require_finished_data
 from evaluator.evaluation.disk_estimate import DiskEstimate, estimate_disk
-from evaluator.evaluation.plan import Plan, choose_options, inputs_for, refusal
-from evaluator.evaluation.prompt_cache import prompt_source, replay_hash
+from evaluator.evaluation.plan import Plan, inputs_for, refusal
+from evaluator.evaluation.prompt_cache import prompt_source
 from evaluator.evaluation.record_writer import is_done
+from evaluator.evaluation.resolve_plan import resolve_plan
 from evaluator.evaluation.run_config import RunConfig
 from evaluator.evaluation.run_context import read_case_files
 from evaluator.evaluation.scan_task import ScanTask, scan_tasks
 from evaluator.evaluation.task_evaluation import result_key
 from evaluator.limits.run_limits import RULES
-from evaluator.manifests.protocols import load_protocol
 from evaluator.runs.finished_cases import hash_of_files, read_finished_cases
-from evaluator.runs.names import open_run
 from evaluator.runs.store import find_run
-from evaluator.scoring.applicability import check_metrics
 from evaluator.types import Case, Modality
-from evaluator.zoo import find_model
-from evaluator.zoo.cards import read_text_prompts
-from evaluator.zoo.prepare import find_prepared
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -104,33 +97,13 @@ def resolve(config: RunConfig) -> ResolvedRun:
         UserError: a name, file or choice is wrong; the message says which and what to do.
         EngineUnavailableError: no container engine answers.
     """
-    config.require_text()
-    zoo_model = find_model(config.model)
-    dataset = load_dataset(config.dataset, config.data_root)
-    protocol = load_protocol(config.protocol)
-    check_metrics(protocol.metrics)
-    read_text_prompts(zoo_model.card)
-    chosen = shuffled(choose_cases(dataset, config.cases), config.shuffle)
-    cases = tuple(limit_subjects(chosen, config.limit))
-    replay = open_run(config.prompts) if config.prompts else None
-    engine = open_engine(config.engine)
-    options = choose_options(zoo_model.card, config.options)
-    gpus = choose_gpus(find_gpus(), config.gpus, zoo_model.card, visible=visible_devices())
-    prepared = find_prepared(zoo_model, engine, weights=config.weights)
-    plan = Plan(
-        card=prepared.model.card if prepared else zoo_model.card,
-        digest=prepared.model.digest if prepared else "",
-        dataset=dataset,
-        protocol=protocol,
-        replay=(replay.name, replay_hash(replay)) if replay else None,
-        weights=prepared.identity if prepared else "",
-        options=options,
-        registered=not config.unregistered,
-    )
-    run_name = config.name or (plan.run_name if prepared else None)
-    run = _present_run(plan, run_name, image_known=prepared is not None)
+    resolved = resolve_plan(config)
+    plan, cases, replay, engine = resolved.plan, resolved.cases, resolved.replay, resolved.engine
+    gpus = choose_gpus(find_gpus(), config.gpus, plan.card, visible=visible_devices())
+    run_name = resolved.run_name
+    run = _present_run(plan, run_name, image_known=resolved.image_built)
     of_shard = set(shard_cases(cases, config.shard))
-    tasks = tuple(task for task in scan_tasks(cases, protocol) if task.case in of_shard)
+    tasks = tuple(task for task in scan_tasks(cases, plan.protocol) if task.case in of_shard)
     to_check = [case for case in cases if case.id in of_shard]
     logger.info("checking the data of %d cases", len(to_check))
     data = check_data(to_check, registered=plan.registered, rehash=config.rehash)
@@ -139,7 +112,7 @@ def resolve(config: RunConfig) -> ResolvedRun:
     return ResolvedRun(
         config=config,
         plan=plan,
-        image_built=prepared is not None,
+        image_built=resolved.image_built,
         run_name=run_name,
         run_exists=run is not None,
         engine=engine.name,
@@ -150,7 +123,7 @@ def resolve(config: RunConfig) -> ResolvedRun:
         tasks=tasks,
         scans=scans,
         data=data,
-        disk=estimate_disk(_to_do(plan, scans), protocol, workers=len(gpus)),
+        disk=estimate_disk(_to_do(plan, scans), plan.protocol, workers=len(gpus)),
         finished=finished,
     )
 

@@ -6,7 +6,6 @@ import logging
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import count
 from typing import TYPE_CHECKING
 
 from evaluator.containers import StartHistory
@@ -15,6 +14,7 @@ from evaluator.containers.leftovers import remove_leftovers
 from evaluator.containers.limited_output import ENFORCED, describe_output_limit
 from evaluator.containers.model_limits import choose_limits
 from evaluator.containers.workspace import workspace_of
+from evaluator.evaluation.claimed_tasks import claimed_evaluations
 from evaluator.evaluation.data_guard import require_usable
 from evaluator.evaluation.executors import LocalExecutor
 from evaluator.evaluation.executors.local import leased
@@ -24,13 +24,15 @@ from evaluator.evaluation.provenance import clock_warning, describe_limits, run_
 from evaluator.evaluation.reproducibility_check import check_reproducibility
 from evaluator.evaluation.resolve import resolve
 from evaluator.evaluation.run_context import RunContext
-from evaluator.evaluation.task_evaluation import TaskEvaluation
+from evaluator.evaluation.run_process import counted, require_not_stopped, working_process
 from evaluator.limits import complete_limits
 from evaluator.limits.run_limits import RULES
 from evaluator.locks import file_lock
+from evaluator.runs.claims import Claims, remove_claims
 from evaluator.runs.damaged_files import set_aside_damaged
 from evaluator.runs.finished_cases import write_finished_cases
 from evaluator.runs.names import open_run
+from evaluator.runs.processes import Liveness
 from evaluator.runs.store import create_run, find_run
 from evaluator.runs.tables import gather, tables_are_current
 from evaluator.volumes import MaskValidator
@@ -50,9 +52,9 @@ if TYPE_CHECKING:
     from evaluator.evaluation.run_config import RunConfig
     from evaluator.evaluation.scan_task import ScanTask
     from evaluator.runs.data_checks import DataChecks
+    from evaluator.runs.processes import RunProcess
     from evaluator.runs.run_info import LimitsInfo
     from evaluator.runs.store import RunStore
-    from evaluator.types import Modality
 
     Progress = Callable[[int, int, str], None]
 
@@ -113,9 +115,13 @@ def execute(
         run.write_checks(checks, resolved.data.cases)
         if not resolved.finished:  # else every record was read when the run ended
             set_aside_damaged(run.path, run.place_of)
-        context = _open_context(resolved, plan, run, progress, stack)
+        process = stack.enter_context(working_process(resolved, run))
+        context = _open_context(resolved, plan, run, process, progress, stack)
         connection = _connect(resolved, context, engine, prepared.model, limits, history)
-        _evaluate(resolved, context, connection, executor or LocalExecutor(resolved.gpus, run.name))
+        claims = Claims(run.path, process.record.id, Liveness(run.path))
+        distributor = executor or LocalExecutor(resolved.gpus, run.name)
+        _evaluate(resolved, context, claims, process, connection, distributor)
+        require_not_stopped(process, run)
         _finish(resolved, context, connection)
     return run
 
@@ -169,7 +175,12 @@ def _accepted_checks(resolved: ResolvedRun) -> DataChecks:
 
 
 def _open_context(
-    resolved: ResolvedRun, plan: Plan, run: RunStore, progress: Progress, stack: ExitStack
+    resolved: ResolvedRun,
+    plan: Plan,
+    run: RunStore,
+    process: RunProcess,
+    progress: Progress,
+    stack: ExitStack,
 ) -> RunContext:
     """What all scans share; the workspace and the validator are closed with ``stack``."""
     config = resolved.config
@@ -182,7 +193,7 @@ def _open_context(
         validator=stack.enter_context(MaskValidator()),
         salt=run.info().salt,
         replay=open_run(config.prompts) if config.prompts else None,
-        progress=_count(len(resolved.scans), progress),
+        progress=counted(len(resolved.scans), process, progress),
         checks=run.checks(),
         checked=resolved.data.sha256,
     )
@@ -213,18 +224,20 @@ def _connect(
 
 
 def _evaluate(
-    resolved: ResolvedRun, context: RunContext, connection: ModelConnection, executor: Executor
+    resolved: ResolvedRun,
+    context: RunContext,
+    claims: Claims,
+    process: RunProcess,
+    connection: ModelConnection,
+    executor: Executor,
 ) -> None:
     share = -(-len(resolved.scans) // max(len(resolved.gpus), 1))
     at_once = min(resolved.config.scans_per_batch, max(share, 1))
     to_do = {scan.case for scan in resolved.scans if scan.state == "to do"}
 
     def work(tasks: Iterator[ScanTask], gpu: str | None) -> None:
-        evaluations = (
-            TaskEvaluation(context, task, expects_request=task.case in to_do) for task in tasks
-        )
         connection.answer_all(
-            evaluations,
+            claimed_evaluations(context, tasks, claims, to_do, lambda: process.stopping),
             context.workspace,
             gpu=gpu,
             session=connection.session,
@@ -255,6 +268,7 @@ def _finish(resolved: ResolvedRun, context: RunContext, connection: ModelConnect
         if problem := complete_limits(run):
             logger.warning(problem)
         gather(run)
+        remove_claims(run.path)
         if resolved.config.recheck:
             gpu = resolved.gpus[0] if resolved.gpus else None
             with leased(gpu, run.name) as uuid:
@@ -266,12 +280,3 @@ def _finish(resolved: ResolvedRun, context: RunContext, connection: ModelConnect
                     gpu=uuid,
                 )
         write_finished_cases(run, limit_rules=RULES, recheck=resolved.config.recheck)
-
-
-def _count(total: int, progress: Progress) -> Callable[[str, Modality, str], None]:
-    ended = count(1)
-
-    def report(case: str, modality: Modality, how: str) -> None:
-        progress(next(ended), total, f"{case} {modality}: {how}")
-
-    return report

@@ -19,7 +19,7 @@ from evaluator.manifests.suites import Suite
 from evaluator.runs.json_types import FORMAT, read_typed, write_typed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def run_suite(
         except UserError as error:
             logger.warning(f"{model} on {dataset} under {protocol} could not be run: {error}")
             results[key] = replace(result, reason=str(error))
-        _record(suite, [results[name] for name in keys if name in results])
+        record_suite(suite, [results[name] for name in keys if name in results])
     return tuple(results[key] for key in keys)
 
 
@@ -132,6 +132,7 @@ def _recorded(suite: Suite) -> tuple[SuiteRunResult, ...]:
     return read_typed(SuiteRecord, path).results if path.exists() else ()
 
 
-def _record(suite: Suite, results: list[SuiteRunResult]) -> None:
+def record_suite(suite: Suite, results: Sequence[SuiteRunResult]) -> None:
+    """Record how the runs of a suite ended."""
     manifest = json.loads(suite.model_dump_json())
     write_typed(suite_record(suite), SuiteRecord(suite=manifest, results=tuple(results)))

@@ -11,7 +11,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import affine_transform, gaussian_filter
+import scipy
 
 from evaluator.imaging.geometry import affine_of, make_grid, spacing
 
@@ -45,7 +45,7 @@ def resample_image(image: NDArray[np.float32], source: Grid, grid: Grid) -> NDAr
     outside = float(image.min())
     for point in product(*along):
         offset = across[:3, 3] + across[:3, :3] @ np.array(point)
-        total += affine_transform(
+        total += scipy.ndimage.affine_transform(
             image,
             across[:3, :3],
             offset,
@@ -68,7 +68,9 @@ def blur_image(image: NDArray[np.float32], grid: Grid, fwhm_mm: float) -> NDArra
         fwhm_mm: width in every direction, millimetres.
     """
     sigma = fwhm_mm / FWHM_OVER_SIGMA / np.array(spacing(affine_of(grid)))
-    blurred: NDArray[np.float32] = gaussian_filter(image, sigma, output=np.float32, mode="nearest")
+    blurred: NDArray[np.float32] = scipy.ndimage.gaussian_filter(
+        image, sigma, output=np.float32, mode="nearest"
+    )
     return blurred
 
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from evaluator import paths
 from evaluator.errors import ManifestError, UnknownNameError
 from evaluator.manifests.faults import invalid_manifest
-from evaluator.types import ImagePlan, Modality, PromptPlan, Protocol, RoundPlan
+from evaluator.types import ClickRule, ImagePlan, Modality, PromptPlan, Protocol, RoundPlan
 
 
 class _Table(BaseModel):
@@ -71,7 +71,7 @@ class _Rounds(_Table):
     previous_mask: bool = False
     stop_at_dice: float | None = Field(default=None, gt=0, le=1)
     max_clicks: int | None = Field(default=None, ge=1)
-    click_rule: Literal["umd", "cvpr25", "autopet5"] = "umd"
+    click_rule: ClickRule = "umd"
 
     @model_validator(mode="after")
     def _corrections_have_rounds(self) -> _Rounds:
@@ -81,8 +81,8 @@ class _Rounds(_Table):
             )
         if self.click_rule == "cvpr25" and self.correction != "largest-error-click":
             raise ValueError("click_rule cvpr25 requires correction largest-error-click")
-        if self.click_rule == "autopet5" and self.correction != "scribble":
-            raise ValueError("click_rule autopet5 requires correction scribble")
+        if self.click_rule.startswith("autopet5") and self.correction != "scribble":
+            raise ValueError(f"click_rule {self.click_rule} requires correction scribble")
         return self
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaluator.metrics.kernels.label_grid import make_voxel_grid, to_label_grid
-from evaluator.metrics.kernels.voxel_counts import present_labels
+from evaluator.metrics.kernels.present_labels import present_labels
 from evaluator.metrics.label_content import read_content, shared_voxels
 from evaluator.metrics.optional_measurements import add_measurements
 from evaluator.metrics.pair_measurement import TargetPair, measure_targets

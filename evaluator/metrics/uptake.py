@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from evaluator.metrics.kernels.label_grid import LabelGrid, VoxelGrid
 
-SPHERE_MM = (3 * 1000 / (4 * pi)) ** (1 / 3)
+PEAK_MM = (3 * 1000 / (4 * pi)) ** (1 / 3)
 """Radius of a sphere of 1 ml."""
 
 
@@ -84,16 +84,16 @@ def _sphere(voxel_grid: VoxelGrid) -> NDArray[np.int64]:
     axes = voxel_grid.sheared_axes
     if axes is None:
         reach = [
-            0 if voxel_grid.flat and axis == 0 else int(SPHERE_MM / step)
+            0 if voxel_grid.flat and axis == 0 else int(PEAK_MM / step)
             for axis, step in enumerate(voxel_grid.spacing)
         ]
     else:
-        reach = index_reach(axes, SPHERE_MM)
+        reach = index_reach(axes, PEAK_MM)
     steps = np.stack(
         np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), axis=-1
     ).reshape(-1, 3)
     in_mm = steps * voxel_grid.spacing if axes is None else steps @ axes.T
-    within = np.linalg.norm(in_mm, axis=1) <= SPHERE_MM
+    within = np.linalg.norm(in_mm, axis=1) <= PEAK_MM
     return np.ascontiguousarray(steps[within])
 
 

@@ -16,7 +16,7 @@ from evaluator.imaging.geometry import affine_of, spacing
 from evaluator.imaging.grid_masks import GridMask, common_region, crop_mask, interior_of
 from evaluator.imaging.sheared_depth import squared_depth_on
 from evaluator.prompting.error_regions import false_negatives, false_positives, largest_error
-from evaluator.prompting.slice_scribbles import draw_scribble
+from evaluator.prompting.slice_scribbles import LINES, draw_scribble
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evaluator.prompting.random_stream import RandomStream
-    from evaluator.types import RoundPlan
+    from evaluator.types import ClickRule, RoundPlan
     from zoo_sdk.wire import Index
 
     Clicks = tuple[tuple[Index, bool], ...]
@@ -48,8 +48,8 @@ def correct(
     """
     if plan.click_rule == "cvpr25":
         return _cvpr25_click(reference, prediction, rng)
-    if plan.click_rule == "autopet5":
-        return _autopet5_scribble(reference, prediction, rng)
+    if plan.click_rule in LINES:
+        return _autopet5_scribble(plan.click_rule, reference, prediction)
     return CORRECTIONS[plan.correction](reference, prediction, rng)
 
 
@@ -136,12 +136,12 @@ def _cvpr25_click(reference: GridMask, prediction: GridMask, _: RandomStream) ->
     return ((voxel, reference.contains(voxel)),)
 
 
-def _autopet5_scribble(reference: GridMask, prediction: GridMask, _: RandomStream) -> Clicks:
+def _autopet5_scribble(rule: ClickRule, reference: GridMask, prediction: GridMask) -> Clicks:
     """The scribble of autoPET V; see ``slice_scribbles``."""
     lines = []
     for find in (false_negatives, false_positives):
         errors = find(reference, prediction)
-        lines.append(draw_scribble(errors.array) + np.array(errors.offset))
+        lines.append(draw_scribble(errors.array, rule) + np.array(errors.offset))
     missed, added = lines
     foreground = len(added) <= len(missed)
     return tuple(((i, j, k), foreground) for i, j, k in (missed if foreground else added).tolist())

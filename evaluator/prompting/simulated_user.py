@@ -24,6 +24,7 @@ from evaluator.prompting.corrections import correct
 from evaluator.prompting.error_regions import dice
 from evaluator.prompting.points import point_at, put_point
 from evaluator.prompting.random_stream import RandomStream
+from evaluator.prompting.slice_scribbles import rule_of_subject
 from evaluator.prompting.stop_reason import Reason, StopReason
 from evaluator.types import Failure
 
@@ -98,7 +99,7 @@ class SimulatedUser:
         """
         if (plan.clicks == "shared") != (recorded is not None):
             raise ValueError('clicks = "shared" needs a recording, and nothing else takes one')
-        self._plan = plan
+        self._plan = replace(plan, click_rule=rule_of_subject(plan.click_rule, subject))
         self._references = dict(references)
         self._seed = seed
         self._subject = subject

@@ -6,6 +6,8 @@ and Suen, CACM 27:236, 1984), and on it the shortest path between its two voxels
 apart, without a tenth of its voxels at each end if it has more than ten. The sign whose line has
 more voxels is corrected; of equal lines the foreground is.
 
+In place of the centre line, ``slice_lines`` has the challenge's random and boundary lines.
+
 Source: simulate_scribbles.py and interactive_loop.py of the challenge's repository, strategy
 "centerline", as published in its participants' copies (adkSpence/autoPETV 76ce622). Differences:
 
@@ -23,10 +25,17 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
+import scipy
+
+from evaluator.prompting.random_stream import RandomStream
+from evaluator.prompting.slice_lines import boundary_line, random_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
+
+    from evaluator.types import ClickRule
 
     Voxel = tuple[int, int]
 
@@ -38,11 +47,24 @@ CUT_LENGTH, CUT_SHARE = 10, 0.1
 CLOCKWISE = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 
 
-def draw_scribble(errors: NDArray[np.bool_]) -> NDArray[np.int64]:
+def rule_of_subject(rule: ClickRule, subject: str) -> ClickRule:
+    """The rule for one subject: of ``autopet5-mixed``, one of the three lines.
+
+    The challenge draws each line on a third of its test cases, the same for all algorithms. Here a
+    hash of the subject's id chooses, so that models and modalities share the choice, and a subject
+    keeps it in every selection of subjects.
+    """
+    if rule != "autopet5-mixed":
+        return rule
+    return RULES[RandomStream("autopet5-mixed", subject).below(len(RULES))]
+
+
+def draw_scribble(errors: NDArray[np.bool_], rule: ClickRule = "autopet5") -> NDArray[np.int64]:
     """The scribble for the errors of one sign.
 
     Args:
         errors: mask of the errors, (i, j, k).
+        rule: a key of ``LINES``.
 
     Returns:
         the voxels of the line in C order, (n, 3); none if there are no errors.
@@ -50,14 +72,14 @@ def draw_scribble(errors: NDArray[np.bool_]) -> NDArray[np.int64]:
     best: NDArray[np.bool_] | None = None
     layer, area = 0, 0
     for k in np.flatnonzero(errors.any(axis=(0, 1))).tolist():
-        labels, _ = ndimage.label(errors[:, :, k], structure=NEIGHBOURS)
+        labels, _ = scipy.ndimage.label(errors[:, :, k], structure=NEIGHBOURS)
         sizes = np.bincount(labels.ravel())[1:]
         if sizes.max() > area:
             layer, area = k, int(sizes.max())
             best = labels == int(sizes.argmax()) + 1
     if best is None:
         return np.empty((0, 3), dtype=np.int64)
-    voxels = np.argwhere(centre_line(best))
+    voxels = np.argwhere(LINES[rule](best))
     return np.column_stack((voxels, np.full(len(voxels), layer)))
 
 
@@ -112,7 +134,7 @@ def _removable(padded: NDArray[np.bool_], *, south_east: bool) -> NDArray[np.boo
 
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    labels, count = ndimage.label(mask, structure=NEIGHBOURS)
+    labels, count = scipy.ndimage.label(mask, structure=NEIGHBOURS)
     if count == 0:
         return mask
     return np.asarray(labels == int(np.bincount(labels.ravel())[1:].argmax()) + 1)
@@ -133,3 +155,12 @@ def _shortest_path(inside: set[Voxel], start: Voxel, end: Voxel) -> list[Voxel]:
     while path[-1] != start:
         path.append(came_from[path[-1]])
     return path[::-1]
+
+
+#: the line of each rule, in the order of the challenge's list
+LINES: dict[ClickRule, Callable[[NDArray[np.bool_]], NDArray[np.bool_]]] = {
+    "autopet5": centre_line,
+    "autopet5-random": random_line,
+    "autopet5-boundary": boundary_line,
+}
+RULES = tuple(LINES)

@@ -61,14 +61,20 @@ class FigureView:
 class Site:
     """Writes a report; a context manager that replaces the folder only if there is no error."""
 
-    def __init__(self, folder: Path) -> None:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
+    def __init__(self, folder: Path, package: str = "evaluator.report") -> None:
+        """Prepare to write.
+
+        Args:
+            folder: of the report.
+            package: has the templates of the pages, beside those of the report.
+        """
+        from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
         self.folder = folder.resolve()
         self._part = self.folder.with_name(f".{self.folder.name}.part")
         self._pages = Environment(
-            loader=PackageLoader("evaluator.report"), autoescape=True, undefined=StrictUndefined,
-            trim_blocks=True, lstrip_blocks=True,
+            loader=ChoiceLoader([PackageLoader(name) for name in (package, "evaluator.report")]),
+            autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         )  # fmt: skip
         #: every download: kind, name, title, endings
         self.downloads: list[tuple[str, str, str, tuple[str, ...]]] = []

@@ -15,6 +15,7 @@ from evaluator.datasets.references import load_references
 from evaluator.datasets.scan_summary import three_digits
 from evaluator.errors import VolumeError
 from evaluator.findings import SEVERITIES, count_findings
+from evaluator.plain_text import counted
 from evaluator.report.context import Page
 from evaluator.report.single_page import data_uri, header_of, write_page
 from evaluator.report.site import Entry, slug
@@ -61,11 +62,11 @@ class CaseView:
     @property
     def counts(self) -> tuple[tuple[str, str], ...]:
         """Count of each severity in words, and the class of its tag."""
-        counted = Counter(finding.severity for finding in self.findings)
+        numbers = Counter(finding.severity for finding in self.findings)
         words = []
         for severity in SEVERITIES:
-            if number := counted[severity]:
-                words.append((f"{number} {severity}{'s' if number > 1 else ''}", TAGS[severity]))
+            if number := numbers[severity]:
+                words.append((counted(number, severity), TAGS[severity]))
         return tuple(words)
 
 

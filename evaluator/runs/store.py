@@ -218,8 +218,10 @@ class RunStore:
                 if path is None:
                     continue
                 try:
-                    stack.enter_context(file_lock(path, "umd", shared=shared, wait=False))
-                except OSError:
+                    # without locks of the file system, claims on cases keep processes apart
+                    lock = file_lock(path, "umd", shared=shared, wait=False, optional=True)
+                    stack.enter_context(lock)
+                except BlockingIOError:
                     raise RunConflictError(
                         f"run {self.name} is being written by {read_holder(path)}; "
                         "wait for it, or choose another --name"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import spearmanr, t
+import scipy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,7 +67,7 @@ def bland_altman(
             upper_interval=None,
         )
     s = float(differences.std(ddof=1))
-    quantile = float(t.ppf((1 + confidence) / 2, n - 1))
+    quantile = float(scipy.special.stdtrit(n - 1, (1 + confidence) / 2))
 
     def interval(value: float, error: float) -> tuple[float, float]:
         return value - quantile * error, value + quantile * error
@@ -104,7 +104,7 @@ def is_proportional(
     middle = (measured + reference) / 2
     if len(sizes) < FEWEST or np.ptp(sizes) == 0 or np.ptp(middle) == 0:
         return False
-    result = spearmanr(sizes, middle)
+    result = scipy.stats.spearmanr(sizes, middle)
     return bool(result.statistic > 0 and result.pvalue < level)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import t
+from scipy.special import stdtr
 
 from evaluator.statistics.failures import failure_equivalence_p
 
@@ -72,7 +72,8 @@ def equivalence_by_error(
     """
     flat = error <= 1e-12 * np.maximum(np.abs(mean), np.nan_to_num(margin))
     with np.errstate(divide="ignore", invalid="ignore"):
-        above, below = t.sf((mean + margin) / error, n - 1), t.cdf((mean - margin) / error, n - 1)
+        above = stdtr(n - 1, -(mean + margin) / error)
+        below = stdtr(n - 1, (mean - margin) / error)
     p = np.where(flat, np.where(np.abs(mean) < margin, 0.0, 1.0), np.maximum(above, below))
     return np.where(np.isnan(margin), np.nan, np.maximum(p, smallest_p(n)))
 

@@ -22,8 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import ndtri
-from scipy.stats import t
+from scipy.special import ndtri, stdtrit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,7 +151,7 @@ def _reach(split: _Split, share: Any) -> tuple[Any, Any]:
         split: the columns.
         share: above 0.5; a number or (m,).
     """
-    student = t.ppf(share, split.n - 1) * split.error
+    student = stdtrit(split.n - 1, share) * split.error
     low, high = wilson(split.rates, split.n, ndtri(share))
     fewer, more = split.effects * (low - split.rates), split.effects * (high - split.rates)
     down, up = np.minimum(fewer, more), np.maximum(fewer, more)

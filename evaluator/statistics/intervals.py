@@ -16,8 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtr, ndtri
-from scipy.stats import t
+from scipy.special import ndtr, ndtri, stdtrit
 
 from evaluator.statistics.failures import failure_intervals
 from evaluator.statistics.resampling import RESAMPLES, resampled_means
@@ -63,7 +62,7 @@ def mean_intervals(
     ends = bca_intervals(columns, levels, resamples=resamples, seed=seed)
     mean, error = columns.mean(axis=0), columns.std(axis=0, ddof=1) / np.sqrt(n)
     for i, level in enumerate(levels):
-        reach = t.ppf((1 + level) / 2, n - 1) * error
+        reach = stdtrit(n - 1, (1 + level) / 2) * error
         ends[i, 0] = np.minimum(ends[i, 0], np.maximum(mean - reach, columns.min(axis=0)))
         ends[i, 1] = np.maximum(ends[i, 1], np.minimum(mean + reach, columns.max(axis=0)))
     flat = np.ptp(columns, axis=0) <= 1e-12 * np.abs(columns).max(axis=0)
@@ -106,7 +105,7 @@ def bca_intervals(columns: Matrix, levels: Sequence[float], *, resamples: int, s
         bias = ndtri((below + up_to) / 2)
         for i, level in enumerate(levels):
             for side, share in enumerate(((1 - level) / 2, (1 + level) / 2)):
-                shifted = bias + t.ppf(share, n - 1) * np.sqrt(n / (n - 1))
+                shifted = bias + stdtrit(n - 1, share) * np.sqrt(n / (n - 1))
                 with np.errstate(invalid="ignore"):
                     adjusted = ndtr(bias + shifted / (1 - acceleration[part] * shifted))
                 ends[i, side, part] = _quantiles(samples, adjusted) + means[part]

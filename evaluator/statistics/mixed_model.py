@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import f, friedmanchisquare, t
+import scipy
+from scipy.special import fdtrc, stdtr, stdtrit
 
 from evaluator.statistics.equivalence import equivalence_by_error
 from evaluator.statistics.failures import failure_equivalence_p, failure_intervals
@@ -183,7 +184,7 @@ def _mixed(
     if not np.isfinite(fit.covariance).all() or (np.diag(fit.covariance) <= 0).any():
         return "the mixed model has no finite standard errors"
     effect, deviation = float(fit.effects[1]), float(np.sqrt(fit.covariance[1, 1]))
-    half = float(t.ppf((1 + confidence) / 2, n - 1)) * deviation
+    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * deviation
     interactions = fit.effects[k + 1 :]
     statistic = float(
         interactions @ np.linalg.solve(fit.covariance[k + 1 :, k + 1 :], interactions)
@@ -192,9 +193,9 @@ def _mixed(
         "difference": effect,
         "low": effect - half,
         "high": effect + half,
-        "p": float(2 * t.sf(abs(effect) / deviation, n - 1)),
+        "p": float(2 * stdtr(n - 1, -abs(effect) / deviation)),
         "p_equivalence": _equivalence(effect, deviation, n, margin),
-        "p_interaction": float(f.sf(statistic, k - 1, (n - 1) * (k - 1))),
+        "p_interaction": float(fdtrc(k - 1, (n - 1) * (k - 1), statistic)),
         "sd_subject": float(np.sqrt(fit.random[0, 0])),
         "sd_modality": float(np.sqrt(fit.random[1, 1])),
         "sd_residual": float(np.sqrt(fit.residual)),
@@ -214,7 +215,7 @@ def _ranks(
     complete = differences[~np.isnan(differences).any(axis=1)]
     interaction = None
     if len(complete) >= FEWEST and complete.shape[1] >= 3 and np.ptp(complete, axis=1).any():
-        interaction = float(friedmanchisquare(*complete.T).pvalue)
+        interaction = float(scipy.stats.friedmanchisquare(*complete.T).pvalue)
     p_equivalence = None
     if n >= FEWEST:
         error = float(means.std(ddof=1) / np.sqrt(n))

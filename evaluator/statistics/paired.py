@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import rankdata, wilcoxon
+import scipy
 
 from evaluator.statistics.hodges_lehmann import hodges_lehmann
 from evaluator.statistics.intervals import allow_for_failures, mean_intervals
@@ -111,7 +111,7 @@ def signed_ranks(differences: Matrix) -> Matrix:
 
     Zeros are ranked with the others and then count 0 (Pratt).
     """
-    ranks: Matrix = rankdata(np.abs(differences), axis=0) * np.sign(differences)
+    ranks: Matrix = scipy.stats.rankdata(np.abs(differences), axis=0) * np.sign(differences)
     return ranks
 
 
@@ -141,7 +141,7 @@ def signed_rank_p(differences: Matrix) -> NDArray[np.float64]:
     rest = ~exact & (magnitudes[-1] > 0)
     for chosen, method in ((exact, "exact"), (rest, "asymptotic")):
         if chosen.any():
-            p[chosen] = wilcoxon(
+            p[chosen] = scipy.stats.wilcoxon(
                 differences[:, chosen], axis=0, zero_method="pratt", method=method
             ).pvalue
     return p

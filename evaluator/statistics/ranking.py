@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import rankdata
+import scipy
 
 from evaluator.statistics.equivalence import holm
 from evaluator.statistics.paired import signed_rank_p
@@ -96,7 +96,9 @@ def rank_models(
     n, _, m = scores.shape
     values = np.where(present[:, :, None], scores, 0.0)
     # scores that are equal but for rounding are ties
-    ranks = np.where(present[:, :, None], rankdata(-np.round(values, _DIGITS), axis=2), 0.0)
+    ranks = np.where(
+        present[:, :, None], scipy.stats.rankdata(-np.round(values, _DIGITS), axis=2), 0.0
+    )
     drawn = (
         np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples).astype(np.float64)
     )
@@ -134,7 +136,7 @@ def _means(values: Any, present: NDArray[np.bool_], draws: Matrix) -> Any:
 
 
 def _ranks(means: Any) -> Any:
-    ranks = rankdata(-np.round(means, _DIGITS), axis=2, nan_policy="omit")
+    ranks = scipy.stats.rankdata(-np.round(means, _DIGITS), axis=2, nan_policy="omit")
     return np.where(np.isnan(means), np.nan, ranks)
 
 
@@ -149,9 +151,9 @@ def _weighted(ranks: Any, weights: NDArray[np.float64]) -> Matrix:
 
 def _order_ranking(all_data: NDArray[np.float64], resampled: Matrix) -> OrderRanking:
     m = len(all_data)
-    places = rankdata(np.round(resampled, 9), axis=1, method="min").astype(np.int64)
+    places = scipy.stats.rankdata(np.round(resampled, 9), axis=1, method="min").astype(np.int64)
     distribution = np.stack([(places == place).mean(axis=0) for place in range(1, m + 1)], axis=1)
-    place = rankdata(np.round(all_data, 9), method="min").astype(np.int64)
+    place = scipy.stats.rankdata(np.round(all_data, 9), method="min").astype(np.int64)
     return OrderRanking(
         mean_rank=all_data,
         place=place,

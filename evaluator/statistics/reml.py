@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.optimize import minimize
+import scipy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +90,7 @@ def fit_reml(
     options = {"ftol": 1e-13, "gtol": 1e-7}
     # scores without residual spread lead to infinities, which are not taken for an optimum
     with np.errstate(all="ignore"):
-        optimum = minimize(
+        optimum = scipy.optimize.minimize(
             criterion, np.eye(q)[triangle], jac=True, method="L-BFGS-B", options=options
         )
         factor = _polished(criterion, optimum.x)

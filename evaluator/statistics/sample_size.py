@@ -10,8 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtri
-from scipy.stats import t
+from scipy.special import ndtri, stdtrit
 
 from evaluator.statistics.equivalence import ALPHA, smallest_p
 from evaluator.statistics.failures import wilson
@@ -93,7 +92,7 @@ def subjects_needed(
 def _detectable(tests: int) -> NDArray[np.float64]:
     """The effects that 2, 3, ... 4,000 subjects detect."""
     n = np.arange(2, 4001)
-    quantiles = t.isf(ALPHA / tests / 2, n - 1) + t.ppf(POWER, n - 1)
+    quantiles = stdtrit(n - 1, POWER) - stdtrit(n - 1, ALPHA / tests / 2)
     effects: NDArray[np.float64] = quantiles / np.sqrt(n)
     return effects
 

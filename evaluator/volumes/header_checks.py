@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import nibabel
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 
 from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import corners_mm, displacement_mm, make_grid, spacing
 from evaluator.imaging.orthogonal_grids import ORTHOGONAL, ROUNDING, orthonormal, skew
+from evaluator.volumes.quick_nibabel import HeaderDataError, ImageFileError, nibabel
 from evaluator.volumes.reading import read_grid
 
 if TYPE_CHECKING:

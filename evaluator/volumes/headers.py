@@ -64,7 +64,10 @@ def trimmed(shape: Sequence[int]) -> tuple[int, ...]:
 def shape_and_grid(shape: tuple[int, ...], affine: Any) -> dict[str, Any]:
     """``shape`` and ``grid`` of a header; raises VolumeError."""
     if len(shape) not in (2, 3):
-        raise VolumeError(f"a volume has three dimensions, an image two; this one has {shape}")
+        raise VolumeError(
+            f"a volume has three dimensions, an image two; this one has {shape}"
+            f"{'; write a file for each of its volumes' if len(shape) > 3 else ''}"
+        )
     return {"shape": shape, "grid": make_grid((*shape, 1)[:3], affine)}
 
 

@@ -84,7 +84,9 @@ class MaskValidator:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the worker."""
+        """End the worker at once: it keeps nothing."""
+        if self._worker is not None:
+            self._worker.kill()
         self._end()
 
     def check(

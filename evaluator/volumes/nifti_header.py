@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-import nibabel
 import numpy as np
-from nibabel.spatialimages import HeaderDataError
 
 from evaluator.errors import VolumeError
 from evaluator.volumes.headers import Header, shape_and_grid, trimmed
 from evaluator.volumes.length_units import nifti_length_mm
+from evaluator.volumes.quick_nibabel import HeaderDataError, nibabel
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,13 +1,15 @@
 """One label of an untrusted npz file, read without pickle inside the confined worker.
 
 The header of the array is read before its voxels, and no more is decompressed than the grid has.
+Only what numpy writes is read: of the other compressions of zip files, Python's zipfile expands a
+whole block at once, which may be a thousand times larger than the file.
 """
 
 from __future__ import annotations
 
 import io
-import lzma
 import struct
+import tokenize
 import zipfile
 import zlib
 from typing import IO, TYPE_CHECKING, Any
@@ -24,10 +26,21 @@ if TYPE_CHECKING:
     from zoo_sdk.wire import Grid
 
 MOST_MEMBERS = 64
+#: of the list of members at the end of a zip file (APPNOTE 4.3.12), which is read as a whole
+MOST_LIST_BYTES = 2**20
+#: last record of a zip file, and the record before it in files above 4 GiB (4.3.15, 4.3.16)
+END, END_BYTES, MOST_COMMENT_BYTES = b"PK\x05\x06", 22, 2**16 - 1
+END_64, END_64_BYTES, LOCATOR_64_BYTES = b"PK\x06\x07", 56, 20
+#: how numpy stores arrays
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 BROKEN = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error, OSError,
-    NotImplementedError,
+    zipfile.BadZipFile, zlib.error, EOFError, struct.error, OSError, NotImplementedError,
 )  # fmt: skip
+BROKEN_HEADER = (
+    ValueError, SyntaxError, TypeError, RecursionError, MemoryError, tokenize.TokenError,
+)  # fmt: skip
+#: of a reason that quotes the file
+MOST_REASON = 200
 
 
 def inspect_npz(
@@ -47,19 +60,40 @@ def inspect_npz(
     Raises:
         RefusedFileError: the file is not a label map on this grid.
     """
+    if _list_bytes(body) > MOST_LIST_BYTES:
+        raise RefusedFileError("unsafe-file", f"more than {MOST_MEMBERS} arrays")
     try:
         with zipfile.ZipFile(io.BytesIO(body)) as archive:
             if len(archive.infolist()) > MOST_MEMBERS:
                 raise RefusedFileError("unsafe-file", f"more than {MOST_MEMBERS} arrays")
-            with archive.open(f"{array}.npy") as member:
+            entry = archive.getinfo(f"{array}.npy")
+            if entry.compress_type not in COMPRESSIONS:
+                method = f"{array} is compressed by method {entry.compress_type}"
+                raise RefusedFileError("unsafe-file", f"{method}, which numpy does not write")
+            with archive.open(entry) as member:
                 labels = _read(member, grid, array)
     except KeyError:
         raise RefusedFileError("missing", f"the file has no array {array}") from None
     except (*BROKEN, RuntimeError) as error:
-        raise RefusedFileError("unsafe-file", f"the file cannot be read: {error}") from None
+        reason = f"the file cannot be read: {error}"[:MOST_REASON]
+        raise RefusedFileError("unsafe-file", reason) from None
     mask = (labels == label).transpose(2, 1, 0)
     box = crop_mask(np.asfortranarray(mask), grid, (0, 0, 0))
     return list(box.offset), box.array.view(np.uint8)
+
+
+def _list_bytes(body: bytes) -> int:
+    """How many bytes zipfile would read as the list of members; 0 if the file is no zip file."""
+    lowest = max(len(body) - END_BYTES - MOST_COMMENT_BYTES, 0)
+    at = body.rfind(END, lowest, len(body) - END_BYTES + len(END))
+    if at < 0:
+        return 0
+    size = int.from_bytes(body[at + 12 : at + 16], "little")
+    locator = at - LOCATOR_64_BYTES
+    if locator >= END_64_BYTES and body[locator : locator + len(END_64)] == END_64:
+        record = locator - END_64_BYTES
+        size = int.from_bytes(body[record + 40 : record + 48], "little")
+    return size
 
 
 def smallest_npz(array: str) -> bytes:
@@ -76,10 +110,9 @@ def _read(member: IO[bytes], grid: Grid, array: str) -> NDArray[Any]:
         version = npy.read_magic(member)
         read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, is_fortran, dtype = read_header(member)
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
-        raise RefusedFileError(
-            "unsafe-file", f"the header of {array} cannot be read: {error}"
-        ) from None
+    except BROKEN_HEADER as error:
+        reason = f"the header of {array} cannot be read: {error}"[:MOST_REASON]
+        raise RefusedFileError("unsafe-file", reason) from None
     if dtype.hasobject or dtype.kind not in "bui":
         raise RefusedFileError(
             "wrong-values", f"{array} holds {dtype}; a label map holds whole numbers"

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import nibabel
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 
 from evaluator.volumes.header_checks import NIFTI
+from evaluator.volumes.quick_nibabel import HeaderDataError, ImageFileError, nibabel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

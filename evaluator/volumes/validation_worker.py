@@ -15,10 +15,8 @@ import sys
 import zlib
 from typing import IO, TYPE_CHECKING, Any
 
-import nibabel
 import numpy as np
 from isal import isal_zlib
-from nibabel.spatialimages import HeaderDataError
 
 from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import TOLERANCE_MM, describe, difference, make_grid
@@ -27,6 +25,7 @@ from evaluator.volumes.mask_validation import LENGTH, NO_MEMORY, SMALLEST_MASK
 from evaluator.volumes.mha import inspect_mha
 from evaluator.volumes.nifti_header import nifti_affine
 from evaluator.volumes.npz_labels import inspect_npz, smallest_npz
+from evaluator.volumes.quick_nibabel import HeaderDataError, nibabel
 from evaluator.volumes.refused_file import RefusedFileError
 from evaluator.volumes.syscall_filter import filter_calls
 from zoo_sdk import nifti

@@ -127,6 +127,8 @@ class VolumeFile:
         )
 
     def _read_header(self) -> Header:
+        if not self._body:
+            raise VolumeError("the file is empty")
         name = self.path.name.lower()
         if name.endswith(NIFTI):
             return nifti_header(BoundedStream(self._body).read)

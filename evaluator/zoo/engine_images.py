@@ -5,14 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evaluator.containers.engines import open_engine
-from evaluator.containers.engines.apptainer_engine import ApptainerDialect
-from evaluator.containers.engines.command_engine import CommandLineEngine
-from evaluator.containers.engines.docker import DockerEngine
-from evaluator.containers.engines.podman_engine import PodmanDialect
 from evaluator.errors import UserError
-from evaluator.zoo.docker_client import BuildClient
-from evaluator.zoo.podman_images import PodmanImages
-from evaluator.zoo.sif_images import SifImages
 
 if TYPE_CHECKING:
     from evaluator.containers.engines import Engine
@@ -25,9 +18,20 @@ def image_store(engine: Engine) -> ImageStore:
     Raises:
         UserError: the engine has no images.
     """
+    # imported here, because a run without containers needs no client of an engine
+    from evaluator.containers.engines.apptainer_engine import ApptainerDialect
+    from evaluator.containers.engines.command_engine import CommandLineEngine
+    from evaluator.containers.engines.docker import DockerEngine
+    from evaluator.containers.engines.podman_engine import PodmanDialect
+
     if isinstance(engine, DockerEngine):
+        from evaluator.zoo.docker_client import BuildClient
+
         return BuildClient(engine.client)
     if isinstance(engine, CommandLineEngine):
+        from evaluator.zoo.podman_images import PodmanImages
+        from evaluator.zoo.sif_images import SifImages
+
         dialect = engine.dialect
         if isinstance(dialect, PodmanDialect):
             return PodmanImages(dialect)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from evaluator.datasets import check_cases, load_dataset
+from evaluator.datasets import load_dataset
 from evaluator.datasets.phantom import generate
+from evaluator.datasets.verify import check_cases
 from evaluator.report.dataset_card import write_card
 from evaluator.report.verification import write_verification
 from tests.browser.conftest import console_messages, open_page, requested_urls, violations

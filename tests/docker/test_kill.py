@@ -18,7 +18,7 @@ from evaluator.runs.store import RunStore
 from tests.tiny import PAINTER, make_dataset
 
 SLOW = "import time\n" + PAINTER.replace(
-    "        def paint(", "        time.sleep(0.25)\n        def paint("
+    "        def paint(", "        time.sleep(0.1)\n        def paint("
 )
 
 

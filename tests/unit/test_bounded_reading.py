@@ -207,7 +207,7 @@ def test_damage_is_reported(tmp_path: Path) -> None:
     path.write_bytes(b"not at all")
     refused(path, "not NIfTI")
     path.write_bytes(b"")
-    refused(path, "not NIfTI")
+    refused(path, "the file is empty")
     path.write_bytes(gzip.compress(body[:3]))
     refused(path, "not NIfTI")
     mha = save(tmp_path / "packed.mha", noise, GRIDS["PT"])

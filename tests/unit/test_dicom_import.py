@@ -16,11 +16,12 @@ import pytest
 
 import evaluator
 from evaluator.cli.data_import_dicom import holds_studies
-from evaluator.datasets.dicom import Store, index_tree, make_plan
+from evaluator.datasets.dicom import Store, converted_survey, index_tree, make_plan
 from evaluator.datasets.dicom.convert import convert_images
 from evaluator.datasets.dicom.headers import Header, read_header
 from evaluator.datasets.dicom.structure_names import file_name
 from evaluator.datasets.dicom.workers import map_tasks
+from evaluator.datasets.importing.tree import HIDDEN_FILE, READ_ALREADY
 from evaluator.errors import DatasetError, HostError
 from evaluator.volumes import read_image, read_labels
 from tests.command import umd
@@ -212,8 +213,10 @@ def test_contours_that_are_no_mask_are_sentences(tmp_path, tree):
     assert "enclose no voxel" in reasons["empty"]
     assert "no closed contour" in reasons["point"]
     assert [next(iter(entry.labels)) for entry in converted.scans[0].references] == ["liver"]
-    assert any("1 slices between the first and the last" in note for note in converted.notes)
-    assert any("cross in 1 slices" in note for note in converted.notes)
+    assert any(
+        "no contour in 1 slice between the first and the last" in note for note in converted.notes
+    )
+    assert any("cross in 1 slice," in note for note in converted.notes)
 
 
 def test_two_series_with_references_are_two_sessions(tmp_path, tree):
@@ -325,9 +328,38 @@ def test_files_that_cannot_be_read_end_no_import(tmp_path, monkeypatch):
     store.private.mkdir(parents=True)
     headers = index_tree(tmp_path / "studies", store)
     assert [(header.path, header.problem) for header in headers if header.problem] == [
-        ("closed", "the file cannot be read")
+        (NAME, "a link that leads in a circle"),
+        ("closed", "it cannot be read: Permission denied"),
     ]
-    assert len(headers) == 4
+    assert len(headers) == 5
+
+
+def test_linked_folders_and_compressed_files_are_read(tmp_path):
+    """As a folder of links into an archive, whose files are compressed one by one."""
+    save_petct(tmp_path / "archive" / NAME)
+    for path in sorted((tmp_path / "archive" / NAME).rglob("*.dcm"))[::2]:
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    folder = tmp_path / "studies"
+    folder.mkdir()
+    (folder / "first").symlink_to(tmp_path / "archive" / NAME)
+    (folder / "second").symlink_to(tmp_path / "archive" / NAME)
+    (folder / "cut.dcm.gz").write_bytes(gzip.compress(b"x" * 1000)[:12])
+    (folder / "._IM1").write_bytes(b"x")
+    assert holds_studies(folder)
+    store = Store(tmp_path / "store")
+    store.private.mkdir(parents=True)
+    plan = make_plan(folder, store, index_tree(folder, store))
+    assert [image.volume.modality for image in plan.images] == ["CT", "PT"]
+    assert {(entry.label, entry.reason) for entry in plan.left_out} == {
+        ("", "not a DICOM file"),
+        ("", HIDDEN_FILE),
+        ("", READ_ALREADY),
+    }
+    converted = convert_images(folder, store, plan.images)
+    assert len(converted.scans) == 2
+    # an identifier in the name of a folder is in the private table only
+    assert NAME not in str(converted_survey(store, plan, converted).left_out)
 
 
 def check_open(path):

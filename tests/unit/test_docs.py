@@ -8,16 +8,18 @@ import re
 from pathlib import Path
 
 from evaluator import findings, statistics
+from evaluator.challenges import leaderboard_records, result_file
 from evaluator.challenges import records as challenge_records
-from evaluator.challenges import result_file
 from evaluator.challenges.event_log import Event
 from evaluator.cli.main import COMMANDS
 from evaluator.evaluation import suites
+from evaluator.evaluation.cluster import slurm_records
 from evaluator.prompting.stop_reason import StopReason
 from evaluator.runs import (
     changed_files,
     data_checks,
     finished_cases,
+    processes,
     records,
     run_info,
     score_limits,
@@ -132,7 +134,7 @@ def test_the_challenge_format_page_names_every_field_of_every_type():
     text = (DOCS / "challenge-format.md").read_text(encoding="utf-8")
     sections = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL))
     types = {Event}
-    for module in (challenge_records, result_file):
+    for module in (challenge_records, result_file, leaderboard_records):
         for _, kind in inspect.getmembers(module, dataclasses.is_dataclass):
             types.add(kind)
     assert sections.keys() == {kind.__name__ for kind in types}
@@ -147,14 +149,14 @@ def run_file_types() -> set[type]:
     """The dataclasses that describe files of a run folder."""
     types: set[type] = set()
     modules = (
-        changed_files, data_checks, findings, finished_cases, records, run_info, score_limits,
-        suites,
+        changed_files, data_checks, findings, finished_cases, processes, records, run_info,
+        score_limits, slurm_records, suites,
     )  # fmt: skip
     for module in modules:
         for _, kind in inspect.getmembers(module, dataclasses.is_dataclass):
             if kind.__module__ == module.__name__:
                 types.add(kind)
-    return types - {records.ScanPrompts}
+    return types - {records.ScanPrompts, processes.Liveness}
 
 
 def test_the_readme_names_every_command_protocol_and_model():

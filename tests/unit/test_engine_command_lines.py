@@ -24,6 +24,7 @@ from evaluator.containers.engines.apptainer import (
 )
 from evaluator.containers.engines.command_spec import container_spec, relay_spec
 from evaluator.containers.engines.docker_archive import read_archive
+from evaluator.containers.engines.image_user import kept_capabilities, numeric_user
 from evaluator.containers.engines.podman import (
     PodmanFacts,
     cdi_device,
@@ -32,11 +33,16 @@ from evaluator.containers.engines.podman import (
     parse_info,
     start_argv,
 )
-from evaluator.containers.engines.podman_engine import numeric_user
 from evaluator.containers.engines.programs import Program, runtime_folder
 from evaluator.containers.engines.relay import Relay
 from evaluator.containers.engines.sif_files import SifFiles, full_name
-from evaluator.containers.engines.spec import Caller, ContainerLayout, Limits, Workspace
+from evaluator.containers.engines.spec import (
+    NATIVE_LAYOUT,
+    Caller,
+    ContainerLayout,
+    Limits,
+    Workspace,
+)
 from evaluator.errors import BuildError, EngineUnavailableError, HostError, UserError
 from tests.apptainer_standin import parse, write_program
 
@@ -119,6 +125,17 @@ def test_the_layout_of_another_convention_in_podman():
     assert [numeric_user(text) for text in ("", "root", "7", "7:8", "app")] == [
         (0, 0), (0, 0), (7, 7), (7, 8), None,
     ]  # fmt: skip
+
+
+def test_root_of_another_convention_may_write_into_all_of_its_root():
+    assert kept_capabilities(GC, (0, 0)) == ("DAC_OVERRIDE",)
+    spec = replace(spec_of(layout=GC), capabilities=kept_capabilities(GC, (0, 0)))
+    assert [a for a in create_argv(spec, ROOTFUL) if "cap" in a] == [
+        "--cap-drop=ALL", "--cap-add=DAC_OVERRIDE",
+    ]  # fmt: skip
+    # another user, one that is unknown, and models of contract 1 keep none
+    for layout, user in ((GC, (1000, 0)), (GC, None), (NATIVE_LAYOUT, (0, 0))):
+        assert kept_capabilities(layout, user) == ()
 
 
 def test_a_relay_shares_the_network_of_its_model():

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from evaluator import files as files_module
-from evaluator.datasets import check_cases, load_dataset
+from evaluator.datasets import load_dataset
 from evaluator.datasets.stored_hashes import SETTLED_SECONDS
+from evaluator.datasets.verify import check_cases
 from evaluator.evaluation.resolve import resolve
 from evaluator.evaluation.run import execute
 from evaluator.evaluation.run_config import RunConfig

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from evaluator.metrics.kernels.present_labels import present_labels
 from evaluator.metrics.kernels.surface_area import surfel_areas
 from evaluator.metrics.kernels.surface_corners import find_corners
 from evaluator.metrics.kernels.surface_statistics import _gathered
@@ -126,3 +127,20 @@ def test_area_by_distance_is_the_plain_sum_to_the_last_bit(distinct: int) -> Non
 def test_area_of_no_corner_is_empty() -> None:
     nothing = _gathered(np.empty(0, np.uint8), np.empty(0), surfel_areas((1, 1, 1)))
     assert [part.size for part in nothing] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"])
+def test_labels_are_found_at_any_length_and_address(dtype):
+    rng = np.random.default_rng(0)
+    for length in (0, 1, 7, 8, 9, 63, 64, 65, 511, 1025):
+        for first in range(9):
+            line = np.repeat(rng.integers(0, 2**63, 40).astype(dtype), rng.integers(1, 90, 40))
+            voxels = np.resize(line, first + length)[first:]
+            expected = np.unique(np.append(voxels, np.zeros(1, dtype)))
+            np.testing.assert_array_equal(np.sort(present_labels(voxels, 2**16)), expected)
+    unaligned = np.frombuffer(b"x" + voxels.tobytes(), dtype=dtype, offset=1)
+    np.testing.assert_array_equal(np.sort(present_labels(unaligned, 2**16)), expected)
+
+
+def test_the_search_for_labels_ends_when_there_are_too_many():
+    assert 10 < len(present_labels(np.arange(10**6), 10)) < 100

@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from evaluator.cli.main import umd
-from evaluator.datasets import load_dataset, verify
+from evaluator.datasets import load_dataset
+from evaluator.datasets.verify import verify
 from evaluator.errors import ManifestError
 from evaluator.evaluation.plan import target_refusal
 from evaluator.manifests.case_lists import parse_labels

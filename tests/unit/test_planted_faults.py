@@ -10,8 +10,9 @@ import nibabel
 import numpy as np
 import pytest
 
-from evaluator.datasets import check_cases, load_dataset
+from evaluator.datasets import load_dataset
 from evaluator.datasets.phantom import generate
+from evaluator.datasets.verify import check_cases
 from evaluator.findings import Finding
 from evaluator.imaging.geometry import affine_of, make_grid
 from evaluator.volumes import read_image, read_labels, write_volume

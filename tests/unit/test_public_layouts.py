@@ -131,7 +131,7 @@ def test_enhance_pet_shares_references_with_pet(tiny: Path, tmp_path: Path) -> N
     assert (alone.layout, [scan.modality for scan in alone.scans]) == ("enhance-pet", ["CT"])
     done = run("import", root, "--name", "mine", "--share-references", "--yes", "-o", tmp_path)
     assert done.exit_code == 0, done.output
-    assert "1 images get references of another image" in done.output
+    assert "1 image gets references of another image" in done.output
     dataset = load_dataset(tmp_path / "mine.toml")
     assert dataset.circular == ("moose",)
     assert "MOOSE" in dataset.reference_origin

@@ -125,7 +125,7 @@ def test_a_new_run_has_the_format_in_every_file(project, tmp_path):
     files = list(run.path.rglob("*.json"))
     assert {path.relative_to(run.path).parts[0] for path in files} == {
         "run.json", "checks.json", "prompts", "records", "scores", "limits", "reproducibility.json",
-        "files.json", "finished.json",
+        "files.json", "finished.json", "processes",
     }  # fmt: skip
     assert {read_json(path)["format"] for path in files} == {FORMAT}
 

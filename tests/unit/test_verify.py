@@ -12,7 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from evaluator.cli.data import data
-from evaluator.datasets import Finding, load_dataset, verify
+from evaluator.datasets import load_dataset
+from evaluator.datasets.verify import verify
+from evaluator.findings import Finding
 from evaluator.imaging.geometry import affine_of, make_grid
 from evaluator.types import Dataset
 from evaluator.volumes import read_grid, read_image, read_labels, write_volume

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from evaluator.statistics import ALPHA
 
@@ -79,7 +79,7 @@ def beats_floor(
         mean = np.nansum(gains, axis=-1) / enough
         squares = np.nansum((gains - mean[..., None]) ** 2, axis=-1)
         error = np.sqrt(squares / (enough - 1) / enough)
-        better &= (count >= 2) & (mean > t.ppf(1 - ALPHA, enough - 1) * error)
+        better &= (count >= 2) & (mean > stdtrit(enough - 1, 1 - ALPHA) * error)
     return better
 
 

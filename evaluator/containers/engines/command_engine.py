@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evaluator.containers.engines.command_spec import container_spec, relay_spec
+from evaluator.containers.engines.image_user import kept_capabilities
 from evaluator.containers.engines.orphans import is_orphan, is_removable
 from evaluator.containers.engines.output_folder import open_output
 from evaluator.containers.engines.probe import (
@@ -132,12 +133,13 @@ class CommandLineEngine:
         entrypoint: tuple[str, ...] | None = None,
     ) -> ContainerSpec:
         local = self.dialect.image(image)
+        layout = model.layout if model else NATIVE_LAYOUT
         spec = container_spec(
             local.reference,
             workspace,
             limits,
             caller,
-            layout=model.layout if model else NATIVE_LAYOUT,
+            layout=layout,
             weights=model.weights if model else None,
             volumes=local.volumes,
             name=name,
@@ -150,6 +152,7 @@ class CommandLineEngine:
         return replace(
             spec,
             image_user=local.user,
+            capabilities=kept_capabilities(layout, local.user),
             working_dir=spec.working_dir or local.working_dir or None,
             gpu=self.dialect.gpu(gpu) if gpu else None,
         )

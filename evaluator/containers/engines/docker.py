@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from evaluator.containers.engines.docker_errors import (
     remove_container,
 )
 from evaluator.containers.engines.docker_values import created_at, docker_types
+from evaluator.containers.engines.image_user import kept_capabilities, numeric_user
 from evaluator.containers.engines.orphans import is_orphan, is_removable
 from evaluator.containers.engines.output_folder import open_output
 from evaluator.containers.engines.probe import NOT_CHECKED, PROBE_LIMITS, probe_folders
@@ -170,6 +172,9 @@ class DockerEngine:
             podman=self._podman,
         )
         arguments["tmpfs"] |= self._volume_mounts(model, arguments["mounts"])
+        if model.layout.image_user:
+            user = numeric_user(str(self._image_config(model).get("User") or ""))
+            arguments["cap_add"] = list(kept_capabilities(model.layout, user))
         return self._start(arguments, log, mode)
 
     def start_relay(
@@ -201,8 +206,7 @@ class DockerEngine:
         """
         if model.layout.root_writable or not model.image:
             return {}
-        with engine_faults(self.client):
-            config = self.client.images.get(model.image).attrs.get("Config") or {}
+        config = self._image_config(model)
         mounted = {mount["target"] for mount in mounts} | {"/tmp"}  # noqa: S108
         declared = {path.rstrip("/") for path in config.get("Volumes") or {}} - mounted - {""}
         for path in sorted(declared):
@@ -212,6 +216,12 @@ class DockerEngine:
                 path,
             )
         return dict.fromkeys(sorted(declared), f"rw,nosuid,nodev,mode=1777,size={TMP_BYTES}")
+
+    def _image_config(self, model: Model) -> dict[str, Any]:
+        # a missing image is reported when the container is created
+        with engine_faults(self.client), suppress(docker.errors.ImageNotFound):
+            return dict(self.client.images.get(model.image).attrs.get("Config") or {})
+        return {}
 
     def _create(self, arguments: dict[str, Any]) -> Any:
         try:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluator.containers.engines.dialect import LocalImage
 from evaluator.containers.engines.guard import GUARD
+from evaluator.containers.engines.image_user import numeric_user
 from evaluator.containers.engines.piped_process import PipedProcess
 from evaluator.containers.engines.podman import (
     PodmanFacts,
@@ -265,16 +266,6 @@ def refusal(reason: str) -> HostError | RefusedStartError:
     if "no such file or directory" in reason and "statfs" in reason:
         return HostError(f"podman does not see a folder of the evaluator: {reason}")
     return RefusedStartError(reason)
-
-
-def numeric_user(text: str) -> tuple[int, int] | None:
-    """Uid and gid of an image's user; None for a name, which only the image can resolve."""
-    if text in ("", "root"):
-        return 0, 0
-    uid, _, gid = text.partition(":")
-    if uid.isdigit() and (gid.isdigit() or not gid):
-        return int(uid), int(gid or uid)
-    return None
 
 
 def _removal(name: str) -> list[str]:

@@ -14,6 +14,7 @@ from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import affine_of, to_index
 from evaluator.imaging.grid_masks import GridMask, crop_mask
 from evaluator.imaging.polygons import combine_polygons
+from evaluator.plain_text import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -132,11 +133,13 @@ def structure_mask(structure: Structure, grid: Grid) -> tuple[GridMask, tuple[st
         crossings += crossing
     notes = []
     if crossings:
-        notes.append(f"contours cross in {crossings} slices, where they are united")
+        notes.append(f"contours cross in {counted(crossings, 'slice')}, where they are united")
     if gaps := last - first + 1 - len(planes):
-        notes.append(f"{gaps} slices between the first and the last have no contour")
+        words = counted(gaps, "slice", "slices")
+        notes.append(f"no contour in {words} between the first and the last")
     if structure.open_contours:
-        notes.append(f"{structure.open_contours} points or open lines are left out")
+        words = counted(structure.open_contours, "point or open line", "points or open lines")
+        notes.append(f"left out: {words}")
     mask = crop_mask(array, grid, (int(low[0]), int(low[1]), first))
     if mask.empty:
         raise VolumeError("its contours enclose no voxel's centre")

@@ -7,25 +7,25 @@ and a later one reads only files that are new or have changed.
 from __future__ import annotations
 
 import os
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from evaluator.datasets.dicom.headers import Header, header_from_json, read_header
 from evaluator.datasets.dicom.store import append_lines, read_lines
 from evaluator.datasets.dicom.workers import map_tasks
+from evaluator.datasets.importing.tree import walk_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from evaluator.datasets.dicom.store import Store
+    from evaluator.datasets.importing.tree import TreeEntry
 
 #: files whose headers are read by one task, and written together
 BATCH = 128
 #: fewer files are read by this process alone, as others take a second to start
 FEW_FILES = 1000
-#: size and time of a folder that cannot be listed, which stands in the index like a file
-UNLISTED = (-1, 0)
 #: form of the index; another one is read anew
 FORMAT = 1
 
@@ -46,21 +46,27 @@ def index_tree(
         progress: is told the number of files that are done, and of all.
 
     Returns:
-        One header for each file, sorted by path. A file that cannot be read has a ``problem``.
+        One header for each file, sorted by path. What cannot be read has a ``problem``, such as a
+        folder without permission.
 
     Raises:
         HostError: the index cannot be written.
     """
     key = store.key()
     indexed = _known(store)
-    files = dict(_files(root))
+    entries = {entry.path: entry for entry in walk_tree(root)}
     headers = {
+        path: Header(path=path, size=-1, changed=0, problem=entry.problem)
+        for path, entry in entries.items()
+        if entry.problem
+    }
+    headers |= {
         path: header
         for path, header in indexed.items()
-        if files.get(path) == (header.size, header.changed)
+        if path in entries and _is_current(header, entries[path])
     }
-    missing = sorted(files.keys() - headers.keys())
-    progress(len(headers), len(files))
+    missing = sorted(entries.keys() - headers.keys())
+    progress(len(headers), len(entries))
     batches = [missing[start : start + BATCH] for start in range(0, len(missing), BATCH)]
     processes = 1 if len(missing) < FEW_FILES else workers or os.cpu_count() or 1
     tasks = [(root, batch, key) for batch in batches]
@@ -69,8 +75,13 @@ def index_tree(
             bodies = [{**header.to_json(), "format": FORMAT} for header in batch_headers]
             append_lines(store.index, bodies)
             headers |= {header.path: header for header in batch_headers}
-            progress(len(headers), len(files))
+            progress(len(headers), len(entries))
     return [headers[path] for path in sorted(headers)]
+
+
+def _is_current(header: Header, entry: TreeEntry) -> bool:
+    """Whether a file has not changed since its header was read."""
+    return not entry.problem and (header.size, header.changed) == (entry.size, entry.changed)
 
 
 def _known(store: Store) -> dict[str, Header]:
@@ -84,29 +95,6 @@ def _known(store: Store) -> dict[str, Header]:
             continue
         headers[header.path] = header
     return headers
-
-
-def _files(root: Path) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Path, size and time of each file; hidden files and links to folders are passed over."""
-    pending = [""]
-    while pending:
-        folder = pending.pop()
-        # an error of the system would name a path, which may hold a patient's name
-        try:
-            entries = list(os.scandir(root / folder))
-        except OSError:
-            yield folder, UNLISTED
-            continue
-        for entry in entries:
-            relative = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.name.startswith("."):
-                continue
-            with suppress(OSError):
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(relative)
-                elif entry.is_file():
-                    status = entry.stat()
-                    yield relative, (status.st_size, status.st_mtime_ns)
 
 
 def _read_batch(task: tuple[Path, Sequence[str], bytes]) -> list[Header]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 import warnings
+import zlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from io import BytesIO
+from typing import IO, TYPE_CHECKING, Any
 
 from evaluator.errors import HostError, VolumeError
 
@@ -13,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+#: first bytes of a file that gzip wrote
+GZIP = b"\x1f\x8b"
+#: of a compressed file, when unpacked
+MOST_BYTES = 2**31
 #: bytes in front of the marker DICM
 PREAMBLE = 128
 NOT_DICOM = "not a DICOM file"
@@ -62,7 +69,36 @@ def has_marker(path: Path) -> bool:
 
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(PREAMBLE + 4)
+        head = file.read(PREAMBLE + 4)
+    return _unpacked(path, PREAMBLE + 4) if head.startswith(GZIP) else head
+
+
+def open_file(path: Path) -> IO[bytes]:
+    """A file, or the content of a compressed one (.dcm.gz).
+
+    Raises:
+        VolumeError: the content is larger than MOST_BYTES.
+        OSError: the file cannot be read.
+    """
+    file = path.open("rb")
+    is_compressed = file.read(2) == GZIP
+    file.seek(0)
+    if not is_compressed:
+        return file
+    file.close()
+    content = _unpacked(path, MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise VolumeError(f"it holds more than {MOST_BYTES // 2**30} GiB when unpacked")
+    return BytesIO(content)
+
+
+def _unpacked(path: Path, count: int) -> bytes:
+    """The first bytes of the content of a compressed file; none if it is damaged."""
+    try:
+        with gzip.open(path) as file:
+            return file.read(count)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return b""
 
 
 def _is_marked(head: bytes) -> bool:
@@ -99,12 +135,13 @@ def read_dataset(path: Path, tags: Sequence[str] | None = None, *, pixels: bool 
             head = _head(path)
             if not (_is_marked(head) or _is_bare(head)):
                 raise VolumeError(NOT_DICOM)
-            return pydicom.dcmread(
-                path,
-                stop_before_pixels=not pixels,
-                force=True,
-                specific_tags=list(tags or ()) or None,
-            )
+            with open_file(path) as file:
+                return pydicom.dcmread(
+                    file,
+                    stop_before_pixels=not pixels,
+                    force=True,
+                    specific_tags=list(tags or ()) or None,
+                )
         except VolumeError:
             raise
         except OSError:

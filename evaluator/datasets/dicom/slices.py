@@ -16,6 +16,7 @@ import numpy as np
 from evaluator.datasets.dicom.headers import CONTENT_KEYS, TIME_KEYS
 from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import GRID_TOLERANCE_MM, make_grid, shear_degrees
+from evaluator.plain_text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -166,7 +167,8 @@ def _separate(
             )
             return Refused(headers=tuple(headers), reason=reason)
     repeated = sum(len(group) > 1 for group in positions)
-    reason = f"{repeated} positions have several different images that no element tells apart"
+    words = counted(repeated, "position has", "positions have")
+    reason = f"{words} several different images that no element tells apart"
     return Refused(headers=tuple(headers), reason=reason)
 
 
@@ -200,8 +202,8 @@ def _positions(headers: Sequence[Header]) -> list[list[Header]]:
 def _stack(headers: Sequence[Header]) -> Stack | Refused:
     ordered = tuple(group[0] for group in _positions(headers))
     if len(ordered) < FEWEST_SLICES:
-        count = "one slice is" if len(ordered) == 1 else f"{len(ordered)} slices are"
-        return Refused(headers=ordered, reason=f"{count} no volume")
+        words = counted(len(ordered), "slice is", "slices are")
+        return Refused(headers=ordered, reason=f"{words} no volume")
     places = np.array([header.position for header in ordered])
     if reason := _irregular(places, normal_of(ordered[0])):
         return Refused(headers=ordered, reason=reason)
@@ -264,7 +266,8 @@ def _irregular(places: NDArray[np.float64], normal: NDArray[np.float64]) -> str:
         abs(step - (hole + 1) * typical) <= 0.1 * typical
         for step, hole in zip(steps, holes, strict=True)
     ):
-        return f"{sum(holes)} slices are missing between the first and the last"
+        words = counted(sum(holes), "slice is", "slices are")
+        return f"{words} missing between the first and the last"
     ideal = places[0] + np.arange(count)[:, None] * (places[-1] - places[0]) / (count - 1)
     distance = float(np.linalg.norm(places - ideal, axis=1).max())
     if distance <= min(GRID_TOLERANCE_MM, 0.25 * typical):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from evaluator.datasets.importing.found import FoundReference, FoundScan, LeftOut, Survey
 from evaluator.errors import DatasetError
 from evaluator.files import write_bytes
+from evaluator.plain_text import counted, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -75,7 +76,9 @@ def _left_out(store: Store, plan: Plan) -> list[LeftOut]:
     entries = []
     for sentence in plan.left_out:
         count = len(sentence.files)
-        label = sentence.label if count == 1 else f"{sentence.label}, {count} files"
+        label = sentence.label
+        if not label or count > 1:
+            label = ", ".join(filter(None, (label, counted(count, "file"))))
         entries.append(LeftOut(path=store.folder / label, reason=sentence.reason))
     return entries
 
@@ -99,5 +102,8 @@ def write_sources(store: Store, plan: Plan) -> Path:
     for sentence in plan.left_out:
         rows += [(path, sentence.label, sentence.reason) for path in sentence.files]
     path = store.private / "sources.tsv"
-    write_bytes(path, "".join("\t".join(row) + "\n" for row in rows).encode("utf-8", "replace"))
+    write_bytes(
+        path,
+        "".join("\t".join(map(visible, row)) + "\n" for row in rows).encode("utf-8", "replace"),
+    )
     return path

@@ -75,9 +75,8 @@ def find_volumes(
     others: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for header in headers:
         if header.problem:
-            label = "files" if not header.modality else series_label(header)
-            if header.problem == NOT_DICOM:
-                label = "files"
+            is_series = header.modality and header.problem != NOT_DICOM
+            label = series_label(header) if is_series else ""
             others[header.subject, label, header.problem].append(header.path)
         elif header.kind == "image":
             series[header.subject, header.series or header.path, header.modality].append(header)

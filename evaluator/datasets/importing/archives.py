@@ -11,6 +11,7 @@ import zipfile
 from typing import TYPE_CHECKING
 
 from evaluator.errors import UserError
+from evaluator.plain_text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +68,7 @@ def unpack_first(path: Path) -> str:
 def archives_text(archives: Sequence[Path]) -> str:
     """What to say of a folder that holds archives only."""
     count = len(archives)
-    return f"{count} archive{'s' if count > 1 else ''}. {unpack_first(archives[0])}"
+    return f"{counted(count, 'archive')}. {unpack_first(archives[0])}"
 
 
 def _stem(path: Path) -> str:
@@ -89,4 +90,4 @@ def _zip_size(path: Path) -> str:
         ) from None
     size = sum(entry.file_size for entry in entries)
     text = f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
-    return f" ({len(entries)} entries, {text} when unpacked)"
+    return f" ({counted(len(entries), 'entry', 'entries')}, {text} when unpacked)"

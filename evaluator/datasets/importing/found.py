@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,8 @@ class Survey:
     left_out: tuple[LeftOut, ...]
     #: subjects, sessions and targets as written in the files -> as written in the dataset
     renamed: Mapping[str, str] = field(default_factory=dict)
+    #: suffix of files that are no volumes -> their number
+    others: Counter[str] = field(default_factory=Counter)
 
 
 def modality_of(word: str, words: Mapping[str, Modality]) -> Modality | None:

@@ -5,12 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from evaluator.datasets.importing.archives import (
-    ARCHIVE_REASON,
-    archives_text,
-    is_archive,
-    require_folder,
-)
+from evaluator.datasets.importing.archives import archives_text, require_folder
 from evaluator.datasets.importing.declared_layout import declared_files
 from evaluator.datasets.importing.found import MODALITY_WORDS, LeftOut, Survey
 from evaluator.datasets.importing.layout_files import (
@@ -21,10 +16,11 @@ from evaluator.datasets.importing.layout_files import (
 )
 from evaluator.datasets.importing.match_scans import SeriesRules, match_scans
 from evaluator.datasets.importing.patterns import Match, match_files
+from evaluator.datasets.importing.tree_files import read_tree
 from evaluator.errors import DatasetError, ManifestError, UnknownNameError, UserError
 from evaluator.manifests.label_tables import read_label_table
 from evaluator.manifests.layouts import layout_files, recognise_layout
-from evaluator.volumes import SUFFIXES
+from evaluator.plain_text import counted, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,9 +37,8 @@ BIDS_REFERENCES = (
     "derivatives/*/sub-{subject}/ses-{session}/{modality}/sub-*_dseg.nii.gz",
     "derivatives/*/sub-{subject}/{modality}/sub-*_dseg.nii.gz",
 )
-#: characters that a case list cannot hold in a path
-FORBIDDEN = set("\t\r\n\\")
-FORBIDDEN_REASON = "a case list cannot hold a tab, a line break or a backslash; rename the file"
+#: so many reasons stand in an error
+REASONS = 3
 #: folders of BIDS data types -> modality
 BIDS_TYPES: Mapping[str, Modality] = {"anat": "MR", "pet": "PT", "ct": "CT"}
 
@@ -61,22 +56,16 @@ def survey_folder(root: Path, layout: str, options: LayoutOptions) -> Survey:
         DatasetError: nothing was found; the message says what was looked for.
     """
     require_folder(root)
-    entries = sorted(path for path in root.rglob("*") if not path.name.startswith("."))
-    volumes = [path for path in entries if path.name.lower().endswith(SUFFIXES)]
-    archives = [path for path in entries if is_archive(path)]
-    if archives and not volumes:
-        raise UserError(f"{root} holds no image but {archives_text(archives)}")
+    tree = read_tree(root)
+    if tree.archives and not tree.volumes:
+        raise UserError(f"{root} holds no image but {archives_text(tree.archives)}")
     name = _recognise(root, options) if layout == "auto" else layout
     if name not in LAYOUTS and name not in layout_files():
         raise UnknownNameError("layout", name, (*LAYOUTS, "dicom", *layout_files()))
-    unwritable = [path for path in volumes if FORBIDDEN & set(str(path.relative_to(root)))]
-    readable = [path for path in volumes if path not in unwritable]
     if name in LAYOUTS:
-        files = LAYOUTS[name](root, readable, options)
+        files = LAYOUTS[name](root, tree.volumes, options)
     else:
-        files = declared_files(root, readable, options, name)
-    files.left_out += [LeftOut(path=path, reason=FORBIDDEN_REASON) for path in unwritable]
-    files.left_out += [LeftOut(path=path, reason=ARCHIVE_REASON) for path in archives]
+        files = declared_files(root, tree.volumes, options, name)
     rules = SeriesRules(
         preferred=options.preferred,
         each_series=options.each_series,
@@ -86,25 +75,29 @@ def survey_folder(root: Path, layout: str, options: LayoutOptions) -> Survey:
     used = {scan.image for scan in scans}
     for scan in scans:
         used |= {reference.path for reference in scan.references}
-    known = used | {entry.path for entry in (*left_out, *files.left_out)}
+    left_out = [*files.left_out, *left_out, *tree.left_out]
+    known = used | {entry.path for entry in left_out}
     others = [
         LeftOut(path=path, reason=f"fits no pattern of layout {name}")
-        for path in volumes
+        for path in tree.volumes
         if path not in known
     ]
     if not scans:
-        first = [*files.left_out, *left_out, *others][:3]
-        reasons = "; ".join(f"{entry.path.relative_to(root)}: {entry.reason}" for entry in first)
+        first = [*left_out, *others][:REASONS]
+        reasons = "; ".join(
+            f"{visible(str(entry.path.relative_to(root)))}: {entry.reason}" for entry in first
+        )
         raise DatasetError(
-            f"{root} holds no scan with a reference in layout {name}; it holds {len(volumes)} "
-            f"volumes{': ' + reasons if reasons else ''}"
+            f"{root} holds no scan with a reference in layout {name}; it holds "
+            f"{counted(len(tree.volumes), 'volume')}{': ' + reasons if reasons else ''}"
         )
     return Survey(
         root=root,
         layout=name,
         scans=tuple(scans),
-        left_out=(*left_out, *files.left_out, *others),
+        left_out=(*left_out, *others),
         renamed=renamed,
+        others=tree.others,
     )
 
 

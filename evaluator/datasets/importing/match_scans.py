@@ -6,19 +6,19 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from evaluator.datasets.importing.case_names import CaseNames
 from evaluator.datasets.importing.found import (
     FoundReference,
     FoundScan,
     LeftOut,
     dataset_name,
 )
-from evaluator.errors import VolumeError
+from evaluator.datasets.importing.grids import Grids
 from evaluator.imaging.geometry import difference
 from evaluator.types import MODALITIES
-from evaluator.volumes import read_grid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from evaluator.types import Modality
@@ -82,40 +82,58 @@ def match_scans(
     """
     by_subject: dict[tuple[str, str], list[ReferenceFile]] = defaultdict(list)
     for reference in references:
-        by_subject[reference.subject, reference.session or SESSION].append(reference)
+        by_subject[_case(reference)].append(reference)
+    names = CaseNames([*map(_case, images), *map(_case, references)])
     scans: dict[tuple[str, str, str], FoundScan] = {}
     left_out: list[LeftOut] = []
-    renamed: dict[str, str] = {}
-    matched: set[Path] = set()
-    grids = _Grids()
+    renamed = names.changes()
+    reasons: dict[Path, str] = {}
+    grids = Grids()
     rules = rules or SeriesRules()
     further: list[tuple[FoundScan, ImageFile]] = []
     without: list[tuple[ImageFile, LeftOut]] = []
     for image in sorted(images, key=lambda entry: _rank(entry, rules)):
-        session = image.session or SESSION
-        candidates = _candidates(by_subject[image.subject, session], image)
-        scan = _scan(image, session, candidates, grids, renamed)
+        candidates = _candidates(by_subject[_case(image)], image)
+        scan = _scan(image, names.of(*_case(image)), candidates, grids, renamed, reasons)
         if isinstance(scan, LeftOut):
             without.append((image, scan))
         elif scan.key in scans:
             further.append((scan, image))
         else:
             scans[scan.key] = scan
-            matched |= {reference.path for reference in scan.references}
     for image, entry in without:
-        shared = share_references(image, scans, grids.of(image.path), renamed, rules)
+        case = names.of(*_case(image))
+        shared = share_references(image, case, scans, grids.of(image.path), rules)
         if shared is None:
             left_out.append(entry)
         else:
             scans[shared.key] = shared
     left_out += _further_series(further, scans, rules)
-    for scan in scans.values():
-        matched |= {reference.path for reference in scan.references}
-    for reference in references:
-        if reference.path not in matched:
-            reason = grids.problems.get(reference.path) or "no image of its subject has its grid"
-            left_out.append(LeftOut(path=reference.path, reason=reason))
+    left_out += _unmatched(images, references, scans.values(), grids.problems | reasons)
     return [scans[key] for key in sorted(scans)], left_out, renamed
+
+
+def _case(file: ImageFile | ReferenceFile) -> tuple[str, str]:
+    return file.subject, file.session or SESSION
+
+
+def _unmatched(
+    images: Iterable[ImageFile],
+    references: Iterable[ReferenceFile],
+    scans: Iterable[FoundScan],
+    reasons: Mapping[Path, str],
+) -> Iterator[LeftOut]:
+    """The references that belong to no scan."""
+    matched = {reference.path for scan in scans for reference in scan.references}
+    cases = {_case(image) for image in images}
+    for reference in references:
+        if reference.path in matched:
+            continue
+        reason = "there is no image of its subject and session"
+        if _case(reference) in cases:
+            reason = "no image of its subject has its grid"
+        reason = reasons.get(reference.path, reason)
+        yield LeftOut(path=reference.path, reason=reason)
 
 
 def _rank(image: ImageFile, rules: SeriesRules) -> int:
@@ -127,9 +145,9 @@ def _rank(image: ImageFile, rules: SeriesRules) -> int:
 
 def share_references(
     image: ImageFile,
+    case: tuple[str, str],
     scans: Mapping[tuple[str, str, str], FoundScan],
     grid: Grid | None,
-    renamed: dict[str, str],
     rules: SeriesRules,
 ) -> FoundScan | None:
     """The image with the references of another one of its session, which have another grid.
@@ -139,8 +157,7 @@ def share_references(
     """
     if not rules.share_references or grid is None:
         return None
-    subject = _named(image.subject, renamed)
-    session = _named(image.session or SESSION, renamed)
+    subject, session = case
     for modality in MODALITIES:
         sibling = scans.get((subject, session, modality))
         if sibling is None or modality == image.modality or sibling.shared:
@@ -211,35 +228,20 @@ def _may_belong(reference: ReferenceFile, image: ImageFile) -> bool:
     return reference.modality in (None, image.modality)
 
 
-class _Grids:
-    """Grids of files, each read once; files without one are remembered."""
-
-    def __init__(self) -> None:
-        self._grids: dict[Path, Grid | None] = {}
-        self.problems: dict[Path, str] = {}
-
-    def of(self, path: Path) -> Grid | None:
-        """The grid; None if the header cannot be read."""
-        if path not in self._grids:
-            try:
-                self._grids[path] = read_grid(path)
-            except VolumeError as error:
-                self._grids[path] = None
-                self.problems[path] = str(error)
-        return self._grids[path]
-
-
 def _scan(
     image: ImageFile,
-    session: str,
+    case: tuple[str, str],
     candidates: Iterable[ReferenceFile],
-    grids: _Grids,
+    grids: Grids,
     renamed: dict[str, str],
+    reasons: dict[Path, str],
 ) -> FoundScan | LeftOut:
+    """An image with its references; why a reference is not used is added to the reasons."""
     grid = grids.of(image.path)
     if grid is None:
         return LeftOut(path=image.path, reason=grids.problems[image.path])
     found: list[FoundReference] = []
+    files: dict[str, str] = {}
     mismatch = "it has no reference"
     for reference in candidates:
         other = grids.of(reference.path)
@@ -250,17 +252,22 @@ def _scan(
             mismatch = f"its reference {reference.path.name} has another grid: {differs}"
             continue
         labels = {_named(name, renamed): values for name, values in reference.labels.items()}
-        if len(labels) < len(reference.labels):
+        if len({name.lower() for name in labels}) < len(reference.labels):
             mismatch = (
                 f"two labels of {reference.path.name} get one name: {', '.join(reference.labels)}"
             )
+            reasons[reference.path] = mismatch
             continue
+        if name := next((name for name in labels if name.lower() in files), None):
+            reasons[reference.path] = f"a second {name} of its image, beside {files[name.lower()]}"
+            continue
+        files |= dict.fromkeys(map(str.lower, labels), reference.path.name)
         found.append(FoundReference(path=reference.path, labels=labels))
     if not found:
         return LeftOut(path=image.path, reason=mismatch)
     return FoundScan(
-        subject=_named(image.subject, renamed),
-        session=_named(session, renamed),
+        subject=case[0],
+        session=case[1],
         modality=image.modality,
         image=image.path,
         grid=grid,

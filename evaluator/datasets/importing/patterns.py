@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import string
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,12 +31,15 @@ def match_files(root: Path, files: Iterable[Path], pattern: str) -> Iterator[Mat
     A named part matches any characters but ``/``, as few as possible. ``*`` does too.
     ``**/`` stands for any folders, or none.
 
+    Letters with accents are compared in their composed form, since macOS decomposes them.
+
     Raises:
         UserError: the pattern has an unknown name, or none for the subject.
     """
-    expression = compile_pattern(pattern)
+    expression = compile_pattern(unicodedata.normalize("NFC", pattern))
     for path in files:
-        match = expression.fullmatch(path.relative_to(root).as_posix())
+        name = unicodedata.normalize("NFC", path.relative_to(root).as_posix())
+        match = expression.fullmatch(name)
         if match:
             yield Match(path, match.groupdict())
 

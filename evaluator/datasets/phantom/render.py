@@ -6,7 +6,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+import scipy
 
 from evaluator.datasets.phantom.anatomy import ADULT, ORGANS, TISSUES
 from evaluator.imaging.geometry import affine_of, spacing, to_index
@@ -81,13 +81,13 @@ def render_image(
     image: Any = values[labels]
     step = np.array(spacing(affine_of(grid)))
     if modality == "PT":
-        image = gaussian_filter(image, PET_FWHM_MM / FWHM / step)
+        image = scipy.ndimage.gaussian_filter(image, PET_FWHM_MM / FWHM / step)
         noise = rng.standard_normal(grid.shape, dtype=np.float32)
         pet: NDArray[Any] = np.maximum(
             image + PET_NOISE * np.sqrt(np.maximum(image, 0)) * noise, 0
         ).astype(np.float32)
         return pet
-    image = gaussian_filter(image, CT_BLUR_MM / step)
+    image = scipy.ndimage.gaussian_filter(image, CT_BLUR_MM / step)
     noise = rng.standard_normal(grid.shape, dtype=np.float32)
     if modality == "CT":
         ct: NDArray[Any] = np.clip(image + CT_NOISE_HU * noise, -1024, 3071).astype(np.int16)

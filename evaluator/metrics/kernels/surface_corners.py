@@ -25,7 +25,7 @@ def _grown(array: Any) -> Any:
 def _mark_borders(rows: Any, full: bool, marks: Any) -> None:
     """Mark the corners between the columns of four rows where not all eight voxels are equal.
 
-    The row_b corners at the ends are always marked.
+    The first and the last corner are always marked.
     """
     a, b, c, d = rows
     n = a.size

@@ -1,6 +1,6 @@
-"""Kernels that read complete volumes: labels, voxel counts, shared voxels.
+"""Kernels that read complete volumes: voxel counts, shared voxels.
 
-A row is a line of voxels along the fastest axis. Runs of equal voxels are processed as row_a. The
+A row is a line of voxels along the fastest axis. Runs of equal voxels are counted at once. The
 first and last column of a row's targets are stored, so later passes read only these columns.
 """
 
@@ -14,29 +14,6 @@ from evaluator.compilation import njit
 
 CHUNK = 32
 """Voxels that are compared with the current run at once."""
-
-
-@njit(cache=True, nogil=True)
-def present_labels(voxels: Any, most: int) -> Any:
-    """The values in a line of voxels, in no order; at most row_a more than ``most``."""
-    seen = {np.int64(0)}
-    if voxels.size == 0:
-        return np.array(list(seen))
-    before = voxels[0]
-    seen.add(np.int64(before))
-    for start in range(0, voxels.size, CHUNK):
-        chunk = voxels[start : start + CHUNK]
-        differ = before ^ before
-        for j in range(chunk.size):
-            differ |= chunk[j] ^ before
-        if differ != 0:
-            for value in chunk:
-                if value != before:
-                    before = value
-                    seen.add(np.int64(value))
-            if len(seen) > most:
-                break
-    return np.array(list(seen))
 
 
 @njit(cache=True, nogil=True)

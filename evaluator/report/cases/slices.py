@@ -11,7 +11,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from evaluator.imaging.geometry import spacing, to_world
 from evaluator.report.cases.canvas import (
@@ -201,9 +201,9 @@ def _shadow(
         placed[:, plane.up].clip(0, counts[plane.up] - 1),
         placed[:, plane.across].clip(0, counts[plane.across] - 1),
     ] = 1
-    closed: Matrix = ndimage.binary_closing(np.pad(flat, 1), np.ones((3, 3)))[1:-1, 1:-1].astype(
-        float
-    )
+    closed: Matrix = scipy.ndimage.binary_closing(np.pad(flat, 1), np.ones((3, 3)))[
+        1:-1, 1:-1
+    ].astype(float)
     return closed
 
 
@@ -224,12 +224,12 @@ def _centre(
         error = reference.astype(bool)
     if not error.any():
         return to_world(affine, (np.array(reference.shape) - 1) / 2)
-    labels, count = ndimage.label(error)
+    labels, count = scipy.ndimage.label(error)
     largest = labels == 1 + int(np.argmax(np.bincount(labels.ravel(), minlength=count + 1)[1:]))
     low = [int(np.flatnonzero(largest.any(axis=tuple({0, 1, 2} - {n})))[0]) for n in range(3)]
-    crop = largest[ndimage.find_objects(largest.astype(np.int8))[0]]
+    crop = largest[scipy.ndimage.find_objects(largest.astype(np.int8))[0]]
     deepest = np.unravel_index(
-        int(np.argmax(ndimage.distance_transform_edt(np.pad(crop, 1)))),
+        int(np.argmax(scipy.ndimage.distance_transform_edt(np.pad(crop, 1)))),
         tuple(n + 2 for n in crop.shape),
     )
     return to_world(affine, np.array(deepest) - 1 + low)
@@ -238,7 +238,7 @@ def _centre(
 def _bounds(affine: Matrix, masks: Sequence[NDArray[Any]], centre: Place) -> tuple[Place, Place]:
     low, high = centre - LEAST / 2, centre + LEAST / 2
     for mask in masks:
-        group = _corners(affine, ndimage.find_objects(mask.astype(np.int8))[0])
+        group = _corners(affine, scipy.ndimage.find_objects(mask.astype(np.int8))[0])
         low, high = np.minimum(low, group[0] - MARGIN), np.maximum(high, group[1] + MARGIN)
     return low, high
 
@@ -268,7 +268,7 @@ def _grid(
 
 
 def _sampled(array: NDArray[Any], index: Matrix, outside: float) -> Matrix:
-    values: Matrix = ndimage.map_coordinates(
+    values: Matrix = scipy.ndimage.map_coordinates(
         array, index, order=1, mode="constant", cval=outside, output=np.float64
     )
     return values

@@ -7,9 +7,9 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
-from nibabel.orientations import apply_orientation, io_orientation
 
 from evaluator.types import Failure, Status
+from evaluator.volumes.quick_nibabel import apply_orientation, io_orientation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

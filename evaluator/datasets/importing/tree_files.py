@@ -1,0 +1,76 @@
+"""The files of a folder by their kind: volumes, archives, and what is left out at once."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from evaluator.datasets.importing.archives import ARCHIVE_REASON, is_archive
+from evaluator.datasets.importing.found import LeftOut
+from evaluator.datasets.importing.tree import HIDDEN_FILE, walk_tree
+from evaluator.volumes import SUFFIXES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: Unicode's classes of controls and of separators of lines and paragraphs
+CONTROLS = ("Cc", "Zl", "Zp")
+#: how the text of a path holds bytes that are no UTF-8
+LONE_SURROGATE = "Cs"
+
+
+@dataclass(slots=True)
+class TreeFiles:
+    """What a folder holds."""
+
+    #: files with the suffix of a volume whose path a case list can hold
+    volumes: list[Path] = field(default_factory=list)
+    archives: list[Path] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    #: suffix -> number of all other files
+    others: Counter[str] = field(default_factory=Counter)
+
+
+def read_tree(root: Path) -> TreeFiles:
+    """Find the files of a folder; links to folders are followed once."""
+    files = TreeFiles()
+    for entry in walk_tree(root):
+        path = root / entry.path
+        is_volume = path.name.lower().endswith(SUFFIXES)
+        if entry.problem:
+            if is_volume or entry.problem != HIDDEN_FILE:
+                files.left_out.append(LeftOut(path=path, reason=entry.problem))
+        elif is_volume and (character := unwritable(entry.path)):
+            reason = f"a case list cannot hold {character} in its path; rename it"
+            files.left_out.append(LeftOut(path=path, reason=reason))
+        elif is_volume:
+            files.volumes.append(path)
+        elif is_archive(path):
+            files.archives.append(path)
+            files.left_out.append(LeftOut(path=path, reason=ARCHIVE_REASON))
+        else:
+            files.others[_suffix(path)] += 1
+    files.volumes.sort()
+    return files
+
+
+def _suffix(path: Path) -> str:
+    """The suffix of a file, both if the last one is that of a compressed file; else its name."""
+    suffix = path.suffix.lower()
+    if suffix == ".gz":
+        suffix = "".join(path.suffixes[-2:]).lower()
+    return suffix or path.name
+
+
+def unwritable(path: str) -> str:
+    """What a line of a case list cannot hold of a path, in words; empty if it holds all of it."""
+    classes = {unicodedata.category(character) for character in path}
+    if LONE_SURROGATE in classes:
+        return "bytes that are no UTF-8"
+    if classes & set(CONTROLS):
+        return "a tab, a line break or another control character"
+    if "\\" in path:
+        return "a backslash"
+    return "a space at the beginning" if path != path.strip() else ""
