@@ -58,8 +58,13 @@ def withdraw(challenge: OpenChallenge, submission: str, *, team: str) -> None:
     )
 
 
-def approve(challenge: OpenChallenge, submission: str) -> None:
+def approve(challenge: OpenChallenge, submission: str, *, by: str = "") -> None:
     """Let a checked submission into the queue, by the organiser.
+
+    Args:
+        challenge: of the submission.
+        submission: its id.
+        by: which organiser, for the log; so in all actions of organisers.
 
     Raises:
         UserError: it does not wait for approval.
@@ -67,11 +72,13 @@ def approve(challenge: OpenChallenge, submission: str) -> None:
     status = status_of(challenge, submission)
     if status.state != "checked":
         raise UserError(f"submission {submission} is {status.state} and waits for no approval")
-    challenge.folder.log.append("approved", submission=submission, actor="organiser")
+    challenge.folder.log.append(
+        "approved", submission=submission, actor="organiser", facts=_facts(by)
+    )
     challenge.database.insist(lambda: queue.enqueue(challenge.database, submission))
 
 
-def rerun(challenge: OpenChallenge, submission: str, *, reason: str = "") -> int:
+def rerun(challenge: OpenChallenge, submission: str, *, reason: str = "", by: str = "") -> int:
     """Evaluate a submission once more, by the organiser; earlier results are kept.
 
     Returns:
@@ -91,13 +98,12 @@ def rerun(challenge: OpenChallenge, submission: str, *, reason: str = "") -> int
     )
     if job is None:
         raise UserError(f"submission {submission} is {status.state} and has not ended")
-    challenge.folder.log.append(
-        "rerun", submission=submission, actor="organiser", facts={"evaluation": job, "why": reason}
-    )
+    facts = _facts(by, evaluation=job, why=reason)
+    challenge.folder.log.append("rerun", submission=submission, actor="organiser", facts=facts)
     return job
 
 
-def disqualify(challenge: OpenChallenge, submission: str, *, reason: str) -> None:
+def disqualify(challenge: OpenChallenge, submission: str, *, reason: str, by: str = "") -> None:
     """Take a submission out of the ranking, by the organiser; a running one is ended.
 
     Raises:
@@ -106,13 +112,14 @@ def disqualify(challenge: OpenChallenge, submission: str, *, reason: str) -> Non
     if not reason.strip():
         raise UserError("a disqualification needs a reason, which the team and the log get")
     challenge.folder.submission(submission)
+    facts = _facts(by, reason=reason)
     challenge.folder.log.append(
-        "disqualified", submission=submission, actor="organiser", facts={"reason": reason}
+        "disqualified", submission=submission, actor="organiser", facts=facts
     )
     _set_disqualified(challenge, submission, reason)
 
 
-def reinstate(challenge: OpenChallenge, submission: str, *, reason: str) -> None:
+def reinstate(challenge: OpenChallenge, submission: str, *, reason: str, by: str = "") -> None:
     """Take a disqualification back, by the organiser.
 
     Raises:
@@ -120,9 +127,8 @@ def reinstate(challenge: OpenChallenge, submission: str, *, reason: str) -> None
     """
     if status_of(challenge, submission).state != "disqualified":
         raise UserError(f"submission {submission} is not disqualified")
-    challenge.folder.log.append(
-        "reinstated", submission=submission, actor="organiser", facts={"reason": reason}
-    )
+    facts = _facts(by, reason=reason)
+    challenge.folder.log.append("reinstated", submission=submission, actor="organiser", facts=facts)
     _set_disqualified(challenge, submission, "")
 
 
@@ -138,13 +144,16 @@ def _set_disqualified(challenge: OpenChallenge, submission: str, reason: str) ->
     challenge.database.insist(enter)
 
 
-def rescore(challenge: OpenChallenge, submission: str, *, reason: str) -> ChallengeResult:
+def rescore(
+    challenge: OpenChallenge, submission: str, *, reason: str, by: str = ""
+) -> ChallengeResult:
     """Score a submission's masks again, without a container; the earlier result is kept.
 
     Args:
         challenge: of the submission.
         submission: its id.
         reason: why; it is part of the result.
+        by: which organiser, for the log.
 
     Raises:
         UserError: the submission has no result, or a mask or a reference has changed.
@@ -158,12 +167,8 @@ def rescore(challenge: OpenChallenge, submission: str, *, reason: str) -> Challe
         raise UserError(f"submission {submission}: its run folder is gone; use: rerun")
     score_run(run)
     result = write_result(challenge, folder, before.evaluation, f"rescored: {reason}")
-    challenge.folder.log.append(
-        "rescored",
-        submission=submission,
-        actor="organiser",
-        facts={"result": result.version, "evaluation": result.evaluation, "why": reason},
-    )
+    facts = _facts(by, result=result.version, evaluation=result.evaluation, why=reason)
+    challenge.folder.log.append("rescored", submission=submission, actor="organiser", facts=facts)
 
     def enter() -> None:
         with challenge.database.writing() as session:
@@ -175,6 +180,10 @@ def rescore(challenge: OpenChallenge, submission: str, *, reason: str) -> Challe
 
     challenge.database.insist(enter)
     return result
+
+
+def _facts(by: str, **facts: object) -> dict[str, object]:
+    return facts | {"by": by} if by else facts
 
 
 def _is_charged(challenge: OpenChallenge, submission: str) -> bool:

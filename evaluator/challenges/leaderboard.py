@@ -116,7 +116,8 @@ def write_leaderboard(
 def _last_change(challenge: OpenChallenge) -> str:
     time = ""
     for event in challenge.folder.log.events():
-        time = event.time
+        if event.submission or event.event == "created":  # not who signed in at the portal
+            time = event.time
     return time
 
 

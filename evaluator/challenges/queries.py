@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -99,6 +99,18 @@ def status_of(challenge: OpenChallenge, submission: str) -> Status:
     return status
 
 
+def as_team_sees(status: Status) -> Status:
+    """A state without what is the organiser's: workers, and reasons of the machine's faults."""
+    detail = status.detail
+    if status.state == "failed" and status.fault != "team":
+        detail = (
+            f"a fault of the {status.fault}, which does not count; the organiser has the reason"
+        )
+    elif status.state in ("queued", "running"):
+        detail = f"attempt {status.attempt}" if status.attempt > 1 else ""
+    return replace(status, detail=detail, worker="")
+
+
 def workers(challenge: OpenChallenge) -> list[WorkerState]:
     """The workers that told of themselves and did not end regularly."""
 
@@ -132,6 +144,8 @@ def view_submission(
         now: the time; None: by this machine's clock.
     """
     status = status_of(challenge, submission)
+    if not organiser:
+        status = as_team_sees(status)
     folder = challenge.folder.submission(submission)
     phase = challenge.definition.phase(status.phase)
     hidden_log_reason = ""

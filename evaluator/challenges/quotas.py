@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, update
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from evaluator.challenges.definition import Quota
+    from evaluator.challenges.opening import OpenChallenge
 
 #: the "day" that counts the whole phase
 PHASE = "all"
@@ -51,10 +53,63 @@ def _use(session: Session, row: SubmissionRow, day: str, limit: int, when: str) 
         .execution_options(synchronize_session=False)
     )
     if getattr(counted, "rowcount", 0) != 1:
-        raise QuotaError(
-            f"team {row.team} has handed in {limit} submissions for track {row.track} {when}, "
-            "which is its quota"
-        )
+        raise _used_up(row.team, row.track, limit, when)
+
+
+def _used_up(team: str, track: str, limit: int, when: str) -> QuotaError:
+    return QuotaError(
+        f"team {team} has handed in {limit} submissions for track {track} {when}, which is its "
+        "quota"
+    )
+
+
+def submissions_left(challenge: OpenChallenge, *, team: str, track: str) -> tuple[int, int | None]:
+    """How many submissions a team may still hand in for a track.
+
+    Returns:
+        today, and in the open phase; None: as many as it likes.
+
+    Raises:
+        UserError: no phase is open.
+    """
+    now = datetime.now(UTC)
+    phase = challenge.definition.open_phase(now)
+    day, quota = now.date().isoformat(), phase.quota
+
+    def read() -> dict[str, int]:
+        with challenge.database.reading() as session:
+            rows = session.execute(
+                select(QuotaRow.day, QuotaRow.used).where(
+                    QuotaRow.team == team,
+                    QuotaRow.track == track,
+                    QuotaRow.phase == phase.name,
+                    QuotaRow.day.in_((day, PHASE)),
+                )
+            )
+            return {row.day: row.used for row in rows}
+
+    used = challenge.database.insist(read)
+    today = max(quota.per_day - used.get(day, 0), 0)
+    if quota.per_phase is None:
+        return today, None
+    in_phase = max(quota.per_phase - used.get(PHASE, 0), 0)
+    return min(today, in_phase), in_phase
+
+
+def require_left(challenge: OpenChallenge, *, team: str, track: str) -> None:
+    """Refuse a submission that could not be counted, before it is sent.
+
+    Raises:
+        QuotaError: the team has none left.
+        UserError: no phase is open, or the track is unknown.
+    """
+    challenge.definition.track(track)
+    quota = challenge.definition.open_phase().quota
+    today, in_phase = submissions_left(challenge, team=team, track=track)
+    if in_phase == 0:
+        raise _used_up(team, track, quota.per_phase or 0, "in this phase")
+    if today == 0:
+        raise _used_up(team, track, quota.per_day, "today")
 
 
 def refund(session: Session, submission: str) -> bool:

@@ -20,6 +20,7 @@ from evaluator.challenges.image_inspection import inspect_submission
 from evaluator.challenges.outcomes import fail
 from evaluator.challenges.quotas import charge
 from evaluator.challenges.records import SubmissionRecord
+from evaluator.challenges.sources import require_source
 from evaluator.challenges.tables import SubmissionRow
 from evaluator.errors import UserError, write_fault
 from evaluator.runs.json_types import write_typed
@@ -31,12 +32,6 @@ if TYPE_CHECKING:
     from evaluator.challenges.queue import Claim
 
 TEAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-#: registry, repository, tag and digest of an image, as Docker writes them
-REFERENCE = re.compile(
-    r"[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
-    r"(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?"
-)
-ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".zip")
 #: the team of the organiser's baseline
 BASELINE = "baseline"
 #: how long a submission may be received and inspected before a worker takes it over, seconds
@@ -64,7 +59,7 @@ def submit(
         track: name of the track.
         now: the time; None: by this machine's clock.
         name: the archive's name as the team gave it; empty: that of the file.
-        move: take the file itself instead of a copy, for an upload.
+        move: take the file itself instead of a copy, for an upload; it stays after an error.
 
     Returns:
         the id of the submission, whatever its inspection found; its status tells.
@@ -88,8 +83,11 @@ def receive(
     now: datetime | None = None,
     name: str = "",
     move: bool = False,
+    is_reference: bool = False,
 ) -> Claim:
     """Store a submission and count it; see ``submit``.
+
+    With ``is_reference`` the source is never a file of this machine: a stranger wrote it.
 
     Returns:
         the claim of whoever inspects it. After an hour a worker does.
@@ -98,8 +96,8 @@ def receive(
     _require_team(challenge, team)
     definition.track(track)
     phase = definition.open_phase(moment)
-    if definition.engine != "local" and team != BASELINE:
-        _require_image(source)
+    if team != BASELINE:
+        require_source(source, zoo=definition.engine == "local", is_reference=is_reference)
     record = SubmissionRecord(
         id=f"{moment:%Y%m%d}-{secrets.token_hex(4)}",
         team=team,
@@ -111,10 +109,15 @@ def receive(
     )
     staged = challenge.folder.incoming / record.id
     try:
-        record = _store(staged, record, source, move=move, most=definition.limits.archive_gib)
+        if not is_reference:
+            record = _store(staged, record, source, move=move, most=definition.limits.archive_gib)
+        _write_record(staged, record)
         claim = _enter(challenge, record, phase)
         _publish(staged, challenge.folder.submissions / record.id)
     except BaseException:
+        if move and not is_reference:
+            with suppress(OSError):
+                (staged / "image.tar").replace(source)
         shutil.rmtree(staged, ignore_errors=True)
         raise
     facts = {"team": team, "track": track, "phase": phase.name, "source": record.source}
@@ -133,26 +136,10 @@ def _require_team(challenge: OpenChallenge, team: str) -> None:
         raise UserError(f"team {team} does not take part; teams are named in challenge.toml")
 
 
-def _require_image(source: str) -> None:
-    """Refuse what is neither a file nor the reference of an image, before it counts.
-
-    A mistyped path has the form of a reference, so an ending of archives decides.
-    """
-    path = Path(source).expanduser()
-    if path.is_file():
-        return
-    if path.is_dir():
-        raise UserError(f"{source} is a folder; hand in the file of docker save")
-    if source.endswith(ARCHIVE_SUFFIXES):
-        raise UserError(f"there is no file {source}")
-    if not REFERENCE.fullmatch(source):
-        raise UserError(f"{source!r} is neither a file nor the reference of an image")
-
-
 def _store(
     staged: Path, record: SubmissionRecord, source: str, *, move: bool, most: float
 ) -> SubmissionRecord:
-    """Put the submission's files into a folder; returns the record with the archive's hash."""
+    """Put the archive, if there is one, into a folder; returns the record with its hash."""
     archive = Path(source).expanduser()
     try:
         staged.mkdir(parents=True)
@@ -167,8 +154,15 @@ def _store(
             record = replace(record, source=name, archive_sha256=sha256, archive_bytes=size)
     except OSError as error:
         raise write_fault(staged, error) from error
-    write_typed(staged / "submission.json", record)
     return record
+
+
+def _write_record(staged: Path, record: SubmissionRecord) -> None:
+    try:
+        staged.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_fault(staged, error) from error
+    write_typed(staged / "submission.json", record)
 
 
 def _take(archive: Path, target: Path, *, move: bool) -> str:

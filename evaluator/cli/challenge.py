@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evaluator.cli import challenge_organiser, challenge_team
+from evaluator.cli import challenge_organiser, challenge_team, challenge_tokens
 from evaluator.cli.options import PATH, contract_option, json_option
 from evaluator.plain_text import clean_text
 
@@ -82,5 +82,6 @@ for command in (
     challenge_team.status,
     challenge_team.show,
     challenge_team.withdraw,
+    challenge_tokens.token,
 ):
     challenge.add_command(command)

@@ -50,6 +50,7 @@ COMMANDS = {
     "data": ("evaluator.cli.data", "List, verify and generate datasets."),
     "organs": ("evaluator.cli.organs", "List the names of targets, with tolerances and sources."),
     "challenge": ("evaluator.cli.challenge", "Inspect, run and rank the images of teams."),
+    "serve": ("evaluator.cli.serve", "Serve the web portal of a challenge."),
     "doctor": ("evaluator.cli.doctor", "Check what this machine has and what is missing."),
 }
 

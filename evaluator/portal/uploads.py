@@ -1,0 +1,268 @@
+"""Uploads of archives in parts, which can be broken off and continued.
+
+A part is stored as a whole or not at all, and only where the file ends. So a part that is sent
+twice, broken off or sent by two connections at once changes nothing. The file is read by nobody
+before the upload is complete.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evaluator.challenges.quotas import require_left
+from evaluator.challenges.submitting import receive
+from evaluator.errors import HostError, UserError, write_fault
+from evaluator.locks import file_lock
+from evaluator.plain_text import clean_text
+from evaluator.runs.json_types import read_typed, write_typed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from evaluator.challenges.opening import OpenChallenge
+    from evaluator.challenges.queue import Claim
+
+GIB = 2**30
+#: longest part, bytes
+PART_BYTES = 2**23
+#: parts that are in memory at the same time
+MOST_PARTS = 32
+#: uploads that a team may have begun and not finished
+MOST_UPLOADS = 2
+#: an upload that did not grow for so long is removed, seconds
+EXPIRES_SECONDS = 3 * 24 * 3600.0
+#: space that uploads leave on the disk, bytes
+RESERVE_BYTES = 2 * GIB
+IDENTIFIER = re.compile(r"[0-9a-f]{32}")
+
+
+class OffsetError(UserError):
+    """A part does not begin where the file ends."""
+
+    def __init__(self, offset: int) -> None:
+        """State the offset of the next part, bytes."""
+        super().__init__(f"the next part begins at byte {offset}")
+        self.offset = offset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """What the first request of an upload said."""
+
+    id: str
+    team: str
+    track: str
+    #: of the team's file
+    name: str
+    #: of the complete file, bytes
+    size: int
+    #: what the team's program recognises its file by; never interpreted
+    fingerprint: str = ""
+
+
+def begin_upload(
+    challenge: OpenChallenge, *, team: str, track: str, name: str, size: int, fingerprint: str = ""
+) -> Upload:
+    """Begin an upload, or find the team's unfinished one of the same file.
+
+    Args:
+        challenge: where it is handed in.
+        team: who uploads.
+        track: name of the track.
+        name: of the file.
+        size: of the file, bytes.
+        fingerprint: differs between files of the same name and size.
+
+    Raises:
+        QuotaError: the team has no submission left.
+        UserError: the track is unknown, no phase is open, the file is too large, or the team has
+            too many unfinished uploads.
+        HostError: the upload cannot be stored, or the disk lacks space.
+    """
+    require_left(challenge, team=team, track=track)
+    most = challenge.definition.limits.archive_gib
+    if not 0 < size <= most * GIB:
+        raise UserError(f"the archive has {size} bytes; 1 byte to {most:g} GiB are allowed")
+    name, fingerprint = clean_text(name, 200), clean_text(fingerprint, 200)
+    folder = upload_folder(challenge)
+    with file_lock(folder / "lock", "umd"):
+        _remove_expired(challenge)
+        present = unfinished(challenge, team)
+        for upload in present:
+            wanted = (name, size, track, fingerprint)
+            if (upload.name, upload.size, upload.track, upload.fingerprint) == wanted:
+                return upload
+        if len(present) >= MOST_UPLOADS:
+            raise UserError(
+                f"team {team} has {MOST_UPLOADS} unfinished uploads; finish or cancel one"
+            )
+        require_space(folder, size)
+        upload = Upload(
+            id=secrets.token_hex(16),
+            team=team,
+            track=track,
+            name=name,
+            size=size,
+            fingerprint=fingerprint,
+        )
+        try:
+            _data(challenge, upload.id).touch()
+        except OSError as error:
+            raise write_fault(folder, error) from error
+        write_typed(folder / f"{upload.id}.json", upload)
+    return upload
+
+
+def require_space(folder: Path, size: int) -> None:
+    """Refuse to store bytes that the disk has no room for.
+
+    Raises:
+        HostError: it has not.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < size + RESERVE_BYTES:
+        raise HostError(f"{folder}: {free / GIB:.1f} GiB are free, {size / GIB:.1f} GiB are needed")
+
+
+def find_upload(challenge: OpenChallenge, identifier: str, *, team: str) -> Upload:
+    """An unfinished upload of a team.
+
+    Raises:
+        UserError: there is none with this id.
+    """
+    path = upload_folder(challenge) / f"{identifier}.json"
+    if IDENTIFIER.fullmatch(identifier) and path.is_file():
+        upload = read_typed(Upload, path)
+        if upload.team == team:
+            return upload
+    raise UserError("there is no such upload; begin again")
+
+
+def unfinished(challenge: OpenChallenge, team: str) -> list[Upload]:
+    """The unfinished uploads of a team."""
+    return [
+        upload
+        for upload in _all(challenge)
+        if upload.team == team and _data(challenge, upload.id).is_file()
+    ]
+
+
+def offset_of(challenge: OpenChallenge, upload: Upload) -> int:
+    """Where the next part begins, bytes."""
+    return _data(challenge, upload.id).stat().st_size
+
+
+def append_part(challenge: OpenChallenge, upload: Upload, offset: int, part: bytes) -> int:
+    """Append a part.
+
+    Args:
+        challenge: of the upload.
+        upload: which one.
+        offset: where the part begins, bytes.
+        part: its bytes.
+
+    Returns:
+        where the next part begins, bytes.
+
+    Raises:
+        OffsetError: the part does not begin where the file ends.
+        UserError: the file would be larger than announced, or was finished or cancelled.
+        HostError: the disk is full; nothing of the part is stored.
+    """
+    if offset + len(part) > upload.size:
+        raise UserError(f"the file is larger than the announced {upload.size} bytes")
+    with file_lock(_lock(challenge, upload.id), "umd"):
+        find_upload(challenge, upload.id, team=upload.team)
+        path = _data(challenge, upload.id)
+        end = path.stat().st_size
+        if offset != end:
+            raise OffsetError(end)
+        require_space(path.parent, len(part))
+        _write(path, offset, part)
+    return offset + len(part)
+
+
+def _write(path: Path, offset: int, part: bytes) -> None:
+    try:
+        with path.open("r+b", buffering=0) as file:
+            try:
+                file.seek(offset)
+                written = file.write(part)
+                if written != len(part):
+                    raise HostError(f"{path}: the disk took {written} of {len(part)} bytes")
+                os.fdatasync(file.fileno())
+            except BaseException:
+                file.truncate(offset)
+                raise
+    except OSError as error:
+        raise write_fault(path, error) from error
+
+
+def finish_upload(challenge: OpenChallenge, upload: Upload) -> Claim:
+    """Hand in a complete upload.
+
+    Returns:
+        the claim of who inspects the submission (``evaluator.challenges.submitting.receive``).
+
+    Raises:
+        OffsetError: a part is missing.
+        UserError: the submission is not taken; the upload stays.
+    """
+    with file_lock(_lock(challenge, upload.id), "umd"):
+        find_upload(challenge, upload.id, team=upload.team)
+        size = offset_of(challenge, upload)
+        if size != upload.size:
+            raise OffsetError(size)
+        claim = receive(
+            challenge,
+            str(_data(challenge, upload.id)),
+            team=upload.team,
+            track=upload.track,
+            name=upload.name,
+            move=True,
+        )
+        _remove(challenge, upload.id)
+    return claim
+
+
+def cancel_upload(challenge: OpenChallenge, upload: Upload) -> None:
+    """Remove an unfinished upload."""
+    with file_lock(_lock(challenge, upload.id), "umd"):
+        _remove(challenge, upload.id)
+
+
+def _all(challenge: OpenChallenge) -> Iterator[Upload]:
+    for path in sorted(upload_folder(challenge).glob("*.json")):
+        yield read_typed(Upload, path)
+
+
+def _remove_expired(challenge: OpenChallenge) -> None:
+    for upload in list(_all(challenge)):
+        data = _data(challenge, upload.id)
+        if not data.exists() or time.time() - data.stat().st_mtime > EXPIRES_SECONDS:
+            _remove(challenge, upload.id)
+
+
+def _remove(challenge: OpenChallenge, identifier: str) -> None:
+    for suffix in ("json", "tar", "lock"):
+        (upload_folder(challenge) / f"{identifier}.{suffix}").unlink(missing_ok=True)
+
+
+def upload_folder(challenge: OpenChallenge) -> Path:
+    """The folder of unfinished uploads."""
+    return challenge.folder.incoming / "uploads"
+
+
+def _data(challenge: OpenChallenge, identifier: str) -> Path:
+    return upload_folder(challenge) / f"{identifier}.tar"
+
+
+def _lock(challenge: OpenChallenge, identifier: str) -> Path:
+    return upload_folder(challenge) / f"{identifier}.lock"

@@ -1,0 +1,244 @@
+"""Archives in parts: broken off, continued, changed on the way, sent twice, too large."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import threading
+
+import pytest
+
+from evaluator.challenges.queries import status_of
+from evaluator.challenges.submitting import submit
+from evaluator.errors import HostError, UserError
+from evaluator.portal import uploads
+from evaluator.portal.uploads import (
+    OffsetError,
+    append_part,
+    begin_upload,
+    find_upload,
+    finish_upload,
+    offset_of,
+    upload_folder,
+)
+from tests.image_archives import archive_bytes, image
+
+REFERENCE = "registry.example.org/blue/model:1"
+
+
+def wish(content: bytes, **changes: object) -> dict[str, object]:
+    return {"track": "box", "name": "image.tar", "size": len(content)} | changes
+
+
+def digest(part: bytes) -> dict[str, str]:
+    return {
+        "Content-Digest": f"sha-256=:{base64.b64encode(hashlib.sha256(part).digest()).decode()}:"
+    }
+
+
+def program(site, team: str = "blue") -> dict[str, str]:
+    return {"Authorization": f"Bearer {site.tokens[team]}"}
+
+
+def test_an_upload_that_is_broken_off_twice_is_continued(site):
+    content, client = archive_bytes(image()), site.blue.client
+    headers = {"X-CSRF-Token": site.blue.csrf}
+    offsets = []
+    step = len(content) // 3 + 1
+    for _ in range(3):  # each time by what a new page knows
+        begun = client.post("/uploads", json=wish(content), headers=headers).json()
+        offsets.append(begun["offset"])
+        part = content[begun["offset"] : begun["offset"] + step]
+        answer = client.put(
+            f"/uploads/{begun['id']}",
+            params={"offset": begun["offset"]},
+            content=part,
+            headers=headers | digest(part),
+        )
+        assert answer.json() == {"offset": begun["offset"] + len(part)}
+    assert offsets == [0, step, 2 * step]
+    answer = client.post(f"/uploads/{begun['id']}/finish", headers=headers)
+    end = answer.json()
+    assert end["sha256"] == hashlib.sha256(content).hexdigest()
+    folder = site.challenge.folder.submission(end["submission"])
+    assert folder.archive.read_bytes() == content
+    assert folder.record().source == "image.tar"
+    assert folder.check().accepted, folder.check().problems
+    assert status_of(site.challenge, end["submission"]).state == "queued"
+    assert sorted(path.suffix for path in upload_folder(site.challenge).iterdir()) == [""]
+    assert end["submission"] in site.blue.get("/submissions").text
+
+
+def test_a_part_is_stored_whole_and_once(site):
+    client, headers = site.nobody.client, program(site)
+    content = bytes(range(256)) * 8
+    begun = client.post("/uploads", json=wish(content), headers=headers).json()
+    path = f"/uploads/{begun['id']}"
+
+    def put(offset, part, **more):
+        return client.put(path, params={"offset": offset}, content=part, headers=headers | more)
+
+    changed = put(0, content[:100], **digest(content[1:101]))
+    assert changed.status_code == 422
+    assert put(0, content[:100], **{"Content-Digest": "md5=:x:"}).status_code == 400
+    assert client.get(path, headers=headers).json()["offset"] == 0
+    assert put(0, content[:100]).json() == {"offset": 100}
+    for offset in (0, 50, 101, 2000):  # again, overlapping, with a gap
+        answer = put(offset, b"x" * 10)
+        assert answer.status_code == 409
+        assert answer.json()["offset"] == 100
+    for offset in ("", "-1", "1.0", "٣", "9" * 30):
+        assert put(offset, b"x").status_code == 400
+    assert put(100, b"x" * len(content)).status_code == 400  # more than announced
+    assert client.post(f"{path}/finish", headers=headers).status_code == 409
+    assert put(100, content[100:]).json() == {"offset": len(content)}
+    stored = upload_folder(site.challenge) / f"{begun['id']}.tar"
+    assert stored.read_bytes() == content
+    assert client.delete(path, headers=headers).status_code == 204
+    assert not stored.exists()
+    assert put(0, b"x").status_code == 400
+
+
+def test_two_connections_of_one_upload_write_each_part_once(challenge):
+    upload = begin_upload(challenge, team="blue", track="box", name="a", size=8000)
+    refused = []
+
+    def send(letter: bytes) -> None:
+        while (offset := offset_of(challenge, upload)) < 8000:
+            try:
+                append_part(challenge, upload, offset, letter * 1000)
+            except OffsetError as error:
+                refused.append(error.offset)
+
+    threads = [threading.Thread(target=send, args=(letter,)) for letter in (b"a", b"b", b"c")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    content = (upload_folder(challenge) / f"{upload.id}.tar").read_bytes()
+    assert len(content) == 8000
+    assert all(len(set(content[i : i + 1000])) == 1 for i in range(0, 8000, 1000))
+
+
+def test_files_of_the_same_name_are_not_mixed(challenge):
+    facts = {"team": "blue", "track": "box", "name": "a.tar", "size": 10}
+    first = begin_upload(challenge, **facts, fingerprint="1")
+    assert begin_upload(challenge, **facts, fingerprint="1") == first
+    second = begin_upload(challenge, **facts, fingerprint="2")
+    assert second.id != first.id
+    with pytest.raises(UserError, match="2 unfinished uploads"):
+        begin_upload(challenge, **facts, fingerprint="3")
+    with pytest.raises(UserError, match="no such upload"):
+        find_upload(challenge, first.id, team="red")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": 0}, "1 byte to"),
+        ({"size": -5}, "1 byte to"),
+        ({"size": 2**40}, "0.03 GiB are allowed"),
+        ({"size": "5"}, "must be a number"),
+        ({"size": True}, "must be a number"),
+        ({"size": 5.0}, "must be a number"),
+        ({"name": None}, "must be texts"),
+        ({"track": "other"}, "no track"),
+        ({"fingerprint": 5}, "must be texts"),
+    ],
+)
+def test_wishes_that_are_refused(site, changes, message):
+    answer = site.nobody.client.post(
+        "/uploads", json=wish(b"12345", **changes), headers=program(site)
+    )
+    assert answer.status_code == 400
+    assert message in answer.json()["error"]
+    for body in (b"", b"[]", b"{", b"[" * 5000, b"\xff"):
+        answer = site.nobody.client.post("/uploads", content=body, headers=program(site))
+        assert answer.status_code == 400
+
+
+def test_a_name_is_never_a_path(challenge):
+    upload = begin_upload(
+        challenge, team="blue", track="box", name="../../\x1b[31mx\u202e.tar", size=3
+    )
+    append_part(challenge, upload, 0, b"abc")
+    claim = finish_upload(challenge, upload)
+    record = challenge.folder.submission(claim.submission).record()
+    assert record.source == "../../x.tar"
+    names = {path.name for path in challenge.folder.path.rglob("*.tar")}
+    assert names == {"image.tar"}
+
+
+def test_a_used_quota_is_told_before_the_upload_and_keeps_it_after(challenge):
+    facts = {"team": "blue", "track": "box"}
+    upload = begin_upload(challenge, **facts, name="a", size=3)
+    append_part(challenge, upload, 0, b"abc")
+    for number in range(2):
+        submit(challenge, f"{REFERENCE}{number}", **facts)
+    with pytest.raises(UserError, match=r"2 submissions .* today"):
+        begin_upload(challenge, **facts, name="b", size=3)
+    with pytest.raises(UserError, match="which is its quota"):
+        finish_upload(challenge, upload)
+    # it can be handed in tomorrow
+    assert (upload_folder(challenge) / f"{upload.id}.tar").read_bytes() == b"abc"
+    assert find_upload(challenge, upload.id, team="blue") == upload
+    assert len(challenge.folder.ids()) == 2
+
+
+def test_a_full_disk_refuses_and_loses_nothing(challenge, monkeypatch):
+    upload = begin_upload(challenge, team="blue", track="box", name="a", size=6)
+    append_part(challenge, upload, 0, b"abc")
+    monkeypatch.setattr(uploads, "RESERVE_BYTES", 2**62)
+    with pytest.raises(HostError):
+        append_part(challenge, upload, 3, b"def")
+    with pytest.raises(HostError):
+        begin_upload(challenge, team="red", track="box", name="a", size=6)
+    monkeypatch.undo()
+    assert append_part(challenge, upload, 3, b"def") == 6
+
+
+def test_an_upload_that_was_left_is_removed(challenge, monkeypatch):
+    left = begin_upload(challenge, team="blue", track="box", name="a", size=6)
+    monkeypatch.setattr(uploads, "EXPIRES_SECONDS", -1.0)
+    begin_upload(challenge, team="red", track="box", name="a", size=6)
+    with pytest.raises(UserError, match="no such upload"):
+        find_upload(challenge, left.id, team="blue")
+
+
+def test_a_form_hands_in_an_archive_without_javascript(site):
+    content = archive_bytes(image())
+    fields = {"csrf": site.blue.csrf, "track": "box"}
+    files = {"archive": ("../my image.tar", io.BytesIO(content))}
+    answer = site.blue.client.post("/submit", data=fields, files=files)
+    assert answer.status_code == 303, answer.text
+    submission = answer.headers["location"].rpartition("/")[2]
+    folder = site.challenge.folder.submission(submission)
+    assert folder.archive.read_bytes() == content
+    assert "queued" in site.blue.get(f"/submissions/{submission}").text
+    assert list(site.challenge.folder.incoming.rglob("*.tar")) == []
+
+
+@pytest.mark.parametrize(
+    "reference", ["/etc/passwd", "~/x", "../private/salt", "private/salt", "-x", "a b", "x.tar", ""]
+)
+def test_a_reference_is_never_a_file_of_this_machine(site, monkeypatch, reference):
+    monkeypatch.chdir(site.challenge.folder.path)
+    answer = site.blue.post("/submit", track="box", reference=reference)
+    if answer.status_code == 303:  # it has the form of a reference, and is one
+        (submission,) = site.challenge.folder.ids()
+        assert not site.challenge.folder.submission(submission).archive.exists()
+    else:
+        assert answer.status_code == 400
+        assert site.challenge.folder.ids() == []
+
+
+def test_refused_archives_are_explained_to_the_team_only(site):
+    fields = {"csrf": site.blue.csrf, "track": "box"}
+    files = {"archive": ("image.tar", io.BytesIO(b"<script>alert(1)</script>" * 50))}
+    answer = site.blue.client.post("/submit", data=fields, files=files)
+    page = site.blue.get(answer.headers["location"]).text
+    assert "failed" in page
+    assert "problem" in page
+    assert "<script>alert" not in page
+    assert site.red.get(answer.headers["location"]).status_code == 404
