@@ -53,7 +53,7 @@ def check_files(model: str, sources: Sources, folder: Path) -> Iterator[Prefligh
     for download in (*sources.weights, *sources.auxiliary):
         path = folder / download.into
         if download.unpack:
-            yield _unpacked(path, download)
+            yield _unpacked(model, path, download)
         elif not path.is_file():
             yield _of_file(download, "failed", _absent(model, path, download))
         else:
@@ -98,11 +98,12 @@ def _absent(model: str, path: Path, download: Download) -> str:
     return f"{path} {what}; umd models fetch {model} brings it from {download.address}"
 
 
-def _unpacked(folder: Path, download: Download) -> PreflightResult:
+def _unpacked(model: str, folder: Path, download: Download) -> PreflightResult:
     try:
         sha256 = check_unpacked(folder, download)
     except ModelFilesError as error:
-        return _of_file(download, "failed", str(error))
+        detail = f"{error}; umd models fetch {model} brings it from {download.address}"
+        return _of_file(download, "failed", detail)
     if download.sha256 == UNVERIFIED:
         detail = f"archive of sha256 {sha256}; none is published"
         return _of_file(download, "unknown", detail, sha256)
