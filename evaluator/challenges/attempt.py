@@ -1,6 +1,8 @@
 """One attempt at the evaluation of a submission, as a process of its own.
 
-    python -m evaluator.challenges.attempt FOLDER SUBMISSION JOB ATTEMPT GPUS
+    python -m evaluator.challenges.attempt FOLDER SUBMISSION JOB ATTEMPT GPUS RUNTIME
+
+An empty RUNTIME is the engine's default.
 
 The worker that starts it decides by the folder what became of the submission. When the worker dies,
 the pipe that is this process's standard input closes, and the process ends.
@@ -62,6 +64,7 @@ def evaluate(
     submission: SubmissionFolder,
     job: int,
     gpus: tuple[int | str, ...] | None,
+    runtime: str | None,
 ) -> None:
     """Run a submission: the dry run, the first hidden subject, then all.
 
@@ -82,6 +85,7 @@ def evaluate(
             dataset=dataset,
             protocol=track.protocol,
             engine=definition.engine,
+            runtime=runtime,
             gpus=gpus,
             name=submission.run_name(job, part),
             limit=limit,
@@ -149,7 +153,7 @@ def _step(name: str, work: Callable[[], RunStore]) -> RunStore:
 
 def main(arguments: list[str]) -> NoReturn:
     """Make the attempt and write how it ended."""
-    path, name, job, attempt, gpus = arguments
+    path, name, job, attempt, gpus, runtime = arguments
     folder = ChallengeFolder(Path(path))
     os.environ["UMD_RUNS"], os.environ["UMD_MODELS"] = str(folder.runs), str(folder.models)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -159,7 +163,7 @@ def main(arguments: list[str]) -> NoReturn:
     place = submission.attempt_path(int(job), int(attempt))
     try:
         definition = read_definition(folder.path)
-        evaluate(folder, definition, submission, int(job), parse_gpus(gpus))
+        evaluate(folder, definition, submission, int(job), parse_gpus(gpus), runtime or None)
         end = AttemptEnd(ended="done", step="all cases")
     except AttemptFailedError as error:
         end = AttemptEnd(ended="failed", step=error.step, fault=error.fault, detail=str(error))

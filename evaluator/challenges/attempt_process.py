@@ -28,15 +28,27 @@ class AttemptProcess:
     """The process of one attempt, in a process group of its own."""
 
     def __init__(
-        self, folder: ChallengeFolder, submission: SubmissionFolder, claim: Claim, gpus: str
+        self,
+        folder: ChallengeFolder,
+        submission: SubmissionFolder,
+        claim: Claim,
+        gpus: str,
+        runtime: str = "",
     ) -> None:
         """Start it.
+
+        Args:
+            folder: of the challenge.
+            submission: that is evaluated.
+            claim: of the worker.
+            gpus: of the containers.
+            runtime: program that starts the containers; empty: the engine's default.
 
         Raises:
             HostError: its log cannot be written.
         """
         path = submission.attempt_log(claim.job, claim.attempt)
-        words = [str(folder.path), submission.id, str(claim.job), str(claim.attempt), gpus]
+        words = [str(folder.path), submission.id, str(claim.job), str(claim.attempt), gpus, runtime]
         command = [sys.executable, "-m", "evaluator.challenges.attempt", *words]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         try:

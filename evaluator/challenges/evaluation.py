@@ -42,6 +42,8 @@ class Evaluation:
     stop: threading.Event
     #: how long a worker may be silent, seconds
     lease: float
+    #: program that starts the containers; empty: the engine's default
+    runtime: str = ""
 
     def run(self) -> bool:
         """Evaluate the submission; whether it ended with an outcome."""
@@ -72,7 +74,7 @@ class Evaluation:
             "started", submission=submission.id, actor=claim.worker, facts=facts
         )
         limit = challenge.definition.limits.submission_seconds
-        process = AttemptProcess(challenge.folder, submission, claim, self.gpus)
+        process = AttemptProcess(challenge.folder, submission, claim, self.gpus, self.runtime)
         ended = process.watch(most_seconds=limit, pause=self.lease / 4, is_wanted=self._keep_claim)
         if ended == "not wanted":
             if self.stop.is_set():

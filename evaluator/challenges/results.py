@@ -123,6 +123,7 @@ def make_result(
         software=version("umd-evaluator"),
         scorer=SCORER_VERSION,
         engine=info.engine.name,
+        runtime=info.engine.runtime,
         isolates=info.engine.isolates,
         synthetic=info.dataset.synthetic,
         random_weights=info.random_weights,

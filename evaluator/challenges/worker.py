@@ -31,6 +31,8 @@ class WorkerOptions:
     slots: int = 1
     #: for each slot the GPUs of its containers: "all", "none", or names separated by commas
     gpus: Sequence[str] = ("all",)
+    #: program that starts the containers, such as runsc; empty: the engine's default
+    runtime: str = ""
     #: end after one submission
     once: bool = False
     #: end when no submission waits and none is worked on by anybody
@@ -103,7 +105,14 @@ class Worker:
                 lambda: queue.claim_next(database, f"{self.name}.{slot}", self.options.lease)
             )
             if claim is not None:
-                done += Evaluation(self.challenge, claim, gpus, self.stop, self.options.lease).run()
+                done += Evaluation(
+                    self.challenge,
+                    claim,
+                    gpus,
+                    self.stop,
+                    self.options.lease,
+                    self.options.runtime,
+                ).run()
                 if self.options.once:
                     return done
                 continue

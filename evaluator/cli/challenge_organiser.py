@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from evaluator.cli.challenge_options import challenge_option, opened
-from evaluator.cli.options import PATH, FiniteRange
+from evaluator.cli.options import PATH, FiniteRange, runtime_option
 from evaluator.plain_text import clean_text
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def check(folder: Path) -> None:
     help='GPUs of a slot: "all", "none", or indices such as 0 or 0,1 (repeat it for each slot; '
     'default: "all").',
 )
+@runtime_option
 @click.option("--once", is_flag=True, help="End after one submission.")
 @click.option("--until-empty", is_flag=True, help="End when no submission waits or runs.")
 @click.option(
@@ -69,6 +70,7 @@ def work(
     challenge: Path,
     slots: int,
     gpus: tuple[str, ...],
+    runtime: str | None,
     once: bool,
     until_empty: bool,
     lease: float,
@@ -79,18 +81,22 @@ def work(
     """
     from evaluator.challenges.worker import Worker, WorkerOptions
     from evaluator.cli.options import parse_gpus
+    from evaluator.containers.engines import open_engine
 
     for text in gpus:
         parse_gpus(text)
     options = WorkerOptions(
         slots=slots,
         gpus=gpus or ("all",),
+        runtime=runtime or "",
         once=once,
         until_empty=until_empty,
         pause=min(2.0, lease / 4),
         lease=lease,
     )
     with opened(challenge) as present:
+        if runtime is not None:
+            open_engine(present.definition.engine, runtime)  # says what is wrong with it
         worker = Worker(present, options)
         click.echo(f"worker {worker.name} on {present.folder.path}", err=True)
         count = worker.run()

@@ -40,6 +40,11 @@ engine_option = click.option(
     help="Container engine; auto takes the first that answers. local runs models without a "
     "container and provides no isolation.",
 )
+runtime_option = click.option(
+    "--runtime",
+    help="Program that starts the model's containers, such as runsc (gVisor), by its name in the "
+    "configuration of docker or podman (default: the engine's).",
+)
 image_engine_option = click.option(
     "--engine",
     type=click.Choice(["auto", "docker", "podman", "podman-socket", "apptainer"]),

@@ -16,6 +16,7 @@ from evaluator.cli.options import (
     engine_option,
     gpus_option,
     parse_gpus,
+    runtime_option,
     sockets_option,
     unregistered_option,
     weights_option,
@@ -67,6 +68,7 @@ NO_MASK_EXIT = 11
     help="Name of a protocol, or path of its file.",
 )
 @engine_option
+@runtime_option
 @gpus_option
 @click.option(
     "--name",

@@ -83,7 +83,7 @@ def run_info(
             preflight=_preflight(plan, weights_sha256),
         ),
         options=dict(plan.options),
-        engine=_engine_info(engine),
+        engine=_engine_info(engine, config.runtime),
         limits=limits,
         gpus=tuple(map(_gpu_info, gpus)),
         software=SoftwareInfo(version=version("umd-evaluator"), commit=_commit()),
@@ -126,6 +126,7 @@ def arguments_of(config: RunConfig) -> list[str]:
         "--data-root": config.data_root and config.data_root.absolute(),
         "--weights": None if weights == "published" else weights,
         "--engine": None if config.engine == "auto" else config.engine,
+        "--runtime": config.runtime,
         "--name": config.name,
         "--prompts": config.prompts,
         "--timeout": config.timeout,
@@ -147,9 +148,10 @@ def _absolute(source: str) -> str:
     return str(Path(source).absolute()) if source.endswith(".toml") else source
 
 
-def _engine_info(engine: Engine) -> EngineInfo:
+def _engine_info(engine: Engine, runtime: str | None) -> EngineInfo:
     return EngineInfo(
         name=engine.name,
+        runtime=runtime or "",
         isolates=engine.isolates,
         versions=engine.about(),
         unlimited=engine.unlimited(),

@@ -58,7 +58,7 @@ def resolve_plan(config: RunConfig) -> ResolvedPlan:
     chosen = shuffled(choose_cases(dataset, config.cases), config.shuffle)
     cases = tuple(limit_subjects(chosen, config.limit))
     replay = open_run(config.prompts) if config.prompts else None
-    engine = open_engine(config.engine)
+    engine = open_engine(config.engine, config.runtime)
     options = choose_options(zoo_model.card, config.options)
     prepared = find_prepared(zoo_model, engine, weights=config.weights)
     plan = Plan(

@@ -90,7 +90,7 @@ def execute(
         UserError: something that the user can mend.
         HostError: the machine failed; finished scans are kept, and the same call resumes the run.
     """
-    config, engine = resolved.config, open_engine(resolved.engine)
+    config, engine = resolved.config, open_engine(resolved.engine, resolved.config.runtime)
     checks = _accepted_checks(resolved)
     _warn_of_engine(resolved)
     build = ImageBuildConfig(fetch=Fetch(accepted=config.accepted))

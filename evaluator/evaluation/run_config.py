@@ -22,6 +22,8 @@ class RunConfig:
     dataset: str
     protocol: str = "paper"
     engine: str = "auto"
+    #: program that starts the model's containers, such as runsc; None: the engine's default
+    runtime: str | None = None
     #: indices of the GPUs to use; None: all of them, if the model can use one
     gpus: tuple[int | str, ...] | None = None
     #: name of the run; None: derived from model, dataset, protocol and settings

@@ -28,7 +28,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _TOLD = (
     "-m", "--model", "-d", "--data", "-p", "--protocol", "--engine", "--gpus", "--timeout",
     "--threads", "--recheck", "--shard", "--shuffle", "--limit", "--contract",
-    "--weights", "--option", "--accept-licence",
+    "--runtime", "--weights", "--option", "--accept-licence",
 )  # fmt: skip
 _FLAGS = (
     "--batch", "--debug", "--dry-run", "--force", "--rehash", "--unregistered",

@@ -97,6 +97,9 @@ class EngineInfo:
     #: "docker", "podman", "podman-socket", "apptainer" or "local"; "podman" in runs of before
     #: 2026-11-29 is the present "podman-socket"
     name: str
+    #: program that started the containers, if one was chosen; empty: the engine's default, or
+    #: several
+    runtime: str = ""
     #: whether the model was kept away from the machine, the network and other files
     isolates: bool
     #: component -> version
@@ -109,6 +112,7 @@ class EngineInfo:
         lacking = [text for text in present.unlimited if text not in self.unlimited]
         return replace(
             self,
+            runtime=self.runtime if self.runtime == present.runtime else "",
             isolates=self.isolates and present.isolates,
             unlimited=(*self.unlimited, *lacking),
         )

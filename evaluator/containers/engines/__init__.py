@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from evaluator.containers.engines.protocol import Engine, Process
-from evaluator.errors import EngineUnavailableError, UnknownNameError
+from evaluator.errors import EngineUnavailableError, UnknownNameError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["ENGINES", "Engine", "Process", "open_engine"]
 
 
-def _docker() -> Engine:
+def _docker(runtime: str | None = None) -> Engine:
     from evaluator.containers.engines.docker import DockerEngine
 
-    return DockerEngine.connect()
+    return DockerEngine.connect(runtime=runtime)
 
 
-def _podman() -> Engine:
+def _podman(runtime: str | None = None) -> Engine:
     from evaluator.containers.engines.command_engine import CommandLineEngine
     from evaluator.containers.engines.podman_engine import PodmanDialect
 
-    return CommandLineEngine(PodmanDialect.connect())
+    return CommandLineEngine(PodmanDialect.connect(runtime=runtime))
 
 
 def _podman_socket() -> Engine:
@@ -57,27 +57,42 @@ ENGINES: dict[str, Callable[[], Engine]] = {
     "apptainer": _apptainer,
     "local": _local,
 }
+#: engines whose containers can have another runtime
+_WITH_RUNTIME: dict[str, Callable[[str], Engine]] = {"docker": _docker, "podman": _podman}
 #: which engines "auto" tries, in this order
 AUTOMATIC = ("docker", "podman", "podman-socket", "apptainer")
 
 
-def open_engine(name: str = "auto") -> Engine:
+def open_engine(name: str = "auto", runtime: str | None = None) -> Engine:
     """The engine of this name; "auto" is the first of ``AUTOMATIC`` that answers.
 
     A user who set DOCKER_HOST or a Docker context chose that engine: then "auto" tries no other.
 
+    Args:
+        name: of the engine.
+        runtime: program that starts the model's containers, such as runsc, by its name in the
+            engine's configuration; None: the engine's default.
+
     Raises:
-        EngineUnavailableError: none answers; with what to do.
+        EngineUnavailableError: none answers, or it does not have the runtime; with what to do.
         UnknownNameError: there is no such engine.
+        UserError: the engine has no choice of runtimes.
     """
     if name != "auto":
         if name not in ENGINES:
             raise UnknownNameError("engine", name, ENGINES)
-        return ENGINES[name]()
+        if runtime is None:
+            return ENGINES[name]()
+        if name not in _WITH_RUNTIME:
+            raise UserError(
+                f"engine {name} has no choice of runtimes; --runtime {runtime} needs --engine "
+                "docker or podman"
+            )
+        return _WITH_RUNTIME[name](runtime)
     first: EngineUnavailableError | None = None
-    for candidate in AUTOMATIC:
+    for candidate in AUTOMATIC if runtime is None else tuple(_WITH_RUNTIME):
         try:
-            return ENGINES[candidate]()
+            return open_engine(candidate, runtime)
         except EngineUnavailableError as error:
             first = first or error
             if os.environ.get("DOCKER_HOST") or os.environ.get("DOCKER_CONTEXT"):

@@ -14,7 +14,7 @@ import docker
 import docker.errors
 
 from evaluator.containers.engines.abilities import Abilities
-from evaluator.containers.engines.address import docker_address, podman_address
+from evaluator.containers.engines.address import docker_address, podman_address, reach_socket
 from evaluator.containers.engines.container_process import ContainerProcess
 from evaluator.containers.engines.docker_errors import (
     ADDRESS,
@@ -57,14 +57,19 @@ HOW_TO_GET = """no container engine answers at {address} ({why}).
   A user needs to be in the group "docker".
   Without any engine: --engine local, which provides no isolation."""
 
+NO_RUNTIME = """\
+Docker knows no runtime {runtime}; it knows {known}.
+  Name the program in /etc/docker/daemon.json and restart Docker:
+  {{"runtimes": {{"{runtime}": {{"path": "/usr/bin/{runtime}"}}}}}}"""
+
 
 class DockerEngine:
     """A connection to Docker or Podman."""
 
     isolates = True
 
-    def __init__(self, client: Any, *, podman: bool) -> None:
-        self.client, self._podman = client, podman
+    def __init__(self, client: Any, *, podman: bool, runtime: str | None = None) -> None:
+        self.client, self._podman, self._runtime = client, podman, runtime
         self.name = "podman-socket" if podman else "docker"
         # Podman 4's attach refuses the upgrade that a session needs
         self.sessions = not podman
@@ -75,14 +80,20 @@ class DockerEngine:
         return str(getattr(self.client, ADDRESS, "an unknown address"))
 
     @classmethod
-    def connect(cls, *, podman: bool = False) -> DockerEngine:
+    def connect(cls, *, podman: bool = False, runtime: str | None = None) -> DockerEngine:
         """Connect by DOCKER_HOST, the Docker context or the usual socket.
 
+        Args:
+            podman: it is Podman's service.
+            runtime: of the containers; None: the engine's default.
+
         Raises:
-            EngineUnavailableError: none answers; the message says how to get an engine.
+            EngineUnavailableError: none answers, or it does not know the runtime; the message says
+                what to do.
         """
         address = podman_address() if podman else docker_address()
         try:
+            reach_socket(address.url)
             client = docker.DockerClient(
                 base_url=address.url, tls=address.tls, timeout=CALL_SECONDS
             )
@@ -93,8 +104,14 @@ class DockerEngine:
             raise EngineUnavailableError(advice) from error
         is_podman = any("Podman" in name for name in components)
         if podman and not is_podman:
+            client.close()
             raise EngineUnavailableError("what answers is Docker; use --engine docker")
-        return cls(client, podman=is_podman)
+        engine = cls(client, podman=is_podman, runtime=runtime)
+        if runtime is not None and runtime not in engine.runtimes:
+            raise EngineUnavailableError(
+                NO_RUNTIME.format(runtime=runtime, known=", ".join(sorted(engine.runtimes)))
+            )
+        return engine
 
     def about(self) -> dict[str, str]:
         """Versions of the engine."""
@@ -224,6 +241,8 @@ class DockerEngine:
         return {}
 
     def _create(self, arguments: dict[str, Any]) -> Any:
+        if self._runtime is not None:
+            arguments = {**arguments, "runtime": self._runtime}
         try:
             with engine_gone(self.client):
                 return self.client.containers.create(**docker_types(arguments))

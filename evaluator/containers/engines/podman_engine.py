@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import time
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,8 +73,11 @@ class PodmanDialect:
         self.program, self.facts = program, facts
 
     @classmethod
-    def connect(cls) -> PodmanDialect:
+    def connect(cls, *, runtime: str | None = None) -> PodmanDialect:
         """Find the program and what it can do.
+
+        Args:
+            runtime: of the containers: a name or path that podman knows; None: its default.
 
         Raises:
             EngineUnavailableError: there is none, or it does not work; with what to do.
@@ -84,6 +88,8 @@ class PodmanDialect:
             facts = parse_info(program.answer(["info", "--format", "json"]))
         except (EngineUnavailableError, HostError) as error:
             raise EngineUnavailableError(HOW_TO_GET.format(why=error)) from error
+        if runtime is not None:
+            return cls(_with_runtime(program, runtime), facts)
         # crun refuses machines with both versions of control groups, runc accepts them
         if facts.cgroups == "v1" and facts.runtime == "crun":
             runc = shutil.which("runc")
@@ -190,6 +196,18 @@ class PodmanDialect:
         )
         names = [line for line in text.splitlines() if line and "<none>" not in line]
         return sorted(names, key=lambda name: "umd/base" not in name)[:2]
+
+
+def _with_runtime(program: Program, runtime: str) -> Program:
+    """The program with another runtime; raises EngineUnavailableError if podman has none such."""
+    chosen = replace(program, command=(*program.command, "--runtime", runtime))
+    ended = chosen.call(["info", "--format", "json"])
+    if ended.code != 0:
+        raise EngineUnavailableError(
+            f"podman cannot use the runtime {runtime}: {ended.reason}; install it, or name its "
+            "program in the table engine.runtimes of containers.conf"
+        )
+    return chosen
 
 
 class PodmanProcess(PipedProcess):
