@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from typing import TYPE_CHECKING
 
 from evaluator.datasets.importing.archives import archives_text, require_folder
@@ -21,6 +22,7 @@ from evaluator.errors import DatasetError, ManifestError, UnknownNameError, User
 from evaluator.manifests.label_tables import read_label_table
 from evaluator.manifests.layouts import layout_files, recognise_layout
 from evaluator.plain_text import counted, visible
+from evaluator.volumes import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -125,11 +127,11 @@ def _by_pattern(root: Path, volumes: list[Path], options: LayoutOptions) -> Layo
     words = MODALITY_WORDS | dict(options.words)
     references: set[Path] = set()
     for pattern in options.references:
-        for match in match_files(root, volumes, pattern):
+        for match in match_files(root, volumes, pattern, words):
             references.add(match.path)
             add_reference(files, match, words, options.labels)
     for pattern in options.images:
-        for match in match_files(root, volumes, pattern):
+        for match in match_files(root, volumes, pattern, words):
             if match.path not in references:
                 add_image(files, match, words, pattern)
     return files
@@ -148,17 +150,28 @@ def _nnunet(root: Path, volumes: list[Path], options: LayoutOptions) -> LayoutFi
     words = MODALITY_WORDS | dict(options.words)
     files = LayoutFiles()
     for part in ("Tr", "Ts"):
-        for match in match_files(root, volumes, f"labels{part}/{{subject}}.*"):
-            add_reference(files, match, words, labels)
-        for match in match_files(root, volumes, f"images{part}/{{subject}}_{{modality}}.*"):
-            channel = names.get(match.parts["modality"])
-            if channel is None:
-                reason = f"dataset.json has no channel {match.parts['modality']}"
-                files.left_out.append(LeftOut(path=match.path, reason=reason))
+        for volume in volumes:
+            folder, stem = volume.relative_to(root).parent.as_posix(), _stem(volume)
+            if folder == f"labels{part}":
+                add_reference(files, Match(volume, {"subject": stem}), words, labels)
+            if folder != f"images{part}":
                 continue
-            named = Match(match.path, {**match.parts, "modality": channel})
+            # a case may have "_" in its name: the channel is the last part
+            subject, _, number = stem.rpartition("_")
+            channel = names.get(number)
+            if not subject or channel is None:
+                reason = f"dataset.json has no channel {number}; names end with _0000, _0001, ..."
+                files.left_out.append(LeftOut(path=volume, reason=reason))
+                continue
+            named = Match(volume, {"subject": subject, "modality": channel})
             add_image(files, named, words, channel)
     return files
+
+
+def _stem(volume: Path) -> str:
+    """The name of a volume without its suffix, in composed letters."""
+    suffix = next(suffix for suffix in SUFFIXES if volume.name.lower().endswith(suffix))
+    return unicodedata.normalize("NFC", volume.name[: -len(suffix)])
 
 
 def _bids(root: Path, volumes: list[Path], options: LayoutOptions) -> LayoutFiles:
