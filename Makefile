@@ -32,7 +32,7 @@ GPU_PYTHON ?= python3
 BUNDLE     ?=
 OUT        ?= .umd/gpu-check
 
-.PHONY: help eval test test-extended gpu-check test-zoo test-upstream lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds bench-zoo bench-statistics bench-grid confounds bench-compare bench-report bench-pipeline bench-scale compare-peers code-metrics clean
+.PHONY: help eval test test-extended test-hostile gpu-check test-zoo test-upstream lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds bench-zoo bench-statistics bench-grid confounds bench-compare bench-report bench-pipeline bench-scale compare-peers code-metrics clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -50,6 +50,10 @@ test: $(VENV)/dev.done ## lint, types, and the tests of WHAT=tests
 test-extended: $(VENV)/dev.done ## further variants of the tests: more kinds of failures, engines and grids
 	@.ci/ensure-engine
 	UMD_TEST_EXTENDED=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder -m extended tests
+
+test-hostile: $(VENV)/dev.done ## every attack of the hostile model, on the engine of this machine; writes docs/security.md
+	@.ci/ensure-engine
+	PYTHONPATH=. $(BIN)/python -W ignore -m tests.docker.hostile.table --write
 
 test-zoo: $(VENV)/dev.done ## build the models' images with random weights, check and run them (UMD_BUNDLE=folder for files that no index has, UMD_RECORD=1 to record the checks)
 	@.ci/ensure-engine

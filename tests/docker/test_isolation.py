@@ -106,6 +106,7 @@ def test_the_container_options(tmp_path):
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
         "pids_limit": 1024,
+        "healthcheck": {"test": ["NONE"]},
         "mem_limit": 2**30,
         "memswap_limit": 2**30,
         "shm_size": 2**30,

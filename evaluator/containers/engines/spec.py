@@ -228,6 +228,8 @@ def container_arguments(
         "device_requests": [{"device_ids": [gpu], "capabilities": [["gpu"]]}] if gpu else [],
         "stdin_open": mode == "serve",
         "log_config": None if podman else LOG_OPTIONS,
+        # the program that an image names for it would run beside the model
+        "healthcheck": None if podman else {"test": ["NONE"]},
     }
     if podman:
         # podman would else ask for its own defaults, which an unprivileged host refuses
