@@ -8,9 +8,11 @@ Podman has to copy an image of 0.7 GB.
 from __future__ import annotations
 
 import shutil
+import subprocess
 
 import pytest
 
+from evaluator.containers.engines.spec import RUN_LABEL
 from evaluator.runs.tables import read_scores
 from evaluator.zoo.base_images import ensure_base
 from evaluator.zoo.docker_client import BuildClient
@@ -136,6 +138,12 @@ rounds = { count = 2, correction = "largest-error-click" }
 """
 
 
+def left_by_podman() -> str:
+    """Containers of the run whose name is podman; a relay must not keep its model's."""
+    command = ["podman", "ps", "--all", "--quiet", "--filter", f"label={RUN_LABEL}=podman"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
 def compare(tmp_path, archive, protocol, engines, **convention):
     """Run the image of an archive on all engines; they must not differ in a byte of a mask."""
     data = make_dataset(tmp_path / "data", ["a"], ("CT",))
@@ -155,6 +163,7 @@ def compare(tmp_path, archive, protocol, engines, **convention):
             assert path.read_bytes() == other.read_bytes(), engine
         assert scores(run) == scores(expected), engine
         assert run.info().identity.image == expected.info().identity.image
+    assert left_by_podman() == ""
     return expected
 
 

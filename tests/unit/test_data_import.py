@@ -91,6 +91,20 @@ def test_one_mask_for_each_target_and_words_for_modalities(data, tmp_path):
     assert len(load_dataset(tmp_path / "masks.toml").cases) == 2
 
 
+def test_masks_that_the_path_names_may_hold_another_value(data):
+    for path in data.glob("*_reference.nii.gz"):
+        labels, grid = read_labels(path)
+        mask = np.uint8(255) * (labels == 1).astype(np.uint8)
+        write_volume(path.with_name(path.name.replace("_reference", "-liver")), mask, grid)
+    pattern = ("{subject}_{modality}-{target}.nii.gz",)
+    found = survey(data, references=pattern, labels={"liver": (255,)})
+    tables = [entry.labels for scan in found.scans for entry in scan.references]
+    assert tables
+    assert all(table == {"liver": (255,)} for table in tables)
+    with pytest.raises(UserError, match=r"no reference has a label named lesion.*targets liver"):
+        survey(data, references=pattern, labels={"lesion": (255,)})
+
+
 def test_what_does_not_fit_is_left_out_with_the_reason(data):
     (data / "a_XY_image.nii.gz").write_bytes((data / "a_CT_image.nii.gz").read_bytes())
     (data / "b_CT_reference.nii.gz").unlink()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from evaluator.datasets.importing.archives import archives_text, require_folder
 from evaluator.datasets.importing.declared_layout import declared_files
-from evaluator.datasets.importing.found import MODALITY_WORDS, LeftOut, Survey
+from evaluator.datasets.importing.found import MODALITY_WORDS, LeftOut, Survey, dataset_name
 from evaluator.datasets.importing.layout_files import (
     LayoutFiles,
     LayoutOptions,
@@ -134,7 +134,21 @@ def _by_pattern(root: Path, volumes: list[Path], options: LayoutOptions) -> Layo
         for match in match_files(root, volumes, pattern, words):
             if match.path not in references:
                 add_image(files, match, words, pattern)
+    _require_used(options.labels, files)
     return files
+
+
+def _require_used(labels: Labels, files: LayoutFiles) -> None:
+    """Refuse names of labels that no reference has; raises UserError."""
+    targets = sorted({target for reference in files.references for target in reference.labels})
+    names = {*targets, *map(dataset_name, targets)}
+    if not labels or not targets or names & set(labels):
+        return
+    raise UserError(
+        f"no reference has a label named {', '.join(labels)}: the paths name the targets "
+        f"{', '.join(targets)}. Use these names in --label and --labels, or a pattern without "
+        "{target}"
+    )
 
 
 def _nnunet(root: Path, volumes: list[Path], options: LayoutOptions) -> LayoutFiles:
