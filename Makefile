@@ -32,7 +32,7 @@ GPU_PYTHON ?= python3
 BUNDLE     ?=
 OUT        ?= .umd/gpu-check
 
-.PHONY: help eval test test-extended gpu-check test-zoo test-upstream lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds bench-zoo bench-statistics bench-grid confounds bench-compare bench-report bench-pipeline bench-scale bench-challenge compare-peers code-metrics clean
+.PHONY: help eval test test-extended test-hostile gpu-check test-zoo test-upstream lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds bench-zoo bench-statistics bench-grid confounds bench-compare bench-report bench-pipeline bench-scale bench-challenge bench-portal compare-peers code-metrics clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -50,6 +50,10 @@ test: $(VENV)/dev.done ## lint, types, and the tests of WHAT=tests
 test-extended: $(VENV)/dev.done ## further variants of the tests: more kinds of failures, engines and grids
 	@.ci/ensure-engine
 	UMD_TEST_EXTENDED=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder -m extended tests
+
+test-hostile: $(VENV)/dev.done ## every attack of the hostile model, on the engine of this machine; writes docs/security.md
+	@.ci/ensure-engine
+	PYTHONPATH=. $(BIN)/python -W ignore -m tests.docker.hostile.table --write
 
 test-zoo: $(VENV)/dev.done ## build the models' images with random weights, check and run them (UMD_BUNDLE=folder for files that no index has, UMD_RECORD=1 to record the checks)
 	@.ci/ensure-engine
@@ -120,6 +124,9 @@ bench-scale: $(VENV)/dev.done ## growth of a run with its subjects: time, memory
 
 bench-challenge: $(VENV)/dev.done ## a challenge's queue with 100 and 500 submissions of a null image, 4 workers, SQLite and PostgreSQL; writes docs/benchmarks.md
 	PYTHONPATH=. $(BIN)/python benchmarks/bench_challenge.py --write $(ARGS)
+
+bench-portal: $(VENV)/dev.done ## a challenge's portal: 50 people at once, an upload of 1 GiB that is broken off twice; ARGS="--people 50 --upload-gib 4"
+	PYTHONPATH=. $(BIN)/python benchmarks/bench_portal.py --upload-gib 1 $(ARGS)
 
 bench-statistics: $(VENV)/dev.done ## coverage, false positives and power on simulated subjects; writes docs/statistics.md
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python benchmarks/bench_statistics.py

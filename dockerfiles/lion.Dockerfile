@@ -9,6 +9,7 @@ ENV PYTHONPATH=/opt/umd/sdk:/opt/umd/model-packages:/opt/umd/torch-packages:/opt
 COPY models/sdk/zoo_transforms/__init__.py \
      models/sdk/zoo_transforms/intensity.py \
      models/sdk/zoo_transforms/resampling.py \
+     models/sdk/zoo_transforms/splines.py \
      /opt/umd/sdk/zoo_transforms/
 COPY models/nnunet/results.py models/nnunet/random_results.py /opt/model/
 COPY models/lion/*.py /opt/model/

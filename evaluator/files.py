@@ -29,6 +29,8 @@ FileState = tuple[int, int, int, int]
 #: path -> the state of a file, and the sha256 that it had in this state
 _TRUSTED: dict[str, tuple[FileState, str]] = {}
 
+#: bytes that files of one kind have in common: the first columns of a CSV, the first key of JSON
+COMMON_BEGINNING = 14
 #: errors of a damaged tar file, compressed or not; gzip and bz2 also raise OSError without a number
 DAMAGED_TAR = (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, ValueError)
 
@@ -79,6 +81,43 @@ def write_bytes(path: Path, content: bytes) -> None:
         with suppress(OSError):
             part.unlink()
         raise write_fault(path, error) from error
+
+
+def check_replaceable(path: Path, *beginnings: bytes) -> None:
+    """Refuse to write over a file that this project did not write.
+
+    Args:
+        path: the file to write. What is no regular file, such as a pipe, is accepted.
+        beginnings: how the project's files of this kind begin.
+
+    Raises:
+        UserError: the file has another content, or is a folder.
+        HostError: the file cannot be read.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name a file")
+    if not path.is_file():
+        return
+    try:
+        with path.open("rb") as file:
+            start = file.read(max(map(len, beginnings)))
+    except OSError as error:
+        raise write_fault(path, error) from error
+    if start and not start.startswith(beginnings):
+        raise UserError(f"{path} exists and holds something else; choose another file")
+
+
+def write_results(contents: Mapping[Path, bytes]) -> None:
+    """Write files that may replace those of an earlier command, and nothing else.
+
+    Raises:
+        UserError: a file is there and begins with other bytes. No file is written then.
+        HostError: a file cannot be written.
+    """
+    for path, content in contents.items():
+        check_replaceable(path, content[:COMMON_BEGINNING])
+    for path, content in contents.items():
+        write_bytes(path, content)
 
 
 @contextmanager

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from evaluator.challenges.results import baseline_result
-from evaluator.challenges.submitting import BASELINE, submit
+from evaluator.challenges.submitting import submit
 from evaluator.challenges.tables import SubmissionRow
+from evaluator.challenges.teams import BASELINE
 
 if TYPE_CHECKING:
     from evaluator.challenges.folder import SubmissionFolder

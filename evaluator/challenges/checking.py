@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from evaluator.types import Dataset
 
+#: from this version on, Docker's filter of system calls refuses AF_VSOCK and io_uring
+FILTERING_DOCKER = 25
+
 Severity = Literal["error", "warning"]
 
 
@@ -180,6 +183,18 @@ def _check_engine(definition: Challenge) -> Iterator[Problem]:
     if definition.engine != "local":
         for sentence in engine.unlimited():
             yield _warning("engine", sentence)
+        yield from _check_version(engine.name, engine.about().get("version", ""))
+
+
+def _check_version(name: str, version: str) -> Iterator[Problem]:
+    """Old versions of Docker let system calls through that reach the host; docs/security.md."""
+    major = version.partition(".")[0]
+    if name == "docker" and major.isdigit() and int(major) < FILTERING_DOCKER:
+        yield _warning(
+            "engine",
+            f"Docker {version} lets images use AF_VSOCK (before 23) and io_uring (before 25): see "
+            "docs/security.md",
+        )
 
 
 def _check_folder(folder: ChallengeFolder, definition: Challenge) -> Iterator[Problem]:

@@ -18,7 +18,13 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Float, create_engine, event, literal_column
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DBAPIError,
+    NoSuchModuleError,
+    OperationalError,
+)
 from sqlalchemy.orm import Session
 
 from evaluator.errors import HostError, UserError
@@ -60,7 +66,7 @@ class Database:
             )
         try:
             self.engine = _create(self.url)
-        except (ArgumentError, NoSuchModuleError) as error:
+        except (ArgumentError, NoSuchModuleError, ValueError) as error:
             raise UserError(
                 f"database {hide_password(url)}: {error}; write sqlite:///FILE or "
                 "postgresql://USER@HOST/NAME"
@@ -115,6 +121,10 @@ class Database:
                 command.upgrade(config, "head")
         except OperationalError as error:
             raise unreachable(self.url, error) from None
+        except DatabaseError as error:
+            raise UserError(
+                f"the database {hide_password(self.url)} cannot be used: {error.orig}"
+            ) from None
 
     def close(self) -> None:
         """Close all connections."""

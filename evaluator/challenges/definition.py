@@ -15,44 +15,47 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from evaluator.errors import ManifestError, UnknownNameError, UserError
 from evaluator.manifests.faults import invalid_manifest
+from evaluator.plain_text import clean_text
 from evaluator.types import MODALITIES, Modality, PromptKind
 
 NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 FILE = "challenge.toml"
+#: longest name; largest number of a count and of a limit; largest file, bytes
+MOST_NAME, MOST_COUNT, MOST_LIMIT, MOST_BYTES = 64, 1_000_000, 1e8, 2**20
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Limits(_Table):
     """What one submission may use."""
 
     #: for one request, seconds; None: as the image's card asks
-    request_seconds: float | None = Field(default=None, gt=0)
+    request_seconds: float | None = Field(default=None, gt=0, le=MOST_LIMIT)
     #: for the whole evaluation of a submission, seconds
-    submission_seconds: float = Field(default=24 * 3600.0, gt=0)
+    submission_seconds: float = Field(default=24 * 3600.0, gt=0, le=MOST_LIMIT)
     #: size of an archive, GiB
-    archive_gib: float = Field(default=40.0, gt=0)
+    archive_gib: float = Field(default=40.0, gt=0, le=MOST_LIMIT)
     #: how often an evaluation is repeated after faults of the host
-    host_retries: int = Field(default=3, ge=0)
+    host_retries: int = Field(default=3, ge=0, le=MOST_COUNT)
     #: hidden scans that are predicted again at the end, to see whether their order matters
-    recheck: int = Field(default=2, ge=0)
+    recheck: int = Field(default=2, ge=0, le=MOST_COUNT)
 
 
 class Quota(_Table):
     """How many submissions a team may hand in for one track."""
 
     #: on one day, by UTC
-    per_day: int = Field(default=2, ge=1)
+    per_day: int = Field(default=2, ge=1, le=MOST_COUNT)
     #: in a phase; None: no limit
-    per_phase: int | None = Field(default=None, ge=1)
+    per_phase: int | None = Field(default=None, ge=1, le=MOST_COUNT)
 
 
 class Phase(_Table):
     """A period in which submissions are taken, and what teams see of them."""
 
-    name: str = Field(pattern=NAME)
+    name: str = Field(pattern=NAME, max_length=MOST_NAME)
     #: date and time with a time zone
     start: datetime
     #: the first moment after the phase
@@ -99,7 +102,7 @@ class Phase(_Table):
 class Track(_Table):
     """Submissions that are ranked together."""
 
-    name: str = Field(pattern=NAME)
+    name: str = Field(pattern=NAME, max_length=MOST_NAME)
     title: str = Field(min_length=1)
     #: name of the protocol, or path of its file, from the challenge's folder
     protocol: str = Field(min_length=1)
@@ -142,7 +145,7 @@ class Ranking(_Table):
     #: name of a model, which the organiser runs as a submission of the team "baseline"
     baseline: str | None = None
     #: bootstrap samples of subjects
-    resamples: int = Field(default=1000, ge=10)
+    resamples: int = Field(default=1000, ge=10, le=MOST_COUNT)
     seed: int = 20260207
 
     @model_validator(mode="after")
@@ -158,7 +161,7 @@ class Ranking(_Table):
 class Challenge(_Table):
     """A challenge, as its folder defines it."""
 
-    name: str = Field(pattern=NAME)
+    name: str = Field(pattern=NAME, max_length=MOST_NAME)
     title: str = Field(min_length=1)
     description: str = ""
     #: address for questions
@@ -166,7 +169,7 @@ class Challenge(_Table):
     #: dataset of the dry run, which teams have too
     public_dataset: str = Field(min_length=1)
     #: subjects of the public dataset in the dry run
-    probe_subjects: int = Field(default=1, ge=1)
+    probe_subjects: int = Field(default=1, ge=1, le=MOST_COUNT)
     #: container engine; "local" runs models of the zoo without a container, for rehearsals only
     engine: Literal["auto", "docker", "podman", "podman-socket", "apptainer", "local"] = "auto"
     #: SQLAlchemy's URL of the database; None: SQLite, in the file challenge.db of the folder
@@ -232,8 +235,11 @@ def read_definition(folder: Path) -> Challenge:
     """
     path = folder / FILE
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        challenge = Challenge.model_validate(tomllib.loads(text))
+        if path.stat().st_size > MOST_BYTES:
+            raise ManifestError(f"{path}: larger than {MOST_BYTES} bytes")
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        _refuse_controls(path, content)
+        challenge = Challenge.model_validate(content)
     except FileNotFoundError:
         raise UserError(
             f"{folder} is no challenge: it has no {FILE}; make one with: "
@@ -243,9 +249,22 @@ def read_definition(folder: Path) -> Challenge:
         raise ManifestError(f"{path}: cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path}: not TOML: {error}") from None
+    except RecursionError:
+        raise ManifestError(f"{path}: nested too deeply") from None
     except ValidationError as error:
         raise invalid_manifest(path, error) from None
     return _absolute(challenge, folder)
+
+
+def _refuse_controls(path: Path, content: object) -> None:
+    """Refuse texts that change a terminal, look like another one, or end a path early (NUL)."""
+    if isinstance(content, dict):
+        content = [*content, *content.values()]
+    if isinstance(content, list):
+        for entry in content:
+            _refuse_controls(path, entry)
+    elif isinstance(content, str) and clean_text(content, None) != content:
+        raise ManifestError(f"{path}: {content[:60]!r} has control characters; remove them")
 
 
 def _absolute(challenge: Challenge, folder: Path) -> Challenge:

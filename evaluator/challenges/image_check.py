@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 TELLING = re.compile(r"(?:LD_|NVIDIA_|CUDA_VISIBLE|PYTHONSTARTUP|[A-Za-z_]*PROXY)", re.IGNORECASE)
 ROOT_USERS = re.compile(r"(?:|0+|root)(?::.*)?")
 DIGEST = re.compile(r"(?:^|/)([0-9a-f]{64})(?:\.json)?$")
-MOST_LAYERS = 127
+#: where a folder can be mounted: not the root, and no folder of the kernel or the evaluator
+VOLUME = re.compile(r"(?!/+(?:proc|sys|dev|input|output)(?:/|$))(?:/[\w.+@ -]+)+/?")
+MOST_LAYERS, MOST_VOLUMES = 127, 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,7 @@ def inspect_image(
     _describe_layers(layers, problems, notes)
     system = clean_text(str(body.get("os") or ""), 40)
     _check_platform(config, system, architectures, problems)
+    _check_config(config, problems)
     _describe_config(config, body, notes)
     return ImageReport(
         config=config,
@@ -154,6 +157,21 @@ def _check_platform(
             f"The image is for {clean_text(config.architecture, 40)!r} processors; here are "
             f"{' and '.join(architectures)}: build it with --platform linux/{architectures[0]}."
         )
+
+
+def _check_config(config: ImageConfig, problems: list[str]) -> None:
+    """Refuse what no engine starts, so that it is not taken for a fault of the host."""
+    if len(config.volumes) > MOST_VOLUMES:
+        problems.append(
+            f"The image declares {len(config.volumes)} volumes; {MOST_VOLUMES} are allowed."
+        )
+    bad = [path for path in config.volumes if not VOLUME.fullmatch(path) or ".." in path]
+    if bad:
+        problems.append(
+            f"The image declares the volume {clean_text(bad[0], 60)!r}, which is no place for one."
+        )
+    if any("\0" in word for word in (*config.entrypoint, *config.command)):
+        problems.append("ENTRYPOINT or CMD of the image holds a NUL, which no program can get.")
 
 
 def _describe_config(config: ImageConfig, body: Mapping[str, Any], notes: list[str]) -> None:

@@ -37,15 +37,20 @@ class ImageFiles:
 
 
 def load_json(content: bytes, name: str) -> Any:
-    """A JSON document whose objects have no key twice.
+    """A JSON document in UTF-8 whose objects have no key twice.
 
     Raises:
         UserError: it is not JSON, is nested too deeply, or has a key twice.
     """
     try:
-        return json.loads(content, object_pairs_hook=_object)
+        text = content.decode("utf-8")  # Python alone would read UTF-16, too
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{name} cannot be read as JSON: {error}") from None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from evaluator.challenges.leaderboard_scores import make_score_table
 from evaluator.challenges.result_file import ChallengeResult, ResultMetric
 from evaluator.challenges.signing import load_public_key, read_signed
-from evaluator.challenges.submitting import BASELINE
+from evaluator.challenges.teams import BASELINE
 from evaluator.errors import UserError
 from evaluator.files import file_sha256
 from evaluator.metrics import METRICS

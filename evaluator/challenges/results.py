@@ -17,7 +17,7 @@ from evaluator.challenges.result_file import (
     ResultTimes,
 )
 from evaluator.challenges.signed_results import write_signed
-from evaluator.challenges.submitting import BASELINE
+from evaluator.challenges.teams import BASELINE
 from evaluator.errors import UserError
 from evaluator.manifests.protocols import load_protocol
 from evaluator.metrics import METRICS, SCORER_VERSION

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import secrets
 import shutil
 from contextlib import ExitStack, suppress
@@ -22,6 +21,7 @@ from evaluator.challenges.quotas import charge
 from evaluator.challenges.records import SubmissionRecord
 from evaluator.challenges.sources import require_source
 from evaluator.challenges.tables import SubmissionRow
+from evaluator.challenges.teams import BASELINE, require_team
 from evaluator.errors import UserError, write_fault
 from evaluator.runs.json_types import write_typed
 
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from evaluator.challenges.opening import OpenChallenge
     from evaluator.challenges.queue import Claim
 
-TEAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-#: the team of the organiser's baseline
-BASELINE = "baseline"
 #: how long a submission may be received and inspected before a worker takes it over, seconds
 INTAKE_SECONDS = 3600.0
 COPY_BYTES = 2**22
@@ -93,7 +90,7 @@ def receive(
         the claim of whoever inspects it. After an hour a worker does.
     """
     definition, moment = challenge.definition, now or datetime.now(UTC)
-    _require_team(challenge, team)
+    require_team(challenge, team, source)
     definition.track(track)
     phase = definition.open_phase(moment)
     if team != BASELINE:
@@ -124,16 +121,6 @@ def receive(
     facts["archive_sha256"] = record.archive_sha256
     challenge.folder.log.append("received", submission=record.id, actor=team, facts=facts)
     return claim
-
-
-def _require_team(challenge: OpenChallenge, team: str) -> None:
-    if not TEAM.fullmatch(team):
-        raise UserError(
-            f"team {team!r}: a name has letters, digits and ._- and at most 63 characters"
-        )
-    teams = challenge.definition.teams
-    if teams and team not in (*teams, BASELINE):
-        raise UserError(f"team {team} does not take part; teams are named in challenge.toml")
 
 
 def _store(

@@ -86,7 +86,7 @@ def agree(
     (docs/agreement.md).
     """
     from evaluator.analysis.model_agreement import agree as agree_on_masks
-    from evaluator.files import csv_bytes, write_bytes
+    from evaluator.files import csv_bytes, write_results
 
     agreement = agree_on_masks(runs, consensus=consensus, outlier=outlier)
     tables = {
@@ -96,10 +96,9 @@ def agree(
         "outliers": agreement.outliers,
     }
     if folder:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, frame in tables.items():
-            path = folder / f"agreement-{name}.csv"
-            write_bytes(path, csv_bytes(frame))
+        files = {folder / f"agreement-{name}.csv": csv_bytes(tables[name]) for name in tables}
+        write_results(files)
+        for path in files:
             click.echo(path, err=as_json)
     if as_json:
         remarks = {"prompts": agreement.prompts, "warnings": list(agreement.warnings)}

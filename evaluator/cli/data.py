@@ -143,7 +143,7 @@ def fetch(name: str) -> None:
     "label_values",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Name of a label (repeatable), such as lesion=1.",
+    help="Name and value of a label (repeatable), such as lesion=1; masks of 255: lesion=255.",
 )
 @click.option(
     "--modality",

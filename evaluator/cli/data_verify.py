@@ -15,6 +15,7 @@ from evaluator.cli.tables import print_note, print_table
 from evaluator.datasets import load_dataset
 from evaluator.datasets.dataset_checks import check_counts
 from evaluator.datasets.verify import check_cases
+from evaluator.files import check_replaceable, write_bytes
 from evaluator.findings import SEVERITIES, count_findings
 from evaluator.plain_text import counted
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from evaluator.types import Dataset
 
 INVALID_DATA_EXIT = 5
+#: how the file of --output begins
+JSON_BEGINNING = b'{\n "dataset": "'
 #: pairs that are printed; the files list all
 MOST_PAIRS = 12
 #: cases that are checked at the same time
@@ -68,6 +71,12 @@ def verify_dataset(
     html: Path | None,
 ) -> None:
     """See ``umd data verify``. Raises SystemExit 1 for warnings and 5 for errors."""
+    if output:
+        check_replaceable(output, JSON_BEGINNING)
+    if html:
+        from evaluator.report.single_page import check_page
+
+        check_page(html)
     dataset = load_dataset(name, data_root)
     check, seconds = run_checks(dataset, depth)
     check = replace(check, findings=(*check.findings, *check_counts(dataset)))
@@ -123,8 +132,6 @@ def _shift(pair: PairSummary) -> float:
 
 
 def _write_json(path: Path, dataset: Dataset, check: DataCheck, depth: Depth) -> None:
-    from evaluator.files import write_bytes
-
     body: dict[str, Any] = {
         "dataset": dataset.name,
         "dataset_sha256": dataset.sha256,
@@ -140,7 +147,9 @@ def _write_json(path: Path, dataset: Dataset, check: DataCheck, depth: Depth) ->
 def write_card_page(name: str, data_root: Path | None, output: Path) -> None:
     """See ``umd data card``."""
     from evaluator.report.dataset_card import write_card
+    from evaluator.report.single_page import check_page
 
+    check_page(output)
     dataset = load_dataset(name, data_root)
     check, _ = run_checks(dataset, "full")
     click.echo(write_card(dataset, check, output))

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
+import re
 import shlex
 import sys
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
-from evaluator.errors import write_fault
+from evaluator.errors import UserError, write_fault
 from evaluator.plain_text import clean_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.console import Console
+
+#: files that are logs by their name, such as a batch system's
+LOG_SUFFIXES = (".log", ".out")
 
 
 @cache
@@ -75,6 +79,7 @@ def configure_logging(verbosity: int, log_file: Path | None) -> None:
         log_file: receives every message, with time and module, whatever the verbosity.
 
     Raises:
+        UserError: the file exists and is no log.
         HostError: the log file cannot be written.
     """
     logger = logging.getLogger("evaluator")
@@ -92,7 +97,24 @@ def configure_logging(verbosity: int, log_file: Path | None) -> None:
         logger.addHandler(_open_log_file(log_file))
 
 
+def check_log_file(path: Path) -> None:
+    """Refuse to append to a file that is no log; raises UserError."""
+    if path.suffix in LOG_SUFFIXES or not path.is_file():
+        return
+    try:
+        with path.open("rb") as file:
+            start = file.read(len("2026-01-01 "))
+    except OSError as error:
+        raise write_fault(path, error) from error
+    if start and not re.fullmatch(rb"\d{4}-\d\d-\d\d ", start):
+        raise UserError(
+            f"--log-file {path}: the file exists and is no log, so nothing is appended to it; "
+            "choose another file"
+        )
+
+
 def _open_log_file(path: Path) -> LogFile:
+    check_log_file(path)
     try:
         file = LogFile(path)
         file.begin(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC: {shlex.join(sys.argv)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from evaluator.evaluation.resolve import resolve
 from evaluator.evaluation.run_context import RunContext
 from evaluator.evaluation.run_process import counted, require_not_stopped, working_process
 from evaluator.limits import complete_limits
+from evaluator.limits.background import BackgroundLimits
 from evaluator.limits.run_limits import RULES
 from evaluator.locks import file_lock
 from evaluator.runs.claims import Claims, remove_claims
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from evaluator.runs.processes import RunProcess
     from evaluator.runs.run_info import LimitsInfo
     from evaluator.runs.store import RunStore
+    from evaluator.types import Modality
 
     Progress = Callable[[int, int, str], None]
 
@@ -116,14 +119,22 @@ def execute(
         if not resolved.finished:  # else every record was read when the run ended
             set_aside_damaged(run.path, run.place_of)
         process = stack.enter_context(working_process(resolved, run))
-        context = _open_context(resolved, plan, run, process, progress, stack)
+        background = stack.enter_context(BackgroundLimits(run.path, _open_scans(resolved)))
+        report = counted(len(resolved.scans), process, progress, background.scan_ended)
+        context = _open_context(resolved, plan, run, report, stack)
         connection = _connect(resolved, context, engine, prepared.model, limits, history)
         claims = Claims(run.path, process.record.id, Liveness(run.path))
         distributor = executor or LocalExecutor(resolved.gpus, run.name)
         _evaluate(resolved, context, claims, process, connection, distributor)
         require_not_stopped(process, run)
+        background.finish()
         _finish(resolved, context, connection)
     return run
+
+
+def _open_scans(resolved: ResolvedRun) -> Counter[str]:
+    """Case -> its scans in this process, of the cases that are not finished."""
+    return Counter(scan.case for scan in resolved.scans if scan.case not in resolved.finished)
 
 
 def _warn_of_engine(resolved: ResolvedRun) -> None:
@@ -178,8 +189,7 @@ def _open_context(
     resolved: ResolvedRun,
     plan: Plan,
     run: RunStore,
-    process: RunProcess,
-    progress: Progress,
+    report: Callable[[str, Modality, str], None],
     stack: ExitStack,
 ) -> RunContext:
     """What all scans share; the workspace and the validator are closed with ``stack``."""
@@ -193,7 +203,7 @@ def _open_context(
         validator=stack.enter_context(MaskValidator()),
         salt=run.info().salt,
         replay=open_run(config.prompts) if config.prompts else None,
-        progress=counted(len(resolved.scans), process, progress),
+        progress=report,
         checks=run.checks(),
         checked=resolved.data.sha256,
     )

@@ -26,7 +26,10 @@ def working_process(resolved: ResolvedRun, run: RunStore) -> AbstractContextMana
 
 
 def counted(
-    total: int, process: RunProcess, progress: Callable[[int, int, str], None]
+    total: int,
+    process: RunProcess,
+    progress: Callable[[int, int, str], None],
+    scan_ended: Callable[[str], None] = lambda _: None,
 ) -> Callable[[str, Modality, str], None]:
     """Count the scans that end, for the user and for other processes.
 
@@ -34,11 +37,13 @@ def counted(
         total: all scans of the process.
         process: the present one.
         progress: called with (scans ended, scans in all, how the last one ended).
+        scan_ended: called with the case of each scan that ends.
     """
     ended = count(1)
 
     def report(case: str, modality: Modality, how: str) -> None:
         process.scan_ended(before=how == "done before")
+        scan_ended(case)
         progress(next(ended), total, f"{case} {modality}: {how}")
 
     return report

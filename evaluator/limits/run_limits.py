@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -52,36 +53,59 @@ def complete_limits(run: RunStore) -> str:
     Returns:
         Why limits are missing, as a sentence; empty if the run has all of them.
     """
-    missing = _missing(run)
-    if not missing:
-        return ""
-    try:
-        dataset, protocol = _sources(run)
-        unregistered = run.info().unregistered
-    except UserError as error:
-        return f"no floors and ceilings: {error}"
-    cases = {case.id: case for case in dataset.cases}
-    shapes = TypicalShapes(dataset.cases)
-    problems: list[str] = []
-    for case, of_case in missing.items():
+    return RunLimits(run).complete()
+
+
+@dataclass(slots=True)
+class RunLimits:
+    """The limits of one run; dataset and typical shapes are read once, at the first use."""
+
+    run: RunStore
+    _sources: tuple[Dataset, Protocol, TypicalShapes] | None = None
+
+    def complete(self, cases: Iterable[str] | None = None) -> str:
+        """As ``complete_limits``, of some cases or of all.
+
+        Args:
+            cases: ids; None: all cases of the run that have records.
+        """
+        missing = _missing(self.run, cases)
+        if not missing:
+            return ""
         try:
-            prompts = of_case[0][1]
-            registered = not unregistered and has_one_frame(prompts)
-            source = partial(CaseLimits, cases[case], protocol, shapes, registered=registered)
-            _complete_case(run, cases[case], source, of_case)
-        except (VolumeError, UserError, OSError, KeyError) as error:
-            problems.append(f"{case}: {error}")
-        except HostError as error:  # the run's folder cannot be written
-            return f"floors and ceilings were not stored: {error}"
-    return f"no floors and ceilings of {'; '.join(problems)}" if problems else ""
+            dataset, protocol, shapes = self._read_sources()
+            unregistered = self.run.info().unregistered
+        except UserError as error:
+            return f"no floors and ceilings: {error}"
+        by_id = {case.id: case for case in dataset.cases}
+        problems: list[str] = []
+        for case, of_case in missing.items():
+            try:
+                prompts = of_case[0][1]
+                registered = not unregistered and has_one_frame(prompts)
+                source = partial(CaseLimits, by_id[case], protocol, shapes, registered=registered)
+                _complete_case(self.run, by_id[case], source, of_case)
+            except (VolumeError, UserError, OSError, KeyError) as error:
+                problems.append(f"{case}: {error}")
+            except HostError as error:  # the run's folder cannot be written
+                return f"floors and ceilings were not stored: {error}"
+        return f"no floors and ceilings of {'; '.join(problems)}" if problems else ""
+
+    def _read_sources(self) -> tuple[Dataset, Protocol, TypicalShapes]:
+        if self._sources is None:
+            dataset, protocol = _sources(self.run)
+            self._sources = (dataset, protocol, TypicalShapes(dataset.cases))
+        return self._sources
 
 
-def _missing(run: RunStore) -> dict[str, list[tuple[ScanRecord, CasePrompts, str]]]:
+def _missing(
+    run: RunStore, cases: Iterable[str] | None
+) -> dict[str, list[tuple[ScanRecord, CasePrompts, str]]]:
     """Case -> the scans with predictions whose limits are absent or of other prompts or rules."""
     dataset_sha256 = run.info().identity.dataset_sha256
     missing: dict[str, list[tuple[ScanRecord, CasePrompts, str]]] = {}
     prompts: CasePrompts | None = None
-    for record in run.records():
+    for record in run.records(cases):
         if not any(entry.request for entry in record.rounds):
             continue
         if prompts is None or prompts.case != record.case:

@@ -159,40 +159,56 @@ def root_of(
 
     Args:
         manifest: the dataset.
-        data_root: the user's choice; no other folder is considered, unless one is remembered.
+        data_root: the user's choice, the folder itself or one that contains it; no other folder is
+            considered, unless one is remembered.
         remembered: the folder in which an earlier run found the files.
 
     Raises:
         DatasetError: no candidate is a folder; the message says what to set.
     """
+    folder = manifest.root.folder
     candidates = [
-        ((base / manifest.root.folder).resolve(), origin)
-        for base, origin in _bases(manifest, data_root)
+        ((base / folder).resolve(), origin) for base, origin in _bases(manifest, data_root)
     ]
+    if data_root is not None:
+        # the folder itself may be meant; a manifest of an import has an absolute one
+        if Path(folder).is_absolute():
+            candidates = []
+        if remembered or not candidates or _has_image(manifest, data_root):
+            candidates.append((data_root.resolve(), "from --data-root"))
     if remembered is not None:
-        place = 1 if data_root is not None else 0
+        place = len(candidates) if data_root is not None else 0
         candidates.insert(place, (remembered, "where the run found them"))
         if data_root is not None:
-            # the folder itself may be meant, as the run's root was
-            candidates.insert(1, (data_root.resolve(), "from --data-root"))
             rules = _bases(manifest, None)
-            candidates += [((base / manifest.root.folder).resolve(), why) for base, why in rules]
-    folders = [root for root, _ in candidates if root.is_dir()]
+            candidates += [((base / folder).resolve(), why) for base, why in rules]
+    origins: dict[Path, str] = {}
+    for root, origin in candidates:
+        origins.setdefault(root, origin)
+    folders = [root for root in origins if root.is_dir()]
     for root in folders:
-        if any((root / row.image).exists() for row in manifest.rows):
+        if _has_image(manifest, root):
             logger.debug(f"the files of {manifest.name} are in {root}")
             return root
     if folders:
         logger.debug(f"{folders[0]} contains no image of {manifest.name}")
         return folders[0]
-    tried = "; ".join(f"{root} is not a folder ({origin})" for root, origin in candidates)
+    tried = "; ".join(f"{root} is not a folder ({origin})" for root, origin in origins.items())
+    if Path(folder).is_absolute():
+        raise DatasetError(
+            f"the data of {manifest.name} were not found: {tried}. If they have moved, give their "
+            "folder with --data-root, or correct [root] folder in the manifest."
+        )
     variables = " or ".join(dict.fromkeys([manifest.root.variable or "UMD_DATA", "UMD_DATA"]))
     raise DatasetError(
         f"the data of {manifest.name} were not found: {tried or 'no location is set'}. "
         f"Use --data-root or set {variables} to the folder that contains "
-        f"{manifest.root.folder!r}."
-        + (f" Or: umd data fetch {manifest.name}" if manifest.debian else "")
+        f"{folder!r}." + (f" Or: umd data fetch {manifest.name}" if manifest.debian else "")
     )
+
+
+def _has_image(manifest: DatasetManifest, root: Path) -> bool:
+    return any((root / row.image).exists() for row in manifest.rows)
 
 
 def _bases(manifest: DatasetManifest, data_root: Path | None) -> list[tuple[Path, str]]:

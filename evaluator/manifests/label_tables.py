@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evaluator.errors import ManifestError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 LARGEST_LABEL = 2**63 - 1
+LONGEST_NAME = 200
 
 IGNORE = "ignore"
 """nnU-Net's name for the label of voxels that count neither way."""
@@ -51,14 +54,28 @@ def read_label_table(path: Path) -> LabelTable:
         return _read_lines(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_unique)
-        table = content.get("labels", content)
-        return label_table(table)
+        return label_table(_table_in(content))
     except OSError as error:
         raise ManifestError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, TypeError, AttributeError) as error:
+    except json.JSONDecodeError as error:
+        raise ManifestError(
+            f"{path}: no table of labels: it is not JSON ({error}). Other tables: a .tsv file with "
+            "the columns index and name; a colour table of Slicer or ITK-SNAP (.ctbl, .txt)"
+        ) from None
+    except ValueError as error:
         raise ManifestError(
             f'{path}: no table of labels such as {{"liver": 5}} or {{"5": "liver"}}: {error}'
         ) from None
+
+
+def _table_in(content: Any) -> dict[str, Any]:
+    """The table of a JSON file: its key ``labels``, else all of it."""
+    table = content.get("labels", content) if isinstance(content, dict) else content
+    if not isinstance(table, dict):
+        raise ValueError(  # noqa: TRY004  (a slip in a file, as the others)
+            f"it holds no names with numbers, but {json.dumps(table)[:60]}"
+        )
+    return table
 
 
 def _read_lines(path: Path) -> LabelTable:
@@ -96,16 +113,11 @@ def label_table(table: Mapping[str, Any]) -> LabelTable:
     """A table of labels from names and numbers, in either direction.
 
     Raises:
-        ValueError: a label is no whole number, a region contains the background, or no target is
-            named.
+        ValueError: a label is no whole number, a region contains the background, a name is empty or
+            stands in the table in two forms, or no target is named.
     """
-    targets: dict[str, tuple[int, ...]] = {}
-    for key, value in table.items():
-        if isinstance(value, str):
-            targets[value] = (*targets.get(value, ()), _label(value, key))
-        else:
-            targets[key] = _labels(key, value)
-    notes = []
+    targets = _targets_of(table)
+    notes = list(_doubtful(targets))
     for name, values in list(targets.items()):
         if values == (BACKGROUND,):
             del targets[name]
@@ -120,6 +132,45 @@ def label_table(table: Mapping[str, Any]) -> LabelTable:
         labels = ", ".join(map(str, ignored))
         notes.append(f"voxels with label {labels} ({IGNORE}) of the reference are not scored")
     return LabelTable(targets=targets, ignored=ignored, notes=tuple(notes))
+
+
+def _targets_of(table: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Target -> labels; the labels of a name that several numbers have make one target."""
+    targets: dict[str, tuple[int, ...]] = {}
+    forms: dict[str, tuple[str, bool]] = {}
+    for key, value in table.items():
+        by_number = isinstance(value, str) and not (value.isdecimal() and not key.isdecimal())
+        form = (value if by_number else key, by_number)
+        name = _name(form[0])
+        if forms.setdefault(name, form) != form:
+            raise ValueError(f"{name!r} stands in it twice")
+        if by_number:
+            targets[name] = (*targets.get(name, ()), _label(name, key))
+        else:
+            targets[name] = _labels(name, value)
+    return targets
+
+
+def _name(text: str) -> str:
+    """A target's name in one Unicode form, without spaces around it."""
+    name = unicodedata.normalize("NFC", text).strip()
+    if not name:
+        raise ValueError("a target has an empty name")
+    if not name.isprintable() or len(name) > LONGEST_NAME:
+        raise ValueError(
+            f"{name[:40]!r} is no name: a target has at most {LONGEST_NAME} printable characters"
+        )
+    return name
+
+
+def _doubtful(targets: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
+    """Targets that are likely one organ: by their labels, or by their names but for capitals."""
+    for first, second in itertools.combinations(targets, 2):
+        if sorted(targets[first]) == sorted(targets[second]):
+            labels = ", ".join(map(str, targets[first]))
+            yield f"{first} and {second} have the same label: {labels}"
+        elif first.casefold() == second.casefold():
+            yield f"{first} and {second} differ in capitals only; they are scored as two targets"
 
 
 def _labels(name: str, value: Any) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from evaluator.challenges.submitting import BASELINE, TEAM
+from evaluator.challenges.teams import BASELINE, TEAM
 from evaluator.errors import UserError
 from evaluator.locks import file_lock
 from evaluator.runs.json_types import read_typed, write_typed

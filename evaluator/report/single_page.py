@@ -9,7 +9,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from evaluator.files import write_bytes
+from evaluator.files import check_replaceable, write_bytes
 from evaluator.report.site import SiteHeader
 
 if TYPE_CHECKING:
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from evaluator.report.context import Page
     from evaluator.report.site import Entry
     from evaluator.types import Dataset
+
+
+#: how templates/base.html begins
+PAGE_BEGINNING = b"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="generator" content="umd">
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +42,15 @@ def write_page(path: Path, page: Page, header: SiteHeader) -> Path:
     """Write one page as one file that loads nothing.
 
     Args:
-        path: the HTML file; it is replaced.
+        path: the HTML file; an earlier page is replaced.
         page: template and context.
         header: what stands on every page.
 
     Raises:
+        UserError: the file exists and is no page of this project.
         HostError: the file cannot be written.
     """
+    check_page(path)
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -65,6 +76,11 @@ def write_page(path: Path, page: Page, header: SiteHeader) -> Path:
     )
     write_bytes(path, text.encode())
     return path
+
+
+def check_page(path: Path) -> None:
+    """Refuse to write a page over a file that is none; raises UserError."""
+    check_replaceable(path, PAGE_BEGINNING)
 
 
 def header_of(dataset: Dataset, title: str, navigation: Sequence[Entry]) -> SiteHeader:

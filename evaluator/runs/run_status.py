@@ -56,7 +56,7 @@ def run_status(run: RunStore) -> RunStatus:
     """How far a run is. Raises UserError where its run.json is damaged."""
     scans = run.info().scans
     done = scans - run.missing_scans()
-    processes = tuple(_process_status(run, record) for record in read_processes(run.path))
+    processes = process_statuses(run)
     running = [entry for entry in processes if entry.state == "running"]
     rate = _rate(running)
     left = (scans - done) / rate if rate else None
@@ -69,6 +69,11 @@ def run_status(run: RunStore) -> RunStatus:
         seconds_left=left,
         processes=processes,
     )
+
+
+def process_statuses(run: RunStore) -> tuple[ProcessStatus, ...]:
+    """The processes of a run, oldest first; its run.json is not read."""
+    return tuple(_process_status(run, record) for record in read_processes(run.path))
 
 
 def active_runs(runs: Iterable[RunStore]) -> list[RunStatus]:

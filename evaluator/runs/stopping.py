@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from evaluator.runs.processes import request_stop
-from evaluator.runs.run_status import run_status
+from evaluator.runs.run_status import process_statuses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 def working_processes(runs: Iterable[RunStore]) -> list[Working]:
     """The processes that work on runs, as far as is known."""
-    return [
-        (run, process) for run in runs for process in run_status(run).processes if process.lives
-    ]
+    return [(run, process) for run in runs for process in process_statuses(run) if process.lives]
 
 
 def stop_processes(working: Iterable[Working], mode: StopMode) -> None:

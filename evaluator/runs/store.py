@@ -125,9 +125,15 @@ class RunStore:
         path = self.record_path(case, modality)
         return read_typed(ScanRecord, path) if path.is_file() else None
 
-    def records(self) -> Iterator[ScanRecord]:
-        """Every scan's record, in path order; a damaged or stray file is named and passed over."""
-        for path in sorted((self.path / "records").glob("*/*.json")):
+    def records(self, cases: Iterable[str] | None = None) -> Iterator[ScanRecord]:
+        """Every scan's record, in path order; a damaged or stray file is named and passed over.
+
+        Args:
+            cases: ids of cases; None: all.
+        """
+        records = self.path / "records"
+        folders = records.glob("*/") if cases is None else [records / safe_name(c) for c in cases]
+        for path in sorted(path for folder in folders for path in folder.glob("*.json")):
             record = readable_record(path, self.place_of)
             if record is not None:
                 yield record

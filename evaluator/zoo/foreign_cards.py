@@ -33,6 +33,13 @@ DEFAULT_CARDS: Mapping[str, Mapping[str, str]] = {
     "grand-challenge": {"umd.gpu": "optional", "umd.shm": "2GiB", "umd.timeout": "3600"},
 }
 
+#: keys of a card file (docs/contract.md)
+CARD_KEYS = (
+    "contract", "name", "title", "inputs", "units", "prompts", "targets", "rounds", "session",
+    "gpu", "gpu-memory", "memory", "shm", "timeout", "box", "weights", "weights.sha256",
+    "weights.license", "uses-image", "options", "texts", "trained-on", "citation", "sockets",
+)  # fmt: skip
+
 
 def card_labels(card: Path | None) -> dict[str, str]:
     """The labels of a card file, whose keys may leave out ``umd.``."""
@@ -48,7 +55,10 @@ def card_labels(card: Path | None) -> dict[str, str]:
     for key, value in body.items():
         if not isinstance(value, str):
             raise ManifestError(f'{card}: {key} must be text, such as {key} = "..."')
-        labels[key if key.startswith("umd.") else f"umd.{key}"] = value
+        if key.removeprefix("umd.") not in CARD_KEYS:
+            keys = ", ".join(CARD_KEYS)
+            raise ManifestError(f"{card}: {key} is no key of a card; keys are {keys}")
+        labels[f"umd.{key.removeprefix('umd.')}"] = value
     return labels
 
 

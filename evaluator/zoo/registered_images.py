@@ -66,6 +66,8 @@ def add_image(
     digest = _load(archive, builder) if is_file else _find(source, builder)
     described = builder.describe(digest)
     chosen = _contract_of(described, source, contract)
+    if sockets is not None and chosen != "grand-challenge":
+        raise UserError(f"--sockets is for contract grand-challenge; this image has {chosen}")
     labels = {
         "umd.title": archive.name if is_file else source,
         **DEFAULT_CARDS[chosen],
@@ -162,8 +164,10 @@ def _find(reference: str, builder: ImageStore) -> str:
         builder.pull(reference)
     digest = builder.find(reference)
     if digest is None:
+        if Path(reference).expanduser().is_dir():
+            raise UserError(f"{reference} is a folder; name an image, or a file of docker save")
         raise UserError(
-            f"the engine has no image {reference}, and it cannot be pulled; "
-            "load it (docker load -i FILE), or name the file of docker save"
+            f"there is no file {reference}, the engine has no image of this name, and it cannot be "
+            "pulled; load it (docker load -i FILE), or name the file of docker save"
         )
     return digest

@@ -13,7 +13,7 @@ from evaluator.errors import ModelFilesError, UserError
 from evaluator.files import file_sha256
 from evaluator.zoo.archives import check_unpacked
 from evaluator.zoo.bundles import identity_of
-from evaluator.zoo.preflight.weight_files import require_right_files
+from evaluator.zoo.preflight.weight_files import check_files, require_right_files
 from evaluator.zoo.sources import UNVERIFIED
 
 if TYPE_CHECKING:
@@ -147,12 +147,22 @@ def check_mounted(folder: Path, model: str, sources: Sources) -> dict[str, str]:
         elif hashes[name] != download.sha256:
             raise ModelFilesError(
                 f"{path} has sha256 {hashes[name]}; the published weights of {model} have "
-                f"{download.sha256}. Other weights make another model: add a Dockerfile and a "
-                "sources.toml for it"
+                f"{download.sha256}. {_what_else(model, sources, folder)}Other weights make "
+                "another model: add a Dockerfile and a sources.toml for it"
             )
         _check_readable(path)
     require_right_files(model, sources, folder)
     return hashes
+
+
+def _what_else(model: str, sources: Sources, folder: Path) -> str:
+    """Sentences about what the wrong files look like, such as truncated or another network's."""
+    faults = [
+        f"{result.detail}. "
+        for result in check_files(model, sources, folder)
+        if result.state == "failed" and "has sha256" not in result.detail
+    ]
+    return "".join(faults)
 
 
 def _hash_supplied_files(folder: Path, description: str) -> dict[str, str]:

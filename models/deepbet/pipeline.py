@@ -62,7 +62,9 @@ def predict(
         try:
             mask, box = brain_mask(values, grid, network, seconds)
         except Undefined as error:
-            outcomes[TARGET] = error
+            # no brain in this image is an answer: nothing of it is marked
+            outcomes[TARGET] = np.zeros(tuple(request.grid.shape), dtype=bool)
+            notes["empty"] = str(error)
         else:
             notes["box"] = [[part.start, part.stop] for part in box]
             with seconds.of("postprocess"):
@@ -74,7 +76,7 @@ def brain_mask(values: Any, grid: VoxelGrid, network: Network, seconds: Seconds)
     """The mask on the grid, and the box in which the second network looked.
 
     Raises:
-        Undefined: the image is constant, or the first network finds no brain.
+        Undefined: there is no brain: the image has no contrast, or a network finds none.
     """
     with seconds.of("preprocess"):
         everything = (slice(0, grid.shape[0]), slice(0, grid.shape[1]), slice(0, grid.shape[2]))
@@ -111,11 +113,11 @@ def scaled(values: Any, low: float, high: float) -> Any:
         Undefined: all values are equal.
     """
     if not high > low:
-        raise Undefined("nothing to scale by: the image's quantiles are equal")
+        raise Undefined("no contrast: the quantiles 0.005 and 0.995 of the image are equal")
     scaled_values = np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
     deviation = scaled_values.std(ddof=1, dtype=np.float64)
     if not deviation > 0:
-        raise Undefined("nothing to standardise by: the part of the image is constant")
+        raise Undefined("no contrast: the part of the image that the network would see is constant")
     centred = (scaled_values - scaled_values.mean(dtype=np.float64)) / deviation
     return DEVIATION * centred.astype(np.float32) + MEAN
 

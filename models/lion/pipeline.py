@@ -7,10 +7,9 @@ with all its voxels at that spacing, the voxels of one label, the nearest voxel 
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Protocol, Sequence, Tuple
+from typing import Any, Dict, Mapping, Protocol, Sequence
 
 import numpy as np
-from scipy import ndimage
 
 from zoo_sdk import Prediction, Request, Seconds, Unsupported, Volume
 from zoo_transforms.intensity import Undefined
@@ -22,6 +21,7 @@ from zoo_transforms.resampling import (
     sample,
     voxel_grid_of,
 )
+from zoo_transforms.splines import respaced_by_spline
 
 TARGET = "lesion"
 #: the label of lesions among those of each network, as the package has them
@@ -94,22 +94,3 @@ def _lesions(
 def stored_grid(grid: VoxelGrid, orientation: str) -> VoxelGrid:
     """The image's voxels with the axes of the package's own conversion from DICOM, or as stored."""
     return grid if orientation == "stored" else oriented(grid, "LAS")
-
-
-def respaced_by_spline(values: Any, grid: VoxelGrid, millimetres: Sequence[float]) -> Volume:
-    """The image at another spacing from the same first voxel, by a cubic B-spline.
-
-    A voxel farther out than half a voxel from the last one is zero, as in SimpleITK.
-    ``millimetres`` is along the axes of ``values``.
-    """
-    ratio = np.array(millimetres, dtype=np.float64) / np.array(grid.spacing)
-    a, b, c = (max(1, round(size / r)) for size, r in zip(values.shape, ratio))
-    shape: Tuple[int, int, int] = (a, b, c)
-    respaced = ndimage.affine_transform(
-        values, ratio, output_shape=shape, order=3, mode="mirror", output=np.float32
-    )
-    for axis, (size, r) in enumerate(zip(values.shape, ratio)):
-        beyond = np.arange(shape[axis]) * r > size - 0.5
-        respaced[(slice(None),) * axis + (beyond,)] = 0
-    step = np.diag([*ratio, 1.0])
-    return Volume(respaced, np.asarray(grid.affine) @ step)

@@ -58,7 +58,9 @@ def predict(
         try:
             outcomes[TARGET] = _brain(image, request, network, options, seconds)
         except Undefined as error:
-            outcomes[TARGET] = error
+            # no brain in this image is an answer: nothing of it is marked
+            outcomes[TARGET] = np.zeros(tuple(request.grid.shape), dtype=bool)
+            notes["empty"] = str(error)
     return Prediction(outcomes, notes=notes, seconds=seconds)
 
 
@@ -105,7 +107,7 @@ def to_bytes(values: Any) -> Any:
     """
     low, high = float(values.min()), float(values.max())
     if not high > low:
-        raise Undefined("nothing to scale by: all voxels are equal")
+        raise Undefined("no contrast: all voxels are equal")
     width = (high - low) / BINS
     counts, _ = np.histogram(values, bins=BINS, range=(low, high))
     dark = values.size - int(BRIGHT * np.count_nonzero(values))
@@ -113,7 +115,7 @@ def to_bytes(values: Any) -> Any:
     place = int(np.searchsorted(np.cumsum(counts), dark)) - 1
     most = low + max(place, 0) * width
     if not most > low:
-        raise Undefined("nothing to scale by: nearly all voxels have the smallest value")
+        raise Undefined("no contrast: nearly all voxels have the smallest value")
     return np.clip((values - low) * (255 / (most - low)), 0, 255).astype(np.float32)
 
 
@@ -155,7 +157,7 @@ def scaled(values: Any) -> Any:
     """
     low, high = np.quantile(values, QUANTILES)
     if not high > low:
-        raise Undefined("nothing to scale by: the box of 256 mm shows nearly nothing of the image")
+        raise Undefined("no contrast: the box of 256 mm shows nearly nothing of the image")
     return np.clip((values - low) / (high - low + EPSILON), 0, 1).astype(np.float32)
 
 

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from evaluator.challenges import checking
 from evaluator.challenges.checking import check_challenge
 from evaluator.challenges.definition import read_definition
-from evaluator.challenges.opening import init_challenge
+from evaluator.challenges.opening import init_challenge, open_challenge
 from evaluator.challenges.template import TEMPLATE
 from evaluator.errors import ManifestError, UserError
 
@@ -56,6 +57,14 @@ def test_the_example_runs_at_once(folder):
         ('prompts = ["box"]', 'modalities = ["US"]', "tracks.0.modalities"),
         ('name = "example"', "name = example", "not TOML"),
         ('public_dataset = "phantom-toy"\n', "", "public_dataset: is missing"),
+        ('protocol = "box"', r'protocol = "a\u0000.toml"', "has control characters"),
+        ('title = "A box', r'title = "\u202eA box', "has control characters"),
+        ('name = "box"', f'name = "{"b" * 65}"', "tracks.0.name"),
+        ('name = "box"', 'name = "../box"', "tracks.0.name"),
+        ("per_day = 5", f"per_day = {10**30}", "phases.0.quota.per_day"),
+        ("archive_gib = 40", "archive_gib = inf", "limits.archive_gib"),
+        ('engine = "local"', f"x = {'[' * 5000}", "nested too deeply"),
+        ('engine = "local"', "#" * 2**21, "larger than 1048576 bytes"),
     ],
 )
 def test_a_mistake_is_told_with_file_and_key(folder, before, after, message):
@@ -104,3 +113,25 @@ def test_phases_say_when_they_take_submissions_and_show_scores(folder):
     assert phase.is_open(phase.start) and not phase.is_open(phase.end)
     with pytest.raises(UserError, match="no phase takes submissions now; test: 2026"):
         definition.open_phase(phase.end + timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite:////etc/passwd", "cannot be used: file is not a database"),
+        ("postgresql://umd:secret@[::1/x", r"umd:\*\*\*@"),
+        ("sqlite:////etc", "does not answer"),
+    ],
+)
+def test_a_database_that_is_none_is_told_without_its_password(folder, url, message):
+    write(folder, ("probe_subjects = 1", f'probe_subjects = 1\ndatabase = "{url}"'))
+    with pytest.raises(UserError, match=message) as raised:
+        open_challenge(folder)
+    assert "secret" not in str(raised.value)
+
+
+def test_an_old_docker_is_named():
+    assert list(checking._check_version("docker", "25.0.1")) == []
+    assert list(checking._check_version("podman", "4.3")) == []
+    (problem,) = checking._check_version("docker", "20.10.24+dfsg1")
+    assert "AF_VSOCK" in problem.message

@@ -62,3 +62,21 @@ def test_a_damaged_archive_fails_by_the_teams_fault(challenge, tmp_path):
     (status,) = statuses(challenge)
     assert (status.state, status.fault) == ("failed", "team")
     assert "no readable tar file" in status.detail
+
+
+@pytest.mark.parametrize(
+    ("team", "message"),
+    [
+        *((name, "a name has letters") for name in ("../x", "a\0b", "a\n", "\u202ea", "..", "")),
+        *((name, "a name has letters") for name in ("x" * 64, "\u00c5", "A\u030a", "a b", "-x")),
+        *((name, "is the organiser's") for name in ("baseline", "Baseline")),
+        ("BLUE", "the team blue differs in its case only"),
+    ],
+)
+def test_names_that_cannot_take_part(challenge, team, message):
+    submit(challenge, "ubuntu", team="blue", track="box")
+    with pytest.raises(UserError, match=message):
+        submit(challenge, "ubuntu", team=team, track="box")
+    with pytest.raises(UserError, match="no track named"):
+        submit(challenge, "ubuntu", team="blue", track=team)
+    assert len(statuses(challenge)) == 1

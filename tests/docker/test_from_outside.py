@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 
+import docker.errors
 import pytest
 
 from evaluator.errors import HostError
@@ -50,12 +51,22 @@ def statuses_of(run):
     return statuses
 
 
+def pause(container):
+    """Pause a container; a busy kernel may need more than one attempt to freeze it."""
+    for _ in range(4):
+        with contextlib.suppress(docker.errors.APIError):
+            container.pause()
+            return
+        time.sleep(0.2)
+    container.pause()
+
+
 ACTS = {
     "kill": lambda container: container.kill(),
     "stop": lambda container: container.stop(timeout=1),
     "restart": lambda container: container.restart(timeout=1),
     "remove": lambda container: container.remove(force=True),
-    "pause": lambda container: container.pause(),
+    "pause": pause,
 }
 
 

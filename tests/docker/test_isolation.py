@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from evaluator.containers.engines.docker_values import docker_types
 from evaluator.containers.engines.spec import Caller, Limits, Workspace, container_arguments
+from evaluator.errors import HostError
 from tests.conftest import order
 from tests.tiny import make_dataset
 
@@ -104,6 +106,7 @@ def test_the_container_options(tmp_path):
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
         "pids_limit": 1024,
+        "healthcheck": {"test": ["NONE"]},
         "mem_limit": 2**30,
         "memswap_limit": 2**30,
         "shm_size": 2**30,
@@ -147,3 +150,19 @@ def test_the_container_options(tmp_path):
     assert options["mem_limit"] == options["memswap_limit"] == 9 * 2**30
     assert {"name": "nproc", "soft": 1024, "hard": 1024} in options["ulimits"]
     assert options["device_requests"] == []
+
+
+@pytest.mark.parametrize("gpu", ["GPU-5c89852c", "MIG-c0b2aaaa"])
+def test_a_gpu_that_is_named_is_asked_for_by_its_uuid_or_refused(tmp_path, gpu):
+    workspace = Workspace(input=tmp_path / "in", output=tmp_path / "out")
+    settings = {"name": "n", "run_id": "r", "mode": "batch", "command": [], "gpu": gpu}
+    caller = Caller(uid=0, gid=0, pid=7, host="box", memory=10 * 2**30)
+    options = container_arguments("i", workspace, Limits(timeout=1), caller, **settings)
+    (request,) = docker_types(options)["device_requests"]
+    # neither a count nor "all" besides, which would show other GPUs
+    assert request["DeviceIDs"] == [gpu]
+    assert request["Count"] is None or request["Count"] == 0
+    assert options["environment"]["UMD_GPU"] == gpu
+    # Podman's service would run the model on the CPU and say nothing
+    with pytest.raises(HostError, match="use --engine podman, or --gpus none"):
+        container_arguments("i", workspace, Limits(timeout=1), caller, podman=True, **settings)

@@ -145,6 +145,13 @@ def changed(name, change, **settings):
     return files
 
 
+def changed_bytes(change):
+    """The honest archive with another text of manifest.json."""
+    files = image()
+    text = change(files["manifest.json"].decode())
+    return files | {"manifest.json": text if isinstance(text, bytes) else text.encode()}
+
+
 def two_images():
     files = image()
     entry = json.loads(files["manifest.json"])[0]
@@ -179,6 +186,12 @@ LIES = {
     "labels of the image cannot be used": lambda: image(Labels=LABELS | {"umd.memory": "much"}),
     "is not a JSON object": lambda: image(Labels=["umd.contract=1"]),
     "is not a list": lambda: image(Entrypoint="sh -c true"),
+    "'utf-8' codec can't decode": lambda: changed_bytes(lambda body: body.encode("utf-16-le")),
+    "NaN is no number": lambda: changed_bytes(lambda body: body.replace("[{", '[{"x": NaN, ')),
+    "which is no place for one": lambda: image(Volumes={"/input/requests": {}}),
+    "the volume '/a,size=99g'": lambda: image(Volumes={"/a,size=99g": {}, "/data": {}}),
+    "declares 17 volumes": lambda: image(Volumes={f"/v{number}": {} for number in range(17)}),
+    "holds a NUL": lambda: image(Entrypoint=["/bin/\0sh"]),
     "cannot be read as JSON": lambda: image() | {"manifest.json": b"[" * 10**5},
 }
 

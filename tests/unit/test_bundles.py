@@ -451,6 +451,12 @@ def test_mounted_weights_are_the_published_ones(tmp_path, server, messages):
     (folder / "a.pth").write_bytes(BODY[1:])
     with pytest.raises(ModelFilesError, match="Other weights make another model"):
         check_mounted(folder, "m", sources)
+    (folder / "a.pth").write_bytes(b"<html>sign in</html>")
+    with pytest.raises(
+        ModelFilesError, match=r"has sha256 .* a web page, .* the right file is http"
+    ):
+        check_mounted(folder, "m", sources)
+    (folder / "a.pth").write_bytes(BODY[1:])
     check_mounted(folder, "m", make_sources(weights_entry(server, sha256="unverified")))
     assert messages[0].startswith("UNVERIFIED")
 

@@ -15,6 +15,7 @@ import pytest
 from evaluator.datasets import load_dataset
 from evaluator.datasets.importing import DatasetText, survey_folder, write_dataset
 from evaluator.datasets.importing.layouts import LayoutOptions
+from evaluator.datasets.importing.patterns import match_files
 from evaluator.errors import DatasetError, ManifestError, UserError
 from evaluator.manifests.datasets import read_dataset_manifest
 from evaluator.manifests.label_tables import read_label_table
@@ -90,6 +91,20 @@ def test_one_mask_for_each_target_and_words_for_modalities(data, tmp_path):
     assert len(load_dataset(tmp_path / "masks.toml").cases) == 2
 
 
+def test_masks_that_the_path_names_may_hold_another_value(data):
+    for path in data.glob("*_reference.nii.gz"):
+        labels, grid = read_labels(path)
+        mask = np.uint8(255) * (labels == 1).astype(np.uint8)
+        write_volume(path.with_name(path.name.replace("_reference", "-liver")), mask, grid)
+    pattern = ("{subject}_{modality}-{target}.nii.gz",)
+    found = survey(data, references=pattern, labels={"liver": (255,)})
+    tables = [entry.labels for scan in found.scans for entry in scan.references]
+    assert tables
+    assert all(table == {"liver": (255,)} for table in tables)
+    with pytest.raises(UserError, match=r"no reference has a label named lesion.*targets liver"):
+        survey(data, references=pattern, labels={"lesion": (255,)})
+
+
 def test_what_does_not_fit_is_left_out_with_the_reason(data):
     (data / "a_XY_image.nii.gz").write_bytes((data / "a_CT_image.nii.gz").read_bytes())
     (data / "b_CT_reference.nii.gz").unlink()
@@ -128,18 +143,36 @@ def test_a_reference_without_a_modality_belongs_to_the_images_on_its_grid(data, 
     assert "another grid" in reasons(found)["a_MR.nii.gz"]
 
 
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("a_CT.nii.gz", ("a", "CT")),
+        ("STS_001_CT.nii.gz", ("STS_001", "CT")),
+        ("STS_001_MR_T1.nii.gz", ("STS_001", "MR_T1")),
+        ("CT_7_pet.nii.gz", ("CT_7", "pet")),
+        ("STS_001_dose.nii.gz", ("STS", "001_dose")),
+    ],
+)
+def test_a_subject_with_the_separator_in_its_name(tmp_path, name, parts):
+    """Patients STS_001 and STS_002 once became one subject STS."""
+    words = {"ct": "CT", "pet": "PT", "mr": "MR", "t1": "MR"}
+    (match,) = match_files(tmp_path, [tmp_path / name], "{subject}_{modality}.nii.gz", words)
+    assert (match.parts["subject"], match.parts["modality"]) == parts
+
+
 @pytest.mark.parametrize("channels", ["channel_names", "modality"])
 def test_nnunet(data, tmp_path, channels):
     folder = tmp_path / "Dataset001_x"
     for name in ("imagesTr", "labelsTr", "imagesTs", "labelsTs"):
         (folder / name).mkdir(parents=True)
-    for subject, part in (("a", "Tr"), ("b", "Ts")):
-        image = data / f"{subject}_CT_image.nii.gz"
+    for subject, part in (("a_1.x", "Tr"), ("b", "Ts")):
+        source = subject[0]
+        image = data / f"{source}_CT_image.nii.gz"
         shutil.copy(image, folder / f"images{part}" / f"{subject}_0000.nii.gz")
         shutil.copy(image, folder / f"images{part}" / f"{subject}_0001.nii.gz")
         shutil.copy(image, folder / f"images{part}" / f"{subject}_0007.nii.gz")
         shutil.copy(
-            data / f"{subject}_CT_reference.nii.gz", folder / f"labels{part}" / f"{subject}.nii.gz"
+            data / f"{source}_CT_reference.nii.gz", folder / f"labels{part}" / f"{subject}.nii.gz"
         )
     body = {
         channels: {"0": "CT", "1": "PET"},
@@ -149,10 +182,13 @@ def test_nnunet(data, tmp_path, channels):
     found = survey(folder, images=(), references=(), labels={})
     assert found.layout == "nnunet"
     assert {scan.key for scan in found.scans} == {
-        (subject, "a", modality) for subject in "ab" for modality in ("CT", "PT")
+        (subject, "a", modality) for subject in ("a_1.x", "b") for modality in ("CT", "PT")
     }
     assert found.scans[0].references[0].labels == {"liver": (1,), "both": (1, 2)}
-    assert reasons(found)["imagesTr/a_0007.nii.gz"] == "dataset.json has no channel 0007"
+    assert (
+        reasons(found)["imagesTr/a_1.x_0007.nii.gz"]
+        == "dataset.json has no channel 0007; names end with _0000, _0001, ..."
+    )
     (folder / "dataset.json").write_text("{}")
     with pytest.raises(ManifestError, match=r"not a dataset.json of nnU-Net"):
         survey(folder, images=(), references=(), labels={})

@@ -19,10 +19,11 @@ from evaluator.cli.data_import_dicom import holds_studies
 from evaluator.datasets.dicom import Store, converted_survey, index_tree, make_plan
 from evaluator.datasets.dicom.convert import convert_images
 from evaluator.datasets.dicom.headers import Header, read_header
+from evaluator.datasets.dicom.segmentations import read_segments
 from evaluator.datasets.dicom.structure_names import file_name
 from evaluator.datasets.dicom.workers import map_tasks
 from evaluator.datasets.importing.tree import HIDDEN_FILE, READ_ALREADY
-from evaluator.errors import DatasetError, HostError
+from evaluator.errors import DatasetError, HostError, VolumeError
 from evaluator.volumes import read_image, read_labels
 from tests.command import umd
 from tests.dicom_studies import (
@@ -491,6 +492,25 @@ def on_grid(path, grid):
     moved = np.linalg.inv(np.array(grid.affine)) @ image.affine @ corners
     assert np.abs(moved - np.rint(moved)).max() < 1e-3
     return image.get_fdata(), tuple(np.rint(moved[:3]).astype(int))
+
+
+def test_the_background_of_a_label_map_is_no_target():
+    """As dcmqi writes it: segment 0, or a segment with the code of the background."""
+
+    def segment(number, label, code):
+        item, kind = pydicom.Dataset(), pydicom.Dataset()
+        item.SegmentNumber, item.SegmentLabel = number, label
+        kind.CodeValue, kind.CodingSchemeDesignator = code, "DCM" if number != 1 else "SCT"
+        item.SegmentedPropertyTypeCodeSequence = [kind]
+        return item
+
+    dataset = pydicom.Dataset()
+    dataset.SegmentSequence = [segment(0, "none", "1"), segment(1, "Liver", "10200004")]
+    dataset.SegmentSequence.append(segment(2, "rest", "125040"))
+    assert read_segments(dataset, b"key").names == {1: "Liver"}
+    dataset.SegmentSequence = [segment(0, "none", "1")]
+    with pytest.raises(VolumeError, match="background only"):
+        read_segments(dataset, b"key")
 
 
 def test_images_of_other_origin_have_no_dicom_seg(tmp_path):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
+import warnings
 
 import pytest
 
 from evaluator.containers.engines.address import USUAL_SOCKET, docker_address
+from evaluator.containers.engines.docker import DockerEngine
 from evaluator.errors import EngineUnavailableError
 
 
@@ -63,3 +66,13 @@ def test_a_broken_config_json_and_missing_certificates_are_refused(tmp_path):
         docker_address(
             {"DOCKER_HOST": "tcp://x", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tmp_path)}
         )
+
+
+def test_an_engine_that_does_not_answer_leaves_no_socket_open(tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        with pytest.raises(EngineUnavailableError, match=r"answers at unix:.*none\.sock"):
+            DockerEngine.connect()
+        gc.collect()
+    assert [warning for warning in found if issubclass(warning.category, ResourceWarning)] == []

@@ -45,6 +45,8 @@ def lines(check):
 def test_every_network_is_laid_out_with_what_its_adapter_imports(tmp_path):
     names = [*gpu_networks.networks(), *gpu_networks.SAME_NETWORK]
     assert names[:2] == ["vista3d", "sam-med3d"]
+    # a network without a place in the order would be measured last, and perhaps never
+    assert set(gpu_networks.ORDER) == set(gpu_networks.networks())
     for name in names:
         text = Path(ROOT, "dockerfiles", f"{name}.Dockerfile").read_text()
         if "parts/upstream" in text:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 from evaluator.errors import ManifestError, UserError
 from evaluator.zoo import find_model, zoo
 from evaluator.zoo.catalog import broken_models, hash_files, local_digest
+from evaluator.zoo.foreign_cards import CARD_KEYS, card_labels
+from evaluator.zoo.registered_images import add_image
 from tests.conftest import order
 from tests.tiny import PAINTER, make_dataset
 
@@ -83,3 +89,42 @@ def test_a_socket_map_beside_the_dockerfile(folder):
     assert model.card.contract == "grand-challenge"
     assert model.card.targets == ("liver",)
     assert model.adapter is None
+
+
+def test_a_key_that_no_card_has_is_refused_with_the_keys_that_exist(folder):
+    (folder / "card.toml").write_text('input = "CT"\n')
+    with pytest.raises(
+        ManifestError, match=r"input is no key of a card; keys are contract, .*inputs"
+    ):
+        card_labels(folder / "card.toml")
+    page = (Path(__file__).parents[2] / "docs" / "contract.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"`umd\.([a-z0-9.-]+)`", page))
+    # a socket map is described with the images of other challenges
+    assert documented == set(CARD_KEYS) - {"sockets"}
+
+
+class Store:
+    """An engine with one image of the CVPR 2025 convention."""
+
+    def find(self, reference):
+        return "sha256:1" if reference == "team" else None
+
+    def pull(self, reference):
+        return False
+
+    def describe(self, digest):
+        return SimpleNamespace(labels={})
+
+
+@pytest.mark.parametrize(
+    ("source", "sockets", "message"),
+    [
+        ("team", "ct-click", "--sockets is for contract grand-challenge; this image has cvpr25"),
+        ("nothing.tar", None, "there is no file nothing.tar"),
+        ("FOLDER", None, "is a folder; name an image"),
+    ],
+)
+def test_what_is_no_image_and_an_option_of_another_contract(folder, source, sockets, message):
+    source = str(folder) if source == "FOLDER" else source
+    with pytest.raises(UserError, match=message):
+        add_image("x", source, Store(), contract="cvpr25", sockets=sockets)

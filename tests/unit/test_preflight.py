@@ -9,6 +9,7 @@ import struct
 import sys
 import zipfile
 from collections import OrderedDict
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -23,6 +24,7 @@ from evaluator.runs.run_info import WeightsInfo
 from evaluator.zoo import zoo
 from evaluator.zoo.conformance.readme_table import badge_table
 from evaluator.zoo.preflight.expectations import read_expectations
+from evaluator.zoo.preflight.file_kinds import other_format
 from evaluator.zoo.preflight.recording import record_expectations
 from evaluator.zoo.preflight.tensor_list import Tensor, TensorList, read_tensor_list
 from evaluator.zoo.preflight.verdict import name_of_weights, preflight_state
@@ -127,8 +129,6 @@ def test_tensors_are_read_from_every_format(save, tmp_path, wrapper):
 
 
 def test_code_in_a_pickle_is_named_and_not_run(save, tmp_path):
-    from pathlib import Path
-
     tensors = read_tensor_list(save("a.pth", {"state_dict": state(), "trainer": Evil()}))
     assert tensors.foreign in (("posix.system",), ("nt.system",))
     assert dict(tensors.tensors) == EXPECTED
@@ -141,12 +141,30 @@ def test_code_in_a_pickle_is_named_and_not_run(save, tmp_path):
         (b"PK\x03\x04" + b"\0" * 500, "truncated"),
         (b"<!DOCTYPE html><html>sign in", "a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "pointer of Git LFS"),
+        (b"", "an empty file"),
     ],
 )
-def test_what_is_no_checkpoint_is_named(tmp_path, content, message):
-    (tmp_path / "a.pth").write_bytes(content)
+@pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])
+def test_what_is_no_checkpoint_is_named(tmp_path, content, message, name):
+    (tmp_path / name).write_bytes(content)
+    if content.startswith(b"PK") and name == "a.safetensors":
+        assert read_tensor_list(tmp_path / name) is None
+        assert "an archive" in other_format(tmp_path / name)
+        return
     with pytest.raises(ModelFilesError, match=message):
-        read_tensor_list(tmp_path / "a.pth")
+        read_tensor_list(tmp_path / name)
+
+
+def test_a_file_of_another_format_is_named_and_not_opened(tmp_path):
+    (tmp_path / "a.pth").write_bytes(pickle.dumps({"trainer": Evil()}))
+    safetensors(tmp_path / "b.pth")
+    (tmp_path / "c.pth").write_bytes(b"noise" * 20)
+    messages = ("a bare pickle", "a file of safetensors", "no checkpoint of torch")
+    for name, message in zip("abc", messages, strict=True):
+        path = tmp_path / f"{name}.pth"
+        assert read_tensor_list(path) is None
+        assert message in other_format(path)
+    assert not Path("/tmp/umd-preflight-ran-code").exists()
 
 
 def test_truncated_files_are_named(save, tmp_path):
@@ -237,7 +255,11 @@ def test_bytes_and_hash_decide_before_tensors(model, save):
     with pytest.raises(ModelFilesError, match="is the demonstration's file"):
         require_right_files("net", sources, model.weights)
     path.unlink()
-    with pytest.raises(ModelFilesError, match="is not in"):
+    absent = "does not exist; umd models fetch net brings it from https?://"
+    with pytest.raises(ModelFilesError, match=absent):
+        require_right_files("net", sources, model.weights)
+    path.mkdir()
+    with pytest.raises(ModelFilesError, match="is a folder, not a file"):
         require_right_files("net", sources, model.weights)
 
 

@@ -10,6 +10,8 @@ from click.testing import CliRunner
 from benchmarks.simulate import simulate_run
 from evaluator.cli.main import umd
 from evaluator.datasets import load_dataset
+from evaluator.datasets.importing import DatasetText, survey_folder, write_dataset
+from evaluator.datasets.importing.layout_files import LayoutOptions
 from evaluator.errors import DatasetError
 from evaluator.files import read_json, write_json
 from evaluator.runs.names import choose_runs
@@ -73,3 +75,23 @@ def test_circular_references_are_told_beside_the_rows(tmp_path: Path) -> None:
     done = CliRunner().invoke(umd, ["compare", str(store.path)])
     assert done.exit_code == 0, done.output
     assert "alpha (circular)" in done.stdout and "CIRCULAR" in done.stdout
+
+
+def test_the_data_of_an_import_may_move(tmp_path: Path) -> None:
+    """An import writes an absolute folder, which --data-root replaces."""
+    make_dataset(tmp_path / "data", ["a"], ("CT",))
+    options = LayoutOptions(
+        images=("{subject}_{modality}_image.nii.gz",),
+        references=("{subject}_{modality}_reference.nii.gz",),
+        labels={"liver": (1,)},
+    )
+    found = survey_folder(tmp_path / "data", "auto", options)
+    manifest = write_dataset(found, DatasetText(name="mine"), tmp_path).manifest
+    (tmp_path / "data").rename(tmp_path / "moved")
+    with pytest.raises(DatasetError, match="give their folder with --data-root") as caught:
+        load_dataset(manifest)
+    assert str(caught.value).count("is not a folder") == 1
+    loaded = load_dataset(manifest, tmp_path / "moved")
+    assert loaded.cases[0].scans["CT"].image.parent == tmp_path / "moved"
+    with pytest.raises(DatasetError, match="nothing is not a folder"):
+        load_dataset(manifest, tmp_path / "nothing")

@@ -163,6 +163,11 @@ def test_processes_elsewhere_are_running_silent_or_gone(begun_run):
         (begun_run.path / "processes" / f"bad{number}.json").write_text(body)
     assert run_status(begun_run).done == 1
     assert "mine" in call("status")
+    broken = begun_run.path.parent / "broken"
+    broken.mkdir()
+    (broken / "run.json").write_text("{")
+    assert "mine" in call("status")
+    call("stop", "--all")
 
 
 def test_stop_wants_one_choice():

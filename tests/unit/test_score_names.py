@@ -223,7 +223,16 @@ def test_voxels_to_ignore_count_neither_way(tmp_path: Path) -> None:
         ('{"ignore": 2, "background": 0}', "names no target"),
         ('{"a": "b"}', "not a whole number"),
         ('{"1.5": "liver"}', "not a whole number"),
-        ("[1, 2]", "no table of labels"),
+        ("[1, 2]", r"no names with numbers, but \[1, 2\]"),
+        ('{"labels": ["background", "liver"]}', "no names with numbers"),
+        ('{"L\\u00e9ber": 1, "Le\\u0301ber": 2}', "twice"),
+        ('{"liver": 1, " liver": 2}', "twice"),
+        ('{"liver": 1, "2": "liver"}', "twice"),
+        ('{"2": "liver", "liver": 1}', "twice"),
+        ('{"": 1}', "empty name"),
+        ('{"li\\u001b[31mver": 1}', "printable"),
+        (json.dumps({"l" * 201: 1}), "at most 200"),
+        ("name,value\nliver,1\n", "not JSON.*columns index and name"),
         ('"liver"', "no table of labels"),
         ("liver", "no table of labels"),
     ],
@@ -245,11 +254,32 @@ def test_tables_with_a_slip_are_refused(tmp_path: Path, content: str, words: str
             {"whole": (1, 2), "core": (2,)},
         ),
         ('\ufeff{"left kidney": 1}', {"left kidney": (1,)}),
+        ('{"liver": "5", " spleen\\n": 6}', {"liver": (5,), "spleen": (6,)}),
+        ('{"4": "lung", "5": "lung"}', {"lung": (4, 5)}),
     ],
 )  # fmt: skip
 def test_tables_of_labels(tmp_path: Path, content: str, targets: Any) -> None:
     (tmp_path / "labels.json").write_text(content, encoding="utf-8")
     assert read_label_table(tmp_path / "labels.json").targets == targets
+
+
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        ('{"liver": 1, "spleen": 1}', "liver and spleen have the same label: 1"),
+        ('{"Liver": 1, "liver": 2}', "Liver and liver differ in capitals only"),
+        ('{"whole": [1, 2], "core": [2]}', None),
+    ],
+)
+def test_targets_that_are_likely_one_are_told(
+    folders: Path, content: str, note: str | None
+) -> None:
+    (folders / "labels.json").write_text(content)
+    told = score(folders, "--labels", folders / "labels.json").stderr
+    if note:
+        assert note in told
+    else:
+        assert read_label_table(folders / "labels.json").notes == ()
 
 
 # ---- grids and images

@@ -432,6 +432,38 @@ class IdealLion:
         return np.where(self.body.labels_in(image) == self.body.label_of("lesion"), 11, 3)
 
 
+class IdealMoose:
+    """Answers each model's view from the reference, under the labels of the package's README.
+
+    The other labels of a model lie where the body has organs of other models.
+    """
+
+    spacing = (3.0, 2.0, 2.0)
+
+    def __init__(self, body: Body) -> None:
+        self.body, self.models = body, []
+        self.organs = load("moose", "pipeline").ORGANS
+
+    def model(self, name):
+        self.models.append(name)
+        return self
+
+    def label_map(self, image):
+        assert image.array.dtype == np.float32
+        assert nibabel.aff2axcodes(image.affine) == ("S", "A", "R")
+        assert np.allclose(image.spacing, self.spacing)
+        self.body.shows(image, hidden=0)
+        organs = self.body.labels_in(image)
+        odd = np.indices(organs.shape).sum(axis=0) % 2
+        labels = np.zeros_like(organs)
+        for organ, (model, values) in self.organs.items():
+            if model == self.models[-1] and organ in ORGANS:
+                inside = organs == self.body.label_of(organ)
+                # an organ of several labels is dealt out to the first and the last of them
+                labels[inside] = np.where(odd, values[0], values[-1])[inside]
+        return labels
+
+
 class IdealDeepBet:
     """Answers the complete image and the box from the reference, whose liver stands for a brain."""
 
@@ -516,6 +548,14 @@ MODELS = (
     ),
     Registered(
         images=("lion",), folder="lion", ideal=IdealLion, modalities=("PT",), no_huge=LOGITS
+    ),
+    Registered(
+        images=("moose",),
+        folder="moose",
+        ideal=IdealMoose,
+        modalities=("CT",),
+        grids=("LPS CT", "oblique LPI CT", "anisotropic CT"),
+        no_huge=LOGITS,
     ),
     Registered(
         images=("deepbet",),

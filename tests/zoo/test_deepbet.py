@@ -11,7 +11,6 @@ from tests.zoo.bodies import GRIDS, body, dice
 from tests.zoo.models import IdealDeepBet, load
 from zoo_sdk import Unsupported
 from zoo_sdk.wire import Target
-from zoo_transforms.intensity import Undefined
 
 pipeline = load("deepbet", "pipeline")
 
@@ -36,19 +35,35 @@ def test_the_organ_comes_back_on_every_grid(grid):
     assert len(prediction.notes["box"]) == 3
 
 
-def test_an_image_that_is_constant_or_shows_no_brain_is_an_error():
+def test_an_image_that_is_constant_or_shows_no_brain_gets_an_empty_mask_and_a_reason():
     phantom = body("oblique MR")
-    constant = replace(phantom.image, array=np.full_like(phantom.image.array, 7))
-    outcome = ask(phantom, IdealDeepBet(phantom), "brain", image=constant).masks["brain"]
-    assert isinstance(outcome, Undefined)
-    assert "quantiles are equal" in str(outcome)
+    constant = np.full_like(phantom.image.array, 7)
+    # a ball that is smaller than the share of voxels that the quantiles cut
+    small_ball = constant.copy()
+    small_ball[:2, :2, :2] = 90
 
     class Blind(IdealDeepBet):
         def locate(self, head):
             return np.zeros_like(head.array)
 
-    outcome = ask(phantom, Blind(phantom), "brain").masks["brain"]
-    assert "finds no brain" in str(outcome)
+    class BlindInTheBox(IdealDeepBet):
+        def segment(self, box):
+            return np.zeros_like(box.array)
+
+    cases = (
+        (constant, IdealDeepBet, "quantiles 0.005 and 0.995"),
+        (small_ball, IdealDeepBet, "quantiles 0.005 and 0.995"),
+        (phantom.image.array, Blind, "finds no brain"),
+        (phantom.image.array, BlindInTheBox, "finds no brain"),
+    )
+    for array, network, reason in cases:
+        image = replace(phantom.image, array=array)
+        prediction = ask(phantom, network(phantom), "brain", image=image)
+        mask = prediction.masks["brain"]
+        assert mask.dtype == bool
+        assert mask.shape == phantom.grid.shape
+        assert not mask.any()
+        assert reason in prediction.notes["empty"]
 
 
 def test_nearest_takes_the_voxel_whose_centre_is_nearest():

@@ -14,6 +14,7 @@ from zoo_sdk import Unsupported
 from zoo_sdk.wire import Target
 from zoo_transforms.intensity import Undefined
 from zoo_transforms.resampling import VoxelGrid
+from zoo_transforms.splines import respaced_by_spline
 
 pipeline = load("lion", "pipeline")
 DEFAULTS = {name: values[0] for name, values in pipeline.OPTIONS.items()}
@@ -30,7 +31,7 @@ def test_the_spline_is_simpleitks(millimetres):
     values = np.random.default_rng(0).normal(size=(17, 23, 30)).astype(np.float32)
     affine = np.diag([3.0, 4.07, 4.07, 1.0])
     affine[:3, 3] = 5, -20, 7
-    view = pipeline.respaced_by_spline(values, VoxelGrid(values.shape, affine), millimetres)
+    view = respaced_by_spline(values, VoxelGrid(values.shape, affine), millimetres)
     image = SimpleITK.GetImageFromArray(values)
     image.SetSpacing((4.07, 4.07, 3.0))
     resampled = SimpleITK.Resample(

@@ -284,6 +284,25 @@ def test_lion(docker_engine, figures):
         assert line["back_differs"] <= 0.1 * line["back_voxels"]
 
 
+def test_moose(docker_engine, figures):
+    """Its three networks' input as SimpleITK's spline makes it, then nnU-Net's own labels.
+
+    Where the spline gives a whole number, its last bit decides which integer stands in the file.
+    """
+    lines = run_inside(docker_engine, "moose", "moose_steps.py")
+    assert len(lines) == 9
+    for line in lines:
+        figures(f"moose beside its package's steps, {line}")
+        assert line["shape"]
+        assert line["input"] < 1.01
+        assert line["input_differs_off_whole_numbers"] == 0
+        assert line["labels"] > 1
+        assert line["labels_differ"] <= 2e-3 * line["label_voxels"]
+        assert line["back_voxels"] > 0
+        assert line["back_differs_off_ties"] <= 1e-2 * line["back_voxels"]
+        assert line["back_differs"] <= 0.1 * line["back_voxels"]
+
+
 def test_totalsegmentator(docker_engine, figures):
     """The networks' input equal; labels equal but for voxels half-way between two of the grid."""
     lines = run_inside(docker_engine, "totalsegmentator", "totalsegmentator_package.py")

@@ -10,7 +10,7 @@ import pandas as pd
 
 from evaluator.analysis.comparison.schema import FRAMES
 from evaluator.analysis.comparison.subgroups import SUBGROUP_FRAMES
-from evaluator.files import csv_bytes, write_bytes
+from evaluator.files import csv_bytes, write_results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,23 +49,21 @@ def write_csv(
         The files.
 
     Raises:
+        UserError: A file of one of these names is there and is something else.
         HostError: The folder cannot be written.
     """
     frames, columns = comparison.frames(), dict(FRAMES)
     if subgroups is not None:
         frames |= subgroups.frames()
         columns |= SUBGROUP_FRAMES
-    paths = []
-    for name, frame in frames.items():
-        paths.append(folder / f"{name}.csv")
-        write_bytes(paths[-1], csv_bytes(frame))
+    contents = {folder / f"{name}.csv": csv_bytes(frame) for name, frame in frames.items()}
     settings = {
         "margins": dict(comparison.margins),
         "confidence": comparison.confidence,
         "resamples": comparison.resamples,
         "seed": comparison.seed,
     }
-    paths.append(folder / "columns.json")
     text = json.dumps({"settings": settings, "frames": columns}, indent=1)
-    write_bytes(paths[-1], f"{text}\n".encode())
-    return paths
+    contents[folder / "columns.json"] = f"{text}\n".encode()
+    write_results(contents)
+    return list(contents)

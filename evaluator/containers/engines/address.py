@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,21 @@ def podman_address() -> EngineAddress:
         "no container engine answers: there is no Podman socket; start it with: "
         "systemctl --user start podman.socket"
     )
+
+
+def reach_socket(url: str, seconds: float = 10) -> None:
+    """Connect to a Unix socket once; other addresses are not tried.
+
+    The docker SDK leaves its socket open when no engine listens.
+
+    Raises:
+        OSError: nothing listens there.
+    """
+    if not url.startswith("unix://"):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(seconds)
+        connection.connect("/" + url.removeprefix("unix://").lstrip("/"))
 
 
 def _context_name(variables: Mapping[str, str], folder: Path) -> tuple[str, str]:

@@ -14,7 +14,7 @@ import docker
 import docker.errors
 
 from evaluator.containers.engines.abilities import Abilities
-from evaluator.containers.engines.address import docker_address, podman_address
+from evaluator.containers.engines.address import docker_address, podman_address, reach_socket
 from evaluator.containers.engines.container_process import ContainerProcess
 from evaluator.containers.engines.docker_errors import (
     ADDRESS,
@@ -93,6 +93,7 @@ class DockerEngine:
         """
         address = podman_address() if podman else docker_address()
         try:
+            reach_socket(address.url)
             client = docker.DockerClient(
                 base_url=address.url, tls=address.tls, timeout=CALL_SECONDS
             )
@@ -103,6 +104,7 @@ class DockerEngine:
             raise EngineUnavailableError(advice) from error
         is_podman = any("Podman" in name for name in components)
         if podman and not is_podman:
+            client.close()
             raise EngineUnavailableError("what answers is Docker; use --engine docker")
         engine = cls(client, podman=is_podman, runtime=runtime)
         if runtime is not None and runtime not in engine.runtimes:

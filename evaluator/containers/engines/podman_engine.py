@@ -287,7 +287,8 @@ def refusal(reason: str) -> HostError | RefusedStartError:
 
 
 def _removal(name: str) -> list[str]:
-    return ["rm", "--force", "--time=0", "--volumes", "--ignore", name]
+    # a server's container goes with its relay, which holds on to its network
+    return ["rm", "--force", "--depend", "--time=0", "--volumes", "--ignore", name]
 
 
 def _environment() -> dict[str, str]:

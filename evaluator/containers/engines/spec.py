@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from evaluator.containers.engines.guard import start_of
+from evaluator.errors import HostError
 from zoo_sdk.gpu import GIVEN
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ CPU_SHARES = 512
 WEIGHTS = "/opt/ml/model"
 #: labels of containers; ``umd doctor`` and the next run find what a killed evaluator left
 RUN_LABEL, PID_LABEL, STARTED_LABEL, HOST_LABEL = "umd.run", "umd.pid", "umd.started", "umd.host"
+#: Podman's service accepts a request for devices and does nothing (containers/podman issue 22645)
+NO_GPU_BY_SOCKET = (
+    "engine podman-socket cannot give a GPU to a container: Podman's service ignores the request; "
+    "use --engine podman, or --gpus none"
+)
 #: what a container's own log may take on the host
 LOG_OPTIONS = {"max-size": "20m", "max-file": "1"}
 
@@ -187,7 +193,12 @@ def container_arguments(
     ``gpu`` is a UUID; ``weights`` is a folder that replaces the image's weights. Three of docker's
     types are plain values here (``device_requests``, ``mounts`` and ``ulimits``, lists of
     mappings), so the result can be compared; the engine converts them.
+
+    Raises:
+        HostError: ``gpu`` is given, and the engine is Podman's service, which gives none.
     """
+    if podman and gpu:
+        raise HostError(NO_GPU_BY_SOCKET)
     memory = limits.memory or caller.memory * 9 // 10
     uid, gid = caller.container_user
     arguments: dict[str, Any] = {
@@ -217,6 +228,8 @@ def container_arguments(
         "device_requests": [{"device_ids": [gpu], "capabilities": [["gpu"]]}] if gpu else [],
         "stdin_open": mode == "serve",
         "log_config": None if podman else LOG_OPTIONS,
+        # the program that an image names for it would run beside the model
+        "healthcheck": None if podman else {"test": ["NONE"]},
     }
     if podman:
         # podman would else ask for its own defaults, which an unprivileged host refuses

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaluator.datasets.dicom.headers import keyed_hash
-from evaluator.datasets.dicom.reading import number_of, quiet, text_of, value_of
+from evaluator.datasets.dicom.reading import items_of, number_of, quiet, text_of, value_of
 from evaluator.datasets.dicom.slices import LPS_TO_RAS
 from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import TOLERANCE_MM, affine_of
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 #: an index of a segmentation may differ so much from a whole number on the image's grid
 OFF_GRID = 0.05
+#: number and code of the background in a label map
+BACKGROUND = 0
+BACKGROUND_CODE = ("125040", "DCM")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,17 +37,18 @@ class Segments:
 
 
 def read_segments(dataset: Any, key: bytes) -> Segments:
-    """What a DICOM-SEG says of itself.
+    """What a DICOM-SEG says of itself; the background of a label map is no segment.
 
     Raises:
         VolumeError: it has no segment.
     """
     names = {}
     for item in value_of(dataset, "SegmentSequence") or ():
-        number = int(number_of(item, "SegmentNumber") or 0)
-        names[number] = text_of(item, "SegmentLabel") or f"segment-{number}"
+        number = int(number_of(item, "SegmentNumber") or BACKGROUND)
+        if number != BACKGROUND and not _is_background(item):
+            names[number] = text_of(item, "SegmentLabel") or f"segment-{number}"
     if not names:
-        raise VolumeError("it holds no segment")
+        raise VolumeError("it holds no segment, or the background only")
     series, instances = set(), set()
     for item in value_of(dataset, "ReferencedSeriesSequence") or ():
         series.add(keyed_hash(key, text_of(item, "SeriesInstanceUID")))
@@ -53,6 +57,15 @@ def read_segments(dataset: Any, key: bytes) -> Segments:
     return Segments(
         names=names, series=frozenset(series - {""}), instances=frozenset(instances - {""})
     )
+
+
+def _is_background(segment: Any) -> bool:
+    """Whether the coded type of a segment is the background."""
+    for code in items_of(segment, "SegmentedPropertyTypeCodeSequence"):
+        value, scheme = text_of(code, "CodeValue"), text_of(code, "CodingSchemeDesignator")
+        if (value, scheme) == BACKGROUND_CODE:
+            return True
+    return False
 
 
 def segment_masks(dataset: Any, numbers: list[int], grid: Grid) -> dict[int, GridMask]:

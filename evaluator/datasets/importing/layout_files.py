@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from evaluator.datasets.importing.found import LeftOut, modality_of
+from evaluator.datasets.importing.found import LeftOut, dataset_name, modality_of
 from evaluator.datasets.importing.match_scans import ImageFile, ReferenceFile
 
 if TYPE_CHECKING:
@@ -68,9 +68,15 @@ def add_image(
 def add_reference(
     files: LayoutFiles, match: Match, words: Mapping[str, Modality], labels: Labels
 ) -> None:
-    """Add a file that a pattern for references matches; without names of labels it is left out."""
+    """Add a file that a pattern for references matches; without names of labels it is left out.
+
+    A file of one target, which its path names, holds 1 unless ``labels`` has another value.
+    """
     target, word = match.parts.get("target"), match.parts.get("modality")
-    table = {target: (1,)} if target else labels
+    table = labels
+    if target:
+        name = dataset_name(target)  # as the import shows it
+        table = {target: labels.get(target) or labels.get(name, (1,))}
     if not table:
         reason = "the names of its labels are not known; add --labels FILE or --label NAME=VALUE"
         files.left_out.append(LeftOut(path=match.path, reason=reason))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from typing import TYPE_CHECKING
 
 from evaluator.datasets.importing.archives import archives_text, require_folder
 from evaluator.datasets.importing.declared_layout import declared_files
-from evaluator.datasets.importing.found import MODALITY_WORDS, LeftOut, Survey
+from evaluator.datasets.importing.found import MODALITY_WORDS, LeftOut, Survey, dataset_name
 from evaluator.datasets.importing.layout_files import (
     LayoutFiles,
     LayoutOptions,
@@ -21,6 +22,7 @@ from evaluator.errors import DatasetError, ManifestError, UnknownNameError, User
 from evaluator.manifests.label_tables import read_label_table
 from evaluator.manifests.layouts import layout_files, recognise_layout
 from evaluator.plain_text import counted, visible
+from evaluator.volumes import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -125,14 +127,28 @@ def _by_pattern(root: Path, volumes: list[Path], options: LayoutOptions) -> Layo
     words = MODALITY_WORDS | dict(options.words)
     references: set[Path] = set()
     for pattern in options.references:
-        for match in match_files(root, volumes, pattern):
+        for match in match_files(root, volumes, pattern, words):
             references.add(match.path)
             add_reference(files, match, words, options.labels)
     for pattern in options.images:
-        for match in match_files(root, volumes, pattern):
+        for match in match_files(root, volumes, pattern, words):
             if match.path not in references:
                 add_image(files, match, words, pattern)
+    _require_used(options.labels, files)
     return files
+
+
+def _require_used(labels: Labels, files: LayoutFiles) -> None:
+    """Refuse names of labels that no reference has; raises UserError."""
+    targets = sorted({target for reference in files.references for target in reference.labels})
+    names = {*targets, *map(dataset_name, targets)}
+    if not labels or not targets or names & set(labels):
+        return
+    raise UserError(
+        f"no reference has a label named {', '.join(labels)}: the paths name the targets "
+        f"{', '.join(targets)}. Use these names in --label and --labels, or a pattern without "
+        "{target}"
+    )
 
 
 def _nnunet(root: Path, volumes: list[Path], options: LayoutOptions) -> LayoutFiles:
@@ -148,17 +164,28 @@ def _nnunet(root: Path, volumes: list[Path], options: LayoutOptions) -> LayoutFi
     words = MODALITY_WORDS | dict(options.words)
     files = LayoutFiles()
     for part in ("Tr", "Ts"):
-        for match in match_files(root, volumes, f"labels{part}/{{subject}}.*"):
-            add_reference(files, match, words, labels)
-        for match in match_files(root, volumes, f"images{part}/{{subject}}_{{modality}}.*"):
-            channel = names.get(match.parts["modality"])
-            if channel is None:
-                reason = f"dataset.json has no channel {match.parts['modality']}"
-                files.left_out.append(LeftOut(path=match.path, reason=reason))
+        for volume in volumes:
+            folder, stem = volume.relative_to(root).parent.as_posix(), _stem(volume)
+            if folder == f"labels{part}":
+                add_reference(files, Match(volume, {"subject": stem}), words, labels)
+            if folder != f"images{part}":
                 continue
-            named = Match(match.path, {**match.parts, "modality": channel})
+            # a case may have "_" in its name: the channel is the last part
+            subject, _, number = stem.rpartition("_")
+            channel = names.get(number)
+            if not subject or channel is None:
+                reason = f"dataset.json has no channel {number}; names end with _0000, _0001, ..."
+                files.left_out.append(LeftOut(path=volume, reason=reason))
+                continue
+            named = Match(volume, {"subject": subject, "modality": channel})
             add_image(files, named, words, channel)
     return files
+
+
+def _stem(volume: Path) -> str:
+    """The name of a volume without its suffix, in composed letters."""
+    suffix = next(suffix for suffix in SUFFIXES if volume.name.lower().endswith(suffix))
+    return unicodedata.normalize("NFC", volume.name[: -len(suffix)])
 
 
 def _bids(root: Path, volumes: list[Path], options: LayoutOptions) -> LayoutFiles:

@@ -125,7 +125,7 @@ def submit_suite(
         HostError: Slurm's controller does not answer.
     """
     earlier = read_slurm_record(suite)
-    if earlier is not None and not again:
+    if earlier is not None and earlier.jobs() and not again:
         raise UserError(
             f"suite {suite.name} was submitted before; see: umd status --suite {source}. "
             f"Submit what is not done with: umd suite slurm {source} --resubmit"

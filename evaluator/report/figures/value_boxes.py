@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: values drawn one by one in a row, at most; of more some are drawn, by chance
 SHOWN = 60
+#: labels of a logarithmic axis, at most; over a larger ratio only powers of ten have one
+TICKS, DECADES = 6, 100
 
 
 @drawn
@@ -52,8 +54,7 @@ def value_boxes(
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(quantity)
     if logarithmic and all((values > 0).all() for values in filled.values()):
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter("{x:g}")
+        _scale_log(axes)
     rows = []
     for label, values in filled.items():
         rows += [{"group": label, "value": value} for value in values.tolist()]
@@ -67,6 +68,18 @@ def value_boxes(
         data=pd.DataFrame(rows, columns=["group", "value"]),
         warnings=warnings,
     )
+
+
+def _scale_log(axes: Any) -> None:
+    """A logarithmic axis with plain numbers at few ticks, as those of all minor ticks overlap."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    subs = (1.0,) if high > DECADES * low else (1.0, 2.0, 5.0)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=TICKS))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _box(axes: Any, values: NDArray[np.float64], height: float, colour: str) -> None:

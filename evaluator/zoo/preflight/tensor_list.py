@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from evaluator.errors import ModelFilesError
+from evaluator.zoo.preflight.file_kinds import ZIP, not_the_file, read_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -99,26 +100,21 @@ def read_tensor_list(path: Path) -> TensorList | None:
     Raises:
         ModelFilesError: the file is truncated or damaged; the message says what it looks like.
     """
-    with path.open("rb") as file:
-        start = file.read(64)
+    start = read_start(path)
+    if instead := not_the_file(start):
+        raise ModelFilesError(f"{path}: {instead}")
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix == ".safetensors" and not start.startswith((ZIP, b"\x80")):
             return _safetensors(path)
-        if zipfile.is_zipfile(path):
+        if path.suffix != ".safetensors" and zipfile.is_zipfile(path):
             return _zip(path)
     except (ValueError, KeyError, OSError, EOFError, struct.error, zipfile.BadZipFile) as error:
         raise ModelFilesError(f"{path}: damaged or truncated ({error})") from None
     except (pickle.UnpicklingError, AttributeError, IndexError, TypeError) as error:
         raise ModelFilesError(f"{path}: not a checkpoint that can be read ({error})") from None
-    if start.startswith(b"PK\x03\x04"):
+    if start.startswith(ZIP) and path.suffix != ".safetensors":
         raise ModelFilesError(
             f"{path}: truncated. It begins like a checkpoint of torch and has no end; fetch again"
-        )
-    if start.lstrip().lower().startswith((b"<!doctype", b"<html")):
-        raise ModelFilesError(f"{path}: a web page, perhaps a login page, not a checkpoint")
-    if start.startswith(b"version https://git"):
-        raise ModelFilesError(
-            f"{path}: a pointer of Git LFS, not the file itself; fetch it with git lfs pull"
         )
     return None
 

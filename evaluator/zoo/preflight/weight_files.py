@@ -10,6 +10,7 @@ from evaluator.files import file_sha256
 from evaluator.zoo.archives import check_unpacked
 from evaluator.zoo.catalog import zoo
 from evaluator.zoo.preflight.expectations import read_expectations
+from evaluator.zoo.preflight.file_kinds import other_format
 from evaluator.zoo.preflight.tensor_list import read_tensor_list
 from evaluator.zoo.preflight.verdict import write_verdict
 from evaluator.zoo.sources import UNVERIFIED
@@ -52,14 +53,17 @@ def check_files(model: str, sources: Sources, folder: Path) -> Iterator[Prefligh
     for download in (*sources.weights, *sources.auxiliary):
         path = folder / download.into
         if download.unpack:
-            yield _unpacked(path, download)
+            yield _unpacked(model, path, download)
         elif not path.is_file():
-            yield _of_file(download, "failed", f"is not in {folder}")
+            yield _of_file(download, "failed", _absent(model, path, download))
         else:
             yield _stated(model, path, download, expectations)
             expected = [file for file in expectations.file if file.into == download.into]
             for result in _tensors(model, path, expected[0] if expected else None, expectations):
-                yield replace(result, into=download.into)
+                detail = result.detail
+                if result.state == "failed" and download.address not in detail:
+                    detail += f"; the right file is {download.address}"
+                yield replace(result, into=download.into, detail=detail)
     if len(expectations.file) > 1:
         yield from _same_steps(folder, expectations)
 
@@ -88,11 +92,18 @@ def _of_file(download: Download, state: State, detail: str, sha256: str = "") ->
     )
 
 
-def _unpacked(folder: Path, download: Download) -> PreflightResult:
+def _absent(model: str, path: Path, download: Download) -> str:
+    """What is in the place of a file that is not there, and how to get it."""
+    what = "is a folder, not a file" if path.is_dir() else "does not exist"
+    return f"{path} {what}; umd models fetch {model} brings it from {download.address}"
+
+
+def _unpacked(model: str, folder: Path, download: Download) -> PreflightResult:
     try:
         sha256 = check_unpacked(folder, download)
     except ModelFilesError as error:
-        return _of_file(download, "failed", str(error))
+        detail = f"{error}; umd models fetch {model} brings it from {download.address}"
+        return _of_file(download, "failed", detail)
     if download.sha256 == UNVERIFIED:
         detail = f"archive of sha256 {sha256}; none is published"
         return _of_file(download, "unknown", detail, sha256)
@@ -142,7 +153,7 @@ def _tensors(
         return
     if tensors is None:
         if expected:
-            yield _result(check, "failed", f"{path} is not a checkpoint of torch or safetensors")
+            yield _result(check, "failed", f"{path} is {other_format(path)}")
         return
     if tensors.foreign:
         names = ", ".join(tensors.foreign[:4])

@@ -28,6 +28,7 @@ sys.path[:0] = [*(str(ROOT / folder) for folder in FOLDERS), str(Path(__file__).
 import network  # noqa: E402
 import pipeline  # noqa: E402
 import random_weights  # noqa: E402
+from enhance_steps import predicted_by_package, resampled_by_package  # noqa: E402
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor  # noqa: E402
 from results import find_results, folds_in  # noqa: E402
 from volumes import VOLUMES, half_way, write_volume  # noqa: E402
@@ -112,48 +113,15 @@ def steps(path: Path, tracer: str, orientation: str):
     with contextlib.redirect_stdout(io.StringIO()):
         predictor.initialize_from_trained_model_folder(str(where), folds_in(where))
         spacing = predictor.configuration_manager.spacing
-        sizes = zip(image.GetSize(), image.GetSpacing(), spacing, strict=True)
-        resampled = SimpleITK.Resample(
-            image,
-            [round(count * size / wanted) for count, size, wanted in sizes],
-            SimpleITK.Transform(),
-            SimpleITK.sitkBSpline,
-            image.GetOrigin(),
-            spacing,
-            image.GetDirection(),
-            0.0,
-            image.GetPixelIDValue(),
-        )
+        resampled = resampled_by_package(image, spacing)
         values = SimpleITK.GetArrayFromImage(resampled)
-        labels = np.asarray(predict(predictor, values, spacing))
+        labels = np.asarray(predicted_by_package(predictor, values, spacing))
     lesions = SimpleITK.GetImageFromArray((labels == pipeline.LABELS[tracer]).astype(np.uint8))
     lesions.CopyInformation(resampled)
     back = SimpleITK.Resample(
         lesions, stored, SimpleITK.Transform(), SimpleITK.sitkNearestNeighbor, 0.0
     )
     return values, labels, SimpleITK.GetArrayFromImage(back).T > 0
-
-
-def predict(predictor: nnUNetPredictor, values: np.ndarray, spacing) -> np.ndarray:
-    """The package's way through nnU-Net: the preprocessor, then the iterator over cases."""
-    preprocessor = predictor.configuration_manager.preprocessor_class(verbose=False)
-    data, _, properties = preprocessor.run_case_npy(
-        values[None],
-        None,
-        {"spacing": spacing},
-        predictor.plans_manager,
-        predictor.configuration_manager,
-        predictor.dataset_json,
-    )
-    case = {
-        "data": torch.from_numpy(np.asarray(data)).contiguous(),
-        "data_properties": properties,
-        "ofile": None,
-    }
-    (segmentation,) = predictor.predict_from_data_iterator(
-        iter((case,)), num_processes_segmentation_export=1
-    )
-    return segmentation
 
 
 if __name__ == "__main__":

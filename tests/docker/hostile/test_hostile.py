@@ -1,0 +1,89 @@
+"""Hostile models get their status, learn nothing of references, and leave the host as it was."""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from evaluator import paths
+from evaluator.containers import model_limits
+from tests.docker.hostile import canary
+from tests.docker.hostile.expected import EXPECTED
+from tests.docker.hostile.zoo import OUTPUT_LIMIT, add_adversary, run_attacks
+
+USUAL = [name for name, expected in EXPECTED.items() if expected.usual]
+FURTHER = [name for name, expected in EXPECTED.items() if not expected.usual]
+
+
+IMAGE = Path(__file__).with_name("image")
+
+
+@pytest.fixture
+def reading(monkeypatch):
+    """The search for the canary that runs in containers."""
+    monkeypatch.syspath_prepend(str(IMAGE))
+    yield importlib.import_module("reading")
+    sys.modules["request"].REPLIES.close()
+    for name in [path.stem for path in IMAGE.glob("*.py")]:
+        sys.modules.pop(name, None)
+
+
+def test_every_attack_is_expected():
+    """Each entry of a literal dict ATTACKS in the image has its expected outcome."""
+    text = "".join(path.read_text().partition("\nATTACKS = {")[2] for path in IMAGE.glob("*.py"))
+    assert set(re.findall(r'^    "([a-z0-9-]+)":', text, re.MULTILINE)) == set(EXPECTED)
+    assert len(EXPECTED) >= 40
+
+
+def test_the_canary_is_found_where_it_is(tmp_path, reading):
+    """The searches inside and outside of a container would see a leak."""
+    assert reading.CANARY.decode() == canary.CANARY
+    assert canary.CANARY not in (tmp_path / "nothing").name
+    data = canary.make_dataset(tmp_path / "data", ["snoop"])
+    references = list(data.parent.glob("*reference*"))
+    for path in references:
+        plain = tmp_path / ("x" + "".join(path.suffixes))
+        plain.write_bytes(path.read_bytes())
+        content = plain.read_bytes()
+        # in the voxels, too, and not in the header alone
+        voxels = (gzip.decompress(content) if path.suffix == ".gz" else content)[352:]
+        assert canary.CANARY.encode() in voxels
+        assert canary.find_canary([plain]) == [str(plain)]
+        assert reading.search([str(tmp_path)])["hits"]
+        plain.unlink()
+    assert {path.suffix for path in references} == {".gz", ".nii"}
+
+
+@pytest.fixture
+def adversary(project, docker_engine, monkeypatch, tmp_path):
+    add_adversary(project({}))
+    monkeypatch.setattr(model_limits, "OUTPUT_LIMIT", OUTPUT_LIMIT)
+
+    def attack(attacks, **more):
+        outcomes, changes = run_attacks(
+            attacks, tmp_path / "zoo", docker_engine, paths.cache(), **more
+        )
+        bad = [outcome for outcome in outcomes if not outcome.held]
+        assert bad == []
+        assert changes == []
+        assert len(outcomes) == len(attacks)
+
+    return attack
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+def test_attacks(adversary):
+    adversary(USUAL)
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+@pytest.mark.extended
+def test_further_attacks(adversary):
+    adversary(FURTHER)
