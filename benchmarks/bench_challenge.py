@@ -88,7 +88,7 @@ def database(kind: str) -> Iterator[str | None]:
     if kind == "sqlite":
         yield None
         return
-    from tests.challenges.conftest import PostgresServer
+    from tests.challenges.postgres import PostgresServer
 
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not programs:
