@@ -32,7 +32,7 @@ GPU_PYTHON ?= python3
 BUNDLE     ?=
 OUT        ?= .umd/gpu-check
 
-.PHONY: help eval test test-extended test-hostile gpu-check test-zoo test-upstream lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds bench-zoo bench-statistics bench-grid confounds bench-compare bench-report bench-pipeline bench-scale compare-peers code-metrics clean
+.PHONY: help eval test test-extended test-hostile gpu-check test-zoo test-upstream lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds bench-zoo bench-statistics bench-grid confounds bench-compare bench-report bench-pipeline bench-scale bench-portal compare-peers code-metrics clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -121,6 +121,9 @@ bench-pipeline: $(VENV)/dev.done ## how busy a model of 1 s a request is kept on
 
 bench-scale: $(VENV)/dev.done ## growth of a run with its subjects: time, memory, files, resume, tables; ARGS="--subjects 100 300 1000"; writes docs/benchmarks.md
 	PYTHONPATH=. $(BIN)/python benchmarks/bench_scale.py --write $(ARGS)
+
+bench-portal: $(VENV)/dev.done ## a challenge's portal: 50 people at once, an upload of 1 GiB that is broken off twice; ARGS="--people 50 --upload-gib 4"
+	PYTHONPATH=. $(BIN)/python benchmarks/bench_portal.py --upload-gib 1 $(ARGS)
 
 bench-statistics: $(VENV)/dev.done ## coverage, false positives and power on simulated subjects; writes docs/statistics.md
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python benchmarks/bench_statistics.py

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -17,6 +18,7 @@ from evaluator.errors import DamagedFileError, UserError
 from evaluator.portal import organiser, pages, submit, transfer
 from evaluator.portal.inspection import Inspector
 from evaluator.portal.protection import Protection, RateLimit
+from evaluator.portal.publication import Publisher, published_folder
 from evaluator.portal.sessions import Sessions, SignInError, redirect
 from evaluator.portal.uploads import GIB, MOST_PARTS, PART_BYTES, OffsetError
 from evaluator.portal.views import render
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from starlette.requests import Request
-    from starlette.responses import Response
     from starlette.types import ASGIApp
 
     from evaluator.challenges.opening import OpenChallenge
@@ -35,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 #: per address
 REQUESTS_PER_MINUTE = 6000.0
-SIGN_INS_PER_MINUTE = 10.0
+WRONG_TOKENS_PER_MINUTE = 10.0
 #: longest text of the fields beside a file, bytes
 FIELD_BYTES = 2**20
 COOKIE = "umd_session"
@@ -59,6 +60,7 @@ ROUTES = (
     Route("/uploads/{id}/finish", transfer.finish, methods=["POST"]),
     Route("/organiser", organiser.queue_page),
     Route("/organiser/log", organiser.log_page),
+    Route("/organiser/leaderboard", organiser.publish_form, methods=["POST"]),
     Route("/organiser/{id}/{action}", organiser.action_form, methods=["POST"]),
 )
 
@@ -68,6 +70,7 @@ def portal(
     *,
     url: str = "",
     inspect: Callable[[Claim], Awaitable[None]] | None = None,
+    publish: Callable[[], Awaitable[None]] | None = None,
 ) -> ASGIApp:
     """The application that serves a challenge.
 
@@ -76,18 +79,23 @@ def portal(
         url: the address that readers use, without a path; with https cookies are sent by HTTPS
             only. Empty: as the request says, for a server on this machine.
         inspect: inspects a submission that was received; None: in another process.
+        publish: writes the leaderboard; None: in another process.
     """
+    leaderboard = published_folder(challenge)
+    leaderboard.mkdir(parents=True, exist_ok=True)
     app = Starlette(
         routes=[
             Route("/health", _health),
             Mount("/static/report", StaticFiles(packages=[("evaluator.report", "static")])),
             Mount("/static", StaticFiles(packages=[("evaluator.portal", "static")])),
+            Mount("/leaderboard", StaticFiles(directory=leaderboard, html=True)),
             *ROUTES,
         ],
         exception_handlers={
             SignInError: _sign_in,
             HTTPException: _http_error,
             UserError: _user_error,
+            ClientDisconnect: _broken_off,
             Exception: _bug,
         },
     )
@@ -97,10 +105,11 @@ def portal(
     app.state.https = https
     # browsers accept a cookie of this name only from this host and by HTTPS
     app.state.cookie = f"__Host-{COOKIE}" if https else COOKIE
-    app.state.sign_in_limit = RateLimit(SIGN_INS_PER_MINUTE)
+    app.state.wrong_tokens = RateLimit(WRONG_TOKENS_PER_MINUTE)
     app.state.parts = asyncio.Semaphore(MOST_PARTS)
     app.state.actions = organiser.ACTIONS
     app.state.inspect = inspect or Inspector(challenge).inspect
+    app.state.publish = publish or Publisher(challenge).publish
     most = int(challenge.definition.limits.archive_gib * GIB) + FIELD_BYTES
     return Protection(
         app,
@@ -113,6 +122,11 @@ def portal(
 def _health(_: Request) -> Response:
     """For monitors: the portal answers."""
     return PlainTextResponse("ok\n")
+
+
+def _broken_off(_: Request, __: Exception) -> Response:
+    """A connection ended inside a request: nothing is stored, and nobody reads the answer."""
+    return Response(status_code=400)
 
 
 def _sign_in(request: Request, _: Exception) -> Response:

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +20,7 @@ from evaluator.challenges import queue
 from evaluator.challenges.opening import open_challenge
 from evaluator.challenges.queue import Claim
 from evaluator.challenges.submitting import inspect_received
+from evaluator.portal.processes import run_module
 
 if TYPE_CHECKING:
     from evaluator.challenges.opening import OpenChallenge
@@ -45,6 +44,8 @@ class Inspector:
         try:
             async with self._free:
                 done = await self._run(claim)
+        except asyncio.CancelledError:  # the server ends; nothing follows the inspection
+            logger.warning("submission %s: a worker will inspect it", claim.submission)
         except OSError:
             logger.exception("submission %s: the inspection did not start", claim.submission)
         finally:
@@ -54,20 +55,7 @@ class Inspector:
     async def _run(self, claim: Claim) -> bool:
         words = [str(self._challenge.folder.path), claim.submission, str(claim.job)]
         words += [str(claim.attempt), claim.worker]
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            "UMD_CHALLENGE_DATABASE": self._challenge.database.url,
-        }
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "evaluator.portal.inspection", *words, env=environment
-        )
-        try:
-            status = await process.wait()
-        finally:
-            if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+        status = await run_module("evaluator.portal.inspection", words, self._challenge)
         if status != 0:
             logger.error("submission %s: the inspection ended with %s", claim.submission, status)
         return status == 0

@@ -138,6 +138,17 @@ async def action_form(request: Request) -> Response:
     return redirect(f"/submissions/{identifier}")
 
 
+async def publish_form(request: Request) -> Response:
+    """Write the leaderboard that everybody sees."""
+    await read_form(request)
+    account = await run_in_threadpool(require_organiser, request)
+    await request.app.state.publish()
+    log = challenge_of(request).folder.log
+    facts = {"by": account.name}
+    await run_in_threadpool(log.append, "published", actor="organiser", facts=facts)
+    return redirect("/leaderboard/")
+
+
 def result_file(request: Request) -> Response:
     """A signed result of a submission."""
     require_organiser(request)

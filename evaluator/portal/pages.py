@@ -51,13 +51,15 @@ def sign_in_page(request: Request) -> Response:
 async def sign_in_form(request: Request) -> Response:
     """Begin a session with a token."""
     address = address_of(request.scope)
-    if not request.app.state.sign_in_limit.allows(address):
+    limit = request.app.state.wrong_tokens
+    if limit.is_used_up(address):
         raise HTTPException(429, "too many attempts; wait a minute")
     async with request.form(max_files=0, max_fields=5, max_part_size=5000) as form:
         token = str(form.get("token", ""))
     challenge = challenge_of(request)
     account = await run_in_threadpool(account_of_token, challenge, token)
     if account is None:
+        limit.allows(address)
         logger.warning("an invalid token came from %s", address)
         error = "This token is not valid. Ask the organiser for another one."
         return await run_in_threadpool(

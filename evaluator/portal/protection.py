@@ -51,13 +51,21 @@ class RateLimit:
             now: seconds of a clock that never goes back; None: this machine's.
         """
         moment = time.monotonic() if now is None else now
-        left, seen = self._left.pop(address, (self.per_minute, moment))
-        left = min(self.per_minute, left + (moment - seen) * self.per_minute / 60)
+        left = self._count(address, moment)
         allowed = left >= 1
+        self._left.pop(address, None)
         self._left[address] = (left - 1 if allowed else left, moment)
         while len(self._left) > MOST_ADDRESSES:
             self._left.popitem(last=False)
         return allowed
+
+    def is_used_up(self, address: str) -> bool:
+        """Whether the address has no event left; counts none."""
+        return self._count(address, time.monotonic()) < 1
+
+    def _count(self, address: str, moment: float) -> float:
+        left, seen = self._left.get(address, (self.per_minute, moment))
+        return min(self.per_minute, left + (moment - seen) * self.per_minute / 60)
 
 
 def is_forged(headers: Headers, origin: str) -> bool:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import HTMLResponse
 
 from evaluator.portal.accounts import account_of_hash
+from evaluator.portal.publication import published_folder
 from evaluator.portal.sessions import challenge_of, session_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from starlette.requests import Request
 
+    from evaluator.challenges.opening import OpenChallenge
     from evaluator.portal.accounts import Account
 
 #: state of a submission -> class of its label
@@ -97,15 +99,17 @@ def render(
         definition=challenge.definition,
         account=account,
         csrf=session.csrf if session else "",
-        links=_links(account),
+        links=_links(challenge, account),
         path=request.url.path,
         **context,
     )
     return HTMLResponse(text, status_code=status)
 
 
-def _links(account: Account | None) -> list[Link]:
+def _links(challenge: OpenChallenge, account: Account | None) -> list[Link]:
     links = [Link("/", "The challenge")]
+    if (published_folder(challenge) / "index.html").is_file():
+        links.append(Link("/leaderboard/", "Leaderboard"))
     if account is None:
         return [*links, Link("/sign-in", "Sign in")]
     if account.is_organiser:

@@ -86,7 +86,11 @@ class Portal:
         async def inspect(claim: Claim) -> None:
             await run_in_threadpool(inspect_received, challenge, claim)
 
-        self.app = portal(challenge, url=url, inspect=inspect)
+        async def publish() -> None:
+            self.published += 1
+
+        self.published = 0
+        self.app = portal(challenge, url=url, inspect=inspect, publish=publish)
         self.tokens = {
             "blue": create_token(challenge, "blue", "team"),
             "red": create_token(challenge, "red", "team"),

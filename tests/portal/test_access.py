@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from evaluator.challenges.leaderboard import write_leaderboard
 from evaluator.challenges.opening import open_challenge
 from evaluator.challenges.queries import status_of
 from evaluator.challenges.submitting import submit
 from evaluator.portal.app import ROUTES
+from evaluator.portal.publication import published_folder
 from evaluator.portal.uploads import begin_upload, upload_folder
 from tests.portal.conftest import Portal, enter_result, write_definition
 
@@ -34,6 +36,7 @@ EXPECTED = {
     ("POST", "/uploads/{id}/finish"): (401, 409, 400, 403),
     ("GET", "/organiser"): (303, 403, 403, 200),
     ("GET", "/organiser/log"): (303, 403, 403, 200),
+    ("POST", "/organiser/leaderboard"): (403, 403, 403, 303),
     ("POST", "/organiser/{id}/{action}"): (403, 403, 403, 303),
 }
 WHO = ("nobody", "blue", "red", "alice")
@@ -166,6 +169,25 @@ def test_organisers_decide_and_the_log_names_them(site):
     events = {event.event: event for event in site.challenge.folder.log.events()}
     assert events["disqualified"].facts == {"reason": "two accounts", "by": "alice"}
     assert "intact" in page
+
+
+def test_everybody_sees_the_leaderboard_that_an_organiser_published(challenge):
+    submission = submit(challenge, REFERENCE, team="blue", track="box")
+    enter_result(challenge, submission)
+    site = Portal(challenge)
+    assert site.nobody.get("/leaderboard/").status_code == 404
+    assert "/leaderboard/" not in site.nobody.get("/").text
+    site.red.post("/organiser/leaderboard")
+    assert site.published == 0
+    site.alice.post("/organiser/leaderboard")
+    assert site.published == 1
+    write_leaderboard(challenge, published_folder(challenge))
+    assert 'href="/leaderboard/"' in site.nobody.get("/").text
+    page = site.nobody.get("/leaderboard/")
+    assert page.status_code == 200
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+    for path in ("/leaderboard/../challenge.toml", "/leaderboard/..%2fprivate/accounts.json"):
+        assert site.nobody.get(path).status_code == 404
 
 
 def test_a_changed_log_is_shown(site):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import io
@@ -98,6 +99,31 @@ def test_a_part_is_stored_whole_and_once(site):
     assert client.delete(path, headers=headers).status_code == 204
     assert not stored.exists()
     assert put(0, b"x").status_code == 400
+
+
+def test_a_connection_that_ends_inside_a_part_stores_nothing_and_is_no_error(site):
+    upload = begin_upload(site.challenge, team="blue", track="box", name="a", size=100)
+    messages = [{"type": "http.request", "body": b"x" * 50, "more_body": True}]
+    sent = []
+
+    async def receive():
+        return messages.pop(0) if messages else {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
+
+    token = program(site)["Authorization"].encode()
+    scope = {
+        "type": "http",
+        "method": "PUT",
+        "path": f"/uploads/{upload.id}",
+        "query_string": b"offset=0",
+        "headers": [(b"authorization", token), (b"content-length", b"100")],
+        "client": ("192.0.2.1", 1),
+    }
+    asyncio.run(site.app(scope, receive, send))
+    assert sent[0]["status"] == 400
+    assert offset_of(site.challenge, upload) == 0
 
 
 def test_two_connections_of_one_upload_write_each_part_once(challenge):
