@@ -8,7 +8,7 @@ import click
 
 from evaluator.cli.challenge_options import challenge_option, opened
 from evaluator.cli.options import PATH, FiniteRange, runtime_option
-from evaluator.plain_text import clean_text
+from evaluator.plain_text import clean_text, counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,7 +100,7 @@ def work(
         worker = Worker(present, options)
         click.echo(f"worker {worker.name} on {present.folder.path}", err=True)
         count = worker.run()
-    click.echo(f"{count} submissions evaluated")
+    click.echo(f"{counted(count, 'submission')} evaluated")
 
 
 @click.command(epilog="Example: umd challenge baseline")

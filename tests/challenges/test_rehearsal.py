@@ -39,7 +39,7 @@ def test_the_page_can_be_followed(tmp_path):
         ended = run_in(tmp_path, line)
         assert ended.returncode == 0, (line, ended.stdout, ended.stderr)
         outputs[line.split()[3]] = ended.stdout + ended.stderr
-    assert "1 submissions evaluated" in outputs["work"]
+    assert "1 submission evaluated" in outputs["work"]
     assert re.search(r"blue +box +test .* scored", outputs["status"])
     assert "2 results have a right signature" in outputs["verify"]
     folder = tmp_path / "rehearsal"

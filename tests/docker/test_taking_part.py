@@ -46,7 +46,7 @@ def test_the_page_can_be_followed(docker_engine, tmp_path):
             outputs[" ".join(command.split()[:3])] = done.stdout
     assert "FAIL" not in outputs["umd models check"]
     assert outputs["umd challenge inspect"].endswith("accepted\n")
-    assert "1 submissions evaluated" in outputs["umd challenge work"]
+    assert "1 submission evaluated" in outputs["umd challenge work"]
     assert re.search(r"us +box +test .* scored", outputs["umd challenge status"])
     body = json.loads((tmp_path / "site" / "leaderboard.json").read_text())
     (entry,) = body["boards"][0]["entries"]
