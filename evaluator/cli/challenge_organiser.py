@@ -36,7 +36,7 @@ def check(folder: Path) -> None:
     for problem in problems:
         click.echo(f"{problem.severity}: {problem.place}: {problem.message}")
     errors = sum(problem.severity == "error" for problem in problems)
-    click.echo(f"{errors} errors, {len(problems) - errors} warnings")
+    click.echo(f"{counted(errors, 'error')}, {counted(len(problems) - errors, 'warning')}")
     raise SystemExit(1 if errors else 0)
 
 
@@ -212,7 +212,7 @@ def rebuild(challenge: Path) -> None:
         made = make_again(present)
     for problem in made.problems:
         click.echo(f"problem: {clean_text(problem)}")
-    click.echo(f"{made.submissions} submissions")
+    click.echo(counted(made.submissions, "submission"))
 
 
 @click.command(epilog="Example: umd challenge verify my-challenge")

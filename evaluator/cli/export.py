@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from evaluator.cli.options import output_folder_option
+from evaluator.plain_text import counted
 
 FORMATS = ["parquet", "csv", "bids-derivatives", "grand-challenge", "dicom-seg"]
 
@@ -48,6 +49,6 @@ def export(
     chosen = load_sockets(sockets)[1] if sockets else None
     paths = export_run(names, form, output, keep_ids=keep_ids, sockets=chosen)
     click.echo(
-        f"{len(paths)} files in {output}"
+        f"{counted(len(paths), 'file')} in {output}"
         + ("" if keep_ids else "; numbers replace the ids of subjects")
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from evaluator.cli.show import print_table
+from evaluator.plain_text import counted
 
 
 @click.command(epilog="Example: umd gather region-growing.phantom.paper.1a2b3c4d")
@@ -23,4 +24,4 @@ def gather(run: str) -> None:
         write_tables(store)
     count = sum(1 for _ in store.records())
     print_table(store)
-    click.echo(f"gathered {count} scans: {store.path}")
+    click.echo(f"gathered {counted(count, 'scan')}: {store.path}")

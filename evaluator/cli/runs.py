@@ -14,6 +14,7 @@ import click
 from evaluator.cli.options import json_option
 from evaluator.cli.table_layout import Column, Table
 from evaluator.cli.tables import print_note, print_table, table_options
+from evaluator.plain_text import counted
 
 if TYPE_CHECKING:
     from evaluator.runs.store import RunStore
@@ -62,7 +63,7 @@ def runs(context: click.Context, model: str, data: str, protocol: str, as_json: 
         return
     if rows:
         print_table(Table(columns=_COLUMNS, rows=[astuple(row) for row in rows]))
-    print_note(f"{len(rows)} runs in {paths.runs()}")
+    print_note(f"{counted(len(rows), 'run')} in {paths.runs()}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +119,7 @@ def delete(names: tuple[str, ...], yes: bool) -> None:
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError("nothing is deleted without --yes, as nobody can be asked")
-        click.confirm(f"Delete {len(chosen)} runs for good?", abort=True)
+        click.confirm(f"Delete {counted(len(chosen), 'run')} for good?", abort=True)
     for store in chosen:
         try:
             with store.writing():
