@@ -186,7 +186,10 @@ LIES = {
     "labels of the image cannot be used": lambda: image(Labels=LABELS | {"umd.memory": "much"}),
     "is not a JSON object": lambda: image(Labels=["umd.contract=1"]),
     "is not a list": lambda: image(Entrypoint="sh -c true"),
-    "'utf-8' codec can't decode": lambda: changed_bytes(lambda body: body.encode("utf-16-le")),
+    "'utf-8' codec can't decode": lambda: changed_bytes(
+        lambda body: body.replace("[{", '[{"é": 1, ').encode("latin-1")
+    ),
+    "as JSON: Expecting value": lambda: changed_bytes(lambda body: body.encode("utf-16-le")),
     "NaN is no number": lambda: changed_bytes(lambda body: body.replace("[{", '[{"x": NaN, ')),
     "which is no place for one": lambda: image(Volumes={"/input/requests": {}}),
     "the volume '/a,size=99g'": lambda: image(Volumes={"/a,size=99g": {}, "/data": {}}),
