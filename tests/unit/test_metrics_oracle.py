@@ -149,6 +149,16 @@ def test_bad_predictions_are_measured_exactly_too(bad: str, order: Any) -> None:
     )
 
 
+def test_the_border_of_a_volume_that_a_reference_fills_is_surface() -> None:
+    """Two planes are missing; a distance map without an outside would have no contour."""
+    reference = np.ones((22, 14, 18), dtype=np.uint8)
+    prediction = reference.copy()
+    prediction[:2] = 0
+    measured = measure(reference, prediction, (2.0, 1.0, 1.5), 2.0)
+    same(measured, measure_simply(reference, prediction, (2.0, 1.0, 1.5), 2.0))
+    assert measured.reference.farthest == pytest.approx(4.0)
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("shape", [(31, 40, 53), (70, 90)])
 @pytest.mark.parametrize("which", ["reference", "prediction", "both"])
