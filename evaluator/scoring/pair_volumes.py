@@ -87,7 +87,8 @@ def read_pair(
     if mismatch and not resample:
         raise VolumeError(
             f"{prediction_path.name}: reference and prediction lie on different grids: {mismatch}. "
-            "Resample the prediction, or allow it with --resample nearest"
+            + _without_position(reference_file, prediction_file)
+            + "Resample the prediction, or allow it with --resample nearest"
         )
     grid, prediction_grid = reference_file.grid, prediction_file.grid
     reference, prediction = _read_both(reference_file, prediction_file, threads)
@@ -114,6 +115,16 @@ def read_pair(
         axes=axes,
         warnings=tuple(warnings),
     )
+
+
+def _without_position(*files: LabelFile) -> str:
+    """The sentences on files whose headers do not state their position."""
+    sentences = [
+        f"{file.path.name}: {file.header.no_position}; copy the header of its image. "
+        for file in files
+        if file.header.no_position
+    ]
+    return "".join(sentences)
 
 
 def as_plane(labels: NDArray[Any], grid: Grid) -> tuple[NDArray[Any], tuple[int, ...]]:

@@ -46,6 +46,8 @@ class Header:
     skipped_bytes: int = 0
     #: the file of the voxels, as the header names it; empty: the header's own file
     data_file: str = ""
+    #: why the grid's position is not known from the header; empty: the header states it
+    no_position: str = ""
 
     @property
     def bytes(self) -> int:

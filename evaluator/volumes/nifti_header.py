@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MOST_BEFORE_VOXELS = 2**26
 """The most bytes between header and voxels (extensions): 64 MiB."""
 
+NO_CODES = "qform_code and sform_code are 0, so the header does not say where the voxels lie"
+
 NIFTI_SIZES: dict[bytes, tuple[Literal["<", ">"], int]] = {
     (348).to_bytes(4, "little"): ("<", 348),
     (348).to_bytes(4, "big"): (">", 348),
@@ -60,6 +62,7 @@ def nifti_header(read: Callable[[int], bytes]) -> Header:
         slope=1.0 if slope is None else float(slope),
         intercept=0.0 if intercept is None else float(intercept),
         start=before + length,
+        no_position="" if header["qform_code"] or header["sform_code"] else NO_CODES,
     )
 
 

@@ -14,6 +14,7 @@ import SimpleITK
 
 from evaluator.errors import VolumeError
 from evaluator.imaging.geometry import affine_of, displacement_mm, make_grid
+from evaluator.scoring.pair_volumes import read_pair
 from evaluator.types import Failure
 from evaluator.volumes import (
     LabelFile,
@@ -348,6 +349,17 @@ def test_a_handedness_of_zero_means_one(tmp_path: Path) -> None:
     grid = both_readers(tmp_path / "b.nii")[1]
     assert (displacement_mm(grid, expected) < 1e-4) == (not left_handed)
     np.testing.assert_allclose(affine_of(grid), nibabel.load(tmp_path / "b.nii").affine, atol=1e-5)
+
+
+def test_codes_of_zero_are_named_where_grids_differ(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(np.ones((3, 4, 5), np.uint8), np.diag([2.0, 2, 3, 1]))
+    nibabel.save(image, tmp_path / "reference.nii.gz")
+    image.set_qform(None, code=0)
+    image.set_sform(None, code=0)
+    nibabel.save(image, tmp_path / "prediction.nii.gz")
+    files = (tmp_path / "reference.nii.gz", tmp_path / "prediction.nii.gz")
+    with pytest.raises(VolumeError, match=r"prediction.nii.gz: qform_code and sform_code are 0"):
+        read_pair(*files, resample=False, ignored=())
 
 
 def test_a_header_extension_of_3_mib_is_read_and_a_larger_one_named(tmp_path: Path) -> None:
