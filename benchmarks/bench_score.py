@@ -28,7 +28,8 @@ import numpy as np
 from benchmarks.tables import machine, table, write
 from benchmarks.volumes import ORGANS, SPACING, make_bad, make_noise, make_pair, real_pairs
 from evaluator.imaging.geometry import make_grid
-from evaluator.metrics import labels_in, measure_labels, score
+from evaluator.metrics.registry import score
+from evaluator.metrics.target_measurement import labels_in, measure_labels
 from evaluator.scoring.file_pairs import Pair
 from evaluator.scoring.files import Settings, score_pair
 from evaluator.volumes import LabelFile, write_volume

@@ -19,7 +19,8 @@ import numpy as np
 
 from benchmarks.tables import ROOT, table, write
 from evaluator import paths
-from evaluator.metrics import measure, score
+from evaluator.metrics.registry import score
+from evaluator.metrics.target_measurement import measure
 from tests.oracles.client import Peers
 
 TOLERANCE_MM = 2.0

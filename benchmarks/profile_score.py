@@ -26,13 +26,9 @@ from benchmarks.bench_score import NAMES, SIZES, TOLERANCE_MM
 from benchmarks.tables import machine, table, write
 from benchmarks.volumes import SPACING, make_pair, real_pairs
 from evaluator.imaging.geometry import make_grid
-from evaluator.metrics import (
-    label_content,
-    labels_in,
-    measure_labels,
-    pair_measurement,
-    score,
-)
+from evaluator.metrics import label_content, pair_measurement
+from evaluator.metrics.registry import score
+from evaluator.metrics.target_measurement import labels_in, measure_labels
 from evaluator.volumes import LabelFile, write_volume
 
 if TYPE_CHECKING:

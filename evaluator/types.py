@@ -276,7 +276,7 @@ class Protocol:
     prompts: PromptPlan
     rounds: RoundPlan
     seeds: tuple[int, ...]
-    #: names of rows of ``evaluator.metrics.METRICS``
+    #: names of rows of ``evaluator.metrics.metric_table.METRICS``
     metrics: tuple[str, ...]
     #: a failed prediction counts as the metric's worst value in the statistics "with failures",
     #: or is excluded

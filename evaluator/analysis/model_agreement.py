@@ -20,7 +20,8 @@ from evaluator.errors import RunConflictError, UserError
 from evaluator.imaging.geometry import affine_of, difference, spacing
 from evaluator.imaging.grid_masks import common_region, crop_mask
 from evaluator.manifests.organs import load_organs
-from evaluator.metrics import measure, score
+from evaluator.metrics.registry import score
+from evaluator.metrics.target_measurement import measure
 from evaluator.runs.results import load
 from evaluator.runs.tables import last_round
 from evaluator.types import Status

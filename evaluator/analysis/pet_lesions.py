@@ -19,7 +19,8 @@ from evaluator.errors import UserError
 from evaluator.files import fingerprint, read_json, write_json
 from evaluator.imaging.geometry import affine_of, difference, spacing
 from evaluator.imaging.grid_masks import common_region, crop_mask, empty_mask
-from evaluator.metrics import METRICS, list_lesions
+from evaluator.metrics.lesions import list_lesions
+from evaluator.metrics.metric_table import METRICS
 from evaluator.runs.tables import last_round
 from evaluator.scoring.masks import measure_prediction
 from evaluator.types import Status

@@ -12,7 +12,7 @@ import numpy as np
 from evaluator.analysis.comparison.compare_groups import compared_scores
 from evaluator.analysis.comparison.score_array import EXCLUDED, INCLUDED, make_score_array
 from evaluator.errors import UnknownNameError, UserError
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.metrics.registry import failure_value
 from evaluator.types import MODALITIES
 

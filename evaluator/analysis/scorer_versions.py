@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evaluator.metrics import SCORER_VERSION
+from evaluator.metrics.registry import SCORER_VERSION
 from evaluator.runs.scorers import read_scorers
 from evaluator.runs.tables import SCORERS, SOURCE, source_of
 

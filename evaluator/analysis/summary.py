@@ -19,7 +19,7 @@ from evaluator.analysis.displacements import displacements
 from evaluator.analysis.subgroup_members import of_subjects, subgroups_of
 from evaluator.errors import UnknownNameError
 from evaluator.manifests.protocols import load_protocol
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.runs.reproducibility import read_verdict
 from evaluator.runs.results import load
 from evaluator.runs.tables import at_round

@@ -14,7 +14,7 @@ from evaluator.containers.engines import open_engine
 from evaluator.datasets import load_dataset
 from evaluator.errors import UserError
 from evaluator.manifests.protocols import load_protocol
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.metrics.registry import failure_value
 from evaluator.scoring.applicability import check_metrics
 from evaluator.zoo import find_model

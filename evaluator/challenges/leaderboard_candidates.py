@@ -13,7 +13,7 @@ from evaluator.challenges.signing import load_public_key, read_signed
 from evaluator.challenges.teams import BASELINE
 from evaluator.errors import UserError
 from evaluator.files import file_sha256
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.runs.json_types import read_typed
 from evaluator.statistics import rank_models
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from evaluator.challenges.leaderboard_tables import board_key, doubts, vars_of
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.report.tables import NOTHING, Cell, Column, Table, digits_of, figure_cell, number
 
 if TYPE_CHECKING:

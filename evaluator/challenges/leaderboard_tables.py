@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.report.benchmark import DOUBTS, RANDOM
 from evaluator.report.tables import (
     MODALITY_NAMES,

@@ -20,7 +20,8 @@ from evaluator.challenges.signed_results import write_signed
 from evaluator.challenges.teams import BASELINE
 from evaluator.errors import UserError
 from evaluator.manifests.protocols import load_protocol
-from evaluator.metrics import METRICS, SCORER_VERSION
+from evaluator.metrics.metric_table import METRICS
+from evaluator.metrics.registry import SCORER_VERSION
 from evaluator.runs.changed_files import FOLDERS
 from evaluator.runs.json_types import read_typed
 from evaluator.runs.results import load

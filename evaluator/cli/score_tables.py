@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from evaluator.cli.table_layout import Column, Table
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.scoring.score_summary import VOLUMES, key_of, target_means
 
 if TYPE_CHECKING:

@@ -147,7 +147,7 @@ def _subgroup_entries(
 
 def _score_table(entries: list[dict[str, Any]]) -> Table:
     """Target by modality: counts, and statistics over subjects of each metric."""
-    from evaluator.metrics import METRICS
+    from evaluator.metrics.metric_table import METRICS
 
     titles = {name: f"|{name}|" if METRICS[name].signed else name for name in entries[0]["metrics"]}
     first, *others = titles

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from evaluator.errors import HostError, UserError
 from evaluator.evaluation.plan import scan_key
-from evaluator.metrics import SCORER_VERSION
+from evaluator.metrics.registry import SCORER_VERSION
 from evaluator.runs.records import RoundRecord, ScanRecord, ScanScores, TargetRecord
 from evaluator.scoring.masks import score_failures
 from evaluator.scoring.rescore import score_record

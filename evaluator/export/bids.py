@@ -19,7 +19,7 @@ import numpy as np
 
 from evaluator.export.pseudonyms import bids_label, bids_labels
 from evaluator.files import write_bytes
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.runs.tables import last_round
 from evaluator.types import Status
 from evaluator.volumes import read_labels, write_volume

@@ -18,7 +18,7 @@ from evaluator.limits.blind_masks import (
     needs_shape,
 )
 from evaluator.limits.typical_shapes import finest
-from evaluator.metrics import failure_value
+from evaluator.metrics.registry import failure_value
 from evaluator.prompting.error_regions import dice
 from evaluator.runs.score_limits import LimitRow
 from evaluator.scoring.applicability import needs_image

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from evaluator.files import csv_bytes
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

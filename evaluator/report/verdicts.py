@@ -10,7 +10,7 @@ import pandas as pd
 from evaluator.analysis.comparison.conclusions import KINDS
 from evaluator.analysis.comparison.schema import ALL_TARGETS
 from evaluator.analysis.failure_modes import FAILURE_MODES
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.report.tables import (
     MODALITY_NAMES,
     SCANNER,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from evaluator.errors import UserError
 from evaluator.files import fingerprint
-from evaluator.metrics import SCORER_VERSION
+from evaluator.metrics.registry import SCORER_VERSION
 from evaluator.runs.changed_files import state_of
 from evaluator.runs.json_types import FORMAT, read_typed, write_typed
 

@@ -170,7 +170,7 @@ class ScanScores:
     #: of the record that the scores were computed from
     key: str
     rows: tuple[ScoreRow, ...]
-    #: ``evaluator.metrics.SCORER_VERSION`` of the umd that computed them; 0: an earlier one
+    #: version of the scorer that computed them (``SCORER_VERSION``); 0: an earlier one
     scorer: int = 0
     #: hash of the other fields as they were computed; empty in older runs
     sha256: str = field(default="", compare=False)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from evaluator.errors import UnknownNameError
 from evaluator.manifests.organs import load_organs
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from evaluator.metrics import Measurement
+    from evaluator.metrics.measurements import Measurement
     from evaluator.types import Unit
 
 

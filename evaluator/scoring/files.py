@@ -13,7 +13,9 @@ import numpy as np
 from evaluator.errors import VolumeError
 from evaluator.files import fingerprint
 from evaluator.imaging.geometry import affine_of, sheared_axes
-from evaluator.metrics import METRICS, SCORER_VERSION, measure_labels, score
+from evaluator.metrics.metric_table import METRICS
+from evaluator.metrics.registry import SCORER_VERSION, score
+from evaluator.metrics.target_measurement import measure_labels
 from evaluator.scoring.applicability import applicable_measurements
 from evaluator.scoring.pair_targets import declared_targets, found_targets
 from evaluator.scoring.pair_volumes import read_pair
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from evaluator.metrics import Measures
+    from evaluator.metrics.measurements import Measures
     from evaluator.scoring.file_pairs import Pair
     from evaluator.scoring.pair_targets import PairTargets
     from evaluator.scoring.pair_volumes import PairVolumes

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 from evaluator.imaging.geometry import affine_of, plane_axes, sheared_axes, spacing
 from evaluator.imaging.grid_masks import common_region
 from evaluator.manifests.organs import load_organs
-from evaluator.metrics import PEAK_MM, index_reach, measure, without_value
-from evaluator.metrics import score as score_measures
+from evaluator.metrics.kernels.sheared_grid import index_reach
+from evaluator.metrics.registry import score as score_measures
+from evaluator.metrics.registry import without_value
+from evaluator.metrics.target_measurement import measure
+from evaluator.metrics.uptake import PEAK_MM
 from evaluator.scoring.applicability import applicable_measurements
 from evaluator.types import Failure, Score
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
     from evaluator.datasets.references import LoadedReferences
     from evaluator.imaging.grid_masks import GridMask
-    from evaluator.metrics import Measurement, Measures
+    from evaluator.metrics.measurements import Measurement, Measures
     from evaluator.types import Protocol, Scan
 
 

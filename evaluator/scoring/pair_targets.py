@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evaluator.errors import VolumeError
-from evaluator.metrics import labels_in
+from evaluator.metrics.target_measurement import labels_in
 from evaluator.volumes import LabelFile
 
 if TYPE_CHECKING:

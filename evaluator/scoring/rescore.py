@@ -13,7 +13,7 @@ from evaluator.errors import HostError, RunConflictError
 from evaluator.files import current_sha256
 from evaluator.imaging.grid_masks import crop_mask
 from evaluator.manifests.protocols import load_protocol
-from evaluator.metrics import SCORER_VERSION
+from evaluator.metrics.registry import SCORER_VERSION
 from evaluator.runs.records import ScanScores
 from evaluator.runs.tables import gather
 from evaluator.scoring.applicability import check_metrics, needs_image

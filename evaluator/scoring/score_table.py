@@ -10,7 +10,7 @@ import pandas as pd
 from evaluator.errors import UserError, VolumeError
 from evaluator.manifests.label_tables import LabelTable, label_table
 from evaluator.manifests.organs import load_organs
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.scoring.applicability import check_metrics, needs_image
 from evaluator.scoring.file_pairs import find_pairs
 from evaluator.scoring.files import DEFAULT_METRICS, Settings, score_pairs

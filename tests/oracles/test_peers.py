@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from evaluator.metrics import measure, measure_labels, score
 from evaluator.metrics.kernels.skeleton import thin
+from evaluator.metrics.registry import score
+from evaluator.metrics.target_measurement import measure, measure_labels
 from tests.oracles.definitions import by_voxels
 
 TOLERANCE = 2.0

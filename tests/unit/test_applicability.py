@@ -11,7 +11,7 @@ import pytest
 from evaluator.analysis.summary import summarise
 from evaluator.datasets.references import read_uptake
 from evaluator.errors import UnknownNameError, VolumeError
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.runs.tables import read_scores
 from evaluator.scoring.applicability import applicable_measurements
 from evaluator.scoring.rescore import score_run

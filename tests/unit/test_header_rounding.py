@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from evaluator.imaging.geometry import spacing
-from evaluator.metrics import label_content, measure, score
+from evaluator.metrics import label_content
 from evaluator.metrics.kernels.surface_statistics import summarise
+from evaluator.metrics.registry import score
+from evaluator.metrics.target_measurement import measure
 
 NAMES = ("dice", "nsd", "hd", "hd95", "assd", "masd", "volume_error_ml")
 #: relative rounding of 32 bits, through squares and sums

@@ -14,7 +14,7 @@ HEAVY = {"SimpleITK", "docker", "matplotlib", "numba", "pydicom", "scipy.optimiz
     ("modules", "allowed"),
     [
         ("evaluator.cli.main", set()),
-        ("evaluator.metrics", set()),
+        ("evaluator.metrics.metric_table, evaluator.metrics.registry", set()),
         ("evaluator.analysis.summary, evaluator.analysis.run_header", set()),
         ("evaluator.evaluation.resolve, evaluator.evaluation.run", {"numba"}),
     ],

@@ -15,16 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from evaluator.metrics import (
-    METRICS,
-    Measures,
-    labels_in,
-    measure,
-    measure_labels,
-    measure_masks,
-    score,
-)
 from evaluator.metrics.kernels.surface_area import surfel_areas
+from evaluator.metrics.measurements import Measures
+from evaluator.metrics.metric_table import METRICS
+from evaluator.metrics.registry import score
+from evaluator.metrics.target_measurement import labels_in, measure, measure_labels, measure_masks
 
 #: those of voxels and surfaces; the others are in test_optional_measurements.py
 NAMES = tuple(name for name, metric in METRICS.items() if not metric.measurement)

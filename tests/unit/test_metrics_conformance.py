@@ -10,7 +10,9 @@ import nibabel
 import numpy as np
 import pytest
 
-from evaluator.metrics import Measures, measure, measure_labels, score
+from evaluator.metrics.measurements import Measures
+from evaluator.metrics.registry import score
+from evaluator.metrics.target_measurement import measure, measure_labels
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from evaluator.metrics import METRICS, measure, measure_labels, measure_lesions, score
+from evaluator.metrics.lesions import measure_lesions
+from evaluator.metrics.metric_table import METRICS
+from evaluator.metrics.registry import score
+from evaluator.metrics.target_measurement import measure, measure_labels
 
 LESIONS = tuple(name for name, metric in METRICS.items() if metric.measurement == "lesions")
 

@@ -13,17 +13,12 @@ import pytest
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from evaluator.metrics import (
-    label_content,
-    measure,
-    measure_labels,
-    measure_masks,
-    pair_measurement,
-)
+from evaluator.metrics import label_content, pair_measurement
 from evaluator.metrics.kernels import dense_surface
 from evaluator.metrics.kernels.surface_area import surfel_areas
 from evaluator.metrics.kernels.surface_statistics import Surface
 from evaluator.metrics.measurements import Measures
+from evaluator.metrics.target_measurement import measure, measure_labels, measure_masks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from scipy import ndimage
 
-from evaluator.metrics import METRICS, measure, measure_labels, measure_masks, score
 from evaluator.metrics.kernels.skeleton import thin
+from evaluator.metrics.metric_table import METRICS
+from evaluator.metrics.registry import score
+from evaluator.metrics.target_measurement import measure, measure_labels, measure_masks
 from evaluator.volumes import read_image, read_labels
 
 if TYPE_CHECKING:

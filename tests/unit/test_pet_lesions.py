@@ -22,7 +22,7 @@ from evaluator.analysis.pet_lesions import (
     size_bin,
     wants_pet_lesions,
 )
-from evaluator.metrics import list_lesions
+from evaluator.metrics.lesions import list_lesions
 from evaluator.report.context import Options
 from evaluator.report.pages.lesions import agreement_rows, share_interval
 from evaluator.statistics import is_proportional, ratio_agreement

@@ -13,7 +13,7 @@ from pydantic_core import PydanticUndefined
 from evaluator.errors import ManifestError
 from evaluator.manifests import protocols
 from evaluator.manifests.protocols import load_protocol
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.scoring.applicability import check_metrics
 
 if TYPE_CHECKING:

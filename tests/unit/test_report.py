@@ -22,7 +22,7 @@ from evaluator.cli.main import umd
 from evaluator.errors import UnknownNameError, UserError
 from evaluator.imaging.geometry import affine_of, make_grid, to_world
 from evaluator.imaging.grid_masks import crop_mask
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.report.cases.slices import Image, projection, three_planes
 from evaluator.report.cases.viewer_volumes import image_script, masks_script, reduced, shrink
 from evaluator.report.figures.scales import heat

@@ -18,7 +18,7 @@ import evaluator
 from evaluator.analysis.scorer_versions import scorer_versions
 from evaluator.errors import UserError
 from evaluator.files import fingerprint, read_json, write_json
-from evaluator.metrics import SCORER_VERSION
+from evaluator.metrics.registry import SCORER_VERSION
 from evaluator.report import Options, build_report
 from evaluator.runs.json_types import FORMAT, convert, dump, read_typed, write_typed
 from evaluator.runs.names import open_run

@@ -8,7 +8,7 @@ import evaluator
 from evaluator.analysis.data_warnings import warnings_of_runs
 from evaluator.analysis.interaction import summarise_rounds
 from evaluator.analysis.scorer_versions import scorer_line, scorer_versions
-from evaluator.metrics import SCORER_VERSION
+from evaluator.metrics.registry import SCORER_VERSION
 from evaluator.runs.scorers import read_scorers
 from tests.conftest import order
 from tests.tiny import PAINTER, make_dataset

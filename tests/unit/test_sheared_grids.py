@@ -13,9 +13,10 @@ from scipy import ndimage
 from scipy.spatial.distance import cdist
 
 from evaluator.imaging.geometry import make_grid, sheared_axes, spacing, to_world, voxel_ml
-from evaluator.metrics import measure, score
 from evaluator.metrics.kernels.sheared_grid import sheared_surfel_areas
 from evaluator.metrics.kernels.surface_area import surfel_areas
+from evaluator.metrics.registry import score
+from evaluator.metrics.target_measurement import measure
 from evaluator.scoring.file_pairs import Pair
 from evaluator.scoring.files import Settings, score_pair
 from tests.unit.test_metrics_oracle import _codes as codes_of

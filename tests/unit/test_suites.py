@@ -18,7 +18,7 @@ from evaluator.manifests.datasets import dataset_manifests
 from evaluator.manifests.protocols import protocol_ids
 from evaluator.manifests.published import load_published
 from evaluator.manifests.suites import load_suite, suite_names
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.zoo import zoo
 from tests.tiny import PAINTER, make_dataset
 from tests.unit.test_cli import umd

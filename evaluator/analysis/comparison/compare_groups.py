@@ -20,7 +20,7 @@ from evaluator.analysis.comparison.score_array import make_score_array
 from evaluator.analysis.comparison.volume_agreement import agree_on_volumes
 from evaluator.errors import UnknownNameError, UserError
 from evaluator.manifests.published import load_published
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.runs.tables import at_round
 from evaluator.statistics import RESAMPLES
 

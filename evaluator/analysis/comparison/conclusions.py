@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from evaluator.analysis.comparison.blind_answers import FLOOR
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.statistics import DIFFERENT, DIFFERENT_WITHIN_MARGIN, EQUIVALENT, INCONCLUSIVE
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from evaluator.analysis.comparison.schema import ALL_TARGETS
 from evaluator.analysis.comparison.score_array import FAILURE_RULES, INCLUDED
 from evaluator.analysis.comparison.subject_failures import SubjectFailures, subject_failures
 from evaluator.analysis.comparison.subject_means import with_target_mean
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.statistics import without_covariate
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from evaluator.analysis.comparison.verdict_reasons import (
     JudgedRow,
     explain_verdict,
 )
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.statistics import FEWEST, compare_pairs, equivalence_p, holm, smallest_p, verdict
 from evaluator.statistics.sample_size import spread, subjects_for_tests, subjects_needed
 

@@ -22,7 +22,7 @@ _LABELS = {
         f'organ or lesion; "{ALL_TARGETS}": the mean over a subject\'s targets, computed before '
         "any other statistic"
     ),
-    "metric": "name in evaluator.metrics.METRICS; signed metrics are compared by magnitude",
+    "metric": "name in docs/metrics.md; signed metrics are compared by magnitude",
     "failures": (
         '"counted": failed predictions count as the protocol defines; "excluded": failed '
         "predictions, and pairs with one, are excluded"

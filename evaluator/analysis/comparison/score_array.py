@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from evaluator.analysis.comparison.subject_means import mean_by_subject, sum_by_subject
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.metrics.registry import NOT_EVALUATED, failure_value
 from evaluator.runs.tables import BLIND_COLUMNS
 from evaluator.types import MODALITIES, Modality, ScoreStatus, Status

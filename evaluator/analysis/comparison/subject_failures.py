@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaluator.analysis.comparison.subject_means import with_target_mean
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.statistics import FailurePart
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.report.figures.scales import limit_scores, worded
 from evaluator.report.figures.style import COLOURS, MARKERS, Figure, canvas, drawn, short
 from evaluator.report.tables import MODALITY_NAMES

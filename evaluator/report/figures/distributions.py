@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.report.figures.scales import limit_scores, worded
 from evaluator.report.figures.style import (
     COLOURS,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.report.figures.scales import heat
 from evaluator.report.figures.style import MUTED, Figure, canvas, despine, drawn, room_for, short
 from evaluator.report.tables import MODALITY_NAMES, digits_of, number, rows_of

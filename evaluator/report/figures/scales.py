@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

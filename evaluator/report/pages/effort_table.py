@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from evaluator.analysis.comparison.score_array import INCLUDED
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.report.subject_values import score_array_of
 from evaluator.report.tables import (
     MODALITY_NAMES,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from evaluator.analysis.comparison.schema import ALL_TARGETS
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.report.tables import (
     MODALITY_NAMES,
     NOTHING,

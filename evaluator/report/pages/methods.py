@@ -8,7 +8,7 @@ import pandas as pd
 
 from evaluator.analysis.comparison.schema import FRAMES
 from evaluator.manifests.organs import load_organs
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.report.context import Page
 from evaluator.report.tables import Cell, Column, Table
 

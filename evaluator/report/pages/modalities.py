@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from evaluator.analysis.comparison.schema import ALL_TARGETS
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.report.context import Page
 from evaluator.report.figures.forest import forest
 from evaluator.report.figures.heatmap import heatmap

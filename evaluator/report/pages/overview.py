@@ -8,7 +8,7 @@ import pandas as pd
 
 from evaluator.analysis.comparison.schema import ALL_TARGETS
 from evaluator.analysis.control_check import DATASET, EVERYWHERE, MODALITY, WORKING, judge_control
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.report.context import Page
 from evaluator.report.figures.levels import levels
 from evaluator.report.pages.main_table import main_table, overall_means

@@ -8,7 +8,7 @@ import pandas as pd
 
 from evaluator.analysis.comparison.schema import ALL_TARGETS
 from evaluator.analysis.resolution import has_steps, resolution_steps
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.report.context import Page
 from evaluator.report.figures.curves import curves
 from evaluator.report.tables import (

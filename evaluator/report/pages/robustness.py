@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from evaluator.analysis.comparison.score_array import INCLUDED
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.report.context import Page
 from evaluator.report.figures.curves import curves
 from evaluator.report.subject_values import mean_with_interval, score_array_of

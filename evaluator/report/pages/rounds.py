@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from evaluator.analysis.interaction import DICE_LEVELS, summarise_rounds
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.report.context import Page
 from evaluator.report.figures.curves import curves
 from evaluator.report.subject_values import mean_with_interval

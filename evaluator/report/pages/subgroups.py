@@ -9,7 +9,7 @@ import pandas as pd
 from evaluator.analysis.comparison.schema import ALL_TARGETS
 from evaluator.analysis.comparison.subgroups import compare_subgroups
 from evaluator.analysis.subgroup_ranking import rank_subgroups
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.report.context import Page
 from evaluator.report.pages.subgroup_ranks import rank_table
 from evaluator.report.tables import (

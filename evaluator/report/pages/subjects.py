@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from evaluator.analysis.comparison.volume_agreement import subject_volumes
-from evaluator.metrics import METRICS
+from evaluator.metrics.metric_table import METRICS
 from evaluator.report.context import Page
 from evaluator.report.figures.agreement import agreement
 from evaluator.report.figures.distributions import distributions
