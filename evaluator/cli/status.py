@@ -48,8 +48,16 @@ def status(runs: tuple[str, ...], suite_name: str | None, as_json: bool) -> None
     for table in (*status_tables(statuses), *([task_table(tasks)] if tasks else [])):
         print_table(table)
     if not statuses and not tasks:
-        what = f"no run of suite {suite.name} was begun" if suite else "every run is complete"
-        print_note(f"{what} in {paths.runs()}")
+        print_note(f"{_nothing_to_show(suite)} in {paths.runs()}")
+
+
+def _nothing_to_show(suite: Suite | None) -> str:
+    """Why there is no run to show."""
+    from evaluator.runs.names import all_runs
+
+    if suite is not None:
+        return f"no run of suite {suite.name} was begun"
+    return "every run is complete" if all_runs() else "there is no run"
 
 
 def suite_of(name: str | None, runs: tuple[str, ...]) -> Suite | None:

@@ -116,6 +116,11 @@ def test_a_run_is_stopped_after_its_scans_or_at_once_and_resumed(config, tmp_pat
     assert "complete" in call("watch", "mine")
 
 
+def test_a_folder_without_runs_is_not_called_complete(tmp_path, monkeypatch):
+    monkeypatch.setenv("UMD_RUNS", str(tmp_path / "none"))
+    assert f"there is no run in {tmp_path / 'none'}" in call("status")
+
+
 @pytest.fixture
 def begun_run(project, tmp_path):
     """A run that a process of another machine began: one of two scans is done."""
