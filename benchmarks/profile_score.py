@@ -150,9 +150,9 @@ def profile_pair(files: tuple[Path, Path], spacing: Any) -> Profile:
     profile.seconds["read"] = thread_time() - start
     profile.bytes["read"] = _sizes(pair) + sum(path.stat().st_size for path in files)
     start = thread_time()
-    found = [set(labels_in(volume)) for volume in pair]
+    labels = [set(labels_in(volume)) for volume in pair]
     profile.seconds["labels"], profile.bytes["labels"] = thread_time() - start, _sizes(pair)
-    targets = {str(label): (label,) for label in sorted(found[0] & found[1])}
+    targets = {str(label): (label,) for label in sorted(labels[0] & labels[1])}
     tolerances = dict.fromkeys(targets, TOLERANCE_MM)
     start = thread_time()
     measured_before = sum(profile.seconds.values())
