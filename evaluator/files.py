@@ -107,6 +107,23 @@ def check_replaceable(path: Path, *beginnings: bytes) -> None:
         raise UserError(f"{path} exists and holds something else; choose another file")
 
 
+def write_output(path: Path, content: bytes) -> None:
+    """Write a file that the user named; a pipe or device, such as /dev/null, is not replaced.
+
+    Only for such files: a model may put a pipe, at which this waits, into its folders.
+
+    Raises:
+        HostError: the file cannot be written.
+    """
+    if not (path.is_fifo() or path.is_char_device()):
+        write_bytes(path, content)
+        return
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise write_fault(path, error) from error
+
+
 def write_results(contents: Mapping[Path, bytes]) -> None:
     """Write files that may replace those of an earlier command, and nothing else.
 
@@ -117,7 +134,7 @@ def write_results(contents: Mapping[Path, bytes]) -> None:
     for path, content in contents.items():
         check_replaceable(path, content[:COMMON_BEGINNING])
     for path, content in contents.items():
-        write_bytes(path, content)
+        write_output(path, content)
 
 
 @contextmanager

@@ -47,15 +47,15 @@ def clean_text(text: str, limit: int | None = MOST_CHARACTERS) -> str:
     return text
 
 
-def counted(count: int, one: str, many: str = "") -> str:
+def counted(count: int, singular: str, plural: str = "") -> str:
     """A number with its noun, and with a verb where there is one.
 
     Args:
         count: the number.
-        one: the words after 1, such as "slice is".
-        many: the words after other numbers; empty: ``one`` with an s.
+        singular: the words after 1, such as "slice is".
+        plural: the words after other numbers; empty: ``singular`` with an s.
     """
-    return f"{count} {one if count == 1 else many or one + 's'}"
+    return f"{count} {singular if count == 1 else plural or singular + 's'}"
 
 
 def visible(text: str) -> str:

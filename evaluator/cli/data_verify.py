@@ -15,7 +15,7 @@ from evaluator.cli.tables import print_note, print_table
 from evaluator.datasets import load_dataset
 from evaluator.datasets.dataset_checks import check_counts
 from evaluator.datasets.verify import check_cases
-from evaluator.files import check_replaceable, write_bytes
+from evaluator.files import check_replaceable, write_output
 from evaluator.findings import SEVERITIES, count_findings
 from evaluator.plain_text import counted
 
@@ -141,7 +141,7 @@ def _write_json(path: Path, dataset: Dataset, check: DataCheck, depth: Depth) ->
         "pairs": [asdict(pair) for pair in check.pairs],
         "scans": [asdict(summary) for summary in check.summaries],
     }
-    write_bytes(path, f"{json.dumps(body, indent=1)}\n".encode())
+    write_output(path, f"{json.dumps(body, indent=1)}\n".encode())
 
 
 def write_card_page(name: str, data_root: Path | None, output: Path) -> None:

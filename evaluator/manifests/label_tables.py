@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import itertools
 import json
 import unicodedata
 from dataclasses import dataclass
@@ -165,12 +164,19 @@ def _name(text: str) -> str:
 
 def _doubtful(targets: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
     """Targets that are likely one organ: by their labels, or by their names but for capitals."""
-    for first, second in itertools.combinations(targets, 2):
-        if sorted(targets[first]) == sorted(targets[second]):
-            labels = ", ".join(map(str, targets[first]))
-            yield f"{first} and {second} have the same label: {labels}"
-        elif first.casefold() == second.casefold():
-            yield f"{first} and {second} differ in capitals only; they are scored as two targets"
+    by_labels: dict[tuple[int, ...], str] = {}
+    by_spelling: dict[str, str] = {}
+    for name, labels in targets.items():
+        same_labels = by_labels.setdefault(tuple(sorted(labels)), name)
+        same_spelling = by_spelling.setdefault(name.casefold(), name)
+        if same_labels != name:
+            text = ", ".join(map(str, targets[same_labels]))
+            yield f"{same_labels} and {name} have the same label: {text}"
+        elif same_spelling != name:
+            yield (
+                f"{same_spelling} and {name} differ in capitals only; they are scored as two "
+                "targets"
+            )
 
 
 def _labels(name: str, value: Any) -> tuple[int, ...]:

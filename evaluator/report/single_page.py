@@ -9,7 +9,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from evaluator.files import check_replaceable, write_bytes
+from evaluator.files import check_replaceable, write_output
 from evaluator.report.site import SiteHeader
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def write_page(path: Path, page: Page, header: SiteHeader) -> Path:
         script_sources=f"'sha256-{digest}'",
         **page.context,
     )
-    write_bytes(path, text.encode())
+    write_output(path, text.encode())
     return path
 
 

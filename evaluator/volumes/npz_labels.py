@@ -30,14 +30,17 @@ MOST_MEMBERS = 64
 MOST_LIST_BYTES = 2**20
 #: last record of a zip file, and the record before it in files above 4 GiB (4.3.15, 4.3.16)
 END, END_BYTES, MOST_COMMENT_BYTES = b"PK\x05\x06", 22, 2**16 - 1
-END_64, END_64_BYTES, LOCATOR_64_BYTES = b"PK\x06\x07", 56, 20
+END_64, END_64_BYTES, LOCATOR_64, LOCATOR_64_BYTES = b"PK\x06\x06", 56, b"PK\x06\x07", 20
 #: how numpy stores arrays
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+#: zipfile checks neither offsets, which may be negative or above 2**63, nor the bytes of names
 BROKEN = (
     zipfile.BadZipFile, zlib.error, EOFError, struct.error, OSError, NotImplementedError,
+    ValueError, OverflowError,
 )  # fmt: skip
 BROKEN_HEADER = (
     ValueError, SyntaxError, TypeError, RecursionError, MemoryError, tokenize.TokenError,
+    IndexError,
 )  # fmt: skip
 #: of a reason that quotes the file
 MOST_REASON = 200
@@ -90,10 +93,19 @@ def _list_bytes(body: bytes) -> int:
         return 0
     size = int.from_bytes(body[at + 12 : at + 16], "little")
     locator = at - LOCATOR_64_BYTES
-    if locator >= END_64_BYTES and body[locator : locator + len(END_64)] == END_64:
-        record = locator - END_64_BYTES
-        size = int.from_bytes(body[record + 40 : record + 48], "little")
-    return size
+    if locator < END_64_BYTES or not body.startswith(LOCATOR_64, locator):
+        return size
+    before = _list_bytes_64(body, locator - END_64_BYTES)
+    # newer versions of zipfile look where the locator points to
+    named = _list_bytes_64(body, int.from_bytes(body[locator + 8 : locator + 16], "little"))
+    return max(size if before is None else before, named or 0)
+
+
+def _list_bytes_64(body: bytes, record: int) -> int | None:
+    """The size in a record of a file above 4 GiB; None if there is no such record."""
+    if body[record : record + len(END_64)] != END_64:
+        return None
+    return int.from_bytes(body[record + 40 : record + 48], "little")
 
 
 def smallest_npz(array: str) -> bytes:
@@ -115,11 +127,12 @@ def _read(member: IO[bytes], grid: Grid, array: str) -> NDArray[Any]:
         raise RefusedFileError("unsafe-file", reason) from None
     if dtype.hasobject or dtype.kind not in "bui":
         raise RefusedFileError(
-            "wrong-values", f"{array} holds {dtype}; a label map holds whole numbers"
+            "wrong-values", f"{array} holds {dtype!s:.80}; a label map holds whole numbers"
         )
     expected = tuple(reversed(grid.shape))
     if tuple(shape) != expected:
-        raise RefusedFileError("wrong-shape", f"{array} has shape {shape}, expected {expected}")
+        text = str(shape)[:MOST_REASON]
+        raise RefusedFileError("wrong-shape", f"{array} has shape {text}, expected {expected}")
     count = int(np.prod(grid.shape, dtype=np.int64)) * dtype.itemsize
     raw = member.read(count)
     if len(raw) < count:

@@ -69,6 +69,19 @@ def test_files_in_place_of_a_folder(tmp_path, name, words):
         survey_folder(path, "auto", LayoutOptions())
 
 
+def test_an_archive_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    path = tmp_path / "a.zip"
+    path.write_bytes(b"PK")
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    with pytest.raises(UserError, match=r"cannot be read \(Permission denied\)") as error:
+        survey_folder(path, "auto", LayoutOptions())
+    assert "damaged" not in str(error.value)
+
+
 def test_archives_in_a_folder_are_told(data, tmp_path):
     place = tmp_path / "downloads"
     place.mkdir()

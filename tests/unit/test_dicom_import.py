@@ -346,6 +346,8 @@ def test_linked_folders_and_compressed_files_are_read(tmp_path):
     (folder / "first").symlink_to(tmp_path / "archive" / NAME)
     (folder / "second").symlink_to(tmp_path / "archive" / NAME)
     (folder / "cut.dcm.gz").write_bytes(gzip.compress(b"x" * 1000)[:12])
+    image = next((tmp_path / "archive").rglob("*.dcm.gz")).read_bytes()
+    (folder / "half.dcm.gz").write_bytes(image[: len(image) // 2])
     (folder / "._IM1").write_bytes(b"x")
     assert holds_studies(folder)
     store = Store(tmp_path / "store")
@@ -354,6 +356,7 @@ def test_linked_folders_and_compressed_files_are_read(tmp_path):
     assert [image.volume.modality for image in plan.images] == ["CT", "PT"]
     assert {(entry.label, entry.reason) for entry in plan.left_out} == {
         ("", "not a DICOM file"),
+        ("", "its compressed content is damaged or incomplete"),
         ("", HIDDEN_FILE),
         ("", READ_ALREADY),
     }

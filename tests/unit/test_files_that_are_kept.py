@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,19 @@ def test_earlier_results_are_replaced_and_nothing_is_written_beside_another_file
         write_results({tmp_path / name: first[tmp_path / "a.csv"] for name in ("a.csv", "b.csv")})
     assert (tmp_path / "a.csv").read_bytes().endswith(b"0\n")
     assert (tmp_path / "b.csv").read_bytes() == b"mine\n"
+
+
+def test_a_pipe_is_written_to_and_stays(tmp_path):
+    """As root, -o /dev/null once made a file of the device."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_results({pipe: b"dataset,protocol,dice\n"})
+        assert pipe.is_fifo()
+        assert os.read(reader, 100) == b"dataset,protocol,dice\n"
+    finally:
+        os.close(reader)
 
 
 def test_pages_begin_with_what_is_looked_for(tmp_path):

@@ -127,6 +127,18 @@ def test_names_of_cases() -> None:
     assert len(set(unique_names(["患者一", "患者二"]).values())) == 2
 
 
+def test_names_differ_where_the_digits_of_two_hashes_are_equal() -> None:
+    """Chinese letters become "x", and six digits of a hash are only 24 bits."""
+    texts = [f"{chr(0x4E00 + number)}{chr(0x4E00 + number // 2)}" for number in range(20_000)]
+    names = unique_names(texts)
+    assert len(set(names.values())) == len(texts)
+    # a folder that has the changed name of another one keeps it
+    first = names[texts[0]]
+    again = unique_names([*texts[:2], first])
+    assert again[first] == first
+    assert len(set(again.values())) == 3
+
+
 def test_names_that_a_case_list_cannot_hold_are_told(root: Path) -> None:
     for subject, words in (
         ("P\n2", "a line break"),

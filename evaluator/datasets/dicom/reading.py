@@ -77,7 +77,7 @@ def open_file(path: Path) -> IO[bytes]:
     """A file, or the content of a compressed one (.dcm.gz).
 
     Raises:
-        VolumeError: the content is larger than MOST_BYTES.
+        VolumeError: the content is damaged, or larger than MOST_BYTES.
         OSError: the file cannot be read.
     """
     file = path.open("rb")
@@ -87,6 +87,8 @@ def open_file(path: Path) -> IO[bytes]:
         return file
     file.close()
     content = _unpacked(path, MOST_BYTES + 1)
+    if not content:
+        raise VolumeError("its compressed content is damaged or incomplete")
     if len(content) > MOST_BYTES:
         raise VolumeError(f"it holds more than {MOST_BYTES // 2**30} GiB when unpacked")
     return BytesIO(content)

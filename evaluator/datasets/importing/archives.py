@@ -46,7 +46,7 @@ def unpack_first(path: Path) -> str:
     Python's zipfile and tar leave out ``..`` and the root of paths by themselves.
 
     Raises:
-        UserError: it is a damaged zip file.
+        UserError: it is a zip file that is damaged or cannot be read.
     """
     folder = shlex.quote(f"./{_stem(path)}")
     archive = shlex.quote(str(path.absolute()))
@@ -81,8 +81,13 @@ def _stem(path: Path) -> str:
 def _zip_size(path: Path) -> str:
     """Number and size of the files by the archive's own list; nothing is unpacked."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        file = path.open("rb")
+    except OSError as error:
+        raise UserError(f"{path}: this archive cannot be read ({error.strerror})") from None
+    try:
+        with file, zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
+    # zipfile checks neither the offsets of a damaged list nor the bytes of its names
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
         raise UserError(
             f"{path}: the list of files of this archive cannot be read; it is damaged or "

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from evaluator.datasets.importing.found import dataset_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 #: hexadecimal digits that tell names apart
 DIGITS = 6
@@ -28,13 +28,14 @@ class CaseNames:
         Args:
             cases: subject and session as the paths name them.
         """
-        pairs = sorted(set(cases))
-        self._subjects = unique_names(subject for subject, _ in pairs)
+        sessions: dict[str, list[str]] = defaultdict(list)
+        for subject, session in sorted(set(cases)):
+            sessions[subject].append(session)
+        self._subjects = unique_names(sessions)
         self._sessions: dict[tuple[str, str], str] = {}
         folders: set[str] = set()
         for subject, name in self._subjects.items():
-            texts = [session for other, session in pairs if other == subject]
-            for session, session_name in unique_names(texts).items():
+            for session, session_name in unique_names(sessions[subject]).items():
                 # "a.b" + "c" and "a" + "b.c" would share a folder
                 if f"{name}.{session_name}".lower() in folders:
                     session_name = _with_hash(session_name, f"{subject}/{session}")
@@ -56,17 +57,22 @@ def unique_names(texts: Iterable[str]) -> dict[str, str]:
     proposals = {text: dataset_name(text) for text in sorted(set(texts))}
     shared = Counter(name.lower() for name in proposals.values())
     names: dict[str, str] = {}
-    unchanged: set[str] = set()
+    taken: set[str] = set()
     for text, name in proposals.items():
-        if text == name and name.lower() not in unchanged:
-            unchanged.add(name.lower())
+        is_free = shared[name.lower()] == 1 or (text == name and name.lower() not in taken)
+        if is_free:
             names[text] = name
-        elif shared[name.lower()] == 1:
-            names[text] = name
-        else:
-            names[text] = _with_hash(name, text)
+            taken.add(name.lower())
+    # after the names that stay, so that none of those is taken
+    for text in sorted(proposals.keys() - names.keys()):
+        names[text] = _with_hash(proposals[text], text, taken)
+        taken.add(names[text].lower())
     return names
 
 
-def _with_hash(name: str, text: str) -> str:
-    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:DIGITS]}"
+def _with_hash(name: str, text: str, taken: Collection[str] = ()) -> str:
+    """The name with digits of the text's hash, hashed again while the name is taken."""
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    while (candidate := f"{name}-{digest[:DIGITS]}").lower() in taken:
+        digest = hashlib.sha256(digest.encode()).hexdigest()
+    return candidate
