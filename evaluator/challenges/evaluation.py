@@ -60,10 +60,8 @@ class Evaluation:
             if not ensure_checked(self.challenge, submission, self.claim):
                 return True
             return self._evaluate(submission)
-        except (HostError, OSError) as error:
+        except (UserError, OSError) as error:
             return self._host_fault(submission, str(error), "the worker")
-        except UserError:
-            raise
         except Exception as error:  # a bug, or an image that finds one: other submissions go on
             self._log_traceback(submission)
             detail = f"{type(error).__name__}: {error}"

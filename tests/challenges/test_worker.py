@@ -73,6 +73,18 @@ def test_a_bug_is_a_fault_of_the_host_and_other_submissions_go_on(challenge, mon
     assert "scorer" not in seen.status.detail
 
 
+def test_a_damaged_file_of_one_submission_stops_no_other(challenge, monkeypatch):
+    monkeypatch.setattr(evaluation, "write_result", lambda *_: SimpleNamespace(version=1))
+    first, second = (submit(challenge, "ellipsoid", team=t, track="box") for t in ("blue", "red"))
+    path = challenge.folder.submission(first).path / "check.json"
+    path.write_bytes(path.read_bytes()[:20])
+    assert work(challenge) == 2
+    status = status_of(challenge, first)
+    assert (status.state, status.fault) == ("failed", "host")
+    assert str(path) in status.detail
+    assert status_of(challenge, second).state == "scored"
+
+
 def test_a_fault_of_the_host_is_counted_when_the_database_answers_again(challenge, monkeypatch):
     name = submit(challenge, "ellipsoid", team="blue", track="box")
     answers = iter([OperationalError("", {}, Exception("restarting"))])
