@@ -90,16 +90,11 @@ def database(kind: str) -> Iterator[str | None]:
         return
     from tests.challenges.postgres import PostgresServer
 
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not programs:
-        raise SystemExit("no PostgreSQL: apt-get install postgresql")
-    folder = Path(tempfile.mkdtemp(prefix="umd-pg-"))
-    server = PostgresServer(folder, programs[-1].parent)
+    server = PostgresServer.in_new_folder()
     try:
         yield server.create("bench")
     finally:
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+        server.close()
 
 
 def measure(

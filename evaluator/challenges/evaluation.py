@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,8 +60,21 @@ class Evaluation:
             if not ensure_checked(self.challenge, submission, self.claim):
                 return True
             return self._evaluate(submission)
-        except (HostError, OSError) as error:
+        except (UserError, OSError) as error:
             return self._host_fault(submission, str(error), "the worker")
+        except Exception as error:  # a bug, or an image that finds one: other submissions go on
+            self._log_traceback(submission)
+            detail = f"{type(error).__name__}: {error}"
+            return self._host_fault(submission, detail, "the worker")
+
+    def _log_traceback(self, submission: SubmissionFolder) -> None:
+        """Write the traceback of a bug to the worker's log and to the attempt's."""
+        logger.exception("submission %s: an unexpected error", submission.id)
+        path = submission.attempt_log(self.claim.job, self.claim.attempt)
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8", errors="backslashreplace") as log:
+                log.write(traceback.format_exc())
 
     def _evaluate(self, submission: SubmissionFolder) -> bool:
         challenge, claim = self.challenge, self.claim
@@ -153,7 +168,8 @@ class Evaluation:
         return False
 
     def _host_faults(self) -> int:
-        return queue.host_faults(self.challenge.database, self.claim.submission)
+        database = self.challenge.database
+        return database.insist(lambda: queue.host_faults(database, self.claim.submission))
 
     def _waits_for_approval(self, submission: SubmissionFolder) -> bool:
         """Whether the organiser has not approved it; a worker took it over from its intake."""
@@ -172,10 +188,10 @@ class Evaluation:
 
     def _waits_for_baseline(self, submission: SubmissionFolder) -> bool:
         """Whether the baseline that replaces its failures has no result yet."""
-        problem = baseline_problem(self.challenge, submission)
+        database = self.challenge.database
+        problem = database.insist(lambda: baseline_problem(self.challenge, submission))
         if problem is None:
             return False
-        database = self.challenge.database
         if problem:
             fail(
                 self.challenge,

@@ -16,7 +16,8 @@ from evaluator.challenges.leaderboard_scores import (
     modality_gaps,
     overall_estimates,
 )
-from evaluator.challenges.queries import statuses
+from evaluator.challenges.queries import as_team_sees, statuses
+from evaluator.challenges.signing import load_public_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +55,8 @@ def leaderboard_data(
     definition, ranking = challenge.definition, challenge.definition.ranking
     moment = now or datetime.now(UTC)
     present = statuses(challenge)
+    if not organiser:
+        present = [as_team_sees(status) for status in present]
     boards = []
     for phase in reversed(definition.phases):
         is_shown = organiser or phase.shows_scores(moment)
@@ -104,13 +107,15 @@ def write_leaderboard(
         the file to open.
 
     Raises:
-        UserError: the folder exists and is no leaderboard.
+        UserError: the folder exists and is no leaderboard, or the public key is missing.
         HostError: it cannot be written.
     """
     from evaluator.challenges.leaderboard_site import write_site
 
+    key = challenge.folder.public_key
+    load_public_key(key)  # refuses what no reader could use, such as a private key
     data = leaderboard_data(challenge, organiser=organiser, now=now)
-    return write_site(data, folder, public_key=challenge.folder.public_key.read_bytes())
+    return write_site(data, folder, public_key=key.read_bytes())
 
 
 def _last_change(challenge: OpenChallenge) -> str:

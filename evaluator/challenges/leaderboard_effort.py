@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from evaluator.challenges.leaderboard_tables import board_key, doubts, vars_of
+from evaluator.challenges.leaderboard_tables import board_key, doubts
 from evaluator.metrics.metric_table import METRICS
 from evaluator.report.tables import NOTHING, Cell, Column, Table, digits_of, figure_cell, number
 
@@ -37,7 +38,7 @@ def times_table(board: Board, warnings: Sequence[str]) -> Table:
                 figure_cell(memory, 2),
             ]
         )
-        data.append({"team": entry.team, "submission": entry.submission} | vars_of(times))
+        data.append({"team": entry.team, "submission": entry.submission} | asdict(times))
     return Table(
         name=f"{board_key(board)}.times",
         title="Time and memory",
@@ -118,7 +119,7 @@ def history_table(board: Board, warnings: Sequence[str]) -> Table | None:
                 Cell(text=_remark(entry)),
             ]
         )
-    data = [vars_of(entry) for entry in board.history]
+    data = [asdict(entry) for entry in board.history]
     return Table(
         name=f"{board_key(board)}.submissions",
         title="Submissions",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -20,6 +21,8 @@ from evaluator.report.tables import (
     number,
     probability,
 )
+from evaluator.statistics import ALPHA
+from evaluator.types import MODALITIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
 
 #: ground and ink of a significant difference
 _SIGNIFICANT = ("#0f537d", "#ffffff")
-_ALPHA = 0.05
 
 
 def board_key(board: Board) -> str:
@@ -144,7 +146,7 @@ def pairs_table(board: Board, warnings: Sequence[str]) -> Table | None:
                 is_same = entry.submission == other.submission
                 cells.append(Cell(text="" if is_same else NOTHING, kind="nothing"))
                 continue
-            heat = _SIGNIFICANT if value < _ALPHA else None
+            heat = _SIGNIFICANT if value < ALPHA else None
             cells.append(Cell(text=probability(value), sort=value, heat=heat))
         rows.append(cells)
     return Table(
@@ -157,14 +159,9 @@ def pairs_table(board: Board, warnings: Sequence[str]) -> Table | None:
             *(Column(title=entry.team) for entry in ranked),
         ],
         rows=rows,
-        data=pd.DataFrame([vars_of(pair) for pair in board.pairs]),
+        data=pd.DataFrame([asdict(pair) for pair in board.pairs]),
         warnings=warnings,
     )
-
-
-def vars_of(record: Any) -> dict[str, Any]:
-    """The fields of a record."""
-    return {name: getattr(record, name) for name in record.__dataclass_fields__}
 
 
 def detail_tables(board: Board, warnings: Sequence[str]) -> list[Table]:
@@ -179,9 +176,10 @@ def _detail_table(board: Board, metric: ResultMetric, warnings: Sequence[str]) -
             if estimate.metric == metric.name:
                 key = (estimate.modality, estimate.target)
                 estimates[entry.submission, key] = estimate
-    keys = list(dict.fromkeys(key for _, key in estimates))
+    # an entry may lack a target of a modality, so the order of the first entry is not enough
+    keys = sorted({key for _, key in estimates}, key=lambda key: (MODALITIES.index(key[0]), key[1]))
     columns, upper = [Column(title="team", words=True)], [("", 1)]
-    for modality in dict.fromkeys(key[0] for key in keys):
+    for modality in dict.fromkeys(name for name, _ in keys):
         targets = [target for name, target in keys if name == modality]
         upper.append((MODALITY_NAMES[modality], len(targets)))
         for position, target in enumerate(targets):
@@ -194,7 +192,7 @@ def _detail_table(board: Board, metric: ResultMetric, warnings: Sequence[str]) -
     for entry in board.entries:
         for key in keys:
             if (entry.submission, key) in estimates:
-                row = vars_of(estimates[entry.submission, key])
+                row = asdict(estimates[entry.submission, key])
                 data.append({"team": entry.team, "submission": entry.submission} | row)
     return Table(
         name=f"{board_key(board)}.{metric.name}",
@@ -232,7 +230,7 @@ def gaps_table(board: Board, warnings: Sequence[str]) -> Table | None:
                     figure_cell(gap.subjects, 0),
                 ]
             )
-            data.append({"team": entry.team, "submission": entry.submission} | vars_of(gap))
+            data.append({"team": entry.team, "submission": entry.submission} | asdict(gap))
     if not rows:
         return None
     return Table(

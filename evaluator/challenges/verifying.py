@@ -9,6 +9,7 @@ from evaluator.challenges.event_log import ChainCheck, verify_chain
 from evaluator.challenges.folder import all_submissions
 from evaluator.challenges.result_file import ChallengeResult
 from evaluator.challenges.signed_results import result_problem
+from evaluator.errors import UserError
 from evaluator.plain_text import clean_text
 from evaluator.runs.json_types import read_typed
 
@@ -89,9 +90,13 @@ def _read_log(folder: ChallengeFolder) -> _Logged:
 
 def _changed_facts(submission: SubmissionFolder, log: _Logged) -> list[str]:
     """Facts of a submission that are others than when it arrived."""
-    record, logged = submission.record(), log.received.get(submission.id)
+    logged = log.received.get(submission.id)
     if logged is None:  # its intake was killed before the line was written
         return []
+    try:
+        record = submission.record()
+    except UserError as error:
+        return [str(error)]
     return [
         f"{submission.record_path}: {name} is {clean_text(str(getattr(record, name)), 80)!r}, "
         f"and was {clean_text(str(logged[name]), 80)!r}"

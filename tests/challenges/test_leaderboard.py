@@ -16,9 +16,11 @@ from scipy.stats import bootstrap, rankdata
 from evaluator.challenges.actions import disqualify
 from evaluator.challenges.indistinct_groups import group_letters, indistinct_groups
 from evaluator.challenges.leaderboard import leaderboard_data, write_leaderboard
+from evaluator.challenges.leaderboard_tables import detail_tables
 from evaluator.challenges.opening import open_challenge
 from evaluator.challenges.results import newest_result
 from evaluator.errors import UserError
+from evaluator.report.tables import NOTHING
 from tests.challenges.scored_submissions import (
     Scored,
     add_scored,
@@ -135,7 +137,7 @@ def test_the_newest_counts_or_the_best(tmp_path):
         board = board_of(challenge)
         (entry,) = board.entries
         assert entry.scores[0].value == expected
-        assert [one.counts for one in board.history].count(True) == 1
+        assert [submission.counts for submission in board.history].count(True) == 1
         assert any("by chance" in remark for remark in board.remarks) == (rule == "best")
         challenge.close()
 
@@ -185,6 +187,48 @@ def test_missing_scores_are_left_out_and_never_zero(tmp_path):
     assert board.entries[0].mean_rank == 1
     liver = next(d for d in board.entries[1].details if (d.modality, d.target) == ("CT", "liver"))
     assert (liver.value, liver.subjects) == (0.4, 5)
+    challenge.close()
+
+
+def test_scores_stand_below_their_modality_and_target(tmp_path):
+    challenge = toy_challenge(tmp_path / "c", ranking="resamples = 20")
+    partial, full = (
+        np.arange(8.0).reshape(1, 2, 2, 2).repeat(2, axis=0) / 10 + team for team in (10, 0)
+    )
+    partial[:, 0, 1] = np.nan  # no score of the spleen in CT, and the first place
+    add_scored(challenge, [Scored("ash", partial), Scored("birch", full)])
+    table = detail_tables(board_of(challenge), ())[0]
+    upper = [name for name, count in table.upper for _ in range(count)]
+    titles = list(zip(upper, (column.title for column in table.columns), strict=True))[1:]
+    assert titles == list(product(("CT", "PET"), ("all targets", "liver", "spleen")))
+    texts = {row[0].text: [cell.text for cell in row[1:]] for row in table.rows}
+    values = {name: [None if t == NOTHING else float(t) for t in ts] for name, ts in texts.items()}
+    assert values["ash"] == pytest.approx([10.05, 10.05, None, 10.55, 10.45, 10.65])
+    assert values["birch"] == pytest.approx([0.15, 0.05, 0.25, 0.55, 0.45, 0.65])
+    challenge.close()
+
+
+def test_only_the_organiser_sees_why_the_host_failed(tmp_path):
+    challenge = toy_challenge(tmp_path / "c", ranking="resamples = 20")
+    scored = Scored("ash", np.full((2, 2, 2, 1), 0.5), fault="host")
+    (name,) = add_scored(challenge, [scored])
+    (of_organiser,) = board_of(challenge, organiser=True).history
+    assert of_organiser.detail == challenge.folder.submission(name).outcome(1).detail
+    (of_team,) = board_of(challenge, team="ash").history
+    assert (of_team.state, of_team.fault) == ("failed", "host")
+    assert of_team.detail.startswith("a fault of the host")
+    challenge.close()
+
+
+def test_no_site_is_written_without_a_public_key(tmp_path):
+    challenge = toy_challenge(tmp_path / "c", ranking="resamples = 20")
+    challenge.folder.public_key.unlink()
+    with pytest.raises(UserError, match=r"public-key\.pem cannot be read"):
+        write_leaderboard(challenge, tmp_path / "site")
+    assert not (tmp_path / "site").exists()
+    challenge.folder.public_key.write_bytes(challenge.folder.signing_key.read_bytes())
+    with pytest.raises(UserError, match="is no public key"):
+        write_leaderboard(challenge, tmp_path / "site")
     challenge.close()
 
 
@@ -245,8 +289,11 @@ def test_tracks_and_phases_are_apart_and_an_embargo_holds(tmp_path):
         content = file.read_bytes()
         assert not any(team.encode() in content for team in TEAMS if team != "ash"), file
         assert b"20260301-" not in content, file
-    own = leaderboard_data(challenge, team="ash", now=before)
-    assert [(h.state, h.scores) for h in own.boards[0].history] == [("scored", {}), ("failed", {})]
+    of_team = leaderboard_data(challenge, team="ash", now=before)
+    assert [(h.state, h.scores) for h in of_team.boards[0].history] == [
+        ("scored", {}),
+        ("failed", {}),
+    ]
     boards = leaderboard_data(challenge, now=after).boards
     assert [len(board.entries) for board in boards] == [4, 1]
     # a team's failures are its own affair

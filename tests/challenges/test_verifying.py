@@ -49,6 +49,11 @@ def change_team(challenge):
     path.write_text(path.read_text().replace('"blue"', '"red"'))
 
 
+def cut_record(challenge):
+    path = challenge.folder.submission(challenge.folder.ids()[0]).record_path
+    path.write_bytes(path.read_bytes()[:20])
+
+
 def remove_result(challenge):
     paths_of(challenge)[0].unlink()
 
@@ -67,6 +72,7 @@ def new_key(challenge):
         (exchange, "it is result 1 of submission"),
         (copy_as_newer, "it is result 1 of submission"),
         (change_team, "team is 'red', and was 'blue'"),
+        (cut_record, "submission.json"),
         (remove_result, "which is missing"),
         (new_key, "signed with another key"),
     ],
