@@ -108,6 +108,7 @@ class DockerEngine:
             raise EngineUnavailableError("what answers is Docker; use --engine docker")
         engine = cls(client, podman=is_podman, runtime=runtime)
         if runtime is not None and runtime not in engine.runtimes:
+            client.close()
             raise EngineUnavailableError(
                 NO_RUNTIME.format(runtime=runtime, known=", ".join(sorted(engine.runtimes)))
             )
