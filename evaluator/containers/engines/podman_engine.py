@@ -31,7 +31,7 @@ from evaluator.containers.engines.programs import (
     Ended,
     Program,
     find_program,
-    make_runtime_folder,
+    make_private_folder,
     runtime_folder,
 )
 from evaluator.containers.engines.spec import Capacity, RefusedStartError
@@ -219,7 +219,7 @@ def _environment() -> dict[str, str]:
     folder = runtime_folder(environment, uid)
     if folder is not None:
         if not folder.exists():
-            make_runtime_folder(folder, uid)
+            make_private_folder(folder, uid, variable="XDG_RUNTIME_DIR")
             logger.info("podman keeps its locks in %s, as XDG_RUNTIME_DIR is not usable", folder)
         environment["XDG_RUNTIME_DIR"] = str(folder)
 
