@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evaluator.containers.engines.programs import make_private_folder
 from evaluator.files import fingerprint, write_bytes
 from evaluator.locks import file_lock
 
@@ -28,11 +29,14 @@ def load_once(store: ImageStore, engine: str, archive: Path) -> tuple[str, ...]:
         the digests of the images that were loaded now.
 
     Raises:
+        HostError: the node's folder for marks belongs to another user.
         UserError: the file is not one.
     """
     status = archive.stat()
     state = [engine, str(archive.resolve()), status.st_size, status.st_mtime_ns]
     folder = Path(tempfile.gettempdir()) / f"umd-images-{os.getuid()}"
+    # in another user's folder the lock file may be a link to a file of this user
+    make_private_folder(folder, os.getuid(), variable="TMPDIR")
     marker = folder / fingerprint(state)[:16]
     # tasks that begin together on one node wait for the first
     with file_lock(marker.with_suffix(".lock"), "umd models load", optional=True):

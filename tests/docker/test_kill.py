@@ -104,9 +104,11 @@ def test_a_second_process_or_model_under_the_same_run_name_is_refused(
         time.sleep(0.05)
     # the first process is halted, so that it cannot finish before the second one starts
     first.send_signal(signal.SIGSTOP)
-    second = _umd("run", "-m", "slow", "-d", str(data), "--name", "x", runs=tmp_path / "r")
-    _, stderr = second.communicate(timeout=60)
-    first.send_signal(signal.SIGCONT)
+    try:
+        second = _umd("run", "-m", "slow", "-d", str(data), "--name", "x", runs=tmp_path / "r")
+        _, stderr = second.communicate(timeout=60)
+    finally:
+        first.send_signal(signal.SIGCONT)
     assert second.returncode == 9, stderr
     assert "is being written by umd, process" in stderr
     assert first.communicate(timeout=60)[1]

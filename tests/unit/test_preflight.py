@@ -167,6 +167,27 @@ def test_a_file_of_another_format_is_named_and_not_opened(tmp_path):
     assert not Path("/tmp/umd-preflight-ran-code").exists()
 
 
+@pytest.mark.parametrize("length", [0x0280, 0x0480])
+def test_safetensors_whose_length_begins_as_a_pickle_are_read(tmp_path, length):
+    """The format pads its header with spaces, so 128 may be the lowest byte of its length."""
+    path = safetensors(tmp_path / "a.safetensors")
+    content = path.read_bytes()
+    (written,) = struct.unpack("<Q", content[:8])
+    header = content[8 : 8 + written].ljust(length)
+    path.write_bytes(struct.pack("<Q", length) + header + content[8 + written :])
+    assert path.read_bytes().startswith(b"\x80")
+    assert dict(read_tensor_list(path).tensors) == EXPECTED
+    path = path.rename(tmp_path / "a.pth")
+    assert "a file of safetensors" in other_format(path)
+
+
+def test_a_pickle_under_the_name_of_safetensors_is_not_opened(tmp_path):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(pickle.dumps({"trainer": Evil()}))
+    assert read_tensor_list(path) is None
+    assert "a bare pickle" in other_format(path)
+
+
 def test_truncated_files_are_named(save, tmp_path):
     path = safetensors(tmp_path / "a.safetensors")
     path.write_bytes(path.read_bytes()[:-10])

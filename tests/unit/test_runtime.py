@@ -26,11 +26,15 @@ class Client:
 
     def __init__(self, **_options) -> None:
         self.created: list[dict[str, object]] = []
+        self.closed = False
         self.containers = SimpleNamespace(create=self._create)
 
     def _create(self, **arguments):
         self.created.append(arguments)
         return SimpleNamespace()
+
+    def close(self):
+        self.closed = True
 
     def version(self):
         return {"Version": "27", "Components": [{"Name": "Engine"}]}
@@ -39,9 +43,18 @@ class Client:
         return {"Runtimes": {"runc": {}, "runsc": {"path": "/usr/bin/runsc"}}}
 
 
+@pytest.fixture
+def clients(monkeypatch):
+    """The clients that are opened, all of an engine of another machine: no socket is tried."""
+    monkeypatch.setenv("DOCKER_HOST", "tcp://docker.invalid:2375")
+    opened: list[Client] = []
+    monkeypatch.setattr(docker, "DockerClient", lambda **_: opened.append(Client()) or opened[-1])
+    return opened
+
+
 @pytest.mark.parametrize(("runtime", "expected"), [("runsc", "runsc"), (None, None)])
-def test_docker_gets_the_runtime_of_each_container(runtime, expected, monkeypatch):
-    monkeypatch.setattr(docker, "DockerClient", Client)
+@pytest.mark.usefixtures("clients")
+def test_docker_gets_the_runtime_of_each_container(runtime, expected):
     engine = open_engine("docker", runtime)
     assert isinstance(engine, DockerEngine)
     typed = dict.fromkeys(("ulimits", "device_requests", "mounts"), ())
@@ -49,12 +62,12 @@ def test_docker_gets_the_runtime_of_each_container(runtime, expected, monkeypatc
     assert engine.client.created[0].get("runtime") == expected
 
 
-def test_docker_says_how_a_runtime_is_named(monkeypatch):
-    monkeypatch.setattr(docker, "DockerClient", Client)
+def test_docker_says_how_a_runtime_is_named(clients):
     with pytest.raises(EngineUnavailableError, match=r"no runtime kata; .*runc, runsc") as caught:
         open_engine("docker", "kata")
     line = str(caught.value).splitlines()[-1].strip()
     assert json.loads(line) == {"runtimes": {"kata": {"path": "/usr/bin/kata"}}}
+    assert [client.closed for client in clients] == [True]
 
 
 PODMAN = """#!/bin/sh
@@ -113,6 +126,7 @@ def test_a_run_keeps_its_runtime():
     assert first.also(EngineInfo(name="docker", isolates=True)).runtime == ""
 
 
+@pytest.mark.usefixtures("clients")
 def test_a_worker_hands_the_runtime_on_and_checks_it_first(tmp_path, monkeypatch):
     folder = init_challenge(tmp_path / "c").path
     words = ["work", "-c", str(folder), "--until-empty", "--runtime", "runsc"]
@@ -120,7 +134,6 @@ def test_a_worker_hands_the_runtime_on_and_checks_it_first(tmp_path, monkeypatch
     assert isinstance(refused.exception, UserError)
     definition = folder / "challenge.toml"
     definition.write_text(definition.read_text().replace('"local"', '"docker"'))
-    monkeypatch.setattr(docker, "DockerClient", Client)
     seen = []
     monkeypatch.setattr(Worker, "run", lambda worker: seen.append(worker.options.runtime) or 0)
     assert CliRunner().invoke(challenge, words).exit_code == 0

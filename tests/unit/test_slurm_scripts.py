@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from evaluator.errors import ManifestError
+from evaluator.errors import HostError, ManifestError
 from evaluator.evaluation.cluster import slurm
 from evaluator.evaluation.cluster.slurm import expand_tasks, parse_sacct, parse_squeue
 from evaluator.evaluation.cluster.slurm_records import SlurmTask
@@ -170,4 +170,9 @@ def test_an_image_file_is_loaded_once_on_a_node(tmp_path, monkeypatch):
     assert load_once(store, "podman", archive) == ("sha256:a",)
     archive.write_bytes(b"another image")
     assert load_once(store, "podman", archive) == ("sha256:a",)
+    assert len(loads) == 3
+    (folder,) = tmp_path.glob("umd-images-*")
+    folder.chmod(0o777)
+    with pytest.raises(HostError, match="open to others; set TMPDIR to a folder of your own"):
+        load_once(store, "podman", archive)
     assert len(loads) == 3

@@ -88,6 +88,17 @@ def test_the_table_of_organs_is_that_of_the_labels():
         assert sorted(names) == sorted(same)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_voxel_that_is_not_finite_is_an_error_and_not_an_empty_mask(value):
+    phantom = body("LPS CT")
+    array = phantom.image.array.copy()
+    array[0, 0, 0] = value
+    image = replace(phantom.image, array=array)
+    outcomes = ask(phantom, IdealMoose(phantom), "liver", "aorta", image=image)
+    assert all(isinstance(outcome, Undefined) for outcome in outcomes.values())
+    assert "not finite" in str(outcomes["liver"])
+
+
 def test_an_image_of_zeros_is_an_error():
     phantom = body("LPS CT")
     zeros = replace(phantom.image, array=np.zeros_like(phantom.image.array))

@@ -14,12 +14,10 @@ import docker
 import docker.errors
 
 from evaluator.containers.engines.abilities import Abilities
-from evaluator.containers.engines.address import docker_address, podman_address, reach_socket
 from evaluator.containers.engines.container_process import ContainerProcess
+from evaluator.containers.engines.docker_connection import NO_RUNTIME, open_client
 from evaluator.containers.engines.docker_errors import (
     ADDRESS,
-    GONE,
-    brief,
     engine_faults,
     engine_gone,
     refused_start,
@@ -47,20 +45,6 @@ if TYPE_CHECKING:
     from evaluator.containers.engines.spec import Limits, Mode, Model, Workspace
 
 logger = logging.getLogger(__name__)
-
-#: seconds for any call to the engine that is not a wait for a model
-CALL_SECONDS = 120
-
-HOW_TO_GET = """no container engine answers at {address} ({why}).
-  As root on Debian or Ubuntu:  apt-get install docker.io && systemctl start docker (or: dockerd &)
-  Elsewhere: https://docs.docker.com/engine/install, or Podman with DOCKER_HOST set to its socket.
-  A user needs to be in the group "docker".
-  Without any engine: --engine local, which provides no isolation."""
-
-NO_RUNTIME = """\
-Docker knows no runtime {runtime}; it knows {known}.
-  Name the program in /etc/docker/daemon.json and restart Docker:
-  {{"runtimes": {{"{runtime}": {{"path": "/usr/bin/{runtime}"}}}}}}"""
 
 
 class DockerEngine:
@@ -91,23 +75,10 @@ class DockerEngine:
             EngineUnavailableError: none answers, or it does not know the runtime; the message says
                 what to do.
         """
-        address = podman_address() if podman else docker_address()
-        try:
-            reach_socket(address.url)
-            client = docker.DockerClient(
-                base_url=address.url, tls=address.tls, timeout=CALL_SECONDS
-            )
-            setattr(client, ADDRESS, str(address))
-            components = {part["Name"] for part in client.version().get("Components", ())}
-        except (docker.errors.DockerException, *GONE, OSError, ValueError) as error:
-            advice = HOW_TO_GET.format(why=brief(error), address=address)
-            raise EngineUnavailableError(advice) from error
-        is_podman = any("Podman" in name for name in components)
-        if podman and not is_podman:
-            client.close()
-            raise EngineUnavailableError("what answers is Docker; use --engine docker")
+        client, is_podman = open_client(podman=podman)
         engine = cls(client, podman=is_podman, runtime=runtime)
         if runtime is not None and runtime not in engine.runtimes:
+            client.close()
             raise EngineUnavailableError(
                 NO_RUNTIME.format(runtime=runtime, known=", ".join(sorted(engine.runtimes)))
             )

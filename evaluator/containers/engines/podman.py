@@ -148,6 +148,12 @@ def list_argv() -> list[str]:
     return ["ps", "--all", "--no-trunc", "--filter", f"label={RUN_LABEL}", "--format", "json"]
 
 
+def removal_argv(name: str) -> list[str]:
+    """Arguments that end and remove a container."""
+    # a server's container goes with its relay, which holds on to its network
+    return ["rm", "--force", "--depend", "--time=0", "--volumes", "--ignore", name]
+
+
 def parse_containers(text: str) -> list[ListedContainer]:
     """The containers in the answer to ``list_argv``."""
     return [

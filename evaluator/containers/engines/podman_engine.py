@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import shutil
-import time
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from evaluator.containers.engines.dialect import LocalImage
 from evaluator.containers.engines.guard import GUARD
 from evaluator.containers.engines.image_user import numeric_user
-from evaluator.containers.engines.piped_process import PipedProcess
 from evaluator.containers.engines.podman import (
     PodmanFacts,
     cdi_device,
@@ -25,21 +23,18 @@ from evaluator.containers.engines.podman import (
     parse_cdi,
     parse_containers,
     parse_info,
+    removal_argv,
     start_argv,
 )
-from evaluator.containers.engines.process_output import (
-    peak_memory_of,
-    processes_beside,
-    unlinked_bytes_of,
-)
+from evaluator.containers.engines.podman_process import PodmanProcess
 from evaluator.containers.engines.programs import (
     Ended,
     Program,
     find_program,
-    make_runtime_folder,
+    make_private_folder,
     runtime_folder,
 )
-from evaluator.containers.engines.spec import Capacity, Exit, RefusedStartError
+from evaluator.containers.engines.spec import Capacity, RefusedStartError
 from evaluator.containers.gpus import find_gpus
 from evaluator.errors import EngineUnavailableError, HostError
 
@@ -54,8 +49,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: how long a container may take to start
-START_SECONDS = 60.0
 CDI_FOLDERS = (Path("/etc/cdi"), Path("/var/run/cdi"))
 HOW_TO_GET = """podman cannot be used: {why}.
   As root on Debian or Ubuntu:  apt-get install podman
@@ -153,7 +146,7 @@ class PodmanDialect:
 
     def start(self, spec: ContainerSpec, log: LogFile, mode: Mode) -> PodmanProcess:
         """See ``Dialect``."""
-        GUARD.register(spec.name, stop=self.program.argv(_removal(spec.name)))
+        GUARD.register(spec.name, stop=self.program.argv(removal_argv(spec.name)))
         try:
             created = self.program.call(create_argv(spec, self.facts))
             if created.code != 0:
@@ -186,7 +179,7 @@ class PodmanDialect:
     def remove(self, name: str) -> None:
         """See ``Dialect``."""
         with contextlib.suppress(HostError):
-            self.program.call(_removal(name))
+            self.program.call(removal_argv(name))
         GUARD.forget(name)
 
     def shell_images(self) -> list[str]:
@@ -210,73 +203,6 @@ def _with_runtime(program: Program, runtime: str) -> Program:
     return chosen
 
 
-class PodmanProcess(PipedProcess):
-    """A container that podman has created, started with its lines attached."""
-
-    def __init__(self, program: Program, spec: ContainerSpec, log: LogFile, mode: Mode) -> None:
-        """Start it; raises HostError if podman cannot be started."""
-        self._program, self.name = program, spec.name
-        self._pid = 0
-        try:
-            super().__init__(
-                program.argv(start_argv(spec)), log, mode, environment=program.environment
-            )
-        except OSError as error:
-            raise HostError(f"podman cannot be started: {error.strerror}; run again") from error
-        GUARD.register(spec.name, stop=program.argv(_removal(spec.name)), group=self.pid)
-
-    def wait_until_started(self) -> None:
-        """Wait until the container has started, or has ended."""
-        end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end and self.running():
-            if self._state().get("Status") not in ("created", "configured", "initialized"):
-                return
-            time.sleep(0.05)
-
-    def peak_memory(self) -> int | None:
-        """See ``evaluator.containers.engines.Process``."""
-        return peak_memory_of(self._main()) if self._main() else None
-
-    def unlinked_bytes(self, device: int) -> int:
-        """See ``evaluator.containers.engines.Process``."""
-        return unlinked_bytes_of(processes_beside(self._main()), device) if self._main() else 0
-
-    def _main(self) -> int:
-        """Number of the container's main process on this machine; 0 if it is not known yet."""
-        if not self._pid:
-            self._pid = int(self._state().get("Pid") or 0)
-        return self._pid
-
-    def _state(self) -> Mapping[str, Any]:
-        """The container's state; empty if it is not there."""
-        ended = self._program.call(["container", "inspect", self.name])
-        try:
-            return dict(json.loads(ended.output)[0]["State"]) if ended.code == 0 else {}
-        except (ValueError, LookupError, TypeError):
-            return {}
-
-    def _kill(self) -> Exit:
-        state = self._state()
-        code: int | None = self._process.poll()
-        if code is None and state.get("Running"):
-            self._program.call(["kill", self.name])
-            # podman notes an out-of-memory kill with the container's end
-            self._program.call(["wait", self.name], timeout=30)
-            state = self._state() or state
-        with contextlib.suppress(HostError):
-            self._program.call(_removal(self.name))
-        ended = self._end_group()
-        GUARD.forget(self.name)
-        outside = "" if state else "removed"
-        outside = "paused" if state.get("Paused") else outside
-        return Exit(
-            code=ended if code is None else code,
-            out_of_memory=bool(state.get("OOMKilled")),
-            tail=self._log.tail(),
-            outside=outside,
-        )
-
-
 def refusal(reason: str) -> HostError | RefusedStartError:
     """The error to raise when podman does not create a container."""
     if "no such image" in reason or "image not known" in reason:
@@ -286,11 +212,6 @@ def refusal(reason: str) -> HostError | RefusedStartError:
     return RefusedStartError(reason)
 
 
-def _removal(name: str) -> list[str]:
-    # a server's container goes with its relay, which holds on to its network
-    return ["rm", "--force", "--depend", "--time=0", "--volumes", "--ignore", name]
-
-
 def _environment() -> dict[str, str]:
     """Variables of this process, with a usable XDG_RUNTIME_DIR."""
     environment = dict(os.environ)
@@ -298,7 +219,7 @@ def _environment() -> dict[str, str]:
     folder = runtime_folder(environment, uid)
     if folder is not None:
         if not folder.exists():
-            make_runtime_folder(folder, uid)
+            make_private_folder(folder, uid, variable="XDG_RUNTIME_DIR")
             logger.info("podman keeps its locks in %s, as XDG_RUNTIME_DIR is not usable", folder)
         environment["XDG_RUNTIME_DIR"] = str(folder)
 

@@ -133,8 +133,13 @@ def runtime_folder(variables: Mapping[str, str], uid: int) -> Path | None:
     return Path(tempfile.gettempdir()) / f"umd-runtime-{uid}"
 
 
-def make_runtime_folder(folder: Path, uid: int) -> None:
-    """Create the folder of ``runtime_folder``.
+def make_private_folder(folder: Path, uid: int, *, variable: str) -> None:
+    """Create a folder below one that all users share, unless this user has it already.
+
+    Args:
+        folder: such as that of ``runtime_folder``.
+        uid: of this user.
+        variable: of the environment, which chooses another place; for the message.
 
     Raises:
         HostError: it belongs to somebody else, or cannot be made.
@@ -145,8 +150,8 @@ def make_runtime_folder(folder: Path, uid: int) -> None:
         raise HostError(f"{folder} cannot be made: {error.strerror}") from error
     if not _is_private(folder, uid):
         raise HostError(
-            f"{folder} belongs to another user or is open to others; set XDG_RUNTIME_DIR to a "
-            "folder of your own with mode 700"
+            f"{folder} belongs to another user or is open to others; set {variable} to a folder "
+            "of your own with mode 700"
         )
 
 

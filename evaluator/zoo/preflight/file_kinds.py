@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ZIP = b"PK\x03\x04"
+PICKLE = b"\x80"
 #: bytes that are read
 START = 64
 
@@ -16,6 +17,17 @@ def read_start(path: Path) -> bytes:
     """The first bytes of a file."""
     with path.open("rb") as file:
         return file.read(START)
+
+
+def is_safetensors(start: bytes) -> bool:
+    """Whether a file begins as safetensors does: a length of 8 bytes, then an object of JSON.
+
+    The length may begin as a pickle does: that of one header in 32 has 128 as its lowest byte.
+
+    Args:
+        start: the first bytes.
+    """
+    return start[8:9] == b"{"
 
 
 def not_the_file(start: bytes) -> str:
@@ -40,13 +52,13 @@ def other_format(path: Path) -> str:
         path: the file.
     """
     start = read_start(path)
+    if is_safetensors(start):
+        return "a file of safetensors under the name of another format"
     if start.startswith(ZIP):
         return "an archive, such as torch writes, and not of safetensors"
-    if start[:1] == b"\x80":
+    if start.startswith(PICKLE):
         return (
             "a bare pickle, as torch wrote before version 1.6 and as any program can write. It can "
             "hold code, so it was not opened"
         )
-    if start[8:9] == b"{":
-        return "a file of safetensors under the name of another format"
     return "no checkpoint of torch or safetensors"

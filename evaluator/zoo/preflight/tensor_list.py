@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from evaluator.errors import ModelFilesError
-from evaluator.zoo.preflight.file_kinds import ZIP, not_the_file, read_start
+from evaluator.zoo.preflight.file_kinds import PICKLE, ZIP, is_safetensors, not_the_file, read_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -103,16 +103,17 @@ def read_tensor_list(path: Path) -> TensorList | None:
     start = read_start(path)
     if instead := not_the_file(start):
         raise ModelFilesError(f"{path}: {instead}")
+    is_named_safetensors = path.suffix == ".safetensors"
     try:
-        if path.suffix == ".safetensors" and not start.startswith((ZIP, b"\x80")):
+        if is_named_safetensors and (is_safetensors(start) or not start.startswith((ZIP, PICKLE))):
             return _safetensors(path)
-        if path.suffix != ".safetensors" and zipfile.is_zipfile(path):
+        if not is_named_safetensors and zipfile.is_zipfile(path):
             return _zip(path)
     except (ValueError, KeyError, OSError, EOFError, struct.error, zipfile.BadZipFile) as error:
         raise ModelFilesError(f"{path}: damaged or truncated ({error})") from None
     except (pickle.UnpicklingError, AttributeError, IndexError, TypeError) as error:
         raise ModelFilesError(f"{path}: not a checkpoint that can be read ({error})") from None
-    if start.startswith(ZIP) and path.suffix != ".safetensors":
+    if start.startswith(ZIP) and not is_named_safetensors:
         raise ModelFilesError(
             f"{path}: truncated. It begins like a checkpoint of torch and has no end; fetch again"
         )

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from zoo_sdk.volume import Volume
+from zoo_transforms.intensity import Undefined
 
 if TYPE_CHECKING:
     from zoo_transforms.resampling import VoxelGrid
@@ -32,7 +33,12 @@ def respaced_by_spline(values: Any, grid: VoxelGrid, millimetres: Sequence[float
 
     Returns:
         float32; each axis has as many voxels as the rounded ratio of the spacings says, at least 1.
+
+    Raises:
+        Undefined: a value is not finite; the spline would make every voxel NaN.
     """
+    if not np.isfinite(values).all():
+        raise Undefined("the image has voxels that are not finite, which a spline cannot resample")
     ratio = np.array(millimetres, dtype=np.float64) / np.array(grid.spacing)
     a, b, c = (max(1, round(size / r)) for size, r in zip(values.shape, ratio))
     shape: Tuple[int, int, int] = (a, b, c)

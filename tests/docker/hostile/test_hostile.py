@@ -14,7 +14,7 @@ from evaluator import paths
 from evaluator.containers import model_limits
 from tests.docker.hostile import canary
 from tests.docker.hostile.expected import EXPECTED
-from tests.docker.hostile.zoo import OUTPUT_LIMIT, add_adversary, run_attacks
+from tests.docker.hostile.zoo import OUTPUT_LIMIT, add_adversary, faults_of_files, run_attacks
 
 USUAL = [name for name, expected in EXPECTED.items() if expected.usual]
 FURTHER = [name for name, expected in EXPECTED.items() if not expected.usual]
@@ -43,7 +43,6 @@ def test_every_attack_is_expected():
 def test_the_canary_is_found_where_it_is(tmp_path, reading):
     """The searches inside and outside of a container would see a leak."""
     assert reading.CANARY.decode() == canary.CANARY
-    assert canary.CANARY not in (tmp_path / "nothing").name
     data = canary.make_dataset(tmp_path / "data", ["snoop"])
     references = list(data.parent.glob("*reference*"))
     for path in references:
@@ -57,6 +56,19 @@ def test_the_canary_is_found_where_it_is(tmp_path, reading):
         assert reading.search([str(tmp_path)])["hits"]
         plain.unlink()
     assert {path.suffix for path in references} == {".gz", ".nii"}
+
+
+@pytest.mark.parametrize("name", ["target.nii.gz", "model.log"])
+def test_a_canary_in_a_mask_or_a_log_of_a_run_is_found(tmp_path, name):
+    """A mask lies in a folder with the name of its subject, which holds the canary, too."""
+    path = tmp_path / f"masks/{canary.CANARY}-000-0.a/CT" / name
+    path.parent.mkdir(parents=True)
+    pack = gzip.compress if path.suffix == ".gz" else bytes
+    path.write_bytes(pack(b"voxels"))
+    assert faults_of_files(tmp_path) == []
+    path.write_bytes(pack(canary.CANARY.encode()))
+    (fault,) = faults_of_files(tmp_path)
+    assert fault.startswith("the canary is in")
 
 
 @pytest.fixture

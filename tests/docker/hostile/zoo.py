@@ -17,6 +17,7 @@ from tests.docker.hostile.canary import (
     CANARY,
     differences,
     find_canary,
+    holds_canary,
     look_at_host,
     make_dataset,
     set_user_id_files,
@@ -94,12 +95,12 @@ def run_attacks(attacks: list[str], folder: Path, engine, cache: Path, **more):
     finally:
         tempfile.tempdir = before_folder
     changes += [f"set-user-id: {path}" for path in set_user_id_files(run.path)]
-    changes += _faults_of_log(run.path)
+    changes += faults_of_files(run.path)
     return _outcomes(run, attacks), changes
 
 
-def _faults_of_log(folder: Path) -> list[str]:
-    """Leaks, controls and floods in what a team may see of a run."""
+def faults_of_files(folder: Path) -> list[str]:
+    """Leaks, controls and floods in the logs and masks of a run."""
     faults = []
     for log in folder.rglob("*.log"):
         if log.stat().st_size > MOST_LOG:
@@ -108,9 +109,9 @@ def _faults_of_log(folder: Path) -> list[str]:
             faults.append(f"the canary is in {log.name}")
         if CONTROLS.search(log.read_text(encoding="utf-8", errors="surrogateescape")):
             faults.append(f"{log.name} has control characters")
-    masks = find_canary(list(folder.rglob("*.nii.gz")))
-    faults += [f"the canary is in {path}" for path in masks if CANARY not in path]
-    return faults
+    # the subject is in the names of a mask's folders, so its content alone is searched
+    masks = [path for path in folder.rglob("*.nii.gz") if holds_canary(path.read_bytes())]
+    return [*faults, *(f"the canary is in {path}" for path in masks)]
 
 
 def _outcomes(run, attacks: list[str]) -> list[Outcome]:

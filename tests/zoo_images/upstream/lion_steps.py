@@ -28,7 +28,7 @@ sys.path[:0] = [*(str(ROOT / folder) for folder in FOLDERS), str(Path(__file__).
 import network  # noqa: E402
 import pipeline  # noqa: E402
 import random_weights  # noqa: E402
-from enhance_steps import predicted_by_package, resampled_by_package  # noqa: E402
+from enhance_steps import Recorded, predicted_by_package, resampled_by_package  # noqa: E402
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor  # noqa: E402
 from results import find_results, folds_in  # noqa: E402
 from volumes import VOLUMES, half_way, write_volume  # noqa: E402
@@ -56,26 +56,6 @@ def main(size: str) -> None:
                     line = {"volume": list(VOLUMES)[number], "orientation": orientation}
                     line |= {"tracer": tracer, **compare(path, net, tracer, orientation)}
                     print(json.dumps(line), flush=True)
-
-
-class Recorded:
-    """Our network, which keeps what it was shown and what it answered."""
-
-    def __init__(self, net: network.Lion) -> None:
-        self._net = net
-
-    def model(self, tracer: str) -> Recorded:
-        """The network of a tracer."""
-        self._model = self._net.model(tracer)
-        self.spacing = self._model.spacing
-        return self
-
-    def label_map(self, image: Volume) -> np.ndarray:
-        """The labels of an image."""
-        self.shown = image
-        with contextlib.redirect_stdout(io.StringIO()):
-            self.labels = np.asarray(self._model.label_map(image))
-        return self.labels
 
 
 def compare(path: Path, net: network.Lion, tracer: str, orientation: str) -> dict[str, object]:

@@ -29,7 +29,7 @@ sys.path[:0] = [*(str(ROOT / folder) for folder in FOLDERS), str(Path(__file__).
 import network  # noqa: E402
 import pipeline  # noqa: E402
 import random_weights  # noqa: E402
-from enhance_steps import predicted_by_package, resampled_by_package  # noqa: E402
+from enhance_steps import Recorded, predicted_by_package, resampled_by_package  # noqa: E402
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor  # noqa: E402
 from results import find_results, folds_in  # noqa: E402
 from volumes import VOLUMES, half_way, write_volume  # noqa: E402
@@ -59,26 +59,6 @@ def main(size: str) -> None:
             for model in network.MODELS:
                 line = {"volume": volume, "model": model, **compare(path, net, model)}
                 print(json.dumps(line), flush=True)
-
-
-class Recorded:
-    """Our networks, which keep what they were shown and what they answered."""
-
-    def __init__(self, net: network.Moose) -> None:
-        self._net = net
-
-    def model(self, name: str) -> Recorded:
-        """A model of the package."""
-        self._model = self._net.model(name)
-        self.spacing = self._model.spacing
-        return self
-
-    def label_map(self, image: Volume) -> np.ndarray:
-        """The labels of an image."""
-        self.shown = image
-        with contextlib.redirect_stdout(io.StringIO()):
-            self.labels = np.asarray(self._model.label_map(image))
-        return self.labels
 
 
 def compare(path: Path, net: network.Moose, model: str) -> dict[str, object]:
