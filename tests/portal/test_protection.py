@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
@@ -156,6 +157,21 @@ def test_paths_lead_nowhere(site, path):
     assert "<script>alert" not in answer.text
     assert "x-evil" not in answer.headers
     assert "import" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["*", "x"])
+def test_a_target_that_is_no_path_is_answered(site, path):
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": path, "headers": []}
+    asyncio.run(site.app(scope | {"query_string": b"", "client": ("192.0.2.1", 1)}, receive, send))
+    assert sent[0]["status"] == 404
 
 
 def test_an_organisers_own_baseline_is_no_team(challenge):
