@@ -88,7 +88,7 @@ async def part(request: Request) -> Response:
     text = request.query_params.get("offset", "")
     if not text.isascii() or not text.isdigit() or len(text) > 15:
         raise UserError("the offset must be a number of bytes")
-    async with request.app.state.parts:
+    async with request.app.state.team_parts[team], request.app.state.parts:
         content = await _body(request, PART_BYTES)
         _check_digest(request, content)
         offset = await run_in_threadpool(

@@ -34,6 +34,8 @@ GIB = 2**30
 PART_BYTES = 2**23
 #: parts that are in memory at the same time
 MOST_PARTS = 32
+#: of them of one team, so that slow ones do not stop the others
+MOST_TEAM_PARTS = 4
 #: uploads that a team may have begun and not finished
 MOST_UPLOADS = 2
 #: an upload that did not grow for so long is removed, seconds

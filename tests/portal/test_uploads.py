@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import hashlib
 import io
 import threading
@@ -266,6 +267,24 @@ def test_an_upload_that_was_left_is_removed(challenge, monkeypatch):
     begin_upload(challenge, team="red", track="box", name="a", size=6)
     with pytest.raises(UserError, match="no such upload"):
         find_upload(challenge, left.id, team="blue")
+
+
+def test_a_form_that_fills_the_disk_is_no_fault_of_the_portal(site, monkeypatch, messages):
+    opened = Path.open
+
+    def full(path, mode="r", *arguments, **options):
+        if mode == "xb":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return opened(path, mode, *arguments, **options)
+
+    fields = {"csrf": site.blue.csrf, "track": "box"}
+    files = {"archive": ("a.tar", io.BytesIO(b"abc"))}
+    monkeypatch.setattr(Path, "open", full)
+    answer = site.blue.client.post("/submit", data=fields, files=files)
+    monkeypatch.undo()
+    assert answer.status_code == 503
+    assert site.challenge.folder.ids() == []
+    assert any("space" in line for line in messages)
 
 
 def test_a_form_hands_in_an_archive_without_javascript(site):
