@@ -41,10 +41,11 @@ def serve(challenge: Path, host: str, port: int, url: str, proxies: str) -> None
     from evaluator.portal.accounts import read_accounts
     from evaluator.portal.server import listen, server
 
-    _check_url(url)
+    url = _origin(url)
     with opened(challenge) as present, listen(host, port) as socket:
         port = socket.getsockname()[1]
-        click.echo(f"portal of {present.definition.name}: {url or f'http://{host}:{port}'}")
+        name = f"[{host}]" if ":" in host else host
+        click.echo(f"portal of {present.definition.name}: {url or f'http://{name}:{port}'}")
         if not read_accounts(present):
             click.echo("nobody can sign in: umd challenge token create TEAM", err=True)
         if host not in LOCAL and not url.startswith("https:"):
@@ -58,7 +59,21 @@ def serve(challenge: Path, host: str, port: int, url: str, proxies: str) -> None
         server(present, url=url, proxies=proxies or ("127.0.0.1" if url else "")).run([socket])
 
 
-def _check_url(url: str) -> None:
-    parts = urlsplit(url)
-    if url and (parts.scheme not in ("http", "https") or not parts.hostname or parts.path != ""):
-        raise click.UsageError(f"--url {url}: write https://NAME, without a path")
+def _origin(url: str) -> str:
+    """The address as browsers send it in the header Origin: in lower case, without default port."""
+    if not url:
+        return ""
+    try:
+        parts = urlsplit(url.lower())
+        default = {"http": 80, "https": 443}[parts.scheme]
+        port = "" if parts.port in (None, default) else f":{parts.port}"
+    except (KeyError, ValueError):
+        raise _bad_url(url) from None
+    host = parts.netloc.removesuffix(f":{parts.port}")
+    if not parts.hostname or "@" in host or url.lower() != f"{parts.scheme}://{parts.netloc}":
+        raise _bad_url(url)
+    return f"{parts.scheme}://{host}{port}"
+
+
+def _bad_url(url: str) -> click.UsageError:
+    return click.UsageError(f"--url {url}: write https://NAME, without a path")

@@ -64,8 +64,8 @@ def create_token(challenge: OpenChallenge, name: str, role: Role) -> str:
     """
     if not TEAM.fullmatch(name):
         raise UserError(f"{name!r}: a name has letters, digits and ._- and at most 63 characters")
-    if role == "team" and name == BASELINE:
-        raise UserError(f"{BASELINE} is the organiser's own submission, and no team")
+    if role == "team" and name.casefold() == BASELINE:
+        raise UserError(f"{name} is the organiser's own submission, and no team")
     teams = challenge.definition.teams
     if role == "team" and teams and name not in teams:
         raise UserError(f"team {name} does not take part; teams are named in challenge.toml")

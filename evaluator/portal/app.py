@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -20,7 +21,7 @@ from evaluator.portal.inspection import Inspector
 from evaluator.portal.protection import Protection, RateLimit
 from evaluator.portal.publication import Publisher, published_folder
 from evaluator.portal.sessions import Sessions, SignInError, redirect
-from evaluator.portal.uploads import GIB, MOST_PARTS, PART_BYTES, OffsetError
+from evaluator.portal.uploads import GIB, MOST_PARTS, MOST_TEAM_PARTS, PART_BYTES, OffsetError
 from evaluator.portal.views import render
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ logger = logging.getLogger(__name__)
 #: per address
 REQUESTS_PER_MINUTE = 6000.0
 WRONG_TOKENS_PER_MINUTE = 10.0
+#: per token; each is a line of the log
+SIGN_INS_PER_MINUTE = 30.0
 #: longest text of the fields beside a file, bytes
 FIELD_BYTES = 2**20
 COOKIE = "umd_session"
@@ -106,7 +109,10 @@ def portal(
     # browsers accept a cookie of this name only from this host and by HTTPS
     app.state.cookie = f"__Host-{COOKIE}" if https else COOKIE
     app.state.wrong_tokens = RateLimit(WRONG_TOKENS_PER_MINUTE)
+    app.state.sign_ins = RateLimit(SIGN_INS_PER_MINUTE)
     app.state.parts = asyncio.Semaphore(MOST_PARTS)
+    app.state.team_parts = defaultdict(lambda: asyncio.Semaphore(MOST_TEAM_PARTS))
+    app.state.forms = Counter()
     app.state.actions = organiser.ACTIONS
     app.state.inspect = inspect or Inspector(challenge).inspect
     app.state.publish = publish or Publisher(challenge).publish
@@ -161,6 +167,10 @@ async def _problem(request: Request, sentence: str, status: int) -> Response:
     if request.url.path.startswith("/uploads"):
         return JSONResponse({"error": sentence}, status_code=status)
     title = "There is no such page" if status == 404 else "This did not work"
-    return await run_in_threadpool(
-        render, request, "problem", title, status=status, sentence=sentence
-    )
+    try:
+        return await run_in_threadpool(
+            render, request, "problem", title, status=status, sentence=sentence
+        )
+    except UserError:  # the accounts cannot be read, which every page does
+        logger.exception("%s %s: the answer has no page", request.method, request.url.path)
+        return PlainTextResponse(f"{sentence}\n", status_code=status)

@@ -65,6 +65,8 @@ async def sign_in_form(request: Request) -> Response:
         return await run_in_threadpool(
             render, request, "sign_in", "Sign in", status=401, error=error
         )
+    if not request.app.state.sign_ins.allows(account.sha256):
+        raise HTTPException(429, "this token has signed in too often; wait a minute")
     facts = {"role": account.role}
     await run_in_threadpool(
         challenge.folder.log.append, "signed in", actor=account.name, facts=facts

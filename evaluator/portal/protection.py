@@ -154,7 +154,7 @@ class Protection:
         length = headers.get("content-length", "0")
         if "transfer-encoding" in headers or not (length.isascii() and length.isdigit()):
             return 411, "the request must say its length\n"
-        first = scope["path"].split("/")[1]
+        first = scope["path"].removeprefix("/").partition("/")[0]
         most = self._lengths.get(f"{scope['method']} /{first}", MOST_FORM_BYTES)
         if len(length) > 15 or int(length) > most:
             return 413, f"at most {most} bytes can be sent to this address\n"

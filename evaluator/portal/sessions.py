@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 SESSION_SECONDS = 12 * 3600
 #: sessions at the same time; the oldest are ended
 MOST_SESSIONS = 10_000
+#: of them of one token, so that nobody ends the sessions of others
+MOST_TOKEN_SESSIONS = 100
 BEARER = "bearer "
 
 
@@ -57,6 +59,9 @@ class Sessions:
             csrf=secrets.token_urlsafe(24),
             ends=time.monotonic() + SESSION_SECONDS,
         )
+        earlier = [s.id for s in list(self._sessions.values()) if s.sha256 == account.sha256]
+        for identifier in earlier[: max(len(earlier) + 1 - MOST_TOKEN_SESSIONS, 0)]:
+            self.end(identifier)
         self._sessions[session.id] = session
         while len(self._sessions) > MOST_SESSIONS:
             self._sessions.popitem(last=False)

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from evaluator.challenges.quotas import submissions_left
 from evaluator.challenges.submitting import receive
-from evaluator.errors import HostError, UserError
+from evaluator.errors import HostError, UserError, write_fault
 from evaluator.plain_text import clean_text
+from evaluator.portal.protection import MOST_FORM_BYTES
 from evaluator.portal.sessions import challenge_of, check_csrf, read_form, redirect, require_team
 from evaluator.portal.uploads import (
+    MOST_UPLOADS,
     cancel_upload,
     find_upload,
     offset_of,
@@ -64,11 +67,24 @@ def _page(request: Request, error: str, status: int) -> Response:
 async def submit_form(request: Request) -> Response:
     """Hand in an archive as one request, or the reference of an image."""
     account = await run_in_threadpool(require_team, request)
+    length = int(request.headers.get("content-length", "0"))
+    if length <= MOST_FORM_BYTES:
+        return await _submit(request, account, length)
+    forms = request.app.state.forms
+    if forms[account.name] >= MOST_UPLOADS:
+        raise HTTPException(429, "your team sends other archives now; wait for their end")
+    forms[account.name] += 1
+    try:
+        return await _submit(request, account, length)
+    finally:
+        forms[account.name] -= 1
+
+
+async def _submit(request: Request, account: Account, length: int) -> Response:
     folder = challenge_of(request).folder.incoming
     folder.mkdir(parents=True, exist_ok=True)
     # once in a temporary file and once in the folder
-    size = 2 * int(request.headers.get("content-length", "0"))
-    await run_in_threadpool(require_space, folder, size)
+    await run_in_threadpool(require_space, folder, 2 * length)
     async with request.form(max_files=1, max_fields=10) as form:
         await run_in_threadpool(check_csrf, request, form.get("csrf"))
         try:
@@ -93,9 +109,12 @@ def _receive(request: Request, account: Account, form: FormData) -> Claim:
         raise UserError("hand in an archive or a reference, not both")
     path = challenge.folder.incoming / f"form-{secrets.token_hex(16)}.tar"
     try:
-        with path.open("xb") as target:
-            while part := file.file.read(COPY_BYTES):
-                target.write(part)
+        try:
+            with path.open("xb") as target:
+                while part := file.file.read(COPY_BYTES):
+                    target.write(part)
+        except OSError as error:
+            raise write_fault(path, error) from error
         name = clean_text(file.filename, 200)
         return receive(challenge, str(path), team=account.name, track=track, name=name, move=True)
     finally:

@@ -5,7 +5,7 @@
     PUT    /uploads/ID?offset=BYTES   a part of at most "part" bytes -> {"offset"}; 409 with
                                       {"offset"} if the file does not end there
     GET    /uploads/ID                -> {"id", "offset", "size", "part"}
-    POST   /uploads/ID/finish         -> {"submission", "sha256"}
+    POST   /uploads/ID/finish         -> {"submission", "sha256"}; the same if it is sent again
     DELETE /uploads/ID
 
 Answers are JSON; an error is {"error": a sentence}. A part may carry ``Content-Digest`` (RFC 9530,
@@ -88,7 +88,7 @@ async def part(request: Request) -> Response:
     text = request.query_params.get("offset", "")
     if not text.isascii() or not text.isdigit() or len(text) > 15:
         raise UserError("the offset must be a number of bytes")
-    async with request.app.state.parts:
+    async with request.app.state.team_parts[team], request.app.state.parts:
         content = await _body(request, PART_BYTES)
         _check_digest(request, content)
         offset = await run_in_threadpool(
@@ -114,10 +114,10 @@ async def finish(request: Request) -> Response:
     challenge = challenge_of(request)
 
     def answer() -> Response:
-        claim = finish_upload(challenge, _upload(request, team))
-        record = challenge.folder.submission(claim.submission).record()
-        inspection = BackgroundTask(request.app.state.inspect, claim)
-        body = {"submission": claim.submission, "sha256": record.archive_sha256}
+        submission, claim = finish_upload(challenge, _upload(request, team))
+        record = challenge.folder.submission(submission).record()
+        inspection = BackgroundTask(request.app.state.inspect, claim) if claim else None
+        body = {"submission": submission, "sha256": record.archive_sha256}
         return JSONResponse(body, background=inspection)
 
     return await run_in_threadpool(answer)

@@ -12,7 +12,7 @@ import re
 import secrets
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,8 @@ GIB = 2**30
 PART_BYTES = 2**23
 #: parts that are in memory at the same time
 MOST_PARTS = 32
+#: of them of one team, so that slow ones do not stop the others
+MOST_TEAM_PARTS = 4
 #: uploads that a team may have begun and not finished
 MOST_UPLOADS = 2
 #: an upload that did not grow for so long is removed, seconds
@@ -65,6 +67,8 @@ class Upload:
     size: int
     #: what the team's program recognises its file by; never interpreted
     fingerprint: str = ""
+    #: id of the submission that the file became; empty: it was not handed in
+    submission: str = ""
 
 
 def begin_upload(
@@ -132,7 +136,7 @@ def require_space(folder: Path, size: int) -> None:
 
 
 def find_upload(challenge: OpenChallenge, identifier: str, *, team: str) -> Upload:
-    """An unfinished upload of a team.
+    """An upload of a team; one that was handed in is found until it expires.
 
     Raises:
         UserError: there is none with this id.
@@ -155,8 +159,11 @@ def unfinished(challenge: OpenChallenge, team: str) -> list[Upload]:
 
 
 def offset_of(challenge: OpenChallenge, upload: Upload) -> int:
-    """Where the next part begins, bytes."""
-    return _data(challenge, upload.id).stat().st_size
+    """Where the next part begins, bytes; the size if the file is complete and was taken away."""
+    try:
+        return _data(challenge, upload.id).stat().st_size
+    except FileNotFoundError:
+        return upload.size
 
 
 def append_part(challenge: OpenChallenge, upload: Upload, offset: int, part: bytes) -> int:
@@ -180,7 +187,7 @@ def append_part(challenge: OpenChallenge, upload: Upload, offset: int, part: byt
         raise UserError(f"the file is larger than the announced {upload.size} bytes")
     with file_lock(_lock(challenge, upload.id), "umd"):
         find_upload(challenge, upload.id, team=upload.team)
-        path = _data(challenge, upload.id)
+        path = _present_data(challenge, upload)
         end = path.stat().st_size
         if offset != end:
             raise OffsetError(end)
@@ -205,31 +212,40 @@ def _write(path: Path, offset: int, part: bytes) -> None:
         raise write_fault(path, error) from error
 
 
-def finish_upload(challenge: OpenChallenge, upload: Upload) -> Claim:
-    """Hand in a complete upload.
+def finish_upload(challenge: OpenChallenge, upload: Upload) -> tuple[str, Claim | None]:
+    """Hand in a complete upload, once however often this is called.
+
+    The hash of a large archive takes minutes, and a proxy may end the request before. The team's
+    program then sends it again, and must not use the quota twice.
 
     Returns:
-        the claim of who inspects the submission (``evaluator.challenges.submitting.receive``).
+        the id of the submission, and the claim of who inspects it
+        (``evaluator.challenges.submitting.receive``); None: an earlier call has it.
 
     Raises:
         OffsetError: a part is missing.
         UserError: the submission is not taken; the upload stays.
     """
     with file_lock(_lock(challenge, upload.id), "umd"):
-        find_upload(challenge, upload.id, team=upload.team)
-        size = offset_of(challenge, upload)
+        upload = find_upload(challenge, upload.id, team=upload.team)
+        if upload.submission:
+            return upload.submission, None
+        path = _present_data(challenge, upload)
+        size = path.stat().st_size
         if size != upload.size:
             raise OffsetError(size)
+        record = upload_folder(challenge) / f"{upload.id}.json"
+        record.touch()  # it does not expire while the file is away
         claim = receive(
             challenge,
-            str(_data(challenge, upload.id)),
+            str(path),
             team=upload.team,
             track=upload.track,
             name=upload.name,
             move=True,
         )
-        _remove(challenge, upload.id)
-    return claim
+        write_typed(record, replace(upload, submission=claim.submission))
+    return claim.submission, claim
 
 
 def cancel_upload(challenge: OpenChallenge, upload: Upload) -> None:
@@ -245,8 +261,9 @@ def _all(challenge: OpenChallenge) -> Iterator[Upload]:
 
 def _remove_expired(challenge: OpenChallenge) -> None:
     for upload in list(_all(challenge)):
-        data = _data(challenge, upload.id)
-        if not data.exists() or time.time() - data.stat().st_mtime > EXPIRES_SECONDS:
+        files = [_data(challenge, upload.id), upload_folder(challenge) / f"{upload.id}.json"]
+        changed = [path.stat().st_mtime for path in files if path.exists()]
+        if time.time() - max(changed, default=0.0) > EXPIRES_SECONDS:
             _remove(challenge, upload.id)
 
 
@@ -262,6 +279,14 @@ def upload_folder(challenge: OpenChallenge) -> Path:
 
 def _data(challenge: OpenChallenge, identifier: str) -> Path:
     return upload_folder(challenge) / f"{identifier}.tar"
+
+
+def _present_data(challenge: OpenChallenge, upload: Upload) -> Path:
+    """The file of an upload that was not handed in; raises UserError."""
+    path = _data(challenge, upload.id)
+    if not path.is_file():
+        raise UserError("this upload has no file any more; begin again")
+    return path
 
 
 def _lock(challenge: OpenChallenge, identifier: str) -> Path:

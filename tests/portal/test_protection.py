@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections import Counter
 
 import pytest
 from starlette.testclient import TestClient
 
 from evaluator.errors import UserError
+from evaluator.portal import sessions
 from evaluator.portal.accounts import create_token
-from evaluator.portal.app import WRONG_TOKENS_PER_MINUTE
+from evaluator.portal.app import SIGN_INS_PER_MINUTE, WRONG_TOKENS_PER_MINUTE
 from evaluator.portal.protection import RateLimit
+from evaluator.portal.uploads import MOST_TEAM_PARTS, MOST_UPLOADS, begin_upload
 from tests.portal.conftest import URL, Portal
 
+WHO = ("blue", "red")
 PAGES = ("/", "/sign-in", "/submissions", "/submit", "/organiser", "/organiser/log", "/nothing")
 
 
@@ -120,6 +125,77 @@ def test_guessing_tokens_is_slowed_down(site):
     assert site.nobody.client.get("/uploads/x", headers=bearer).status_code == 401
 
 
+def test_a_token_that_signs_in_often_ends_no_sessions_of_others(site, monkeypatch):
+    monkeypatch.setattr(sessions, "MOST_SESSIONS", 8)
+    monkeypatch.setattr(sessions, "MOST_TOKEN_SESSIONS", 5)
+    client = TestClient(site.app, base_url=URL, follow_redirects=False)
+    statuses = [
+        client.post("/sign-in", data={"token": site.tokens["red"]}).status_code
+        for _ in range(int(SIGN_INS_PER_MINUTE) + 1)
+    ]
+    assert statuses.count(303) < len(statuses)
+    assert statuses[-1] == 429
+    assert client.get("/submissions").status_code == 200
+    assert site.alice.get("/organiser").status_code == 200
+    assert site.blue.get("/submissions").status_code == 200
+    assert site.red.get("/submissions").status_code == 303  # its oldest session
+
+
+def test_a_team_sends_few_parts_and_forms_at_the_same_time(site):
+    """Slow requests of one team leave room for others."""
+
+    def scope(method, path, query, team, length):
+        headers = [
+            (b"authorization", f"Bearer {site.tokens[team]}".encode()),
+            (b"cookie", f"__Host-umd_session={cookies[team]}".encode()),
+            (b"content-type", b"multipart/form-data; boundary=x"),
+            (b"content-length", str(length).encode()),
+        ]
+        request = {"type": "http", "method": method, "path": path, "query_string": query}
+        return request | {"headers": headers, "client": ("192.0.2.1", 1)}
+
+    cookies = {team: site.visitors[team].client.cookies["__Host-umd_session"] for team in WHO}
+    ids = {
+        team: begin_upload(site.challenge, team=team, track="box", name="a", size=100).id
+        for team in WHO
+    }
+    answers, reading = [], Counter()
+
+    async def send_slowly(kind, team):
+        async def receive():
+            reading[kind, team] += 1
+            await asyncio.Event().wait()
+
+        async def send(message):
+            if message["type"] == "http.response.start":
+                answers.append((kind, team, message["status"]))
+
+        if kind == "part":
+            request = scope("PUT", f"/uploads/{ids[team]}", b"offset=0", team, 100)
+        else:
+            request = scope("POST", "/submit", b"", team, 100_000)
+        await site.app(request, receive, send)
+
+    async def attack():
+        requests = [("part", "blue")] * 40 + [("form", "blue")] * 5
+        requests += [("part", "red"), ("form", "red")]
+        tasks = [asyncio.create_task(send_slowly(*request)) for request in requests]
+        _, waiting = await asyncio.wait(tasks, timeout=1.0)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(attack())
+    assert reading == {
+        ("part", "blue"): MOST_TEAM_PARTS,
+        ("form", "blue"): MOST_UPLOADS,
+        ("part", "red"): 1,
+        ("form", "red"): 1,
+    }
+    assert answers == [("form", "blue", 429)] * 3
+    assert not +site.app._app.state.forms
+
+
 def test_too_many_requests_of_one_address_are_refused(challenge):
     from evaluator.portal.protection import Protection
 
@@ -158,8 +234,23 @@ def test_paths_lead_nowhere(site, path):
     assert "import" not in answer.text
 
 
+@pytest.mark.parametrize("path", ["*", "x"])
+def test_a_target_that_is_no_path_is_answered(site, path):
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": path, "headers": []}
+    asyncio.run(site.app(scope | {"query_string": b"", "client": ("192.0.2.1", 1)}, receive, send))
+    assert sent[0]["status"] == 404
+
+
 def test_an_organisers_own_baseline_is_no_team(challenge):
-    for name in ("baseline", "../x", "", "a b", "x" * 64, "é"):
+    for name in ("baseline", "Baseline", "../x", "", "a b", "x" * 64, "é"):
         with pytest.raises(UserError):
             create_token(challenge, name, "team")
 
@@ -170,6 +261,10 @@ def test_faults_of_the_machine_are_not_shown(site, messages):
     assert answer.status_code == 503
     assert "accounts.json" not in answer.text
     assert any("accounts.json" in line for line in messages)
+    for path in ("/", "/submissions", "/nothing"):  # who is signed in cannot be read either
+        answer = site.blue.get(path)
+        assert answer.status_code in (404, 503)
+        assert "accounts.json" not in answer.text
 
 
 def test_without_https_the_cookie_has_its_plain_name(challenge):

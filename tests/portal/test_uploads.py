@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import hashlib
 import io
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -67,7 +69,7 @@ def test_an_upload_that_is_broken_off_twice_is_continued(site):
     assert folder.record().source == "image.tar"
     assert folder.check().accepted, folder.check().problems
     assert status_of(site.challenge, end["submission"]).state == "queued"
-    assert sorted(path.suffix for path in upload_folder(site.challenge).iterdir()) == [""]
+    assert list(upload_folder(site.challenge).glob("*.tar")) == []
     assert end["submission"] in site.blue.get("/submissions").text
 
 
@@ -189,8 +191,8 @@ def test_a_name_is_never_a_path(challenge):
         challenge, team="blue", track="box", name="../../\x1b[31mx\u202e.tar", size=3
     )
     append_part(challenge, upload, 0, b"abc")
-    claim = finish_upload(challenge, upload)
-    record = challenge.folder.submission(claim.submission).record()
+    submission, _ = finish_upload(challenge, upload)
+    record = challenge.folder.submission(submission).record()
     assert record.source == "../../x.tar"
     names = {path.name for path in challenge.folder.path.rglob("*.tar")}
     assert names == {"image.tar"}
@@ -212,6 +214,41 @@ def test_a_used_quota_is_told_before_the_upload_and_keeps_it_after(challenge):
     assert len(challenge.folder.ids()) == 2
 
 
+def test_an_upload_whose_answer_was_lost_is_handed_in_once(site):
+    content, client, headers = archive_bytes(image()), site.nobody.client, program(site)
+    upload = begin_upload(site.challenge, team="blue", track="box", name="a", size=len(content))
+    append_part(site.challenge, upload, 0, content)
+    path = f"/uploads/{upload.id}"
+    first, second = (client.post(f"{path}/finish", headers=headers) for _ in range(2))
+    assert first.json() == second.json()
+    assert len(site.challenge.folder.ids()) == 1
+    assert client.get(path, headers=headers).json()["offset"] == len(content)
+    late = client.put(path, params={"offset": 0}, content=b"x", headers=headers)
+    assert late.status_code == 400
+    # the same file may be handed in again, as another submission
+    again = client.post("/uploads", json=wish(content, name="a"), headers=headers).json()
+    assert again["id"] != upload.id
+    assert again["offset"] == 0
+
+
+def test_an_upload_that_is_being_stored_does_not_expire(challenge, monkeypatch):
+    facts = {"track": "box", "name": "a", "size": 3}
+    upload = begin_upload(challenge, team="blue", **facts)
+    append_part(challenge, upload, 0, b"abc")
+
+    def receive(_, source, **__):
+        stored = Path(source).rename(challenge.folder.incoming / "stored")
+        begin_upload(challenge, team="red", **facts)  # looks for expired ones
+        stored.rename(source)
+        raise HostError("the disk is full")
+
+    monkeypatch.setattr(uploads, "receive", receive)
+    with pytest.raises(HostError):
+        finish_upload(challenge, upload)
+    assert find_upload(challenge, upload.id, team="blue") == upload
+    assert offset_of(challenge, upload) == 3
+
+
 def test_a_full_disk_refuses_and_loses_nothing(challenge, monkeypatch):
     upload = begin_upload(challenge, team="blue", track="box", name="a", size=6)
     append_part(challenge, upload, 0, b"abc")
@@ -230,6 +267,24 @@ def test_an_upload_that_was_left_is_removed(challenge, monkeypatch):
     begin_upload(challenge, team="red", track="box", name="a", size=6)
     with pytest.raises(UserError, match="no such upload"):
         find_upload(challenge, left.id, team="blue")
+
+
+def test_a_form_that_fills_the_disk_is_no_fault_of_the_portal(site, monkeypatch, messages):
+    opened = Path.open
+
+    def full(path, mode="r", *arguments, **options):
+        if mode == "xb":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return opened(path, mode, *arguments, **options)
+
+    fields = {"csrf": site.blue.csrf, "track": "box"}
+    files = {"archive": ("a.tar", io.BytesIO(b"abc"))}
+    monkeypatch.setattr(Path, "open", full)
+    answer = site.blue.client.post("/submit", data=fields, files=files)
+    monkeypatch.undo()
+    assert answer.status_code == 503
+    assert site.challenge.folder.ids() == []
+    assert any("space" in line for line in messages)
 
 
 def test_a_form_hands_in_an_archive_without_javascript(site):

@@ -68,14 +68,20 @@
     }
   }
 
-  async function attempt(file, track) {
+  async function sendFile(file, track) {
     const wish = { track, name: file.name, size: file.size, fingerprint: String(file.lastModified) };
     const upload = await call("POST", "/uploads", { body: JSON.stringify(wish), headers: { "Content-Type": "application/json" } });
     show(upload.offset, file.size, upload.offset ? "continues" : "");
     await sendParts(file, upload);
+    return upload.id;
+  }
+
+  // After a broken connection a complete upload is finished again, so it is not sent twice.
+  async function finish(file, id) {
+    pause.hidden = true;
     show(file.size, file.size, "complete; the portal checks and stores it");
-    const end = await call("POST", `/uploads/${upload.id}/finish`);
-    if (!end.submission) throw new Error("a part is missing");
+    const end = await call("POST", `/uploads/${id}/finish`);
+    if (!end.submission) throw new Refusal("a part is missing; press “Hand in” again");
     location.assign(`/submissions/${end.submission}`);
   }
 
@@ -88,9 +94,11 @@
   async function send(file, track) {
     let failures = 0;
     let before = -1;
+    let complete = "";
     while (!stopped) {
       try {
-        await attempt(file, track);
+        complete ||= await sendFile(file, track);
+        await finish(file, complete);
         return;
       } catch (error) {
         if (error instanceof Refusal) throw error;
