@@ -22,7 +22,7 @@ from evaluator.evaluation.run_config import RunConfig
 from evaluator.runs import processes
 from evaluator.runs.claims import Claims
 from evaluator.runs.processes import DEAD_SECONDS, Liveness, RunProcess, read_processes, working_on
-from evaluator.runs.store import Shard
+from evaluator.runs.shards import Shard
 from evaluator.runs.tables import read_scores
 from tests.tiny import PAINTER, make_dataset
 

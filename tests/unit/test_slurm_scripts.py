@@ -13,7 +13,7 @@ from evaluator.evaluation.cluster.slurm import expand_tasks, parse_sacct, parse_
 from evaluator.evaluation.cluster.slurm_records import SlurmTask
 from evaluator.evaluation.cluster.slurm_scripts import array_script, gpu_problem, request_of
 from evaluator.manifests.sites import Site, format_time, load_site, parse_time
-from evaluator.runs.store import Shard
+from evaluator.runs.shards import Shard
 from evaluator.runs.timings import TimeEstimate
 from evaluator.types import ModelCard
 

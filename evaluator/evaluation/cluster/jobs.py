@@ -12,7 +12,8 @@ from evaluator.evaluation.case_order import shard_cases
 from evaluator.evaluation.plan import inputs_for, refusal
 from evaluator.evaluation.resolve_plan import resolve_plan
 from evaluator.evaluation.suites import SuiteRunResult
-from evaluator.runs.store import Shard, find_run
+from evaluator.runs.shards import Shard
+from evaluator.runs.store import find_run
 from evaluator.runs.timings import TimeEstimate, estimate_time
 
 if TYPE_CHECKING:
