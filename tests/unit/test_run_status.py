@@ -36,6 +36,7 @@ from evaluator.runs import processes
 from evaluator.runs.names import all_runs
 from evaluator.runs.processes import RunProcess, stop_request, this_place
 from evaluator.runs.run_status import run_status
+from evaluator.runs.stopping import wait_until_stopped, working_processes
 from tests.tiny import PAINTER, make_dataset
 
 SLOW_PAINTER = PAINTER.replace(
@@ -153,7 +154,7 @@ def test_processes_elsewhere_are_running_silent_or_gone(begun_run):
     file = begun_run.path / "processes" / f"{process.record.id}.json"
     os.utime(file, (time.time() - 300, time.time() - 300))
     assert run_status(begun_run).processes[-1].state == "silent"
-    assert "silent: asked to stop" in call("stop", "mine")
+    assert "silent: asked to stop" in call("stop", "mine", "--wait", 0, code=1)
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     child.wait()
     process_of(begun_run, pid=child.pid, place=this_place())
@@ -167,7 +168,24 @@ def test_processes_elsewhere_are_running_silent_or_gone(begun_run):
     broken.mkdir()
     (broken / "run.json").write_text("{")
     assert "mine" in call("status")
-    call("stop", "--all")
+    call("stop", "--all", "--wait", 0, code=1)
+
+
+def test_a_process_with_another_clock_has_not_ended_until_it_is_seen_so(begun_run):
+    process = process_of(begun_run)
+    file = begun_run.path / "processes" / f"{process.record.id}.json"
+    seconds = iter(range(10_000))
+
+    def beat() -> None:
+        process.write()
+        os.utime(file, (0, 0))  # the clock of its machine is decades behind
+
+    beat()
+    working = working_processes([begun_run])
+    assert [entry.state for _, entry in working] == ["silent"]
+    left = wait_until_stopped(working, 500, beat, lambda: next(seconds))
+    assert [entry.record.id for _, entry in left] == [process.record.id]
+    assert wait_until_stopped(working, 500, lambda: None, lambda: next(seconds)) == []
 
 
 def test_stop_wants_one_choice():
@@ -205,7 +223,7 @@ def test_tasks_have_the_state_of_their_last_submission():
 
 def test_what_waits_is_cancelled_and_with_now_all(monkeypatch):
     calls = []
-    monkeypatch.setattr(slurm, "_call", lambda words: calls.append(words))
+    monkeypatch.setattr(slurm, "_call", calls.append)
     cancel_waiting(record())
     assert calls == [["scancel", "--state=PENDING", "12", "15"], ["scancel", "16"]]
     calls.clear()
