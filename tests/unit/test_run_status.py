@@ -9,13 +9,15 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
 from evaluator.cli.main import umd
-from evaluator.errors import StoppedError
-from evaluator.evaluation.cluster import slurm
+from evaluator.errors import HostError, StoppedError
+from evaluator.evaluation.cluster import jobs, slurm
 from evaluator.evaluation.cluster.slurm import TaskState
 from evaluator.evaluation.cluster.slurm_records import (
     SlurmArray,
@@ -39,6 +41,8 @@ from evaluator.runs.run_status import run_status
 from evaluator.runs.stopping import wait_until_stopped, working_processes
 from tests.tiny import PAINTER, make_dataset
 
+#: ``evaluator.cli`` has the command of this name
+watch = import_module("evaluator.cli.watch")
 SLOW_PAINTER = PAINTER.replace(
     "    def predict(self, request):",
     "    def predict(self, request):\n"
@@ -192,6 +196,37 @@ def test_stop_wants_one_choice():
     assert "name one of" in call("stop", code=2)
     assert "name one of" in call("stop", "mine", "--all", code=2)
     assert "not both" in call("status", "mine", "--suite", "cpu", code=2)
+
+
+def test_a_busy_controller_of_slurm_ends_no_view_but_the_first_answer_is_needed(monkeypatch):
+    answers = [[], HostError("busy"), ["running"]]
+
+    def tasks(_):
+        answer = answers.pop(0)
+        if isinstance(answer, HostError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(watch, "SLURM_SECONDS", 0.0)
+    monkeypatch.setattr(watch, "read_slurm_record", lambda _: None)
+    monkeypatch.setattr(watch, "tasks_in_slurm", tasks)
+    view = watch._View((), record())
+    for expected in ([], [], ["running"]):
+        view._ask_slurm()
+        assert view._tasks == expected
+    answers.append(HostError("down"))
+    with pytest.raises(HostError):
+        watch._View((), record())._ask_slurm()
+
+
+def test_a_fault_of_this_machine_refuses_no_run_of_a_suite(monkeypatch):
+    def fail(_):
+        raise HostError("the disk is full")
+
+    monkeypatch.setattr(jobs, "resolve_plan", fail)
+    suite = SimpleNamespace(all_datasets=["d"], protocols=["box"], models=["m"])
+    with pytest.raises(HostError, match="the disk is full"):
+        jobs.suite_jobs(suite, RunConfig(model="", dataset=""))
 
 
 def record() -> SlurmRecord:
