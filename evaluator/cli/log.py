@@ -14,8 +14,7 @@ def log(name: str | None, lines: int | None) -> None:
     It is what the model's container wrote to standard error.
     """
     from evaluator.errors import UserError
-    from evaluator.runs.names import open_run
-    from evaluator.runs.store import newest_run
+    from evaluator.runs.names import newest_run, open_run
 
     run = open_run(name) if name else newest_run()
     path = run.path / "model.log"

@@ -72,8 +72,7 @@ def show(
 
     Statistics are over subjects: a subject's sessions and seeds are averaged first.
     """
-    from evaluator.runs.names import open_run
-    from evaluator.runs.store import newest_run
+    from evaluator.runs.names import newest_run, open_run
 
     if rounds and (metrics or number is not None or columns):
         raise click.UsageError(

@@ -16,6 +16,7 @@ from evaluator.cli.run_status_tables import (
 from evaluator.cli.status import suite_of
 from evaluator.cli.table_layout import to_lines
 from evaluator.cli.tables import terminal_width
+from evaluator.errors import HostError
 from evaluator.evaluation.cluster.slurm import ACTIVE
 from evaluator.evaluation.cluster.slurm_records import read_slurm_record
 
@@ -80,8 +81,12 @@ class _View:
             return
         now = time.monotonic()
         if self._asked is None or now - self._asked >= SLURM_SECONDS:
-            self._asked = now
-            self._tasks = tasks_in_slurm(read_slurm_record(self._suite))
+            first, self._asked = self._asked is None, now
+            try:
+                self._tasks = tasks_in_slurm(read_slurm_record(self._suite))
+            except HostError:  # a busy controller misses an answer now and then
+                if first:
+                    raise
 
 
 def _watch_live(view: _View, interval: float) -> None:

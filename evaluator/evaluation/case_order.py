@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from evaluator.runs.store import Shard
+    from evaluator.runs.shards import Shard
     from evaluator.types import Case
 
 

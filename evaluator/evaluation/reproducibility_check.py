@@ -28,7 +28,12 @@ from evaluator.evaluation.task_evaluation import TaskEvaluation
 from evaluator.files import fingerprint
 from evaluator.imaging.grid_masks import crop_mask
 from evaluator.prompting.error_regions import dice
-from evaluator.runs.records import Differences, MaskDifference, Reproducibility, ScanName
+from evaluator.runs.reproducibility_records import (
+    Differences,
+    MaskDifference,
+    Reproducibility,
+    ScanName,
+)
 from evaluator.runs.store import RunStore
 from evaluator.types import Status
 from evaluator.volumes import read_labels

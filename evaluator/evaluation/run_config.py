@@ -8,7 +8,7 @@ from pathlib import Path
 from evaluator.errors import UserError
 from evaluator.evaluation.model_connection import SCANS_PER_BATCH
 from evaluator.plain_text import clean_text
-from evaluator.runs.store import Shard
+from evaluator.runs.shards import Shard
 
 #: scans that are predicted again unless the user says how many
 RECHECK = 2

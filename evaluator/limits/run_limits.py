@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from evaluator import paths
 from evaluator.datasets import load_dataset_of_run
-from evaluator.errors import HostError, UserError, VolumeError
+from evaluator.errors import HostError, UserError
 from evaluator.files import file_sha256, fingerprint
 from evaluator.limits.case_limits import CaseLimits
 from evaluator.limits.typical_shapes import TypicalShapes
@@ -85,10 +85,10 @@ class RunLimits:
                 registered = not unregistered and has_one_frame(prompts)
                 source = partial(CaseLimits, by_id[case], protocol, shapes, registered=registered)
                 _complete_case(self.run, by_id[case], source, of_case)
-            except (VolumeError, UserError, OSError, KeyError) as error:
-                problems.append(f"{case}: {error}")
-            except HostError as error:  # the run's folder cannot be written
+            except HostError as error:  # the run's folder cannot be written, for no case
                 return f"floors and ceilings were not stored: {error}"
+            except (UserError, OSError, KeyError) as error:
+                problems.append(f"{case}: {error}")
         return f"no floors and ceilings of {'; '.join(problems)}" if problems else ""
 
     def _read_sources(self) -> tuple[Dataset, Protocol, TypicalShapes]:

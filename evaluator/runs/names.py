@@ -24,6 +24,16 @@ def all_runs() -> list[RunStore]:
     return [RunStore(file.parent) for file in sorted(paths.runs().glob("*/run.json"))]
 
 
+def newest_run() -> RunStore:
+    """The run that was started last; raises UserError when there is none."""
+    files = sorted(paths.runs().glob("*/run.json"), key=lambda file: file.stat().st_mtime)
+    if not files:
+        raise UserError(
+            f"there is no run in {paths.runs()} yet; make one with: umd run -m MODEL -d DATASET"
+        )
+    return RunStore(files[-1].parent)
+
+
 def open_run(text: str) -> RunStore:
     """One run.
 

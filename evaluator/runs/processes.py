@@ -266,4 +266,6 @@ def working_on(
         # with a full disk, others see that the file does not change any more
         with suppress(HostError):
             process.write(**ending)
-        (process.path / f"{process.record.id}.stop").unlink(missing_ok=True)
+        # a folder that became read-only must not hide why the process ended
+        with suppress(OSError):
+            (process.path / f"{process.record.id}.stop").unlink(missing_ok=True)

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from evaluator.runs.records import Differences, MaskDifference, Reproducibility
+    from evaluator.runs.reproducibility_records import (
+        Differences,
+        MaskDifference,
+        Reproducibility,
+    )
     from evaluator.runs.store import RunStore
 
 NOT_CHECKED = "not-checked"

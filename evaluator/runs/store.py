@@ -35,12 +35,15 @@ from evaluator.locks import file_lock, read_holder
 from evaluator.runs.damaged_files import name_damaged, readable_record
 from evaluator.runs.data_checks import DataChecks
 from evaluator.runs.json_types import read_typed, write_hashed, write_typed
-from evaluator.runs.records import CasePrompts, Reproducibility, ScanRecord, ScanScores
+from evaluator.runs.records import CasePrompts, ScanRecord, ScanScores
+from evaluator.runs.reproducibility_records import Reproducibility
 from evaluator.runs.run_info import RunIdentity, RunInfo
 from evaluator.runs.score_limits import ScanLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from evaluator.runs.shards import Shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,17 +238,6 @@ class RunStore:
             yield
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """A part of a run's cases: number ``index`` of ``count``, counted from 1."""
-
-    index: int
-    count: int
-
-    def __str__(self) -> str:
-        return f"{self.index}/{self.count}"
-
-
 def create_run(name: str, info: RunInfo) -> RunStore:
     """Create the run's folder, or open it when it exists with the same identity.
 
@@ -276,16 +268,6 @@ def find_run(name: str) -> RunStore | None:
     """The run of this name in the folder of runs; None if there is none."""
     store = RunStore(paths.runs() / safe_name(name))
     return store if (store.path / "run.json").is_file() else None
-
-
-def newest_run() -> RunStore:
-    """The run that was started last; raises UserError when there is none."""
-    files = sorted(paths.runs().glob("*/run.json"), key=lambda file: file.stat().st_mtime)
-    if not files:
-        raise UserError(
-            f"there is no run in {paths.runs()} yet; make one with: umd run -m MODEL -d DATASET"
-        )
-    return RunStore(files[-1].parent)
 
 
 @lru_cache(maxsize=64)

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from evaluator.analysis.summary import summarise
-from evaluator.runs.records import Differences
 from evaluator.runs.reproducibility import describe_reproducibility, read_verdict
+from evaluator.runs.reproducibility_records import Differences
 from evaluator.runs.tables import read_scores
 from tests.conftest import order
 from tests.docker.test_interaction import MODEL

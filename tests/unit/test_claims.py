@@ -20,9 +20,9 @@ from evaluator.evaluation.resolve import resolve
 from evaluator.evaluation.run import execute
 from evaluator.evaluation.run_config import RunConfig
 from evaluator.runs import processes
-from evaluator.runs.claims import Claims
+from evaluator.runs.claims import Claims, remove_claims
 from evaluator.runs.processes import DEAD_SECONDS, Liveness, RunProcess, read_processes, working_on
-from evaluator.runs.store import Shard
+from evaluator.runs.shards import Shard
 from evaluator.runs.tables import read_scores
 from tests.tiny import PAINTER, make_dataset
 
@@ -135,6 +135,73 @@ def test_a_lost_answer_of_nfs_is_no_second_process(tmp_path, clock, monkeypatch)
 
     monkeypatch.setattr(os, "link", lost)
     assert mine.claim("a") == "mine"
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK])
+def test_without_hard_links_one_of_two_has_a_case(tmp_path, clock, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refuse)
+    first, mine = begun(tmp_path, clock)
+    _, theirs = begun(tmp_path, clock)
+    assert (mine.claim("a"), theirs.claim("a")) == ("mine", "unknown")
+    first.write(state="failed")
+    assert theirs.claim("a") == "mine"
+    with pytest.raises(HostError, match="taken over"):
+        mine.require("a")
+
+
+def test_a_full_disk_is_told_at_a_claim(tmp_path, clock, monkeypatch):
+    _, mine = begun(tmp_path, clock)
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(HostError, match="free some space"):
+        mine.claim("a")
+
+
+def test_claims_may_be_made_while_another_process_removes_them(tmp_path, clock, monkeypatch):
+    _, mine = begun(tmp_path, clock)
+    assert mine.claim("a") == "mine"
+    link, removed = os.link, []
+
+    def link_after_removal(source, target):
+        if not removed:
+            removed.append(remove_claims(tmp_path))
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", link_after_removal)
+    assert mine.claim("b") == "mine"
+    assert (tmp_path / "claims" / "b.0").read_text() == mine.process
+
+
+def test_claims_that_another_process_removes_are_no_fault(tmp_path, clock, monkeypatch):
+    _, mine = begun(tmp_path, clock)
+    assert mine.claim("a") == "mine"
+    unlink = Path.unlink
+
+    def unlink_all(path, missing_ok=False):
+        for other in path.parent.iterdir():
+            unlink(other, missing_ok)
+        path.parent.rmdir()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", unlink_all)
+        remove_claims(tmp_path)
+    remove_claims(tmp_path)
+    assert not (tmp_path / "claims").exists()
+
+
+def test_a_damaged_claim_is_free_after_a_minute(tmp_path, clock):
+    _, mine = begun(tmp_path, clock)
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "claims" / "a.0").write_bytes(b"\xff\xfe\x00")
+    assert mine.claim("a") == "unknown"
+    assert mine.wait_for("a") == "mine"
+    assert clock.now > DEAD_SECONDS
 
 
 def test_the_file_says_how_a_process_ended(tmp_path, monkeypatch):

@@ -66,7 +66,7 @@ def test_a_read_only_installation_keeps_compiled_functions_in_a_temporary_folder
 ) -> None:
     program = (
         "import logging, sys; logging.basicConfig(level=logging.INFO); import numpy; "
-        "from evaluator.metrics import labels_in; import evaluator.statistics; "
+        "from evaluator.metrics.target_measurement import labels_in; import evaluator.statistics; "
         "import evaluator; print(evaluator.__file__, labels_in(numpy.ones((3, 4, 5), 'uint8')))"
     )
     first = run_there(read_only_copy, program, [], tmp_path)

@@ -21,6 +21,7 @@ from evaluator.runs import (
     finished_cases,
     processes,
     records,
+    reproducibility_records,
     run_info,
     score_limits,
 )
@@ -149,8 +150,8 @@ def run_file_types() -> set[type]:
     """The dataclasses that describe files of a run folder."""
     types: set[type] = set()
     modules = (
-        changed_files, data_checks, findings, finished_cases, processes, records, run_info,
-        score_limits, slurm_records, suites,
+        changed_files, data_checks, findings, finished_cases, processes, records,
+        reproducibility_records, run_info, score_limits, slurm_records, suites,
     )  # fmt: skip
     for module in modules:
         for _, kind in inspect.getmembers(module, dataclasses.is_dataclass):

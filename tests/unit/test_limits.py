@@ -15,6 +15,7 @@ import evaluator
 from evaluator.analysis.run_header import describe_floors
 from evaluator.datasets import load_dataset
 from evaluator.datasets.references import load_references
+from evaluator.errors import HostError
 from evaluator.imaging.geometry import affine_of, make_grid, spacing, to_index, to_world, voxel_ml
 from evaluator.imaging.grid_masks import crop_mask, empty_mask
 from evaluator.imaging.mask_resampling import resample_mask
@@ -26,6 +27,7 @@ from evaluator.limits.typical_shapes import TypicalShapes, centre_of_mass, volum
 from evaluator.prompting.error_regions import dice
 from evaluator.runs.json_types import dump
 from evaluator.runs.records import CasePrompts
+from evaluator.runs.store import RunStore
 from evaluator.types import TargetPrompt
 from tests.conftest import order
 from tests.tiny import GRIDS, PAINTER, make_dataset
@@ -221,6 +223,20 @@ def test_prompts_of_one_image_are_of_one_frame(painted):
     body = json.loads(json.dumps(dump(prompts)["prompts"]))
     body["PT"]["0"]["liver"]["anchor"] = "PT"
     assert not has_one_frame(CasePrompts.of("a.a", prompts.source, body))
+
+
+def test_a_full_disk_ends_the_limits_at_the_first_case(painted, monkeypatch):
+    run, _ = painted
+    attempts = []
+
+    def refuse(_, limits):
+        attempts.append(limits.case)
+        raise HostError("could not write: disk full")
+
+    shutil.rmtree(run.path / "limits")
+    monkeypatch.setattr(RunStore, "write_limits", refuse)
+    assert complete_limits(run) == "floors and ceilings were not stored: could not write: disk full"
+    assert len(attempts) == 1
 
 
 def test_changed_references_give_no_limits(painted, monkeypatch, tmp_path):

@@ -11,13 +11,12 @@ import pytest
 from evaluator.errors import RunConflictError, UnknownNameError
 from evaluator.report import Options, write_report
 from evaluator.runs.json_types import write_typed
-from evaluator.runs.records import (
+from evaluator.runs.records import RoundRecord, ScanRecord
+from evaluator.runs.reproducibility_records import (
     Differences,
     MaskDifference,
     Reproducibility,
-    RoundRecord,
     ScanName,
-    ScanRecord,
 )
 from evaluator.runs.results import Results
 from evaluator.runs.run_info import WeightsInfo

@@ -22,7 +22,7 @@ from evaluator.evaluation.scan_task import ScanTask, scan_tasks
 from evaluator.files import read_json
 from evaluator.manifests.protocols import load_protocol
 from evaluator.runs.names import open_run
-from evaluator.runs.store import Shard
+from evaluator.runs.shards import Shard
 from evaluator.runs.tables import read_predictions, read_scores
 from tests.tiny import PAINTER, make_dataset
 

@@ -9,13 +9,15 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
 from evaluator.cli.main import umd
-from evaluator.errors import StoppedError
-from evaluator.evaluation.cluster import slurm
+from evaluator.errors import HostError, StoppedError
+from evaluator.evaluation.cluster import jobs, slurm
 from evaluator.evaluation.cluster.slurm import TaskState
 from evaluator.evaluation.cluster.slurm_records import (
     SlurmArray,
@@ -36,8 +38,11 @@ from evaluator.runs import processes
 from evaluator.runs.names import all_runs
 from evaluator.runs.processes import RunProcess, stop_request, this_place
 from evaluator.runs.run_status import run_status
+from evaluator.runs.stopping import wait_until_stopped, working_processes
 from tests.tiny import PAINTER, make_dataset
 
+#: ``evaluator.cli`` has the command of this name
+watch = import_module("evaluator.cli.watch")
 SLOW_PAINTER = PAINTER.replace(
     "    def predict(self, request):",
     "    def predict(self, request):\n"
@@ -158,7 +163,7 @@ def test_processes_elsewhere_are_running_silent_or_gone(begun_run):
     file = begun_run.path / "processes" / f"{process.record.id}.json"
     os.utime(file, (time.time() - 300, time.time() - 300))
     assert run_status(begun_run).processes[-1].state == "silent"
-    assert "silent: asked to stop" in call("stop", "mine")
+    assert "silent: asked to stop" in call("stop", "mine", "--wait", 0, code=1)
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     child.wait()
     process_of(begun_run, pid=child.pid, place=this_place())
@@ -172,13 +177,61 @@ def test_processes_elsewhere_are_running_silent_or_gone(begun_run):
     broken.mkdir()
     (broken / "run.json").write_text("{")
     assert "mine" in call("status")
-    call("stop", "--all")
+    call("stop", "--all", "--wait", 0, code=1)
+
+
+def test_a_process_with_another_clock_has_not_ended_until_it_is_seen_so(begun_run):
+    process = process_of(begun_run)
+    file = begun_run.path / "processes" / f"{process.record.id}.json"
+    seconds = iter(range(10_000))
+
+    def beat() -> None:
+        process.write()
+        os.utime(file, (0, 0))  # the clock of its machine is decades behind
+
+    beat()
+    working = working_processes([begun_run])
+    assert [entry.state for _, entry in working] == ["silent"]
+    left = wait_until_stopped(working, 500, beat, lambda: next(seconds))
+    assert [entry.record.id for _, entry in left] == [process.record.id]
+    assert wait_until_stopped(working, 500, lambda: None, lambda: next(seconds)) == []
 
 
 def test_stop_wants_one_choice():
     assert "name one of" in call("stop", code=2)
     assert "name one of" in call("stop", "mine", "--all", code=2)
     assert "not both" in call("status", "mine", "--suite", "cpu", code=2)
+
+
+def test_a_busy_controller_of_slurm_ends_no_view_but_the_first_answer_is_needed(monkeypatch):
+    answers = [[], HostError("busy"), ["running"]]
+
+    def tasks(_):
+        answer = answers.pop(0)
+        if isinstance(answer, HostError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(watch, "SLURM_SECONDS", 0.0)
+    monkeypatch.setattr(watch, "read_slurm_record", lambda _: None)
+    monkeypatch.setattr(watch, "tasks_in_slurm", tasks)
+    view = watch._View((), record())
+    for expected in ([], [], ["running"]):
+        view._ask_slurm()
+        assert view._tasks == expected
+    answers.append(HostError("down"))
+    with pytest.raises(HostError):
+        watch._View((), record())._ask_slurm()
+
+
+def test_a_fault_of_this_machine_refuses_no_run_of_a_suite(monkeypatch):
+    def fail(_):
+        raise HostError("the disk is full")
+
+    monkeypatch.setattr(jobs, "resolve_plan", fail)
+    suite = SimpleNamespace(all_datasets=["d"], protocols=["box"], models=["m"])
+    with pytest.raises(HostError, match="the disk is full"):
+        jobs.suite_jobs(suite, RunConfig(model="", dataset=""))
 
 
 def record() -> SlurmRecord:
@@ -210,7 +263,7 @@ def test_tasks_have_the_state_of_their_last_submission():
 
 def test_what_waits_is_cancelled_and_with_now_all(monkeypatch):
     calls = []
-    monkeypatch.setattr(slurm, "_call", lambda words: calls.append(words))
+    monkeypatch.setattr(slurm, "_call", calls.append)
     cancel_waiting(record())
     assert calls == [["scancel", "--state=PENDING", "12", "15"], ["scancel", "16"]]
     calls.clear()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +15,7 @@ from evaluator.evaluation.cluster.slurm import expand_tasks, parse_sacct, parse_
 from evaluator.evaluation.cluster.slurm_records import SlurmTask
 from evaluator.evaluation.cluster.slurm_scripts import array_script, gpu_problem, request_of
 from evaluator.manifests.sites import Site, format_time, load_site, parse_time
-from evaluator.runs.store import Shard
+from evaluator.runs.shards import Shard
 from evaluator.runs.timings import TimeEstimate
 from evaluator.types import ModelCard
 
@@ -176,3 +178,37 @@ def test_an_image_file_is_loaded_once_on_a_node(tmp_path, monkeypatch):
     with pytest.raises(HostError, match="open to others; set TMPDIR to a folder of your own"):
         load_once(store, "podman", archive)
     assert len(loads) == 3
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """A stand-in for Slurm's commands: it notes its arguments, and fails with a message."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(slurm, "_accounts", lambda _: [])
+
+    def write(name: str, message: str) -> None:
+        path = tmp_path / name
+        ending = f"echo {message!r} >&2; exit 1" if message else "exit 0"
+        path.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/arguments\n{ending}\n')
+        path.chmod(0o755)
+
+    return write
+
+
+def test_a_controller_that_is_down_is_told_and_ended_jobs_are_not(program):
+    program("scancel", "scancel: error: Kill job error on job id 12: Invalid job id specified")
+    slurm.cancel([12])
+    down = "Unable to contact slurm controller (connect failure)"
+    for name in ("scancel", "squeue", "sbatch"):
+        program(name, f"{name}: error: {down}")
+    for command in (slurm.cancel, slurm.task_states):
+        with pytest.raises(HostError, match="controller does not answer"):
+            command([12])
+    with pytest.raises(HostError, match="controller does not answer"):
+        slurm.submit(Path("net.sh"))
+
+
+def test_squeue_lists_each_waiting_task_since_it_cuts_long_lists_short(program, tmp_path):
+    program("squeue", "")
+    assert slurm.task_states([12]) == {}
+    assert "--array" in (tmp_path / "arguments").read_text().split()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from evaluator.errors import UserError
+from evaluator.errors import HostError, UserError
 from evaluator.evaluation.suites import SuiteRunResult, record_suite
 from evaluator.limits import complete_limits
 from evaluator.runs.store import find_run
@@ -28,6 +28,9 @@ def gather_suite(suite: Suite, runs: Sequence[SuiteRunResult]) -> tuple[SuiteRun
 
     Returns:
         the runs that were gathered, and for the others why they were not.
+
+    Raises:
+        HostError: this machine failed; the suite's record stays as it was.
     """
     results = [_gathered(result) for result in runs]
     record_suite(suite, results)
@@ -48,6 +51,8 @@ def _gathered(result: SuiteRunResult) -> SuiteRunResult:
             elif problem := complete_limits(run):
                 logger.warning(problem)
             gather(run)
+    except HostError:
+        raise
     except UserError as error:
         return SuiteRunResult(**described, reason=str(error))
     return result

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
-from evaluator.errors import UserError
+from evaluator.errors import HostError, UserError
 from evaluator.evaluation.case_order import shard_cases
 from evaluator.evaluation.plan import inputs_for, refusal
 from evaluator.evaluation.resolve_plan import resolve_plan
 from evaluator.evaluation.suites import SuiteRunResult
-from evaluator.runs.store import Shard, find_run
+from evaluator.runs.shards import Shard
+from evaluator.runs.store import find_run
 from evaluator.runs.timings import TimeEstimate, estimate_time
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def suite_jobs(suite: Suite, config: RunConfig) -> SuiteJobs:
         config: what is the same for all runs (engine, data root).
 
     Raises:
-        EngineUnavailableError: no container engine answers.
+        HostError: this machine failed, which says nothing of the runs.
     """
     jobs: list[SuiteJob] = []
     refused: list[SuiteRunResult] = []
@@ -79,6 +80,8 @@ def suite_jobs(suite: Suite, config: RunConfig) -> SuiteJobs:
         of_run = replace(config, model=model, dataset=dataset, protocol=protocol)
         try:
             jobs.append(_job(of_run))
+        except HostError:
+            raise
         except UserError as error:
             result = SuiteRunResult(model=model, dataset=dataset, protocol=protocol)
             refused.append(replace(result, reason=" ".join(str(error).split())))

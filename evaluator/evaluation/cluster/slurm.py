@@ -62,8 +62,6 @@ def submit(script: Path, options: Sequence[str] = ()) -> int:
     ended = _call(words)
     if ended.returncode:
         message = ended.stderr.strip() or f"status {ended.returncode}"
-        if "Unable to contact slurm controller" in message:
-            raise HostError(f"Slurm's controller does not answer ({message}); try again later")
         raise UserError(f"Slurm refuses {script.name}: {message}")
     return int(ended.stdout.strip().split(";")[0])
 
@@ -100,7 +98,9 @@ def task_states(jobs: Sequence[int]) -> dict[tuple[int, int | None], TaskState]:
         states[entry.job, entry.task] = entry
     numbers = set(jobs)
     # all jobs of the user: a list with an unknown number would be refused
-    ended = _call(["squeue", "--me", "--noheader", "--states=all", "--format=%i|%T|%r|%N"])
+    # --array: without it, a long list of waiting tasks ends in "..."
+    words = ["squeue", "--me", "--array", "--noheader", "--states=all", "--format=%i|%T|%r|%N"]
+    ended = _call(words)
     if ended.returncode:
         raise HostError(f"squeue failed: {ended.stderr.strip()}; try again later")
     for entry in parse_squeue(ended.stdout):
@@ -171,7 +171,7 @@ def _accounts(jobs: Sequence[int]) -> list[TaskState]:
 
 def _call(words: list[str]) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        ended = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
     except FileNotFoundError:
         raise UserError(
             f"this machine has no {words[0]}: submit from a login node of the cluster, "
@@ -179,3 +179,7 @@ def _call(words: list[str]) -> subprocess.CompletedProcess[str]:
         ) from None
     except subprocess.TimeoutExpired:
         raise HostError(f"{words[0]} did not answer in {PATIENCE} s; try again later") from None
+    message = ended.stderr.strip()
+    if ended.returncode and "Unable to contact slurm controller" in message:
+        raise HostError(f"Slurm's controller does not answer ({message}); try again later")
+    return ended

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -101,7 +102,7 @@ def slurm_scripts(
             + "; ".join(dict.fromkeys(f"{entry.model}: {entry.reason}" for entry in refused))
         )
     texts |= _final_scripts(suite, source, site)
-    folder = str(slurm_folder(suite))
+    folder = shlex.quote(str(slurm_folder(suite)))
     texts = {name: text.replace("#SBATCH", f"#SBATCH --chdir={folder}\n#SBATCH", 1)
              for name, text in texts.items()}  # fmt: skip
     return SlurmScripts(texts=texts, arrays=tuple(arrays), refused=tuple(refused))
@@ -228,7 +229,7 @@ def _program(site: Site) -> str:
     if site.umd:
         return site.umd
     beside = Path(sys.executable).with_name("umd")
-    return str(beside) if beside.exists() else "umd"
+    return shlex.quote(str(beside)) if beside.exists() else "umd"
 
 
 def _environment() -> dict[str, str]:
