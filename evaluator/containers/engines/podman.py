@@ -111,6 +111,7 @@ def create_argv(spec: ContainerSpec, facts: PodmanFacts) -> list[str]:
     argv += [f"--cap-add={name}" for name in spec.capabilities]
     if spec.read_only_root:
         argv += ["--read-only", "--read-only-tmpfs=false"]
+    argv += ["--no-healthcheck"]  # a program of the image that nobody asked for
     argv += [f"--pids-limit={spec.processes if abilities.processes else 0}"]
     if abilities.memory:
         argv += [f"--memory={spec.memory}", f"--memory-swap={spec.memory}"]
