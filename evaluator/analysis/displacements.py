@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from evaluator.runs.json_types import read_typed
+from evaluator.runs.read_once import once
 from evaluator.runs.records import CasePrompts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from evaluator.runs.store import RunStore
-    from evaluator.types import TargetPrompt
 
 
 def displacements(run: RunStore) -> dict[tuple[str, str], list[float]]:
@@ -24,9 +24,9 @@ def displacements(run: RunStore) -> dict[tuple[str, str], list[float]]:
         it did not have to be moved, or rounding to voxels explains the distance.
     """
     distances: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for target, modality, prompt in _prompts(run):
-        if prompt.points or prompt.box:
-            distances[target, modality].append(prompt.displacement_mm)
+    for prompt in once(("prompts", run.path), lambda: list(_prompts(run))):
+        if prompt.has_points or prompt.has_box:
+            distances[prompt.target, prompt.modality].append(prompt.displacement_mm)
     return dict(distances)
 
 
@@ -34,10 +34,10 @@ def describe_displacements(run: RunStore) -> str:
     """Say in one sentence how far prompts are displaced; empty if the run has no point or box."""
     points: list[float] = []
     boxes: list[float] = []
-    for _, _, prompt in _prompts(run):
-        if prompt.points:
+    for prompt in once(("prompts", run.path), lambda: list(_prompts(run))):
+        if prompt.has_points:
             points.append(prompt.displacement_mm)
-        elif prompt.box:
+        elif prompt.has_box:
             boxes.append(prompt.displacement_mm)
     sentences = []
     if moved := [distance for distance in points if distance > 0]:
@@ -67,11 +67,27 @@ def largest_displacement_mm(run: RunStore) -> float:
     return largest
 
 
-def _prompts(run: RunStore) -> Iterator[tuple[str, str, TargetPrompt]]:
-    """Target, modality and prompt of each case and seed."""
+class _Prompt(NamedTuple):
+    """What is needed of a prompt."""
+
+    target: str
+    modality: str
+    has_points: bool
+    has_box: bool
+    displacement_mm: float
+
+
+def _prompts(run: RunStore) -> Iterator[_Prompt]:
+    """The prompt of each case, modality, seed and target that has one."""
     for path in sorted((run.path / "prompts").glob("*.json")):
-        case = read_typed(CasePrompts, path)
-        for modality in case.prompts:
-            for targets in case.scan(modality).prompts.values():
-                for target, prompt in targets.items():
-                    yield target, modality, prompt
+        for modality, seeds in read_typed(CasePrompts, path).prompts.items():
+            for targets in seeds.values():
+                for target, body in targets.items():
+                    if "absent" not in body:
+                        yield _Prompt(
+                            target=target,
+                            modality=modality,
+                            has_points=bool(body.get("points")),
+                            has_box=bool(body.get("box")),
+                            displacement_mm=float(body.get("displacement_mm") or 0.0),
+                        )

@@ -9,6 +9,7 @@ import numpy as np
 from evaluator.analysis.data_warnings import data_warnings, rounds_line
 from evaluator.analysis.scorer_versions import scorer_line
 from evaluator.manifests.protocols import load_protocol
+from evaluator.runs.file_states import file_states
 from evaluator.runs.run_warnings import warnings_of
 
 if TYPE_CHECKING:
@@ -43,13 +44,16 @@ def not_run(run: RunStore) -> list[str]:
     """List the scans for which no prediction was requested, with the reason."""
     return [
         f"{record.case} {record.modality}: {record.reason}"
-        for record in run.records()
+        for record in run.records(containing=b"not-run")
         if record.state == "not-run"
     ]
 
 
 def describe_floors(run: RunStore) -> str:
     """Say of how many subjects the floors and ceilings are; empty if they are of all."""
+    names = {path[len("limits/") :] for path, _, _ in file_states(run.path, ["limits"])}
+    if all(path[len("records/") :] in names for path, _, _ in file_states(run.path, ["records"])):
+        return ""
     subjects: set[str] = set()
     lacking: set[str] = set()
     for record in run.records():

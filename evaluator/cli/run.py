@@ -247,6 +247,7 @@ def _run(config: RunConfig, *, dry_run: bool) -> bool:
     from evaluator.cli.resolved_run import print_resolved, warn_unsupported
     from evaluator.evaluation.resolve import resolve
     from evaluator.evaluation.run import execute
+    from evaluator.runs.read_once import read_once
 
     resolved = resolve(config)
     if dry_run:
@@ -268,8 +269,9 @@ def _run(config: RunConfig, *, dry_run: bool) -> bool:
     click.echo(f"run: {store.path}")
     if store.missing_scans():
         return True
-    print_table(store)
-    if not has_masks(store):
-        return False
+    with read_once():
+        print_table(store)
+        if not has_masks(store):
+            return False
     click.echo(f"next: umd compare {store.name}, or umd report {store.name} -o report")
     return True

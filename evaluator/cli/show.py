@@ -11,6 +11,7 @@ from evaluator.cli.options import json_option, split_option
 from evaluator.cli.table_layout import Column, Table
 from evaluator.cli.tables import print_note, table_options
 from evaluator.cli.tables import print_table as print_cells
+from evaluator.runs.read_once import read_once
 
 if TYPE_CHECKING:
     from evaluator.challenges.cvpr25 import OverTime
@@ -89,7 +90,8 @@ def show(
         for entry in _subgroup_entries(run, columns, metrics, number, all_targets=False):
             click.echo(json.dumps(entry, allow_nan=False))
     else:
-        print_table(run, metrics=metrics, number=number, columns=columns)
+        with read_once():
+            print_table(run, metrics=metrics, number=number, columns=columns)
 
 
 def print_table(

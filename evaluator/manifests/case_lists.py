@@ -115,20 +115,28 @@ def _parse(lines: list[str], tables: LabelTables, faults: list[str]) -> list[Row
     if faults:
         return []
     rows = []
+    read_labels: dict[str, dict[str, tuple[int, ...]]] = {}
     for line, fields in enumerate(csv.reader(lines[1:], delimiter="\t", quoting=csv.QUOTE_NONE), 2):
         if not any(fields) or fields[0].startswith("#"):
             continue
         if len(fields) != len(header):
             faults.append(f"line {line}: {len(fields)} fields where the header has {len(header)}")
             continue
-        row = _row(line, dict(zip(header, fields, strict=True)), tables, faults)
+        row = _row(line, dict(zip(header, fields, strict=True)), tables, read_labels, faults)
         rows += [row] if row else []
     if not rows and not faults:
         faults.append("no cases: the file contains only a header")
     return rows
 
 
-def _row(line: int, fields: dict[str, str], tables: LabelTables, faults: list[str]) -> Row | None:
+def _row(
+    line: int,
+    fields: dict[str, str],
+    tables: LabelTables,
+    read_labels: dict[str, dict[str, tuple[int, ...]]],
+    faults: list[str],
+) -> Row | None:
+    """One row; None and faults if it is not valid. ``read_labels``: those of the rows before."""
     values: dict[str, Any] = {
         name: value for name, field in fields.items() if (value := _unquoted(field.strip()))
     }
@@ -136,7 +144,10 @@ def _row(line: int, fields: dict[str, str], tables: LabelTables, faults: list[st
         faults.append(f"line {line}, column image: a reference without an image")
         return None
     try:
-        values["labels"] = parse_labels(values.get("labels", ""), tables)
+        text = values.get("labels", "")
+        if text not in read_labels:
+            read_labels[text] = parse_labels(text, tables)
+        values["labels"] = dict(read_labels[text])
         row = Row.model_validate({**values, "line": line})
     except ValidationError as error:
         faults += [

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
+
+from evaluator.runs.read_once import once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,11 +26,14 @@ def file_states(folder: Path, names: Iterable[str], suffix: str = "") -> Iterato
         suffix: only files whose names end so; empty: those whose names have a dot.
     """
     for name in names:
-        states = sorted(_files_in(str(folder), name), key=lambda state: state[0].split("/"))
-        for state in states:
+        for state in once(("states", folder, name), partial(_ordered, str(folder), name)):
             last = state[0].rpartition("/")[2]
             if last.endswith(suffix) if suffix else "." in last:
                 yield state
+
+
+def _ordered(folder: str, name: str) -> list[State]:
+    return sorted(_files_in(folder, name), key=lambda state: state[0].split("/"))
 
 
 def _files_in(folder: str, name: str) -> Iterator[State]:

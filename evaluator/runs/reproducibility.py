@@ -57,10 +57,8 @@ def _why_not(run: RunStore) -> str:
     """Why no scan was predicted again."""
     if run.missing_scans():
         return "the run is incomplete"
-    requested = False
-    for record in run.records():
-        requested = requested or any(entry.request for entry in record.rounds)
-    return "no scan was predicted again" if requested else "the model was run on no scan"
+    requests = (entry.request for record in run.records() for entry in record.rounds)
+    return "no scan was predicted again" if any(requests) else "the model was run on no scan"
 
 
 def _has_mask(run: RunStore, result: Reproducibility) -> bool:

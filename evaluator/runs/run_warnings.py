@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evaluator.runs.changed_files import change_warning
+from evaluator.runs.read_once import once
 from evaluator.runs.run_info import CIRCULAR
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ def warnings_of(run: RunStore) -> list[str]:
     Raises:
         UserError: ``run.json`` or ``files.json`` is damaged.
     """
+    return list(once(("warnings", run), lambda: _warnings_of(run)))
+
+
+def _warnings_of(run: RunStore) -> list[str]:
     info, warnings = run.info(), []
     if info.is_circular:
         warnings.append(CIRCULAR)

@@ -126,15 +126,20 @@ class RunStore:
         path = self.record_path(case, modality)
         return read_typed(ScanRecord, path) if path.is_file() else None
 
-    def records(self, cases: Iterable[str] | None = None) -> Iterator[ScanRecord]:
+    def records(
+        self, cases: Iterable[str] | None = None, *, containing: bytes = b""
+    ) -> Iterator[ScanRecord]:
         """Every scan's record, in path order; a damaged or stray file is named and passed over.
 
         Args:
             cases: ids of cases; None: all.
+            containing: only records whose files have these bytes; others are not parsed.
         """
         records = self.path / "records"
         folders = records.glob("*/") if cases is None else [records / safe_name(c) for c in cases]
         for path in sorted(path for folder in folders for path in folder.glob("*.json")):
+            if containing and containing not in path.read_bytes():
+                continue
             record = readable_record(path, self.place_of)
             if record is not None:
                 yield record

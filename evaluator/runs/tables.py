@@ -19,6 +19,7 @@ from evaluator.files import fingerprint, write_bytes
 from evaluator.runs.changed_files import record_files
 from evaluator.runs.file_states import file_states
 from evaluator.runs.prediction_rows import prediction_rows, scan_columns
+from evaluator.runs.read_once import once
 from evaluator.runs.scorers import read_scorers
 
 if TYPE_CHECKING:
@@ -147,6 +148,10 @@ def gathered(run: RunStore, name: str) -> pd.DataFrame | None:
 
     None where that is not of the record as it is.
     """
+    return once(("table", run.path, name), lambda: _gathered(run, name))
+
+
+def _gathered(run: RunStore, name: str) -> pd.DataFrame | None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
