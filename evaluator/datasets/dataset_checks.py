@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from evaluator.findings import Finding
@@ -161,13 +162,14 @@ def count_differences(
 
 def check_modalities(cases: Sequence[Case]) -> Iterator[Finding]:
     """Cases that lack a modality which other cases have beside the same ones."""
-    sets = [frozenset(case.scans) for case in cases]
-    for case, present in zip(cases, sets, strict=True):
-        larger = max((other for other in sets if present < other), key=len, default=None)
+    counts = Counter(frozenset(case.scans) for case in cases)
+    for case in cases:
+        present = frozenset(case.scans)
+        larger = max((other for other in counts if present < other), key=len, default=None)
         if larger is None:
             continue
         missing = " and ".join(sorted(larger - present))
-        count = sum(larger <= other for other in sets)
+        count = sum(number for other, number in counts.items() if larger <= other)
         message = (
             f"no {missing} image, which {count} of {counted(len(cases), 'case')} have, so means of "
             "the modalities are over different subjects"

@@ -267,13 +267,13 @@ def _evaluate(
 def _finish(resolved: ResolvedRun, context: RunContext, connection: ModelConnection) -> None:
     """Write the tables and check the reproducibility, once all scans of the run are done."""
     run = context.run
+    if resolved.finished.issuperset(case.id for case in resolved.cases) and tables_are_current(run):
+        return
     missing = 0
     for case in resolved.cases:
         missing += sum(not run.record_path(case.id, name).is_file() for name in case.scans)
     if missing:
         logger.info("%d scans of run %s are left to other shards", missing, run.name)
-        return
-    if resolved.finished.issuperset(case.id for case in resolved.cases) and tables_are_current(run):
         return
     with file_lock(run.path / "lock-finish", "umd", optional=True):
         if problem := complete_limits(run):

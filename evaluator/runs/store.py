@@ -33,6 +33,7 @@ from evaluator.files import safe_name
 from evaluator.locks import file_lock, read_holder
 from evaluator.runs.damaged_files import name_damaged, readable_record
 from evaluator.runs.data_checks import DataChecks
+from evaluator.runs.file_states import file_states
 from evaluator.runs.json_types import read_typed, write_hashed, write_typed
 from evaluator.runs.mask_files import MaskFiles
 from evaluator.runs.records import CasePrompts, ScanRecord, ScanScores
@@ -118,8 +119,12 @@ class RunStore:
 
     def missing_scans(self) -> int:
         """Scans of the run that have no record yet."""
-        count = sum(1 for _ in (self.path / "records").glob("*/*.json"))
-        return max(self.info().scans - count, 0)
+        return max(self.info().scans - len(self._record_paths()), 0)
+
+    def _record_paths(self) -> list[Path]:
+        """The files of all records, in path order."""
+        names = [name for name, _, _ in file_states(self.path, ["records"], ".json")]
+        return [self.path / name for name in names if name.count("/") == 2]
 
     def record(self, case: str, modality: str) -> ScanRecord | None:
         """One scan's record; None if there is none."""
@@ -135,9 +140,12 @@ class RunStore:
             cases: ids of cases; None: all.
             containing: only records whose files have these bytes; others are not parsed.
         """
-        records = self.path / "records"
-        folders = records.glob("*/") if cases is None else [records / safe_name(c) for c in cases]
-        for path in sorted(path for folder in folders for path in folder.glob("*.json")):
+        if cases is None:
+            files = self._record_paths()
+        else:
+            folders = [self.path / "records" / safe_name(case) for case in cases]
+            files = sorted(path for folder in folders for path in folder.glob("*.json"))
+        for path in files:
             if containing and containing not in path.read_bytes():
                 continue
             record = readable_record(path, self.place_of)
