@@ -154,7 +154,24 @@ class Evaluation:
             return False
 
     def _host_fault(self, submission: SubmissionFolder, detail: str, step: str) -> bool:
-        """The host failed: the submission waits for another attempt, or fails after many."""
+        """The host failed: the submission waits for another attempt, or fails after many.
+
+        If even that cannot be noted, it waits, and the attempt does not count.
+        """
+        try:
+            return self._note_host_fault(submission, detail, step)
+        except (UserError, OSError) as error:
+            logger.warning(
+                "submission %s waits: a fault of the host (%s) could not be noted: %s",
+                submission.id,
+                detail,
+                error,
+            )
+        database = self.challenge.database
+        database.insist(lambda: queue.release(database, self.claim, pause=True))
+        return False
+
+    def _note_host_fault(self, submission: SubmissionFolder, detail: str, step: str) -> bool:
         challenge, claim = self.challenge, self.claim
         facts = {"evaluation": claim.job, "attempt": claim.attempt, "step": step, "detail": detail}
         challenge.folder.log.append(

@@ -37,6 +37,7 @@ def add_image(
     sockets: str | None = None,
     weights: Path | None = None,
     replace: bool = False,
+    labels_first: bool = False,
 ) -> tuple[Path, ImageDescription]:
     """Register an image as a model.
 
@@ -50,6 +51,7 @@ def add_image(
             ``manifests/sockets``.
         weights: tar file of weights, for ``/opt/ml/model``.
         replace: overwrite the definition of another image with this name.
+        labels_first: ``contract`` and ``sockets`` are for an image whose labels name none.
 
     Returns:
         the definition file, and what the image declares about itself.
@@ -65,6 +67,8 @@ def add_image(
     is_file = archive.is_file()
     digest = _load(archive, builder) if is_file else _find(source, builder)
     described = builder.describe(digest)
+    if labels_first:
+        contract, sockets = _unlabelled(described, contract, sockets)
     chosen = _contract_of(described, source, contract)
     if sockets is not None and chosen != "grand-challenge":
         raise UserError(f"--sockets is for contract grand-challenge; this image has {chosen}")
@@ -96,6 +100,18 @@ def add_image(
     )
     write_definition(path, image)
     return path, described
+
+
+def _unlabelled(
+    described: ImageDescription, contract: str | None, sockets: str | None
+) -> tuple[str | None, str | None]:
+    """Contract and socket map, each None if the image's labels name one."""
+    label = described.labels.get("umd.contract", "")
+    if label or API_LABEL in described.labels:
+        contract = None
+    is_algorithm = (contract or label or "grand-challenge") == "grand-challenge"
+    brings_map = SOCKETS_LABEL in described.labels
+    return contract, sockets if is_algorithm and not brings_map else None
 
 
 def _contract_of(described: ImageDescription, source: str, contract: str | None) -> str:

@@ -177,7 +177,13 @@ def _content(path: Path) -> Any:
     return {"totals": totals, "scores": scores, "predictions": dict(result.predictions)}
 
 
-def disturb(site: Site, kills: int, seed: int, between: dict[int, Any] | None = None) -> int:
+def disturb(
+    site: Site,
+    kills: int,
+    seed: int,
+    between: dict[int, Any] | None = None,
+    pauses: tuple[float, float] = PAUSES,
+) -> int:
     """Let two workers work and kill them at random moments; then let one finish.
 
     Args:
@@ -185,6 +191,7 @@ def disturb(site: Site, kills: int, seed: int, between: dict[int, Any] | None = 
         kills: how many times something is killed.
         seed: of the moments.
         between: number of a kill -> what is done after it.
+        pauses: between two kills, seconds: the shortest and the longest.
 
     Returns:
         how often something was killed.
@@ -193,7 +200,7 @@ def disturb(site: Site, kills: int, seed: int, between: dict[int, Any] | None = 
     while done < kills:
         while len([worker for worker in site.workers if worker.poll() is None]) < 2:
             site.start_worker()
-        time.sleep(chance.uniform(*PAUSES))
+        time.sleep(chance.uniform(*pauses))
         what = chance.choice(("worker", "attempt", "both"))
         if not site.kill(what):
             if not _is_open(site):
