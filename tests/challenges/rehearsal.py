@@ -26,6 +26,7 @@ SPARE_MIB = 96
 #: pause between two kills, seconds
 PAUSES = (1.0, 15.0)
 SECONDS = 3 * 3600.0
+WORKERS = 3
 TRACKS = """
 [[tracks]]
 name = "box"
@@ -89,14 +90,6 @@ def submit_all(site: Site, sources: dict[str, str]) -> dict[str, Handed]:
         (name,) = set(site.folder.ids()) - known
         submitted[name] = handed
     return submitted
-
-
-def work(site: Site) -> None:
-    """Let two workers do all that waits."""
-    for _ in range(2):
-        site.start_worker()
-    for worker in site.workers:
-        assert worker.wait(timeout=SECONDS) == 0, site.log.read_text()[-3000:]
 
 
 def rows_of(site: Site, submitted: dict[str, Handed]) -> list[Row]:
@@ -215,7 +208,7 @@ def rehearse(folder: Path, data: str, sources: dict[str, str], kills: int, seed:
     try:
         if server:
             site, disk = disturbed_copy(folder, calm, server)
-        work(calm)
+        calm.work(SECONDS, WORKERS)
         rows = rows_of(calm, submitted)
         faults = faults_of(calm, rows)
         expected = leaderboard(calm, folder / "leaderboard")
@@ -226,7 +219,7 @@ def rehearse(folder: Path, data: str, sources: dict[str, str], kills: int, seed:
             kills // 2: lambda: (server.stop(), time.sleep(4), server.start()),
             kills // 3: lambda: (disk.fill(), time.sleep(12), disk.free()),
         }
-        killed = disturb(site, kills, seed, between, PAUSES)
+        killed = disturb(site, kills, seed, between, PAUSES, WORKERS, SECONDS)
         again = rows_of(site, submitted)
         faults += faults_of(site, again)
         found = leaderboard(site, folder / "leaderboard-disturbed")
