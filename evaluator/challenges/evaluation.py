@@ -80,8 +80,9 @@ class Evaluation:
         challenge, claim = self.challenge, self.claim
         if self._waits_for_approval(submission) or self._waits_for_baseline(submission):
             return False
-        if claim.attempt > MOST_ATTEMPTS:
-            detail = f"{claim.attempt - 1} workers ended while they evaluated it"
+        lost = claim.attempt - 1 - self._host_faults()
+        if lost >= MOST_ATTEMPTS:
+            detail = f"{lost} workers ended while they evaluated it"
             fail(challenge, submission, claim, fault="host", detail=detail, step="attempts")
             return True
         facts = {"evaluation": claim.job, "attempt": claim.attempt}

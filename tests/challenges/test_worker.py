@@ -6,6 +6,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
 from evaluator.challenges import evaluation, queue
@@ -14,6 +15,7 @@ from evaluator.challenges.queries import status_of, view_submission
 from evaluator.challenges.quotas import submissions_left
 from evaluator.challenges.records import AttemptEnd
 from evaluator.challenges.submitting import submit
+from evaluator.challenges.tables import SubmissionRow
 from evaluator.challenges.worker import Worker, WorkerOptions
 from evaluator.errors import HostError
 from evaluator.runs.json_types import write_typed
@@ -133,6 +135,19 @@ def test_a_damaged_log_lets_submissions_wait_until_it_is_restored(challenge, mon
     assert (events.count("scored"), events.count("host fault")) == (2, 0)
     assert "could not be noted" in caplog.text
     assert "until the log can be read" in caplog.text
+
+
+@pytest.mark.parametrize(("host_faults", "state"), [(0, "failed"), (3, "scored")])
+def test_attempts_that_ended_by_faults_of_the_host_took_no_worker(
+    challenge, monkeypatch, host_faults, state
+):
+    monkeypatch.setattr(evaluation, "write_result", lambda *_: SimpleNamespace(version=1))
+    name = submit(challenge, "ellipsoid", team="blue", track="box")
+    with challenge.database.writing() as session:
+        values = {"attempts": evaluation.MOST_ATTEMPTS, "host_faults": host_faults}
+        session.execute(update(SubmissionRow).where(SubmissionRow.id == name).values(**values))
+    assert work(challenge) == 1
+    assert status_of(challenge, name).state == state
 
 
 def test_a_fault_of_the_host_is_counted_when_the_database_answers_again(challenge, monkeypatch):
