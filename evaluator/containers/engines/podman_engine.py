@@ -18,6 +18,7 @@ from evaluator.containers.engines.image_user import numeric_user
 from evaluator.containers.engines.podman import (
     PodmanFacts,
     cdi_device,
+    container_folder,
     create_argv,
     list_argv,
     parse_cdi,
@@ -151,7 +152,10 @@ class PodmanDialect:
             created = self.program.call(create_argv(spec, self.facts))
             if created.code != 0:
                 raise refusal(created.reason)
-            return PodmanProcess(self.program, spec, log, mode)
+            folder = container_folder(self.facts, created.output.strip())
+            return PodmanProcess(
+                self.program, spec, log, mode, folder=folder if folder.is_dir() else None
+            )
         except BaseException:
             self.remove(spec.name)
             raise
@@ -193,7 +197,9 @@ class PodmanDialect:
 
 def _with_runtime(program: Program, runtime: str) -> Program:
     """The program with another runtime; raises EngineUnavailableError if podman has none such."""
-    chosen = replace(program, command=(*program.command, "--runtime", runtime))
+    # containers are started in another working folder
+    path = str(Path(runtime).absolute()) if "/" in runtime else runtime
+    chosen = replace(program, command=(*program.command, "--runtime", path))
     ended = chosen.call(["info", "--format", "json"])
     if ended.code != 0:
         raise EngineUnavailableError(

@@ -20,6 +20,7 @@ from evaluator.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from evaluator.containers.engines.command_spec import ContainerSpec
     from evaluator.containers.engines.process_output import LogFile
@@ -33,13 +34,37 @@ START_SECONDS = 60.0
 class PodmanProcess(PipedProcess):
     """A container that podman has created, started with its lines attached."""
 
-    def __init__(self, program: Program, spec: ContainerSpec, log: LogFile, mode: Mode) -> None:
-        """Start it; raises HostError if podman cannot be started."""
+    def __init__(
+        self,
+        program: Program,
+        spec: ContainerSpec,
+        log: LogFile,
+        mode: Mode,
+        *,
+        folder: Path | None = None,
+    ) -> None:
+        """Start it.
+
+        Args:
+            program: podman.
+            spec: the container, which exists.
+            log: receives what it prints, except a session's replies.
+            mode: "serve" keeps standard input and output for a session.
+            folder: podman's folder for the container. There podman looks for the file ``oom``,
+                which conmon writes into its working folder when memory is exceeded.
+
+        Raises:
+            HostError: podman cannot be started.
+        """
         self._program, self.name = program, spec.name
         self._pid = 0
         try:
             super().__init__(
-                program.argv(start_argv(spec)), log, mode, environment=program.environment
+                program.argv(start_argv(spec)),
+                log,
+                mode,
+                environment=program.environment,
+                folder=folder,
             )
         except OSError as error:
             raise HostError(f"podman cannot be started: {error.strerror}; run again") from error
