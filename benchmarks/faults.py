@@ -36,7 +36,8 @@ SLOW = PAINTER.replace(
     "    def predict(self, request):",
     "    def predict(self, request):\n        import time; time.sleep(0.5)",
 )
-PATIENCE = 300.0
+#: s; a busy machine needs minutes to build an image
+PATIENCE = 900.0
 
 
 @dataclass(slots=True)
@@ -49,6 +50,7 @@ class Bench:
     #: exit statuses of umd, in the order of the calls
     statuses: list[int] = field(default_factory=list)
     engine: str = "local"
+    begun: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def run(self) -> Path:
@@ -62,10 +64,12 @@ class Bench:
         environment = os.environ | self.variables | {"UMD_RUNS": str(self.runs)}
         environment |= variables
         with (self.folder / "log").open("ab") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 words, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )  # fmt: skip
+        self.begun.append(process)
+        return process
 
     def end(self, process: subprocess.Popen[bytes]) -> int:
         """Wait for the end of ``umd run``; its exit status."""
@@ -85,7 +89,7 @@ class Bench:
         deadline = time.monotonic() + PATIENCE
         while not condition():
             if time.monotonic() > deadline:
-                raise SystemExit(f"{what}: {self.log()}")
+                raise TimeoutError(f"{what}: {self.log()}")
             time.sleep(0.05)
 
     def wait_for_records(self, count: int = 1) -> None:
@@ -211,6 +215,10 @@ def tried(fault: Fault, bench: Bench, expected: tuple[object, ...]) -> list[str]
         equal = bench.results() == expected
     except Exception as error:
         return [fault.name, fault.expected, f"NOT as expected: {error!r}"[:300], "NOT compared"]
+    finally:
+        for process in bench.begun:
+            process.terminate()
+            process.wait(PATIENCE)
     return [fault.name, fault.expected, seen + statuses, "equal" if equal else "NOT equal"]
 
 
