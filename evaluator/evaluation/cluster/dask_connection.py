@@ -39,7 +39,7 @@ class Promise(Protocol):
     """A shard that a worker has; dask calls it a future."""
 
     @property
-    def status(self) -> str:
+    def status(self) -> str | None:
         """The word "pending", "finished", "error", "cancelled" or "lost"."""
 
     def result(self, timeout: float) -> ShardAnswer:
