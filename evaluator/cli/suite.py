@@ -16,6 +16,8 @@ from evaluator.cli.options import (
     gpus_option,
     json_option,
     parse_gpus,
+    parse_per_gpu,
+    per_gpu_option,
     unregistered_option,
 )
 from evaluator.cli.suite_slurm import gather, slurm
@@ -137,6 +139,7 @@ def control(name: str, as_json: bool) -> None:
 @click.argument("name")
 @engine_option
 @gpus_option
+@per_gpu_option
 @data_root_option
 @click.option("--force", is_flag=True, help="Run in spite of errors in the data.")
 @unregistered_option
@@ -159,6 +162,7 @@ def run(
     name: str,
     engine: str,
     gpus: str,
+    per_gpu: str,
     data_root: Path | None,
     force: bool,
     unregistered: bool,
@@ -179,6 +183,7 @@ def run(
         dataset="",
         engine=engine,
         gpus=parse_gpus(gpus),
+        per_gpu=parse_per_gpu(per_gpu),
         data_root=data_root,
         force=force,
         unregistered=unregistered,

@@ -38,8 +38,9 @@ ANSWER_SECONDS = 10.0
 class Promise(Protocol):
     """A shard that a worker has; dask calls it a future."""
 
-    #: "pending", "finished", "error", "cancelled" or "lost"
-    status: str
+    @property
+    def status(self) -> str | None:
+        """The word "pending", "finished", "error", "cancelled" or "lost"."""
 
     def result(self, timeout: float) -> ShardAnswer:
         """The answer of the worker."""

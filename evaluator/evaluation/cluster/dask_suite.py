@@ -113,6 +113,8 @@ def order_of(task: ShardTask, config: RunConfig, logs: Path) -> ShardOrder:
     words = ["run", "-m", job.model, "--engine", config.engine, *run_arguments(config)]
     words += ["-d", absolute(job.dataset), "-p", absolute(job.protocol)]
     words += ["--name", job.run, "--shard", str(task.shard)]
+    if job.card.gpu != "none" and config.per_gpu != 1:
+        words += ["--per-gpu", str(config.per_gpu)]
     log = f"{safe_name(job.run)}.{task.shard.index}-of-{task.shard.count}.log"
     return ShardOrder(
         arguments=tuple(words),
