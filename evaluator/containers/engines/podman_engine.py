@@ -18,7 +18,6 @@ from evaluator.containers.engines.image_user import numeric_user
 from evaluator.containers.engines.podman import (
     PodmanFacts,
     cdi_device,
-    container_folder,
     create_argv,
     list_argv,
     parse_cdi,
@@ -152,10 +151,7 @@ class PodmanDialect:
             created = self.program.call(create_argv(spec, self.facts))
             if created.code != 0:
                 raise refusal(created.reason)
-            folder = container_folder(self.facts, created.output.strip())
-            return PodmanProcess(
-                self.program, spec, log, mode, folder=folder if folder.is_dir() else None
-            )
+            return PodmanProcess(self.program, spec, log, mode)
         except BaseException:
             self.remove(spec.name)
             raise
