@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from evaluator.errors import UserError
 from evaluator.evaluation.model_connection import SCANS_PER_BATCH
@@ -26,6 +27,8 @@ class RunConfig:
     runtime: str | None = None
     #: indices of the GPUs to use; None: all of them, if the model can use one
     gpus: tuple[int | str, ...] | None = None
+    #: sessions on each GPU; "auto": as many as its memory holds by the model's card
+    per_gpu: int | Literal["auto"] = 1
     #: name of the run; None: derived from model, dataset, protocol and settings
     name: str | None = None
     #: run whose prompts (and shared clicks) are replayed
