@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from evaluator import paths
 from evaluator.containers.contracts import API_LABEL, CONTRACTS, SOCKETS_LABEL
 from evaluator.errors import ModelFilesError, UserError
+from evaluator.files import require_utf8
 from evaluator.zoo.cards import parse_card
 from evaluator.zoo.foreign_cards import DEFAULT_CARDS, card_labels, socket_labels
 from evaluator.zoo.image_definitions import (
@@ -59,6 +60,8 @@ def add_image(
     Raises:
         UserError: the image, its contract or its card cannot be used; the message says why.
     """
+    texts = {"the name": name, "--image": source, "--weights-archive": str(weights or "")}
+    require_utf8(texts, "the definition of the model could not hold it")
     if (paths.project() / "dockerfiles" / f"{name}.Dockerfile").exists():
         raise UserError(f"the checkout has a model {name}; choose another name")
     if (paths.user_models() / name / DOCKERFILE).exists():
