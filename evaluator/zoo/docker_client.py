@@ -131,7 +131,7 @@ class BuildClient:
 
     @contextmanager
     def _with_patience(self) -> Iterator[None]:
-        """Wait longer for an answer: Docker begins to send an image when it has packed all of it."""
+        """Wait longer for an answer: Docker packs all of an image before it sends a byte."""
         api = self._client.api
         usual, api.timeout = api.timeout, COPY_SECONDS
         try:
