@@ -34,6 +34,7 @@ from evaluator.evaluation.cluster.slurm_scripts import (
 )
 from evaluator.evaluation.suites import SuiteRunResult
 from evaluator.files import write_bytes
+from evaluator.locks import file_lock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,6 +124,14 @@ def submit_suite(
         UserError: the suite was submitted before and ``again`` is not set, or Slurm refuses it.
         HostError: Slurm's controller does not answer.
     """
+    # a second call waits, and then sees what the first one submitted
+    with file_lock(slurm_folder(suite) / "submit.lock", "umd suite slurm", optional=True):
+        return _submit(suite, source, scripts, planned, site, again=again)
+
+
+def _submit(
+    suite: Suite, source: str, scripts: SlurmScripts, planned: SuiteJobs, site: Site, *, again: bool
+) -> SlurmRecord:
     earlier = read_slurm_record(suite)
     if earlier is not None and earlier.jobs() and not again:
         raise UserError(
