@@ -7,6 +7,7 @@ import json
 import lzma
 import os
 import re
+import secrets
 import tarfile
 import zlib
 from contextlib import contextmanager, suppress
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from evaluator.errors import UserError, write_fault
-from evaluator.plain_text import without_formula
+from evaluator.plain_text import readable_name, without_formula
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -53,6 +54,26 @@ def fingerprint(body: Any) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
+def require_utf8(texts: Mapping[str, str], consequence: str) -> None:
+    """Refuse names and paths of files whose bytes are no UTF-8; no text file can hold them.
+
+    Args:
+        texts: the option or its like -> its text.
+        consequence: what is impossible with such a text, as the end of a sentence.
+
+    Raises:
+        UserError: a text has a lone surrogate, which stands for such a byte.
+    """
+    for option, text in texts.items():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"{option} {readable_name(text)}: character {error.start + 1} is no UTF-8, and "
+                f"{consequence}; rename the file or folder"
+            ) from None
+
+
 def write_json(path: Path, body: Mapping[str, Any]) -> None:
     """Write a JSON file atomically: readers see all of it or none.
 
@@ -66,13 +87,15 @@ def write_json(path: Path, body: Mapping[str, Any]) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically: readers see all of it or none; folders are created.
 
+    Several threads, processes and machines may write the same file: the last one stays.
+
     Raises:
         HostError: the file cannot be written, for example because the disk is full.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
+        with part.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import resource
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluator.containers.engines.abilities import Abilities
@@ -15,6 +14,7 @@ from evaluator.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from evaluator.containers.engines.command_spec import ContainerSpec, Mount
 
@@ -136,11 +136,6 @@ def create_argv(spec: ContainerSpec, facts: PodmanFacts) -> list[str]:
     if spec.entrypoint is not None:
         argv += ["--entrypoint", json.dumps(list(spec.entrypoint))]
     return [*argv, spec.image, *spec.command]
-
-
-def container_folder(facts: PodmanFacts, identifier: str) -> Path:
-    """Podman's folder for a container, which it removes with the container."""
-    return Path(facts.storage) / f"{facts.storage_driver}-containers" / identifier / "userdata"
 
 
 def start_argv(spec: ContainerSpec) -> list[str]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluator.containers.engines.guard import GUARD
@@ -20,7 +23,6 @@ from evaluator.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from evaluator.containers.engines.command_spec import ContainerSpec
     from evaluator.containers.engines.process_output import LogFile
@@ -34,39 +36,22 @@ START_SECONDS = 60.0
 class PodmanProcess(PipedProcess):
     """A container that podman has created, started with its lines attached."""
 
-    def __init__(
-        self,
-        program: Program,
-        spec: ContainerSpec,
-        log: LogFile,
-        mode: Mode,
-        *,
-        folder: Path | None = None,
-    ) -> None:
-        """Start it.
-
-        Args:
-            program: podman.
-            spec: the container, which exists.
-            log: receives what it prints, except a session's replies.
-            mode: "serve" keeps standard input and output for a session.
-            folder: podman's folder for the container. There podman looks for the file ``oom``,
-                which conmon writes into its working folder when memory is exceeded.
-
-        Raises:
-            HostError: podman cannot be started.
-        """
+    def __init__(self, program: Program, spec: ContainerSpec, log: LogFile, mode: Mode) -> None:
+        """Start it; raises HostError if podman cannot be started."""
         self._program, self.name = program, spec.name
         self._pid = 0
+        # conmon, which podman starts, writes the file oom into its working folder
+        self._folder = Path(tempfile.mkdtemp(prefix="umd-podman-"))
         try:
             super().__init__(
                 program.argv(start_argv(spec)),
                 log,
                 mode,
                 environment=program.environment,
-                folder=folder,
+                folder=self._folder,
             )
         except OSError as error:
+            shutil.rmtree(self._folder, ignore_errors=True)
             raise HostError(f"podman cannot be started: {error.strerror}; run again") from error
         GUARD.register(spec.name, stop=program.argv(removal_argv(spec.name)), group=self.pid)
 
@@ -114,9 +99,12 @@ class PodmanProcess(PipedProcess):
         GUARD.forget(self.name)
         outside = "" if state else "removed"
         outside = "paused" if state.get("Paused") else outside
+        # podman 4 looks for the file elsewhere, and does not know of it
+        out_of_memory = bool(state.get("OOMKilled")) or (self._folder / "oom").exists()
+        shutil.rmtree(self._folder, ignore_errors=True)
         return Exit(
             code=ended if code is None else code,
-            out_of_memory=bool(state.get("OOMKilled")),
+            out_of_memory=out_of_memory,
             tail=self._log.tail(),
             outside=outside,
         )
