@@ -2,6 +2,9 @@
 
     accounts.py     tokens, which stand for a team or an organiser
     sessions.py     who is signed in
+    openid.py       a provider of OpenID Connect
+    openid_state.py the sign-ins that were begun there
+    openid_pages.py to the provider, and back
     protection.py   rate limits, security headers, forged requests
     uploads.py      archives that arrive in parts
     transfer.py     the requests of an upload in parts

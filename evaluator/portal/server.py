@@ -42,12 +42,15 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def server(challenge: OpenChallenge, *, url: str = "", proxies: str = "") -> uvicorn.Server:
+def server(
+    challenge: OpenChallenge, *, url: str = "", address: str = "", proxies: str = ""
+) -> uvicorn.Server:
     """The server; its ``run`` serves a challenge on a socket of ``listen`` until it is ended.
 
     Args:
         challenge: what is served.
         url: the address that readers use; empty: that of this server.
+        address: of this server.
         proxies: addresses of proxies whose ``X-Forwarded-For`` is believed, with commas.
     """
     incoming = challenge.folder.incoming
@@ -55,7 +58,7 @@ def server(challenge: OpenChallenge, *, url: str = "", proxies: str = "") -> uvi
     # a form's archive is stored beside the others, not in a small folder of temporary files
     tempfile.tempdir = str(incoming)
     config = uvicorn.Config(
-        portal(challenge, url=url),
+        portal(challenge, url=url, address=address),
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies or None,
         server_header=False,
