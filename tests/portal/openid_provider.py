@@ -79,8 +79,9 @@ class OpenIdProvider:
                 f'<input type="hidden" name="{key}" value="{value}">'
                 for key, value in query.items()
             )
-            form = f'<form action="/authorize">{fields}<button name="yes" value="1" id="yes">Yes</button>'
-            return 200, "text/html", f"<!doctype html><title>Provider</title>{form}</form>"
+            button = '<button name="yes" value="1" id="yes">Yes</button>'
+            form = f'<form action="/authorize">{fields}{button}</form>'
+            return 200, "text/html", f"<!doctype html><title>Provider</title>{form}"
         code = secrets.token_urlsafe(16)
         self.codes[code] = query
         answer = {"code": code, "state": query["state"], "iss": self.issuer}
