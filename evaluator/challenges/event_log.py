@@ -97,11 +97,24 @@ class EventLog:
         Raises:
             DamagedFileError: a line cannot be read.
         """
+        yield from self._events(b"")
+
+    def events_of(self, submission: str) -> Iterator[Event]:
+        """The events of a submission, oldest first, without reading the other lines' content.
+
+        Raises:
+            DamagedFileError: a line that names the submission cannot be read.
+        """
+        for event in self._events(submission.encode()):
+            if event.submission == submission:
+                yield event
+
+    def _events(self, content: bytes) -> Iterator[Event]:
         if not self._path.exists():
             return
         with self._path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                if line.endswith(b"\n"):
+                if content in line and line.endswith(b"\n"):
                     yield self._parse(line, number)
 
     def head(self) -> str:

@@ -85,10 +85,8 @@ def finish_interrupted(challenge: OpenChallenge, submission: SubmissionFolder, j
     if outcome is None:
         return False
     logged = any(
-        event.submission == submission.id
-        and event.event == outcome.state
-        and event.facts.get("evaluation") == job
-        for event in challenge.folder.log.events()
+        event.event == outcome.state and event.facts.get("evaluation") == job
+        for event in challenge.folder.log.events_of(submission.id)
     )
     if not logged:
         _log(challenge, submission.id, job, outcome)

@@ -7,6 +7,8 @@
     openid_pages.py to the provider, and back
     protection.py   rate limits, security headers, forged requests
     uploads.py      archives that arrive in parts
+    upload_files.py their files
+    slow.py         connections that send too slowly
     transfer.py     the requests of an upload in parts
     inspection.py   a process that reads a stranger's archive
     publication.py  a process that writes the leaderboard

@@ -10,7 +10,8 @@ from evaluator.challenges.queries import status_of
 from evaluator.challenges.submitting import submit
 from evaluator.portal.app import ROUTES
 from evaluator.portal.publication import published_folder
-from evaluator.portal.uploads import begin_upload, upload_folder
+from evaluator.portal.upload_files import upload_folder
+from evaluator.portal.uploads import begin_upload
 from tests.portal.conftest import Portal, enter_result, write_definition
 
 REFERENCE = "registry.example.org/blue/model:1"
