@@ -70,7 +70,7 @@ class EventLog:
             HostError: the file cannot be written.
         """
         with file_lock(self._lock, "umd"):
-            last = self._last()
+            last = self._last(repair=True)
             body: dict[str, Any] = {
                 "number": last.number + 1 if last else 1,
                 "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -97,24 +97,11 @@ class EventLog:
         Raises:
             DamagedFileError: a line cannot be read.
         """
-        yield from self._events(b"")
-
-    def events_of(self, submission: str) -> Iterator[Event]:
-        """The events of a submission, oldest first, without reading the other lines' content.
-
-        Raises:
-            DamagedFileError: a line that names the submission cannot be read.
-        """
-        for event in self._events(submission.encode()):
-            if event.submission == submission:
-                yield event
-
-    def _events(self, content: bytes) -> Iterator[Event]:
         if not self._path.exists():
             return
         with self._path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                if content in line and line.endswith(b"\n"):
+                if line.endswith(b"\n"):
                     yield self._parse(line, number)
 
     def head(self) -> str:
@@ -122,11 +109,16 @@ class EventLog:
         last = self._last()
         return last.hash if last else START
 
-    def _last(self) -> Event | None:
-        """The last complete line; the rest of an interrupted write is cut off."""
+    def _last(self, *, repair: bool = False) -> Event | None:
+        """The last complete line.
+
+        Args:
+            repair: cut off the rest of an interrupted write. The caller holds the lock: without it
+                the rest may be a line that is being written.
+        """
         if not self._path.exists():
             return None
-        with self._path.open("r+b") as file:
+        with self._path.open("r+b" if repair else "rb") as file:
             size = file.seek(0, os.SEEK_END)
             begin = max(size - TAIL_BYTES, 0)
             while True:
@@ -136,7 +128,7 @@ class EventLog:
                 if begin == 0 or (newline and start >= 0):
                     break
                 begin = max(begin - TAIL_BYTES, 0)
-            if rest:
+            if rest and repair:
                 file.truncate(size - len(rest))
         if not newline:
             return None

@@ -80,18 +80,12 @@ def test_lines_that_were_cut_off_are_seen_with_a_head_that_was_noted(log):
     assert "noted earlier" in check.reason
 
 
-def test_events_of_a_submission_are_those_that_name_it(log):
-    log.append("received", submission="20260101-a", facts={"source": "20260101-b"})
-    log.append("received", submission="20260101-b")
-    (event,) = log.events_of("20260101-b")
-    assert event == list(log.events())[-1]
-    assert list(log.events_of("20260101-c")) == []
-
-
 def test_an_interrupted_write_is_cut_off_by_the_next_one(log):
     with log._path.open("ab") as file:
         file.write(b'{"number": 7, "ti')
     assert len(list(log.events())) == 6
+    log.head()  # reading cuts nothing off: the rest may be a line that is being written
+    assert log._path.read_bytes().endswith(b'"ti')
     assert log.append("scored").number == 7
     assert verify_chain(log._path).broken_line is None
 
