@@ -10,7 +10,7 @@ import pytest
 from evaluator.metrics.kernels.present_labels import present_labels
 from evaluator.metrics.kernels.surface_area import surfel_areas
 from evaluator.metrics.kernels.surface_corners import find_corners
-from evaluator.metrics.kernels.surface_statistics import _gathered
+from evaluator.metrics.kernels.surface_statistics import AreaByDistance
 from evaluator.metrics.kernels.voxel_counts import count_targets
 
 if TYPE_CHECKING:
@@ -117,7 +117,10 @@ def test_area_by_distance_is_the_plain_sum_to_the_last_bit(distinct: int) -> Non
     squares = rng.choice(rng.uniform(0, 100, distinct), 40000)
     codes = rng.integers(1, 255, squares.size).astype(np.uint8)
     areas = surfel_areas((0.7, 1.3, 2.9))
-    keys, sums, losses = _gathered(codes, squares, areas)
+    area_by_distance = AreaByDistance(areas)
+    area_by_distance.add(codes[:700], squares[:700])
+    area_by_distance.add(codes[700:], squares[700:])
+    keys, sums, losses = area_by_distance.sums()
     gathered = dict(
         zip(keys.tolist(), zip(sums.tolist(), losses.tolist(), strict=True), strict=True)
     )
@@ -125,8 +128,9 @@ def test_area_by_distance_is_the_plain_sum_to_the_last_bit(distinct: int) -> Non
 
 
 def test_area_of_no_corner_is_empty() -> None:
-    nothing = _gathered(np.empty(0, np.uint8), np.empty(0), surfel_areas((1, 1, 1)))
-    assert [part.size for part in nothing] == [0, 0, 0]
+    area_by_distance = AreaByDistance(surfel_areas((1, 1, 1)))
+    area_by_distance.add(np.empty(0, np.uint8), np.empty(0))
+    assert [part.size for part in area_by_distance.sums()] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"])
