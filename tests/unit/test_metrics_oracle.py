@@ -5,8 +5,8 @@ The simple scorer is tested against the definition: all distances from every cor
 
 from __future__ import annotations
 
-from math import fsum, prod
 from dataclasses import replace
+from math import fsum, prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
