@@ -123,13 +123,14 @@ def _count_near(
 
 @njit(cache=True, nogil=True)
 def _nearest_row(
-    surface: Any, z: int, y: int, x: int, steps: Any, squares: Any, reach: float, step_x: float
+    surface: Any, z: int, y: int, x: Any, steps: Any, squares: Any, reach: float, step_x: float
 ) -> tuple[int, int]:
     """The row that holds the nearest corner, and its columns away; row -1 if none is in reach."""
     planes, rows = np.uint64(surface.shape[0]), np.uint64(surface.shape[1])
     left = x + FIRST_BIT - MOST_COLUMNS
     word, shift = np.uint64(left >> 6), np.uint64(left & 63)
-    best, best_row, best_columns = np.inf, -1, 0
+    best, best_row = np.inf, -1
+    best_columns: Any = 0
     for k in range(squares.size):
         if squares[k] >= best:
             break
@@ -142,7 +143,7 @@ def _nearest_row(
         if window == 0:
             continue
         after, before = window >> np.uint64(32), window << np.uint64(31)
-        columns = np.int64(64)
+        columns: Any = np.int64(64)
         if after:
             columns = np.int64(trailing_zeros(after))
         if before:

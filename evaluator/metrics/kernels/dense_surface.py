@@ -190,7 +190,7 @@ def _along_rows(sites: Any, length: int, first: int, step: float, near: Any, col
             for k in range(away.size - 1, -1, -1):
                 if away[k] == 0:
                     after = first + k
-                count = min(np.int64(away[k]), after - first - k)
+                count: Any = min(np.int64(away[k]), after - first - k)
                 away[k] = count
                 out[k] = np.inf if count > length else (count * step) ** 2
 

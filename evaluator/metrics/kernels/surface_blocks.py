@@ -121,7 +121,7 @@ def _closest(points: Any, first: int, last: int, at: Any, spacing: Any) -> float
 
 
 @njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def _gaps(limits: Any, first: int, last: int, low: Any, high: Any, spacing: Any, out: Any) -> None:
+def _gaps(limits: Any, first: Any, last: Any, low: Any, high: Any, spacing: Any, out: Any) -> None:
     """Squared distances between boxes [first, last) and the box from ``low`` to ``high``.
 
     ``limits`` is (6, boxes). The loop processes several boxes at a time, as in ``_closest``.
