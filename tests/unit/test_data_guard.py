@@ -13,6 +13,7 @@ import evaluator
 from evaluator.analysis.displacements import describe_displacements, displacements
 from evaluator.analysis.run_header import header
 from evaluator.cli.main import umd
+from evaluator.datasets.load import load_dataset, scan_problem
 from evaluator.errors import DatasetError, HostError, RunConflictError
 from evaluator.evaluation.data_guard import stop_disjoint
 from evaluator.evaluation.resolve import resolve
@@ -134,6 +135,14 @@ FAULTS = {
     "missing": (lambda folder: (folder / "a_PT_image.nii.gz").unlink(), "is missing"),
     "nan": (lambda folder: spoil(folder, "a_PT", with_nan), "NaN or infinite values"),
 }
+
+
+def test_a_folder_in_the_place_of_an_image_is_not_called_missing(data, tmp_path):
+    image = tmp_path / "data" / "a_PT_image.nii.gz"
+    image.unlink()
+    image.mkdir()
+    scan = load_dataset(data).cases[0].scans["PT"]
+    assert "is a folder, where one file is expected. DICOM" in scan_problem(scan)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -323,6 +332,6 @@ def test_a_run_of_noisy_directions_is_scored_on_the_images_grid(project, tmp_pat
     assert {t.status for t in record.rounds[0].targets.values()} == {"ok"}
     exact = read_grid(tmp_path / "data" / "a_CT_image.nii.gz")
     assert np.allclose(record.grid.affine, exact.affine)
-    mask = run.path / record.rounds[0].targets["liver"].mask.file
-    assert np.allclose(read_grid(mask).affine, exact.affine, atol=1e-5)
+    _, grid = run.masks.read(record.rounds[0].targets["liver"].mask.file)
+    assert np.allclose(grid.affine, exact.affine, atol=1e-5)
     assert any("not quite orthogonal" in f.message for f in run.checks().findings)

@@ -48,6 +48,15 @@ def test_a_finished_run_is_not_read_again(config, monkeypatch):
     assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*.*")} == before
 
 
+def test_a_torn_table_of_a_finished_run_is_written_again(config):
+    run = execute(resolve(config))
+    table = run.path / "scores.csv"
+    body = table.read_bytes()
+    table.write_bytes(body[: len(body) // 2])
+    execute(resolve(config))
+    assert table.read_bytes() == body
+
+
 def test_a_change_of_the_run_or_of_the_data_is_seen(config, tmp_path):
     run = execute(resolve(config))
     score = run.score_path("b.a", "PT")
@@ -79,7 +88,8 @@ def test_a_case_that_joins_a_finished_run_is_done(config):
 def test_rehash_finds_a_mask_that_was_changed_behind_the_times_of_files(config):
     run = execute(resolve(config))
     record = run.record("a.a", "CT")
-    path = run.path / record.masks()[0].file
+    path = run.path / "masks/a.a/CT.zip"
+    assert record.masks()
     status = path.stat()
     path.write_bytes(path.read_bytes()[::-1])
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
