@@ -64,6 +64,8 @@ TIME_KEYS = (
     "AcquisitionTime",
     "ContentTime",
 )
+#: MONOCHROME1 shows low values white and does not change what they mean
+GREY_SCALES = ("MONOCHROME1", "MONOCHROME2", "")
 TAGS = (
     "SOPClassUID",
     "SOPInstanceUID",
@@ -212,8 +214,8 @@ def _content(dataset: Any, sop_class: str, key: bytes) -> dict[str, Any]:
         body["keys"] = _keys(dataset, key)
         if number_of(dataset, "SamplesPerPixel") not in (None, 1.0):
             body["problem"] = "a colour image is not read"
-        elif text_of(dataset, "PhotometricInterpretation") not in ("MONOCHROME2", ""):
-            body["problem"] = "Photometric Interpretation (0028,0004) is not MONOCHROME2"
+        elif text_of(dataset, "PhotometricInterpretation") not in GREY_SCALES:
+            body["problem"] = "Photometric Interpretation (0028,0004) is not MONOCHROME1 or 2"
     return body
 
 
