@@ -5,19 +5,24 @@
 SCRIPT_FOLDER is a checkout of JunMa11/CVPR-MedSegFMCompetition at 748e862; PYTHON is an interpreter
 with numpy 1.26, scipy 1.12, pandas, connected-components-3d, tqdm and scikit-image. The script asks
 torch only whether there is a GPU, so an empty stand-in serves. The image paints the box and a ball
-about each click, after a load of three seconds. Masks, Dice, NSD and areas of all rounds are
-compared, and the seconds of both are printed: a container for each request, and one for a round.
+about each click, after a load of three seconds. Boxes are compared with those that the challenge's
+function can draw, clicks with those that its script prints, and masks, Dice, NSD and areas of all
+rounds. The seconds of both are printed: a container for each request, and one for a round.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -33,6 +38,7 @@ from evaluator.evaluation.run_config import RunConfig
 from evaluator.imaging.geometry import spacing
 from evaluator.imaging.intensities import scale_to_uint8
 from evaluator.runs.store import RunStore
+from evaluator.runs.tables import read_scores
 from evaluator.types import Case, Modality
 from evaluator.volumes import read_image
 from evaluator.zoo.base_images import ensure_base
@@ -119,7 +125,7 @@ def run_script(folder: Path, scripts: Path, python: str) -> tuple[pd.DataFrame, 
     (folder / "torch.py").write_text(TORCH)
     command = [
         python, str(scripts / "CVPR25_iter_eval.py"), "-i", "images", "-o", "segs",
-        "-d", "dockers", "-val_gts", "gts",
+        "-d", "dockers", "-val_gts", "gts", "--verbose",
     ]  # fmt: skip
     program = folder / "bin" / "docker"
     program.parent.mkdir()
@@ -139,6 +145,100 @@ def run_script(folder: Path, scripts: Path, python: str) -> tuple[pd.DataFrame, 
             "the challenge's script scored nothing:\n" + (folder / "script.log").read_text()[-3000:]
         )
     return table, seconds
+
+
+def box_function(scripts: Path) -> ModuleType:
+    """The functions of the challenge's get_boxes.py, without its imports and its loop."""
+    source = (scripts / "get_boxes.py").read_text()
+    module = ModuleType("get_boxes")
+    module.__dict__["np"] = np
+    exec(source[source.index("def mask2D_to_bbox") : source.index("path = ")], module.__dict__)  # noqa: S102
+    return module
+
+
+def count_other_boxes(folder: Path, scripts: Path) -> tuple[int, int]:
+    """Boxes that the challenge's function cannot draw for their organ, and all boxes.
+
+    The function enlarges a box by 0 to 5 pixels at random; all six are tried.
+    """
+    functions = box_function(scripts)
+    count = total = 0
+    for path in sorted((folder / "images").iterdir()):
+        gts = np.load(folder / "gts" / path.name)["gts"]
+        for number, box in enumerate(np.load(path, allow_pickle=True)["boxes"], 1):
+            possible = []
+            for shift in range(6):
+                functions.np = _Drawing(shift)
+                drawn = functions.mask3D_to_bbox(gts == number, path.name)
+                possible.append({name: int(value) for name, value in drawn.items()})
+            count += dict(box) not in possible
+            total += 1
+    return count, total
+
+
+class _Drawing:
+    """numpy, whose generator always draws one number."""
+
+    def __init__(self, number: int) -> None:
+        self.random, self._number = self, number
+
+    def randint(self, *_: int) -> list[int]:
+        return [self._number]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+
+#: what the script prints for each class in each round of clicks
+CLICK = re.compile(r"center is at \(([^)]*)\)|(No error connected components found)|(finished!)")
+
+
+def printed_clicks(log: str) -> Iterator[list[tuple[int, ...] | None]]:
+    """Clicks of all classes, for each container that the script has run, in its order."""
+    clicks: list[tuple[int, ...] | None] = []
+    for place, nothing, finished in CLICK.findall(log):
+        if finished:
+            yield clicks
+            clicks = []
+        else:
+            numbers = re.sub(r"np\.int64\((\d+)\)", r"\1", place)
+            clicks.append(None if nothing else tuple(map(int, numbers.split(","))))
+
+
+def count_other_clicks(folder: Path, run: RunStore) -> tuple[int, int]:
+    """Clicks of our run that are not those of the script, and all clicks."""
+    theirs = printed_clicks((folder / "script.log").read_text())
+    count = total = 0
+    for file in sorted(path.name for path in (folder / "images").iterdir()):
+        case, _, modality = file.removesuffix(".npz").rpartition("_")
+        record = run.record(case, Modality(modality))
+        assert record is not None
+        for entry in record.rounds:
+            expected = next(theirs)
+            if entry.round == 0:
+                assert not expected
+                continue
+            for number, name in enumerate(entry.targets):
+                points = entry.added.get(name, ())
+                ours = tuple(reversed(points[0].index)) if points else None
+                count += ours != expected[number]
+                total += 1
+    return count, total
+
+
+def compare_rounds(table: pd.DataFrame, run: RunStore) -> dict[str, float]:
+    """The largest difference of the mean Dice and NSD of an image in a round."""
+    theirs = table.set_index("CaseName")
+    frame = read_scores(run)
+    largest = {"DSC of a round": 0.0, "NSD of a round": 0.0}
+    for (case, modality, number), rows in frame.groupby(["case", "modality", "round"]):
+        dice = rows[rows["metric"] == "dice"]["value"].mean()
+        nsd = rows[rows["metric"] == "nsd"]["value"].mean() if dice > 0.2 else 0.0
+        for name, ours in (("DSC", dice), ("NSD", nsd)):
+            value = float(theirs.loc[f"{case}_{modality}.npz", f"{name}_{number + 1}"])
+            key = f"{name} of a round"
+            largest[key] = max(largest[key], abs(value - ours))
+    return largest
 
 
 def compare(folder: Path, table: pd.DataFrame, run: RunStore) -> dict[str, float]:
@@ -194,11 +294,16 @@ def main(scripts: Path, python: str, dataset_name: str) -> None:
             for modality in case.scans:
                 write_case(folder, case, modality, runs["cvpr25"])
         table, seconds["the challenge's script"] = run_script(folder, scripts, python)
-        print(f"{len(table)} images, six rounds, a load of 3 s")
+        print(
+            f"{len(table)} images, six rounds, a load of 3 s; load average {os.getloadavg()[0]:.0f}"
+        )
+        print("boxes that the challenge cannot draw, of all:", count_other_boxes(folder, scripts))
         for name, value in seconds.items():
             print(f"{name:24} {value:8.1f} s")
         for contract, run in runs.items():
             print(contract, "largest differences:", compare(folder, table, run))
+            print(contract, "of each round:", compare_rounds(table, run))
+            print(contract, "other clicks, of all:", count_other_clicks(folder, run))
 
 
 if __name__ == "__main__":

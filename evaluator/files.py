@@ -7,6 +7,7 @@ import json
 import lzma
 import os
 import re
+import secrets
 import tarfile
 import zlib
 from contextlib import contextmanager, suppress
@@ -66,13 +67,15 @@ def write_json(path: Path, body: Mapping[str, Any]) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically: readers see all of it or none; folders are created.
 
+    Several threads, processes and machines may write the same file: the last one stays.
+
     Raises:
         HostError: the file cannot be written, for example because the disk is full.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
+        with part.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

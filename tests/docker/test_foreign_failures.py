@@ -1,12 +1,15 @@
 """Each failure of an image of another convention has the status that an image of ours would have.
 
 One image serves all conventions. What it does is named by a file beside its input; what it does at
-its start, by a file beside its weights. No run is made: a request goes to one container.
+its start, by a file beside its weights. No run is made: a request goes to one container. Docker and
+Podman give the same statuses.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -14,7 +17,8 @@ import SimpleITK
 
 from evaluator.containers import StartHistory, answer_batch, session_of
 from evaluator.containers.contracts import API_LABEL, INVOKE, SOCKETS_LABEL, contract_of
-from evaluator.containers.engines.spec import Limits, Model
+from evaluator.containers.engines import open_engine
+from evaluator.containers.engines.spec import RUN_LABEL, Limits, Model
 from evaluator.containers.requests import InputImage, ModelRequest, RequestTarget, ScanInput
 from evaluator.containers.workspace import workspace_of
 from evaluator.errors import UserError
@@ -26,11 +30,14 @@ from evaluator.zoo.base_images import ensure_base
 from evaluator.zoo.cards import parse_card
 from evaluator.zoo.conformance.checks import check_model
 from evaluator.zoo.docker_client import BuildClient
+from evaluator.zoo.engine_images import open_image_store
 from evaluator.zoo.registered_images import add_image
+from tests.conftest import skip_outside_ci
 from tests.tiny import GRIDS
 
 GRID = GRIDS["CT"]
 TAG = "umd-test/foreign-failures:v1"
+SMALL_TAG = "umd/foreign-failures-small:1"
 SOCKETS = {
     "inputs": {
         "ct": {"path": "images/ct", "modality": "CT"},
@@ -63,7 +70,9 @@ fi
 case $how in
   crash) echo "no such layer" >&2; exit 3 ;;
   hang) sleep 100 ;;
-  memory) exec python3 -c "b'x' * 2**30" ;;
+  memory)
+    if command -v python3; then exec python3 -c "b'x' * 2**30"; fi
+    head -c 1000000000 /dev/zero | tail -c 1000000000 > /dev/null ;;
   nothing) exit 0 ;;
   link) ln -s /etc/passwd $folder/$name.$end ;;
   flood) for n in 1 2 3 4 5 6 7 8; do head -c 20000000 /dev/zero > $folder/$n; sleep 0.2; done ;;
@@ -129,6 +138,14 @@ USER 1000:1000
 ENTRYPOINT ["sh", "/entry.sh"]
 """
 
+SMALL_DOCKERFILE = """FROM scratch
+COPY busybox /bin/busybox
+RUN ["/bin/busybox", "sh", "-c", "/bin/busybox --install -s /bin && mkdir -m 1777 /tmp"]
+COPY once.sh /once.sh
+USER 1000:1000
+ENTRYPOINT ["/bin/sh", "/once.sh"]
+"""
+
 
 @pytest.fixture(scope="module")
 def image(docker_engine, tmp_path_factory):
@@ -168,6 +185,36 @@ def image(docker_engine, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def podman_programs():
+    for name in ("podman", "busybox"):
+        if shutil.which(name) is None:
+            skip_outside_ci(f"{name} is not installed; .ci/run installs it")
+
+
+@pytest.fixture(scope="module")
+def small_podman_image(podman_programs, tmp_path_factory):
+    """An image of 2 MB in Podman that fails as the other one does; it has no answers."""
+    folder = tmp_path_factory.mktemp("small")
+    shutil.copy(shutil.which("busybox"), folder / "busybox")
+    (folder / "once.sh").write_text(ONCE)
+    (folder / "Dockerfile").write_text(SMALL_DOCKERFILE)
+    store = open_image_store("podman")
+    return store.build(folder, "Dockerfile", SMALL_TAG, what="small image", network=False)
+
+
+@pytest.fixture(scope="module")
+def podman_image(podman_programs, image, docker_engine, tmp_path_factory):
+    """The image of Docker in Podman, with the same id."""
+    archive = tmp_path_factory.mktemp("saved") / "image.tar"
+    BuildClient(docker_engine.client).save(TAG, archive)
+    store = open_image_store("podman")
+    assert store.load(archive) == [image[0]]
+    archive.unlink()
+    yield
+    subprocess.run(["podman", "rmi", "--force", TAG], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
 def validator():
     with MaskValidator() as opened:
         yield opened
@@ -200,13 +247,36 @@ def stage(contract, workspace, behaviours, image_file):
         yield request, file
 
 
+@pytest.fixture(params=["docker", pytest.param("podman", marks=pytest.mark.extended)])
+def engine(request):
+    """The engines on which each failure has the same status."""
+    if request.param == "podman":
+        request.getfixturevalue("podman_image")
+    return open_engine(request.param)
+
+
+def left_behind(engine):
+    """Containers of the requests that are still there."""
+    if engine.name == "docker":
+        return engine._labelled("umd.run=failures")
+    containers = engine.dialect.containers()
+    return [entry for entry in containers if entry.labels.get(RUN_LABEL) == "failures"]
+
+
 @pytest.fixture
-def ask(docker_engine, image, validator, tmp_path):
+def ask(engine, image, validator, tmp_path):
     """``ask(kind, behaviours)``: behaviour -> mask or failure."""
+    return asker(engine, image[0], validator, tmp_path)
+
+
+def asker(engine, digest, validator, tmp_path):
+    """The function that ``ask`` is, for one engine and image."""
 
     def start(kind, behaviours, begins="", **limits):
         card = card_of(kind)
         contract = contract_of(card)
+        store = open_image_store(engine.name)
+        relay = ensure_base("base", store) if kind == "invoke" else ""
         image_file = tmp_path / "ct.nii.gz"
         voxels = np.random.default_rng(0).integers(-100, 100, GRID.shape).astype(np.int16)
         write_volume(image_file, voxels, GRID)
@@ -215,12 +285,12 @@ def ask(docker_engine, image, validator, tmp_path):
         (weights / "start").write_text(begins)
         model = Model(
             card=card,
-            image=image[0],
-            digest=image[0],
+            image=digest,
+            digest=digest,
             adapter=None,
             weights=weights,
             layout=contract.layout,
-            relay_image=ensure_base("base", BuildClient(docker_engine.client)),
+            relay_image=relay,
         )
 
         def place():
@@ -237,7 +307,7 @@ def ask(docker_engine, image, validator, tmp_path):
             return Limits(**(usual | limits))
 
         def session(how):
-            return session_of(card)(docker_engine, model, workspace, bounds(how), **place())
+            return session_of(card)(engine, model, workspace, bounds(how), **place())
 
         answers = {}
         with workspace_of(str(tmp_path)) as workspace:
@@ -253,10 +323,10 @@ def ask(docker_engine, image, validator, tmp_path):
                     shown = file if request.root else file.rename(file.with_name("behaviour"))
                     object.__setattr__(request, "files", (*request.files, shown))
                     (outcome,) = answer_batch(
-                        docker_engine, model, workspace, [request], bounds(how), **place()
+                        engine, model, workspace, [request], bounds(how), **place()
                     )
                     answers[how] = read(contract, outcome, validator)
-        assert docker_engine._labelled("umd.run=failures") == []
+        assert left_behind(engine) == []
         return answers
 
     return start
@@ -304,6 +374,24 @@ def test_one_container_for_each_request(ask, image, kind):
     answers = ask(kind, list(expected))
     check(answers, expected, image[1])
     assert "it printed: no such layer" in answers["crash"].detail
+
+
+@pytest.mark.podman
+def test_podman_reports_each_end_of_a_container(
+    small_podman_image, validator, tmp_path, monkeypatch
+):
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    ask = asker(open_engine("podman"), small_podman_image, validator, tmp_path)
+    kinds = ("crash", "memory", "hang", "flood")
+    answers = ask("exec", kinds)
+    assert {how: str(failure.status) for how, failure in answers.items()} == {
+        how: COMMON[how] for how in kinds
+    }
+    assert "it printed: no such layer" in answers["crash"].detail
+    # the file oom, which conmon writes into the working folder
+    assert list(work.iterdir()) == []
 
 
 @pytest.mark.docker

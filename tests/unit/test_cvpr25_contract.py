@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from evaluator.containers.contracts import CONTRACTS
+from evaluator.containers.contracts.cvpr25 import closed_box
 from evaluator.containers.engines.spec import Workspace
 from evaluator.containers.requests import InputImage, ModelRequest, RequestTarget, ScanInput
 from evaluator.imaging.grid_masks import crop_mask
@@ -69,6 +70,14 @@ def test_the_first_round_holds_the_image_and_closed_boxes_and_no_reference(scan,
             "z_mid_y_max": 7,
         }
     ]
+
+
+@pytest.mark.parametrize(("first", "count"), [(1, 1), (1, 2), (2, 2), (2, 5), (3, 6)])
+def test_the_middle_slice_is_the_challenges(first, count):
+    slices = np.arange(first, first + count)
+    box = Box(low=(2, 3, first), high=(9, 8, first + count))
+    # get_boxes.py: z_indices[len(z_indices) // 2]
+    assert closed_box(box)["z_mid"] == slices[len(slices) // 2]
 
 
 def test_clicks_are_k_j_i_and_in_the_order_of_rounds(scan, workspace):

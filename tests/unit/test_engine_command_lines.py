@@ -33,7 +33,7 @@ from evaluator.containers.engines.podman import (
     parse_info,
     start_argv,
 )
-from evaluator.containers.engines.programs import Program, runtime_folder
+from evaluator.containers.engines.programs import Program, find_program, runtime_folder
 from evaluator.containers.engines.relay import Relay
 from evaluator.containers.engines.sif_files import SifFiles, full_name
 from evaluator.containers.engines.spec import (
@@ -329,6 +329,15 @@ def test_engines_that_are_not_installed(tmp_path, monkeypatch):
         monkeypatch.setenv(variable, "/nowhere/x --option")
         with pytest.raises(EngineUnavailableError, match=f"{variable} names"):
             open_engine(name)
+
+
+def test_a_program_named_by_a_relative_path_is_found_from_every_folder(tmp_path, monkeypatch):
+    program = tmp_path / "podman-site"
+    program.write_text("")
+    program.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UMD_PODMAN", "./podman-site --remote=false")
+    assert find_program(("podman",), "UMD_PODMAN") == (str(program), "--remote=false")
 
 
 def test_the_stand_in_is_found_as_apptainer_and_says_what_it_is(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 
@@ -11,6 +12,7 @@ from evaluator.cli.main import umd
 from evaluator.evaluation.resolve import resolve
 from evaluator.evaluation.run import execute
 from evaluator.evaluation.run_config import RunConfig
+from evaluator.files import write_bytes
 from evaluator.runs.names import open_run
 from evaluator.runs.tables import read_scores
 from tests.tiny import PAINTER, ROOT, make_dataset
@@ -46,3 +48,20 @@ def test_the_pages_lines_give_the_tables_of_one_process(project, tmp_path, monke
     )
     expected = read_scores(execute(resolve(config))).drop(columns="run")
     assert read_scores(run).drop(columns="run").equals(expected)
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path, monkeypatch):
+    """The second writes while the first, with the same process number, has not replaced yet."""
+    path = tmp_path / "status.json"
+    contents = [b"second", b"third"]
+    sync = os.fsync
+
+    def write_between(file):
+        sync(file)
+        if contents:
+            write_bytes(path, contents.pop())
+
+    monkeypatch.setattr(os, "fsync", write_between)
+    write_bytes(path, b"first")
+    assert path.read_bytes() == b"first"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["status.json"]

@@ -177,12 +177,15 @@ def _objects(items: Sequence[Any]) -> NDArray[Any]:
 
 
 def closed_box(box: Box) -> dict[str, int]:
-    """The box as closed intervals; the middle slice's box is the same in all slices."""
+    """The box as closed intervals; the middle slice's box is the same in all slices.
+
+    Of an even number of slices the middle one is the upper, as in the challenge's get_boxes.py.
+    """
     (i0, j0, k0), (i1, j1, k1) = box.low, box.high
     return {
         "z_min": k0,
         "z_max": k1 - 1,
-        "z_mid": (k0 + k1 - 1) // 2,
+        "z_mid": (k0 + k1) // 2,
         "z_mid_x_min": i0,
         "z_mid_y_min": j0,
         "z_mid_x_max": i1 - 1,

@@ -19,6 +19,7 @@ from evaluator.containers.engines.spec import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from evaluator.containers.engines.process_output import LogFile
     from evaluator.containers.engines.spec import Mode
@@ -28,7 +29,13 @@ class PipedProcess:
     """A subprocess in a process group of its own, which is killed as a whole."""
 
     def __init__(
-        self, argv: Sequence[str], log: LogFile, mode: Mode, *, environment: Mapping[str, str]
+        self,
+        argv: Sequence[str],
+        log: LogFile,
+        mode: Mode,
+        *,
+        environment: Mapping[str, str],
+        folder: Path | None = None,
     ) -> None:
         """Start the program.
 
@@ -37,6 +44,7 @@ class PipedProcess:
             log: receives what it prints, except a session's replies.
             mode: "serve" keeps standard input and output for a session.
             environment: all of its variables.
+            folder: its working folder; None: that of this process.
 
         Raises:
             OSError: the program cannot be started.
@@ -50,6 +58,7 @@ class PipedProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=dict(environment),
+            cwd=folder,
             start_new_session=True,
         )
         assert self._process.stdout

@@ -193,7 +193,9 @@ class PodmanDialect:
 
 def _with_runtime(program: Program, runtime: str) -> Program:
     """The program with another runtime; raises EngineUnavailableError if podman has none such."""
-    chosen = replace(program, command=(*program.command, "--runtime", runtime))
+    # containers are started in another working folder
+    path = str(Path(runtime).absolute()) if "/" in runtime else runtime
+    chosen = replace(program, command=(*program.command, "--runtime", path))
     ended = chosen.call(["info", "--format", "json"])
     if ended.code != 0:
         raise EngineUnavailableError(

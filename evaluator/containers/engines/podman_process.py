@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluator.containers.engines.guard import GUARD
@@ -37,11 +40,18 @@ class PodmanProcess(PipedProcess):
         """Start it; raises HostError if podman cannot be started."""
         self._program, self.name = program, spec.name
         self._pid = 0
+        # conmon, which podman starts, writes the file oom into its working folder
+        self._folder = Path(tempfile.mkdtemp(prefix="umd-podman-"))
         try:
             super().__init__(
-                program.argv(start_argv(spec)), log, mode, environment=program.environment
+                program.argv(start_argv(spec)),
+                log,
+                mode,
+                environment=program.environment,
+                folder=self._folder,
             )
         except OSError as error:
+            shutil.rmtree(self._folder, ignore_errors=True)
             raise HostError(f"podman cannot be started: {error.strerror}; run again") from error
         GUARD.register(spec.name, stop=program.argv(removal_argv(spec.name)), group=self.pid)
 
@@ -89,9 +99,12 @@ class PodmanProcess(PipedProcess):
         GUARD.forget(self.name)
         outside = "" if state else "removed"
         outside = "paused" if state.get("Paused") else outside
+        # podman 4 looks for the file elsewhere, and does not know of it
+        out_of_memory = bool(state.get("OOMKilled")) or (self._folder / "oom").exists()
+        shutil.rmtree(self._folder, ignore_errors=True)
         return Exit(
             code=ended if code is None else code,
-            out_of_memory=bool(state.get("OOMKilled")),
+            out_of_memory=out_of_memory,
             tail=self._log.tail(),
             outside=outside,
         )

@@ -101,8 +101,10 @@ def find_program(names: Sequence[str], variable: str) -> tuple[str, ...]:
     """
     if chosen := os.environ.get(variable):
         command = tuple(shlex.split(chosen))
-        if command and shutil.which(command[0]):
-            return command
+        path = shutil.which(command[0]) if command else None
+        if path:
+            # programs are started in several working folders
+            return (str(Path(path).absolute()), *command[1:])
         raise EngineUnavailableError(f"{variable} names {chosen!r}, which is not a program here")
     for name in names:
         if path := shutil.which(name):
