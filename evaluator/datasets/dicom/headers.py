@@ -23,9 +23,10 @@ from evaluator.datasets.dicom.reading import (
 )
 from evaluator.datasets.importing.archives import ARCHIVE_REASON, is_archive
 from evaluator.errors import VolumeError
+from evaluator.plain_text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 Kind = Literal["image", "contours", "segmentation", "none"]
@@ -170,6 +171,23 @@ def read_header(root: Path, relative: str, key: bytes) -> Header:
     about["changed"] = status.st_mtime_ns
     with quiet():
         return _header_of(path, about, key)
+
+
+def require_unchanged(root: Path, headers: Iterable[Header]) -> None:
+    """Raise VolumeError if files were changed, or are gone, since their headers were read."""
+    files = {header.path: header for header in headers}
+    changed = sum(not _has_state(root / path, header) for path, header in files.items())
+    if changed:
+        words = counted(changed, "file")
+        raise VolumeError(f"{words} changed since the headers were read; import again")
+
+
+def _has_state(path: Path, header: Header) -> bool:
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    return (status.st_size, status.st_mtime_ns) == (header.size, header.changed)
 
 
 def _header_of(path: Path, about: dict[str, Any], key: bytes) -> Header:
