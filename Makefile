@@ -32,7 +32,7 @@ GPU_PYTHON ?= python3
 BUNDLE     ?=
 OUT        ?= .umd/gpu-check
 
-.PHONY: help eval test test-extended test-hostile gpu-check test-zoo test-upstream lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds bench-zoo bench-statistics bench-grid confounds bench-compare bench-report bench-pipeline bench-scale bench-challenge bench-portal compare-peers code-metrics clean
+.PHONY: help eval test test-extended test-hostile gpu-check test-zoo test-upstream lint oracles test-oracles bench bench-score bench-folder bench-overhead bench-rounds bench-zoo bench-statistics bench-grid confounds bench-compare bench-report bench-pipeline bench-scale bench-challenge bench-portal challenge-rehearsal faults compare-peers code-metrics clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -127,6 +127,13 @@ bench-challenge: $(VENV)/dev.done ## a challenge's queue with 100 and 500 submis
 
 bench-portal: $(VENV)/dev.done ## a challenge's portal: 50 people at once, an upload of 1 GiB that is broken off twice; ARGS="--people 50 --upload-gib 4"
 	PYTHONPATH=. $(BIN)/python benchmarks/bench_portal.py --upload-gib 1 $(ARGS)
+
+challenge-rehearsal: $(VENV)/dev.done ## six teams, two tracks and 14 images from an empty folder OUT to a leaderboard, then disturbed; DATA, ARGS="--kills 20"; root and PostgreSQL
+	@.ci/ensure-engine
+	PYTHONPATH=. $(BIN)/python -m tests.challenges.rehearsal $(OUT) --data $(DATA) $(ARGS)
+
+faults: $(VENV)/dev.done ## inject 31 faults into small runs (kills, full disks, torn files, clocks) and compare the scores; 20 minutes, as root; ARGS="--only torn"
+	PYTHONPATH=. $(BIN)/python benchmarks/faults.py $(ARGS)
 
 bench-statistics: $(VENV)/dev.done ## coverage, false positives and power on simulated subjects; writes docs/statistics.md
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python benchmarks/bench_statistics.py

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from evaluator.errors import UserError, write_fault
-from evaluator.plain_text import without_formula
+from evaluator.plain_text import readable_name, without_formula
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,6 +52,26 @@ def safe_name(text: str) -> str:
 def fingerprint(body: Any) -> str:
     """sha256 of plain JSON values in hex, independent of the order of keys."""
     return hashlib.sha256(json.dumps(body, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def require_utf8(texts: Mapping[str, str], consequence: str) -> None:
+    """Refuse names and paths of files whose bytes are no UTF-8; no text file can hold them.
+
+    Args:
+        texts: the option or its like -> its text.
+        consequence: what is impossible with such a text, as the end of a sentence.
+
+    Raises:
+        UserError: a text has a lone surrogate, which stands for such a byte.
+    """
+    for option, text in texts.items():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"{option} {readable_name(text)}: character {error.start + 1} is no UTF-8, and "
+                f"{consequence}; rename the file or folder"
+            ) from None
 
 
 def write_json(path: Path, body: Mapping[str, Any]) -> None:

@@ -58,6 +58,15 @@ def counted(count: int, singular: str, plural: str = "") -> str:
     return f"{count} {singular if count == 1 else plural or singular + 's'}"
 
 
+def readable_name(name: str) -> str:
+    r"""The name of a file or folder as text that every file can hold.
+
+    Python reads a byte that is no UTF-8 as a lone surrogate, which neither JSON nor UTF-8 has. It
+    is written here as in ``b\xff``, so two names stay two names.
+    """
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def visible(text: str) -> str:
     """The text in one line for a terminal: what cannot be printed is written as its escape."""
     if text.isprintable():

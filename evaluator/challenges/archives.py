@@ -71,7 +71,7 @@ def inspect_archive(
         path: the file.
         limits: what it may hold.
         earlier: "sha256:..." of the configuration -> the submission that had this image.
-        contract: container contract of the track; None: the image's label tells it.
+        contract: container contract of the track, if the image's labels name none.
 
     Returns:
         what the archive holds. Whatever is wrong with it is a sentence of ``problems``.

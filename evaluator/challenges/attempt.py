@@ -36,6 +36,7 @@ from evaluator.evaluation.resolve import resolve
 from evaluator.evaluation.run import execute
 from evaluator.evaluation.run_config import RunConfig
 from evaluator.runs.json_types import write_typed
+from evaluator.types import Status
 from evaluator.zoo.engine_images import open_image_store
 from evaluator.zoo.registered_images import add_image
 
@@ -102,7 +103,8 @@ def evaluate(
         detail = "No prediction of the dry run has a valid mask. " + " ".join(_lines(probe))
         raise AttemptFailedError("dry run", "team", detail)
     first = _step("first case", lambda: run("hidden", phase.hidden_dataset, 1, 0))
-    if not has_masks(first):
+    # an order by chance may begin with a subject whose modalities the model does not take
+    if not has_masks(first) and not _is_unsupported(first):
         detail = f"No prediction of the first hidden subject has a valid mask: {_counts(first)}."
         raise AttemptFailedError("first case", "team", detail)
     recheck = definition.limits.recheck
@@ -111,6 +113,11 @@ def evaluate(
 
 def _lines(run: RunStore) -> list[str]:
     return describe_outcomes(run)
+
+
+def _is_unsupported(run: RunStore) -> bool:
+    """Whether the model takes nothing of what it was asked, and failed at nothing."""
+    return {outcome.status for outcome in outcomes(run)} == {Status.UNSUPPORTED}
 
 
 def _counts(run: RunStore) -> str:
@@ -130,7 +137,14 @@ def _model(definition: Challenge, submission: SubmissionFolder) -> str:
         source = str(submission.archive) if submission.archive.is_file() else record.source
         try:
             store = open_image_store(definition.engine)
-            add_image(submission.id, source, store, contract=track.contract, sockets=track.sockets)
+            add_image(
+                submission.id,
+                source,
+                store,
+                contract=track.contract,
+                sockets=track.sockets,
+                labels_first=True,
+            )
         except (HostError, EngineUnavailableError):
             raise
         except UserError as error:

@@ -110,9 +110,9 @@ class Track(_Table):
     prompts: tuple[PromptKind, ...] = ()
     #: modalities that count in the ranking; empty: all of the dataset
     modalities: tuple[Modality, ...] = ()
-    #: container contract of the images; None: each image's label names it
+    #: container contract of images whose labels name none
     contract: str | None = None
-    #: socket map, for the contract grand-challenge
+    #: socket map of those that bring none, for the contract grand-challenge
     sockets: str | None = None
 
     @field_validator("modalities")

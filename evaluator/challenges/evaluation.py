@@ -80,8 +80,9 @@ class Evaluation:
         challenge, claim = self.challenge, self.claim
         if self._waits_for_approval(submission) or self._waits_for_baseline(submission):
             return False
-        if claim.attempt > MOST_ATTEMPTS:
-            detail = f"{claim.attempt - 1} workers ended while they evaluated it"
+        lost = claim.attempt - 1 - self._host_faults()
+        if lost >= MOST_ATTEMPTS:
+            detail = f"{lost} workers ended while they evaluated it"
             fail(challenge, submission, claim, fault="host", detail=detail, step="attempts")
             return True
         facts = {"evaluation": claim.job, "attempt": claim.attempt}
@@ -154,7 +155,24 @@ class Evaluation:
             return False
 
     def _host_fault(self, submission: SubmissionFolder, detail: str, step: str) -> bool:
-        """The host failed: the submission waits for another attempt, or fails after many."""
+        """The host failed: the submission waits for another attempt, or fails after many.
+
+        If even that cannot be noted, it waits, and the attempt does not count.
+        """
+        try:
+            return self._note_host_fault(submission, detail, step)
+        except (UserError, OSError) as error:
+            logger.warning(
+                "submission %s waits: a fault of the host (%s) could not be noted: %s",
+                submission.id,
+                detail,
+                error,
+            )
+        database = self.challenge.database
+        database.insist(lambda: queue.release(database, self.claim, pause=True))
+        return False
+
+    def _note_host_fault(self, submission: SubmissionFolder, detail: str, step: str) -> bool:
         challenge, claim = self.challenge, self.claim
         facts = {"evaluation": claim.job, "attempt": claim.attempt, "step": step, "detail": detail}
         challenge.folder.log.append(

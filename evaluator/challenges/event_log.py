@@ -70,7 +70,7 @@ class EventLog:
             HostError: the file cannot be written.
         """
         with file_lock(self._lock, "umd"):
-            last = self._last()
+            last = self._last(repair=True)
             body: dict[str, Any] = {
                 "number": last.number + 1 if last else 1,
                 "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -109,11 +109,16 @@ class EventLog:
         last = self._last()
         return last.hash if last else START
 
-    def _last(self) -> Event | None:
-        """The last complete line; the rest of an interrupted write is cut off."""
+    def _last(self, *, repair: bool = False) -> Event | None:
+        """The last complete line.
+
+        Args:
+            repair: cut off the rest of an interrupted write. The caller holds the lock: without it
+                the rest may be a line that is being written.
+        """
         if not self._path.exists():
             return None
-        with self._path.open("r+b") as file:
+        with self._path.open("r+b" if repair else "rb") as file:
             size = file.seek(0, os.SEEK_END)
             begin = max(size - TAIL_BYTES, 0)
             while True:
@@ -123,7 +128,7 @@ class EventLog:
                 if begin == 0 or (newline and start >= 0):
                     break
                 begin = max(begin - TAIL_BYTES, 0)
-            if rest:
+            if rest and repair:
                 file.truncate(size - len(rest))
         if not newline:
             return None

@@ -175,6 +175,20 @@ class SubmissionFolder:
         """Write how an evaluation ended; False if it had ended before, which stays."""
         return write_once(self._evaluation(job) / "outcome.json", outcome)
 
+    def set_outcome_aside(self, job: int) -> Path:
+        """Rename an ``outcome.json`` that cannot be read; returns its new path.
+
+        Raises:
+            HostError: it cannot be renamed.
+        """
+        path = self._evaluation(job) / "outcome.json"
+        aside = path.with_name("outcome.json.damaged")
+        try:
+            path.replace(aside)
+        except OSError as error:
+            raise write_fault(path, error) from error
+        return aside
+
     def jobs(self) -> list[int]:
         """The numbers of the evaluations that were begun, ascending."""
         names = [path.name for path in (self.path / "evaluations").glob("*")]

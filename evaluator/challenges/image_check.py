@@ -59,7 +59,7 @@ def inspect_image(
         image: its files.
         files: all files of the archive.
         architectures: those that are run here.
-        contract: contract of the track; None: the image's label.
+        contract: contract of the track, if the image's labels name none.
         problems: gets reasons to refuse the image.
         notes: gets what should be known of it.
 
@@ -200,10 +200,10 @@ def _contract(
     """The contract of the image, whose card must be readable under it."""
     labels = config.labels
     label = labels.get("umd.contract", "grand-challenge" if API_LABEL in labels else "")
-    chosen = contract or label
+    chosen = label or contract
     if label and contract and label != contract:
-        problems.append(f"The image is for contract {clean_text(label, 40)!r}, not for {contract}.")
-    elif not chosen:
+        notes.append(f"Its label names contract {clean_text(label, 40)!r}, not {contract}.")
+    if not chosen:
         notes.append("The image has no label umd.contract; the track or the team must name one.")
     elif chosen not in CONTRACTS:
         problems.append(f"The contract {clean_text(chosen, 40)!r} is not known.")

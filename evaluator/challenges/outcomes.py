@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from evaluator.challenges import queue, quotas
 from evaluator.challenges.records import Outcome
+from evaluator.errors import DamagedFileError
 
 if TYPE_CHECKING:
     from evaluator.challenges.folder import SubmissionFolder
@@ -68,32 +69,47 @@ def score(
 def _end(
     challenge: OpenChallenge, submission: SubmissionFolder, job: int, outcome: Outcome
 ) -> None:
-    if submission.write_outcome(job, outcome):
+    while not submission.write_outcome(job, outcome):
+        if finish_interrupted(challenge, submission, job):
+            return
+    # the line of an outcome that was damaged later stays
+    if outcome.attempt == 1 or not _is_logged(challenge, submission.id, job, outcome):
         _log(challenge, submission.id, job, outcome)
-        enter_outcome(challenge, submission.id, job, outcome)
-        return
-    finish_interrupted(challenge, submission, job)
+    enter_outcome(challenge, submission.id, job, outcome)
 
 
 def finish_interrupted(challenge: OpenChallenge, submission: SubmissionFolder, job: int) -> bool:
     """Enter the outcome of an evaluation that another process wrote and did not enter.
 
+    An outcome that cannot be read is set aside: the evaluation goes on with what is done.
+
     Returns:
         False if the evaluation has no outcome.
     """
-    outcome = submission.outcome(job)
+    try:
+        outcome = submission.outcome(job)
+    except DamagedFileError as error:
+        aside = submission.set_outcome_aside(job)
+        detail = f"{error}. It is now {aside.name}, and the evaluation goes on"
+        facts = {"evaluation": job, "step": "the worker", "detail": detail}
+        challenge.folder.log.append("host fault", submission=submission.id, facts=facts)
+        logger.warning("submission %s: fault of the host: %s", submission.id, detail)
+        return False
     if outcome is None:
         return False
-    logged = any(
-        event.submission == submission.id
+    if not _is_logged(challenge, submission.id, job, outcome):
+        _log(challenge, submission.id, job, outcome)
+    enter_outcome(challenge, submission.id, job, outcome)
+    return True
+
+
+def _is_logged(challenge: OpenChallenge, submission: str, job: int, outcome: Outcome) -> bool:
+    return any(
+        event.submission == submission
         and event.event == outcome.state
         and event.facts.get("evaluation") == job
         for event in challenge.folder.log.events()
     )
-    if not logged:
-        _log(challenge, submission.id, job, outcome)
-    enter_outcome(challenge, submission.id, job, outcome)
-    return True
 
 
 def _log(challenge: OpenChallenge, submission: str, job: int, outcome: Outcome) -> None:

@@ -61,6 +61,10 @@ def verify_challenge(
                 intact += 1
     if log is not None:
         problems += [
+            f"the log tells of submission {name}, whose files are missing"
+            for name in sorted(set(log.received) - set(folder.ids()))
+        ]
+        problems += [
             f"the log tells of result {number} of submission {name}, which is missing"
             for name, number in sorted(log.results)
             if not (folder.submissions / name / "results" / f"{number}.json").is_file()

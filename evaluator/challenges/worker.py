@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from evaluator.challenges import queue
 from evaluator.challenges.evaluation import Evaluation
+from evaluator.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from evaluator.challenges.opening import OpenChallenge
 
 logger = logging.getLogger(__name__)
+
+#: pause between two looks at a damaged log, seconds
+LOG_PAUSE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +105,9 @@ class Worker:
         database, done = self.challenge.database, 0
         gpus = self.options.gpus[slot % len(self.options.gpus)]
         while not self.stop.is_set():
+            if not self._log_can_be_read():
+                self.stop.wait(LOG_PAUSE_SECONDS)
+                continue
             claim = database.insist(
                 lambda: queue.claim_next(database, f"{self.name}.{slot}", self.options.lease)
             )
@@ -122,6 +129,15 @@ class Worker:
                 return done
             self.stop.wait(self.options.pause)
         return done
+
+    def _log_can_be_read(self) -> bool:
+        """Whether the log's end is intact: nothing may happen that it cannot tell."""
+        try:
+            self.challenge.folder.log.head()
+        except (UserError, OSError) as error:
+            logger.warning("No submission is begun until the log can be read. %s", error)
+            return False
+        return True
 
     def _register(self) -> None:
         """Show that the worker lives, also while its slots are busy for hours."""

@@ -14,7 +14,7 @@ import click
 
 from evaluator.cli.message_options import add_message_options, apply_settings, message_options
 from evaluator.errors import UnknownNameError, UserError
-from evaluator.plain_text import clean_text
+from evaluator.plain_text import clean_text, readable_name, visible
 
 #: command -> (module that holds a click command of that name, the line that ``umd --help`` shows)
 COMMANDS = {
@@ -127,12 +127,20 @@ def main() -> NoReturn:
         if isinstance(error, OSError) and error.errno is not None:
             what = error.filename or "the system refused an operation"
             _fail(f"{error.strerror}: {what}; free or repair it, then run again", 8)
+        if isinstance(error, UnicodeEncodeError) and _is_surrogate(error):
+            name = visible(readable_name(error.object.strip()))[:200]
+            _fail(f"{name}: a name of bytes that are no UTF-8; rename the file or folder", 2)
         _fail(
             f"this is a bug in umd ({type(error).__name__}: {error}); "
             "run again with UMD_DEBUG=1 and report it",
             70,
         )
     sys.exit(0)
+
+
+def _is_surrogate(error: UnicodeEncodeError) -> bool:
+    """Whether a text with a byte that is no UTF-8, as in a file's name, was to be encoded."""
+    return "\udc80" <= error.object[error.start] <= "\udcff"
 
 
 INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)

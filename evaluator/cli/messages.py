@@ -48,7 +48,7 @@ class LogFile(logging.FileHandler):
     """A log file; if it cannot be written any more, one warning says so."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, delay=False)
+        super().__init__(path, encoding="utf-8", delay=False, errors="backslashreplace")
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         self.path = path
         self._lost = False

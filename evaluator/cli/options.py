@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 PATH = click.Path(path_type=Path)
+MOST_PER_GPU = 64
 
 
 class FiniteRange(click.FloatRange):
@@ -58,6 +59,14 @@ gpus_option = click.option(
     show_default=True,
     help='GPUs to use: "all" (those of CUDA_VISIBLE_DEVICES if it is set), "none", indices such as '
     "0,1, or UUIDs such as GPU-5c89 or MIG-c0b2.",
+)
+per_gpu_option = click.option(
+    "--per-gpu",
+    metavar="N|auto",
+    default="1",
+    show_default=True,
+    help="Sessions of the model that share each GPU; auto: as many as its memory holds by the "
+    "model's card. Results stay the same; a request takes longer.",
 )
 data_root_option = click.option(
     "--data-root",
@@ -152,6 +161,15 @@ def json_option(unit: str) -> Decorator:
         callback=choose_form,
         help=f"Print one JSON object for each {unit}.",
     )
+
+
+def parse_per_gpu(text: str) -> int | Literal["auto"]:
+    """Parse the value of ``--per-gpu``. Raises click.UsageError."""
+    if text == "auto":
+        return "auto"
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_PER_GPU:
+        return int(text)
+    raise click.UsageError(f"--per-gpu {text}: write auto, or a number from 1 to {MOST_PER_GPU}")
 
 
 def parse_gpus(text: str) -> tuple[int | str, ...] | None:

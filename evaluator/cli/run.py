@@ -16,6 +16,8 @@ from evaluator.cli.options import (
     engine_option,
     gpus_option,
     parse_gpus,
+    parse_per_gpu,
+    per_gpu_option,
     runtime_option,
     sockets_option,
     unregistered_option,
@@ -70,6 +72,7 @@ NO_MASK_EXIT = 11
 @engine_option
 @runtime_option
 @gpus_option
+@per_gpu_option
 @click.option(
     "--name",
     help="Name of the run (default: derived from model, dataset, protocol and settings, so the "
@@ -155,6 +158,7 @@ def run(
     card: Path | None,
     sockets: str | None,
     gpus: str,
+    per_gpu: str,
     accepted: tuple[str, ...],
     shard: str | None,
     dry_run: bool,
@@ -179,6 +183,7 @@ def run(
         RunConfig(
             model=model,
             gpus=parse_gpus(gpus),
+            per_gpu=parse_per_gpu(per_gpu),
             accepted=frozenset(accepted),
             shard=parse_shard(shard) if shard else None,
             **settings,  # named as the fields of RunConfig

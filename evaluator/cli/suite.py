@@ -16,6 +16,8 @@ from evaluator.cli.options import (
     gpus_option,
     json_option,
     parse_gpus,
+    parse_per_gpu,
+    per_gpu_option,
     unregistered_option,
 )
 from evaluator.cli.suite_slurm import gather, slurm
@@ -23,9 +25,11 @@ from evaluator.cli.suite_slurm import gather, slurm
 logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from evaluator.evaluation.run_config import RunConfig
+    from evaluator.evaluation.suites import SuiteRunResult
+    from evaluator.manifests.suites import Suite
 
 
 @click.group(epilog="Example: umd suite run cpu")
@@ -135,26 +139,42 @@ def control(name: str, as_json: bool) -> None:
 @click.argument("name")
 @engine_option
 @gpus_option
+@per_gpu_option
 @data_root_option
 @click.option("--force", is_flag=True, help="Run in spite of errors in the data.")
 @unregistered_option
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS|FILE",
+    help="Scheduler of dask.distributed whose workers do the suite: its address, or the .json file "
+    "that it wrote. All machines share the folder of runs.",
+)
+@click.option(
+    "--shards",
+    type=click.IntRange(1),
+    default=4,
+    show_default=True,
+    metavar="N",
+    help="With --scheduler: parts into which each run is divided.",
+)
 @json_option("run")
 def run(
     name: str,
     engine: str,
     gpus: str,
+    per_gpu: str,
     data_root: Path | None,
     force: bool,
     unregistered: bool,
+    scheduler: str | None,
+    shards: int,
     as_json: bool,
 ) -> None:
     """Run suite NAME (or a .toml file): every model on every dataset under every protocol.
 
     If interrupted, the same command resumes the suite. The exit code is 1 if a run failed.
     """
-    from evaluator.cli.progress import Progress
     from evaluator.evaluation.run_config import RunConfig
-    from evaluator.evaluation.suites import run_suite
     from evaluator.manifests.suites import load_suite
 
     manifest = load_suite(name)
@@ -163,17 +183,17 @@ def run(
         dataset="",
         engine=engine,
         gpus=parse_gpus(gpus),
+        per_gpu=parse_per_gpu(per_gpu),
         data_root=data_root,
         force=force,
         unregistered=unregistered,
     )
-    with Progress(manifest.name) as bar:
-
-        def progress(started: RunConfig) -> Callable[[int, int, str], None]:
-            bar.start(f"{started.model} on {started.dataset} under {started.protocol}")
-            return bar.step
-
-        results = run_suite(manifest, config, progress=progress)
+    if scheduler is None:
+        results = _run_here(manifest, config)
+    else:
+        if gpus != "all":
+            raise click.UsageError("with --scheduler, each worker has its own GPUs; omit --gpus")
+        results = _run_on_workers(manifest, config, scheduler, shards)
     for result in results:
         if as_json:
             click.echo(json.dumps(asdict(result)))
@@ -184,3 +204,31 @@ def run(
     if runs and not as_json:
         click.echo(f"compare them: umd compare {' '.join(runs)}")
     raise SystemExit(0 if len(runs) == len(results) else 1)
+
+
+def _run_here(suite: Suite, config: RunConfig) -> Sequence[SuiteRunResult]:
+    """The runs of a suite on this machine, one after another."""
+    from evaluator.cli.progress import Progress
+    from evaluator.evaluation.suites import run_suite
+
+    with Progress(suite.name) as bar:
+
+        def progress(started: RunConfig) -> Callable[[int, int, str], None]:
+            bar.start(f"{started.model} on {started.dataset} under {started.protocol}")
+            return bar.step
+
+        return run_suite(suite, config, progress=progress)
+
+
+def _run_on_workers(
+    suite: Suite, config: RunConfig, scheduler: str, shards: int
+) -> Sequence[SuiteRunResult]:
+    """The runs of a suite on the workers of dask."""
+    from evaluator.evaluation.cluster.dask_suite import run_on_workers
+    from evaluator.evaluation.cluster.jobs import suite_jobs
+
+    def tell(line: str) -> None:
+        click.echo(line, err=True)
+
+    planned = suite_jobs(suite, config)
+    return run_on_workers(suite, planned, config, scheduler, shards=shards, tell=tell)

@@ -22,6 +22,7 @@ from evaluator.manifests.datasets import (
 from evaluator.manifests.subject_tables import read_subject_table, subject_table_of
 from evaluator.types import Case, Dataset, Modality, Reference, Scan
 from evaluator.volumes import read_grid
+from evaluator.volumes.volume_file import DICOM_HINT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,6 +144,8 @@ def _subgroups(manifest: DatasetManifest) -> Subgroups:
 def scan_problem(scan: Scan) -> str | None:
     """Why a scan allows no fair evaluation, by the headers of its files; None if it does."""
     for path in (scan.image, *(reference.path for reference in scan.references)):
+        if path.is_dir():
+            return f"{path} is a folder, where one file is expected{DICOM_HINT}"
         if not path.is_file():
             return f"{path} is missing"
     try:

@@ -6,7 +6,9 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from evaluator.errors import HostError
 from evaluator.evaluation.task_evaluation import TaskEvaluation
+from evaluator.types import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -27,6 +29,8 @@ class ClaimedEvaluation:
     evaluation: TaskEvaluation
     claims: Claims
     case: str
+    #: whether other sessions are on the same GPU
+    shared_gpu: bool = False
 
     @property
     def expects_request(self) -> bool:
@@ -39,8 +43,18 @@ class ClaimedEvaluation:
         return self.evaluation.next_request()
 
     def receive(self, outcome: RequestOutcome) -> None:
-        """See ``TaskEvaluation``. Raises HostError when the case was taken over."""
+        """See ``TaskEvaluation``.
+
+        Raises:
+            HostError: the case was taken over, or memory was short while sessions shared a GPU,
+                which says nothing of the model.
+        """
         self.claims.require(self.case)
+        if self.shared_gpu and lacked_memory(outcome):
+            raise HostError(
+                "the model ran out of memory while several sessions shared a GPU; run again with "
+                "a smaller --per-gpu, or without it: finished scans are kept"
+            )
         self.evaluation.receive(outcome)
 
 
@@ -50,32 +64,39 @@ def claimed_evaluations(
     claims: Claims,
     to_do: Collection[str],
     stopping: Callable[[], bool] = lambda: False,
+    shared_gpu: bool = False,
 ) -> Iterator[ClaimedEvaluation]:
     """The evaluations of tasks whose cases this process gets.
 
     Tasks of cases that another process has come last. Those of a process that lives are left to it.
     ``to_do`` are the cases of which a scan is to do, as far as is known. When ``stopping``, no
-    further task begins.
+    further task begins. ``shared_gpu``: other sessions are on the same GPU.
     """
+
+    def begun(task: ScanTask) -> ClaimedEvaluation:
+        evaluation = TaskEvaluation(context, task, expects_request=task.case in to_do)
+        return ClaimedEvaluation(evaluation, claims, task.case, shared_gpu)
+
     postponed: list[ScanTask] = []
     for task in tasks:
         if stopping():
             return
         if claims.claim(task.case) == "mine":
-            yield _evaluation(context, task, claims, to_do)
+            yield begun(task)
         else:
             postponed.append(task)
     for task in postponed:
         if stopping():
             return
         if claims.wait_for(task.case) == "mine":
-            yield _evaluation(context, task, claims, to_do)
+            yield begun(task)
         else:
             logger.info("case %s is left to another process", task.case)
 
 
-def _evaluation(
-    context: RunContext, task: ScanTask, claims: Claims, to_do: Collection[str]
-) -> ClaimedEvaluation:
-    evaluation = TaskEvaluation(context, task, expects_request=task.case in to_do)
-    return ClaimedEvaluation(evaluation, claims, task.case)
+def lacked_memory(outcome: RequestOutcome) -> bool:
+    """Whether a request, or one of its targets, failed for lack of memory."""
+    if outcome.failure is not None and outcome.failure.status == Status.OUT_OF_MEMORY:
+        return True
+    targets = outcome.reply.targets.values() if outcome.reply else ()
+    return any(entry.kind == "out-of-memory" for entry in targets if entry.status == "error")

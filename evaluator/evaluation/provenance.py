@@ -53,6 +53,7 @@ def run_info(
     *,
     cases: Sequence[Case],
     limits: LimitsInfo | None = None,
+    sessions_per_gpu: int = 1,
 ) -> RunInfo:
     """The content of ``run.json`` for a new run of these cases."""
     dataset, protocol = plan.dataset, plan.protocol
@@ -86,6 +87,7 @@ def run_info(
         engine=_engine_info(engine, config.runtime),
         limits=limits,
         gpus=tuple(map(_gpu_info, gpus)),
+        sessions_per_gpu=sessions_per_gpu,
         software=SoftwareInfo(version=version("umd-evaluator"), commit=_commit()),
         packages={name: version(name) for name in PACKAGES},
         host=HostInfo(

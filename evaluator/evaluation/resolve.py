@@ -10,6 +10,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from evaluator.containers.gpu_sessions import plan_sessions
 from evaluator.containers.gpus import Gpu, choose_gpus, find_gpus, visible_devices
 from evaluator.datasets import scan_problem
 from evaluator.datasets.image_plans import plan_problem
@@ -73,6 +74,8 @@ class ResolvedRun:
     #: limits that the engine cannot set, a sentence each
     unlimited: tuple[str, ...]
     gpus: tuple[Gpu, ...]
+    #: sessions on each of the GPUs
+    sessions: tuple[int, ...]
     #: all cases of the run, whatever the shard
     cases: tuple[Case, ...]
     #: what this process does: all of the run, or its shard
@@ -100,6 +103,10 @@ def resolve(config: RunConfig) -> ResolvedRun:
     resolved = resolve_plan(config)
     plan, cases, replay, engine = resolved.plan, resolved.cases, resolved.replay, resolved.engine
     gpus = choose_gpus(find_gpus(), config.gpus, plan.card, visible=visible_devices())
+    capacity = engine.capacity()
+    sessions = plan_sessions(
+        gpus, plan.card, config.per_gpu, cores=capacity.cores, memory=capacity.memory
+    )
     run_name = resolved.run_name
     run = _present_run(plan, run_name, image_known=resolved.image_built)
     of_shard = set(shard_cases(cases, config.shard))
@@ -119,11 +126,12 @@ def resolve(config: RunConfig) -> ResolvedRun:
         isolates=engine.isolates,
         unlimited=engine.unlimited(),
         gpus=gpus,
+        sessions=sessions,
         cases=cases,
         tasks=tasks,
         scans=scans,
         data=data,
-        disk=estimate_disk(_to_do(plan, scans), plan.protocol, workers=len(gpus)),
+        disk=estimate_disk(_to_do(plan, scans), plan.protocol, workers=sum(sessions)),
         finished=finished,
     )
 

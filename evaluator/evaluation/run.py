@@ -110,6 +110,7 @@ def execute(
         prepared.hashes,
         cases=resolved.cases,
         limits=described,
+        sessions_per_gpu=max(resolved.sessions, default=1),
     )
     run = create_run(name, info)
     if warning := clock_warning(run.info().started, datetime.now(UTC)):
@@ -124,7 +125,7 @@ def execute(
         context = _open_context(resolved, plan, run, report, stack)
         connection = _connect(resolved, context, engine, prepared.model, limits, history)
         claims = Claims(run.path, process.record.id, Liveness(run.path))
-        distributor = executor or LocalExecutor(resolved.gpus, run.name)
+        distributor = executor or LocalExecutor(resolved.gpus, run.name, resolved.sessions)
         _evaluate(resolved, context, claims, process, connection, distributor)
         require_not_stopped(process, run)
         background.finish()
@@ -241,13 +242,15 @@ def _evaluate(
     connection: ModelConnection,
     executor: Executor,
 ) -> None:
-    share = -(-len(resolved.scans) // max(len(resolved.gpus), 1))
+    share = -(-len(resolved.scans) // max(sum(resolved.sessions), 1))
     at_once = min(resolved.config.scans_per_batch, max(share, 1))
     to_do = {scan.case for scan in resolved.scans if scan.state == "to do"}
 
+    shared = max(resolved.sessions, default=1) > 1
+
     def work(tasks: Iterator[ScanTask], gpu: str | None) -> None:
         connection.answer_all(
-            claimed_evaluations(context, tasks, claims, to_do, lambda: process.stopping),
+            claimed_evaluations(context, tasks, claims, to_do, lambda: process.stopping, shared),
             context.workspace,
             gpu=gpu,
             session=connection.session,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from evaluator.errors import UserError
 from evaluator.evaluation.model_connection import SCANS_PER_BATCH
-from evaluator.plain_text import clean_text
+from evaluator.files import require_utf8
 from evaluator.runs.shards import Shard
 
 #: scans that are predicted again unless the user says how many
@@ -26,6 +27,8 @@ class RunConfig:
     runtime: str | None = None
     #: indices of the GPUs to use; None: all of them, if the model can use one
     gpus: tuple[int | str, ...] | None = None
+    #: sessions on each GPU; "auto": as many as its memory holds by the model's card
+    per_gpu: int | Literal["auto"] = 1
     #: name of the run; None: derived from model, dataset, protocol and settings
     name: str | None = None
     #: run whose prompts (and shared clicks) are replayed
@@ -73,14 +76,7 @@ class RunConfig:
             if texts[option].endswith(".toml"):
                 texts[option] = str(Path(texts[option]).absolute())
         texts["--data-root"] = str(self.data_root.absolute()) if self.data_root else ""
-        for option, text in texts.items():
-            try:
-                text.encode()
-            except UnicodeEncodeError as error:
-                raise UserError(
-                    f"{option} {clean_text(text)}: character {error.start + 1} is no UTF-8, and "
-                    "the run could not record it; rename the file or folder"
-                ) from None
+        require_utf8(texts, "the run could not record it")
 
 
 def parse_shard(text: str) -> Shard:

@@ -74,7 +74,7 @@ def write_page(path: Path, page: Page, header: SiteHeader) -> Path:
         script_sources=f"'sha256-{digest}'",
         **page.context,
     )
-    write_output(path, text.encode())
+    write_output(path, text.encode("utf-8", "backslashreplace"))
     return path
 
 

@@ -122,7 +122,7 @@ class Site:
 
     def text(self, file: str, content: str) -> None:
         """Write a text file."""
-        self.bytes(file, content.encode())
+        self.bytes(file, content.encode("utf-8", "backslashreplace"))
 
     def figure(self, figure: Figure) -> FigureView:
         """Keep a figure as SVG, PDF and CSV; returns what a page shows."""

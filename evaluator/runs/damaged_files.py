@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from evaluator.errors import DamagedFileError, write_fault
 from evaluator.runs.json_types import read_typed
-from evaluator.runs.records import ScanRecord, ScanScores
+from evaluator.runs.records import CasePrompts, ScanRecord, ScanScores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,10 @@ def readable_record(path: Path, place: Place) -> ScanRecord | None:
 
 
 def set_aside_damaged(folder: Path, place: Place) -> None:
-    """Move damaged and stray records and scores to ``damaged/``; the run makes them anew.
+    """Move damaged and stray records, scores and prompts to ``damaged/``.
+
+    The run makes them anew. Prompts are simulated again from the same seeds. Prompts that can be
+    read, but were changed, stay and are refused where they are used.
 
     Args:
         folder: the run folder.
@@ -46,11 +49,16 @@ def set_aside_damaged(folder: Path, place: Place) -> None:
     for path in sorted((folder / "records").glob("*/*.json")):
         if readable_record(path, place) is None:
             _set_aside(folder, path)
-    for path in sorted((folder / "scores").glob("*/*.json")):
-        try:
-            read_typed(ScanScores, path)
-        except DamagedFileError:
-            _set_aside(folder, path)
+    others: tuple[tuple[str, type], ...] = (
+        ("scores/*/*.json", ScanScores),
+        ("prompts/*.json", CasePrompts),
+    )
+    for pattern, kind in others:
+        for path in sorted(folder.glob(pattern)):
+            try:
+                read_typed(kind, path)
+            except DamagedFileError:
+                _set_aside(folder, path)
 
 
 @lru_cache(maxsize=1000)

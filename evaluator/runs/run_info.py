@@ -217,6 +217,8 @@ class RunInfo:
     #: None: the run is of an earlier version
     limits: LimitsInfo | None = None
     gpus: tuple[GpuInfo, ...] = ()
+    #: sessions that shared a GPU, at most, in any process of the run
+    sessions_per_gpu: int = 1
     software: SoftwareInfo
     #: Python package -> version
     packages: Mapping[str, str] = field(default_factory=dict)
@@ -241,7 +243,8 @@ class RunInfo:
         Args:
             present: what ``run.json`` would be if the other process had started the run.
         """
-        info = replace(self, engine=self.engine.also(present.engine))
+        shared = max(self.sessions_per_gpu, present.sessions_per_gpu)
+        info = replace(self, engine=self.engine.also(present.engine), sessions_per_gpu=shared)
         if info.limits and present.limits:
             limits = info.limits.also_watched(present.limits.output_limit)
             info = replace(info, limits=limits)

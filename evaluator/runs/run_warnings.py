@@ -26,6 +26,11 @@ def warnings_of(run: RunStore) -> list[str]:
         )
     if missing := run.missing_scans():
         warnings.append(f"INCOMPLETE: {missing} of {info.scans} scans are not done yet.")
+    if info.sessions_per_gpu > 1:
+        warnings.append(
+            f"SHARED GPU: up to {info.sessions_per_gpu} sessions shared one GPU, so a request took "
+            "longer than alone."
+        )
     if changed := change_warning(run):
         warnings.append(changed)
     return warnings

@@ -8,6 +8,7 @@ says of which files it was made, so that a table older than the record is seen a
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import pandas as pd
 
 from evaluator.errors import UserError
-from evaluator.files import fingerprint, write_bytes
+from evaluator.files import file_sha256, fingerprint, write_bytes
 from evaluator.runs.changed_files import record_files
 from evaluator.runs.file_states import file_states
 from evaluator.runs.prediction_rows import prediction_rows, scan_columns
@@ -68,6 +69,8 @@ _ORDER = ["case", "modality", "seed", "round", "target"]
 SOURCE = b"umd.source"
 #: under this key the table of scores names the versions of the scorer
 SCORERS = b"umd.scorers"
+#: under this key the Parquet files have the sha256 of scores.csv
+CSV = b"umd.csv"
 
 
 def at_round(frame: pd.DataFrame, number: int | None, protocol: Protocol) -> pd.DataFrame:
@@ -109,37 +112,44 @@ def gather(run: RunStore) -> pd.DataFrame:
     """
     source = source_of(run)
     scores = read_scores(run)
-    write_bytes(run.path / "scores.csv", scores.to_csv(index=False).encode())
-    scorers = " ".join(map(str, read_scorers(run)))
+    text = scores.to_csv(index=False).encode()
+    write_bytes(run.path / "scores.csv", text)
+    scorers, csv = " ".join(map(str, read_scorers(run))), hashlib.sha256(text).hexdigest()
     for name, frame in (("scores", scores), ("predictions", read_predictions(run))):
-        write_bytes(run.path / f"{name}.parquet", parquet(frame, source, scorers))
+        write_bytes(run.path / f"{name}.parquet", parquet(frame, source, scorers, csv))
     record_files(run)
     return scores
 
 
 def tables_are_current(run: RunStore) -> bool:
-    """Whether the run's tables were made of its files as they are."""
+    """Whether the run's tables were made of its files as they are, and are whole."""
     import pyarrow as pa
 
-    source = source_of(run).encode()
+    source, csv = source_of(run).encode(), b""
     for name in ("scores", "predictions"):
         try:
             with (run.path / f"{name}.parquet").open("rb") as file:
-                if _table_source(file) != source:
-                    return False
+                facts = _facts_of(file)
         except (OSError, pa.ArrowInvalid):
             return False
-    return (run.path / "scores.csv").is_file()
+        if facts.get(SOURCE) != source:
+            return False
+        csv = facts.get(CSV, b"")
+    try:
+        present = file_sha256(run.path / "scores.csv").encode()
+    except OSError:
+        return False
+    return csv in (b"", present)  # empty: a table of an earlier version
 
 
-def _table_source(file: BinaryIO) -> bytes | None:
-    """The state of the run that a Parquet table was made of.
+def _facts_of(file: BinaryIO) -> dict[bytes, bytes]:
+    """What a Parquet table says of itself.
 
     The caller opens the file, as pyarrow opens no path that is not UTF-8.
     """
     import pyarrow.parquet as pq
 
-    return (pq.read_schema(file).metadata or {}).get(SOURCE)
+    return pq.read_schema(file).metadata or {}
 
 
 def gathered(run: RunStore, name: str) -> pd.DataFrame | None:
@@ -154,7 +164,7 @@ def gathered(run: RunStore, name: str) -> pd.DataFrame | None:
     columns = COLUMNS if name == "scores" else PREDICTION_COLUMNS
     try:
         with path.open("rb") as file:
-            if _table_source(file) != source_of(run).encode():
+            if _facts_of(file).get(SOURCE) != source_of(run).encode():
                 return None
             return _tidy(pq.read_table(file).to_pandas(), columns)
     except (OSError, KeyError, pa.ArrowInvalid):
@@ -168,14 +178,14 @@ def source_of(run: RunStore) -> str:
     return fingerprint({"columns": [*COLUMNS, *PREDICTION_COLUMNS], "files": states})
 
 
-def parquet(frame: pd.DataFrame, source: str = "", scorers: str = "") -> bytes:
-    """A table as the bytes of a Parquet file that names its source and its scorers."""
+def parquet(frame: pd.DataFrame, source: str = "", scorers: str = "", csv: str = "") -> bytes:
+    """A table as the bytes of a Parquet file that names its source, scorers and hash of the CSV."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = pa.Table.from_pandas(frame, preserve_index=False)
     buffer = io.BytesIO()
-    facts = {SOURCE: source.encode(), SCORERS: scorers.encode()}
+    facts = {SOURCE: source.encode(), SCORERS: scorers.encode(), CSV: csv.encode()}
     metadata = (table.schema.metadata or {}) | facts
     pq.write_table(table.replace_schema_metadata(metadata), buffer)
     return buffer.getvalue()

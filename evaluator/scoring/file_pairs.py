@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from evaluator.errors import UserError
+from evaluator.plain_text import readable_name
 from evaluator.volumes import SUFFIXES
 from evaluator.volumes.volume_file import DICOM_HINT
 
@@ -99,12 +100,15 @@ def name_notes(pairs: Sequence[Pair], unpaired: Sequence[str]) -> list[str]:
 
 
 def stem(path: Path) -> str:
-    """A volume's name without its suffix, in Unicode's composed form."""
-    name = unicodedata.normalize("NFC", path.name)
+    """A volume's name without its suffix, in Unicode's composed form.
+
+    Bytes that are no UTF-8 are written as ``readable_name`` does.
+    """
+    name = unicodedata.normalize("NFC", readable_name(path.name))
     for suffix in SUFFIXES:
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
-    return unicodedata.normalize("NFC", path.stem)
+    return unicodedata.normalize("NFC", readable_name(path.stem))
 
 
 def _describe_folders(folder: Path) -> str:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: seconds until the first byte of an image
+COPY_SECONDS = 1800
+
 
 class BuildClient:
     """The images of Docker, or of Podman's service; see ``evaluator.zoo.image_store.ImageStore``.
@@ -117,9 +120,24 @@ class BuildClient:
 
     def save(self, reference: str, path: Path) -> None:
         """See ``ImageStore``."""
-        with whole_file(path) as part, engine_faults(self._client), part.open("wb") as file:
+        with (
+            whole_file(path) as part,
+            engine_faults(self._client),
+            part.open("wb") as file,
+            self._with_patience(),
+        ):
             for chunk in self._client.images.get(reference).save(named=reference):
                 file.write(chunk)
+
+    @contextmanager
+    def _with_patience(self) -> Iterator[None]:
+        """Wait longer for an answer: Docker packs all of an image before it sends a byte."""
+        api = self._client.api
+        usual, api.timeout = api.timeout, COPY_SECONDS
+        try:
+            yield
+        finally:
+            api.timeout = usual
 
     def load(self, path: Path) -> list[str]:
         """See ``ImageStore``."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from evaluator import paths
 from evaluator.containers.contracts import API_LABEL, CONTRACTS, SOCKETS_LABEL
 from evaluator.errors import ModelFilesError, UserError
+from evaluator.files import require_utf8
 from evaluator.zoo.cards import parse_card
 from evaluator.zoo.foreign_cards import DEFAULT_CARDS, card_labels, socket_labels
 from evaluator.zoo.image_definitions import (
@@ -37,6 +38,7 @@ def add_image(
     sockets: str | None = None,
     weights: Path | None = None,
     replace: bool = False,
+    labels_first: bool = False,
 ) -> tuple[Path, ImageDescription]:
     """Register an image as a model.
 
@@ -50,6 +52,7 @@ def add_image(
             ``manifests/sockets``.
         weights: tar file of weights, for ``/opt/ml/model``.
         replace: overwrite the definition of another image with this name.
+        labels_first: ``contract`` and ``sockets`` are for an image whose labels name none.
 
     Returns:
         the definition file, and what the image declares about itself.
@@ -57,6 +60,8 @@ def add_image(
     Raises:
         UserError: the image, its contract or its card cannot be used; the message says why.
     """
+    texts = {"the name": name, "--image": source, "--weights-archive": str(weights or "")}
+    require_utf8(texts, "the definition of the model could not hold it")
     if (paths.project() / "dockerfiles" / f"{name}.Dockerfile").exists():
         raise UserError(f"the checkout has a model {name}; choose another name")
     if (paths.user_models() / name / DOCKERFILE).exists():
@@ -65,6 +70,8 @@ def add_image(
     is_file = archive.is_file()
     digest = _load(archive, builder) if is_file else _find(source, builder)
     described = builder.describe(digest)
+    if labels_first:
+        contract, sockets = _unlabelled(described, contract, sockets)
     chosen = _contract_of(described, source, contract)
     if sockets is not None and chosen != "grand-challenge":
         raise UserError(f"--sockets is for contract grand-challenge; this image has {chosen}")
@@ -96,6 +103,18 @@ def add_image(
     )
     write_definition(path, image)
     return path, described
+
+
+def _unlabelled(
+    described: ImageDescription, contract: str | None, sockets: str | None
+) -> tuple[str | None, str | None]:
+    """Contract and socket map, each None if the image's labels name one."""
+    label = described.labels.get("umd.contract", "")
+    if label or API_LABEL in described.labels:
+        contract = None
+    is_algorithm = (contract or label or "grand-challenge") == "grand-challenge"
+    brings_map = SOCKETS_LABEL in described.labels
+    return contract, sockets if is_algorithm and not brings_map else None
 
 
 def _contract_of(described: ImageDescription, source: str, contract: str | None) -> str:

@@ -91,10 +91,12 @@ class Site:
             worker = subprocess.Popen(words, env=self.variables, stdout=log, stderr=log)
         self.workers.append(worker)
 
-    def work(self, seconds: float = 600.0) -> None:
-        """Let one worker do all that waits."""
-        self.start_worker()
-        assert self.workers[-1].wait(timeout=seconds) == 0, self.log.read_text()[-3000:]
+    def work(self, seconds: float = 600.0, workers: int = 1) -> None:
+        """Let workers do all that waits."""
+        for _ in range(workers):
+            self.start_worker()
+        for worker in self.workers[-workers:]:
+            assert worker.wait(timeout=seconds) == 0, self.log.read_text()[-3000:]
 
     def attempts(self) -> list[int]:
         """The processes of attempts at submissions of this challenge."""
@@ -177,23 +179,34 @@ def _content(path: Path) -> Any:
     return {"totals": totals, "scores": scores, "predictions": dict(result.predictions)}
 
 
-def disturb(site: Site, kills: int, seed: int, between: dict[int, Any] | None = None) -> int:
-    """Let two workers work and kill them at random moments; then let one finish.
+def disturb(
+    site: Site,
+    kills: int,
+    seed: int,
+    between: dict[int, Any] | None = None,
+    pauses: tuple[float, float] = PAUSES,
+    workers: int = 2,
+    seconds: float = 600.0,
+) -> int:
+    """Let workers work and kill them at random moments; then let them finish.
 
     Args:
         site: the challenge, whose submissions wait.
         kills: how many times something is killed.
         seed: of the moments.
         between: number of a kill -> what is done after it.
+        pauses: between two kills, seconds: the shortest and the longest.
+        workers: how many work at the same time.
+        seconds: that they may take after the last kill.
 
     Returns:
         how often something was killed.
     """
     chance, done = random.Random(seed), 0
     while done < kills:
-        while len([worker for worker in site.workers if worker.poll() is None]) < 2:
+        while len([worker for worker in site.workers if worker.poll() is None]) < workers:
             site.start_worker()
-        time.sleep(chance.uniform(*PAUSES))
+        time.sleep(chance.uniform(*pauses))
         what = chance.choice(("worker", "attempt", "both"))
         if not site.kill(what):
             if not _is_open(site):
@@ -203,7 +216,7 @@ def disturb(site: Site, kills: int, seed: int, between: dict[int, Any] | None = 
         if between and done in between:
             between[done]()
     while _is_open(site):
-        site.work()
+        site.work(seconds, workers)
     for worker in site.workers:
         worker.wait(timeout=60)
     return done

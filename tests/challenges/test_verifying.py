@@ -58,6 +58,12 @@ def remove_result(challenge):
     paths_of(challenge)[0].unlink()
 
 
+def remove_submission(challenge):
+    """One without a result, which no result misses."""
+    facts = {"team": "green", "track": "box", "phase": "test"}
+    challenge.folder.log.append("received", submission="20260101-0", actor="green", facts=facts)
+
+
 def new_key(challenge):
     shutil.rmtree(challenge.folder.signing_key.parent)
     create_keys(challenge.folder.path / "private")
@@ -74,6 +80,7 @@ def new_key(challenge):
         (change_team, "team is 'red', and was 'blue'"),
         (cut_record, "submission.json"),
         (remove_result, "which is missing"),
+        (remove_submission, "the log tells of submission 20260101-0, whose files are missing"),
         (new_key, "signed with another key"),
     ],
 )

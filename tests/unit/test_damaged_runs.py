@@ -49,11 +49,17 @@ def test_a_damaged_record_is_named_passed_over_and_made_again(run, content, mess
     assert names == ["records-a.a-CT.json", "records-a.a-copy.json", "records-a.a-stray.json"]
 
 
-def test_a_damaged_score_file_is_made_again(run):
+def test_damaged_scores_and_prompts_are_made_again(run):
     store, data = run
-    before = scores(store)
+    before, prompts = scores(store), store.prompts_path("b.a").read_bytes()
     store.score_path("a.a", "CT").write_text('{"rows": ')
+    store.prompts_path("b.a").write_bytes(prompts[: len(prompts) // 2])
     assert scores(order("painter", data, engine="local")) == before
+    assert store.prompts_path("b.a").read_bytes() == prompts
+    # prompts that can be read but were changed are refused, not simulated again
+    store.prompts_path("b.a").write_bytes(prompts.replace(b'"0"', b'"7"'))
+    with pytest.raises(UserError, match="prompts"):
+        order("painter", data, engine="local", rehash=True)
 
 
 def test_a_damaged_run_json_is_a_sentence(run):

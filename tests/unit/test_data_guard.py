@@ -13,6 +13,7 @@ import evaluator
 from evaluator.analysis.displacements import describe_displacements, displacements
 from evaluator.analysis.run_header import header
 from evaluator.cli.main import umd
+from evaluator.datasets.load import load_dataset, scan_problem
 from evaluator.errors import DatasetError, HostError, RunConflictError
 from evaluator.evaluation.data_guard import stop_disjoint
 from evaluator.evaluation.resolve import resolve
@@ -134,6 +135,14 @@ FAULTS = {
     "missing": (lambda folder: (folder / "a_PT_image.nii.gz").unlink(), "is missing"),
     "nan": (lambda folder: spoil(folder, "a_PT", with_nan), "NaN or infinite values"),
 }
+
+
+def test_a_folder_in_the_place_of_an_image_is_not_called_missing(data, tmp_path):
+    image = tmp_path / "data" / "a_PT_image.nii.gz"
+    image.unlink()
+    image.mkdir()
+    scan = load_dataset(data).cases[0].scans["PT"]
+    assert "is a folder, where one file is expected. DICOM" in scan_problem(scan)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -6,12 +6,15 @@ import gc
 import hashlib
 import json
 import warnings
+from types import SimpleNamespace
 
 import pytest
 
 from evaluator.containers.engines.address import USUAL_SOCKET, docker_address
 from evaluator.containers.engines.docker import DockerEngine
+from evaluator.containers.engines.docker_connection import CALL_SECONDS
 from evaluator.errors import EngineUnavailableError
+from evaluator.zoo.docker_client import COPY_SECONDS, BuildClient
 
 
 def make_context(folder, name, body=None):
@@ -76,3 +79,19 @@ def test_an_engine_that_does_not_answer_leaves_no_socket_open(tmp_path, monkeypa
             DockerEngine.connect()
         gc.collect()
     assert [warning for warning in found if issubclass(warning.category, ResourceWarning)] == []
+
+
+def test_a_saved_image_may_take_long_until_its_first_byte(tmp_path):
+    """Docker packs the whole image before it sends a byte; other calls keep their limit."""
+    waited = []
+    api = SimpleNamespace(timeout=CALL_SECONDS)
+
+    def save(named):
+        waited.append((named, api.timeout))
+        yield b"image"
+
+    images = SimpleNamespace(get=lambda _: SimpleNamespace(save=save))
+    BuildClient(SimpleNamespace(api=api, images=images)).save("team:1", tmp_path / "a.tar")
+    assert (tmp_path / "a.tar").read_bytes() == b"image"
+    assert waited == [("team:1", COPY_SECONDS)]
+    assert api.timeout == CALL_SECONDS < COPY_SECONDS

@@ -48,6 +48,15 @@ def test_a_finished_run_is_not_read_again(config, monkeypatch):
     assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*.*")} == before
 
 
+def test_a_torn_table_of_a_finished_run_is_written_again(config):
+    run = execute(resolve(config))
+    table = run.path / "scores.csv"
+    body = table.read_bytes()
+    table.write_bytes(body[: len(body) // 2])
+    execute(resolve(config))
+    assert table.read_bytes() == body
+
+
 def test_a_change_of_the_run_or_of_the_data_is_seen(config, tmp_path):
     run = execute(resolve(config))
     score = run.score_path("b.a", "PT")

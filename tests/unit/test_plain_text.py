@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import os
 import unicodedata
 
@@ -12,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evaluator.cli.main import main
 from evaluator.containers.engines.process_output import Lines, LogFile
 from evaluator.containers.replies import clean_reply
 from evaluator.files import csv_bytes, read_json
-from evaluator.plain_text import clean_json, clean_text, without_formula
+from evaluator.plain_text import clean_json, clean_text, readable_name, without_formula
 from evaluator.types import Failure, Status
 from tests.command import umd
 from tests.conftest import order
@@ -144,3 +146,38 @@ def test_a_run_that_could_not_be_recorded_is_refused(option, tmp_path):
     assert ended.returncode == 2
     assert f"{option} " in ended.stderr
     assert "is no UTF-8" in ended.stderr
+
+
+ODD = os.fsdecode(b"x\xffy")
+
+
+def test_names_of_bytes_that_are_no_text_stay_different_and_can_be_written():
+    assert readable_name(ODD) == "x\\xffy"
+    assert readable_name(os.fsdecode(b"x\xfey")) != readable_name(ODD)
+    assert readable_name("肝 é") == "肝 é"
+
+
+def close_log_files():
+    logger = logging.getLogger("evaluator")
+    for handler in [each for each in logger.handlers if isinstance(each, logging.FileHandler)]:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def test_the_command_line_may_hold_such_a_name(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["umd", ODD])
+    assert umd("--log-file", tmp_path / ODD, "organs", "liver").returncode == 0
+    close_log_files()
+    assert "x\\udcffy" in (tmp_path / ODD).read_text()
+    ended = umd("models", "add", "x", "--image", ODD, "--contract", "cvpr25")
+    assert "--image x\\xffy: character 2 is no UTF-8" in ended.stderr
+
+
+def test_such_a_name_is_a_fault_of_the_user_wherever_it_arrives(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["umd", "organs"])
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr("evaluator.cli.main.umd", lambda **_: ODD.encode())
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "x\\xffy: a name of bytes that are no UTF-8" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
@@ -425,3 +426,10 @@ def test_label_1_of_a_map_of_several_labels_is_no_mask_of_the_files_name(tmp_pat
     )
     (pair,) = objects(done)
     assert [target["name"] for target in pair["targets"]] == ["1", "2"]
+
+
+def test_files_whose_names_are_no_text_are_scored_under_names_that_json_can_hold(tmp_path):
+    for folder in ("p", "r"):
+        for name in (b"c\xff1", b"c\xfe1"):
+            save(tmp_path / folder / os.fsdecode(name + b".nii.gz"), box(1))
+    assert names(score(tmp_path, "--json")) == {"c\\xff1": ["c\\xff1"], "c\\xfe1": ["c\\xfe1"]}

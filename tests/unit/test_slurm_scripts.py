@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from evaluator.errors import HostError, ManifestError
-from evaluator.evaluation.cluster import slurm
+from evaluator.errors import HostError, ManifestError, UserError
+from evaluator.evaluation.cluster import slurm, slurm_suite
 from evaluator.evaluation.cluster.slurm import expand_tasks, parse_sacct, parse_squeue
-from evaluator.evaluation.cluster.slurm_records import SlurmTask
+from evaluator.evaluation.cluster.slurm_records import SlurmArray, SlurmTask
 from evaluator.evaluation.cluster.slurm_scripts import array_script, gpu_problem, request_of
+from evaluator.evaluation.cluster.slurm_suite import SlurmScripts, submit_suite
 from evaluator.manifests.sites import Site, format_time, load_site, parse_time
+from evaluator.manifests.suites import Suite
 from evaluator.runs.shards import Shard
 from evaluator.runs.timings import TimeEstimate
 from evaluator.types import ModelCard
@@ -212,3 +216,33 @@ def test_squeue_lists_each_waiting_task_since_it_cuts_long_lists_short(program, 
     program("squeue", "")
     assert slurm.task_states([12]) == {}
     assert "--array" in (tmp_path / "arguments").read_text().split()
+
+
+def test_two_calls_at_once_submit_a_suite_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("UMD_RUNS", str(tmp_path))
+    task = SlurmTask(dataset="d", protocol="box", run="net.d.box", shard="1/1")
+    array = SlurmArray(model="net", image="sha256:0", script="net.sh", tasks=(task,))
+    scripts = SlurmScripts(texts={}, arrays=(array,), refused=())
+    suite = Suite(name="mine", title="Mine", models=["net"], datasets=["d"], protocols=["box"])
+    submitted = []
+
+    def submit(script: Path, _options: list[str]) -> int:
+        time.sleep(0.05)  # the other call comes meanwhile
+        submitted.append(script.name)
+        return len(submitted)
+
+    monkeypatch.setattr(slurm_suite, "submit", submit)
+    monkeypatch.setattr(slurm_suite, "tasks_to_submit", lambda *_: [0])
+
+    def call(_number: int) -> object:
+        planned = SimpleNamespace(jobs=())
+        try:
+            return submit_suite(suite, "mine", scripts, planned, site(report=False), again=False)
+        except UserError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(call, range(2)))
+    assert submitted == ["net.sh", "gather.sh"]
+    (refusal,) = [answer for answer in answers if isinstance(answer, str)]
+    assert "suite mine was submitted before" in refusal

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from docker.errors import APIError
 
 from evaluator.containers import ModelSession, StartHistory, answer_batch
+from evaluator.containers.engines.docker_errors import refused_start
+from evaluator.containers.engines.podman_engine import refusal
+from evaluator.containers.engines.refusals import lacks_of_host
 from evaluator.containers.engines.spec import Exit, Limits, Model, RefusedStartError
 from evaluator.containers.requests import StagedRequest
 from evaluator.containers.workspace import fresh_workspace
@@ -248,3 +252,30 @@ def test_what_a_failed_start_wrote_goes_with_it_and_answers_stay(tmp_path):
     discard_rest(tmp_path, {tmp_path / "answer"})
     assert [path.name for path in tmp_path.iterdir()] == ["answer"]
     assert (tmp_path / "answer" / "file").is_file()
+
+
+@pytest.mark.parametrize(
+    ("reason", "lack"),
+    [
+        # reported for engines whose disk, /dev/shm, kernel memory or processes were used up
+        ("mounting shm tmpfs: no space left on device", "no space left on device"),
+        ("mkdir /sys/fs/cgroup/memory/docker/4f: cannot allocate memory: unknown.", "cannot alloc"),
+        ("write /var/lib/docker/tmp/x: no space left on device", "no space left"),
+        ("fork/exec /usr/bin/shim: resource temporarily unavailable", "resource"),
+        (
+            "can't copy bootstrap data to pipe: resource temporarily unavailable: unknown",
+            "resource",
+        ),
+        # an image chooses these names
+        ('exec: "/no space left on device": no such file or directory: unknown', ""),
+        ('exec: "/x": no space left on device', ""),
+        ("unable to find user no space left on device: no matching entries in passwd file", ""),
+        ("Minimum memory limit allowed is 6MB", ""),
+        ("", ""),
+    ],
+)
+def test_what_the_machine_lacks_is_not_the_models_fault(reason, lack):
+    error = refused_start(None, APIError("refused", explanation=reason))
+    assert isinstance(error, HostError if lack else RefusedStartError)
+    assert isinstance(refusal(reason), HostError if lack else RefusedStartError)
+    assert lack in lacks_of_host(reason)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import docker.errors
 import requests
 
+from evaluator.containers.engines.refusals import lacks_of_host
 from evaluator.containers.engines.spec import RefusedStartError
 from evaluator.errors import HostError
 
@@ -62,6 +63,11 @@ def refused_start(client: Any, error: docker.errors.APIError) -> HostError | Ref
         return HostError(
             f"the container engine{address_of(client)} does not see a folder of the evaluator: "
             f"{reason}; see: umd doctor"
+        )
+    if lack := lacks_of_host(error.explanation or str(error)):
+        return HostError(
+            f"the container engine{address_of(client)} cannot start a container on this machine "
+            f"({lack}): {reason}; free what is missing and run again, nothing is lost"
         )
     return RefusedStartError(reason)
 

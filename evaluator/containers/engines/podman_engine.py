@@ -34,6 +34,7 @@ from evaluator.containers.engines.programs import (
     make_private_folder,
     runtime_folder,
 )
+from evaluator.containers.engines.refusals import lacks_of_host
 from evaluator.containers.engines.spec import Capacity, RefusedStartError
 from evaluator.containers.gpus import find_gpus
 from evaluator.errors import EngineUnavailableError, HostError
@@ -211,6 +212,11 @@ def refusal(reason: str) -> HostError | RefusedStartError:
         return HostError(f"the image is no longer on this machine ({reason}); run again")
     if "no such file or directory" in reason and "statfs" in reason:
         return HostError(f"podman does not see a folder of the evaluator: {reason}")
+    if lack := lacks_of_host(reason):
+        return HostError(
+            f"podman cannot create a container on this machine ({lack}): {reason}; free what is "
+            "missing and run again, nothing is lost"
+        )
     return RefusedStartError(reason)
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
 import shlex
-import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluator import paths
 from evaluator.errors import UserError
+from evaluator.evaluation.cluster.command_lines import (
+    absolute,
+    program,
+    run_arguments,
+    umd_environment,
+)
 from evaluator.evaluation.cluster.resubmission import continued, tasks_to_submit
 from evaluator.evaluation.cluster.slurm import submit, task_states
 from evaluator.evaluation.cluster.slurm_records import (
@@ -32,6 +34,7 @@ from evaluator.evaluation.cluster.slurm_scripts import (
 )
 from evaluator.evaluation.suites import SuiteRunResult
 from evaluator.files import write_bytes
+from evaluator.locks import file_lock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,10 +46,6 @@ if TYPE_CHECKING:
     from evaluator.manifests.suites import Suite
 
 logger = logging.getLogger(__name__)
-
-#: variables of umd that the nodes need, with the folders of this machine
-FOLDERS = {"UMD_PROJECT": paths.project, "UMD_RUNS": paths.runs, "UMD_CACHE": paths.cache}
-VARIABLES = ("UMD_DATA", "UMD_MODELS", "UMD_SHARED_DATA", "UMD_PODMAN")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +92,8 @@ def slurm_scripts(
             site,
             suite=suite.name,
             umd=_program(site),
-            environment=_environment(),
-            arguments=_arguments(config),
+            environment=umd_environment(),
+            arguments=run_arguments(config),
         )
     if not arrays:
         raise UserError(
@@ -125,6 +124,14 @@ def submit_suite(
         UserError: the suite was submitted before and ``again`` is not set, or Slurm refuses it.
         HostError: Slurm's controller does not answer.
     """
+    # a second call waits, and then sees what the first one submitted
+    with file_lock(slurm_folder(suite) / "submit.lock", "umd suite slurm", optional=True):
+        return _submit(suite, source, scripts, planned, site, again=again)
+
+
+def _submit(
+    suite: Suite, source: str, scripts: SlurmScripts, planned: SuiteJobs, site: Site, *, again: bool
+) -> SlurmRecord:
     earlier = read_slurm_record(suite)
     if earlier is not None and earlier.jobs() and not again:
         raise UserError(
@@ -138,7 +145,7 @@ def submit_suite(
         write_bytes(folder / name, text.encode())
     record = SlurmRecord(
         suite=suite.name,
-        source=_absolute(source),
+        source=absolute(source),
         site=site.model_dump(mode="json", exclude_none=True),
         arrays=scripts.arrays,
         refused=scripts.refused,
@@ -189,8 +196,8 @@ def _array(model: str, jobs: Sequence[SuiteJob], site: Site) -> SlurmArray:
         for shard in job.shards(site.shards):
             tasks.append(
                 SlurmTask(
-                    dataset=_absolute(job.dataset),
-                    protocol=_absolute(job.protocol),
+                    dataset=absolute(job.dataset),
+                    protocol=absolute(job.protocol),
                     run=job.run,
                     shard=str(shard),
                 )
@@ -201,15 +208,15 @@ def _array(model: str, jobs: Sequence[SuiteJob], site: Site) -> SlurmArray:
 def _final_scripts(suite: Suite, source: str, site: Site) -> dict[str, str]:
     folder = slurm_folder(suite)
     commands = {
-        "gather": [["suite", "gather", _absolute(source)]],
-        "report": [["report", "--suite", _absolute(source), "-o", str(folder / "report")]],
+        "gather": [["suite", "gather", absolute(source)]],
+        "report": [["report", "--suite", absolute(source), "-o", str(folder / "report")]],
     }
     if not site.report:
         del commands["report"]
     texts: dict[str, str] = {}
     for name, words in commands.items():
         texts[f"{name}.sh"] = final_script(
-            name, words, site, suite=suite.name, umd=_program(site), environment=_environment()
+            name, words, site, suite=suite.name, umd=_program(site), environment=umd_environment()
         )
     return texts
 
@@ -220,32 +227,10 @@ def _refused(job: SuiteJob, reason: str) -> SuiteRunResult:
     )
 
 
-def _absolute(name: str) -> str:
-    """A file's absolute path; names stay."""
-    return str(Path(name).absolute()) if name.endswith(".toml") else name
-
-
 def _program(site: Site) -> str:
     if site.umd:
         return site.umd
-    beside = Path(sys.executable).with_name("umd")
-    return shlex.quote(str(beside)) if beside.exists() else "umd"
-
-
-def _environment() -> dict[str, str]:
-    folders = {name: str(folder()) for name, folder in FOLDERS.items()}
-    return folders | {name: os.environ[name] for name in VARIABLES if name in os.environ}
-
-
-def _arguments(config: RunConfig) -> list[str]:
-    words: list[str] = []
-    if config.data_root:
-        words += ["--data-root", str(config.data_root.absolute())]
-    if config.force:
-        words.append("--force")
-    if config.unregistered:
-        words.append("--unregistered")
-    return words
+    return shlex.quote(program())
 
 
 def _now() -> str:

@@ -1,10 +1,11 @@
-"""The executor of one machine: one worker thread for each GPU, or one without."""
+"""The executor of one machine: threads for the sessions on each GPU, or none."""
 
 from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from evaluator.containers.gpus import lease
@@ -19,31 +20,47 @@ if TYPE_CHECKING:
 class LocalExecutor:
     """See ``evaluator.evaluation.executors.Executor``."""
 
-    def __init__(self, gpus: Sequence[Gpu], run_name: str) -> None:
+    def __init__(
+        self, gpus: Sequence[Gpu], run_name: str, sessions: Sequence[int] | None = None
+    ) -> None:
         self._gpus, self._run_name = tuple(gpus), run_name
+        self._sessions = tuple(sessions or (1,) * len(self._gpus))
 
     def run(
         self, tasks: Sequence[ScanTask], work: Callable[[Iterator[ScanTask], str | None], None]
     ) -> None:
-        """Each GPU's worker takes the next task when it is ready for one."""
+        """Each session takes the next task when it is ready for one."""
         shared = SharedIterator(tasks)
-        if len(self._gpus) < 2:
-            self._work(shared, work, self._gpus[0] if self._gpus else None)
+        if not self._gpus:
+            work(shared, None)
             return
-        count = len(self._gpus)
-        with ThreadPoolExecutor(max_workers=count, thread_name_prefix="gpu") as pool:
-            futures = [pool.submit(self._work, shared, work, gpu) for gpu in self._gpus]
-            for future in futures:
-                future.result()
+        each_at_once(
+            [
+                partial(self._work, shared, work, gpu, sessions)
+                for gpu, sessions in zip(self._gpus, self._sessions, strict=True)
+            ]
+        )
 
     def _work(
         self,
         tasks: Iterator[ScanTask],
         work: Callable[[Iterator[ScanTask], str | None], None],
-        gpu: Gpu | None,
+        gpu: Gpu,
+        sessions: int,
     ) -> None:
+        """All sessions of one GPU, which the run holds until the last one ends."""
         with leased(gpu, self._run_name) as uuid:
-            work(tasks, uuid)
+            each_at_once([partial(work, tasks, uuid)] * sessions)
+
+
+def each_at_once(calls: Sequence[Callable[[], None]]) -> None:
+    """Execute calls in threads, a single one in this thread; raises the first error."""
+    if len(calls) == 1:
+        calls[0]()
+        return
+    with ThreadPoolExecutor(max_workers=len(calls), thread_name_prefix="gpu") as pool:
+        for future in [pool.submit(call) for call in calls]:
+            future.result()
 
 
 class SharedIterator:
