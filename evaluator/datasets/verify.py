@@ -173,14 +173,12 @@ def _check_case(case: Case, depth: Depth) -> _CaseCheck:
         check = _examine(case, depth)
         check.sha256 = {name: {} for name in case.scans}
         return check
-    sha256: dict[str, dict[str, str]] = {
-        name: hash_files(scan) for name, scan in case.scans.items()
-    }
+    sha256 = _hashes_of(case)
     file = paths.cache() / "checks" / f"{_cache_key(case, sha256, depth)}.json"
     case_check = _read_cache(file)
     if case_check is None:
         case_check = _examine(case, depth)
-        after = {name: hash_files(scan) for name, scan in case.scans.items()}
+        after = _hashes_of(case)
         if after != sha256:
             case_check.findings.append(_changed_meanwhile(case, sha256, after))
             case_check.sha256 = after
@@ -198,9 +196,14 @@ def _check_case(case: Case, depth: Depth) -> _CaseCheck:
     return case_check
 
 
+def _hashes_of(case: Case) -> dict[str, dict[str, str]]:
+    """Modality -> role -> sha256."""
+    return {name: hash_files(scan) for name, scan in case.scans.items()}
+
+
 def _changed_meanwhile(case: Case, before: Hashes, after: Hashes) -> Finding:
     """The finding on a case whose files were changed by another program; it is not cached."""
-    modality = next(name for name in before if before[name] != after[name])
+    modality = next(name for name in case.scans if before[name] != after[name])
     return Finding(
         severity="error",
         case=case.id,
