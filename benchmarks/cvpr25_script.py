@@ -24,7 +24,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import nibabel
 import numpy as np
 import pandas as pd
 
@@ -266,7 +265,7 @@ def count_differences(
     ):
         for number, target in enumerate(entry.targets.values(), 1):
             assert target.mask is not None
-            mask = np.asarray(nibabel.load(run.path / target.mask.file).dataobj) > 0
+            mask = run.masks.read(target.mask.file)[0] > 0
             count += int((mask.transpose(2, 1, 0) != (labels == number)).sum())
     return count
 

@@ -22,8 +22,8 @@ SDK = ROOT / "models" / "sdk"
 #: the paper's networks first, then those that differ most from them
 ORDER = (
     "vista3d", "sam-med3d", "sat-pro", "segvol", "nninteractive", "voxtell", "totalsegmentator",
-    "nnunet", "nv-segment-ctmr", "mrsegmentator", "moose", "ct-fm", "sat-nano", "lion", "mindgrab",
-    "deepbet",
+    "nnunet", "nv-segment-ctmr", "mrsegmentator", "vibesegmentator", "moose", "ct-fm", "sat-nano",
+    "lion", "mindgrab", "deepbet",
 )  # fmt: skip
 #: images with the network of another one
 SAME_NETWORK = {

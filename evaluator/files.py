@@ -208,11 +208,13 @@ def read_json(path: Path) -> Json:
             body = json.loads(text.encode("utf-8", "replace"))
     except (OSError, ValueError) as error:
         raise UserError(
-            f"cannot read {path}: {error}; remove the file and run again to recreate it"
+            f"cannot read {path}: {error}; restore it from a copy, or, if it is a run's, remove it "
+            "and run again"
         ) from error
     if not isinstance(body, dict):
         raise UserError(
-            f"{path} is not a JSON object; remove the file and run again to recreate it"
+            f"{path} is not a JSON object; restore it from a copy, or, if it is a run's, remove it "
+            "and run again"
         )
     return body
 

@@ -24,7 +24,6 @@ from evaluator.imaging.grid_masks import crop_mask
 from evaluator.manifests.protocols import load_protocol
 from evaluator.runs.tables import at_round
 from evaluator.types import Status
-from evaluator.volumes import read_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -258,7 +257,7 @@ def _read_failure_modes(run: RunFacts, scan: Scan, rows: pd.DataFrame) -> Iterat
             continue
         try:
             references = load_references(scan).masks if references is None else references
-            array, grid = read_labels(run.path / mask)
+            array, grid = run.store.masks.read(mask)
         except (UserError, OSError) as error:
             yield mask, {"failure_mode": UNCLASSIFIED, "reason": str(error)}
             continue

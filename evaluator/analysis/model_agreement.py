@@ -18,14 +18,13 @@ import pandas as pd
 from evaluator.analysis.consensus import FEWEST_MODELS, compare_with_consensus
 from evaluator.errors import RunConflictError, UserError
 from evaluator.imaging.geometry import affine_of, difference, spacing
-from evaluator.imaging.grid_masks import common_region, crop_mask
+from evaluator.imaging.grid_masks import common_region
 from evaluator.manifests.organs import load_organs
 from evaluator.metrics.registry import score
 from evaluator.metrics.target_measurement import measure
 from evaluator.runs.results import load
 from evaluator.runs.tables import last_round
 from evaluator.types import Status
-from evaluator.volumes import read_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
     from evaluator.analysis.consensus import Consensus
     from evaluator.imaging.grid_masks import GridMask
+    from evaluator.runs.mask_files import MaskFiles
     from evaluator.runs.results import Results, RunFacts
     from evaluator.runs.store import RunStore
 
@@ -125,13 +125,13 @@ def agree(
     results = load(list(runs))
     _require_same_data(results.runs)
     labels = _labels(results.runs)
-    folders = {run.name: run.path for run in results.runs}
+    of_runs = {run.name: run.store.masks for run in results.runs}
     predictions = last_round(results.predictions)
     texts = dict.fromkeys(("case", "subject", "modality", "target", "run", "status"), "str")
     tables: dict[str, list[Row]] = {"pairs": [], "consensus": [], "outliers": []}
     for key, rows in predictions.astype(texts).groupby(_SCAN, sort=True):
         scan = dict(zip(_SCAN, key, strict=True))
-        masks = {labels[str(row.run)]: _mask(row, folders) for row in rows.itertuples()}
+        masks = {labels[str(row.run)]: _mask(row, of_runs) for row in rows.itertuples()}
         by_model = {label: masks.get(label) for label in labels.values()}
         pairs = _pairs(by_model, str(scan["target"]))
         tables["pairs"] += [scan | row for row in pairs]
@@ -191,10 +191,10 @@ def _warnings(results: Results) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _mask(row: Any, folders: Mapping[str, Path]) -> GridMask | None:
+def _mask(row: Any, of_runs: Mapping[str, MaskFiles]) -> GridMask | None:
     if row.status != Status.OK or pd.isna(row.mask):
         return None
-    return crop_mask(*read_labels(folders[row.run] / str(row.mask)))
+    return of_runs[row.run].read_mask(str(row.mask))
 
 
 def _pairs(masks: Mapping[str, GridMask | None], target: str) -> list[Row]:

@@ -18,17 +18,15 @@ from evaluator.datasets.references import load_references
 from evaluator.errors import UserError
 from evaluator.files import fingerprint, read_json, write_json
 from evaluator.imaging.geometry import affine_of, difference, spacing
-from evaluator.imaging.grid_masks import common_region, crop_mask, empty_mask
+from evaluator.imaging.grid_masks import common_region, empty_mask
 from evaluator.metrics.lesions import list_lesions
 from evaluator.metrics.metric_table import METRICS
 from evaluator.runs.tables import last_round
 from evaluator.scoring.masks import measure_prediction
 from evaluator.types import Status
-from evaluator.volumes import read_labels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from evaluator.imaging.grid_masks import GridMask
     from evaluator.runs.results import Group, RunFacts
@@ -161,9 +159,9 @@ def _scan_measurements(run: RunFacts, scan: Scan, rows: pd.DataFrame) -> Mapping
     references = load_references(scan, with_image=True)
     measured = {}
     for row in rows.itertuples():
-        file = run.path / str(row.mask) if row.status == Status.OK else None
+        mask = str(row.mask) if row.status == Status.OK else None
         target = references.masks[str(row.target)]
-        prediction = _read_mask(file, target)
+        prediction = _read_mask(run, mask, target)
         entry = _uptake_rows(references, target, prediction), _lesion_rows(target, prediction)
         measured[f"{row.target} {row.seed}"] = dict(zip(("uptake", "lesions"), entry, strict=True))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,10 +169,10 @@ def _scan_measurements(run: RunFacts, scan: Scan, rows: pd.DataFrame) -> Mapping
     return measured
 
 
-def _read_mask(file: Path | None, reference: GridMask) -> GridMask | None:
-    if file is None:
+def _read_mask(run: RunFacts, name: str | None, reference: GridMask) -> GridMask | None:
+    if name is None:
         return None
-    mask = crop_mask(*read_labels(file))
+    mask = run.store.masks.read_mask(name)
     if difference(mask.grid, reference.grid):
         raise UserError("a mask is not on the grid of the references")
     return mask

@@ -13,6 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from evaluator.challenges.sign_in_definition import SignIn
 from evaluator.errors import ManifestError, UnknownNameError, UserError
 from evaluator.manifests.faults import invalid_manifest
 from evaluator.plain_text import clean_text
@@ -176,6 +177,8 @@ class Challenge(_Table):
     database: str | None = None
     #: teams that may take part; empty: every name
     teams: tuple[str, ...] = ()
+    #: a provider of OpenID Connect for the portal; None: tokens only
+    sign_in: SignIn | None = None
     limits: Limits = Limits()
     ranking: Ranking
     phases: tuple[Phase, ...] = Field(min_length=1)

@@ -10,15 +10,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete
-
-from evaluator.challenges import queue, quotas
+from evaluator.challenges import queue
 from evaluator.challenges.attempt_process import AttemptProcess
 from evaluator.challenges.baselines import baseline_problem
+from evaluator.challenges.incoming import drop
 from evaluator.challenges.outcomes import fail, finish_interrupted, score
 from evaluator.challenges.results import write_result
 from evaluator.challenges.submitting import ensure_checked
-from evaluator.challenges.tables import SubmissionRow
 from evaluator.errors import HostError, UnknownNameError, UserError
 
 if TYPE_CHECKING:
@@ -226,12 +224,5 @@ class Evaluation:
 
     def _drop(self) -> None:
         """Remove a submission whose files were never stored: its intake was killed."""
-        database, submission = self.challenge.database, self.claim.submission
-
-        def drop() -> None:
-            with database.writing() as session:
-                quotas.refund(session, submission)
-                session.execute(delete(SubmissionRow).where(SubmissionRow.id == submission))
-
-        database.insist(drop)
-        logger.warning("submission %s was received in part only and is removed", submission)
+        drop(self.challenge, self.claim.submission)
+        logger.warning("submission %s was received in part only", self.claim.submission)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
-import shutil
-from contextlib import ExitStack, suppress
-from dataclasses import replace
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,14 +13,20 @@ from sqlalchemy import select, update
 
 from evaluator.challenges import queue
 from evaluator.challenges.image_inspection import inspect_submission
+from evaluator.challenges.incoming import (
+    drop,
+    publish,
+    remove_leftovers,
+    staging,
+    store,
+    write_record,
+)
 from evaluator.challenges.outcomes import fail
 from evaluator.challenges.quotas import charge
 from evaluator.challenges.records import SubmissionRecord
 from evaluator.challenges.sources import require_source
 from evaluator.challenges.tables import SubmissionRow
 from evaluator.challenges.teams import BASELINE, require_team
-from evaluator.errors import UserError, write_fault
-from evaluator.runs.json_types import write_typed
 
 if TYPE_CHECKING:
     from evaluator.challenges.definition import Phase
@@ -33,7 +36,6 @@ if TYPE_CHECKING:
 
 #: how long a submission may be received and inspected before a worker takes it over, seconds
 INTAKE_SECONDS = 3600.0
-COPY_BYTES = 2**22
 
 
 def submit(
@@ -56,7 +58,8 @@ def submit(
         track: name of the track.
         now: the time; None: by this machine's clock.
         name: the archive's name as the team gave it; empty: that of the file.
-        move: take the file itself instead of a copy, for an upload; it stays after an error.
+        move: take the file itself instead of a copy, for an upload; it stays after an error, and
+            after a process that was killed.
 
     Returns:
         the id of the submission, whatever its inspection found; its status tells.
@@ -90,6 +93,7 @@ def receive(
         the claim of whoever inspects it. After an hour a worker does.
     """
     definition, moment = challenge.definition, now or datetime.now(UTC)
+    remove_leftovers(challenge)
     require_team(challenge, team, source)
     definition.track(track)
     phase = definition.open_phase(moment)
@@ -104,74 +108,24 @@ def receive(
         source=name or source,
         baseline=team == BASELINE,
     )
-    staged = challenge.folder.incoming / record.id
-    try:
+    with staging(challenge, record.id) as staged:
         if not is_reference:
-            record = _store(staged, record, source, move=move, most=definition.limits.archive_gib)
-        _write_record(staged, record)
+            most = definition.limits.archive_gib
+            record = store(staged, record, source, keep=not move, most=most)
+        write_record(staged, record)
         claim = _enter(challenge, record, phase)
-        _publish(staged, challenge.folder.submissions / record.id)
-    except BaseException:
-        if move and not is_reference:
-            with suppress(OSError):
-                (staged / "image.tar").replace(source)
-        shutil.rmtree(staged, ignore_errors=True)
-        raise
+        try:
+            publish(staged, challenge.folder.submissions / record.id)
+        except BaseException:
+            drop(challenge, record.id)
+            raise
+    if move and not is_reference:
+        with suppress(OSError):
+            Path(source).unlink(missing_ok=True)
     facts = {"team": team, "track": track, "phase": phase.name, "source": record.source}
     facts["archive_sha256"] = record.archive_sha256
     challenge.folder.log.append("received", submission=record.id, actor=team, facts=facts)
     return claim
-
-
-def _store(
-    staged: Path, record: SubmissionRecord, source: str, *, move: bool, most: float
-) -> SubmissionRecord:
-    """Put the archive, if there is one, into a folder; returns the record with its hash."""
-    archive = Path(source).expanduser()
-    try:
-        staged.mkdir(parents=True)
-        if archive.is_file():
-            size = archive.stat().st_size
-            if size > most * 2**30:
-                raise UserError(
-                    f"the archive has {size / 2**30:.1f} GiB, and {most:g} GiB are allowed"
-                )
-            sha256 = _take(archive, staged / "image.tar", move=move)
-            name = record.source if record.source != source else archive.name
-            record = replace(record, source=name, archive_sha256=sha256, archive_bytes=size)
-    except OSError as error:
-        raise write_fault(staged, error) from error
-    return record
-
-
-def _write_record(staged: Path, record: SubmissionRecord) -> None:
-    try:
-        staged.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_fault(staged, error) from error
-    write_typed(staged / "submission.json", record)
-
-
-def _take(archive: Path, target: Path, *, move: bool) -> str:
-    """Copy or move a file; returns its sha256."""
-    digest = hashlib.sha256()
-    if move:
-        with suppress(OSError):
-            archive.replace(target)
-    copies = not target.exists()
-    with ExitStack() as stack:
-        file = stack.enter_context((archive if copies else target).open("rb"))
-        copy = stack.enter_context(target.open("wb")) if copies else None
-        while part := file.read(COPY_BYTES):
-            digest.update(part)
-            if copy:
-                copy.write(part)
-        if copy:
-            copy.flush()
-            os.fsync(copy.fileno())
-    if move:
-        archive.unlink(missing_ok=True)
-    return digest.hexdigest()
 
 
 def _enter(challenge: OpenChallenge, record: SubmissionRecord, phase: Phase) -> Claim:
@@ -220,14 +174,6 @@ def new_row(record: SubmissionRecord) -> SubmissionRow:
         result=0,
         charged=not record.baseline,
     )
-
-
-def _publish(staged: Path, target: Path) -> None:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staged.rename(target)
-    except OSError as error:
-        raise write_fault(target, error) from error
 
 
 def inspect_received(challenge: OpenChallenge, claim: Claim) -> bool:

@@ -35,8 +35,8 @@ LOCAL = ("127.0.0.1", "::1", "localhost")
 def serve(challenge: Path, host: str, port: int, url: str, proxies: str) -> None:
     """Serve the portal of CHALLENGE: teams hand in images, organisers decide.
 
-    Teams and organisers sign in with tokens: umd challenge token create. The portal evaluates
-    nothing; a worker does: umd challenge work.
+    Teams and organisers sign in with tokens (umd challenge token create), or by OpenID Connect
+    ([sign_in] of challenge.toml). The portal evaluates nothing; a worker does: umd challenge work.
     """
     from evaluator.portal.accounts import read_accounts
     from evaluator.portal.server import listen, server
@@ -45,8 +45,12 @@ def serve(challenge: Path, host: str, port: int, url: str, proxies: str) -> None
     with opened(challenge) as present, listen(host, port) as socket:
         port = socket.getsockname()[1]
         name = f"[{host}]" if ":" in host else host
-        click.echo(f"portal of {present.definition.name}: {url or f'http://{name}:{port}'}")
-        if not read_accounts(present):
+        address = f"http://{name}:{port}"
+        served = server(
+            present, url=url, address=address, proxies=proxies or ("127.0.0.1" if url else "")
+        )
+        click.echo(f"portal of {present.definition.name}: {url or address}")
+        if not read_accounts(present) and not present.definition.sign_in:
             click.echo("nobody can sign in: umd challenge token create TEAM", err=True)
         if host not in LOCAL and not url.startswith("https:"):
             click.echo(
@@ -56,7 +60,7 @@ def serve(challenge: Path, host: str, port: int, url: str, proxies: str) -> None
             )
         if present.definition.engine == "local":
             click.echo("warning: engine local isolates nothing; for rehearsals only", err=True)
-        server(present, url=url, proxies=proxies or ("127.0.0.1" if url else "")).run([socket])
+        served.run([socket])
 
 
 def _origin(url: str) -> str:

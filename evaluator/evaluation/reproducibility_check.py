@@ -26,7 +26,6 @@ from evaluator.containers.workspace import workspace_of
 from evaluator.evaluation.scan_task import ScanTask
 from evaluator.evaluation.task_evaluation import TaskEvaluation
 from evaluator.files import fingerprint
-from evaluator.imaging.grid_masks import crop_mask
 from evaluator.prompting.error_regions import dice
 from evaluator.runs.reproducibility_records import (
     Differences,
@@ -36,20 +35,19 @@ from evaluator.runs.reproducibility_records import (
 )
 from evaluator.runs.store import RunStore
 from evaluator.types import Status
-from evaluator.volumes import read_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from evaluator.containers.engines.spec import Workspace
     from evaluator.evaluation.model_connection import ModelConnection
     from evaluator.evaluation.run_context import RunContext
+    from evaluator.runs.mask_files import MaskFiles
     from evaluator.runs.records import MaskFile, ScanRecord, TargetRecord
     from evaluator.types import Case, Modality
 
-    #: (case, modality, round, target) -> the run folder, and what became of the target in it
-    Outcomes = dict[tuple[str, Modality, int, str], tuple[Path, TargetRecord]]
+    #: (case, modality, round, target) -> the masks of the run, and what became of the target in it
+    Outcomes = dict[tuple[str, Modality, int, str], tuple[MaskFiles, TargetRecord]]
 
 logger = logging.getLogger(__name__)
 
@@ -229,22 +227,22 @@ def _outcomes(run: RunStore, scans: Sequence[RepeatedScan]) -> Outcomes:
             if entry.seed != scan.seed or entry.round >= ROUNDS:
                 continue
             for name, target in entry.targets.items():
-                outcomes[scan.case.id, scan.modality, entry.round, name] = (run.path, target)
+                outcomes[scan.case.id, scan.modality, entry.round, name] = (run.masks, target)
     return outcomes
 
 
 def _differences(first: Outcomes, second: Outcomes) -> list[MaskDifference]:
     """What of the first is different in the second."""
     differences: list[MaskDifference] = []
-    for key, (folder, target) in first.items():
-        repeated_folder, repeated = second.get(key, (folder, None))
-        if repeated and _same_answer(folder, target, repeated_folder, repeated):
+    for key, (masks, target) in first.items():
+        repeated_masks, repeated = second.get(key, (masks, None))
+        if repeated and _same_answer(masks, target, repeated_masks, repeated):
             continue
         case, modality, round_number, name = key
         overlap = None
         if repeated and target.mask and repeated.mask:
-            mask = crop_mask(*read_labels(folder / target.mask.file))
-            repeated_mask = crop_mask(*read_labels(repeated_folder / repeated.mask.file))
+            mask = masks.read_mask(target.mask.file)
+            repeated_mask = repeated_masks.read_mask(repeated.mask.file)
             overlap = round(dice(mask, repeated_mask), 6)
         differences.append(
             MaskDifference(
@@ -261,14 +259,14 @@ def _differences(first: Outcomes, second: Outcomes) -> list[MaskDifference]:
 
 
 def _same_answer(
-    folder: Path, target: TargetRecord, repeated_folder: Path, repeated: TargetRecord
+    masks: MaskFiles, target: TargetRecord, repeated_masks: MaskFiles, repeated: TargetRecord
 ) -> bool:
     same_status = target.status == repeated.status
-    return same_status and _same_mask(folder, target.mask, repeated_folder, repeated.mask)
+    return same_status and _same_mask(masks, target.mask, repeated_masks, repeated.mask)
 
 
 def _same_mask(
-    folder: Path, mask: MaskFile | None, repeated_folder: Path, repeated: MaskFile | None
+    masks: MaskFiles, mask: MaskFile | None, repeated_masks: MaskFiles, repeated: MaskFile | None
 ) -> bool:
     """Whether two runs have the same voxels, or both no mask.
 
@@ -279,7 +277,7 @@ def _same_mask(
     if mask.sha256 == repeated.sha256:
         return True
     contents = [
-        igzip.decompress((folder / mask.file).read_bytes()),
-        igzip.decompress((repeated_folder / repeated.file).read_bytes()),
+        igzip.decompress(masks.content(mask.file)),
+        igzip.decompress(repeated_masks.content(repeated.file)),
     ]
     return bool(contents[0] == contents[1])

@@ -30,8 +30,9 @@ from evaluator.limits import complete_limits
 from evaluator.limits.background import BackgroundLimits
 from evaluator.limits.run_limits import RULES
 from evaluator.locks import file_lock
+from evaluator.runs.changed_files import FOLDERS
 from evaluator.runs.claims import Claims, remove_claims
-from evaluator.runs.damaged_files import set_aside_damaged
+from evaluator.runs.damaged_files import remove_unfinished, set_aside_damaged
 from evaluator.runs.finished_cases import write_finished_cases
 from evaluator.runs.names import open_run
 from evaluator.runs.processes import Liveness
@@ -280,6 +281,7 @@ def _finish(resolved: ResolvedRun, context: RunContext, connection: ModelConnect
     with file_lock(run.path / "lock-finish", "umd", optional=True):
         if problem := complete_limits(run):
             logger.warning(problem)
+        remove_unfinished(run.path, FOLDERS)
         gather(run)
         remove_claims(run.path)
         if resolved.config.recheck:

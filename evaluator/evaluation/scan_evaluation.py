@@ -24,11 +24,10 @@ from evaluator.evaluation.scan_images import ScanImages
 from evaluator.evaluation.scan_start import ScanStart, Turn, plan_turns
 from evaluator.imaging.orthogonal_grids import placed_on
 from evaluator.prompting.simulated_user import SimulatedUser
-from evaluator.runs.records import AttemptRecord, MaskFile, RoundRecord, ScanRecord, TargetRecord
+from evaluator.runs.records import AttemptRecord, RoundRecord, ScanRecord, TargetRecord
 from evaluator.scoring.masks import score_masks
 from evaluator.scoring.rows import rows_without_prompt, score_rows
 from evaluator.types import Failure, Status
-from evaluator.volumes import write_mask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +60,7 @@ class ScanEvaluation:
         self._context, self._start = context, start
         self._contract: Contract = context.contract or contract_of(context.plan.card)
         self._results = _Progress()
+        self._masks = context.run.masks.writer(start.case.id, start.modality)
         seeds, single = context.plan.protocol.seeds, self._contract.single_target
         self._turns = plan_turns(start.prompts, seeds, single_target=single)
         self._images = ScanImages(context, start.case, start.modality, start.inputs)
@@ -231,24 +231,11 @@ class ScanEvaluation:
         )
 
     def _store(self, prompts: RoundPrompts, name: str, mask: GridMask | Failure) -> TargetRecord:
-        """Write a mask into the run folder."""
+        """Take a mask for the run folder."""
         interactions = prompts.targets[name].clicks
         if isinstance(mask, Failure):
             return TargetRecord.failed(mask, interactions)
-        run, start = self._context.run, self._start
-        path = run.mask_path(
-            start.case.id,
-            start.modality,
-            seed=self._seed,
-            round_number=prompts.round,
-            target=name,
-        )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = MaskFile(
-            file=str(path.relative_to(run.path)),
-            sha256=write_mask(path, mask, self._images.shown_grid),
-            voxels=mask.voxel_count,
-        )
+        file = self._masks.add(mask, seed=self._seed, round_number=prompts.round, target=name)
         return TargetRecord(status=Status.OK, mask=file, interactions=interactions)
 
     def _score(self, entry: RoundRecord, masks: Predictions) -> None:
@@ -279,7 +266,9 @@ class ScanEvaluation:
             rounds=tuple(results.rounds),
             stop_reasons=results.stop_reasons,
         )
+        self._masks.write()
         context.run.write_record(replace(record, clicks_sha256=clicks_sha256(record)))
+        self._masks.remove_earlier()
         write_scores(context.run, start.case, start.modality, start.key, results.rows)
         self._finished = True
         context.progress(start.case.id, start.modality, describe_end(results.rounds))

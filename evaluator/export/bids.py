@@ -22,7 +22,7 @@ from evaluator.files import write_bytes
 from evaluator.metrics.metric_table import METRICS
 from evaluator.runs.tables import last_round
 from evaluator.types import Status
-from evaluator.volumes import read_labels, write_volume
+from evaluator.volumes import write_volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -106,13 +106,10 @@ def _write_scan(
 ) -> list[Path]:
     """Write the masks of one image and seed, and a sidecar with the status of every target."""
     valid = rows[rows["status"] == Status.OK]
-    masks = {
-        str(target): run.path / str(mask)
-        for target, mask in zip(valid["target"], valid["mask"], strict=True)
-    }
+    masks = dict(zip(valid["target"].astype(str), valid["mask"].astype(str), strict=True))
     status = dict(zip(rows["target"].astype(str), rows["status"].astype(str), strict=True))
     about = {"Manual": False, "SpatialReference": "orig", "TargetStatus": status}
-    combined = _combined(masks, targets)
+    combined = _combined(run, masks, targets)
     stem.parent.mkdir(parents=True, exist_ok=True)
     paths = []
     if combined is not None:
@@ -123,20 +120,20 @@ def _write_scan(
     else:
         target_labels = bids_labels(masks)
         about["Overlap"] = "the masks overlap, so each mask is a separate file"
-        for target, path in masks.items():
+        for target, mask in masks.items():
             name = f"{stem.name}_label-{target_labels[target]}_desc-{model}_mask"
             paths.append(stem.with_name(f"{name}.nii.gz"))
-            write_bytes(paths[-1], path.read_bytes())
+            write_bytes(paths[-1], run.store.masks.content(mask))
             sidecar = {"Type": "ROI", "Target": target} | about
             paths.append(_write_json(stem.with_name(f"{name}.json"), sidecar))
     return paths
 
 
-def _combined(masks: Mapping[str, Path], targets: Mapping[str, int]) -> Any:
+def _combined(run: RunFacts, masks: Mapping[str, str], targets: Mapping[str, int]) -> Any:
     """A label map of masks and its grid; None if there are no masks or two overlap."""
     labels, grid = None, None
-    for target, path in masks.items():
-        mask, mask_grid = read_labels(path)
+    for target, name in masks.items():
+        mask, mask_grid = run.store.masks.read(name)
         if labels is None:
             dtype = np.uint8 if max(targets.values()) < 256 else np.uint16
             labels, grid = np.zeros(mask.shape, dtype, order="F"), mask_grid

@@ -21,7 +21,7 @@ from evaluator.export.segment_codes import property_codes
 from evaluator.imaging.geometry import affine_of, difference, spacing
 from evaluator.runs.tables import last_round
 from evaluator.types import Status
-from evaluator.volumes import read_grid, read_labels
+from evaluator.volumes import read_grid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,10 +75,7 @@ def write_dicom_seg(run: RunFacts, predictions: pd.DataFrame, folder: Path) -> l
         image = scans.get((subject, session, modality))
         if image is None:
             raise DatasetError(f"{dataset.name} has no {modality} of {subject}.{session} any more")
-        masks = {
-            str(target): run.path / str(mask)
-            for target, mask in zip(rows["target"], rows["mask"], strict=True)
-        }
+        masks = dict(zip(rows["target"].astype(str), rows["mask"].astype(str), strict=True))
         name = f"{subject}_{session}_{modality}" + (f"_seed{seed}" if has_seeds else "")
         paths.append(folder / f"{name}.dcm")
         _write_object(run, image, masks, paths[-1], SERIES_NUMBER + number)
@@ -87,12 +84,12 @@ def write_dicom_seg(run: RunFacts, predictions: pd.DataFrame, folder: Path) -> l
 
 
 def _write_object(
-    run: RunFacts, image: Path, masks: Mapping[str, Path], path: Path, series_number: int
+    run: RunFacts, image: Path, masks: Mapping[str, str], path: Path, series_number: int
 ) -> None:
     grid = read_grid(image)
     planes = []
     for target, mask in masks.items():
-        labels, mask_grid = read_labels(mask)
+        labels, mask_grid = run.store.masks.read(mask)
         if mismatch := difference(grid, mask_grid):
             raise VolumeError(
                 f"the mask of {target} is not on the image's grid, as a protocol with a common "

@@ -25,7 +25,6 @@ from evaluator.errors import UserError
 from evaluator.files import write_bytes
 from evaluator.runs.tables import last_round
 from evaluator.types import Status
-from evaluator.volumes import read_labels
 from evaluator.volumes.mha import write_mha
 
 if TYPE_CHECKING:
@@ -139,16 +138,13 @@ def _write_job(
 ) -> tuple[dict[str, Any], list[Path]]:
     """Write the output images of a job; its entry in ``predictions.json``, and the files."""
     pk = str(uuid.uuid5(NAMESPACE, f"{run.name}/{image}"))
-    masks = {
-        str(target): run.path / str(mask)
-        for target, mask in zip(rows["target"], rows["mask"], strict=True)
-    }
+    masks = dict(zip(rows["target"].astype(str), rows["mask"].astype(str), strict=True))
     inputs, outputs, paths = [], [], []
     for number, (slug, socket) in enumerate(sockets.inputs.items(), 1):
         file = f"{image}.mha" if socket.modality else None
         inputs.append(socket_item(slug, socket, number, None, file))
     for number, (slug, output) in enumerate(sockets.outputs.items(), len(inputs) + 1):
-        labels = _labels(output, masks)
+        labels = _labels(run, output, masks)
         if labels is None:
             continue
         file = f"{uuid.uuid5(NAMESPACE, f'{pk}/{slug}')}.mha"
@@ -170,14 +166,14 @@ def _write_job(
     return job, paths
 
 
-def _labels(output: OutputSocket, masks: Mapping[str, Path]) -> Any:
+def _labels(run: RunFacts, output: OutputSocket, masks: Mapping[str, str]) -> Any:
     """The label map of an output image and its grid; None if it has none of the targets."""
     labels, grid = None, None
-    for target, path in masks.items():
+    for target, name in masks.items():
         value = output.targets.get(target, output.targets.get(ANY))
         if value is None:
             continue
-        mask, grid = read_labels(path)
+        mask, grid = run.store.masks.read(name)
         if labels is None:
             labels = np.zeros(mask.shape, np.uint8 if value < 256 else np.uint16)
         labels[mask != 0] = value

@@ -16,8 +16,9 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from evaluator.errors import DamagedFileError, UserError
-from evaluator.portal import organiser, pages, submit, transfer
+from evaluator.portal import openid_pages, organiser, pages, submit, transfer
 from evaluator.portal.inspection import Inspector
+from evaluator.portal.openid_state import CALLBACK, provider_state
 from evaluator.portal.protection import Protection, RateLimit
 from evaluator.portal.publication import Publisher, published_folder
 from evaluator.portal.sessions import Sessions, SignInError, redirect
@@ -48,7 +49,10 @@ ROUTES = (
     Route("/", pages.overview),
     Route("/sign-in", pages.sign_in_page),
     Route("/sign-in", pages.sign_in_form, methods=["POST"]),
+    Route("/sign-in/provider", openid_pages.provider_redirect),
+    Route(CALLBACK, openid_pages.provider_answer),
     Route("/sign-out", pages.sign_out, methods=["POST"]),
+    Route("/signed-out", openid_pages.signed_out),
     Route("/submissions", pages.submissions),
     Route("/submissions/{id}", pages.submission),
     Route("/submissions/{id}/result", organiser.result_file),
@@ -72,6 +76,7 @@ def portal(
     challenge: OpenChallenge,
     *,
     url: str = "",
+    address: str = "",
     inspect: Callable[[Claim], Awaitable[None]] | None = None,
     publish: Callable[[], Awaitable[None]] | None = None,
 ) -> ASGIApp:
@@ -81,6 +86,8 @@ def portal(
         challenge: what is served.
         url: the address that readers use, without a path; with https cookies are sent by HTTPS
             only. Empty: as the request says, for a server on this machine.
+        address: where a server on this machine listens; a provider of OpenID Connect sends people
+            back to it if there is no ``url``.
         inspect: inspects a submission that was received; None: in another process.
         publish: writes the leaderboard; None: in another process.
     """
@@ -110,6 +117,8 @@ def portal(
     app.state.cookie = f"__Host-{COOKIE}" if https else COOKIE
     app.state.wrong_tokens = RateLimit(WRONG_TOKENS_PER_MINUTE)
     app.state.sign_ins = RateLimit(SIGN_INS_PER_MINUTE)
+    app.state.attempts = RateLimit(openid_pages.ATTEMPTS_PER_MINUTE)
+    app.state.openid = provider_state(challenge, url or address, https=https)
     app.state.parts = asyncio.Semaphore(MOST_PARTS)
     app.state.team_parts = defaultdict(lambda: asyncio.Semaphore(MOST_TEAM_PARTS))
     app.state.forms = Counter()

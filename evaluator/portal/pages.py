@@ -15,7 +15,7 @@ from evaluator.errors import UnknownNameError, UserError
 from evaluator.portal.accounts import account_of_token
 from evaluator.portal.protection import address_of
 from evaluator.portal.sessions import (
-    SESSION_SECONDS,
+    begin_session,
     challenge_of,
     read_form,
     redirect,
@@ -65,31 +65,16 @@ async def sign_in_form(request: Request) -> Response:
         return await run_in_threadpool(
             render, request, "sign_in", "Sign in", status=401, error=error
         )
-    if not request.app.state.sign_ins.allows(account.sha256):
-        raise HTTPException(429, "this token has signed in too often; wait a minute")
-    facts = {"role": account.role}
-    await run_in_threadpool(
-        challenge.folder.log.append, "signed in", actor=account.name, facts=facts
-    )
-    session = request.app.state.sessions.begin(account)
-    answer = redirect("/organiser" if account.is_organiser else "/submissions")
-    answer.set_cookie(
-        request.app.state.cookie,
-        session.id,
-        max_age=SESSION_SECONDS,
-        httponly=True,
-        secure=request.app.state.https,
-        samesite="lax",
-    )
-    return answer
+    return await begin_session(request, account)
 
 
 async def sign_out(request: Request) -> Response:
     """End the session."""
     await read_form(request)
-    if session := session_of(request):
+    session = session_of(request)
+    if session:
         request.app.state.sessions.end(session.id)
-    answer = redirect("/")
+    answer = redirect("/signed-out" if session and session.provider else "/")
     answer.delete_cookie(request.app.state.cookie, secure=request.app.state.https, httponly=True)
     return answer
 

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 
+from evaluator.portal.slow import TimedBody
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -127,7 +129,8 @@ class Protection:
 
         refusal = self._refusal(scope)
         if refusal is None:
-            await self._app(scope, receive, send_protected)
+            body = TimedBody(receive, is_form=_is_form(scope))
+            await self._app(scope, body, send_protected)
             return
         # what is left of the body is not read, so the connection cannot be used again
         headers = {"Connection": "close", "Retry-After": "60"}
@@ -159,6 +162,12 @@ class Protection:
         if len(length) > 15 or int(length) > most:
             return 413, f"at most {most} bytes can be sent to this address\n"
         return None
+
+
+def _is_form(scope: Scope) -> bool:
+    """Whether the body is a short one; requests that change nothing need none."""
+    length = Headers(scope=scope).get("content-length", "0")
+    return not (length.isascii() and length.isdigit()) or int(length[:15]) <= MOST_FORM_BYTES
 
 
 def address_of(scope: Scope) -> str:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from evaluator.challenges.incoming import remove_leftovers
 from evaluator.errors import HostError
 from evaluator.portal.app import portal
+from evaluator.portal.slow import TimedProtocol
 
 if TYPE_CHECKING:
     from evaluator.challenges.opening import OpenChallenge
@@ -42,20 +44,27 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def server(challenge: OpenChallenge, *, url: str = "", proxies: str = "") -> uvicorn.Server:
+def server(
+    challenge: OpenChallenge, *, url: str = "", address: str = "", proxies: str = ""
+) -> uvicorn.Server:
     """The server; its ``run`` serves a challenge on a socket of ``listen`` until it is ended.
 
     Args:
         challenge: what is served.
         url: the address that readers use; empty: that of this server.
+        address: of this server.
         proxies: addresses of proxies whose ``X-Forwarded-For`` is believed, with commas.
     """
     incoming = challenge.folder.incoming
     incoming.mkdir(parents=True, exist_ok=True)
+    for path in incoming.glob("form-*.tar"):
+        path.unlink(missing_ok=True)  # a portal was killed that copied it
+    remove_leftovers(challenge)
     # a form's archive is stored beside the others, not in a small folder of temporary files
     tempfile.tempdir = str(incoming)
     config = uvicorn.Config(
-        portal(challenge, url=url),
+        portal(challenge, url=url, address=address),
+        http=TimedProtocol,
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies or None,
         server_header=False,

@@ -20,6 +20,7 @@ from evaluator.portal.accounts import Account, account_of_hash, account_of_token
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.responses import Response
 
     from evaluator.challenges.opening import OpenChallenge
 
@@ -37,8 +38,9 @@ class Session:
     """One sign-in."""
 
     id: str
-    #: of the account's token
-    sha256: str
+    account: Account
+    #: who said so, by OpenID Connect; empty: the account has a token
+    provider: str = ""
     #: forms of this session send it back
     csrf: str
     #: seconds of this process's clock
@@ -51,15 +53,17 @@ class Sessions:
     def __init__(self) -> None:
         self._sessions: OrderedDict[str, Session] = OrderedDict()
 
-    def begin(self, account: Account) -> Session:
+    def begin(self, account: Account, *, provider: str = "") -> Session:
         """Begin a session."""
         session = Session(
             id=secrets.token_urlsafe(32),
-            sha256=account.sha256,
+            account=account,
+            provider=provider,
             csrf=secrets.token_urlsafe(24),
             ends=time.monotonic() + SESSION_SECONDS,
         )
-        earlier = [s.id for s in list(self._sessions.values()) if s.sha256 == account.sha256]
+        present, key = list(self._sessions.values()), account.sha256
+        earlier = [entry.id for entry in present if entry.account.sha256 == key]
         for identifier in earlier[: max(len(earlier) + 1 - MOST_TOKEN_SESSIONS, 0)]:
             self.end(identifier)
         self._sessions[session.id] = session
@@ -98,7 +102,45 @@ def session_of(request: Request) -> Session | None:
 def account_of(request: Request) -> Account | None:
     """The account that is signed in; None after its token was revoked or the session ended."""
     session = session_of(request)
-    return account_of_hash(challenge_of(request), session.sha256) if session else None
+    if session is None:
+        return None
+    if session.provider:
+        return session.account
+    return account_of_hash(challenge_of(request), session.account.sha256)
+
+
+async def begin_session(request: Request, account: Account, *, provider: str = "") -> Response:
+    """Sign an account in; an earlier session of the same browser ends.
+
+    Args:
+        request: of the browser.
+        account: who signs in.
+        provider: see ``Session``.
+
+    Raises:
+        HTTPException: the account has signed in too often.
+    """
+    state = request.app.state
+    if not state.sign_ins.allows(account.sha256):
+        raise HTTPException(429, "you have signed in too often; wait a minute")
+    facts: dict[str, object] = {"role": account.role}
+    if provider:  # of a team's people, the organiser can tell which one
+        facts |= {"provider": provider, "person": account.sha256[:16]}
+    log = challenge_of(request).folder.log
+    await run_in_threadpool(log.append, "signed in", actor=account.name, facts=facts)
+    if earlier := session_of(request):
+        state.sessions.end(earlier.id)
+    session = state.sessions.begin(account, provider=provider)
+    answer = redirect("/organiser" if account.is_organiser else "/submissions")
+    answer.set_cookie(
+        state.cookie,
+        session.id,
+        max_age=SESSION_SECONDS,
+        httponly=True,
+        secure=state.https,
+        samesite="lax",
+    )
+    return answer
 
 
 def require_account(request: Request) -> Account:

@@ -41,7 +41,7 @@ from evaluator.portal.uploads import (
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from evaluator.portal.uploads import Upload
+    from evaluator.portal.upload_files import Upload
 
 #: of the first request, bytes
 MOST_JSON = 10_000

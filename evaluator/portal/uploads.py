@@ -8,12 +8,9 @@ before the upload is complete.
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import shutil
-import time
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evaluator.challenges.quotas import require_left
@@ -21,10 +18,21 @@ from evaluator.challenges.submitting import receive
 from evaluator.errors import HostError, UserError, write_fault
 from evaluator.locks import file_lock
 from evaluator.plain_text import clean_text
-from evaluator.runs.json_types import read_typed, write_typed
+from evaluator.portal.upload_files import (
+    IDENTIFIER,
+    Upload,
+    all_uploads,
+    data_path,
+    lock_path,
+    read_upload,
+    remove_expired,
+    remove_upload,
+    upload_folder,
+)
+from evaluator.runs.json_types import write_typed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
     from evaluator.challenges.opening import OpenChallenge
     from evaluator.challenges.queue import Claim
@@ -38,11 +46,8 @@ MOST_PARTS = 32
 MOST_TEAM_PARTS = 4
 #: uploads that a team may have begun and not finished
 MOST_UPLOADS = 2
-#: an upload that did not grow for so long is removed, seconds
-EXPIRES_SECONDS = 3 * 24 * 3600.0
 #: space that uploads leave on the disk, bytes
 RESERVE_BYTES = 2 * GIB
-IDENTIFIER = re.compile(r"[0-9a-f]{32}")
 
 
 class OffsetError(UserError):
@@ -52,23 +57,6 @@ class OffsetError(UserError):
         """State the offset of the next part, bytes."""
         super().__init__(f"the next part begins at byte {offset}")
         self.offset = offset
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upload:
-    """What the first request of an upload said."""
-
-    id: str
-    team: str
-    track: str
-    #: of the team's file
-    name: str
-    #: of the complete file, bytes
-    size: int
-    #: what the team's program recognises its file by; never interpreted
-    fingerprint: str = ""
-    #: id of the submission that the file became; empty: it was not handed in
-    submission: str = ""
 
 
 def begin_upload(
@@ -97,7 +85,7 @@ def begin_upload(
     name, fingerprint = clean_text(name, 200), clean_text(fingerprint, 200)
     folder = upload_folder(challenge)
     with file_lock(folder / "lock", "umd"):
-        _remove_expired(challenge)
+        remove_expired(challenge)
         present = unfinished(challenge, team)
         for upload in present:
             wanted = (name, size, track, fingerprint)
@@ -117,7 +105,7 @@ def begin_upload(
             fingerprint=fingerprint,
         )
         try:
-            _data(challenge, upload.id).touch()
+            data_path(challenge, upload.id).touch()
         except OSError as error:
             raise write_fault(folder, error) from error
         write_typed(folder / f"{upload.id}.json", upload)
@@ -141,11 +129,9 @@ def find_upload(challenge: OpenChallenge, identifier: str, *, team: str) -> Uplo
     Raises:
         UserError: there is none with this id.
     """
-    path = upload_folder(challenge) / f"{identifier}.json"
-    if IDENTIFIER.fullmatch(identifier) and path.is_file():
-        upload = read_typed(Upload, path)
-        if upload.team == team:
-            return upload
+    upload = read_upload(challenge, identifier) if IDENTIFIER.fullmatch(identifier) else None
+    if upload is not None and upload.team == team:
+        return upload
     raise UserError("there is no such upload; begin again")
 
 
@@ -153,15 +139,15 @@ def unfinished(challenge: OpenChallenge, team: str) -> list[Upload]:
     """The unfinished uploads of a team."""
     return [
         upload
-        for upload in _all(challenge)
-        if upload.team == team and _data(challenge, upload.id).is_file()
+        for upload in all_uploads(challenge)
+        if upload.team == team and data_path(challenge, upload.id).is_file()
     ]
 
 
 def offset_of(challenge: OpenChallenge, upload: Upload) -> int:
     """Where the next part begins, bytes; the size if the file is complete and was taken away."""
     try:
-        return _data(challenge, upload.id).stat().st_size
+        return data_path(challenge, upload.id).stat().st_size
     except FileNotFoundError:
         return upload.size
 
@@ -185,7 +171,7 @@ def append_part(challenge: OpenChallenge, upload: Upload, offset: int, part: byt
     """
     if offset + len(part) > upload.size:
         raise UserError(f"the file is larger than the announced {upload.size} bytes")
-    with file_lock(_lock(challenge, upload.id), "umd"):
+    with file_lock(lock_path(challenge, upload.id), "umd"):
         find_upload(challenge, upload.id, team=upload.team)
         path = _present_data(challenge, upload)
         end = path.stat().st_size
@@ -226,7 +212,7 @@ def finish_upload(challenge: OpenChallenge, upload: Upload) -> tuple[str, Claim 
         OffsetError: a part is missing.
         UserError: the submission is not taken; the upload stays.
     """
-    with file_lock(_lock(challenge, upload.id), "umd"):
+    with file_lock(lock_path(challenge, upload.id), "umd"):
         upload = find_upload(challenge, upload.id, team=upload.team)
         if upload.submission:
             return upload.submission, None
@@ -235,6 +221,10 @@ def finish_upload(challenge: OpenChallenge, upload: Upload) -> tuple[str, Claim 
         if size != upload.size:
             raise OffsetError(size)
         record = upload_folder(challenge) / f"{upload.id}.json"
+        if submission := _submission_of(challenge, path):
+            write_typed(record, replace(upload, submission=submission))
+            path.unlink(missing_ok=True)
+            return submission, None
         record.touch()  # it does not expire while the file is away
         claim = receive(
             challenge,
@@ -248,46 +238,28 @@ def finish_upload(challenge: OpenChallenge, upload: Upload) -> tuple[str, Claim 
     return claim.submission, claim
 
 
+def _submission_of(challenge: OpenChallenge, path: Path) -> str:
+    """The submission that a file became before the portal was killed; empty: none.
+
+    The submission's archive and the upload are one file until the upload is forgotten.
+    """
+    status = path.stat()
+    if status.st_nlink > 1:
+        for archive in challenge.folder.submissions.glob("*/image.tar"):
+            if os.path.samestat(archive.stat(), status):
+                return archive.parent.name
+    return ""
+
+
 def cancel_upload(challenge: OpenChallenge, upload: Upload) -> None:
     """Remove an unfinished upload."""
-    with file_lock(_lock(challenge, upload.id), "umd"):
-        _remove(challenge, upload.id)
-
-
-def _all(challenge: OpenChallenge) -> Iterator[Upload]:
-    for path in sorted(upload_folder(challenge).glob("*.json")):
-        yield read_typed(Upload, path)
-
-
-def _remove_expired(challenge: OpenChallenge) -> None:
-    for upload in list(_all(challenge)):
-        files = [_data(challenge, upload.id), upload_folder(challenge) / f"{upload.id}.json"]
-        changed = [path.stat().st_mtime for path in files if path.exists()]
-        if time.time() - max(changed, default=0.0) > EXPIRES_SECONDS:
-            _remove(challenge, upload.id)
-
-
-def _remove(challenge: OpenChallenge, identifier: str) -> None:
-    for suffix in ("json", "tar", "lock"):
-        (upload_folder(challenge) / f"{identifier}.{suffix}").unlink(missing_ok=True)
-
-
-def upload_folder(challenge: OpenChallenge) -> Path:
-    """The folder of unfinished uploads."""
-    return challenge.folder.incoming / "uploads"
-
-
-def _data(challenge: OpenChallenge, identifier: str) -> Path:
-    return upload_folder(challenge) / f"{identifier}.tar"
+    with file_lock(lock_path(challenge, upload.id), "umd"):
+        remove_upload(challenge, upload.id)
 
 
 def _present_data(challenge: OpenChallenge, upload: Upload) -> Path:
     """The file of an upload that was not handed in; raises UserError."""
-    path = _data(challenge, upload.id)
+    path = data_path(challenge, upload.id)
     if not path.is_file():
         raise UserError("this upload has no file any more; begin again")
     return path
-
-
-def _lock(challenge: OpenChallenge, identifier: str) -> Path:
-    return upload_folder(challenge) / f"{identifier}.lock"

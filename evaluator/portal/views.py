@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import HTMLResponse
 
-from evaluator.portal.accounts import account_of_hash
 from evaluator.portal.publication import published_folder
-from evaluator.portal.sessions import challenge_of, session_of
+from evaluator.portal.sessions import account_of, challenge_of, session_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -92,7 +91,7 @@ def render(
         context: what the template shows.
     """
     challenge, session = challenge_of(request), session_of(request)
-    account = account_of_hash(challenge, session.sha256) if session else None
+    account = account_of(request)
     template_file = _templates().get_template(f"{template}.html")
     text = template_file.render(
         title=title,

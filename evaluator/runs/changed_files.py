@@ -13,13 +13,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from evaluator.errors import UserError
-from evaluator.files import current_sha256, file_sha256, fingerprint
+from evaluator.files import fingerprint
 from evaluator.runs.file_states import file_states
 from evaluator.runs.json_types import FORMAT, has_recorded_hash, read_typed, write_typed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from evaluator.runs.records import ScanRecord
     from evaluator.runs.store import RunStore
@@ -77,16 +76,16 @@ def state_of(run: RunStore) -> str:
     return fingerprint(list(file_states(run.path, FOLDERS)))
 
 
-def find_changes(run: RunStore, *, hashed: Callable[[Path], str] = file_sha256) -> Iterator[str]:
+def find_changes(run: RunStore, *, trusted: bool = False) -> Iterator[str]:
     """Hash every file of a run; yields each one that differs, with how it differs.
 
     Args:
         run: the run.
-        hashed: the sha256 of a file.
+        trusted: do not hash a file again while its size, times and inode are the same.
     """
     cases: dict[str, None] = {}
     for record in run.records():
-        yield from _changes_of_scan(run, record, hashed)
+        yield from _changes_of_scan(run, record, trusted=trusted)
         cases[record.case] = None
     for case in cases:
         try:
@@ -97,12 +96,10 @@ def find_changes(run: RunStore, *, hashed: Callable[[Path], str] = file_sha256) 
 
 @lru_cache(maxsize=64)
 def _checked(run: RunStore, _state: str) -> tuple[str, ...]:
-    return tuple(find_changes(run, hashed=current_sha256))
+    return tuple(find_changes(run, trusted=True))
 
 
-def _changes_of_scan(
-    run: RunStore, record: ScanRecord, hashed: Callable[[Path], str]
-) -> Iterator[str]:
+def _changes_of_scan(run: RunStore, record: ScanRecord, *, trusted: bool) -> Iterator[str]:
     score_path = run.score_path(record.case, record.modality)
     try:
         for path in (run.record_path(record.case, record.modality), score_path):
@@ -114,11 +111,5 @@ def _changes_of_scan(
     else:
         if scores and scores.key != record.key:
             yield f"{score_path.relative_to(run.path)}: scores of another result"
-    for mask in record.masks():
-        try:
-            present = hashed(run.path / mask.file)
-        except OSError as error:
-            yield f"{mask.file}: {error.strerror}"
-            continue
-        if present != mask.sha256:
-            yield f"{mask.file}: the mask has another hash"
+    for name, problem in run.masks.problems(record.masks(), trusted=trusted).items():
+        yield f"{name}: {problem}"

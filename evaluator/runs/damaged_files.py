@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -11,13 +13,16 @@ from evaluator.runs.json_types import read_typed
 from evaluator.runs.records import CasePrompts, ScanRecord, ScanScores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     #: the file that a record belongs in
     Place = Callable[[ScanRecord], Path]
 
 logger = logging.getLogger(__name__)
+
+#: no process takes longer to write one file
+UNFINISHED_SECONDS = 60.0
 
 
 def readable_record(path: Path, place: Place) -> ScanRecord | None:
@@ -59,6 +64,21 @@ def set_aside_damaged(folder: Path, place: Place) -> None:
                 read_typed(kind, path)
             except DamagedFileError:
                 _set_aside(folder, path)
+
+
+def remove_unfinished(folder: Path, names: Iterable[str]) -> None:
+    """Remove files that killed processes had not completed; those of the last minute stay.
+
+    Args:
+        folder: the run folder.
+        names: of folders inside it.
+    """
+    latest = time.time() - UNFINISHED_SECONDS
+    for name in names:
+        for path in folder.glob(f"{name}/**/.*.part"):
+            with suppress(OSError):  # another process removes them, too
+                if path.stat().st_mtime < latest:
+                    path.unlink()
 
 
 @lru_cache(maxsize=1000)

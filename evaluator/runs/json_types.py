@@ -47,8 +47,8 @@ def read_typed(kind: type[T], path: Path) -> T:
         return convert(kind, body)
     except (ValidationError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedFileError(
-            f"{path} does not follow the run format ({_describe(error)}); "
-            "remove the file and run again to recreate it"
+            f"{path} does not have the form that this umd writes ({_describe(error)}); "
+            "restore it from a copy, or, if it is a run's, remove it and run again"
         ) from error
 
 

@@ -5,7 +5,7 @@
       checks.json                     what was found in the data before the model was run
       prompts/<case>.json             the prompts of round 0, with their hash
       records/<case>/<modality>.json  one scan's requests, statuses, seconds, masks by hash
-      masks/<case>/<modality>/s<seed>/r<round>/<target>.nii.gz
+      masks/<case>/<modality>.zip      the scan's masks
       scores/<case>/<modality>.json   computed from the above and the references, at any time again
       limits/<case>/<modality>.json   floors and ceilings of the scores
       reproducibility.json            whether predictions depend on the order of cases
@@ -21,7 +21,6 @@ describes each field.
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -35,6 +34,7 @@ from evaluator.locks import file_lock, read_holder
 from evaluator.runs.damaged_files import name_damaged, readable_record
 from evaluator.runs.data_checks import DataChecks
 from evaluator.runs.json_types import read_typed, write_hashed, write_typed
+from evaluator.runs.mask_files import MaskFiles
 from evaluator.runs.records import CasePrompts, ScanRecord, ScanScores
 from evaluator.runs.reproducibility_records import Reproducibility
 from evaluator.runs.run_info import RunIdentity, RunInfo
@@ -111,12 +111,10 @@ class RunStore:
         """The file that a record belongs in."""
         return self.record_path(record.case, record.modality)
 
-    def mask_path(
-        self, case: str, modality: str, *, seed: int, round_number: int, target: str
-    ) -> Path:
-        """The mask of one target, seed and round."""
-        folder = self.path / "masks" / safe_name(case) / modality / f"s{seed}" / f"r{round_number}"
-        return folder / f"{safe_name(target)}.nii.gz"
+    @property
+    def masks(self) -> MaskFiles:
+        """The masks of the run."""
+        return MaskFiles(self.path)
 
     def missing_scans(self) -> int:
         """Scans of the run that have no record yet."""
@@ -212,7 +210,7 @@ class RunStore:
 
     def masks_are_intact(self, record: ScanRecord) -> bool:
         """True when every mask that the record names exists with the hash that it names."""
-        return all(_sha256(self.path / mask.file) == mask.sha256 for mask in record.masks())
+        return not self.masks.problems(record.masks(), trusted=False)
 
     @contextmanager
     def writing(self, shard: Shard | None = None) -> Iterator[None]:
@@ -283,10 +281,3 @@ def _read_prompts(path: Path) -> CasePrompts:
             "make the run again under another --name"
         )
     return prompts
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return None

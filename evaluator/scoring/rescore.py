@@ -11,7 +11,6 @@ from evaluator.datasets.references import load_references
 from evaluator.datasets.verify import roles_of
 from evaluator.errors import HostError, RunConflictError
 from evaluator.files import current_sha256
-from evaluator.imaging.grid_masks import crop_mask
 from evaluator.manifests.protocols import load_protocol
 from evaluator.metrics.registry import SCORER_VERSION
 from evaluator.runs.records import ScanScores
@@ -20,7 +19,6 @@ from evaluator.scoring.applicability import check_metrics, needs_image
 from evaluator.scoring.masks import score_failures, score_masks
 from evaluator.scoring.rows import rows_not_run, rows_without_prompt, score_rows
 from evaluator.types import Failure
-from evaluator.volumes import read_labels
 
 if TYPE_CHECKING:
     from evaluator.datasets.references import LoadedReferences
@@ -80,15 +78,14 @@ def _require_recorded_references(run: RunStore, record: ScanRecord, case: Case) 
 
 def _require_recorded_masks(run: RunStore, record: ScanRecord) -> None:
     """Raise RunConflictError unless the masks are those that the model gave."""
-    for mask in record.masks():
-        path = run.path / mask.file
-        if not path.is_file():
-            raise RunConflictError(f"{path} is missing; no score was changed. Run the model again")
-        if current_sha256(path) != mask.sha256:
-            raise RunConflictError(
-                f"{path} is not the mask that the run wrote (sha256 differs); no score was "
-                "changed. Restore the file, or run the model again, which predicts this scan anew"
-            )
+    for name, problem in run.masks.problems(record.masks(), trusted=True).items():
+        mask = run.path / name
+        if not run.masks.exists(name):
+            raise RunConflictError(f"{mask} is missing; no score was changed. Run the model again")
+        raise RunConflictError(
+            f"{mask} is not the mask that the run wrote ({problem}); no score was changed. "
+            "Restore the file, or run the model again, which predicts this scan anew"
+        )
 
 
 def score_record(run: RunStore, record: ScanRecord, case: Case, protocol: Protocol) -> None:
@@ -136,7 +133,7 @@ def _predictions(
     masks: dict[str, GridMask] = {}
     for name, target in entry.targets.items():
         if target.mask:
-            masks[name] = crop_mask(*read_labels(run.path / target.mask.file))
+            masks[name] = run.masks.read_mask(target.mask.file)
         else:
             failures[name] = Failure(status=target.status, detail=target.detail)
     return failures, masks

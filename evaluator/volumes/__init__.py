@@ -5,8 +5,9 @@ first index fastest.
 """
 
 from evaluator.files import file_sha256
+from evaluator.volumes.gzip_blocks import pack_mask
 from evaluator.volumes.mask_validation import MaskValidator
-from evaluator.volumes.reading import read_grid, read_image, read_labels
+from evaluator.volumes.reading import labels_of_nifti, read_grid, read_image, read_labels
 from evaluator.volumes.volume_file import SUFFIXES, LabelFile
 from evaluator.volumes.writing import stage_image, write_mask, write_volume
 
@@ -15,6 +16,8 @@ __all__ = [
     "LabelFile",
     "MaskValidator",
     "file_sha256",
+    "labels_of_nifti",
+    "pack_mask",
     "read_grid",
     "read_image",
     "read_labels",

@@ -54,11 +54,18 @@ def read_labels(path: Path) -> tuple[NDArray[np.integer[Any]], Grid]:
     return whole_numbers(stored, path), stored.grid
 
 
-def read_stored(path: Path) -> Stored:
+def labels_of_nifti(content: bytes, path: Path) -> tuple[NDArray[np.integer[Any]], Grid]:
+    """As ``read_labels``, of a file's bytes; ``path`` names the file in errors."""
+    stored = read_stored(path, content)
+    return whole_numbers(stored, path), stored.grid
+
+
+def read_stored(path: Path, content: bytes | None = None) -> Stored:
     """Read a volume, converted to this machine's byte order only; raises VolumeError.
 
-    An image of two axes has one voxel along the third.
+    An image of two axes has one voxel along the third. ``content``: the file's bytes, where they
+    are read already.
     """
-    stored = VolumeFile(path, untrusted=False).read_stored()
+    stored = VolumeFile(path, untrusted=False, content=content).read_stored()
     array = stored.array.reshape(stored.grid.shape, order="F")
     return Stored(array, stored.grid, stored.slope, stored.intercept)

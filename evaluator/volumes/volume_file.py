@@ -57,19 +57,23 @@ class VolumeFile:
         VolumeError: the file cannot be read or is not valid.
     """
 
-    def __init__(self, path: Path, *, untrusted: bool) -> None:
+    def __init__(self, path: Path, *, untrusted: bool, content: bytes | None = None) -> None:
         """Read the file's header.
 
         Args:
             path: a .nii, .nii.gz, .mha or .nrrd file; if it is trusted also .mhd or .nhdr.
             untrusted: the file must be a regular file with one name, reached without links, that
                 holds its voxels itself.
+            content: the file's bytes, where they lie in an archive; None: they are read.
         """
         self.path = path
         self._untrusted = untrusted
         self._check_suffix()
-        self._body = _untrusted_bytes(path) if untrusted else _first_bytes(path)
-        self._complete = untrusted or len(self._body) < FIRST_BYTES
+        if content is None:
+            self._body = _untrusted_bytes(path) if untrusted else _first_bytes(path)
+        else:
+            self._body = content
+        self._complete = untrusted or content is not None or len(self._body) < FIRST_BYTES
         try:
             self.header = self._read_header()
         except (VolumeError, RefusedFileError, BROKEN) as error:

@@ -39,12 +39,21 @@ def _content(path):
     return gzip.decompress(raw) if path.suffix == ".gz" else raw
 
 
+def masks_of(run):
+    """SHA-256 of the voxels of each mask: one content has several compressed forms."""
+    return {
+        mask.file: hashlib.sha256(gzip.decompress(run.masks.content(mask.file))).hexdigest()
+        for record in run.records()
+        for mask in record.masks()
+    }
+
+
 def fingerprints(run):
     scores = (run.path / "scores.csv").read_text().replace(run.name, "run")
     return {
         "prompts": sha256(run.path / "prompts", "*.json"),
         "clicks": [record.clicks_sha256 for record in run.records()],
-        "masks": sha256(run.path / "masks", "*.nii.gz"),
+        "masks": masks_of(run),
         "scores": hashlib.sha256(scores.encode()).hexdigest(),
     }
 

@@ -126,10 +126,10 @@ def podman_socket(tmp_path_factory, programs):
 
 def masks(run):
     """The voxels of all masks of a run, by path: one content has several compressed forms."""
-    folder = run.path / "masks"
     return {
-        str(path.relative_to(folder)): gzip.decompress(path.read_bytes())
-        for path in folder.rglob("*.nii.gz")
+        mask.file: gzip.decompress(run.masks.content(mask.file))
+        for record in run.records()
+        for mask in record.masks()
     }
 
 

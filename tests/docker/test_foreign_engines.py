@@ -158,7 +158,7 @@ def compare(tmp_path, archive, protocol, engines, **convention):
     assert len(masks(expected)) == len(expected.record("a.a", "CT").rounds)
     for engine, run in runs.items():
         assert masks(run) == masks(expected), engine
-        for path in (run.path / "masks").rglob("*.nii.gz"):
+        for path in (run.path / "masks").rglob("*.zip"):
             other = expected.path / path.relative_to(run.path)
             assert path.read_bytes() == other.read_bytes(), engine
         assert scores(run) == scores(expected), engine

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evaluator.imaging.geometry import affine_of, to_world
-from evaluator.volumes import read_image, read_labels
+from evaluator.volumes import read_image
 from tests.conftest import order
 from tests.tiny import GRIDS, PAINTER, make_dataset
 
@@ -21,7 +21,7 @@ def test_the_painted_voxel_lies_at_the_prompted_position(project, tmp_path, engi
         prompts = _prompts(run, record)
         for entry in record.rounds:
             for target, prediction in entry.targets.items():
-                mask, grid = read_labels(run.path / prediction.mask.file)
+                mask, grid = run.masks.read(prediction.mask.file)
                 (index,) = np.argwhere(mask)
                 point = prompts[target].points[0]
                 np.testing.assert_allclose(
@@ -66,7 +66,7 @@ def test_random_grids(project, tmp_path, engine_name):
     (tmp_path / "data" / "tiny.tsv").write_text("\n".join(rows) + "\n")
     run = order("painter", tmp_path / "data" / "tiny.toml", engine=engine_name)
     for record in run.records():
-        mask, grid = read_labels(run.path / record.rounds[0].targets["liver"].mask.file)
+        mask, grid = run.masks.read(record.rounds[0].targets["liver"].mask.file)
         (index,) = np.argwhere(mask)
         np.testing.assert_allclose(
             to_world(affine_of(grid), index), positions[record.subject], atol=1e-3
@@ -95,7 +95,7 @@ def test_the_model_reads_the_image_of_the_dataset(project, tmp_path, engine_name
     run = order("sees", data, engine=engine_name)
     for record in run.records():
         image, _ = read_image(tmp_path / "data" / f"a_{record.modality}_image.nii.gz")
-        mask, _ = read_labels(run.path / record.rounds[0].targets["liver"].mask.file)
+        mask, _ = run.masks.read(record.rounds[0].targets["liver"].mask.file)
         np.testing.assert_array_equal(mask, image == image.max())
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluator.volumes import read_labels
 from tests.conftest import order
 from tests.tiny import make_dataset
 
@@ -50,7 +49,7 @@ def test_a_shell_script_is_a_model(project, tmp_path, docker_engine):
     for record in run.records():
         for prediction in record.rounds[0].targets.values():
             assert prediction.status == "ok", prediction
-            mask, _ = read_labels(run.path / prediction.mask.file)
+            mask, _ = run.masks.read(prediction.mask.file)
             assert np.all(mask == 1)
             count += 1
     assert count == 12

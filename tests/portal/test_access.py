@@ -10,7 +10,8 @@ from evaluator.challenges.queries import status_of
 from evaluator.challenges.submitting import submit
 from evaluator.portal.app import ROUTES
 from evaluator.portal.publication import published_folder
-from evaluator.portal.uploads import begin_upload, upload_folder
+from evaluator.portal.upload_files import upload_folder
+from evaluator.portal.uploads import begin_upload
 from tests.portal.conftest import Portal, enter_result, write_definition
 
 REFERENCE = "registry.example.org/blue/model:1"
@@ -21,6 +22,10 @@ EXPECTED = {
     ("GET", "/"): (200, 200, 200, 200),
     ("GET", "/sign-in"): (200, 200, 200, 200),
     ("POST", "/sign-in"): (401, 401, 401, 401),
+    # this challenge has no provider of OpenID Connect; test_openid.py has one
+    ("GET", "/sign-in/provider"): (404, 404, 404, 404),
+    ("GET", "/sign-in/provider/answer"): (404, 404, 404, 404),
+    ("GET", "/signed-out"): (404, 404, 404, 404),
     ("POST", "/sign-out"): (403, 303, 303, 303),
     ("GET", "/submissions"): (303, 200, 200, 403),
     ("GET", "/submissions/{id}"): (303, 200, 404, 200),

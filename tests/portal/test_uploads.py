@@ -7,15 +7,21 @@ import base64
 import errno
 import hashlib
 import io
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from evaluator.challenges.queries import status_of
+from evaluator.challenges import submitting
+from evaluator.challenges.incoming import remove_leftovers
+from evaluator.challenges.queries import status_of, statuses
+from evaluator.challenges.quotas import submissions_left
 from evaluator.challenges.submitting import submit
 from evaluator.errors import HostError, UserError
-from evaluator.portal import uploads
+from evaluator.portal import upload_files, uploads
+from evaluator.portal.upload_files import upload_folder
 from evaluator.portal.uploads import (
     OffsetError,
     append_part,
@@ -23,10 +29,10 @@ from evaluator.portal.uploads import (
     find_upload,
     finish_upload,
     offset_of,
-    upload_folder,
 )
 from tests.image_archives import archive_bytes, image
 
+PROJECT = Path(__file__).parents[2]
 REFERENCE = "registry.example.org/blue/model:1"
 
 
@@ -263,10 +269,87 @@ def test_a_full_disk_refuses_and_loses_nothing(challenge, monkeypatch):
 
 def test_an_upload_that_was_left_is_removed(challenge, monkeypatch):
     left = begin_upload(challenge, team="blue", track="box", name="a", size=6)
-    monkeypatch.setattr(uploads, "EXPIRES_SECONDS", -1.0)
+    monkeypatch.setattr(upload_files, "EXPIRES_SECONDS", -1.0)
     begin_upload(challenge, team="red", track="box", name="a", size=6)
     with pytest.raises(UserError, match="no such upload"):
         find_upload(challenge, left.id, team="blue")
+
+
+def test_a_damaged_file_of_an_upload_stops_no_other_one(challenge, monkeypatch, messages):
+    damaged = begin_upload(challenge, team="blue", track="box", name="a", size=6)
+    (upload_folder(challenge) / f"{damaged.id}.json").write_text('{"id": 1')
+    for team in ("blue", "red"):
+        upload = begin_upload(challenge, team=team, track="box", name="a", size=6)
+        assert append_part(challenge, upload, 0, b"abcdef") == 6
+        assert uploads.unfinished(challenge, team) == [upload]
+    with pytest.raises(UserError, match="no such upload"):
+        find_upload(challenge, damaged.id, team="blue")
+    assert any(damaged.id in line for line in messages)
+    monkeypatch.setattr(upload_files, "EXPIRES_SECONDS", -1.0)
+    begin_upload(challenge, team="red", track="box", name="b", size=6)
+    assert not list(upload_folder(challenge).glob(f"{damaged.id}.*"))
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from evaluator.challenges import incoming, submitting
+from evaluator.challenges.opening import open_challenge
+from evaluator.portal.uploads import find_upload, finish_upload
+
+def kill(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+folder, identifier, module, name = sys.argv[1:]
+setattr({"incoming": incoming, "submitting": submitting}[module], name, kill)
+challenge = open_challenge(Path(folder))
+finish_upload(challenge, find_upload(challenge, identifier, team="blue"))
+"""
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param("incoming.write_typed", marks=pytest.mark.extended),
+        "submitting.publish",
+        "submitting.suppress",  # the submission is complete, and the upload not forgotten
+    ],
+)
+def test_an_upload_whose_portal_is_killed_is_handed_in_once(challenge, moment):
+    content = archive_bytes(image())
+    upload = begin_upload(challenge, team="blue", track="box", name="a", size=len(content))
+    append_part(challenge, upload, 0, content)
+    words = [str(challenge.folder.path), upload.id, *moment.split(".")]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *words], cwd=PROJECT, check=False)
+    assert killed.returncode == -9
+    assert offset_of(challenge, upload) == len(content)
+    submission, _ = finish_upload(challenge, upload)
+    assert finish_upload(challenge, upload) == (submission, None)
+    assert challenge.folder.ids() == [submission]
+    assert challenge.folder.submission(submission).archive.read_bytes() == content
+    assert submissions_left(challenge, team="blue", track="box")[0] == 1
+    assert [row.id for row in statuses(challenge)] == [submission]
+    remove_leftovers(challenge)
+    left = [path for path in challenge.folder.incoming.iterdir() if path.name != "uploads"]
+    assert left == []
+
+
+def test_a_submission_that_cannot_be_stored_is_not_counted(challenge, monkeypatch):
+    content = archive_bytes(image())
+    upload = begin_upload(challenge, team="blue", track="box", name="a", size=len(content))
+    append_part(challenge, upload, 0, content)
+
+    def full(*_):
+        raise HostError("the disk is full")
+
+    monkeypatch.setattr(submitting, "publish", full)
+    with pytest.raises(HostError):
+        finish_upload(challenge, upload)
+    monkeypatch.undo()
+    assert submissions_left(challenge, team="blue", track="box")[0] == 2
+    assert statuses(challenge) == []
+    finish_upload(challenge, upload)
+    assert submissions_left(challenge, team="blue", track="box")[0] == 1
 
 
 def test_a_form_that_fills_the_disk_is_no_fault_of_the_portal(site, monkeypatch, messages):

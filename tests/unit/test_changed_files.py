@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 
 import pytest
 
@@ -24,28 +25,42 @@ def run(project, tmp_path):
     return order("painter", data, engine="local")
 
 
+def replace_member(archive, name, other):
+    """Put another archive's member into an archive, with compression, as somebody may do."""
+    with zipfile.ZipFile(archive) as opened:
+        contents = {member: opened.read(member) for member in opened.namelist()}
+    with zipfile.ZipFile(other) as opened:
+        contents[name] = opened.read("s0/r0/spleen.nii.gz")
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
+        for member, content in contents.items():
+            opened.writestr(member, content)
+
+
 def test_files_that_were_changed_after_the_run_are_told(run, tmp_path):
     assert change_warning(run) == ""
     copy = RunStore(tmp_path / "runs" / "copy")
     shutil.copytree(run.path, copy.path, copy_function=shutil.copyfile)
     assert change_warning(copy) == ""  # other times, the same content
 
-    masks = sorted(path for path in run.path.glob("masks/b.a/*/*/*/*.nii.gz"))
-    masks_of_a = sorted(run.path.glob("masks/a.a/*/*/*/*.nii.gz"))
-    body = masks[0].read_bytes()
-    masks[0].write_bytes(masks_of_a[1].read_bytes())
+    archive = run.path / "masks/b.a/CT.zip"
+    body = archive.read_bytes()
+    replace_member(archive, "s0/r0/liver.nii.gz", run.path / "masks/a.a/CT.zip")
     changes = list(find_changes(run))
-    assert changes == [f"{masks[0].relative_to(run.path)}: the mask has another hash"]
+    assert changes == ["masks/b.a/CT/s0/r0/liver.nii.gz: the mask has another hash"]
     assert "CHANGED: 1 file differs" in change_warning(run)
     shown = umd("show", run.name)
     assert "CHANGED" in shown.stdout + shown.stderr
     with pytest.raises(RunConflictError, match="is not the mask that the run wrote"):
         score_run(run)
-    masks[0].write_bytes(body)
+    archive.write_bytes(body)
     assert change_warning(run) == ""
-    masks[0].unlink()
+    archive.unlink()
     assert "No such file" in change_warning(run)
-    masks[0].write_bytes(body)
+    with pytest.raises(RunConflictError, match="is missing; no score was changed"):
+        score_run(run)
+    archive.write_bytes(body[: len(body) // 2])
+    assert "the archive is damaged" in change_warning(run)
+    archive.write_bytes(body)
 
     for folder in ("scores", "records"):
         (path,) = run.path.glob(f"{folder}/a.a/CT.json")

@@ -65,7 +65,7 @@ def test_damaged_scores_and_prompts_are_made_again(run):
 def test_a_damaged_run_json_is_a_sentence(run):
     store, _ = run
     (store.path / "run.json").write_text("{}")
-    with pytest.raises(UserError, match=r"run\.json does not follow the run format"):
+    with pytest.raises(UserError, match=r"run\.json does not have the form"):
         RunStore(store.path).info()
 
 

@@ -332,6 +332,6 @@ def test_a_run_of_noisy_directions_is_scored_on_the_images_grid(project, tmp_pat
     assert {t.status for t in record.rounds[0].targets.values()} == {"ok"}
     exact = read_grid(tmp_path / "data" / "a_CT_image.nii.gz")
     assert np.allclose(record.grid.affine, exact.affine)
-    mask = run.path / record.rounds[0].targets["liver"].mask.file
-    assert np.allclose(read_grid(mask).affine, exact.affine, atol=1e-5)
+    _, grid = run.masks.read(record.rounds[0].targets["liver"].mask.file)
+    assert np.allclose(grid.affine, exact.affine, atol=1e-5)
     assert any("not quite orthogonal" in f.message for f in run.checks().findings)

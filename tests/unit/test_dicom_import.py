@@ -441,9 +441,9 @@ def test_masks_return_as_dicom_seg_and_are_imported_again(tmp_path, cache, proje
         segmentation = hd.seg.segread(tmp_path / "seg" / f"S001_1_{row.modality}.dcm")
         assert segmentation.PatientID == NUMBER
         volume = segmentation.get_volume(combine_segments=False)
-        mask, _ = read_labels(run.path / row.mask)
+        mask, grid = run.masks.read(row.mask)
         filled = np.zeros(mask.shape, bool)
-        to_mask = np.linalg.inv(nib.load(run.path / row.mask).affine) @ np.diag([-1, -1, 1, 1])
+        to_mask = np.linalg.inv(np.array(grid.affine)) @ np.diag([-1, -1, 1, 1])
         inside = np.argwhere(np.asarray(volume.array)[..., 0])
         index = (to_mask @ volume.affine @ np.c_[inside, np.ones(len(inside))].T)[:3]
         filled[tuple(np.rint(index).astype(int))] = True
@@ -457,7 +457,7 @@ def test_masks_return_as_dicom_seg_and_are_imported_again(tmp_path, cache, proje
     assert ended.returncode == 0, ended.stderr
     mask, _ = read_labels(in_store(cache, "again") / "S001/1/CT-liver.nii.gz")
     (ct_mask,) = predictions[predictions["modality"] == "CT"]["mask"]
-    assert (mask == read_labels(run.path / ct_mask)[0]).all()
+    assert (mask == run.masks.read(ct_mask)[0]).all()
 
 
 @pytest.mark.shared

@@ -29,7 +29,7 @@ def test_how_far_a_prompt_was_moved_is_recorded_and_shown(project, tmp_path, cap
     assert moved["liver", "CT"] == [0.0, 0.0]
     (one,) = (mm for mm in moved["liver", "PT"] if mm > 0)
     (ct,) = (r.rounds for r in run.records() if (r.case, r.modality) == ("a.a", "CT"))
-    mask, own = read_labels(run.path / ct[0].targets["liver"].mask.file)
+    mask, own = run.masks.read(ct[0].targets["liver"].mask.file)
     drawn = to_world(affine_of(own), np.argwhere(mask)[0])
     assert one == pytest.approx(
         np.linalg.norm(drawn - to_world(affine_of(grid), end), axis=1).min(), abs=1e-4

@@ -104,7 +104,7 @@ def test_bids_derivatives_of_masks_that_do_not_overlap(run, tmp_path):
         .predictions.query("target == 'liver' and modality == 'CT' and subject == @PATIENT")["mask"]
         .iloc[0]
     )
-    assert (folder / names[0]).read_bytes() == (run.path / mask).read_bytes()
+    assert (folder / names[0]).read_bytes() == run.masks.content(mask)
 
 
 def test_masks_without_overlap_are_one_segmentation(project, tmp_path):
@@ -116,7 +116,7 @@ def test_masks_without_overlap_are_one_segmentation(project, tmp_path):
     labels, _ = read_labels(path)
     numbers = {"aorta": 1, "liver": 2, "spleen": 3}
     for row in evaluator.load(run).predictions.itertuples():
-        mask, _ = read_labels(run.path / row.mask)
+        mask, _ = run.masks.read(row.mask)
         assert np.array_equal(labels == numbers[row.target], mask == 1)
 
 

@@ -88,7 +88,8 @@ def test_a_case_that_joins_a_finished_run_is_done(config):
 def test_rehash_finds_a_mask_that_was_changed_behind_the_times_of_files(config):
     run = execute(resolve(config))
     record = run.record("a.a", "CT")
-    path = run.path / record.masks()[0].file
+    path = run.path / "masks/a.a/CT.zip"
+    assert record.masks()
     status = path.stat()
     path.write_bytes(path.read_bytes()[::-1])
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))

@@ -46,7 +46,7 @@ def write_masks(run, folder):
         subject = record.case.split(".")[0]
         for target, result in record.rounds[0].targets.items():
             name = f"{subject}_{record.modality}_{target}.nii.gz"
-            shutil.copy(run.path / result.mask.file, folder / name)
+            (folder / name).write_bytes(run.masks.content(result.mask.file))
     return folder
 
 

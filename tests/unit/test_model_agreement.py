@@ -7,7 +7,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK
@@ -66,8 +65,8 @@ def runs(all_runs: dict[str, RunStore]) -> dict[str, RunStore]:
 
 
 def mask(run: RunStore, case: str, modality: str) -> np.ndarray:
-    file = run.mask_path(case, modality, seed=0, round_number=0, target="liver")
-    return np.asarray(nib.load(file).dataobj) > 0
+    name = run.masks.name(case, modality, seed=0, round_number=0, target="liver")
+    return run.masks.read(name)[0] > 0
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:

@@ -22,6 +22,7 @@ from evaluator.analysis.pet_lesions import (
     size_bin,
     wants_pet_lesions,
 )
+from evaluator.imaging import geometry
 from evaluator.metrics.lesions import list_lesions
 from evaluator.report.context import Options
 from evaluator.report.pages.lesions import agreement_rows, share_interval
@@ -91,14 +92,15 @@ def test_uptake_and_lesions_are_those_of_the_definitions(runs, folder: Path, mon
     for model in ("box", "two"):
         for subject in "abcdef":
             case = f"{subject}.a"
-            file = runs[model].mask_path(case, "PT", seed=0, round_number=0, target="lesion")
-            header = nib.load(file).header
-            mask = np.asarray(nib.load(file).dataobj) > 0
+            masks = runs[model].masks
+            name = masks.name(case, "PT", seed=0, round_number=0, target="lesion")
+            labels, grid = masks.read(name)
+            mask = labels > 0
             image, reference = (
                 np.asarray(nib.load(folder / "data" / f"{subject}_PT_{kind}.nii.gz").dataobj)
                 for kind in ("image", "reference")
             )
-            spacing = header.get_zooms()
+            spacing = geometry.spacing(geometry.affine_of(grid))
             image = image.astype(float)
             expected = {
                 "reference": by_definition(image, reference > 0, spacing),

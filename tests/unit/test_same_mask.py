@@ -8,19 +8,22 @@ import hashlib
 import numpy as np
 
 from evaluator.evaluation.reproducibility_check import _same_mask
+from evaluator.runs.mask_files import MaskFiles
 from evaluator.runs.records import MaskFile
 from evaluator.volumes import write_mask
 from tests.tiny import GRIDS
 
+NAME = "masks/a.a/CT/s0/r0/liver.nii.gz"
+
 
 def stored(folder, mask, level=None):
-    folder.mkdir()
-    path = folder / "m.nii.gz"
+    path = folder / NAME
+    path.parent.mkdir(parents=True)
     write_mask(path, mask, GRIDS["MR"])
     if level is not None:
         path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), level, mtime=0))
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return folder, MaskFile(file="m.nii.gz", sha256=sha256, voxels=int(mask.sum()))
+    return MaskFiles(folder), MaskFile(file=NAME, sha256=sha256, voxels=int(mask.sum()))
 
 
 def test_masks_are_compared_by_their_voxels(tmp_path):
@@ -34,5 +37,5 @@ def test_masks_are_compared_by_their_voxels(tmp_path):
     assert _same_mask(*first, *first)
     assert _same_mask(*first, *recompressed)
     assert not _same_mask(*first, *different)
-    assert not _same_mask(*first, tmp_path, None)
-    assert _same_mask(tmp_path, None, tmp_path, None)
+    assert not _same_mask(*first, first[0], None)
+    assert _same_mask(first[0], None, first[0], None)

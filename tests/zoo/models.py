@@ -21,6 +21,7 @@ import pytest
 from evaluator.zoo.dockerfiles import module_folders
 from tests.tiny import ROOT
 from tests.zoo.bodies import GRIDS, ORGANS, Body
+from zoo_sdk import Volume
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -464,6 +465,35 @@ class IdealMoose:
         return labels
 
 
+class IdealVibe:
+    """Answers the padded view from the reference, under the labels of upstream's README."""
+
+    orientation = "RAS"
+    spacing = (3.0, 2.0, 2.5)
+
+    def __init__(self, body: Body) -> None:
+        self.body = body
+        self.organs = load("vibesegmentator", "pipeline").ORGANS
+
+    def label_map(self, image):
+        assert image.array.dtype == np.float32
+        assert np.array_equal(image.array, image.array.astype(np.float16))
+        assert nibabel.aff2axcodes(image.affine) == ("S", "A", "R")
+        assert np.allclose(image.spacing, self.spacing)
+        margin = np.diag([1.0, 1, 1, 1])
+        margin[:3, 3] = 5
+        self.body.shows(Volume(image.array[5:-5, 5:-5, 5:-5], image.affine @ margin))
+        organs = self.body.labels_in(image)
+        odd = np.indices(organs.shape).sum(axis=0) % 2
+        # intestine, where the body has a lesion
+        labels = np.where(organs == self.body.label_of("lesion"), 18, 0)
+        for organ in set(ORGANS) & set(self.organs):
+            values, inside = self.organs[organ], organs == self.body.label_of(organ)
+            # the lung is dealt out to two of its lobes
+            labels[inside] = np.where(odd, values[0], values[-1])[inside]
+        return labels
+
+
 class IdealDeepBet:
     """Answers the complete image and the box from the reference, whose liver stands for a brain."""
 
@@ -555,6 +585,14 @@ MODELS = (
         ideal=IdealMoose,
         modalities=("CT",),
         grids=("LPS CT", "oblique LPI CT", "anisotropic CT"),
+        no_huge=LOGITS,
+    ),
+    Registered(
+        images=("vibesegmentator",),
+        folder="vibesegmentator",
+        ideal=IdealVibe,
+        modalities=("CT", "MR"),
+        grids=("LPS CT", "PIR MR", "oblique MR"),
         no_huge=LOGITS,
     ),
     Registered(

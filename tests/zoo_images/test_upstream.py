@@ -303,6 +303,26 @@ def test_moose(docker_engine, figures):
         assert line["back_differs"] <= 0.1 * line["back_voxels"]
 
 
+def test_vibesegmentator(docker_engine, figures):
+    """The network's input but for rounding to 16 bits, which may turn a label near a tie."""
+    lines = run_inside(
+        docker_engine, "vibesegmentator", "vibesegmentator_package.py", "vibesegmentator"
+    )
+    assert len(lines) == 4
+    assert lines[-1]["brightest"] > 10000
+    for line in lines:
+        figures(f"vibesegmentator beside upstream, {line}")
+        assert line["shape"]
+        assert line["input"] < 1e-3
+        assert line["input_differs"] <= 1e-2 * line["input_voxels"]
+        assert line["labels"] > 10
+        assert line["logit_behind"] < 0.02
+        assert line["labels_differ"] <= 1e-2 * line["label_voxels"]
+        assert line["back_voxels"] > 0
+        assert line["back_differs_off_ties"] <= 1e-2 * line["back_voxels"]
+        assert line["back_differs"] <= 0.1 * line["back_voxels"]
+
+
 def test_totalsegmentator(docker_engine, figures):
     """The networks' input equal; labels equal but for voxels half-way between two of the grid."""
     lines = run_inside(docker_engine, "totalsegmentator", "totalsegmentator_package.py")

@@ -11,9 +11,8 @@ from evaluator.analysis.run_dataset import dataset_of
 from evaluator.datasets.image_plans import planned_case
 from evaluator.datasets.references import load_references
 from evaluator.errors import UserError, VolumeError
-from evaluator.imaging.grid_masks import crop_mask
 from evaluator.manifests.protocols import load_protocol
-from evaluator.volumes import read_image, read_labels
+from evaluator.volumes import read_image
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,12 +76,11 @@ def image_of(path: Path) -> tuple[NDArray[np.float32], Grid]:
 
 
 def prediction_of(run: RunFacts, file: str) -> GridMask | None:
-    """A mask by its place in the run's folder, cropped; None where the file is gone."""
+    """A mask by its name in the run's record, cropped; None where it cannot be read."""
     try:
-        array, grid = read_labels(run.path / file)
+        return run.store.masks.read_mask(file)
     except UserError:
         return None
-    return crop_mask(array, grid)
 
 
 def prompts_of(

@@ -112,10 +112,10 @@ def _arrays(
     except (VolumeError, KeyError) as error:
         logger.info(f"no snapshot of {pick.target}: {report.privacy.text(str(error))}")
         return None
-    file = run.store.mask_path(
+    name = run.store.masks.name(
         pick.case, modality, seed=pick.seed, round_number=pick.round, target=pick.target
     )
-    mask = prediction_of(run, str(file.relative_to(run.path))) if file.is_file() else None
+    mask = prediction_of(run, name)
     full = (0, 0, 0), grid.shape
     image = Image(modality=modality, array=array, affine=affine_of(grid))
     return image, reference.crop(*full), None if mask is None else mask.crop(*full)

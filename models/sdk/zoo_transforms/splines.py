@@ -1,6 +1,7 @@
-"""An image at another spacing by a cubic B-spline, as the group of MOOSE and LION resamples.
+"""An image at another spacing by a cubic B-spline, from the same first voxel on.
 
-Needs numpy and scipy.
+``respaced_by_spline`` has SimpleITK's borders (MOOSE, LION), ``respaced_with_edges`` continues the
+outermost values (VIBESegmentator). Needs numpy and scipy.
 """
 
 from __future__ import annotations
@@ -37,16 +38,32 @@ def respaced_by_spline(values: Any, grid: VoxelGrid, millimetres: Sequence[float
     Raises:
         Undefined: a value is not finite; the spline would make every voxel NaN.
     """
+    respaced, ratio = _spline(values, grid, millimetres, "mirror")
+    for axis, (size, r) in enumerate(zip(values.shape, ratio)):
+        beyond = np.arange(respaced.array.shape[axis]) * r >= size - 0.5 - SAME_VOXEL
+        respaced.array[(slice(None),) * axis + (beyond,)] = 0
+    return respaced
+
+
+def respaced_with_edges(values: Any, grid: VoxelGrid, millimetres: Sequence[float]) -> Volume:
+    """As ``respaced_by_spline``, but the outermost values continue beyond the image's borders.
+
+    It has the values of ``scipy.ndimage.affine_transform`` with the mode ``nearest``.
+    """
+    return _spline(values, grid, millimetres, "nearest")[0]
+
+
+def _spline(
+    values: Any, grid: VoxelGrid, millimetres: Sequence[float], mode: str
+) -> Tuple[Volume, Any]:
+    """The image by a spline with one of scipy's modes at borders, and the ratio of the spacings."""
     if not np.isfinite(values).all():
         raise Undefined("the image has voxels that are not finite, which a spline cannot resample")
     ratio = np.array(millimetres, dtype=np.float64) / np.array(grid.spacing)
     a, b, c = (max(1, round(size / r)) for size, r in zip(values.shape, ratio))
     shape: Tuple[int, int, int] = (a, b, c)
     respaced = ndimage.affine_transform(
-        values, ratio, output_shape=shape, order=3, mode="mirror", output=np.float32
+        values, ratio, output_shape=shape, order=3, mode=mode, output=np.float32
     )
-    for axis, (size, r) in enumerate(zip(values.shape, ratio)):
-        beyond = np.arange(shape[axis]) * r >= size - 0.5 - SAME_VOXEL
-        respaced[(slice(None),) * axis + (beyond,)] = 0
     step = np.diag([*ratio, 1.0])
-    return Volume(respaced, np.asarray(grid.affine) @ step)
+    return Volume(respaced, np.asarray(grid.affine) @ step), ratio

@@ -6,6 +6,7 @@ import gzip
 import importlib
 import re
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -58,15 +59,22 @@ def test_the_canary_is_found_where_it_is(tmp_path, reading):
     assert {path.suffix for path in references} == {".gz", ".nii"}
 
 
-@pytest.mark.parametrize("name", ["target.nii.gz", "model.log"])
+@pytest.mark.parametrize("name", ["masks.zip", "model.log"])
 def test_a_canary_in_a_mask_or_a_log_of_a_run_is_found(tmp_path, name):
-    """A mask lies in a folder with the name of its subject, which holds the canary, too."""
-    path = tmp_path / f"masks/{canary.CANARY}-000-0.a/CT" / name
+    """Masks lie in a folder with the name of their subject, which holds the canary, too."""
+    path = tmp_path / f"masks/{canary.CANARY}-000-0.a" / name
     path.parent.mkdir(parents=True)
-    pack = gzip.compress if path.suffix == ".gz" else bytes
-    path.write_bytes(pack(b"voxels"))
+
+    def write(content: bytes) -> None:
+        if path.suffix == ".log":
+            path.write_bytes(content)
+            return
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("s0/r0/liver.nii.gz", gzip.compress(content))
+
+    write(b"voxels")
     assert faults_of_files(tmp_path) == []
-    path.write_bytes(pack(canary.CANARY.encode()))
+    write(canary.CANARY.encode())
     (fault,) = faults_of_files(tmp_path)
     assert fault.startswith("the canary is in")
 

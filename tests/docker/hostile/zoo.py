@@ -6,12 +6,12 @@ import json
 import re
 import shutil
 import tempfile
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from evaluator.volumes import read_labels
 from tests.conftest import order
 from tests.docker.hostile.canary import (
     CANARY,
@@ -110,8 +110,12 @@ def faults_of_files(folder: Path) -> list[str]:
         if CONTROLS.search(log.read_text(encoding="utf-8", errors="surrogateescape")):
             faults.append(f"{log.name} has control characters")
     # the subject is in the names of a mask's folders, so its content alone is searched
-    masks = [path for path in folder.rglob("*.nii.gz") if holds_canary(path.read_bytes())]
-    return [*faults, *(f"the canary is in {path}" for path in masks)]
+    for path in folder.rglob("*.zip"):
+        with zipfile.ZipFile(path) as archive:
+            contents = [archive.read(name) for name in archive.namelist()]
+        if any(holds_canary(content) for content in contents):
+            faults.append(f"the canary is in {path}")
+    return faults
 
 
 def _outcomes(run, attacks: list[str]) -> list[Outcome]:
@@ -135,7 +139,7 @@ def _outcomes(run, attacks: list[str]) -> list[Outcome]:
             faults.append(f"its time is {entry.seconds}")
         (after,) = honest[place].rounds
         if not EXPECTED[attack].harms_next:
-            faults += _faults_after(run.path, after)
+            faults += _faults_after(run, after)
         outcomes.append(
             Outcome(
                 attack=attack,
@@ -167,12 +171,12 @@ def _faults(attack: str, status: str, notes: dict) -> list[str]:
     return faults
 
 
-def _faults_after(folder: Path, entry) -> list[str]:
+def _faults_after(run, entry) -> list[str]:
     """What is wrong with the honest answer behind an attack."""
     prediction = entry.targets["liver"]
     if prediction.status != "ok":
         return [f"the next request is {prediction.status}: {prediction.detail[:200]}"]
-    mask, _ = read_labels(folder / prediction.mask.file)
+    mask, _ = run.masks.read(prediction.mask.file)
     if not 1 <= np.count_nonzero(mask) <= 27:
         return ["the mask of the next request was changed"]
     return []
