@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 #: values of a large image are judged by every n-th voxel, at least this many
 ENOUGH_VALUES = 2_000_000
+#: larger values are not those of a CT, but for metal
+HIGHEST_HU = 4096
 #: labels that are listed one by one
 MAX_LABELS = 10
 
@@ -198,6 +200,8 @@ def implausible_uptake(image: NDArray[np.float32]) -> str | None:
     values = image.ravel(order="K")
     values = values[:: max(values.size // ENOUGH_VALUES, 1)]
     low, high, middle = float(image.min()), float(image.max()), float(np.median(values))
+    if low < -0.1 and high > HIGHEST_HU and -low < high / 10:
+        return f"values from {low:.4g} to {high:.4g} do not look like SUV; Bq/ml perhaps?"
     if low < -0.1:
         guess = "; HU of a CT perhaps?" if low < -200 else ""
         return f"negative values ({low:g}) do not look like SUV{guess}"
@@ -230,7 +234,7 @@ def check_labels(
         labels: (i, j, k).
         declared: target -> label values.
     """
-    present = {int(value) for value in np.unique(labels)}
+    present = {int(value) for value in np.unique(labels.ravel(order="K"))}
     if min(present) < 0:
         yield "error", f"{name} contains negative labels"
     expected = set[int]().union(*declared.values())

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 #: increased when a check changes; results of earlier checks are then not used
-CHECKS_VERSION = 4
+CHECKS_VERSION = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,13 +173,16 @@ def _check_case(case: Case, depth: Depth) -> _CaseCheck:
         check = _examine(case, depth)
         check.sha256 = {name: {} for name in case.scans}
         return check
-    sha256: dict[str, dict[str, str]] = {
-        name: hash_files(scan) for name, scan in case.scans.items()
-    }
+    sha256 = _hashes_of(case)
     file = paths.cache() / "checks" / f"{_cache_key(case, sha256, depth)}.json"
     case_check = _read_cache(file)
     if case_check is None:
         case_check = _examine(case, depth)
+        after = _hashes_of(case)
+        if after != sha256:
+            case_check.findings.append(_changed_meanwhile(case, sha256, after))
+            case_check.sha256 = after
+            return case_check
         body: Json = {
             "findings": [asdict(finding) for finding in case_check.findings],
             "registrations": [asdict(entry) for entry in case_check.registrations],
@@ -191,6 +194,24 @@ def _check_case(case: Case, depth: Depth) -> _CaseCheck:
     case_check.findings = [*_changed_files(case, sha256), *case_check.findings]
     case_check.sha256 = sha256
     return case_check
+
+
+def _hashes_of(case: Case) -> dict[str, dict[str, str]]:
+    """Modality -> role -> sha256."""
+    return {name: hash_files(scan) for name, scan in case.scans.items()}
+
+
+def _changed_meanwhile(case: Case, before: Hashes, after: Hashes) -> Finding:
+    """The finding on a case whose files were changed by another program; it is not cached."""
+    modality = next(name for name in case.scans if before[name] != after[name])
+    return Finding(
+        severity="error",
+        case=case.id,
+        modality=modality,
+        path=str(case.scans[modality].image),
+        message="files changed while they were read; check again when nothing writes to them",
+        topic="files",
+    )
 
 
 def _examine(case: Case, depth: Depth) -> _CaseCheck:

@@ -46,6 +46,8 @@ def mask_agreement(first: GridMask, second: GridMask) -> MaskAgreement:
     An organ may be cut where one image ends. Of the other mask, only the part within that image's
     field is then compared, unless there is none.
     """
+    if _are_equal(first, second):
+        return _full_agreement(first)
     places = [_positions(mask) for mask in (first, second)]
     common, shares = [], []
     for place, other in zip(places, (second, first), strict=True):
@@ -62,6 +64,25 @@ def mask_agreement(first: GridMask, second: GridMask) -> MaskAgreement:
         overlap=max(shares),
         first_ml=volume_ml(first),
         second_ml=volume_ml(second),
+    )
+
+
+def _are_equal(first: GridMask, second: GridMask) -> bool:
+    """Whether two masks are one, as those of images that share a reference."""
+    same_place = first.grid == second.grid and tuple(first.offset) == tuple(second.offset)
+    return same_place and np.array_equal(first.array, second.array)
+
+
+def _full_agreement(mask: GridMask) -> MaskAgreement:
+    """The comparison of a mask with itself."""
+    rounding = _rounding_mm(mask, _positions(mask))
+    size = volume_ml(mask)
+    return MaskAgreement(
+        distance_mm=0.0,
+        rounding_mm=float(np.hypot(rounding, rounding)),
+        overlap=1.0,
+        first_ml=size,
+        second_ml=size,
     )
 
 

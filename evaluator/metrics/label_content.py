@@ -48,9 +48,12 @@ class Content:
 
 
 def read_content(
-    maps: Sequence[LabelGrid], voxel_grid: VoxelGrid, pool: WorkerPool
+    maps: Sequence[LabelGrid], voxel_grid: VoxelGrid, pool: WorkerPool, *, limited: bool = True
 ) -> list[Content]:
-    """Count the voxels and find the surfaces of the targets of each label map."""
+    """Count the voxels and find the surfaces of the targets of each label map.
+
+    The corners of a map are listed only if they are few, unless ``limited`` is false.
+    """
     depth, height = maps[0].voxels.shape[:2]
     limits = [_empty_limits(depth, height) for _ in maps]
     if not maps[0].voxels.size:
@@ -59,7 +62,7 @@ def read_content(
             for label_grid, rows in zip(maps, limits, strict=True)
         ]
     voxels = _count_voxels(maps, limits, pool)
-    slabs = _find_corners(maps, limits, voxel_grid, pool)
+    slabs = _find_corners(maps, limits, voxel_grid, pool, limited=limited)
     dense = [not _is_complete(of_map) for of_map in slabs]
     listed = [[] if is_dense else of_map for of_map, is_dense in zip(slabs, dense, strict=True)]
     tasks = [(of_map, label_grid.targets) for of_map, label_grid in zip(listed, maps, strict=True)]
@@ -105,7 +108,12 @@ def _count_voxels(
 
 
 def _find_corners(
-    maps: Sequence[LabelGrid], limits: list[RowLimits], voxel_grid: VoxelGrid, pool: WorkerPool
+    maps: Sequence[LabelGrid],
+    limits: list[RowLimits],
+    voxel_grid: VoxelGrid,
+    pool: WorkerPool,
+    *,
+    limited: bool,
 ) -> list[list[Any]]:
     """For each map the result of ``find_corners`` for each slab."""
     slabs = pool.slabs(1 if voxel_grid.flat else maps[0].voxels.shape[0] + 1)
@@ -113,7 +121,7 @@ def _find_corners(
     for label_grid, rows in zip(maps, limits, strict=True):
         # surfaces on sheared grids are measured from lists of corners alone
         most = max(LEAST_CORNERS, label_grid.voxels.size // VOXELS_PER_CORNER)
-        budget = np.array([most if voxel_grid.sheared_axes is None else 2**62])
+        budget = np.array([most if limited and voxel_grid.sheared_axes is None else 2**62])
         tasks += [
             (label_grid.voxels, label_grid.table, *rows, slab, voxel_grid.flat, budget)
             for slab in slabs

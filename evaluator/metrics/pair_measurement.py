@@ -124,5 +124,6 @@ def _nearest_squares(
 
 def _surface(codes: Any, squares: Any, voxel_grid: VoxelGrid, tolerance_mm: float) -> Surface:
     if squares is None:
-        return unmatched_surface(codes, voxel_grid.areas)
+        counts = np.bincount(codes, minlength=voxel_grid.areas.size)
+        return unmatched_surface(counts, voxel_grid.areas)
     return summarise(codes, squares, voxel_grid.areas, tolerance_mm)

@@ -3,7 +3,7 @@
 Memory beyond the volumes: some 25 bytes for each surface corner, which are at most an eighth of the
 voxels, and for each thread a bit for each voxel of a target's box. A map with more corners than
 that is noise: its targets are measured one for each thread
-(``evaluator.metrics.kernels.dense_surface``), with 11 bytes a voxel at most. A copy of the volumes
+(``evaluator.metrics.kernels.dense_surface``), with less than a byte a voxel. A copy of the volumes
 (of 2 bytes a voxel) is made for integers of more than 16 bits, and a copy of the prediction where
 its memory order is not the reference's.
 """

@@ -34,7 +34,8 @@ def read_image(path: Path) -> tuple[NDArray[np.float32], Grid]:
     stored = read_stored(path)
     array = stored.array.astype(np.float32)
     if not stored.neutral:
-        array = array * np.float32(stored.slope) + np.float32(stored.intercept)
+        array *= np.float32(stored.slope)
+        array += np.float32(stored.intercept)
     return array, stored.grid
 
 

@@ -347,7 +347,7 @@ def test_linked_folders_and_compressed_files_are_read(tmp_path):
     (folder / "second").symlink_to(tmp_path / "archive" / NAME)
     (folder / "cut.dcm.gz").write_bytes(gzip.compress(b"x" * 1000)[:12])
     image = next((tmp_path / "archive").rglob("*.dcm.gz")).read_bytes()
-    (folder / "half.dcm.gz").write_bytes(image[: len(image) // 2])
+    (folder / "half.dcm.gz").write_bytes(image[: len(image) // 4])
     (folder / "._IM1").write_bytes(b"x")
     assert holds_studies(folder)
     store = Store(tmp_path / "store")

@@ -191,3 +191,32 @@ def test_what_is_missing_is_refused_with_its_name(text):
     assert text in str(refusal.value)
     assert NUMBER not in str(refusal.value)
     assert NAME not in str(refusal.value)
+
+
+def without_creator(dataset, group, element, value, maker):
+    """As after de-identification that removes the element which names a private block."""
+    dataset.add_new((group, element), "DS", value)
+    dataset.Manufacturer = maker
+    return dataset
+
+
+def test_a_vendors_elements_are_found_without_the_name_of_their_block():
+    counts = pet(Units="CNTS")
+    philips = without_creator(counts, 0x7053, 0x1000, "0.0005", "Philips Medical Systems")
+    assert suv_scale(philips).factor == 0.0005
+    activity = without_creator(pet(Units="CNTS"), 0x7053, 0x1009, "0.5", "PHILIPS")
+    assert suv_scale(activity).factor == pytest.approx(0.5 * decayed(3600), rel=1e-9)
+
+
+@pytest.mark.parametrize("maker", ["Synthetic", "", "Philipson"])
+def test_a_nameless_block_of_another_vendor_is_not_read(maker):
+    dataset = without_creator(pet(Units="CNTS"), 0x7053, 0x1000, "0.0005", maker)
+    with pytest.raises(VolumeError, match="are missing or 0"):
+        suv_scale(dataset)
+
+
+def test_a_nameless_element_is_not_read_beside_a_named_block():
+    dataset = with_private(pet(Units="CNTS"), 0x7053, "ANOTHER BLOCK", 0x05, "DS", "3")
+    dataset = without_creator(dataset, 0x7053, 0x1000, "0.0005", "Philips")
+    with pytest.raises(VolumeError, match="are missing or 0"):
+        suv_scale(dataset)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from evaluator.metrics.kernels.dense_surface import dense_surfaces
+from evaluator.metrics.kernels.label_grid import make_voxel_grid, to_label_grid
 from evaluator.metrics.kernels.present_labels import present_labels
 from evaluator.metrics.kernels.surface_area import surfel_areas
 from evaluator.metrics.kernels.surface_corners import find_corners
-from evaluator.metrics.kernels.surface_statistics import _gathered
+from evaluator.metrics.kernels.surface_statistics import AreaByDistance
 from evaluator.metrics.kernels.voxel_counts import count_targets
+from evaluator.metrics.target_measurement import measure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -117,7 +121,10 @@ def test_area_by_distance_is_the_plain_sum_to_the_last_bit(distinct: int) -> Non
     squares = rng.choice(rng.uniform(0, 100, distinct), 40000)
     codes = rng.integers(1, 255, squares.size).astype(np.uint8)
     areas = surfel_areas((0.7, 1.3, 2.9))
-    keys, sums, losses = _gathered(codes, squares, areas)
+    area_by_distance = AreaByDistance(areas)
+    area_by_distance.add(codes[:700], squares[:700])
+    area_by_distance.add(codes[700:], squares[700:])
+    keys, sums, losses = area_by_distance.sums()
     gathered = dict(
         zip(keys.tolist(), zip(sums.tolist(), losses.tolist(), strict=True), strict=True)
     )
@@ -125,8 +132,9 @@ def test_area_by_distance_is_the_plain_sum_to_the_last_bit(distinct: int) -> Non
 
 
 def test_area_of_no_corner_is_empty() -> None:
-    nothing = _gathered(np.empty(0, np.uint8), np.empty(0), surfel_areas((1, 1, 1)))
-    assert [part.size for part in nothing] == [0, 0, 0]
+    area_by_distance = AreaByDistance(surfel_areas((1, 1, 1)))
+    area_by_distance.add(np.empty(0, np.uint8), np.empty(0))
+    assert [part.size for part in area_by_distance.sums()] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"])
@@ -144,3 +152,25 @@ def test_labels_are_found_at_any_length_and_address(dtype):
 
 def test_the_search_for_labels_ends_when_there_are_too_many():
     assert 10 < len(present_labels(np.arange(10**6), 10)) < 100
+
+
+@pytest.mark.parametrize("columns", [1, 62, 63, 64, 65, 127, 128, 140])
+@pytest.mark.parametrize("planes", [0, 1, 9])
+@pytest.mark.parametrize("kind", ["noise", "far", "none"])
+def test_surfaces_from_bits_equal_surfaces_from_corners(columns: int, planes: int, kind: str):
+    """Rows end before, at and after a word of 64 bits; a flat volume has no planes."""
+    rng = np.random.default_rng(columns)
+    shape = (planes, 11, columns) if planes else (11, columns)
+    spacing = (2.5, 0.8, 1.3)[-len(shape) :]
+    reference = (rng.random(shape) < 0.3).astype(np.uint8)
+    prediction = (rng.random(shape) < 0.3).astype(np.uint8)
+    if kind != "noise":
+        prediction[:] = 0
+    if kind == "far":
+        prediction[..., -1:] = 1
+    grid = make_voxel_grid(reference, spacing)
+    maps = [to_label_grid(volume, grid, [(1,)]) for volume in (reference, prediction)]
+    listed = measure(reference, prediction, spacing, 1.0)
+    surfaces = dense_surfaces(maps[0], maps[1], 1, grid, 1.0)
+    for dense, expected in zip(surfaces, (listed.reference, listed.prediction), strict=True):
+        assert asdict(dense) == pytest.approx(asdict(expected), rel=1e-13)

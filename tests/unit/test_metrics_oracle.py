@@ -5,6 +5,7 @@ The simple scorer is tested against the definition: all distances from every cor
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import fsum, prod
 from typing import TYPE_CHECKING, Any
 
@@ -184,8 +185,14 @@ def test_noise_is_measured_exactly_without_lists_of_corners(
         "dense_surfaces",
         lambda *args: called.append(1) or dense_surface.dense_surfaces(*args),
     )
-    assert measures(1) == measures(3) == listed
+    dense = measures(1)
+    assert dense == measures(3)
     assert len(called) == 2 * len(targets)
+    for name in targets:
+        same(dense[name], listed[name])
+        assert replace(dense[name], reference=None, prediction=None) == replace(
+            listed[name], reference=None, prediction=None
+        )
     same(listed["1"], measure_simply(pair[0] == 1, pair[1] == 1, spacing, 1.4))
 
 

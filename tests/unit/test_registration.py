@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from evaluator.datasets.session_checks import is_disjoint, register_targets
 from evaluator.imaging.geometry import affine_of, displacement_mm, make_grid, to_world, voxel_ml
-from evaluator.imaging.grid_masks import crop_mask
+from evaluator.imaging.grid_masks import GridMask, crop_mask
 from evaluator.imaging.orthogonal_grids import (
     ORTHOGONAL,
     ROUNDING,
@@ -171,3 +171,16 @@ def test_fields_that_overlap():
     affine = affine_of(GRIDS["PT"])
     affine[0, 3] += 5000
     assert not fields_overlap(GRIDS["CT"], make_grid(GRIDS["PT"].shape, affine))
+
+
+def test_a_mask_agrees_with_itself_as_with_a_copy_that_is_stored_otherwise():
+    mask = ball(fine(), (0.0, 3.0, 5.0), 9.0)
+    whole = np.zeros(mask.grid.shape, dtype=bool)
+    whole[tuple(slice(a, b) for a, b in zip(mask.offset, mask.end, strict=True))] = mask.array
+    copy = GridMask(grid=mask.grid, array=whole, offset=(0, 0, 0))
+    itself, compared = mask_agreement(mask, mask), mask_agreement(mask, copy)
+    assert itself.distance_mm == 0
+    assert itself.overlap == compared.overlap == 1
+    assert itself.rounding_mm == pytest.approx(compared.rounding_mm)
+    assert itself.first_ml == compared.first_ml
+    assert itself.volume_ratio == 1

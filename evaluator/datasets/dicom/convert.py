@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from evaluator.datasets.dicom.contours import read_structures, structure_mask
+from evaluator.datasets.dicom.headers import require_unchanged
 from evaluator.datasets.dicom.reading import read_dataset
 from evaluator.datasets.dicom.segmentations import segment_masks
 from evaluator.datasets.dicom.store import PRIVATE, Store
@@ -125,6 +126,7 @@ def _convert_image(root: Path, store: Store, image: PlannedImage) -> None:
     path = store.folder / image.image
     path.parent.mkdir(parents=True, exist_ok=True)
     voxels = read_voxels(root, image.volume.stack)
+    require_unchanged(root, headers)
     write_volume(path, voxels.array, image.volume.stack.grid)
     _record(store, image.image, {**content, "way": voxels.way})
 
@@ -176,6 +178,7 @@ def _write_masks(
             segments = segment_masks(dataset, numbers, grid)
         else:
             structures = read_structures(dataset, b"").structures
+        require_unchanged(root, [header])
     except VolumeError as error:
         return {reference.target: str(error) for reference in references}
     for reference in references:

@@ -23,9 +23,10 @@ from evaluator.datasets.dicom.reading import (
 )
 from evaluator.datasets.importing.archives import ARCHIVE_REASON, is_archive
 from evaluator.errors import VolumeError
+from evaluator.plain_text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 Kind = Literal["image", "contours", "segmentation", "none"]
@@ -64,6 +65,8 @@ TIME_KEYS = (
     "AcquisitionTime",
     "ContentTime",
 )
+#: MONOCHROME1 shows low values white and does not change what they mean
+GREY_SCALES = ("MONOCHROME1", "MONOCHROME2", "")
 TAGS = (
     "SOPClassUID",
     "SOPInstanceUID",
@@ -170,6 +173,23 @@ def read_header(root: Path, relative: str, key: bytes) -> Header:
         return _header_of(path, about, key)
 
 
+def require_unchanged(root: Path, headers: Iterable[Header]) -> None:
+    """Raise VolumeError if files were changed, or are gone, since their headers were read."""
+    files = {header.path: header for header in headers}
+    changed = sum(not _has_state(root / path, header) for path, header in files.items())
+    if changed:
+        words = counted(changed, "file")
+        raise VolumeError(f"{words} changed since the headers were read; import again")
+
+
+def _has_state(path: Path, header: Header) -> bool:
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    return (status.st_size, status.st_mtime_ns) == (header.size, header.changed)
+
+
 def _header_of(path: Path, about: dict[str, Any], key: bytes) -> Header:
     try:
         dataset = read_dataset(path, TAGS)
@@ -212,8 +232,8 @@ def _content(dataset: Any, sop_class: str, key: bytes) -> dict[str, Any]:
         body["keys"] = _keys(dataset, key)
         if number_of(dataset, "SamplesPerPixel") not in (None, 1.0):
             body["problem"] = "a colour image is not read"
-        elif text_of(dataset, "PhotometricInterpretation") not in ("MONOCHROME2", ""):
-            body["problem"] = "Photometric Interpretation (0028,0004) is not MONOCHROME2"
+        elif text_of(dataset, "PhotometricInterpretation") not in GREY_SCALES:
+            body["problem"] = "Photometric Interpretation (0028,0004) is not MONOCHROME1 or 2"
     return body
 
 

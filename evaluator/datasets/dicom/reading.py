@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import gzip
 import struct
 import warnings
-import zlib
 from contextlib import contextmanager
-from io import BytesIO
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
+from evaluator.datasets.dicom.packed_files import (
+    HEAD_BYTES,
+    check_deflated,
+    first_bytes,
+    open_content,
+)
 from evaluator.errors import HostError, VolumeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-#: first bytes of a file that gzip wrote
-GZIP = b"\x1f\x8b"
-#: of a compressed file, when unpacked
-MOST_BYTES = 2**31
 #: bytes in front of the marker DICM
 PREAMBLE = 128
 NOT_DICOM = "not a DICOM file"
@@ -64,47 +63,11 @@ def quiet() -> Iterator[None]:
 
 def has_marker(path: Path) -> bool:
     """Whether the file has the marker of DICOM; old files have none. Raises OSError."""
-    return _is_marked(_head(path))
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        head = file.read(PREAMBLE + 4)
-    return _unpacked(path, PREAMBLE + 4) if head.startswith(GZIP) else head
-
-
-def open_file(path: Path) -> IO[bytes]:
-    """A file, or the content of a compressed one (.dcm.gz).
-
-    Raises:
-        VolumeError: the content is damaged, or larger than MOST_BYTES.
-        OSError: the file cannot be read.
-    """
-    file = path.open("rb")
-    is_compressed = file.read(2) == GZIP
-    file.seek(0)
-    if not is_compressed:
-        return file
-    file.close()
-    content = _unpacked(path, MOST_BYTES + 1)
-    if not content:
-        raise VolumeError("its compressed content is damaged or incomplete")
-    if len(content) > MOST_BYTES:
-        raise VolumeError(f"it holds more than {MOST_BYTES // 2**30} GiB when unpacked")
-    return BytesIO(content)
-
-
-def _unpacked(path: Path, count: int) -> bytes:
-    """The first bytes of the content of a compressed file; none if it is damaged."""
-    try:
-        with gzip.open(path) as file:
-            return file.read(count)
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        return b""
+    return _is_marked(first_bytes(path, HEAD_BYTES))
 
 
 def _is_marked(head: bytes) -> bool:
-    return head[PREAMBLE:] == b"DICM"
+    return head[PREAMBLE : PREAMBLE + 4] == b"DICM"
 
 
 def _is_bare(head: bytes) -> bool:
@@ -134,10 +97,11 @@ def read_dataset(path: Path, tags: Sequence[str] | None = None, *, pixels: bool 
 
     with quiet():
         try:
-            head = _head(path)
+            head = first_bytes(path, HEAD_BYTES)
             if not (_is_marked(head) or _is_bare(head)):
                 raise VolumeError(NOT_DICOM)
-            with open_file(path) as file:
+            with open_content(path, pixels=pixels) as file:
+                check_deflated(file, head)
                 return pydicom.dcmread(
                     file,
                     stop_before_pixels=not pixels,

@@ -25,6 +25,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from evaluator.datasets.dicom.clocks import clock_of, datetime_of, since_midnight
+from evaluator.datasets.dicom.private_elements import (
+    GE,
+    PHILIPS,
+    private_number,
+    private_text,
+)
 from evaluator.datasets.dicom.reading import (
     name_of,
     number_of,
@@ -44,7 +50,6 @@ WEIGHTS_KG = (0.1, 500.0)
 MOST_HALF_LIVES = 15.0
 #: factors of slices may differ by this share, as times are rounded
 SAME_FACTOR = 1e-3
-PHILIPS, GE = "Philips PET Private Group", "GEMS_PETD_01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +102,9 @@ def suv_scale(dataset: Any) -> SuvScale:
 
 
 def _philips(dataset: Any, decay: str) -> SuvScale:
-    if factor := _private_number(dataset, 0x7053, PHILIPS, 0x00):
+    if factor := private_number(dataset, 0x7053, PHILIPS, 0x00):
         return SuvScale(factor, "counts, Philips' SUV factor (7053,xx00)")
-    if factor := _private_number(dataset, 0x7053, PHILIPS, 0x09):
+    if factor := private_number(dataset, 0x7053, PHILIPS, 0x09):
         per_bq = _per_activity(dataset, decay)
         way = f"counts, Philips' activity factor (7053,xx09), {_reference_words(dataset, decay)}"
         return SuvScale(factor * per_bq, way)
@@ -123,7 +128,7 @@ def _begins_with_acquisition(dataset: Any) -> bool:
         return False
     if _moment(dataset, "Series") <= _moment(dataset, "Acquisition"):
         return False
-    if _private_text(dataset, 0x0009, GE, 0x0D):
+    if private_text(dataset, 0x0009, GE, 0x0D):
         return False
     return number_of(dataset, "FrameReferenceTime") == 0
 
@@ -178,7 +183,7 @@ def scan_start(dataset: Any, half_life: float) -> datetime:
     acquisition = _moment(dataset, "Acquisition")
     if series <= acquisition:
         return series
-    if text := _private_text(dataset, 0x0009, GE, 0x0D):
+    if text := private_text(dataset, 0x0009, GE, 0x0D):
         if moment := datetime_of(text):
             return moment
         raise VolumeError("GE's scan time (0009,xx0D) is not a date and time")
@@ -262,25 +267,6 @@ def _moment(dataset: Any, event: str) -> datetime:
     if day is None:
         raise VolumeError(f"{name_of(f'{event}Date')} is not a date")
     return day + clock
-
-
-def _private_text(dataset: Any, group: int, creator: str, element: int) -> str:
-    try:
-        value = dataset.private_block(group, creator)[element].value
-    except Exception:  # a block that is absent or damaged
-        return ""
-    if isinstance(value, bytes):
-        value = value.decode("ascii", "replace")
-    return str(value).strip("\0 ")
-
-
-def _private_number(dataset: Any, group: int, creator: str, element: int) -> float:
-    """A number of a private block; 0 if it is missing or no positive number."""
-    try:
-        number = float(_private_text(dataset, group, creator, element))
-    except ValueError:
-        return 0.0
-    return number if 0 < number < math.inf else 0.0
 
 
 def _needed(dataset: Any, keyword: str) -> float:

@@ -17,6 +17,7 @@ from evaluator.datasets.importing.layout_files import (
 )
 from evaluator.datasets.importing.match_scans import SeriesRules, match_scans
 from evaluator.datasets.importing.patterns import Match, match_files
+from evaluator.datasets.importing.sidecars import leave_out_activity
 from evaluator.datasets.importing.tree_files import read_tree
 from evaluator.errors import DatasetError, ManifestError, UnknownNameError, UserError
 from evaluator.manifests.label_tables import read_label_table
@@ -68,6 +69,7 @@ def survey_folder(root: Path, layout: str, options: LayoutOptions) -> Survey:
         files = LAYOUTS[name](root, tree.volumes, options)
     else:
         files = declared_files(root, tree.volumes, options, name)
+    leave_out_activity(files)
     rules = SeriesRules(
         preferred=options.preferred,
         each_series=options.each_series,

@@ -21,6 +21,11 @@ CONTROLS = ("Cc", "Zl", "Zp")
 LONE_SURROGATE = "Cs"
 
 
+#: how the file begins that Git LFS leaves in the place of content, and its greatest size
+POINTER, POINTER_BYTES = b"version https://git-lfs", 1024
+LFS_POINTER = "its content was not fetched; run git lfs pull"
+
+
 @dataclass(slots=True)
 class TreeFiles:
     """What a folder holds."""
@@ -45,6 +50,8 @@ def read_tree(root: Path) -> TreeFiles:
         elif is_volume and (character := unwritable(entry.path)):
             reason = f"a case list cannot hold {character} in its path; rename it"
             files.left_out.append(LeftOut(path=path, reason=reason))
+        elif is_volume and 0 < entry.size < POINTER_BYTES and _is_pointer(path):
+            files.left_out.append(LeftOut(path=path, reason=LFS_POINTER))
         elif is_volume:
             files.volumes.append(path)
         elif is_archive(path):
@@ -54,6 +61,13 @@ def read_tree(root: Path) -> TreeFiles:
             files.others[_suffix(path)] += 1
     files.volumes.sort()
     return files
+
+
+def _is_pointer(path: Path) -> bool:
+    try:
+        return path.read_bytes().startswith(POINTER)
+    except OSError:  # told when its header is read
+        return False
 
 
 def _suffix(path: Path) -> str:

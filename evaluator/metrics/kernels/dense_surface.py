@@ -1,10 +1,11 @@
 """Surfaces that fill the volume: noise has a corner at nearly every voxel.
 
-Lists of such corners would take gigabytes, so one target is measured at a time: its codes on the
-full corner grid, and the exact distance transform of the other surface, axis by axis by the lower
-envelope of parabolas (Felzenszwalb and Huttenlocher, Theory of Computing 2012;8:415), some columns
-of the grid at a time. The numbers equal those of the search by corners. Memory is 2 bytes a voxel,
-9 bytes for each corner of the one target, and ``CHUNK_BYTES``, whatever the masks are.
+Lists of such corners would take gigabytes, so one target is measured at a time, from bits of its
+masks. Where the other surface is near every corner, a search of a few rows finds it
+(``evaluator.metrics.kernels.crowded_search``). Elsewhere the exact distance transform of the other
+surface is made, axis by axis by the lower envelope of parabolas (Felzenszwalb and Huttenlocher,
+Theory of Computing 2012;8:415), some columns of the grid at a time. The numbers equal those of the
+search by corners. Memory is half a byte a voxel, and ``CHUNK_BYTES``, whatever the masks are.
 """
 
 from __future__ import annotations
@@ -14,15 +15,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaluator.compilation import njit
-from evaluator.metrics.kernels.surface_statistics import summarise, unmatched_surface
+from evaluator.metrics.kernels.crowded_search import crowded_surface, trailing_zeros
+from evaluator.metrics.kernels.mask_bits import (
+    FIRST_BIT,
+    code_at,
+    fill_mask_bits,
+    fill_surface_bits,
+    rows_around,
+    surface_word,
+    voxels_around,
+    words_of,
+)
+from evaluator.metrics.kernels.surface_statistics import (
+    AreaByDistance,
+    Surface,
+    unmatched_surface,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evaluator.metrics.kernels.label_grid import LabelGrid, VoxelGrid
-    from evaluator.metrics.kernels.surface_statistics import Surface
 
-CHUNK_BYTES = 2**26
+CHUNK_BYTES = 2**25
 """Memory for the distances of the columns that are processed at once."""
 
 
@@ -34,97 +49,178 @@ def dense_surfaces(
     tolerance_mm: float,
 ) -> tuple[Surface, Surface]:
     """Both surfaces of a target that has the same number in both maps."""
-    reference_codes, prediction_codes = (
-        _corner_codes(label_grid.voxels, label_grid.table, target, voxel_grid.flat)
-        for label_grid in (reference, prediction)
-    )
+    in_reference, in_prediction = _mask_bits(reference, target), _mask_bits(prediction, target)
+    columns = reference.voxels.shape[2] + 1
     return (
-        _surface(reference_codes, prediction_codes, voxel_grid, tolerance_mm),
-        _surface(prediction_codes, reference_codes, voxel_grid, tolerance_mm),
+        _surface(in_reference, in_prediction, columns, voxel_grid, tolerance_mm),
+        _surface(in_prediction, in_reference, columns, voxel_grid, tolerance_mm),
     )
+
+
+def _mask_bits(label_grid: LabelGrid, target: int) -> NDArray[np.uint64]:
+    planes, rows, columns = label_grid.voxels.shape
+    bits = np.zeros((planes, rows, words_of(columns)), dtype=np.uint64)
+    fill_mask_bits(label_grid.voxels, label_grid.table, target, bits)
+    return bits
 
 
 def _surface(
-    surface_codes: NDArray[np.uint8],
-    other_codes: NDArray[np.uint8],
+    mask: NDArray[np.uint64],
+    mask_of_sites: NDArray[np.uint64],
+    columns: int,
     voxel_grid: VoxelGrid,
     tolerance_mm: float,
 ) -> Surface:
-    corners = int(np.count_nonzero(surface_codes))
-    if not corners or not other_codes.any():
-        return unmatched_surface(surface_codes[surface_codes > 0], voxel_grid.areas)
-    codes, squares = np.empty(corners, dtype=np.uint8), np.empty(corners, dtype=np.float64)
-    planes, rows, _ = surface_codes.shape
-    width = max(1, CHUNK_BYTES // (16 * planes * rows))
-    columns = np.flatnonzero(surface_codes.any(axis=(0, 1)))
-    count = 0
-    for first in range(columns[0], columns[-1] + 1, width):
-        last = min(first + width, columns[-1] + 1)
-        steps = np.empty((2, planes, rows, last - first), dtype=np.int32)
-        near = np.empty((planes, rows, last - first), dtype=np.float64)
-        _along_rows(other_codes, first, voxel_grid.spacing[2], near, steps[1])
-        _along_columns(near, steps, voxel_grid.spacing)
-        _along_planes(near, steps, voxel_grid.spacing)
-        count = _gather(surface_codes, first, near, codes, squares, count)
-    return summarise(codes, squares, voxel_grid.areas, tolerance_mm)
-
-
-@njit(cache=True, nogil=True)
-def _corner_codes(voxels: Any, table: Any, target: int, flat: bool) -> Any:
-    """The code of every corner of the grid, 0 where it is not on the target's surface."""
-    depth, height, width = voxels.shape
-    full = 15 if flat else 255
-    codes = np.zeros((1 if flat else depth + 1, height + 1, width + 1), dtype=np.uint8)
-    below, above = (
-        np.zeros((height + 2, width + 2), dtype=np.uint8),
-        np.zeros((height + 2, width + 2), dtype=np.uint8),
+    """The surface of a mask with its distances to the surface of another mask, its sites."""
+    flat = voxel_grid.flat
+    planes, rows, words = mask.shape
+    sites = np.zeros((1 if flat else planes + 1, rows + 1, words), dtype=np.uint64)
+    fill_surface_bits(mask_of_sites, flat, sites)
+    if not mask.any() or not sites.any():
+        return unmatched_surface(_count_codes(mask, flat, voxel_grid.areas.size), voxel_grid.areas)
+    surface = crowded_surface(
+        mask, sites, voxel_grid.spacing, voxel_grid.areas, tolerance_mm, flat=flat
     )
-    for z in range(codes.shape[0]):
-        below, above = above, below
-        above[:] = 0
-        if flat:
-            below[:] = 0
-        if z < depth:
-            for y in range(height):
-                for x in range(width):
-                    above[y + 1, x + 1] = table[voxels[z, y, x]] == target
-        for y in range(height + 1):
-            a, b, c, d = below[y], below[y + 1], above[y], above[y + 1]
-            out = codes[z, y]
-            for x in range(width + 1):
-                high = (a[x] << 7) | (a[x + 1] << 6) | (b[x] << 5) | (b[x + 1] << 4)
-                code = high | (c[x] << 3) | (c[x + 1] << 2) | (d[x] << 1) | d[x + 1]
-                out[x] = 0 if code == full else code
-    return codes
+    if surface is not None:
+        return surface
+    return _transformed_surface(mask, sites, columns, voxel_grid).surface(tolerance_mm)
+
+
+def _transformed_surface(
+    mask: NDArray[np.uint64], sites: NDArray[np.uint64], columns: int, voxel_grid: VoxelGrid
+) -> AreaByDistance:
+    """The area of a mask's surface by distance, from the distance transform of the sites.
+
+    ``columns`` is the number of columns of the corner grid.
+    """
+    planes, rows, _ = sites.shape
+    with_sites = np.flatnonzero(sites.any(axis=(1, 2)))
+    first_plane, last_plane = int(with_sites[0]), int(with_sites[-1]) + 1
+    depth = last_plane - first_plane
+    width = min(columns, max(1, CHUNK_BYTES // (16 * rows * depth)))
+    corner_codes, squares = np.empty(planes * width, np.uint8), np.empty(planes * width)
+    result = AreaByDistance(voxel_grid.areas)
+    for first in range(0, columns, width):
+        count = min(width, columns - first)
+        near = np.empty((rows, depth, count), dtype=np.float64)
+        steps = np.empty((2, rows, depth, count), dtype=np.int32)
+        _along_rows(
+            sites[first_plane:last_plane], columns, first, voxel_grid.spacing[2], near, steps[1]
+        )
+        _along_columns(near, steps, voxel_grid.spacing)
+        codes = np.empty((planes, count), dtype=np.uint8)
+        for row in range(rows):
+            _fill_codes(mask, voxel_grid.flat, row, first, codes)
+            corners = _along_planes(
+                near[row],
+                steps[:, row],
+                voxel_grid.spacing,
+                first_plane,
+                codes,
+                corner_codes,
+                squares,
+            )
+            result.add(corner_codes[:corners], squares[:corners])
+    return result
 
 
 @njit(cache=True, nogil=True)
-def _along_rows(sites: Any, first: int, step: float, near: Any, columns: Any) -> None:
+def _count_codes(mask: Any, flat: bool, codes: int) -> Any:
+    """The surface corners of each code."""
+    counts = np.zeros(codes, dtype=np.int64)
+    empty = np.zeros(mask.shape[2], dtype=np.uint64)
+    for z in range(1 if flat else mask.shape[0] + 1):
+        for y in range(mask.shape[1] + 1):
+            rows = rows_around(mask, empty, z, y, flat)
+            for word in range(1, empty.size):
+                voxels = voxels_around(rows, word)
+                corners = surface_word(voxels, flat)
+                while corners:
+                    counts[code_at(voxels, np.uint64(trailing_zeros(corners)))] += 1
+                    corners &= corners - np.uint64(1)
+    return counts
+
+
+@njit(cache=True, nogil=True)
+def _fill_codes(mask: Any, flat: bool, y: int, first: int, codes: Any) -> None:
+    """Write the codes of the corners of a row in every plane, 0 where there is no surface.
+
+    ``codes`` is (planes, columns) of the corner grid, columns from ``first`` on.
+    """
+    empty = np.zeros(mask.shape[2], dtype=np.uint64)
+    start = first + FIRST_BIT
+    end = start + codes.shape[1]
+    codes[:] = 0
+    for z in range(codes.shape[0]):
+        rows = rows_around(mask, empty, z, y, flat)
+        for word in range(start // 64, (end - 1) // 64 + 1):
+            voxels = voxels_around(rows, word)
+            corners = surface_word(voxels, flat) & _columns_of_word(word, start, end)
+            while corners:
+                bit = np.uint64(trailing_zeros(corners))
+                corners &= corners - np.uint64(1)
+                codes[z, 64 * word + np.int64(bit) - start] = code_at(voxels, bit)
+
+
+@njit(cache=True, nogil=True)
+def _columns_of_word(word: int, start: int, end: int) -> Any:
+    """The bits of a word that belong to the bits [start, end) of a row."""
+    every = ~np.uint64(0)
+    below, above = max(start - 64 * word, 0), max(64 * word + 64 - end, 0)
+    return (every << np.uint64(below)) & (every >> np.uint64(above))
+
+
+@njit(cache=True, nogil=True)
+def _along_rows(sites: Any, length: int, first: int, step: float, near: Any, columns: Any) -> None:
     """Squared distance to the nearest site in the row, and how many columns away it is.
 
-    The distance is infinite in a row without a site.
+    The distance is infinite in a row without a site. ``sites`` are (planes, rows, words) bits;
+    ``near`` and ``columns`` are (rows, planes, columns), columns from ``first`` on.
     """
-    length = sites.shape[2]
-    for z in range(near.shape[0]):
-        if not sites[z].any():
-            near[z] = np.inf
+    one = np.uint64(1)
+    for y in range(near.shape[0]):
+        for z in range(near.shape[1]):
+            row, out, away = sites[z, y], near[y, z], columns[y, z]
+            before, after = _site_before(row, first), _site_after(row, first + away.size - 1)
+            for k in range(away.size):
+                bit = first + k + FIRST_BIT
+                if (row[bit >> 6] >> np.uint64(bit & 63)) & one:
+                    before = first + k
+                away[k] = first + k - before
+            for k in range(away.size - 1, -1, -1):
+                if away[k] == 0:
+                    after = first + k
+                count: Any = min(np.int64(away[k]), after - first - k)
+                away[k] = count
+                out[k] = np.inf if count > length else (count * step) ** 2
+
+
+@njit(cache=True, nogil=True)
+def _site_before(row: Any, column: int) -> int:
+    """The last column before this one that has a site; far below 0 if there is none."""
+    bit = column + FIRST_BIT - 1
+    while bit >= FIRST_BIT:
+        if row[bit >> 6] == 0:
+            bit = (bit >> 6) * 64 - 1
             continue
-        for y in range(near.shape[1]):
-            row, out, away = sites[z, y], near[z, y], columns[z, y]
-            site = -(2**30)
-            for x in range(first + away.size):
-                if row[x]:
-                    site = x
-                if x >= first:
-                    away[x - first] = x - site
-            site = 2**30
-            for x in range(length - 1, first - 1, -1):
-                if row[x]:
-                    site = x
-                if x < first + away.size:
-                    count = min(away[x - first], site - x)
-                    away[x - first] = count
-                    out[x - first] = np.inf if count > length else (count * step) ** 2
+        if (row[bit >> 6] >> np.uint64(bit & 63)) & np.uint64(1):
+            return bit - FIRST_BIT
+        bit -= 1
+    return -(2**30)
+
+
+@njit(cache=True, nogil=True)
+def _site_after(row: Any, column: int) -> int:
+    """The first column after this one that has a site; far beyond the row if there is none."""
+    bit = column + FIRST_BIT + 1
+    while bit < 64 * row.size:
+        if row[bit >> 6] == 0:
+            bit = (bit >> 6) * 64 + 64
+            continue
+        if (row[bit >> 6] >> np.uint64(bit & 63)) & np.uint64(1):
+            return bit - FIRST_BIT
+        bit += 1
+    return 2**30
 
 
 @njit(cache=True, nogil=True)
@@ -157,58 +253,53 @@ def _along_columns(near: Any, steps: Any, spacing: Any) -> None:
 
     ``steps`` receives how many rows and columns away the site is.
     """
-    rows = near.shape[1]
+    rows = near.shape[0]
     line, away = np.empty(rows), np.empty(rows, dtype=np.int32)
     site, start = np.empty(rows, dtype=np.int64), np.empty(rows)
-    for z in range(near.shape[0]):
-        if near[z, 0, 0] == np.inf and (near[z] == np.inf).all():
-            continue
+    for z in range(near.shape[1]):
         for x in range(near.shape[2]):
             for y in range(rows):
-                line[y], away[y] = near[z, y, x], steps[1, z, y, x]
+                line[y], away[y] = near[y, z, x], steps[1, y, z, x]
             count, k = _envelope(line, spacing[1], site, start), 0
             for y in range(rows if count else 0):
                 while k + 1 < count and start[k + 1] < y:
                     k += 1
                 p = site[k]
-                steps[0, z, y, x], steps[1, z, y, x] = y - p, away[p]
-                near[z, y, x] = ((y - p) * spacing[1]) ** 2 + line[p]
+                steps[0, y, z, x], steps[1, y, z, x] = y - p, away[p]
+                near[y, z, x] = ((y - p) * spacing[1]) ** 2 + line[p]
 
 
 @njit(cache=True, nogil=True)
-def _along_planes(near: Any, steps: Any, spacing: Any) -> None:
-    """The pass along the planes, in place.
+def _along_planes(
+    near: Any, steps: Any, spacing: Any, first: int, codes: Any, out_codes: Any, out_squares: Any
+) -> int:
+    """The pass along the planes, for the surface corners of one row in every plane.
 
-    Each distance is summed in the same order as in the search by corners.
+    Each distance is summed in the same order as in the search by corners. ``near`` and ``steps``
+    have the planes from ``first`` on, ``codes`` has all planes.
+
+    Returns:
+        The number of corners, whose codes and squared distances are written.
     """
     planes = near.shape[0]
-    line, away = np.empty(planes), np.empty((2, planes), dtype=np.int32)
+    line = np.empty(planes)
     site, start = np.empty(planes, dtype=np.int64), np.empty(planes)
-    for y in range(near.shape[1]):
-        for x in range(near.shape[2]):
-            for z in range(planes):
-                line[z], away[0, z], away[1, z] = (
-                    near[z, y, x],
-                    steps[0, z, y, x],
-                    steps[1, z, y, x],
-                )
-            count, k = _envelope(line, spacing[0], site, start), 0
-            for z in range(planes if count else 0):
-                while k + 1 < count and start[k + 1] < z:
-                    k += 1
-                p = site[k]
-                sides = ((z - p) * spacing[0]) ** 2 + (away[0, p] * spacing[1]) ** 2
-                near[z, y, x] = sides + (away[1, p] * spacing[2]) ** 2
-
-
-@njit(cache=True, nogil=True)
-def _gather(surface_codes: Any, first: int, near: Any, codes: Any, squares: Any, count: int) -> int:
-    """Append codes and squared distances of the corners in these columns; returns the new count."""
-    for z in range(near.shape[0]):
-        for y in range(near.shape[1]):
-            for x in range(near.shape[2]):
-                code = surface_codes[z, y, first + x]
-                if code:
-                    codes[count], squares[count] = code, near[z, y, x]
-                    count += 1
-    return count
+    corner = 0
+    for x in range(near.shape[1]):
+        for z in range(planes):
+            line[z] = near[z, x]
+        count, k = _envelope(line, spacing[0], site, start), 0
+        for z in range(codes.shape[0]):
+            code = codes[z, x]
+            if code == 0:
+                continue
+            while k + 1 < count and start[k + 1] < z - first:
+                k += 1
+            p = site[k]
+            above = (z - first - p) * spacing[0]
+            beside = steps[0, p, x] * spacing[1]
+            along = steps[1, p, x] * spacing[2]
+            out_codes[corner] = code
+            out_squares[corner] = (above * above + beside * beside) + along * along
+            corner += 1
+    return corner

@@ -32,26 +32,80 @@ def summarise(codes: Any, squares: Any, areas: Any, tolerance_mm: float) -> Surf
         areas: surface of each code.
         tolerance_mm: distances up to it are within tolerance, and up to ``HEADER_SLACK`` more.
     """
+    area_by_distance = AreaByDistance(areas)
+    area_by_distance.add(codes, squares)
+    return area_by_distance.surface(tolerance_mm)
+
+
+class AreaByDistance:
+    """The area of a surface at each distinct squared distance; corners are added in parts."""
+
+    def __init__(self, areas: Any) -> None:
+        self.areas = areas
+        self.corners = 0
+        self._used = 0
+        self._table = _empty_table(1024)
+
+    def add(self, codes: Any, squares: Any) -> None:
+        """Add corners.
+
+        Args:
+            codes: of each corner, (n,) uint8.
+            squares: squared distance of each corner, (n,) mm^2.
+        """
+        self.corners += codes.size
+        self._table, self._used = _add_parts(codes, squares, self.areas, self._used, self._table)
+
+    def sums(self) -> Any:
+        """The squared distances, the sums of area, and the digits that the sums lost, unsorted."""
+        used_slots = self._table[self._table[:, 0] >= 0]
+        return used_slots[:, 0], used_slots[:, 1], used_slots[:, 2]
+
+    def surface(self, tolerance_mm: float) -> Surface:
+        """The statistics of the corners that were added."""
+        return surface_of_sums(*self.sums(), corners=self.corners, tolerance_mm=tolerance_mm)
+
+
+def surface_of_sums(
+    squares: Any, sums: Any, losses: Any, *, corners: int, tolerance_mm: float
+) -> Surface:
+    """The surface whose area at each squared distance is known.
+
+    Args:
+        squares: (n,) mm^2, in any order, not empty.
+        sums: area at each squared distance.
+        losses: digits that each sum lost.
+        corners: number of corners.
+        tolerance_mm: as in ``summarise``.
+    """
+    order = np.argsort(squares)
     limit = tolerance_mm * (1 + HEADER_SLACK)
-    area, within, moment, farthest, percentile = _summarise(codes, squares, areas, limit)
+    area, within, moment, farthest, percentile = _statistics(
+        squares[order], sums[order], losses[order], limit
+    )
     return Surface(
         area=area,
         area_within=within,
         moment=moment,
         farthest=farthest,
         percentile_95=percentile,
-        corners=codes.size,
+        corners=corners,
     )
 
 
-def unmatched_surface(codes: Any, areas: Any) -> Surface:
-    """The surface of a mask whose counterpart is empty: it has an area and no distances."""
-    counts = np.bincount(codes, minlength=areas.size)
-    return Surface(area=_total(counts, areas), corners=codes.size)
+def unmatched_surface(counts: Any, areas: Any) -> Surface:
+    """The surface of a mask whose counterpart is empty: it has an area and no distances.
+
+    Args:
+        counts: corners of each code.
+        areas: surface of each code.
+    """
+    return Surface(area=total_area(counts, areas), corners=int(counts.sum()))
 
 
 @njit(cache=True, nogil=True)
-def _total(counts: Any, areas: Any) -> float:
+def total_area(counts: Any, areas: Any) -> float:
+    """Area of so many corners of each code."""
     total, lost = 0.0, 0.0
     for code in range(areas.size):
         total, lost = _added(total, lost, counts[code] * areas[code])
@@ -67,14 +121,13 @@ def _added(total: float, lost: float, term: float) -> tuple[float, float]:
 
 
 @njit(cache=True, nogil=True)
-def _summarise(
-    codes: Any, squares: Any, areas: Any, limit: float
+def _statistics(
+    squares: Any, sums: Any, losses: Any, limit: float
 ) -> tuple[float, float, float, float, float]:
-    keys, sums, losses = _gathered(codes, squares, areas)
-    order = np.argsort(keys)
+    """Area, area within the limit, moment, largest distance and percentile of sorted distances."""
     area, area_lost, within, within_lost, moment, moment_lost = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    for k in order:
-        distance = np.sqrt(keys[k])
+    for k in range(squares.size):
+        distance = np.sqrt(squares[k])
         area, area_lost = _added(area, area_lost, sums[k])
         area_lost += losses[k]
         if distance <= limit:
@@ -83,34 +136,37 @@ def _summarise(
         moment, moment_lost = _added(moment, moment_lost, distance * (sums[k] + losses[k]))
     area += area_lost
     enough = PERCENTILE * area * (1 - HEADER_SLACK)
-    percentile, reached, lost = np.sqrt(keys[order[-1]]), 0.0, 0.0
-    for k in order:
+    farthest = np.sqrt(squares[-1])
+    percentile, reached, lost = farthest, 0.0, 0.0
+    for k in range(squares.size):
         reached, lost = _added(reached, lost, sums[k])
         lost += losses[k]
         if reached + lost >= enough:
-            percentile = np.sqrt(keys[k])
+            percentile = np.sqrt(squares[k])
             break
-    return area, within + within_lost, moment + moment_lost, np.sqrt(keys[order[-1]]), percentile
+    return area, within + within_lost, moment + moment_lost, farthest, percentile
 
 
 @njit(cache=True, nogil=True)
-def _gathered(codes: Any, squares: Any, areas: Any) -> Any:
-    """Area at each distinct squared distance, in no order.
+def _empty_table(size: int) -> Any:
+    """A hash table: squared distance (-1 where a slot is free), sum of area, and lost digits.
 
-    Returns:
-        The squared distances, the sums of area, and the digits that the sums lost.
+    The fourth column is not used. With it, a slot lies in one line of the processor's cache.
     """
-    size = 1024
-    keys, sums, losses = np.full(size, -1.0), np.zeros(size), np.zeros(size)
-    position, used = 0, 0
+    table = np.zeros((size, 4))
+    table[:, 0] = -1.0
+    return table
+
+
+@njit(cache=True, nogil=True)
+def _add_parts(codes: Any, squares: Any, areas: Any, used: int, table: Any) -> Any:
+    """Add the area of corners; the table grows when it is half full."""
+    position = 0
     while position < codes.size:
-        if 2 * used >= size:
-            size *= 4
-            keys, sums, losses = _rehashed(keys, sums, losses, size)
-        table = (keys, sums, losses)
+        if 2 * used >= table.shape[0]:
+            table = _rehashed(table, 4 * table.shape[0])
         position, used = _add_corners(codes, squares, areas, position, used, table)
-    used_slots = keys >= 0
-    return keys[used_slots], sums[used_slots], losses[used_slots]
+    return table, used
 
 
 @njit(cache=True, nogil=True)
@@ -124,37 +180,35 @@ def _add_corners(
     Returns:
         The corner to go on with, and how many slots of the table are used.
     """
-    keys, sums, losses = table
     bits = squares.view(np.uint64)
     for i in range(first, codes.size):
-        at = _slot(keys, squares[i], bits[i])
-        if keys[at] < 0:
-            if 2 * used >= keys.size:
+        at = _slot(table, squares[i], bits[i])
+        if table[at, 0] < 0:
+            if 2 * used >= table.shape[0]:
                 return i, used
-            keys[at] = squares[i]
+            table[at, 0] = squares[i]
             used += 1
-        sums[at], losses[at] = _added(sums[at], losses[at], areas[codes[i]])
+        table[at, 1], table[at, 2] = _added(table[at, 1], table[at, 2], areas[codes[i]])
     return codes.size, used
 
 
 @njit(cache=True, nogil=True)
-def _slot(keys: Any, key: float, bits: Any) -> Any:
-    mask = keys.size - 1
-    at = np.int64((bits * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(36)) & mask
-    while keys[at] >= 0 and keys[at] != key:
-        at = (at + 1) & mask
+def _slot(table: Any, key: float, bits: Any) -> Any:
+    mask = np.uint64(table.shape[0] - 1)
+    at = ((bits * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(36)) & mask
+    while table[at, 0] >= 0 and table[at, 0] != key:
+        at = (at + np.uint64(1)) & mask
     return at
 
 
 @njit(cache=True, nogil=True)
-def _rehashed(keys: Any, sums: Any, losses: Any, room: int) -> Any:
-    new_keys, new_sums, new_losses = np.full(room, -1.0), np.zeros(room), np.zeros(room)
-    bits = keys.view(np.uint64)
-    for i in range(keys.size):
-        if keys[i] >= 0:
-            at = _slot(new_keys, keys[i], bits[i])
-            new_keys[at], new_sums[at], new_losses[at] = keys[i], sums[i], losses[i]
-    return new_keys, new_sums, new_losses
+def _rehashed(table: Any, size: int) -> Any:
+    larger = _empty_table(size)
+    bits = table[:, 0].copy().view(np.uint64)
+    for i in range(table.shape[0]):
+        if table[i, 0] >= 0:
+            larger[_slot(larger, table[i, 0], bits[i])] = table[i]
+    return larger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
