@@ -210,7 +210,7 @@ def count_other_clicks(folder: Path, run: RunStore) -> tuple[int, int]:
     count = total = 0
     for file in sorted(path.name for path in (folder / "images").iterdir()):
         case, _, modality = file.removesuffix(".npz").rpartition("_")
-        record = run.record(case, Modality(modality))
+        record = run.record(case, modality)  # type: ignore[arg-type]
         assert record is not None
         for entry in record.rounds:
             expected = next(theirs)
