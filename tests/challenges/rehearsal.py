@@ -197,8 +197,8 @@ def rehearse(folder: Path, data: str, sources: dict[str, str], kills: int, seed:
     """The rehearsal on one dataset; returns what is wrong."""
     began = time.monotonic()
 
-    def say(*texts: object) -> None:
-        print(f"[{data}, {time.monotonic() - began:.0f} s]", *texts, flush=True)
+    def say(*texts: object, sep: str = " ") -> None:
+        print(f"[{data}, {time.monotonic() - began:.0f} s]", *texts, sep=sep, flush=True)
 
     calm = new_challenge(folder / "calm", data)
     submitted = submit_all(calm, sources)
