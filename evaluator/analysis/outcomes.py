@@ -52,8 +52,13 @@ def outcomes(run: RunStore, round_number: int | None = None) -> tuple[Outcome, .
     return tuple(sorted(ended, key=lambda outcome: (outcome.status != Status.OK, -outcome.count)))
 
 
-def describe_outcomes(run: RunStore, round_number: int | None = None) -> list[str]:
-    """Lines for people: the counts, the first reason of each status, and where the log is."""
+def describe_outcomes(
+    run: RunStore, round_number: int | None = None, *, with_log: bool = True
+) -> list[str]:
+    """Lines for people: the counts, the first reason of each status, and where the log is.
+
+    Without the log, no path of this machine is in the lines.
+    """
     ended = outcomes(run, round_number)
     counts = ", ".join(f"{outcome.count} {outcome.status}" for outcome in ended)
     lines = [f"Predictions: {counts or 'none'}."]
@@ -64,7 +69,7 @@ def describe_outcomes(run: RunStore, round_number: int | None = None) -> list[st
                 f"{outcome.status}, the first of {outcome.count}: {outcome.first}: {detail}"
             )
     log = run.path / "model.log"
-    if any(outcome.status in _OF_THE_MODEL for outcome in ended) and log.is_file():
+    if with_log and any(outcome.status in _OF_THE_MODEL for outcome in ended) and log.is_file():
         lines.append(f"The model's log: umd log {run.name} ({log})")
     return lines
 

@@ -100,8 +100,9 @@ def evaluate(
     dataset, subjects = definition.public_dataset, definition.probe_subjects
     probe = _step("dry run", lambda: run("probe", dataset, subjects, 0))
     if not has_masks(probe):
-        detail = "No prediction of the dry run has a valid mask. " + " ".join(_lines(probe))
-        raise AttemptFailedError("dry run", "team", detail)
+        lines = ["No prediction of the dry run has a valid mask."]
+        lines += describe_outcomes(probe, with_log=False)
+        raise AttemptFailedError("dry run", "team", " ".join(lines))
     first = _step("first case", lambda: run("hidden", phase.hidden_dataset, 1, 0))
     # an order by chance may begin with a subject whose modalities the model does not take
     if not has_masks(first) and not _is_unsupported(first):
@@ -109,10 +110,6 @@ def evaluate(
         raise AttemptFailedError("first case", "team", detail)
     recheck = definition.limits.recheck
     _step("all cases", lambda: run("hidden", phase.hidden_dataset, None, recheck))
-
-
-def _lines(run: RunStore) -> list[str]:
-    return describe_outcomes(run)
 
 
 def _is_unsupported(run: RunStore) -> bool:

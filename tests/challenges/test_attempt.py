@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from evaluator.analysis import outcomes
 from evaluator.challenges import attempt
 from evaluator.challenges.attempt import AttemptFailedError, evaluate
 from evaluator.challenges.definition import read_definition
@@ -99,3 +100,13 @@ def test_labels_of_an_image_come_before_the_tracks_contract(
     assert image.labels["umd.contract"] == chosen
     has_map = "umd.sockets" in json.dumps(dict(image.labels))
     assert has_map == (chosen == "grand-challenge")
+
+
+def test_no_reason_that_a_team_reads_has_a_path_of_the_organiser(tmp_path, monkeypatch):
+    (tmp_path / "model.log").write_text("a line\n")
+    run = SimpleNamespace(path=tmp_path, name="probe")
+    crashed = outcomes.Outcome(status="crashed", count=2, first="a CT, liver", detail="exit 1")
+    monkeypatch.setattr(outcomes, "outcomes", lambda run, number: (crashed,))
+    assert str(tmp_path) in " ".join(outcomes.describe_outcomes(run))
+    lines = outcomes.describe_outcomes(run, with_log=False)
+    assert lines == ["Predictions: 2 crashed.", "crashed, the first of 2: a CT, liver: exit 1"]
