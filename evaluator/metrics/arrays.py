@@ -5,7 +5,7 @@ Of third-party packages, this module and all that it imports need numpy, scipy a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from evaluator.errors import UserError
@@ -41,7 +41,8 @@ def score_arrays(
     Args:
         reference: (x, y, z) or (x, y), integers or booleans, in any memory order.
         prediction: an array of the same shape.
-        spacing: millimetres along the axes of the arrays, in their order.
+        spacing: millimetres along the axes of the arrays, in their order. The axes are taken to be
+            at right angles.
         tolerance_mm: of the normalised surface distance, for all labels or for each.
         labels: a name for each label, or for several labels that count as one; by default each
             label that is in either array, named by its number.
@@ -54,7 +55,7 @@ def score_arrays(
         says why.
 
     Raises:
-        UserError: a metric is unknown, or a label has no tolerance.
+        UserError: a metric is unknown, or a label has no tolerance, or one that is negative or NaN.
         ValueError: shapes differ, or the spacing is not positive and finite.
         TypeError: labels are not integers.
     """
@@ -64,7 +65,7 @@ def score_arrays(
         present = set(labels_in(reference)) | set(labels_in(prediction))
         labels = {str(label): label for label in sorted(present)}
     targets = {
-        name: (values,) if isinstance(values, int) else tuple(values)
+        name: tuple(values) if isinstance(values, Iterable) else (values,)
         for name, values in labels.items()
     }
     if isinstance(tolerance_mm, Mapping):
@@ -73,6 +74,9 @@ def score_arrays(
         tolerances = dict(tolerance_mm)
     else:
         tolerances = dict.fromkeys(targets, float(tolerance_mm))
+    for name, tolerance in tolerances.items():
+        if not tolerance >= 0:
+            raise UserError(f"the tolerance of {name!r} must be 0 mm or more, not {tolerance}")
     measurements = _measurements(metrics, has_image=image is not None)
     measures = measure_labels(
         reference,

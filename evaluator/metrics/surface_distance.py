@@ -1,7 +1,8 @@
 """The functions of DeepMind's package ``surface_distance``, with the same names and results.
 
 A program that uses the package changes one import. Differences: masks may be booleans or integers
-0 and 1, in any memory order, and the work is done by this project's kernels.
+0 and 1, in any memory order, and the work is done by this project's kernels. As in the package, the
+axes are taken to be at right angles: a spacing says nothing of shear.
 
 Source of the definitions: Nikolov et al., arXiv 1809.04430.
 """
@@ -15,6 +16,7 @@ import numpy as np
 from evaluator.metrics.kernels.label_grid import make_voxel_grid, to_label_grid
 from evaluator.metrics.kernels.surface_distance import near_rows, nearest_squares
 from evaluator.metrics.label_content import read_content
+from evaluator.metrics.target_measurement import labels_in
 from evaluator.metrics.workers import worker_pool
 
 if TYPE_CHECKING:
@@ -41,11 +43,15 @@ def compute_surface_distances(
         other mask is empty.
 
     Raises:
-        ValueError: shapes differ, or a spacing is not positive and finite.
+        ValueError: shapes differ, a mask has other integers, or a spacing is not positive and
+            finite.
         TypeError: masks are neither booleans nor integers.
     """
     grid = make_voxel_grid(mask_gt, spacing_mm)
     maps = [to_label_grid(mask, grid, [(1,)]) for mask in (mask_gt, mask_pred)]
+    for mask in (mask_gt, mask_pred):
+        if others := [label for label in labels_in(mask) if label != 1]:
+            raise ValueError(f"a mask holds 0 and 1, not {others[0]}; compare it with the label")
     with worker_pool(1) as pool:
         contents = read_content(maps, grid, pool, limited=False)
     corners = [content.corners(1) for content in contents]

@@ -14,7 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.metrics.kernels.label_grid import make_voxel_grid, to_label_grid
+from evaluator.metrics.kernels.label_grid import (
+    make_voxel_grid,
+    require_integers,
+    to_label_grid,
+)
 from evaluator.metrics.kernels.present_labels import present_labels
 from evaluator.metrics.label_content import read_content, shared_voxels
 from evaluator.metrics.optional_measurements import add_measurements
@@ -194,7 +198,9 @@ def labels_in(volume: NDArray[Any]) -> list[int]:
 
     Raises:
         ValueError: there are more than 65535 labels.
+        TypeError: labels are not integers.
     """
+    require_integers(volume)
     in_memory_order = volume if volume.flags.c_contiguous else np.ascontiguousarray(volume.T)
     labels = present_labels(in_memory_order.reshape(-1), MOST_LABELS)
     if len(labels) > MOST_LABELS:

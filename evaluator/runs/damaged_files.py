@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: no process takes longer to write one file
+#: older unfinished files belong to killed processes, or to a process that predicts a scan of which
+#: another process has written the record: it then fails, and nothing is lost
 UNFINISHED_SECONDS = 60.0
 
 

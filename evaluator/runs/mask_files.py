@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import secrets
 import shutil
 import struct
 import zipfile
@@ -44,8 +45,10 @@ if TYPE_CHECKING:
 MOST_IN_MEMORY = 2**26
 #: no archive depends on when it was written
 NO_TIME = (1980, 1, 1, 0, 0, 0)
+#: zipfile checks neither offsets, which may be negative or above 2**63, nor the bytes of names
 DAMAGED = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError,
+    ValueError, OverflowError,
 )  # fmt: skip
 #: bytes of a member's header, without its name and its further fields
 MEMBER_HEADER = 30
@@ -63,13 +66,6 @@ class MaskFiles:
         """The name of one target's mask, as records have it."""
         member = f"s{seed}/r{round_number}/{safe_name(target)}.nii.gz"
         return f"masks/{safe_name(case)}/{modality}/{member}"
-
-    def exists(self, name: str) -> bool:
-        """Whether the mask is in the archive of its scan, or is a file of an older run."""
-        archive, member = self._place(name)
-        if archive.is_file() and member in _members(archive, file_state(archive)):
-            return True
-        return (self._folder / name).is_file()
 
     def content(self, name: str) -> bytes:
         """The bytes of one mask's ``.nii.gz`` file.
@@ -139,7 +135,7 @@ class MaskFiles:
     def _place(self, name: str) -> tuple[Path, str]:
         """The archive of a mask, and the mask's name in it."""
         parts = PurePosixPath(name).parts
-        archive = self._folder.joinpath(*parts[:2], f"{parts[2]}.zip")
+        archive = self._folder / f"{'/'.join(parts[:3])}.zip"
         return archive, "/".join(parts[3:])
 
 
@@ -150,7 +146,9 @@ class MaskWriter:
         """``folder``: the run's."""
         self._case, self._modality = case, modality
         self._archive = folder / "masks" / safe_name(case) / f"{modality}.zip"
-        self._part = self._archive.with_name(f".{self._archive.name}.{os.getpid()}.part")
+        # process ids of two machines may be equal
+        token = secrets.token_hex(6)
+        self._part = self._archive.with_name(f".{self._archive.name}.{token}.part")
         self._waiting: list[tuple[str, bytes]] = []
         self._begun = False
 
@@ -198,7 +196,11 @@ class MaskWriter:
         """Move the masks from memory to the unfinished archive."""
         try:
             self._part.parent.mkdir(parents=True, exist_ok=True)
-            with zipfile.ZipFile(self._part, "a" if self._begun else "w") as archive:
+            # an unfinished archive that somebody removed is missed, and not begun anew
+            with (
+                self._part.open("r+b" if self._begun else "xb") as file,
+                zipfile.ZipFile(file, "a" if self._begun else "w") as archive,
+            ):
                 for member, content in self._waiting:
                     archive.writestr(zipfile.ZipInfo(member, NO_TIME), content)
         except OSError as error:

@@ -79,12 +79,9 @@ def _require_recorded_references(run: RunStore, record: ScanRecord, case: Case) 
 def _require_recorded_masks(run: RunStore, record: ScanRecord) -> None:
     """Raise RunConflictError unless the masks are those that the model gave."""
     for name, problem in run.masks.problems(record.masks(), trusted=True).items():
-        mask = run.path / name
-        if not run.masks.exists(name):
-            raise RunConflictError(f"{mask} is missing; no score was changed. Run the model again")
         raise RunConflictError(
-            f"{mask} is not the mask that the run wrote ({problem}); no score was changed. "
-            "Restore the file, or run the model again, which predicts this scan anew"
+            f"{run.path / name} is not the mask that the run wrote ({problem}); no score was "
+            "changed. Restore the file, or run the model again, which predicts this scan anew"
         )
 
 

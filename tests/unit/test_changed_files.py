@@ -56,10 +56,12 @@ def test_files_that_were_changed_after_the_run_are_told(run, tmp_path):
     assert change_warning(run) == ""
     archive.unlink()
     assert "No such file" in change_warning(run)
-    with pytest.raises(RunConflictError, match="is missing; no score was changed"):
+    with pytest.raises(RunConflictError, match=r"No such file.*; no score was changed"):
         score_run(run)
     archive.write_bytes(body[: len(body) // 2])
     assert "the archive is damaged" in change_warning(run)
+    with pytest.raises(RunConflictError, match=r"the archive is damaged.*; no score was changed"):
+        score_run(run)
     archive.write_bytes(body)
 
     for folder in ("scores", "records"):

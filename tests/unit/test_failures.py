@@ -86,7 +86,7 @@ def test_worst_and_median_are_picked_for_pictures(run):
         (picks["target"] == "liver") & (picks["modality"] == "CT") & (picks["pick"] == "worst")
     ].iloc[0]
     assert worst["score"] == lowest
-    assert run.masks.exists(worst["mask"])
+    assert run.masks.content(worst["mask"])
     assert "brain" not in set(picks["target"])
 
 

@@ -6,6 +6,8 @@ import gzip
 import os
 import shutil
 import zipfile
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -55,7 +57,6 @@ def test_masks_come_back_with_any_target_names(tmp_path_factory, targets, seed):
         labels, grid = masks.read(file.file)
         assert np.array_equal(labels, array)
         assert np.allclose(grid.affine, AFFINE, atol=1e-5)
-        assert masks.exists(file.file)
         assert file.voxels == mask.voxel_count == array.sum()
     assert masks.problems(files, trusted=False) == masks.problems(files, trusted=True) == {}
     assert len([path for path in folder.rglob("*") if path.is_file()]) == 1
@@ -107,6 +108,42 @@ def test_a_changed_byte_is_found(tmp_path):
         masks.content(files[0].file)
 
 
+def test_a_damaged_index_gives_no_other_mask_and_no_traceback(tmp_path):
+    _, mask = random_mask(3)
+    files = write_scan(tmp_path, {"liver": mask, "spleen": mask})
+    masks, archive = MaskFiles(tmp_path), tmp_path / "masks/a.a/CT.zip"
+    contents = {file.file: masks.content(file.file) for file in files}
+    body = archive.read_bytes()
+    variants = [body[first:] for first in (1, 50, len(body) // 2)]
+    end = body.rindex(b"PK\x05\x06")
+    for place in range(body.index(b"PK\x01\x02"), end + 22):  # the index, which has no checksum
+        changed = bytearray(body)
+        changed[place] ^= 0x80
+        variants.append(bytes(changed))
+    name = body.rindex(b"spleen")
+    changed = bytearray(body)
+    changed[name], changed[name - 46 - len("s0/r1/") + 9] = 0xFF, 0x08  # a name in UTF-8
+    variants.append(bytes(changed))
+    for variant in variants:
+        archive.write_bytes(variant)
+        mask_files._members.cache_clear()  # two of these files may have equal times
+        problems = masks.problems(files, trusted=False)
+        for file, content in contents.items():
+            with suppress(VolumeError):
+                assert masks.content(file) == content
+                assert file not in problems or "damaged" in problems[file]
+
+
+def test_a_record_with_a_name_that_is_no_mask(tmp_path):
+    _, mask = random_mask(3)
+    (file,) = write_scan(tmp_path, {"liver": mask})
+    for name in ("", "liver.nii.gz", "masks/a.a/CT", "../other/CT/s0/r0/liver.nii.gz"):
+        other = replace(file, file=name)
+        assert set(MaskFiles(tmp_path).problems([other], trusted=True)) == {name}
+        with pytest.raises(VolumeError):
+            MaskFiles(tmp_path).content(name)
+
+
 def test_masks_of_an_older_run_are_read_until_the_scan_is_done_again(tmp_path):
     array, mask = random_mask(4)
     (file,) = write_scan(tmp_path, {"liver": mask})
@@ -116,7 +153,6 @@ def test_masks_of_an_older_run_are_read_until_the_scan_is_done_again(tmp_path):
     older.parent.mkdir(parents=True)
     older.write_bytes(content)
     masks = MaskFiles(tmp_path)
-    assert masks.exists(file.file)
     assert masks.problems([file], trusted=False) == {}
     assert np.array_equal(masks.read(file.file)[0], array)
     other, mask = random_mask(5)
@@ -124,7 +160,6 @@ def test_masks_of_an_older_run_are_read_until_the_scan_is_done_again(tmp_path):
     assert not older.exists()
     assert np.array_equal(masks.read(file.file)[0], other)
     write_scan(tmp_path, {})
-    assert not masks.exists(file.file)
     with pytest.raises(VolumeError, match="No such file"):
         masks.content(file.file)
     assert set(masks.problems([file], trusted=True)) == {file.file}
@@ -151,6 +186,20 @@ def test_many_masks_wait_on_the_disk_and_a_full_disk_is_told(tmp_path, monkeypat
         MaskWriter(folder, "a.a", "CT").add(mask, seed=0, round_number=0, target="liver")
 
 
+def test_an_unfinished_archive_that_was_removed_is_not_begun_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(mask_files, "MOST_IN_MEMORY", 100)
+    _, mask = random_mask(6)
+    writer = MaskWriter(tmp_path, "a.a", "CT")
+    writer.add(mask, seed=0, round_number=0, target="liver")
+    (part,) = (tmp_path / "masks/a.a").iterdir()
+    part.unlink()
+    with pytest.raises(HostError, match="could not write"):
+        writer.add(mask, seed=0, round_number=0, target="spleen")
+    with pytest.raises(HostError, match="could not write"):
+        writer.write()
+    assert list((tmp_path / "masks/a.a").iterdir()) == []
+
+
 def test_files_of_killed_processes_are_removed_after_a_minute(tmp_path):
     _, mask = random_mask(7)
     (file,) = write_scan(tmp_path, {"liver": mask})
@@ -161,4 +210,4 @@ def test_files_of_killed_processes_are_removed_after_a_minute(tmp_path):
     remove_unfinished(tmp_path, ("masks", "records"))
     assert not before.exists()
     assert present.exists()
-    assert MaskFiles(tmp_path).exists(file.file)
+    assert MaskFiles(tmp_path).content(file.file)

@@ -78,6 +78,13 @@ def test_labels_are_those_of_both_arrays_unless_named():
         reference, prediction, (1, 1, 2), tolerance_mm={"organ": 1}, labels={"organ": (5, 70000)}
     )
     assert named["organ"]["dice"].value == pytest.approx(2 * 27 / (27 + 36))
+    numbers = {"organ": reference.max()}
+    assert (
+        score_arrays(reference, reference, (1, 1, 2), tolerance_mm=1, labels=numbers)["organ"]
+        == score_arrays(reference, reference, (1, 1, 2), tolerance_mm=1, labels={"organ": 5})[
+            "organ"
+        ]
+    )
 
 
 def test_optional_metrics_are_measured():
@@ -102,8 +109,16 @@ def test_errors_name_what_is_wrong():
         score_arrays(mask, mask, (1, 1, 1), tolerance_mm={"2": 1})
     with pytest.raises(ValueError, match="shapes differ"):
         score_arrays(mask, mask[1:], (1, 1, 1), tolerance_mm=1)
+    for tolerance in (-1, float("nan")):
+        with pytest.raises(UserError, match="tolerance of '1' must be 0 mm or more"):
+            score_arrays(mask, mask, (1, 1, 1), tolerance_mm=tolerance)
+    for numbers in (mask * 0.0, mask * np.nan):
+        with pytest.raises(TypeError, match="integers"):
+            score_arrays(mask, numbers, (1, 1, 1), tolerance_mm=1)
     with pytest.raises(TypeError, match="integers"):
         surface_distance.compute_surface_distances(mask * 0.5, mask, (1, 1, 1))
+    with pytest.raises(ValueError, match="a mask holds 0 and 1, not 255"):
+        surface_distance.compute_surface_distances(mask, mask * 255, (1, 1, 1))
 
 
 def test_the_library_needs_numpy_scipy_and_numba():

@@ -44,7 +44,7 @@ def test_a_run_is_loaded_as_frames(run):
     assert facts.protocol == "point-1"
     row = results.predictions.iloc[0]
     assert row["status"] == "ok"
-    assert facts.store.masks.exists(row["mask"])
+    assert facts.store.masks.content(row["mask"])
     assert row["voxels"] == 1
     assert row["voxel_ml"] == pytest.approx(2 * 2.5 * 3 / 1000)
     assert row["interactions"] == 1

@@ -145,8 +145,7 @@ def to_label_grid(
     """
     if volume.shape != voxel_grid.shape:
         raise ValueError(f"shapes differ: {voxel_grid.shape} and {volume.shape}")
-    if volume.dtype.kind not in "biu":
-        raise TypeError(f"labels must be integers, not {volume.dtype}")
+    require_integers(volume)
     index: dict[int, int] = {}
     for number, labels in enumerate(targets, 1):
         index |= dict.fromkeys(labels, number)
@@ -163,6 +162,12 @@ def to_label_grid(
     voxels = voxels.view()
     voxels.flags.writeable = False
     return LabelGrid(voxels=voxels, table=table, targets=len(targets))
+
+
+def require_integers(volume: NDArray[Any]) -> None:
+    """Raise TypeError for a label map of other numbers than integers and booleans."""
+    if volume.dtype.kind not in "biu":
+        raise TypeError(f"labels must be integers, not {volume.dtype}")
 
 
 def table_type(dtype: np.dtype[Any]) -> type[np.uint8 | np.uint16]:
