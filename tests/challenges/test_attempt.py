@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from types import SimpleNamespace
 
 import pytest
 
 from evaluator.challenges import attempt
 from evaluator.challenges.attempt import AttemptFailedError, evaluate
+from evaluator.challenges.attempt_process import AttemptProcess
 from evaluator.challenges.definition import read_definition
+from evaluator.challenges.folder import SubmissionFolder
 from evaluator.challenges.opening import init_challenge
-from evaluator.challenges.records import SubmissionRecord
+from evaluator.challenges.queue import Claim
+from evaluator.challenges.records import AttemptEnd, SubmissionRecord
 from evaluator.runs.json_types import write_typed
 from evaluator.zoo.image_definitions import read_definition as read_image
 from evaluator.zoo.registered_images import add_image
@@ -99,3 +103,13 @@ def test_labels_of_an_image_come_before_the_tracks_contract(
     assert image.labels["umd.contract"] == chosen
     has_map = "umd.sockets" in json.dumps(dict(image.labels))
     assert has_map == (chosen == "grand-challenge")
+
+
+def test_the_end_of_an_attempt_that_did_not_count_is_not_the_next_ones(tmp_path, monkeypatch):
+    folder = init_challenge(tmp_path / "challenge")
+    submission = SubmissionFolder(folder.submissions / "20260101-0", folder.runs)
+    write_typed(submission.attempt_path(1, 1), AttemptEnd(ended="done", step="all cases"))
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: SimpleNamespace(pid=0))
+    claim = Claim(submission=submission.id, job=1, attempt=1, worker="w")
+    AttemptProcess(folder, submission, claim, "none")
+    assert submission.attempt(1, 1) is None
