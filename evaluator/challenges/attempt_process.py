@@ -53,6 +53,8 @@ class AttemptProcess:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            # an attempt that did not count had the same number
+            submission.attempt_path(claim.job, claim.attempt).unlink(missing_ok=True)
             with path.open("ab") as log:
                 self._process = subprocess.Popen(
                     command,

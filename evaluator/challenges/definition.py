@@ -196,6 +196,13 @@ class Challenge(_Table):
                 raise ValueError(f"phases {before.name} and {after.name} overlap")
         return self
 
+    @model_validator(mode="after")
+    def _teams_of_sign_in_take_part(self) -> Challenge:
+        for name in self.sign_in.teams if self.sign_in and self.teams else ():
+            if name not in self.teams:
+                raise ValueError(f"team {name} of [sign_in.teams] should be in teams, too")
+        return self
+
     def track(self, name: str) -> Track:
         """The track of this name; raises UnknownNameError."""
         for track in self.tracks:

@@ -78,10 +78,15 @@ def remove_leftovers(challenge: OpenChallenge) -> int:
 
 def remove_unpublished(challenge: OpenChallenge, submission: str) -> None:
     """Remove a submission whose files were never stored; one that is complete stays."""
-    if not (challenge.folder.submissions / submission / "submission.json").is_file():
+    if not is_published(challenge, submission):
         drop(challenge, submission)
         logger.warning("submission %s was received in part only and is removed", submission)
     shutil.rmtree(challenge.folder.incoming / submission, ignore_errors=True)
+
+
+def is_published(challenge: OpenChallenge, submission: str) -> bool:
+    """Whether the files of a submission are in their place."""
+    return (challenge.folder.submissions / submission / "submission.json").is_file()
 
 
 def drop(challenge: OpenChallenge, submission: str) -> None:

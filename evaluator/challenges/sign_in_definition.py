@@ -38,6 +38,14 @@ class SignIn(BaseModel):
         """What readers call the provider."""
         return self.title or urlsplit(self.issuer).netloc
 
+    def comparable(self, person: str) -> str:
+        """A value of the claim as it is compared: an address of ASCII in lower case.
+
+        Lower case of further letters would make different addresses equal, such as those with a
+        Kelvin sign. Other claims are compared exactly: subjects may differ in their case only.
+        """
+        return person.lower() if self.claim == "email" and person.isascii() else person
+
     @model_validator(mode="after")
     def _is_safe(self) -> SignIn:
         require_encryption(self.issuer)
@@ -57,21 +65,12 @@ class SignIn(BaseModel):
         if len({name.casefold() for name in names}) < len(names):
             raise ValueError("two teams or organisers have names that differ in their case only")
         for name, people in (*self.teams.items(), *self.organisers.items()):
-            for person in map(comparable, people):
+            for person in map(self.comparable, people):
                 if not 0 < len(person) <= MOST_PERSON:
                     raise ValueError(f"{name} should list texts of 1 to {MOST_PERSON} characters")
                 if seen.setdefault(person, name) != name:
                     raise ValueError(f"{person} stands for {seen[person]} and for {name}")
         return self
-
-
-def comparable(person: str) -> str:
-    """A person's name as it is compared: ASCII in lower case, any other text unchanged.
-
-    Lower case of further letters would make different addresses equal, such as those with a
-    Kelvin sign.
-    """
-    return person.lower() if person.isascii() else person
 
 
 def require_encryption(url: str) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
@@ -14,9 +12,9 @@ from sqlalchemy import select, update
 from evaluator.challenges import queue
 from evaluator.challenges.image_inspection import inspect_submission
 from evaluator.challenges.incoming import (
-    drop,
     publish,
     remove_leftovers,
+    remove_unpublished,
     staging,
     store,
     write_record,
@@ -46,7 +44,6 @@ def submit(
     track: str,
     now: datetime | None = None,
     name: str = "",
-    move: bool = False,
 ) -> str:
     """Take a submission: receive it, inspect it, and let it into the queue.
 
@@ -58,8 +55,6 @@ def submit(
         track: name of the track.
         now: the time; None: by this machine's clock.
         name: the archive's name as the team gave it; empty: that of the file.
-        move: take the file itself instead of a copy, for an upload; it stays after an error, and
-            after a process that was killed.
 
     Returns:
         the id of the submission, whatever its inspection found; its status tells.
@@ -69,7 +64,7 @@ def submit(
         UserError: the team or the track does not exist, or no phase is open.
         HostError: the archive cannot be stored.
     """
-    claim = receive(challenge, source, team=team, track=track, now=now, name=name, move=move)
+    claim = receive(challenge, source, team=team, track=track, now=now, name=name)
     inspect_received(challenge, claim)
     return claim.submission
 
@@ -82,12 +77,16 @@ def receive(
     track: str,
     now: datetime | None = None,
     name: str = "",
-    move: bool = False,
+    identifier: str = "",
+    link: bool = False,
     is_reference: bool = False,
 ) -> Claim:
     """Store a submission and count it; see ``submit``.
 
-    With ``is_reference`` the source is never a file of this machine: a stranger wrote it.
+    ``identifier`` is an id of ``new_identifier`` that the caller has noted. With ``link`` the
+    stored archive is the source itself where the file system allows it; the caller does not change
+    the source any more, and removes it. With ``is_reference`` the source is never a file of this
+    machine: a stranger wrote it.
 
     Returns:
         the claim of whoever inspects it. After an hour a worker does.
@@ -100,7 +99,7 @@ def receive(
     if team != BASELINE:
         require_source(source, zoo=definition.engine == "local", is_reference=is_reference)
     record = SubmissionRecord(
-        id=f"{moment:%Y%m%d}-{secrets.token_hex(4)}",
+        id=identifier or new_identifier(moment),
         team=team,
         track=track,
         phase=phase.name,
@@ -111,21 +110,23 @@ def receive(
     with staging(challenge, record.id) as staged:
         if not is_reference:
             most = definition.limits.archive_gib
-            record = store(staged, record, source, keep=not move, most=most)
+            record = store(staged, record, source, keep=not link, most=most)
         write_record(staged, record)
         claim = _enter(challenge, record, phase)
         try:
             publish(staged, challenge.folder.submissions / record.id)
         except BaseException:
-            drop(challenge, record.id)
+            remove_unpublished(challenge, record.id)
             raise
-    if move and not is_reference:
-        with suppress(OSError):
-            Path(source).unlink(missing_ok=True)
     facts = {"team": team, "track": track, "phase": phase.name, "source": record.source}
     facts["archive_sha256"] = record.archive_sha256
     challenge.folder.log.append("received", submission=record.id, actor=team, facts=facts)
     return claim
+
+
+def new_identifier(moment: datetime) -> str:
+    """An id for a submission that is received at this time."""
+    return f"{moment:%Y%m%d}-{secrets.token_hex(4)}"
 
 
 def _enter(challenge: OpenChallenge, record: SubmissionRecord, phase: Phase) -> Claim:

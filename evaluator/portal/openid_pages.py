@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from evaluator.challenges.sign_in_definition import comparable
 from evaluator.errors import HostError
 from evaluator.portal.accounts import Account
 from evaluator.portal.openid_state import ATTEMPT_SECONDS
@@ -153,12 +152,12 @@ def account_of_claims(definition: SignIn, claims: dict[str, Any]) -> Account:
             f"{definition.provider} has not verified the address {people[0][:255]}, so it proves "
             "nothing. Verify it there, and sign in again."
         )
-    present = {comparable(person) for person in people}
+    present = {definition.comparable(person) for person in people}
     listed = [
         (key, role)
         for role, table in (("team", definition.teams), ("organiser", definition.organisers))
         for key, entries in table.items()
-        if present & {comparable(entry) for entry in entries}
+        if present & {definition.comparable(entry) for entry in entries}
     ]
     if not listed:
         shown = ", ".join(people)[:255]

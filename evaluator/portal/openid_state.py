@@ -56,8 +56,8 @@ class Attempts:
         attempt = self._attempts.pop(identifier, None)
         if attempt is None or time.monotonic() > attempt.ends:
             return None
-        given = state.encode("utf-8", "surrogatepass")
-        return attempt if secrets.compare_digest(attempt.state.encode(), given) else None
+        encoded = state.encode("utf-8", "surrogatepass")
+        return attempt if secrets.compare_digest(attempt.state.encode(), encoded) else None
 
 
 class ProviderState:

@@ -116,7 +116,7 @@ def _receive(request: Request, account: Account, form: FormData) -> Claim:
         except OSError as error:
             raise write_fault(path, error) from error
         name = clean_text(file.filename, 200)
-        return receive(challenge, str(path), team=account.name, track=track, name=name, move=True)
+        return receive(challenge, str(path), team=account.name, track=track, name=name, link=True)
     finally:
         path.unlink(missing_ok=True)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluator.challenges.incoming import UPLOADS
+from evaluator.challenges.incoming import UPLOADS, is_published
 from evaluator.errors import UserError
 from evaluator.runs.json_types import read_typed
 
@@ -38,8 +39,13 @@ class Upload:
     size: int
     #: what the team's program recognises its file by; never interpreted
     fingerprint: str = ""
-    #: id of the submission that the file became; empty: it was not handed in
+    #: id of the submission that the file becomes, written before it does; empty: nobody tried
     submission: str = ""
+
+
+def is_handed_in(challenge: OpenChallenge, upload: Upload) -> bool:
+    """Whether an upload is a submission, also if its process was killed before it knew."""
+    return bool(upload.submission) and is_published(challenge, upload.submission)
 
 
 def all_uploads(challenge: OpenChallenge) -> Iterator[Upload]:
@@ -63,10 +69,12 @@ def read_upload(challenge: OpenChallenge, identifier: str) -> Upload | None:
 
 def remove_expired(challenge: OpenChallenge) -> None:
     """Remove old uploads, also those whose other file is damaged or missing."""
-    paths = [*upload_folder(challenge).glob("*.json"), *upload_folder(challenge).glob("*.tar")]
-    for identifier in {path.stem for path in paths}:
-        changed = [path.stat().st_mtime for path in paths if path.stem == identifier]
-        if time.time() - max(changed) > EXPIRES_SECONDS:
+    folder, changes = upload_folder(challenge), dict[str, float]()
+    for path in [*folder.glob("*.json"), *folder.glob("*.tar")]:
+        with suppress(FileNotFoundError):  # it was finished or cancelled meanwhile
+            changes[path.stem] = max(changes.get(path.stem, 0.0), path.stat().st_mtime)
+    for identifier, changed in changes.items():
+        if time.time() - changed > EXPIRES_SECONDS:
             remove_upload(challenge, identifier)
 
 

@@ -10,11 +10,14 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from evaluator.challenges.quotas import require_left
-from evaluator.challenges.submitting import receive
+from evaluator.challenges.submitting import new_identifier, receive
+from evaluator.challenges.teams import require_team
 from evaluator.errors import HostError, UserError, write_fault
 from evaluator.locks import file_lock
 from evaluator.plain_text import clean_text
@@ -23,6 +26,7 @@ from evaluator.portal.upload_files import (
     Upload,
     all_uploads,
     data_path,
+    is_handed_in,
     lock_path,
     read_upload,
     remove_expired,
@@ -74,10 +78,11 @@ def begin_upload(
 
     Raises:
         QuotaError: the team has no submission left.
-        UserError: the track is unknown, no phase is open, the file is too large, or the team has
-            too many unfinished uploads.
+        UserError: the team does not take part, the track is unknown, no phase is open, the file is
+            too large, or the team has too many unfinished uploads.
         HostError: the upload cannot be stored, or the disk lacks space.
     """
+    require_team(challenge, team, name)
     require_left(challenge, team=team, track=track)
     most = challenge.definition.limits.archive_gib
     if not 0 < size <= most * GIB:
@@ -214,41 +219,30 @@ def finish_upload(challenge: OpenChallenge, upload: Upload) -> tuple[str, Claim 
     """
     with file_lock(lock_path(challenge, upload.id), "umd"):
         upload = find_upload(challenge, upload.id, team=upload.team)
-        if upload.submission:
-            return upload.submission, None
-        path = _present_data(challenge, upload)
-        size = path.stat().st_size
-        if size != upload.size:
-            raise OffsetError(size)
-        record = upload_folder(challenge) / f"{upload.id}.json"
-        if submission := _submission_of(challenge, path):
-            write_typed(record, replace(upload, submission=submission))
-            path.unlink(missing_ok=True)
-            return submission, None
-        record.touch()  # it does not expire while the file is away
-        claim = receive(
-            challenge,
-            str(path),
-            team=upload.team,
-            track=upload.track,
-            name=upload.name,
-            move=True,
-        )
-        write_typed(record, replace(upload, submission=claim.submission))
-    return claim.submission, claim
+        claim = None if is_handed_in(challenge, upload) else _hand_in(challenge, upload)
+        with suppress(OSError):  # a file that cannot be removed expires
+            data_path(challenge, upload.id).unlink(missing_ok=True)
+    return (claim.submission if claim else upload.submission), claim
 
 
-def _submission_of(challenge: OpenChallenge, path: Path) -> str:
-    """The submission that a file became before the portal was killed; empty: none.
-
-    The submission's archive and the upload are one file until the upload is forgotten.
-    """
-    status = path.stat()
-    if status.st_nlink > 1:
-        for archive in challenge.folder.submissions.glob("*/image.tar"):
-            if os.path.samestat(archive.stat(), status):
-                return archive.parent.name
-    return ""
+def _hand_in(challenge: OpenChallenge, upload: Upload) -> Claim:
+    """Make an upload a submission, whose id is noted before: who is killed tries no second one."""
+    path = _present_data(challenge, upload)
+    size = path.stat().st_size
+    if size != upload.size:
+        raise OffsetError(size)
+    identifier = new_identifier(datetime.now(UTC))
+    noted = replace(upload, submission=identifier)
+    write_typed(upload_folder(challenge) / f"{upload.id}.json", noted)
+    return receive(
+        challenge,
+        str(path),
+        team=upload.team,
+        track=upload.track,
+        name=upload.name,
+        identifier=identifier,
+        link=True,
+    )
 
 
 def cancel_upload(challenge: OpenChallenge, upload: Upload) -> None:

@@ -84,10 +84,10 @@ def submit_all(site: Site, sources: dict[str, str]) -> dict[str, Handed]:
     """
     submitted = {}
     for handed in SUBMISSIONS:
-        known = set(site.folder.ids())
+        earlier = set(site.folder.ids())
         # an image that is refused ends the command with 1, and is a submission
         site.umd("submit", sources[handed.image], "--team", handed.team, "--track", handed.track)
-        (name,) = set(site.folder.ids()) - known
+        (name,) = set(site.folder.ids()) - earlier
         submitted[name] = handed
     return submitted
 
@@ -222,12 +222,13 @@ def rehearse(folder: Path, data: str, sources: dict[str, str], kills: int, seed:
         killed = disturb(site, kills, seed, between, PAUSES, WORKERS, SECONDS)
         again = rows_of(site, submitted)
         faults += faults_of(site, again)
-        found = leaderboard(site, folder / "leaderboard-disturbed")
-        if found != expected:
+        disturbed = leaderboard(site, folder / "leaderboard-disturbed")
+        if disturbed != expected:
             faults.append("the leaderboards differ")
         host = sum(event.event == "host fault" for event in site.folder.log.events())
         say(f"disturbed: {killed} kills, {host} faults of the host", table(again), sep="\n")
-        say(f"leaderboards of {len(found)} bytes:", "equal" if found == expected else "different")
+        equal = "equal" if disturbed == expected else "different"
+        say(f"leaderboards of {len(disturbed)} bytes:", equal)
         say(*(faults or ["nothing lost, nothing scored twice"]), sep="\n")
         return faults
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from types import SimpleNamespace
 
 import pytest
@@ -10,9 +11,12 @@ import pytest
 from evaluator.analysis import outcomes
 from evaluator.challenges import attempt
 from evaluator.challenges.attempt import AttemptFailedError, evaluate
+from evaluator.challenges.attempt_process import AttemptProcess
 from evaluator.challenges.definition import read_definition
+from evaluator.challenges.folder import SubmissionFolder
 from evaluator.challenges.opening import init_challenge
-from evaluator.challenges.records import SubmissionRecord
+from evaluator.challenges.queue import Claim
+from evaluator.challenges.records import AttemptEnd, SubmissionRecord
 from evaluator.runs.json_types import write_typed
 from evaluator.zoo.image_definitions import read_definition as read_image
 from evaluator.zoo.registered_images import add_image
@@ -110,3 +114,13 @@ def test_no_reason_that_a_team_reads_has_a_path_of_the_organiser(tmp_path, monke
     assert str(tmp_path) in " ".join(outcomes.describe_outcomes(run))
     lines = outcomes.describe_outcomes(run, with_log=False)
     assert lines == ["Predictions: 2 crashed.", "crashed, the first of 2: a CT, liver: exit 1"]
+
+
+def test_the_end_of_an_attempt_that_did_not_count_is_not_the_next_ones(tmp_path, monkeypatch):
+    folder = init_challenge(tmp_path / "challenge")
+    submission = SubmissionFolder(folder.submissions / "20260101-0", folder.runs)
+    write_typed(submission.attempt_path(1, 1), AttemptEnd(ended="done", step="all cases"))
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: SimpleNamespace(pid=0))
+    claim = Claim(submission=submission.id, job=1, attempt=1, worker="w")
+    AttemptProcess(folder, submission, claim, "none")
+    assert submission.attempt(1, 1) is None

@@ -53,7 +53,7 @@ client_id = "{CLIENT}"
 title = "University"
 
 [sign_in.teams]
-blue = ["bob@example.org", "carol@example.org"]
+blue = ["bob@example.org", "kim@example.org"]
 red = ["dora@example.org"]
 [sign_in.organisers]
 alice = ["alice@example.org"]
@@ -312,7 +312,7 @@ LISTED = {"email": "bob@example.org", "email_verified": True, "sub": "1"}
     [
         ({"email": "eve@example.org"}, "eve@example.org belongs to no team"),
         ({"email": "bob@example.org.evil.example"}, "belongs to no team"),
-        ({"email": "bob@eKample.org".replace("K", "\N{KELVIN SIGN}")}, "belongs to no team"),
+        ({"email": "\N{KELVIN SIGN}im@example.org"}, "belongs to no team"),
         ({"email_verified": False}, "has not verified the address bob@example.org"),
         ({"email_verified": None}, "has not verified"),
         ({"email": ""}, "did not tell who you are: no email"),
@@ -328,6 +328,19 @@ def test_a_person_whom_nobody_lists_stands_for_no_team(challenge, claims, senten
     opened.close()
 
 
+def test_a_subject_is_compared_exactly(challenge):
+    add_sign_in(challenge.folder.path, "https://login.example.org").close()
+    change = ('title = "University"', 'claim = "sub"')
+    write_definition(challenge.folder.path, change=change, person=("bob@example.org", "aBc"))
+    opened = open_challenge(challenge.folder.path)
+    definition = opened.definition.sign_in
+    opened.close()
+    assert account_of_claims(definition, {"sub": "aBc"}).name == "blue"
+    for subject in ("abc", "ABC", "aBc "):
+        with pytest.raises(UnlistedError, match="belongs to no team"):
+            account_of_claims(definition, {"sub": subject})
+
+
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
@@ -339,6 +352,7 @@ def test_a_person_whom_nobody_lists_stands_for_no_team(challenge, claims, senten
         ("red =", "baseline =", "name of a team"),
         ("dora@example.org", "", "1 to 255"),
         ("client_id", "client_secret", "is not known"),
+        ("\n[sign_in]", 'teams = ["blue"]\n[sign_in]', "red of .sign_in.teams. should be in teams"),
     ],
 )
 def test_a_definition_that_is_not_safe_is_refused(challenge, before, after, message):

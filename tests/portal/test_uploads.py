@@ -216,7 +216,7 @@ def test_a_used_quota_is_told_before_the_upload_and_keeps_it_after(challenge):
         finish_upload(challenge, upload)
     # it can be handed in tomorrow
     assert (upload_folder(challenge) / f"{upload.id}.tar").read_bytes() == b"abc"
-    assert find_upload(challenge, upload.id, team="blue") == upload
+    assert uploads.unfinished(challenge, "blue")[0].id == upload.id
     assert len(challenge.folder.ids()) == 2
 
 
@@ -251,7 +251,7 @@ def test_an_upload_that_is_being_stored_does_not_expire(challenge, monkeypatch):
     monkeypatch.setattr(uploads, "receive", receive)
     with pytest.raises(HostError):
         finish_upload(challenge, upload)
-    assert find_upload(challenge, upload.id, team="blue") == upload
+    assert find_upload(challenge, upload.id, team="blue").id == upload.id
     assert offset_of(challenge, upload) == 3
 
 
@@ -295,31 +295,40 @@ import os, signal, sys
 from pathlib import Path
 from evaluator.challenges import incoming, submitting
 from evaluator.challenges.opening import open_challenge
+from evaluator.portal import uploads
 from evaluator.portal.uploads import find_upload, finish_upload
 
 def kill(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
-folder, identifier, module, name = sys.argv[1:]
-setattr({"incoming": incoming, "submitting": submitting}[module], name, kill)
+def no_links(*_, **__):
+    raise OSError("this file system has no hard links")
+
+folder, identifier, module, name, has_links = sys.argv[1:]
+if not has_links:
+    os.link = no_links
+modules = {"incoming": incoming, "submitting": submitting, "uploads": uploads}
+setattr(modules[module], name, kill)
 challenge = open_challenge(Path(folder))
 finish_upload(challenge, find_upload(challenge, identifier, team="blue"))
 """
 
 
 @pytest.mark.parametrize(
-    "moment",
+    ("moment", "has_links"),
     [
-        pytest.param("incoming.write_typed", marks=pytest.mark.extended),
-        "submitting.publish",
-        "submitting.suppress",  # the submission is complete, and the upload not forgotten
+        pytest.param("incoming.write_typed", "yes", marks=pytest.mark.extended),
+        ("submitting.publish", "yes"),
+        # the submission is complete, and the upload not forgotten
+        pytest.param("uploads.suppress", "yes", marks=pytest.mark.extended),
+        ("uploads.suppress", ""),
     ],
 )
-def test_an_upload_whose_portal_is_killed_is_handed_in_once(challenge, moment):
+def test_an_upload_whose_portal_is_killed_is_handed_in_once(challenge, moment, has_links):
     content = archive_bytes(image())
     upload = begin_upload(challenge, team="blue", track="box", name="a", size=len(content))
     append_part(challenge, upload, 0, content)
-    words = [str(challenge.folder.path), upload.id, *moment.split(".")]
+    words = [str(challenge.folder.path), upload.id, *moment.split("."), has_links]
     killed = subprocess.run([sys.executable, "-c", KILLED, *words], cwd=PROJECT, check=False)
     assert killed.returncode == -9
     assert offset_of(challenge, upload) == len(content)
@@ -332,6 +341,62 @@ def test_an_upload_whose_portal_is_killed_is_handed_in_once(challenge, moment):
     remove_leftovers(challenge)
     left = [path for path in challenge.folder.incoming.iterdir() if path.name != "uploads"]
     assert left == []
+
+
+def test_the_file_of_an_upload_that_was_handed_in_makes_no_second_submission(challenge):
+    content = archive_bytes(image())
+    upload = begin_upload(challenge, team="blue", track="box", name="a", size=len(content))
+    append_part(challenge, upload, 0, content)
+    submission, _ = finish_upload(challenge, upload)
+    left = upload_folder(challenge) / f"{upload.id}.tar"
+    assert not left.exists()
+    left.write_bytes(content)
+    again = begin_upload(challenge, team="blue", track="box", name="a", size=len(content))
+    assert again.id == upload.id
+    assert finish_upload(challenge, again) == (submission, None)
+    assert not left.exists()
+
+
+def test_a_submission_that_was_stored_stays_when_its_intake_is_interrupted(challenge, monkeypatch):
+    content = archive_bytes(image())
+    upload = begin_upload(challenge, team="blue", track="box", name="a", size=len(content))
+    append_part(challenge, upload, 0, content)
+    publish = submitting.publish
+
+    def publish_and_stop(staged, target):
+        publish(staged, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(submitting, "publish", publish_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        finish_upload(challenge, upload)
+    monkeypatch.undo()
+    (submission,) = challenge.folder.ids()
+    assert [row.id for row in statuses(challenge)] == [submission]
+    assert finish_upload(challenge, upload) == (submission, None)
+    assert submissions_left(challenge, team="blue", track="box")[0] == 1
+
+
+def test_an_upload_that_ends_while_old_ones_are_removed_disturbs_nobody(challenge, monkeypatch):
+    ended = begin_upload(challenge, team="blue", track="box", name="a", size=6)
+    listed = Path.glob
+
+    def glob(path, pattern):
+        paths = list(listed(path, pattern))
+        if pattern == "*.tar":
+            upload_files.remove_upload(challenge, ended.id)
+        return paths
+
+    monkeypatch.setattr(Path, "glob", glob)
+    upload = begin_upload(challenge, team="red", track="box", name="a", size=6)
+    assert offset_of(challenge, upload) == 0
+
+
+def test_a_team_that_cannot_take_part_begins_no_upload(challenge):
+    begin_upload(challenge, team="red", track="box", name="a", size=6)
+    submit(challenge, REFERENCE, team="blue", track="box")
+    with pytest.raises(UserError, match="differs in its case only"):
+        begin_upload(challenge, team="Blue", track="box", name="a", size=6)
 
 
 def test_a_submission_that_cannot_be_stored_is_not_counted(challenge, monkeypatch):
