@@ -236,7 +236,7 @@ def compare_rounds(table: pd.DataFrame, run: RunStore) -> dict[str, float]:
         for name, ours in (("DSC", dice), ("NSD", nsd)):
             value = float(theirs.loc[f"{case}_{modality}.npz", f"{name}_{number + 1}"])
             key = f"{name} of a round"
-            largest[key] = max(largest[key], abs(value - ours))
+            largest[key] = float(np.maximum(largest[key], abs(value - ours)))  # shows NaN, too
     return largest
 
 
@@ -249,7 +249,7 @@ def compare(folder: Path, table: pd.DataFrame, run: RunStore) -> dict[str, float
             file = f"{image['case']}_{total['modality']}.npz"
             for name in ("DSC_AUC", "NSD_AUC", "DSC_Final", "NSD_Final"):
                 difference = abs(float(theirs.loc[file, name]) - image[name.lower()])
-                largest[name] = max(largest[name], difference)
+                largest[name] = float(np.maximum(largest[name], difference))  # shows NaN, too
             largest["voxels"] += count_differences(folder, file, run, image["case"], total)
     return largest
 

@@ -239,8 +239,9 @@ def lost_node(bench: Bench) -> bool:
 def stray_files(bench: Bench) -> bool:
     """What a killed process leaves of files that it was writing."""
     bench.call("--shard", "1/2")
-    for path in [bench.run, *bench.run.glob("records/*"), *bench.run.glob("scores/*")]:
-        (path / ".umd-0123.tmp").write_bytes(b"{")
+    folders = ("records/*", "scores/*", "masks/*")
+    for path in [bench.run, *(path for name in folders for path in bench.run.glob(name))]:
+        (path / ".CT.json.0123456789ab.part").write_bytes(b"{")
     return True
 
 
@@ -274,8 +275,8 @@ FAULTS = (
     Fault("record of other bytes", REDONE, damaged("records/*/*.json", corrupt)),
     Fault("record empty", REDONE, damaged("records/*/*.json", empty)),
     Fault("scores torn", REDONE, damaged("scores/*/*.json", tear)),
-    Fault("mask torn", REDONE, damaged("masks/**/*.n*", tear)),
-    Fault("mask with one other bit", REDONE, damaged("masks/**/*.n*", flip)),
+    Fault("mask torn", REDONE, damaged("masks/*/*.zip", tear)),
+    Fault("mask with one other bit", REDONE, damaged("masks/*/*.zip", flip)),
     Fault("prompts torn", REDONE, damaged("prompts/*.json", tear)),
     Fault("run.json torn", "status 2 until it is mended", run_json_torn),
     Fault("process file torn", "goes on", damaged("processes/*.json", tear)),

@@ -24,6 +24,9 @@ from evaluator.cli.suite_slurm import gather, slurm
 
 logger = logging.getLogger(__name__)
 
+#: parts of each run on the workers of dask
+SHARDS = 4
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -152,10 +155,8 @@ def control(name: str, as_json: bool) -> None:
 @click.option(
     "--shards",
     type=click.IntRange(1),
-    default=4,
-    show_default=True,
     metavar="N",
-    help="With --scheduler: parts into which each run is divided.",
+    help=f"With --scheduler: parts into which each run is divided (default: {SHARDS}).",
 )
 @json_option("run")
 def run(
@@ -167,7 +168,7 @@ def run(
     force: bool,
     unregistered: bool,
     scheduler: str | None,
-    shards: int,
+    shards: int | None,
     as_json: bool,
 ) -> None:
     """Run suite NAME (or a .toml file): every model on every dataset under every protocol.
@@ -189,11 +190,13 @@ def run(
         unregistered=unregistered,
     )
     if scheduler is None:
+        if shards is not None:
+            raise click.UsageError("--shards is for --scheduler; write both, or neither")
         results = _run_here(manifest, config)
     else:
         if gpus != "all":
             raise click.UsageError("with --scheduler, each worker has its own GPUs; omit --gpus")
-        results = _run_on_workers(manifest, config, scheduler, shards)
+        results = _run_on_workers(manifest, config, scheduler, shards or SHARDS)
     for result in results:
         if as_json:
             click.echo(json.dumps(asdict(result)))

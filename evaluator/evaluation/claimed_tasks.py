@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: statuses that depend on the other sessions of a GPU, and what was short
+SHARED_RESOURCES = {Status.OUT_OF_MEMORY: "memory", Status.TIMEOUT: "time"}
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimedEvaluation:
@@ -46,14 +49,14 @@ class ClaimedEvaluation:
         """See ``TaskEvaluation``.
 
         Raises:
-            HostError: the case was taken over, or memory was short while sessions shared a GPU,
-                which says nothing of the model.
+            HostError: the case was taken over, or memory or time was short while sessions shared a
+                GPU, which says nothing of the model.
         """
         self.claims.require(self.case)
-        if self.shared_gpu and lacked_memory(outcome):
+        if self.shared_gpu and (resource := exhausted_resource(outcome)):
             raise HostError(
-                "the model ran out of memory while several sessions shared a GPU; run again with "
-                "a smaller --per-gpu, or without it: finished scans are kept"
+                f"the model ran out of {resource} while several sessions shared a GPU; run again "
+                "with a smaller --per-gpu, or without it: finished scans are kept"
             )
         self.evaluation.receive(outcome)
 
@@ -94,9 +97,10 @@ def claimed_evaluations(
             logger.info("case %s is left to another process", task.case)
 
 
-def lacked_memory(outcome: RequestOutcome) -> bool:
-    """Whether a request, or one of its targets, failed for lack of memory."""
-    if outcome.failure is not None and outcome.failure.status == Status.OUT_OF_MEMORY:
-        return True
+def exhausted_resource(outcome: RequestOutcome) -> str:
+    """What a request, or one of its targets, failed for lack of: "memory", "time" or nothing."""
+    if outcome.failure is not None:
+        return SHARED_RESOURCES.get(outcome.failure.status, "")
     targets = outcome.reply.targets.values() if outcome.reply else ()
-    return any(entry.kind == "out-of-memory" for entry in targets if entry.status == "error")
+    lacks = any(entry.kind == "out-of-memory" for entry in targets if entry.status == "error")
+    return "memory" if lacks else ""

@@ -123,7 +123,7 @@ class ModelConnection:
                 self.engine, self.model, workspace, requests, self.limits, **placement
             )
 
-        run_in_batches(evaluations, ask_all, threads=self.threads, at_once=at_once)
+        run_in_batches(evaluations, ask_all, threads=self.threads, stop=self.stop, at_once=at_once)
 
 
 def connect(

@@ -126,7 +126,9 @@ def execute(
         context = _open_context(resolved, plan, run, report, stack)
         connection = _connect(resolved, context, engine, prepared.model, limits, history)
         claims = Claims(run.path, process.record.id, Liveness(run.path))
-        distributor = executor or LocalExecutor(resolved.gpus, run.name, resolved.sessions)
+        distributor = executor or LocalExecutor(
+            resolved.gpus, run.name, resolved.sessions, connection.stop
+        )
         _evaluate(resolved, context, claims, process, connection, distributor)
         require_not_stopped(process, run)
         background.finish()
@@ -246,7 +248,6 @@ def _evaluate(
     share = -(-len(resolved.scans) // max(sum(resolved.sessions), 1))
     at_once = min(resolved.config.scans_per_batch, max(share, 1))
     to_do = {scan.case for scan in resolved.scans if scan.state == "to do"}
-
     shared = max(resolved.sessions, default=1) > 1
 
     def work(tasks: Iterator[ScanTask], gpu: str | None) -> None:

@@ -89,6 +89,7 @@ def run_in_batches(
     ask_all: Callable[[Sequence[StagedRequest]], Iterable[RequestOutcome]],
     *,
     threads: int,
+    stop: threading.Event,
     at_once: int,
 ) -> None:
     """Finish all evaluations round by round: a round's requests of many scans are one batch.
@@ -97,10 +98,11 @@ def run_in_batches(
         evaluations: see ``run_in_session``.
         ask_all: answers the requests of one round, in any order.
         threads: evaluations that are worked on at once.
+        stop: when it is set, no further batch begins.
         at_once: scans that are staged and answered together.
     """
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="scan") as pool:
-        while opened := list(islice(evaluations, at_once)):
+        while not stop.is_set() and (opened := list(islice(evaluations, at_once))):
             first = list(pool.map(lambda evaluation: evaluation.next_request(), opened))
             waiting = _by_id(opened, first)
             while waiting:

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shlex
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from evaluator import paths
-from evaluator.evaluation.cluster.shard_orders import WORKER_CLOSED, ShardAnswer
-from evaluator.evaluation.cluster.shard_queue import (
-    PAUSE,
-    ShardQueue,
-    ShardTask,
-    assignments,
-    free_slots,
-    shard_tasks,
-)
+from evaluator.errors import HostError, UserError
+from evaluator.evaluation.cluster import jobs
 from evaluator.evaluation.run_config import RunConfig
 from evaluator.evaluation.suites import run_suite, suite_runs
-from evaluator.manifests.suites import load_suite
+from evaluator.manifests.suites import Suite, load_suite
 from evaluator.runs.names import open_run
 from evaluator.runs.processes import read_processes
-from evaluator.runs.shards import Shard
 from tests.tiny import PAINTER, ROOT, make_dataset, make_project
 from tests.unit.test_slurm import require_equal
 
@@ -41,7 +35,7 @@ protocols = ["box"]
 """
 BIN = Path(sys.executable).parent
 PAGE = ROOT / "docs" / "several-machines.md"
-#: the first request of the first three sessions is answered; all others wait for a file to vanish
+#: the first request of the first two sessions is answered; all others wait for a file to vanish
 HOLD = """
         import time
         from pathlib import Path
@@ -49,7 +43,7 @@ HOLD = """
         if not hasattr(self, "free"):
             with sessions.open("a") as file:
                 file.write("x")
-            self.free = sessions.stat().st_size <= 3
+            self.free = sessions.stat().st_size <= 2
         while hold.exists() and not self.free:
             time.sleep(0.05)
         self.free = False
@@ -61,7 +55,7 @@ def environment(tmp_path, monkeypatch) -> dict[str, str]:
     head = "    def predict(self, request):"
     adapter = PAINTER.replace(head, head + HOLD.format(folder=str(tmp_path)))
     project = make_project(tmp_path / "project", {"painter": adapter}, gpu="none")
-    make_dataset(tmp_path / "data", list("abcdef"), ("CT",))
+    make_dataset(tmp_path / "data", list("abcd"), ("CT",))
     (tmp_path / "mine.toml").write_text(SUITE)
     (tmp_path / "hold").touch()
     variables = {
@@ -104,6 +98,8 @@ def test_a_suite_survives_a_killed_worker_and_a_killed_scheduler(start, tmp_path
     (suite_line,) = (line for line in lines if line.startswith("umd suite run"))
     scheduler_line += " --port 0 --no-dashboard"
     worker_line = worker_line.replace("CPU=1", "CPU=2") + " --no-dashboard --no-nanny"
+    # two shards: each further one costs ten seconds of processor time
+    suite_line = suite_line.replace("--shards 3", "--shards 2")
     shared = tmp_path / "shared-runs"
 
     def done() -> set[tuple[Path, int]]:
@@ -122,14 +118,14 @@ def test_a_suite_survives_a_killed_worker_and_a_killed_scheduler(start, tmp_path
             time.sleep(0.1)
 
     scheduler = start(scheduler_line)
-    workers = [start(worker_line) for _ in range(3)]
+    workers = [start(worker_line) for _ in range(2)]
     suite = start(suite_line)
-    wait_until(lambda: len(done()) == 3, "each worker has answered its first scan")
+    wait_until(lambda: len(done()) == 2, "each worker has answered its first scan")
     before = done()
     workers[0].kill()
     # its shard ends, and another worker begins it
     wait_until(lambda: "interrupted" in _logs(shared), "the killed worker's shard goes on")
-    wait_until(lambda: running() == 3, "no worker has taken over the shard")
+    wait_until(lambda: running() == 2, "no worker has taken over the shard")
     scheduler.kill()
     wait_until(lambda: running() == 0, "shards go on without a scheduler")
     assert done() == before
@@ -142,7 +138,7 @@ def test_a_suite_survives_a_killed_worker_and_a_killed_scheduler(start, tmp_path
     assert "does not answer" in printed
     assert "could not be run: there is no model named 'missing'" in printed
     assert before < done()
-    assert len(done()) == 6
+    assert len(done()) == 4
     manifest = load_suite(str(tmp_path / "mine.toml"))
     (run,) = (open_run(entry.run) for entry in suite_runs(manifest) if entry.run)
     monkeypatch.setenv("UMD_RUNS", str(tmp_path / "alone"))
@@ -156,60 +152,85 @@ def _logs(shared: Path) -> str:
     return "".join(path.read_text() for path in shared.glob("suites/mine.shards/logs/*.log"))
 
 
-def job(name: str, gpu: str = "none", subjects: int = 4):
-    return SimpleNamespace(
-        run=name, card=SimpleNamespace(gpu=gpu),
-        shards=lambda count: [Shard(i, count) for i in range(1, min(count, subjects) + 1)],
+def test_a_scheduler_that_is_lost_after_hours_is_waited_for(monkeypatch):
+    from evaluator.evaluation.cluster import dask_suite
+
+    now, connections = [0.0], []
+
+    def pass_time(seconds):
+        now[0] += seconds
+
+    @contextmanager
+    def connected(_):
+        connections.append(now[0])
+        if dead:
+            raise dask_suite.Lost("dead")
+        yield None
+
+    def all_shards(_):
+        pass_time(7200)
+        if len(connections) == 1:
+            raise dask_suite.Lost("gone")
+        dispatch.queue.waiting.clear()
+
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=pass_time)
+    dispatch = SimpleNamespace(
+        queue=SimpleNamespace(waiting=["a"]), all_shards=all_shards, take_back_all=lambda: None
+    )
+    monkeypatch.setattr(dask_suite, "time", clock)
+    monkeypatch.setattr(dask_suite, "connected", connected)
+    dead = False
+    dask_suite._until_done(dispatch, "tcp://n1:1")
+    assert connections == [0.0, 7200 + dask_suite.RETRY_SECONDS]
+    dead, began = True, now[0]
+    dispatch.queue.waiting.append("a")
+    with pytest.raises(HostError, match=r"tcp://n1:1 does not answer \(dead\)"):
+        dask_suite._until_done(dispatch, "tcp://n1:1")
+    assert now[0] - began == dask_suite.FIRST_PATIENCE + dask_suite.RETRY_SECONDS
+
+
+def test_what_names_no_scheduler_is_refused_and_a_file_may_come_later(tmp_path):
+    from evaluator.evaluation.cluster.dask_connection import Lost, address_of
+
+    assert address_of("tcp://10.0.0.1:8786") == "tcp://10.0.0.1:8786"
+    for text in ("n1", "n1:port", "http://n1:8786", "scheduler.jsn"):
+        with pytest.raises(UserError, match=f"--scheduler {text}: "):
+            address_of(text)
+    file = tmp_path / "scheduler.json"
+    for content in (None, ""):
+        if content is not None:
+            file.write_text(content)
+        with pytest.raises(Lost):
+            address_of(str(file))
+    file.write_text("{}")
+    with pytest.raises(UserError, match="is no scheduler file"):
+        address_of(str(file))
+    file.write_text('{"address": "tcp://n1:8786"}')
+    assert address_of(str(file)) == "tcp://n1:8786"
+
+
+def test_only_datasets_with_files_get_the_folder_of_the_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("UMD_PROJECT", str(ROOT))
+    make_dataset(tmp_path / "data", ["a"])
+    facts = dict.fromkeys(("model", "run", "image", "card", "cases", "scans", "estimate"))
+    monkeypatch.setattr(
+        jobs, "_job",
+        lambda config: jobs.SuiteJob(
+            **facts, dataset=config.dataset, protocol="box", data_root=config.data_root
+        ),
     )  # fmt: skip
+    datasets = [str(tmp_path / "data" / "tiny.toml"), "phantom-toy", "missing"]
+    suite = Suite(name="s", title="S", models=["m"], datasets=datasets, protocols=["box"])
+    config = RunConfig(model="", dataset="", data_root=tmp_path)
+    planned = jobs.suite_jobs(suite, config)
+    assert [entry.root_arguments for entry in planned.jobs] == [["--data-root", str(tmp_path)], []]
+    assert "no dataset named 'missing'" in planned.refused[0].reason
 
 
-def answer(status: int) -> ShardAnswer:
-    return ShardAnswer(status=status, host="n1", reason="why")
-
-
-def test_the_first_shards_of_all_runs_come_first():
-    order = [str(task) for task in shard_tasks([job("a"), job("b", subjects=1)], 2)]
-    assert order == ["a, shard 1/2", "b, shard 1/2", "a, shard 2/2"]
-
-
-def test_slots_are_given_to_workers_in_turn_and_by_their_kind():
-    tasks = list(shard_tasks([job("net", "required"), job("cpu")], 3))
-    queue = ShardQueue(lambda _: False, list(tasks))
-    offered = {"w1": {"GPU": 2, "CPU": 1}, "w2": {"CPU": 1, "memory": 9}, "w3": {}}
-    taken = [("w1", ShardTask(job=job("x", "optional"), shard=Shard(1, 1)))]
-    given = assignments(queue, free_slots(offered, taken), 0.0)
-    assert [(worker, task.job.run) for worker, task in given] == [
-        ("w1", "net"), ("w2", "cpu"), ("w1", "cpu"),
-    ]  # fmt: skip
-    assert len(queue.waiting) == 3
-
-
-def test_a_shard_that_fails_goes_to_another_worker_and_is_given_up_at_last():
-    (task,) = shard_tasks([job("a")], 1)
-    queue = ShardQueue(lambda _: False, [task])
-    slots = {"CPU": 1}
-    assert queue.next_for("w1", slots, 0.0) is task
-    assert "status 8" in queue.answered(task, "w1", answer(8), 0.0)
-    assert queue.next_for("w2", slots, PAUSE / 2) is None
-    assert queue.next_for("w1", slots, PAUSE) is None
-    queue.forgive(["w1", "w2"])
-    assert queue.next_for("w1", slots, PAUSE) is None
-    queue.forgive(["w1"])  # there is no other worker any more
-    assert queue.next_for("w1", slots, PAUSE) is task
-    # a worker or scheduler that is lost does not count
-    for _ in range(5):
-        queue.answered(task, "w1", answer(WORKER_CLOSED), PAUSE)
-        assert queue.next_for("w1", slots, PAUSE) is task
-    assert "other processes have cases" in queue.answered(task, "w1", answer(0), PAUSE)
-    assert queue.next_for("w1", slots, 2 * PAUSE) is task
-    queue.answered(task, "w1", answer(3), 2 * PAUSE)
-    assert "status 3" in queue.given_up[task]
-    assert not queue.waiting
-
-
-def test_the_run_folder_tells_what_is_done_and_not_the_answer():
-    (task,) = shard_tasks([job("a")], 1)
-    queue = ShardQueue(lambda _: True)
-    assert queue.answered(task, "w1", answer(8), 0.0) == ""
-    assert not queue.waiting
-    assert not queue.given_up
+def test_a_sentence_says_what_to_install(monkeypatch):
+    name = "evaluator.evaluation.cluster.dask_connection"
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    for package in ("distributed", "distributed.client"):
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError, match=r"pip install 'umd-evaluator\[dask\]'"):
+        importlib.import_module(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from dataclasses import replace
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from evaluator.containers.gpu_sessions import MOST, plan_sessions
 from evaluator.containers.gpus import ROUNDED, Gpu
 from evaluator.errors import HostError
 from evaluator.evaluation import resolve as resolving
-from evaluator.evaluation.claimed_tasks import lacked_memory
+from evaluator.evaluation.claimed_tasks import exhausted_resource
 from evaluator.evaluation.executors.local import LocalExecutor
 from evaluator.evaluation.resolve import resolve
 from evaluator.evaluation.run import execute
@@ -115,19 +116,43 @@ def test_sessions_of_one_gpu_work_at_the_same_time_and_share_the_tasks(tmp_path,
         LocalExecutor([gpu(0, 80)], "run", (2,)).run([1, 2], fail)
 
 
-def test_lack_of_memory_is_seen_in_an_answer_and_in_a_failure():
+@pytest.mark.parametrize(("gpus", "sessions"), [([0], (2,)), ([0, 1], (1, 1))])
+def test_ctrl_c_ends_all_sessions(gpus, sessions, tmp_path, monkeypatch):
+    monkeypatch.setenv("UMD_CACHE", str(tmp_path))
+    together, stop, ended = threading.Barrier(2, timeout=30), threading.Event(), []
+
+    def work(tasks, uuid):
+        if together.wait() == 0:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        ended.append(stop.wait(30))
+
+    executor = LocalExecutor([gpu(index, 80) for index in gpus], "run", sessions, stop)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            executor.run([1, 2, 3], work)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert ended == [True, True]
+
+
+def test_lack_of_memory_and_time_is_seen_in_an_answer_and_in_a_failure():
     def outcome(**facts):
         return SimpleNamespace(**{"failure": None, "reply": None} | facts)
 
     def reply(status, kind):
         return SimpleNamespace(targets={"liver": SimpleNamespace(status=status, kind=kind)})
 
-    assert lacked_memory(outcome(failure=Failure(status=Status.OUT_OF_MEMORY, detail="")))
-    assert lacked_memory(outcome(reply=reply("error", "out-of-memory")))
-    assert not lacked_memory(outcome(failure=Failure(status=Status.CRASHED, detail="")))
-    assert not lacked_memory(outcome(reply=reply("error", "other")))
-    assert not lacked_memory(outcome(reply=reply("ok", None)))
-    assert not lacked_memory(outcome())
+    def failed(status):
+        return exhausted_resource(outcome(failure=Failure(status=status, detail="")))
+
+    assert failed(Status.OUT_OF_MEMORY) == "memory"
+    assert failed(Status.TIMEOUT) == "time"
+    assert failed(Status.CRASHED) == ""
+    assert exhausted_resource(outcome(reply=reply("error", "out-of-memory"))) == "memory"
+    assert exhausted_resource(outcome(reply=reply("error", "other"))) == ""
+    assert exhausted_resource(outcome(reply=reply("ok", None))) == ""
+    assert exhausted_resource(outcome()) == ""
 
 
 def test_a_run_on_a_shared_gpu_has_the_scores_of_one_alone(project, tmp_path, monkeypatch):

@@ -82,6 +82,7 @@ def test_a_script_is_bash_and_does_what_it_shows(tmp_path):
         suite="mine",
         umd=str(tmp_path / "umd"),
         environment={"UMD_RUNS": "/shared/my runs"},
+        roots={"my data.toml": ["--data-root", "/my files"]},
     )
     assert "#SBATCH --gres=gpu:1" in text
     assert "export UMD_RUNS='/shared/my runs'" in text
@@ -100,7 +101,10 @@ def test_a_script_is_bash_and_does_what_it_shows(tmp_path):
 
     done = run(SLURM_ARRAY_TASK_ID="0")
     assert done.returncode == 0, done.stderr
-    assert "-m net --engine podman --gpus all -d my data.toml -p box" in done.stdout
+    assert (
+        "-m net --engine podman --gpus all -d my data.toml --data-root /my files -p box"
+        in done.stdout
+    )
     assert done.stdout.splitlines()[0] == "ready"
     assert done.stdout.splitlines()[2] == "/tmp/me/c"
     assert run(SLURM_ARRAY_TASK_ID="1").returncode == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -145,6 +146,8 @@ def test_the_commands(suite, tmp_path):
     assert "Control dataset: known" in (site / "index.html").read_text()
     assert "cpu" in _umd("suite", "list").stdout
     assert isinstance(_umd("suite", "control", "cpu").exception, UserError)
+    refused = _umd("suite", "run", path, "--shards", "2").exception
+    assert isinstance(refused, click.UsageError)
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,6 @@ def umd_environment() -> dict[str, str]:
 def run_arguments(config: RunConfig) -> list[str]:
     """Arguments of ``umd run`` that are the same for all runs of a suite."""
     words: list[str] = []
-    if config.data_root:
-        words += ["--data-root", str(config.data_root.absolute())]
     if config.force:
         words.append("--force")
     if config.unregistered:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ from evaluator.errors import UserError
 from evaluator.evaluation.cluster.shard_orders import ShardAnswer, run_shard
 
 try:
-    from distributed.client import Client
+    from distributed.client import Client, ClosedClientError
+    from distributed.comm.addressing import get_address_host_port
     from distributed.core import Status
     from distributed.worker import get_worker
 except ImportError as error:
@@ -77,16 +79,22 @@ class Workers:
             name: what dask's dashboard shows.
             order: the shard.
             resource: of which the worker needs one.
+
+        Raises:
+            Lost: the scheduler is.
         """
-        promise: Promise = self.client.submit(
-            run_on_worker,
-            order,
-            key=f"{name} {time.monotonic()}",
-            workers=[worker],
-            allow_other_workers=True,
-            resources={resource: 1},
-            pure=False,
-        )
+        try:
+            promise: Promise = self.client.submit(
+                run_on_worker,
+                order,
+                key=f"{name} {time.monotonic()}",
+                workers=[worker],
+                allow_other_workers=True,
+                resources={resource: 1},
+                pure=False,
+            )
+        except ClosedClientError as error:  # since ``offered``
+            raise Lost("the connection is closed") from error
         return promise
 
     def answer(self, promise: Promise) -> ShardAnswer | None:
@@ -104,8 +112,8 @@ class Workers:
             answer = promise.result(timeout=ANSWER_SECONDS)
         except TimeoutError:
             return None  # the worker was lost with its answer; dask sends the shard to another one
-        except OSError as error:
-            raise Lost(str(error)) from error
+        except (OSError, CancelledError) as error:  # since its status was read
+            raise Lost(str(error) or type(error).__name__) from error
         return answer
 
 
@@ -125,7 +133,7 @@ def connected(scheduler: str) -> Iterator[Workers]:
 
     Raises:
         Lost: it does not answer.
-        UserError: the file is none of a scheduler.
+        UserError: the file or the address is none of a scheduler.
     """
     # dask prints tracebacks for what is told here in one sentence
     for name in ("distributed", "distributed.client"):
@@ -147,14 +155,24 @@ def address_of(scheduler: str) -> str:
     """The address of a scheduler that is named by its address or by its scheduler file.
 
     Raises:
-        Lost: there is no such file (yet).
-        UserError: the file has no address.
+        Lost: there is no such file (yet), or the scheduler has not written it yet.
+        UserError: the file has no address, or the address is malformed.
     """
     if not scheduler.endswith(".json"):
+        try:
+            get_address_host_port(scheduler)
+        except ValueError as error:
+            raise UserError(
+                f"--scheduler {scheduler}: {error}; write an address such as tcp://10.0.0.1:8786, "
+                "or the .json file that the scheduler wrote"
+            ) from error
         return scheduler
     path = Path(scheduler)
     try:
-        address = json.loads(path.read_text())["address"]
+        text = path.read_text()
+        if not text:
+            raise Lost(f"file {path} is empty")
+        address = json.loads(text)["address"]
     except FileNotFoundError:
         raise Lost(f"there is no file {path}") from None
     except (OSError, ValueError, TypeError, KeyError) as error:

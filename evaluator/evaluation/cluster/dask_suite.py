@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING
 
 from evaluator import paths
 from evaluator.errors import HostError, StoppedError, UserError
-from evaluator.evaluation.cluster.command_lines import absolute, run_arguments, umd_environment
+from evaluator.evaluation.cluster.command_lines import (
+    absolute,
+    run_arguments,
+    umd_environment,
+)
 from evaluator.evaluation.cluster.dask_connection import Lost, connected
 from evaluator.evaluation.cluster.gather_suite import gather_suite
 from evaluator.evaluation.cluster.jobs import open_cases
@@ -28,6 +32,7 @@ from evaluator.evaluation.cluster.shard_queue import (
 )
 from evaluator.evaluation.suites import SuiteRunResult, record_suite
 from evaluator.files import safe_name
+from evaluator.runs.run_status import process_statuses
 from evaluator.runs.stopping import stop_processes, working_processes
 from evaluator.runs.store import find_run
 
@@ -43,8 +48,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: s until a scheduler that never answered is given up
+FIRST_PATIENCE = 30.0
 #: s until a scheduler that was lost is given up
 SCHEDULER_PATIENCE = 600.0
+#: between two attempts to reach a scheduler, s
+RETRY_SECONDS = 2.0
 #: between two looks at the shards in flight, s
 LOOK_SECONDS = 0.2
 #: between two looks at the list of workers, s
@@ -87,7 +96,7 @@ def run_on_workers(
         for job in planned.jobs
     ]
     record_suite(suite, [*runs, *planned.refused])  # umd status and umd stop find the runs
-    queue = ShardQueue(_is_done)
+    queue = ShardQueue(_is_done, _is_worked_on)
     tasks = list(shard_tasks(planned.jobs, shards))
     queue.waiting += [task for task in tasks if not _is_done(task)]
     tell(f"{len(queue.waiting)} of {len(tasks)} shards are to do")
@@ -111,7 +120,7 @@ def order_of(task: ShardTask, config: RunConfig, logs: Path) -> ShardOrder:
     """The order of a shard."""
     job, variables = task.job, umd_environment()
     words = ["run", "-m", job.model, "--engine", config.engine, *run_arguments(config)]
-    words += ["-d", absolute(job.dataset), "-p", absolute(job.protocol)]
+    words += ["-d", absolute(job.dataset), *job.root_arguments, "-p", absolute(job.protocol)]
     words += ["--name", job.run, "--shard", str(task.shard)]
     if job.card.gpu != "none" and config.per_gpu != 1:
         words += ["--per-gpu", str(config.per_gpu)]
@@ -129,14 +138,23 @@ def _is_done(task: ShardTask) -> bool:
     return not any(open_cases(task.job.run, task.job.cases, task.shard))
 
 
+def _is_worked_on(task: ShardTask) -> bool:
+    run = find_run(task.job.run)
+    # a silent process may be that of a lost machine, for which nobody waits for ever
+    return run is not None and any(entry.state == "running" for entry in process_statuses(run))
+
+
 def _until_done(dispatch: _Dispatch, scheduler: str) -> None:
     """Give out shards until none is left, by this scheduler or those that take its place."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + FIRST_PATIENCE
     while dispatch.queue.waiting:
         try:
             with connected(scheduler) as workers:
-                deadline = time.monotonic() + SCHEDULER_PATIENCE
-                dispatch.all_shards(workers)
+                try:
+                    dispatch.all_shards(workers)
+                finally:
+                    # from the loss on: shards may have run for hours
+                    deadline = time.monotonic() + SCHEDULER_PATIENCE
         except Lost as error:
             dispatch.take_back_all()
             if time.monotonic() > deadline:
@@ -147,7 +165,7 @@ def _until_done(dispatch: _Dispatch, scheduler: str) -> None:
             logger.warning(
                 "dask's scheduler at %s does not answer (%s); waiting for it", scheduler, error
             )
-            time.sleep(2)
+            time.sleep(RETRY_SECONDS)
 
 
 @dataclass(slots=True)
@@ -159,7 +177,7 @@ class _Dispatch:
     tell: Callable[[str], None]
     #: worker, its shard, and the promise of the answer
     in_flight: list[tuple[str, ShardTask, Promise]] = field(default_factory=list)
-    _told: set[str] = field(default_factory=set)
+    _warned: set[str] = field(default_factory=set)
 
     def all_shards(self, workers: Workers) -> None:
         """Give out all shards and take their answers. Raises Lost."""
@@ -181,9 +199,16 @@ class _Dispatch:
 
     def _give_out(self, workers: Workers, offered: Mapping[str, Mapping[str, float]]) -> None:
         taken = [(worker, task) for worker, task, _ in self.in_flight]
-        for worker, task in assignments(self.queue, free_slots(offered, taken), time.monotonic()):
-            promise = workers.submit(worker, str(task), self.order_of(task), task.resource)
-            self.in_flight.append((worker, task, promise))
+        chosen = assignments(self.queue, free_slots(offered, taken), time.monotonic())
+        try:
+            for worker, task in chosen:
+                promise = workers.submit(worker, str(task), self.order_of(task), task.resource)
+                self.in_flight.append((worker, task, promise))
+        except Lost:
+            sent = {task for _, task, _ in self.in_flight}
+            for task in [task for _, task in reversed(chosen) if task not in sent]:
+                self.queue.lost(task)
+            raise
 
     def _collect(self, workers: Workers) -> bool:
         """Take the answers that came; whether there were any. Raises Lost, StoppedError."""
@@ -208,13 +233,13 @@ class _Dispatch:
     def _tell_what_is_missing(self, offered: Mapping[str, Mapping[str, float]]) -> None:
         for resource in sorted({task.resource for task in self.queue.waiting}):
             there = any(resources.get(resource, 0) >= 1 for resources in offered.values())
-            if not there and resource not in self._told:
+            if not there and resource not in self._warned:
                 logger.warning(
                     "no worker offers a slot for a model %s a GPU; shards wait for one that is "
                     'started with: dask worker ... --resources "%s=1"',
                     "with" if resource == "GPU" else "without", resource,
                 )  # fmt: skip
-            self._told = self._told - {resource} if there else self._told | {resource}
+            self._warned = self._warned - {resource} if there else self._warned | {resource}
 
 
 def _ask_to_stop(runs: Sequence[SuiteRunResult]) -> None:

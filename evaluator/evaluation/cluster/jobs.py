@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
+from evaluator.datasets import root_for
 from evaluator.errors import HostError, UserError
 from evaluator.evaluation.case_order import shard_cases
 from evaluator.evaluation.plan import inputs_for, refusal
@@ -18,6 +19,7 @@ from evaluator.runs.timings import TimeEstimate, estimate_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from evaluator.evaluation.run_config import RunConfig
     from evaluator.manifests.suites import Suite
@@ -44,11 +46,18 @@ class SuiteJob:
     scans: int
     #: from an earlier run; None: there is none
     estimate: TimeEstimate | None
+    #: the folder of the dataset's files, where the user names one and the dataset is not generated
+    data_root: Path | None = None
 
     @property
     def subjects(self) -> int:
         """How many subjects the run has; a shard has at least one."""
         return len({case.subject for case in self.cases})
+
+    @property
+    def root_arguments(self) -> list[str]:
+        """Arguments of ``umd run`` that name the folder of the dataset's files."""
+        return ["--data-root", str(self.data_root.absolute())] if self.data_root else []
 
     def shards(self, count: int) -> tuple[Shard, ...]:
         """At most ``count`` shards, none of which is empty."""
@@ -77,8 +86,11 @@ def suite_jobs(suite: Suite, config: RunConfig) -> SuiteJobs:
     jobs: list[SuiteJob] = []
     refused: list[SuiteRunResult] = []
     for dataset, protocol, model in product(suite.all_datasets, suite.protocols, suite.models):
-        of_run = replace(config, model=model, dataset=dataset, protocol=protocol)
         try:
+            root = root_for(dataset, config.data_root)
+            of_run = replace(
+                config, model=model, dataset=dataset, protocol=protocol, data_root=root
+            )
             jobs.append(_job(of_run))
         except HostError:
             raise
@@ -117,6 +129,7 @@ def _job(config: RunConfig) -> SuiteJob:
         cases=resolved.cases,
         scans=scans,
         estimate=estimate_time(plan.card.name, plan.dataset.name, plan.protocol.id),
+        data_root=config.data_root,
     )
 
 

@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from evaluator.evaluation.cluster.jobs import SuiteJob
     from evaluator.evaluation.cluster.shard_orders import ShardAnswer
 
-#: how often a shard is begun, at most; a lost worker or scheduler does not count
+#: how often a shard is begun, at most; a lost worker or scheduler does not count, and neither does
+#: an attempt that found cases with other processes that live
 ATTEMPTS = 3
-#: s until a shard is begun again
+#: s until a shard that failed is begun again
 PAUSE = 10.0
+#: s until a shard is begun again that other processes have cases of; network file systems may show
+#: a new record so late, too
+PAUSE_FOR_OTHERS = 60.0
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -49,6 +53,8 @@ class ShardQueue:
 
     #: whether the run folder has all results of a shard
     is_done: Callable[[ShardTask], bool]
+    #: whether processes work on the run of a shard
+    is_worked_on: Callable[[ShardTask], bool]
     waiting: list[ShardTask] = field(default_factory=list)
     #: tasks that are given up, with the reason
     given_up: dict[ShardTask, str] = field(default_factory=dict)
@@ -80,31 +86,32 @@ class ShardQueue:
             self.lost(task)
             return answer.reason
         reason = f"{answer.reason or 'umd said nothing'} (status {answer.status}, {answer.host})"
+        pause = PAUSE
         if answer.status in DONE:
-            reason = f"other processes have cases of it ({answer.host})"
+            reason, pause = f"other processes have cases of it ({answer.host})", PAUSE_FOR_OTHERS
         else:
             task.failed_on.add(worker)
-        self.failed(task, reason, now)
-        return reason
-
-    def failed(self, task: ShardTask, reason: str, now: float) -> None:
-        """Take back a shard that ended without being done; it is begun again later, or given up."""
-        task.failures += 1
+        task.failures += answer.status not in DONE or not self.is_worked_on(task)
         if task.failures >= ATTEMPTS:
             self.given_up[task] = reason
-            return
-        task.not_before = now + PAUSE
-        self.waiting.append(task)
+        else:
+            task.not_before = now + pause
+            self.waiting.append(task)
+        return reason
 
     def lost(self, task: ShardTask) -> None:
         """Take back a shard whose worker or scheduler was lost; it is the next one."""
         self.waiting.insert(0, task)
 
-    def forgive(self, workers: Iterable[str]) -> None:
-        """Let shards that failed on all present workers be begun there again."""
-        present = set(workers)
+    def forgive(self, offered: Mapping[str, Mapping[str, float]]) -> None:
+        """Let shards that failed on all workers that could do them be begun there again.
+
+        Args:
+            offered: worker -> its resources, such as {"GPU": 2, "CPU": 1}.
+        """
         for task in self.waiting:
-            if present and present <= task.failed_on:
+            able = {name for name, has in offered.items() if has.get(task.resource, 0) >= 1}
+            if able and able <= task.failed_on:
                 task.failed_on.clear()
 
 

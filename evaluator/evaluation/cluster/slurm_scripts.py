@@ -108,6 +108,7 @@ def array_script(
     umd: str,
     environment: Mapping[str, str],
     arguments: Sequence[str] = (),
+    roots: Mapping[str, Sequence[str]] = {},
 ) -> str:
     """The script of one model's array.
 
@@ -120,6 +121,7 @@ def array_script(
         umd: the program umd.
         environment: variables to set.
         arguments: further arguments of ``umd run``.
+        roots: dataset -> the arguments that name the folder of its files.
     """
     lines = [
         "#!/bin/bash",
@@ -139,7 +141,8 @@ def array_script(
         'case "${SLURM_ARRAY_TASK_ID:?submit this with --array}" in',
     ]
     for number, task in enumerate(tasks):
-        words = ["-d", task.dataset, "-p", task.protocol, "--name", task.run]
+        words = ["-d", task.dataset, *roots.get(task.dataset, ()), "-p", task.protocol]
+        words += ["--name", task.run]
         lines.append(f"  {number}) task=({shlex.join([*words, '--shard', task.shard])}) ;;")
     gpus = "all" if request.gpu else "none"
     words = ["run", "-m", model, "--engine", site.engine, "--gpus", gpus, *arguments]

@@ -94,6 +94,7 @@ def slurm_scripts(
             umd=_program(site),
             environment=umd_environment(),
             arguments=run_arguments(config),
+            roots={absolute(job.dataset): job.root_arguments for job in jobs},
         )
     if not arrays:
         raise UserError(

@@ -21,10 +21,23 @@ class LocalExecutor:
     """See ``evaluator.evaluation.executors.Executor``."""
 
     def __init__(
-        self, gpus: Sequence[Gpu], run_name: str, sessions: Sequence[int] | None = None
+        self,
+        gpus: Sequence[Gpu],
+        run_name: str,
+        sessions: Sequence[int] | None = None,
+        stop: threading.Event | None = None,
     ) -> None:
+        """Nothing begins yet.
+
+        Args:
+            gpus: the GPUs of the run.
+            run_name: the run that holds them.
+            sessions: on each of the GPUs; by default one.
+            stop: is set when a session fails or the user interrupts; the others then end.
+        """
         self._gpus, self._run_name = tuple(gpus), run_name
         self._sessions = tuple(sessions or (1,) * len(self._gpus))
+        self._stop = stop or threading.Event()
 
     def run(
         self, tasks: Sequence[ScanTask], work: Callable[[Iterator[ScanTask], str | None], None]
@@ -38,7 +51,8 @@ class LocalExecutor:
             [
                 partial(self._work, shared, work, gpu, sessions)
                 for gpu, sessions in zip(self._gpus, self._sessions, strict=True)
-            ]
+            ],
+            self._stop,
         )
 
     def _work(
@@ -50,17 +64,26 @@ class LocalExecutor:
     ) -> None:
         """All sessions of one GPU, which the run holds until the last one ends."""
         with leased(gpu, self._run_name) as uuid:
-            each_at_once([partial(work, tasks, uuid)] * sessions)
+            each_at_once([partial(work, tasks, uuid)] * sessions, self._stop)
 
 
-def each_at_once(calls: Sequence[Callable[[], None]]) -> None:
-    """Execute calls in threads, a single one in this thread; raises the first error."""
+def each_at_once(calls: Sequence[Callable[[], None]], stop: threading.Event) -> None:
+    """Execute calls in threads, a single one in this thread; raises the first error.
+
+    Args:
+        calls: what is executed.
+        stop: is set on an error and on Ctrl-C, since this thread then waits for the others.
+    """
     if len(calls) == 1:
         calls[0]()
         return
     with ThreadPoolExecutor(max_workers=len(calls), thread_name_prefix="gpu") as pool:
-        for future in [pool.submit(call) for call in calls]:
-            future.result()
+        try:
+            for future in [pool.submit(call) for call in calls]:
+                future.result()
+        except BaseException:
+            stop.set()
+            raise
 
 
 class SharedIterator:
