@@ -7,6 +7,7 @@ import re
 import tarfile
 import tempfile
 from contextlib import contextmanager
+from http.client import BAD_REQUEST
 from typing import IO, TYPE_CHECKING, Any
 
 import docker.errors
@@ -45,10 +46,16 @@ class BuildClient:
     def find(self, reference: str) -> str | None:
         """See ``ImageStore``."""
         try:
-            with engine_faults_but_missing(self._client):
+            with engine_gone(self._client):
                 return str(self._client.images.get(reference).id)
-        except docker.errors.ImageNotFound:
+        except docker.errors.NullResource:  # an empty reference
             return None
+        except docker.errors.APIError as error:
+            # a reference of invalid form, with a space or a capital, names no image
+            if isinstance(error, docker.errors.ImageNotFound) or error.status_code == BAD_REQUEST:
+                return None
+            with engine_faults(self._client):
+                raise
 
     def labels(self, reference: str) -> dict[str, str]:
         """See ``ImageStore``."""
@@ -206,15 +213,3 @@ def _dockerfile_faults(what: str) -> Iterator[None]:
         yield
     except docker.errors.APIError as error:
         raise BuildError(f"{what} does not build: {explanation(error)}") from error
-
-
-@contextmanager
-def engine_faults_but_missing(client: Any) -> Iterator[None]:
-    """Like ``engine_faults``, but ``ImageNotFound`` is raised unchanged."""
-    try:
-        yield
-    except docker.errors.ImageNotFound:
-        raise
-    except docker.errors.APIError:
-        with engine_faults(client):
-            raise

@@ -22,6 +22,8 @@ from evaluator.zoo.model_folders import DOCKERFILE
 from evaluator.zoo.weights_archive import read_archive
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from evaluator.zoo.image_store import ImageDescription, ImageStore
 
 #: what labels of an image begin with that its definition takes over
@@ -46,7 +48,8 @@ def add_image(
         name: name of the model.
         source: reference of an image (``team/segmodel:v3``), or a file written by ``docker save``.
         builder: connection to the engine.
-        contract: container contract; None: the image's label ``umd.contract``.
+        contract: container contract; None: that of ``card``, else the image's label
+            ``umd.contract``.
         card: TOML file with values of the card that replace the image's labels.
         sockets: for contract grand-challenge, a file with the socket map, or the name of one of
             ``manifests/sockets``.
@@ -70,6 +73,8 @@ def add_image(
     is_file = archive.is_file()
     digest = _load(archive, builder) if is_file else _find(source, builder)
     described = builder.describe(digest)
+    card_values = card_labels(card)
+    contract = _stated_contract(contract, card_values)
     if labels_first:
         contract, sockets = _unlabelled(described, contract, sockets)
     chosen = _contract_of(described, source, contract)
@@ -80,7 +85,7 @@ def add_image(
         **DEFAULT_CARDS[chosen],
         **{key: text for key, text in described.labels.items() if key.startswith(KEPT_LABELS)},
         **(_sockets_of(described, sockets) if chosen == "grand-challenge" else {}),
-        **card_labels(card),
+        **card_values,
         "umd.contract": chosen,
         "umd.name": name,
     }
@@ -103,6 +108,14 @@ def add_image(
     )
     write_definition(path, image)
     return path, described
+
+
+def _stated_contract(contract: str | None, card_values: Mapping[str, str]) -> str | None:
+    """The contract of the option or the card; raises UserError if they contradict each other."""
+    of_card = card_values.get("umd.contract")
+    if contract and of_card and contract != of_card:
+        raise UserError(f"--contract is {contract}, and the card has contract {of_card!r}")
+    return contract or of_card
 
 
 def _unlabelled(

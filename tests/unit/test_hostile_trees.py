@@ -206,6 +206,18 @@ def test_damaged_files_and_second_files_are_told(root: Path) -> None:
     assert "no image of its subject and session" in reasons(survey(root))["P03/CT-Liver.nii.gz"]
 
 
+def test_a_folder_with_the_name_of_a_volume_is_left_out_unless_it_holds_one(root: Path) -> None:
+    (root / "P02/CT.nii.gz").mkdir(parents=True)
+    (root / "P02/CT.nii.gz/0.dcm").write_bytes(b"slice")
+    (root / "P03/CT.nii.gz").mkdir(parents=True)
+    shutil.copy(root / "P01/CT.nii.gz", root / "P03/CT.nii.gz/CT.nii.gz")
+    found = reasons(survey(root))
+    assert "a folder without a volume, where one file" in found["P02/CT.nii.gz"]
+    assert "--layout dicom" in found["P02/CT.nii.gz"]
+    assert "P03/CT.nii.gz" not in found
+    assert cases(survey(root)) == {"P01": "CT+PT"}
+
+
 def test_paths_that_are_too_long_are_told(root: Path) -> None:
     here = Path.cwd()
     try:

@@ -7,10 +7,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import requests
+from docker.errors import APIError
 
-from evaluator.errors import ManifestError, UserError
+from evaluator.errors import HostError, ManifestError, UserError
 from evaluator.zoo import find_model, zoo
 from evaluator.zoo.catalog import broken_models, hash_files, local_digest
+from evaluator.zoo.docker_client import BuildClient
 from evaluator.zoo.foreign_cards import CARD_KEYS, card_labels
 from evaluator.zoo.registered_images import add_image
 from tests.conftest import order
@@ -128,3 +131,47 @@ def test_what_is_no_image_and_an_option_of_another_contract(folder, source, sock
     source = str(folder) if source == "FOLDER" else source
     with pytest.raises(UserError, match=message):
         add_image("x", source, Store(), contract="cvpr25", sockets=sockets)
+
+
+@pytest.mark.parametrize(
+    ("contract", "stated", "message"),
+    [
+        ("cvpr25", "9", "--contract is cvpr25, and the card has contract '9'"),
+        (None, "9", "contract '9' is not known"),
+        ("cvpr25", "cvpr25", ""),
+        (None, "cvpr25", ""),
+    ],
+)
+def test_a_contract_of_the_card(folder, contract, stated, message):
+    card = folder / "card.toml"
+    card.write_text(f'contract = "{stated}"\n')
+    if message:
+        with pytest.raises(UserError, match=re.escape(message)):
+            add_image("x", "team", Store(), contract=contract, card=card)
+        return
+    add_image("x", "team", Digested(), contract=contract, card=card)
+    assert find_model("x").card.contract == "cvpr25"
+
+
+class Digested(Store):
+    """As ``Store``, with an id that a definition can hold."""
+
+    def find(self, reference):
+        return f"sha256:{'1' * 64}"
+
+
+def refusing(status):
+    """A client of the engine that refuses a reference with this status."""
+
+    def get(reference):
+        response = requests.Response()
+        response.status_code = status
+        raise APIError("invalid reference format", response=response)
+
+    return SimpleNamespace(images=SimpleNamespace(get=get))
+
+
+def test_a_reference_of_invalid_form_names_no_image():
+    assert BuildClient(refusing(400)).find("my image:v1") is None
+    with pytest.raises(HostError, match="the container engine refused"):
+        BuildClient(refusing(500)).find("team")

@@ -3,9 +3,13 @@ should be."""
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +18,8 @@ from docker.errors import APIError
 from evaluator.containers import ModelSession, StartHistory, answer_batch
 from evaluator.containers.engines.docker_errors import refused_start
 from evaluator.containers.engines.podman_engine import refusal
+from evaluator.containers.engines.podman_process import PodmanProcess
+from evaluator.containers.engines.programs import Program
 from evaluator.containers.engines.refusals import lacks_of_host
 from evaluator.containers.engines.spec import Exit, Limits, Model, RefusedStartError
 from evaluator.containers.requests import StagedRequest
@@ -270,6 +276,9 @@ def test_what_a_failed_start_wrote_goes_with_it_and_answers_stay(tmp_path):
         ('exec: "/no space left on device": no such file or directory: unknown', ""),
         ('exec: "/x": no space left on device', ""),
         ("unable to find user no space left on device: no matching entries in passwd file", ""),
+        ("invalid signal: NO SPACE LEFT ON DEVICE", ""),
+        # and declares a volume below its read-only input
+        ('mounting "tmpfs" to rootfs at "/input/x": mkdir /input/x: read-only file system', ""),
         ("Minimum memory limit allowed is 6MB", ""),
         ("", ""),
     ],
@@ -279,3 +288,13 @@ def test_what_the_machine_lacks_is_not_the_models_fault(reason, lack):
     assert isinstance(error, HostError if lack else RefusedStartError)
     assert isinstance(refusal(reason), HostError if lack else RefusedStartError)
     assert lack in lacks_of_host(reason)
+
+
+def test_a_full_temporary_folder_is_not_the_models_fault(monkeypatch):
+    def make_none(**_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "mkdtemp", make_none)
+    program = Program(command=("true",), environment={})
+    with pytest.raises(HostError, match="no temporary folder can be made: No space left"):
+        PodmanProcess(program, SimpleNamespace(name="x"), None, "batch")

@@ -40,8 +40,11 @@ class PodmanProcess(PipedProcess):
         """Start it; raises HostError if podman cannot be started."""
         self._program, self.name = program, spec.name
         self._pid = 0
-        # conmon, which podman starts, writes the file oom into its working folder
-        self._folder = Path(tempfile.mkdtemp(prefix="umd-podman-"))
+        try:
+            # conmon, which podman starts, writes the file oom into its working folder
+            self._folder = Path(tempfile.mkdtemp(prefix="umd-podman-"))
+        except OSError as error:
+            raise HostError(f"no temporary folder can be made: {error.strerror}") from error
         try:
             super().__init__(
                 program.argv(start_argv(spec)),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-#: how the kernel names what a machine lacks; an engine's reason ends with its words
+#: how the kernel names what a machine lacks; an engine's reason ends with its words. A read-only
+#: file system is none of these: an image causes it by a volume below its read-only input
 LACKS = (
     "no space left on device",
     "disk quota exceeded",
@@ -13,11 +14,10 @@ LACKS = (
     "too many open files",
     "too many open files in system",
     "input/output error",
-    "read-only file system",
     "context deadline exceeded",
 )
-#: begins what an engine says of the image's program, whose name an image chooses
-_PROGRAM = re.compile(r"(?<!fork/)\bexec\b")
+#: what an engine says of the image's program or stop signal, whose names an image chooses
+_NAMED_BY_IMAGE = re.compile(r"(?<!fork/)\bexec\b|\binvalid signal\b")
 
 
 def lacks_of_host(reason: str) -> str:
@@ -25,9 +25,9 @@ def lacks_of_host(reason: str) -> str:
 
     A full disk of the engine, a limit of its processes or a kernel without memory for another
     group of processes says nothing about the model. Only the end of the reason counts, and no
-    reason about a program does: an image chooses the names of its files.
+    reason about a program or a signal does: an image chooses their names.
     """
     text = re.sub(r"(: unknown)?[.\s]*$", "", reason.strip().lower())
-    if _PROGRAM.search(text):
+    if _NAMED_BY_IMAGE.search(text):
         return ""
     return next((words for words in LACKS if text.endswith(words)), "")

@@ -27,7 +27,7 @@ BATCH = 128
 #: fewer files are read by this process alone, as others take a second to start
 FEW_FILES = 1000
 #: form of the index; another one is read anew
-FORMAT = 1
+FORMAT = 2
 
 
 def index_tree(

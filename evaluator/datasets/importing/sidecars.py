@@ -38,7 +38,7 @@ def leave_out_activity(files: LayoutFiles) -> None:
 def stated_unit(image: Path) -> str:
     """``Units`` of the JSON file beside an image; empty if there is none that can be read."""
     suffix = next((end for end in SUFFIXES if image.name.lower().endswith(end)), "")
-    sidecar = image.with_name(image.name.removesuffix(image.name[-len(suffix) :]) + ".json")
+    sidecar = image.with_name(image.name[: len(image.name) - len(suffix)] + ".json")
     try:
         if not sidecar.is_file() or sidecar.stat().st_size > MOST_BYTES:
             return ""

@@ -20,6 +20,7 @@ CIRCLE = "a link that leads in a circle"
 ABOVE = "a link to a folder that contains this one"
 READ_ALREADY = "a link to a folder that is read in another place of the tree"
 NO_FILE = "neither a file nor a folder"
+FOLDER = "a folder"
 #: part of the path of a link into the store of git-annex
 ANNEX = "annex/objects/"
 
@@ -49,7 +50,7 @@ class _Linked:
     identity: Identity
 
 
-def walk_tree(root: Path) -> Iterator[TreeEntry]:
+def walk_tree(root: Path, *, with_folders: bool = False) -> Iterator[TreeEntry]:
     """All files of a tree, and what cannot be read.
 
     A folder is read once, however many links lead to it, and in its real place if that is within
@@ -57,6 +58,7 @@ def walk_tree(root: Path) -> Iterator[TreeEntry]:
 
     Args:
         root: the folder.
+        with_folders: a folder is an entry, too, with the problem ``FOLDER``.
 
     Yields:
         Files and problems, folder by folder in the order of names. A folder that cannot be listed
@@ -87,6 +89,8 @@ def walk_tree(root: Path) -> Iterator[TreeEntry]:
         for entry in entries:
             relative = f"{folder}/{entry.name}" if folder else entry.name
             found = _look_at(entry, relative, above)
+            if with_folders and not isinstance(found, TreeEntry):
+                yield TreeEntry(relative, FOLDER)
             if isinstance(found, _Linked):
                 links.append(found)
             elif found is None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from evaluator.datasets.importing.archives import ARCHIVE_REASON, is_archive
 from evaluator.datasets.importing.found import LeftOut
-from evaluator.datasets.importing.tree import HIDDEN_FILE, walk_tree
+from evaluator.datasets.importing.tree import FOLDER, HIDDEN_FILE, walk_tree
 from evaluator.volumes import SUFFIXES
+from evaluator.volumes.volume_file import DICOM_HINT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 CONTROLS = ("Cc", "Zl", "Zp")
 #: how the text of a path holds bytes that are no UTF-8
 LONE_SURROGATE = "Cs"
-
+#: why a folder is left out that has the name of a volume
+NO_VOLUME = f"a folder without a volume, where one file is expected{DICOM_HINT}"
 
 #: how the file begins that Git LFS leaves in the place of content, and its greatest size
 POINTER, POINTER_BYTES = b"version https://git-lfs", 1024
@@ -41,10 +44,14 @@ class TreeFiles:
 def read_tree(root: Path) -> TreeFiles:
     """Find the files of a folder; links to folders are followed once."""
     files = TreeFiles()
-    for entry in walk_tree(root):
+    named_as_volumes: list[Path] = []
+    for entry in walk_tree(root, with_folders=True):
         path = root / entry.path
         is_volume = path.name.lower().endswith(SUFFIXES)
-        if entry.problem:
+        if entry.problem == FOLDER:
+            if is_volume:
+                named_as_volumes.append(path)
+        elif entry.problem:
             if is_volume or entry.problem != HIDDEN_FILE:
                 files.left_out.append(LeftOut(path=path, reason=entry.problem))
         elif is_volume and (character := unwritable(entry.path)):
@@ -60,6 +67,11 @@ def read_tree(root: Path) -> TreeFiles:
         else:
             files.others[_suffix(path)] += 1
     files.volumes.sort()
+    # programs that unpack archives put a file into a folder of its name
+    full = set(chain.from_iterable(path.parents for path in files.volumes))
+    reported = {entry.path for entry in files.left_out}
+    empty = [folder for folder in named_as_volumes if folder not in full | reported]
+    files.left_out += [LeftOut(path=folder, reason=NO_VOLUME) for folder in empty]
     return files
 
 
