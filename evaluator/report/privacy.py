@@ -26,7 +26,8 @@ WITHHELD = "(left out: the message names a file)"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 #: options of ``umd run`` whose values tell nothing of a subject or a machine
 _TOLD = (
-    "-m", "--model", "-d", "--data", "-p", "--protocol", "--engine", "--gpus", "--timeout",
+    "-m", "--model", "-d", "--data", "-p", "--protocol", "--engine", "--gpus", "--per-gpu",
+    "--timeout",
     "--threads", "--recheck", "--shard", "--shuffle", "--limit", "--contract",
     "--runtime", "--weights", "--option", "--accept-licence",
 )  # fmt: skip

@@ -46,12 +46,19 @@ def test_a_request_of_a_batch_takes_the_time_that_passed(tmp_path, monkeypatch, 
 def test_no_duration_is_measured_by_a_clock_that_can_be_set():
     """``time.time`` is read for ages of files and containers alone.
 
-    They are an answer, a container whose run is gone, a process's sign of life (shown only), and an
-    upload that nobody continues.
+    They are an answer, a container whose run is gone, a process's sign of life (shown only), an
+    upload that nobody continues, and leftovers of killed processes.
     """
     readers = []
     for path in (paths.project() / "evaluator").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Attribute) and ast.unparse(node) == "time.time":
                 readers.append(path.name)
-    assert sorted(readers) == ["batch.py", "orphans.py", "run_status.py", "uploads.py"]
+    assert sorted(readers) == [
+        "batch.py",
+        "damaged_files.py",
+        "incoming.py",
+        "orphans.py",
+        "run_status.py",
+        "upload_files.py",
+    ]
