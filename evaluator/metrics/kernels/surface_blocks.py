@@ -39,7 +39,7 @@ def _in_blocks(positions: Any, chosen: Any, box: Any, bits: int) -> Any:
 
     Returns:
         (3, n) coordinates and the numbers of the positions, both in that order; where each block
-        starts, and the end; (6, blocks) first and last coordinates of each block; and the number of
+        starts, and the end; (blocks, 6) first and last coordinates of each block; and the number of
         each block's cube.
     """
     cubes = ((box[1] - box[0]) >> CUBE_BITS) + 1
@@ -73,11 +73,11 @@ def _in_blocks(positions: Any, chosen: Any, box: Any, bits: int) -> Any:
             position & 0x1FFFFF,
         )
         numbers[at] = chosen[i]
-    limits = np.empty((6, blocks), dtype=np.float64)
+    limits = np.empty((blocks, 6), dtype=np.float64)
     for b in range(blocks):
         for axis in range(3):
             values = points[axis, starts[b] : starts[b + 1]]
-            limits[axis, b], limits[3 + axis, b] = values.min(), values.max()
+            limits[b, axis], limits[b, 3 + axis] = values.min(), values.max()
     return points, numbers, starts, limits, cube_of
 
 
@@ -85,7 +85,7 @@ def _in_blocks(positions: Any, chosen: Any, box: Any, bits: int) -> Any:
 def _cubes(cube_of: Any, limits: Any) -> Any:
     """Where the blocks of each cube start, and the end.
 
-    Also (6, cubes), the first and last coordinates of each cube's content.
+    Also (cubes, 6), the first and last coordinates of each cube's content.
     """
     starts = np.empty(cube_of.size + 1, dtype=np.int64)
     count = 0
@@ -95,11 +95,11 @@ def _cubes(cube_of: Any, limits: Any) -> Any:
             count += 1
     starts[count] = cube_of.size
     starts = starts[: count + 1]
-    walls = np.empty((6, starts.size - 1), dtype=np.float64)
+    walls = np.empty((starts.size - 1, 6), dtype=np.float64)
     for c in range(starts.size - 1):
         for axis in range(3):
-            walls[axis, c] = limits[axis, starts[c] : starts[c + 1]].min()
-            walls[3 + axis, c] = limits[3 + axis, starts[c] : starts[c + 1]].max()
+            walls[c, axis] = limits[starts[c] : starts[c + 1], axis].min()
+            walls[c, 3 + axis] = limits[starts[c] : starts[c + 1], 3 + axis].max()
     return starts, walls
 
 
@@ -120,49 +120,28 @@ def _closest(points: Any, first: int, last: int, at: Any, spacing: Any) -> float
     return best
 
 
-@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def _gaps(limits: Any, first: Any, last: Any, low: Any, high: Any, spacing: Any, out: Any) -> None:
-    """Squared distances between boxes [first, last) and the box from ``low`` to ``high``.
-
-    ``limits`` is (6, boxes). The loop processes several boxes at a time, as in ``_closest``.
-    """
-    (z0, y0, x0), (z1, y1, x1) = low, high
-    sz, sy, sx = spacing[0], spacing[1], spacing[2]
-    first_z, first_y, first_x = (
-        limits[0, first:last],
-        limits[1, first:last],
-        limits[2, first:last],
-    )
-    last_z, last_y, last_x = limits[3, first:last], limits[4, first:last], limits[5, first:last]
-    for b in range(first_z.size):
-        gz = max(0.0, max(first_z[b] - z1, z0 - last_z[b])) * sz
-        gy = max(0.0, max(first_y[b] - y1, y0 - last_y[b])) * sy
-        gx = max(0.0, max(first_x[b] - x1, x0 - last_x[b])) * sx
-        out[b] = gz * gz + gy * gy + gx * gx
+@njit(cache=True, nogil=True)
+def _gap(limits: Any, low: Any, high: Any, spacing: Any) -> Any:
+    """Squared distance between the box of a block and the box from ``low`` to ``high``."""
+    gz = max(0.0, limits[0] - high[0], low[0] - limits[3]) * spacing[0]
+    gy = max(0.0, limits[1] - high[1], low[1] - limits[4]) * spacing[1]
+    gx = max(0.0, limits[2] - high[2], low[2] - limits[5]) * spacing[2]
+    return gz * gz + gy * gy + gx * gx
 
 
 @njit(cache=True, nogil=True)
 def _nearest_of(
-    points: Any, firsts: Any, candidates: Any, at: Any, spacing: Any, guess: int, scratch: Any
+    points: Any, firsts: Any, limits: Any, gaps: Any, order: Any, at: Any, spacing: Any, guess: int
 ) -> Any:
     """Squared distance to the nearest point, and its block.
 
-    Args:
-        points: (3, n), by block.
-        firsts: where each block starts.
-        candidates: the blocks to search, their gaps in rising order, and their (6, n) limits.
-        at: the position.
-        spacing: millimetres along the three axes.
-        guess: a block that is likely to hold the nearest point.
-        scratch: at least as many numbers as candidates.
+    ``guess`` is a block that is likely to hold it.
     """
-    order, gaps, limits = candidates
     best, block = _closest(points, firsts[guess], firsts[guess + 1], at, spacing), guess
-    count = np.searchsorted(gaps, best)
-    _gaps(limits, 0, count, at, at, spacing, scratch)
-    for k in range(count):
-        if scratch[k] < best:
-            b = order[k]
+    for b in order:
+        if gaps[b] >= best:
+            break
+        if b != guess and _gap(limits[b], at, at, spacing) < best:
             square = _closest(points, firsts[b], firsts[b + 1], at, spacing)
             if square < best:
                 best, block = square, b
@@ -170,16 +149,19 @@ def _nearest_of(
 
 
 @njit(cache=True, nogil=True)
-def _within_reach(low: Any, high: Any, tree: Any, spacing: Any, guess: int, scratch: Any) -> Any:
+def _within_reach(
+    low: Any, high: Any, tree: Any, spacing: Any, guess: int, cube_gaps: Any, gaps: Any, chosen: Any
+) -> Any:
     """The blocks that can hold the nearest point of any position between ``low`` and ``high``.
 
-    Returns:
-        Their numbers and gaps to this box, both in order of the gaps, and their (6, n) limits.
+    They are sorted by their ``gaps``.
     """
     points, firsts, limits, cubes, walls = tree
-    cube_gaps, gaps, chosen = scratch
-    _gaps(walls, 0, walls.shape[1], low, high, spacing, cube_gaps)
-    nearest = np.argmin(cube_gaps)
+    nearest = 0
+    for c in range(walls.shape[0]):
+        cube_gaps[c] = _gap(walls[c], low, high, spacing)
+        if cube_gaps[c] < cube_gaps[nearest]:
+            nearest = c
     # the point nearest to the middle is at most half the diagonal farther from any other position
     middle = ((low[0] + high[0]) // 2, (low[1] + high[1]) // 2, (low[2] + high[2]) // 2)
     first, last = firsts[cubes[nearest]], firsts[cubes[nearest + 1]]
@@ -192,21 +174,14 @@ def _within_reach(low: Any, high: Any, tree: Any, spacing: Any, guess: int, scra
         diagonal += ((high[axis] - middle[axis]) * spacing[axis]) ** 2
     ceiling = (np.sqrt(ceiling) + np.sqrt(diagonal)) ** 2 * (1 + 1e-9)
     count = 0
-    for c in range(cube_gaps.size):
+    for c in range(walls.shape[0]):
         if cube_gaps[c] <= ceiling:
-            first, last = cubes[c], cubes[c + 1]
-            of_cube = gaps[count : count + last - first]
-            _gaps(limits, first, last, low, high, spacing, of_cube)
-            for b in range(first, last):
-                gap = of_cube[b - first]
-                chosen[count], gaps[count] = b, gap
-                count += gap <= ceiling
-    order = np.argsort(gaps[:count])
-    blocks, near_limits = chosen[order], np.empty((6, count), dtype=np.float64)
-    for side in range(6):
-        for k in range(count):
-            near_limits[side, k] = limits[side, blocks[k]]
-    return blocks, gaps[order], near_limits
+            for b in range(cubes[c], cubes[c + 1]):
+                gaps[b] = _gap(limits[b], low, high, spacing)
+                if gaps[b] <= ceiling:
+                    chosen[count] = b
+                    count += 1
+    return chosen[:count][np.argsort(gaps[chosen[:count]])]
 
 
 @njit(cache=True, nogil=True)
@@ -216,15 +191,18 @@ def search_far(queries: Any, far: Any, others: Any, box: Any, spacing: Any, out:
     points, _, firsts, limits, cube_of = _in_blocks(others, np.arange(others.size), box, POINT_BITS)
     cubes, walls = _cubes(cube_of, limits)
     tree = (points, firsts, limits, cubes, walls)
-    blocks = limits.shape[1]
-    scratch = (np.empty(walls.shape[1]), np.empty(blocks + 1), np.empty(blocks + 1, dtype=np.int64))
+    gaps, cube_gaps = (
+        np.empty(limits.shape[0], dtype=np.float64),
+        np.empty(walls.shape[0], dtype=np.float64),
+    )
+    chosen = np.empty(limits.shape[0], dtype=np.int64)
     guess = 0
-    for block in range(around.shape[1]):
-        low = (around[0, block], around[1, block], around[2, block])
-        high = (around[3, block], around[4, block], around[5, block])
-        candidates = _within_reach(low, high, tree, spacing, guess, scratch)
+    for block in range(around.shape[0]):
+        low = (around[block, 0], around[block, 1], around[block, 2])
+        high = (around[block, 3], around[block, 4], around[block, 5])
+        order = _within_reach(low, high, tree, spacing, guess, cube_gaps, gaps, chosen)
         for i in range(starts[block], starts[block + 1]):
             at = (sorted_queries[0, i], sorted_queries[1, i], sorted_queries[2, i])
             out[numbers[i]], guess = _nearest_of(
-                points, firsts, candidates, at, spacing, guess, scratch[1]
+                points, firsts, limits, gaps, order, at, spacing, guess
             )
